@@ -1,0 +1,8 @@
+"""Gaussian mixture models: fast, exact, complete."""
+
+from gaussmix.errors import NotAModelFile, Outcome, SingularCovariance
+from gaussmix.facade.gaussian_mixture import GaussianMixture
+from gaussmix.families import FAMILIES
+from gaussmix.mixture.mixture import Mixture
+
+__all__ = ["FAMILIES", "GaussianMixture", "Mixture", "NotAModelFile", "Outcome", "SingularCovariance"]

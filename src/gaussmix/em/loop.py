@@ -1,0 +1,91 @@
+"""The EM loop, the only one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from gaussmix.em.accumulate import StepTask
+from gaussmix.em.maximise import MAX_LOSS, loss, next_mixture
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Frozen, Trace
+from gaussmix.engines.base import Engine
+from gaussmix.errors import Outcome
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.base import Source
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.moments import Moments
+
+Report = Callable[[Trace], None]
+
+
+def run_em(
+    source: Source,
+    engine: Engine[Any],
+    start: Mixture,
+    *,
+    ridge: Array,
+    stopping: Stopping,
+    previous: float = float("-inf"),
+    report: Report | None = None,
+) -> tuple[Mixture, Trace]:
+    """Raise the likelihood of a mixture until it settles; Bishop (2006) section 9.2.2.
+
+    Parameters
+    ----------
+    source : the rows.
+    engine : sums responsibilities and moments over them.
+    start : where to begin; its family is kept.
+    ridge : (n_features,), added to every variance at each step, data units².
+    stopping : when to end.
+    previous : mean log-likelihood before the first step, where the run goes on from an earlier one.
+    report : called with the trace after each step.
+
+    Returns
+    -------
+    mixture : after the last step.
+    trace : mean log-likelihoods before each step, frozen components, outcome.
+    """
+    mixture, trace = start, Trace()
+    outcome = None if stopping.max_steps > 0 else Outcome.STEP_LIMIT
+    while outcome is None:
+        before = trace.last if trace.n_steps else previous
+        moments, following = em_step(source, engine, mixture, ridge, trace.frozen)
+        trace.log_likelihood.append(moments.log_likelihood / moments.row_weight)
+        outcome = stopping.outcome(trace.n_steps, before, trace.last)
+        if outcome is not Outcome.NON_FINITE:
+            mixture = following
+        if len(trace.frozen) == mixture.n_components:
+            outcome = Outcome.DEGENERATE
+        if report is not None:
+            report(trace)
+    trace.outcome = outcome
+    return mixture, trace
+
+
+def em_step(
+    source: Source, engine: Engine[Any], mixture: Mixture, ridge: Array, frozen: dict[int, Frozen]
+) -> tuple[Moments, Mixture]:
+    """One E- and M-step; components that get stuck enter `frozen`.
+
+    Sums are taken about the engine's own anchor, and again about the new means where moving them there would
+    cost digits: a first step from a far start, pooled moments of far components.
+    """
+    need = mixture.family.need()
+    anchor = mixture.means if need.pooled and loss(_centre(mixture), mixture) > MAX_LOSS else None
+    task = StepTask(engine, mixture.n_components, mixture.parameters, need, anchor=anchor)
+    moments = source.map_merge(task)
+    following, stuck = next_mixture(moments, mixture, ridge, frozen)
+    means = moments.means(mixture.means)
+    if (len(stuck) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS) and (means != moments.anchor).any():
+        moments = source.map_merge(replace(task, anchor=means))
+        following, stuck = next_mixture(moments, mixture, ridge, frozen)
+    frozen.update(stuck)
+    return moments, following
+
+
+def _centre(mixture: Mixture) -> Array:
+    """The mean of the mixture, near which an engine takes pooled moments."""
+    centre: Array = (mixture.weights[:, None] * mixture.means).sum(axis=0)
+    return centre

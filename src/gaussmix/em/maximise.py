@@ -1,0 +1,131 @@
+"""The M-step: moments to a mixture, done once for all families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.em.trace import Frozen
+from gaussmix.errors import SingularCovariance
+from gaussmix.families.base import Family
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.moments import Moments, Scatter
+
+# Below this share of the row weight a component has no rows left to learn from.
+LOST_SHARE = 2.0**-40
+# What a component that no row starts in gets of an equal weight.
+EMPTY_SHARE = 0.01
+# A standard deviation of so few units in the last place of the mean is rounding noise, not spread.
+NOISE = 4 * float(np.finfo(np.float64).eps)
+# Moving second moments to the new means may cancel this factor: their relative error stays below 1e3 ε.
+MAX_LOSS = 1e3
+
+
+def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
+    """Weights, means and the scatter about the new means; Bishop (2006) eq. 9.17, 9.22.
+
+    Parameters
+    ----------
+    moments : of all rows.
+    default_means : (n_components, n_features), what a component without mass gets.
+    """
+    weights = moments.mass / moments.mass.sum()
+    means = moments.means(default_means)
+    second = moments.about(means).second
+    assert second is not None
+    return weights, means, Scatter(moments.mass, second, means.shape[1], moments.need)
+
+
+def first_mixture(moments: Moments, family: Family, ridge: Array, default_means: Array) -> Mixture:
+    """The mixture that starts EM.
+
+    A component without rows starts at its default mean, with the pooled covariance of the others and
+    `EMPTY_SHARE` of an equal weight, so that rows can still find it.
+
+    Raises
+    ------
+    SingularCovariance : a component has too few distinct rows for a covariance, and nothing to fall back on.
+    """
+    weights, means, scatter = maximise(moments, default_means)
+    empty = weights <= LOST_SHARE
+    weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
+    covariances = family.update(_fill_empty(scatter, empty).with_ridge(ridge), None)
+    mixture = Mixture(weights / weights.sum(), means, covariances, family)
+    collapsed = set(_noise(mixture)) | set(_singular(mixture))
+    if collapsed:
+        raise SingularCovariance(sorted(collapsed))
+    return mixture
+
+
+def next_mixture(
+    moments: Moments, current: Mixture, ridge: Array, frozen: Mapping[int, Frozen]
+) -> tuple[Mixture, dict[int, Frozen]]:
+    """The mixture after a step, and the components that keep mean and covariance: `frozen` and newly stuck ones."""
+    weights, means, scatter = maximise(moments, current.means)
+    empty = weights <= LOST_SHARE
+    stuck = {int(k): Frozen.LOST for k in np.flatnonzero(empty)} | dict(frozen)
+    covariances = current.family.update(_fill_empty(scatter, empty).with_ridge(ridge), current.covariances)
+    while True:
+        mixture = _keep(Mixture(weights, means, covariances, current.family), current, list(stuck))
+        collapsed = (set(_noise(mixture)) | set(_singular(mixture))) - set(stuck)
+        if not collapsed:
+            return mixture, stuck
+        stuck |= dict.fromkeys(sorted(collapsed), Frozen.COLLAPSED)
+
+
+def loss(anchor: Array, mixture: Mixture) -> float:
+    """How many times larger second moments about the anchor are than about the means of the mixture, at most.
+
+    Moving them takes N_k δ_k δ_kᵀ away, δ_k = mean − anchor. In whitened coordinates what remains is N_k I, so
+    the factor is ‖W_k δ_k‖² of a component, and the largest eigenvalue of Σ_k π_k W δ_k δ_kᵀ Wᵀ where moments
+    are pooled: at most the largest row sum of the Gram matrix.
+    """
+    offsets = mixture.means - anchor
+    if not offsets.any():
+        return 0.0
+    whitening = mixture.whitening
+    if not mixture.family.need().pooled:
+        parts = (whitening.whiten(k, offset) for k, offset in enumerate(offsets))
+        return max(float((part**2).sum()) for part in parts)
+    scaled = whitening.whiten(0, offsets) * np.sqrt(mixture.weights)[:, None]
+    return float(np.abs(np.einsum("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
+
+
+def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
+    """Let components without mass take the scatter of all, so that a family can divide by their mass."""
+    if not empty.any() or scatter.need.pooled:
+        return scatter
+    mass, second = np.array(scatter.mass), np.array(scatter.second)
+    mass[empty], second[empty] = mass.sum(), second.sum(axis=0)
+    return replace(scatter, mass=mass, second=second)
+
+
+def _keep(mixture: Mixture, current: Mixture, components: list[int]) -> Mixture:
+    """Give components their means and covariances of before; weights still follow the rows."""
+    if not components:
+        return mixture
+    means = np.array(mixture.means)
+    means[components] = current.means[components]
+    family, covariances = current.family, mixture.covariances
+    if not family.is_shared or len(components) == mixture.n_components:
+        covariances = family.keep(covariances, current.covariances, components)
+    return Mixture(mixture.weights, means, covariances, family)
+
+
+def _noise(mixture: Mixture) -> list[int]:
+    """Components whose spread in some feature is only the rounding of its mean."""
+    variances = mixture.family.variances(mixture.covariances, mixture.n_components, mixture.n_features)
+    return [int(k) for k in np.flatnonzero((variances <= (NOISE * mixture.means) ** 2).any(axis=1))]
+
+
+def _singular(mixture: Mixture) -> tuple[int, ...]:
+    """Components without a Cholesky factor; a shared covariance stands for all of them."""
+    try:
+        _ = mixture.whitening
+    except SingularCovariance as error:
+        return tuple(range(mixture.n_components)) if mixture.family.is_shared else error.components
+    return ()

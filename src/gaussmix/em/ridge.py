@@ -1,0 +1,53 @@
+"""What is added to every variance when the user leaves it to us: a millionth of a robust variance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.sources.distinct import Distinct
+from gaussmix.waist.arrays import Array
+
+SHARE = 1e-6
+TRIMMED = 0.01  # of the weight, dropped at each end, and one row more
+RESOLUTION = 2.0**-40  # of the largest value: the spread that a constant column is given
+
+
+def automatic_ridge(sample: Distinct) -> Array:
+    """1e-6 of a robust variance of each feature, (n_features,), data units².
+
+    The variance without ceil(1 %) + 1 of the weight at each end; where that is 0 the whole variance; then
+    (2⁻⁴⁰ max |x|)²; then the median of the other features; then 1.
+    """
+    variances = _trimmed_variances(sample)
+    for fallback in (_variances(sample.rows, sample.weight), (RESOLUTION * np.abs(sample.rows).max(axis=0)) ** 2):
+        variances = np.where(variances > 0, variances, fallback)
+    known = variances[variances > 0]
+    return SHARE * np.where(variances > 0, variances, np.median(known) if known.size else 1.0)
+
+
+def _trimmed_variances(sample: Distinct) -> Array:
+    total = sample.weight.sum()
+    dropped = np.ceil(TRIMMED * total) + 1
+    if 2 * dropped >= total:
+        return np.zeros(sample.rows.shape[1])
+    if (sample.weight == 1).all():
+        ends = int(dropped), len(sample.rows) - int(dropped)
+        kept = np.partition(sample.rows, (ends[0], ends[1] - 1), axis=0)[slice(*ends)]
+        return _variances(kept, np.ones(len(kept)))
+    return np.array([_trimmed_variance(column, sample.weight, dropped) for column in sample.rows.T])
+
+
+def _trimmed_variance(values: Array, weight: Array, dropped: float) -> float:
+    """Variance of what is left when `dropped` weight is taken off both ends; a value can be left in part."""
+    order = np.argsort(values, kind="stable")
+    reached = np.concatenate(([0.0], np.cumsum(weight[order])))
+    inside = np.clip(reached, dropped, reached[-1] - dropped)
+    return float(_variances(values[order, None], np.diff(inside))[0])
+
+
+def _variances(rows: Array, weight: Array) -> Array:
+    """Weighted variances, exactly 0 for equal values: taken about one of them first."""
+    offsets = rows - rows[np.argmax(weight)]
+    share = (weight / weight.sum())[:, None]
+    spread: Array = (share * (offsets - (share * offsets).sum(axis=0)) ** 2).sum(axis=0)
+    return spread

@@ -1,0 +1,63 @@
+"""Engines by name, and which one runs here."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from gaussmix.engines.base import Engine
+from gaussmix.engines.native import NativeEngine
+from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.errors import unknown_name
+from gaussmix.waist.core import native_target
+
+ENGINES: dict[str, Callable[[int], Engine[Any]]] = {
+    "native": NativeEngine,
+    "numpy": lambda n_threads: ReferenceEngine(),
+}
+
+
+def choose(n_jobs: int | None = None) -> Engine[Any]:
+    """The engine of this machine: the one GAUSSMIX_ENGINE names, else native, else NumPy with a warning.
+
+    Parameters
+    ----------
+    n_jobs : threads; None or -1 for every processor this process may use, -2 for all but one, and so on.
+
+    Raises
+    ------
+    ValueError : n_jobs is 0, or GAUSSMIX_ENGINE names no engine that can run here.
+    """
+    return ENGINES[_engine_name()](n_threads(n_jobs))
+
+
+def n_threads(n_jobs: int | None) -> int:
+    """Turn scikit-learn's n_jobs into a number of threads; None respects OMP_NUM_THREADS as OpenMP would."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if n_jobs is None:
+        limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+        return min(usable, int(limit)) if limit.isdecimal() and int(limit) > 0 else usable
+    if n_jobs == 0:
+        raise ValueError("n_jobs=0 has no meaning; use 1 for one thread or None for every processor.")
+    return max(1, usable + 1 + n_jobs) if n_jobs < 0 else n_jobs
+
+
+@cache
+def _engine_name() -> str:
+    asked = os.environ.get("GAUSSMIX_ENGINE", "")
+    if asked and asked not in ENGINES:
+        raise unknown_name("GAUSSMIX_ENGINE", asked, ENGINES)
+    if asked == "numpy" or native_target() is not None:
+        return asked or "native"
+    if asked == "native":
+        raise ValueError("GAUSSMIX_ENGINE='native', but the C++ core is not installed or cannot run here.")
+    warnings.warn(
+        "gaussmix runs on its NumPy engine, which is many times slower: the C++ core was not built, or this "
+        "processor has no AVX2. Install gaussmix where a C++ compiler is found.",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+    return "numpy"

@@ -1,0 +1,68 @@
+"""Engines: rows and parameters in, moments and densities out. They never hear a family's name."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.block import Block
+from gaussmix.waist.moments import Moments
+from gaussmix.waist.need import Need, Rule
+from gaussmix.waist.parameters import Parameters
+
+# In `step` a responsibility below 2⁻⁶⁰ of its row's largest *is* zero, in every engine (docs/develop/numerics.md).
+NEGLIGIBLE = 60 * float(np.log(2.0))
+
+StateT = TypeVar("StateT")
+
+
+class Engine(Protocol[StateT]):
+    """The E-step and the sums for the M-step, over one block at a time.
+
+    Every sum is in float64 whatever the rows are. Results do not depend on the number of threads.
+    """
+
+    def open(self, block: Block, need: Need, n_components: int) -> StateT:
+        """Prepare what may be kept beside a block between passes; it may be lost and is then made again."""
+
+    def step(
+        self,
+        block: Block,
+        state: StateT,
+        parameters: Parameters | None,
+        need: Need,
+        rule: Rule = Rule.SOFT,
+        anchor: Array | None = None,
+    ) -> Moments:
+        """Share each row among the components and sum moments; Bishop (2006) eq. 9.23 and 9.27.
+
+        Parameters
+        ----------
+        block : rows (n_rows, n_features) and their weights.
+        state : what `open` made for this block, need and number of components.
+        parameters : of the mixture that shares rows; None under `Rule.GIVEN`, which reads `block.given`.
+        need : the second moments to accumulate.
+        rule : how a row is shared.
+        anchor : (n_components, n_features), the points to take the sums about; None leaves the choice to
+            the engine, and the moments say which it took: the means, or a common one where that is cheaper.
+
+        Returns
+        -------
+        moments : `log_likelihood` in nats, summed over rows; 0 under `Rule.GIVEN`. A squared distance that
+            overflows counts as the largest double, so no sum is ever NaN.
+        """
+
+    def log_density(self, block: Block, parameters: Parameters) -> Array:
+        """log p(x) of each row, nats, (n_rows,)."""
+
+    def component_log_density(self, block: Block, parameters: Parameters) -> Array:
+        """log p(x, k) of each row and component, nats, (n_rows, n_components)."""
+
+    def responsibilities(self, block: Block, parameters: Parameters) -> Array:
+        """p(k | x), (n_rows, n_components); rows sum to 1."""
+
+    def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
+        """The most probable component of each row, (n_rows,); the first of equals."""

@@ -1,0 +1,173 @@
+"""The C++ core as an engine: chooses origin and anchor, lays arrays out, and calls it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.block import Block
+from gaussmix.waist.core import native_target
+from gaussmix.waist.moments import Moments
+from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.whitening import Structure, Whitening
+
+if TYPE_CHECKING:
+    from gaussmix._core import Target
+
+# Whitened rows are taken about a common origin only while every mean is nearer to it than this many standard
+# deviations: the rounding of y − m is then below 1e4 ε, as for an anchor (em.accumulate.MAX_LOSS).
+FARTHEST_MEAN = 1e3
+
+LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
+
+
+@dataclass(eq=False)
+class State:
+    """Kept beside a block.
+
+    Parameters
+    ----------
+    n_components : K.
+    row_weight : total weight of the block.
+    total : moments of the whole block as one component about its mean, which no E-step changes; None until a
+        step with pooled second moments asks for it.
+    """
+
+    n_components: int
+    row_weight: float
+    total: Moments | None = None
+
+
+@dataclass(frozen=True)
+class NativeEngine:
+    """Fused E- and M-step in C++ (DESIGN section 3), on `n_threads` threads for the length of a call."""
+
+    n_threads: int = 1
+
+    @property
+    def _target(self) -> Target:
+        target = native_target()
+        assert target is not None, "choose an engine with gaussmix.engines.choose"
+        return target
+
+    def open(self, block: Block, need: Need, n_components: int) -> State:
+        return State(n_components, block.total_weight)
+
+    def _total(self, block: Block) -> Moments:
+        """Moments of the block as one component: the mean first, then the scatter about it."""
+        zero = np.zeros((1, block.rows.shape[1]))
+        everything = replace(block, given=np.broadcast_to(np.int32(0), block.n_rows))
+        for need in Need(Second.NONE), Need(Second.FULL):
+            moments = self._sums(everything, None, need, Rule.GIVEN, zero, block.total_weight)
+            zero = moments.means(zero)
+        return moments
+
+    def step(
+        self,
+        block: Block,
+        state: State,
+        parameters: Parameters | None,
+        need: Need,
+        rule: Rule = Rule.SOFT,
+        anchor: Array | None = None,
+    ) -> Moments:
+        if parameters is not None and anchor is None and need == Need(Second.FULL, pooled=True):
+            state.total = state.total or self._total(block)
+            if _near(parameters, state.total.anchor[0]):
+                return self._step_about_centre(block, state.total, parameters, need, rule)
+        if anchor is None:
+            shape = state.n_components, block.rows.shape[1]
+            anchor = np.zeros(shape) if parameters is None or need.second is Second.NONE else parameters.means
+        moments = self._sums(block, parameters, need, rule, anchor, state.row_weight)
+        if need.pooled and moments.second is not None:
+            moments = replace(moments, second=moments.second.sum(axis=0))
+        return moments
+
+    def _step_about_centre(
+        self, block: Block, total: Moments, parameters: Parameters, need: Need, rule: Rule
+    ) -> Moments:
+        """Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the block's own scatter."""
+        centre = total.anchor[0]
+        centred = replace(parameters, means=parameters.means - centre)
+        log_likelihood, mass, first, _ = self._target.step(
+            block.rows, block.row_weight, None, centre, *_arguments(centred, whiten_once=True),
+            None, rule, Second.NONE, self.n_threads,
+        )  # fmt: skip
+        anchor = np.broadcast_to(centre, first.shape)
+        second = None if total.second is None else total.second[0]
+        return Moments(mass, first, second, anchor, log_likelihood, total.row_weight, need)
+
+    def _sums(
+        self,
+        block: Block,
+        parameters: Parameters | None,
+        need: Need,
+        rule: Rule,
+        anchor: Array,
+        row_weight: float,
+    ) -> Moments:
+        """Moments per component about the anchor."""
+        arguments = _arguments(parameters) if parameters is not None else _no_arguments(anchor)
+        sums_about = None if need.second is Second.NONE else np.ascontiguousarray(anchor)
+        log_likelihood, mass, first, second = self._target.step(
+            block.rows, block.row_weight, block.given if rule is Rule.GIVEN else None, None, *arguments,
+            sums_about, rule, need.second, self.n_threads,
+        )  # fmt: skip
+        moments = Moments(mass, first, second, anchor, log_likelihood, row_weight, need)
+        if sums_about is None and anchor.any():  # without second moments the core sums about 0
+            return replace(moments, anchor=np.zeros(anchor.shape)).about(anchor)
+        return moments
+
+    def log_density(self, block: Block, parameters: Parameters) -> Array:
+        return self._evaluate(block, parameters, LOG_DENSITY)
+
+    def component_log_density(self, block: Block, parameters: Parameters) -> Array:
+        return self._evaluate(block, parameters, COMPONENTS)
+
+    def responsibilities(self, block: Block, parameters: Parameters) -> Array:
+        return self._evaluate(block, parameters, RESPONSIBILITIES)
+
+    def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
+        return self._evaluate(block, parameters, LABELS)  # type: ignore[return-value]
+
+    def _evaluate(self, block: Block, parameters: Parameters, output: int) -> Array:
+        centre = parameters.means.mean(axis=0)
+        once = parameters.whitening.is_shared and _near(parameters, centre)
+        if once:
+            parameters = replace(parameters, means=parameters.means - centre)
+        arguments = _arguments(parameters, whiten_once=once)
+        result: Array = self._target.evaluate(block.rows, centre if once else None, *arguments, output, self.n_threads)
+        return result
+
+
+def _near(parameters: Parameters, centre: Array) -> bool:
+    """Whether rows may be whitened once for all components, about the centre, without loss."""
+    if parameters.whitening.structure is not Structure.TRIANGULAR or not parameters.whitening.is_shared:
+        return False
+    with np.errstate(over="ignore"):
+        whitened = parameters.whitening.whiten(0, parameters.means - centre)
+        return bool((whitened**2).sum(axis=1).max() <= FARTHEST_MEAN**2)
+
+
+def _arguments(parameters: Parameters, whiten_once: bool = False) -> tuple[Array, Array, int, Array]:
+    """log_scale, means, structure and factors as the core takes them: one factor each unless whitened once."""
+    whitening, n_components = parameters.whitening, len(parameters.means)
+    factors = whitening.factors if whiten_once else _one_each(whitening, n_components)
+    return parameters.log_scale, np.ascontiguousarray(parameters.means), int(whitening.structure), factors
+
+
+def _one_each(whitening: Whitening, n_components: int) -> Array:
+    if not whitening.is_shared or n_components == 1:
+        return np.ascontiguousarray(whitening.factors)
+    return np.repeat(whitening.factors, n_components, axis=0)
+
+
+def _no_arguments(anchor: Array) -> tuple[Array, Array, int, Array]:
+    """What stands in the place of parameters under `Rule.GIVEN`, which reads none of them."""
+    n_components = len(anchor)
+    return np.zeros(n_components), np.zeros(anchor.shape), int(Structure.SPHERICAL), np.ones(n_components)

@@ -1,0 +1,118 @@
+"""The yardstick: obvious NumPy, against which every other engine is held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.engines.base import NEGLIGIBLE
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.block import Block
+from gaussmix.waist.moments import Moments
+from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.parameters import Parameters
+
+CHUNK_ROWS = 8_190  # rows whose (n_rows, n_components) arrays are held at once
+
+
+@dataclass(frozen=True)
+class ReferenceEngine:
+    """All formulas as they stand in the docstring of `Moments`, direct sums about the anchor."""
+
+    def open(self, block: Block, need: Need, n_components: int) -> int:
+        return n_components
+
+    def step(
+        self,
+        block: Block,
+        state: int,
+        parameters: Parameters | None,
+        need: Need,
+        rule: Rule = Rule.SOFT,
+        anchor: Array | None = None,
+    ) -> Moments:
+        if anchor is None:
+            anchor = np.zeros((state, block.rows.shape[1])) if parameters is None else parameters.means
+        total = _moments(np.zeros(anchor.shape), np.zeros((0, state)), (0.0, 0.0), anchor, need)
+        for part in block.cut(CHUNK_ROWS):
+            shared, log_density = _share(part, parameters, rule, state)
+            weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
+            rows = part.rows.astype(np.float64)
+            totals = float(weight @ log_density), part.total_weight
+            total += _moments(rows, weight[:, None] * shared, totals, anchor, need)
+        return total
+
+    def log_density(self, block: Block, parameters: Parameters) -> Array:
+        log_joint = self.component_log_density(block, parameters)
+        largest = log_joint.max(axis=1)
+        density: Array = largest + np.log(np.exp(log_joint - largest[:, None]).sum(axis=1))
+        return density
+
+    def component_log_density(self, block: Block, parameters: Parameters) -> Array:
+        log_joint = np.empty((block.n_rows, len(parameters.means)))
+        for part in block.cut(CHUNK_ROWS):
+            first = part.first_row - block.first_row
+            log_joint[first : first + part.n_rows] = _log_joint(part, parameters)
+        return log_joint
+
+    def responsibilities(self, block: Block, parameters: Parameters) -> Array:
+        log_joint = self.component_log_density(block, parameters)
+        unnormalised = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+        shared: Array = unnormalised / unnormalised.sum(axis=1, keepdims=True)
+        return shared
+
+    def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
+        best: NDArray[np.int64] = self.component_log_density(block, parameters).argmax(axis=1)
+        return best
+
+
+def _log_joint(block: Block, parameters: Parameters) -> Array:
+    """log p(x, k), (n_rows, n_components)."""
+    rows, largest = block.rows.astype(np.float64), np.finfo(np.float64).max
+    log_joint = np.empty((block.n_rows, len(parameters.means)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k, mean in enumerate(parameters.means):
+            whitened = parameters.whitening.whiten(k, rows - mean)
+            squared = np.nan_to_num((whitened**2).sum(axis=1), nan=largest, posinf=largest)
+            log_joint[:, k] = parameters.log_scale[k] - 0.5 * squared
+    return log_joint
+
+
+def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components: int) -> tuple[Array, Array]:
+    """Responsibilities (n_rows, n_components) under a rule, and log p(x) of each row."""
+    if parameters is None:
+        assert block.given is not None
+        given = block.given
+        one_hot = given if given.ndim == 2 else given[:, None] == np.arange(n_components)
+        return one_hot.astype(np.float64), np.zeros(block.n_rows)
+    log_joint = _log_joint(block, parameters)
+    largest = log_joint.max(axis=1, keepdims=True)
+    if rule is Rule.HARD:
+        return (log_joint.argmax(axis=1)[:, None] == np.arange(n_components)).astype(np.float64), largest[:, 0]
+    kept = np.where(log_joint > largest - NEGLIGIBLE, np.exp(log_joint - largest), 0.0)
+    total = kept.sum(axis=1, keepdims=True)
+    return kept / total, (largest + np.log(total))[:, 0]
+
+
+def _moments(rows: Array, shared: Array, totals: tuple[float, float], anchor: Array, need: Need) -> Moments:
+    """Sum moments of rows shared (n_rows, n_components); totals: log-likelihood and row weight."""
+    n_components, n_features = anchor.shape
+    shapes = {Second.NONE: None, Second.TRACE: (), Second.DIAGONAL: (n_features,), Second.FULL: (n_features,) * 2}
+    first = np.zeros(anchor.shape)
+    shape = shapes[need.second]
+    second = None if shape is None else np.zeros((n_components, *shape))
+    for k in range(n_components if len(shared) else 0):
+        offsets = rows - anchor[k]
+        first[k] = shared[:, k] @ offsets
+        if second is None:
+            continue
+        if need.second is Second.FULL:
+            second[k] = (shared[:, k, None] * offsets).T @ offsets
+        else:
+            squares = shared[:, k] @ offsets**2
+            second[k] = squares.sum() if need.second is Second.TRACE else squares
+    if second is not None and need.pooled:
+        second = second.sum(axis=0)
+    return Moments(shared.sum(axis=0), first, second, anchor, *totals, need)

@@ -1,0 +1,59 @@
+"""What can go wrong, as classes that carry the offending value and say what to try, and why EM ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from enum import Enum
+
+
+class Outcome(Enum):
+    """Why EM ended; the value is a sentence for the user."""
+
+    CONVERGED = "The mean log-likelihood changed by less than tol."
+    STEP_LIMIT = "max_iter steps were made before the mean log-likelihood settled; raise max_iter or tol."
+    DEGENERATE = "Every component collapsed onto too few distinct rows; raise reg_covar or lower n_components."
+    NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
+
+
+class SingularCovariance(ValueError):
+    """Covariances that have no Cholesky factor: a component sits on too few distinct rows.
+
+    Parameters
+    ----------
+    components : indices of the components concerned, counted from 0.
+    """
+
+    def __init__(self, components: Iterable[int]) -> None:
+        self.components = tuple(int(k) for k in components)
+        # The first sentence is scikit-learn's, word for word: programs match it.
+        super().__init__(
+            "Fitting the mixture model failed because some components have ill-defined empirical covariance "
+            "(for instance caused by singleton or collapsed samples). Try to decrease the number of components, "
+            f"increase reg_covar, or scale the input data. Concerned: {name_components(self.components)}."
+        )
+
+
+class NonFiniteLikelihood(ValueError):
+    """The log-likelihood of the start is not a number EM can raise."""
+
+    def __init__(self) -> None:
+        super().__init__(Outcome.NON_FINITE.value)
+
+
+class NotAModelFile(ValueError):
+    """A file that is damaged, truncated or not a gaussmix model."""
+
+
+def name_components(components: Sequence[int]) -> str:
+    """Say "component 2" or "components 0, 3", and shorten a long list."""
+    shown = ", ".join(str(k) for k in components[:10]) + (", …" if len(components) > 10 else "")
+    return f"component{'s' if len(components) > 1 else ''} {shown}"
+
+
+def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:
+    """The error for a name nobody knows, with the known ones and the nearest of them."""
+    names = list(known)
+    nearest = get_close_matches(str(value), names, n=1, cutoff=0.4)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return ValueError(f"{parameter}={value!r} is not one of {', '.join(map(repr, names))}.{hint}")

@@ -1,0 +1,78 @@
+"""The fitted attributes of scikit-learn's mixtures, read off the mixture, and what its test suite calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix.em.start import start_mixture
+from gaussmix.engines import choose
+from gaussmix.facade.parameters import check_covariances
+from gaussmix.families.base import family_named
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts import Partition
+from gaussmix.waist.whitening import Structure
+
+Floats = NDArray[np.floating[Any]]
+
+
+class MixtureAttributes:
+    """Attributes in the type of the training data; `mixture_` holds them in float64."""
+
+    mixture_: Mixture
+    _dtype: np.dtype[Any]
+
+    # Of the estimator this is mixed into.
+    covariance_type: str
+    precisions_init: ArrayLike | None
+
+    @property
+    def weights_(self) -> Floats:
+        return self.mixture_.weights.astype(self._dtype)
+
+    @property
+    def means_(self) -> Floats:
+        return self.mixture_.means.astype(self._dtype)
+
+    @property
+    def covariances_(self) -> Floats:
+        return self.mixture_.covariances.astype(self._dtype)
+
+    @property
+    def precisions_(self) -> Floats:
+        return self._compact(self.mixture_.whitening.precisions())
+
+    @property
+    def precisions_cholesky_(self) -> Floats:
+        whitening = self.mixture_.whitening
+        upper = whitening.structure is Structure.TRIANGULAR
+        return self._compact(whitening.factors.transpose(0, 2, 1) if upper else whitening.factors)
+
+    def _compact(self, per_component: NDArray[np.float64]) -> Floats:
+        return self.mixture_.family.compact(per_component).astype(self._dtype)
+
+    def _n_parameters(self) -> int:
+        """Number of free parameters of the fitted mixture."""
+        return self.mixture_.n_parameters
+
+    def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
+        """Become the mixture of (weights, means, covariances, their precision factors, which are made anew)."""
+        weights, means, covariances = (np.asarray(value) for value in params[:3])
+        self.mixture_ = Mixture(weights, means, covariances, family_named(self.covariance_type))
+        self._dtype = means.dtype
+
+    def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
+        """Become the start that responsibilities (n_samples, n_components) give, with `precisions_init` if set."""
+        rows, shares = np.asarray(X), np.asarray(resp, dtype=np.float64)
+        family, n_components = family_named(self.covariance_type), shares.shape[1]
+        source = ArraySource(rows, given=shares)
+        mixture = start_mixture(source, choose(), family, n_components, Partition(), np.zeros(source.n_features))
+        if self.precisions_init is not None:
+            shape = n_components, source.n_features
+            precisions = check_covariances(self.precisions_init, family, *shape, "precision")
+            covariances = family.inverse(precisions, source.n_features)
+            mixture = Mixture(mixture.weights, mixture.means, covariances, family)
+        self.mixture_, self._dtype = mixture, rows.dtype

@@ -1,0 +1,160 @@
+"""From an estimator's checked parameters and rows to the best run of EM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.em.loop import Report, run_em
+from gaussmix.em.restarts import Run, best_run
+from gaussmix.em.ridge import automatic_ridge
+from gaussmix.em.start import start_mixture
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Trace
+from gaussmix.engines.base import Engine
+from gaussmix.families.base import Family
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.distinct import Distinct, distinct_rows
+from gaussmix.starts import STARTS, Partition
+from gaussmix.starts.base import nearest_centre
+from gaussmix.waist.arrays import Array, Rows
+
+Given = Array | NDArray[np.int32]
+StartCall = Callable[[Rows, int, np.random.Generator], Given]
+
+
+@dataclass(frozen=True)
+class GivenStart:
+    """Parameters that the user knows; None for what the start is to find."""
+
+    weights: Array | None = None
+    means: Array | None = None
+    covariances: Array | None = None
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A mixture to be fitted to rows.
+
+    Parameters
+    ----------
+    rows, row_weight : the data.
+    family, engine, n_components : what to fit, and on what.
+    ridge : added to each variance, data units²; None for the automatic one.
+    """
+
+    rows: Rows
+    row_weight: Array | None
+    family: Family
+    engine: Engine[Any]
+    n_components: int
+    ridge: float | None
+
+    @cached_property
+    def source(self) -> ArraySource:
+        return ArraySource(self.rows, self.row_weight)
+
+    @cached_property
+    def sample(self) -> Distinct:
+        """Rows for starts and for the automatic ridge."""
+        return distinct_rows(self.source)
+
+    @cached_property
+    def ridges(self) -> Array:
+        """The ridge of each feature, (n_features,)."""
+        if self.ridge is None:
+            return automatic_ridge(self.sample)
+        return np.full(self.source.n_features, self.ridge)
+
+    def best(
+        self,
+        init: str | Given | StartCall,
+        given: GivenStart,
+        n_init: int,
+        stopping: Stopping,
+        rng: np.random.Generator,
+        reports: Iterator[Report | None],
+    ) -> Run:
+        """The best of `n_init` runs."""
+
+        def run() -> Run:
+            report = next(reports)
+            return self.run(self.start(init, given, rng), stopping, report)
+
+        return best_run(run for _ in range(n_init))
+
+    def run(self, start: Mixture, stopping: Stopping, report: Report | None, previous: float = -np.inf) -> Run:
+        """EM from a mixture."""
+        return run_em(
+            self.source, self.engine, start, ridge=self.ridges, stopping=stopping, previous=previous, report=report
+        )
+
+    def start(self, init: str | Given | StartCall, given: GivenStart, rng: np.random.Generator) -> Mixture:
+        """The mixture that EM starts from: what is given, and the rest from an M-step on shared rows."""
+        if given.weights is not None and given.means is not None and given.covariances is not None:
+            return Mixture(given.weights, given.means, given.covariances, self.family)
+        found = self._found(init, given, rng)
+        return Mixture(
+            found.weights if given.weights is None else given.weights,
+            found.means if given.means is None else given.means,
+            found.covariances if given.covariances is None else given.covariances,
+            self.family,
+        )
+
+    def _found(self, init: str | Given | StartCall, given: GivenStart, rng: np.random.Generator) -> Mixture:
+        source = self.source
+        # Covariances that are given need not be found, so they can't be singular either.
+        ridge = self.ridges if given.covariances is None else automatic_ridge(self.sample)
+        if given.means is not None:  # rows go to the given means, so that weights and covariances fit them
+            partition = nearest_centre(given.means)
+        elif isinstance(init, str):
+            partition = STARTS[init](self.sample, self.engine, self.n_components, rng)
+        else:
+            shares = check_given(init(self.rows, self.n_components, rng) if callable(init) else init, self)
+            source, partition = ArraySource(self.rows, self.row_weight, shares), Partition()
+        return start_mixture(source, self.engine, self.family, self.n_components, partition, ridge)
+
+
+def check_given(given: Any, fitting: Fitting) -> Given:
+    """Labels (n_rows,) or responsibilities (n_rows, n_components) that a user starts from.
+
+    Raises
+    ------
+    ValueError : another shape, labels that are not 0 … n_components − 1, shares that don't sum to 1.
+    """
+    array, n_rows, n_components = np.asarray(given), len(fitting.rows), fitting.n_components
+    if array.shape == (n_rows,) and array.dtype.kind in "iu":
+        if array.min() < 0 or array.max() >= n_components:
+            raise ValueError(
+                f"init_params holds the labels {array.min()} … {array.max()}; with n_components={n_components} "
+                f"they must lie in 0 … {n_components - 1}."
+            )
+        return array.astype(np.int32)
+    if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"init_params has shape {array.shape} and type {array.dtype}; give integer labels of shape ({n_rows},) "
+            f"or responsibilities of shape ({n_rows}, {n_components})."
+        )
+    shares = array.astype(np.float64)
+    wrong = ~(np.abs(shares.sum(axis=1) - 1) <= 1e-6) | (shares < 0).any(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"init_params: the responsibilities of row {row} must be ≥ 0 and sum to 1, not {shares[row]}.")
+    return shares
+
+
+def frozen_sentence(trace: Trace) -> str | None:
+    """Say which components stopped moving and why; None where all move."""
+    if not trace.frozen:
+        return None
+    said = "; ".join(f"component {k} {why.value}" for k, why in sorted(trace.frozen.items()))
+    return (
+        f"{said}: its mean and covariance were frozen there. "
+        "Lower n_components, raise reg_covar, or try another start (init_params, n_init)."
+    )

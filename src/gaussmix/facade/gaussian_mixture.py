@@ -1,0 +1,332 @@
+"""`GaussianMixture`: scikit-learn's estimator, on gaussmix."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix.em.restarts import Run
+from gaussmix.em.stopping import Stopping
+from gaussmix.engines import choose
+from gaussmix.errors import NonFiniteLikelihood, Outcome
+from gaussmix.facade.attributes import MixtureAttributes
+from gaussmix.facade.fitting import Fitting, GivenStart, frozen_sentence
+from gaussmix.facade.parameters import (
+    check_count,
+    check_covariances,
+    check_means,
+    check_number,
+    check_start_name,
+    check_weights,
+)
+from gaussmix.facade.validation import check_row_weight, check_rows
+from gaussmix.facade.verbosity import reports
+from gaussmix.families.base import family_named
+from gaussmix.waist.arrays import Array, Rows
+from gaussmix.waist.block import Block
+
+
+class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """Gaussian mixture fitted by EM, with the names and meanings of `sklearn.mixture.GaussianMixture`.
+
+    Parameters
+    ----------
+    n_components : int, default 1
+        Number of components K.
+    covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
+        One covariance matrix per component, one for all, a variance per component and feature, or one
+        variance per component.
+    tol : float, default 1e-3
+        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less.
+    reg_covar : "auto" or float, default "auto"
+        Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that
+        the units of the data do not matter; 0 gives plain maximum likelihood.
+    max_iter : int, default 100
+        Limit on EM steps; 0 returns the start.
+    n_init : int, default 1
+        Number of starts; the run that ends with the largest likelihood is kept.
+    init_params : str, array or callable, default "kmeans"
+        "kmeans", "k-means++", "random", "random_from_data"; integer labels (n_samples,); responsibilities
+        (n_samples, n_components); or a callable ``(X, n_components, rng)`` that returns either.
+    weights_init, means_init : array-like, default None
+        Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the
+        rest of the start comes from the rows nearest to each mean.
+    precisions_init, covariances_init : array-like, default None
+        Precisions or covariances to start from, not both, in the shape of `covariances_`.
+    random_state : int, RandomState or None, default None
+        Seed of the starts and of `sample`.
+    warm_start : bool, default False
+        Go on from the last fit instead of starting anew.
+    verbose, verbose_interval : int, default 0 and 10
+        Print progress every so many steps; times too where `verbose` is 2.
+    n_jobs : int or None, default None
+        Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.
+
+    Attributes
+    ----------
+    weights_ : (n_components,)
+    means_ : (n_components, n_features), data units
+    covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
+        (K, d, d) for "full", (d, d) for "tied", (K, d) for "diag", (K,) for "spherical". The upper
+        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹.
+    mixture_ : Mixture
+        The fitted distribution itself, in float64.
+    converged_ : bool
+    n_iter_ : int
+        Steps of the best run.
+    lower_bound_, lower_bounds_ : float and list of float
+        Mean log-likelihood (nats) at the last and at each step of the best run.
+    n_features_in_, feature_names_in_ : as in scikit-learn.
+
+    See Also
+    --------
+    gaussmix.Mixture : what can be asked of the fitted distribution.
+
+    References
+    ----------
+    Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> gm = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> gm.means_[gm.means_[:, 0].argsort()].round(6)
+    array([[ 1.,  2.],
+           [10.,  2.]])
+    >>> labels = gm.predict([[0, 0], [12, 3]])
+    >>> bool(labels[0] != labels[1])
+    True
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float | str = "auto",
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        covariances_init: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.covariances_init = covariances_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_jobs = n_jobs
+
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the mixture.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), numbers in data units; an array or a data frame.
+        y : ignored; pipelines pass it.
+        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
+
+        Returns
+        -------
+        self : the fitted estimator.
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used, or no start has positive definite covariances.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning : `max_iter` steps were not enough.
+        RuntimeWarning : a component lost its mass or collapsed; it was frozen.
+        """
+        before = dict(vars(self))
+        try:
+            self._fit(X, sample_weight)
+        except BaseException:  # a refit that fails leaves the estimator as it was
+            self.__dict__ = before
+            raise
+        return self
+
+    def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int64]:
+        """Fit the mixture and label its rows: `fit(X).predict(X)`; parameters and errors as of `fit`."""
+        return self.fit(X, y, sample_weight).predict(X)
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """The most probable component of each row, (n_samples,); the first of equals.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X is not numbers of shape (n_samples, n_features_in_).
+        """
+        rows = self._rows(X)
+        return choose(self.n_jobs).labels(Block(0, rows), self.mixture_.parameters)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components), rows sum to 1.
+
+        Raises as `predict`.
+        """
+        rows = self._rows(X)
+        shared = choose(self.n_jobs).responsibilities(Block(0, rows), self.mixture_.parameters)
+        return shared.astype(rows.dtype, copy=False)
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """log p(x) of each row, (n_samples,), nats. Raises as `predict`."""
+        rows = self._rows(X)
+        return self._log_density(rows).astype(rows.dtype, copy=False)
+
+    def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
+        """Mean of log p(x) per unit of weight, nats. Raises as `predict`."""
+        rows = self._rows(X)
+        log_density, weight = self._log_density(rows), check_row_weight(sample_weight, len(rows), 1)
+        return float(log_density.mean() if weight is None else weight @ log_density / weight.sum())
+
+    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Bayesian information criterion −2 log L + p log Σw; lower is better. Schwarz (1978). Raises as `predict`."""
+        deviance, total = self._deviance(X, sample_weight)
+        return deviance + self.mixture_.n_parameters * float(np.log(total))
+
+    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Akaike information criterion −2 log L + 2 p; lower is better. Akaike (1974). Raises as `predict`."""
+        return self._deviance(X, sample_weight)[0] + 2 * self.mixture_.n_parameters
+
+    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
+        """Draw rows from the mixture, in random order.
+
+        Parameters
+        ----------
+        n_samples : how many, at least 1.
+
+        Returns
+        -------
+        X : (n_samples, n_features), data units.
+        y : (n_samples,), the component each row was drawn from.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError : n_samples < 1.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
+        return self.mixture_.sample(int(n_samples), self._rng())
+
+    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
+        fitting, stopping, n_init, given = self._checked(X, sample_weight)
+        progress = reports(self.verbose, check_count("verbose_interval", self.verbose_interval, 1))
+        if self.warm_start and hasattr(self, "converged_"):
+            run = fitting.run(self.mixture_, stopping, next(progress), self.lower_bound_)
+        else:
+            run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
+        self._publish(run, fitting.rows.dtype)
+        self._warn(run)
+
+    def _checked(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Fitting, Stopping, int, GivenStart]:
+        """Everything the user passed, as objects."""
+        n_components = check_count("n_components", self.n_components, 1)
+        family = family_named(self.covariance_type)
+        stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
+        n_init = check_count("n_init", self.n_init, 1)
+        automatic = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
+        ridge = None if automatic else check_number("reg_covar", self.reg_covar, ' or "auto"')
+        check_start_name(self.init_params)
+        rows = check_rows(self, X, reset=True)
+        if len(rows) < n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {len(rows)}"
+            )
+        weight = check_row_weight(sample_weight, len(rows), n_components)
+        fitting = Fitting(rows, weight, family, choose(self.n_jobs), n_components, ridge)
+        return fitting, stopping, n_init, self._given(fitting)
+
+    def _given(self, fitting: Fitting) -> GivenStart:
+        """The start parameters that the user passed, checked."""
+        family, shape = fitting.family, (fitting.n_components, fitting.source.n_features)
+        if self.precisions_init is not None and self.covariances_init is not None:
+            raise ValueError("Give precisions_init or covariances_init, not both.")
+        covariances = None
+        if self.covariances_init is not None:
+            covariances = check_covariances(self.covariances_init, family, *shape, "covariance")
+        elif self.precisions_init is not None:
+            precisions = check_covariances(self.precisions_init, family, *shape, "precision")
+            covariances = family.inverse(precisions, shape[1])
+        return GivenStart(
+            None if self.weights_init is None else check_weights(self.weights_init, shape[0]),
+            None if self.means_init is None else check_means(self.means_init, *shape),
+            covariances,
+        )
+
+    def _publish(self, run: Run, dtype: np.dtype[Any]) -> None:
+        """Set the fitted attributes."""
+        mixture, trace = run
+        if trace.outcome is Outcome.NON_FINITE:
+            raise NonFiniteLikelihood
+        self.mixture_ = mixture
+        self.converged_ = trace.outcome is Outcome.CONVERGED
+        self.n_iter_ = trace.n_steps
+        self.lower_bound_ = trace.last
+        self.lower_bounds_ = list(trace.log_likelihood)
+        self._dtype = dtype
+
+    def _warn(self, run: Run) -> None:
+        """Say in a warning what the user should know of the best run."""
+        _, trace = run
+        frozen = frozen_sentence(trace)
+        if frozen is not None:
+            warnings.warn(frozen, RuntimeWarning, stacklevel=4)
+        if not self.converged_ and trace.n_steps > 0:
+            warnings.warn(  # scikit-learn's sentence: programs match it
+                "Best performing initialization did not converge. Try different init parameters, or increase "
+                "max_iter, tol, or check for degenerate data.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _rows(self, X: ArrayLike) -> Rows:
+        check_is_fitted(self)
+        return check_rows(self, X, reset=False)
+
+    def _log_density(self, rows: Rows) -> Array:
+        return choose(self.n_jobs).log_density(Block(0, rows), self.mixture_.parameters)
+
+    def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
+        """−2 log L and the total weight."""
+        rows = self._rows(X)
+        log_density, weight = self._log_density(rows), check_row_weight(sample_weight, len(rows), 1)
+        if weight is None:
+            return -2.0 * float(log_density.sum()), float(len(rows))
+        return -2.0 * float(weight @ log_density), float(weight.sum())
+
+    def _rng(self) -> np.random.Generator:
+        """A generator seeded by `random_state`."""
+        return np.random.default_rng(check_random_state(self.random_state).randint(0, 2**31 - 1, size=4))

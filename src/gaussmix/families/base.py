@@ -1,0 +1,110 @@
+"""Families: what shape covariances have. They turn scatter into covariances and never see a row."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from gaussmix.errors import unknown_name
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Need
+from gaussmix.waist.whitening import Whitening
+
+
+class Equivariance(Enum):
+    """The maps x ↦ Ax + b under which a fit from a given start moves along with the data."""
+
+    AFFINE = "any invertible matrix"
+    SCALING = "a factor per feature"
+    SIMILARITY = "a rotation and one factor"
+
+
+class Family(ABC):
+    """A covariance structure. To add one, see docs/develop/add-a-family.md."""
+
+    name: ClassVar[str]  # set by `register`
+    is_shared: ClassVar[bool] = False  # one covariance for all components, without a component axis
+    equivariance: ClassVar[Equivariance]
+    requirement: ClassVar[str]  # what covariances and precisions of this structure must be
+
+    @abstractmethod
+    def need(self) -> Need:
+        """Say what second moments `update` reads."""
+
+    @abstractmethod
+    def update(self, scatter: Scatter, current: Array | None) -> Array:
+        """Maximise the expected log-likelihood over covariances of this structure.
+
+        Parameters
+        ----------
+        scatter : mass (all positive) and second sums about the new means, as `need` asked for them.
+        current : the last covariances, where an iterative structure starts from; None at the first step.
+
+        Returns
+        -------
+        covariances : the structure's compact form, `shape(n_components, n_features)`, data units².
+        """
+
+    @abstractmethod
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        """Shape of the compact form of the covariances."""
+
+    @abstractmethod
+    def whitening(self, covariances: Array, n_features: int) -> Whitening:
+        """Factor the covariances; raises `SingularCovariance` naming the components that have no factor."""
+
+    @abstractmethod
+    def compact(self, per_component: Array) -> Array:
+        """Bring factors or precisions (1 or n_components on the first axis) to the compact form."""
+
+    def inverse(self, matrices: Array, n_features: int) -> Array:
+        """Invert covariances or precisions in compact form; raises `SingularCovariance`."""
+        return self.compact(self.whitening(matrices, n_features).precisions())
+
+    @abstractmethod
+    def variances(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        """Diagonals of the covariances, (n_components, n_features), data units²."""
+
+    @abstractmethod
+    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        """Full covariance matrices, (n_components, n_features, n_features)."""
+
+    @abstractmethod
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """Count the free parameters of the covariances; weights and means are counted elsewhere."""
+
+    def keep(self, covariances: Array, previous: Array, components: Sequence[int]) -> Array:
+        """Put the previous covariances of some components back: a shared one belongs to all."""
+        if self.is_shared:
+            return previous
+        kept = np.array(covariances)
+        kept[list(components)] = previous[list(components)]
+        return kept
+
+
+FAMILIES: dict[str, Family] = {}
+
+FamilyClass = TypeVar("FamilyClass", bound=type[Family])
+
+
+def register(name: str) -> Callable[[FamilyClass], FamilyClass]:
+    """Make a family known under a name."""
+
+    def decorate(cls: FamilyClass) -> FamilyClass:
+        cls.name = name
+        FAMILIES[name] = cls()
+        return cls
+
+    return decorate
+
+
+def family_named(name: str) -> Family:
+    """Look a family up; raises ValueError with the nearest known name."""
+    if name not in FAMILIES:
+        raise unknown_name("covariance_type", name, FAMILIES)
+    return FAMILIES[name]

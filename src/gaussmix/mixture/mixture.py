@@ -1,0 +1,138 @@
+"""A Gaussian mixture as an immutable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix.engines import choose
+from gaussmix.families.base import Family
+from gaussmix.mixture.sampling import sample
+from gaussmix.waist.arrays import Array, Rows, frozen
+from gaussmix.waist.block import Block
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.whitening import Whitening
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
+
+    Parameters
+    ----------
+    weights : (n_components,), π_k; sum to 1.
+    means : (n_components, n_features), μ_k, data units.
+    covariances : Σ_k in the compact form of the family (`family.shape`), data units².
+    family : the covariance structure, a member of `gaussmix.families.FAMILIES`.
+
+    Raises
+    ------
+    SingularCovariance
+        At the first use of a density, where a covariance is not positive definite.
+
+    Notes
+    -----
+    The arrays are read-only: a changed mixture is a new one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import Mixture, FAMILIES
+    >>> m = Mixture(np.array([0.5, 0.5]), np.array([[0.0], [4.0]]), np.array([1.0, 1.0]), FAMILIES["spherical"])
+    >>> m.predict([[0.3], [3.0]])
+    array([0, 1])
+    >>> m.log_density([[2.0]]).round(4)
+    array([-2.9189])
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    family: Family
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "means", "covariances"):  # copied, so that nobody else can write to them
+            object.__setattr__(self, name, frozen(np.array(getattr(self, name), dtype=np.float64)))
+
+    @property
+    def n_components(self) -> int:
+        """Number of components K."""
+        return len(self.weights)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features d."""
+        return int(self.means.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: K − 1 weights, K·d means and what the family counts for the covariances."""
+        free = self.family.n_parameters(self.n_components, self.n_features)
+        return free + self.n_components * self.n_features + self.n_components - 1
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k."""
+        return self.family.whitening(self.covariances, self.n_features)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """What an engine needs for the E-step."""
+        return Parameters.of(self.weights, self.means, self.whitening)
+
+    def log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
+        """log p(x) of each row.
+
+        Parameters
+        ----------
+        rows : (n_rows, n_features), data units.
+        n_jobs : threads; None for every processor.
+
+        Returns
+        -------
+        log_density : (n_rows,), nats (per unit of data volume).
+
+        Raises
+        ------
+        ValueError : rows are not numbers of shape (n_rows, n_features).
+        """
+        return choose(n_jobs).log_density(self._block(rows), self.parameters)
+
+    def component_log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
+        """log N(x | μ_k, Σ_k) of each row and component, without weights; (n_rows, n_components), nats."""
+        equal = Parameters.of(np.ones(self.n_components), self.means, self.whitening)
+        return choose(n_jobs).component_log_density(self._block(rows), equal)
+
+    def responsibilities(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
+        """p(k | x), Bishop (2006) eq. 9.13; (n_rows, n_components), rows sum to 1."""
+        return choose(n_jobs).responsibilities(self._block(rows), self.parameters)
+
+    def predict(self, rows: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
+        """The most probable component of each row, (n_rows,); the first of equals."""
+        return choose(n_jobs).labels(self._block(rows), self.parameters)
+
+    def sample(self, n_rows: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
+        """Draw rows, in random order.
+
+        Parameters
+        ----------
+        n_rows : how many.
+        rng : source of randomness, for instance `numpy.random.default_rng(0)`.
+
+        Returns
+        -------
+        rows : (n_rows, n_features), data units.
+        labels : (n_rows,), the component each row was drawn from.
+        """
+        return sample(self.weights, self.means, self.whitening, n_rows, rng)
+
+    def _block(self, rows: ArrayLike) -> Block:
+        array: Rows = np.asarray(rows)
+        if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+            array = np.asarray(rows, dtype=np.float64)
+        if array.ndim != 2 or array.shape[1] != self.n_features:
+            raise ValueError(f"rows must have shape (n_rows, {self.n_features}), not {array.shape}.")
+        return Block(0, array)

@@ -1,0 +1,65 @@
+"""A start shares the rows among components for the first M-step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from gaussmix.engines.base import Engine
+from gaussmix.sources.distinct import Distinct
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.block import Block
+from gaussmix.waist.need import Rule
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.spherical import SphericalWhitening
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """How rows are shared before there are parameters.
+
+    Parameters
+    ----------
+    parameters : with `Rule.HARD`, rows go to the component that is most probable under these.
+    rule : `Rule.GIVEN` takes shares from the blocks, or from `share`.
+    share : responsibilities (n_rows, n_components) of a block, made where the rows are.
+    """
+
+    parameters: Parameters | None = None
+    rule: Rule = Rule.GIVEN
+    share: Callable[[Block], Array] | None = None
+
+
+class Start(Protocol):
+    """Makes a partition from a sample, the weighted empirical distribution: the order of rows plays no part."""
+
+    def __call__(
+        self, sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator
+    ) -> Partition: ...
+
+
+STARTS: dict[str, Start] = {}
+
+
+def register(name: str) -> Callable[[Start], Start]:
+    """Make a start known under a name."""
+
+    def decorate(start: Start) -> Start:
+        STARTS[name] = start
+        return start
+
+    return decorate
+
+
+def nearest_centre(centres: Array) -> Partition:
+    """Each row to its nearest centre (n_components, n_features)."""
+    return Partition(centre_parameters(centres), Rule.HARD)
+
+
+def centre_parameters(centres: Array) -> Parameters:
+    """Unit spheres about the centres: log p(x, k) = −½ ‖x − c_k‖² exactly, without a constant."""
+    whitening = SphericalWhitening(np.ones(1), np.zeros(1))
+    return Parameters(np.zeros(len(centres)), centres, whitening)

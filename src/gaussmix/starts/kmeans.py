@@ -1,0 +1,52 @@
+"""k-means, on the engine: EM with one unit sphere for all components and rule "hard"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gaussmix.engines.base import Engine
+from gaussmix.sources.distinct import Distinct
+from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
+from gaussmix.starts.kmeans_plus_plus import spread_centres
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.block import Block
+from gaussmix.waist.need import Need, Rule, Second
+
+MAX_PASSES = 300
+TOLERANCE = 1e-4  # of the mean variance of a feature; both are scikit-learn's KMeans defaults
+
+
+@register("kmeans")
+def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Each row to the nearest centre of k-means (Lloyd 1982) on at most 65,520 rows."""
+    return nearest_centre(lloyd(sample, engine, spread_centres(sample, engine, n_components, rng)))
+
+
+def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
+    """Move centres (n_components, n_features) to the means of their rows until they stay."""
+    middle = sample.rows[0]
+    offsets = sample.rows - middle  # near 0, where the engine takes first moments about
+    block, need = Block(0, offsets, sample.weight), Need(Second.NONE)
+    centres = centres - middle
+    state = engine.open(block, need, len(centres))
+    for _ in range(MAX_PASSES):
+        moments = engine.step(block, state, centre_parameters(centres), need, Rule.HARD)
+        moved = moments.means(centres)
+        if not moments.mass.all():
+            moved = _refill(block, engine, centres, moved, moments.mass == 0)
+        shift, centres = float(((moved - centres) ** 2).sum()), moved
+        if shift == 0 or shift <= TOLERANCE * offsets.var(axis=0).mean():
+            break
+    found: Array = centres + middle
+    return found
+
+
+def _refill(block: Block, engine: Engine[Any], centres: Array, moved: Array, empty: Array) -> Array:
+    """Put centres without rows on the rows farthest from their own centre."""
+    nearness = engine.component_log_density(block, centre_parameters(centres)).max(axis=1)
+    farthest = np.argsort(nearness, kind="stable")[: int(empty.sum())]
+    moved = np.array(moved)
+    moved[np.flatnonzero(empty)[: len(farthest)]] = block.rows[farthest]
+    return moved

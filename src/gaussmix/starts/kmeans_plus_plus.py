@@ -1,0 +1,43 @@
+"""k-means++: rows far from each other as centres."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gaussmix.engines.base import Engine
+from gaussmix.sources.distinct import Distinct
+from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.block import Block
+
+
+@register("k-means++")
+def kmeans_plus_plus(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Each row to the nearest of the centres that greedy k-means++ draws."""
+    return nearest_centre(spread_centres(sample, engine, n_components, rng))
+
+
+def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Array:
+    """Greedy k-means++, Arthur & Vassilvitskii (2007): of 2 + log K rows drawn ∝ D², the one that helps most.
+
+    Returns
+    -------
+    centres : (n_components, n_features); distinct as long as there are distinct rows left.
+    """
+    block = Block(0, sample.rows)
+    chosen = [sample.draw(rng)]
+    nearest = _squared_distances(block, engine, sample.rows[chosen])[:, 0]
+    for _ in range(1, n_components):
+        candidates = sample.draw_many(rng, 2 + int(np.log(n_components)), nearest)
+        reached = np.minimum(_squared_distances(block, engine, sample.rows[candidates]), nearest[:, None])
+        best = int((sample.weight[:, None] * reached).sum(axis=0).argmin())
+        chosen.append(int(candidates[best]))
+        nearest = reached[:, best]
+    return sample.rows[chosen]
+
+
+def _squared_distances(block: Block, engine: Engine[Any], centres: Array) -> Array:
+    """‖x − c‖² of every row and centre, (n_rows, n_centres)."""
+    return -2.0 * engine.component_log_density(block, centre_parameters(centres))

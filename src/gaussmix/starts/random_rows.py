@@ -1,0 +1,22 @@
+"""Rows drawn at random as centres."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gaussmix.engines.base import Engine
+from gaussmix.sources.distinct import Distinct
+from gaussmix.starts.base import Partition, nearest_centre, register
+
+
+@register("random_from_data")
+def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
+
+    Efraimidis & Spirakis (2006): the K rows with the largest log(u) / weight, u uniform.
+    """
+    keys = np.log(rng.random(len(sample.weight))) / sample.weight
+    chosen = np.argsort(-keys, kind="stable")[:n_components]
+    return nearest_centre(sample.rows[np.resize(chosen, n_components)])

@@ -1,0 +1,40 @@
+"""Responsibilities drawn at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.engines.base import Engine
+from gaussmix.sources.distinct import Distinct
+from gaussmix.starts.base import Partition, register
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.block import Block
+from gaussmix.waist.hashing import mix, uniform
+
+
+@register("random")
+def random_shares(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
+    return Partition(share=HashedShares(n_components, int(rng.integers(2**63))))
+
+
+@dataclass(frozen=True)
+class HashedShares:
+    """Responsibilities as a hash of the key and of what is in the row."""
+
+    n_components: int
+    key: int
+
+    def __call__(self, block: Block) -> Array:
+        columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # −0 is 0
+        row_hash = np.full(block.n_rows, self.key, dtype=np.uint64)
+        for column in columns.T:
+            row_hash = mix(row_hash ^ column)
+        streams: NDArray[np.uint64] = np.arange(1, self.n_components + 1, dtype=np.uint64)
+        shares = uniform(mix(row_hash[:, None] + streams))
+        normalised: Array = shares / shares.sum(axis=1, keepdims=True)
+        return normalised

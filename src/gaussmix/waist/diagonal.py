@@ -1,0 +1,32 @@
+"""Whitening feature by feature."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.roots import inverse_root
+from gaussmix.waist.whitening import Structure, Whitening
+
+
+class DiagonalWhitening(Whitening):
+    """Σ_k = diag(v_k), W_k = diag(v_k^(−½))."""
+
+    structure: ClassVar[Structure] = Structure.DIAGONAL
+
+    @classmethod
+    def of(cls, variances: Array) -> DiagonalWhitening:
+        """From variances (n, n_features), data units²; raises `SingularCovariance` where not positive."""
+        factors = inverse_root(variances)
+        return cls(factors, np.log(factors).sum(axis=1))
+
+    def whiten(self, component: int, offsets: Array) -> Array:
+        return offsets * self.factor(component)
+
+    def colour(self, component: int, whitened: Array) -> Array:
+        return whitened / self.factor(component)
+
+    def precisions(self) -> Array:
+        return self.factors**2

@@ -1,0 +1,45 @@
+"""Cholesky factors of a stack of covariances, inverted: by the C++ core, else by SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.core import native_target
+
+
+def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Invert the Cholesky factor of each covariance.
+
+    Parameters
+    ----------
+    covariances : (n, n_features, n_features), data units².
+
+    Returns
+    -------
+    factors : (n, n_features, n_features), lower triangular W with Σ⁻¹ = WᵀW; NaN where failed.
+    log_abs_det : (n,), log |det W|.
+    failed : (n,), a pivot is not above n_features · ε · Σ_jj: singular to working precision.
+    """
+    target = native_target()
+    if target is not None:
+        return target.factorise(np.ascontiguousarray(covariances))
+    factors = np.full(covariances.shape, np.nan)
+    for factor, covariance in zip(factors, covariances, strict=True):
+        _invert_factor(covariance, factor)
+    diagonals = np.diagonal(factors, axis1=1, axis2=2)
+    return factors, np.log(diagonals).sum(axis=1), np.isnan(diagonals).any(axis=1)
+
+
+def _invert_factor(covariance: Array, out: Array) -> None:
+    """Write the inverse Cholesky factor to `out`; leave it alone where there is none."""
+    n_features = len(covariance)
+    try:
+        lower = cholesky(covariance, lower=True)
+    except (LinAlgError, ValueError):
+        return
+    smallest = n_features * np.finfo(np.float64).eps * np.diagonal(covariance)
+    if (np.diagonal(lower) ** 2 > smallest).all():
+        out[:] = solve_triangular(lower, np.eye(n_features), lower=True)

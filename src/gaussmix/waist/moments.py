@@ -1,0 +1,112 @@
+"""Moments: the weighted sums that an E-step leaves behind, and all that an M-step sees of the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.need import Need, Second
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums over rows i of weight s_i shared by responsibilities γ_ik, about an anchor a_k per component.
+
+    Parameters
+    ----------
+    mass : (n_components,), N_k = Σ_i s_i γ_ik.
+    first : (n_components, n_features), Σ_i s_i γ_ik (x_i − a_k), data units.
+    second : what `need` names, about the anchor, data units²; None for `Second.NONE`.
+    anchor : (n_components, n_features), the points the sums are taken about.
+    log_likelihood : Σ_i s_i log p(x_i), nats, a total.
+    row_weight : Σ_i s_i.
+    need : which second moments these are.
+
+    Notes
+    -----
+    Taking sums about a point near the mean is what keeps Σγxx − μμ cancellation out; see
+    Chan, Golub & LeVeque (1983), The American Statistician 37, eq. 1.5 and 2.1.
+    """
+
+    mass: Array
+    first: Array
+    second: Array | None
+    anchor: Array
+    log_likelihood: float
+    row_weight: float
+    need: Need
+
+    def __add__(self, other: Moments) -> Moments:
+        """Merge with the moments of other rows; the sums stay about this anchor."""
+        if other.anchor is not self.anchor and not np.array_equal(other.anchor, self.anchor):
+            other = other.about(self.anchor)
+        second = None if self.second is None or other.second is None else self.second + other.second
+        return replace(
+            self,
+            mass=self.mass + other.mass,
+            first=self.first + other.first,
+            second=second,
+            log_likelihood=self.log_likelihood + other.log_likelihood,
+            row_weight=self.row_weight + other.row_weight,
+        )
+
+    def means(self, default: Array) -> Array:
+        """Weighted mean of each component, `default` (n_components, n_features) where it has no mass."""
+        has_mass = self.mass > 0
+        divisor = np.where(has_mass, self.mass, 1.0)[:, None]
+        return np.where(has_mass[:, None], self.anchor + self.first / divisor, default)
+
+    def about(self, anchor: Array) -> Moments:
+        """Move the anchor to (n_components, n_features) `anchor`, in closed form.
+
+        With δ = anchor − old anchor: Σγ(u − δ)(u − δ)ᵀ = S − δ fᵀ − f δᵀ + N δδᵀ.
+        """
+        shift = anchor - self.anchor
+        first = self.first - self.mass[:, None] * shift
+        second = self.second if self.second is None else self._second_about(shift, first)
+        return replace(self, first=first, second=second, anchor=anchor)
+
+    def _second_about(self, shift: Array, first: Array) -> Array:
+        """Second moments after the shift; S − δ fᵀ − f' δᵀ with f' the new first moments (equal, symmetrised)."""
+        assert self.second is not None
+        if self.need.second is Second.FULL:
+            half = shift[:, :, None] * (self.first + first)[:, None, :]
+            change = 0.5 * (half + half.transpose(0, 2, 1))
+        else:
+            change = shift * (self.first + first)
+            if self.need.second is Second.TRACE:
+                change = change.sum(axis=1)
+        return self.second - (change.sum(axis=0) if self.need.pooled else change)
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter:
+    """Mass and second sums about the *new* means: what a family turns into covariances.
+
+    Parameters
+    ----------
+    mass : (n_components,).
+    second : as `need` names it, data units²; divided by the mass it is a covariance.
+    n_features : number of columns.
+    need : which second moments these are.
+    """
+
+    mass: Array
+    second: Array
+    n_features: int
+    need: Need
+
+    def with_ridge(self, ridge: Array) -> Scatter:
+        """Add `ridge` (n_features,), data units², to every variance that a family will make of this."""
+        if not ridge.any():
+            return self
+        mass = self.mass.sum() if self.need.pooled else self.mass
+        if self.need.second is Second.FULL:
+            added = np.multiply.outer(mass, np.diag(ridge))
+        elif self.need.second is Second.DIAGONAL:
+            added = np.multiply.outer(mass, ridge)
+        else:
+            added = np.asarray(mass * ridge.sum())
+        return replace(self, second=self.second + added)

@@ -1,0 +1,35 @@
+"""Parameters: all that an E-step needs to know of a mixture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.whitening import Whitening
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """log p(x, k) = log_scale_k − ½ ‖W_k (x − μ_k)‖².
+
+    Parameters
+    ----------
+    log_scale : (n_components,), log π_k + log |det W_k| − ½ d log 2π, nats; −inf for a weight of 0.
+    means : (n_components, n_features), data units.
+    whitening : factors W_k.
+    """
+
+    log_scale: Array
+    means: Array
+    whitening: Whitening
+
+    @classmethod
+    def of(cls, weights: Array, means: Array, whitening: Whitening) -> Parameters:
+        """The parameters of Σ π_k N(x | μ_k, Σ_k); Bishop (2006) eq. 9.7."""
+        with np.errstate(divide="ignore"):  # a component may have lost all its weight
+            log_weights = np.log(weights)
+        return cls(log_weights + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI, means, whitening)

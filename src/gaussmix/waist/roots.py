@@ -1,0 +1,22 @@
+"""Reciprocal standard deviations, checked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.errors import SingularCovariance
+from gaussmix.waist.arrays import Array
+
+
+def inverse_root(variances: Array) -> Array:
+    """v^(−½) of variances whose first axis is the component.
+
+    Raises
+    ------
+    SingularCovariance : some are not positive, finite numbers; the message names their components.
+    """
+    usable = (variances > 0) & np.isfinite(variances)
+    if not usable.all():
+        raise SingularCovariance(np.flatnonzero(~usable.reshape(len(usable), -1).all(axis=1)))
+    roots: Array = 1.0 / np.sqrt(variances)
+    return roots

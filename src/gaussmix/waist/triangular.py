@@ -1,0 +1,42 @@
+"""Whitening by a lower triangular matrix per component."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from gaussmix.errors import SingularCovariance
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.factorise import factorise
+from gaussmix.waist.whitening import Structure, Whitening
+
+
+class TriangularWhitening(Whitening):
+    """Σ_k = L_k L_kᵀ (Cholesky), W_k = L_k⁻¹."""
+
+    structure: ClassVar[Structure] = Structure.TRIANGULAR
+
+    @classmethod
+    def of(cls, covariances: Array) -> TriangularWhitening:
+        """From covariances (n, n_features, n_features), data units².
+
+        Raises
+        ------
+        SingularCovariance : some are not positive definite to working precision; the message names them.
+        """
+        factors, log_abs_det, failed = factorise(covariances)
+        if failed.any():
+            raise SingularCovariance(np.flatnonzero(failed))
+        return cls(factors, log_abs_det)
+
+    def whiten(self, component: int, offsets: Array) -> Array:
+        return offsets @ self.factor(component).T
+
+    def colour(self, component: int, whitened: Array) -> Array:
+        solved: Array = solve_triangular(self.factor(component), whitened.T, lower=True).T
+        return solved
+
+    def precisions(self) -> Array:
+        return self.factors.transpose(0, 2, 1) @ self.factors

@@ -1,0 +1,16 @@
+// Which of the compiled instruction sets this processor can run.
+#pragma once
+#include <vector>
+
+#include "kernel_table.hpp"
+
+namespace gaussmix {
+
+// Slowest first; empty on a processor for which no kernels were compiled.
+const std::vector<const KernelTable*>& usable_kernels();
+
+// The fastest, or the one that the environment variable GAUSSMIX_ISA names; null where there are none.
+// Throws std::invalid_argument where the variable names one that cannot be used.
+const KernelTable* active_kernels();
+
+}  // namespace gaussmix

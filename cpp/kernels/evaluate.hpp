@@ -1,0 +1,100 @@
+// What a mixture says of single rows, never thresholded: log densities, responsibilities, weighted log densities of the
+// components, or the first most likely component. Nothing is kept beyond a group.
+#pragma once
+#include "densities.hpp"
+#include "exp_log.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+struct GroupRows {            // where a group's results go
+    Index first, count;       // rows
+
+    int lanes(int v) const { return static_cast<int>(smaller(Index{kLanes}, count - v * kLanes)); }
+};
+
+// log sum_k exp l_k
+GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, const Vec (&best)[kGroupVectors], GroupRows rows, double* out) {
+    for (int v = 0; v < kGroupVectors && rows.lanes(v) > 0; ++v) {
+        // exp reaches 0 long before l - max is -inf, and -inf - -inf must not arise where all weights are 0.
+        const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
+        Vec sum = Vec::zero();
+        for (Index k = 0; k < n_components; ++k) {
+            const Vec gap = Vec::load(l + (k * kGroupVectors + v) * kLanes) - largest;
+            sum = sum + keep(less(Vec::broadcast(kLeastExponent), gap), exp_normal(gap));
+        }
+        (largest + log(sum)).store_head(out + rows.first + v * kLanes, rows.lanes(v));
+    }
+}
+
+GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[kGroupVectors]) {
+    for (int v = 0; v < kGroupVectors; ++v) {
+        const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
+        Vec sum = Vec::zero();
+        for (Index k = 0; k < n_components; ++k) {
+            double* e = l + (k * kGroupVectors + v) * kLanes;
+            const Vec value = exp(Vec::load(e) - largest);
+            value.store(e);
+            sum = sum + value;
+        }
+        for (Index k = 0; k < n_components; ++k) {
+            double* e = l + (k * kGroupVectors + v) * kLanes;
+            (Vec::load(e) / sum).store(e);
+        }
+    }
+}
+
+// [component][lane] to [row][component], eight components at a time.
+GAUSSMIX_INLINE void write_table(const double* values, Index n_components, GroupRows rows, double* out) {
+    for (int v = 0; v < kGroupVectors; ++v) {
+        for (Index k = 0; k < n_components; k += kLanes) {
+            const int count = static_cast<int>(smaller(Index{kLanes}, n_components - k));
+            Vec lanes[kLanes];
+            GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) {
+                lanes[i] = i < count ? Vec::load(values + ((k + i) * kGroupVectors + v) * kLanes) : Vec::zero();
+            }
+            transpose(lanes);
+            GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) {
+                if (i < rows.lanes(v)) lanes[i].store_head(out + (rows.first + v * kLanes + i) * n_components + k, count);
+            }
+        }
+    }
+}
+
+GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, GroupRows rows, std::int64_t* out) {
+    for (int v = 0; v < kGroupVectors; ++v) {
+        Vec largest = Vec::broadcast(-__builtin_inf()), label = Vec::zero();
+        for (Index k = 0; k < n_components; ++k) {
+            const Vec value = Vec::load(l + (k * kGroupVectors + v) * kLanes);
+            label = select(less(largest, value), Vec::broadcast(static_cast<double>(k)), label);
+            largest = max(largest, value);
+        }
+        alignas(64) double labels[kLanes];
+        label.store(labels);
+        for (int i = 0; i < rows.lanes(v); ++i) out[rows.first + v * kLanes + i] = static_cast<std::int64_t>(labels[i]);
+    }
+}
+
+inline void evaluate(const Shape& shape, const RowsView& rows, Output output, const double* operands, Index first, Index last,
+                     double* scratch, void* out) noexcept {
+    const OperandsLayout operands_layout(shape);
+    const ScratchLayout layout(shape);
+    const DensityView parameters{shape, operands_layout, operands, false};
+    Index likeliest = 0;
+    double* l = scratch + layout.densities;
+    const GroupView group{scratch + layout.rows, l, scratch + layout.differences,
+                          reinterpret_cast<unsigned char*>(scratch + layout.active), 1, &likeliest};
+    for (; first < last; first += kGroupRows) {
+        const GroupRows results{first, smaller(Index{kGroupRows}, last - first)};
+        Vec best[kGroupVectors];
+        read_group(rows, first, scratch + layout.rows);
+        log_densities(parameters, group, Prefetch(rows, first + kGroupRows, shape.n_components), best);
+        switch (output) {
+            case Output::log_density: write_log_density(l, shape.n_components, best, results, static_cast<double*>(out)); break;
+            case Output::labels: write_labels(l, shape.n_components, results, static_cast<std::int64_t*>(out)); break;
+            case Output::responsibilities: normalise(l, shape.n_components, best); [[fallthrough]];
+            case Output::weighted_log_density: write_table(l, shape.n_components, results, static_cast<double*>(out));
+        }
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,0 +1,60 @@
+// exp and log of eight lanes, from explicit FMAs alone, hence the same bits on every instruction set.
+//
+//   exp(x) = 2^(n/8) e^r,  n = round(8 x / ln 2),  |r| <= ln(2)/16: table of 2^(j/8) in two doubles, degree 7; <= 0.66 ulp
+//   log(x) = e ln 2 + log(1 + f): fdlibm's polynomial in s = f/(2 + f);                                        < 1 ulp
+#pragma once
+#include "simd/simd.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+alignas(64) constexpr double kRootOfTwo[8] = {
+    0x1.0000000000000p+0, 0x1.172b83c7d517bp+0, 0x1.306fe0a31b715p+0, 0x1.4bfdad5362a27p+0,
+    0x1.6a09e667f3bcdp+0, 0x1.8ace5422aa0dbp+0, 0x1.ae89f995ad3adp+0, 0x1.d5818dcfba487p+0};
+alignas(64) constexpr double kRootOfTwoRest[8] = {
+    0, -0x1.19041b9d78a76p-55, 0x1.6f46ad23182e4p-55, 0x1.d4397afec42e2p-56,
+    -0x1.bdd3413b26456p-54, 0x1.6e9f156864b27p-54, 0x1.7a1cd345dcc81p-54, 0x1.2ed02d75b3707p-55};
+constexpr double kExpTerms[6] = {0x1.a01e2bdf9010cp-13, 0x1.6c1b70f4cae2ep-10, 0x1.1111110e10a35p-7,
+                                 0x1.5555554e945c0p-5,  0x1.555555555556ap-3,  0x1.000000000002ep-1};
+constexpr double kLogTerms[7] = {6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
+                                 2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
+                                 1.479819860511658591e-01};
+constexpr double kLeastExponent = -708;  // e^x is normal down to here
+
+// For kLeastExponent <= x <= 0; below, the lanes hold anything and the caller masks them.
+GAUSSMIX_INLINE Vec exp_normal(Vec x) {
+    constexpr double eighths_per_nat = 0x1.71547652b82fep+3, round_to_integer = 0x1.8p52;
+    constexpr double eighth_high = 0x1.62e42fef00000p-4, eighth_low = 0x1.473de6af278edp-37;  // ln(2) / 8
+    const Vec index = fma(x, Vec::broadcast(eighths_per_nat), Vec::broadcast(round_to_integer));
+    const Vec n = index - Vec::broadcast(round_to_integer);
+    const Vec r = fma(n, Vec::broadcast(-eighth_low), fma(n, Vec::broadcast(-eighth_high), x));
+    Vec p = Vec::broadcast(kExpTerms[0]);
+    GAUSSMIX_UNROLL for (int i = 1; i < 6; ++i) p = fma(p, r, Vec::broadcast(kExpTerms[i]));
+    p = fma(r * r, p, r);
+    const Vec root = lookup(kRootOfTwo, index);
+    return scale_by_eighths(root + fma(root, p, lookup(kRootOfTwoRest, index)), index);
+}
+
+// For any x <= 0, down through the subnormals to zero.
+GAUSSMIX_INLINE Vec exp(Vec x) {
+    const Vec least = Vec::broadcast(kLeastExponent);
+    const Vec half = exp_normal(max(x * Vec::broadcast(0.5), least));
+    return select(less(x, least), half * half, exp_normal(x));
+}
+
+// For normal x > 0, and -inf for 0.
+GAUSSMIX_INLINE Vec log(Vec x) {
+    constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
+    Vec fraction, exponent;
+    split(x, fraction, exponent);
+    const Vec f = fraction - Vec::broadcast(1);
+    const Vec s = f / (Vec::broadcast(2) + f);
+    const Vec z = s * s;
+    Vec p = Vec::broadcast(kLogTerms[6]);
+    GAUSSMIX_UNROLL for (int i = 5; i >= 0; --i) p = fma(p, z, Vec::broadcast(kLogTerms[i]));
+    const Vec half_square = Vec::broadcast(0.5) * f * f;
+    const Vec correction = fma(s, half_square + z * p, exponent * Vec::broadcast(ln2_low));
+    const Vec result = fma(exponent, Vec::broadcast(ln2_high), f - (half_square - correction));
+    return select(equal(x, Vec::zero()), Vec::broadcast(-__builtin_inf()), result);
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,0 +1,67 @@
+// The whitening factor of one covariance: S = L L', W = L^-1 (so that S^-1 = W' W), log |det W| = -sum log L_jj.
+//
+// BLAS would give other bits on other processors. Here every element is one chain of FMAs in one order; the compiler
+// vectorises across elements, which are independent, so the width of the registers does not matter.
+// d^3/3 FMAs, half of them for L and half for W.
+#pragma once
+#include "exp_log.hpp"
+#include "layout.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+// to[i] += factor * from[i]
+GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, Index count, double* __restrict to) {
+    for (Index i = 0; i < count; ++i) to[i] = __builtin_fma(factor, from[i], to[i]);
+}
+
+// Writes L by columns: column j at out + j * d, from its diagonal on at out[j * d + j]. False where a pivot is not
+// above the rounding of its variance.
+inline bool cholesky(Index d, const double* covariance, double* out) {
+    const double threshold = static_cast<double>(d) * __DBL_EPSILON__;
+    for (Index j = 0; j < d; ++j) {
+        double* column = out + j * d + j;
+        for (Index i = j; i < d; ++i) column[i - j] = covariance[i * d + j];
+        for (Index p = 0; p < j; ++p) add_multiple(-out[p * d + j], out + p * d + j, d - j, column);
+        const double pivot = column[0];
+        if (!(pivot > threshold * covariance[j * d + j] && pivot <= __DBL_MAX__)) return false;
+        const double root = __builtin_sqrt(pivot);
+        for (Index i = 0; i < d - j; ++i) column[i] = column[i] / root;
+        column[0] = root;
+    }
+    return true;
+}
+
+// W by rows from L by columns: row i of W is (e_i - sum_{p < i} L_ip row p) / L_ii.
+inline void invert_triangle(Index d, const double* columns, double* out) {
+    for (Index i = 0; i < d; ++i) {
+        double* row = out + i * d;
+        const double diagonal = columns[i * d + i];
+        for (Index j = 0; j < d; ++j) row[j] = 0;
+        for (Index p = 0; p < i; ++p) add_multiple(-columns[p * d + i], out + p * d, p + 1, row);
+        for (Index j = 0; j < i; ++j) row[j] = row[j] / diagonal;
+        row[i] = 1 / diagonal;
+    }
+}
+
+inline double log_abs_det_of_inverse(Index d, const double* columns) {
+    Vec sum = Vec::zero();
+    for (Index j = 0; j < d; j += kLanes) {
+        alignas(64) double diagonal[kLanes];
+        for (Index i = 0; i < kLanes; ++i) diagonal[i] = j + i < d ? columns[(j + i) * d + j + i] : 1;
+        sum = sum + log(Vec::load(diagonal));
+    }
+    return -lane_sum(sum);
+}
+
+inline bool factorise(Index d, const double* covariance, double* scratch, double* factor, double* log_abs_det) noexcept {
+    if (!cholesky(d, covariance, scratch)) {
+        for (Index i = 0; i < d * d; ++i) factor[i] = __builtin_nan("");
+        *log_abs_det = __builtin_nan("");
+        return false;
+    }
+    invert_triangle(d, scratch, factor);
+    *log_abs_det = log_abs_det_of_inverse(d, scratch);
+    return true;
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

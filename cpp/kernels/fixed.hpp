@@ -1,0 +1,69 @@
+// Full second moments for D <= 4: mass, first and second moments of a component in registers over the whole tile.
+//
+//   mass = sum r,  first_i = sum r u_i,  second_ij = sum r u_i u_j (j <= i),  u = x - anchor       r = e * row factor
+//   sums: [component][mass, D first, the triangle by rows], padded to 8
+#pragma once
+#include "tile.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::fixed {
+
+constexpr Index component_stride(Index n_features) {
+    return round_up(1 + n_features + n_features * (n_features + 1) / 2, kLanes);
+}
+constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
+
+template <int D>
+void add_component(const TileView& tile, Index k, const double* anchor, double* sums) {
+    constexpr int kSums = 1 + D + D * (D + 1) / 2;
+    const ActiveGroups groups(tile.active[k]);
+    Vec totals[kSums];
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        Part sum[kSums];
+        GAUSSMIX_UNROLL for (int i = 0; i < kSums; ++i) sum[i] = Part::zero();
+        for (int g = 0; g < groups.count; ++g) {
+            const Index group = groups.index[g];
+            const double* x = tile.rows + group * D * kGroupRows + h * kPartLanes;
+            const double* e = tile.densities + group * tile.densities_stride() + k * kGroupRows + h * kPartLanes;
+            const double* factor = tile.row_factor + group * kGroupRows + h * kPartLanes;
+            for (int v = 0; v < kGroupVectors; ++v) {
+                const Part r = Part::load(e + v * kLanes) * Part::load(factor + v * kLanes);
+                sum[0] = sum[0] + r;
+                Part ru[D];
+                GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) {
+                    const Part u = Part::load(x + (i * kGroupVectors + v) * kLanes) - Part::broadcast(anchor[i]);
+                    ru[i] = r * u;
+                    sum[1 + i] = sum[1 + i] + ru[i];
+                    GAUSSMIX_UNROLL for (int j = 0; j <= i; ++j) {
+                        Part& entry = sum[1 + D + i * (i + 1) / 2 + j];
+                        entry = fma(ru[j], u, entry);
+                    }
+                }
+            }
+        }
+        GAUSSMIX_UNROLL for (int i = 0; i < kSums; ++i) set_part(totals[i], h, sum[i]);
+    }
+    add_all_lane_sums(totals, sums);
+}
+
+inline void add_moments(const TileView& tile, const double* anchor, double* sums) {
+    with_constant(tile.n_features, [&](auto n_features) {
+        constexpr int D = smaller(decltype(n_features)::value, kMaxFixed);
+        for (Index k = 0; k < tile.n_components; ++k) {
+            if (tile.active[k] != 0) add_component<D>(tile, k, anchor + k * D, sums + k * component_stride(D));
+        }
+    });
+}
+
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
+    const Index d = shape.n_features;
+    for (Index k = 0; k < shape.n_components; ++k, sums += component_stride(d)) {
+        out.mass[k] = sums[0];
+        const double* triangle = sums + 1 + d;
+        for (Index i = 0; i < d; ++i) {
+            out.first[k * d + i] = sums[1 + i];
+            for (Index j = 0; j <= i; ++j, ++triangle) out.second[(k * d + i) * d + j] = out.second[(k * d + j) * d + i] = *triangle;
+        }
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::fixed

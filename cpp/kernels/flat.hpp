@@ -1,0 +1,132 @@
+// Covariances without off-diagonal elements: the two kernels whose work per row and component is linear in d.
+//
+//   E   q = sum_i (s_i (x_i - mean_i))^2                                   2-3 d operations, of which 1-2 d FMA or mul
+//   M   first_i = sum r (x_i - a_i),  second_i = sum r (x_i - a_i)^2       4 d
+//   sums of M: [component][four features][4 first, 4 second]
+#pragma once
+#include "tile.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::flat {
+
+enum class Scale { none, per_component, per_feature };
+
+struct Components {
+    const double* means;
+    const double* scales;     // the square of a component's factor, or its factor for each feature
+    const double* log_scale;
+};
+
+// Log densities of C components, their squares in registers.
+template <int C, Scale kScale>
+GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, Index n_features, double* out, Vec (&best)[kGroupVectors]) {
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        Part squares[C][kGroupVectors];
+        GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[c][v] = Part::zero();
+        }
+        for (Index i = 0; i < n_features; ++i) {
+            const double* x = rows + i * kGroupRows + h * kPartLanes;
+            GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
+                const Part mean = Part::broadcast(p.means[c * n_features + i]);
+                GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+                    Part y = Part::load(x + v * kLanes) - mean;
+                    if constexpr (kScale == Scale::per_feature) y = y * Part::broadcast(p.scales[c * n_features + i]);
+                    squares[c][v] = fma(y, y, squares[c][v]);
+                }
+            }
+        }
+        GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+                Part q = squares[c][v];
+                if constexpr (kScale == Scale::per_component) q = q * Part::broadcast(p.scales[c]);
+                const Part l = fma(Part::broadcast(-0.5), min(q, Part::broadcast(__DBL_MAX__)), Part::broadcast(p.log_scale[c]));
+                l.store(out + (c * kGroupVectors + v) * kLanes + h * kPartLanes);
+                set_part(best[v], h, max(part(best[v], h), l));
+            }
+        }
+    }
+}
+
+template <Scale kScale>
+void log_densities(const double* rows, Components p, Index n_components, Index n_features, double* out, Vec (&best)[kGroupVectors]) {
+    constexpr int kTogether = 4;
+    for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
+        with_constant(smaller(Index{kTogether}, left), [&](auto count) {
+            constexpr int C = smaller(decltype(count)::value, kTogether);
+            log_densities_of<C, kScale>(rows, p, n_features, out, best);
+        });
+        p.means += kTogether * n_features;
+        p.scales += kTogether * (kScale == Scale::per_feature ? n_features : 1);
+        p.log_scale += kTogether;
+    }
+}
+
+constexpr int kTogether = kRegisters / 4;  // features of M: two accumulators and an anchor each
+constexpr Index component_stride(Index n_features) { return round_up(n_features, 4) * 2; }
+constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
+
+// First and second moments of R features of one component; groups[] are the tile's active ones.
+template <int R>
+void add_features(const double* rows, const double* responsibilities, Index rows_stride, Index responsibilities_stride,
+                  const ActiveGroups& groups, const double* anchor, double* sums) {
+    constexpr int kFours = (R + 3) / 4;
+    Vec totals[kFours * 8];
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        Part first[R], second[R], center[R];
+        GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
+            first[i] = second[i] = Part::zero();
+            center[i] = Part::broadcast(anchor[i]);
+        }
+        for (int g = 0; g < groups.count; ++g) {
+            const double* x = rows + groups.index[g] * rows_stride + h * kPartLanes;
+            const double* r = responsibilities + groups.index[g] * responsibilities_stride + h * kPartLanes;
+#pragma GCC unroll 1  // unrolled, it spills
+            for (int v = 0; v < kGroupVectors; ++v) {
+                const Part weight = Part::load(r + v * kLanes);
+                GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
+                    const Part u = Part::load(x + (i * kGroupVectors + v) * kLanes) - center[i];
+                    const Part weighted = weight * u;
+                    first[i] = first[i] + weighted;
+                    second[i] = fma(weighted, u, second[i]);
+                }
+            }
+        }
+        GAUSSMIX_UNROLL for (int i = 0; i < kFours * 4; ++i) {
+            set_part(totals[i / 4 * 8 + i % 4], h, i < R ? first[smaller(i, R - 1)] : Part::zero());
+            set_part(totals[i / 4 * 8 + 4 + i % 4], h, i < R ? second[smaller(i, R - 1)] : Part::zero());
+        }
+    }
+    add_all_lane_sums(totals, sums);
+}
+
+// Features outermost, so that their columns of the tile stay in L1 while all components pass.
+inline void add_moments(const TileView& tile, const double* anchor, double* sums) {
+    const Index d = tile.n_features;
+    for (Index i = 0; i < d; i += kTogether) {
+        with_constant(smaller(Index{kTogether}, d - i), [&](auto count) {
+            constexpr int R = smaller(decltype(count)::value, kTogether);
+            for (Index k = 0; k < tile.n_components; ++k) {
+                if (tile.active[k] == 0) continue;
+                add_features<R>(tile.rows + i * kGroupRows, tile.densities + k * kGroupRows, tile.rows_stride(),
+                                tile.densities_stride(), ActiveGroups(tile.active[k]), anchor + k * d + i,
+                                sums + k * component_stride(d) + i * 2);
+            }
+        });
+    }
+}
+
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
+    const Index d = shape.n_features;
+    for (Index k = 0; k < shape.n_components; ++k, sums += component_stride(d)) {
+        double trace = 0;
+        for (Index i = 0; i < d; ++i) {
+            const double second = sums[i / 4 * 8 + 4 + i % 4];
+            out.first[k * d + i] = sums[i / 4 * 8 + i % 4];
+            if (shape.second == Second::diagonal) out.second[k * d + i] = second;
+            trace += second;
+        }
+        if (shape.second == Second::trace) out.second[k] = trace;
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::flat

@@ -1,0 +1,23 @@
+// The only translation unit that is compiled more than once: for each instruction set, with GAUSSMIX_ISA its name.
+//
+// The linker keeps one copy of every inline function, perhaps the one for the newest processor, and older ones would
+// crash on it. So everything here lives in gaussmix::GAUSSMIX_ISA and instantiates nothing from `std`;
+// tools/check_weak_symbols.py makes sure.
+#include "evaluate.hpp"
+#include "factor.hpp"
+#include "pack.hpp"
+#include "step.hpp"
+
+#define GAUSSMIX_TEXT(x) #x
+#define GAUSSMIX_NAME(x) GAUSSMIX_TEXT(x)
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+static Sizes sizes(const Shape& shape) noexcept {
+    return {OperandsLayout(shape).size, ScratchLayout(shape).size, SumsLayout(shape, moments_size(shape)).size};
+}
+
+extern const KernelTable kKernels;
+const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA), sizes, pack, step, unpack, evaluate, factorise};
+
+}  // namespace gaussmix::GAUSSMIX_ISA

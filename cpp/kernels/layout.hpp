@@ -1,0 +1,106 @@
+// How rows, operands and scratch lie in memory. A *lane* is a row, a *group* three vectors of rows (the width of a
+// register tile), a *tile* six groups.
+//
+//   rows        [group][feature][vector][lane]
+//   densities   [group][component][vector][lane]   log densities, then exponentials or responsibilities
+//   active      [component], bit g: some lane of group g has a responsibility that is not zero
+#pragma once
+#include "../kernel_table.hpp"
+#include "simd/simd.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+constexpr int kGroupVectors = 3;
+constexpr int kGroupRows = kGroupVectors * kLanes;
+constexpr int kTileGroups = kTileRows / kGroupRows;
+static_assert(kTileGroups * kGroupRows == kTileRows && kTileGroups <= 8);
+
+constexpr int kMaxFixed = 4;    // n_features with kernels of their own: fixed.hpp
+constexpr int kPanelRows = 8;   // rows of W that whiten a group together: panels.hpp
+
+constexpr int smaller(int a, int b) { return a < b ? a : b; }
+constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+constexpr Index round_up(Index n, Index multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Calls body(Constant<n>()) for a run-time n in 1..8: one instantiation for each, chosen by a jump.
+template <int N>
+struct Constant {
+    static constexpr int value = N;
+};
+template <class Body>
+GAUSSMIX_INLINE void with_constant(Index n, Body&& body) {
+    switch (n) {
+        case 1: return body(Constant<1>());
+        case 2: return body(Constant<2>());
+        case 3: return body(Constant<3>());
+        case 4: return body(Constant<4>());
+        case 5: return body(Constant<5>());
+        case 6: return body(Constant<6>());
+        case 7: return body(Constant<7>());
+        case 8: return body(Constant<8>());
+    }
+}
+
+// Hands out consecutive cache-aligned pieces of a buffer, as offsets in doubles.
+class Carver {
+public:
+    Index take(Index doubles) {
+        const Index offset = size_;
+        size_ += round_up(doubles, kLanes);
+        return offset;
+    }
+    Index size() const { return size_; }
+
+private:
+    Index size_ = 0;
+};
+
+// A panel of R rows from row p is [feature before p][R], then the triangle by columns: d (d + 1) / 2 in all.
+constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
+
+struct OperandsLayout {
+    Index log_scale, means, factors, anchor, factor_stride, size;
+
+    explicit OperandsLayout(const Shape& shape) {
+        const Index n_means = shape.n_components * shape.n_features;
+        const bool has_densities = shape.rule != Rule::given;
+        factor_stride = shape.structure == Structure::spherical  ? 1
+                        : shape.structure == Structure::diagonal ? shape.n_features
+                                                                 : packed_triangle(shape.n_features);
+        Carver carver;
+        log_scale = carver.take(has_densities ? shape.n_components : 0);
+        means = carver.take(has_densities ? n_means : 0);
+        factors = carver.take(has_densities ? (shape.is_shared ? 1 : shape.n_components) * factor_stride : 0);
+        anchor = carver.take(shape.second != Second::none ? n_means : 0);
+        size = carver.size();
+    }
+};
+
+struct ScratchLayout {
+    Index rows, densities, row_factor, differences, weighted, active, size;
+
+    explicit ScratchLayout(const Shape& shape) {
+        Carver carver;
+        rows = carver.take(kTileRows * shape.n_features);
+        densities = carver.take(kTileRows * round_up(shape.n_components, kLanes));
+        row_factor = carver.take(kTileRows);
+        differences = carver.take(kTileRows * round_up(shape.n_features, kLanes));
+        weighted = carver.take(kTileRows * kLanes);
+        active = carver.take((shape.n_components + 7) / 8);  // one byte each
+        size = carver.size();
+    }
+};
+
+struct SumsLayout {
+    Index log_likelihood, mass, moments, size;
+
+    SumsLayout(const Shape& shape, Index moments_size) {
+        Carver carver;
+        log_likelihood = carver.take(1);
+        mass = carver.take(shape.n_components);
+        moments = carver.take(moments_size);
+        size = carver.size();
+    }
+};
+
+}  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,0 +1,47 @@
+// Arranges the parameters of a call as the kernels read them; every bit by scalar FMAs in one fixed order.
+#pragma once
+#include "panels.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+inline void copy(const double* from, Index count, double* to) { __builtin_memcpy(to, from, static_cast<std::size_t>(count) * sizeof(double)); }
+
+// W mean_k: with a shared factor, distances are taken between whitened rows and whitened means.
+inline void whiten_means(const Shape& shape, const ParametersView& parameters, double* out) {
+    const Index d = shape.n_features;
+    for (Index k = 0; k < shape.n_components; ++k) {
+        for (Index j = 0; j < d; ++j) {
+            double z = 0;
+            for (Index i = 0; i <= j; ++i) z = __builtin_fma(parameters.factors[j * d + i], parameters.means[k * d + i], z);
+            *out++ = z;
+        }
+    }
+}
+
+inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, double* out) {
+    const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;
+    switch (shape.structure) {
+        case Structure::spherical:
+            for (Index k = 0; k < count; ++k) out[k] = factors[k] * factors[k];
+            return;
+        case Structure::diagonal: return copy(factors, count * d, out);
+        case Structure::triangular:
+            for (Index k = 0; k < count; ++k) panels::pack(factors + k * d * d, d, out + k * layout.factor_stride);
+    }
+}
+
+inline void pack(const Shape& shape, const ParametersView& parameters, double* operands) noexcept {
+    const OperandsLayout layout(shape);
+    const Index n_means = shape.n_components * shape.n_features;
+    if (shape.second != Second::none) copy(parameters.anchor, n_means, operands + layout.anchor);
+    if (shape.rule == Rule::given) return;
+    copy(parameters.log_scale, shape.n_components, operands + layout.log_scale);
+    if (shape.is_shared) {
+        whiten_means(shape, parameters, operands + layout.means);
+    } else {
+        copy(parameters.means, n_means, operands + layout.means);
+    }
+    pack_factors(shape, layout, parameters.factors, operands + layout.factors);
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

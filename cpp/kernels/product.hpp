@@ -1,0 +1,87 @@
+// First moments alone, about the origin: one product of responsibilities and rows, shared by all components.
+//
+//   first_ki = sum r_k x_i         K d FMAs per row, in register tiles of four components x four features
+//   sums: [four components][four features][4 x 4]
+#pragma once
+#include "tile.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::product {
+
+constexpr int kSide = 4;
+constexpr int kTileHeight = kRegisters / 8;
+
+constexpr Index sums_size(const Shape& shape) {
+    return round_up(shape.n_components, kSide) * round_up(shape.n_features, kSide);
+}
+
+// Components first .. first + kTileHeight - 1 of four, against C features.
+template <int C, int first>
+GAUSSMIX_INLINE void multiply(const TileView& tile, const double* responsibilities, const double* rows, Vec (&totals)[kSide * kSide]) {
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        Part sum[kTileHeight][C];
+        GAUSSMIX_UNROLL for (int k = 0; k < kTileHeight; ++k) {
+            GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[k][i] = Part::zero();
+        }
+        for (Index g = 0; g < tile.n_groups; ++g) {
+            const double* x = rows + g * tile.rows_stride() + h * kPartLanes;
+            const double* r = responsibilities + g * tile.densities_stride() + first * kGroupRows + h * kPartLanes;
+#pragma GCC unroll 1
+            for (int v = 0; v < kGroupVectors; ++v) {
+                Part column[C];
+                GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) column[i] = held(Part::load(x + (i * kGroupVectors + v) * kLanes));
+                GAUSSMIX_UNROLL for (int k = 0; k < kTileHeight; ++k) {
+                    const Part weight = held(Part::load(r + (k * kGroupVectors + v) * kLanes));
+                    GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[k][i] = fma(weight, column[i], sum[k][i]);
+                }
+            }
+        }
+        GAUSSMIX_UNROLL for (int k = 0; k < kTileHeight; ++k) {
+            GAUSSMIX_UNROLL for (int i = 0; i < kSide; ++i) {
+                set_part(totals[(first + k) * kSide + i], h, i < C ? sum[k][smaller(i, C - 1)] : Part::zero());
+            }
+        }
+    }
+    if constexpr (first + kTileHeight < kSide) multiply<C, first + kTileHeight>(tile, responsibilities, rows, totals);
+}
+
+template <int C>
+void add_block(const TileView& tile, const double* responsibilities, const double* rows, double* sums) {
+    Vec totals[kSide * kSide];
+    multiply<C, 0>(tile, responsibilities, rows, totals);
+    add_all_lane_sums(totals, sums);
+}
+
+// The product reads every component of every group: what was eliminated or is only padding has to be zero.
+inline void clear_inactive(const TileView& tile) {
+    for (Index k = 0; k < round_up(tile.n_components, kSide); ++k) {
+        for (int g = 0; g < tile.n_groups; ++g) {
+            if (k < tile.n_components && (tile.active[k] >> g & 1)) continue;
+            double* r = tile.densities + g * tile.densities_stride() + k * kGroupRows;
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) Vec::zero().store(r + v * kLanes);
+        }
+    }
+}
+
+inline void add_moments(const TileView& tile, double* sums) {
+    clear_inactive(tile);
+    for (Index k = 0; k < tile.n_components; k += kSide) {
+        for (Index i = 0; i < tile.n_features; i += kSide, sums += kSide * kSide) {
+            with_constant(smaller(Index{kSide}, tile.n_features - i), [&](auto count) {
+                constexpr int C = smaller(decltype(count)::value, kSide);
+                add_block<C>(tile, tile.densities + k * kGroupRows, tile.rows + i * kGroupRows, sums);
+            });
+        }
+    }
+}
+
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
+    const Index blocks = round_up(shape.n_features, kSide) / kSide;
+    for (Index k = 0; k < shape.n_components; ++k) {
+        for (Index i = 0; i < shape.n_features; ++i) {
+            const Index block = k / kSide * blocks + i / kSide;
+            out.first[k * shape.n_features + i] = sums[block * kSide * kSide + k % kSide * kSide + i % kSide];
+        }
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::product

@@ -1,0 +1,158 @@
+// Full second moments of one component over a tile, in 4 x 4 register tiles of the lower triangle.
+//
+//   first_i = sum r u_i,  second_ij = sum r u_i u_j (j <= i),  u = x - anchor           d^2/2 + 5d/2 FMAs per row
+//
+// Four features make a panel. u is stored once, [panel][vector][feature of 4]: a register tile reads contiguous
+// 256-byte pieces, and no stride is a power of two. r u lives only as long as its panel. Lanes are added up once a
+// tile, not kept in memory per lane.
+//   sums, for each panel of R features: the triangle by rows then R first moments, padded to 8;
+//   then, for each earlier panel, its R x 4 block by rows, padded to 8.
+#pragma once
+#include "tile.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::scatter {
+
+constexpr int kSide = 4;
+constexpr int kTileHeight = kRegisters / 8;
+constexpr Index kPanelSize = kTileRows * kSide;
+
+constexpr Index triangle(Index height) { return height * (height + 1) / 2; }
+
+constexpr Index component_stride(Index n_features) {
+    Index size = 0;
+    for (Index panel = 0; panel < n_features; panel += kSide) {
+        const Index height = smaller(Index{kSide}, n_features - panel);
+        size += round_up(triangle(height) + height, kLanes) + panel / kSide * round_up(height * kSide, kLanes);
+    }
+    return size;
+}
+constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
+
+struct Component {
+    const double* rows;              // of the tile, from the panel's first feature on
+    const double* responsibilities;
+    Index rows_stride, responsibilities_stride;
+    ActiveGroups groups;
+};
+
+// The panel's own triangle and its first moments. Leaves u for later panels and r u for earlier ones.
+template <int R, bool kHasLater, bool kHasEarlier>
+GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted, double* sums) {
+    constexpr int kTriangle = R * (R + 1) / 2;
+    Vec totals[kTriangle + R];
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        Part sum[kTriangle + R];
+        GAUSSMIX_UNROLL for (int i = 0; i < kTriangle + R; ++i) sum[i] = Part::zero();
+        double* u_out = differences + h * kPartLanes;
+        double* ru_out = weighted + h * kPartLanes;
+        for (int g = 0; g < c.groups.count; ++g) {
+            const double* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
+            const double* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
+            for (int v = 0; v < kGroupVectors; ++v, u_out += kSide * kLanes, ru_out += kSide * kLanes) {
+                const Part responsibility = Part::load(r + v * kLanes);
+                Part ru[R];
+                GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
+                    const Part u = Part::load(x + (i * kGroupVectors + v) * kLanes) - Part::broadcast(anchor[i]);
+                    ru[i] = responsibility * u;
+                    sum[kTriangle + i] = sum[kTriangle + i] + ru[i];
+                    if constexpr (kHasLater) u.store(u_out + i * kLanes);
+                    if constexpr (kHasEarlier) ru[i].store(ru_out + i * kLanes);
+                    GAUSSMIX_UNROLL for (int j = 0; j <= i; ++j) sum[i * (i + 1) / 2 + j] = fma(ru[j], u, sum[i * (i + 1) / 2 + j]);
+                }
+            }
+        }
+        GAUSSMIX_UNROLL for (int i = 0; i < kTriangle + R; ++i) set_part(totals[i], h, sum[i]);
+    }
+    add_all_lane_sums(totals, sums);
+}
+
+// Rows first .. of an R x 4 block below the diagonal: r u of this panel against u of an earlier one.
+template <int R, int first = 0>
+GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences, const double* next, int n_vectors, double* sums) {
+    constexpr int kHeight = smaller(kTileHeight, R - first);
+    Vec totals[kHeight * kSide];
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        Part sum[kHeight][kSide];
+        GAUSSMIX_UNROLL for (int i = 0; i < kHeight; ++i) {
+            GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) sum[i][j] = Part::zero();
+        }
+        for (int n = 0; n < n_vectors; ++n) {
+            const Index place = n * kSide * kLanes + h * kPartLanes;
+            GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) __builtin_prefetch(next + place + j * kLanes);  // from L2
+            Part u[kSide];
+            GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) u[j] = held(Part::load(differences + place + j * kLanes));
+            GAUSSMIX_UNROLL for (int i = 0; i < kHeight; ++i) {
+                const Part ru = held(Part::load(weighted + place + (first + i) * kLanes));
+                GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) sum[i][j] = fma(ru, u[j], sum[i][j]);
+            }
+        }
+        GAUSSMIX_UNROLL for (int i = 0; i < kHeight; ++i) {
+            GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) set_part(totals[i * kSide + j], h, sum[i][j]);
+        }
+    }
+    add_all_lane_sums(totals, sums + first * kSide);
+    if constexpr (first + kHeight < R) add_block<R, first + kHeight>(weighted, differences, next, n_vectors, sums);
+}
+
+// Returns where the next panel's sums begin.
+template <int R>
+double* add_panel(const Component& c, Index panel, bool has_later, const double* anchor, double* differences, double* weighted,
+                  double* sums) {
+    double* here = differences + panel * kTileRows;
+    if (panel == 0) {
+        has_later ? add_triangle<R, true, false>(c, anchor, here, weighted, sums) : add_triangle<R, false, false>(c, anchor, here, weighted, sums);
+    } else {
+        has_later ? add_triangle<R, true, true>(c, anchor, here, weighted, sums) : add_triangle<R, false, true>(c, anchor, here, weighted, sums);
+    }
+    sums += round_up(triangle(R) + R, kLanes);
+    const int n_vectors = c.groups.count * kGroupVectors;
+    for (const double* earlier = differences; earlier < here; earlier += kPanelSize) {
+        const double* next = earlier + kPanelSize < here ? earlier + kPanelSize : differences;
+        add_block<R>(weighted, earlier, next, n_vectors, sums);
+        sums += round_up(R * kSide, kLanes);
+    }
+    return sums;
+}
+
+inline void add_moments(const TileView& tile, const double* anchor, double* sums) {
+    const Index d = tile.n_features;
+    for (Index k = 0; k < tile.n_components; ++k, anchor += d, sums += component_stride(d)) {
+        if (tile.active[k] == 0) continue;
+        Component c{tile.rows, tile.densities + k * kGroupRows, tile.rows_stride(), tile.densities_stride(), ActiveGroups(tile.active[k])};
+        double* out = sums;
+        for (Index panel = 0; panel < d; panel += kSide, c.rows += kSide * kGroupRows) {
+            with_constant(smaller(Index{kSide}, d - panel), [&](auto count) {
+                constexpr int R = smaller(decltype(count)::value, kSide);
+                out = add_panel<R>(c, panel, panel + kSide < d, anchor + panel, tile.differences, tile.weighted, out);
+            });
+        }
+    }
+}
+
+inline void unpack_component(Index d, const double* sums, double* first, double* second) {
+    for (Index panel = 0; panel < d; panel += kSide) {
+        const Index height = smaller(Index{kSide}, d - panel);
+        for (Index i = 0; i < height; ++i) {
+            for (Index j = 0; j <= i; ++j) second[(panel + i) * d + panel + j] = sums[triangle(i) + j];
+            first[panel + i] = sums[triangle(height) + i];
+        }
+        sums += round_up(triangle(height) + height, kLanes);
+        for (Index earlier = 0; earlier < panel; earlier += kSide, sums += round_up(height * kSide, kLanes)) {
+            for (Index i = 0; i < height; ++i) {
+                for (Index j = 0; j < kSide; ++j) second[(panel + i) * d + earlier + j] = sums[i * kSide + j];
+            }
+        }
+    }
+    for (Index i = 0; i < d; ++i) {
+        for (Index j = 0; j < i; ++j) second[j * d + i] = second[i * d + j];
+    }
+}
+
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
+    const Index d = shape.n_features;
+    for (Index k = 0; k < shape.n_components; ++k) {
+        unpack_component(d, sums + k * component_stride(d), out.first + k * d, out.second + k * d * d);
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::scatter

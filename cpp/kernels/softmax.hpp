@@ -1,0 +1,78 @@
+// From log densities to responsibilities, in place: a group leaves e_k = exp(l_k - max) and the row factor
+// row weight / sum e, whose product is a responsibility times its row's weight.
+//
+// Zero by definition: a responsibility at or below 2^-60 of its row's largest is 0, lane by lane, and the normaliser
+// sums the survivors in component order. It is decided on l - max, so that the largest survives however large
+// |l| is. (It also keeps subnormals out of the moments, which cost 40 % of M at d = 32.)
+#pragma once
+#include "densities.hpp"
+#include "exp_log.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+// The component likeliest for the group's first row is the best guess for the next group's.
+GAUSSMIX_INLINE void remember_likeliest(const GroupView& group, Index k, double& largest) {
+    const double* e = group.densities + k * kGroupRows;
+    if (*e > largest) {
+        largest = *e;
+        *group.likeliest = k;
+    }
+}
+
+// Adds row weight * log density to `log_likelihood`, lane by lane.
+GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], double* row_factor, Vec& log_likelihood) {
+    const Vec cut = Vec::broadcast(-kNegligible);
+    Vec sum[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
+    double largest = 0;
+    for (Index k = 0; k < n_components; ++k) {
+        if (!(group.active[k] & group.bit)) continue;
+        double* e = group.densities + k * kGroupRows;
+        Vec gap[kGroupVectors];
+        bool is_active = false;
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            gap[v] = Vec::load(e + v * kLanes) - best[v];
+            is_active |= any(less(cut, gap[v]));
+        }
+        if (!is_active) {
+            group.active[k] = static_cast<unsigned char>(group.active[k] & ~group.bit);
+            continue;
+        }
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            const Vec value = keep(less(cut, gap[v]), exp_normal(gap[v]));
+            value.store(e + v * kLanes);
+            sum[v] = sum[v] + value;
+        }
+        remember_likeliest(group, k, largest);
+    }
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+        const Vec weight = Vec::load(row_factor + v * kLanes);
+        // A sum is at least 1, or 0 where every component has weight 0.
+        (weight / max(sum[v], Vec::broadcast(1))).store(row_factor + v * kLanes);
+        log_likelihood = log_likelihood + keep(less(Vec::zero(), weight), weight * (best[v] + log(sum[v])));
+    }
+}
+
+// All to the first component of the largest log density.
+GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], const double* row_weight, Vec& log_likelihood) {
+    Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};
+    double largest = 0;
+    for (Index k = 0; k < n_components; ++k) {
+        if (!(group.active[k] & group.bit)) continue;
+        double* e = group.densities + k * kGroupRows;
+        bool is_active = false;
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            const Vec value = keep(equal(Vec::load(e + v * kLanes), best[v]), left[v]);
+            value.store(e + v * kLanes);
+            left[v] = left[v] - value;
+            is_active |= any(less(Vec::zero(), value));
+        }
+        if (!is_active) group.active[k] = static_cast<unsigned char>(group.active[k] & ~group.bit);
+        remember_likeliest(group, k, largest);
+    }
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+        const Vec weight = Vec::load(row_weight + v * kLanes);
+        log_likelihood = log_likelihood + keep(less(Vec::zero(), weight), weight * best[v]);
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,0 +1,116 @@
+// One pass of EM over a range of rows, tile by tile: read, densities, responsibilities (E), moments (M).
+#pragma once
+#include "fixed.hpp"
+#include "flat.hpp"
+#include "product.hpp"
+#include "scatter.hpp"
+#include "softmax.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+constexpr bool is_fixed(const Shape& shape) { return shape.second == Second::full && shape.n_features <= kMaxFixed; }
+
+inline Index moments_size(const Shape& shape) {
+    switch (shape.second) {
+        case Second::none: return product::sums_size(shape);
+        case Second::full: return is_fixed(shape) ? fixed::sums_size(shape) : scatter::sums_size(shape);
+        default: return flat::sums_size(shape);
+    }
+}
+
+class Step {
+public:
+    Step(const StepView& task, const double* operands, double* scratch, double* sums)
+        : task_(task),
+          shape_(task.shape),
+          operands_layout_(shape_),
+          scratch_layout_(shape_),
+          sums_layout_(shape_, moments_size(shape_)),
+          operands_(operands),
+          scratch_(scratch),
+          sums_(sums) {}
+
+    void add_tile(Index first, Index last) {
+        const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
+        for (Index k = 0; k < shape_.n_components; ++k) active()[k] = 0;
+        Vec log_likelihood = Vec::zero();
+        for (int g = 0; g < n_groups; ++g) add_group(g, first + g * kGroupRows, log_likelihood);
+        sums_[sums_layout_.log_likelihood] += lane_sum(log_likelihood);
+        add_moments(n_groups);
+    }
+
+private:
+    unsigned char* active() { return reinterpret_cast<unsigned char*>(scratch_ + scratch_layout_.active); }
+    Index padded_components() const { return round_up(shape_.n_components, kLanes); }
+
+    // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is responsibility * row weight.
+    void add_group(int g, Index first, Vec& log_likelihood) {
+        double* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
+        double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
+        double* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
+        const GroupView group{rows,     densities, scratch_ + scratch_layout_.differences,
+                              active(), static_cast<unsigned char>(1 << g), &likeliest_};
+        read_group(task_.rows, first, rows);
+        read_row_weight(task_.row_weight, task_.rows.n_rows, first, row_factor);
+        if (shape_.rule == Rule::given) {
+            return read_given(task_.given, task_.rows.n_rows, first, shape_.n_components, densities, group.active, group.bit);
+        }
+        Vec best[kGroupVectors];
+        const Prefetch next_rows(task_.rows, first + kGroupRows, shape_.n_components);
+        log_densities({shape_, operands_layout_, operands_, true}, group, next_rows, best);
+        shape_.rule == Rule::soft ? soft(group, shape_.n_components, best, row_factor, log_likelihood)
+                                  : hard(group, shape_.n_components, best, row_factor, log_likelihood);
+    }
+
+    void add_moments(int n_groups) {
+        const TileView tile{scratch_ + scratch_layout_.rows,
+                            scratch_ + scratch_layout_.densities,
+                            scratch_ + scratch_layout_.row_factor,
+                            active(),
+                            shape_.n_features,
+                            shape_.n_components,
+                            padded_components(),
+                            n_groups,
+                            scratch_ + scratch_layout_.differences,
+                            scratch_ + scratch_layout_.weighted};
+        const double* anchor = operands_ + operands_layout_.anchor;
+        double* sums = sums_ + sums_layout_.moments;
+        if (is_fixed(shape_)) return fixed::add_moments(tile, anchor, sums);
+        weigh(tile, sums_ + sums_layout_.mass);
+        switch (shape_.second) {
+            case Second::none: return product::add_moments(tile, sums);
+            case Second::full: return scatter::add_moments(tile, anchor, sums);
+            default: return flat::add_moments(tile, anchor, sums);
+        }
+    }
+
+    const StepView& task_;
+    const Shape& shape_;
+    const OperandsLayout operands_layout_;
+    const ScratchLayout scratch_layout_;
+    const SumsLayout sums_layout_;
+    const double* operands_;
+    double* scratch_;
+    double* sums_;
+    Index likeliest_ = 0;
+};
+
+inline void step(const StepView& task, const double* operands, Index first, Index last, double* scratch, double* sums) noexcept {
+    Step pass(task, operands, scratch, sums);
+    for (; first < last; first += kTileRows) pass.add_tile(first, smaller(first + kTileRows, last));
+}
+
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) noexcept {
+    const SumsLayout layout(shape, moments_size(shape));
+    const double* moments = sums + layout.moments;
+    *out.log_likelihood = sums[layout.log_likelihood];
+    if (is_fixed(shape)) return fixed::unpack(shape, moments, out);
+    copy(sums + layout.mass, shape.n_components, out.mass);
+    switch (shape.second) {
+        case Second::none: return product::unpack(shape, moments, out);
+        case Second::full: return scatter::unpack(shape, moments, out);
+        default: return flat::unpack(shape, moments, out);
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

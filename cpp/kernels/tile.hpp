@@ -1,0 +1,52 @@
+// One tile as the M kernels see it.
+#pragma once
+#include "layout.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+struct TileView {
+    const double* rows;            // [group][feature][vector][lane]
+    double* densities;             // [group][component][vector][lane]: responsibilities times row weights, once weighted
+    const double* row_factor;      // [group][vector][lane]: row weight over the sum of a row's exponentials
+    const unsigned char* active;   // [component]
+    Index n_features, n_components, padded_components;
+    int n_groups;
+    double* differences;           // room for x - anchor of one component
+    double* weighted;              // and for r (x - anchor) of one panel
+
+    Index rows_stride() const { return n_features * kGroupRows; }
+    Index densities_stride() const { return padded_components * kGroupRows; }
+};
+
+// The groups in which a component has a responsibility. The others would add zeros: leaving them out changes no bit.
+struct ActiveGroups {
+    int count = 0;
+    Index index[kTileGroups];
+
+    explicit ActiveGroups(unsigned char active) {
+        for (int g = 0; g < kTileGroups; ++g) {
+            if (active >> g & 1) index[count++] = g;
+        }
+    }
+};
+
+// r = exponential * row factor, in place, and its sum over the tile.
+inline void weigh(const TileView& tile, double* mass) {
+    for (Index k = 0; k < tile.n_components; ++k) {
+        if (tile.active[k] == 0) continue;
+        const ActiveGroups groups(tile.active[k]);
+        Vec sum = Vec::zero();
+        for (int g = 0; g < groups.count; ++g) {
+            double* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;
+            const double* factor = tile.row_factor + groups.index[g] * kGroupRows;
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+                const Vec weighted = Vec::load(r + v * kLanes) * Vec::load(factor + v * kLanes);
+                weighted.store(r + v * kLanes);
+                sum = sum + weighted;
+            }
+        }
+        mass[k] += lane_sum(sum);
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

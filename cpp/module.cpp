@@ -1,0 +1,13 @@
+#include <nanobind/nanobind.h>
+
+#include "kernel_table.hpp"
+
+namespace gaussmix {
+void bind_targets(nanobind::module_& module);
+}
+
+NB_MODULE(_core, module) {
+    module.doc() = "Gaussian mixture kernels: moments, densities and small factorisations.";
+    module.attr("TILE_ROWS") = gaussmix::kTileRows;
+    gaussmix::bind_targets(module);
+}

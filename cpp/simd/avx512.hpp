@@ -1,0 +1,110 @@
+// Eight lanes of double in one 512-bit register.
+#pragma once
+#include <immintrin.h>
+
+#include "inline.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+constexpr int kRegisters = 32;
+
+struct Vec {
+    __m512d v;
+
+    GAUSSMIX_INLINE static Vec zero() { return {_mm512_setzero_pd()}; }
+    GAUSSMIX_INLINE static Vec broadcast(double x) { return {_mm512_set1_pd(x)}; }
+    GAUSSMIX_INLINE static Vec load(const double* p) { return {_mm512_load_pd(p)}; }
+    GAUSSMIX_INLINE static Vec load_unaligned(const void* p) { return {_mm512_loadu_pd(p)}; }
+    GAUSSMIX_INLINE static Vec load_floats(const void* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(static_cast<const float*>(p)))}; }
+    GAUSSMIX_INLINE void store(double* p) const { _mm512_store_pd(p, v); }
+    GAUSSMIX_INLINE void store_unaligned(double* p) const { _mm512_storeu_pd(p, v); }
+
+    // The first `count` lanes; the others are zero, and their memory is not touched.
+    GAUSSMIX_INLINE static Vec load_head(const void* p, int count) { return {_mm512_maskz_loadu_pd(head(count), p)}; }
+    GAUSSMIX_INLINE static Vec load_floats_head(const void* p, int count) {
+        return {_mm512_cvtps_pd(_mm512_castps512_ps256(_mm512_maskz_loadu_ps(head(count), p)))};
+    }
+    GAUSSMIX_INLINE void store_head(double* p, int count) const { _mm512_mask_storeu_pd(p, head(count), v); }
+
+private:
+    GAUSSMIX_INLINE static __mmask8 head(int count) { return static_cast<__mmask8>((1u << count) - 1); }
+};
+
+// A register tile works on one part of the lanes at a time: here a part is the whole.
+using Part = Vec;
+constexpr int kParts = 1;
+GAUSSMIX_INLINE Part part(const Vec& a, int) { return a; }
+GAUSSMIX_INLINE void set_part(Vec& a, int, Part x) { a = x; }
+GAUSSMIX_INLINE Part held(Part a) { return a; }
+
+GAUSSMIX_INLINE Vec operator+(Vec a, Vec b) { return {_mm512_add_pd(a.v, b.v)}; }
+GAUSSMIX_INLINE Vec operator-(Vec a, Vec b) { return {_mm512_sub_pd(a.v, b.v)}; }
+GAUSSMIX_INLINE Vec operator*(Vec a, Vec b) { return {_mm512_mul_pd(a.v, b.v)}; }
+GAUSSMIX_INLINE Vec operator/(Vec a, Vec b) { return {_mm512_div_pd(a.v, b.v)}; }
+GAUSSMIX_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+GAUSSMIX_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_pd(a.v, b.v)}; }
+GAUSSMIX_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_pd(a.v, b.v)}; }  // b where a is NaN
+
+using Mask = __mmask8;
+GAUSSMIX_INLINE Mask less(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }
+GAUSSMIX_INLINE Mask equal(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ); }
+GAUSSMIX_INLINE bool any(Mask m) { return m != 0; }
+GAUSSMIX_INLINE Vec keep(Mask m, Vec a) { return {_mm512_maskz_mov_pd(m, a.v)}; }
+GAUSSMIX_INLINE Vec select(Mask m, Vec yes, Vec no) { return {_mm512_mask_mov_pd(no.v, m, yes.v)}; }
+
+// table[i mod 8], where the low bits of each lane of `index` hold the integer i.
+GAUSSMIX_INLINE Vec lookup(const double* table, Vec index) {
+    return {_mm512_permutexvar_pd(_mm512_castpd_si512(index.v), _mm512_load_pd(table))};
+}
+
+// a * 2^(i div 8): the exponent field, at bit 52, is raised by the integer that starts at bit 3.
+GAUSSMIX_INLINE Vec scale_by_eighths(Vec a, Vec index) {
+    const __m512i eighths = _mm512_andnot_si512(_mm512_set1_epi64(7), _mm512_castpd_si512(index.v));
+    return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a.v), _mm512_slli_epi64(eighths, 49)))};
+}
+
+// x = fraction * 2^exponent with the fraction in [sqrt(1/2), sqrt(2)); x is positive and normal.
+GAUSSMIX_INLINE void split(Vec x, Vec& fraction, Vec& exponent) {
+    const __m512i half_root = _mm512_set1_epi64(0x3fe6a09e00000000);
+    const __m512i bits =
+        _mm512_add_epi64(_mm512_castpd_si512(x.v), _mm512_set1_epi64(0x3ff0000000000000 - 0x3fe6a09e00000000));
+    const __m512i biased = _mm512_or_si512(_mm512_srli_epi64(bits, 52), _mm512_set1_epi64(0x4330000000000000));
+    exponent = {_mm512_sub_pd(_mm512_castsi512_pd(biased), _mm512_set1_pd(0x1p52 + 1023))};
+    const __m512i mantissa = _mm512_and_si512(bits, _mm512_set1_epi64(0x000fffffffffffff));
+    fraction = {_mm512_castsi512_pd(_mm512_add_epi64(mantissa, half_root))};
+}
+
+// sums[i] += the eight lanes of a[i]: lanes j and j+4 first, then j and j+2, then the last pair.
+GAUSSMIX_INLINE void add_lane_sums(double* sums, const Vec* a) {
+    __m512d half[4], quarter[2];
+    GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
+        half[i] = _mm512_add_pd(_mm512_shuffle_f64x2(a[i].v, a[i + 4].v, 0x44), _mm512_shuffle_f64x2(a[i].v, a[i + 4].v, 0xEE));
+    }
+    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
+        quarter[i] = _mm512_add_pd(_mm512_shuffle_f64x2(half[i], half[i + 2], 0x88), _mm512_shuffle_f64x2(half[i], half[i + 2], 0xDD));
+    }
+    const __m512d mixed = _mm512_add_pd(_mm512_unpacklo_pd(quarter[0], quarter[1]), _mm512_unpackhi_pd(quarter[0], quarter[1]));
+    const __m512d total = _mm512_permutexvar_pd(_mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7), mixed);
+    _mm512_store_pd(sums, _mm512_add_pd(_mm512_load_pd(sums), total));
+}
+
+// Lane j of row i becomes lane i of row j.
+GAUSSMIX_INLINE void transpose(Vec (&rows)[8]) {
+    __m512d pairs[8], low[4], high[4];
+    GAUSSMIX_UNROLL for (int i = 0; i < 8; i += 2) {  // pairs[i]: columns 0,2,4,6 of rows i, i+1; pairs[i+1]: columns 1,3,5,7
+        pairs[i] = _mm512_unpacklo_pd(rows[i].v, rows[i + 1].v);
+        pairs[i + 1] = _mm512_unpackhi_pd(rows[i].v, rows[i + 1].v);
+    }
+    GAUSSMIX_UNROLL for (int odd = 0; odd < 2; ++odd) {
+        low[0] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0x88);       // columns 0, 4 of rows 0..3
+        low[1] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0xDD);       // columns 2, 6
+        high[0] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0x88);  // and of rows 4..7
+        high[1] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0xDD);
+        rows[odd].v = _mm512_shuffle_f64x2(low[0], high[0], 0x88);
+        rows[odd + 4].v = _mm512_shuffle_f64x2(low[0], high[0], 0xDD);
+        rows[odd + 2].v = _mm512_shuffle_f64x2(low[1], high[1], 0x88);
+        rows[odd + 6].v = _mm512_shuffle_f64x2(low[1], high[1], 0xDD);
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,0 +1,39 @@
+// Cuts rows into spans, runs them on threads of one call's own, and merges their results in span order.
+//
+// A span is a whole number of tiles, the same whatever the number of rows or threads: with the ordered merge it makes
+// every bit of a sum independent of both. At most one partial result for each thread exists. (This replaces the block of
+// 455 tiles as the unit of threads; all sizes but one divide 455, so that spans end where such blocks do.)
+#pragma once
+#include <functional>
+
+#include "kernel_table.hpp"
+
+namespace gaussmix {
+
+// Multiply-adds for one row, roughly: an exponential counts as 20.
+double work_per_row(const Shape& shape);
+
+// Rows of a span: the fewest tiles of the list that hold 10 million multiply-adds (0.1 to 0.3 ms), and at least five,
+// so that adding up its sums (about 25 multiply-adds' time each) stays below 2 % of its work.
+Index span_rows(const Shape& shape);
+
+struct Execution {
+    int n_threads;
+    bool (*is_interrupted)();  // asked by the calling thread alone, about every 50 ms
+};
+
+struct SpanJob {
+    Index n_rows, rows_in_span;
+    double work_per_row;
+    std::function<void(int worker)> begin;                          // before a worker's span
+    std::function<void(int worker, Index first, Index last)> run;   // rows of a span, in a few calls
+    std::function<void(int worker)> merge;                          // in span order; empty: nothing to merge
+};
+
+// How many workers `run_spans` will use: begin, run and merge see 0 .. this - 1.
+int count_workers(const SpanJob& job, int n_threads);
+
+// False if interrupted.
+bool run_spans(const SpanJob& job, const Execution& execution);
+
+}  // namespace gaussmix

@@ -1,0 +1,36 @@
+"""Check that kernels compiled for one instruction set leave no inline function for others to pick up.
+
+The linker keeps one copy of each inline function. A copy compiled for AVX-512, of a function that other code uses
+too, would crash on older processors. So an object of kernels may define shared (weak) symbols only inside its own
+namespace.
+
+Usage: check_weak_symbols.py ISA OBJECT...      as the build's tests do: ctest --test-dir <build folder>
+"""
+
+import subprocess
+import sys
+
+
+def foreign_symbols(isa: str, listing: str) -> list[str]:
+    """Weak or unique definitions in the output of `nm -C --defined-only` outside gaussmix::<isa>."""
+    foreign = []
+    for line in listing.splitlines():
+        _, kind, name = line.split(maxsplit=2)
+        if kind in "WVu" and f"gaussmix::{isa}::" not in name:
+            foreign.append(name)
+    return foreign
+
+
+def main(isa: str, *objects: str) -> int:
+    """Print the foreign symbols of the objects; 1 if there are any."""
+    foreign = []
+    for path in objects:
+        nm = subprocess.run(["nm", "-C", "--defined-only", path], check=True, capture_output=True, text=True)
+        foreign += foreign_symbols(isa, nm.stdout)
+    for name in foreign:
+        print(f"{isa}: {name} is shared with code for other processors: keep std out of the kernels")
+    return int(bool(foreign))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

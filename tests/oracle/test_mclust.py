@@ -1,0 +1,126 @@
+"""R's mclust, fit by fit: the same labels, the same order of steps, the same stopping rule (mclust/README.md)."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix import GaussianMixture
+from gaussmix.em.loop import run_em
+from gaussmix.em.start import start_mixture
+from gaussmix.errors import Outcome
+from gaussmix.families import FAMILIES
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts import Partition
+from gaussmix.waist.parameters import LOG_2PI
+
+FOLDER = Path(__file__).parent / "mclust"
+REFERENCES = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+# In one dimension V is VVV, VVI and VII at once, and E is EEE.
+FAMILIES_OF = {"EEE": ["tied"], "VVV": ["full"], "VVI": ["diag"], "VII": ["spherical"]} | {
+    "E": ["tied"],
+    "V": ["full", "diag", "spherical"],
+}
+CASES = [
+    pytest.param(name, fit, family, kind, id=f"{name}-{fit['model']}{fit['G']}-{family}-{kind}")
+    for name, reference in REFERENCES.items()
+    for fit in reference["fits"]
+    for family in FAMILIES_OF[fit["model"]]
+    for kind in ("default", "tight")
+]
+
+
+@dataclass(frozen=True)
+class MclustStopping:
+    """End when |ΔL| / (1 + |L|) < tolerance, L the total log-likelihood; nats."""
+
+    tolerance: float
+    total: float
+    max_steps: int = 10_000
+
+    def outcome(self, n_steps, previous, current):
+        change, size = abs(current - previous) * self.total, abs(current) * self.total
+        if change < self.tolerance * (1 + size):
+            return Outcome.CONVERGED
+        return Outcome.STEP_LIMIT if n_steps >= self.max_steps else None
+
+
+class RecordingSource(ArraySource):
+    """Remembers the parameters of the last pass: the log-likelihood that it found belongs to them."""
+
+    def map_merge(self, task):
+        self.parameters = task.parameters
+        return super().map_merge(task)
+
+
+def read_rows(name):
+    return np.loadtxt(FOLDER / f"{name}.csv", delimiter=",", skiprows=1, ndmin=2)
+
+
+def read_labels(name, n_components):
+    return np.array(REFERENCES[name]["start_labels"][str(n_components)], dtype=np.int32) - 1
+
+
+@pytest.mark.parametrize(("name", "fit", "family", "kind"), CASES)
+def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
+    rows, labels, expected = read_rows(name), read_labels(name, fit["G"]), fit[kind]
+    source, ridge = RecordingSource(rows, given=labels), np.zeros(rows.shape[1])
+    stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], len(rows))
+
+    start = start_mixture(source, engine, FAMILIES[family], fit["G"], Partition(), ridge)
+    _, trace = run_em(source, engine, start, ridge=ridge, stopping=stopping)
+
+    assert trace.outcome is Outcome.CONVERGED
+    assert trace.frozen == {}
+    assert trace.n_steps == expected["iterations"]
+    assert trace.last * len(rows) == pytest.approx(expected["loglik"], rel=1e-11)
+    assert_same_parameters(source.parameters, expected, len(rows), trace.n_steps)
+
+
+def assert_same_parameters(parameters, expected, n_rows, n_steps):
+    """Weights, means in standard deviations, and W Σ Wᵀ = I, to the rounding of n_steps steps.
+
+    mclust adds rows up as they are, far from 0 as they may be: √n_rows · ε · |mean| / σ a step. Close to a maximum
+    the map contracts by r, 1 − r about 1 / n_steps where a fit ran to convergence, and so errors add up n_steps times.
+    """
+    covariances = expected_covariances(expected, parameters.means.shape)
+    deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    farthest = 1 + (np.abs(parameters.means) / deviations).max()
+    tolerance = np.sqrt(n_rows) * n_steps * farthest * np.finfo(np.float64).eps
+    log_weights = parameters.log_scale - parameters.whitening.log_abs_det + 0.5 * parameters.means.shape[1] * LOG_2PI
+    assert np.abs(np.exp(log_weights) - expected["pro"]).max() < tolerance
+    assert (np.abs(parameters.means - expected["mean"]) / deviations).max() < tolerance
+    for k, covariance in enumerate(covariances):
+        whitened = parameters.whitening.whiten(k, parameters.whitening.whiten(k, covariance).T)
+        assert np.abs(whitened - np.eye(len(whitened))).max() < tolerance
+
+
+def expected_covariances(expected, shape):
+    n_components, n_features = shape
+    lower = np.zeros((n_components, n_features, n_features))
+    lower[:, *np.tril_indices(n_features)] = expected["sigma_tril"]
+    return lower + np.tril(lower, -1).transpose(0, 2, 1)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_bic_and_parameter_counts_agree_with_mclust(name):
+    """Through the façade; mclust's BIC has the opposite sign, and belongs to the parameters before the last M-step."""
+    table, rows = REFERENCES[name]["bic"], read_rows(name)
+    for fit in REFERENCES[name]["fits"]:
+        expected = -table["table"][fit["G"] - 1][table["models"].index(fit["model"])]
+        for family in FAMILIES_OF[fit["model"]]:
+            gm = GaussianMixture(
+                fit["G"],
+                covariance_type=family,
+                init_params=read_labels(name, fit["G"]),
+                reg_covar=0,
+                tol=0,
+                max_iter=fit["default"]["iterations"] - 1,
+            )
+            with pytest.warns(ConvergenceWarning):
+                gm.fit(rows)
+            assert gm.mixture_.n_parameters == fit["npar"]
+            assert gm.bic(rows) == pytest.approx(expected, rel=1e-11)

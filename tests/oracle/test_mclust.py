@@ -11,7 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from gaussmix import GaussianMixture
 from gaussmix.em.loop import run_em
 from gaussmix.em.start import start_mixture
-from gaussmix.errors import Outcome
+from gaussmix.em.trace import Frozen
+from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
@@ -24,6 +25,13 @@ FAMILIES_OF = {"EEE": ["tied"], "VVV": ["full"], "VVI": ["diag"], "VII": ["spher
     "E": ["tied"],
     "V": ["full", "diag", "spherical"],
 }
+MORE_COMPONENTS = [
+    pytest.param(name, n_components, model, id=f"{name}-{model}{n_components}")
+    for name, reference in REFERENCES.items()
+    for n_components in range(6, 10)
+    for model in reference["bic"]["models"]
+    if str(n_components) in reference["start_labels"]
+]
 CASES = [
     pytest.param(name, fit, family, kind, id=f"{name}-{fit['model']}{fit['G']}-{family}-{kind}")
     for name, reference in REFERENCES.items()
@@ -124,3 +132,25 @@ def test_bic_and_parameter_counts_agree_with_mclust(name):
                 gm.fit(rows)
             assert gm.mixture_.n_parameters == fit["npar"]
             assert gm.bic(rows) == pytest.approx(expected, rel=1e-11)
+
+
+@pytest.mark.parametrize(("name", "n_components", "model"), MORE_COMPONENTS)
+def test_where_mclust_fails_the_failure_is_named(name, n_components, model, engine):
+    """The rest of the BIC table; where it is empty, mclust met a singular covariance, and so must we."""
+    rows, table = read_rows(name), REFERENCES[name]["bic"]
+    source = ArraySource(rows, given=read_labels(name, n_components))
+    ridge, stopping = np.zeros(rows.shape[1]), MclustStopping(1e-5, len(rows))
+    expected = table["table"][n_components - 1][table["models"].index(model)]
+    try:
+        start = start_mixture(source, engine, FAMILIES[FAMILIES_OF[model][0]], n_components, Partition(), ridge)
+    except SingularCovariance as error:
+        assert expected is None
+        assert error.components
+        return
+    mixture, trace = run_em(source, engine, start, ridge=ridge, stopping=stopping)
+    if expected is None:
+        assert Frozen.COLLAPSED in trace.frozen.values()
+    else:
+        assert trace.frozen == {}
+        bic = -2 * trace.last * len(rows) + mixture.n_parameters * np.log(len(rows))
+        assert bic == pytest.approx(-expected, rel=1e-11)

@@ -13,9 +13,10 @@ RESULTS = ["loglik", "iterations", "return_code", "warning", "pro", "mean", "sig
 def trimmed(full: dict) -> dict:
     models = full["bic"]["models"]
     kept = [name for name in models if name in MODELS]
-    rows = [[row[models.index(name)] for name in kept] for row in full["bic"]["table"][:5]]
+    rows = [[row[models.index(name)] for name in kept] for row in full["bic"]["table"]]
     out = {name: full[name] for name in FACTS}
-    out["bic"] = {"G": full["bic"]["G"][:5], "models": kept, "table": rows}
+    out["bic"] = {"G": full["bic"]["G"], "models": kept, "table": rows}
+    out["start_labels"] |= full.get("start_labels_6_9", {})
     out["fits"] = []
     for fit in full["fits"]:
         if fit["model"] in MODELS:

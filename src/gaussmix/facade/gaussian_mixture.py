@@ -176,7 +176,7 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
         return self
 
     def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int64]:
-        """Fit the mixture and label its rows: `fit(X).predict(X)`; parameters and errors as of `fit`."""
+        """Fit the mixture and label its rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
         return self.fit(X, y, sample_weight).predict(X)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:

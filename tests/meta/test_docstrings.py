@@ -1,0 +1,125 @@
+"""Docstrings of the public interface: what can be checked of them, and their examples run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import gaussmix
+
+SHAPE = re.compile(r"\((n_|K|d)\w*,.*?\)")  # (n_rows,), (n_samples, n_features), (K, d, d)
+IGNORED = {"self", "cls", "args", "kwargs"}
+
+
+def own(value: Any) -> bool:
+    """Whether gaussmix defines this, and not Python or scikit-learn."""
+    return str(getattr(value, "__module__", "")).startswith("gaussmix")
+
+
+def public_classes() -> list[type]:
+    """The classes of `gaussmix.__all__`."""
+    values = (getattr(gaussmix, name) for name in gaussmix.__all__)
+    return [value for value in values if isinstance(value, type)]
+
+
+def public_methods() -> Iterator[tuple[type, Any]]:
+    """Methods of the public classes, with their class."""
+    for cls in public_classes():
+        for name in sorted(dir(cls)):
+            member = inspect.getattr_static(cls, name)
+            if not name.startswith("_") and inspect.isfunction(member) and own(member):
+                yield cls, member
+
+
+def sections(text: str) -> dict[str, str]:
+    """A numpydoc docstring cut at its underlined headings; the key of what stands before is empty."""
+    parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", inspect.cleandoc(text), flags=re.MULTILINE)
+    return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
+
+
+def described(text: str, heading: str = "Parameters") -> set[str]:
+    """Names that a section describes: `a, b : what they are` in the first column."""
+    lines = sections(text).get(heading, "").splitlines()
+    entries = [line.partition(" : ")[0] for line in lines if " : " in line and not line.startswith(" ")]
+    return {name.strip() for entry in entries for name in entry.split(",")}
+
+
+methods = pytest.mark.parametrize(
+    ("cls", "method"), list(public_methods()), ids=lambda value: getattr(value, "__qualname__", None)
+)
+classes = pytest.mark.parametrize("cls", public_classes(), ids=lambda cls: cls.__name__)
+
+
+def parameters(function: Any) -> list[str]:
+    """Names of the parameters, without self."""
+    return [name for name in inspect.signature(function).parameters if name not in IGNORED]
+
+
+def is_summary(text: str) -> bool:
+    """Whether a docstring begins with one line that ends a sentence, and a blank line where there is more."""
+    lines = inspect.cleandoc(text).splitlines()
+    return bool(re.search(r"[.:;]( |$)", lines[0])) and (len(lines) == 1 or not lines[1])
+
+
+@classes
+def test_a_class_says_what_it_is_and_describes_its_parameters(cls: type) -> None:
+    text = vars(cls).get("__doc__") or ""
+    assert is_summary(text)
+    if "__init__" in vars(cls) and own(cls.__init__):  # type: ignore[misc]
+        assert described(text) == set(parameters(cls))
+
+
+@methods
+def test_a_method_says_what_it_does_in_one_line(cls: type, method: Any) -> None:
+    assert is_summary(method.__doc__ or ""), method.__qualname__
+
+
+@methods
+def test_parameters_are_described_here_or_under_the_same_name_nearby(cls: type, method: Any) -> None:
+    """A method may leave a parameter to another method of its class, as `predict` leaves X to `fit`."""
+    here, nearby = described(method.__doc__ or ""), set()
+    for owner, other in public_methods():
+        if owner is cls:
+            nearby |= described(other.__doc__ or "")
+    assert here <= set(parameters(method)), "describes what is no parameter"
+    assert set(parameters(method)) <= nearby
+
+
+@methods
+def test_arrays_come_with_a_shape(cls: type, method: Any) -> None:
+    returns = str(inspect.signature(method).return_annotation)
+    if "Array" in returns or "Floats" in returns:
+        assert SHAPE.search(method.__doc__ or ""), returns
+
+
+@classes
+def test_attributes_are_described(cls: type) -> None:
+    """A property has a docstring of its own, or a line under Attributes of its class."""
+    attributes = described(cls.__doc__ or "", "Attributes")
+    for name in dir(cls):
+        member = inspect.getattr_static(cls, name)
+        if not name.startswith("_") and isinstance(member, property) and own(member.fget):
+            assert name in attributes or is_summary(member.__doc__ or ""), name
+
+
+MODULES = sorted(module.name for module in pkgutil.walk_packages(gaussmix.__path__, "gaussmix."))
+
+
+@pytest.mark.parametrize("name", ["gaussmix", *(name for name in MODULES if not name.endswith("_core"))])
+def test_examples_run_and_modules_say_what_they_are_for(name: str) -> None:
+    module = importlib.import_module(name)
+    assert is_summary(module.__doc__ or "")
+    assert doctest.testmod(module).failed == 0
+
+
+def test_the_two_main_classes_have_examples() -> None:
+    finder = doctest.DocTestFinder(recurse=False, exclude_empty=True)
+    for cls in (gaussmix.GaussianMixture, gaussmix.Mixture):
+        assert [test for test in finder.find(cls) if test.examples], cls

@@ -1,0 +1,48 @@
+"""A family's name is written where the family is, and otherwise only where a user's choice has a default."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gaussmix import FAMILIES
+
+PACKAGE = Path(__file__).parents[2] / "src" / "gaussmix"
+ELSEWHERE = [
+    path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in {"families", "testing"}
+]
+
+
+def defaults(tree: ast.AST) -> Iterator[ast.expr | None]:
+    """Default values of `covariance_type` in signatures, and of command-line options."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arguments):
+            named = [*node.posonlyargs, *node.args]
+            pairs = zip(named[len(named) - len(node.defaults) :], node.defaults, strict=True)
+            for argument, value in [*pairs, *zip(node.kwonlyargs, node.kw_defaults, strict=True)]:
+                if argument.arg == "covariance_type":
+                    yield value
+        elif isinstance(node, ast.Call):
+            yield from (keyword.value for keyword in node.keywords if keyword.arg == "default")
+
+
+def named_families(source: str) -> list[str]:
+    """Family names among a module's string literals that are no default: `line: name`."""
+    tree = ast.parse(source)
+    allowed = {id(value) for value in defaults(tree)}
+    literals = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in allowed)
+    return [f"{node.lineno}: {node.value}" for node in literals if node.value in FAMILIES]
+
+
+@pytest.mark.parametrize("path", ELSEWHERE, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_family_is_named_outside_families(path: Path) -> None:
+    assert named_families(path.read_text(encoding="utf-8")) == []
+
+
+def test_the_check_sees_a_name_and_lets_defaults_pass() -> None:
+    assert named_families("if covariance_type == 'full':\n    pass") == ["1: full"]
+    assert named_families("def f(a, covariance_type='full', *, b='diag'): ...") == ["1: diag"]
+    assert named_families("option('--covariance-type', default='full')") == []

@@ -1,0 +1,63 @@
+"""Imports point down: the arrows of docs/develop/waist.md, read from the syntax tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "src" / "gaussmix"
+
+# What a folder (or a module at the top) may import besides itself and `errors`.
+SIBLINGS = ["families", "engines", "sources"]
+MAY_IMPORT = {
+    "errors": [],
+    "waist": ["_core"],
+    "families": ["waist"],
+    "engines": ["waist", "_core"],
+    "sources": ["waist"],
+    "mixture": ["waist", "families.base", "engines"],
+    "starts": ["waist", "families.base", "engines.base", "sources.base", "sources.distinct"],
+    "em": ["waist", "mixture", "families.base", "engines.base", "sources.base", "sources.distinct", "starts.base"],
+    "formats": ["waist", "families", "mixture"],
+    "facade": ["waist", *SIBLINGS, "mixture", "starts", "em", "formats"],
+    "cli": ["facade", "formats", "mixture", "families", "starts", "engines"],
+    "testing": ["waist", *SIBLINGS, "mixture", "starts", "em", "formats"],
+    "__init__": ["facade", "families", "mixture", "formats"],
+}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Dotted names that a module imports, each with a dot at its end."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import"
+            yield from (f"{node.module}.{alias.name}." for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (f"{alias.name}." for alias in node.names)
+
+
+def forbidden(source: str, layer: str) -> list[str]:
+    """Imports in a module's source that its layer may not make."""
+    allowed = tuple(f"gaussmix.{below}." for below in [layer, "errors", *MAY_IMPORT[layer]])
+    names = imported(ast.parse(source))
+    return [name for name in names if name.startswith("gaussmix.") and not name.startswith(allowed)]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    layer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert forbidden(path.read_text(encoding="utf-8"), layer) == []
+
+
+@pytest.mark.parametrize(("layer", "sibling"), list(permutations(SIBLINGS, 2)))
+def test_the_three_siblings_never_meet(layer: str, sibling: str) -> None:
+    assert forbidden(f"from gaussmix.{sibling}.base import anything", layer) == [f"gaussmix.{sibling}.base.anything."]
+
+
+@pytest.mark.parametrize("layer", [layer for layer in MAY_IMPORT if layer != "testing"])
+def test_nothing_imports_the_laws(layer: str) -> None:
+    assert forbidden("import gaussmix.testing", layer) == ["gaussmix.testing."]

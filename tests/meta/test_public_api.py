@@ -1,0 +1,31 @@
+"""Only what stands in public_api.txt is promised, and a change to it shows in review."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import gaussmix
+
+HERE = Path(__file__).parent
+
+
+def the_tool() -> ModuleType:
+    """tools/make_api_snapshot.py as a module."""
+    spec = importlib.util.spec_from_file_location("make_api_snapshot", HERE.parents[1] / "tools/make_api_snapshot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_public_names_and_signatures_are_those_promised() -> None:
+    promised = (HERE / "public_api.txt").read_text(encoding="utf-8")
+    assert the_tool().snapshot() == promised, "if meant: python tools/make_api_snapshot.py > tests/meta/public_api.txt"
+
+
+def test_all_is_sorted_and_complete() -> None:
+    assert gaussmix.__all__ == sorted(gaussmix.__all__)
+    assert [name for name in gaussmix.__all__ if not hasattr(gaussmix, name)] == []

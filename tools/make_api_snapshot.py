@@ -1,0 +1,51 @@
+"""Write the public interface, a line for each name and signature: what tests/meta/public_api.txt promises.
+
+python tools/make_api_snapshot.py > tests/meta/public_api.txt
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+import gaussmix
+
+
+def snapshot() -> str:
+    """All lines, sorted as `gaussmix.__all__` is."""
+    return "".join(f"{line}\n" for name in gaussmix.__all__ for line in described(name, getattr(gaussmix, name)))
+
+
+def described(name: str, value: Any) -> Iterator[str]:
+    """Lines for a public object: its signature, and its members where it is a class."""
+    if isinstance(value, type):
+        yield f"class {name}({', '.join(base.__name__ for base in value.__bases__)})"
+        yield from (f"    {name}.{line}" for line in members(value))
+    elif inspect.isroutine(value):
+        yield f"{name}{inspect.signature(value)}"
+    elif isinstance(value, dict):
+        yield f"{name}: {', '.join(value)}"
+    else:
+        yield f"{name}: {type(value).__name__}"
+
+
+def members(cls: type) -> Iterator[str]:
+    """What gaussmix itself defines in a class; what scikit-learn or Python defines is theirs to change."""
+    if issubclass(cls, Enum):
+        yield from (member.name for member in cls)
+        return
+    for name in sorted(dir(cls)):
+        owner = next(base for base in cls.__mro__ if name in vars(base))
+        is_theirs = not owner.__module__.startswith("gaussmix") or type(vars(owner)[name]).__module__.startswith(
+            "sklearn"
+        )
+        if is_theirs or (name.startswith("_") and name != "__init__"):
+            continue
+        member = getattr(cls, name)
+        yield f"{name}{inspect.signature(member)}" if callable(member) else name
+
+
+if __name__ == "__main__":
+    print(snapshot(), end="")

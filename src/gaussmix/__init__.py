@@ -1,8 +1,12 @@
 """Gaussian mixture models: fast, exact, complete."""
 
+from importlib.metadata import version
+
 from gaussmix.errors import NotAModelFile, Outcome, SingularCovariance
 from gaussmix.facade.gaussian_mixture import GaussianMixture
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 
 __all__ = ["FAMILIES", "GaussianMixture", "Mixture", "NotAModelFile", "Outcome", "SingularCovariance"]
+
+__version__ = version("gaussmix")

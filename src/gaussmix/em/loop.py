@@ -77,9 +77,8 @@ def em_step(
     task = StepTask(engine, mixture.n_components, mixture.parameters, need, anchor=anchor)
     moments = source.map_merge(task)
     following, stuck = next_mixture(moments, mixture, ridge, frozen)
-    means = moments.means(mixture.means)
-    if (len(stuck) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS) and (means != moments.anchor).any():
-        moments = source.map_merge(replace(task, anchor=means))
+    if len(stuck) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:
+        moments = source.map_merge(replace(task, anchor=moments.means(mixture.means)))
         following, stuck = next_mixture(moments, mixture, ridge, frozen)
     frozen.update(stuck)
     return moments, following

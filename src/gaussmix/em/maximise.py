@@ -119,7 +119,8 @@ def _keep(mixture: Mixture, current: Mixture, components: list[int]) -> Mixture:
 def _noise(mixture: Mixture) -> list[int]:
     """Components whose spread in some feature is only the rounding of its mean."""
     variances = mixture.family.variances(mixture.covariances, mixture.n_components, mixture.n_features)
-    return [int(k) for k in np.flatnonzero((variances <= (NOISE * mixture.means) ** 2).any(axis=1))]
+    noise = variances <= (NOISE * mixture.means) ** 2
+    return np.flatnonzero(noise.any(axis=1)).tolist() if noise.any() else []
 
 
 def _singular(mixture: Mixture) -> tuple[int, ...]:

@@ -55,6 +55,8 @@ class Moments:
     def means(self, default: Array) -> Array:
         """Weighted mean of each component, `default` (n_components, n_features) where it has no mass."""
         has_mass = self.mass > 0
+        if has_mass.all():
+            return self.anchor + self.first / self.mass[:, None]
         divisor = np.where(has_mass, self.mass, 1.0)[:, None]
         return np.where(has_mass[:, None], self.anchor + self.first / divisor, default)
 

@@ -30,6 +30,5 @@ class Parameters:
     @classmethod
     def of(cls, weights: Array, means: Array, whitening: Whitening) -> Parameters:
         """The parameters of Σ π_k N(x | μ_k, Σ_k); Bishop (2006) eq. 9.7."""
-        with np.errstate(divide="ignore"):  # a component may have lost all its weight
-            log_weights = np.log(weights)
+        log_weights = np.log(weights, out=np.full(len(weights), -np.inf), where=weights > 0)
         return cls(log_weights + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI, means, whitening)

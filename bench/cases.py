@@ -1,0 +1,64 @@
+"""The pinned cases: shapes, structures, data and starts, the same for every contestant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHAPES = [
+    (1_000_000, 2, 8),
+    (500_000, 8, 16),
+    (200_000, 16, 16),
+    (100_000, 32, 32),
+    (50_000, 64, 32),
+    (20_000, 128, 16),
+]
+STRUCTURES = ["full", "tied", "diag", "spherical"]
+MEMORY_SHAPE = (5_000_000, 8, 32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows (n, d) and the parameters that every contestant starts from."""
+
+    structure: str
+    n_rows: int
+    n_features: int
+    n_components: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.structure} {self.n_rows:.0e}, d={self.n_features}, K={self.n_components}".replace("e+0", "e")
+
+    def rows(self) -> NDArray[np.float64]:
+        """Overlapping clusters: centres a standard deviation and a half apart, so that no work can be skipped."""
+        rng = np.random.default_rng(0)
+        rows = rng.standard_normal((self.n_rows, self.n_features))
+        centres = rng.standard_normal((self.n_components, self.n_features)) * 1.5 / self.n_features**0.5
+        labels = rng.integers(self.n_components, size=self.n_rows)
+        for first in range(0, self.n_rows, 65_536):  # in parts, so that the rows are the peak of memory
+            rows[first : first + 65_536] += centres[labels[first : first + 65_536]]
+        return rows
+
+    def start(self) -> dict[str, NDArray[np.float64]]:
+        """Weights, means and unit precisions, as scikit-learn's parameters take them."""
+        rng = np.random.default_rng(1)
+        k, d = self.n_components, self.n_features
+        identity = {
+            "full": np.tile(np.eye(d), (k, 1, 1)),
+            "tied": np.eye(d),
+            "diag": np.ones((k, d)),
+            "spherical": np.ones(k),
+        }
+        return {
+            "weights_init": np.full(k, 1 / k),
+            "means_init": rng.standard_normal((k, d)) * 1.5 / d**0.5,
+            "precisions_init": identity[self.structure],
+        }
+
+
+def cases(structures: list[str]) -> list[Case]:
+    """Every shape under each structure."""
+    return [Case(structure, *shape) for structure in structures for shape in SHAPES]

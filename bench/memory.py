@@ -1,0 +1,49 @@
+"""Peak memory of a fit beyond its data, each measured in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from cases import MEMORY_SHAPE, Case
+
+THEIR_ROWS = 500_000  # scikit-learn's arrays grow with n; a tenth of the rows is enough to see by how much
+
+
+def extra_memory() -> dict[str, float]:
+    """Megabytes beyond the rows: ours on all of them, scikit-learn's on a tenth."""
+    return {"gaussmix": _in_a_process("gaussmix", MEMORY_SHAPE[0]), "sklearn": _in_a_process("sklearn", THEIR_ROWS)}
+
+
+def _in_a_process(package: str, n_rows: int) -> float:
+    command = [sys.executable, __file__, package, str(n_rows)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _peak_of_a_fit(package: str, n_rows: int) -> float:
+    """Reset the peak of the resident memory, fit with the default start, and say how much it rose, in MB."""
+    import warnings
+
+    if package == "gaussmix":
+        from gaussmix import GaussianMixture
+    else:
+        from sklearn.mixture import GaussianMixture
+    rows = Case("full", n_rows, *MEMORY_SHAPE[1:]).rows()
+    warnings.simplefilter("ignore")
+    GaussianMixture(2, max_iter=1).fit(rows[:1000])  # what is loaded once
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    GaussianMixture(MEMORY_SHAPE[2], max_iter=3, random_state=0).fit(rows)
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1])
+    raise RuntimeError(f"no {field} in /proc/self/status: this needs Linux")
+
+
+if __name__ == "__main__":
+    print(_peak_of_a_fit(sys.argv[1], int(sys.argv[2])))

@@ -28,7 +28,7 @@ struct GroupView {
     double* differences;        // room for x - mean of the group
     unsigned char* active;      // [component]
     unsigned char bit;          // of this group in `active`
-    Index* likeliest;           // the component to try first; the softmax leaves the next group's here
+    Index* likeliest;           // the component to try first: the likeliest for a row of the group before
 };
 
 GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], double log_scale, double* out, Vec (&best)[kGroupVectors]) {
@@ -73,7 +73,7 @@ inline void many_panels(const DensityView& p, const GroupView& group, Prefetch& 
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             limit[v] = p.may_eliminate ? distance_limit(log_scale, best[v]) : Vec::broadcast(__builtin_inf());
         }
-        next_rows.advance();
+        next_rows.fetch_share();
         const double* factor = p.factors() + k * p.layout.factor_stride;
         if (!panels::squared_distance(group.rows, p.means() + k * d, factor, d, limit, group.differences, squares)) {
             group.active[k] = static_cast<unsigned char>(group.active[k] & ~group.bit);
@@ -81,30 +81,35 @@ inline void many_panels(const DensityView& p, const GroupView& group, Prefetch& 
         }
         store_log_densities(squares, log_scale, group.densities + k * kGroupRows, best);
     }
+    alignas(64) double largest[kLanes];
+    best[0].store(largest);
+    for (Index k = 0; k < n_components; ++k) {
+        if ((group.active[k] & group.bit) && group.densities[k * kGroupRows] == largest[0]) *group.likeliest = k;
+    }
 }
 
-inline void triangular(const DensityView& p, const GroupView& group, Prefetch& next_rows, Vec (&best)[kGroupVectors]) {
-    const Index d = p.shape.n_features;
-    if (p.shape.is_shared) {
-        panels::whiten(group.rows, p.factors(), d, group.differences);
-        const flat::Components components{p.means(), nullptr, p.log_scale()};
-        return flat::log_densities<flat::Scale::none>(group.differences, components, p.shape.n_components, d, group.densities, best);
-    }
-    if (d > kPanelRows) return many_panels(p, group, next_rows, best);
-    with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, best); });
+template <flat::Scale kScale>
+void flat_densities(const DensityView& p, const double* rows, double* densities, Vec (&best)[kGroupVectors]) {
+    const flat::Components components{p.means(), p.factors(), p.log_scale()};
+    flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, densities, best);
 }
 
 inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next_rows, Vec (&best)[kGroupVectors]) {
-    const Index n_components = p.shape.n_components, d = p.shape.n_features;
-    const flat::Components components{p.means(), p.factors(), p.log_scale()};
+    const Index d = p.shape.n_features;
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = Vec::broadcast(-__builtin_inf());
-    for (Index k = 0; k < n_components; ++k) group.active[k] |= group.bit;
-    switch (p.shape.structure) {
-        case Structure::spherical:
-            return flat::log_densities<flat::Scale::per_component>(group.rows, components, n_components, d, group.densities, best);
-        case Structure::diagonal:
-            return flat::log_densities<flat::Scale::per_feature>(group.rows, components, n_components, d, group.densities, best);
-        case Structure::triangular: return triangular(p, group, next_rows, best);
+    for (Index k = 0; k < p.shape.n_components; ++k) group.active[k] |= group.bit;
+    const bool is_dense = p.shape.structure == Structure::triangular && !p.shape.is_shared;
+    if (is_dense && d > kPanelRows) return many_panels(p, group, next_rows, best);
+    next_rows.fetch_all();
+    if (p.shape.structure == Structure::spherical) {
+        flat_densities<flat::Scale::per_component>(p, group.rows, group.densities, best);
+    } else if (p.shape.structure == Structure::diagonal) {
+        flat_densities<flat::Scale::per_feature>(p, group.rows, group.densities, best);
+    } else if (p.shape.is_shared) {
+        panels::whiten(group.rows, p.factors(), d, group.differences);
+        flat_densities<flat::Scale::none>(p, group.differences, group.densities, best);
+    } else {
+        with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, best); });
     }
 }
 

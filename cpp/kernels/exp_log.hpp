@@ -27,9 +27,9 @@ GAUSSMIX_INLINE Vec exp_normal(Vec x) {
     const Vec index = fma(x, Vec::broadcast(eighths_per_nat), Vec::broadcast(round_to_integer));
     const Vec n = index - Vec::broadcast(round_to_integer);
     const Vec r = fma(n, Vec::broadcast(-eighth_low), fma(n, Vec::broadcast(-eighth_high), x));
-    Vec p = Vec::broadcast(kExpTerms[0]);
-    GAUSSMIX_UNROLL for (int i = 1; i < 6; ++i) p = fma(p, r, Vec::broadcast(kExpTerms[i]));
-    p = fma(r * r, p, r);
+    const auto pair = [&](int i) { return fma(Vec::broadcast(kExpTerms[i]), r, Vec::broadcast(kExpTerms[i + 1])); };
+    const Vec square = r * r;  // terms in pairs: as many operations as one by one, in a shorter chain
+    const Vec p = fma(square, fma(fma(pair(0), square, pair(2)), square, pair(4)), r);
     const Vec root = lookup(kRootOfTwo, index);
     return scale_by_eighths(root + fma(root, p, lookup(kRootOfTwoRest, index)), index);
 }

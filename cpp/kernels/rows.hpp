@@ -43,26 +43,24 @@ GAUSSMIX_INLINE void store_feature(const RowsView& rows, Index feature, Vec valu
     value.store(out + feature * kGroupRows);
 }
 
+// `count` features, at most eight, of eight rows.
+template <class T, int count>
+GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)[kLanes], Index feature, double* out) {
+    const Elements<T> elements{static_cast<const char*>(rows.data)};
+    Vec lanes[kLanes];
+    GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) {
+        const char* p = elements.at(row[i] * rows.row_stride + feature);
+        lanes[i] = count == kLanes ? Element<T>::load(p) : Element<T>::load_head(p, count);
+    }
+    transpose(lanes);
+    GAUSSMIX_UNROLL for (int i = 0; i < count; ++i) store_feature(rows, feature + i, lanes[i], out);
+}
+
 template <class T>
 void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], double* out) {
-    const Elements<T> elements{static_cast<const char*>(rows.data)};
-    for (Index feature = 0; feature < rows.n_features; feature += kLanes) {
-        const int count = static_cast<int>(smaller(Index{kLanes}, rows.n_features - feature));
-        Vec lanes[kLanes];
-        if (count == kLanes) {
-            GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) {
-                lanes[i] = Element<T>::load(elements.at(row[i] * rows.row_stride + feature));
-            }
-        } else {
-            GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) {
-                lanes[i] = Element<T>::load_head(elements.at(row[i] * rows.row_stride + feature), count);
-            }
-        }
-        transpose(lanes);
-        GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) {
-            if (i < count) store_feature(rows, feature + i, lanes[i], out);
-        }
-    }
+    Index feature = 0;
+    for (; feature + kLanes <= rows.n_features; feature += kLanes) transpose_features<T, kLanes>(rows, row, feature, out);
+    with_constant(rows.n_features - feature, [&](auto count) { transpose_features<T, decltype(count)::value>(rows, row, feature, out); });
 }
 
 template <class T>
@@ -87,8 +85,8 @@ template <class T>
 void read_vector(const RowsView& rows, Index first, double* out) {
     Index row[kLanes];
     for (int i = 0; i < kLanes; ++i) row[i] = smaller(first + i, rows.n_rows - 1);
-    if (rows.column_stride == 1) return read_by_transpose<T>(rows, row, out);
     if (rows.row_stride == 1 && row[kLanes - 1] == first + kLanes - 1) return read_by_vector<T>(rows, first, out);
+    if (rows.column_stride == 1) return read_by_transpose<T>(rows, row, out);
     return read_by_element<T>(rows, row, out);
 }
 
@@ -101,6 +99,10 @@ inline void read_group(const RowsView& rows, Index first, double* out) {
 
 // Row weights of a group; 0 past the last row.
 inline void read_row_weight(const RowWeightView& weight, Index n_rows, Index first, double* out) {
+    if (weight.data == nullptr && first + kGroupRows <= n_rows) {
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) Vec::broadcast(1).store(out + v * kLanes);
+        return;
+    }
     const Elements<double> elements{reinterpret_cast<const char*>(weight.data)};
     for (int i = 0; i < kGroupRows; ++i) {
         const bool is_row = first + i < n_rows;
@@ -138,13 +140,14 @@ public:
         end_ = next_ + n_rows * rows.n_features * element;
         share_ = round_up((end_ - next_ + n_shares - 1) / n_shares, kCacheLine);
     }
-    void advance() {
-        for (const char* stop = end_ - next_ < share_ ? end_ : next_ + share_; next_ < stop; next_ += kCacheLine) {
-            __builtin_prefetch(next_);
-        }
-    }
+    void fetch_share() { fetch(end_ - next_ < share_ ? end_ : next_ + share_); }
+    void fetch_all() { fetch(end_); }
 
 private:
+    void fetch(const char* stop) {
+        for (; next_ < stop; next_ += kCacheLine) __builtin_prefetch(next_);
+    }
+
     static constexpr Index kCacheLine = 64;
     const char* next_ = nullptr;
     const char* end_ = nullptr;

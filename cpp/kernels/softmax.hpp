@@ -10,20 +10,10 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// The component likeliest for the group's first row is the best guess for the next group's.
-GAUSSMIX_INLINE void remember_likeliest(const GroupView& group, Index k, double& largest) {
-    const double* e = group.densities + k * kGroupRows;
-    if (*e > largest) {
-        largest = *e;
-        *group.likeliest = k;
-    }
-}
-
 // Adds row weight * log density to `log_likelihood`, lane by lane.
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], double* row_factor, Vec& log_likelihood) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec sum[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
-    double largest = 0;
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
         double* e = group.densities + k * kGroupRows;
@@ -42,7 +32,6 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
             value.store(e + v * kLanes);
             sum[v] = sum[v] + value;
         }
-        remember_likeliest(group, k, largest);
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         const Vec weight = Vec::load(row_factor + v * kLanes);
@@ -55,7 +44,6 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
 // All to the first component of the largest log density.
 GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], const double* row_weight, Vec& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};
-    double largest = 0;
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
         double* e = group.densities + k * kGroupRows;
@@ -67,7 +55,6 @@ GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec 
             is_active |= any(less(Vec::zero(), value));
         }
         if (!is_active) group.active[k] = static_cast<unsigned char>(group.active[k] & ~group.bit);
-        remember_likeliest(group, k, largest);
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         const Vec weight = Vec::load(row_weight + v * kLanes);

@@ -14,8 +14,8 @@ from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 
-MAX_PASSES = 300
-TOLERANCE = 1e-4  # of the mean variance of a feature; both are scikit-learn's KMeans defaults
+MAX_PASSES = 100  # on data without clusters k-means creeps; EM goes on from there anyway
+TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 
 @register("kmeans")
@@ -29,7 +29,7 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     middle = sample.rows[0]
     offsets = sample.rows - middle  # near 0, where the engine takes first moments about
     block, need = Block(0, offsets, sample.weight), Need(Second.NONE)
-    centres = centres - middle
+    centres, settled = centres - middle, TOLERANCE * float(offsets.var(axis=0).mean())
     state = engine.open(block, need, len(centres))
     for _ in range(MAX_PASSES):
         moments = engine.step(block, state, centre_parameters(centres), need, Rule.HARD)
@@ -37,7 +37,7 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
         if not moments.mass.all():
             moved = _refill(block, engine, centres, moved, moments.mass == 0)
         shift, centres = float(((moved - centres) ** 2).sum()), moved
-        if shift == 0 or shift <= TOLERANCE * offsets.var(axis=0).mean():
+        if shift <= settled:
             break
     found: Array = centres + middle
     return found

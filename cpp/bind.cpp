@@ -274,16 +274,31 @@ std::optional<Target> active() {
 
 }  // namespace
 
+// What the stub shows: nanobind would spell out every array's device, order and flags.
+#define FLOATS "numpy.typing.NDArray[numpy.float64]"
+constexpr const char* kStepSignature =
+    "def step(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS " | None, "
+    "given: numpy.typing.NDArray[numpy.int32] | " FLOATS " | None, origin: " FLOATS " | None, log_scale: " FLOATS " | None, "
+    "means: " FLOATS " | None, structure: int, factors: " FLOATS " | None, anchor: " FLOATS " | None, rule: int, second: int, "
+    "n_threads: int) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None]";
+constexpr const char* kEvaluateSignature =
+    "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS " | None, log_scale: " FLOATS ", "
+    "means: " FLOATS ", structure: int, factors: " FLOATS ", output: int, n_threads: int) "
+    "-> " FLOATS " | numpy.typing.NDArray[numpy.int64]";
+constexpr const char* kFactoriseSignature =
+    "def factorise(self, covariances: " FLOATS ") -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.bool_]]";
+#undef FLOATS
+
 void bind_targets(nb::module_& module) {
     using namespace nb::literals;
     nb::class_<Target>(module, "Target", "The kernels compiled for one instruction set.")
         .def_prop_ro("isa", [](const Target& target) { return target.kernels->isa; }, "Name of the instruction set: avx2 or avx512.")
-        .def("step", bound_step, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "given"_a.noconvert().none(), "origin"_a.none(),
+        .def("step", bound_step, nb::sig(kStepSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "given"_a.noconvert().none(), "origin"_a.none(),
              "log_scale"_a.none(), "means"_a.none(), "structure"_a, "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a,
              "n_threads"_a, "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second).")
-        .def("evaluate", bound_evaluate, "rows"_a.noconvert(), "origin"_a.none(), "log_scale"_a, "means"_a, "structure"_a, "factors"_a,
+        .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(), "log_scale"_a, "means"_a, "structure"_a, "factors"_a,
              "output"_a, "n_threads"_a, "Log density, responsibilities, weighted log densities or label of each row.")
-        .def("factorise", bound_factorise, "covariances"_a,
+        .def("factorise", bound_factorise, nb::sig(kFactoriseSignature), "covariances"_a,
              "Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive definite.");
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
     module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.");

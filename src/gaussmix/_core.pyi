@@ -1,0 +1,69 @@
+"""Gaussian mixture kernels: moments, densities and small factorisations."""
+
+import numpy
+import numpy.typing
+
+TILE_ROWS: int = 144
+
+class Target:
+    """The kernels compiled for one instruction set."""
+
+    @property
+    def isa(self) -> str:
+        """Name of the instruction set: avx2 or avx512."""
+
+    def step(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        given: numpy.typing.NDArray[numpy.int32] | numpy.typing.NDArray[numpy.float64] | None,
+        origin: numpy.typing.NDArray[numpy.float64] | None,
+        log_scale: numpy.typing.NDArray[numpy.float64] | None,
+        means: numpy.typing.NDArray[numpy.float64] | None,
+        structure: int,
+        factors: numpy.typing.NDArray[numpy.float64] | None,
+        anchor: numpy.typing.NDArray[numpy.float64] | None,
+        rule: int,
+        second: int,
+        n_threads: int,
+    ) -> tuple[
+        float,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64] | None,
+    ]:
+        """
+        Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second).
+        """
+
+    def evaluate(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        origin: numpy.typing.NDArray[numpy.float64] | None,
+        log_scale: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        structure: int,
+        factors: numpy.typing.NDArray[numpy.float64],
+        output: int,
+        n_threads: int,
+    ) -> numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.int64]:
+        """
+        Log density, responsibilities, weighted log densities or label of each row.
+        """
+
+    def factorise(
+        self, covariances: numpy.typing.NDArray[numpy.float64]
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.bool_]
+    ]:
+        """
+        Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive definite.
+        """
+
+def targets() -> list[Target]:
+    """The kernels that this processor can run, slowest first."""
+
+def active() -> Target | None:
+    """
+    The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.
+    """

@@ -1,0 +1,69 @@
+"""Arithmetic in 50 digits, written without gaussmix: steps of EM, responsibilities and far tails (exact/exact.py)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaussmix.em.loop import run_em
+from gaussmix.em.stopping import Stopping
+from gaussmix.families import FAMILIES
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+from gaussmix.waist.block import Block
+
+EXACT = json.loads((Path(__file__).parent / "exact" / "exact.json").read_text())
+EPS = np.finfo(np.float64).eps
+by_name = {"ids": lambda case: case["name"]}
+
+
+def mixture_of(case, family):
+    return Mixture(case["weights"], case["means"], case["covariances"], FAMILIES[family])
+
+
+def rows_of(case):
+    return np.array(case["rows"])
+
+
+def representable(start):
+    """What rounding the means to double costs, ε · |mean| / σ: far from 0 it is more than 1e-12 can resolve."""
+    variances = start.family.variances(start.covariances, start.n_components, start.n_features)
+    return EPS * np.abs(start.means / np.sqrt(variances)).max()
+
+
+@pytest.mark.parametrize(("n_steps", "tolerance"), [(1, 1e-12), (2, 1e-12), (25, 1e-9)])
+@pytest.mark.parametrize("case", EXACT["problems"], **by_name)
+def test_steps_of_em_are_exact(case, n_steps, tolerance, engine):
+    rows, start = rows_of(case), mixture_of(case, case["family"])
+    stopping, ridge = Stopping(0.0, n_steps), np.zeros(rows.shape[1])
+    mixture, trace = run_em(ArraySource(rows), engine, start, ridge=ridge, stopping=stopping)
+
+    expected = mixture_of(case["after"][str(n_steps)], case["family"])
+    deviations = np.sqrt(expected.family.variances(expected.covariances, *expected.means.shape))
+    tolerance = tolerance + representable(expected)
+    assert trace.frozen == {}
+    assert np.abs(mixture.weights - expected.weights).max() < tolerance
+    assert (np.abs(mixture.means - expected.means) / deviations).max() < tolerance
+    assert np.abs(mixture.covariances - expected.covariances).max() < tolerance * (deviations**2).max()
+    assert np.array(trace.log_likelihood) * len(rows) == pytest.approx(case["log_likelihood"][:n_steps], rel=tolerance)
+
+
+@pytest.mark.parametrize("case", EXACT["problems"], **by_name)
+def test_responsibilities_are_exact(case, engine):
+    """To 1e-12, or what rounding a squared distance q to q(1 ± 4ε) can move; each is at most 1."""
+    rows, start = rows_of(case), mixture_of(case, case["family"])
+    shared = engine.responsibilities(Block(0, rows), start.parameters)
+    squared = -2 * engine.component_log_density(Block(0, rows), start.parameters).min()
+    # Far starts share rows entirely, whatever the rounding.
+    tolerance = 1e-12 + (0 if "far-start" in case["name"] else 4 * EPS * squared) + 4 * representable(start)
+    assert np.abs(shared - np.array(case["responsibilities"])).max() < tolerance
+
+
+@pytest.mark.parametrize("case", EXACT["densities"], **by_name)
+def test_log_densities_are_exact_to_the_far_tails(case, engine):
+    """At 0, 1, 60, 1e4 and 1e100 standard deviations from a mean."""
+    mixture = mixture_of(case, case["family"])
+    log_density = engine.log_density(Block(0, rows_of(case)), mixture.parameters)
+    assert log_density == pytest.approx(case["log_density"], rel=1e-12)
+    assert mixture.log_density(rows_of(case)) == pytest.approx(case["log_density"], rel=1e-12)

@@ -1,0 +1,97 @@
+"""Layout 1: tensors "weights", "means", "covariances" (compact form of the family), and this header::
+
+    {"format": "gaussmix-mixture", "version": 1, "package_version": "0.1.0", "family": …, "feature_names": […] | null,
+     "dtype": "float64" | null, "fit": {"n_rows", "row_weight", "log_likelihood", "n_steps", "has_converged",
+     "settings": {…}} | null, "sha256": …}
+
+This file reads layout 1 until the project ends. Keys may be added, and readers ignore those they don't know; anything
+else is a new layout in a new file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from gaussmix.families import FAMILIES
+from gaussmix.formats.details import Details, FitRecord
+from gaussmix.formats.envelope import Damaged, Header, Tensors
+from gaussmix.formats.soundness import flaw
+from gaussmix.mixture.mixture import Mixture
+
+VERSION = 1
+_TENSORS = ("weights", "means", "covariances")
+
+
+def write(mixture: Mixture, details: Details) -> tuple[Header, Tensors]:
+    """The header and tensors of a sound mixture."""
+    header: Header = {
+        "version": VERSION,
+        "package_version": details.package_version,
+        "family": mixture.family.name,
+        "feature_names": None if details.feature_names is None else list(details.feature_names),
+        "dtype": details.dtype,
+        "fit": None if details.fit is None else _fit_header(details.fit),
+    }
+    return header, {name: getattr(mixture, name) for name in _TENSORS}
+
+
+def read(header: Header, tensors: Tensors) -> tuple[Mixture, Details]:
+    """Make a mixture and its details of a header and tensors; raises `Damaged`."""
+    if set(tensors) != set(_TENSORS):
+        raise Damaged("it lacks some of its numbers, or holds others")
+    family = FAMILIES.get(_value(header, "family", str))
+    if family is None:
+        raise Damaged(f"it holds covariances of the structure {header['family']!r:.40}, which this gaussmix lacks")
+    mixture = Mixture(tensors["weights"], tensors["means"], tensors["covariances"], family)
+    details = _details(header)
+    wrong = flaw(mixture) or disagreement(mixture, details)
+    if wrong is not None:
+        raise Damaged(wrong)
+    return mixture, details
+
+
+def disagreement(mixture: Mixture, details: Details) -> str | None:
+    """Say how details and mixture contradict each other; None where they don't."""
+    names = details.feature_names
+    if names is not None and len(names) != mixture.n_features:
+        return f"it names {len(names)} features, but its means have {mixture.n_features}"
+    return None
+
+
+def _fit_header(fit: FitRecord) -> Header:
+    return {field.name: getattr(fit, field.name) for field in fields(fit)} | {"settings": dict(fit.settings)}
+
+
+def _details(header: Header) -> Details:
+    names = _value(header, "feature_names", list, type(None))
+    if names is not None and not all(isinstance(name, str) for name in names):
+        raise Damaged("a feature's name is not text")
+    fit = _value(header, "fit", dict, type(None))
+    return Details(
+        feature_names=None if names is None else tuple(names),
+        dtype=_value(header, "dtype", str, type(None)),
+        fit=None if fit is None else _fit_record(fit),
+        package_version=_value(header, "package_version", str),
+    )
+
+
+def _fit_record(header: Header) -> FitRecord:
+    settings = _value(header, "settings", dict)
+    if not all(isinstance(value, str | int | float | None) for value in settings.values()):
+        raise Damaged("a setting in its header is not a plain value")
+    return FitRecord(
+        n_rows=_value(header, "n_rows", int),
+        row_weight=_value(header, "row_weight", float, int),
+        log_likelihood=_value(header, "log_likelihood", float, int),
+        n_steps=_value(header, "n_steps", int),
+        has_converged=_value(header, "has_converged", bool),
+        settings=settings,
+    )
+
+
+def _value(header: Header, key: str, *types: type) -> Any:
+    value = header.get(key)
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise Damaged(f"{key!r} in its header is missing or of the wrong type")
+    return value

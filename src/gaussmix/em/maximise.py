@@ -87,11 +87,10 @@ def loss(anchor: Array, mixture: Mixture) -> float:
     offsets = mixture.means - anchor
     if not offsets.any():
         return 0.0
-    whitening = mixture.whitening
+    whitened = mixture.whitening.whiten_each(offsets)
     if not mixture.family.need().pooled:
-        parts = (whitening.whiten(k, offset) for k, offset in enumerate(offsets))
-        return max(float((part**2).sum()) for part in parts)
-    scaled = whitening.whiten(0, offsets) * np.sqrt(mixture.weights)[:, None]
+        return float((whitened**2).sum(axis=1).max())
+    scaled = whitened * np.sqrt(mixture.weights)[:, None]
     return float(np.abs(np.einsum("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
 
 

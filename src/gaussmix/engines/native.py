@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,25 +124,29 @@ class NativeEngine:
         return moments
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        return self._evaluate(block, parameters, LOG_DENSITY)
+        density: Array = self._evaluate(block, parameters, LOG_DENSITY)
+        return density
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
-        return self._evaluate(block, parameters, COMPONENTS)
+        log_joint: Array = self._evaluate(block, parameters, COMPONENTS)
+        return log_joint
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        return self._evaluate(block, parameters, RESPONSIBILITIES)
+        shared: Array = self._evaluate(block, parameters, RESPONSIBILITIES)
+        return shared
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        return self._evaluate(block, parameters, LABELS)  # type: ignore[return-value]
+        best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
+        return best
 
-    def _evaluate(self, block: Block, parameters: Parameters, output: int) -> Array:
+    def _evaluate(self, block: Block, parameters: Parameters, output: int) -> Any:
         centre = parameters.means.mean(axis=0)
         once = parameters.whitening.is_shared and _near(parameters, centre)
         if once:
             parameters = replace(parameters, means=parameters.means - centre)
         arguments = _arguments(parameters, whiten_once=once)
-        result: Array = self._target.evaluate(block.rows, centre if once else None, *arguments, output, self.n_threads)
-        return result
+        origin = centre if once else None
+        return self._target.evaluate(block.rows, origin, *arguments, output, self.n_threads)
 
 
 def _near(parameters: Parameters, centre: Array) -> bool:
@@ -150,7 +154,7 @@ def _near(parameters: Parameters, centre: Array) -> bool:
     if parameters.whitening.structure is not Structure.TRIANGULAR or not parameters.whitening.is_shared:
         return False
     with np.errstate(over="ignore"):
-        whitened = parameters.whitening.whiten(0, parameters.means - centre)
+        whitened = parameters.whitening.whiten_each(parameters.means - centre)
         return bool((whitened**2).sum(axis=1).max() <= FARTHEST_MEAN**2)
 
 

@@ -72,6 +72,10 @@ class Fitting:
             return automatic_ridge(self.sample)
         return np.full(self.source.n_features, self.ridge)
 
+    def continues(self, mixture: Mixture) -> bool:
+        """Whether EM can go on from a mixture: it has the size and the structure of this one."""
+        return mixture.means.shape == (self.n_components, self.source.n_features) and mixture.family.name == self.family.name
+
     def best(
         self,
         init: str | Given | StartCall,
@@ -81,13 +85,14 @@ class Fitting:
         rng: np.random.Generator,
         reports: Iterator[Report | None],
     ) -> Run:
-        """The best of `n_init` runs."""
+        """The best of `n_init` runs; one is enough where nothing is drawn."""
 
         def run() -> Run:
             report = next(reports)
             return self.run(self.start(init, given, rng), stopping, report)
 
-        return best_run(run for _ in range(n_init))
+        is_drawn = (isinstance(init, str) and given.means is None) or callable(init)
+        return best_run(run for _ in range(n_init if is_drawn else 1))
 
     def run(self, start: Mixture, stopping: Stopping, report: Report | None, previous: float = -np.inf) -> Run:
         """EM from a mixture."""

@@ -244,7 +244,7 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
         progress = reports(self.verbose, check_count("verbose_interval", self.verbose_interval, 1))
-        if self.warm_start and hasattr(self, "converged_"):
+        if self.warm_start and hasattr(self, "converged_") and fitting.continues(self.mixture_):
             run = fitting.run(self.mixture_, stopping, next(progress), self.lower_bound_)
         else:
             run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)

@@ -26,10 +26,8 @@ def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 
 def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they stay."""
-    middle = sample.rows[0]
-    offsets = sample.rows - middle  # near 0, where the engine takes first moments about
-    block, need = Block(0, offsets, sample.weight), Need(Second.NONE)
-    centres, settled = centres - middle, TOLERANCE * float(offsets.var(axis=0).mean())
+    block, need = Block(0, sample.rows, sample.weight), Need(Second.NONE)
+    settled = TOLERANCE * float(sample.rows.var(axis=0).mean())
     state = engine.open(block, need, len(centres))
     for _ in range(MAX_PASSES):
         moments = engine.step(block, state, centre_parameters(centres), need, Rule.HARD)
@@ -39,8 +37,7 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
         shift, centres = float(((moved - centres) ** 2).sum()), moved
         if shift <= settled:
             break
-    found: Array = centres + middle
-    return found
+    return centres
 
 
 def _refill(block: Block, engine: Engine[Any], centres: Array, moved: Array, empty: Array) -> Array:

@@ -63,24 +63,14 @@ class Moments:
     def about(self, anchor: Array) -> Moments:
         """Move the anchor to (n_components, n_features) `anchor`, in closed form.
 
-        With δ = anchor − old anchor: Σγ(u − δ)(u − δ)ᵀ = S − δ fᵀ − f δᵀ + N δδᵀ.
+        With f and f' the first moments about the old and the new anchor, S' = S − f fᵀ / N + f' f'ᵀ / N.
         """
-        shift = anchor - self.anchor
-        first = self.first - self.mass[:, None] * shift
-        second = self.second if self.second is None else self._second_about(shift, first)
+        first = self.first - self.mass[:, None] * (anchor - self.anchor)
+        if self.second is None:
+            return replace(self, first=first, anchor=anchor)
+        root_mass = np.sqrt(np.where(self.mass > 0, self.mass, 1.0))[:, None]
+        second = self.second - self.need.squares(self.first / root_mass) + self.need.squares(first / root_mass)
         return replace(self, first=first, second=second, anchor=anchor)
-
-    def _second_about(self, shift: Array, first: Array) -> Array:
-        """Second moments after the shift; S − δ fᵀ − f' δᵀ with f' the new first moments (equal, symmetrised)."""
-        assert self.second is not None
-        if self.need.second is Second.FULL:
-            half = shift[:, :, None] * (self.first + first)[:, None, :]
-            change = 0.5 * (half + half.transpose(0, 2, 1))
-        else:
-            change = shift * (self.first + first)
-            if self.need.second is Second.TRACE:
-                change = change.sum(axis=1)
-        return self.second - (change.sum(axis=0) if self.need.pooled else change)
 
 
 @dataclass(frozen=True, eq=False)

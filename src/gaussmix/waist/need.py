@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+
+from gaussmix.waist.arrays import Array
+
 
 class Second(IntEnum):
     """Second moments of a component about its anchor; the numbers are those of the C++ core."""
@@ -29,3 +33,13 @@ class Need:
 
     second: Second
     pooled: bool = False
+
+    def squares(self, vectors: Array) -> Array:
+        """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""
+        if self.second is Second.FULL and self.pooled:
+            pooled: Array = np.einsum("ki,kj->ij", vectors, vectors)
+            return pooled
+        if self.second is Second.FULL:
+            return vectors[:, :, None] * vectors[:, None, :]
+        squares: Array = vectors**2 if self.second is Second.DIAGONAL else (vectors**2).sum(axis=1)
+        return squares.sum(axis=0) if self.pooled else squares

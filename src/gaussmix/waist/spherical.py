@@ -25,6 +25,9 @@ class SphericalWhitening(Whitening):
     def whiten(self, component: int, offsets: Array) -> Array:
         return offsets * self.factor(component)
 
+    def whiten_each(self, offsets: Array) -> Array:
+        return offsets * self.factors[:, None]
+
     def colour(self, component: int, whitened: Array) -> Array:
         return whitened / self.factor(component)
 

@@ -34,6 +34,10 @@ class TriangularWhitening(Whitening):
     def whiten(self, component: int, offsets: Array) -> Array:
         return offsets @ self.factor(component).T
 
+    def whiten_each(self, offsets: Array) -> Array:
+        whitened: Array = (self.factors @ offsets[:, :, None])[:, :, 0]
+        return whitened
+
     def colour(self, component: int, whitened: Array) -> Array:
         solved: Array = solve_triangular(self.factor(component), whitened.T, lower=True).T
         return solved

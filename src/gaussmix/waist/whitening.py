@@ -48,6 +48,10 @@ class Whitening(ABC):
         """W_k u for each row u = x − μ_k of `offsets` (n_rows, n_features)."""
 
     @abstractmethod
+    def whiten_each(self, offsets: Array) -> Array:
+        """W_k u_k for one row u_k per component, (n_components, n_features)."""
+
+    @abstractmethod
     def colour(self, component: int, whitened: Array) -> Array:
         """Solve W_k u = z for each row z of `whitened` (n_rows, n_features): the inverse of `whiten`."""
 

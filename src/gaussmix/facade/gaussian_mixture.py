@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.em.restarts import Run
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import choose
+from gaussmix.engines.base import Engine
 from gaussmix.errors import NonFiniteLikelihood, Outcome
 from gaussmix.facade.attributes import MixtureAttributes
 from gaussmix.facade.fitting import Fitting, GivenStart, frozen_sentence
 from gaussmix.facade.parameters import (
     check_count,
     check_covariances,
+    check_family,
+    check_flag,
+    check_jobs,
     check_means,
     check_number,
+    check_seed,
     check_start_name,
     check_weights,
 )
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.facade.verbosity import reports
-from gaussmix.families.base import family_named
 from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
 
@@ -188,7 +192,7 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features_in_).
         """
         rows = self._rows(X)
-        return choose(self.n_jobs).labels(Block(0, rows), self.mixture_.parameters)
+        return self._engine().labels(Block(0, rows), self.mixture_.parameters)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components), rows sum to 1.
@@ -196,7 +200,7 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
         Raises as `predict`.
         """
         rows = self._rows(X)
-        shared = choose(self.n_jobs).responsibilities(Block(0, rows), self.mixture_.parameters)
+        shared = self._engine().responsibilities(Block(0, rows), self.mixture_.parameters)
         return shared.astype(rows.dtype, copy=False)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
@@ -234,9 +238,11 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
         Raises
         ------
         NotFittedError : before `fit`.
-        ValueError : n_samples < 1.
+        ValueError, TypeError : n_samples is not an integer of at least 1.
         """
         check_is_fitted(self)
+        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral):
+            raise TypeError(f"Invalid value for 'n_samples': {n_samples!r} is not an integer.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
         return self.mixture_.sample(int(n_samples), self._rng())
@@ -244,7 +250,11 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
         progress = reports(self.verbose, check_count("verbose_interval", self.verbose_interval, 1))
-        if self.warm_start and hasattr(self, "converged_") and fitting.continues(self.mixture_):
+        if (
+            check_flag("warm_start", self.warm_start)
+            and hasattr(self, "converged_")
+            and fitting.continues(self.mixture_)
+        ):
             run = fitting.run(self.mixture_, stopping, next(progress), self.lower_bound_)
         else:
             run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
@@ -254,7 +264,7 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
     def _checked(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Fitting, Stopping, int, GivenStart]:
         """Everything the user passed, as objects."""
         n_components = check_count("n_components", self.n_components, 1)
-        family = family_named(self.covariance_type)
+        family = check_family(self.covariance_type)
         stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
         n_init = check_count("n_init", self.n_init, 1)
         automatic = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
@@ -266,7 +276,7 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
                 f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {len(rows)}"
             )
         weight = check_row_weight(sample_weight, len(rows), n_components)
-        fitting = Fitting(rows, weight, family, choose(self.n_jobs), n_components, ridge)
+        fitting = Fitting(rows, weight, family, self._engine(), n_components, ridge)
         return fitting, stopping, n_init, self._given(fitting)
 
     def _given(self, fitting: Fitting) -> GivenStart:
@@ -317,7 +327,7 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
         return check_rows(self, X, reset=False)
 
     def _log_density(self, rows: Rows) -> Array:
-        return choose(self.n_jobs).log_density(Block(0, rows), self.mixture_.parameters)
+        return self._engine().log_density(Block(0, rows), self.mixture_.parameters)
 
     def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
         """−2 log L and the total weight."""
@@ -327,6 +337,9 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
             return -2.0 * float(log_density.sum()), float(len(rows))
         return -2.0 * float(weight @ log_density), float(weight.sum())
 
+    def _engine(self) -> Engine[Any]:
+        return choose(check_jobs(self.n_jobs))
+
     def _rng(self) -> np.random.Generator:
         """A generator seeded by `random_state`."""
-        return np.random.default_rng(check_random_state(self.random_state).randint(0, 2**31 - 1, size=4))
+        return np.random.default_rng(check_seed(self.random_state).randint(0, 2**31 - 1, size=4))

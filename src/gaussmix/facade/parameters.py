@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
 
 from gaussmix.errors import SingularCovariance, name_components, unknown_name
-from gaussmix.families.base import Family
+from gaussmix.families.base import FAMILIES, Family, family_named
 from gaussmix.starts import STARTS
 from gaussmix.waist.arrays import Array
 
@@ -33,6 +34,38 @@ def check_number(name: str, value: Any, hint: str = "") -> float:
     return number
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """True or False, and nothing that only counts as one of them."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, not {value!r}.")
+    return bool(value)
+
+
+def check_jobs(n_jobs: Any) -> int | None:
+    """A number of threads as scikit-learn counts them, or None."""
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral)):
+        raise TypeError(f"n_jobs must be an integer other than 0, or None for every processor, not {n_jobs!r}.")
+    return None if n_jobs is None else int(n_jobs)
+
+
+def check_seed(random_state: Any) -> np.random.RandomState:
+    """What `random_state` stands for in scikit-learn."""
+    try:
+        state: np.random.RandomState = check_random_state(random_state)
+    except ValueError:
+        raise ValueError(
+            f"random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not {random_state!r}."
+        ) from None
+    return state
+
+
+def check_family(covariance_type: Any) -> Family:
+    """The family of a name."""
+    if not isinstance(covariance_type, str):
+        raise TypeError(f"covariance_type must be one of {', '.join(map(repr, FAMILIES))}, not {covariance_type!r}.")
+    return family_named(covariance_type)
+
+
 def check_start_name(init_params: Any) -> None:
     """A known start, where `init_params` is a name."""
     if isinstance(init_params, str) and init_params not in STARTS:
@@ -41,7 +74,7 @@ def check_start_name(init_params: Any) -> None:
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
     """Mixture weights (n_components,); the sentences begin as scikit-learn's do."""
-    weights = _numbers("weights", weights_init, (n_components,))
+    weights = _numbers("weights", "weights_init", weights_init, (n_components,))
     outside = (weights < 0) | (weights > 1)
     if outside.any():
         # scikit-learn swaps the two numbers, and its own test suite matches the sentence; the rest is ours.
@@ -61,30 +94,51 @@ def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
 
 def check_means(means_init: ArrayLike, n_components: int, n_features: int) -> Array:
     """Means (n_components, n_features)."""
-    return _numbers("means", means_init, (n_components, n_features))
+    return _numbers("means", "means_init", means_init, (n_components, n_features))
 
 
 def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Array:
     """Covariances or precisions (`what`) in the family's compact form, symmetric and positive definite."""
-    name = f"{family.name} {what}"
-    matrices = _numbers(name, values, family.shape(n_components, n_features))
+    name, parameter = f"{family.name} {what}", f"{what}s_init"
+    matrices = _numbers(name, parameter, values, family.shape(n_components, n_features))
     message = f"'{name}' should be {family.requirement}"
     if matrices.ndim > 1 and matrices.shape[-2:] == (n_features, n_features) and "symmetric" in family.requirement:
-        asymmetry = np.abs(matrices - matrices.swapaxes(-1, -2))
-        if (asymmetry > 1e-5 * np.abs(matrices) + 1e-8).any():
-            raise ValueError(f"{message}, but it is not symmetric.")
+        asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8
+        if asymmetric.any():
+            place = [int(i) for i in np.argwhere(asymmetric)[0]]
+            raise ValueError(f"{message}, but {parameter} is not symmetric at {place}.")
     try:
         family.whitening(matrices, n_features)
     except SingularCovariance as error:
-        raise ValueError(f"{message}, but {name_components(error.components)} is not.") from None
+        which = "" if family.is_shared else f" of {name_components(error.components)}"
+        raise ValueError(f"{message}, but {parameter}{which} is not.") from None
     return matrices
 
 
-def _numbers(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """A float64 copy of finite numbers of a shape."""
-    array = np.array(values, dtype=np.float64)
+def check_numbers(parameter: str, values: ArrayLike) -> Array:
+    """Real numbers of any shape in float64, copied only to convert; NaN and infinity pass.
+
+    Raises
+    ------
+    ValueError : text, complex numbers, lists of unequal length.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind != "c":
+            return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
+    raise ValueError(f"{parameter} must be real numbers, not complex ones.")
+
+
+def _numbers(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Finite numbers of a shape in float64; `name` is what scikit-learn's sentences call the parameter."""
+    array = check_numbers(parameter, values)
     if array.shape != shape:
-        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape} in {parameter}."
+        )
     if not np.isfinite(array).all():
-        raise ValueError(f"The parameter '{name}' holds NaN or infinity; give finite numbers.")
+        place = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        raise ValueError(f"{parameter}{place} is {array[tuple(place)]}; give finite numbers.")
     return array

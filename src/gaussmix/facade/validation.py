@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from gaussmix.facade.parameters import check_numbers
 from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import BLOCK_ROWS
 
@@ -18,19 +19,58 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
 
     Raises
     ------
-    ValueError : strings, complex or non-finite numbers, a wrong number of dimensions, samples or features.
-    TypeError : a sparse matrix.
+    ValueError : text, complex, masked or non-finite numbers, a wrong number of dimensions, samples or features.
+    TypeError : a sparse matrix, or cells that are neither numbers nor text.
     """
-    rows: Rows = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        dtype=[np.float64, np.float32],
-        ensure_all_finite=False,
-        ensure_min_samples=2 if reset else 1,
-    )
+    if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
+        raise ValueError("Input X is a masked array with masked cells. Remove or fill such rows first.")
+    try:
+        rows: Rows = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+            ensure_min_samples=2 if reset else 1,
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        if str(error).startswith("Complex data not supported"):  # scikit-learn goes on to print all of X
+            raise ValueError(
+                "Complex data not supported: X must be real numbers; real and imaginary part can be two columns."
+            ) from None
+        _check_cells(X, getattr(estimator, "feature_names_in_", None))
+        raise
     _check_finite(rows, getattr(estimator, "feature_names_in_", None))
     return rows
+
+
+def _check_cells(X: ArrayLike, names: Any) -> None:
+    """Name the first cell that is no number; what is no table or fails otherwise is scikit-learn's to refuse."""
+    if _converts(X, np.float64) or not _converts(X, object):
+        return
+    cells = np.asarray(X, dtype=object)
+    for (row, column), cell in np.ndenumerate(cells) if cells.ndim == 2 else ():
+        try:
+            float(cell)
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
+                f"Input X: {error}, in {_place(row, column, names)}. Give numbers: drop or encode such columns first."
+            ) from None
+
+
+def _converts(X: ArrayLike, dtype: Any) -> bool:
+    try:
+        np.asarray(X, dtype=dtype)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _place(row: int, column: int, names: Any) -> str:
+    """Say where a cell is, by the name of its column where it has one."""
+    where = repr(str(names[column])) if names is not None else str(column)
+    return f"row {row}, column {where} (counted from 0)"
 
 
 def _check_finite(rows: Rows, names: Any) -> None:
@@ -44,11 +84,8 @@ def _check_finite(rows: Rows, names: Any) -> None:
         if len(bad):
             row, column = bad[0]
             value = "NaN" if np.isnan(part[row, column]) else "infinity"
-            where = repr(str(names[column])) if names is not None else str(column)
-            raise ValueError(
-                f"Input X contains {value}: row {first + row}, column {where} (counted from 0). "
-                "Remove or fill such rows first."
-            )
+            where = _place(first + row, column, names)
+            raise ValueError(f"Input X contains {value}: {where}. Remove or fill such rows first.")
 
 
 def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components: int) -> Array | None:
@@ -56,11 +93,12 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components:
 
     Raises
     ------
-    ValueError : wrong shape, not finite, negative, or positive for fewer rows than components.
+    ValueError : no numbers, wrong shape, not finite, negative, positive for fewer rows than components, or so large
+        that their sum overflows.
     """
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    weight = check_numbers("sample_weight", sample_weight)
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
     if weight.ndim != 1:
@@ -71,6 +109,9 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components:
         if wrong.any():
             row = int(wrong.argmax())
             raise ValueError(f"sample_weight must be {what}, but row {row} has {weight[row]}.")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weight.sum()):
+            raise ValueError(f"sample_weight adds up to infinity (largest: {weight.max()}); divide it by its maximum.")
     positive = int(np.count_nonzero(weight))
     if positive == 0:
         raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from reprlib import repr as shorten
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,10 @@ class Fitting:
 
     def continues(self, mixture: Mixture) -> bool:
         """Whether EM can go on from a mixture: it has the size and the structure of this one."""
-        return mixture.means.shape == (self.n_components, self.source.n_features) and mixture.family.name == self.family.name
+        return (
+            mixture.means.shape == (self.n_components, self.source.n_features)
+            and mixture.family.name == self.family.name
+        )
 
     def best(
         self,
@@ -121,36 +125,44 @@ class Fitting:
         elif isinstance(init, str):
             partition = STARTS[init](self.sample, self.engine, self.n_components, rng)
         else:
-            shares = check_given(init(self.rows, self.n_components, rng) if callable(init) else init, self)
+            given_shares = init(self.rows, self.n_components, rng) if callable(init) else init
+            shares = check_given(given_shares, self, callable(init))
             source, partition = ArraySource(self.rows, self.row_weight, shares), Partition()
         return start_mixture(source, self.engine, self.family, self.n_components, partition, ridge)
 
 
-def check_given(given: Any, fitting: Fitting) -> Given:
-    """Labels (n_rows,) or responsibilities (n_rows, n_components) that a user starts from.
+def check_given(given: Any, fitting: Fitting, returned: bool) -> Given:
+    """Labels (n_rows,) or responsibilities (n_rows, n_components) that a user, or his callable (`returned`), gives.
 
     Raises
     ------
     ValueError : another shape, labels that are not 0 … n_components − 1, shares that don't sum to 1.
     """
-    array, n_rows, n_components = np.asarray(given), len(fitting.rows), fitting.n_components
+    origin = "what the callable init_params returned" if returned else "init_params"
+    n_rows, n_components = len(fitting.rows), fitting.n_components
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{origin} is no array: {error}") from None
     if array.shape == (n_rows,) and array.dtype.kind in "iu":
         if array.min() < 0 or array.max() >= n_components:
             raise ValueError(
-                f"init_params holds the labels {array.min()} … {array.max()}; with n_components={n_components} "
+                f"{origin} holds the labels {array.min()} … {array.max()}; with n_components={n_components} "
                 f"they must lie in 0 … {n_components - 1}."
             )
         return array.astype(np.int32)
     if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
+        has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(given)}"
+        names = "" if returned else f"one of {', '.join(map(repr, STARTS))}, "
         raise ValueError(
-            f"init_params has shape {array.shape} and type {array.dtype}; give integer labels of shape ({n_rows},) "
-            f"or responsibilities of shape ({n_rows}, {n_components})."
+            f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
+            f"({n_rows}, {n_components})."
         )
     shares = array.astype(np.float64)
     wrong = ~(np.abs(shares.sum(axis=1) - 1) <= 1e-6) | (shares < 0).any(axis=1)
     if wrong.any():
         row = int(wrong.argmax())
-        raise ValueError(f"init_params: the responsibilities of row {row} must be ≥ 0 and sum to 1, not {shares[row]}.")
+        raise ValueError(f"{origin}: the responsibilities of row {row} must be ≥ 0 and sum to 1, not {shares[row]}.")
     return shares
 
 

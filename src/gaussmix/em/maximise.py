@@ -55,7 +55,7 @@ def first_mixture(moments: Moments, family: Family, ridge: Array, default_means:
     weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
     covariances = family.update(_fill_empty(scatter, empty).with_ridge(ridge), None)
     mixture = Mixture(weights / weights.sum(), means, covariances, family)
-    collapsed = set(_noise(mixture)) | set(_singular(mixture))
+    collapsed = set(_noise(mixture, ridge)) | set(_singular(mixture))
     if collapsed:
         raise SingularCovariance(sorted(collapsed))
     return mixture
@@ -71,7 +71,7 @@ def next_mixture(
     covariances = current.family.update(_fill_empty(scatter, empty).with_ridge(ridge), current.covariances)
     while True:
         mixture = _keep(Mixture(weights, means, covariances, current.family), current, list(stuck))
-        collapsed = (set(_noise(mixture)) | set(_singular(mixture))) - set(stuck)
+        collapsed = (set(_noise(mixture, ridge)) | set(_singular(mixture))) - set(stuck)
         if not collapsed:
             return mixture, stuck
         stuck |= dict.fromkeys(sorted(collapsed), Frozen.COLLAPSED)
@@ -115,10 +115,12 @@ def _keep(mixture: Mixture, current: Mixture, components: list[int]) -> Mixture:
     return Mixture(mixture.weights, means, covariances, family)
 
 
-def _noise(mixture: Mixture) -> list[int]:
-    """Components whose spread in some feature is only the rounding of its mean."""
+def _noise(mixture: Mixture, ridge: Array) -> list[int]:
+    """Components whose spread in some feature is only the rounding of its mean, without a ridge to stand on."""
+    if ridge.all():
+        return []
     variances = mixture.family.variances(mixture.covariances, mixture.n_components, mixture.n_features)
-    noise = variances <= (NOISE * mixture.means) ** 2
+    noise = (variances <= (NOISE * mixture.means) ** 2) & (ridge == 0)
     return np.flatnonzero(noise.any(axis=1)).tolist() if noise.any() else []
 
 

@@ -14,10 +14,18 @@ from gaussmix.waist.block import BLOCK_ROWS
 
 @dataclass(frozen=True, eq=False)
 class Distinct:
-    """Distinct rows (n, n_features) in lexicographic order, and the weight (n,) of each; all positive."""
+    """Distinct rows of a sample in lexicographic order.
+
+    Parameters
+    ----------
+    rows : (n_distinct, n_features), float64.
+    weight : (n_distinct,), all positive.
+    rank : (n_rows,), the distinct row that each row of the source is; None where the sample is only a part of it.
+    """
 
     rows: Array
     weight: Array
+    rank: NDArray[np.intp] | None = None
 
     def draw(self, rng: np.random.Generator, score: Array | None = None) -> int:
         """Draw a row with probability ∝ weight · score, by the inverse cumulative distribution."""
@@ -34,19 +42,27 @@ class Distinct:
 
 
 def distinct_rows(source: Source) -> Distinct:
-    """Distinct rows of positive weight among at most 65,520 rows of the source, chosen by a hash of their number."""
+    """Distinct rows among at most 65,520 rows of the source, chosen by a hash of their number.
+
+    Rows of weight 0 count as absent; their rank plays no part.
+    """
     block = source.sample(BLOCK_ROWS)
     rows = block.rows.astype(np.float64) + 0.0  # −0 and 0 are the same number
     weight = np.ones(len(rows)) if block.row_weight is None else block.row_weight
-    if not weight.all():
-        rows, weight = rows[weight > 0], weight[weight > 0]
     order = lexicographic_order(rows)
-    rows, weight = rows[order], weight[order]
-    is_new = np.ones(len(rows), dtype=bool)
-    is_new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-    if is_new.all():
-        return Distinct(rows, weight)
-    return Distinct(rows[is_new], np.add.reduceat(weight, is_new.nonzero()[0]))
+    order = order[np.argsort(weight[order] == 0, kind="stable")]  # rows of weight 0 last
+    present = int(np.count_nonzero(weight))
+    rank = np.empty(len(rows), dtype=np.intp)
+    is_new = np.zeros(len(rows), dtype=bool)
+    is_new[:1] = True
+    rows, weight = rows[order[:present]], weight[order[:present]]
+    is_new[1:present] = (rows[1:] != rows[:-1]).any(axis=1)
+    rank[order] = np.cumsum(is_new) - 1
+    whole = rank if block.n_rows == source.n_rows else None
+    first = is_new[:present].nonzero()[0]
+    if len(first) == present:
+        return Distinct(rows, weight, whole)
+    return Distinct(rows[first], np.add.reduceat(weight, first), whole)
 
 
 def lexicographic_order(rows: Array) -> NDArray[np.intp]:

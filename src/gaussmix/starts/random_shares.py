@@ -19,22 +19,35 @@ from gaussmix.waist.hashing import mix, uniform
 @register("random")
 def random_shares(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
-    return Partition(share=HashedShares(n_components, int(rng.integers(2**63))))
+    return Partition(share=HashedShares(n_components, int(rng.integers(2**63)), sample.rank))
 
 
 @dataclass(frozen=True)
 class HashedShares:
-    """Responsibilities as a hash of the key and of what is in the row."""
+    """Responsibilities as a hash of the key and of the row.
+
+    Parameters
+    ----------
+    n_components : K.
+    key : seed.
+    rank : of each row among all, which units and origin of the data don't change; without it, what is in the row.
+    """
 
     n_components: int
     key: int
+    rank: NDArray[np.intp] | None
 
     def __call__(self, block: Block) -> Array:
-        columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # −0 is 0
-        row_hash = np.full(block.n_rows, self.key, dtype=np.uint64)
-        for column in columns.T:
-            row_hash = mix(row_hash ^ column)
         streams: NDArray[np.uint64] = np.arange(1, self.n_components + 1, dtype=np.uint64)
-        shares = uniform(mix(row_hash[:, None] + streams))
+        shares = uniform(mix(self._row_hash(block)[:, None] + streams))
         normalised: Array = shares / shares.sum(axis=1, keepdims=True)
         return normalised
+
+    def _row_hash(self, block: Block) -> NDArray[np.uint64]:
+        row_hash = np.full(block.n_rows, self.key, dtype=np.uint64)
+        if self.rank is not None:
+            return mix(row_hash ^ self.rank[block.first_row :][: block.n_rows].astype(np.uint64))
+        columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # −0 is 0
+        for column in columns.T:
+            row_hash = mix(row_hash ^ column)
+        return row_hash

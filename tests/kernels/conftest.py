@@ -1,0 +1,195 @@
+"""What kernel tests share: every target this machine can run, problems, and an obvious evaluation in long double."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = range(4)  # shared: one triangular factor for all components
+SOFT, HARD, GIVEN = range(3)
+NONE, TRACE, DIAGONAL_SECOND, FULL = range(4)
+CUT = 60 * np.log(np.longdouble(2))
+
+
+def usable_targets():
+    """The targets of this machine; none where the core is not built, and then every test here is skipped."""
+    try:
+        from gaussmix import _core
+    except ImportError:
+        return []
+    return _core.targets()
+
+
+@pytest.fixture(params=usable_targets(), ids=lambda target: target.isa)
+def target(request):
+    """Each instruction set in turn, not only the one dispatched."""
+    return request.param
+
+
+@pytest.fixture
+def targets():
+    """All of them, for comparisons."""
+    found = usable_targets()
+    if not found:
+        pytest.skip("the C++ core is not built, or this processor cannot run it")
+    return found
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The arguments of a step, in its order but for the number of threads."""
+
+    rows: np.ndarray
+    row_weight: np.ndarray | None
+    given: np.ndarray | None
+    origin: np.ndarray | None
+    log_scale: np.ndarray
+    means: np.ndarray
+    structure: int
+    factors: np.ndarray
+    anchor: np.ndarray | None
+    rule: int
+    second: int
+
+    def step(self, target, n_threads=1):
+        """The core's answer: log-likelihood, mass, first, second."""
+        return target.step(*self.__dict__.values(), n_threads)
+
+    def evaluate(self, target, output, n_threads=1):
+        """The core's answer for each row."""
+        density = (self.origin, self.log_scale, self.means, self.structure, self.factors)
+        return target.evaluate(self.rows, *density, output, n_threads)
+
+    def but(self, **changes):
+        """The same problem with some arguments changed."""
+        return replace(self, **changes)
+
+
+@pytest.fixture
+def make_problem(rng):
+    """Overlapping components, so that most responsibilities count; every argument in use."""
+
+    def make(n_rows, n_features, n_components=3, structure=TRIANGULAR, rule=SOFT, second=FULL):
+        shape = (n_components, n_features)
+        means = rng.normal(size=shape)
+        triangles = 0.5 * np.tril(rng.normal(size=(*shape, n_features)) / np.sqrt(n_features)) + np.eye(n_features)
+        factors = {
+            SPHERICAL: rng.uniform(0.5, 2, n_components),
+            DIAGONAL: rng.uniform(0.5, 2, shape),
+            TRIANGULAR: triangles,
+            SHARED: triangles[:1],
+        }
+        given = rng.dirichlet(np.ones(n_components), n_rows) if rule == GIVEN else None
+        return Problem(
+            rows=2 * rng.normal(size=(n_rows, n_features)) + 5,
+            row_weight=rng.integers(0, 4, n_rows) / 2,
+            given=given,
+            origin=np.full(n_features, 5.0),
+            log_scale=rng.normal(size=n_components),
+            means=means,
+            structure=min(structure, TRIANGULAR),
+            factors=factors[structure],
+            anchor=None if second == NONE else means + 0.1 * rng.normal(size=shape),
+            rule=rule,
+            second=second,
+        )
+
+    return make
+
+
+def weighted_log_densities(problem):
+    """Log densities (n_rows, n_components) by definition, in long double."""
+    rows = centred_rows(problem)
+    table = np.empty((len(rows), len(problem.means)), np.longdouble)
+    for k, mean in enumerate(problem.means):
+        u = rows - mean
+        if problem.structure == TRIANGULAR:
+            whitened = u @ problem.factors[min(k, len(problem.factors) - 1)].astype(np.longdouble).T
+        else:
+            whitened = u * problem.factors[k]
+        table[:, k] = problem.log_scale[k] - (whitened**2).sum(1) / 2
+    return table
+
+
+def centred_rows(problem):
+    """Rows minus the origin, in long double."""
+    return problem.rows.astype(np.longdouble) - (0 if problem.origin is None else problem.origin)
+
+
+def exact_responsibilities(problem):
+    """Responsibilities by the problem's rule, and the log-likelihood of each row."""
+    if problem.rule == GIVEN:
+        one_hot = np.eye(len(problem.means))
+        table = problem.given if problem.given.ndim == 2 else one_hot[problem.given]
+        return table.astype(np.longdouble), np.zeros(len(table))
+    table = weighted_log_densities(problem)
+    gap = table - table.max(1, keepdims=True, initial=-np.inf)
+    if problem.rule == HARD:
+        return np.eye(table.shape[1])[table.argmax(1)].astype(np.longdouble), table.max(1, initial=-np.inf)
+    kept = np.where(gap > -CUT, np.exp(gap), 0)
+    return kept / kept.sum(1, keepdims=True), table.max(1, initial=-np.inf) + np.log(kept.sum(1))
+
+
+def exact_step(problem):
+    """Log-likelihood, mass, first and second moments by definition, in long double."""
+    weight = np.ones(len(problem.rows)) if problem.row_weight is None else problem.row_weight
+    responsibilities, log_density = exact_responsibilities(problem)
+    weighted = responsibilities * weight[:, None]
+    anchor = np.zeros_like(problem.means) if problem.anchor is None else problem.anchor
+    u = centred_rows(problem)[:, None, :] - anchor
+    first = np.einsum("nk,nki->ki", weighted, u)
+    full = np.einsum("nk,nki,nkj->kij", weighted, u, u)
+    diagonal = np.einsum("kii->ki", full)
+    second = {NONE: None, TRACE: diagonal.sum(1), DIAGONAL_SECOND: diagonal, FULL: full}[problem.second]
+    return (weight * log_density).sum(), weighted.sum(0), first, second
+
+
+def allowed_errors(problem):
+    """Bounds of the rounding error of each result: c eps (d + q) times the sum of what is added up, without signs.
+
+    A log density l = s - q/2 has an error of about eps (d + q): q is the largest squared distance that counts, and d
+    the length of its sums. Responsibilities have that as a relative error, and so have their sums.
+    """
+    weight = np.ones(len(problem.rows)) if problem.row_weight is None else problem.row_weight
+    table = np.abs(weighted_log_densities(problem)) if problem.rule != GIVEN else np.zeros((1, 1))
+    largest = float(table.max(initial=0))
+    unit = 4 * np.finfo(float).eps * (problem.rows.shape[1] + 8 + min(2 * largest, 1e4))
+    total = float(weight.sum())
+    anchor = 0 if problem.anchor is None else problem.anchor
+    reach = float(np.abs(centred_rows(problem)[:, None, :] - anchor).max(initial=0))
+    trace = problem.rows.shape[1] if problem.second == TRACE else 1
+    return unit * total * largest, unit * total, unit * total * reach, unit * total * reach**2 * trace
+
+
+@pytest.fixture
+def agrees_with_definition():
+    """Asserts that a step's results are the definition's, within rounding."""
+
+    def check(problem, results):
+        exact = exact_step(problem)
+        for name, got, want, allowed in zip(
+            ("log_likelihood", "mass", "first", "second"), results, exact, allowed_errors(problem), strict=True
+        ):
+            assert (got is None) == (want is None), name
+            if want is not None:
+                assert np.shape(got) == np.shape(want), name
+                np.testing.assert_allclose(got, np.asarray(want, float), rtol=0, atol=allowed + 1e-300, err_msg=name)
+
+    return check
+
+
+@pytest.fixture
+def same_bits():
+    """Asserts that two steps or evaluations agree in every bit (0 and -0 being one number)."""
+
+    def check(one, other):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    return check
+
+
+@pytest.fixture
+def exact_log_densities():
+    """`weighted_log_densities`, for tests that need the table."""
+    return weighted_log_densities

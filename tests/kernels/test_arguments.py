@@ -1,0 +1,74 @@
+"""A wrong argument is refused by name, before anything is read."""
+
+import numpy as np
+import pytest
+
+WRONG_VALUES = {
+    "row_weight": [np.ones(9)],
+    "origin": [np.zeros(4)],
+    "log_scale": [np.zeros(3), None],
+    "means": [np.zeros((2, 4)), np.zeros((3, 3)), None],
+    "factors": [np.ones(2), np.ones((2, 3)), np.ones((2, 3, 4)), np.ones((3, 3, 3)), None],
+    "anchor": [np.zeros((2, 4)), None],
+    "structure": [-1, 3],
+    "rule": [-1, 3, 2],
+    "second": [-1, 4, 0],
+    "given": [np.zeros(10, np.int32)],
+    "rows": [np.zeros((10, 0))],
+}
+WRONG_TYPES = {
+    "rows": [np.zeros((10, 3), int), np.zeros(10), [[0.0] * 3] * 10, np.zeros((10, 3), ">f8"), np.zeros((10, 3), "f2")],
+    "row_weight": [np.ones(10, np.float32), np.ones((10, 1)), 1.0],
+    "given": [np.zeros(10, np.int64), np.zeros((10, 2), np.float32), "0"],
+    "means": [np.zeros(6), "mean"],
+    "structure": ["full", None],
+}
+
+
+def cases(table):
+    return [
+        pytest.param(name, value, id=f"{name}-{i}") for name, values in table.items() for i, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(("name", "value"), cases(WRONG_VALUES))
+def test_wrong_values(target, make_problem, name, value):
+    problem = make_problem(10, 3, 2)
+    with pytest.raises(ValueError, match=r"must|goes with|missing|n_components|no features"):
+        problem.but(**{name: value}).step(target)
+
+
+@pytest.mark.parametrize(("name", "value"), cases(WRONG_TYPES))
+def test_wrong_types(target, make_problem, name, value):
+    problem = make_problem(10, 3, 2, rule=2 if name == "given" else 0)
+    with pytest.raises(TypeError):
+        problem.but(**{name: value}).step(target)
+
+
+@pytest.mark.parametrize("given", [np.zeros((10, 3)), np.zeros((9, 2)), np.zeros(9, np.int32), None])
+def test_wrong_given(target, make_problem, given):
+    problem = make_problem(10, 3, 2, rule=2)
+    with pytest.raises(ValueError, match="given"):
+        problem.but(given=given).step(target)
+
+
+def test_labels_alone_do_not_tell_the_number_of_components(target):
+    rows, labels = np.zeros((4, 2)), np.zeros(4, np.int32)
+    with pytest.raises(ValueError, match="n_components"):
+        target.step(rows, None, labels, None, None, None, 0, None, None, 2, 0, 1)
+
+
+def test_threads_and_outputs_are_counted(target, make_problem):
+    problem = make_problem(10, 3, 2)
+    with pytest.raises(ValueError, match="n_threads"):
+        problem.step(target, 0)
+    with pytest.raises(ValueError, match="output"):
+        problem.evaluate(target, 4)
+
+
+def test_results_are_fresh(target, make_problem):
+    problem = make_problem(10, 3, 2)
+    arrays = [a for a in (*problem.step(target)[1:], problem.evaluate(target, 1), problem.evaluate(target, 3))]
+    for array in arrays:
+        assert array.flags.c_contiguous
+        assert array.flags.writeable

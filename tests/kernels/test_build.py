@@ -1,0 +1,65 @@
+"""What the compiler leaves behind: no symbol of one instruction set for another, and a stub that is true."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHECK = ROOT / "tools" / "check_weak_symbols.py"
+ARCHITECTURES = {"avx2": "x86-64-v3", "avx512": "x86-64-v4"}
+
+
+def compile_object(tmp_path, source, isa):
+    """An object of one instruction set, hardly inlined: what -O3 may hide, -O1 shows."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or not CHECK.exists() or shutil.which("nm") is None:
+        pytest.skip("needs a C++ compiler, nm and the repository")
+    path = tmp_path / f"{isa}.o"
+    command = [
+        compiler,
+        "-std=c++20",
+        "-O1",
+        "-fno-exceptions",
+        "-w",
+        f"-march={ARCHITECTURES[isa]}",
+        f"-DGAUSSMIX_ISA={isa}",
+        f"-I{ROOT / 'cpp'}",
+    ]
+    subprocess.run([*command, "-c", source, "-o", path], check=True)
+    return path
+
+
+def check_weak_symbols(isa, path):
+    return subprocess.run([sys.executable, CHECK, isa, path], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("isa", ARCHITECTURES)
+def test_kernels_share_no_symbols(tmp_path, isa):
+    answer = check_weak_symbols(isa, compile_object(tmp_path, ROOT / "cpp" / "kernels" / "kernels.cpp", isa))
+    assert answer.returncode == 0, answer.stdout
+
+
+def test_a_shared_symbol_is_found(tmp_path):
+    source = tmp_path / "leak.cpp"
+    source.write_text("#include <vector>\nvoid grow(std::vector<double>& v) { v.resize(v.size() + 8); }\n")
+    answer = check_weak_symbols("avx2", compile_object(tmp_path, source, "avx2"))
+    assert answer.returncode == 1
+    assert "std::vector" in answer.stdout
+
+
+def test_the_stub_is_generated_from_the_core(tmp_path):
+    core = pytest.importorskip("gaussmix._core", reason="the C++ core is not built")
+    pytest.importorskip("nanobind", reason="nanobind generates the stub")
+    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
+    if ruff is None:
+        pytest.skip("ruff formats the stub")
+    stub = tmp_path / "_core.pyi"
+    subprocess.run([sys.executable, "-m", "nanobind.stubgen", "-q", "-m", "gaussmix._core", "-o", stub], check=True)
+    options = ["-q", "--config", ROOT / "pyproject.toml", stub]
+    subprocess.run([ruff, "check", "--fix", "--exit-zero", *options], check=True, capture_output=True)
+    subprocess.run([ruff, "format", *options], check=True)
+    committed = ROOT / "src" / "gaussmix" / "_core.pyi"
+    assert stub.read_text() == committed.read_text(), f"generate {committed.name} again: the core is {core.__file__}"

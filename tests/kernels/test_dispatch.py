@@ -1,0 +1,52 @@
+"""Which kernels run, and that the environment is obeyed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+core = pytest.importorskip("gaussmix._core", reason="the C++ core is not built")
+
+# The extension alone: the package takes seconds to import.
+ASK = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("_core", sys.argv[1])
+core = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(core)
+target = core.active()
+print(target and target.isa)
+"""
+
+
+def active_isa(**environment):
+    """The active instruction set of a fresh interpreter."""
+    inherited = {name: value for name, value in os.environ.items() if name != "GAUSSMIX_ISA"}
+    command = [sys.executable, "-c", ASK, core.__file__]
+    return subprocess.run(command, capture_output=True, text=True, env=inherited | environment, check=False)
+
+
+def test_the_fastest_is_active(targets):
+    assert active_isa().stdout.strip() == targets[-1].isa
+    assert active_isa(GAUSSMIX_ISA="").stdout.strip() == targets[-1].isa
+
+
+def test_slowest_first(targets):
+    names = [target.isa for target in targets]
+    assert names == [isa for isa in ("avx2", "avx512") if isa in names]
+
+
+def test_the_environment_forces(target):
+    assert active_isa(GAUSSMIX_ISA=target.isa).stdout.strip() == target.isa
+
+
+def test_an_unknown_name_is_refused(targets):
+    answer = active_isa(GAUSSMIX_ISA="mmx")
+    assert answer.returncode != 0
+    assert "ValueError" in answer.stderr
+    for target in targets:
+        assert target.isa in answer.stderr
+
+
+def test_tile():
+    assert core.TILE_ROWS == 144

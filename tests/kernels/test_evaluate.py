@@ -1,0 +1,74 @@
+"""What is said of single rows: never thresholded, and as exact as exp and log allow."""
+
+import mpmath
+import numpy as np
+import pytest
+
+LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
+
+
+@pytest.mark.parametrize("structure", range(4))
+@pytest.mark.parametrize("n_features", [1, 2, 4, 5, 8, 9, 17, 33])
+def test_evaluations_are_their_definitions(target, make_problem, exact_log_densities, n_features, structure):
+    for n_rows, n_components in [(0, 2), (1, 1), (25, 3), (145, 9), (300, 17)]:
+        problem = make_problem(n_rows, n_features, n_components, structure)
+        table = exact_log_densities(problem)
+        largest = table.max(1, keepdims=True)
+        log_density = largest[:, 0] + np.log(np.exp(table - largest).sum(1))
+        scale = 4 * np.finfo(float).eps * (n_features + 8 + np.abs(table).max(initial=0))
+        weighted = problem.evaluate(target, WEIGHTED)
+        np.testing.assert_allclose(weighted, table.astype(float), rtol=0, atol=scale)
+        np.testing.assert_allclose(problem.evaluate(target, LOG_DENSITY), log_density.astype(float), rtol=0, atol=scale)
+        np.testing.assert_array_equal(problem.evaluate(target, LABELS), weighted.argmax(1))
+        responsibilities = problem.evaluate(target, RESPONSIBILITIES)
+        np.testing.assert_allclose(responsibilities, np.exp(table - log_density[:, None]).astype(float), rtol=2 * scale)
+        np.testing.assert_allclose(responsibilities.sum(1), 1, rtol=0, atol=n_components * np.finfo(float).eps)
+
+
+def two_components(target, gaps, output):
+    """Components of log densities 0 and -gap at the row 0; one call, a component for each gap, would hide the others."""
+    rows, means, factors = np.zeros((1, 1)), np.zeros((2, 1)), np.ones((2, 1, 1))
+    return np.array([target.evaluate(rows, None, np.array([0, -g]), means, 2, factors, output, 1)[0] for g in gaps])
+
+
+def in_ulps(got, exact):
+    """Errors of doubles in units of their last place."""
+    return [float(abs(mpmath.mpf(float(g)) - e)) / np.spacing(float(e)) for g, e in zip(got, exact, strict=True)]
+
+
+def test_exp_is_within_its_last_place(target, rng):
+    """r = e / (1 + e) loses half a place to the sum and half to the quotient, besides exp's own 0.66."""
+    gaps = np.concatenate([rng.uniform(0, 1, 500), rng.uniform(0, 700, 1500)])
+    got = two_components(target, gaps, RESPONSIBILITIES)[:, 1]
+    with mpmath.workdps(40):
+        exact = [1 / (1 + mpmath.exp(mpmath.mpf(g))) for g in gaps]
+        assert max(in_ulps(got, exact)) < 1.7
+
+
+def test_log_is_within_its_last_place(target, rng):
+    """log(1 + e) for sums in 1..2: below 2^-53 from the sum, and log's own place at most."""
+    gaps = rng.uniform(0, 40, 1000)
+    got = two_components(target, gaps, LOG_DENSITY)
+    with mpmath.workdps(40):
+        exact = [mpmath.log1p(mpmath.exp(-mpmath.mpf(g))) for g in gaps]
+        assert max(abs(mpmath.mpf(g) - e) for g, e in zip(got, exact, strict=True)) < 2.0**-52
+
+
+def test_log_of_many_equal_components(target):
+    for n_components in [1, 2, 3, 1000]:
+        flat = np.zeros((n_components, 1))
+        (got,) = target.evaluate(np.zeros((1, 1)), None, flat[:, 0].copy(), flat, 1, np.ones_like(flat), LOG_DENSITY, 1)
+        assert abs(got - np.log(n_components)) <= np.spacing(np.log(n_components))
+
+
+def test_small_responsibilities_are_not_cut(target):
+    gaps = np.array([41.0, 42.0, 100.0, 700.0, 720.0, 740.0])
+    got = two_components(target, gaps, RESPONSIBILITIES)[:, 1]
+    np.testing.assert_allclose(got, np.exp(-gaps), rtol=1e-13, atol=np.finfo(float).smallest_subnormal)
+    np.testing.assert_array_equal(two_components(target, [800.0, 1e10, np.inf], RESPONSIBILITIES), [[1, 0]] * 3)
+
+
+def test_labels_take_the_first_of_equals(target, make_problem):
+    problem = make_problem(40, 3)
+    twins = problem.but(means=problem.means[[0] * 3], factors=problem.factors[[0] * 3], log_scale=np.zeros(3))
+    np.testing.assert_array_equal(twins.evaluate(target, LABELS), np.zeros(40, np.int64))

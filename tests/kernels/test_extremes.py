@@ -1,0 +1,87 @@
+"""Rows from nowhere, components of weight 0: sensible answers and no NaN."""
+
+import numpy as np
+import pytest
+
+SOFT, HARD = 0, 1
+LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
+
+
+@pytest.mark.parametrize("structure", range(4))
+@pytest.mark.parametrize("n_features", [1, 3, 6, 12])
+@pytest.mark.parametrize("distance", [1e4, 1e100, 1e200, 1e300])
+def test_far_rows_have_an_answer(target, make_problem, distance, n_features, structure):
+    problem = make_problem(30, n_features, 3, structure, SOFT, 0)
+    problem.rows[::3] *= distance
+    problem = problem.but(row_weight=None)
+    for rule in (SOFT, HARD):
+        log_likelihood, mass, _, _ = problem.but(rule=rule).step(target)
+        assert log_likelihood < -(distance**1.0 if distance < 1e154 else 1e300)
+        np.testing.assert_allclose(mass.sum(), 30, rtol=1e-14)
+    for output in range(4):
+        assert np.isfinite(problem.evaluate(target, output)).all()
+    np.testing.assert_allclose(problem.evaluate(target, RESPONSIBILITIES).sum(1), 1, rtol=1e-15)
+
+
+def test_overflowing_distances_of_either_sign_count_as_the_largest(target):
+    """W (x - mean) is inf - inf here; min(NaN, largest) must take the largest."""
+    factors = np.array([[[1.0, 0], [1e200, 1]]])
+    rows = np.array([[1e200, -1e308]])
+    (l,) = target.evaluate(rows, None, np.zeros(1), np.zeros((1, 2)), 2, factors, WEIGHTED, 1)
+    np.testing.assert_array_equal(l, [-np.finfo(float).max / 2])
+
+
+def test_weighted_far_rows_do_not_poison_the_moments(target, make_problem, same_bits):
+    """Weight 0 times a far row is 0, as long as the row is finite."""
+    problem = make_problem(100, 5)
+    problem.row_weight[-5:] = 0
+    near = problem.step(target)
+    problem.rows[-5:] = 1e300
+    same_bits(problem.step(target), near)
+
+
+@pytest.mark.parametrize("rule", [SOFT, HARD])
+@pytest.mark.parametrize("n_features", [2, 7, 12])
+def test_a_component_of_weight_zero_gets_nothing(target, make_problem, same_bits, n_features, rule):
+    problem = make_problem(200, n_features, 4, rule=rule)
+    problem.log_scale[1] = -np.inf
+    log_likelihood, mass, first, second = problem.step(target)
+    assert mass[1] == 0
+    assert not first[1].any()
+    assert not second[1].any()
+    assert np.isfinite(log_likelihood)
+    assert (problem.evaluate(target, RESPONSIBILITIES)[:, 1] == 0).all()
+    assert (problem.evaluate(target, WEIGHTED)[:, 1] == -np.inf).all()
+    without = problem.but(
+        log_scale=np.delete(problem.log_scale, 1),
+        means=np.delete(problem.means, 1, 0),
+        factors=np.delete(problem.factors, 1, 0),
+        anchor=np.delete(problem.anchor, 1, 0),
+    )
+    same_bits([log_likelihood], without.step(target)[:1])
+
+
+def test_no_component_has_weight(target, make_problem):
+    problem = make_problem(50, 3)
+    problem.log_scale[:] = -np.inf
+    log_likelihood, mass, first, second = problem.step(target)
+    assert log_likelihood == -np.inf
+    for sums in (mass, first, second):
+        assert not sums.any()
+    assert (problem.evaluate(target, LOG_DENSITY) == -np.inf).all()
+
+
+def test_one_component_takes_all(target, make_problem):
+    problem = make_problem(77, 6, 1)
+    _, mass, _, _ = problem.step(target)
+    assert mass[0] == problem.row_weight.sum()
+    assert (problem.evaluate(target, RESPONSIBILITIES) == 1).all()
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150])
+def test_tiny_and_huge_units(target, make_problem, same_bits, scale):
+    """Powers of ten far from 1 in data and factors: the same responsibilities."""
+    scale = 2.0 ** round(np.log2(scale))
+    problem = make_problem(100, 5, 3, structure=2, second=0).but(origin=None)
+    scaled = problem.but(rows=problem.rows * scale, means=problem.means * scale, factors=problem.factors / scale)
+    same_bits(scaled.step(target)[:2], problem.step(target)[:2])

@@ -1,0 +1,66 @@
+"""Whitening factors of covariances, and which have none."""
+
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 33, 100])
+def test_factors_whiten(target, rng, n_features):
+    roots = rng.normal(size=(4, n_features, 2 * n_features))
+    covariances = roots @ roots.transpose(0, 2, 1)
+    factors, log_abs_det, failed = target.factorise(covariances)
+    assert not failed.any()
+    assert (np.triu(factors, 1) == 0).all()
+    for covariance, factor, log_det in zip(covariances, factors, log_abs_det, strict=True):
+        lower = np.linalg.cholesky(covariance)
+        rounding = 8 * n_features * np.finfo(float).eps
+        error = np.abs(factor @ lower - np.eye(n_features))
+        assert error.max() < rounding * np.linalg.cond(lower)
+        assert abs(log_det + np.linalg.slogdet(covariance)[1] / 2) < rounding * (1 + abs(log_det))
+
+
+def test_only_the_lower_triangle_is_read(target, rng):
+    root = rng.normal(size=(6, 12))
+    covariance = (root @ root.T)[None]
+    damaged = np.where(np.tri(6) > 0, covariance, np.nan)
+    for got, want in zip(target.factorise(damaged), target.factorise(covariance), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[1.0, 1], [1, 1]],
+        [[1.0, 2], [2, 1]],
+        [[0.0, 0], [0, 1]],
+        [[1.0, 0], [0, -1]],
+        [[np.nan, 0], [0, 1]],
+        [[1.0, 0], [0, np.inf]],
+        [[1.0, 1], [1, 1 + 1e-16]],
+    ],
+    ids=["singular", "indefinite", "zero", "negative", "nan", "inf", "singular to rounding"],
+)
+def test_what_is_not_positive_definite_fails_alone(target, matrix):
+    covariances = np.stack([4 * np.eye(2), np.array(matrix), np.eye(2)])
+    factors, log_abs_det, failed = target.factorise(covariances)
+    np.testing.assert_array_equal(failed, [False, True, False])
+    assert np.isnan(factors[1]).all()
+    assert np.isnan(log_abs_det[1])
+    np.testing.assert_array_equal(factors[[0, 2]], [np.eye(2) / 2, np.eye(2)])
+    np.testing.assert_allclose(log_abs_det[[0, 2]], [-2 * np.log(2), 0], rtol=1e-15)
+
+
+def test_units_do_not_matter(target, rng):
+    """Features in units 2^500 apart: the pivots are compared with their own variance."""
+    root = rng.normal(size=(4, 8))
+    covariance = root @ root.T
+    units = 2.0 ** np.array([-250, 0, 100, 250])
+    factors, _, failed = target.factorise((covariance * np.outer(units, units))[None])
+    assert not failed.any()
+    np.testing.assert_array_equal(factors[0] * units, target.factorise(covariance[None])[0][0])
+
+
+def test_nothing_to_factorise(target):
+    factors, log_abs_det, failed = target.factorise(np.zeros((0, 3, 3)))
+    assert factors.shape == (0, 3, 3)
+    assert len(log_abs_det) == len(failed) == 0

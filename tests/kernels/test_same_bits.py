@@ -1,0 +1,66 @@
+"""No bit depends on the instruction set or on the number of threads."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+STRUCTURES, SECONDS, RULES = range(4), range(4), range(3)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 16, 17, 33, 64])
+def test_instruction_sets_agree(targets, make_problem, same_bits, n_features):
+    for structure, rule, second in itertools.product(STRUCTURES, RULES, SECONDS):
+        problem = make_problem(333, n_features, 6, structure, rule, second)
+        expected = problem.step(targets[0])
+        for target in targets[1:]:
+            same_bits(problem.step(target), expected)
+
+
+def test_instruction_sets_agree_in_evaluations(targets, make_problem, same_bits):
+    for structure, n_features, output in itertools.product(STRUCTURES, [1, 3, 8, 10, 33], range(4)):
+        problem = make_problem(333, n_features, 9, structure)
+        expected = problem.evaluate(targets[0], output)
+        for target in targets[1:]:
+            same_bits(problem.evaluate(target, output), expected)
+
+
+def test_instruction_sets_agree_in_factors(targets, rng, same_bits):
+    for n_features in [1, 2, 7, 8, 9, 40]:
+        roots = rng.normal(size=(3, n_features, n_features))
+        covariances = roots @ roots.transpose(0, 2, 1)
+        expected = targets[0].factorise(covariances)
+        for target in targets[1:]:
+            same_bits(target.factorise(covariances), expected)
+
+
+@pytest.mark.parametrize("second", SECONDS)
+@pytest.mark.parametrize(("n_rows", "n_features"), [(70_001, 2), (12_001, 16)])
+def test_threads_agree(target, make_problem, same_bits, n_rows, n_features, second):
+    """Enough rows for several spans and several threads, the last span cut short."""
+    problem = make_problem(n_rows, n_features, 16, second=second)
+    expected = problem.step(target, 1)
+    for n_threads in [2, 3, 8]:
+        same_bits(problem.step(target, n_threads), expected)
+
+
+@pytest.mark.parametrize("output", range(4))
+def test_threads_agree_in_evaluations(target, make_problem, same_bits, output):
+    problem = make_problem(30_001, 8, 12)
+    expected = problem.evaluate(target, output, 1)
+    for n_threads in [2, 3, 8]:
+        same_bits(problem.evaluate(target, output, n_threads), expected)
+
+
+def test_more_threads_than_spans(target, make_problem, same_bits):
+    problem = make_problem(3000, 40, 16)
+    same_bits(problem.step(target, 64), problem.step(target, 1))
+
+
+def test_spans_are_merged_from_the_first(target, make_problem):
+    """A span's sums do not depend on what follows it: rows of weight 0 add nothing, not a bit."""
+    problem = make_problem(60_000, 4, 16)
+    head = problem.but(rows=problem.rows[:30_000], row_weight=problem.row_weight[:30_000])
+    tail_weight = np.where(np.arange(60_000) < 30_000, problem.row_weight, 0)
+    for a, b in zip(head.step(target, 2), problem.but(row_weight=tail_weight).step(target, 2), strict=True):
+        np.testing.assert_array_equal(a, b)

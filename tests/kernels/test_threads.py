@@ -1,0 +1,87 @@
+"""Threads of one call: an interrupt ends all of them, and other Python threads go on meanwhile."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+core = pytest.importorskip("gaussmix._core", reason="the C++ core is not built")
+
+# With the extension alone: the package takes seconds to import.
+INTERRUPTED = """
+import importlib.util, signal, sys, time
+import numpy as np
+
+spec = importlib.util.spec_from_file_location("_core", sys.argv[4])
+core = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(core)
+target = next(t for t in core.targets() if t.isa == sys.argv[1])
+rng = np.random.default_rng(0)
+n_features, n_components = 64, 64
+rows = np.broadcast_to(rng.normal(size=(1, n_features)), (10_000_000, n_features))  # minutes of work, no memory
+means, factors = np.zeros((n_components, n_features)), np.broadcast_to(np.eye(n_features), (n_components, 64, 64)).copy()
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+start = time.monotonic()
+try:
+    if sys.argv[2] == "step":
+        target.step(rows, None, None, None, np.zeros(n_components), means, 2, factors, means, 0, 3, int(sys.argv[3]))
+    else:
+        target.evaluate(rows, None, np.zeros(n_components), means, 2, factors, 0, int(sys.argv[3]))
+except KeyboardInterrupt:
+    print(time.monotonic() - start - 0.3)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers to send the signal")
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("call", ["step", "evaluate"])
+def test_an_interrupt_ends_a_long_call(target, call, n_threads):
+    command = [sys.executable, "-c", INTERRUPTED, target.isa, call, str(n_threads), core.__file__]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert float(done.stdout) < 1, "seconds from the signal to KeyboardInterrupt"
+
+
+def test_the_interpreter_is_free_meanwhile(target, make_problem):
+    """Another thread gets its turns while a step runs: 30 naps of 1 ms within it."""
+    problem = make_problem(30_000, 64, 32, second=3)
+    problem = problem.but(rows=np.ascontiguousarray(problem.rows))
+    naps = 0
+    is_done = threading.Event()
+
+    def nap():
+        nonlocal naps
+        while not is_done.is_set():
+            time.sleep(0.001)
+            naps += 1
+
+    napper = threading.Thread(target=nap)
+    napper.start()
+    before = naps
+    while naps < before + 30:
+        started = naps
+        problem.step(target, 1)
+        assert naps > started
+    is_done.set()
+    napper.join()
+
+
+def test_calls_at_the_same_time(target, make_problem, same_bits):
+    problem = make_problem(20_000, 16, 8)
+    expected = problem.step(target, 1)
+    results = [None] * 4
+
+    def call(i):
+        results[i] = problem.step(target, 1 + i)
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    for result in results:
+        same_bits(result, expected)

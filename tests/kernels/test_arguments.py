@@ -68,7 +68,6 @@ def test_threads_and_outputs_are_counted(target, make_problem):
 
 def test_results_are_fresh(target, make_problem):
     problem = make_problem(10, 3, 2)
-    arrays = [a for a in (*problem.step(target)[1:], problem.evaluate(target, 1), problem.evaluate(target, 3))]
-    for array in arrays:
+    for array in (*problem.step(target)[1:], problem.evaluate(target, 1), problem.evaluate(target, 3)):
         assert array.flags.c_contiguous
         assert array.flags.writeable

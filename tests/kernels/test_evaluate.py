@@ -26,7 +26,7 @@ def test_evaluations_are_their_definitions(target, make_problem, exact_log_densi
 
 
 def two_components(target, gaps, output):
-    """Components of log densities 0 and -gap at the row 0; one call, a component for each gap, would hide the others."""
+    """Components of log densities 0 and -gap at the row 0; a call for each gap."""
     rows, means, factors = np.zeros((1, 1)), np.zeros((2, 1)), np.ones((2, 1, 1))
     return np.array([target.evaluate(rows, None, np.array([0, -g]), means, 2, factors, output, 1)[0] for g in gaps])
 

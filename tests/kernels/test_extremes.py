@@ -27,8 +27,8 @@ def test_overflowing_distances_of_either_sign_count_as_the_largest(target):
     """W (x - mean) is inf - inf here; min(NaN, largest) must take the largest."""
     factors = np.array([[[1.0, 0], [1e200, 1]]])
     rows = np.array([[1e200, -1e308]])
-    (l,) = target.evaluate(rows, None, np.zeros(1), np.zeros((1, 2)), 2, factors, WEIGHTED, 1)
-    np.testing.assert_array_equal(l, [-np.finfo(float).max / 2])
+    (log_density,) = target.evaluate(rows, None, np.zeros(1), np.zeros((1, 2)), 2, factors, WEIGHTED, 1)
+    np.testing.assert_array_equal(log_density, [-np.finfo(float).max / 2])
 
 
 def test_weighted_far_rows_do_not_poison_the_moments(target, make_problem, same_bits):

@@ -23,7 +23,7 @@ target = next(t for t in core.targets() if t.isa == sys.argv[1])
 rng = np.random.default_rng(0)
 n_features, n_components = 64, 64
 rows = np.broadcast_to(rng.normal(size=(1, n_features)), (10_000_000, n_features))  # minutes of work, no memory
-means, factors = np.zeros((n_components, n_features)), np.broadcast_to(np.eye(n_features), (n_components, 64, 64)).copy()
+means, factors = np.zeros((n_components, n_features)), np.repeat(np.eye(n_features)[None], n_components, 0)
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 signal.setitimer(signal.ITIMER_REAL, 0.3)
 start = time.monotonic()

@@ -13,13 +13,16 @@ from gaussmix.facade.parameters import check_numbers
 from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import BLOCK_ROWS
 
+LARGEST = np.float64(1e150)  # the squares of a hundred million such numbers add up without overflow
+
 
 def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
     """Rows (n_samples, n_features), float32 or float64, of what scikit-learn takes as X; copied only to convert.
 
     Raises
     ------
-    ValueError : text, complex, masked or non-finite numbers, a wrong number of dimensions, samples or features.
+    ValueError : text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
+        samples or features.
     TypeError : a sparse matrix, or cells that are neither numbers nor text.
     """
     if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
@@ -40,7 +43,7 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
             ) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
-    _check_finite(rows, getattr(estimator, "feature_names_in_", None))
+    _check_values(rows, getattr(estimator, "feature_names_in_", None), LARGEST if reset else np.finfo(np.float64).max)
     return rows
 
 
@@ -73,19 +76,19 @@ def _place(row: int, column: int, names: Any) -> str:
     return f"row {row}, column {where} (counted from 0)"
 
 
-def _check_finite(rows: Rows, names: Any) -> None:
-    """Name the first row and column that hold NaN or infinity; a block at a time, without a mask of all rows."""
+def _check_values(rows: Rows, names: Any, largest: np.float64) -> None:
+    """Name the first row and column that hold NaN or too large a number; a block at a time, for the sake of memory."""
     for first in range(0, len(rows), BLOCK_ROWS):
         part = rows[first : first + BLOCK_ROWS]
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(part.sum()):  # a NaN or infinity would show; only an overflow says no for nothing
+        with np.errstate(invalid="ignore"):
+            if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN
                 continue
-        bad = np.argwhere(~np.isfinite(part))
-        if len(bad):
-            row, column = bad[0]
-            value = "NaN" if np.isnan(part[row, column]) else "infinity"
-            where = _place(first + row, column, names)
-            raise ValueError(f"Input X contains {value}: {where}. Remove or fill such rows first.")
+        row, column = np.argwhere(~(np.abs(part) <= largest))[0]
+        value, where = part[row, column], _place(first + row, column, names)
+        if np.isfinite(value):
+            raise ValueError(f"Input X contains {value:.3g}: {where}. Its square overflows: rescale the columns of X.")
+        what = "NaN" if np.isnan(value) else "infinity"
+        raise ValueError(f"Input X contains {what}: {where}. Remove or fill such rows first.")
 
 
 def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components: int) -> Array | None:

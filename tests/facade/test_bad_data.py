@@ -1,0 +1,174 @@
+"""Data that can't be fitted are refused in one sentence that names the place, the value and what to do."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy import sparse
+from sklearn.exceptions import NotFittedError
+
+from gaussmix import GaussianMixture
+
+ROWS = np.arange(60.0).reshape(20, 3) % 7
+NAMES = ["height", "width", "depth"]
+REST = pd.DataFrame({"height": [1.0, 2.0, 3.0, 4.0], "depth": [4.0, 6.0, 5.0, 1.0]})
+
+
+def holding(value, row=4, column=1, dtype=np.float64):
+    rows = ROWS.astype(dtype)
+    rows[row, column] = value
+    return rows
+
+
+# Name of the case → X, the error, what its sentence says.
+BAD_ROWS = {
+    "NaN": (holding(np.nan), ValueError, "contains NaN: row 4, column 1 (counted from 0). Remove or fill"),
+    "NaN in float32": (holding(np.nan, dtype=np.float32), ValueError, "contains NaN: row 4, column 1"),
+    "the first of several": (holding(np.nan) * [1, 1, np.nan], ValueError, "contains NaN: row 0, column 2"),
+    "infinity": (holding(np.inf), ValueError, "contains infinity: row 4, column 1"),
+    "minus infinity": (holding(-np.inf, 19, 2), ValueError, "contains infinity: row 19, column 2"),
+    "infinities that cancel": (np.array([[np.inf], [-np.inf], [0.0]]), ValueError, "infinity: row 0, column 0"),
+    "NaN in a pandas frame": (pd.DataFrame(holding(np.nan), columns=NAMES), ValueError, "row 4, column 'width'"),
+    "NaN in a polars frame": (pl.DataFrame(holding(np.nan), schema=NAMES), ValueError, "row 4, column 'width'"),
+    "missing in a nullable column": (
+        REST.assign(width=pd.array([1, 2, None, 4], dtype="Int64")),
+        ValueError,
+        "contains NaN: row 2, column 'width'",
+    ),
+    "null in a polars column": (pl.DataFrame({"width": [1.0, None, 2.0]}), ValueError, "NaN: row 1, column 'width'"),
+    "None": (np.array([[1.0, 2], [None, 3], [4, 5]], dtype=object), ValueError, "contains NaN: row 1, column 0"),
+    "too large to square": (
+        holding(1e151),
+        ValueError,
+        "contains 1e+151: row 4, column 1 (counted from 0). Its square",
+    ),
+    "beyond float64": (ROWS.astype(np.longdouble) * np.longdouble("1e400"), ValueError, "infinity: row 0, column 1"),
+    "a whole number beyond float64": ([[1, 2], [3, 10**400]], ValueError, "too large to convert to float, in row 1"),
+    "text": (np.array([["1", "2"], ["3", "wide"]]), ValueError, "'wide', in row 1, column 1 (counted from 0). Give"),
+    "text among numbers": (np.array([[1, 2], [3, "wide"]], dtype=object), ValueError, "'wide', in row 1, column 1"),
+    "text in a list": ([[1.0, 2.0], ["wide", 4.0]], ValueError, "'wide', in row 1, column 0"),
+    "text in a pandas frame": (REST.assign(town=list("abcd")), ValueError, "'a', in row 0, column 'town'"),
+    "text in a polars frame": (
+        pl.from_pandas(REST).with_columns(town=pl.lit("a")),
+        ValueError,
+        "'a', in row 0, column 'town'",
+    ),
+    "dates in a frame": (
+        REST.assign(day=pd.to_datetime("2001-02-03")),
+        TypeError,
+        "not 'Timestamp', in row 0, column 'day' (counted from 0). Give numbers: drop or encode",
+    ),
+    "a dictionary in a cell": (np.array([[1, {}], [2, 3]], dtype=object), TypeError, "not 'dict', in row 0, column 1"),
+    "complex": (ROWS + 1j, ValueError, "Complex data not supported: X must be real numbers"),
+    "complex in a frame": (pd.DataFrame(ROWS + 1j), ValueError, "Complex data not supported: X must be real numbers"),
+    "masked": (np.ma.masked_array(ROWS, ROWS > 4), ValueError, "masked cells. Remove or fill"),
+    "sparse array": (sparse.csr_array(ROWS), TypeError, "Sparse data was passed for X, but dense data is required."),
+    "sparse matrix": (sparse.coo_matrix(ROWS), TypeError, "Use '.toarray()' to convert to a dense numpy array."),
+    "no rows": (ROWS[:0], ValueError, "Found array with 0 sample(s) (shape=(0, 3)) while a minimum of 2 is required"),
+    "one row": (ROWS[:1], ValueError, "Found array with 1 sample(s) (shape=(1, 3)) while a minimum of 2 is required"),
+    "fewer rows than components": (ROWS[:2], ValueError, "n_samples >= n_components but got n_components = 3, n_samp"),
+    "no columns": (ROWS[:, :0], ValueError, "Found array with 0 feature(s)"),
+    "one dimension": (ROWS[:, 0], ValueError, "Expected 2D array, got 1D array instead"),
+    "three dimensions": (ROWS[None], ValueError, "Found array with dim 3, while dim <= 2 is required"),
+    "a number": (3.0, ValueError, "Expected 2D array, got scalar array instead"),
+    "nothing": (None, ValueError, "Expected 2D array, got scalar array instead"),
+    "a word": ("rows", ValueError, "could not convert string to float: 'rows'"),
+    "rows of unequal length": ([[1.0, 2.0], [3.0]], ValueError, "inhomogeneous shape"),
+}
+
+
+def weights_but(row, value):
+    weight = np.ones(20)
+    weight[row] = value
+    return weight
+
+
+BAD_WEIGHTS = {
+    "negative": (weights_but(7, -1.0), "sample_weight must be ≥ 0, but row 7 has -1.0"),
+    "NaN": (weights_but(7, np.nan), "sample_weight must be a finite number, but row 7 has nan"),
+    "infinite": (weights_but(7, np.inf), "sample_weight must be a finite number, but row 7 has inf"),
+    "all zero": (np.zeros(20), "sample_weight is zero for every row; give some rows a positive weight"),
+    "positive for too few rows": (
+        weights_but(slice(2, None), 0),
+        "n_components=3 rows of positive sample_weight",
+    ),
+    "too large a sum": (np.full(20, 1e308), "sample_weight adds up to infinity (largest: 1e+308); divide it"),
+    "too few": (np.ones(19), "sample_weight.shape == (19,), expected (20,): one number for each row"),
+    "a column": (np.ones((20, 1)), "Sample weights must be 1D array or scalar, got shape (20, 1)"),
+    "a negative number": (-1.0, "sample_weight must be ≥ 0, but row 0 has -1.0"),
+    "text": (["heavy"] * 20, "sample_weight must be an array of numbers: could not convert string to float"),
+    "complex": (np.ones(20) + 1j, "sample_weight must be real numbers, not complex ones"),
+    "ragged": ([1.0, [2.0]], "sample_weight must be an array of numbers"),
+}
+
+METHODS = "predict", "predict_proba", "score_samples", "score", "bic", "aic"
+
+
+def says(error, sentence):
+    """The text of the error has the sentence, in what a user sees last and without another error behind it."""
+    assert sentence in str(error.value)
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__ or error.value.__context__ is None
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")  # scikit-learn's, of long doubles
+@pytest.mark.parametrize(("X", "kind", "sentence"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_fit_refuses(X, kind, sentence):
+    mixture = GaussianMixture(3)
+    with pytest.raises(kind) as error:
+        mixture.fit(X)
+    says(error, sentence)
+    assert not [name for name in vars(mixture) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(("weight", "sentence"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS)
+def test_fit_refuses_sample_weight(weight, sentence):
+    with pytest.raises(ValueError, match="ample") as error:
+        GaussianMixture(3).fit(ROWS, sample_weight=weight)
+    says(error, sentence)
+
+
+@pytest.mark.parametrize("method", ["score", "bic", "aic"])
+def test_scores_refuse_sample_weight(method):
+    mixture = GaussianMixture(2, random_state=0).fit(ROWS)
+    with pytest.raises(ValueError, match=r"sample_weight must be ≥ 0, but row 7 has -1\.0"):
+        getattr(mixture, method)(ROWS, sample_weight=weights_but(7, -1.0))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fitted_mixture_refuses(method):
+    ask = getattr(GaussianMixture(2, random_state=0).fit(pd.DataFrame(ROWS, columns=NAMES)), method)
+    frame = pd.DataFrame(ROWS, columns=NAMES)
+    with pytest.raises(ValueError, match="contains NaN: row 4, column 'width'"):
+        ask(pd.DataFrame(holding(np.nan), columns=NAMES))
+    with pytest.raises(ValueError, match="feature names should match those that were passed during fit"):
+        ask(frame.rename(columns={"width": "length"}))
+    with pytest.raises(ValueError, match="feature names should match those that were passed during fit"):
+        ask(frame[NAMES[:2]])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fitted_mixture_refuses_another_number_of_features(method):
+    ask = getattr(GaussianMixture(2, random_state=0).fit(ROWS), method)
+    for wrong in ROWS[:, :2], np.c_[ROWS, ROWS]:
+        with pytest.raises(ValueError, match=f"X has {wrong.shape[1]} features, but GaussianMixture is expecting 3"):
+            ask(wrong)
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
+        ask(ROWS[0])
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        ask(ROWS[:0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_unfitted_mixture_says_so(method):
+    with pytest.raises(NotFittedError, match="This GaussianMixture instance is not fitted yet"):
+        getattr(GaussianMixture(), method)(ROWS)
+
+
+def test_numbers_whose_squares_overflow_are_named_by_fit_and_no_matter_to_predict():
+    X = np.array([[1.0], [1.5e308], [-1.7e308], [2.0]])  # their sum and difference overflow too
+    with pytest.raises(ValueError, match=r"contains 1.5e\+308: row 1, column 0 .* rescale the columns of X"):
+        GaussianMixture(1).fit(X)
+    mixture = GaussianMixture(2, random_state=0).fit([[0.0], [1.0], [9.0], [11.0]])
+    assert np.isfinite(mixture.score_samples(X)).all()
+    assert mixture.predict_proba(X).sum(axis=1) == pytest.approx(1, rel=1e-15)

@@ -91,7 +91,8 @@ def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components
     largest = log_joint.max(axis=1, keepdims=True)
     if rule is Rule.HARD:
         return (log_joint.argmax(axis=1)[:, None] == np.arange(n_components)).astype(np.float64), largest[:, 0]
-    kept = np.where(log_joint > largest - NEGLIGIBLE, np.exp(log_joint - largest), 0.0)
+    relative = log_joint - largest
+    kept = np.where(relative > -NEGLIGIBLE, np.exp(relative), 0.0)
     total = kept.sum(axis=1, keepdims=True)
     return kept / total, (largest + np.log(total))[:, 0]
 
@@ -104,15 +105,16 @@ def _moments(rows: Array, shared: Array, totals: tuple[float, float], anchor: Ar
     shape = shapes[need.second]
     second = None if shape is None else np.zeros((n_components, *shape))
     for k in range(n_components if len(shared) else 0):
-        offsets = rows - anchor[k]
+        offsets = np.where(shared[:, k, None] > 0, rows - anchor[k], 0.0)  # 0 × ∞ is 0 here
         first[k] = shared[:, k] @ offsets
         if second is None:
             continue
-        if need.second is Second.FULL:
-            second[k] = (shared[:, k, None] * offsets).T @ offsets
-        else:
-            squares = shared[:, k] @ offsets**2
-            second[k] = squares.sum() if need.second is Second.TRACE else squares
+        with np.errstate(over="ignore", invalid="ignore"):
+            if need.second is Second.FULL:
+                second[k] = (shared[:, k, None] * offsets).T @ offsets
+            else:
+                squares = shared[:, k] @ offsets**2
+                second[k] = squares.sum() if need.second is Second.TRACE else squares
     if second is not None and need.pooled:
         second = second.sum(axis=0)
     return Moments(shared.sum(axis=0), first, second, anchor, *totals, need)

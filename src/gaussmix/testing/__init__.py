@@ -1,0 +1,28 @@
+"""The laws of gaussmix, to call on families, engines, sources, starts and whitenings of your own.
+
+Each check raises AssertionError with what was found, what should have been, and where.
+"""
+
+from gaussmix.testing.check_engine import check_engine, check_reproducible
+from gaussmix.testing.check_family import check_family
+from gaussmix.testing.check_fit import check_equivariance, check_monotone, check_relabelling
+from gaussmix.testing.check_moments import check_moments
+from gaussmix.testing.check_source import check_source
+from gaussmix.testing.check_start import check_start
+from gaussmix.testing.check_whitening import check_whitening
+from gaussmix.testing.problems import PROBLEMS, Problem
+
+__all__ = [
+    "PROBLEMS",
+    "Problem",
+    "check_engine",
+    "check_equivariance",
+    "check_family",
+    "check_moments",
+    "check_monotone",
+    "check_relabelling",
+    "check_reproducible",
+    "check_source",
+    "check_start",
+    "check_whitening",
+]

@@ -1,0 +1,194 @@
+"""The laws of engines: each agrees with the reference engine, and threads and layouts change no bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from gaussmix.engines.base import Engine
+from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.testing.agreement import assert_same_moments
+from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
+from gaussmix.testing.engine_cases import EngineCase, all_layouts, engine_cases, random_block, random_parameters
+from gaussmix.waist.arrays import Array, Rows
+from gaussmix.waist.block import BLOCK_ROWS, Block
+from gaussmix.waist.moments import Moments
+from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.whitening import Structure
+
+REFERENCE = ReferenceEngine()
+TOLERANCE = (
+    1e-12  # of the sums of absolute values: √n ε of a sum, d ε q of a row at squared distance q, both in hundreds
+)
+
+
+def check_engine(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Hold an engine against the reference engine.
+
+    Parameters
+    ----------
+    engine : any engine.
+    rng : draws rows and parameters.
+
+    Raises
+    ------
+    AssertionError : a law is broken; the message names the case.
+    """
+    for check in (check_steps, check_anchors, check_densities, check_layouts, check_ties, check_extremes):
+        check(engine, rng)
+
+
+def check_steps(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Every structure, need, rule, tail length and type: the reference's moments."""
+    for case in engine_cases(rng):
+        actual, expected = _step(engine, case), _step(REFERENCE, case)
+        assert_same_moments(actual, expected, _spread(case, expected.anchor), TOLERANCE, case.name)
+
+
+def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Sums about any anchor that is asked for are taken directly, not moved there: none of their digits are lost."""
+    for case in list(engine_cases(rng))[::5]:
+        far = case.parameters.means + 1e4 * rng.normal(size=case.parameters.means.shape)
+        actual, expected = _step(engine, case, far), _step(REFERENCE, case, far)
+        assert_same_bits(actual.anchor, far, f"anchor of {case.name}")
+        assert_same_moments(actual, expected, _spread(case, far), TOLERANCE, f"{case.name}, far anchor")
+
+
+def check_densities(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Log densities, responsibilities and labels: the reference's, and consistent with one another."""
+    for case in engine_cases(rng):
+        if case.rule is not Rule.SOFT or case.block.n_rows == 0:
+            continue
+        block, parameters = case.block, case.parameters
+        log_joint = REFERENCE.component_log_density(block, parameters)
+        # d ε q of a row at squared distance q, and q is at most the largest −2 log p(x, k).
+        size = np.abs(log_joint).max(axis=1)
+        found = engine.component_log_density(block, parameters)
+        assert_close(found, log_joint, TOLERANCE, 1 + size[:, None], f"component_log_density, {case.name}")
+        log_density = engine.log_density(block, parameters)
+        expected = np.logaddexp.reduce(log_joint, axis=1)
+        assert_close(log_density, expected, TOLERANCE, 1 + size, f"log_density, {case.name}")
+        shared = engine.responsibilities(block, parameters)
+        assert_close(
+            shared, np.exp(log_joint - expected[:, None]), TOLERANCE, 1 + size[:, None], f"shares, {case.name}"
+        )
+        assert_close(
+            shared.sum(axis=1), np.ones(len(shared)), shared.shape[1] * EPS, 1.0, f"sum of shares, {case.name}"
+        )
+        labels = engine.labels(block, parameters)
+        chosen = log_joint[np.arange(len(labels)), labels]
+        assert_close(chosen, log_joint.max(axis=1), TOLERANCE, 1 + size, f"labels, {case.name}")
+
+
+def check_layouts(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Strides and write protection change nothing; float32 rows count as the doubles they are; rows stay the same."""
+    for case, layouts in _layout_cases(rng):
+        expected = _step(engine, replace(case, block=replace(case.block, rows=case.block.rows.astype(np.float64))))
+        spread = _spread(case, expected.anchor)
+        for layout in layouts:
+            moved = _step(engine, replace(case, block=replace(case.block, rows=layout)))
+            assert_same_moments(moved, expected, spread, TOLERANCE, f"{case.name}, strides {layout.strides}")
+            assert_same_bits(layout, case.block.rows, "the rows themselves")
+
+
+def _layout_cases(rng: np.random.Generator) -> Iterator[tuple[EngineCase, list[Rows]]]:
+    """Cases of either type, and their rows in all layouts."""
+    for structure, n_features in ((Structure.TRIANGULAR, 3), (Structure.TRIANGULAR, 11), (Structure.DIAGONAL, 6)):
+        parameters = random_parameters(rng, 3, n_features, structure)
+        doubles = random_parameters(rng, 150, n_features, structure).means
+        for rows in (doubles, doubles.astype(np.float32)):
+            case = EngineCase(Block(0, rows, rng.random(150)), parameters, Need(Second.FULL), Rule.SOFT)
+            yield case, list(all_layouts(rows))
+
+
+def check_ties(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Of equally probable components the first is the most probable, for labels and for the hard rule."""
+    for n_features in (2, 7):
+        parameters = random_parameters(rng, 1, n_features, Structure.TRIANGULAR)
+        means, log_scale = parameters.means.repeat(3, axis=0), parameters.log_scale.repeat(3)
+        twins = replace(parameters, means=means, log_scale=log_scale)
+        block = Block(0, rng.standard_normal((31, n_features)))
+        assert_same_bits(engine.labels(block, twins), np.zeros(31), "labels of equal components")
+        mass = _step(engine, EngineCase(block, twins, Need(Second.NONE), Rule.HARD)).mass
+        assert_same_bits(mass, [31.0, 0.0, 0.0], "mass of equal components under the hard rule")
+
+
+def check_extremes(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """A component of weight 0, distances whose squares overflow, rows of weight 0 far away: no NaN anywhere."""
+    for structure, n_features in product(Structure, (1, 2, 4, 6, 9)):
+        parameters = random_parameters(rng, 3, n_features, structure)
+        lost = replace(parameters, log_scale=np.array([-np.inf, *parameters.log_scale[1:]]))
+        rows, weight = rng.standard_normal((50, n_features)), np.ones(50)
+        rows[[3, 49]] = 1e200 * rng.choice([-1.0, 1.0], size=(2, n_features))
+        weight[[3, 49]] = 0.0
+        near, far, absent = Block(0, rows[10:40]), Block(0, rows), Block(0, rows, weight)
+        for second in (Second.TRACE, Second.DIAGONAL, Second.FULL):
+            usual = EngineCase(near, lost, Need(second), Rule.SOFT)
+            moments = _step(engine, usual)
+            assert_same_bits(moments.mass[0], 0.0, f"mass of a component of weight 0, {usual.name}")
+            _assert_no_nan(moments, usual.name)
+            overflowing = replace(_step(engine, replace(usual, block=far)), second=None)  # may be ∞ − ∞
+            _assert_no_nan(overflowing, f"{usual.name}, rows at 1e200")
+            _assert_no_nan(_step(engine, replace(usual, block=absent)), f"{usual.name}, rows of weight 0 at 1e200")
+        expected, found = (e.log_density(far, lost) for e in (REFERENCE, engine))
+        assert_close(found, expected, TOLERANCE, 10 + np.abs(expected), f"log_density at 1e200, {usual.name}")
+        shared = engine.responsibilities(far, lost)
+        assert_close(shared.sum(axis=1), np.ones(50), 3 * EPS, 1.0, f"sum of responsibilities at 1e200, {usual.name}")
+
+
+def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random.Generator) -> None:
+    """The same bits for 1, 2, 3 and 8 threads, over several blocks and a piece, and for any layout of the rows.
+
+    Parameters
+    ----------
+    make_engine : an engine of a number of threads.
+    rng : draws rows and parameters.
+
+    Raises
+    ------
+    AssertionError : some bit depends on the number of threads or on the layout.
+    """
+    one = make_engine(1)
+    for n_features, is_shared in ((2, False), (6, False), (5, True)):
+        parameters = random_parameters(rng, 3, n_features, Structure.TRIANGULAR, is_shared)
+        rows = random_block(rng, 2 * BLOCK_ROWS + 1_234, parameters, Rule.SOFT).rows
+        case = EngineCase(Block(0, rows), parameters, Need(Second.FULL, is_shared), Rule.SOFT)
+        expected, density = _step(one, case), one.log_density(case.block, parameters)
+        for n_threads in (2, 3, 8):
+            engine = make_engine(n_threads)
+            _assert_same_bits(_step(engine, case), expected, f"{case.name}, {n_threads} threads")
+            assert_same_bits(engine.log_density(case.block, parameters), density, f"log_density, {n_threads} threads")
+    for case, layouts in _layout_cases(rng):
+        expected = _step(one, case)
+        for layout in layouts:
+            moved = replace(case, block=replace(case.block, rows=layout))
+            _assert_same_bits(_step(one, moved), expected, f"{case.name}, strides {layout.strides}")
+
+
+def _step(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) -> Moments:
+    given = case.rule is Rule.GIVEN
+    state = engine.open(case.block, case.need, len(case.parameters.means))
+    return engine.step(case.block, state, None if given else case.parameters, case.need, case.rule, anchor)
+
+
+def _spread(case: EngineCase, anchor: Array) -> Array:
+    """Σ s γ (x − a)², (n_components, n_features)."""
+    second = _step(REFERENCE, replace(case, need=Need(Second.DIAGONAL)), anchor).second
+    assert second is not None
+    return second
+
+
+def _assert_same_bits(actual: Moments, expected: Moments, what: str) -> None:
+    for name in ("mass", "first", "second", "anchor", "log_likelihood", "row_weight"):
+        assert_same_bits(getattr(actual, name), getattr(expected, name), f"{name} of {what}")
+
+
+def _assert_no_nan(moments: Moments, what: str) -> None:
+    for name in ("mass", "first", "second", "log_likelihood"):
+        value = getattr(moments, name)
+        if value is not None and np.isnan(value).any():
+            raise AssertionError(f"{name} of {what} holds NaN")

@@ -1,0 +1,166 @@
+"""The laws of families: `update` is a maximum over the structure, and the structure is what the family says."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.families.base import Family
+from gaussmix.testing.check_fit import check_equivariance, check_monotone
+from gaussmix.testing.check_whitening import check_whitening
+from gaussmix.testing.closeness import EPS, assert_close
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Second
+
+SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # n_components, n_features
+GAIN = 1e-12  # what an iterative `update` may have left to gain, of the expected log-likelihood
+STEP = 1e-5  # of numerical differentiation: its error is STEP² of the function's own size, its rounding ε / STEP
+
+
+def check_family(family: Family, rng: np.random.Generator) -> None:
+    """Hold a family against its docstrings, and fits with it against the laws of EM.
+
+    Parameters
+    ----------
+    family : any family.
+    rng : draws scatters.
+
+    Raises
+    ------
+    AssertionError : a law is broken; the message says which.
+    """
+    for n_components, n_features in SHAPES:
+        check_shapes(family, n_components, n_features, rng)
+        check_whitening_of_family(family, n_components, n_features, rng)
+        check_update_is_a_maximum(family, n_components, n_features, rng)
+        check_exact_moments(family, n_components, n_features, rng)
+        check_ridge(family, n_components, n_features, rng)
+        check_n_parameters(family, n_components, n_features, rng)
+    check_equivariance(family, ReferenceEngine(), rng)
+    check_monotone(family, ReferenceEngine(), "overlapping")
+
+
+def random_scatters(rng: np.random.Generator, n_components: int, n_features: int) -> tuple[Array, Array]:
+    """Mass (K,) and positive definite scatter matrices (K, d, d) of unlike size."""
+    mass = rng.uniform(5.0, 50.0, size=n_components)
+    factors = rng.normal(size=(n_components, n_features, n_features)) / np.sqrt(n_features)
+    covariances = factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)
+    covariances *= rng.uniform(0.3, 3.0, size=(n_components, 1, 1))
+    return mass, mass[:, None, None] * covariances
+
+
+def as_needed(family: Family, mass: Array, full: Array) -> Scatter:
+    """Full scatter matrices in the form that a family asks for."""
+    need = family.need()
+    second = full
+    if need.second is not Second.FULL:
+        second = np.diagonal(full, axis1=1, axis2=2)
+    if need.second is Second.TRACE:
+        second = second.sum(axis=1)
+    return Scatter(mass, second.sum(axis=0) if need.pooled else second, full.shape[1], need)
+
+
+def updated(family: Family, mass: Array, full: Array) -> Array:
+    """Covariances in compact form that maximise the expected log-likelihood."""
+    return family.update(as_needed(family, mass, full), None)
+
+
+def expected_log_likelihood(dense: Array, mass: Array, full: Array) -> float:
+    """−½ Σ_k (N_k log det Σ_k + tr Σ_k⁻¹ S_k), the part of Bishop (2006) eq. 9.40 that depends on Σ; nats."""
+    log_det = np.linalg.slogdet(dense)[1]
+    traces = np.trace(np.linalg.solve(dense, full), axis1=1, axis2=2)
+    return float(-0.5 * (mass * log_det + traces).sum())
+
+
+def check_shapes(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """Compact, dense and diagonal forms have their shapes and tell the same."""
+    covariances = updated(family, *random_scatters(rng, n_components, n_features))
+    dense = family.dense(covariances, n_components, n_features)
+    assert_close(covariances.shape, family.shape(n_components, n_features), 0.0, 1.0, "shape of update")
+    assert_close(dense.shape, (n_components, n_features, n_features), 0.0, 1.0, "shape of dense")
+    diagonals = np.diagonal(dense, axis1=1, axis2=2)
+    variances = family.variances(covariances, n_components, n_features)
+    assert_close(variances, diagonals, 8 * n_features * EPS, diagonals, "variances")
+    if n_components > 1 and not family.is_shared:
+        kept = family.keep(covariances, 2 * covariances, [1])
+        assert_close(kept[1], 2 * covariances[1], 0.0, 1.0, "a kept component")
+        assert_close(kept[0], covariances[0], 0.0, 1.0, "a component that is not kept")
+
+
+def check_whitening_of_family(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """`whitening` factors what `dense` shows; `inverse` is its own inverse."""
+    covariances = updated(family, *random_scatters(rng, n_components, n_features))
+    dense = family.dense(covariances, n_components, n_features)
+    whitening = family.whitening(covariances, n_features)
+    check_whitening(whitening, dense)
+    if family.is_shared and not whitening.is_shared:
+        raise AssertionError("a shared covariance must make a shared whitening")
+    precisions = family.inverse(covariances, n_features)
+    back = family.inverse(precisions, n_features)
+    tolerance = 16 * n_features * float(np.linalg.cond(dense).max()) * EPS
+    assert_close(back, covariances, tolerance, np.abs(covariances).max(), "inverse ∘ inverse")
+    product_ = family.dense(precisions, n_components, n_features) @ dense
+    assert_close(product_, np.broadcast_to(np.eye(n_features), product_.shape), tolerance, 1.0, "inverse times itself")
+
+
+def check_update_is_a_maximum(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """No other covariances of the structure, near or far, have a larger expected log-likelihood."""
+    mass, full = random_scatters(rng, n_components, n_features)
+    dense = family.dense(updated(family, mass, full), n_components, n_features)
+    best = expected_log_likelihood(dense, mass, full)
+    allowed = GAIN * (abs(best) + mass.sum() * n_features)
+    for size, _ in product((1e-3, 1e-2, 0.1, 1.0), range(5)):
+        # What `update` makes of any scatter is of the structure.
+        _, noise = random_scatters(rng, n_components, n_features)
+        other = family.dense(updated(family, mass, full + size * noise), n_components, n_features)
+        found = expected_log_likelihood(other, mass, full)
+        if found > best + allowed:
+            raise AssertionError(f"covariances at distance {size:g} gain {found - best:.3g} nats over `update`")
+        scaled = expected_log_likelihood((1 + size) * dense, mass, full)
+        if scaled > best + allowed:
+            raise AssertionError(f"covariances times {1 + size} gain {scaled - best:.3g} nats over `update`")
+
+
+def check_exact_moments(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """The scatter of a model itself, N_k Σ_k, gives the model back."""
+    mass, full = random_scatters(rng, n_components, n_features)
+    covariances = updated(family, mass, full)
+    dense = family.dense(covariances, n_components, n_features)
+    back = updated(family, mass, mass[:, None, None] * dense)
+    # An iterative update leaves √GAIN of the covariance where it leaves GAIN of a likelihood that is flat there.
+    assert_close(back, covariances, np.sqrt(GAIN), np.abs(covariances).max(), "covariances of the model's own moments")
+
+
+def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """A ridge raises every variance."""
+    mass, full = random_scatters(rng, n_components, n_features)
+    scatter = as_needed(family, mass, full)
+    shape = n_components, n_features
+    before = family.variances(family.update(scatter, None), *shape)
+    after = family.variances(family.update(scatter.with_ridge(rng.uniform(0.5, 1.0, n_features)), None), *shape)
+    if not (after > before).all():
+        raise AssertionError("a ridge on every feature does not raise every variance")
+
+
+def check_n_parameters(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """`n_parameters` is the dimension of the structure: the rank of scatter ↦ covariances."""
+    mass, full = random_scatters(rng, n_components, n_features)
+    columns = []
+    for k, i, j in product(range(n_components), range(n_features), range(n_features)):
+        if j <= i:
+            nudge = np.zeros_like(full)
+            nudge[k, i, j] = nudge[k, j, i] = STEP * mass[k]
+            above, below = (
+                family.dense(updated(family, mass, full + sign * nudge), n_components, n_features) for sign in (1, -1)
+            )
+            columns.append((above - below).ravel() / (2 * STEP))
+    singular_values = np.linalg.svd(np.array(columns), compute_uv=False)
+    rank = int((singular_values > 1e-6 * singular_values[0]).sum())
+    claimed = family.n_parameters(n_components, n_features)
+    if rank != claimed:
+        raise AssertionError(
+            f"n_parameters({n_components}, {n_features}) is {claimed}, but covariances vary in {rank} directions"
+        )

@@ -1,0 +1,137 @@
+"""The laws of EM as a whole, for any family and engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gaussmix.em.loop import run_em
+from gaussmix.em.restarts import Run
+from gaussmix.em.stopping import Stopping
+from gaussmix.engines.base import Engine
+from gaussmix.families.base import Equivariance, Family
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.testing.closeness import EPS, assert_close
+from gaussmix.testing.problems import PROBLEMS, Problem
+from gaussmix.waist.arrays import Array
+
+N_STEPS = 20
+
+
+def fit(problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS) -> Run:
+    """So many steps of EM from the problem's labels, without a ridge."""
+    stopping = Stopping(0.0, n_steps)
+    return run_em(problem.source, engine, problem.start(family), ridge=problem.no_ridge, stopping=stopping)
+
+
+def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
+    """No step lowers the likelihood, but for rounding, and no number is NaN.
+
+    Parameters
+    ----------
+    family, engine : any.
+    problem : a name in `PROBLEMS`.
+
+    Raises
+    ------
+    AssertionError : a step lowered the mean log-likelihood; the message says which.
+    """
+    rows = PROBLEMS[problem].rows
+    mixture, trace = fit(PROBLEMS[problem], family, engine)
+    course = np.array(trace.log_likelihood)
+    # Rows are off by ε of their size, which shifts log densities by at most as much in standard deviations.
+    deviations = np.sqrt(family.variances(mixture.covariances, mixture.n_components, mixture.n_features)).min(axis=0)
+    rounding = (8 * np.abs(course).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
+    drops = np.flatnonzero(np.diff(course) < -rounding)
+    if drops.size:
+        step = int(drops[0])
+        raise AssertionError(
+            f"{problem}: step {step + 1} lowers the mean log-likelihood by {-np.diff(course)[step]:.3g}"
+        )
+    for name in ("weights", "means", "covariances"):
+        if not np.isfinite(getattr(mixture, name)).all():
+            raise AssertionError(f"{problem}: {name} are not finite")
+
+
+def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None:
+    """Components in another order at the start come in that order at the end.
+
+    Parameters and errors as of `check_monotone`.
+    """
+    given = PROBLEMS[problem]
+    order = np.roll(np.arange(given.n_components), 1)
+    turned = replace(given, labels=order.astype(np.int32)[given.labels])
+    expected, trace = fit(given, family, engine)
+    found = fit(turned, family, engine)
+    _assert_same_fit(found, (_permuted(expected, order), trace), given.rows, problem)
+
+
+def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Rows moved by a map that the family declares: the fit from the same labels moves along.
+
+    Parameters
+    ----------
+    family, engine : any.
+    rng : draws the map.
+
+    Raises
+    ------
+    AssertionError : weights, means, covariances or likelihoods do not follow the map.
+    """
+    given = PROBLEMS["overlapping"]
+    n_features = given.rows.shape[1]
+    matrix, shift = random_map(family.equivariance, n_features, rng), rng.normal(size=n_features)
+    mapped = replace(given, rows=given.rows @ matrix.T + shift)
+    before, trace = fit(given, family, engine)
+    after, mapped_trace = fit(mapped, family, engine)
+    condition = float(np.linalg.cond(matrix)) ** 2
+    tolerance = _rounding(given.rows) * condition
+    what = family.equivariance.value
+    assert_close(after.weights, before.weights, tolerance, 1.0, f"weights under {what}")
+    size = np.abs(after.means).max() + np.abs(mapped.rows).max()
+    assert_close(after.means, before.means @ matrix.T + shift, tolerance, size, f"means under {what}")
+    dense, expected = (family.dense(m.covariances, m.n_components, n_features) for m in (after, before))
+    expected = matrix @ expected @ matrix.T
+    assert_close(dense, expected, tolerance, np.abs(expected).max(), f"covariances under {what}")
+    lower = np.array(trace.log_likelihood) - np.linalg.slogdet(matrix)[1]
+    assert_close(mapped_trace.log_likelihood, lower, tolerance, 1 + np.abs(lower), f"log-likelihoods under {what}")
+
+
+def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Generator) -> Array:
+    """An invertible matrix (n_features, n_features) of the kind."""
+    if equivariance is Equivariance.SCALING:
+        return np.diag(rng.choice([-1.0, 1.0], n_features) * rng.uniform(0.2, 5.0, n_features))
+    matrix = rng.normal(size=(n_features, n_features))
+    if equivariance is Equivariance.SIMILARITY:
+        rotation: Array = 3.0 * np.linalg.qr(matrix)[0]
+        return rotation
+    return matrix + 2 * np.eye(n_features)
+
+
+def _permuted(mixture: Mixture, order: Any) -> Mixture:
+    """Component k of the mixture becomes component order[k]."""
+    places = np.argsort(order)
+    covariances = mixture.covariances if mixture.family.is_shared else mixture.covariances[places]
+    return Mixture(mixture.weights[places], mixture.means[places], covariances, mixture.family)
+
+
+def _assert_same_fit(found: Run, expected: Run, rows: Array, what: str) -> None:
+    (mixture, trace), (expected_mixture, expected_trace) = found, expected
+    tolerance = _rounding(rows)
+    assert_close(trace.log_likelihood, expected_trace.log_likelihood, tolerance, 1 + abs(trace.last), f"{what}: course")
+    assert_close(mixture.weights, expected_mixture.weights, tolerance, 1.0, f"{what}: weights")
+    size = np.abs(rows).max(axis=0)
+    assert_close(mixture.means, expected_mixture.means, tolerance, size, f"{what}: means")
+    size = np.abs(expected_mixture.covariances).max()
+    assert_close(mixture.covariances, expected_mixture.covariances, tolerance, size, f"{what}: covariances")
+
+
+def _rounding(rows: Array) -> float:
+    """What N_STEPS steps may add up to: √n ε each of rows in deviations, a sum's errors being of both signs.
+
+    Multiplied by N_STEPS again, since a step may carry on all of the error of the steps before it.
+    """
+    farthest = float((np.abs(rows).max(axis=0) / rows.std(axis=0)).max())
+    return N_STEPS**2 * float(np.sqrt(len(rows))) * farthest * EPS

@@ -1,0 +1,38 @@
+"""How far a number may be from what it should be, and the sentence that says it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+def assert_close(actual: Any, expected: Any, tolerance: float, scale: Any, what: str) -> None:
+    """Raise unless |actual − expected| ≤ tolerance · scale everywhere, infinities and shapes being equal.
+
+    Parameters
+    ----------
+    actual, expected : arrays of one shape.
+    tolerance : a multiple of ε, whose factor the caller derives.
+    scale : magnitude of what was summed, broadcast to the shape; same units.
+    what : a name for the message.
+    """
+    actual, expected = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    if actual.shape != expected.shape:
+        raise AssertionError(f"{what} has shape {actual.shape}, not {expected.shape}")
+    with np.errstate(invalid="ignore"):
+        near = (actual == expected) | (np.abs(actual - expected) <= tolerance * np.broadcast_to(scale, actual.shape))
+    if not near.all():
+        worst = tuple(int(i) for i in np.argwhere(~near)[0])
+        raise AssertionError(
+            f"{what}{list(worst)} is {actual[worst]!r}, not {expected[worst]!r} "
+            f"(apart {abs(actual[worst] - expected[worst]):.3g}, allowed {tolerance:.3g} × the scale)"
+        )
+
+
+def assert_same_bits(actual: Any, expected: Any, what: str) -> None:
+    """Raise unless every number is the same, NaN counting as equal to NaN."""
+    if not np.array_equal(np.asarray(actual), np.asarray(expected), equal_nan=True):
+        raise AssertionError(f"{what} differs in some bit: {actual!r}, not {expected!r}")

@@ -1,0 +1,131 @@
+"""Random blocks and parameters on which engines are compared: every structure, need, rule and tail length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.waist.arrays import Array, Rows
+from gaussmix.waist.block import Block
+from gaussmix.waist.diagonal import DiagonalWhitening
+from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.spherical import SphericalWhitening
+from gaussmix.waist.triangular import TriangularWhitening
+from gaussmix.waist.whitening import Structure, Whitening
+
+NEEDS = [Need(Second.NONE)]
+NEEDS += [Need(s, pooled) for s in (Second.TRACE, Second.DIAGONAL, Second.FULL) for pooled in (False, True)]
+# Both sides of a lane, a group and a tile of the C++ core, and nothing at all.
+N_ROWS = [0, 1, 2, 7, 8, 9, 23, 24, 25, 47, 143, 144, 145, 289]
+# Both sides of the kernels' own dimensions, of a panel and of two.
+N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 33]
+N_COMPONENTS = [1, 2, 3, 5, 9]
+
+Kind = tuple[Structure, bool, Need, Rule]  # with or without one whitening for all
+
+
+@dataclass(frozen=True, eq=False)
+class EngineCase:
+    """A step to be made: what goes into `Engine.step`."""
+
+    block: Block
+    parameters: Parameters
+    need: Need
+    rule: Rule
+
+    @property
+    def name(self) -> str:
+        whitening, n_features = self.parameters.whitening, self.block.rows.shape[1]
+        shared = "shared " if whitening.is_shared else ""
+        pooled = "pooled " if self.need.pooled else ""
+        sizes = f"{self.block.n_rows} rows × {n_features} ({self.block.rows.dtype}), K = {len(self.parameters.means)}"
+        return f"{sizes}, {shared}{whitening.structure.name}, {pooled}{self.need.second.name}, {self.rule.name}"
+
+
+def engine_cases(rng: np.random.Generator) -> Iterator[EngineCase]:
+    """Each structure × need × rule on some random shapes, then each shape with a random structure, need and rule."""
+    kinds: list[Kind] = list(product(Structure, (False, True), NEEDS, Rule))
+    shapes = list(product(N_ROWS, N_FEATURES))
+    for kind in kinds:
+        for i in rng.choice(len(shapes), 3):
+            n_rows, n_features = shapes[int(i)]
+            yield random_case(rng, n_rows, n_features, kind)
+    for n_rows, n_features in shapes:
+        yield random_case(rng, n_rows, n_features, kinds[int(rng.integers(len(kinds)))])
+
+
+def random_case(rng: np.random.Generator, n_rows: int, n_features: int, kind: Kind) -> EngineCase:
+    """Rows near the means of random parameters, in any layout and either type, with weights or without."""
+    structure, is_shared, need, rule = kind
+    n_components = int(rng.choice(N_COMPONENTS))
+    parameters = random_parameters(rng, n_components, n_features, structure, is_shared)
+    block = random_block(rng, n_rows, parameters, rule)
+    return EngineCase(block, parameters, need, rule)
+
+
+def random_parameters(
+    rng: np.random.Generator, n_components: int, n_features: int, structure: Structure, is_shared: bool = False
+) -> Parameters:
+    """Means some deviations apart, covariances of condition number some tens."""
+    means = rng.normal(0.0, 2.0, size=(n_components, n_features))
+    whitening = random_whitening(rng, 1 if is_shared else n_components, n_features, structure)
+    return Parameters.of(rng.dirichlet(np.full(n_components, 3.0)), means, whitening)
+
+
+def random_covariances(rng: np.random.Generator, count: int, n_features: int, structure: Structure) -> Array:
+    """In the form that the whitening of the structure is made of."""
+    if structure is Structure.SPHERICAL:
+        return rng.uniform(0.3, 3.0, size=count)
+    if structure is Structure.DIAGONAL:
+        return rng.uniform(0.3, 3.0, size=(count, n_features))
+    factors = rng.normal(size=(count, n_features, n_features)) / np.sqrt(n_features)
+    covariances: Array = factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)
+    return covariances
+
+
+def random_whitening(rng: np.random.Generator, count: int, n_features: int, structure: Structure) -> Whitening:
+    """A whitening of the structure, made of random covariances."""
+    covariances = random_covariances(rng, count, n_features, structure)
+    if structure is Structure.SPHERICAL:
+        return SphericalWhitening.of(covariances, n_features)
+    if structure is Structure.DIAGONAL:
+        return DiagonalWhitening.of(covariances)
+    return TriangularWhitening.of(covariances)
+
+
+def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, rule: Rule) -> Block:
+    """Rows about the means, shared as the rule wants them."""
+    n_components, n_features = parameters.means.shape
+    rows = parameters.means[rng.integers(n_components, size=n_rows)] + rng.standard_normal((n_rows, n_features))
+    weight = rng.choice([0.0, 0.5, 1.0, 3.0], size=n_rows) if rng.random() < 0.5 else None
+    given: Array | NDArray[np.int32] | None = None
+    if rule is Rule.GIVEN and rng.random() < 0.5:
+        given = rng.integers(n_components, size=n_rows).astype(np.int32)
+    elif rule is Rule.GIVEN:
+        given = rng.dirichlet(np.ones(n_components), size=n_rows)
+    return Block(0, random_layout(rng, rows), weight, given)
+
+
+def random_layout(rng: np.random.Generator, rows: Array) -> Rows:
+    """The rows, or their float32 rounding, in one of the layouts that arrays come in."""
+    typed = rows.astype(np.float32) if rng.random() < 0.25 else rows
+    layouts = list(all_layouts(typed))
+    return layouts[int(rng.integers(len(layouts)))]
+
+
+def all_layouts(rows: Rows) -> Iterator[Rows]:
+    """C order, Fortran order, every other row and third column, backwards, read-only."""
+    yield np.ascontiguousarray(rows)
+    yield np.asfortranarray(rows)
+    spaced = np.full((2 * rows.shape[0], 3 * rows.shape[1]), np.nan, dtype=rows.dtype)
+    spaced[::2, 1::3] = rows
+    yield spaced[::2, 1::3]
+    yield np.ascontiguousarray(rows[::-1, ::-1])[::-1, ::-1]
+    locked = rows.copy()
+    locked.flags.writeable = False
+    yield locked

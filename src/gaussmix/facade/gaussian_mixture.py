@@ -189,7 +189,7 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
         Raises
         ------
         NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features_in_).
+        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
         rows = self._rows(X)
         return self._engine().labels(Block(0, rows), self.mixture_.parameters)

@@ -1,0 +1,46 @@
+"""One variance per feature, the same for all components."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.diagonal import DiagonalWhitening
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Need, Second
+
+
+@register("shared_diag")
+class SharedDiagonal(Family):
+    """Σ_k = diag(v) (mclust's EEI): v = Σ_k diag(S_k) / Σ_k N_k, Celeux & Govaert (1995) section 3.2."""
+
+    is_shared: ClassVar[bool] = True  # one for all: its compact form has no component axis
+    equivariance: ClassVar[Equivariance] = Equivariance.SCALING  # features may change units, but not be rotated
+    requirement: ClassVar[str] = "positive"  # ends a sentence for the user: "covariances should be …"
+
+    def need(self) -> Need:
+        return Need(Second.DIAGONAL, pooled=True)  # Σ_k Σ_i γ_ik (x − a)², (n_features,): never a matrix
+
+    def update(self, scatter: Scatter, current: Array | None) -> Array:
+        variances: Array = scatter.second / scatter.mass.sum()
+        return variances
+
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        return (n_features,)
+
+    def whitening(self, covariances: Array, n_features: int) -> DiagonalWhitening:
+        return DiagonalWhitening.of(covariances[None])  # one factor on the first axis: shared
+
+    def compact(self, per_component: Array) -> Array:
+        shared: Array = per_component[0]
+        return shared
+
+    def variances(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        return np.broadcast_to(covariances, (n_components, n_features))
+
+    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        return np.broadcast_to(np.diag(covariances), (n_components, n_features, n_features))
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_features

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "formats": ["waist", "families", "mixture"],
     "facade": ["waist", *SIBLINGS, "mixture", "starts", "em", "formats"],
     "cli": ["facade", "formats", "mixture", "families", "starts", "engines"],
+    "__main__": ["cli"],
     "testing": ["waist", *SIBLINGS, "mixture", "starts", "em", "formats"],
     "__init__": ["facade", "families", "mixture", "formats"],
 }

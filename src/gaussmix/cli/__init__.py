@@ -1,0 +1,20 @@
+"""The command `gaussmix`: one file per verb, no numerics."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 fine, 1 something could not be done, 2 wrong usage, 130 interrupted."""
+    try:
+        from gaussmix.cli.program import program
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("click", "rich", "pyarrow"):
+            raise
+        sys.exit(f"gaussmix: the command line needs {error.name}: install gaussmix[cli].")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    program()
+    sys.exit(0)

@@ -1,0 +1,81 @@
+"""What may stand behind the options, checked by callbacks of click, and options that several verbs have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import click
+
+_MOST_CANDIDATES = 1000
+
+
+def counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """Numbers of components, rising: 3, 1:6 (both ends belong), 2,4,8, or a mixture of these."""
+    found: set[int] = set()
+    for part in value.split(","):
+        first, colon, last = part.partition(":")
+        try:
+            low = int(first)
+            high = int(last) if colon else low
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not a number of components; write 3, 1:6 or 2,4,8.") from None
+        if not 1 <= low <= high:
+            raise click.BadParameter(f"{part!r} must begin at 1 or more and rise; write 3, 1:6 or 2,4,8.")
+        if high - low + len(found) >= _MOST_CANDIDATES:
+            raise click.BadParameter(f"{value!r} asks for more than {_MOST_CANDIDATES} fits.")
+        found.update(range(low, high + 1))
+    return tuple(sorted(found))
+
+
+def number(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """A finite number that is not negative."""
+    try:
+        found = float(value)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise click.BadParameter(f"{value!r} is not a number ≥ 0.")
+    return found
+
+
+def number_or_auto(ctx: click.Context, param: click.Parameter, value: str) -> float | str:
+    """A finite number that is not negative, or "auto"."""
+    return value if value == "auto" else number(ctx, param, value)
+
+
+def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """A number of threads as scikit-learn counts them."""
+    if value == 0:
+        raise click.BadParameter("0 threads can't work; use 1, or -1 for every processor.")
+    return value
+
+
+def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Column names, by commas or by repeating the option; each once."""
+    names = (name.strip() for part in value for name in part.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def shared_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """What every verb that reads a table takes."""
+    for option in (
+        click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON for programs."),
+        click.option(
+            "-j",
+            "--jobs",
+            type=int,
+            callback=threads,
+            metavar="N",
+            help="Threads; every processor by default. Changes no result.",
+        ),
+        click.option(
+            "--header/--no-header",
+            "has_header",
+            default=None,
+            help="The first line holds names, or data.  [default: names, unless it holds numbers only]",
+        ),
+    ):
+        verb = option(verb)
+    return verb

@@ -1,0 +1,81 @@
+"""The verbs together, and what every one does with an error: one sentence, and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from io import TextIOWrapper
+from typing import Any
+
+import click
+
+from gaussmix.cli.fit import fit
+from gaussmix.cli.predict import predict
+from gaussmix.formats.details import package_version
+
+CANNOT, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class Program(click.Group):
+    """A group of verbs whose errors are one sentence on standard error."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a verb; leaves by SystemExit unless all went well."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # a "±" must not end a fit on a terminal that has none
+                stream.reconfigure(errors="replace")
+        options = {"prog_name": "gaussmix", **options, "standalone_mode": False}
+        try:
+            code = super().main(*args, **options)
+            sys.stdout.flush()
+        except (KeyboardInterrupt, click.Abort):
+            sys.exit(INTERRUPTED)
+        except BaseException as error:
+            sys.exit(_report(error))
+        if code:
+            sys.exit(code)
+
+
+def _report(error: BaseException) -> int:
+    """Say what went wrong, and give the exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return USAGE
+    if isinstance(error, click.UsageError):
+        name = error.ctx.command_path if error.ctx else "gaussmix"
+        click.echo(f"gaussmix: {_one_line(error.format_message())} See '{name} --help'.", err=True)
+        return USAGE
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        # Nobody reads on; nothing may be flushed there when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CANNOT
+    if isinstance(error, OSError) and error.strerror:
+        sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    elif isinstance(error, MemoryError):
+        sentence = "there is not enough memory."
+    elif isinstance(error, ValueError | click.ClickException):
+        sentence = str(error)
+    else:
+        raise error
+    click.echo(f"gaussmix: {_one_line(sentence)}", err=True)
+    return CANNOT
+
+
+def _one_line(sentence: str) -> str:
+    return " ".join(sentence.split())
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_version(), "--version", message="gaussmix %(version)s")
+def program() -> None:
+    """Fit Gaussian mixtures to tables, and use them.
+
+    \b
+      gaussmix fit faithful.csv -k 1:6 -o faithful.gmm
+      gaussmix predict faithful.gmm new.csv
+    """
+
+
+program.add_command(fit)
+program.add_command(predict)

@@ -1,0 +1,231 @@
+"""A parameter that can't be used is refused in one sentence that names it, its value and what it may be."""
+
+import copy
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from gaussmix import GaussianMixture
+
+ROWS = np.arange(60.0).reshape(20, 3) % 7
+EYES = np.stack([np.eye(3)] * 2)
+LABELS = np.arange(20) % 2
+SHARES = np.eye(2)[LABELS]
+
+
+def but(array, place, value):
+    changed = np.array(array, dtype=np.float64)
+    changed[place] = value
+    return changed
+
+
+KNOWN_STARTS = "'k-means++', 'kmeans', 'random_from_data', 'random'"
+
+# Name of the case → parameters, the error, what its sentence says.
+CASES = {
+    "covariance_type nearly known": (
+        {"covariance_type": "ful"},
+        ValueError,
+        "covariance_type='ful' is not one of 'diag', 'full', 'spherical', 'tied'. Did you mean 'full'?",
+    ),
+    "covariance_type unknown": ({"covariance_type": "xyz"}, ValueError, "'diag', 'full', 'spherical', 'tied'."),
+    "covariance_type no name": ({"covariance_type": ["full"]}, TypeError, "covariance_type must be one of 'diag', "),
+    "covariance_type None": ({"covariance_type": None}, TypeError, "'tied', not None."),
+    "n_components 0": ({"n_components": 0}, ValueError, "n_components=0 must be an integer ≥ 1."),
+    "n_components negative": ({"n_components": -2}, ValueError, "n_components=-2 must be an integer ≥ 1."),
+    "n_components float": ({"n_components": 2.0}, TypeError, "n_components must be an integer ≥ 1, not 2.0."),
+    "n_components text": ({"n_components": "3"}, TypeError, "n_components must be an integer ≥ 1, not '3'."),
+    "n_components bool": ({"n_components": True}, TypeError, "n_components must be an integer ≥ 1, not True."),
+    "n_components None": ({"n_components": None}, TypeError, "n_components must be an integer ≥ 1, not None."),
+    "n_components above n_samples": ({"n_components": 21}, ValueError, "n_components = 21, n_samples = 20"),
+    "tol negative": ({"tol": -1e-3}, ValueError, "tol=-0.001 must be a finite number ≥ 0."),
+    "tol NaN": ({"tol": np.nan}, ValueError, "tol=nan must be a finite number ≥ 0."),
+    "tol infinite": ({"tol": np.inf}, ValueError, "tol=inf must be a finite number ≥ 0."),
+    "tol text": ({"tol": "1e-3"}, TypeError, "tol must be a number ≥ 0, not '1e-3'."),
+    "reg_covar negative": ({"reg_covar": -1e-6}, ValueError, 'reg_covar=-1e-06 must be a finite number ≥ 0 or "auto".'),
+    "reg_covar NaN": ({"reg_covar": np.nan}, ValueError, 'reg_covar=nan must be a finite number ≥ 0 or "auto".'),
+    "reg_covar text": ({"reg_covar": "atuo"}, TypeError, "reg_covar must be a number ≥ 0 or \"auto\", not 'atuo'."),
+    "reg_covar None": ({"reg_covar": None}, TypeError, 'reg_covar must be a number ≥ 0 or "auto", not None.'),
+    "reg_covar per feature": ({"reg_covar": [0, 0, 0]}, TypeError, 'or "auto", not [0, 0, 0].'),
+    "max_iter negative": ({"max_iter": -1}, ValueError, "max_iter=-1 must be an integer ≥ 0."),
+    "max_iter float": ({"max_iter": 1e2}, TypeError, "max_iter must be an integer ≥ 0, not 100.0."),
+    "n_init 0": ({"n_init": 0}, ValueError, "n_init=0 must be an integer ≥ 1."),
+    "n_init float": ({"n_init": 2.5}, TypeError, "n_init must be an integer ≥ 1, not 2.5."),
+    "n_jobs 0": ({"n_jobs": 0}, ValueError, "n_jobs=0 has no meaning; use 1 for one thread or None for every"),
+    "n_jobs float": ({"n_jobs": 1.5}, TypeError, "n_jobs must be an integer other than 0, or None for every proc"),
+    "n_jobs text": ({"n_jobs": "2"}, TypeError, "n_jobs must be an integer other than 0, or None for every processor"),
+    "random_state negative": ({"random_state": -1}, ValueError, "random_state must be an integer from 0 to 2**32 - 1"),
+    "random_state text": ({"random_state": "a"}, ValueError, "a RandomState or None, not 'a'."),
+    "random_state Generator": (
+        {"random_state": np.random.default_rng(0)},
+        ValueError,
+        "random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not Generator",
+    ),
+    "warm_start text": ({"warm_start": "no"}, TypeError, "warm_start must be True or False, not 'no'."),
+    "verbose_interval 0": ({"verbose_interval": 0}, ValueError, "verbose_interval=0 must be an integer ≥ 1."),
+    "weights_init sum": (
+        {"weights_init": [0.5, 0.6]},
+        ValueError,
+        "The parameter 'weights' should be normalized, but got sum(weights) = 1.10000: divide weights_init by its sum.",
+    ),
+    "weights_init negative": ({"weights_init": [-0.5, 1.5]}, ValueError, "weights_init[0] is -0.5."),
+    "weights_init above 1": ({"weights_init": [0.5, 1.5]}, ValueError, "weights_init[1] is 1.5."),
+    "weights_init NaN": ({"weights_init": [1, np.nan]}, ValueError, "weights_init[1] is nan; give finite numbers."),
+    "weights_init shape": ({"weights_init": [1.0]}, ValueError, "the shape of (2,), but got (1,) in weights_init."),
+    "weights_init text": ({"weights_init": ["a", "b"]}, ValueError, "weights_init must be an array of numbers"),
+    "weights_init complex": ({"weights_init": [0.5, 0.5j]}, ValueError, "weights_init must be real numbers, not comp"),
+    "means_init shape": ({"means_init": ROWS[:3]}, ValueError, "the shape of (2, 3), but got (3, 3) in means_init."),
+    "means_init features": ({"means_init": ROWS[:2, :2]}, ValueError, "(2, 3), but got (2, 2) in means_init."),
+    "means_init NaN": ({"means_init": but(ROWS[:2], (1, 2), np.nan)}, ValueError, "means_init[1, 2] is nan; give fin"),
+    "means_init ragged": ({"means_init": [[1, 2, 3], [4]]}, ValueError, "means_init must be an array of numbers"),
+    "both kinds of covariances": (
+        {"precisions_init": EYES, "covariances_init": EYES},
+        ValueError,
+        "Give precisions_init or covariances_init, not both.",
+    ),
+    "init_params nearly known": (
+        {"init_params": "kmeans++"},
+        ValueError,
+        f"init_params='kmeans++' is not one of {KNOWN_STARTS}. Did you mean 'k-means++'?",
+    ),
+    "init_params None": (
+        {"init_params": None},
+        ValueError,
+        f"init_params is None; give one of {KNOWN_STARTS}, integer",
+    ),
+    "init_params number": ({"init_params": 2}, ValueError, f"init_params is 2; give one of {KNOWN_STARTS}, integer"),
+    "labels too few": (
+        {"init_params": LABELS[1:]},
+        ValueError,
+        f"init_params has shape (19,) and type int64; give one of {KNOWN_STARTS}, integer labels of shape (20,) or "
+        "responsibilities of shape (20, 2).",
+    ),
+    "labels too large": (
+        {"init_params": LABELS + 1},
+        ValueError,
+        "init_params holds the labels 1 … 2; with n_components=2 they must lie in 0 … 1.",
+    ),
+    "labels negative": ({"init_params": LABELS - 1}, ValueError, "init_params holds the labels -1 … 0; with n_comp"),
+    "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "has shape (20,) and type float64; give one of"),
+    "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, "has shape (20,) and type <U1; give one of"),
+    "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'k-means++',"),
+    "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is no array: setting an array"),
+    "responsibilities of too many": ({"init_params": np.eye(3)[LABELS]}, ValueError, "has shape (20, 3) and type fl"),
+    "responsibilities' sum": (
+        {"init_params": but(SHARES, (4, 1), 0.5)},
+        ValueError,
+        "init_params: the responsibilities of row 4 must be ≥ 0 and sum to 1, not [1.  0.5].",
+    ),
+    "responsibilities negative": ({"init_params": but(SHARES, 4, [2, -1])}, ValueError, "of row 4 must be ≥ 0 and sum"),
+    "responsibilities NaN": ({"init_params": but(SHARES, 4, np.nan)}, ValueError, "of row 4 must be ≥ 0 and sum to 1"),
+    "callable of nothing": (
+        {"init_params": lambda X, n_components, rng: None},
+        ValueError,
+        "what the callable init_params returned is None; give integer labels of shape (20,) or responsibilities",
+    ),
+    "callable of a name": (
+        {"init_params": lambda X, n_components, rng: "kmeans"},
+        ValueError,
+        "what the callable init_params returned is 'kmeans'; give integer labels",
+    ),
+    "callable of another shape": (
+        {"init_params": lambda X, n_components, rng: np.zeros(3)},
+        ValueError,
+        "what the callable init_params returned has shape (3,) and type float64; give integer labels",
+    ),
+    "callable of other labels": (
+        {"init_params": lambda X, n_components, rng: LABELS * 7},
+        ValueError,
+        "what the callable init_params returned holds the labels 0 … 7; with n_components=2",
+    ),
+}
+
+# (covariance_type, values) of start covariances → what the sentence says after "'full precision' should be …".
+BAD_MATRICES = {
+    "indefinite": (
+        "full",
+        but(EYES, (1, 0, 0), -1),
+        "symmetric, positive-definite, but {}s_init of component 1 is not.",
+    ),
+    "singular": ("full", but(EYES, 1, 1), "symmetric, positive-definite, but {}s_init of component 1 is not."),
+    "asymmetric": ("full", but(EYES, (1, 0, 2), 0.5), "but {}s_init is not symmetric at [1, 0, 2]."),
+    "indefinite tied": ("tied", but(EYES[0], (0, 0), -1), "symmetric, positive-definite, but {}s_init is not."),
+    "asymmetric tied": ("tied", but(EYES[0], (1, 2), 0.5), "but {}s_init is not symmetric at [1, 2]."),
+    "zero variance": ("diag", but(np.ones((2, 3)), (1, 0), 0), "positive, but {}s_init of component 1 is not."),
+    "negative variances": ("spherical", [-1, -1], "positive, but {}s_init of components 0, 1 is not."),
+    "NaN": ("full", but(EYES, (1, 0, 2), np.nan), "{}s_init[1, 0, 2] is nan; give finite numbers."),
+    "infinity": ("spherical", [1, np.inf], "{}s_init[1] is inf; give finite numbers."),
+    "shape full": ("full", EYES[:1], "should have the shape of (2, 3, 3), but got (1, 3, 3) in {}s_init."),
+    "shape tied": ("tied", EYES, "should have the shape of (3, 3), but got (2, 3, 3) in {}s_init."),
+    "shape diag": ("diag", EYES, "should have the shape of (2, 3), but got (2, 3, 3) in {}s_init."),
+    "shape spherical": ("spherical", np.ones((2, 3)), "should have the shape of (2,), but got (2, 3) in {}s_init."),
+    "text": ("spherical", ["a", "b"], "{}s_init must be an array of numbers: could not convert"),
+    "complex": ("full", EYES * 1j, "{}s_init must be real numbers, not complex ones."),
+}
+
+
+def refused(mixture, kind, sentence):
+    with pytest.raises(kind) as error:
+        mixture.fit(ROWS)
+    assert sentence in str(error.value)
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__ or error.value.__context__ is None
+
+
+@pytest.mark.parametrize(("parameters", "kind", "sentence"), CASES.values(), ids=CASES)
+def test_fit_refuses(parameters, kind, sentence):
+    refused(GaussianMixture(**{"n_components": 2} | parameters), kind, sentence)
+
+
+@pytest.mark.parametrize("what", ["precision", "covariance"])
+@pytest.mark.parametrize(("covariance_type", "values", "sentence"), BAD_MATRICES.values(), ids=BAD_MATRICES)
+def test_fit_refuses_start_covariances(what, covariance_type, values, sentence):
+    mixture = GaussianMixture(2, covariance_type=covariance_type, **{f"{what}s_init": values})
+    refused(mixture, ValueError, sentence.format(what))
+
+
+@pytest.mark.parametrize("n_samples", [0, -1, 2.5, "3", None, True])
+def test_sample_refuses(n_samples):
+    mixture = GaussianMixture(2, random_state=0).fit(ROWS)
+    with pytest.raises((ValueError, TypeError), match=f"Invalid value for 'n_samples': {n_samples!r}"):
+        mixture.sample(n_samples)
+
+
+@pytest.mark.parametrize("n_components", [np.int64(2), np.uint8(2)])
+def test_numbers_of_numpy_are_numbers(n_components):
+    mixture = GaussianMixture(n_components, tol=np.float32(1e-3), max_iter=np.int32(50), n_jobs=np.int64(1))
+    assert (
+        mixture.set_params(reg_covar=np.float32(1e-3), random_state=np.int64(3), warm_start=np.True_)
+        .fit(ROWS)
+        .converged_
+    )
+
+
+def test_an_error_of_the_callable_is_the_users_own():
+    def start(X, n_components, rng):
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        GaussianMixture(2, init_params=start).fit(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "X"),
+    [
+        ({"n_components": 0}, ROWS),
+        ({"weights_init": [1.0]}, ROWS),
+        ({"init_params": lambda X, n_components, rng: None}, ROWS),
+        ({}, ROWS[:, :2] * np.nan),
+        ({"reg_covar": 0}, np.ones((20, 5))),
+    ],
+    ids=["parameter", "start", "callable", "rows", "singular"],
+)
+def test_a_refit_that_fails_leaves_the_fit_as_it_was(parameters, X):
+    mixture = GaussianMixture(2, random_state=0).fit(ROWS)
+    mixture.set_params(**parameters)
+    before = copy.copy(vars(mixture))
+    with pytest.raises(ValueError, match=r"\w"):
+        mixture.fit(X)
+    assert {name: id(value) for name, value in vars(mixture).items()} == {name: id(v) for name, v in before.items()}
+    assert mixture.predict(ROWS).shape == (20,)

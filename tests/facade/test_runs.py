@@ -1,0 +1,164 @@
+"""How EM runs and ends: restarts, warm starts, limits, seeds, threads, progress and warnings."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix import GaussianMixture
+
+
+@pytest.fixture
+def unclear(rng):
+    """300 rows without groups: every start ends elsewhere."""
+    return rng.random((300, 2))
+
+
+def test_the_best_of_several_starts_is_kept(unclear):
+    starts = iter(np.random.default_rng(1).integers(4, size=(5, 300)))
+    first = list(np.random.default_rng(1).integers(4, size=(5, 300)))
+    alone = [GaussianMixture(4, init_params=labels, tol=1e-2).fit(unclear).lower_bound_ for labels in first]
+    several = GaussianMixture(4, init_params=lambda X, n_components, rng: next(starts), n_init=5, tol=1e-2)
+    assert several.fit(unclear).lower_bound_ == max(alone)
+    assert max(alone) > min(alone)
+
+
+def test_one_failing_start_does_not_end_the_others(unclear):
+    starts = iter([np.r_[np.zeros(299, int), 1], np.arange(300) % 2])
+    mixture = GaussianMixture(2, reg_covar=0, init_params=lambda X, n_components, rng: next(starts), n_init=2)
+    assert np.isfinite(mixture.fit(unclear).lower_bound_)
+
+
+def test_random_state_says_what_is_drawn(unclear):
+    def fit(random_state):
+        return GaussianMixture(4, init_params="random_from_data", tol=1e-2, random_state=random_state).fit(unclear)
+
+    assert fit(0).lower_bounds_ == fit(0).lower_bounds_ == fit(np.random.RandomState(0)).lower_bounds_
+    shared = np.random.RandomState(0)
+    assert fit(shared).lower_bounds_ != fit(shared).lower_bounds_  # each fit draws on
+    # None stands for the global state in scikit-learn.
+    np.random.seed(3)  # noqa: NPY002
+    first = fit(None)
+    np.random.seed(3)  # noqa: NPY002
+    assert first.lower_bounds_ == fit(None).lower_bounds_ != fit(None).lower_bounds_
+    assert (fit(0).sample(9)[0] == fit(0).sample(9)[0]).all()
+
+
+@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+def test_a_warm_start_goes_on_where_the_last_fit_ended(unclear, covariance_type):
+    parameters = {"n_components": 3, "covariance_type": covariance_type, "tol": 0, "random_state": 0}
+    whole = GaussianMixture(max_iter=6, **parameters).fit(unclear)
+    parts = GaussianMixture(max_iter=2, warm_start=True, **parameters)
+    bounds = [parts.fit(unclear).lower_bounds_ for _ in range(3)]
+    assert [bound for part in bounds for bound in part] == whole.lower_bounds_
+    assert (parts.means_ == whole.means_).all()
+    again = GaussianMixture(max_iter=2, **parameters)
+    assert again.fit(unclear).lower_bounds_ == again.fit(unclear).lower_bounds_ == bounds[0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"n_components": 2}, {"covariance_type": "diag"}, {}], ids=["components", "structure", "features"]
+)
+def test_a_warm_start_with_another_model_begins_anew(unclear, change):
+    mixture = GaussianMixture(3, warm_start=True, random_state=0, tol=1e-2).fit(unclear)
+    X = unclear if change else unclear[:, :1]
+    mixture.set_params(**change).fit(X)
+    fresh = GaussianMixture(**{"n_components": 3, "random_state": 0, "tol": 1e-2} | change).fit(X)
+    assert mixture.lower_bounds_ == fresh.lower_bounds_
+
+
+def test_max_iter_0_is_the_start_and_says_nothing(X):
+    mixture = GaussianMixture(3, max_iter=0, random_state=0).fit(X)
+    assert (mixture.n_iter_, mixture.converged_, mixture.lower_bounds_) == (0, False, [])
+    assert mixture.lower_bound_ == -np.inf
+    assert mixture.predict(X).shape == (180,)
+
+
+def test_the_trace_says_how_it_went(X):
+    labels = np.arange(len(X)) % 3  # a poor start, so that there are steps
+    mixture = GaussianMixture(3, init_params=labels, reg_covar=0, tol=1e-6, max_iter=1000).fit(X)
+    bounds = mixture.lower_bounds_
+    assert mixture.converged_
+    assert mixture.n_iter_ == len(bounds)
+    assert mixture.lower_bound_ == bounds[-1]
+    steps = np.abs(np.diff(bounds))
+    assert steps[-1] < 1e-6 <= steps[:-1].min()
+    # The last bound is of the parameters before the last step.
+    assert mixture.score(X) >= bounds[-1]
+    assert mixture.score(X) == pytest.approx(bounds[-1], abs=1e-6)
+
+
+def test_not_to_converge_is_a_warning_at_the_users_line(unclear):
+    with pytest.warns(ConvergenceWarning, match="did not converge. Try different init parameters, or inc") as caught:
+        mixture = GaussianMixture(3, max_iter=2, tol=0, random_state=0).fit(unclear)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert (mixture.n_iter_, mixture.converged_) == (2, False)
+
+
+def test_a_collapsed_component_is_frozen_and_named(rng):
+    X = np.r_[rng.normal(size=(40, 2)), np.full((5, 2), 9.0)]
+    labels = np.r_[np.zeros(40, int), np.ones(5, int)]
+    labels[:2] = 1  # so that the second component starts with a spread
+    with pytest.warns(RuntimeWarning, match="component 1 collapsed onto too few distinct rows: its mean and") as caught:
+        mixture = GaussianMixture(2, init_params=labels, reg_covar=0, tol=1e-9, max_iter=500).fit(X)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert "Lower n_components, raise reg_covar, or try another start" in str(caught[0].message)
+    assert np.isfinite(mixture.covariances_).all()
+    assert np.isfinite(mixture.score_samples(X)).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a ridge carries it
+        assert GaussianMixture(2, init_params=labels, tol=1e-9, max_iter=500).fit(X).converged_
+
+
+def test_a_lost_component_is_frozen_and_named(X):
+    far = np.array([[0.0, 0, 0], [5, 5, 0], [1e4, 1e4, 1e4]])
+    given = {"means_init": far, "weights_init": np.full(3, 1 / 3), "covariances_init": np.stack([np.eye(3)] * 3)}
+    with pytest.warns(RuntimeWarning, match="component 2 lost its mass: its mean and covariance were frozen there"):
+        mixture = GaussianMixture(3, **given).fit(X)
+    assert (mixture.means_[2] == far[2]).all()
+    assert mixture.weights_[2] == 0
+    assert mixture.converged_
+    assert not (mixture.predict(X) == 2).any()
+    assert set(mixture.sample(500)[1]) <= {0, 1}
+
+
+def test_any_number_of_threads_gives_the_same_bits(covariance_type):
+    X = np.random.default_rng(0).normal(size=(140_000, 2)).cumsum(axis=1)  # three blocks
+    weight = np.arange(140_000) % 3 + 0.5
+
+    def fit(n_jobs):
+        mixture = GaussianMixture(2, covariance_type=covariance_type, n_jobs=n_jobs, random_state=0, tol=0.1)
+        mixture.fit(X, sample_weight=weight)
+        found = mixture.weights_, mixture.means_, mixture.covariances_, mixture.score_samples(X), mixture.predict(X)
+        return *found, mixture.predict_proba(X), mixture.lower_bounds_
+
+    one = fit(1)
+    for n_jobs in (2, 5, -1, None):
+        assert all(np.array_equal(a, b) for a, b in zip(one, fit(n_jobs), strict=True))
+
+
+@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+def test_verbose_prints_each_start_and_some_steps(unclear, capsys):
+    parameters = {"n_components": 2, "n_init": 2, "max_iter": 5, "tol": 0, "random_state": 0}
+    GaussianMixture(**parameters).fit(unclear)
+    assert capsys.readouterr().out == ""
+    GaussianMixture(verbose=1, verbose_interval=2, **parameters).fit(unclear)
+    run = "Initialization {}\n  Iteration 2\n  Iteration 4\n"
+    assert capsys.readouterr().out == run.format(0) + run.format(1)
+    GaussianMixture(verbose=2, verbose_interval=5, **parameters).fit(unclear)
+    step = r"  Iteration 5\t time lapse \d+\.\d{5}s\t ll change \d\.\d{5}\n"
+    assert re.fullmatch(f"Initialization 0\n{step}Initialization 1\n{step}", capsys.readouterr().out)
+
+
+def test_an_interrupted_refit_leaves_the_fit_as_it_was(X):
+    mixture = GaussianMixture(3, random_state=0).fit(X)
+    means = mixture.means_
+
+    def interrupt(X, n_components, rng):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mixture.set_params(init_params=interrupt).fit(X[:90])
+    assert (mixture.means_ == means).all()

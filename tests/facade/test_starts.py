@@ -1,0 +1,152 @@
+"""Where EM starts: names, labels, responsibilities, callables, given parameters, and the ridge."""
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture
+
+NAMES = "kmeans", "k-means++", "random", "random_from_data"
+# An M-step sums a hundred rows of unit scale: rounding stays below a hundred ulps, and dividing or adding few more.
+ROUNDING = 200 * np.finfo(np.float64).eps
+
+
+def start(X, n_components=3, **parameters):
+    """The mixture that EM would start from."""
+    return GaussianMixture(n_components, max_iter=0, **parameters).fit(X)
+
+
+def m_step(X, shares, covariance_type, ridge=0.0):
+    """Weights, means and covariances of shared rows, from the formulas; Bishop (2006) eq. 9.17, 9.19, 9.22."""
+    mass = shares.sum(axis=0)
+    means = shares.T @ X / mass[:, None]
+    full = np.array([np.cov(X.T, aweights=share, ddof=0) for share in shares.T]) + ridge * np.eye(X.shape[1])
+    variances = np.diagonal(full, axis1=1, axis2=2)
+    covariances = {
+        "full": full,
+        "tied": np.tensordot(mass / mass.sum(), full, 1),
+        "diag": variances,
+        "spherical": variances.mean(axis=1),
+    }
+    return mass / mass.sum(), means, covariances[covariance_type]
+
+
+def assert_parameters(mixture, expected, tolerance=ROUNDING):
+    near = {"rtol": tolerance, "atol": 10 * tolerance}
+    np.testing.assert_allclose(mixture.weights_, expected[0], **near)
+    np.testing.assert_allclose(mixture.means_, expected[1], **near)
+    np.testing.assert_allclose(mixture.covariances_, expected[2], **near)
+
+
+@pytest.fixture
+def labels(X, rng):
+    return rng.integers(3, size=len(X))
+
+
+@pytest.mark.usefixtures("each_engine")
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int32, list])
+def test_labels_start_with_an_m_step(X, labels, covariance_type, kind):
+    given = labels.tolist() if kind is list else labels.astype(kind)
+    mixture = start(X, init_params=given, reg_covar=0, covariance_type=covariance_type)
+    assert_parameters(mixture, m_step(X, np.eye(3)[labels], covariance_type))
+    assert mixture.n_iter_ == 0
+    assert not mixture.converged_
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_responsibilities_start_with_an_m_step(X, rng, covariance_type):
+    shares = rng.dirichlet([1.0, 2.0, 3.0], size=len(X))
+    mixture = start(X, init_params=shares, reg_covar=0, covariance_type=covariance_type)
+    assert_parameters(mixture, m_step(X, shares, covariance_type))
+    of_lists = start(X, init_params=shares.tolist(), reg_covar=0, covariance_type=covariance_type)
+    assert (of_lists.means_ == mixture.means_).all()
+
+
+def test_a_callable_is_asked_once_a_start_and_may_give_either_kind(X, labels):
+    asked = []
+
+    def begin(rows, n_components, rng):
+        asked.append((rows.shape, n_components))
+        shares = rng.random((len(rows), n_components))
+        return labels if len(asked) == 1 else shares / shares.sum(axis=1, keepdims=True)
+
+    of_labels = start(X, init_params=begin, random_state=0)
+    assert (of_labels.means_ == start(X, init_params=labels).means_).all()
+    of_shares = [start(X, init_params=begin, random_state=seed).means_ for seed in (0, 0, 1)]
+    assert (of_shares[0] == of_shares[1]).all()
+    assert (of_shares[0] != of_shares[2]).any()
+    GaussianMixture(3, init_params=begin, n_init=3, tol=0.1).fit(X)
+    assert asked == [(X.shape, 3)] * 7
+
+
+@pytest.mark.usefixtures("each_engine")
+@pytest.mark.parametrize("name", NAMES)
+def test_names_start_alike_from_one_seed_and_not_from_another(X, name):
+    starts = [start(X, init_params=name, random_state=seed).means_ for seed in (0, 0, 1, 2, 3)]
+    assert (starts[0] == starts[1]).all()
+    if name != "kmeans":  # which finds the same three groups from anywhere, in some order
+        assert any((starts[0] != other).any() for other in starts[2:])
+
+
+@pytest.mark.parametrize("name", ["kmeans", "k-means++"])
+def test_far_groups_are_found(X, name):
+    far = X + np.array([1e3, 0, 0]) * (X[:, :1] > 2.5)
+    mixture = GaussianMixture(2, init_params=name, random_state=0).fit(far)
+    assert len(np.unique(mixture.predict(far)[far[:, 0] > 500])) == 1
+    assert mixture.weights_.min() == pytest.approx((far[:, 0] > 500).mean(), rel=1e-6)
+
+
+def test_given_parameters_are_the_start(X, rng, covariance_type):
+    weights, means = np.array([0.2, 0.3, 0.5]), X[:3]
+    factors = rng.normal(size=(3, 3, 3))
+    full = factors @ factors.transpose(0, 2, 1) + np.eye(3)
+    covariances = {"full": full, "tied": full[0], "diag": means**2 + 1, "spherical": means[:, 0] ** 2 + 1}
+    given = {"weights_init": weights, "means_init": means, "covariances_init": covariances[covariance_type]}
+    mixture = start(X, covariance_type=covariance_type, **given)
+    assert (mixture.weights_ == weights).all()
+    assert (mixture.means_ == means).all()
+    assert (mixture.covariances_ == covariances[covariance_type]).all()
+    given["precisions_init"] = mixture.precisions_
+    del given["covariances_init"]
+    inverted = start(X, covariance_type=covariance_type, **given)
+    tolerance = ROUNDING * max(np.linalg.cond(matrix) for matrix in full)
+    np.testing.assert_allclose(inverted.covariances_, mixture.covariances_, rtol=tolerance, atol=tolerance)
+
+
+def test_what_is_not_given_comes_from_the_rows(X):
+    nearest = np.linalg.norm(X[:, None] - X[:3], axis=2).argmin(axis=1)
+    weights, _, covariances = m_step(X, np.eye(3)[nearest], "full")
+    mixture = start(X, means_init=X[:3], reg_covar=0)
+    assert_parameters(mixture, (weights, X[:3], covariances))
+    seeded = start(X, weights_init=[0.2, 0.3, 0.5], random_state=0)
+    assert (seeded.weights_ == [0.2, 0.3, 0.5]).all()
+    assert (seeded.means_ == start(X, random_state=0).means_).all()
+    spheres = start(X, covariances_init=np.stack([2 * np.eye(3)] * 3), random_state=0)
+    assert (spheres.covariances_ == 2 * np.eye(3)).all()
+    assert (spheres.means_ == seeded.means_).all()
+
+
+def test_a_number_is_added_to_every_variance(X, labels, covariance_type):
+    mixture = start(X, init_params=labels, reg_covar=0.25, covariance_type=covariance_type)
+    assert_parameters(mixture, m_step(X, np.eye(3)[labels], covariance_type, ridge=0.25))
+
+
+def test_the_automatic_ridge_moves_with_the_units(X, labels, covariance_type):
+    scales = np.array([1e-9, 1.0, 1e9]) if covariance_type in ("full", "tied", "diag") else np.full(3, 1e9)
+    mixture = start(X, init_params=labels, covariance_type=covariance_type)
+    scaled = start(X * scales, init_params=labels, covariance_type=covariance_type)
+    _, _, plain = m_step(X, np.eye(3)[labels], covariance_type)
+    added = mixture.covariances_ - plain
+    if covariance_type in ("full", "tied"):
+        added = np.diagonal(added, axis1=-2, axis2=-1)
+    kept = np.sort(X, axis=0)[3:-3]  # of 180 rows, ceil(1.8) + 1 are dropped at each end
+    ridge = 1e-6 * (kept.var(axis=0) if covariance_type != "spherical" else kept.var(axis=0).mean())
+    # The ridge is found as a difference of covariances a million times larger.
+    np.testing.assert_allclose(added, np.broadcast_to(ridge, added.shape), rtol=1e7 * np.finfo(np.float64).eps * 10)
+    outer = {"full": np.outer(scales, scales), "tied": np.outer(scales, scales), "diag": scales**2, "spherical": 1e18}
+    np.testing.assert_allclose(scaled.covariances_, mixture.covariances_ * outer[covariance_type], rtol=1e-12)
+
+
+def test_labels_that_leave_a_component_empty_let_it_find_rows(X):
+    mixture = GaussianMixture(3, init_params=np.arange(len(X)) % 2, max_iter=0).fit(X)
+    assert mixture.weights_[2] == pytest.approx(0.01 / 3 / (1 + 0.01 / 3))
+    assert np.isfinite(mixture.score(X))

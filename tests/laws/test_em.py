@@ -1,0 +1,145 @@
+"""Laws of EM, over families, engines and problems."""
+
+import numpy as np
+import pytest
+
+from gaussmix.em.loop import run_em
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Frozen
+from gaussmix.engines import ENGINES
+from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.families import FAMILIES
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
+from gaussmix.testing.check_family import updated
+from gaussmix.testing.check_fit import fit
+from gaussmix.waist.core import native_target
+
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+problems = pytest.mark.parametrize("problem", PROBLEMS)
+needs_core = pytest.mark.skipif(
+    native_target() is None, reason="the C++ core is not built, or this processor cannot run it"
+)
+
+
+@problems
+@families
+def test_a_step_never_lowers_the_likelihood(family, problem, engine):
+    check_monotone(family, engine, problem)
+
+
+@problems
+@families
+def test_relabelling_permutes_the_answer(family, problem, engine):
+    check_relabelling(family, engine, problem)
+
+
+@families
+def test_a_weight_is_a_number_of_rows(family, engine, rng):
+    """The same fit to rounding, and the same number of steps: weights 2, 1, 0 and the rows twice, once, not at all."""
+    given = PROBLEMS["overlapping"]
+    counts = rng.integers(0, 3, size=len(given.rows))
+    start, stopping = given.start(family), Stopping(1e-6, 500)
+    ways = (
+        ArraySource(given.rows, counts.astype(np.float64)),
+        ArraySource(given.rows.repeat(counts, axis=0)),
+        ArraySource(rng.permutation(given.rows.repeat(counts, axis=0))),
+    )
+    (first, trace), *others = (
+        run_em(source, engine, start, ridge=given.no_ridge, stopping=stopping) for source in ways
+    )
+    for mixture, other in others:
+        assert other.n_steps == trace.n_steps
+        assert other.last == pytest.approx(trace.last, rel=1e-12)
+        np.testing.assert_allclose(mixture.means, first.means, atol=1e-9)
+        np.testing.assert_allclose(mixture.covariances, first.covariances, atol=1e-9)
+
+
+@needs_core
+@families
+def test_a_whole_fit_has_the_same_bits_on_any_number_of_threads(family):
+    fits = [fit(PROBLEMS["wide"], family, ENGINES["native"](n_threads))[0] for n_threads in (1, 2, 8)]
+    for mixture in fits[1:]:
+        assert (mixture.means == fits[0].means).all()
+        assert (mixture.covariances == fits[0].covariances).all()
+
+
+@needs_core
+@problems
+@families
+def test_engines_agree_on_a_whole_fit(family, problem):
+    (first, trace), (second, other) = (fit(PROBLEMS[problem], family, make(1)) for make in ENGINES.values())
+    farthest = (np.abs(PROBLEMS[problem].rows).max(axis=0) / PROBLEMS[problem].rows.std(axis=0)).max()
+    tolerance = 1e-12 * farthest  # what rounding of the rows' own size moves, in deviations
+    assert trace.log_likelihood == pytest.approx(other.log_likelihood, rel=tolerance)
+    np.testing.assert_allclose(first.weights, second.weights, atol=100 * tolerance)
+    np.testing.assert_allclose(first.means, second.means, rtol=100 * tolerance)
+
+
+def spot(rng, n_rows=60, n_twins=12):
+    """A cloud about 0, and many equal rows at 6."""
+    return np.concatenate([rng.normal(size=(n_rows, 2)), np.full((n_twins, 2), 6.0)])
+
+
+def round_mixture(family, means):
+    """Equal weights and unit spheres about the means."""
+    n_components, n_features = np.shape(means)
+    covariances = updated(family, np.ones(n_components), np.repeat(np.eye(n_features)[None], n_components, axis=0))
+    return Mixture(np.full(n_components, 1 / n_components), np.array(means), covariances, family)
+
+
+def finite(mixture):
+    return all(np.isfinite(values).all() for values in (mixture.weights, mixture.means, mixture.covariances))
+
+
+@pytest.mark.parametrize("name", ["full", "diag", "spherical"])
+def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
+    rows = spot(rng)
+    family = FAMILIES[name]
+    start = round_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
+    mixture, trace = run_em(ArraySource(rows), engine, start, ridge=np.zeros(2), stopping=Stopping(1e-9, 200))
+    assert trace.frozen == {1: Frozen.COLLAPSED}
+    assert trace.outcome is Outcome.CONVERGED
+    assert finite(mixture)
+    assert np.isfinite(trace.log_likelihood).all()
+    assert np.diff(trace.log_likelihood).min() > -1e-12
+
+
+@families
+def test_a_component_that_loses_its_mass_is_frozen_and_named(family, engine, rng):
+    rows = rng.normal(size=(80, 2))
+    start = round_mixture(family, [[0.0, 0.0], [1.0, 0.0], [1e3, 0.0]])
+    mixture, trace = run_em(ArraySource(rows), engine, start, ridge=np.zeros(2), stopping=Stopping(1e-9, 500))
+    assert trace.frozen == {2: Frozen.LOST}
+    assert mixture.weights[2] == 0.0
+    assert (mixture.means[2] == start.means[2]).all()
+    assert finite(mixture)
+    assert mixture.weights.sum() == pytest.approx(1.0, rel=1e-15)
+    assert np.diff(trace.log_likelihood).min() > -1e-12
+
+
+@families
+def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
+    rows = np.repeat([[0.0, 0.0], [3.0, 1.0]], 10, axis=0)
+    labels = np.repeat([0, 1], 10).astype(np.int32)
+    with pytest.raises(SingularCovariance, match=r"components 0, 1\."):
+        Problem(rows, None, labels).start(family)
+    start = round_mixture(family, [[0.0, 0.0], [3.0, 1.0]])
+    mixture, trace = run_em(ArraySource(rows), engine, start, ridge=np.zeros(2), stopping=Stopping(0.0, 200))
+    assert trace.outcome is Outcome.DEGENERATE
+    assert sorted(trace.frozen) == [0, 1]
+    assert finite(mixture)
+
+
+@families
+def test_float32_rows_count_as_the_doubles_they_are(family, engine):
+    given = PROBLEMS["overlapping"]
+    rows = given.rows.astype(np.float32)
+    start, stopping = given.start(family), Stopping(0.0, 10)
+    single, double = (
+        run_em(ArraySource(form), engine, start, ridge=given.no_ridge, stopping=stopping)[0]
+        for form in (rows, rows.astype(np.float64))
+    )
+    np.testing.assert_allclose(single.means, double.means, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(single.covariances, double.covariances, rtol=1e-12, atol=1e-12)

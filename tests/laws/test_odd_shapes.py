@@ -1,0 +1,70 @@
+"""Shapes and values that nobody thought of: hypothesis draws them."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gaussmix.em.loop import run_em
+from gaussmix.em.ridge import automatic_ridge
+from gaussmix.em.start import start_mixture
+from gaussmix.em.stopping import Stopping
+from gaussmix.engines import ENGINES
+from gaussmix.errors import SingularCovariance
+from gaussmix.families import FAMILIES
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.distinct import distinct_rows
+from gaussmix.starts import STARTS
+from gaussmix.waist.block import Block
+from gaussmix.waist.core import native_target
+
+few = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+shapes = st.tuples(st.integers(1, 30), st.integers(1, 7))
+values = st.floats(-1e6, 1e6, allow_subnormal=True, width=32) | st.sampled_from([0.0, -0.0, 1.0, 1e-30, 1e30, -1e30])
+tables = shapes.flatmap(lambda shape: hnp.arrays(st.sampled_from([np.float32, np.float64]), shape, elements=values))
+
+
+def engines():
+    return [make(2) for name, make in ENGINES.items() if name != "native" or native_target() is not None]
+
+
+@few
+@given(
+    rows=tables,
+    n_components=st.integers(1, 5),
+    name=st.sampled_from(sorted(FAMILIES)),
+    start=st.sampled_from(sorted(STARTS)),
+    seed=st.integers(0, 9),
+)
+def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, seed):
+    """With the automatic ridge: a fit of finite numbers whose weights sum to 1, or one sentence."""
+    source = ArraySource(rows)
+    for engine in engines():
+        sample = distinct_rows(source)
+        ridge = automatic_ridge(sample)
+        assert (ridge > 0).all()
+        partition = STARTS[start](sample, engine, n_components, np.random.default_rng(seed))
+        try:
+            first = start_mixture(source, engine, FAMILIES[name], n_components, partition, ridge)
+        except SingularCovariance:
+            continue
+        mixture, trace = run_em(source, engine, first, ridge=ridge, stopping=Stopping(1e-3, 10))
+        for values in (mixture.weights, mixture.means, mixture.covariances, trace.log_likelihood):
+            assert np.isfinite(values).all()
+        assert mixture.weights.sum() == pytest.approx(1.0, rel=1e-12)
+        shared = engine.responsibilities(Block(0, rows), mixture.parameters)
+        assert shared.sum(axis=1) == pytest.approx(1.0, rel=1e-12)
+        assert (engine.labels(Block(0, rows), mixture.parameters) < n_components).all()
+
+
+@few
+@given(rows=tables, seed=st.integers(0, 9))
+def test_a_sample_is_the_distribution(rows, seed):
+    """Distinct rows in one order, whatever order they come in; their weights add up to all rows."""
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    one, other = distinct_rows(ArraySource(rows)), distinct_rows(ArraySource(shuffled))
+    assert (one.rows == other.rows).all()
+    assert (one.weight == other.weight).all()
+    assert one.weight.sum() == len(rows)
+    assert one.rows.tolist() == np.unique(rows.astype(np.float64) + 0.0, axis=0).tolist()

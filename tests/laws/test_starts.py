@@ -1,0 +1,52 @@
+"""Laws of starts, over the registry."""
+
+import numpy as np
+import pytest
+
+from gaussmix.em.start import start_mixture
+from gaussmix.families import FAMILIES
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.distinct import distinct_rows
+from gaussmix.starts import STARTS
+from gaussmix.testing import check_start
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("name", STARTS)
+def test_a_start_sees_the_distribution_only(name, family, engine, rng):
+    check_start(STARTS[name], engine, family, rng)
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
+@pytest.mark.parametrize("name", ["kmeans", "k-means++", "random_from_data"])
+def test_units_and_origin_do_not_change_the_start(name, factor, shift, engine, rng):
+    """Rows of 20 bits, so that moving them is exact, and the draws are the same."""
+    rows = np.round(rng.normal(size=(80, 3)) * 2.0**10) * 2.0**-10 + 4.0 * rng.integers(3, size=(80, 1))
+    before = started(name, rows, engine)
+    after = started(name, rows * factor + shift, engine)
+    tolerance = 80 * np.finfo(np.float64).eps * (factor + abs(shift))
+    np.testing.assert_allclose(after.weights, before.weights, rtol=1e-14)
+    np.testing.assert_allclose(after.means, before.means * factor + shift, rtol=1e-14, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_fewer_distinct_rows_than_components_make_no_nan(name, engine):
+    start = started(name, np.repeat([[0.0, 1.0], [2.0, 5.0]], 6, axis=0), engine, n_components=4)
+    for values in (start.weights, start.means, start.covariances):
+        assert np.isfinite(values).all()
+    assert start.weights.sum() == pytest.approx(1.0, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_seed_is_a_start(name, engine, rng):
+    rows = rng.normal(size=(50, 2))
+    first, again, other = (started(name, rows, engine, seed=seed) for seed in (1, 1, 2))
+    assert (first.means == again.means).all()
+    assert (first.means != other.means).any()
+
+
+def started(name, rows, engine, n_components=3, seed=7):
+    source = ArraySource(rows)
+    partition = STARTS[name](distinct_rows(source), engine, n_components, np.random.default_rng(seed))
+    ridge = np.full(rows.shape[1], 1e-3 * rows.var())
+    return start_mixture(source, engine, FAMILIES["diag"], n_components, partition, ridge)

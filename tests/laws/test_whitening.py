@@ -1,0 +1,81 @@
+"""Laws of whitening, over structures; factors by the C++ core and by SciPy."""
+
+import numpy as np
+import pytest
+
+from gaussmix.errors import SingularCovariance
+from gaussmix.testing import check_whitening
+from gaussmix.testing.engine_cases import random_covariances
+from gaussmix.waist import factorise
+from gaussmix.waist.core import native_target
+from gaussmix.waist.diagonal import DiagonalWhitening
+from gaussmix.waist.spherical import SphericalWhitening
+from gaussmix.waist.triangular import TriangularWhitening
+from gaussmix.waist.whitening import Structure
+
+
+@pytest.fixture(params=["core", "scipy"], autouse=True)
+def factors_by(request, monkeypatch):
+    """Factors of covariances by each implementation in turn."""
+    if request.param == "scipy":
+        monkeypatch.setattr(factorise, "native_target", lambda: None)
+    elif native_target() is None:
+        pytest.skip("the C++ core is not built, or this processor cannot run it")
+
+
+def whitening_of(covariances, structure, n_features):
+    if structure is Structure.SPHERICAL:
+        return SphericalWhitening.of(covariances, n_features)
+    return (DiagonalWhitening if structure is Structure.DIAGONAL else TriangularWhitening).of(covariances)
+
+
+def dense(covariances, structure, n_features):
+    if structure is Structure.SPHERICAL:
+        return covariances[:, None, None] * np.eye(n_features)
+    return covariances[:, :, None] * np.eye(n_features) if structure is Structure.DIAGONAL else covariances
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 8, 9, 17, 40])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("structure", Structure)
+def test_whitening_is_the_inverse_root(structure, count, n_features, rng):
+    covariances = random_covariances(rng, count, n_features, structure)
+    whitening = whitening_of(covariances, structure, n_features)
+    check_whitening(whitening, np.repeat(dense(covariances, structure, n_features), 1 if count > 1 else 4, axis=0))
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e-30, 1e30, 1e150])
+@pytest.mark.parametrize("structure", Structure)
+def test_units_do_not_matter(structure, unit, rng):
+    covariances = random_covariances(rng, 2, 3, structure) * unit
+    check_whitening(whitening_of(covariances, structure, 3), dense(covariances, structure, 3))
+
+
+def test_each_feature_may_have_its_own_unit(rng):
+    units = np.geomspace(1e-60, 1e60, 5)
+    covariances = random_covariances(rng, 2, 5, Structure.TRIANGULAR) * np.multiply.outer(units, units)
+    check_whitening(TriangularWhitening.of(covariances), covariances)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize("structure", Structure)
+def test_what_has_no_factor_is_named(structure, bad, rng):
+    covariances = random_covariances(rng, 4, 3, structure)
+    if structure is Structure.SPHERICAL:
+        covariances[[1, 3]] = bad
+    elif structure is Structure.DIAGONAL:
+        covariances[[1, 3], 2] = bad
+    else:
+        covariances[[1, 3], 2, 2] = bad
+    with pytest.raises(SingularCovariance, match=r"components 1, 3\.") as caught:
+        whitening_of(covariances, structure, 3)
+    assert caught.value.components == (1, 3)
+
+
+@pytest.mark.parametrize("n_features", [1, 4, 11])
+def test_a_feature_twice_has_no_factor(n_features, rng):
+    """Its pivot is what rounding leaves of p − √p², and no more."""
+    covariance = random_covariances(rng, 1, n_features, Structure.TRIANGULAR)
+    twice = covariance[:, [*range(n_features), 0]][:, :, [*range(n_features), 0]]
+    with pytest.raises(SingularCovariance):
+        TriangularWhitening.of(twice)

@@ -137,7 +137,7 @@ class NativeEngine:
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
-        return best
+        return best.view(np.int64)  # the core's is C++'s long long, which prints as another type than NumPy's
 
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> Any:
         centre = parameters.means.mean(axis=0)

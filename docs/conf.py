@@ -7,7 +7,8 @@ author = "the gaussmix developers"
 copyright = "the gaussmix developers, BSD-3-Clause"
 release = version = installed_version("gaussmix")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+default_role = "code"
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
@@ -16,7 +17,6 @@ html_theme_options = {"source_edit_link": "", "source_view_link": ""}
 html_show_sourcelink = False
 html_copy_source = False
 
-myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

@@ -1,0 +1,43 @@
+"""The family of docs/develop/add-a-family.md is a good one, and works wherever a name is taken."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix.families.base import Family
+from gaussmix.testing import check_family
+
+EXAMPLE = Path(__file__).parents[2] / "docs/develop/examples/shared_diagonal.py"
+
+
+@pytest.fixture
+def shared_diagonal() -> Iterator[Family]:
+    """The example, registered for the length of a test."""
+    known = set(FAMILIES)
+    runpy.run_path(str(EXAMPLE))
+    (name,) = set(FAMILIES) - known
+    yield FAMILIES[name]
+    del FAMILIES[name]
+
+
+def test_it_obeys_the_laws(shared_diagonal: Family, rng: np.random.Generator) -> None:
+    check_family(shared_diagonal, rng)
+
+
+def test_it_fits_by_name(shared_diagonal: Family, rng: np.random.Generator) -> None:
+    centres = np.array([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]])
+    deviations = np.array([1.0, 2.0, 0.5])
+    X = np.concatenate([centre + deviations * rng.standard_normal((2000, 3)) for centre in centres])
+    gm = GaussianMixture(2, covariance_type="shared_diag", random_state=0).fit(X)
+    # The components are at least 9 deviations apart, so all but 1e-4 of the 4000 rows are told apart, and a sample
+    # deviation is off by more than 5 / sqrt(2 n) once in 1e6.
+    np.testing.assert_allclose(np.sqrt(gm.covariances_), deviations, rtol=5 / np.sqrt(2 * len(X)))
+    assert gm.mixture_.n_parameters == 1 + 6 + 3
+    pooled = Mixture(gm.weights_, gm.means_, np.diag(gm.covariances_), FAMILIES["tied"])
+    np.testing.assert_allclose(gm.score_samples(X), pooled.log_density(X), rtol=1e-12)

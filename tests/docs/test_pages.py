@@ -1,0 +1,78 @@
+"""What README and guide show is what happens: their Python runs, and prints what stands below it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!\w+://)([^)#]+)")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Language and text of the fenced blocks of a page."""
+    return FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guide/getting-started.md"])
+def test_python_runs_and_prints_what_stands_below_it(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    namespace: dict[str, Any] = {}
+    found = blocks(page)
+    assert "python" in dict(found)
+    for (language, code), (_, below) in zip(found, [*found[1:], ("", "")], strict=True):
+        if language == "python":
+            printed = StringIO()
+            with redirect_stdout(printed):
+                exec(compile(code, page, "exec"), namespace)
+            assert printed.getvalue() in ("", below)
+
+
+def assert_same_words(printed: str, expected: str) -> None:
+    """The same words and, to 1e-9 of them or a last digit shown, the same numbers."""
+    found, wanted = re.split(r"[\s,]+", printed.strip()), re.split(r"[\s,]+", expected.strip())
+    assert len(found) == len(wanted)
+    for word, want in zip(found, wanted, strict=True):
+        if NUMBER.fullmatch(word) and NUMBER.fullmatch(want):
+            shown = 10.0 ** -len(want.partition(".")[2])
+            assert float(word) == pytest.approx(float(want), rel=1e-9, abs=1.01 * shown if shown > 1e-9 else 0.0)
+        else:
+            assert word == want
+
+
+def test_the_commands_print_what_the_guide_shows(tmp_path: Path) -> None:
+    found = blocks("docs/guide/command-line.md")
+    (_, fit), (_, fitted), (_, table), (_, predict), (_, predicted) = found[:5]
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "new.csv").write_text(table, encoding="utf-8")
+    for command, expected in ((fit, fitted), (predict, predicted)):
+        words = command.replace("gaussmix", f"{sys.executable} -m gaussmix", 1).split()
+        environment = {**os.environ, "COLUMNS": "100"}
+        run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        assert_same_words(run.stdout, expected)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    assert [target for target in LINK.findall(text) if not (path.parent / target).exists()] == []
+
+
+def test_the_two_commands_are_one_line_each() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, ending in (("fit", "-k 1:6 -o faithful.gmm"), ("test", "pytest")):
+        command = re.search(rf"^<!-- command: {name} -->\n```bash\n(.*)\n```$", text, flags=re.MULTILINE)
+        assert command is not None
+        assert command[1].startswith("python3 -m venv ")
+        assert command[1].endswith(ending)

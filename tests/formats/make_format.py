@@ -1,0 +1,34 @@
+"""Write the sample model of the newest layout: run once when a layout is born, by hand, and never again.
+
+    python tests/formats/make_format.py v1.gmm
+
+Files of older layouts can't be made again, and must not be: they stand for the files that users have.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.formats import Details, FitRecord, save
+
+MIXTURE = Mixture(
+    np.array([0.25, 0.75]),
+    np.array([[1.0, -2.0], [np.pi, 1e-300]]),
+    np.array([[[2.0, 0.5], [0.5, 1.0]], [[1 / 3, 0.0], [0.0, 1e8]]]),
+    FAMILIES["full"],
+)
+SETTINGS = {"covariance_type": "full", "reg_covar": "auto", "tol": 1e-3, "random_state": 0, "warm_start": False}
+DETAILS = Details(
+    feature_names=("height", 'Größe, "cm"'),
+    dtype="float32",
+    fit=FitRecord(272, 272.0, -1130.2640658470857, 4, True, SETTINGS),
+    package_version="0.1.0",
+)
+
+if __name__ == "__main__":
+    target = Path(__file__).with_name(sys.argv[1])
+    if target.exists():
+        sys.exit(f"{target.name} exists: a sample is never written again.")
+    save(target, MIXTURE, DETAILS)

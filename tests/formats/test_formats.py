@@ -1,0 +1,283 @@
+"""Model files: what was saved comes back bit for bit; what is damaged, foreign or false does not come back at all."""
+
+import importlib.util
+import json
+import os
+import pickle
+import stat
+import struct
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save as save_tensors
+
+from gaussmix import FAMILIES, Mixture, NotAModelFile
+from gaussmix.formats import Details, FitRecord, load, save, whole_file
+from gaussmix.formats.envelope import pack
+
+HERE = Path(__file__).parent
+SAMPLES = sorted(HERE.glob("v*.gmm"))
+
+
+def made():
+    """The module that wrote the samples; it is no package."""
+    spec = importlib.util.spec_from_file_location("make_format", HERE / "make_format.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def mixture_of(family, rng, n_components=3, n_features=4):
+    """Any mixture of a family: positive numbers, or A Aᵀ + I where it has matrices."""
+    compact = rng.uniform(0.5, 2.0, family.shape(n_components, n_features))
+    if compact.ndim >= 2 and "symmetric" in family.requirement:
+        compact = compact @ compact.swapaxes(-1, -2) + np.eye(n_features)
+    weights = rng.dirichlet(np.ones(n_components))
+    return Mixture(weights, rng.normal(size=(n_components, n_features)), compact, family)
+
+
+def same(one, other):
+    return one.family is other.family and all(
+        np.array_equal(getattr(one, name), getattr(other, name)) for name in ("weights", "means", "covariances")
+    )
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+@pytest.mark.parametrize("n_features", [1, 4])
+def test_every_family_comes_back_bit_for_bit(name, n_features, rng, tmp_path):
+    mixture = mixture_of(FAMILIES[name], rng, n_features=n_features)
+    details = Details(
+        tuple("abcd"[:n_features]), "float64", FitRecord(7, 8.5, -3.25, 2, False, {"tol": 1e-3, "x": None})
+    )
+    save(tmp_path / "m.gmm", mixture, details)
+    loaded, described = load(tmp_path / "m.gmm")
+    assert same(loaded, mixture)
+    assert described == details
+
+
+def test_extreme_numbers_come_back(tmp_path):
+    mixture = Mixture([0.0, 1.0], [[-0.0, 1.7e308], [5e-324, -1e-300]], [[1e-300, 1e300], [1.0, 2.0]], FAMILIES["diag"])
+    save(tmp_path / "m.gmm", mixture)
+    loaded, details = load(tmp_path / "m.gmm")
+    assert same(loaded, mixture)
+    assert np.signbit(loaded.means[0, 0])
+    assert details.feature_names is None
+    assert details.fit is None
+
+
+def test_equal_models_give_equal_files(tmp_path, rng):
+    mixture = mixture_of(FAMILIES["tied"], rng)
+    for name in "ab":
+        save(tmp_path / name, mixture, Details(("p", "q", "r", "s")))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_details_can_be_pickled_and_taken_apart():
+    details = made().DETAILS
+    assert pickle.loads(pickle.dumps(details)) == details
+    assert asdict(details)["fit"]["settings"] == made().SETTINGS
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_samples_of_every_layout_load(path):
+    mixture, details = load(path)
+    assert same(mixture, made().MIXTURE)
+    assert details == made().DETAILS
+
+
+def test_the_sample_was_never_written_again():
+    """Whoever changes this digest has changed files that users have."""
+    digest = sha256((HERE / "v1.gmm").read_bytes()).hexdigest()
+    assert digest == "2d0044c2cafc1103b249fe0f8ee916c31dcc9d48388a9c0558a78dd24e7af80f"
+
+
+def header_of(path):
+    """The JSON header, by nothing but the standard library."""
+    contents = path.read_bytes()
+    (length,) = struct.unpack("<Q", contents[:8])
+    return json.loads(json.loads(contents[8 : 8 + length])["__metadata__"]["gaussmix"])
+
+
+def test_layout_1_is_written_as_it_was(tmp_path):
+    save(tmp_path / "m.gmm", made().MIXTURE, made().DETAILS)
+    header = header_of(tmp_path / "m.gmm")
+    assert header == header_of(HERE / "v1.gmm")
+    assert (header["format"], header["version"]) == ("gaussmix-mixture", 1)
+    assert header["feature_names"] == ["height", 'Größe, "cm"']
+
+
+def test_no_mutation_loads_as_something_else(tmp_path, rng):
+    """One to three bytes changed, anywhere: an error, or (whitespace of the header) the same model."""
+    whole, path = (HERE / "v1.gmm").read_bytes(), tmp_path / "m.gmm"
+    original, described = load(HERE / "v1.gmm")
+    complaints = set()
+    for _ in range(600):
+        contents = bytearray(whole)
+        for place in rng.integers(len(whole), size=rng.integers(1, 4)):
+            contents[place] = rng.integers(256) if rng.random() < 0.5 else contents[place] ^ (1 << rng.integers(8))
+        path.write_bytes(contents)
+        try:
+            mixture, details = load(path)
+        except NotAModelFile as error:
+            complaints.add(str(error))
+        else:
+            assert same(mixture, original)
+            assert details == described
+    assert all(str(path) in complaint and "\n" not in complaint for complaint in complaints)
+    assert len(complaints) > 3, "the mutations reach several checks"
+
+
+def test_no_truncation_loads(tmp_path):
+    whole, path = (HERE / "v1.gmm").read_bytes(), tmp_path / "m.gmm"
+    for length in range(0, len(whole), 3):
+        path.write_bytes(whole[:length])
+        with pytest.raises(NotAModelFile, match=r"m\.gmm is not a usable gaussmix model: "):
+            load(path)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(NotAModelFile):
+        load(path)
+
+
+FOREIGN = {
+    "empty": (b"", "it is empty"),
+    "text": (b"eruptions,waiting\n3.6,79\n", "another kind of file"),
+    "pickle": (pickle.dumps({"weights": [1.0]}, protocol=5), "another kind of file"),
+    "zip": (b"PK\x03\x04" + bytes(30), "another kind of file"),
+    "a header longer than the file": (struct.pack("<Q", 1 << 60) + b"{}", "damaged or truncated"),
+    "safetensors of something else": (save_tensors({"w": np.ones(2)}), "of something else"),
+    "metadata of something else": (save_tensors({"w": np.ones(2)}, {"gaussmix": "[1]"}), "of something else"),
+    "metadata that is not JSON": (save_tensors({"w": np.ones(2)}, {"gaussmix": "{"}), "header is damaged"),
+    "nesting without end": (save_tensors({"w": np.ones(2)}, {"gaussmix": "[" * 200_000}), "header is damaged"),
+    "NaN": (save_tensors({"w": np.ones(2)}, {"gaussmix": '{"format":NaN}'}), "header is damaged"),
+    "float32": (
+        save_tensors({"w": np.ones(2, np.float32)}, {"gaussmix": '{"format":"gaussmix-mixture"}'}),
+        "not float64",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_files_are_turned_away(name, tmp_path):
+    contents, reason = FOREIGN[name]
+    (tmp_path / "m.gmm").write_bytes(contents)
+    with pytest.raises(NotAModelFile, match=reason):
+        load(tmp_path / "m.gmm")
+
+
+def test_a_missing_file_is_pythons_own_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.gmm")
+    with pytest.raises(IsADirectoryError):
+        load(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_does_not_keep_us_waiting(tmp_path):
+    os.mkfifo(tmp_path / "m.gmm")
+    with pytest.raises(NotAModelFile, match="not a regular file"):
+        load(tmp_path / "m.gmm")
+
+
+HEADER = {
+    "version": 1,
+    "package_version": "0.1.0",
+    "family": "full",
+    "feature_names": ["a", "b"],
+    "dtype": "float64",
+    "fit": None,
+}
+FIT = asdict(FitRecord(9, 9.0, -1.0, 3, True, {}))
+TENSORS = {"weights": np.array([0.5, 0.5]), "means": np.zeros((2, 2)), "covariances": np.array([np.eye(2)] * 2)}
+
+# What a well-sealed file may still say wrongly: changes to the header, changes to the tensors, the complaint.
+FALSE = {
+    "later layout": ({"version": 2}, {}, "layout version 2, which this gaussmix can't read"),
+    "no layout": ({"version": [1]}, {}, "layout version"),
+    "unknown family": ({"family": "cubist"}, {}, "the structure 'cubist', which this gaussmix lacks"),
+    "family not a name": ({"family": 3}, {}, "'family' in its header"),
+    "names not text": ({"feature_names": ["a", 2]}, {}, "name is not text"),
+    "too few names": ({"feature_names": ["a"]}, {}, "names 1 features, but its means have 2"),
+    "dtype not text": ({"dtype": 8}, {}, "'dtype' in its header"),
+    "fit without steps": ({"fit": {k: v for k, v in FIT.items() if k != "n_steps"}}, {}, "'n_steps' in its header"),
+    "fit with a bool for a count": ({"fit": {**FIT, "n_rows": True}}, {}, "'n_rows' in its header"),
+    "a nested setting": ({"fit": {**FIT, "settings": {"a": [1]}}}, {}, "setting in its header"),
+    "a missing tensor": ({}, {"means": None}, "lacks some of its numbers"),
+    "one tensor more": ({}, {"extra": np.ones(1)}, "or holds others"),
+    "weights of another length": ({}, {"weights": np.ones(1)}, "don't go with means"),
+    "no components": ({}, {"weights": np.ones(0), "means": np.ones((0, 2))}, "don't go with means"),
+    "scalar weights": ({}, {"weights": np.array(1.0)}, "don't go with means"),
+    "covariances of another shape": (
+        {},
+        {"covariances": np.eye(2)},
+        r"shape \(2, 2\), not \(2, 2, 2\)",
+    ),
+    "NaN": ({}, {"means": np.array([[0.0, np.nan], [0.0, 0.0]])}, "means hold NaN"),
+    "a negative weight": ({}, {"weights": np.array([1.5, -0.5])}, "weight 1 is negative"),
+    "weights that sum to 0.9": ({}, {"weights": np.array([0.5, 0.4])}, "sum to 0.9, not to 1"),
+    "not symmetric": ({}, {"covariances": np.array([np.eye(2), [[1, 0.1], [0, 1]]])}, "not symmetric"),
+    "not positive definite": ({}, {"covariances": np.array([np.eye(2), -np.eye(2)])}, "component 1 is not positive"),
+    "singular": ({}, {"covariances": np.array([np.ones((2, 2)), np.eye(2)])}, "component 0 is not positive"),
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_false_contents_are_named(name, tmp_path):
+    header, tensors, reason = FALSE[name]
+    tensors = {key: value for key, value in {**TENSORS, **tensors}.items() if value is not None}
+    (tmp_path / "m.gmm").write_bytes(pack({**HEADER, **header}, tensors))
+    with pytest.raises(NotAModelFile, match=reason):
+        load(tmp_path / "m.gmm")
+
+
+def test_what_is_true_passes_and_later_keys_are_ignored(tmp_path):
+    (tmp_path / "m.gmm").write_bytes(pack({**HEADER, "fit": FIT, "colour": "blue"}, TENSORS))
+    mixture, details = load(tmp_path / "m.gmm")
+    assert mixture.n_components == 2
+    assert details.fit == FitRecord(**FIT)
+
+
+def test_a_false_mixture_is_not_saved(tmp_path):
+    good = Mixture(*TENSORS.values(), FAMILIES["full"])
+    with pytest.raises(ValueError, match="can't be saved: its weights sum to 2, not to 1"):
+        save(tmp_path / "m.gmm", replace(good, weights=np.ones(2)))
+    with pytest.raises(ValueError, match="can't be saved: it names 1 features"):
+        save(tmp_path / "m.gmm", good, Details(("a",)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "m.gmm"
+    path.write_bytes(b"before")
+
+    def fail():
+        with whole_file(path) as file:
+            file.write(b"half")
+            assert path.read_bytes() == b"before"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_bytes() == b"before"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.gmm"]
+
+
+def test_replacing_keeps_permissions_and_follows_links(tmp_path):
+    path, link = tmp_path / "m.gmm", tmp_path / "link.gmm"
+    path.write_bytes(b"before")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    with whole_file(link) as file:
+        file.write(b"after")
+    assert link.is_symlink()
+    assert path.read_bytes() == b"after"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_what_is_no_file_is_written_to_not_replaced():
+    before = os.stat(os.devnull)
+    with whole_file(os.devnull) as file:
+        file.write(b"gone")
+    assert os.stat(os.devnull).st_ino == before.st_ino

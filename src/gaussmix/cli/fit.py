@@ -23,6 +23,7 @@ from gaussmix.facade.gaussian_mixture import GaussianMixture
 from gaussmix.families import FAMILIES
 from gaussmix.formats import Details, FitRecord, save
 
+_NARROWEST = 72  # a narrower terminal wraps lines; numbers must not be cut
 _DEFAULTS: dict[str, Any] = GaussianMixture().get_params()
 
 
@@ -178,7 +179,8 @@ def details(numbers: Numbers, chosen: Fitted, settings: Mapping[str, Any]) -> De
 
 def show(wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: Fitted) -> None:
     """Print the result for people."""
-    console = Console(highlight=False, markup=False, soft_wrap=False)
+    console = Console(highlight=False, markup=False)
+    console.width = max(console.width, _NARROWEST)
     features = ", ".join(map(shorten, numbers.names[:5])) + (", …" if len(numbers.names) > 5 else "")
     n_rows, n_features = numbers.rows.shape
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ class Table:
     names : of its columns; x1, x2 … where it has no header.
     delimiter : comma, or where the first line has none, semicolon, tab or bar.
     has_header : the first line holds names.
+    n_blank : blank lines before it.
     notices : what was guessed, sentences.
     """
 
@@ -54,6 +56,7 @@ class Table:
     names: tuple[str, ...]
     delimiter: str
     has_header: bool
+    n_blank: int
     notices: tuple[str, ...] = ()
 
     @classmethod
@@ -65,14 +68,15 @@ class Table:
         BadTable : the file is empty, not text, or two columns have one name.
         OSError : it can't be opened.
         """
-        with _text(path) as lines:
-            first = next((line for line in _decoded(lines, path) if line.strip()), "")
-        if not first:
-            raise BadTable(f"{path} is empty.")
-        if "\0" in first:
-            raise BadTable(f"{path} holds binary data, not CSV.")
-        delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
-        fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter))]
+        with _text(path) as text:
+            lines = _decoded(text, path)
+            n_blank, first = next(((at, line) for at, line in enumerate(lines) if line.strip()), (0, ""))
+            if not first:
+                raise BadTable(f"{path} is empty.")
+            if "\0" in first:
+                raise BadTable(f"{path} holds binary data, not CSV.")
+            delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
+            fields = _first_fields(chain([first], lines), delimiter, path)
         notices = []
         if has_header is None:
             has_header = not all(_is_number(field) for field in fields)
@@ -82,7 +86,7 @@ class Table:
         for column, name in enumerate(names):
             if name in names[:column]:
                 raise BadTable(f"{path} has two columns called {name!r}: rename one.")
-        return cls(path, names, delimiter, has_header, tuple(notices))
+        return cls(path, names, delimiter, has_header, n_blank, tuple(notices))
 
     def numeric(self, wanted: Sequence[str] | None = None) -> Numbers:
         """The columns `wanted`, in that order, or else all that hold numbers.
@@ -122,7 +126,9 @@ class Table:
         try:
             return arrow_csv.read_csv(
                 self.path,
-                read_options=arrow_csv.ReadOptions(column_names=self.names, skip_rows_after_names=int(self.has_header)),
+                read_options=arrow_csv.ReadOptions(
+                    skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_header)
+                ),
                 parse_options=arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
                 convert_options=arrow_csv.ConvertOptions(
                     include_columns=list(columns), column_types=types, strings_can_be_null=False
@@ -132,11 +138,13 @@ class Table:
             raise BadTable(self._why_unreadable(error)) from None
 
     def _why_unreadable(self, error: Exception) -> str:
+        has_rows = False
         for line, fields in self._data():
+            has_rows = True
             if len(fields) != len(self.names):
                 values, columns = counted(len(fields), "value"), counted(len(self.names), "column")
                 return f"{self.path}, line {line}: {values} for {columns}."
-        return f"{self.path} can't be read as CSV: {error}."
+        return f"{self.path} can't be read as CSV: {error}." if has_rows else f"{self.path} has a header but no rows."
 
     def _why_not_numeric(self, name: str, arrow: pa.Table) -> str:
         """The end of a sentence; a text column that begins with numbers is perhaps a typing error, so it shows."""
@@ -206,6 +214,13 @@ def _decoded(lines: TextIOWrapper, path: str) -> Iterator[str]:
         yield from lines
     except UnicodeDecodeError:
         raise BadTable(f"{path} is not UTF-8 text: save it as CSV in UTF-8.") from None
+
+
+def _first_fields(lines: Iterable[str], delimiter: str, path: str) -> list[str]:
+    try:
+        return [field.strip() for field in next(csv.reader(lines, delimiter=delimiter))]
+    except csv.Error as error:
+        raise BadTable(f"{path} can't be read as CSV: {error}.") from None
 
 
 def _is_numeric(kind: Any) -> bool:

@@ -1,0 +1,161 @@
+"""Any memory layout and type of X gives the right answer, and X is never written to; weights count rows."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix import GaussianMixture
+
+# A fit of ten steps on 180 rows of unit scale, groups five standard deviations apart: rounding of sums in another
+# order is below 180 ε, and EM on clear groups contracts it.
+ROUNDING = 200 * np.finfo(np.float64).eps
+
+
+def swapped(X):
+    return X.astype(X.dtype.newbyteorder())
+
+
+def every_other(X):
+    """Rows and columns with gaps of NaN between them."""
+    wide = np.full((2 * len(X), 2 * X.shape[1]), np.nan, dtype=X.dtype)
+    wide[::2, 1::2] = X
+    return wide[::2, 1::2]
+
+
+def unaligned(X):
+    buffer = np.zeros(X.nbytes + 1, dtype=np.uint8)[1:]
+    rows = buffer.view(X.dtype).reshape(X.shape)
+    rows[:] = X
+    return rows
+
+
+def read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "strided": every_other,
+    "negative strides": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+    "read-only": read_only,
+    "big-endian": swapped,
+    "unaligned": unaligned,
+    "lists": lambda X: X.tolist(),
+    "array subclass": lambda X: np.ma.masked_array(X, mask=False),
+    "objects": lambda X: X.astype(object),
+}
+
+
+def fit(X, labels, covariance_type="full", sample_weight=None):
+    """Ten steps of EM from given labels: nothing is drawn, so that only the rows matter."""
+    mixture = GaussianMixture(3, covariance_type=covariance_type, init_params=labels, tol=0, max_iter=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return mixture.fit(X, sample_weight=sample_weight)
+
+
+def assert_close(ours, theirs):
+    """The mixtures, which are in float64 whatever X is, are the same to rounding."""
+    assert ours.n_iter_ == theirs.n_iter_
+    for name in ("weights", "means", "covariances"):
+        found, expected = getattr(ours.mixture_, name), getattr(theirs.mixture_, name)
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, expected, rtol=ROUNDING, atol=10 * ROUNDING)
+
+
+@pytest.fixture
+def labels(X):
+    """Nearly the groups."""
+    return (X[:, 1] > 2.5).astype(int) + (X[:, 2] > 2.5)
+
+
+@pytest.mark.usefixtures("each_engine")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_layout_of_X_does_not_matter(X, labels, layout, dtype, covariance_type):
+    X = X.astype(dtype)
+    laid_out = LAYOUTS[layout](X)
+    expected = fit(X.astype(np.float64), labels, covariance_type)
+    mixture = fit(laid_out, labels, covariance_type)
+    assert_close(mixture, expected)
+    assert (np.asarray(laid_out, dtype=dtype) == X).all()
+    is_single = dtype == np.float32 and layout not in ("lists", "big-endian", "objects")  # which are converted
+    for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+        assert getattr(mixture, name).dtype == (np.float32 if is_single else np.float64)
+    # Log densities of −5 or so, in float32 rounded to that.
+    unit, X = np.finfo(np.float32).eps if is_single else ROUNDING, X.astype(np.float64)
+    np.testing.assert_allclose(mixture.score_samples(laid_out), expected.score_samples(X), rtol=unit, atol=10 * unit)
+    np.testing.assert_allclose(mixture.predict_proba(laid_out), expected.predict_proba(X), rtol=unit, atol=10 * unit)
+    assert (mixture.predict(laid_out) == expected.predict(X)).all()
+
+
+@pytest.mark.usefixtures("each_engine")
+@pytest.mark.parametrize("dtype", ["i1", "u1", ">i2", "i4", "u8", "f2", ">f2", ">f4", "g"])
+def test_other_types_are_taken_at_their_value(X, labels, dtype, covariance_type):
+    rows = (X.round() + 4).clip(0)
+    mixture = fit(rows.astype(dtype), labels, covariance_type)
+    assert_close(mixture, fit(rows.astype(np.float64), labels, covariance_type))
+    assert mixture.means_.dtype == np.float64
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_truth_values_are_0_and_1(X):
+    assert_close(GaussianMixture(1).fit(X > 2.5), GaussianMixture(1).fit((X > 2.5).astype(float)))
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_a_stride_of_zero_is_a_stride():
+    column = np.arange(7.0)[:, None]
+    mixture = GaussianMixture(1, reg_covar=0.5).fit(np.broadcast_to(column, (7, 3)))
+    np.testing.assert_allclose(mixture.means_, [[3, 3, 3]], rtol=ROUNDING)
+    np.testing.assert_allclose(mixture.covariances_, [4 + 0.5 * np.eye(3)], rtol=ROUNDING)
+
+
+@pytest.mark.usefixtures("each_engine")
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples", "score", "bic", "aic"])
+def test_nothing_that_is_passed_is_changed(X, labels, method):
+    weight, given = np.ones(len(X)), {"means_init": X[:3].copy(), "weights_init": np.array([0.2, 0.3, 0.5])}
+    passed = [X, weight, labels, *given.values()]
+    before = [array.copy() for array in passed]
+    for array in passed:
+        array.flags.writeable = False
+    mixture = fit(X, labels, sample_weight=weight)
+    getattr(mixture, method)(X)
+    GaussianMixture(3, **given).fit(X, sample_weight=weight)
+    assert all((array == kept).all() for array, kept in zip(passed, before, strict=True))
+
+
+@pytest.mark.usefixtures("each_engine")
+@pytest.mark.parametrize("init", ["kmeans", "k-means++", "random", "random_from_data", "labels"])
+def test_a_row_of_weight_2_is_the_row_twice(X, labels, rng, init, covariance_type):
+    count = rng.integers(4, size=len(X))  # zeros too: a row that is absent
+    twice, given = X.repeat(count, axis=0), {"random_state": 0, "tol": 1e-6, "max_iter": 1000}
+    order = rng.permutation(len(twice))
+    several = GaussianMixture(3, covariance_type=covariance_type, **given)
+    weighted = GaussianMixture(3, covariance_type=covariance_type, **given)
+    several.set_params(init_params=labels.repeat(count)[order] if init == "labels" else init).fit(twice[order])
+    weighted.set_params(init_params=labels if init == "labels" else init).fit(X, sample_weight=count)
+    # From another order of sums; "random" starts are far from the groups, and take many steps.
+    assert weighted.n_iter_ == several.n_iter_
+    np.testing.assert_allclose(weighted.means_, several.means_, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(weighted.covariances_, several.covariances_, rtol=1e-9, atol=1e-9)
+    for score in ("score", "bic", "aic"):
+        expected = getattr(several, score)(twice)
+        assert getattr(weighted, score)(X, sample_weight=count) == pytest.approx(expected, rel=1e-10)
+
+
+def test_weights_of_any_kind_and_unit(X, labels):
+    count = np.arange(len(X)) % 3 + 1
+    expected = fit(X, labels, sample_weight=count.astype(float))
+    for weight in (count.tolist(), count.astype(np.uint8), count.astype(">f4"), np.repeat(count, 2)[::2]):
+        assert fit(X, labels, sample_weight=weight).lower_bounds_ == expected.lower_bounds_
+    doubled = fit(X, labels, sample_weight=2 * count)  # reg_covar="auto" counts rows, so that it differs by 1e-6 σ²
+    np.testing.assert_allclose(doubled.means_, expected.means_, rtol=1e-5, atol=1e-5)
+    assert (
+        fit(X, labels, sample_weight=3.0).lower_bounds_ == fit(X, labels, sample_weight=np.full(180, 3)).lower_bounds_
+    )

@@ -1,0 +1,119 @@
+"""What is asked of a fitted mixture, against scikit-learn's answers from the same parameters, and its edges."""
+
+import numpy as np
+import pytest
+from sklearn.mixture import GaussianMixture as SklearnMixture
+from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
+
+from gaussmix import GaussianMixture, Mixture
+
+# scikit-learn sums products of numbers up to 10 σ² large, d = 3 of them, and subtracts: log densities of −5 to −60.
+ROUNDING = 1000 * np.finfo(np.float64).eps
+
+
+def of_parameters(mixture):
+    """scikit-learn's estimator with the parameters of ours."""
+    theirs = SklearnMixture(mixture.n_components, covariance_type=mixture.covariance_type)
+    theirs.weights_, theirs.means_, theirs.covariances_ = mixture.weights_, mixture.means_, mixture.covariances_
+    theirs.precisions_cholesky_ = _compute_precision_cholesky(mixture.covariances_, mixture.covariance_type)
+    return theirs
+
+
+@pytest.mark.usefixtures("each_engine")
+@pytest.mark.parametrize("n_features", [1, 3, 6])
+def test_answers_are_those_of_scikit_learn(rng, covariance_type, n_features):
+    X = rng.normal(size=(200, n_features)) + 3 * rng.integers(3, size=(200, 1))
+    mixture = GaussianMixture(3, covariance_type=covariance_type, random_state=0, tol=1e-2).fit(X)
+    theirs, elsewhere = of_parameters(mixture), 2 * rng.normal(size=(77, n_features))
+    near = {"rtol": ROUNDING, "atol": ROUNDING}
+    for rows in X, elsewhere:
+        np.testing.assert_allclose(mixture.score_samples(rows), theirs.score_samples(rows), **near)
+        np.testing.assert_allclose(mixture.predict_proba(rows), theirs.predict_proba(rows), **near)
+        np.testing.assert_allclose(mixture.predict_proba(rows).sum(axis=1), 1, rtol=4 * np.finfo(np.float64).eps)
+        assert (mixture.predict(rows) == theirs.predict(rows)).all()
+        for score in ("score", "bic", "aic"):
+            assert getattr(mixture, score)(rows) == pytest.approx(getattr(theirs, score)(rows), rel=ROUNDING)
+    np.testing.assert_allclose(mixture.precisions_cholesky_, theirs.precisions_cholesky_, **near)
+    assert mixture._n_parameters() == theirs._n_parameters()
+
+
+def test_answers_have_the_types_of_scikit_learn(X):
+    for dtype in (np.float32, np.float64):
+        ours = GaussianMixture(3, random_state=0).fit(X.astype(dtype))
+        theirs = SklearnMixture(3, random_state=0).fit(X.astype(dtype))
+        for method in ("predict", "predict_proba", "score_samples"):
+            found, expected = (getattr(one, method)(X.astype(dtype)) for one in (ours, theirs))
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+            found, expected = getattr(ours, name), getattr(theirs, name)
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        for name in ("converged_", "n_iter_", "lower_bound_", "n_features_in_"):
+            assert isinstance(getattr(ours, name), (bool, int, float))
+        rows, labels = ours.sample(5)
+        assert (rows.shape, labels.shape, labels.dtype.kind) == ((5, 3), (5,), "i")
+        assert isinstance(ours.mixture_, Mixture)
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_of_equal_components_the_first_is_predicted():
+    X = np.array([[-1.0], [0.0], [1.0], [2.0]])
+    means = np.array([[1.0], [-1.0], [1.0]])  # the first and the third are the same, and 0 lies in the middle
+    given = {"weights_init": np.full(3, 1 / 3), "means_init": means, "covariances_init": np.ones((3, 1, 1))}
+    mixture = GaussianMixture(3, max_iter=0, **given).fit(X)
+    assert mixture.predict(X).tolist() == [1, 0, 0, 0]
+    assert mixture.predict_proba([[0.0]]) == pytest.approx(np.full((1, 3), 1 / 3), rel=4 * np.finfo(np.float64).eps)
+
+
+def test_scores_with_weights_count_rows(X):
+    mixture = GaussianMixture(3, random_state=0).fit(X)
+    count = np.arange(len(X)) % 4
+    repeated, density = X.repeat(count, axis=0), mixture.score_samples(X)
+    assert mixture.score(X, sample_weight=count) == pytest.approx(count @ density / count.sum(), rel=1e-14)
+    for score in ("score", "bic", "aic"):
+        expected = getattr(mixture, score)(repeated)
+        assert getattr(mixture, score)(X, sample_weight=count) == pytest.approx(expected, rel=1e-13)
+    n_parameters = 2 + 9 + 3 * 6
+    assert mixture.aic(X) == pytest.approx(-2 * density.sum() + 2 * n_parameters, rel=1e-14)
+    assert mixture.bic(X) == pytest.approx(-2 * density.sum() + n_parameters * np.log(180), rel=1e-14)
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_a_row_is_judged_alike_alone_and_among_others(X, covariance_type):
+    mixture = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
+    alone = np.array([mixture.score_samples(row[None])[0] for row in X])
+    np.testing.assert_allclose(alone, mixture.score_samples(X), rtol=ROUNDING)
+    assert [int(mixture.predict(row[None])[0]) for row in X] == mixture.predict(X).tolist()
+
+
+def test_rows_far_from_everything_have_a_component_and_a_density(X, covariance_type):
+    mixture = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
+    far = np.array([[1e5, -1e5, 1e5], [1e100, 1e100, 1e100], [1e300, 0, 0]])
+    assert np.isfinite(mixture.score_samples(far)).all()
+    assert (np.diff(mixture.score_samples(far)) < 0).all()
+    np.testing.assert_allclose(mixture.predict_proba(far).sum(axis=1), 1, rtol=4 * np.finfo(np.float64).eps)
+
+
+def test_samples_come_from_the_mixture(X, covariance_type):
+    mixture = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
+    n_samples = 20_000
+    rows, labels = mixture.sample(n_samples)
+    dense = mixture.mixture_.family.dense(mixture.mixture_.covariances, 3, 3)
+    for k, share in enumerate(mixture.weights_):
+        drawn = rows[labels == k]
+        # Six standard errors of a share, a mean, and a covariance (variance of s_ij: (Σ_ij² + Σ_ii Σ_jj) / n).
+        assert abs(len(drawn) / n_samples - share) < 6 * np.sqrt(share * (1 - share) / n_samples)
+        variances = np.diagonal(dense[k])
+        assert (np.abs(drawn.mean(axis=0) - mixture.means_[k]) < 6 * np.sqrt(variances / len(drawn))).all()
+        spread = np.sqrt((dense[k] ** 2 + np.outer(variances, variances)) / len(drawn))
+        assert (np.abs(np.cov(drawn.T) - dense[k]) < 6 * spread).all()
+    again = mixture.sample(n_samples)
+    assert (again[0] == rows).all()  # by random_state
+    assert (again[1] == labels).all()
+
+
+def test_one_component_is_the_normal_distribution(X):
+    mixture = GaussianMixture(reg_covar=0).fit(X)
+    np.testing.assert_allclose(mixture.means_[0], X.mean(axis=0), rtol=ROUNDING)
+    np.testing.assert_allclose(mixture.covariances_[0], np.cov(X.T, ddof=0), rtol=ROUNDING)
+    assert (mixture.weights_ == 1).all()
+    assert mixture.converged_

@@ -15,9 +15,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kPatience = std::chrono::milliseconds(50);
-constexpr double kSpanWork = 1e7;
+constexpr double kSpanWork = 5e6;
 constexpr double kCallWork = 1e6;    // a kernel call: long beside its overhead, short beside kPatience
-constexpr double kThreadWork = 2e7;  // below, starting a thread costs more than it gains
+constexpr double kThreadWork = 1.5e7;  // below, starting a thread costs more than it gains
 constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};
 
 class SpanRunner {

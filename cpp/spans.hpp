@@ -2,7 +2,7 @@
 //
 // A span is a whole number of tiles, the same whatever the number of rows or threads: with the ordered merge it makes
 // every bit of a sum independent of both. At most one partial result for each thread exists. (This replaces the block of
-// 455 tiles as the unit of threads; all sizes but one divide 455, so that spans end where such blocks do.)
+// 455 tiles as the unit of threads; the numbers of tiles divide 455, so that spans end where such blocks do.)
 #pragma once
 #include <functional>
 
@@ -13,8 +13,8 @@ namespace gaussmix {
 // Multiply-adds for one row, roughly: an exponential counts as 20.
 double work_per_row(const Shape& shape);
 
-// Rows of a span: the fewest tiles of the list that hold 10 million multiply-adds (0.1 to 0.3 ms), and at least five,
-// so that adding up its sums (about 25 multiply-adds' time each) stays below 2 % of its work.
+// Rows of a span: the fewest tiles of a list that hold 5 million multiply-adds (0.1 to 0.3 ms), and at least five, so
+// that adding up its sums (about 25 multiply-adds' time each) stays below 2 % of its work.
 Index span_rows(const Shape& shape);
 
 struct Execution {

@@ -37,8 +37,10 @@ GAUSSMIX_INLINE Vec exp_normal(Vec x) {
 // For any x <= 0, down through the subnormals to zero.
 GAUSSMIX_INLINE Vec exp(Vec x) {
     const Vec least = Vec::broadcast(kLeastExponent);
+    const Mask is_tiny = less(x, least);
+    if (!any(is_tiny)) return exp_normal(x);
     const Vec half = exp_normal(max(x * Vec::broadcast(0.5), least));
-    return select(less(x, least), half * half, exp_normal(x));
+    return select(is_tiny, half * half, exp_normal(x));
 }
 
 // For normal x > 0, and -inf for 0.

@@ -11,9 +11,10 @@ def main() -> NoReturn:
     try:
         from gaussmix.cli.program import program
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("click", "rich", "pyarrow"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("click", "rich", "pyarrow"):
             raise
-        sys.exit(f"gaussmix: the command line needs {error.name}: install gaussmix[cli].")
+        sys.exit(f"gaussmix: the command line needs {package}: install gaussmix[cli].")
     except KeyboardInterrupt:
         sys.exit(130)
     program()

@@ -126,8 +126,9 @@ def write_csv(file: IO[str], columns: Columns, table: Table) -> None:
 def write_json(file: IO[str], columns: Columns) -> None:
     """Write an array with an object for each row, a line each."""
     names = list(columns)
+    file.write("[")
     for number, row in enumerate(zip(*columns.values(), strict=True)):
-        file.write(",\n" if number else "[\n")
+        file.write(",\n" if number else "\n")
         record = {name: _json_value(value) for name, value in zip(names, row, strict=True)}
         file.write(json.dumps(record, ensure_ascii=False))
     file.write("\n]\n")

@@ -25,7 +25,7 @@ class Program(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # a "±" must not end a fit on a terminal that has none
                 stream.reconfigure(errors="replace")
-        options = {"prog_name": "gaussmix", **options, "standalone_mode": False}
+        options = {"prog_name": self.name, **options, "standalone_mode": False}
         try:
             code = super().main(*args, **options)
             sys.stdout.flush()
@@ -66,7 +66,7 @@ def _one_line(sentence: str) -> str:
     return " ".join(sentence.split())
 
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("gaussmix", cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_version(), "--version", message="gaussmix %(version)s")
 def program() -> None:
     """Fit Gaussian mixtures to tables, and use them.

@@ -1,0 +1,65 @@
+"""How the tests call the command line: in this process, and as a user's shell would."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import gaussmix
+from gaussmix.cli.program import program
+
+FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
+
+
+@pytest.fixture
+def cli():
+    """Run a command in this process; wide enough that no table is cut."""
+
+    def run(*arguments, width=120):
+        return CliRunner(env={"COLUMNS": str(width)}).invoke(program, [str(argument) for argument in arguments])
+
+    return run
+
+
+@pytest.fixture
+def shell():
+    """Start a command as a process of its own."""
+    source = str(Path(gaussmix.__file__).parents[1])
+
+    def start(*arguments, prelude="", **options):
+        runs = [sys.executable, "-m", "gaussmix"]
+        if prelude:  # what to do to the interpreter before the command line is asked for
+            runs = [sys.executable, "-c", f"{prelude}\nfrom gaussmix.cli import main\nmain()"]
+        environment = {**os.environ, "PYTHONPATH": source, "PYTHONUTF8": "1"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
+        return subprocess.Popen([*runs, *map(str, arguments)], env=environment, text=True, **pipes)
+
+    return start
+
+
+@pytest.fixture
+def faithful():
+    return FAITHFUL
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    """Write a file of some text or bytes."""
+
+    def write(contents, name="data.csv"):
+        path = tmp_path / name
+        path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def model(cli, faithful, tmp_path):
+    """Old Faithful's two components."""
+    path = tmp_path / "faithful.gmm"
+    assert cli("fit", faithful, "-k", 2, "-o", path, "--quiet").exit_code == 0
+    return path

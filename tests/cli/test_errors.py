@@ -1,0 +1,151 @@
+"""Exit codes, one sentence for each error, and what a process meets: pipes, interrupts, a terminal, missing extras."""
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+USAGE = {
+    "no verb": [],
+    "unknown verb": ["frobnicate"],
+    "no data": ["fit"],
+    "unknown option": ["fit", "DATA", "--bar"],
+    "zero components": ["fit", "DATA", "-k", "0"],
+    "falling range": ["fit", "DATA", "-k", "3:1"],
+    "no number": ["fit", "DATA", "-k", "a"],
+    "too many": ["fit", "DATA", "-k", "1:100000000000"],
+    "structure": ["fit", "DATA", "-s", "ful"],
+    "tol": ["fit", "DATA", "--tol", "nan"],
+    "tol negative": ["fit", "DATA", "--tol", "-1"],
+    "reg-covar": ["fit", "DATA", "--reg-covar", "automatic"],
+    "jobs": ["fit", "DATA", "--jobs", "0"],
+    "max-iter": ["fit", "DATA", "--max-iter", "0"],
+    "seed": ["fit", "DATA", "--seed", "-1"],
+    "output is the input": ["fit", "DATA", "-o", "DATA"],
+    "predicting onto the input": ["predict", "MODEL", "DATA", "-o", "DATA"],
+}
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_wrong_usage_is_exit_code_2(name, cli, faithful):
+    arguments = [str(faithful) if argument == "DATA" else argument for argument in USAGE[name]]
+    result = cli(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
+    if arguments:
+        assert result.stderr.startswith("gaussmix: ")
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["fit", "none.csv"], "none.csv: No such file or directory."),
+        (["fit", "."], ".: Is a directory."),
+        (["fit", "DATA", "-o", "nowhere/m.gmm"], "nowhere: there is no such folder to write to."),
+        (["fit", "DATA", "-o", "."], ".: is a folder, so it can't be written."),
+        (["fit", "ONE"], "ONE has a single row; a fit needs at least two."),
+    ],
+    ids=["missing", "folder", "no folder to write to", "writing to a folder", "one row"],
+)
+def test_what_cannot_be_done_is_exit_code_1(arguments, sentence, cli, faithful, csv_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    csv_file("x,y\n1,2\n", "ONE")
+    result = cli(*[str(faithful) if argument == "DATA" else argument for argument in arguments])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"gaussmix: {sentence}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fit", "-h"], ["predict", "--help"], ["--version"]])
+def test_help_is_no_error(arguments, cli):
+    result = cli(*arguments)
+    assert result.exit_code == 0
+    assert "gaussmix" in result.stdout
+
+
+def test_a_process_fits_and_predicts(shell, faithful, tmp_path):
+    fit = shell("fit", faithful, "-k", "1:3", "-o", tmp_path / "m.gmm")
+    said, complaints = fit.communicate()
+    assert fit.returncode == 0
+    assert "lowest BIC" in said
+    assert "fitting" not in said + complaints, "progress is for terminals"
+    assert "\x1b" not in said
+    predict = shell("predict", tmp_path / "m.gmm", faithful)
+    said, _ = predict.communicate()
+    assert predict.returncode == 0
+    assert said.count("\n") == 273
+
+
+def test_an_error_is_a_sentence_in_a_process_too(shell):
+    process = shell("fit", "none.csv")
+    said, complaints = process.communicate()
+    assert (process.returncode, said) == (1, "")
+    assert complaints.endswith("gaussmix: none.csv: No such file or directory.\n")
+    assert "Traceback" not in complaints
+
+
+@pytest.mark.parametrize("package", ["click", "rich", "pyarrow"])
+def test_without_the_extra_one_sentence_says_what_to_install(package, shell):
+    process = shell("--help", prelude=f"import sys\nsys.modules[{package!r}] = None")
+    said, complaints = process.communicate()
+    assert (process.returncode, said) == (1, "")
+    assert complaints == f"gaussmix: the command line needs {package}: install gaussmix[cli].\n"
+
+
+def test_a_reader_that_leaves_is_no_error_to_speak_of(shell, model, csv_file):
+    path = csv_file("eruptions,waiting\n" + "3.6,79\n" * 20_000)
+    process = shell("predict", model, path)
+    process.stdout.readline()
+    process.stdout.close()
+    with process.stderr:
+        complaints = process.stderr.read()
+    assert process.wait() == 1
+    assert "Traceback" not in complaints
+    assert "pipe" not in complaints.lower()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
+def test_a_full_disk_is_a_sentence(shell, model, faithful):
+    with open("/dev/full", "w") as full:
+        process = shell("predict", model, faithful, stdout=full)
+        _, complaints = process.communicate()
+    assert process.returncode == 1
+    assert complaints.endswith("gaussmix: No space left on device.\n")
+    assert "Traceback" not in complaints
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
+class TestTerminal:
+    def test_progress_is_shown_and_an_interrupt_is_quiet(self, shell, csv_file, rng):
+        import pty
+
+        text = "\n".join(f"{x},{y}" for x, y in rng.normal(size=(20_000, 2)))
+        ours, theirs = pty.openpty()
+        process = shell(
+            "fit", csv_file("x,y\n" + text), "-k", "20:500", "--tol", 0, "--max-iter", 100_000, stderr=theirs
+        )
+        os.close(theirs)
+        seen = self.read_until(ours, b"fitting K = 20")
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate()
+        seen += self.read_until(ours, None)
+        os.close(ours)
+        assert process.returncode == 130
+        assert said == ""
+        assert b"Traceback" not in seen
+
+    def read_until(self, terminal, wanted):
+        """What appears on a terminal, up to some bytes or to the end of the process."""
+        seen, end = b"", time.monotonic() + 60
+        while (wanted is None or wanted not in seen) and time.monotonic() < end:
+            try:
+                part = os.read(terminal, 4096)
+            except OSError:  # Linux says so when nobody holds the other end
+                break
+            if not part:
+                break
+            seen += part
+        assert wanted is None or wanted in seen
+        return seen

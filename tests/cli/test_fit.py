@@ -1,0 +1,182 @@
+"""`gaussmix fit`: what it chooses, prints, writes and says."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gaussmix import FAMILIES, GaussianMixture
+from gaussmix.formats import load
+
+
+def test_old_faithful_has_two_components(cli, faithful, tmp_path):
+    result = cli("fit", faithful, "-k", "1:6", "-o", tmp_path / "faithful.gmm")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert lines[0].endswith("faithful.csv: 272 rows, 2 features (eruptions, waiting)")
+    (best,) = (line for line in lines if "lowest BIC" in line)
+    assert best.split() == ["2", "-1130.26", "2322.19", "4", "yes", "←", "lowest", "BIC"]
+    assert "        0   0.6441   4.290 ± 0.412   79.97 ± 6.00" in lines
+    assert lines[-1] == f"Model written to {tmp_path / 'faithful.gmm'}"
+
+
+def test_the_model_is_what_the_estimator_gives(cli, faithful, model):
+    rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
+    estimator = GaussianMixture(2, random_state=0).fit(rows)
+    mixture, details = load(model)
+    for name in ("weights", "means", "covariances"):
+        assert np.array_equal(getattr(mixture, name), getattr(estimator.mixture_, name))
+    assert details.feature_names == ("eruptions", "waiting")
+    assert details.dtype == "float64"
+    assert (details.fit.n_rows, details.fit.row_weight, details.fit.n_steps) == (272, 272.0, estimator.n_iter_)
+    assert details.fit.log_likelihood == pytest.approx(estimator.score_samples(rows).sum(), rel=1e-14)
+    assert details.fit.has_converged
+    settings = {
+        key: details.fit.settings[key] for key in ("covariance_type", "random_state", "reg_covar", "init_params")
+    }
+    assert settings == {"covariance_type": "full", "random_state": 0, "reg_covar": "auto", "init_params": "kmeans"}
+
+
+def test_json_is_for_programs(cli, faithful):
+    result = cli("fit", faithful, "-k", "1:3", "--json")
+    said = json.loads(result.stdout)
+    assert [candidate["n_components"] for candidate in said["candidates"]] == [1, 2, 3]
+    bics = [candidate["bic"] for candidate in said["candidates"]]
+    assert said["chosen"]["n_components"] == 1 + int(np.argmin(bics)) == 2
+    assert np.shape(said["chosen"]["covariances"]) == (2, 2, 2)
+    assert said["feature_names"] == ["eruptions", "waiting"]
+    assert said["model"] is None
+    assert said["candidates"][1]["has_converged"] is True
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_every_structure_is_fitted_and_read_back(name, cli, faithful, tmp_path):
+    result = cli("fit", faithful, "-k", 2, "-s", name, "-o", tmp_path / "m.gmm")
+    assert result.exit_code == 0
+    assert f"K = 2, {name} covariances" in result.stdout
+    assert load(tmp_path / "m.gmm")[0].family is FAMILIES[name]
+
+
+def test_options_reach_the_estimator(cli, faithful, tmp_path):
+    options = ["--seed", 7, "--n-init", 3, "--tol", 0.01, "--max-iter", 50, "--reg-covar", 0.5, "--jobs", 1]
+    assert cli("fit", faithful, "-k", 3, *options, "-o", tmp_path / "m.gmm").exit_code == 0
+    rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
+    asked = {"random_state": 7, "n_init": 3, "tol": 0.01, "max_iter": 50, "reg_covar": 0.5}
+    mixture, details = load(tmp_path / "m.gmm")
+    assert np.array_equal(mixture.covariances, GaussianMixture(3, **asked).fit(rows).mixture_.covariances)
+    assert {name: details.fit.settings[name] for name in asked} == asked
+
+
+def test_counts_may_be_lists_and_ranges(cli, faithful):
+    said = json.loads(cli("fit", faithful, "-k", "4,1:2,2", "--json").stdout)
+    assert [candidate["n_components"] for candidate in said["candidates"]] == [1, 2, 4]
+
+
+def test_the_largest_as_best_is_pointed_out(cli, faithful):
+    assert "K = 2 is the largest tried" in cli("fit", faithful, "-k", "1:2").stdout
+    assert "largest" not in cli("fit", faithful, "-k", "1:3").stdout
+    assert "largest" not in cli("fit", faithful, "-k", "2").stdout
+
+
+def test_quiet_says_nothing(cli, csv_file):
+    result = cli("fit", csv_file("name,x\na,1\nb,2\nc,4\n"), "-k", "1", "--quiet")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_columns_that_hold_no_numbers_are_left_out_by_name(cli, csv_file):
+    path = csv_file("name,x,when,empty,y\nann,1,2020-01-01,,2\nbob,3,2020-01-02,,4.5\ncy,5,2020-01-02,,1\n")
+    result = cli("fit", path, "-k", 1)
+    assert result.exit_code == 0
+    assert "3 rows, 2 features (x, y)" in result.stdout
+    assert result.stderr.splitlines() == [
+        "gaussmix: left out column 'name': line 2 holds 'ann', not a number.",
+        "gaussmix: left out column 'when': it holds dates or times, not numbers.",
+        "gaussmix: left out column 'empty': it is empty.",
+    ]
+
+
+def test_columns_can_be_chosen(cli, csv_file, tmp_path):
+    path = csv_file("name,x,y,z\na,1,2,0\nb,3,4.5,\nc,5,1,0\n")
+    result = cli("fit", path, "-k", 1, "--columns", "y,x", "--columns", "x", "-o", tmp_path / "m.gmm")
+    assert (result.exit_code, result.stderr) == (0, "")
+    mixture, details = load(tmp_path / "m.gmm")
+    assert details.feature_names == ("y", "x")
+    assert mixture.means[0] == pytest.approx([2.5, 3.0], rel=1e-15)
+
+
+def test_a_k_that_cannot_be_fitted_is_shown_and_the_others_go_on(cli, csv_file):
+    path = csv_file("x,y\n1,2\n3,4.5\n5,1\n")
+    result = cli("fit", path, "-k", "1,2,4", "--reg-covar", 0)
+    assert result.exit_code == 0
+    failures = [line for line in result.stdout.splitlines() if "failed" in line]
+    assert [line.split()[0] for line in failures] == ["2", "4"]
+    assert "failed: singular covariance: component" in failures[0]
+    assert "failed: fewer rows than components" in failures[1]
+    said = json.loads(cli("fit", path, "-k", "1,4", "--json").stdout)
+    assert said["candidates"][1] == {"n_components": 4, "failed": "there are fewer rows (3) than components."}
+
+
+def test_all_that_fail_are_one_error(cli, csv_file, tmp_path):
+    result = cli("fit", csv_file("x,y\n1,2\n3,4\n"), "-k", "3:5", "-o", tmp_path / "m.gmm")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "gaussmix: No mixture could be fitted: there are fewer rows (2) than components.\n"
+    assert not (tmp_path / "m.gmm").exists()
+
+
+def test_a_fit_that_has_not_converged_is_a_notice(cli, faithful):
+    result = cli("fit", faithful, "-k", "5,6", "--max-iter", 2)
+    assert result.exit_code == 0
+    assert result.stderr == "gaussmix: K = 5, 6: not converged; raise --max-iter or --tol.\n"
+    assert [line.split()[-1] for line in result.stdout.splitlines() if line[:3] == "6  "] == ["no"]
+
+
+# Fourteen rows on which, from the k-means start, EM without a ridge shrinks the last of three components to two rows.
+SHRINKING = """x,y
+1.8,-3.1
+1.0,0.1
+1.3,0.4
+1.8,0.0
+-0.5,0.6
+0.4,-0.4
+-0.2,0.7
+0.7,-0.5
+-0.4,-1.8
+1.7,-0.2
+1.3,0.4
+1.9,1.5
+0.3,1.5
+-1.0,1.3
+"""
+
+
+def test_frozen_components_are_a_notice(cli, csv_file):
+    result = cli("fit", csv_file(SHRINKING), "-k", "1,3", "--reg-covar", 0, "--max-iter", 500)
+    assert result.exit_code == 0
+    (said,) = result.stderr.splitlines()
+    assert said.startswith("gaussmix: K = 3: component ")
+    assert "frozen" in said
+
+
+def test_wide_data_are_cut_not_squeezed(cli, csv_file, rng):
+    rows = rng.normal(size=(30, 40))
+    text = ",".join(f"feature_number_{at}" for at in range(40)) + "\n"
+    text += "\n".join(",".join(map(repr, row)) for row in rows.tolist()) + "\n"
+    result = cli("fit", csv_file(text), "-k", 1, "-s", "diag", width=80)
+    assert "30 rows, 40 features (feature_number_0, " in result.stdout
+    assert max(map(len, result.stdout.splitlines()[1:])) <= 80
+    (heading,) = (line for line in result.stdout.splitlines() if line.startswith("component"))
+    assert heading.split()[:4] == ["component", "weight", "feature_number_0", "feature_number_1"]
+    assert heading.rstrip().endswith("… 38 more")
+
+
+def test_markup_and_control_characters_in_names_are_text(cli, csv_file):
+    result = cli("fit", csv_file("[red]x,\x1b[31my\n1,2\n3,5\n4,4\n"), "-k", 1)
+    assert result.exit_code == 0
+    assert "[red]x" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_numbers_of_any_size_are_shown_in_few_digits(cli, csv_file):
+    result = cli("fit", csv_file("a,b,c\n1e-9,1e12,1000000001\n3e-9,3e12,1000000003\n2e-9,2e12,1000000002\n"), "-k", 1)
+    assert "2e-09 ± 8.16e-10   2e+12 ± 8.16e+11   1000000002 ± 0.816" in result.stdout

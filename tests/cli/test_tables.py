@@ -1,0 +1,100 @@
+"""CSV files in all their shapes: read rightly, or refused in one sentence that names the place."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from gaussmix.cli.tables import BadTable, Table
+
+GOOD = {
+    "plain": "x,y\n1,2\n3,4.5\n",
+    "windows lines": "x,y\r\n1,2\r\n3,4.5\r\n",
+    "byte order mark": "\ufeffx,y\n1,2\n3,4.5\n",
+    "no last newline": "x,y\n1,2\n3,4.5",
+    "blanks": " x , y \n 1 , 2 \n3,4.5\n",
+    "quotes": '"x","y"\n"1","2"\n3,4.5\n',
+    "blank lines": "\n\nx,y\n\n1,2\n\n\n3,4.5\n",
+    "semicolons": "x;y\n1;2\n3;4.5\n",
+    "tabs": "x\ty\n1\t2\n3\t4.5\n",
+    "exponents": "x,y\n1e0,20e-1\n+3,4.5\n",
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_csv_in_all_its_shapes(name, csv_file):
+    table = Table.open(str(csv_file(GOOD[name])))
+    numbers = table.numeric()
+    assert numbers.names == ("x", "y")
+    assert np.array_equal(numbers.rows, [[1, 2], [3, 4.5]])
+    assert numbers.notices == table.notices == ()
+
+
+def test_compressed_files_are_read_as_they_are(csv_file):
+    table = Table.open(str(csv_file(gzip.compress(b"x,y\n1,2\n"), "data.csv.gz")))
+    assert np.array_equal(table.numeric().rows, [[1, 2]])
+
+
+def test_a_first_line_of_numbers_is_data_and_that_is_said(csv_file):
+    path = str(csv_file("1,2\n3,4\n"))
+    table = Table.open(path)
+    assert table.numeric().names == ("x1", "x2")
+    assert len(table.numeric().rows) == 2
+    assert table.notices == (f"{path} begins with numbers, so it is read as having no header; --header if it has.",)
+    assert Table.open(path, has_header=True).numeric().names == ("1", "2")
+    assert Table.open(path, has_header=False).notices == ()
+
+
+def test_text_comes_back_as_it_was_written(csv_file):
+    table = Table.open(str(csv_file('id,x,note\n007,1.50,"a,b"\n008,,"two\nlines"\n')))
+    assert table.text() == [["007", "008"], ["1.50", ""], ["a,b", "two\nlines"]]
+
+
+BAD = {
+    "nothing": (b"", " is empty."),
+    "blank lines only": (b"\n\n \n", " is empty."),
+    "header only": (b"x,y\n", " has a header but no rows."),
+    "header without newline": (b"x,y", " has a header but no rows."),
+    "binary": (b"ab\0\0\1\2", " holds binary data, not CSV."),
+    "Latin-1 names": (b"n\xe9,y\n1,2\n", " is not UTF-8 text: save it as CSV in UTF-8."),
+    "Latin-1 values": (b"n,y\n\xe9,a\n", " is not UTF-8 text: save it as CSV in UTF-8."),
+    "one name twice": (b"x,x\n1,2\n", " has two columns called 'x': rename one."),
+    "a value too many": (b"x,y\n1,2\n\n3,4,5\n", ", line 4: 3 values for 2 columns."),
+    "a value too few": (b"x,y\n1,2\n3\n", ", line 3: 1 value for 2 columns."),
+    "an open quote": (b'x,y\n1,2\n"3,4\n5,6\n', ", line 4: 1 value for 2 columns."),
+    "no numbers": (b"x,y\nred,blue\n", ", column 'x': line 2 holds 'red', not a number."),
+    "truth values": (b"x\ntrue\nfalse\n", ", column 'x': it holds bool, not numbers."),
+    "infinity": (b"x,y\n1,2\n3,inf\n", ", line 3: the value of column 'y' is infinite;"),
+    "a missing value": (b"x,y\n1,2\n\n3,\n", ", line 4: the value of column 'y' is missing;"),
+    "NA": (b"x,y\n1,2\nNA,NaN\n3,NA\n", ", line 3: the value of column 'x' is missing (2 such rows in all);"),
+    "a missing value after a long field": (
+        b'x,t,y\n1,"a\nb",2\n,c,4\n',
+        ", line 4: the value of column 'x' is missing;",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_used_is_named(name, csv_file):
+    contents, complaint = BAD[name]
+    path = str(csv_file(contents))
+    with pytest.raises(BadTable) as caught:
+        Table.open(path).numeric()
+    assert str(caught.value).startswith(f"{path}{complaint}")
+
+
+def test_columns_that_are_asked_for_must_be_there_and_hold_numbers(csv_file):
+    table = Table.open(str(csv_file("x,y\n1,a\n2,b\n")))
+    with pytest.raises(BadTable, match="has no column 'z'; it has 'x', 'y'"):
+        table.numeric(["z"])
+    with pytest.raises(BadTable, match="column 'y': line 2 holds 'a', not a number"):
+        table.numeric(["x", "y"])
+    assert table.numeric(["x"]).rows.tolist() == [[1.0], [2.0]]
+
+
+def test_types_are_those_of_the_whole_column(csv_file):
+    """Arrow guesses from the first block, about a megabyte; a later fraction or word must still count."""
+    many = "1\n" * 700_000
+    assert Table.open(str(csv_file(f"x\n{many}2.5\n"))).numeric().rows[-1] == 2.5
+    with pytest.raises(BadTable, match="line 700002 holds 'oops', not a number"):
+        Table.open(str(csv_file(f"x\n{many}oops\n"))).numeric()

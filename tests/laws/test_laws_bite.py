@@ -1,0 +1,161 @@
+"""Each law rejects what breaks it: families, engines, sources and starts that are wrong in one place."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.families.base import Equivariance
+from gaussmix.families.diagonal import Diagonal
+from gaussmix.families.full import Full
+from gaussmix.families.tied import Tied
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts.base import nearest_centre
+from gaussmix.testing import check_engine, check_family, check_moments, check_source, check_start, check_whitening
+from gaussmix.waist.diagonal import DiagonalWhitening
+from gaussmix.waist.need import Need, Rule, Second
+
+
+class UnbiasedVariances(Diagonal):
+    """N − 1 in the place of N: no maximum of the likelihood."""
+
+    def update(self, scatter, current):
+        return scatter.second / (scatter.mass - 1)[:, None]
+
+
+class ShrunkCorrelations(Full):
+    """Inside the structure, and still no maximum."""
+
+    def update(self, scatter, current):
+        covariances = super().update(scatter, current)
+        return covariances * (1 - 1e-4 * (1 - np.eye(scatter.n_features)))
+
+
+class MiscountedParameters(Full):
+    def n_parameters(self, n_components, n_features):
+        return n_components * n_features**2
+
+
+class SharedButCountedApart(Tied):
+    def n_parameters(self, n_components, n_features):
+        return n_components * super().n_parameters(n_components, n_features)
+
+
+class BoastfulDiagonal(Diagonal):
+    equivariance = Equivariance.AFFINE
+
+
+class WrongVariances(Diagonal):
+    def variances(self, covariances, n_components, n_features):
+        return np.sqrt(covariances)
+
+
+class WrongDeterminant(Diagonal):
+    def whitening(self, covariances, n_features):
+        right = super().whitening(covariances, n_features)
+        return DiagonalWhitening(right.factors, 2 * right.log_abs_det)
+
+
+@pytest.mark.parametrize(
+    ("family", "said"),
+    [
+        (UnbiasedVariances, "along the structure"),
+        (ShrunkCorrelations, "along the structure"),
+        (MiscountedParameters, "directions"),
+        (SharedButCountedApart, "directions"),
+        (BoastfulDiagonal, "under any invertible matrix"),
+        (WrongVariances, "variances"),
+        (WrongDeterminant, "log_abs_det"),
+    ],
+)
+def test_a_wrong_family_is_found_out(family, said, rng):
+    with pytest.raises(AssertionError, match=said):
+        check_family(family(), rng)
+
+
+@dataclass(frozen=True)
+class LateEngine(ReferenceEngine):
+    """Wrong by 1e-10 of the first moments, and only in blocks with a tail."""
+
+    def step(self, block, state, parameters, need, rule=Rule.SOFT, anchor=None):
+        moments = super().step(block, state, parameters, need, rule, anchor)
+        return replace(moments, first=moments.first * (1 + 1e-10 * (block.n_rows % 8 == 1)))
+
+
+@dataclass(frozen=True)
+class ForgetfulEngine(ReferenceEngine):
+    """Never heard of row weights."""
+
+    def step(self, block, state, parameters, need, rule=Rule.SOFT, anchor=None):
+        return super().step(replace(block, row_weight=None), state, parameters, need, rule, anchor)
+
+
+@dataclass(frozen=True)
+class LastOfEquals(ReferenceEngine):
+    def labels(self, block, parameters):
+        log_joint = self.component_log_density(block, parameters)
+        return log_joint.shape[1] - 1 - log_joint[:, ::-1].argmax(axis=1)
+
+
+@dataclass(frozen=True)
+class StubbornAnchor(ReferenceEngine):
+    """Takes sums about 0 and moves them."""
+
+    def step(self, block, state, parameters, need, rule=Rule.SOFT, anchor=None):
+        moments = super().step(block, state, parameters, need, rule, None)
+        return moments if anchor is None else moments.about(anchor)
+
+
+@pytest.mark.parametrize("engine", [LateEngine, ForgetfulEngine, LastOfEquals, StubbornAnchor])
+def test_a_wrong_engine_is_found_out(engine, rng):
+    with pytest.raises(AssertionError, match=r"allowed|differs"):
+        check_engine(engine(), rng)
+
+
+def test_moments_without_weights_are_found_out(rng):
+    with pytest.raises(AssertionError, match="repeated rows"):
+        check_moments(ForgetfulEngine(), Need(Second.FULL), rng)
+
+
+class ShrinkingSource(ArraySource):
+    """Loses its last row after the first pass."""
+
+    def map_merge(self, task):
+        moments = super().map_merge(task)
+        self.block = replace(self.block, rows=self.block.rows[:-1], row_weight=None)
+        return moments
+
+
+class CarelessSample(ArraySource):
+    """Its sample has rows without their weights."""
+
+    def sample(self, n_rows):
+        return replace(super().sample(n_rows), row_weight=None)
+
+
+@pytest.mark.parametrize("source", [ShrinkingSource, CarelessSample])
+def test_a_wrong_source_is_found_out(source, rng):
+    with pytest.raises(AssertionError):
+        check_source(source, rng)
+
+
+def test_a_start_with_a_state_of_its_own_is_found_out(rng):
+    outside = np.random.default_rng(0)
+
+    def careless(sample, engine, n_components, rng):
+        return nearest_centre(sample.rows[outside.integers(len(sample.rows), size=n_components)])
+
+    with pytest.raises(AssertionError, match="rows"):
+        check_start(careless, ReferenceEngine(), Diagonal(), rng)
+
+
+def test_a_wrong_whitening_is_found_out(rng):
+    variances = rng.uniform(0.5, 2.0, size=(2, 3))
+    dense = variances[:, :, None] * np.eye(3)
+    right = DiagonalWhitening.of(variances)
+    check_whitening(right, dense)
+    longer = replace(right, factors=right.factors * (1 + 1e-12))
+    for wrong in (longer, replace(right, log_abs_det=right.log_abs_det + 1e-12)):
+        with pytest.raises(AssertionError):
+            check_whitening(wrong, dense)

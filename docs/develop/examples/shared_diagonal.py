@@ -13,14 +13,21 @@ from gaussmix.waist.need import Need, Second
 
 @register("shared_diag")
 class SharedDiagonal(Family):
-    """Σ_k = diag(v) (mclust's EEI): v = Σ_k diag(S_k) / Σ_k N_k, Celeux & Govaert (1995) section 3.2."""
+    """Σ_k = diag(v) (mclust's EEI): v = Σ_k diag(S_k) / Σ_k N_k.
 
-    is_shared: ClassVar[bool] = True  # one for all: its compact form has no component axis
-    equivariance: ClassVar[Equivariance] = Equivariance.SCALING  # features may change units, but not be rotated
-    requirement: ClassVar[str] = "positive"  # ends a sentence for the user: "covariances should be …"
+    Celeux & Govaert (1995), Pattern Recognition 28, section 3.2.
+    """
+
+    # One for all components: the compact form has no component axis.
+    is_shared: ClassVar[bool] = True
+    # Features may change their units, but not be rotated.
+    equivariance: ClassVar[Equivariance] = Equivariance.SCALING
+    # The end of a sentence to the user: "covariances should be …".
+    requirement: ClassVar[str] = "positive"
 
     def need(self) -> Need:
-        return Need(Second.DIAGONAL, pooled=True)  # Σ_k Σ_i γ_ik (x − a)², (n_features,): never a matrix
+        # Σ_k Σ_i γ_ik (x − a)², (n_features,): never a matrix.
+        return Need(Second.DIAGONAL, pooled=True)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
         variances: Array = scatter.second / scatter.mass.sum()
@@ -30,7 +37,8 @@ class SharedDiagonal(Family):
         return (n_features,)
 
     def whitening(self, covariances: Array, n_features: int) -> DiagonalWhitening:
-        return DiagonalWhitening.of(covariances[None])  # one factor on the first axis: shared
+        # One factor on the first axis: shared.
+        return DiagonalWhitening.of(covariances[None])
 
     def compact(self, per_component: Array) -> Array:
         shared: Array = per_component[0]
@@ -40,7 +48,8 @@ class SharedDiagonal(Family):
         return np.broadcast_to(covariances, (n_components, n_features))
 
     def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        return np.broadcast_to(np.diag(covariances), (n_components, n_features, n_features))
+        matrix = np.diag(covariances)
+        return np.broadcast_to(matrix, (n_components, *matrix.shape))
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features

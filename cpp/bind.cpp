@@ -1,4 +1,4 @@
-// Converts and lists: checks shapes, turns arrays into views, releases the GIL, names what Python sees.
+// What Python sees: releases the GIL around a pass, makes the results, and lists.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
@@ -6,13 +6,11 @@
 #include <nanobind/stl/vector.h>
 
 #include <optional>
-#include <stdexcept>
-#include <string>
 #include <tuple>
 #include <variant>
 #include <vector>
 
-#include "arrays.hpp"
+#include "arguments.hpp"
 #include "dispatch.hpp"
 #include "passes.hpp"
 
@@ -20,123 +18,9 @@ namespace gaussmix {
 
 namespace {
 
-using Rows = std::variant<Strided<double, 2>, Strided<float, 2>>;
-using RowWeight = std::optional<Strided<double, 1>>;
-using Given = std::optional<std::variant<Strided<std::int32_t, 1>, Strided<double, 2>>>;
-using Factors = std::optional<std::variant<Contiguous<1>, Contiguous<2>, Contiguous<3>>>;
-template <int kDimensions>
-using Maybe = std::optional<Contiguous<kDimensions>>;
-
 struct Target {
     const KernelTable* kernels;
 };
-
-void require(bool claim, const char* message) {
-    if (!claim) throw nb::value_error(message);
-}
-
-template <class Array>
-const double* data_or_null(const std::optional<Array>& array) {
-    return array ? array->data() : nullptr;
-}
-
-template <class Array>
-Index extent(const Array& array, std::size_t axis) {
-    return static_cast<Index>(array.shape(axis));
-}
-
-template <class Enum>
-Enum to_enum(int value, Enum last, const char* message) {
-    require(value >= 0 && value <= static_cast<int>(last), message);
-    return static_cast<Enum>(value);
-}
-
-RowsView view_rows(const Rows& rows, const Maybe<1>& origin) {
-    const RowsView view = std::visit(
-        [&](const auto& array) {
-            return RowsView{array.data(),       std::holds_alternative<Strided<float, 2>>(rows), extent(array, 0), extent(array, 1),
-                            array.stride(0),    array.stride(1),
-                            data_or_null(origin)};
-        },
-        rows);
-    require(view.n_features > 0, "rows have no features");
-    require(!origin || extent(*origin, 0) == view.n_features, "origin must have shape (n_features,)");
-    return view;
-}
-
-RowWeightView view_row_weight(const RowWeight& weight, Index n_rows) {
-    if (!weight) return {nullptr, 0};
-    require(extent(*weight, 0) == n_rows, "row_weight must have shape (n_rows,)");
-    return {weight->data(), weight->stride(0)};
-}
-
-GivenView view_given(const Given& given, const Shape& shape, Index n_rows) {
-    require(given.has_value() == (shape.rule == Rule::given), "given goes with rule 2 (given), and only with it");
-    if (!given) return {nullptr, nullptr, 0, 0};
-    if (const auto* labels = std::get_if<Strided<std::int32_t, 1>>(&*given)) {
-        require(extent(*labels, 0) == n_rows, "given labels must have shape (n_rows,)");
-        return {labels->data(), nullptr, labels->stride(0), 0};
-    }
-    const auto& table = std::get<Strided<double, 2>>(*given);
-    require(extent(table, 0) == n_rows && extent(table, 1) == shape.n_components,
-            "given responsibilities must have shape (n_rows, n_components)");
-    return {nullptr, table.data(), table.stride(0), table.stride(1)};
-}
-
-// Checks a factor's shape for its structure; returns its data, and whether one serves all components.
-const double* view_factors(const Factors& factors, Shape& shape) {
-    require(factors.has_value(), "factors are missing");
-    const Index components = shape.n_components, features = shape.n_features;
-    if (const auto* array = std::get_if<Contiguous<1>>(&*factors); array && shape.structure == Structure::spherical) {
-        require(extent(*array, 0) == components, "spherical factors must have shape (n_components,)");
-        return array->data();
-    }
-    if (const auto* array = std::get_if<Contiguous<2>>(&*factors); array && shape.structure == Structure::diagonal) {
-        require(extent(*array, 0) == components && extent(*array, 1) == features,
-                "diagonal factors must have shape (n_components, n_features)");
-        return array->data();
-    }
-    if (const auto* array = std::get_if<Contiguous<3>>(&*factors); array && shape.structure == Structure::triangular) {
-        const Index count = extent(*array, 0);
-        require((count == components || count == 1) && extent(*array, 1) == features && extent(*array, 2) == features,
-                "triangular factors must have shape (n_components or 1, n_features, n_features)");
-        shape.is_shared = count < components;
-        return array->data();
-    }
-    throw nb::value_error("factors must have 1, 2 or 3 dimensions for structure 0, 1, 2 (spherical, diagonal, triangular)");
-}
-
-// Fills in what the densities need, and `shape.is_shared`.
-ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means, const Factors& factors, Shape& shape) {
-    if (shape.rule == Rule::given) return {nullptr, nullptr, nullptr, nullptr};
-    require(log_scale && extent(*log_scale, 0) == shape.n_components, "log_scale must have shape (n_components,)");
-    require(means && extent(*means, 0) == shape.n_components && extent(*means, 1) == shape.n_features,
-            "means must have shape (n_components, n_features)");
-    const double* factor_data = view_factors(factors, shape);
-    return {log_scale->data(), means->data(), factor_data, nullptr};
-}
-
-const double* view_anchor(const Maybe<2>& anchor, const Shape& shape) {
-    require(anchor.has_value() == (shape.second != Second::none), "anchor goes with second 1, 2, 3 (trace, diagonal, full), and only with them");
-    require(!anchor || (extent(*anchor, 0) == shape.n_components && extent(*anchor, 1) == shape.n_features),
-            "anchor must have shape (n_components, n_features)");
-    return data_or_null(anchor);
-}
-
-Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const Maybe<2>& anchor, const Given& given) {
-    Index count = 0;
-    if (log_scale) {
-        count = extent(*log_scale, 0);
-    } else if (means) {
-        count = extent(*means, 0);
-    } else if (anchor) {
-        count = extent(*anchor, 0);
-    } else if (given && std::holds_alternative<Strided<double, 2>>(*given)) {
-        count = extent(std::get<Strided<double, 2>>(*given), 1);
-    }
-    require(count > 0, "n_components is 0, or unknown: labels alone do not tell it, log_scale, means or anchor do");
-    return count;
-}
 
 bool is_interrupted() {
     const nb::gil_scoped_acquire acquire;
@@ -166,7 +50,8 @@ using StepResult = std::tuple<double, Result<double, 1>, Result<double, 2>,
 class NewSecond {
 public:
     NewSecond(const Shape& shape) {
-        const auto count = static_cast<std::size_t>(shape.n_components), features = static_cast<std::size_t>(shape.n_features);
+        const auto count = static_cast<std::size_t>(shape.n_components),
+                   features = static_cast<std::size_t>(shape.n_features);
         switch (shape.second) {
             case Second::none: break;
             case Second::trace: trace_.emplace(NewArray<double, 1>({count})); break;
@@ -188,25 +73,26 @@ private:
     std::optional<NewArray<double, 3>> full_;
 };
 
-StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight, const Given& given, const Maybe<1>& origin,
-                      const Maybe<1>& log_scale, const Maybe<2>& means, int structure, const Factors& factors, const Maybe<2>& anchor,
-                      int rule, int second, int n_threads) {
+StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight, const Given& given,
+                      const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int structure,
+                      const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads) {
     StepView task{};
     task.rows = view_rows(rows, origin);
     Shape& shape = task.shape;
     shape = {count_components(log_scale, means, anchor, given),
              task.rows.n_features,
-             to_enum(structure, Structure::triangular, "structure must be 0, 1 or 2 (spherical, diagonal, triangular)"),
+             to_structure(structure),
              false,
-             to_enum(rule, Rule::given, "rule must be 0, 1 or 2 (soft, hard, given)"),
-             to_enum(second, Second::full, "second must be 0, 1, 2 or 3 (none, trace, diagonal, full)")};
+             to_rule(rule),
+             to_second(second)};
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
     task.given = view_given(given, shape, task.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
     const Execution execution = execution_on(n_threads);
 
-    const auto count = static_cast<std::size_t>(shape.n_components), features = static_cast<std::size_t>(shape.n_features);
+    const auto count = static_cast<std::size_t>(shape.n_components),
+               features = static_cast<std::size_t>(shape.n_features);
     NewArray<double, 1> mass({count});
     NewArray<double, 2> first({count, features});
     NewSecond second_moments(shape);
@@ -224,37 +110,42 @@ EvaluateResult evaluate_into(NewArray<T, kDimensions> out, Pass&& pass) {
     return out.release();
 }
 
-EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Maybe<1>& origin, const Contiguous<1>& log_scale,
-                              const Contiguous<2>& means, int structure, const Factors& factors, int output, int n_threads) {
+EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Maybe<1>& origin,
+                              const Contiguous<1>& log_scale, const Contiguous<2>& means, int structure,
+                              const Factors& factors, int output, int n_threads) {
     const RowsView view = view_rows(rows, origin);
     Shape shape{count_components(log_scale, means, {}, {}),
                 view.n_features,
-                to_enum(structure, Structure::triangular, "structure must be 0, 1 or 2 (spherical, diagonal, triangular)"),
+                to_structure(structure),
                 false,
                 Rule::soft,
                 Second::none};
     const ParametersView parameters = view_parameters(log_scale, means, factors, shape);
-    const Output what = to_enum(output, Output::labels, "output must be 0, 1, 2 or 3 (log density, responsibilities, weighted, labels)");
+    const Output what = to_output(output);
     const Execution execution = execution_on(n_threads);
-    const auto pass = [&](void* out) { return evaluate(*target.kernels, shape, view, parameters, what, execution, out); };
+    const auto pass = [&](void* out) {
+        return evaluate(*target.kernels, shape, view, parameters, what, execution, out);
+    };
 
     const auto n_rows = static_cast<std::size_t>(view.n_rows);
     switch (what) {
         case Output::log_density: return evaluate_into(NewArray<double, 1>({n_rows}), pass);
         case Output::labels: return evaluate_into(NewArray<std::int64_t, 1>({n_rows}), pass);
-        default: return evaluate_into(NewArray<double, 2>({n_rows, static_cast<std::size_t>(shape.n_components)}), pass);
+        default:
+            return evaluate_into(NewArray<double, 2>({n_rows, static_cast<std::size_t>(shape.n_components)}), pass);
     }
 }
 
-std::tuple<Result<double, 3>, Result<double, 1>, Result<bool, 1>> bound_factorise(const Target& target, const Contiguous<3>& covariances) {
+std::tuple<Result<double, 3>, Result<double, 1>, Result<bool, 1>> bound_factorise(const Target& target,
+                                                                                  const Contiguous<3>& covariances) {
     const std::size_t count = covariances.shape(0), features = covariances.shape(1);
     require(covariances.shape(2) == features, "covariances must have shape (n_components, n_features, n_features)");
     NewArray<double, 3> factors({count, features, features});
     NewArray<double, 1> log_abs_det({count});
     NewArray<bool, 1> failed({count});
     run_unlocked([&] {
-        factorise(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), covariances.data(), factors.data(),
-                  log_abs_det.data(), failed.data());
+        factorise(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), covariances.data(),
+                  factors.data(), log_abs_det.data(), failed.data());
         return true;
     });
     return {factors.release(), log_abs_det.release(), failed.release()};
@@ -277,13 +168,19 @@ std::optional<Target> active() {
 // What the stub shows: nanobind would spell out every array's device, order and flags.
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
 constexpr const char* kStepSignature =
-    "def step(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS " | None, "
-    "given: numpy.typing.NDArray[numpy.int32] | " FLOATS " | None, origin: " FLOATS " | None, log_scale: " FLOATS " | None, "
-    "means: " FLOATS " | None, structure: int, factors: " FLOATS " | None, anchor: " FLOATS " | None, rule: int, second: int, "
+    "def step(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
+    " | None, "
+    "given: numpy.typing.NDArray[numpy.int32] | " FLOATS " | None, origin: " FLOATS " | None, log_scale: " FLOATS
+    " | None, "
+    "means: " FLOATS " | None, structure: int, factors: " FLOATS " | None, anchor: " FLOATS
+    " | None, rule: int, second: int, "
     "n_threads: int) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None]";
 constexpr const char* kEvaluateSignature =
-    "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS " | None, log_scale: " FLOATS ", "
-    "means: " FLOATS ", structure: int, factors: " FLOATS ", output: int, n_threads: int) "
+    "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS
+    " | None, log_scale: " FLOATS
+    ", "
+    "means: " FLOATS ", structure: int, factors: " FLOATS
+    ", output: int, n_threads: int) "
     "-> " FLOATS " | numpy.typing.NDArray[numpy.int64]";
 constexpr const char* kFactoriseSignature =
     "def factorise(self, covariances: " FLOATS ") -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.bool_]]";
@@ -292,14 +189,19 @@ constexpr const char* kFactoriseSignature =
 void bind_targets(nb::module_& module) {
     using namespace nb::literals;
     nb::class_<Target>(module, "Target", "The kernels compiled for one instruction set.")
-        .def_prop_ro("isa", [](const Target& target) { return target.kernels->isa; }, "Name of the instruction set: avx2 or avx512.")
-        .def("step", bound_step, nb::sig(kStepSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "given"_a.noconvert().none(), "origin"_a.none(),
-             "log_scale"_a.none(), "means"_a.none(), "structure"_a, "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a,
-             "n_threads"_a, "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second).")
-        .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(), "log_scale"_a, "means"_a, "structure"_a, "factors"_a,
-             "output"_a, "n_threads"_a, "Log density, responsibilities, weighted log densities or label of each row.")
+        .def_prop_ro(
+            "isa", [](const Target& target) { return target.kernels->isa; },
+            "Name of the instruction set: avx2 or avx512.")
+        .def("step", bound_step, nb::sig(kStepSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "given"_a.noconvert().none(), "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(), "structure"_a,
+             "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,
+             "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second).")
+        .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(),
+             "log_scale"_a, "means"_a, "structure"_a, "factors"_a, "output"_a, "n_threads"_a,
+             "Log density, responsibilities, weighted log densities or label of each row.")
         .def("factorise", bound_factorise, nb::sig(kFactoriseSignature), "covariances"_a,
-             "Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive definite.");
+             "Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive "
+             "definite.");
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
     module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.");
 }

@@ -22,8 +22,8 @@ namespace {
 std::vector<const KernelTable*> find_usable_kernels() {
     std::vector<const KernelTable*> usable;
 #ifdef GAUSSMIX_HAS_AVX2
-    const bool is_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-                       __builtin_cpu_supports("bmi2");
+    const bool is_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                       __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
     if (is_v3) usable.push_back(&avx2::kKernels);
 #endif
 #ifdef GAUSSMIX_HAS_AVX512

@@ -17,20 +17,20 @@ enum class Rule { soft, hard, given };
 enum class Second { none, trace, diagonal, full };
 enum class Output { log_density, responsibilities, weighted_log_density, labels };
 
-struct RowsView {             // rows are read as `row - origin`; strides count elements and may be negative
+struct RowsView {  // rows are read as `row - origin`; strides count elements and may be negative
     const void* data;
     bool is_float32;
     Index n_rows, n_features;
     Index row_stride, column_stride;
-    const double* origin;     // (n_features,), or null for zero
+    const double* origin;  // (n_features,), or null for zero
 };
 
-struct RowWeightView {        // null data: every weight is 1
+struct RowWeightView {  // null data: every weight is 1
     const double* data;
     Index stride;
 };
 
-struct GivenView {            // one of the two, for Rule::given; both null otherwise
+struct GivenView {  // one of the two, for Rule::given; both null otherwise
     const std::int32_t* labels;
     const double* responsibilities;
     Index row_stride, column_stride;
@@ -39,14 +39,14 @@ struct GivenView {            // one of the two, for Rule::given; both null othe
 struct ParametersView {       // log density of row x under k: log_scale_k - |W_k (x - mean_k)|^2 / 2
     const double* log_scale;  // (n_components,)
     const double* means;      // (n_components, n_features)
-    const double* factors;    // W: (n_components,) | (n_components, n_features) | (n_components or 1, n_features, n_features)
+    const double* factors;    // W, by structure: (n_components,), (n_components, n_features), or triangles
     const double* anchor;     // (n_components, n_features), the point of the moments; null with Second::none
 };
 
-struct Shape {                // all that sizes and layouts depend on
+struct Shape {  // all that sizes and layouts depend on
     Index n_components, n_features;
     Structure structure;
-    bool is_shared;           // one triangular factor for all components
+    bool is_shared;  // one triangular factor for all components
     Rule rule;
     Second second;
 };
@@ -58,14 +58,14 @@ struct StepView {
     GivenView given;
 };
 
-struct MomentsView {          // where `unpack` writes; second is null with Second::none
+struct MomentsView {  // where `unpack` writes; second is null with Second::none
     double* log_likelihood;
     double* mass;
     double* first;
     double* second;
 };
 
-struct Sizes {                // in doubles
+struct Sizes {  // in doubles
     Index operands, scratch, sums;
 };
 
@@ -75,13 +75,15 @@ struct KernelTable {
     // Arranges the parameters as the kernels read them; once a call, shared by its threads.
     void (*pack)(const Shape&, const ParametersView&, double* operands) noexcept;
     // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows.
-    void (*step)(const StepView&, const double* operands, Index first, Index last, double* scratch, double* sums) noexcept;
+    void (*step)(const StepView&, const double* operands, Index first, Index last, double* scratch,
+                 double* sums) noexcept;
     void (*unpack)(const Shape&, const double* sums, MomentsView) noexcept;
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels.
-    void (*evaluate)(const Shape&, const RowsView&, Output, const double* operands, Index first, Index last, double* scratch,
-                     void* out) noexcept;
+    void (*evaluate)(const Shape&, const RowsView&, Output, const double* operands, Index first, Index last,
+                     double* scratch, void* out) noexcept;
     // Whitening factor of one covariance and its log |det|; false where the covariance is not positive definite.
-    bool (*factorise)(Index n_features, const double* covariance, double* scratch, double* factor, double* log_abs_det) noexcept;
+    bool (*factorise)(Index n_features, const double* covariance, double* scratch, double* factor,
+                      double* log_abs_det) noexcept;
 };
 
 }  // namespace gaussmix

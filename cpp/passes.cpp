@@ -12,7 +12,8 @@ namespace {
 // Doubles on a cache line's boundary, not initialised: the thread that uses them touches them first.
 class Buffer {
 public:
-    explicit Buffer(Index size) : data_(static_cast<double*>(::operator new(static_cast<std::size_t>(size) * sizeof(double), kLine))) {}
+    explicit Buffer(Index size)
+        : data_(static_cast<double*>(::operator new(static_cast<std::size_t>(size) * sizeof(double), kLine))) {}
     double* get() const { return data_.get(); }
 
 private:
@@ -37,14 +38,18 @@ Buffer pack(const KernelTable& kernels, const Shape& shape, const ParametersView
 
 }  // namespace
 
-bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters, const Execution& execution, MomentsView out) {
+bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters,
+          const Execution& execution, MomentsView out) {
     const Sizes sizes = kernels.sizes(task.shape);
     SpanJob job{task.rows.n_rows, span_rows(task.shape), work_per_row(task.shape), {}, {}, {}};
     const int n_workers = count_workers(job, execution.n_threads);
     const Buffer operands = pack(kernels, task.shape, parameters);
-    const std::vector<Buffer> scratch = make_buffers(n_workers, sizes.scratch), partial = make_buffers(n_workers, sizes.sums);
+    const std::vector<Buffer> scratch = make_buffers(n_workers, sizes.scratch),
+                              partial = make_buffers(n_workers, sizes.sums);
     const Buffer total(sizes.sums);
-    const auto of = [](const std::vector<Buffer>& buffers, int worker) { return buffers[static_cast<std::size_t>(worker)].get(); };
+    const auto of = [](const std::vector<Buffer>& buffers, int worker) {
+        return buffers[static_cast<std::size_t>(worker)].get();
+    };
 
     std::fill_n(total.get(), sizes.sums, 0.0);
     job.begin = [&](int worker) { std::fill_n(of(partial, worker), sizes.sums, 0.0); };
@@ -59,11 +64,12 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
     return true;
 }
 
-bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters, Output output,
-              const Execution& execution, void* out) {
+bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
+              Output output, const Execution& execution, void* out) {
     SpanJob job{rows.n_rows, span_rows(shape), work_per_row(shape), {}, {}, {}};
     const Buffer operands = pack(kernels, shape, parameters);
-    const std::vector<Buffer> scratch = make_buffers(count_workers(job, execution.n_threads), kernels.sizes(shape).scratch);
+    const std::vector<Buffer> scratch =
+        make_buffers(count_workers(job, execution.n_threads), kernels.sizes(shape).scratch);
 
     job.begin = [](int) {};
     job.run = [&](int worker, Index first, Index last) {
@@ -78,7 +84,8 @@ void factorise(const KernelTable& kernels, Index count, Index n_features, const 
     const Index size = n_features * n_features;
     const Buffer scratch(size);
     for (Index k = 0; k < count; ++k) {
-        failed[k] = !kernels.factorise(n_features, covariances + k * size, scratch.get(), factors + k * size, log_abs_det + k);
+        failed[k] =
+            !kernels.factorise(n_features, covariances + k * size, scratch.get(), factors + k * size, log_abs_det + k);
     }
 }
 

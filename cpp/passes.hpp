@@ -5,11 +5,12 @@
 namespace gaussmix {
 
 // Sums responsibility-weighted moments. False if interrupted.
-bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters, const Execution& execution, MomentsView out);
+bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters,
+          const Execution& execution, MomentsView out);
 
 // Writes one result for each row. False if interrupted.
-bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters, Output output,
-              const Execution& execution, void* out);
+bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
+              Output output, const Execution& execution, void* out);
 
 // Whitening factors of covariances (count, n_features, n_features), their log |det|, and which of them failed.
 void factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,

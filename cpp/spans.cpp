@@ -16,7 +16,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto kPatience = std::chrono::milliseconds(50);
 constexpr double kSpanWork = 5e6;
-constexpr double kCallWork = 1e6;    // a kernel call: long beside its overhead, short beside kPatience
+constexpr double kCallWork = 1e6;      // a kernel call: long beside its overhead, short beside kPatience
 constexpr double kThreadWork = 1.5e7;  // below, starting a thread costs more than it gains
 constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};
 
@@ -26,7 +26,8 @@ public:
         : job_(job),
           is_interrupted_(is_interrupted),
           n_spans_((job.n_rows + job.rows_in_span - 1) / job.rows_in_span),
-          rows_in_call_(std::max<Index>(1, static_cast<Index>(kCallWork / (job.work_per_row * kTileRows))) * kTileRows) {}
+          rows_in_call_(std::max<Index>(1, static_cast<Index>(kCallWork / (job.work_per_row * kTileRows))) *
+                        kTileRows) {}
 
     // False if interrupted.
     bool run(int n_workers) {
@@ -110,7 +111,9 @@ double work_per_row(const Shape& shape) {
     const double d = static_cast<double>(shape.n_features);
     const bool is_dense = shape.structure == Structure::triangular && !shape.is_shared;
     const double densities = shape.rule == Rule::given ? 1 : 20 + (is_dense ? d * d / 2 + 1.5 * d : 2 * d);
-    const double moments = shape.second == Second::full ? d * d / 2 + 2.5 * d : shape.second == Second::none ? d : 2.5 * d;
+    const double moments = shape.second == Second::full   ? d * d / 2 + 2.5 * d
+                           : shape.second == Second::none ? d
+                                                          : 2.5 * d;
     const double whitening = shape.is_shared && shape.rule != Rule::given ? d * d / 2 : 0;
     return static_cast<double>(shape.n_components) * (densities + moments) + whitening + d;
 }

@@ -1,8 +1,8 @@
 // Cuts rows into spans, runs them on threads of one call's own, and merges their results in span order.
 //
 // A span is a whole number of tiles, the same whatever the number of rows or threads: with the ordered merge it makes
-// every bit of a sum independent of both. At most one partial result for each thread exists. (This replaces the block of
-// 455 tiles as the unit of threads; the numbers of tiles divide 455, so that spans end where such blocks do.)
+// every bit of a sum independent of both. At most one partial result for each thread exists. (This replaces the block
+// of 455 tiles as the unit of threads; the numbers of tiles divide 455, so that spans end where such blocks do.)
 #pragma once
 #include <functional>
 
@@ -25,9 +25,9 @@ struct Execution {
 struct SpanJob {
     Index n_rows, rows_in_span;
     double work_per_row;
-    std::function<void(int worker)> begin;                          // before a worker's span
-    std::function<void(int worker, Index first, Index last)> run;   // rows of a span, in a few calls
-    std::function<void(int worker)> merge;                          // in span order; empty: nothing to merge
+    std::function<void(int worker)> begin;                         // before a worker's span
+    std::function<void(int worker, Index first, Index last)> run;  // rows of a span, in a few calls
+    std::function<void(int worker)> merge;                         // in span order; empty: nothing to merge
 };
 
 // How many workers `run_spans` will use: begin, run and merge see 0 .. this - 1.

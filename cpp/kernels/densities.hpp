@@ -8,14 +8,15 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-constexpr double kNegligible = 0x1.4cb5ecf0a9650p+5;  // 60 log 2 nats: a responsibility below 2^-60 of its row's largest is 0
+// 60 log 2 nats: a responsibility below 2^-60 of its row's largest is 0.
+constexpr double kNegligible = 0x1.4cb5ecf0a9650p+5;
 constexpr double kRoundingMargin = 1e-3;
 
 struct DensityView {
     const Shape& shape;
     const OperandsLayout& layout;
     const double* operands;
-    bool may_eliminate;         // leave out components that are negligible for the whole group
+    bool may_eliminate;  // leave out components that are negligible for the whole group
 
     const double* log_scale() const { return operands + layout.log_scale; }
     const double* means() const { return operands + layout.means; }
@@ -25,15 +26,17 @@ struct DensityView {
 struct GroupView {
     const double* rows;
     double* densities;
-    double* differences;        // room for x - mean of the group
-    unsigned char* active;      // [component]
-    unsigned char bit;          // of this group in `active`
-    Index* likeliest;           // the component to try first: the likeliest for a row of the group before
+    double* differences;    // room for x - mean of the group
+    unsigned char* active;  // [component]
+    unsigned char bit;      // of this group in `active`
+    Index* likeliest;       // the component to try first: the likeliest for a row of the group before
 };
 
-GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], double log_scale, double* out, Vec (&best)[kGroupVectors]) {
+GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], double log_scale, double* out,
+                                         Vec (&best)[kGroupVectors]) {
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-        const Vec l = fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(__DBL_MAX__)), Vec::broadcast(log_scale));
+        const Vec l =
+            fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(__DBL_MAX__)), Vec::broadcast(log_scale));
         l.store(out + v * kLanes);
         best[v] = max(best[v], l);
     }
@@ -94,7 +97,8 @@ void flat_densities(const DensityView& p, const double* rows, double* densities,
     flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, densities, best);
 }
 
-inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next_rows, Vec (&best)[kGroupVectors]) {
+inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next_rows,
+                          Vec (&best)[kGroupVectors]) {
     const Index d = p.shape.n_features;
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = Vec::broadcast(-__builtin_inf());
     for (Index k = 0; k < p.shape.n_components; ++k) group.active[k] |= group.bit;

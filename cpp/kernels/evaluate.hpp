@@ -6,14 +6,15 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-struct GroupRows {            // where a group's results go
-    Index first, count;       // rows
+struct GroupRows {       // where a group's results go
+    Index first, count;  // rows
 
     int lanes(int v) const { return static_cast<int>(smaller(Index{kLanes}, count - v * kLanes)); }
 };
 
 // log sum_k exp l_k
-GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, const Vec (&best)[kGroupVectors], GroupRows rows, double* out) {
+GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, const Vec (&best)[kGroupVectors],
+                                       GroupRows rows, double* out) {
     for (int v = 0; v < kGroupVectors && rows.lanes(v) > 0; ++v) {
         // exp reaches 0 long before l - max is -inf, and -inf - -inf must not arise where all weights are 0.
         const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
@@ -54,7 +55,8 @@ GAUSSMIX_INLINE void write_table(const double* values, Index n_components, Group
             }
             transpose(lanes);
             GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) {
-                if (i < rows.lanes(v)) lanes[i].store_head(out + (rows.first + v * kLanes + i) * n_components + k, count);
+                if (i < rows.lanes(v))
+                    lanes[i].store_head(out + (rows.first + v * kLanes + i) * n_components + k, count);
             }
         }
     }
@@ -74,22 +76,28 @@ GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, GroupRows
     }
 }
 
-inline void evaluate(const Shape& shape, const RowsView& rows, Output output, const double* operands, Index first, Index last,
-                     double* scratch, void* out) noexcept {
+inline void evaluate(const Shape& shape, const RowsView& rows, Output output, const double* operands, Index first,
+                     Index last, double* scratch, void* out) noexcept {
     const OperandsLayout operands_layout(shape);
     const ScratchLayout layout(shape);
     const DensityView parameters{shape, operands_layout, operands, false};
     Index likeliest = 0;
     double* l = scratch + layout.densities;
-    const GroupView group{scratch + layout.rows, l, scratch + layout.differences,
-                          reinterpret_cast<unsigned char*>(scratch + layout.active), 1, &likeliest};
+    const GroupView group{scratch + layout.rows,
+                          l,
+                          scratch + layout.differences,
+                          reinterpret_cast<unsigned char*>(scratch + layout.active),
+                          1,
+                          &likeliest};
     for (; first < last; first += kGroupRows) {
         const GroupRows results{first, smaller(Index{kGroupRows}, last - first)};
         Vec best[kGroupVectors];
         read_group(rows, first, scratch + layout.rows);
         log_densities(parameters, group, Prefetch(rows, first + kGroupRows, shape.n_components), best);
         switch (output) {
-            case Output::log_density: write_log_density(l, shape.n_components, best, results, static_cast<double*>(out)); break;
+            case Output::log_density:
+                write_log_density(l, shape.n_components, best, results, static_cast<double*>(out));
+                break;
             case Output::labels: write_labels(l, shape.n_components, results, static_cast<std::int64_t*>(out)); break;
             case Output::responsibilities: normalise(l, shape.n_components, best); [[fallthrough]];
             case Output::weighted_log_density: write_table(l, shape.n_components, results, static_cast<double*>(out));

@@ -53,7 +53,8 @@ inline double log_abs_det_of_inverse(Index d, const double* columns) {
     return -lane_sum(sum);
 }
 
-inline bool factorise(Index d, const double* covariance, double* scratch, double* factor, double* log_abs_det) noexcept {
+inline bool factorise(Index d, const double* covariance, double* scratch, double* factor,
+                      double* log_abs_det) noexcept {
     if (!cholesky(d, covariance, scratch)) {
         for (Index i = 0; i < d * d; ++i) factor[i] = __builtin_nan("");
         *log_abs_det = __builtin_nan("");

@@ -61,7 +61,8 @@ inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
         const double* triangle = sums + 1 + d;
         for (Index i = 0; i < d; ++i) {
             out.first[k * d + i] = sums[1 + i];
-            for (Index j = 0; j <= i; ++j, ++triangle) out.second[(k * d + i) * d + j] = out.second[(k * d + j) * d + i] = *triangle;
+            for (Index j = 0; j <= i; ++j, ++triangle)
+                out.second[(k * d + i) * d + j] = out.second[(k * d + j) * d + i] = *triangle;
         }
     }
 }

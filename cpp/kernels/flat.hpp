@@ -12,13 +12,14 @@ enum class Scale { none, per_component, per_feature };
 
 struct Components {
     const double* means;
-    const double* scales;     // the square of a component's factor, or its factor for each feature
+    const double* scales;  // the square of a component's factor, or its factor for each feature
     const double* log_scale;
 };
 
 // Log densities of C components, their squares in registers.
 template <int C, Scale kScale>
-GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, Index n_features, double* out, Vec (&best)[kGroupVectors]) {
+GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, Index n_features, double* out,
+                                      Vec (&best)[kGroupVectors]) {
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
         Part squares[C][kGroupVectors];
         GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
@@ -39,7 +40,8 @@ GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, I
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 Part q = squares[c][v];
                 if constexpr (kScale == Scale::per_component) q = q * Part::broadcast(p.scales[c]);
-                const Part l = fma(Part::broadcast(-0.5), min(q, Part::broadcast(__DBL_MAX__)), Part::broadcast(p.log_scale[c]));
+                const Part l =
+                    fma(Part::broadcast(-0.5), min(q, Part::broadcast(__DBL_MAX__)), Part::broadcast(p.log_scale[c]));
                 l.store(out + (c * kGroupVectors + v) * kLanes + h * kPartLanes);
                 set_part(best[v], h, max(part(best[v], h), l));
             }
@@ -48,7 +50,8 @@ GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, I
 }
 
 template <Scale kScale>
-void log_densities(const double* rows, Components p, Index n_components, Index n_features, double* out, Vec (&best)[kGroupVectors]) {
+void log_densities(const double* rows, Components p, Index n_components, Index n_features, double* out,
+                   Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
         with_constant(smaller(Index{kTogether}, left), [&](auto count) {

@@ -15,8 +15,8 @@ constexpr int kGroupRows = kGroupVectors * kLanes;
 constexpr int kTileGroups = kTileRows / kGroupRows;
 static_assert(kTileGroups * kGroupRows == kTileRows && kTileGroups <= 8);
 
-constexpr int kMaxFixed = 4;    // n_features with kernels of their own: fixed.hpp
-constexpr int kPanelRows = 8;   // rows of W that whiten a group together: panels.hpp
+constexpr int kMaxFixed = 4;   // n_features with kernels of their own: fixed.hpp
+constexpr int kPanelRows = 8;  // rows of W that whiten a group together: panels.hpp
 
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }

@@ -4,7 +4,9 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-inline void copy(const double* from, Index count, double* to) { __builtin_memcpy(to, from, static_cast<std::size_t>(count) * sizeof(double)); }
+inline void copy(const double* from, Index count, double* to) {
+    __builtin_memcpy(to, from, static_cast<std::size_t>(count) * sizeof(double));
+}
 
 // W mean_k: with a shared factor, distances are taken between whitened rows and whitened means.
 inline void whiten_means(const Shape& shape, const ParametersView& parameters, double* out) {
@@ -12,7 +14,8 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, d
     for (Index k = 0; k < shape.n_components; ++k) {
         for (Index j = 0; j < d; ++j) {
             double z = 0;
-            for (Index i = 0; i <= j; ++i) z = __builtin_fma(parameters.factors[j * d + i], parameters.means[k * d + i], z);
+            for (Index i = 0; i <= j; ++i)
+                z = __builtin_fma(parameters.factors[j * d + i], parameters.means[k * d + i], z);
             *out++ = z;
         }
     }

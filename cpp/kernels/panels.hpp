@@ -28,11 +28,11 @@ inline void pack(const double* factor, Index n_features, double* out) {
 struct Panel {
     const double* differences;  // x - mean of the features before this panel
     Index n_before;
-    const double* rows;         // from the panel's first feature on, as are:
-    const double* mean;         // null: zero
+    const double* rows;  // from the panel's first feature on, as are:
+    const double* mean;  // null: zero
     const double* weights;
-    double* new_differences;    // where to leave x - mean for later panels, or null
-    double* whitened;           // where to leave z, or null to add z^2 to the squared distances
+    double* new_differences;  // where to leave x - mean for later panels, or null
+    double* whitened;         // where to leave z, or null to add z^2 to the squared distances
 };
 
 // Where column `column` of a packed triangle of height R starts.
@@ -48,7 +48,9 @@ GAUSSMIX_INLINE void whiten_rows(const Panel& p, int h, Vec (&squares)[kGroupVec
     }
     for (Index i = 0; i < p.n_before; ++i) {
         Part u[kGroupVectors];
-        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) u[v] = Part::load(p.differences + i * kGroupRows + v * kLanes + lane);
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            u[v] = Part::load(p.differences + i * kGroupRows + v * kLanes + lane);
+        }
         GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
             const Part w = Part::broadcast(p.weights[i * R + first + r]);
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = fma(w, u[v], z[r][v]);
@@ -99,7 +101,8 @@ inline void whiten(const double* rows, const double* weights, Index n_features, 
 
 // False as soon as every lane's distance is known to be at least its limit: partial sums of squares only grow.
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* weights, Index n_features,
-                                      const Vec (&limit)[kGroupVectors], double* differences, Vec (&squares)[kGroupVectors]) {
+                                      const Vec (&limit)[kGroupVectors], double* differences,
+                                      Vec (&squares)[kGroupVectors]) {
     const Vec largest = Vec::broadcast(__DBL_MAX__);
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
     Index j = 0;
@@ -108,7 +111,9 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
         whiten_panel<kPanelRows>({differences, j, rows + j * kGroupRows, mean + j, weights, here, nullptr}, squares);
         weights += j * kPanelRows + kPanelRows * (kPanelRows + 1) / 2;
         bool is_near = false;
-        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) is_near |= any(less(min(squares[v], largest), limit[v]));
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            is_near |= any(less(min(squares[v], largest), limit[v]));
+        }
         if (!is_near) return false;
     }
     const Panel last{differences, j, rows + j * kGroupRows, mean + j, weights, nullptr, nullptr};

@@ -16,7 +16,8 @@ constexpr Index sums_size(const Shape& shape) {
 
 // Components first .. first + kTileHeight - 1 of four, against C features.
 template <int C, int first>
-GAUSSMIX_INLINE void multiply(const TileView& tile, const double* responsibilities, const double* rows, Vec (&totals)[kSide * kSide]) {
+GAUSSMIX_INLINE void multiply(const TileView& tile, const double* responsibilities, const double* rows,
+                              Vec (&totals)[kSide * kSide]) {
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
         Part sum[kTileHeight][C];
         GAUSSMIX_UNROLL for (int k = 0; k < kTileHeight; ++k) {
@@ -28,7 +29,9 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const double* responsibiliti
 #pragma GCC unroll 1
             for (int v = 0; v < kGroupVectors; ++v) {
                 Part column[C];
-                GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) column[i] = held(Part::load(x + (i * kGroupVectors + v) * kLanes));
+                GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) {
+                    column[i] = held(Part::load(x + (i * kGroupVectors + v) * kLanes));
+                }
                 GAUSSMIX_UNROLL for (int k = 0; k < kTileHeight; ++k) {
                     const Part weight = held(Part::load(r + (k * kGroupVectors + v) * kLanes));
                     GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[k][i] = fma(weight, column[i], sum[k][i]);

@@ -59,8 +59,10 @@ GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)
 template <class T>
 void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], double* out) {
     Index feature = 0;
-    for (; feature + kLanes <= rows.n_features; feature += kLanes) transpose_features<T, kLanes>(rows, row, feature, out);
-    with_constant(rows.n_features - feature, [&](auto count) { transpose_features<T, decltype(count)::value>(rows, row, feature, out); });
+    for (; feature + kLanes <= rows.n_features; feature += kLanes)
+        transpose_features<T, kLanes>(rows, row, feature, out);
+    with_constant(rows.n_features - feature,
+                  [&](auto count) { transpose_features<T, decltype(count)::value>(rows, row, feature, out); });
 }
 
 template <class T>
@@ -111,8 +113,8 @@ inline void read_row_weight(const RowWeightView& weight, Index n_rows, Index fir
 }
 
 // Given responsibilities of a group, [component][vector][lane]. Marks the components that have any.
-inline void read_given(const GivenView& given, Index n_rows, Index first, Index n_components, double* out, unsigned char* active,
-                       unsigned char group_bit) {
+inline void read_given(const GivenView& given, Index n_rows, Index first, Index n_components, double* out,
+                       unsigned char* active, unsigned char group_bit) {
     const Elements<std::int32_t> labels{reinterpret_cast<const char*>(given.labels)};
     const Elements<double> responsibilities{reinterpret_cast<const char*>(given.responsibilities)};
     Index row[kGroupRows];

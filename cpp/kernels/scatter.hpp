@@ -29,7 +29,7 @@ constexpr Index component_stride(Index n_features) {
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {
-    const double* rows;              // of the tile, from the panel's first feature on
+    const double* rows;  // of the tile, from the panel's first feature on
     const double* responsibilities;
     Index rows_stride, responsibilities_stride;
     ActiveGroups groups;
@@ -37,7 +37,8 @@ struct Component {
 
 // The panel's own triangle and its first moments. Leaves u for later panels and r u for earlier ones.
 template <int R, bool kHasLater, bool kHasEarlier>
-GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted, double* sums) {
+GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted,
+                                  double* sums) {
     constexpr int kTriangle = R * (R + 1) / 2;
     Vec totals[kTriangle + R];
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
@@ -57,7 +58,9 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, doub
                     sum[kTriangle + i] = sum[kTriangle + i] + ru[i];
                     if constexpr (kHasLater) u.store(u_out + i * kLanes);
                     if constexpr (kHasEarlier) ru[i].store(ru_out + i * kLanes);
-                    GAUSSMIX_UNROLL for (int j = 0; j <= i; ++j) sum[i * (i + 1) / 2 + j] = fma(ru[j], u, sum[i * (i + 1) / 2 + j]);
+                    GAUSSMIX_UNROLL for (int j = 0; j <= i; ++j) {
+                        sum[i * (i + 1) / 2 + j] = fma(ru[j], u, sum[i * (i + 1) / 2 + j]);
+                    }
                 }
             }
         }
@@ -68,7 +71,8 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, doub
 
 // Rows first .. of an R x 4 block below the diagonal: r u of this panel against u of an earlier one.
 template <int R, int first = 0>
-GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences, const double* next, int n_vectors, double* sums) {
+GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences, const double* next, int n_vectors,
+                               double* sums) {
     constexpr int kHeight = smaller(kTileHeight, R - first);
     Vec totals[kHeight * kSide];
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
@@ -96,13 +100,15 @@ GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences
 
 // Returns where the next panel's sums begin.
 template <int R>
-double* add_panel(const Component& c, Index panel, bool has_later, const double* anchor, double* differences, double* weighted,
-                  double* sums) {
+double* add_panel(const Component& c, Index panel, bool has_later, const double* anchor, double* differences,
+                  double* weighted, double* sums) {
     double* here = differences + panel * kTileRows;
     if (panel == 0) {
-        has_later ? add_triangle<R, true, false>(c, anchor, here, weighted, sums) : add_triangle<R, false, false>(c, anchor, here, weighted, sums);
+        has_later ? add_triangle<R, true, false>(c, anchor, here, weighted, sums)
+                  : add_triangle<R, false, false>(c, anchor, here, weighted, sums);
     } else {
-        has_later ? add_triangle<R, true, true>(c, anchor, here, weighted, sums) : add_triangle<R, false, true>(c, anchor, here, weighted, sums);
+        has_later ? add_triangle<R, true, true>(c, anchor, here, weighted, sums)
+                  : add_triangle<R, false, true>(c, anchor, here, weighted, sums);
     }
     sums += round_up(triangle(R) + R, kLanes);
     const int n_vectors = c.groups.count * kGroupVectors;
@@ -118,7 +124,8 @@ inline void add_moments(const TileView& tile, const double* anchor, double* sums
     const Index d = tile.n_features;
     for (Index k = 0; k < tile.n_components; ++k, anchor += d, sums += component_stride(d)) {
         if (tile.active[k] == 0) continue;
-        Component c{tile.rows, tile.densities + k * kGroupRows, tile.rows_stride(), tile.densities_stride(), ActiveGroups(tile.active[k])};
+        Component c{tile.rows, tile.densities + k * kGroupRows, tile.rows_stride(), tile.densities_stride(),
+                    ActiveGroups(tile.active[k])};
         double* out = sums;
         for (Index panel = 0; panel < d; panel += kSide, c.rows += kSide * kGroupRows) {
             with_constant(smaller(Index{kSide}, d - panel), [&](auto count) {

@@ -11,7 +11,8 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 // Adds row weight * log density to `log_likelihood`, lane by lane.
-GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], double* row_factor, Vec& log_likelihood) {
+GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
+                          double* row_factor, Vec& log_likelihood) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec sum[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
     for (Index k = 0; k < n_components; ++k) {
@@ -42,7 +43,8 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
 }
 
 // All to the first component of the largest log density.
-GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], const double* row_weight, Vec& log_likelihood) {
+GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
+                          const double* row_weight, Vec& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;

@@ -43,17 +43,20 @@ private:
     unsigned char* active() { return reinterpret_cast<unsigned char*>(scratch_ + scratch_layout_.active); }
     Index padded_components() const { return round_up(shape_.n_components, kLanes); }
 
-    // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is responsibility * row weight.
+    // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is a responsibility times
+    // its row's weight.
     void add_group(int g, Index first, Vec& log_likelihood) {
         double* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
         double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
         double* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
-        const GroupView group{rows,     densities, scratch_ + scratch_layout_.differences,
-                              active(), static_cast<unsigned char>(1 << g), &likeliest_};
+        const GroupView group{
+            rows,       densities, scratch_ + scratch_layout_.differences, active(), static_cast<unsigned char>(1 << g),
+            &likeliest_};
         read_group(task_.rows, first, rows);
         read_row_weight(task_.row_weight, task_.rows.n_rows, first, row_factor);
         if (shape_.rule == Rule::given) {
-            return read_given(task_.given, task_.rows.n_rows, first, shape_.n_components, densities, group.active, group.bit);
+            return read_given(task_.given, task_.rows.n_rows, first, shape_.n_components, densities, group.active,
+                              group.bit);
         }
         Vec best[kGroupVectors];
         const Prefetch next_rows(task_.rows, first + kGroupRows, shape_.n_components);
@@ -95,7 +98,8 @@ private:
     Index likeliest_ = 0;
 };
 
-inline void step(const StepView& task, const double* operands, Index first, Index last, double* scratch, double* sums) noexcept {
+inline void step(const StepView& task, const double* operands, Index first, Index last, double* scratch,
+                 double* sums) noexcept {
     Step pass(task, operands, scratch, sums);
     for (; first < last; first += kTileRows) pass.add_tile(first, smaller(first + kTileRows, last));
 }

@@ -5,14 +5,14 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 struct TileView {
-    const double* rows;            // [group][feature][vector][lane]
-    double* densities;             // [group][component][vector][lane]: responsibilities times row weights, once weighted
-    const double* row_factor;      // [group][vector][lane]: row weight over the sum of a row's exponentials
-    const unsigned char* active;   // [component]
+    const double* rows;           // [group][feature][vector][lane]
+    double* densities;            // [group][component][vector][lane]: responsibilities times row weights, once weighted
+    const double* row_factor;     // [group][vector][lane]: row weight over the sum of a row's exponentials
+    const unsigned char* active;  // [component]
     Index n_features, n_components, padded_components;
     int n_groups;
-    double* differences;           // room for x - anchor of one component
-    double* weighted;              // and for r (x - anchor) of one panel
+    double* differences;  // room for x - anchor of one component
+    double* weighted;     // and for r (x - anchor) of one panel
 
     Index rows_stride() const { return n_features * kGroupRows; }
     Index densities_stride() const { return padded_components * kGroupRows; }

@@ -33,7 +33,9 @@ struct Vec {
         return {{_mm256_cvtps_pd(_mm_loadu_ps(q))}, {_mm256_cvtps_pd(_mm_loadu_ps(q + 4))}};
     }
     GAUSSMIX_INLINE void store(double* p) const { low.store(p), high.store(p + 4); }
-    GAUSSMIX_INLINE void store_unaligned(double* p) const { _mm256_storeu_pd(p, low.v), _mm256_storeu_pd(p + 4, high.v); }
+    GAUSSMIX_INLINE void store_unaligned(double* p) const {
+        _mm256_storeu_pd(p, low.v), _mm256_storeu_pd(p + 4, high.v);
+    }
 
     // The first `count` lanes; the others are zero, and their memory is not touched.
     GAUSSMIX_INLINE static Vec load_head(const void* p, int count) {
@@ -102,7 +104,9 @@ GAUSSMIX_INLINE Vec select(Mask m, Vec yes, Vec no) {
 GAUSSMIX_INLINE Part lookup(const double* table, Part index) {
     return {_mm256_i64gather_pd(table, _mm256_and_si256(_mm256_castpd_si256(index.v), _mm256_set1_epi64x(7)), 8)};
 }
-GAUSSMIX_INLINE Vec lookup(const double* table, Vec index) { return {lookup(table, index.low), lookup(table, index.high)}; }
+GAUSSMIX_INLINE Vec lookup(const double* table, Vec index) {
+    return {lookup(table, index.low), lookup(table, index.high)};
+}
 
 // a * 2^(i div 8): the exponent field, at bit 52, is raised by the integer that starts at bit 3.
 GAUSSMIX_INLINE Part scale_by_eighths(Part a, Part index) {
@@ -137,7 +141,8 @@ GAUSSMIX_INLINE void add_lane_sums(double* sums, const Vec* a) {
             quarter[i] = _mm256_add_pd(_mm256_permute2f128_pd(half[i], half[i + 2], 0x20),
                                        _mm256_permute2f128_pd(half[i], half[i + 2], 0x31));
         }
-        const __m256d total = _mm256_add_pd(_mm256_unpacklo_pd(quarter[0], quarter[1]), _mm256_unpackhi_pd(quarter[0], quarter[1]));
+        const __m256d total =
+            _mm256_add_pd(_mm256_unpacklo_pd(quarter[0], quarter[1]), _mm256_unpackhi_pd(quarter[0], quarter[1]));
         _mm256_store_pd(sums + first, _mm256_add_pd(_mm256_load_pd(sums + first), total));
     }
 }

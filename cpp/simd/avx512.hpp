@@ -15,7 +15,9 @@ struct Vec {
     GAUSSMIX_INLINE static Vec broadcast(double x) { return {_mm512_set1_pd(x)}; }
     GAUSSMIX_INLINE static Vec load(const double* p) { return {_mm512_load_pd(p)}; }
     GAUSSMIX_INLINE static Vec load_unaligned(const void* p) { return {_mm512_loadu_pd(p)}; }
-    GAUSSMIX_INLINE static Vec load_floats(const void* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(static_cast<const float*>(p)))}; }
+    GAUSSMIX_INLINE static Vec load_floats(const void* p) {
+        return {_mm512_cvtps_pd(_mm256_loadu_ps(static_cast<const float*>(p)))};
+    }
     GAUSSMIX_INLINE void store(double* p) const { _mm512_store_pd(p, v); }
     GAUSSMIX_INLINE void store_unaligned(double* p) const { _mm512_storeu_pd(p, v); }
 
@@ -78,12 +80,15 @@ GAUSSMIX_INLINE void split(Vec x, Vec& fraction, Vec& exponent) {
 GAUSSMIX_INLINE void add_lane_sums(double* sums, const Vec* a) {
     __m512d half[4], quarter[2];
     GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
-        half[i] = _mm512_add_pd(_mm512_shuffle_f64x2(a[i].v, a[i + 4].v, 0x44), _mm512_shuffle_f64x2(a[i].v, a[i + 4].v, 0xEE));
+        half[i] = _mm512_add_pd(_mm512_shuffle_f64x2(a[i].v, a[i + 4].v, 0x44),
+                                _mm512_shuffle_f64x2(a[i].v, a[i + 4].v, 0xEE));
     }
     GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
-        quarter[i] = _mm512_add_pd(_mm512_shuffle_f64x2(half[i], half[i + 2], 0x88), _mm512_shuffle_f64x2(half[i], half[i + 2], 0xDD));
+        quarter[i] = _mm512_add_pd(_mm512_shuffle_f64x2(half[i], half[i + 2], 0x88),
+                                   _mm512_shuffle_f64x2(half[i], half[i + 2], 0xDD));
     }
-    const __m512d mixed = _mm512_add_pd(_mm512_unpacklo_pd(quarter[0], quarter[1]), _mm512_unpackhi_pd(quarter[0], quarter[1]));
+    const __m512d mixed =
+        _mm512_add_pd(_mm512_unpacklo_pd(quarter[0], quarter[1]), _mm512_unpackhi_pd(quarter[0], quarter[1]));
     const __m512d total = _mm512_permutexvar_pd(_mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7), mixed);
     _mm512_store_pd(sums, _mm512_add_pd(_mm512_load_pd(sums), total));
 }
@@ -91,7 +96,7 @@ GAUSSMIX_INLINE void add_lane_sums(double* sums, const Vec* a) {
 // Lane j of row i becomes lane i of row j.
 GAUSSMIX_INLINE void transpose(Vec (&rows)[8]) {
     __m512d pairs[8], low[4], high[4];
-    GAUSSMIX_UNROLL for (int i = 0; i < 8; i += 2) {  // pairs[i]: columns 0,2,4,6 of rows i, i+1; pairs[i+1]: columns 1,3,5,7
+    GAUSSMIX_UNROLL for (int i = 0; i < 8; i += 2) {  // of rows i, i+1: columns 0, 2, 4, 6, then 1, 3, 5, 7
         pairs[i] = _mm512_unpacklo_pd(rows[i].v, rows[i + 1].v);
         pairs[i + 1] = _mm512_unpackhi_pd(rows[i].v, rows[i + 1].v);
     }

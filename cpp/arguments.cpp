@@ -1,0 +1,133 @@
+#include "arguments.hpp"
+
+namespace gaussmix {
+
+void require(bool claim, const char* message) {
+    if (!claim) throw nb::value_error(message);
+}
+
+namespace {
+
+template <class Array>
+const double* data_or_null(const std::optional<Array>& array) {
+    return array ? array->data() : nullptr;
+}
+
+template <class Array>
+Index extent(const Array& array, std::size_t axis) {
+    return static_cast<Index>(array.shape(axis));
+}
+
+template <class Enum>
+Enum to_enum(int value, Enum last, const char* message) {
+    require(value >= 0 && value <= static_cast<int>(last), message);
+    return static_cast<Enum>(value);
+}
+
+// Checks a factor's shape for its structure; returns its data, and whether one serves all components.
+const double* view_factors(const Factors& factors, Shape& shape) {
+    require(factors.has_value(), "factors are missing");
+    const Index components = shape.n_components, features = shape.n_features;
+    if (const auto* array = std::get_if<Contiguous<1>>(&*factors); array && shape.structure == Structure::spherical) {
+        require(extent(*array, 0) == components, "spherical factors must have shape (n_components,)");
+        return array->data();
+    }
+    if (const auto* array = std::get_if<Contiguous<2>>(&*factors); array && shape.structure == Structure::diagonal) {
+        require(extent(*array, 0) == components && extent(*array, 1) == features,
+                "diagonal factors must have shape (n_components, n_features)");
+        return array->data();
+    }
+    if (const auto* array = std::get_if<Contiguous<3>>(&*factors); array && shape.structure == Structure::triangular) {
+        const Index count = extent(*array, 0);
+        require((count == components || count == 1) && extent(*array, 1) == features && extent(*array, 2) == features,
+                "triangular factors must have shape (n_components or 1, n_features, n_features)");
+        shape.is_shared = count < components;
+        return array->data();
+    }
+    throw nb::value_error(
+        "factors must have 1, 2 or 3 dimensions for structure 0, 1, 2 (spherical, diagonal, triangular)");
+}
+
+}  // namespace
+
+Structure to_structure(int value) {
+    return to_enum(value, Structure::triangular, "structure must be 0, 1 or 2 (spherical, diagonal, triangular)");
+}
+
+Rule to_rule(int value) { return to_enum(value, Rule::given, "rule must be 0, 1 or 2 (soft, hard, given)"); }
+
+Second to_second(int value) {
+    return to_enum(value, Second::full, "second must be 0, 1, 2 or 3 (none, trace, diagonal, full)");
+}
+
+Output to_output(int value) {
+    return to_enum(value, Output::labels,
+                   "output must be 0, 1, 2 or 3 (log density, responsibilities, weighted, labels)");
+}
+
+RowsView view_rows(const Rows& rows, const Maybe<1>& origin) {
+    const RowsView view = std::visit(
+        [&](const auto& array) {
+            return RowsView{array.data(),        std::holds_alternative<Strided<float, 2>>(rows),
+                            extent(array, 0),    extent(array, 1),
+                            array.stride(0),     array.stride(1),
+                            data_or_null(origin)};
+        },
+        rows);
+    require(view.n_features > 0, "rows have no features");
+    require(!origin || extent(*origin, 0) == view.n_features, "origin must have shape (n_features,)");
+    return view;
+}
+
+RowWeightView view_row_weight(const RowWeight& weight, Index n_rows) {
+    if (!weight) return {nullptr, 0};
+    require(extent(*weight, 0) == n_rows, "row_weight must have shape (n_rows,)");
+    return {weight->data(), weight->stride(0)};
+}
+
+GivenView view_given(const Given& given, const Shape& shape, Index n_rows) {
+    require(given.has_value() == (shape.rule == Rule::given), "given goes with rule 2 (given), and only with it");
+    if (!given) return {nullptr, nullptr, 0, 0};
+    if (const auto* labels = std::get_if<Strided<std::int32_t, 1>>(&*given)) {
+        require(extent(*labels, 0) == n_rows, "given labels must have shape (n_rows,)");
+        return {labels->data(), nullptr, labels->stride(0), 0};
+    }
+    const auto& table = std::get<Strided<double, 2>>(*given);
+    require(extent(table, 0) == n_rows && extent(table, 1) == shape.n_components,
+            "given responsibilities must have shape (n_rows, n_components)");
+    return {nullptr, table.data(), table.stride(0), table.stride(1)};
+}
+
+ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means, const Factors& factors, Shape& shape) {
+    if (shape.rule == Rule::given) return {nullptr, nullptr, nullptr, nullptr};
+    require(log_scale && extent(*log_scale, 0) == shape.n_components, "log_scale must have shape (n_components,)");
+    require(means && extent(*means, 0) == shape.n_components && extent(*means, 1) == shape.n_features,
+            "means must have shape (n_components, n_features)");
+    const double* factor_data = view_factors(factors, shape);
+    return {log_scale->data(), means->data(), factor_data, nullptr};
+}
+
+const double* view_anchor(const Maybe<2>& anchor, const Shape& shape) {
+    require(anchor.has_value() == (shape.second != Second::none),
+            "anchor goes with second 1, 2, 3 (trace, diagonal, full), and only with them");
+    require(!anchor || (extent(*anchor, 0) == shape.n_components && extent(*anchor, 1) == shape.n_features),
+            "anchor must have shape (n_components, n_features)");
+    return data_or_null(anchor);
+}
+
+Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const Maybe<2>& anchor, const Given& given) {
+    Index count = 0;
+    if (log_scale) {
+        count = extent(*log_scale, 0);
+    } else if (means) {
+        count = extent(*means, 0);
+    } else if (anchor) {
+        count = extent(*anchor, 0);
+    } else if (given && std::holds_alternative<Strided<double, 2>>(*given)) {
+        count = extent(std::get<Strided<double, 2>>(*given), 1);
+    }
+    require(count > 0, "n_components is 0, or unknown: labels alone do not tell it, log_scale, means or anchor do");
+    return count;
+}
+
+}  // namespace gaussmix

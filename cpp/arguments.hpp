@@ -1,0 +1,38 @@
+// Checks what Python passes and turns it into the views that the kernels read. Every message names the
+// argument.
+#pragma once
+#include <nanobind/nanobind.h>
+
+#include <optional>
+#include <variant>
+
+#include "arrays.hpp"
+
+namespace gaussmix {
+
+using Rows = std::variant<Strided<double, 2>, Strided<float, 2>>;
+using RowWeight = std::optional<Strided<double, 1>>;
+using Given = std::optional<std::variant<Strided<std::int32_t, 1>, Strided<double, 2>>>;
+using Factors = std::optional<std::variant<Contiguous<1>, Contiguous<2>, Contiguous<3>>>;
+template <int kDimensions>
+using Maybe = std::optional<Contiguous<kDimensions>>;
+
+// Throws ValueError unless the claim holds.
+void require(bool claim, const char* message);
+
+Structure to_structure(int value);
+Rule to_rule(int value);
+Second to_second(int value);
+Output to_output(int value);
+
+Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const Maybe<2>& anchor, const Given& given);
+
+RowsView view_rows(const Rows& rows, const Maybe<1>& origin);
+RowWeightView view_row_weight(const RowWeight& weight, Index n_rows);
+GivenView view_given(const Given& given, const Shape& shape, Index n_rows);
+
+// All but the anchor; finds out `shape.is_shared`.
+ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means, const Factors& factors, Shape& shape);
+const double* view_anchor(const Maybe<2>& anchor, const Shape& shape);
+
+}  // namespace gaussmix

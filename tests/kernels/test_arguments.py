@@ -1,5 +1,7 @@
 """A wrong argument is refused by name, before anything is read."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,13 @@ def test_threads_and_outputs_are_counted(target, make_problem):
         problem.step(target, 0)
     with pytest.raises(ValueError, match="output"):
         problem.evaluate(target, 4)
+
+
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer aborts where new would throw")
+def test_no_memory(target):
+    endless = np.broadcast_to(np.zeros((1, 1)), (10**15, 1))
+    with pytest.raises(MemoryError):
+        target.evaluate(endless, None, np.zeros(1), np.zeros((1, 1)), 2, np.ones((1, 1, 1)), 0, 1)
 
 
 def test_results_are_fresh(target, make_problem):

@@ -10,9 +10,11 @@ LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
 @pytest.mark.parametrize("structure", range(4))
 @pytest.mark.parametrize("n_features", [1, 3, 6, 12])
 @pytest.mark.parametrize("distance", [1e4, 1e100, 1e200, 1e300])
-def test_far_rows_have_an_answer(target, make_problem, distance, n_features, structure):
+@pytest.mark.parametrize("every", [1, 3])
+def test_far_rows_have_an_answer(target, make_problem, every, distance, n_features, structure):
+    """Whole groups of them, too, where no component is near enough to eliminate another."""
     problem = make_problem(30, n_features, 3, structure, SOFT, 0)
-    problem.rows[::3] *= distance
+    problem.rows[::every] *= distance
     problem = problem.but(row_weight=None)
     for rule in (SOFT, HARD):
         log_likelihood, mass, _, _ = problem.but(rule=rule).step(target)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+EPS = np.finfo(float).eps
+
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 33, 100])
 def test_factors_whiten(target, rng, n_features):
@@ -36,7 +38,7 @@ def test_only_the_lower_triangle_is_read(target, rng):
         [[1.0, 0], [0, -1]],
         [[np.nan, 0], [0, 1]],
         [[1.0, 0], [0, np.inf]],
-        [[1.0, 1], [1, 1 + 1e-16]],
+        [[1.0, 1], [1, 1 + EPS]],
     ],
     ids=["singular", "indefinite", "zero", "negative", "nan", "inf", "singular to rounding"],
 )
@@ -48,6 +50,11 @@ def test_what_is_not_positive_definite_fails_alone(target, matrix):
     assert np.isnan(log_abs_det[1])
     np.testing.assert_array_equal(factors[[0, 2]], [np.eye(2) / 2, np.eye(2)])
     np.testing.assert_allclose(log_abs_det[[0, 2]], [-2 * np.log(2), 0], rtol=1e-15)
+
+
+def test_a_pivot_above_rounding_is_enough(target):
+    _, _, failed = target.factorise(np.array([[[1.0, 1], [1, 1 + 4 * EPS]]]))
+    assert not failed.any()
 
 
 def test_units_do_not_matter(target, rng):

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 
-import numpy as np
 import pytest
 
 core = pytest.importorskip("gaussmix._core", reason="the C++ core is not built")
@@ -14,7 +13,6 @@ core = pytest.importorskip("gaussmix._core", reason="the C++ core is not built")
 # With the extension alone: the package takes seconds to import.
 INTERRUPTED = """
 import importlib.util, signal, sys, time
-import numpy as np
 
 spec = importlib.util.spec_from_file_location("_core", sys.argv[4])
 core = importlib.util.module_from_spec(spec)
@@ -47,9 +45,8 @@ def test_an_interrupt_ends_a_long_call(target, call, n_threads):
 
 
 def test_the_interpreter_is_free_meanwhile(target, make_problem):
-    """Another thread gets its turns while a step runs: 30 naps of 1 ms within it."""
-    problem = make_problem(30_000, 64, 32, second=3)
-    problem = problem.but(rows=np.ascontiguousarray(problem.rows))
+    """Another thread naps for 1 ms at a time: often within a step of some 0.1 s, once if it has to wait for the end."""
+    problem = make_problem(30_000, 64, 32)
     naps = 0
     is_done = threading.Event()
 
@@ -62,12 +59,11 @@ def test_the_interpreter_is_free_meanwhile(target, make_problem):
     napper = threading.Thread(target=nap)
     napper.start()
     before = naps
-    while naps < before + 30:
-        started = naps
-        problem.step(target, 1)
-        assert naps > started
+    problem.step(target, 1)
+    meanwhile = naps - before
     is_done.set()
     napper.join()
+    assert meanwhile > 5
 
 
 def test_calls_at_the_same_time(target, make_problem, same_bits):

@@ -45,7 +45,7 @@ def seconds(estimator, case: Case, rows, max_iter: int, **options) -> float:
 
 
 def measure(case: Case, repeats: int) -> dict[str, float]:
-    """Seconds per iteration of each contestant: the least long fit less the least short one, over interleaved repeats."""
+    """Seconds per iteration of each contestant: its least long fit less its least short one, runs interleaved."""
     rows = case.rows()
     contestants = {
         "ours": (Ours, 10 * EXTRA, {}, 2),

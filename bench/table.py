@@ -39,7 +39,9 @@ def _table(structure: str, results: list[dict[str, Any]]) -> list[str]:
     ]
     for result in results:
         case, seconds = result["case"], result["seconds"]
-        times = " | ".join(f"{1e3 * seconds[name]:.1f}" for name in ("ours", "ours, 1 thread", "sklearn 1", "sklearn 2"))
+        times = " | ".join(
+            f"{1e3 * seconds[name]:.1f}" for name in ("ours", "ours, 1 thread", "sklearn 1", "sklearn 2")
+        )
         shape = f"{case['n_rows']:,}, {case['n_features']}, {case['n_components']}"
         lines.append(f"| {shape} | {times} | ×{result['ratio']:.1f} |")
     return lines

@@ -14,6 +14,7 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
 from gaussmix.testing.check_family import updated
 from gaussmix.testing.check_fit import fit
+from gaussmix.testing.closeness import EPS
 from gaussmix.waist.core import native_target
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -104,6 +105,32 @@ def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
     assert finite(mixture)
     assert np.isfinite(trace.log_likelihood).all()
     assert np.diff(trace.log_likelihood).min() > -1e-12
+
+
+@pytest.mark.parametrize("name", ["full", "diag", "spherical"])
+@pytest.mark.parametrize("place", [1 / 3, 1e6 / 3])
+def test_the_rounding_of_a_mean_is_no_spread(name, place, engine, rng):
+    """Seven equal rows whose mean is not quite their value: a variance of ε² of it is still a collapse."""
+    rows = np.concatenate([rng.normal(size=(60, 2)) + place + 30, np.full((7, 2), place)])
+    start = round_mixture(FAMILIES[name], [[place + 30] * 2, [place] * 2])
+    mixture, trace = run_em(ArraySource(rows), engine, start, ridge=np.zeros(2), stopping=Stopping(1e-9, 200))
+    assert trace.frozen == {1: Frozen.COLLAPSED}
+    assert (mixture.family.variances(mixture.covariances, 2, 2)[1] == 1.0).all()  # as it was before
+
+
+@pytest.mark.parametrize("apart", [2.0**5, 2.0**10, 2.0**20, 2.0**30])
+@families
+def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine, rng):
+    """The scatter within groups, though scatter between them is up to 1e18 times as large."""
+    noise = np.round(rng.normal(size=(90, 2)) * 2.0**20) * 2.0**-20  # so that moving it is exact
+    labels = (np.arange(90) % 3).astype(np.int32)
+    given = Problem(noise + apart * np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 1.0]])[labels], None, labels)
+    mixture, _ = fit(given, family, engine, n_steps=3)
+    centred = [noise[labels == k] - noise[labels == k].mean(axis=0) for k in range(3)]
+    expected = updated(family, np.full(3, 30.0), np.array([u.T @ u for u in centred]))
+    # A loss of up to 1e3 is accepted (em.maximise.MAX_LOSS), and a mean is rounded to ε of where it is.
+    tolerance = 1e4 * EPS + (2 * apart * EPS) ** 2
+    np.testing.assert_allclose(mixture.covariances, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 @families

@@ -4,17 +4,8 @@ import pytest
 
 from gaussmix.engines import ENGINES
 from gaussmix.testing import check_reproducible
-from gaussmix.testing.check_engine import (
-    check_anchors,
-    check_densities,
-    check_extremes,
-    check_layouts,
-    check_steps,
-    check_ties,
-)
+from gaussmix.testing.check_engine import CHECKS
 from gaussmix.waist.core import native_target
-
-CHECKS = [check_steps, check_anchors, check_densities, check_layouts, check_ties, check_extremes]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

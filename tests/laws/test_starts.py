@@ -45,6 +45,14 @@ def test_a_seed_is_a_start(name, engine, rng):
     assert (first.means != other.means).any()
 
 
+@pytest.mark.parametrize("name", STARTS)
+def test_minus_zero_is_zero(name, engine, rng):
+    rows = np.round(rng.normal(size=(50, 2)))
+    assert (rows == 0).any()
+    signed = np.where(rows == 0, -0.0, rows)
+    np.testing.assert_allclose(started(name, signed, engine).means, started(name, rows, engine).means, atol=1e-13)
+
+
 def started(name, rows, engine, n_components=3, seed=7):
     source = ArraySource(rows)
     partition = STARTS[name](distinct_rows(source), engine, n_components, np.random.default_rng(seed))

@@ -38,7 +38,15 @@ def check_engine(engine: Engine[Any], rng: np.random.Generator) -> None:
     ------
     AssertionError : a law is broken; the message names the case.
     """
-    for check in (check_steps, check_anchors, check_densities, check_layouts, check_ties, check_extremes):
+    for check in (
+        check_steps,
+        check_anchors,
+        check_densities,
+        check_far_groups,
+        check_layouts,
+        check_ties,
+        check_extremes,
+    ):
         check(engine, rng)
 
 
@@ -98,6 +106,19 @@ def check_densities(engine: Engine[Any], rng: np.random.Generator) -> None:
         assert_close(chosen, log_joint.max(axis=1), TOLERANCE, 1 + size, f"labels, {case.name}")
 
 
+def check_far_groups(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Means a million deviations apart: a row's own density keeps its digits, and so do the sums about the means."""
+    for structure, is_shared, n_features in product(Structure, (False, True), (1, 3, 6)):
+        near = random_parameters(rng, 3, n_features, structure, is_shared)
+        parameters = replace(near, means=np.round(near.means) * 2.0**20)
+        block = random_block(rng, 100, parameters, Rule.SOFT)
+        case = EngineCase(block, parameters, Need(Second.FULL, is_shared), Rule.SOFT)
+        expected, found = (e.log_density(block, parameters) for e in (REFERENCE, engine))
+        assert_close(found, expected, TOLERANCE, 1 + np.abs(expected), f"log_density of far groups, {case.name}")
+        actual, sums = (_step(e, case, parameters.means) for e in (engine, REFERENCE))
+        assert_same_moments(actual, sums, _spread(case, parameters.means), TOLERANCE, f"far groups, {case.name}")
+
+
 def check_layouts(engine: Engine[Any], rng: np.random.Generator) -> None:
     """Strides and write protection change nothing; float32 rows count as the doubles they are; rows stay the same."""
     for case, layouts in _layout_cases(rng):
@@ -152,6 +173,9 @@ def check_extremes(engine: Engine[Any], rng: np.random.Generator) -> None:
         assert_close(found, expected, TOLERANCE, 10 + np.abs(expected), f"log_density at 1e200, {usual.name}")
         shared = engine.responsibilities(far, lost)
         assert_close(shared.sum(axis=1), np.ones(50), 3 * EPS, 1.0, f"sum of responsibilities at 1e200, {usual.name}")
+
+
+CHECKS = (check_steps, check_anchors, check_densities, check_far_groups, check_layouts, check_ties, check_extremes)
 
 
 def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random.Generator) -> None:

@@ -10,9 +10,25 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Adds row weight * log density to `log_likelihood`, lane by lane.
+// A tile's sum of row weight * log density, lane by lane. Without row weights a lane's normalisers are multiplied and
+// one logarithm serves the tile (d = 2, K = 3: 1.42 to 1.22 ns per pair): 18 factors, none above n_components, cannot
+// overflow.
+struct LogLikelihood {
+    bool is_weighted;
+    Vec sum = Vec::zero();
+    Vec product = Vec::broadcast(1);
+
+    GAUSSMIX_INLINE void add(Vec weight, Vec largest) { sum = sum + keep(less(Vec::zero(), weight), weight * largest); }
+    GAUSSMIX_INLINE void add(Vec weight, Vec largest, Vec normaliser) {
+        if (is_weighted) return add(weight, largest + log(normaliser));
+        add(weight, largest);
+        product = product * select(less(Vec::zero(), weight), normaliser, Vec::broadcast(1));
+    }
+    double total() const { return lane_sum(sum + log(product)); }
+};
+
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          double* row_factor, Vec& log_likelihood) {
+                          double* row_factor, LogLikelihood& log_likelihood) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec sum[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
     for (Index k = 0; k < n_components; ++k) {
@@ -38,13 +54,13 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
         const Vec weight = Vec::load(row_factor + v * kLanes);
         // A sum is at least 1, or 0 where every component has weight 0.
         (weight / max(sum[v], Vec::broadcast(1))).store(row_factor + v * kLanes);
-        log_likelihood = log_likelihood + keep(less(Vec::zero(), weight), weight * (best[v] + log(sum[v])));
+        log_likelihood.add(weight, best[v], sum[v]);
     }
 }
 
 // All to the first component of the largest log density.
 GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          const double* row_weight, Vec& log_likelihood) {
+                          const double* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
@@ -59,8 +75,7 @@ GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec 
         if (!is_active) group.active[k] = static_cast<unsigned char>(group.active[k] & ~group.bit);
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-        const Vec weight = Vec::load(row_weight + v * kLanes);
-        log_likelihood = log_likelihood + keep(less(Vec::zero(), weight), weight * best[v]);
+        log_likelihood.add(Vec::load(row_weight + v * kLanes), best[v]);
     }
 }
 

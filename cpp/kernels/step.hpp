@@ -33,9 +33,9 @@ public:
     void add_tile(Index first, Index last) {
         const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
         for (Index k = 0; k < shape_.n_components; ++k) active()[k] = 0;
-        Vec log_likelihood = Vec::zero();
+        LogLikelihood log_likelihood{task_.row_weight.data != nullptr};
         for (int g = 0; g < n_groups; ++g) add_group(g, first + g * kGroupRows, log_likelihood);
-        sums_[sums_layout_.log_likelihood] += lane_sum(log_likelihood);
+        sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         add_moments(n_groups);
     }
 
@@ -45,7 +45,7 @@ private:
 
     // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is a responsibility times
     // its row's weight.
-    void add_group(int g, Index first, Vec& log_likelihood) {
+    void add_group(int g, Index first, LogLikelihood& log_likelihood) {
         double* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
         double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
         double* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;

@@ -25,12 +25,13 @@ def test_far_rows_have_an_answer(target, make_problem, every, distance, n_featur
     np.testing.assert_allclose(problem.evaluate(target, RESPONSIBILITIES).sum(1), 1, rtol=1e-15)
 
 
-def test_overflowing_distances_of_either_sign_count_as_the_largest(target):
-    """W (x - mean) is inf - inf here; min(NaN, largest) must take the largest."""
-    factors = np.array([[[1.0, 0], [1e200, 1]]])
-    rows = np.array([[1e200, -1e308]])
-    (log_density,) = target.evaluate(rows, None, np.zeros(1), np.zeros((1, 2)), 2, factors, WEIGHTED, 1)
-    np.testing.assert_array_equal(log_density, [-np.finfo(float).max / 2])
+@pytest.mark.parametrize("n_features", [2, 12])
+def test_a_distance_that_is_nan_counts_as_the_largest(target, n_features):
+    """The first difference overflows, and W (x - mean) multiplies it by 0."""
+    edge = np.full((1, n_features), 0.9 * np.finfo(float).max)
+    factors = np.stack([np.eye(n_features)] * 2)
+    table = target.evaluate(edge, None, np.zeros(2), np.repeat(-edge, 2, 0), 2, factors, WEIGHTED, 1)
+    np.testing.assert_array_equal(table, np.full((1, 2), -np.finfo(float).max / 2))
 
 
 def test_weighted_far_rows_do_not_poison_the_moments(target, make_problem, same_bits):

@@ -13,6 +13,7 @@ core = pytest.importorskip("gaussmix._core", reason="the C++ core is not built")
 # With the extension alone: the package takes seconds to import.
 INTERRUPTED = """
 import importlib.util, signal, sys, time
+import numpy as np
 
 spec = importlib.util.spec_from_file_location("_core", sys.argv[4])
 core = importlib.util.module_from_spec(spec)

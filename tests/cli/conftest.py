@@ -1,6 +1,7 @@
 """How the tests call the command line: in this process, and as a user's shell would."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ def shell():
         if prelude:  # what to do to the interpreter before the command line is asked for
             runs = [sys.executable, "-c", f"{prelude}\nfrom gaussmix.cli import main\nmain()"]
         environment = {**os.environ, "PYTHONPATH": source, "PYTHONUTF8": "1"}
+        environment.pop("PYTHONUNBUFFERED", None)  # users' output is buffered, and fails later
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
         return subprocess.Popen([*runs, *map(str, arguments)], env=environment, text=True, **pipes)
 
@@ -41,8 +43,9 @@ def shell():
 
 
 @pytest.fixture
-def faithful():
-    return FAITHFUL
+def faithful(tmp_path):
+    """A copy of Old Faithful, which a command may even overwrite."""
+    return Path(shutil.copy(FAITHFUL, tmp_path / "input.csv"))
 
 
 @pytest.fixture

@@ -94,10 +94,12 @@ def test_without_the_extra_one_sentence_says_what_to_install(package, shell):
     assert complaints == f"gaussmix: the command line needs {package}: install gaussmix[cli].\n"
 
 
-def test_a_reader_that_leaves_is_no_error_to_speak_of(shell, model, csv_file):
-    path = csv_file("eruptions,waiting\n" + "3.6,79\n" * 20_000)
+@pytest.mark.parametrize("n_rows", [1, 20_000], ids=["at the end", "in the middle"])
+def test_a_reader_that_leaves_is_no_error_to_speak_of(n_rows, shell, model, csv_file):
+    path = csv_file("eruptions,waiting\n" + "3.6,79\n" * n_rows)
     process = shell("predict", model, path)
-    process.stdout.readline()
+    if n_rows > 1:
+        process.stdout.readline()
     process.stdout.close()
     with process.stderr:
         complaints = process.stderr.read()

@@ -50,6 +50,12 @@ def test_text_comes_back_as_it_was_written(csv_file):
     assert table.text() == [["007", "008"], ["1.50", ""], ["a,b", "two\nlines"]]
 
 
+def test_fields_may_go_on_over_lines_wherever_a_block_ends(csv_file):
+    """Arrow reads blocks of about a megabyte and must not cut a field in two."""
+    table = Table.open(str(csv_file("x,note\n" + '1,"two\nlines"\n' * 150_000)))
+    assert table.text()[1] == ["two\nlines"] * 150_000
+
+
 BAD = {
     "nothing": (b"", " is empty."),
     "blank lines only": (b"\n\n \n", " is empty."),

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from gaussmix.cli.candidates import Candidate, Failed, Fitted
 from gaussmix.mixture.mixture import Mixture
@@ -28,7 +27,7 @@ def show_candidates(console: Console, candidates: Sequence[Candidate], chosen: F
     table.add_column("converged")  # the only one that may wrap: a reason can be long
     for candidate in candidates:
         if isinstance(candidate, Failed):
-            table.add_row(str(candidate.n_components), "–", "–", "–", Text(f"failed: {candidate.briefly}"), style="dim")
+            table.add_row(str(candidate.n_components), "–", "–", "–", f"failed: {candidate.briefly}", style="dim")
             continue
         table.add_row(
             str(candidate.n_components),
@@ -52,7 +51,7 @@ def show_components(console: Console, mixture: Mixture, names: Sequence[str]) ->
     columns = _cut(columns, n_features, console.width)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        table.add_column(Text(column[0]), justify="right", no_wrap=True)
+        table.add_column(column[0], justify="right", no_wrap=True)
     for row in zip(*(column[1:] for column in columns), strict=True):
         table.add_row(*row)
     console.print(table)

@@ -143,8 +143,8 @@ def check_target(model: str, data: str) -> None:
 def progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A bar on standard error while the block runs, if that is a terminal."""
     console = Console(stderr=True)
+    hidden = quiet or not console.is_terminal  # else rich leaves an empty line in a log
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    hidden = quiet or not console.is_terminal
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("", total=total)
         tried = 0
@@ -179,7 +179,7 @@ def details(numbers: Numbers, chosen: Fitted, settings: Mapping[str, Any]) -> De
 
 def show(wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: Fitted) -> None:
     """Print the result for people."""
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # names are text
     console.width = max(console.width, _NARROWEST)
     features = ", ".join(map(shorten, numbers.names[:5])) + (", …" if len(numbers.names) > 5 else "")
     n_rows, n_features = numbers.rows.shape

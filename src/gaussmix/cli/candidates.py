@@ -13,6 +13,8 @@ from gaussmix.cli.notices import heard
 from gaussmix.errors import SingularCovariance, name_components
 from gaussmix.facade.gaussian_mixture import GaussianMixture
 
+MORE_STARTS = 4  # where a fit ends below one with fewer components
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -51,15 +53,30 @@ def fit_candidates(
 ) -> Iterator[Candidate]:
     """Fit a mixture with each number of components; `announce` is called before each.
 
+    The best likelihood rises with the number of components. Where a fit ends below a smaller mixture its start was
+    unlucky, so more starts are made.
+
     Parameters
     ----------
     rows : (n_rows, n_features), finite.
     counts : numbers of components.
     settings : the estimator's parameters.
     """
+    reached: dict[int, float] = {}
     for n_components in counts:
         announce(n_components)
-        yield fit_candidate(rows, n_components, settings)
+        candidate = fit_candidate(rows, n_components, settings)
+        smaller = max((found for k, found in reached.items() if k < n_components), default=-np.inf)
+        if isinstance(candidate, Fitted):
+            if candidate.log_likelihood < smaller:
+                again = fit_candidate(rows, n_components, {**settings, "n_init": settings["n_init"] + MORE_STARTS})
+                candidate = max(candidate, again, key=_reached)
+            reached[n_components] = _reached(candidate)
+        yield candidate
+
+
+def _reached(candidate: Candidate) -> float:
+    return candidate.log_likelihood if isinstance(candidate, Fitted) else -np.inf
 
 
 def fit_candidate(rows: NDArray[np.float64], n_components: int, settings: Mapping[str, Any]) -> Candidate:

@@ -112,6 +112,11 @@ def test_given_parameters_are_the_start(X, rng, covariance_type):
     np.testing.assert_allclose(inverted.covariances_, mixture.covariances_, rtol=tolerance, atol=tolerance)
 
 
+def test_weights_that_are_only_rounded_are_brought_to_sum_to_1(X):
+    thirds = np.array([0.3333333, 0.3333333, 0.3333333])
+    assert start(X, weights_init=thirds, random_state=0).weights_.sum() == pytest.approx(1, rel=ROUNDING)
+
+
 def test_what_is_not_given_comes_from_the_rows(X):
     nearest = np.linalg.norm(X[:, None] - X[:3], axis=2).argmin(axis=1)
     weights, _, covariances = m_step(X, np.eye(3)[nearest], "full")

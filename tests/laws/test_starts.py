@@ -8,7 +8,9 @@ from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.distinct import distinct_rows
 from gaussmix.starts import STARTS
+from gaussmix.starts.random_shares import HashedShares
 from gaussmix.testing import check_start
+from gaussmix.waist.block import Block
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -18,7 +20,7 @@ def test_a_start_sees_the_distribution_only(name, family, engine, rng):
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
-@pytest.mark.parametrize("name", ["kmeans", "k-means++", "random_from_data"])
+@pytest.mark.parametrize("name", STARTS)
 def test_units_and_origin_do_not_change_the_start(name, factor, shift, engine, rng):
     """Rows of 20 bits, so that moving them is exact, and the draws are the same."""
     rows = np.round(rng.normal(size=(80, 3)) * 2.0**10) * 2.0**-10 + 4.0 * rng.integers(3, size=(80, 1))
@@ -51,6 +53,13 @@ def test_minus_zero_is_zero(name, engine, rng):
     assert (rows == 0).any()
     signed = np.where(rows == 0, -0.0, rows)
     np.testing.assert_allclose(started(name, signed, engine).means, started(name, rows, engine).means, atol=1e-13)
+
+
+def test_a_hash_of_rows_takes_minus_zero_for_zero():
+    """Where rows are too many to be ranked."""
+    signs = np.array([[0.0, 1.0], [-0.0, 1.0]])
+    shares = HashedShares(3, 7, None)(Block(0, signs))
+    assert (shares[0] == shares[1]).all()
 
 
 def started(name, rows, engine, n_components=3, seed=7):

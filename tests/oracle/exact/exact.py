@@ -159,6 +159,7 @@ def main():
             problem("wide", family, 36, 5, 2),
             problem("offset", family, 24, 3, 2, offset=1e6),
             problem("far-start", family, 24, 2, 2, far=1e6),
+            problem("far-start-by-1e3", family, 24, 2, 2, far=1e3),
         ]
     densities = [tails(family, n_features) for family in FAMILIES for n_features in (1, 2, 6)]
     out = {"made_by": f"exact.py, mpmath {mpmath.__version__}, 50 digits"}

@@ -11,6 +11,8 @@ nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
 WITHOUT_CORE = "--config-settings=wheel.cmake=false"  # for what reads the code and computes little
+# An installation survives a core that does not compile. A session for the core must not, or it would test nothing.
+IMPORT_CORE = ["python", "-c", "from gaussmix import _core; assert _core.targets()"]
 
 
 def build_in(folder: str, *definitions: str) -> list[str]:
@@ -38,6 +40,7 @@ def kernels(session: nox.Session) -> None:
     """The C++ core by itself: no compiler warnings, no shared symbols, its stub up to date, every kernel tested."""
     session.install("cmake", "nanobind")  # ctest; the stub's generator
     session.install(".[test,lint]", *build_in("build/kernels", "GAUSSMIX_WERROR=ON"))
+    session.run(*IMPORT_CORE)
     session.run("ctest", "--test-dir", "build/kernels", "--output-on-failure", "--no-tests=error")
     session.run("pytest", "tests/kernels", *session.posargs)
 
@@ -57,6 +60,7 @@ def sanitize(session: nox.Session) -> None:
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONMALLOC": "malloc",  # so that arrays that Python allocates are watched too
     }
+    session.run(*IMPORT_CORE, env=environment)
     # test_build compiles, which has nothing to do with what the kernels do at run time.
     only = ["tests/kernels", "--ignore=tests/kernels/test_build.py"]
     session.run("pytest", *only, *session.posargs, env=environment)

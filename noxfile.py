@@ -12,7 +12,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 WITHOUT_CORE = "--config-settings=wheel.cmake=false"  # for what reads the code and computes little
 # An installation survives a core that does not compile. A session for the core must not, or it would test nothing.
-IMPORT_CORE = ["python", "-c", "from gaussmix import _core; assert _core.targets()"]
+IMPORT_CORE = ["python", "-c", "import gaussmix._core"]
 
 
 def build_in(folder: str, *definitions: str) -> list[str]:

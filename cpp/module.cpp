@@ -9,5 +9,7 @@ void bind_targets(nanobind::module_& module);
 NB_MODULE(_core, module) {
     module.doc() = "Gaussian mixture kernels: moments, densities and small factorisations.";
     module.attr("TILE_ROWS") = gaussmix::kTileRows;
+    // What Python still holds when it exits (a cached Target, a traceback) is not a leak of ours to report.
+    nanobind::set_leak_warnings(false);
     gaussmix::bind_targets(module);
 }

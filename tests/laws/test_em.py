@@ -171,3 +171,20 @@ def test_float32_rows_count_as_the_doubles_they_are(family, engine):
     )
     np.testing.assert_allclose(single.means, double.means, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(single.covariances, double.covariances, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "gain", "outcome"),
+    [
+        (2, 0.99e-3, Outcome.CONVERGED),
+        (2, -0.99e-3, Outcome.CONVERGED),
+        (2, 1.01e-3, None),
+        (9, 1.01e-3, None),
+        (10, 1.01e-3, Outcome.STEP_LIMIT),
+        (10, 0.99e-3, Outcome.CONVERGED),
+        (2, np.inf, Outcome.NON_FINITE),
+        (2, np.nan, Outcome.NON_FINITE),
+    ],
+)
+def test_a_fit_ends_when_a_step_gains_less_than_the_tolerance(n_steps, gain, outcome):
+    assert Stopping(1e-3, 10).outcome(n_steps, -5.0, -5.0 + gain) is outcome

@@ -55,6 +55,12 @@ def test_minus_zero_is_zero(name, engine, rng):
     np.testing.assert_allclose(started(name, signed, engine).means, started(name, rows, engine).means, atol=1e-13)
 
 
+def test_centres_of_kmeans_are_weighted_means(engine, rng):
+    source = ArraySource(np.array([[0.0], [1.0], [10.0]]), np.array([99.0, 1.0, 3.0]))
+    partition = STARTS["kmeans"](distinct_rows(source), engine, 2, rng)
+    assert sorted(partition.parameters.means[:, 0]) == pytest.approx([0.01, 10.0], rel=1e-14)
+
+
 def test_a_hash_of_rows_takes_minus_zero_for_zero():
     """Where rows are too many to be ranked."""
     signs = np.array([[0.0, 1.0], [-0.0, 1.0]])

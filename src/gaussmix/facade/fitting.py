@@ -120,7 +120,7 @@ class Fitting:
         source = self.source
         # Covariances that are given need not be found, so they can't be singular either.
         ridge = self.ridges if given.covariances is None else automatic_ridge(self.sample)
-        if given.means is not None:  # rows go to the given means, so that weights and covariances fit them
+        if isinstance(init, str) and given.means is not None:  # so that weights and covariances fit the given means
             partition = nearest_centre(given.means)
         elif isinstance(init, str):
             partition = STARTS[init](self.sample, self.engine, self.n_components, rng)

@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.em.restarts import Run
 from gaussmix.em.stopping import Stopping
-from gaussmix.engines import choose
-from gaussmix.engines.base import Engine
 from gaussmix.errors import NonFiniteLikelihood, Outcome
-from gaussmix.facade.attributes import MixtureAttributes
+from gaussmix.facade.estimator import MixtureEstimator
 from gaussmix.facade.fitting import Fitting, GivenStart, frozen_sentence
 from gaussmix.facade.parameters import (
     check_count,
     check_covariances,
     check_family,
     check_flag,
-    check_jobs,
     check_means,
     check_number,
-    check_seed,
     check_start_name,
     check_weights,
 )
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.facade.verbosity import reports
-from gaussmix.waist.arrays import Array, Rows
-from gaussmix.waist.block import Block
 
 
-class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]
+class GaussianMixture(MixtureEstimator):
     """Gaussian mixture fitted by EM, with the names and meanings of `sklearn.mixture.GaussianMixture`.
 
     Parameters
@@ -61,7 +52,7 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
         (n_samples, n_components); or a callable ``(X, n_components, rng)`` that returns either.
     weights_init, means_init : array-like, default None
         Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the
-        rest of the start comes from the rows nearest to each mean.
+        rest of the start comes from the rows nearest to each mean, where `init_params` is a name.
     precisions_init, covariances_init : array-like, default None
         Precisions or covariances to start from, not both, in the shape of `covariances_`.
     random_state : int, RandomState or None, default None
@@ -171,81 +162,21 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
         ConvergenceWarning : `max_iter` steps were not enough.
         RuntimeWarning : a component lost its mass or collapsed; it was frozen.
         """
-        before = dict(vars(self))
-        try:
-            self._fit(X, sample_weight)
-        except BaseException:  # a refit that fails leaves the estimator as it was
-            self.__dict__ = before
-            raise
-        return self
+        return self._refit(X, sample_weight)
 
     def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int64]:
         """Fit the mixture and label its rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
-        return self.fit(X, y, sample_weight).predict(X)
+        return self._refit(X, sample_weight).predict(X)
 
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """The most probable component of each row, (n_samples,); the first of equals.
-
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
-        """
-        rows = self._rows(X)
-        return self._engine().labels(Block(0, rows), self.mixture_.parameters)
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components), rows sum to 1.
-
-        Raises as `predict`.
-        """
-        rows = self._rows(X)
-        shared = self._engine().responsibilities(Block(0, rows), self.mixture_.parameters)
-        return shared.astype(rows.dtype, copy=False)
-
-    def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """log p(x) of each row, (n_samples,), nats. Raises as `predict`."""
-        rows = self._rows(X)
-        return self._log_density(rows).astype(rows.dtype, copy=False)
-
-    def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
-        """Mean of log p(x) per unit of weight, nats. Raises as `predict`."""
-        rows = self._rows(X)
-        log_density, weight = self._log_density(rows), check_row_weight(sample_weight, len(rows), 1)
-        return float(log_density.mean() if weight is None else weight @ log_density / weight.sum())
-
-    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Bayesian information criterion −2 log L + p log Σw; lower is better. Schwarz (1978). Raises as `predict`."""
-        deviance, total = self._deviance(X, sample_weight)
-        return deviance + self.mixture_.n_parameters * float(np.log(total))
-
-    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Akaike information criterion −2 log L + 2 p; lower is better. Akaike (1974). Raises as `predict`."""
-        return self._deviance(X, sample_weight)[0] + 2 * self.mixture_.n_parameters
-
-    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
-        """Draw rows from the mixture, in random order.
-
-        Parameters
-        ----------
-        n_samples : how many, at least 1.
-
-        Returns
-        -------
-        X : (n_samples, n_features), data units.
-        y : (n_samples,), the component each row was drawn from.
-
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : n_samples is not an integer of at least 1.
-        """
-        check_is_fitted(self)
-        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral):
-            raise TypeError(f"Invalid value for 'n_samples': {n_samples!r} is not an integer.")
-        if n_samples < 1:
-            raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
-        return self.mixture_.sample(int(n_samples), self._rng())
+    def _refit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> Self:
+        """Fit, or leave the estimator as it was; called by what the user calls, whose line warnings are to name."""
+        before = dict(vars(self))
+        try:
+            self._fit(X, sample_weight)
+        except BaseException:
+            self.__dict__ = before
+            raise
+        return self
 
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
@@ -313,33 +244,11 @@ class GaussianMixture(MixtureAttributes, DensityMixin, BaseEstimator):  # type: 
         _, trace = run
         frozen = frozen_sentence(trace)
         if frozen is not None:
-            warnings.warn(frozen, RuntimeWarning, stacklevel=4)
+            warnings.warn(frozen, RuntimeWarning, stacklevel=5)
         if not self.converged_ and trace.n_steps > 0:
             warnings.warn(  # scikit-learn's sentence: programs match it
                 "Best performing initialization did not converge. Try different init parameters, or increase "
                 "max_iter, tol, or check for degenerate data.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-
-    def _rows(self, X: ArrayLike) -> Rows:
-        check_is_fitted(self)
-        return check_rows(self, X, reset=False)
-
-    def _log_density(self, rows: Rows) -> Array:
-        return self._engine().log_density(Block(0, rows), self.mixture_.parameters)
-
-    def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
-        """−2 log L and the total weight."""
-        rows = self._rows(X)
-        log_density, weight = self._log_density(rows), check_row_weight(sample_weight, len(rows), 1)
-        if weight is None:
-            return -2.0 * float(log_density.sum()), float(len(rows))
-        return -2.0 * float(weight @ log_density), float(weight.sum())
-
-    def _engine(self) -> Engine[Any]:
-        return choose(check_jobs(self.n_jobs))
-
-    def _rng(self) -> np.random.Generator:
-        """A generator seeded by `random_state`."""
-        return np.random.default_rng(check_seed(self.random_state).randint(0, 2**31 - 1, size=4))

@@ -97,7 +97,7 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components:
     Raises
     ------
     ValueError : no numbers, wrong shape, not finite, negative, positive for fewer rows than components, or so large
-        that their sum overflows.
+        that sums overflow.
     """
     if sample_weight is None:
         return None
@@ -113,8 +113,10 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components:
             row = int(wrong.argmax())
             raise ValueError(f"sample_weight must be {what}, but row {row} has {weight[row]}.")
     with np.errstate(over="ignore"):
-        if not np.isfinite(weight.sum()):
-            raise ValueError(f"sample_weight adds up to infinity (largest: {weight.max()}); divide it by its maximum.")
+        if not weight.sum() <= LARGEST:
+            raise ValueError(
+                f"sample_weight adds up to more than {LARGEST:g}; divide it by its maximum, {weight.max()}."
+            )
     positive = int(np.count_nonzero(weight))
     if positive == 0:
         raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")

@@ -1,0 +1,112 @@
+"""What every estimator that ends with a mixture can do: label, score and draw rows."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix.engines import choose
+from gaussmix.engines.base import Engine
+from gaussmix.facade.attributes import MixtureAttributes
+from gaussmix.facade.parameters import check_jobs, check_seed
+from gaussmix.facade.validation import check_row_weight, check_rows
+from gaussmix.waist.arrays import Array, Rows
+from gaussmix.waist.block import Block
+
+
+class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """An estimator whose fit leaves a mixture; it has the parameters `random_state` and `n_jobs`."""
+
+    random_state: int | np.random.RandomState | None
+    n_jobs: int | None
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """The most probable component of each row, (n_samples,); the first of equals.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        """
+        rows = self._rows(X)
+        return self._engine().labels(Block(0, rows), self.mixture_.parameters)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components), rows sum to 1.
+
+        Raises as `predict`.
+        """
+        rows = self._rows(X)
+        shared = self._engine().responsibilities(Block(0, rows), self.mixture_.parameters)
+        return shared.astype(rows.dtype, copy=False)
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """log p(x) of each row, (n_samples,), nats. Raises as `predict`."""
+        rows = self._rows(X)
+        return self._log_density(rows).astype(rows.dtype, copy=False)
+
+    def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
+        """Mean of log p(x) per unit of weight, nats. Raises as `predict`."""
+        rows = self._rows(X)
+        log_density, weight = self._log_density(rows), check_row_weight(sample_weight, len(rows), 1)
+        return float(log_density.mean() if weight is None else weight @ log_density / weight.sum())
+
+    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Bayesian information criterion −2 log L + p log Σw; lower is better. Schwarz (1978). Raises as `predict`."""
+        deviance, total = self._deviance(X, sample_weight)
+        return deviance + self.mixture_.n_parameters * float(np.log(total))
+
+    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Akaike information criterion −2 log L + 2 p; lower is better. Akaike (1974). Raises as `predict`."""
+        return self._deviance(X, sample_weight)[0] + 2 * self.mixture_.n_parameters
+
+    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
+        """Draw rows from the mixture, in random order.
+
+        Parameters
+        ----------
+        n_samples : how many, at least 1.
+
+        Returns
+        -------
+        X : (n_samples, n_features), data units.
+        y : (n_samples,), the component each row was drawn from.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : n_samples is not an integer of at least 1.
+        """
+        check_is_fitted(self)
+        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral):
+            raise TypeError(f"Invalid value for 'n_samples': {n_samples!r} is not an integer.")
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
+        return self.mixture_.sample(int(n_samples), self._rng())
+
+    def _rows(self, X: ArrayLike) -> Rows:
+        check_is_fitted(self)
+        return check_rows(self, X, reset=False)
+
+    def _log_density(self, rows: Rows) -> Array:
+        return self._engine().log_density(Block(0, rows), self.mixture_.parameters)
+
+    def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
+        """−2 log L and the total weight."""
+        rows = self._rows(X)
+        log_density, weight = self._log_density(rows), check_row_weight(sample_weight, len(rows), 1)
+        if weight is None:
+            return -2.0 * float(log_density.sum()), float(len(rows))
+        return -2.0 * float(weight @ log_density), float(weight.sum())
+
+    def _engine(self) -> Engine[Any]:
+        return choose(check_jobs(self.n_jobs))
+
+    def _rng(self) -> np.random.Generator:
+        """A generator seeded by `random_state`."""
+        return np.random.default_rng(check_seed(self.random_state).randint(0, 2**31 - 1, size=4))

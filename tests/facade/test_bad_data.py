@@ -92,7 +92,10 @@ BAD_WEIGHTS = {
         weights_but(slice(2, None), 0),
         "n_components=3 rows of positive sample_weight",
     ),
-    "too large a sum": (np.full(20, 1e308), "sample_weight adds up to infinity (largest: 1e+308); divide it"),
+    "too large a sum": (
+        np.full(20, 1e308),
+        "sample_weight adds up to more than 1e+150; divide it by its maximum, 1",
+    ),
     "too few": (np.ones(19), "sample_weight.shape == (19,), expected (20,): one number for each row"),
     "a column": (np.ones((20, 1)), "Sample weights must be 1D array or scalar, got shape (20, 1)"),
     "a negative number": (-1.0, "sample_weight must be ≥ 0, but row 0 has -1.0"),

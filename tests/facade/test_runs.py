@@ -90,9 +90,11 @@ def test_the_trace_says_how_it_went(X):
     assert mixture.score(X) == pytest.approx(bounds[-1], abs=1e-6)
 
 
-def test_not_to_converge_is_a_warning_at_the_users_line(unclear):
+@pytest.mark.parametrize("method", ["fit", "fit_predict"])
+def test_not_to_converge_is_a_warning_at_the_users_line(unclear, method):
+    mixture = GaussianMixture(3, max_iter=2, tol=0, random_state=0)
     with pytest.warns(ConvergenceWarning, match="did not converge. Try different init parameters, or inc") as caught:
-        mixture = GaussianMixture(3, max_iter=2, tol=0, random_state=0).fit(unclear)
+        getattr(mixture, method)(unclear)
     assert [warning.filename for warning in caught] == [__file__]
     assert (mixture.n_iter_, mixture.converged_) == (2, False)
 

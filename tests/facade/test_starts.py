@@ -130,6 +130,13 @@ def test_what_is_not_given_comes_from_the_rows(X):
     assert (spheres.means_ == seeded.means_).all()
 
 
+def test_labels_share_rows_for_what_is_not_given(X, labels):
+    weights, _, covariances = m_step(X, np.eye(3)[labels], "full")
+    for init in labels, np.eye(3)[labels], lambda X, n_components, rng: labels:
+        mixture = start(X, init_params=init, means_init=X[:3], reg_covar=0)
+        assert_parameters(mixture, (weights, X[:3], covariances))
+
+
 def test_a_number_is_added_to_every_variance(X, labels, covariance_type):
     mixture = start(X, init_params=labels, reg_covar=0.25, covariance_type=covariance_type)
     assert_parameters(mixture, m_step(X, np.eye(3)[labels], covariance_type, ridge=0.25))

@@ -82,7 +82,7 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
 void factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,
                double* log_abs_det, bool* failed) {
     const Index size = n_features * n_features;
-    const Buffer scratch(size);
+    const Buffer scratch(size + 2 * n_features);
     for (Index k = 0; k < count; ++k) {
         failed[k] =
             !kernels.factorise(n_features, covariances + k * size, scratch.get(), factors + k * size, log_abs_det + k);

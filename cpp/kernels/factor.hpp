@@ -14,16 +14,15 @@ GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, 
     for (Index i = 0; i < count; ++i) to[i] = __builtin_fma(factor, from[i], to[i]);
 }
 
-// Writes L by columns: column j at out + j * d, from its diagonal on at out[j * d + j]. False where a pivot is not
-// above the rounding of its variance.
+// Writes L by columns: column j at out + j * d, from its diagonal on at out[j * d + j]. False where a pivot is not a
+// positive number.
 inline bool cholesky(Index d, const double* covariance, double* out) {
-    const double threshold = static_cast<double>(d) * __DBL_EPSILON__;
     for (Index j = 0; j < d; ++j) {
         double* column = out + j * d + j;
         for (Index i = j; i < d; ++i) column[i - j] = covariance[i * d + j];
         for (Index p = 0; p < j; ++p) add_multiple(-out[p * d + j], out + p * d + j, d - j, column);
         const double pivot = column[0];
-        if (!(pivot > threshold * covariance[j * d + j] && pivot <= __DBL_MAX__)) return false;
+        if (!(pivot > 0 && pivot <= __DBL_MAX__)) return false;
         const double root = __builtin_sqrt(pivot);
         for (Index i = 0; i < d - j; ++i) column[i] = column[i] / root;
         column[0] = root;
@@ -53,16 +52,39 @@ inline double log_abs_det_of_inverse(Index d, const double* columns) {
     return -lane_sum(sum);
 }
 
+// Whether rounding decides the inverse. S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is how many times the variance of
+// feature j exceeds what the other features leave of it, whatever the units. Pivots alone do not tell: the error of the
+// last ones grows with the condition of the block before them. Singular matrices came out above 0.7 / (d eps).
+inline bool is_singular(Index d, const double* covariance, const double* factor, double* inflation) {
+    const double limit = 1 / (8 * static_cast<double>(d) * __DBL_EPSILON__);
+    double* deviation = inflation + d;
+    for (Index j = 0; j < d; ++j) {
+        inflation[j] = 0;
+        deviation[j] = __builtin_sqrt(covariance[j * d + j]);
+    }
+    for (Index i = 0; i < d; ++i) {
+        for (Index j = 0; j <= i; ++j) {
+            const double scaled = deviation[j] * factor[i * d + j];
+            inflation[j] = __builtin_fma(scaled, scaled, inflation[j]);
+        }
+    }
+    for (Index j = 0; j < d; ++j) {
+        if (!(inflation[j] < limit)) return true;
+    }
+    return false;
+}
+
+// `scratch` has room for d * (d + 2).
 inline bool factorise(Index d, const double* covariance, double* scratch, double* factor,
                       double* log_abs_det) noexcept {
-    if (!cholesky(d, covariance, scratch)) {
-        for (Index i = 0; i < d * d; ++i) factor[i] = __builtin_nan("");
-        *log_abs_det = __builtin_nan("");
-        return false;
+    if (cholesky(d, covariance, scratch)) {
+        invert_triangle(d, scratch, factor);
+        *log_abs_det = log_abs_det_of_inverse(d, scratch);
+        if (!is_singular(d, covariance, factor, scratch + d * d)) return true;
     }
-    invert_triangle(d, scratch, factor);
-    *log_abs_det = log_abs_det_of_inverse(d, scratch);
-    return true;
+    for (Index i = 0; i < d * d; ++i) factor[i] = __builtin_nan("");
+    *log_abs_det = __builtin_nan("");
+    return false;
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -21,7 +21,7 @@ def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     -------
     factors : (n, n_features, n_features), lower triangular W with Σ⁻¹ = WᵀW; NaN where failed.
     log_abs_det : (n,), log |det W|.
-    failed : (n,), a pivot is not above n_features · ε · Σ_jj: singular to working precision.
+    failed : (n,), singular to working precision: no positive pivots, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
     """
     target = native_target()
     if target is not None:
@@ -35,11 +35,16 @@ def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
 
 def _invert_factor(covariance: Array, out: Array) -> None:
     """Write the inverse Cholesky factor to `out`; leave it alone where there is none."""
-    n_features = len(covariance)
     try:
         lower = cholesky(covariance, lower=True)
     except (LinAlgError, ValueError):
         return
-    smallest = n_features * np.finfo(np.float64).eps * np.diagonal(covariance)
-    if (np.diagonal(lower) ** 2 > smallest).all():
-        out[:] = solve_triangular(lower, np.eye(n_features), lower=True)
+    factor = solve_triangular(lower, np.eye(len(covariance)), lower=True)
+    if (_inflation(covariance, factor) < 1 / (8 * len(covariance) * np.finfo(np.float64).eps)).all():
+        out[:] = factor
+
+
+def _inflation(covariance: Array, factor: Array) -> Array:
+    """Σ_jj (Σ⁻¹)_jj: how many times the variance of a feature exceeds what the other features leave of it."""
+    inflation: Array = ((np.sqrt(np.diagonal(covariance)) * factor) ** 2).sum(axis=0)
+    return inflation

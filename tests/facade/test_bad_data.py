@@ -38,10 +38,11 @@ BAD_ROWS = {
     "null in a polars column": (pl.DataFrame({"width": [1.0, None, 2.0]}), ValueError, "NaN: row 1, column 'width'"),
     "None": (np.array([[1.0, 2], [None, 3], [4, 5]], dtype=object), ValueError, "contains NaN: row 1, column 0"),
     "too large to square": (
-        holding(1e151),
+        holding(1e154),
         ValueError,
-        "contains 1e+151: row 4, column 1 (counted from 0). Its square",
+        "contains 1e+154: row 4, column 1 (counted from 0). Its square",
     ),
+    "too small to square": (ROWS * 1e-200, ValueError, "in column 0 (counted from 0): squares of that underflow"),
     "beyond float64": (ROWS.astype(np.longdouble) * np.longdouble("1e400"), ValueError, "infinity: row 0, column 1"),
     "a whole number beyond float64": ([[1, 2], [3, 10**400]], ValueError, "too large to convert to float, in row 1"),
     "text": (np.array([["1", "2"], ["3", "wide"]]), ValueError, "'wide', in row 1, column 1 (counted from 0). Give"),

@@ -159,3 +159,32 @@ def test_weights_of_any_kind_and_unit(X, labels):
     assert (
         fit(X, labels, sample_weight=3.0).lower_bounds_ == fit(X, labels, sample_weight=np.full(180, 3)).lower_bounds_
     )
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-100, 1e100, 1e150])
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("init", ["kmeans", "k-means++", "random", "random_from_data"])
+def test_units_change_the_density_by_their_jacobian_only(X, init, covariance_type, scale):
+    model = GaussianMixture(3, covariance_type=covariance_type, init_params=init, random_state=0, max_iter=500)
+    plain = model.fit(X).score_samples(X)
+    scaled = model.fit(X * scale).score_samples(X * scale) + X.shape[1] * np.log(scale)
+    np.testing.assert_allclose(scaled, plain, rtol=0, atol=1e-9)
+
+
+def test_a_field_of_packed_records_is_taken_as_it_is(X):
+    records = np.zeros(len(X), dtype=[("flag", "u1"), ("x", "f8", (X.shape[1],)), ("w", "f8")])  # strides of odd bytes
+    records["x"], records["w"] = X, 1 + np.arange(len(X)) % 3
+    model = GaussianMixture(2, random_state=0)
+    packed = model.fit(records["x"], sample_weight=records["w"]).means_
+    np.testing.assert_array_equal(packed, model.fit(X, sample_weight=records["w"].copy()).means_)
+    np.testing.assert_array_equal(model.mixture_.log_density(records["x"]), model.mixture_.log_density(X))
+
+
+def test_the_mixture_itself_refuses_what_is_no_number(X):
+    mixture = GaussianMixture(2, random_state=0).fit(X).mixture_
+    wrong = np.array(X)
+    wrong[3, 1] = np.nan
+    with pytest.raises(ValueError, match="rows holds nan in row 3, column 1"):
+        mixture.log_density(wrong)
+    with pytest.raises(TypeError, match="real numbers, not complex128"):
+        mixture.predict(X + 1j)

@@ -79,3 +79,22 @@ def test_a_feature_twice_has_no_factor(n_features, rng):
     twice = covariance[:, [*range(n_features), 0]][:, :, [*range(n_features), 0]]
     with pytest.raises(SingularCovariance):
         TriangularWhitening.of(twice)
+
+
+@pytest.mark.parametrize("n_features", [2, 3, 5, 8, 17])
+def test_as_many_rows_as_features_have_no_factor(n_features, rng):
+    """A pivot that is only rounding can be far from 0: the error grows with the condition of the block before it."""
+    for spread in (1.0, 30.0):
+        rows = rng.standard_normal((100, n_features, n_features)) + spread * rng.standard_normal((100, 1, n_features))
+        offsets = rows - rows.mean(axis=1, keepdims=True)
+        covariances = offsets.transpose(0, 2, 1) @ offsets / n_features
+        with pytest.raises(SingularCovariance) as caught:
+            TriangularWhitening.of(covariances)
+        assert caught.value.components == tuple(range(100))
+
+
+@pytest.mark.parametrize("n_features", [2, 5, 17])
+def test_a_feature_that_is_nearly_another_still_has_a_factor(n_features, rng):
+    rows = rng.standard_normal((1000, n_features))
+    rows[:, -1] = rows[:, 0] + 1e-6 * rows[:, -1]
+    TriangularWhitening.of((rows.T @ rows / len(rows))[None])

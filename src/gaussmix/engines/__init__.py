@@ -20,6 +20,9 @@ ENGINES: dict[str, Callable[[int], Engine[Any]]] = {
 }
 
 
+MOST_THREADS = 4096  # more are never of use, and the core counts in 32 bits
+
+
 def choose(n_jobs: int | None = None) -> Engine[Any]:
     """The engine of this machine: the one GAUSSMIX_ENGINE names, else native, else NumPy with a warning.
 
@@ -42,7 +45,7 @@ def n_threads(n_jobs: int | None) -> int:
         return min(usable, int(limit)) if limit.isdecimal() and int(limit) > 0 else usable
     if n_jobs == 0:
         raise ValueError("n_jobs=0 has no meaning; use 1 for one thread or None for every processor.")
-    return max(1, usable + 1 + n_jobs) if n_jobs < 0 else n_jobs
+    return max(1, usable + 1 + n_jobs) if n_jobs < 0 else min(n_jobs, MOST_THREADS)
 
 
 @cache

@@ -52,7 +52,7 @@ class Engine(Protocol[StateT]):
         Returns
         -------
         moments : `log_likelihood` in nats, summed over rows; 0 under `Rule.GIVEN`. A squared distance that
-            overflows counts as the largest double, so no sum is ever NaN.
+            overflows counts as the largest double, so neither mass nor log-likelihood is ever NaN.
         """
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:

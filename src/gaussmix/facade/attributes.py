@@ -19,6 +19,17 @@ from gaussmix.waist.whitening import Structure
 Floats = NDArray[np.floating[Any]]
 
 
+class Fitted(property):
+    """A fitted attribute: read off the mixture, never set by hand."""
+
+    def __set__(self, estimator: Any, value: Any) -> None:
+        name = self.fget.__name__ if self.fget is not None else "attribute"
+        raise AttributeError(
+            f"{type(estimator).__name__} has no {name} to set: fit it from weights_init, means_init and "
+            "covariances_init with max_iter=0, or use gaussmix.Mixture, the distribution itself."
+        )
+
+
 class MixtureAttributes:
     """Attributes in the type of the training data; `mixture_` holds them in float64."""
 
@@ -29,30 +40,30 @@ class MixtureAttributes:
     covariance_type: str
     precisions_init: ArrayLike | None
 
-    @property
+    @Fitted
     def weights_(self) -> Floats:
-        return self.mixture_.weights.astype(self._dtype)
+        return self.mixture_.weights.astype(self._dtype, copy=False)
 
-    @property
+    @Fitted
     def means_(self) -> Floats:
-        return self.mixture_.means.astype(self._dtype)
+        return self.mixture_.means.astype(self._dtype, copy=False)
 
-    @property
+    @Fitted
     def covariances_(self) -> Floats:
-        return self.mixture_.covariances.astype(self._dtype)
+        return self.mixture_.covariances.astype(self._dtype, copy=False)
 
-    @property
+    @Fitted
     def precisions_(self) -> Floats:
         return self._compact(self.mixture_.whitening.precisions())
 
-    @property
+    @Fitted
     def precisions_cholesky_(self) -> Floats:
         whitening = self.mixture_.whitening
         upper = whitening.structure is Structure.TRIANGULAR
         return self._compact(whitening.factors.transpose(0, 2, 1) if upper else whitening.factors)
 
     def _compact(self, per_component: NDArray[np.float64]) -> Floats:
-        return self.mixture_.family.compact(per_component).astype(self._dtype)
+        return self.mixture_.family.compact(per_component).astype(self._dtype, copy=False)
 
     def _n_parameters(self) -> int:
         """Number of free parameters of the fitted mixture."""

@@ -18,6 +18,7 @@ from gaussmix.em.start import start_mixture
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Trace
 from gaussmix.engines.base import Engine
+from gaussmix.facade.validation import check_spread
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
@@ -64,7 +65,9 @@ class Fitting:
     @cached_property
     def sample(self) -> Distinct:
         """Rows for starts and for the automatic ridge."""
-        return distinct_rows(self.source)
+        sample = distinct_rows(self.source)
+        check_spread(sample.rows)
+        return sample
 
     @cached_property
     def ridges(self) -> Array:

@@ -11,9 +11,10 @@ from sklearn.utils.validation import validate_data
 
 from gaussmix.facade.parameters import check_numbers
 from gaussmix.waist.arrays import Array, Rows
-from gaussmix.waist.block import BLOCK_ROWS
+from gaussmix.waist.rows import first_beyond, in_whole_steps
 
-LARGEST = np.float64(1e150)  # the squares of a hundred million such numbers add up without overflow
+SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
+LARGEST_WEIGHT = 1e150  # of all rows together: sums of weighted squares keep clear of overflow
 
 
 def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
@@ -43,8 +44,11 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
             ) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
-    _check_values(rows, getattr(estimator, "feature_names_in_", None), LARGEST if reset else np.finfo(np.float64).max)
-    return rows
+    largest = float(np.finfo(np.float64).max)
+    if reset:  # squared offsets add up without overflow
+        largest = (largest / (4 * len(rows))) ** 0.5
+    _check_values(rows, getattr(estimator, "feature_names_in_", None), largest)
+    return in_whole_steps(rows)
 
 
 def _check_cells(X: ArrayLike, names: Any) -> None:
@@ -76,19 +80,28 @@ def _place(row: int, column: int, names: Any) -> str:
     return f"row {row}, column {where} (counted from 0)"
 
 
-def _check_values(rows: Rows, names: Any, largest: np.float64) -> None:
-    """Name the first row and column that hold NaN or too large a number; a block at a time, for the sake of memory."""
-    for first in range(0, len(rows), BLOCK_ROWS):
-        part = rows[first : first + BLOCK_ROWS]
-        with np.errstate(invalid="ignore"):
-            if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN
-                continue
-        row, column = np.argwhere(~(np.abs(part) <= largest))[0]
-        value, where = part[row, column], _place(first + row, column, names)
-        if np.isfinite(value):
-            raise ValueError(f"Input X contains {value:.3g}: {where}. Its square overflows: rescale the columns of X.")
-        what = "NaN" if np.isnan(value) else "infinity"
-        raise ValueError(f"Input X contains {what}: {where}. Remove or fill such rows first.")
+def _check_values(rows: Rows, names: Any, largest: float) -> None:
+    """Name the first row and column that hold NaN or too large a number."""
+    cell = first_beyond(rows, largest)
+    if cell is None:
+        return
+    value, where = rows[cell], _place(*cell, names)
+    if np.isfinite(value):
+        raise ValueError(f"Input X contains {value:.3g}: {where}. Its square overflows: rescale the columns of X.")
+    what = "NaN" if np.isnan(value) else "infinity"
+    raise ValueError(f"Input X contains {what}: {where}. Remove or fill such rows first.")
+
+
+def check_spread(rows: Array) -> None:
+    """Raise ValueError for a column of rows (n_rows, n_features) that varies by so little that squares vanish."""
+    spread = rows.max(axis=0) - rows.min(axis=0)
+    vanishing = (spread > 0) & (spread < SMALLEST_SPREAD)
+    if vanishing.any():
+        column = int(vanishing.argmax())
+        raise ValueError(
+            f"Input X varies by only {spread[column]:.3g} in column {column} (counted from 0): squares of that "
+            "underflow. Rescale the columns of X."
+        )
 
 
 def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components: int) -> Array | None:
@@ -113,9 +126,9 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components:
             row = int(wrong.argmax())
             raise ValueError(f"sample_weight must be {what}, but row {row} has {weight[row]}.")
     with np.errstate(over="ignore"):
-        if not weight.sum() <= LARGEST:
+        if not weight.sum() <= LARGEST_WEIGHT:
             raise ValueError(
-                f"sample_weight adds up to more than {LARGEST:g}; divide it by its maximum, {weight.max()}."
+                f"sample_weight adds up to more than {LARGEST_WEIGHT:g}; divide it by its maximum, {weight.max()}."
             )
     positive = int(np.count_nonzero(weight))
     if positive == 0:
@@ -124,4 +137,4 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components:
         raise ValueError(
             f"Expected at least n_components={n_components} rows of positive sample_weight, but got {positive}."
         )
-    return weight
+    return in_whole_steps(weight)

@@ -14,6 +14,7 @@ from gaussmix.mixture.sampling import sample
 from gaussmix.waist.arrays import Array, Rows, frozen
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.rows import first_beyond, in_whole_steps
 from gaussmix.waist.whitening import Whitening
 
 
@@ -57,6 +58,9 @@ class Mixture:
         for name in ("weights", "means", "covariances"):  # copied, so that nobody else can write to them
             object.__setattr__(self, name, frozen(np.array(getattr(self, name), dtype=np.float64)))
 
+    def __reduce__(self) -> tuple[type[Mixture], tuple[Array, Array, Array, Family]]:
+        return type(self), (self.weights, self.means, self.covariances, self.family)  # read-only again when it wakes
+
     @property
     def n_components(self) -> int:
         """Number of components K."""
@@ -97,7 +101,8 @@ class Mixture:
 
         Raises
         ------
-        ValueError : rows are not numbers of shape (n_rows, n_features).
+        ValueError : rows are not finite numbers of shape (n_rows, n_features).
+        TypeError : rows are not real numbers.
         """
         return choose(n_jobs).log_density(self._block(rows), self.parameters)
 
@@ -131,8 +136,13 @@ class Mixture:
 
     def _block(self, rows: ArrayLike) -> Block:
         array: Rows = np.asarray(rows)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"rows must be real numbers, not {array.dtype}.")
         if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
-            array = np.asarray(rows, dtype=np.float64)
+            array = array.astype(np.float64)
         if array.ndim != 2 or array.shape[1] != self.n_features:
             raise ValueError(f"rows must have shape (n_rows, {self.n_features}), not {array.shape}.")
-        return Block(0, array)
+        cell = first_beyond(array, float(np.finfo(np.float64).max))
+        if cell is not None:
+            raise ValueError(f"rows holds {array[cell]} in row {cell[0]}, column {cell[1]}: give finite numbers.")
+        return Block(0, in_whole_steps(array))

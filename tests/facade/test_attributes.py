@@ -1,0 +1,31 @@
+"""Fitted attributes are read off the mixture, and nothing can make them disagree with it."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture
+
+ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_an_attribute_is_not_there_before_fit_and_not_to_be_set_after(X, name):
+    assert not hasattr(GaussianMixture(), name)
+    fitted = GaussianMixture(2, random_state=0).fit(X)
+    with pytest.raises(AttributeError, match=rf"no {name} to set: fit it from weights_init.*max_iter=0"):
+        setattr(fitted, name, getattr(fitted, name))
+
+
+@pytest.mark.parametrize("name", ["weights_", "means_", "covariances_"])
+def test_writing_into_an_attribute_fails_rather_than_being_lost(X, name):
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(GaussianMixture(2, random_state=0).fit(X), name)[0] = 99
+
+
+def test_a_mixture_is_read_only_when_it_wakes(X):
+    fitted = GaussianMixture(2, random_state=0).fit(X)
+    woken = pickle.loads(pickle.dumps(fitted))
+    assert not woken.mixture_.means.flags.writeable
+    np.testing.assert_array_equal(woken.predict_proba(X), fitted.predict_proba(X))

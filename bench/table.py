@@ -8,6 +8,8 @@ import numpy as np
 from cases import MEMORY_SHAPE, STRUCTURES
 from memory import THEIR_ROWS
 
+START, END = "<!-- speed table -->", "<!-- end of speed table -->"
+
 
 def markdown(report: dict[str, Any]) -> str:
     """The table, and what it was measured on."""
@@ -45,3 +47,36 @@ def _table(structure: str, results: list[dict[str, Any]]) -> list[str]:
         shape = f"{case['n_rows']:,}, {case['n_features']}, {case['n_components']}"
         lines.append(f"| {shape} | {times} | ×{result['ratio']:.1f} |")
     return lines
+
+
+def summary(report: dict[str, Any]) -> str:
+    """The table for the README: how many times longer scikit-learn takes, structure by structure."""
+    machine = report["machine"]
+    lines = [
+        f"Times that scikit-learn {machine['scikit-learn']} takes for an EM iteration, in gaussmix's ({machine['processor']}, "
+        f"{machine['processors used']} cores, {machine['instruction set']}; [all figures](bench/results/sklearn.md)):",
+        "",
+        "| rows, features, components | " + " | ".join(STRUCTURES) + " |",
+        "|---|" + "---:|" * len(STRUCTURES),
+    ]
+    ratios: dict[tuple[int, ...], list[str]] = {}
+    for result in report["results"]:
+        case = result["case"]
+        shape = case["n_rows"], case["n_features"], case["n_components"]
+        ratios.setdefault(shape, []).append(f"{result['ratio']:.0f}×")
+    lines += [f"| {n:,}, {d}, {k} | {' | '.join(values)} |" for (n, d, k), values in ratios.items()]
+    ours, theirs = report["memory"]["gaussmix"], report["memory"]["sklearn"]
+    n_rows = MEMORY_SHAPE[0] // 1_000_000
+    lines += [
+        "",
+        f"A fit of {n_rows} million rows (8 features, 32 components) needs {ours:.0f} MB beside the data; scikit-learn "
+        f"needs {theirs:.0f} MB for a tenth of them.",
+    ]
+    return "\n".join(lines)
+
+
+def with_table(page: str, table: str) -> str:
+    """The page with the table between its two marks."""
+    before, _, rest = page.partition(START)
+    after = rest.partition(END)[2]
+    return f"{before}{START}\n{table}\n{END}{after}"

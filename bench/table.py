@@ -53,7 +53,7 @@ def summary(report: dict[str, Any]) -> str:
     """The table for the README: how many times longer scikit-learn takes, structure by structure."""
     machine = report["machine"]
     lines = [
-        f"Times that scikit-learn {machine['scikit-learn']} takes for an EM iteration, in gaussmix's ({machine['processor']}, "
+        f"How many times longer scikit-learn {machine['scikit-learn']} takes for an EM iteration ({machine['processor']}, "
         f"{machine['processors used']} cores, {machine['instruction set']}; [all figures](bench/results/sklearn.md)):",
         "",
         "| rows, features, components | " + " | ".join(STRUCTURES) + " |",

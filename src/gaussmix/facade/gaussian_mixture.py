@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.em.restarts import Run
+from gaussmix.em.restarts import Run, best_run
 from gaussmix.em.stopping import Stopping
-from gaussmix.errors import NonFiniteLikelihood, Outcome
+from gaussmix.errors import Outcome
 from gaussmix.facade.estimator import MixtureEstimator
 from gaussmix.facade.fitting import Fitting, GivenStart, frozen_sentence
 from gaussmix.facade.parameters import (
@@ -186,7 +186,8 @@ class GaussianMixture(MixtureEstimator):
             and hasattr(self, "converged_")
             and fitting.continues(self.mixture_)
         ):
-            run = fitting.run(self.mixture_, stopping, next(progress), self.lower_bound_)
+            mixture, reached = self.mixture_, self.lower_bound_
+            run = best_run([lambda: fitting.run(mixture, stopping, next(progress), reached)])
         else:
             run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
         self._publish(run, fitting.rows.dtype)
@@ -230,8 +231,6 @@ class GaussianMixture(MixtureEstimator):
     def _publish(self, run: Run, dtype: np.dtype[Any]) -> None:
         """Set the fitted attributes."""
         mixture, trace = run
-        if trace.outcome is Outcome.NON_FINITE:
-            raise NonFiniteLikelihood
         self.mixture_ = mixture
         self.converged_ = trace.outcome is Outcome.CONVERGED
         self.n_iter_ = trace.n_steps

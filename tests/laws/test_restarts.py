@@ -1,0 +1,45 @@
+"""Which of several runs is kept."""
+
+import numpy as np
+import pytest
+
+from gaussmix.em.restarts import best_run
+from gaussmix.em.trace import Trace
+from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix.families import FAMILIES
+from gaussmix.mixture.mixture import Mixture
+
+
+def ends(*log_likelihood, outcome=Outcome.CONVERGED):
+    mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"])
+    trace = Trace(list(log_likelihood), {}, outcome)
+    return lambda: (mixture, trace)
+
+
+def fails():
+    raise SingularCovariance([1])
+
+
+NOT_FINITE = ends(float("nan"), outcome=Outcome.NON_FINITE)
+
+
+def test_the_largest_likelihood_wins_and_the_first_of_equals():
+    runs = [ends(-3.0), ends(-9.0, -1.0), ends(-1.0), ends(-2.0)]
+    assert best_run(runs)[1].log_likelihood == [-9.0, -1.0]
+
+
+@pytest.mark.parametrize("bad", [fails, NOT_FINITE])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_run_that_failed_never_wins(bad, order):
+    assert best_run([bad, ends(-5.0)][::order])[1].last == -5.0
+
+
+@pytest.mark.parametrize(("bad", "error"), [(fails, SingularCovariance), (NOT_FINITE, NonFiniteLikelihood)])
+def test_where_all_fail_the_last_failure_is_raised(bad, error):
+    with pytest.raises(error):
+        best_run([ends(float("nan"), outcome=Outcome.NON_FINITE), bad])
+
+
+def test_without_steps_the_first_start_is_kept():
+    first, second = ends(outcome=Outcome.STEP_LIMIT), ends(outcome=Outcome.STEP_LIMIT)
+    assert best_run([first, second])[1] is first()[1]

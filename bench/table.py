@@ -53,8 +53,8 @@ def summary(report: dict[str, Any]) -> str:
     """The table for the README: how many times longer scikit-learn takes, structure by structure."""
     machine = report["machine"]
     lines = [
-        f"How many times longer scikit-learn {machine['scikit-learn']} takes for an EM iteration ({machine['processor']}, "
-        f"{machine['processors used']} cores, {machine['instruction set']}; [all figures](bench/results/sklearn.md)):",
+        f"How many times longer scikit-learn {machine['scikit-learn']} takes for an EM iteration "
+        f"({machine['processor']}, {machine['processors used']} cores, {machine['instruction set']}; [all figures](bench/results/sklearn.md)):",
         "",
         "| rows, features, components | " + " | ".join(STRUCTURES) + " |",
         "|---|" + "---:|" * len(STRUCTURES),

@@ -54,7 +54,8 @@ def summary(report: dict[str, Any]) -> str:
     machine = report["machine"]
     lines = [
         f"How many times longer scikit-learn {machine['scikit-learn']} takes for an EM iteration "
-        f"({machine['processor']}, {machine['processors used']} cores, {machine['instruction set']}; [all figures](bench/results/sklearn.md)):",
+        f"({machine['processor']}, {machine['processors used']} cores, {machine['instruction set']}; "
+        "[all figures](bench/results/sklearn.md)):",
         "",
         "| rows, features, components | " + " | ".join(STRUCTURES) + " |",
         "|---|" + "---:|" * len(STRUCTURES),

@@ -27,9 +27,9 @@ bool is_interrupted() {
     return PyErr_CheckSignals() != 0;
 }
 
-Execution execution_on(int n_threads) {
+int check_threads(int n_threads) {
     require(n_threads >= 1, "n_threads must be at least 1");
-    return {n_threads, is_interrupted};
+    return n_threads;
 }
 
 // Runs a pass without the GIL; an interrupt's exception goes on to the caller.
@@ -89,7 +89,8 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     task.given = view_given(given, shape, task.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
-    const Execution execution = execution_on(n_threads);
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
 
     const auto count = static_cast<std::size_t>(shape.n_components),
                features = static_cast<std::size_t>(shape.n_features);
@@ -122,7 +123,8 @@ EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Mayb
                 Second::none};
     const ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     const Output what = to_output(output);
-    const Execution execution = execution_on(n_threads);
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
     const auto pass = [&](void* out) {
         return evaluate(*target.kernels, shape, view, parameters, what, execution, out);
     };
@@ -143,12 +145,18 @@ std::tuple<Result<double, 3>, Result<double, 1>, Result<bool, 1>> bound_factoris
     NewArray<double, 3> factors({count, features, features});
     NewArray<double, 1> log_abs_det({count});
     NewArray<bool, 1> failed({count});
+    Interrupt interrupt(is_interrupted);
     run_unlocked([&] {
-        factorise(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), covariances.data(),
-                  factors.data(), log_abs_det.data(), failed.data());
-        return true;
+        return factorise(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), covariances.data(),
+                         factors.data(), log_abs_det.data(), failed.data(), interrupt);
     });
     return {factors.release(), log_abs_det.release(), failed.release()};
+}
+
+Result<double, 1> bound_log(const Target& target, const Contiguous<1>& numbers) {
+    NewArray<double, 1> out({numbers.shape(0)});
+    target.kernels->log(numbers.data(), static_cast<Index>(numbers.shape(0)), out.data());
+    return out.release();
 }
 
 std::vector<Target> targets() {
@@ -184,6 +192,7 @@ constexpr const char* kEvaluateSignature =
     "-> " FLOATS " | numpy.typing.NDArray[numpy.int64]";
 constexpr const char* kFactoriseSignature =
     "def factorise(self, covariances: " FLOATS ") -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.bool_]]";
+constexpr const char* kLogSignature = "def log(self, numbers: " FLOATS ") -> " FLOATS;
 #undef FLOATS
 
 void bind_targets(nb::module_& module) {
@@ -201,7 +210,9 @@ void bind_targets(nb::module_& module) {
              "Log density, responsibilities, weighted log densities or label of each row.")
         .def("factorise", bound_factorise, nb::sig(kFactoriseSignature), "covariances"_a,
              "Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive "
-             "definite.");
+             "definite.")
+        .def("log", bound_log, nb::sig(kLogSignature), "numbers"_a,
+             "Natural logarithm of each number, the same bits on every processor.");
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
     module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.");
 }

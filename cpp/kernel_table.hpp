@@ -65,6 +65,12 @@ struct MomentsView {  // where `unpack` writes; second is null with Second::none
     double* second;
 };
 
+// Whether a pass is to be given up. Long loops ask it now and then, and what they have written by then is not used.
+struct Listener {
+    bool (*ask)(void* self);
+    void* self;
+};
+
 struct Sizes {  // in doubles
     Index operands, scratch, sums;
 };
@@ -73,17 +79,19 @@ struct KernelTable {
     const char* isa;
     Sizes (*sizes)(const Shape&) noexcept;
     // Arranges the parameters as the kernels read them; once a call, shared by its threads.
-    void (*pack)(const Shape&, const ParametersView&, double* operands) noexcept;
+    void (*pack)(const Shape&, const ParametersView&, Listener, double* operands) noexcept;
     // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows.
-    void (*step)(const StepView&, const double* operands, Index first, Index last, double* scratch,
+    void (*step)(const StepView&, const double* operands, Index first, Index last, Listener, double* scratch,
                  double* sums) noexcept;
-    void (*unpack)(const Shape&, const double* sums, MomentsView) noexcept;
+    void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels.
-    void (*evaluate)(const Shape&, const RowsView&, Output, const double* operands, Index first, Index last,
+    void (*evaluate)(const Shape&, const RowsView&, Output, const double* operands, Index first, Index last, Listener,
                      double* scratch, void* out) noexcept;
     // Whitening factor of one covariance and its log |det|; false where the covariance is not positive definite.
-    bool (*factorise)(Index n_features, const double* covariance, double* scratch, double* factor,
+    bool (*factorise)(Index n_features, const double* covariance, Listener, double* scratch, double* factor,
                       double* log_abs_det) noexcept;
+    // Natural logarithms: -inf of 0, NaN of what is negative.
+    void (*log)(const double* numbers, Index count, double* out) noexcept;
 };
 
 }  // namespace gaussmix

@@ -30,9 +30,28 @@ std::vector<Buffer> make_buffers(int count, Index size) {
     return buffers;
 }
 
-Buffer pack(const KernelTable& kernels, const Shape& shape, const ParametersView& parameters) {
+// Calls body(first, last) for pieces of 0 .. size - 1 one after another, until it is to be given up.
+template <class Body>
+void in_pieces(Index size, const Listener& listener, Body&& body) {
+    constexpr Index kPiece = 1 << 18;  // doubles: 0.1 ms or so
+    for (Index first = 0; first < size && !listener.ask(listener.self); first += kPiece) {
+        body(first, std::min(first + kPiece, size));
+    }
+}
+
+void clear(double* sums, Index size, const Listener& listener) {
+    in_pieces(size, listener, [&](Index first, Index last) { std::fill(sums + first, sums + last, 0.0); });
+}
+
+void add(const double* partial, Index size, const Listener& listener, double* total) {
+    in_pieces(size, listener, [&](Index first, Index last) {
+        std::transform(total + first, total + last, partial + first, total + first, std::plus<>());
+    });
+}
+
+Buffer pack(const KernelTable& kernels, const Shape& shape, const ParametersView& parameters, Listener listener) {
     Buffer operands(kernels.sizes(shape).operands);
-    kernels.pack(shape, parameters, operands.get());
+    kernels.pack(shape, parameters, listener, operands.get());
     return operands;
 }
 
@@ -43,7 +62,8 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
     const Sizes sizes = kernels.sizes(task.shape);
     SpanJob job{task.rows.n_rows, span_rows(task.shape), work_per_row(task.shape), {}, {}, {}};
     const int n_workers = count_workers(job, execution.n_threads);
-    const Buffer operands = pack(kernels, task.shape, parameters);
+    const Listener own = execution.interrupt.listener();
+    const Buffer operands = pack(kernels, task.shape, parameters, own);
     const std::vector<Buffer> scratch = make_buffers(n_workers, sizes.scratch),
                               partial = make_buffers(n_workers, sizes.sums);
     const Buffer total(sizes.sums);
@@ -51,42 +71,41 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
         return buffers[static_cast<std::size_t>(worker)].get();
     };
 
-    std::fill_n(total.get(), sizes.sums, 0.0);
-    job.begin = [&](int worker) { std::fill_n(of(partial, worker), sizes.sums, 0.0); };
-    job.run = [&](int worker, Index first, Index last) {
-        kernels.step(task, operands.get(), first, last, of(scratch, worker), of(partial, worker));
+    clear(total.get(), sizes.sums, own);
+    job.begin = [&](int worker, Listener listener) { clear(of(partial, worker), sizes.sums, listener); };
+    job.run = [&](int worker, Index first, Index last, Listener listener) {
+        kernels.step(task, operands.get(), first, last, listener, of(scratch, worker), of(partial, worker));
     };
-    job.merge = [&](int worker) {
-        std::transform(total.get(), total.get() + sizes.sums, of(partial, worker), total.get(), std::plus<>());
-    };
-    if (!run_spans(job, execution)) return false;
-    kernels.unpack(task.shape, total.get(), out);
-    return true;
+    job.merge = [&](int worker, Listener listener) { add(of(partial, worker), sizes.sums, listener, total.get()); };
+    if (own.ask(own.self) || !run_spans(job, execution)) return false;
+    kernels.unpack(task.shape, total.get(), own, out);
+    return !own.ask(own.self);
 }
 
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out) {
     SpanJob job{rows.n_rows, span_rows(shape), work_per_row(shape), {}, {}, {}};
-    const Buffer operands = pack(kernels, shape, parameters);
+    const Buffer operands = pack(kernels, shape, parameters, execution.interrupt.listener());
     const std::vector<Buffer> scratch =
         make_buffers(count_workers(job, execution.n_threads), kernels.sizes(shape).scratch);
 
-    job.begin = [](int) {};
-    job.run = [&](int worker, Index first, Index last) {
+    job.begin = [](int, Listener) {};
+    job.run = [&](int worker, Index first, Index last, Listener listener) {
         double* room = scratch[static_cast<std::size_t>(worker)].get();
-        kernels.evaluate(shape, rows, output, operands.get(), first, last, room, out);
+        kernels.evaluate(shape, rows, output, operands.get(), first, last, listener, room, out);
     };
-    return run_spans(job, execution);
+    return !execution.interrupt.has_come() && run_spans(job, execution);
 }
 
-void factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,
-               double* log_abs_det, bool* failed) {
+bool factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,
+               double* log_abs_det, bool* failed, Interrupt& interrupt) {
     const Index size = n_features * n_features;
     const Buffer scratch(size + 2 * n_features);
-    for (Index k = 0; k < count; ++k) {
-        failed[k] =
-            !kernels.factorise(n_features, covariances + k * size, scratch.get(), factors + k * size, log_abs_det + k);
+    for (Index k = 0; k < count && !interrupt.has_come(); ++k) {
+        failed[k] = !kernels.factorise(n_features, covariances + k * size, interrupt.listener(), scratch.get(),
+                                       factors + k * size, log_abs_det + k);
     }
+    return !interrupt.has_come();
 }
 
 }  // namespace gaussmix

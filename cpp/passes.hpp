@@ -12,8 +12,9 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out);
 
-// Whitening factors of covariances (count, n_features, n_features), their log |det|, and which of them failed.
-void factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,
-               double* log_abs_det, bool* failed);
+// Whitening factors of covariances (count, n_features, n_features), their log |det|, and which of them failed. False if
+// interrupted.
+bool factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,
+               double* log_abs_det, bool* failed, Interrupt& interrupt);
 
 }  // namespace gaussmix

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -13,21 +12,15 @@ namespace gaussmix {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
 constexpr auto kPatience = std::chrono::milliseconds(50);
 constexpr double kSpanWork = 5e6;
-constexpr double kCallWork = 1e6;      // a kernel call: long beside its overhead, short beside kPatience
 constexpr double kThreadWork = 1.5e7;  // below, starting a thread costs more than it gains
 constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};
 
 class SpanRunner {
 public:
-    SpanRunner(const SpanJob& job, bool (*is_interrupted)())
-        : job_(job),
-          is_interrupted_(is_interrupted),
-          n_spans_((job.n_rows + job.rows_in_span - 1) / job.rows_in_span),
-          rows_in_call_(std::max<Index>(1, static_cast<Index>(kCallWork / (job.work_per_row * kTileRows))) *
-                        kTileRows) {}
+    SpanRunner(const SpanJob& job, Interrupt& interrupt)
+        : job_(job), interrupt_(interrupt), n_spans_((job.n_rows + job.rows_in_span - 1) / job.rows_in_span) {}
 
     // False if interrupted.
     bool run(int n_workers) {
@@ -36,7 +29,7 @@ public:
         for (int worker = 1; worker < n_workers; ++worker) {
             try {
                 threads.emplace_back([this, worker] { take_spans(worker); });
-            } catch (const std::system_error&) {  // no more threads to be had: those there are do the work
+            } catch (const std::exception&) {  // no more threads, or no memory for them: those there are do the work
                 break;
             }
         }
@@ -48,18 +41,16 @@ public:
 
 private:
     void take_spans(int worker) {
+        Worker self{this, worker};
+        const Listener listener{[](void* p) { return static_cast<Worker*>(p)->is_stopped(); }, &self};
         for (Index span = next_++; span < n_spans_ && !is_stopped_; span = next_++) {
-            job_.begin(worker);
             const Index first = span * job_.rows_in_span;
-            const Index last = std::min(first + job_.rows_in_span, job_.n_rows);
-            for (Index row = first; row < last; row += rows_in_call_) {
-                job_.run(worker, row, std::min(row + rows_in_call_, last));
-                check_interrupt(worker);
-                if (is_stopped_) return;
-            }
+            job_.begin(worker, listener);
+            job_.run(worker, first, std::min(first + job_.rows_in_span, job_.n_rows), listener);
+            if (self.is_stopped()) return;
             if (!job_.merge) continue;
             if (!wait_for_turn(span, worker)) return;
-            job_.merge(worker);
+            job_.merge(worker, listener);
             pass_turn();
         }
     }
@@ -69,7 +60,7 @@ private:
         std::unique_lock lock(mutex_);
         while (!turn_passed_.wait_for(lock, kPatience, [&] { return merged_ == span || is_stopped_; })) {
             lock.unlock();
-            check_interrupt(worker);
+            is_stopped_by(worker);
             lock.lock();
         }
         return !is_stopped_;
@@ -83,29 +74,46 @@ private:
         turn_passed_.notify_all();
     }
 
-    void check_interrupt(int worker) {
-        if (worker != 0 || Clock::now() - last_check_ < kPatience) return;
-        last_check_ = Clock::now();
-        if (!is_interrupted_()) return;
+    // Worker 0 is the calling thread, which alone hears of an interrupt and tells the others.
+    bool is_stopped_by(int worker) {
+        if (worker != 0 || is_stopped_ || !interrupt_.has_come()) return is_stopped_;
         {
             const std::lock_guard lock(mutex_);
             is_stopped_ = true;
         }
         turn_passed_.notify_all();
+        return true;
     }
 
+    struct Worker {
+        SpanRunner* runner;
+        int worker;
+
+        bool is_stopped() { return runner->is_stopped_by(worker); }
+    };
+
     const SpanJob& job_;
-    bool (*const is_interrupted_)();
-    const Index n_spans_, rows_in_call_;
+    Interrupt& interrupt_;
+    const Index n_spans_;
     std::atomic<Index> next_ = 0;
     std::atomic<bool> is_stopped_ = false;
     Index merged_ = 0;  // guarded by mutex_
     std::mutex mutex_;
     std::condition_variable turn_passed_;
-    Clock::time_point last_check_ = Clock::now();  // the calling thread's
 };
 
 }  // namespace
+
+bool Interrupt::has_come() {
+    const auto now = std::chrono::steady_clock::now();
+    if (has_come_ || now - last_check_ < kPatience) return has_come_;
+    last_check_ = now;
+    return has_come_ = is_interrupted_();
+}
+
+Listener Interrupt::listener() {
+    return {[](void* self) { return static_cast<Interrupt*>(self)->has_come(); }, this};
+}
 
 double work_per_row(const Shape& shape) {
     const double d = static_cast<double>(shape.n_features);
@@ -133,7 +141,7 @@ int count_workers(const SpanJob& job, int n_threads) {
 }
 
 bool run_spans(const SpanJob& job, const Execution& execution) {
-    return SpanRunner(job, execution.is_interrupted).run(count_workers(job, execution.n_threads));
+    return SpanRunner(job, execution.interrupt).run(count_workers(job, execution.n_threads));
 }
 
 }  // namespace gaussmix

@@ -4,6 +4,7 @@
 // every bit of a sum independent of both. At most one partial result for each thread exists. (This replaces the block
 // of 455 tiles as the unit of threads; the numbers of tiles divide 455, so that spans end where such blocks do.)
 #pragma once
+#include <chrono>
 #include <functional>
 
 #include "kernel_table.hpp"
@@ -17,17 +18,31 @@ double work_per_row(const Shape& shape);
 // that adding up its sums (about 25 multiply-adds' time each) stays below 2 % of its work.
 Index span_rows(const Shape& shape);
 
+// Asks whether there is an interrupt, about every 50 ms; from the calling thread alone. Once there is, there is.
+class Interrupt {
+public:
+    explicit Interrupt(bool (*is_interrupted)()) : is_interrupted_(is_interrupted) {}
+
+    bool has_come();
+    Listener listener();
+
+private:
+    bool (*const is_interrupted_)();
+    std::chrono::steady_clock::time_point last_check_ = std::chrono::steady_clock::now();
+    bool has_come_ = false;
+};
+
 struct Execution {
     int n_threads;
-    bool (*is_interrupted)();  // asked by the calling thread alone, about every 50 ms
+    Interrupt& interrupt;
 };
 
 struct SpanJob {
     Index n_rows, rows_in_span;
     double work_per_row;
-    std::function<void(int worker)> begin;                         // before a worker's span
-    std::function<void(int worker, Index first, Index last)> run;  // rows of a span, in a few calls
-    std::function<void(int worker)> merge;                         // in span order; empty: nothing to merge
+    std::function<void(int worker, Listener)> begin;                         // before a worker's span
+    std::function<void(int worker, Index first, Index last, Listener)> run;  // the rows of a span
+    std::function<void(int worker, Listener)> merge;                         // in span order; empty: nothing to merge
 };
 
 // How many workers `run_spans` will use: begin, run and merge see 0 .. this - 1.

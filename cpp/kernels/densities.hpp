@@ -4,6 +4,7 @@
 #pragma once
 #include "flat.hpp"
 #include "panels.hpp"
+#include "patience.hpp"
 #include "rows.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
@@ -30,6 +31,7 @@ struct GroupView {
     unsigned char* active;  // [component]
     unsigned char bit;      // of this group in `active`
     Index* likeliest;       // the component to try first: the likeliest for a row of the group before
+    Patience* patience;
 };
 
 GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], double log_scale, double* out,
@@ -83,6 +85,7 @@ inline void many_panels(const DensityView& p, const GroupView& group, Prefetch& 
             continue;
         }
         store_log_densities(squares, log_scale, group.densities + k * kGroupRows, best);
+        if (group.patience->is_over(kGroupRows * d * d / 2)) return;
     }
     alignas(64) double largest[kLanes];
     best[0].store(largest);
@@ -97,6 +100,7 @@ void flat_densities(const DensityView& p, const double* rows, double* densities,
     flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, densities, best);
 }
 
+// What it leaves is not complete where patience is over.
 inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next_rows,
                           Vec (&best)[kGroupVectors]) {
     const Index d = p.shape.n_features;
@@ -115,6 +119,7 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
     } else {
         with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, best); });
     }
+    group.patience->is_over(kGroupRows * (p.shape.n_components + (p.shape.is_shared ? d / 2 : 0)) * d);
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

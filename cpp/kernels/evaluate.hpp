@@ -77,7 +77,8 @@ GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, GroupRows
 }
 
 inline void evaluate(const Shape& shape, const RowsView& rows, Output output, const double* operands, Index first,
-                     Index last, double* scratch, void* out) noexcept {
+                     Index last, Listener listener, double* scratch, void* out) noexcept {
+    Patience patience(listener);
     const OperandsLayout operands_layout(shape);
     const ScratchLayout layout(shape);
     const DensityView parameters{shape, operands_layout, operands, false};
@@ -88,12 +89,14 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, co
                           scratch + layout.differences,
                           reinterpret_cast<unsigned char*>(scratch + layout.active),
                           1,
-                          &likeliest};
+                          &likeliest,
+                          &patience};
     for (; first < last; first += kGroupRows) {
         const GroupRows results{first, smaller(Index{kGroupRows}, last - first)};
         Vec best[kGroupVectors];
         read_group(rows, first, scratch + layout.rows);
         log_densities(parameters, group, Prefetch(rows, first + kGroupRows, shape.n_components), best);
+        if (patience.is_over()) return;
         switch (output) {
             case Output::log_density:
                 write_log_density(l, shape.n_components, best, results, static_cast<double*>(out));

@@ -3,6 +3,7 @@
 //   exp(x) = 2^(n/8) e^r,  n = round(8 x / ln 2),  |r| <= ln(2)/16    table of 2^(j/8) in two doubles, degree 7; 0.7 ulp
 //   log(x) = e ln 2 + log(1 + f)                                       fdlibm's polynomial in s = f/(2 + f); < 1 ulp
 #pragma once
+#include "../kernel_table.hpp"
 #include "simd/simd.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
@@ -62,6 +63,23 @@ GAUSSMIX_INLINE Vec log(Vec x) {
     const Vec correction = fma(s, half_square + z * p, exponent * Vec::broadcast(ln2_low));
     const Vec result = fma(exponent, Vec::broadcast(ln2_high), f - (half_square - correction));
     return select(equal(x, Vec::zero()), Vec::broadcast(-__builtin_inf()), result);
+}
+
+// Of any number: subnormal ones are scaled to normal ones first. NaN of what is negative.
+GAUSSMIX_INLINE Vec log_of_any(Vec x) {
+    constexpr double scale = 0x1p54, log_scale = 0x1.2b708872320e2p+5;
+    const Mask is_small = less(x, Vec::broadcast(__DBL_MIN__));
+    const Vec result = log(select(is_small, x * Vec::broadcast(scale), x)) - keep(is_small, Vec::broadcast(log_scale));
+    const Vec finite = select(less(Vec::broadcast(__DBL_MAX__), x), x, result);
+    const Vec real = select(less(x, Vec::zero()), Vec::broadcast(__builtin_nan("")), finite);
+    return select(equal(x, x), real, x);
+}
+
+inline void log_each(const double* numbers, Index count, double* out) noexcept {
+    for (; count > 0; count -= kLanes, numbers += kLanes, out += kLanes) {
+        const int n_lanes = count < kLanes ? static_cast<int>(count) : kLanes;
+        log_of_any(Vec::load_head(numbers, n_lanes)).store_head(out, n_lanes);
+    }
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -106,6 +106,7 @@ void add_features(const double* rows, const double* responsibilities, Index rows
 inline void add_moments(const TileView& tile, const double* anchor, double* sums) {
     const Index d = tile.n_features;
     for (Index i = 0; i < d; i += kTogether) {
+        if (tile.patience->is_over(kTileRows * 2 * kTogether * tile.n_components)) return;
         with_constant(smaller(Index{kTogether}, d - i), [&](auto count) {
             constexpr int R = smaller(decltype(count)::value, kTogether);
             for (Index k = 0; k < tile.n_components; ++k) {

@@ -1,6 +1,7 @@
 // Arranges the parameters of a call as the kernels read them; every bit by scalar FMAs in one fixed order.
 #pragma once
 #include "panels.hpp"
+#include "patience.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
@@ -9,9 +10,10 @@ inline void copy(const double* from, Index count, double* to) {
 }
 
 // W mean_k: with a shared factor, distances are taken between whitened rows and whitened means.
-inline void whiten_means(const Shape& shape, const ParametersView& parameters, double* out) {
+inline void whiten_means(const Shape& shape, const ParametersView& parameters, Listener listener, double* out) {
     const Index d = shape.n_features;
-    for (Index k = 0; k < shape.n_components; ++k) {
+    Patience patience(listener);
+    for (Index k = 0; k < shape.n_components && !patience.is_over(kCostOfMoving * d * d); ++k) {
         for (Index j = 0; j < d; ++j) {
             double z = 0;
             for (Index i = 0; i <= j; ++i)
@@ -21,7 +23,9 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, d
     }
 }
 
-inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, double* out) {
+inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, Listener listener,
+                         double* out) {
+    Patience patience(listener);
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;
     switch (shape.structure) {
         case Structure::spherical:
@@ -29,22 +33,23 @@ inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const
             return;
         case Structure::diagonal: return copy(factors, count * d, out);
         case Structure::triangular:
-            for (Index k = 0; k < count; ++k) panels::pack(factors + k * d * d, d, out + k * layout.factor_stride);
+            for (Index k = 0; k < count && !patience.is_over(kCostOfMoving * d * d); ++k)
+                panels::pack(factors + k * d * d, d, out + k * layout.factor_stride);
     }
 }
 
-inline void pack(const Shape& shape, const ParametersView& parameters, double* operands) noexcept {
+inline void pack(const Shape& shape, const ParametersView& parameters, Listener listener, double* operands) noexcept {
     const OperandsLayout layout(shape);
     const Index n_means = shape.n_components * shape.n_features;
     if (shape.second != Second::none) copy(parameters.anchor, n_means, operands + layout.anchor);
     if (shape.rule == Rule::given) return;
     copy(parameters.log_scale, shape.n_components, operands + layout.log_scale);
     if (shape.is_shared) {
-        whiten_means(shape, parameters, operands + layout.means);
+        whiten_means(shape, parameters, listener, operands + layout.means);
     } else {
         copy(parameters.means, n_means, operands + layout.means);
     }
-    pack_factors(shape, layout, parameters.factors, operands + layout.factors);
+    pack_factors(shape, layout, parameters.factors, listener, operands + layout.factors);
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -68,6 +68,7 @@ inline void clear_inactive(const TileView& tile) {
 inline void add_moments(const TileView& tile, double* sums) {
     clear_inactive(tile);
     for (Index k = 0; k < tile.n_components; k += kSide) {
+        if (tile.patience->is_over(kTileRows * kSide * tile.n_features)) return;
         for (Index i = 0; i < tile.n_features; i += kSide, sums += kSide * kSide) {
             with_constant(smaller(Index{kSide}, tile.n_features - i), [&](auto count) {
                 constexpr int C = smaller(decltype(count)::value, kSide);

@@ -20,8 +20,9 @@ inline Index moments_size(const Shape& shape) {
 
 class Step {
 public:
-    Step(const StepView& task, const double* operands, double* scratch, double* sums)
+    Step(const StepView& task, const double* operands, Listener listener, double* scratch, double* sums)
         : task_(task),
+          patience_(listener),
           shape_(task.shape),
           operands_layout_(shape_),
           scratch_layout_(shape_),
@@ -30,13 +31,18 @@ public:
           scratch_(scratch),
           sums_(sums) {}
 
-    void add_tile(Index first, Index last) {
+    // False if it is to be given up.
+    bool add_tile(Index first, Index last) {
         const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
         for (Index k = 0; k < shape_.n_components; ++k) active()[k] = 0;
         LogLikelihood log_likelihood{task_.row_weight.data != nullptr};
-        for (int g = 0; g < n_groups; ++g) add_group(g, first + g * kGroupRows, log_likelihood);
+        for (int g = 0; g < n_groups; ++g) {
+            add_group(g, first + g * kGroupRows, log_likelihood);
+            if (patience_.is_over()) return false;
+        }
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         add_moments(n_groups);
+        return !patience_.is_over(kTileRows * shape_.n_components);
     }
 
 private:
@@ -50,8 +56,8 @@ private:
         double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
         double* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
         const GroupView group{
-            rows,       densities, scratch_ + scratch_layout_.differences, active(), static_cast<unsigned char>(1 << g),
-            &likeliest_};
+            rows,        densities, scratch_ + scratch_layout_.differences, active(), static_cast<unsigned char>(1 << g),
+            &likeliest_, &patience_};
         read_group(task_.rows, first, rows);
         read_row_weight(task_.row_weight, task_.rows.n_rows, first, row_factor);
         if (shape_.rule == Rule::given) {
@@ -61,6 +67,7 @@ private:
         Vec best[kGroupVectors];
         const Prefetch next_rows(task_.rows, first + kGroupRows, shape_.n_components);
         log_densities({shape_, operands_layout_, operands_, true}, group, next_rows, best);
+        if (patience_.is_over()) return;
         shape_.rule == Rule::soft ? soft(group, shape_.n_components, best, row_factor, log_likelihood)
                                   : hard(group, shape_.n_components, best, row_factor, log_likelihood);
     }
@@ -75,7 +82,8 @@ private:
                             padded_components(),
                             n_groups,
                             scratch_ + scratch_layout_.differences,
-                            scratch_ + scratch_layout_.weighted};
+                            scratch_ + scratch_layout_.weighted,
+                            &patience_};
         const double* anchor = operands_ + operands_layout_.anchor;
         double* sums = sums_ + sums_layout_.moments;
         if (is_fixed(shape_)) return fixed::add_moments(tile, anchor, sums);
@@ -88,6 +96,7 @@ private:
     }
 
     const StepView& task_;
+    Patience patience_;
     const Shape& shape_;
     const OperandsLayout operands_layout_;
     const ScratchLayout scratch_layout_;
@@ -98,13 +107,13 @@ private:
     Index likeliest_ = 0;
 };
 
-inline void step(const StepView& task, const double* operands, Index first, Index last, double* scratch,
-                 double* sums) noexcept {
-    Step pass(task, operands, scratch, sums);
-    for (; first < last; first += kTileRows) pass.add_tile(first, smaller(first + kTileRows, last));
+inline void step(const StepView& task, const double* operands, Index first, Index last, Listener listener,
+                 double* scratch, double* sums) noexcept {
+    Step pass(task, operands, listener, scratch, sums);
+    while (first < last && pass.add_tile(first, smaller(first + kTileRows, last))) first += kTileRows;
 }
 
-inline void unpack(const Shape& shape, const double* sums, MomentsView out) noexcept {
+inline void unpack(const Shape& shape, const double* sums, Listener listener, MomentsView out) noexcept {
     const SumsLayout layout(shape, moments_size(shape));
     const double* moments = sums + layout.moments;
     *out.log_likelihood = sums[layout.log_likelihood];
@@ -112,7 +121,7 @@ inline void unpack(const Shape& shape, const double* sums, MomentsView out) noex
     copy(sums + layout.mass, shape.n_components, out.mass);
     switch (shape.second) {
         case Second::none: return product::unpack(shape, moments, out);
-        case Second::full: return scatter::unpack(shape, moments, out);
+        case Second::full: return scatter::unpack(shape, moments, listener, out);
         default: return flat::unpack(shape, moments, out);
     }
 }

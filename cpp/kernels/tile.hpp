@@ -1,6 +1,7 @@
 // One tile as the M kernels see it.
 #pragma once
 #include "layout.hpp"
+#include "patience.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
@@ -13,6 +14,7 @@ struct TileView {
     int n_groups;
     double* differences;  // room for x - anchor of one component
     double* weighted;     // and for r (x - anchor) of one panel
+    Patience* patience;
 
     Index rows_stride() const { return n_features * kGroupRows; }
     Index densities_stride() const { return padded_components * kGroupRows; }

@@ -60,6 +60,9 @@ class Target:
         Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive definite.
         """
 
+    def log(self, numbers: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """Natural logarithm of each number, the same bits on every processor."""
+
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""
 

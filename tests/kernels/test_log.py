@@ -1,0 +1,37 @@
+"""The core's logarithm of single numbers: right to the last bit but one, for every number there is."""
+
+import mpmath
+import numpy as np
+import pytest
+
+EPS = np.finfo(float).eps
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 1000])
+def test_normal_numbers(target, rng, count):
+    numbers = np.exp(rng.uniform(-700, 700, count))
+    allowed = EPS * np.maximum(1e-3, np.abs(np.log(numbers)))  # 1 ulp is at most ε of the result
+    assert (np.abs(target.log(numbers) - np.log(numbers.astype(np.longdouble))) <= allowed).all()
+
+
+def test_near_one(target):
+    numbers = 1 + EPS * np.r_[-8.0:9, -1e6, 1e6]
+    exact = np.array([float(mpmath.log(x)) for x in numbers])
+    np.testing.assert_allclose(target.log(numbers), exact, rtol=2 * EPS, atol=0)
+
+
+def test_subnormal_numbers(target):
+    numbers = np.array([5e-324, 1e-320, 1e-310, np.finfo(float).tiny])
+    exact = np.array([float(mpmath.log(x)) for x in numbers])
+    np.testing.assert_allclose(target.log(numbers), exact, rtol=2 * EPS, atol=0)
+
+
+def test_what_has_no_logarithm(target):
+    numbers = np.array([0.0, -0.0, np.inf, -1.0, -1e-310, -np.inf, np.nan])
+    np.testing.assert_array_equal(target.log(numbers), [-np.inf, -np.inf, np.inf, *[np.nan] * 4])
+
+
+def test_instruction_sets_agree(targets, rng, same_bits):
+    numbers = np.r_[np.exp(rng.uniform(-740, 700, 1003)), 0.0]
+    for target in targets[1:]:
+        same_bits([target.log(numbers)], [targets[0].log(numbers)])

@@ -31,10 +31,24 @@ def _trimmed_variances(sample: Distinct) -> Array:
     if 2 * dropped >= total:
         return np.zeros(sample.rows.shape[1])
     if (sample.weight == 1).all():
-        ends = int(dropped), len(sample.rows) - int(dropped)
-        kept = np.partition(sample.rows, (ends[0], ends[1] - 1), axis=0)[slice(*ends)]
-        return _variances(kept, np.ones(len(kept)))
+        return np.array([_variance_between(column, int(dropped)) for column in sample.rows.T])
     return np.array([_trimmed_variance(column, sample.weight, dropped) for column in sample.rows.T])
+
+
+def _variance_between(values: Array, dropped: int) -> float:
+    """Variance of what is left without the `dropped` lowest and highest values.
+
+    In the order they come in, but for ties: `np.partition` would leave them in an order, and so give sums of bits, of
+    the processor's own.
+    """
+    ends = dropped, len(values) - 1 - dropped
+    low, high = np.partition(values, ends)[list(ends)]
+    if low == high:
+        return 0.0
+    n_low, n_high = np.count_nonzero(values <= low) - ends[0], ends[1] + 1 - np.count_nonzero(values < high)
+    inside = values[(low < values) & (values < high)]
+    kept = np.concatenate((np.full(n_low, low), inside, np.full(n_high, high)))
+    return float(_variances(kept[:, None], np.ones(len(kept)))[0])
 
 
 def _trimmed_variance(values: Array, weight: Array, dropped: float) -> float:

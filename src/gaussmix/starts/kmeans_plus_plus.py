@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng
     chosen = [sample.draw(rng)]
     nearest = _squared_distances(block, engine, sample.rows[chosen])[:, 0]
     for _ in range(1, n_components):
-        candidates = sample.draw_many(rng, 2 + int(np.log(n_components)), nearest)
+        candidates = sample.draw_many(rng, 2 + int(math.log(n_components)), nearest)
         reached = np.minimum(_squared_distances(block, engine, sample.rows[candidates]), nearest[:, None])
         best = int((sample.weight[:, None] * reached).sum(axis=0).argmin())
         chosen.append(int(candidates[best]))

@@ -9,6 +9,7 @@ import numpy as np
 from gaussmix.engines.base import Engine
 from gaussmix.sources.distinct import Distinct
 from gaussmix.starts.base import Partition, nearest_centre, register
+from gaussmix.waist.logarithm import log
 
 
 @register("random_from_data")
@@ -17,6 +18,6 @@ def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: n
 
     Efraimidis & Spirakis (2006): the K rows with the largest log(u) / weight, u uniform.
     """
-    keys = np.log(rng.random(len(sample.weight))) / sample.weight
+    keys = log(rng.random(len(sample.weight))) / sample.weight
     chosen = np.argsort(-keys, kind="stable")[:n_components]
     return nearest_centre(sample.rows[np.resize(chosen, n_components)])

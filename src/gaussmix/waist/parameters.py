@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.logarithm import log
 from gaussmix.waist.whitening import Whitening
 
-LOG_2PI = float(np.log(2 * np.pi))
+LOG_2PI = 1.8378770664093456
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,5 +29,4 @@ class Parameters:
     @classmethod
     def of(cls, weights: Array, means: Array, whitening: Whitening) -> Parameters:
         """The parameters of Σ π_k N(x | μ_k, Σ_k); Bishop (2006) eq. 9.7."""
-        log_weights = np.log(weights, out=np.full(len(weights), -np.inf), where=weights > 0)
-        return cls(log_weights + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI, means, whitening)
+        return cls(log(weights) + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI, means, whitening)

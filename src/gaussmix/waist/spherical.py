@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.logarithm import log
 from gaussmix.waist.roots import inverse_root
 from gaussmix.waist.whitening import Structure, Whitening
 
@@ -20,7 +19,7 @@ class SphericalWhitening(Whitening):
     def of(cls, variances: Array, n_features: int) -> SphericalWhitening:
         """From variances (n,), data units²; raises `SingularCovariance` where not positive."""
         factors = inverse_root(variances)
-        return cls(factors, n_features * np.log(factors))
+        return cls(factors, n_features * log(factors))
 
     def whiten(self, component: int, offsets: Array) -> Array:
         return offsets * self.factor(component)

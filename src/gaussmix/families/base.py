@@ -32,6 +32,9 @@ class Family(ABC):
     equivariance: ClassVar[Equivariance]
     requirement: ClassVar[str]  # what covariances and precisions of this structure must be
 
+    def __reduce__(self) -> tuple[Callable[[type[Family]], Family], tuple[type[Family]]]:
+        return registered, (type(self),)  # a copy or an unpickled one is the one of the registry
+
     @abstractmethod
     def need(self) -> Need:
         """Say what second moments `update` reads."""
@@ -101,6 +104,12 @@ def register(name: str) -> Callable[[FamilyClass], FamilyClass]:
         return cls
 
     return decorate
+
+
+def registered(cls: type[Family]) -> Family:
+    """The family of a class: the one in the registry, where it is there."""
+    known = FAMILIES.get(getattr(cls, "name", ""))
+    return known if type(known) is cls else cls()
 
 
 def family_named(name: str) -> Family:

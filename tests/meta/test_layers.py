@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "starts": ["waist", "families.base", "engines.base", "sources.base", "sources.distinct"],
     "em": ["waist", "mixture", "families.base", "engines.base", "sources.base", "sources.distinct", "starts.base"],
     "formats": ["waist", "families", "mixture"],
+    "plot": ["waist", "mixture"],
     "facade": ["waist", *SIBLINGS, "mixture", "starts", "em", "formats"],
     "cli": ["facade", "formats", "mixture", "families", "starts", "engines"],
     "__main__": ["cli"],

@@ -1,0 +1,18 @@
+"""Colours and markers that components are told apart by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441: distinct with every kind of colour
+# vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # a next one for each time round the colours
+
+
+def faded(color: Any, alpha: float) -> tuple[float, float, float, float]:
+    """Red, green, blue and opacity of a colour that shows as much of what is below it."""
+    from matplotlib.colors import to_rgba
+
+    return to_rgba(color, alpha=float(alpha))

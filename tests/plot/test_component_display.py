@@ -1,0 +1,219 @@
+"""The display in scikit-learn's manner: what it draws, where, and what it calls it. No picture is compared."""
+
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.mixture
+from matplotlib.colors import to_rgb
+from sklearn.exceptions import NotFittedError
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix.plot import ComponentDisplay
+from gaussmix.plot.palette import COLORS, MARKERS
+
+WEIGHTS = np.array([0.25, 0.75])
+MEANS = np.array([[0.0, 5.0, -3.0], [40.0, 6.0, 2.0]])
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def mixture(request, rng):
+    """Two components in three features, of every covariance structure."""
+    family = FAMILIES[request.param]
+    roots = rng.normal(size=(2, 3, 3))
+    dense = roots @ roots.transpose(0, 2, 1) + np.eye(3)
+    shape = family.shape(2, 3)
+    compact = dense if len(shape) == 3 else dense[0] if family.is_shared else np.diagonal(dense, axis1=1, axis2=2)
+    return Mixture(WEIGHTS, MEANS, compact.mean(axis=1) if len(shape) == 1 else compact, family)
+
+
+@pytest.fixture
+def rows(mixture, rng):
+    return mixture.sample(80, rng)[0]
+
+
+def outline(ellipse):
+    """Points on an ellipse as matplotlib draws it, in data units: (n_points, 2)."""
+    path = ellipse.get_path()
+    on_curve = np.linalg.norm(path.vertices, axis=1) < 1 + 1e-9  # others are control points of its Bézier curves
+    return ellipse.get_patch_transform().transform(path.vertices[on_curve])
+
+
+def test_an_ellipse_is_where_its_distance_is_its_level(mixture, rows):
+    """Points of the ellipse lie `level` standard deviations from the mean, (x − μ)ᵀ Σ⁻¹ (x − μ) = level², by a
+    solver that the display does not use."""
+    display = ComponentDisplay.from_estimator(mixture, rows, features=[2, 0], levels=(3, 1.5))
+    dense = mixture.family.dense(mixture.covariances, 2, 3)
+    for k, ellipses in enumerate(display.components_):
+        assert len(ellipses) == 2
+        for ellipse, level in zip(ellipses, (1.5, 3), strict=True):
+            offsets = outline(ellipse) - MEANS[k, [2, 0]]
+            assert len(offsets) >= 8
+            covariance = dense[k][np.ix_([2, 0], [2, 0])]
+            squares = np.einsum("ij,ij->i", offsets, np.linalg.solve(covariance, offsets.T).T)
+            np.testing.assert_allclose(squares, level**2, rtol=1e-9)  # condition below 1e3, and an angle in degrees
+
+
+def test_ellipses_follow_the_eigenvectors(mixture, rows):
+    display = ComponentDisplay.from_estimator(mixture, rows, features=[0, 1], levels=[1])
+    for covariance, (ellipse,) in zip(display.covariances, display.components_, strict=True):
+        angle = np.radians(ellipse.angle)
+        along, across = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        np.testing.assert_allclose(covariance @ along, (ellipse.width / 2) ** 2 * along, atol=1e-9 * covariance.max())
+        np.testing.assert_allclose(
+            covariance @ across, (ellipse.height / 2) ** 2 * across, atol=1e-9 * covariance.max()
+        )
+
+
+def test_rows_have_the_colour_of_their_component_paler_where_in_doubt(mixture, rows):
+    display = ComponentDisplay.from_estimator(mixture, rows, features=(1, 2))
+    shares = mixture.responsibilities(rows)
+    for k, points in enumerate(display.rows_):
+        mine = shares.argmax(axis=1) == k
+        np.testing.assert_array_equal(points.get_offsets(), rows[mine][:, [1, 2]])
+        colors = points.get_facecolors()
+        np.testing.assert_allclose(colors[:, :3], [to_rgb(COLORS[k])] * mine.sum())
+        np.testing.assert_allclose(colors[:, 3], 0.6 * shares[mine, k])
+        assert display.components_[k][0].get_edgecolor()[:3] == to_rgb(COLORS[k])
+
+
+def test_everything_drawn_is_in_view(mixture, rows):
+    ax = ComponentDisplay.from_estimator(mixture, rows).ax_
+    for ellipse in ax.patches:
+        corners = ax.transData.inverted().transform_bbox(ellipse.get_window_extent())
+        assert ax.viewLim.x0 <= corners.x0 <= corners.x1 <= ax.viewLim.x1
+        assert ax.viewLim.y0 <= corners.y0 <= corners.y1 <= ax.viewLim.y1
+
+
+def test_one_feature_is_drawn_as_curves_that_hold_the_weights(mixture, rows):
+    display = ComponentDisplay.from_estimator(mixture, rows, features=1, levels=[6])
+    dense = mixture.family.dense(mixture.covariances, 2, 3)
+    for k, (curve,) in enumerate(display.components_):
+        points, density = curve.get_data()
+        assert np.trapezoid(density, points) == pytest.approx(WEIGHTS[k], rel=1e-2)  # by a rule of steps ≤ σ / 13
+        assert points[density.argmax()] == pytest.approx(MEANS[k, 1])
+        assert density.max() == pytest.approx(WEIGHTS[k] / np.sqrt(2 * np.pi * dense[k, 1, 1]))
+        assert curve.get_color() == COLORS[k]
+    heights = [bar.get_height() * bar.get_width() for bar in display.rows_]
+    assert sum(heights) == pytest.approx(1)
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("x1", "density")
+
+
+def test_a_narrow_curve_beside_a_wide_one_keeps_its_peak():
+    mixture = Mixture(WEIGHTS, np.array([[0.0], [5.0]]), np.array([1e-12, 1e6]), FAMILIES["spherical"])
+    display = ComponentDisplay.from_estimator(mixture, np.array([[0.0], [5.0]]))
+    narrow = display.components_[0][0].get_ydata()
+    assert narrow.max() == pytest.approx(0.25 / np.sqrt(2 * np.pi) * 1e6)
+    assert (narrow > narrow.max() / 2).sum() > 10
+
+
+def test_axes_are_named_as_the_frame_it_was_fitted_with(rng):
+    frame = pd.DataFrame(rng.normal(size=(30, 3)), columns=["length", "width", "mass"])
+    gm = GaussianMixture(2, random_state=0).fit(frame)
+    ax = ComponentDisplay.from_estimator(gm, frame, features=["mass", 0]).ax_
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("mass", "length")
+    ax = ComponentDisplay.from_estimator(gm.mixture_, frame).ax_
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("length", "width")
+    ax = ComponentDisplay.from_estimator(
+        gm.mixture_, frame.to_numpy(), features=(-1, "b"), feature_names=list("abc")
+    ).ax_
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("c", "b")
+    ax = ComponentDisplay.from_estimator(gm.mixture_, frame.to_numpy()).ax_
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x0", "x1")
+
+
+def test_it_draws_where_it_is_told_and_again(mixture, rows):
+    figure, (left, right) = plt.subplots(1, 2)
+    display = ComponentDisplay.from_estimator(mixture, rows, ax=left, legend=False)
+    assert (display.ax_, display.figure_, left.get_legend()) == (left, figure, None)
+    assert display.plot(right) is display
+    assert (display.ax_, display.figure_) == (right, figure)
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["component 0 (25%)", "component 1 (75%)"]
+    assert display.plot().figure_ is not figure
+
+
+def test_options_reach_matplotlib(mixture, rows):
+    options = {"row_kwargs": {"s": 3, "alpha": 0.2}, "component_kwargs": {"linewidth": 4, "fill": False}}
+    display = ComponentDisplay.from_estimator(mixture, rows, colors=["black", "0.5"], **options)
+    assert display.rows_[0].get_sizes() == [3]
+    assert display.components_[0][0].get_linewidth() == 4
+    assert display.components_[1][0].get_edgecolor()[:3] == (0.5, 0.5, 0.5)
+    one = {"row_kwargs": {"bins": 3}, "component_kwargs": {"linewidth": 4}}
+    display = ComponentDisplay.from_estimator(mixture, rows, features=0, **one)
+    assert len(display.rows_) == 3
+    assert display.components_[0][0].get_linewidth() == 4
+
+
+def test_more_components_than_colours_take_another_marker(rng):
+    """No two of 20 components share both."""
+    means = np.c_[np.arange(20.0), np.zeros(20)]
+    mixture = Mixture(np.full(20, 0.05), means, np.full(20, 0.01), FAMILIES["spherical"])
+    display = ComponentDisplay.from_estimator(mixture, means[:10])  # ten components without rows
+    assert len(set(zip(display.colors_, (display._marker(k) for k in range(20)), strict=True))) == 20
+    assert [len(points.get_offsets()) for points in display.rows_] == [1] * 10 + [0] * 10
+    assert display.ax_.get_legend() is None
+
+
+def luminance(color):
+    """Relative luminance, WCAG 2.1."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_colours_are_seen_on_a_light_and_on_a_dark_page():
+    """At least 2:1 on white and 3:1 on GitHub's dark page, where WCAG asks 3:1 of lines that carry meaning."""
+    for color in COLORS:
+        assert 1.05 / (luminance(color) + 0.05) > 2
+        assert (luminance(color) + 0.05) / (luminance("#0d1117") + 0.05) > 3
+    assert len(set(COLORS)) == len(COLORS)
+    assert len(set(MARKERS)) == len(MARKERS)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"features": ["x0", "x7"]}, "'x7' is not one of 'x0', 'x1', 'x2'"),
+        ({"features": [0, 3]}, "holds 3, but there are 3 features, counted from 0"),
+        ({"features": [1, "x1"]}, "must be one feature, or two different ones"),
+        ({"features": [0, 1, 2]}, "must be one feature, or two different ones"),
+        ({"features": []}, "must be one feature, or two different ones"),
+        ({"features": [0.5, 1]}, "0.5, which is neither an index nor a name"),
+        ({"feature_names": ["a", "b"]}, "must be a list of 3 names"),
+        ({"levels": [1, 0]}, "must be positive numbers of standard deviations"),
+        ({"levels": [float("nan")]}, "must be positive numbers of standard deviations"),
+        ({"colors": []}, "at least one colour"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_cannot_be_drawn_is_one_sentence(options, said):
+    mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
+    with pytest.raises(ValueError, match=said):
+        ComponentDisplay.from_estimator(mixture, MEANS, **options)
+
+
+def test_what_is_no_fitted_mixture_is_refused():
+    with pytest.raises(NotFittedError):
+        ComponentDisplay.from_estimator(GaussianMixture(), MEANS)
+    with pytest.raises(TypeError, match="GaussianMixture is not drawn: give a gaussmix estimator"):
+        ComponentDisplay.from_estimator(sklearn.mixture.GaussianMixture().fit(MEANS), MEANS)
+
+
+WITHOUT = """
+import sys
+sys.modules["matplotlib"] = None  # makes an import fail
+import numpy as np
+from gaussmix import FAMILIES, Mixture
+from gaussmix.plot import ComponentDisplay
+ComponentDisplay.from_estimator(Mixture([1.0], np.zeros((1, 2)), [1.0], FAMILIES["spherical"]), np.zeros((1, 2)))
+"""
+
+
+def test_without_matplotlib_it_says_what_to_install():
+    run = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    last = "ImportError: Pictures need matplotlib: install it with pip install 'gaussmix[plot]'."
+    assert run.stderr.splitlines()[-1] == last
+    assert "During handling" not in run.stderr

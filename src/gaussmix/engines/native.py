@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines.far import far_responsibilities
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.core import native_target
@@ -133,11 +134,16 @@ class NativeEngine:
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         shared: Array = self._evaluate(block, parameters, RESPONSIBILITIES)
+        far, far_shared = far_responsibilities(block, parameters, self.log_density)
+        shared[far] = far_shared
         return shared
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
-        return best.view(np.int64)  # the core's is C++'s long long, which prints as another type than NumPy's
+        best = best.view(np.int64)  # the core's is C++'s long long, which prints as another type than NumPy's
+        far, far_shared = far_responsibilities(block, parameters, self.log_density)
+        best[far] = far_shared.argmax(axis=1)
+        return best
 
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> Any:
         centre = parameters.means.mean(axis=0)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE
+from gaussmix.engines.far import far_responsibilities
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
@@ -61,10 +62,14 @@ class ReferenceEngine:
         log_joint = self.component_log_density(block, parameters)
         unnormalised = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
         shared: Array = unnormalised / unnormalised.sum(axis=1, keepdims=True)
+        far, far_shared = far_responsibilities(block, parameters, self.log_density)
+        shared[far] = far_shared
         return shared
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         best: NDArray[np.int64] = self.component_log_density(block, parameters).argmax(axis=1)
+        far, far_shared = far_responsibilities(block, parameters, self.log_density)
+        best[far] = far_shared.argmax(axis=1)
         return best
 
 

@@ -30,8 +30,15 @@ class Fitted(property):
         )
 
 
+def narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Floats:
+    """The values in a floating type, or as they are where a finite one would become infinite."""
+    if np.abs(values, where=np.isfinite(values), out=np.zeros(values.shape)).max(initial=0.0) > np.finfo(dtype).max:
+        return values
+    return values.astype(dtype, copy=False)
+
+
 class MixtureAttributes:
-    """Attributes in the type of the training data; `mixture_` holds them in float64."""
+    """Attributes in the type of the training data where it can hold them; `mixture_` holds them in float64."""
 
     mixture_: Mixture
     _dtype: np.dtype[Any]
@@ -46,11 +53,11 @@ class MixtureAttributes:
 
     @Fitted
     def means_(self) -> Floats:
-        return self.mixture_.means.astype(self._dtype, copy=False)
+        return narrowed(self.mixture_.means, self._dtype)
 
     @Fitted
     def covariances_(self) -> Floats:
-        return self.mixture_.covariances.astype(self._dtype, copy=False)
+        return self._narrowed_matrices(self.mixture_.covariances)
 
     @Fitted
     def precisions_(self) -> Floats:
@@ -63,7 +70,14 @@ class MixtureAttributes:
         return self._compact(whitening.factors.transpose(0, 2, 1) if upper else whitening.factors)
 
     def _compact(self, per_component: NDArray[np.float64]) -> Floats:
-        return self.mixture_.family.compact(per_component).astype(self._dtype, copy=False)
+        return self._narrowed_matrices(self.mixture_.family.compact(per_component))
+
+    def _narrowed_matrices(self, matrices: NDArray[np.float64]) -> Floats:
+        """Covariances, precisions or factors (compact form): a variance of 0 after rounding would be wrong."""
+        diagonals = self.mixture_.family.variances(matrices, *self.mixture_.means.shape)
+        if diagonals.min() < np.finfo(self._dtype).tiny:
+            return matrices
+        return narrowed(matrices, self._dtype)
 
     def _n_parameters(self) -> int:
         """Number of free parameters of the fitted mixture."""

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
-from gaussmix.facade.attributes import MixtureAttributes
+from gaussmix.facade.attributes import MixtureAttributes, narrowed
 from gaussmix.facade.parameters import check_jobs, check_seed
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.waist.arrays import Array, Rows
@@ -48,7 +48,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator):  # type:
     def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """log p(x) of each row, (n_samples,), nats. Raises as `predict`."""
         rows = self._rows(X)
-        return self._log_density(rows).astype(rows.dtype, copy=False)
+        return narrowed(self._log_density(rows), rows.dtype)
 
     def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """Mean of log p(x) per unit of weight, nats. Raises as `predict`."""

@@ -200,7 +200,7 @@ class ComponentDisplay:
 
     def _draw_curves(self, levels: list[float], row_kwargs: dict[str, Any], component_kwargs: dict[str, Any]) -> None:
         n_bins = int(np.clip(2 * len(self.rows) ** (1 / 3), 8, 100))  # Rice's rule
-        look: dict[str, Any] = {"bins": n_bins, "density": True, "color": "0.5", "alpha": 0.3, "zorder": 1}
+        look: dict[str, Any] = {"bins": n_bins, "density": True, "color": "0.5", "alpha": 0.25, "zorder": 1}
         self.rows_ = self.ax_.hist(self.rows[:, 0], **{**look, **row_kwargs})[2]
         means, deviations = self.means[:, 0], np.sqrt(self.covariances[:, 0, 0])
         points = points_for_curves(means, deviations, reach=max([4.0, *levels]))
@@ -211,7 +211,7 @@ class ComponentDisplay:
             self.components_.append(self.ax_.plot(points, curve, **{"color": color, "zorder": 3, **component_kwargs}))
             for level in levels:
                 inside = abs(points - means[k]) <= level * deviations[k]
-                self.ax_.fill_between(points, curve, where=inside, color=color, alpha=2 * FILL_ALPHA, linewidth=0)
+                self.ax_.fill_between(points, curve, where=inside, color=color, alpha=1.5 * FILL_ALPHA, linewidth=0)
         (line,) = self.ax_.plot(points, total, linewidth=1, linestyle="--", zorder=2)
         line.set_color(self.ax_.xaxis.label.get_color())  # that of text: seen on this background
 

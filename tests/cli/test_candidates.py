@@ -16,7 +16,7 @@ def play(monkeypatch, reached):
     """Stand in for the fits: `reached` gives the log-likelihood for (n_components, n_init); None for a failure."""
     asked = []
 
-    def fit_candidate(rows, n_components, settings):
+    def fit_candidate(rows, n_components, settings, row_weight):
         asked.append((n_components, settings["n_init"]))
         found = reached[asked[-1]]
         if found is None:

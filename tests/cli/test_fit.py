@@ -5,8 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, GaussianMixture
-from gaussmix.formats import load
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix.mixture import files
+
+
+def load(place):
+    numbers, record = files.read(place)
+    return Mixture(*numbers), record.details
 
 
 def test_old_faithful_has_two_components(cli, faithful, tmp_path):

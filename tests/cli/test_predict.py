@@ -5,10 +5,17 @@ import io
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from gaussmix.cli.predict import write_json
-from gaussmix.formats import Details, load, save
+from gaussmix import Mixture
+from gaussmix.cli.writers import write_json
+from gaussmix.mixture import files
+
+
+def load(place):
+    numbers, record = files.read(place)
+    return Mixture(*numbers), record.details
 
 
 def read(text, delimiter=","):
@@ -81,15 +88,15 @@ def test_json_is_a_record_for_each_row(cli, model, csv_file):
 
 
 def test_json_has_null_for_what_it_has_no_number_for():
-    text = io.StringIO()
-    write_json(text, {"log_density": [-np.inf, -1.5]})
-    assert json.loads(text.getvalue()) == [{"log_density": None}, {"log_density": -1.5}]
+    file = io.BytesIO()
+    write_json(file, pa.table({"log_density": [-np.inf, -1.5]}), ",")
+    assert json.loads(file.getvalue()) == [{"log_density": None}, {"log_density": -1.5}]
 
 
 def test_json_of_no_rows_is_an_empty_array():
-    text = io.StringIO()
-    write_json(text, {"log_density": []})
-    assert json.loads(text.getvalue()) == []
+    file = io.BytesIO()
+    write_json(file, pa.table({"log_density": []}), ",")
+    assert json.loads(file.getvalue()) == []
 
 
 @pytest.mark.parametrize(
@@ -113,7 +120,7 @@ def test_columns_that_do_not_fit_are_named(contents, complaint, cli, model, csv_
 @pytest.mark.parametrize("contents", ["3.6,79\n1.8,54\n", "when,eruptions,waiting\nnow,3.6,79\nthen,1.8,54\n"])
 def test_without_names_columns_are_matched_by_place(contents, cli, model, csv_file, tmp_path):
     mixture, _ = load(model)
-    save(tmp_path / "nameless.gmm", mixture, Details())
+    mixture.save(tmp_path / "nameless.gmm")
     result = cli("predict", tmp_path / "nameless.gmm", csv_file(contents))
     assert [row["component"] for row in read(result.stdout)[1]] == ["0", "1"]
 

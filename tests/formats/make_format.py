@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.formats import Details, FitRecord, save
+from gaussmix.formats import Details, FitRecord
+from gaussmix.mixture import files
 
 MIXTURE = Mixture(
     np.array([0.25, 0.75]),
@@ -31,4 +32,4 @@ if __name__ == "__main__":
     target = Path(__file__).with_name(sys.argv[1])
     if target.exists():
         sys.exit(f"{target.name} exists: a sample is never written again.")
-    save(target, MIXTURE, DETAILS)
+    files.write(target, (MIXTURE.weights, MIXTURE.means, MIXTURE.covariances, MIXTURE.family), DETAILS)

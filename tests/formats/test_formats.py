@@ -15,8 +15,9 @@ import pytest
 from safetensors.numpy import save as save_tensors
 
 from gaussmix import FAMILIES, Mixture, NotAModelFile
-from gaussmix.formats import Details, FitRecord, load, save, whole_file
+from gaussmix.formats import Details, FitRecord, whole_file
 from gaussmix.formats.envelope import pack
+from gaussmix.mixture import files
 
 HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("v*.gmm"))
@@ -28,6 +29,15 @@ def made():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def save(place, mixture, details=None):
+    files.write(place, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details)
+
+
+def load(place):
+    numbers, record = files.read(place)
+    return Mixture(*numbers), record.details
 
 
 def mixture_of(family, rng, n_components=3, n_features=4):
@@ -107,27 +117,6 @@ def test_layout_1_is_written_as_it_was(tmp_path):
     assert header == header_of(HERE / "v1.gmm")
     assert (header["format"], header["version"]) == ("gaussmix-mixture", 1)
     assert header["feature_names"] == ["height", 'Größe, "cm"']
-
-
-def test_no_mutation_loads_as_something_else(tmp_path, rng):
-    """One to three bytes changed, anywhere: an error, or (whitespace of the header) the same model."""
-    whole, path = (HERE / "v1.gmm").read_bytes(), tmp_path / "m.gmm"
-    original, described = load(HERE / "v1.gmm")
-    complaints = set()
-    for _ in range(600):
-        contents = bytearray(whole)
-        for place in rng.integers(len(whole), size=rng.integers(1, 4)):
-            contents[place] = rng.integers(256) if rng.random() < 0.5 else contents[place] ^ (1 << rng.integers(8))
-        path.write_bytes(contents)
-        try:
-            mixture, details = load(path)
-        except NotAModelFile as error:
-            complaints.add(str(error))
-        else:
-            assert same(mixture, original)
-            assert details == described
-    assert all(str(path) in complaint and "\n" not in complaint for complaint in complaints)
-    assert len(complaints) > 3, "the mutations reach several checks"
 
 
 def test_no_truncation_loads(tmp_path):

@@ -49,7 +49,11 @@ Candidate = Fitted | Failed
 
 
 def fit_candidates(
-    rows: NDArray[np.float64], counts: Iterable[int], settings: Mapping[str, Any], announce: Callable[[int], None]
+    rows: NDArray[np.float64],
+    counts: Iterable[int],
+    settings: Mapping[str, Any],
+    announce: Callable[[int], None],
+    row_weight: NDArray[np.float64] | None = None,
 ) -> Iterator[Candidate]:
     """Fit a mixture with each number of components; `announce` is called before each.
 
@@ -61,15 +65,17 @@ def fit_candidates(
     rows : (n_rows, n_features), finite.
     counts : numbers of components.
     settings : the estimator's parameters.
+    row_weight : (n_rows,); None where all are 1.
     """
     reached: dict[int, float] = {}
     for n_components in counts:
         announce(n_components)
-        candidate = fit_candidate(rows, n_components, settings)
+        candidate = fit_candidate(rows, n_components, settings, row_weight)
         smaller = max((found for k, found in reached.items() if k < n_components), default=-np.inf)
         if isinstance(candidate, Fitted):
             if candidate.log_likelihood < smaller:
-                again = fit_candidate(rows, n_components, {**settings, "n_init": settings["n_init"] + MORE_STARTS})
+                more = {**settings, "n_init": settings["n_init"] + MORE_STARTS}
+                again = fit_candidate(rows, n_components, more, row_weight)
                 candidate = max(candidate, again, key=_reached)
             reached[n_components] = _reached(candidate)
         yield candidate
@@ -79,7 +85,12 @@ def _reached(candidate: Candidate) -> float:
     return candidate.log_likelihood if isinstance(candidate, Fitted) else -np.inf
 
 
-def fit_candidate(rows: NDArray[np.float64], n_components: int, settings: Mapping[str, Any]) -> Candidate:
+def fit_candidate(
+    rows: NDArray[np.float64],
+    n_components: int,
+    settings: Mapping[str, Any],
+    row_weight: NDArray[np.float64] | None = None,
+) -> Candidate:
     """Fit one; what is wrong with the data for this number of components is part of the result."""
     if len(rows) < n_components:
         reason = f"there are fewer rows ({len(rows)}) than components."
@@ -87,8 +98,10 @@ def fit_candidate(rows: NDArray[np.float64], n_components: int, settings: Mappin
     estimator = GaussianMixture(n_components, **settings)
     try:
         with heard() as notices:
-            estimator.fit(rows)
-            log_likelihood, bic = estimator.score(rows) * len(rows), estimator.bic(rows)
+            estimator.fit(rows, sample_weight=row_weight)
+            total = len(rows) if row_weight is None else float(row_weight.sum())
+            log_likelihood = estimator.score(rows, sample_weight=row_weight) * total
+            bic = estimator.bic(rows, row_weight)
     except SingularCovariance as error:
         return Failed(n_components, f"singular covariance: {name_components(error.components)}", str(error))
     except ValueError as error:

@@ -15,6 +15,7 @@ from rich.table import Table
 from gaussmix.cli.candidates import Candidate, Failed, Fitted
 from gaussmix.mixture.mixture import Mixture
 
+NARROWEST = 72  # a narrower terminal wraps lines; numbers must not be cut
 _LONGEST_NAME = 24
 _GAP = 3  # what the box puts between columns
 

@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 import click
 
+from gaussmix.cli.inputs import STANDARD
+from gaussmix.cli.readers import READERS
+from gaussmix.cli.writers import WRITERS
+
 _MOST_CANDIDATES = 1000
 
 
@@ -57,24 +61,63 @@ def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, .
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def shared_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """What every verb that reads a table takes."""
+def weight_column(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A column name."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("an empty name is none.")
+    return None if value is None else value.strip()
+
+
+Verb = Callable[..., None]
+
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+jobs = click.option(
+    "-j",
+    "--jobs",
+    type=int,
+    callback=threads,
+    metavar="N",
+    help="Threads; every processor by default. Changes no result.",
+)
+columns = click.option("--columns", multiple=True, callback=column_names, metavar="A,B", help="Use these columns only.")
+weights = click.option(
+    "--weights", callback=weight_column, metavar="COLUMN", help="Weights of the rows: 2 counts as two such rows."
+)
+
+
+def reading(verb: Verb) -> Verb:
+    """Options of every verb that reads a table."""
     for option in (
-        click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON for programs."),
-        click.option(
-            "-j",
-            "--jobs",
-            type=int,
-            callback=threads,
-            metavar="N",
-            help="Threads; every processor by default. Changes no result.",
-        ),
+        quiet,
+        as_json,
+        jobs,
         click.option(
             "--header/--no-header",
             "has_header",
             default=None,
-            help="The first line holds names, or data.  [default: names, unless it holds numbers only]",
+            help="The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]",
+        ),
+        click.option(
+            "--format",
+            type=click.Choice(list(READERS)),
+            help="Format of DATA.  [default: by its extension or its first bytes]",
+        ),
+    ):
+        verb = option(verb)
+    return verb
+
+
+def writing(verb: Verb) -> Verb:
+    """Options of every verb that writes a table."""
+    for option in (
+        click.option(
+            "--to",
+            type=click.Choice(list(WRITERS)),
+            help="Format of what is written.  [default: by the extension of OUT, or else csv]",
+        ),
+        click.option(
+            "-o", "--output", metavar="OUT", default=STANDARD, help="Write there instead of to standard output."
         ),
     ):
         verb = option(verb)

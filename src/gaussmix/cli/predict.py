@@ -2,138 +2,74 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import TextIOWrapper
-from itertools import islice
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
+import numpy as np
+import pyarrow as pa
 
-from gaussmix.cli.fit import check_target
+from gaussmix.cli.models import Model
 from gaussmix.cli.notices import check_engine, heard, notice
-from gaussmix.cli.options import shared_options
-from gaussmix.cli.tables import Numbers, Table, listed
-from gaussmix.formats import Details, load, whole_file
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.cli.options import reading, writing
+from gaussmix.cli.outputs import check_inputs, check_target, format_of, write_table
+from gaussmix.cli.readers import open_table
+from gaussmix.cli.tables import Numbers, Table
 
 _RESULTS = ("component", "probability", "log_density")
-_ROWS_AT_ONCE = 10_000
-
-Columns = dict[str, Sequence[Any]]
 
 
 @click.command()
 @click.argument("model", metavar="MODEL.gmm")
-@click.argument("data", metavar="DATA.csv")
-@click.option("-o", "--output", metavar="OUT.csv", help="Write there instead of to standard output.")
-@shared_options
-def predict(
-    model: str, data: str, output: str | None, has_header: bool | None, jobs: int | None, as_json: bool, quiet: bool
-) -> None:
-    """Add to each row of DATA.csv its most probable component, that component's probability and the log density.
+@click.argument("data", metavar="DATA")
+@writing
+@reading
+def predict(model: str, data: str, output: str, to: str | None, jobs: int | None, **given: Any) -> None:
+    """Add to each row of DATA its most probable component, that component's probability and the log density.
 
-    Columns are matched with the model's by name; others are passed on unused.
+    Columns are matched with the model's by name; others are passed on unused. MODEL.gmm or DATA may be "-", standard
+    input.
     """
-    if output is not None:
-        check_target(output, data)
+    quiet: bool = given["quiet"]
+    check_inputs(model, data)
+    format = format_of(output, to, as_json=given["as_json"])
+    check_target(output, model, data)
     check_engine(jobs, quiet=quiet)
-    mixture, details = load(model)
-    table = Table.open(data, has_header)
-    numbers = features(table, mixture, details, model)
+    opened = Model.open(model)
+    table = open_table(data, given["format"], given["has_header"])
+    numbers = opened.features(table)
     with heard() as sentences:
-        results = predictions(mixture, numbers, jobs)
+        results = predictions(opened, numbers, jobs)
     sentences.extend(table.notices)
-    columns: Columns = dict(zip(table.names, table.text(), strict=True))
-    if as_json:  # what the model reads are numbers there; the rest stays text
-        columns.update(zip(numbers.names, numbers.rows.T.tolist(), strict=True))
+    passed_on = table.passed_on() if format == "csv" else with_numbers(table, numbers)
     for name, values in results.items():
-        free = free_name(name, columns)
+        free = free_name(name, passed_on.column_names)
         if free != name:
             sentences.append(f"{data} has a column {name!r} already, so the new one is called {free!r}.")
-        columns[free] = values
+        passed_on = passed_on.append_column(free, pa.array(values))
     for sentence in sentences:
         notice(sentence, quiet=quiet)
-    with opened(output) as file:
-        write_json(file, columns) if as_json else write_csv(file, columns, table)
+    write_table(output, format, passed_on, table.delimiter)
 
 
-def features(table: Table, mixture: Mixture, details: Details, model: str) -> Numbers:
-    """The columns that the model reads, in its order: by name, or by place where it has no names.
-
-    Raises
-    ------
-    ValueError : one is missing or does not hold numbers, or there are too many to know which.
-    """
-    names = details.feature_names
-    if names is None or not table.has_header:
-        numbers = table.numeric()
-        if len(numbers.names) != mixture.n_features:
-            raise ValueError(
-                f"{table.path} has {len(numbers.names)} numeric columns, but {model} has {mixture.n_features} features."
-            )
-        return numbers
-    missing = [name for name in names if name not in table.names]
-    if missing:
-        raise ValueError(
-            f"{table.path} has no column {listed(missing)}, which {model} needs; it has {listed(table.names)}."
-        )
-    return table.numeric(names)
-
-
-def predictions(mixture: Mixture, numbers: Numbers, jobs: int | None) -> Columns:
+def predictions(model: Model, numbers: Numbers, jobs: int | None) -> dict[str, np.ndarray[Any, Any]]:
     """The new columns."""
-    responsibilities = mixture.responsibilities(numbers.rows, n_jobs=jobs)
-    log_density = mixture.log_density(numbers.rows, n_jobs=jobs)
+    responsibilities = model.mixture.responsibilities(numbers.rows, n_jobs=jobs)
+    log_density = model.mixture.log_density(numbers.rows, n_jobs=jobs)
     values = responsibilities.argmax(axis=1), responsibilities.max(axis=1), log_density
-    return {name: column.tolist() for name, column in zip(_RESULTS, values, strict=True)}
+    return dict(zip(_RESULTS, values, strict=True))
 
 
-def free_name(name: str, columns: Columns) -> str:
+def with_numbers(table: Table, numbers: Numbers) -> pa.Table:
+    """Every column, where what the model reads are numbers, also of a file that holds text only."""
+    passed_on = table.passed_on()
+    for name, values in zip(numbers.names, numbers.rows.T, strict=True):
+        if pa.types.is_string(passed_on[name].type):
+            passed_on = passed_on.set_column(passed_on.column_names.index(name), name, pa.array(values))
+    return passed_on
+
+
+def free_name(name: str, columns: list[str]) -> str:
     """A name for a new column, with underscores behind it where the table has it already."""
     while name in columns:
         name += "_"
     return name
-
-
-@contextmanager
-def opened(output: str | None) -> Iterator[IO[str]]:
-    """Standard output, or a file that appears once it is complete."""
-    if output is None:
-        yield sys.stdout
-        return
-    with whole_file(Path(output)) as raw:
-        text = TextIOWrapper(raw, encoding="utf-8", newline="")
-        yield text
-        text.flush()
-        text.detach()
-
-
-def write_csv(file: IO[str], columns: Columns, table: Table) -> None:
-    """Write columns as the input wrote them: its delimiter, its spelling of numbers; lines end with LF."""
-    writer = csv.writer(file, delimiter=table.delimiter, lineterminator="\n")
-    writer.writerow(columns)
-    rows = zip(*columns.values(), strict=True)
-    while part := list(islice(rows, _ROWS_AT_ONCE)):
-        writer.writerows(part)
-
-
-def write_json(file: IO[str], columns: Columns) -> None:
-    """Write an array with an object for each row, a line each."""
-    names = list(columns)
-    file.write("[")
-    for number, row in enumerate(zip(*columns.values(), strict=True)):
-        file.write(",\n" if number else "\n")
-        record = {name: _json_value(value) for name, value in zip(names, row, strict=True)}
-        file.write(json.dumps(record, ensure_ascii=False))
-    file.write("\n]\n")
-
-
-def _json_value(value: Any) -> Any:
-    """A value that JSON has: null for the infinite log density of a row beyond all range."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,9 +10,12 @@ from typing import Any
 
 import click
 
+from gaussmix.cli.describe import describe
 from gaussmix.cli.fit import fit
 from gaussmix.cli.predict import predict
-from gaussmix.formats.details import package_version
+from gaussmix.cli.sample import sample
+from gaussmix.cli.score import score
+from gaussmix.formats.record import package_version
 
 CANNOT, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -32,7 +35,9 @@ class Program(click.Group):
         except (KeyboardInterrupt, click.Abort):
             sys.exit(INTERRUPTED)
         except BaseException as error:
-            sys.exit(_report(error))
+            code = _report(error)
+            _drop_what_nobody_takes()
+            sys.exit(code)
         if code:
             sys.exit(code)
 
@@ -47,9 +52,7 @@ def _report(error: BaseException) -> int:
         click.echo(f"gaussmix: {_one_line(error.format_message())} See '{name} --help'.", err=True)
         return USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        # Nobody reads on; nothing may be flushed there when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CANNOT
+        return CANNOT  # nobody reads on
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     elif isinstance(error, MemoryError):
@@ -60,6 +63,14 @@ def _report(error: BaseException) -> int:
         raise error
     click.echo(f"gaussmix: {_one_line(sentence)}", err=True)
     return CANNOT
+
+
+def _drop_what_nobody_takes() -> None:
+    """Turn standard output away where it can't be written, so that Python does not complain of it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(sentence: str) -> str:
@@ -74,8 +85,11 @@ def program() -> None:
     \b
       gaussmix fit faithful.csv -k 1:6 -o faithful.gmm
       gaussmix predict faithful.gmm new.csv
+      gaussmix score faithful.gmm new.csv
+      gaussmix sample faithful.gmm -n 1000 -o drawn.parquet
+      gaussmix describe faithful.gmm
     """
 
 
-program.add_command(fit)
-program.add_command(predict)
+for verb in (fit, predict, score, sample, describe):
+    program.add_command(verb)

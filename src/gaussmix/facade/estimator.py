@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
 from gaussmix.facade.attributes import MixtureAttributes, narrowed
+from gaussmix.facade.files import details_of, restored
 from gaussmix.facade.parameters import check_jobs, check_seed
 from gaussmix.facade.validation import check_row_weight, check_rows
+from gaussmix.formats import Place
+from gaussmix.mixture import files
 from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
 
@@ -88,6 +91,42 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator):  # type:
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
         return self.mixture_.sample(int(n_samples), self._rng())
+
+    def save(self, path: Place) -> None:
+        """Write the fitted estimator to a model file, which appears whole or not at all.
+
+        The file holds the mixture, the parameters, what `fit` found, and the names and type of the features.
+
+        Parameters
+        ----------
+        path : where, "….gmm" by custom; a file that is there is replaced. Or a binary file open for writing.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError : a parameter is a function or another object that no file can hold.
+        OSError : the file can't be written.
+        """
+        check_is_fitted(self)
+        mixture = self.mixture_
+        files.write(path, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details_of(self))
+
+    @classmethod
+    def load(cls, path: Place) -> Self:
+        """Read a fitted estimator from a model file, as it was when saved; nothing in the file is run.
+
+        Parameters
+        ----------
+        path : of a file written by `save` of this or an earlier version, or by the command line. Or a binary file
+            open for reading.
+
+        Raises
+        ------
+        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+        ValueError : it holds a mixture alone, or another estimator.
+        OSError : there is no such file, or it can't be read.
+        """
+        return restored(cls, path)
 
     def _rows(self, X: ArrayLike) -> Rows:
         check_is_fitted(self)

@@ -1,57 +1,63 @@
-"""Model files: written whole or not at all, read without running anything, checked before they are believed."""
+"""Model files: written whole or not at all, read without running anything, checked before they are believed.
+
+Files hold plain records: arrays, names and numbers. What they mean, and whether they make a mixture, is for those to
+say who know mixtures and estimators.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from gaussmix.errors import NotAModelFile
 from gaussmix.formats import v1
-from gaussmix.formats.details import Details, FitRecord
-from gaussmix.formats.envelope import Damaged, pack, unpack
-from gaussmix.formats.soundness import flaw
+from gaussmix.formats.envelope import Damaged, Header, Tensors, pack, unpack
+from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
 from gaussmix.formats.whole_file import whole_file
-from gaussmix.mixture.mixture import Mixture
 
-__all__ = ["Details", "FitRecord", "load", "save", "whole_file"]
+__all__ = ["Details", "EstimatorRecord", "FitRecord", "Record", "load", "not_usable", "save", "whole_file"]
 
 LAYOUTS = {1: v1}  # a layout is never removed: files last longer than programs
 
+Place = str | os.PathLike[str] | BinaryIO
 
-def save(path: str | os.PathLike[str], mixture: Mixture, details: Details | None = None) -> None:
-    """Write a mixture to a file of the newest layout.
+
+def save(place: Place, record: Record) -> None:
+    """Write a record to a file of the newest layout.
 
     Parameters
     ----------
-    path : where; an existing file is replaced, at once and only when the new one is complete.
-    mixture : what to write; the file holds its float64 numbers bit for bit.
-    details : names of the features, how it was fitted; none by default.
+    place : a path, where an existing file is replaced, at once and only when the new one is complete; or a binary
+        file open for writing.
+    record : what to write; the file holds its float64 numbers bit for bit.
 
     Raises
     ------
-    ValueError : the mixture is not one (weights that don't sum to 1, covariances without a factor …), or the
-        details name another number of features.
+    ValueError : the record contradicts itself, or holds what JSON has no value for.
     OSError : the file can't be written.
     """
-    details = details or Details()
-    wrong = flaw(mixture) or v1.disagreement(mixture, details)
+    wrong = record.flaw()
     if wrong is not None:
         raise ValueError(f"This mixture can't be saved: {wrong}.")
-    with whole_file(path) as file:
-        file.write(pack(*v1.write(mixture, details)))
+    contents = pack(*v1.write(record))
+    if not isinstance(place, str | os.PathLike):
+        place.write(contents)
+        return
+    with whole_file(place) as file:
+        file.write(contents)
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Mixture, Details]:
-    """Read a mixture from a file of any layout.
+def load(place: Place) -> Record:
+    """Read a record from a file of any layout.
 
     Parameters
     ----------
-    path : a file that `save` of this or an earlier version wrote.
+    place : the path of a file that `save` of this or an earlier version wrote, or a binary file open for reading.
 
     Returns
     -------
-    mixture : bit for bit as it was saved.
-    details : what was saved with it.
+    record : bit for bit as it was saved. Whether its numbers make a mixture has not been checked.
 
     Raises
     ------
@@ -59,11 +65,34 @@ def load(path: str | os.PathLike[str]) -> tuple[Mixture, Details]:
     OSError : there is no such file, or it can't be read.
     """
     try:
-        header, tensors = unpack(Path(path))
+        header, tensors = _unpacked(place)
         version = header.get("version")
         if not isinstance(version, int) or version not in LAYOUTS:
             raise Damaged(f"it has layout version {version!r:.20}, which this gaussmix can't read; a newer one may")
-        mixture, details = LAYOUTS[version].read(header, tensors)
-        return mixture, details
+        record: Record = LAYOUTS[version].read(header, tensors)
+        wrong = record.flaw()
+        if wrong is not None:
+            raise Damaged(wrong)
+        return record
     except Damaged as damage:
-        raise NotAModelFile(f"{os.fspath(path)} is not a usable gaussmix model: {damage}.") from None
+        raise not_usable(place, str(damage)) from None
+
+
+def not_usable(place: Place, why: str) -> NotAModelFile:
+    """The error for a file that is no model, for a reason that ends a sentence."""
+    return NotAModelFile(f"{name_of(place)} is not a usable gaussmix model: {why}.")
+
+
+def name_of(place: Place) -> str:
+    """What to call a file in a message."""
+    return os.fspath(place) if isinstance(place, str | os.PathLike) else str(getattr(place, "name", "the file"))
+
+
+def _unpacked(place: Place) -> tuple[Header, Tensors]:
+    if not isinstance(place, str | os.PathLike):
+        return unpack(place)
+    path = Path(place)
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would keep us waiting
+        raise Damaged("it is not a regular file")
+    with path.open("rb") as file:
+        return unpack(file)

@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
 from gaussmix.waist.arrays import Array
 
 FORMAT = "gaussmix-mixture"
 _KEY = "gaussmix"
+_LONGEST_HEADER = 100_000_000  # bytes; safetensors reads no longer one
 
 Header = dict[str, Any]
 Tensors = dict[str, Array]
@@ -31,49 +31,68 @@ class Damaged(Exception):
 
 
 def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
-    """The bytes of a file that holds a header (plain JSON values, no NaN) and float64 tensors."""
+    """The bytes of a file that holds a header and float64 tensors.
+
+    Raises
+    ------
+    ValueError : the header holds NaN or infinity, for which JSON has no value, or is too long to be read again.
+    """
     contents = {name: np.ascontiguousarray(tensor, dtype="<f8") for name, tensor in tensors.items()}
     header = {"format": FORMAT, **header}
     sealed = {**header, "sha256": _digest(header, contents)}
-    return save(contents, {_KEY: _canonical(sealed)})
+    packed = save(contents, {_KEY: _canonical(sealed)})
+    if int.from_bytes(packed[:8], "little") > _LONGEST_HEADER:
+        raise ValueError("The header would be longer than 100 MB, and no program could read it.")
+    return packed
 
 
-def unpack(path: Path) -> tuple[Header, Tensors]:
-    """Read a file that `pack` made.
+def unpack(file: BinaryIO) -> tuple[Header, Tensors]:
+    """Read what `pack` made; of other files no more than it takes to see that they are something else.
+
+    It is read, not mapped into memory: a file that somebody cuts short under a map ends the process.
 
     Raises
     ------
     Damaged : it is something else, or not what was written.
     OSError : it can't be read.
     """
-    _check_looks(path)
+    beginning = _beginning(file)
+    header, seal = _header(beginning[8:])
     try:
-        with safe_open(path, framework="numpy") as file:
-            header, seal = _header(file.metadata())
-            tensors = {name: _tensor(file, name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        found = deserialize(beginning + file.read())  # type: ignore[no-untyped-call]
+        tensors = {name: _tensor(tensor) for name, tensor in found}
     except SafetensorError:
-        raise Damaged("it is damaged or truncated, or not a model at all") from None
+        raise _broken() from None
     if seal != _digest(header, tensors):
         raise Damaged("its contents don't match its checksum, so it was damaged after it was written")
     return header, tensors
 
 
-def _check_looks(path: Path) -> None:
-    """Turn away what is plainly no safetensors file, before it is mapped into memory."""
-    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would keep us waiting
-        raise Damaged("it is not a regular file")
-    with path.open("rb") as file:
-        start = file.read(9)
+def _broken() -> Damaged:
+    return Damaged("it is damaged or truncated, or not a model at all")
+
+
+def _beginning(file: BinaryIO) -> bytes:
+    """The length of the header, and the header."""
+    start = file.read(9)
     if not start:
         raise Damaged("it is empty")
     if len(start) < 9 or start[8:] != b"{":
         raise Damaged("it is another kind of file")
+    length = int.from_bytes(start[:8], "little")
+    if not 1 < length <= _LONGEST_HEADER:
+        raise _broken()
+    return start + file.read(length - 1)
 
 
-def _header(metadata: Mapping[str, str] | None) -> tuple[Header, str | None]:
-    """The header and, apart, the digest in it."""
-    text = (metadata or {}).get(_KEY)
-    if text is None:
+def _header(contents: bytes) -> tuple[Header, str | None]:
+    """Our header within that of safetensors and, apart, the digest in it."""
+    try:
+        metadata = json.loads(contents).get("__metadata__")
+    except (ValueError, RecursionError):
+        raise _broken() from None
+    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
         raise Damaged("it is a safetensors file, but of something else")
     try:
         header = json.loads(text)
@@ -85,11 +104,13 @@ def _header(metadata: Mapping[str, str] | None) -> tuple[Header, str | None]:
     return header, header.pop("sha256", None)
 
 
-def _tensor(file: Any, name: str) -> Array:
-    if file.get_slice(name).get_dtype() != "F64":
+def _tensor(tensor: Mapping[str, Any]) -> Array:
+    if tensor["dtype"] != "F64":
         raise Damaged("its numbers are not float64")
-    tensor: Array = file.get_tensor(name)
-    return tensor
+    try:
+        return np.frombuffer(tensor["data"], "<f8").reshape(tensor["shape"]).astype(np.float64, copy=False)
+    except (ValueError, OverflowError):  # safetensors lets nothing times 2**63 pass
+        raise _broken() from None
 
 
 def _digest(header: Header, tensors: Mapping[str, Array]) -> str:

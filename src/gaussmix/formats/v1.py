@@ -2,7 +2,7 @@
 
     {"format": "gaussmix-mixture", "version": 1, "package_version": "0.1.0", "family": …, "feature_names": […] | null,
      "dtype": "float64" | null, "fit": {"n_rows", "row_weight", "log_likelihood", "n_steps", "has_converged",
-     "settings": {…}} | null, "sha256": …}
+     "settings": {…}} | null, "estimator": {"name", "parameters": {…}, "attributes": {…}} | absent, "sha256": …}
 
 This file reads layout 1 until the project ends. Keys may be added, and readers ignore those they don't know; anything
 else is a new layout in a new file.
@@ -13,54 +13,42 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from gaussmix.families import FAMILIES
-from gaussmix.formats.details import Details, FitRecord
 from gaussmix.formats.envelope import Damaged, Header, Tensors
-from gaussmix.formats.soundness import flaw
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
 
 VERSION = 1
 _TENSORS = ("weights", "means", "covariances")
 
 
-def write(mixture: Mixture, details: Details) -> tuple[Header, Tensors]:
-    """The header and tensors of a sound mixture."""
+def write(record: Record) -> tuple[Header, Tensors]:
+    """The header and tensors of a record."""
+    details = record.details
     header: Header = {
         "version": VERSION,
         "package_version": details.package_version,
-        "family": mixture.family.name,
+        "family": record.family,
         "feature_names": None if details.feature_names is None else list(details.feature_names),
         "dtype": details.dtype,
         "fit": None if details.fit is None else _fit_header(details.fit),
     }
-    return header, {name: getattr(mixture, name) for name in _TENSORS}
+    if details.estimator is not None:
+        header["estimator"] = _estimator_header(details.estimator)
+    return header, {name: getattr(record, name) for name in _TENSORS}
 
 
-def read(header: Header, tensors: Tensors) -> tuple[Mixture, Details]:
-    """Make a mixture and its details of a header and tensors; raises `Damaged`."""
+def read(header: Header, tensors: Tensors) -> Record:
+    """Make a record of a header and tensors; raises `Damaged`."""
     if set(tensors) != set(_TENSORS):
         raise Damaged("it lacks some of its numbers, or holds others")
-    family = FAMILIES.get(_value(header, "family", str))
-    if family is None:
-        raise Damaged(f"it holds covariances of the structure {header['family']!r:.40}, which this gaussmix lacks")
-    mixture = Mixture(tensors["weights"], tensors["means"], tensors["covariances"], family)
-    details = _details(header)
-    wrong = flaw(mixture) or disagreement(mixture, details)
-    if wrong is not None:
-        raise Damaged(wrong)
-    return mixture, details
-
-
-def disagreement(mixture: Mixture, details: Details) -> str | None:
-    """Say how details and mixture contradict each other; None where they don't."""
-    names = details.feature_names
-    if names is not None and len(names) != mixture.n_features:
-        return f"it names {len(names)} features, but its means have {mixture.n_features}"
-    return None
+    return Record(_value(header, "family", str), **tensors, details=_details(header), layout=VERSION)
 
 
 def _fit_header(fit: FitRecord) -> Header:
     return {field.name: getattr(fit, field.name) for field in fields(fit)} | {"settings": dict(fit.settings)}
+
+
+def _estimator_header(estimator: EstimatorRecord) -> Header:
+    return {field.name: getattr(estimator, field.name) for field in fields(estimator)}
 
 
 def _details(header: Header) -> Details:
@@ -68,10 +56,12 @@ def _details(header: Header) -> Details:
     if names is not None and not all(isinstance(name, str) for name in names):
         raise Damaged("a feature's name is not text")
     fit = _value(header, "fit", dict, type(None))
+    estimator = _value({"estimator": None, **header}, "estimator", dict, type(None))
     return Details(
         feature_names=None if names is None else tuple(names),
         dtype=_value(header, "dtype", str, type(None)),
         fit=None if fit is None else _fit_record(fit),
+        estimator=None if estimator is None else _estimator_record(estimator),
         package_version=_value(header, "package_version", str),
     )
 
@@ -87,6 +77,14 @@ def _fit_record(header: Header) -> FitRecord:
         n_steps=_value(header, "n_steps", int),
         has_converged=_value(header, "has_converged", bool),
         settings=settings,
+    )
+
+
+def _estimator_record(header: Header) -> EstimatorRecord:
+    return EstimatorRecord(
+        name=_value(header, "name", str),
+        parameters=_value(header, "parameters", dict),
+        attributes=_value(header, "attributes", dict),
     )
 
 

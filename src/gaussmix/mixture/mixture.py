@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.engines import choose
 from gaussmix.families.base import Family
+from gaussmix.formats import Place
+from gaussmix.mixture import files
 from gaussmix.mixture.sampling import sample
 from gaussmix.waist.arrays import Array, Rows, frozen
 from gaussmix.waist.block import Block
@@ -59,7 +63,11 @@ class Mixture:
             object.__setattr__(self, name, frozen(np.array(getattr(self, name), dtype=np.float64)))
 
     def __reduce__(self) -> tuple[type[Mixture], tuple[Array, Array, Array, Family]]:
-        return type(self), (self.weights, self.means, self.covariances, self.family)  # read-only again when it wakes
+        return type(self), self._numbers  # read-only again when it wakes
+
+    @property
+    def _numbers(self) -> tuple[Array, Array, Array, Family]:
+        return self.weights, self.means, self.covariances, self.family
 
     @property
     def n_components(self) -> int:
@@ -133,6 +141,59 @@ class Mixture:
         labels : (n_rows,), the component each row was drawn from.
         """
         return sample(self.weights, self.means, self.whitening, n_rows, rng)
+
+    def save(self, path: Place) -> None:
+        """Write the mixture to a model file, which appears whole or not at all.
+
+        Parameters
+        ----------
+        path : where, "….gmm" by custom; a file that is there is replaced. Or a binary file open for writing.
+
+        Raises
+        ------
+        ValueError : this is no mixture: weights that don't sum to 1, covariances that are not positive definite …
+        OSError : the file can't be written.
+        """
+        files.write(path, self._numbers)
+
+    @classmethod
+    def load(cls, path: Place) -> Self:
+        """Read a mixture from a model file, bit for bit as it was saved; nothing in the file is run.
+
+        Parameters
+        ----------
+        path : of a file written by this or an earlier version, by `save` here or of an estimator, or by the command
+            line. Or a binary file open for reading.
+
+        Raises
+        ------
+        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+        OSError : there is no such file, or it can't be read.
+        """
+        return cls(*files.read(path)[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mixture as a dictionary of plain values, for JSON; `from_dict` brings it back bit for bit.
+
+        Raises
+        ------
+        ValueError : this is no mixture, as for `save`.
+        """
+        return files.to_dict(self._numbers)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The mixture of a dictionary that `to_dict` made.
+
+        Parameters
+        ----------
+        values : "format", "version", "family", "weights", "means" and "covariances"; other keys are ignored.
+
+        Raises
+        ------
+        ValueError : the values make no mixture; the message says why.
+        """
+        return cls(*files.from_dict(values))
 
     def _block(self, rows: ArrayLike) -> Block:
         array: Rows = np.asarray(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gaussmix.errors import SingularCovariance, name_components
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.families.base import Family
 from gaussmix.waist.arrays import Array
 
 # Weights that a user typed with seven digits pass, as at the façade; weights from EM sum to 1 within K·ε.
@@ -14,30 +14,29 @@ _SUM_TOLERANCE = 1e-6
 _ASYMMETRY = 1e-8
 
 
-def flaw(mixture: Mixture) -> str | None:
-    """Say what keeps a mixture from being one, as the end of a sentence; None where nothing does."""
-    weights, means, covariances = mixture.weights, mixture.means, mixture.covariances
+def flaw(weights: Array, means: Array, covariances: Array, family: Family) -> str | None:
+    """Say what keeps numbers from being a mixture of a family, as the end of a sentence; None where nothing does."""
     if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
         return f"weights of shape {weights.shape} don't go with means of shape {means.shape}"
-    shape = mixture.family.shape(*means.shape)
+    shape = family.shape(*means.shape)
     if covariances.shape != shape:
         return f"its covariances have shape {covariances.shape}, not {shape}"
-    for name in ("weights", "means", "covariances"):
-        if not np.isfinite(getattr(mixture, name)).all():
+    for name, values in (("weights", weights), ("means", means), ("covariances", covariances)):
+        if not np.isfinite(values).all():
             return f"its {name} hold NaN or infinity"
     if (weights < 0).any():
         return f"weight {int((weights < 0).argmax())} is negative"
     if abs(weights.sum() - 1) > _SUM_TOLERANCE:
         return f"its weights sum to {weights.sum():.7g}, not to 1"
     with np.errstate(all="ignore"):
-        return _covariance_flaw(mixture)
+        return _covariance_flaw(covariances, family, means.shape[1])
 
 
-def _covariance_flaw(mixture: Mixture) -> str | None:
-    if "symmetric" in mixture.family.requirement and not _symmetric(mixture.covariances):
+def _covariance_flaw(covariances: Array, family: Family, n_features: int) -> str | None:
+    if "symmetric" in family.requirement and not _symmetric(covariances):
         return "a covariance matrix is not symmetric"
     try:
-        usable = np.isfinite(mixture.whitening.log_abs_det).all()
+        usable = np.isfinite(family.whitening(covariances, n_features).log_abs_det).all()
     except SingularCovariance as error:
         return f"the covariance of {name_components(error.components)} is not positive definite"
     return None if usable else "its covariances are beyond the range of float64"

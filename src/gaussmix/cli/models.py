@@ -1,0 +1,79 @@
+"""Model files as the verbs use them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from gaussmix.cli.inputs import STANDARD
+from gaussmix.cli.tables import Numbers, Table, invented_names
+from gaussmix.cli.wording import listed
+from gaussmix.facade.gaussian_mixture import GaussianMixture
+from gaussmix.formats import Details
+from gaussmix.mixture import files
+from gaussmix.mixture.mixture import Mixture
+
+
+@dataclass(frozen=True)
+class Model:
+    """A mixture and what its file says of it.
+
+    Parameters
+    ----------
+    name : of the file, for messages.
+    mixture, details : what it holds.
+    layout : version of its layout.
+    """
+
+    name: str
+    mixture: Mixture
+    details: Details
+    layout: int
+
+    @classmethod
+    def open(cls, path: str) -> Model:
+        """Read a file, or by "-" standard input; raises NotAModelFile or OSError."""
+        numbers, record = files.read(sys.stdin.buffer if path == STANDARD else path)
+        name = "standard input" if path == STANDARD else path
+        return cls(name, Mixture(*numbers), record.details, record.layout)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features; x1, x2 … where they have none."""
+        return self.details.feature_names or invented_names(self.mixture.n_features)
+
+    def features(self, table: Table, columns: tuple[str, ...] = (), without: str | None = None) -> Numbers:
+        """The columns that the model reads, in its order: by name, or by place where one of them has no names.
+
+        Parameters
+        ----------
+        table : the data.
+        columns : which to take by place, where the user says so.
+        without : a column that is no feature.
+
+        Raises
+        ------
+        ValueError : one is missing or does not hold numbers, or there are too many to know which.
+        """
+        wanted = self.details.feature_names
+        if columns or wanted is None or not table.has_names:
+            numbers = table.numeric(columns or None, without=[without] if without is not None else [])
+            if len(numbers.names) != self.mixture.n_features:
+                raise ValueError(
+                    f"{table.name} has {len(numbers.names)} numeric columns, but {self.name} has "
+                    f"{self.mixture.n_features} features."
+                )
+            return numbers
+        missing = [name for name in wanted if name not in table.names]
+        if missing:
+            raise ValueError(
+                f"{table.name} has no column {listed(missing)}, which {self.name} needs; it has {listed(table.names)}."
+            )
+        return table.numeric(wanted)
+
+    def estimator(self, jobs: int | None) -> GaussianMixture:
+        """An estimator that has the mixture, to score with."""
+        mixture = self.mixture
+        estimator = GaussianMixture(mixture.n_components, covariance_type=mixture.family.name, n_jobs=jobs)
+        estimator._set_parameters((mixture.weights, mixture.means, mixture.covariances, ()))
+        return estimator

@@ -1,0 +1,131 @@
+"""A fitted estimator to what a model file holds of it, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from gaussmix import formats
+from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place
+from gaussmix.mixture import files
+from gaussmix.mixture.mixture import Mixture
+
+Estimator = TypeVar("Estimator", bound=BaseEstimator)
+
+# What a fit finds beside the mixture, and its type. Nothing else in a file becomes an attribute.
+_ATTRIBUTES: dict[str, Callable[[Any], bool]] = {
+    "converged_": lambda value: isinstance(value, bool),
+    "n_iter_": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "lower_bound_": lambda value: isinstance(value, float),
+    "lower_bounds_": lambda value: isinstance(value, np.ndarray) and value.ndim == 1,
+}
+_DTYPES = ("float32", "float64")
+
+
+def details_of(estimator: Any, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
+    """What a file is to say of a fitted estimator beside its mixture.
+
+    Parameters
+    ----------
+    estimator : fitted.
+    names : of the features; those that its training data had by default.
+    fit : how it went, where somebody knows more than the estimator.
+
+    Raises
+    ------
+    ValueError : a parameter is nothing that a file can hold.
+    """
+    if names is None and hasattr(estimator, "feature_names_in_"):
+        names = tuple(map(str, estimator.feature_names_in_))
+    name = type(estimator).__name__
+    parameters = {key: _plain(f"{name}: {key}", value) for key, value in estimator.get_params(deep=False).items()}
+    attributes = {key: _plain(key, getattr(estimator, key)) for key in _ATTRIBUTES if hasattr(estimator, key)}
+    dtype = estimator._dtype.name if estimator._dtype.name in _DTYPES else _DTYPES[-1]
+    return Details(names, dtype, fit, EstimatorRecord(name, parameters, attributes))
+
+
+def restored(cls: type[Estimator], place: Place) -> Estimator:
+    """The estimator that a file holds; raises NotAModelFile, OSError, or ValueError where it holds none of `cls`."""
+    numbers, record = files.read(place)
+    details, saved, path = record.details, record.details.estimator, formats.name_of(place)
+    if saved is None:
+        raise ValueError(f"{path} holds a mixture without an estimator: read it by Mixture.load.")
+    if saved.name != cls.__name__:
+        raise ValueError(f"{path} holds a fitted {saved.name:.60}, not a {cls.__name__}: read it by the former's load.")
+    unknown = [key for key in saved.parameters if key not in cls._get_param_names()]
+    if unknown:
+        raise formats.not_usable(place, f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer one may")
+    if details.dtype not in _DTYPES:
+        raise formats.not_usable(place, f"its data were {details.dtype!r:.40}, which no estimator reads")
+    try:
+        estimator: Estimator = cls(**{key: _value(key, value) for key, value in saved.parameters.items()})
+        vars(estimator).update(_fitted(saved.attributes))
+    except _Unreadable as damage:
+        raise formats.not_usable(place, str(damage)) from None
+    mixture = Mixture(*numbers)
+    vars(estimator).update(mixture_=mixture, _dtype=np.dtype(details.dtype), n_features_in_=mixture.n_features)
+    if details.feature_names is not None:
+        vars(estimator).update(feature_names_in_=np.asarray(details.feature_names, dtype=object))
+    return estimator
+
+
+class _Unreadable(Exception):
+    """Why a value in a file is none, as the end of a sentence."""
+
+
+def _fitted(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for key in _ATTRIBUTES.keys() & attributes.keys():
+        value = _value(key, attributes[key])
+        if not _ATTRIBUTES[key](value):
+            raise _Unreadable(f"{key!r} in its header is of the wrong type")
+        found[key] = value.tolist() if isinstance(value, np.ndarray) else value
+    return found
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value as JSON has it: what is not plain becomes an object with one key that says what it is.
+
+    Raises
+    ------
+    ValueError : it is nothing of the kind; the message begins with the name.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.random.RandomState) and isinstance(value._bit_generator, np.random.MT19937):
+        _, keys, *rest = value.get_state(legacy=True)
+        return {"RandomState": [np.asarray(keys).tolist(), *rest]}
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or not np.isfinite(array).all():
+        raise ValueError(f"{name} is {value!r:.80}, which a file can't hold: set another, or save mixture_ alone.")
+    return {"array": array.tolist(), "dtype": array.dtype.name}
+
+
+def _value(name: str, plain: Any) -> Any:
+    """The value that `_plain` made plain; raises `_Unreadable`."""
+    try:
+        match plain:
+            case {"float": str(text)}:
+                return float(text)
+            case {"RandomState": [list(keys), *rest]}:
+                state = np.random.RandomState()
+                state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), *rest))
+                return state
+            case {"array": list(values), "dtype": str(dtype)} if np.dtype(dtype).kind in "fiub":
+                return np.array(values, dtype=np.dtype(dtype))
+            case None | bool() | int() | float() | str():
+                return plain
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise _Unreadable(f"{name!r:.60} in its header is no value")

@@ -1,0 +1,81 @@
+"""A mixture's numbers to a file or a dictionary and back, checked on both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gaussmix import formats
+from gaussmix.families.base import FAMILIES, Family
+from gaussmix.formats import Details, Place, Record
+from gaussmix.mixture.soundness import flaw
+from gaussmix.waist.arrays import Array
+
+Numbers = tuple[Array, Array, Array, Family]  # weights, means, covariances, family: what a Mixture is made of
+
+_FORMAT = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries, as of files
+_ARRAYS = ("weights", "means", "covariances")
+
+
+def write(place: Place, numbers: Numbers, details: Details | None = None) -> None:
+    """Write a mixture's numbers; raises ValueError where they make no mixture, OSError where nothing can be written."""
+    weights, means, covariances, family = _sound(numbers)
+    formats.save(place, Record(family.name, weights, means, covariances, details or Details()))
+
+
+def read(place: Place) -> tuple[Numbers, Record]:
+    """Read numbers that make a mixture, and the record they come from; raises NotAModelFile or OSError."""
+    record = formats.load(place)
+    family = FAMILIES.get(record.family)
+    if family is None:
+        why = f"it holds covariances of the structure {record.family!r:.40}, which this gaussmix lacks"
+        raise formats.not_usable(place, why)
+    numbers = record.weights, record.means, record.covariances, family
+    wrong = flaw(*numbers)
+    if wrong is not None:
+        raise formats.not_usable(place, wrong)
+    return numbers, record
+
+
+def to_dict(numbers: Numbers) -> dict[str, Any]:
+    """A dictionary of plain values; raises ValueError where the numbers make no mixture."""
+    weights, means, covariances, family = _sound(numbers)
+    arrays = {"weights": weights, "means": means, "covariances": covariances}
+    return {**_FORMAT, "family": family.name, **{name: array.tolist() for name, array in arrays.items()}}
+
+
+def from_dict(values: Mapping[str, Any]) -> Numbers:
+    """The numbers in a dictionary of `to_dict`; raises ValueError where they make no mixture."""
+    for key, wanted in _FORMAT.items():
+        if values.get(key) != wanted:
+            raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
+    family = FAMILIES.get(values.get("family", ""))
+    if family is None:
+        raise ValueError(f"This is no mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
+    weights, means, covariances = (_array(values, name) for name in _ARRAYS)
+    wrong = flaw(weights, means, covariances, family)
+    if wrong is not None:
+        raise ValueError(f"This is no mixture: {wrong}.")
+    return weights, means, covariances, family
+
+
+def _sound(numbers: Numbers) -> Numbers:
+    family, wrong = numbers[3], flaw(*numbers)
+    if family.name not in FAMILIES:
+        wrong = f"its structure {family.name!r} is not registered, so nobody could read it"
+    if wrong is not None:
+        raise ValueError(f"This mixture can't be saved: {wrong}.")
+    return numbers
+
+
+def _array(values: Mapping[str, Any], name: str) -> Array:
+    """Numbers that JSON has as numbers: text that looks like some is refused."""
+    try:
+        array = np.asarray(values.get(name))
+        if array.dtype.kind in "fiu":
+            return array.astype(np.float64)
+    except ValueError:  # lists of unequal length
+        pass
+    raise ValueError(f"This is no mixture: its {name!r} are missing, or not an array of numbers.")

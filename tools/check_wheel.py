@@ -1,0 +1,104 @@
+"""Check what is in wheels and source distributions before anybody installs them.
+
+Usage: check_wheel.py FILE...      as `nox -s wheel` does
+
+A wheel holds the package, its type stubs, its licence and one extension, tagged for the Pythons that can load it. It
+holds no source of that extension and no tests. A Linux wheel for x86-64 holds the kernels of both instruction sets. A
+source distribution holds what building, testing and documenting need, and nothing built.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from zipfile import ZipFile
+
+PACKAGE = Path(__file__).parents[1] / "src" / "gaussmix"
+
+IN_WHEEL = ["gaussmix/py.typed", "gaussmix/_core.pyi", "gaussmix-*.dist-info/licenses/LICENSE"]
+ONLY_IN_WHEEL = ["gaussmix/*.py", "gaussmix/_core.*", "gaussmix/py.typed", "gaussmix-*.dist-info/*", "gaussmix.libs/*"]
+EXTENSION = re.compile(r"gaussmix/_core\.[^/]*(so|pyd)$")
+# From 3.12 on, one wheel by the stable ABI; 3.11 has its own. What the extension of each is called:
+TAGS = {"cp311-cp311": ("_core.cpython-311-", "_core.cp311-"), "cp312-abi3": ("_core.abi3.so", "_core.pyd")}
+
+IN_SDIST = [
+    "CMakeLists.txt", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "noxfile.py", "PKG-INFO",
+    "cpp/kernels/kernels.cpp", "cpp/simd/avx512.hpp", "docs/conf.py", "docs/index.md", "examples/faithful.csv",
+    "src/gaussmix/_core.pyi", "tests/conftest.py", "tests/formats/v1.gmm", "tests/meta/public_api.txt",
+    "tests/oracle/mclust/faithful.json", "tools/check_weak_symbols.py",
+]  # fmt: skip
+NOT_IN_SDIST = ["*.so", "*.pyd", "*.pyc", "build/*", "dist/*", ".venv*", ".nox/*", ".git/*", ".ci/*", "*_cache/*"]
+
+# A register that only this instruction set has, and a product-and-sum that only AVX2's companion FMA brings.
+INSTRUCTIONS = {"avx2": re.compile(r"vfmadd\d+pd .*%ymm"), "avx512": re.compile(r"vfmadd\d+pd .*%zmm")}
+
+
+def wheel_faults(path: Path) -> Iterator[str]:
+    """What is wrong with a wheel, a sentence each."""
+    with ZipFile(path) as wheel:
+        names = [name for name in wheel.namelist() if not name.endswith("/")]
+        yield from _missing(names, IN_WHEEL)
+        yield from (f"{name} does not belong here" for name in names if not _matches(name, ONLY_IN_WHEEL))
+        here = {f"gaussmix/{source.relative_to(PACKAGE).as_posix()}" for source in PACKAGE.rglob("*.py")}
+        yield from (f"{name} is missing" for name in sorted(here - set(names)))
+        yield from (f"{name} is not in the source tree" for name in names if name.endswith(".py") and name not in here)
+
+        extensions = [name for name in names if EXTENSION.fullmatch(name)]
+        if len(extensions) != 1:
+            yield f"there are {len(extensions)} extensions, not one: {extensions}"
+            return
+        _, _, python, abi, platform = path.stem.split("-")
+        if not extensions[0].removeprefix("gaussmix/").startswith(TAGS.get(f"{python}-{abi}", ())):
+            yield f"{extensions[0]} is tagged {python}-{abi}; known are {', '.join(TAGS)}"
+        if "linux" in platform and platform.endswith("x86_64"):
+            yield from _kernel_faults(wheel.read(extensions[0]))
+
+
+def _kernel_faults(extension: bytes) -> Iterator[str]:
+    """Instruction sets without kernels in an extension, by their names and, given objdump, by their instructions."""
+    yield from (f"no kernels named {isa}" for isa in INSTRUCTIONS if isa.encode() + b"\0" not in extension)
+    if shutil.which("objdump") is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "_core.so"
+        file.write_bytes(extension)
+        command = ["objdump", "--disassemble", "--no-show-raw-insn", file]
+        code = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    yield from (f"no {isa} instructions" for isa, pattern in INSTRUCTIONS.items() if not pattern.search(code))
+
+
+def sdist_faults(path: Path) -> Iterator[str]:
+    """What is wrong with a source distribution, a sentence each."""
+    with tarfile.open(path) as sdist:
+        names = [member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()]
+    yield from _missing(names, IN_SDIST)
+    yield from (f"{name} does not belong here" for name in names if _matches(name, NOT_IN_SDIST))
+
+
+def _matches(name: str, patterns: list[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def _missing(names: list[str], patterns: list[str]) -> Iterator[str]:
+    yield from (f"{pattern} is missing" for pattern in patterns if not any(fnmatch(name, pattern) for name in names))
+
+
+def main(*paths: str) -> int:
+    """Print what is wrong with each file; 1 if anything is, or if there is nothing to check."""
+    n_faults = 0
+    for path in map(Path, paths):
+        faults = list(wheel_faults(path) if path.suffix == ".whl" else sdist_faults(path))
+        print(f"{path.name}:", *(faults or ["as it should be"]), sep="\n  ")
+        n_faults += len(faults)
+    return int(n_faults > 0 or not paths)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""Use the installed package, as somebody does who has it from the package index and no checkout.
+
+Usage: use_wheel.py CHECKOUT      from another folder, with the Python of the environment it is installed in
+
+Fits Old Faithful in Python and on the command line, and compares with what mclust found.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import gaussmix
+from gaussmix import GaussianMixture
+
+# mclust 6.0.0 with tol = 1e-10, model VVV of two components: tests/oracle/mclust/faithful.json
+LOG_LIKELIHOOD, WEIGHTS = -1130.2639601859476, [0.35587304210759696, 0.6441269578924032]
+
+
+def check_core() -> None:
+    """The extension is there, has kernels for x86-64, and the fastest that this processor can run is chosen."""
+    from gaussmix import _core
+
+    names = [target.isa for target in _core.targets()]
+    print(f"gaussmix {gaussmix.__version__} on Python {platform.python_version()}; kernels: {names}")
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        active = _core.active()
+        assert active is not None, "a processor without AVX2? Its engine is NumPy"
+        assert active.isa == names[-1]
+
+
+def check_python(rows: np.ndarray) -> None:
+    """A fit in Python agrees with mclust's: 1e-9 is what its tolerance of 1e-10 leaves, weights follow its root."""
+    gm = GaussianMixture(2, tol=1e-10, reg_covar=0, max_iter=1000, random_state=0).fit(rows)
+    np.testing.assert_allclose(gm.score_samples(rows).sum(), LOG_LIKELIHOOD, rtol=1e-9)
+    np.testing.assert_allclose(sorted(gm.weights_), WEIGHTS, atol=1e-5)
+
+
+def check_command_line(csv: Path) -> None:
+    """The command is installed, fits, and labels every row with the file it wrote."""
+    command = str(Path(sys.executable).with_name("gaussmix"))
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "faithful.gmm"
+        fit = [command, "fit", str(csv), "-k", "1:4", "-o", str(model), "--json"]
+        report = json.loads(subprocess.run(fit, check=True, capture_output=True, text=True).stdout)
+        print("gaussmix fit:", str(report)[:100], "…")
+        predict = [command, "predict", str(model), str(csv)]
+        lines = subprocess.run(predict, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert len(lines) == 273, lines[:3]
+
+
+if __name__ == "__main__":
+    checkout = Path(sys.argv[1]).resolve()
+    package = Path(gaussmix.__file__).resolve()
+    assert not package.is_relative_to(checkout), f"{package} is that of the checkout"
+    csv = checkout / "examples" / "faithful.csv"
+    check_core()
+    check_python(np.loadtxt(csv, delimiter=",", skiprows=1))
+    check_command_line(csv)
+    print("It works.")

@@ -118,14 +118,14 @@ def _value(name: str, plain: Any) -> Any:
         match plain:
             case {"float": str(text)}:
                 return float(text)
-            case {"RandomState": [list(keys), *rest]}:
-                state = np.random.RandomState()
-                state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), *rest))
+            case {"RandomState": [list(keys), int(place), *rest]} if len(keys) == 624 and 0 <= place <= 624:
+                state = np.random.RandomState()  # which would read beyond its keys at a place beyond them
+                state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
                 return state
             case {"array": list(values), "dtype": str(dtype)} if np.dtype(dtype).kind in "fiub":
                 return np.array(values, dtype=np.dtype(dtype))
             case None | bool() | int() | float() | str():
                 return plain
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, IndexError):
         pass
     raise _Unreadable(f"{name!r:.60} in its header is no value")

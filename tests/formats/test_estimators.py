@@ -1,0 +1,244 @@
+"""`GaussianMixture.save` and `load`: the estimator that wakes up is the one that was saved."""
+
+import io
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture, NotAModelFile
+from gaussmix.facade.files import details_of
+from gaussmix.mixture import files
+
+ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_"]
+FOUND = ["converged_", "n_iter_", "lower_bound_", "lower_bounds_"]
+
+
+def there_and_back(estimator, path):
+    estimator.save(path)
+    return type(estimator).load(path)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_a_fitted_estimator_is_one_again(name, dtype, rng, tmp_path):
+    rows = rng.normal(size=(80, 3)).astype(dtype)
+    estimator = GaussianMixture(2, covariance_type=name, random_state=4, tol=0.1, reg_covar=1e-5).fit(rows)
+    again = there_and_back(estimator, tmp_path / "m.gmm")
+    assert again.get_params() == estimator.get_params()
+    for attribute in ATTRIBUTES:
+        value = getattr(estimator, attribute)
+        assert np.array_equal(getattr(again, attribute), value)
+        assert np.asarray(getattr(again, attribute)).dtype == np.asarray(value).dtype
+    for attribute in FOUND:
+        assert getattr(again, attribute) == getattr(estimator, attribute)
+        assert type(getattr(again, attribute)) is type(getattr(estimator, attribute))
+    for method in ("predict", "predict_proba", "score_samples", "score", "bic"):
+        assert np.array_equal(getattr(again, method)(rows), getattr(estimator, method)(rows))
+    assert np.array_equal(again.sample(5)[0], estimator.sample(5)[0])
+
+
+def test_names_are_checked_at_predict(rng, tmp_path):
+    frame = pd.DataFrame(rng.normal(size=(50, 2)), columns=["height", "weight"])
+    again = there_and_back(GaussianMixture(1).fit(frame), tmp_path / "m.gmm")
+    assert list(again.feature_names_in_) == ["height", "weight"]
+    assert again.feature_names_in_.dtype == object
+    again.predict(frame)
+    with pytest.raises(ValueError, match="feature names should match"):
+        again.predict(frame.rename(columns={"height": "length"}))
+    with pytest.raises(ValueError, match="feature names should match"):
+        again.predict(frame.assign(age=1.0))
+
+
+def test_without_names_there_are_none(rng, tmp_path):
+    again = there_and_back(GaussianMixture(1).fit(rng.normal(size=(50, 2))), tmp_path / "m.gmm")
+    assert not hasattr(again, "feature_names_in_")
+
+
+PARAMETERS = {
+    "labels": {"init_params": np.arange(40) % 2},
+    "responsibilities": {"init_params": np.full((40, 2), 0.5) + np.array([[0.25, -0.25]] * 20 + [[-0.25, 0.25]] * 20)},
+    "starts": {"weights_init": [0.25, 0.75], "means_init": np.array([[0.0, 1 / 3], [1.0, 1.0]])},
+    "covariances": {"covariances_init": np.array([np.eye(2), 2 * np.eye(2)])},
+    "numpy numbers": {"tol": np.float64(1e-4), "max_iter": np.int64(50), "warm_start": np.True_},
+    "generator": {"random_state": np.random.RandomState(7)},
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_kind_of_parameter_comes_back(name, rng, tmp_path):
+    rows = rng.normal(size=(40, 2))
+    estimator = GaussianMixture(2, **PARAMETERS[name]).fit(rows)
+    again = there_and_back(estimator, tmp_path / "m.gmm")
+    for key in PARAMETERS[name]:
+        mine, theirs = getattr(again, key), getattr(estimator, key)
+        if key == "random_state":
+            assert np.array_equal(mine.random_sample(5), theirs.random_sample(5))
+        else:
+            assert np.array_equal(mine, theirs)
+            assert np.asarray(mine).dtype == np.asarray(theirs).dtype
+    clone(again).fit(rows)
+
+
+def test_a_start_without_steps_comes_back(rng, tmp_path):
+    rows = rng.normal(size=(40, 2))
+    again = there_and_back(GaussianMixture(2, max_iter=0).fit(rows), tmp_path / "m.gmm")
+    assert (again.lower_bound_, again.lower_bounds_, again.n_iter_) == (-math.inf, [], 0)
+
+
+def test_warm_start_goes_on_where_the_saved_fit_ended(rng, tmp_path):
+    rows = rng.normal(size=(200, 2))
+    estimator = GaussianMixture(3, max_iter=2, tol=0, warm_start=True, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        estimator.fit(rows)
+    again = there_and_back(estimator, tmp_path / "m.gmm")
+    with pytest.warns(ConvergenceWarning):
+        again.fit(rows)
+    with pytest.warns(ConvergenceWarning):
+        estimator.fit(rows)
+    assert np.array_equal(again.means_, estimator.means_)
+
+
+def test_the_mixture_alone_is_in_it_too(rng, tmp_path):
+    estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
+    estimator.save(tmp_path / "m.gmm")
+    mixture = Mixture.load(tmp_path / "m.gmm")
+    assert np.array_equal(mixture.covariances, estimator.mixture_.covariances)
+
+
+@pytest.mark.parametrize("value", [lambda rows, k, rng: np.arange(len(rows)) % k, {"a": 1}], ids=["function", "dict"])
+def test_what_no_file_can_hold_is_named_and_leaves_no_file(value, rng, tmp_path):
+    estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2))).set_params(init_params=value)
+    with pytest.raises(ValueError, match=r"GaussianMixture: init_params is .* which a file can't hold"):
+        estimator.save(tmp_path / "m.gmm")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_fitted_is_not_saved(tmp_path):
+    with pytest.raises(NotFittedError):
+        GaussianMixture().save(tmp_path / "m.gmm")
+
+
+def test_a_mixture_alone_is_no_estimator(rng, tmp_path):
+    GaussianMixture(2).fit(rng.normal(size=(40, 2))).mixture_.save(tmp_path / "m.gmm")
+    with pytest.raises(ValueError, match=r"m\.gmm holds a mixture without an estimator: read it by Mixture\.load"):
+        GaussianMixture.load(tmp_path / "m.gmm")
+
+
+class Other(GaussianMixture):
+    """Another estimator."""
+
+
+def test_another_estimator_is_not_taken_for_this_one(rng, tmp_path):
+    again = there_and_back(Other(2).fit(rng.normal(size=(40, 2))), tmp_path / "m.gmm")
+    assert type(again) is Other
+    with pytest.raises(ValueError, match="holds a fitted Other, not a GaussianMixture"):
+        GaussianMixture.load(tmp_path / "m.gmm")
+
+
+# What a well-sealed file may still say wrongly of an estimator.
+FALSE = {
+    "a later parameter": ("parameters", {"colour": "blue"}, "no parameter 'colour'; a newer one may"),
+    "no value": ("parameters", {"tol": {"numpy": "tol"}}, "'tol' in its header is no value"),
+    "a list": ("parameters", {"tol": [1]}, "'tol' in its header is no value"),
+    "a type that runs code": ("parameters", {"means_init": {"array": [1], "dtype": "object"}}, "is no value"),
+    "a ragged array": ("parameters", {"means_init": {"array": [[1], [2, 3]], "dtype": "float64"}}, "is no value"),
+    "an unknown type": ("parameters", {"means_init": {"array": [1], "dtype": "cubist"}}, "is no value"),
+    "a short generator": ("parameters", {"random_state": {"RandomState": [[1], 2, 0, 0.0]}}, "'random_state' in its"),
+    "a generator out of bounds": (
+        "parameters",
+        {"random_state": {"RandomState": [[1] * 624, 10**6, 0, 0.0]}},
+        "no value",
+    ),
+    "steps that are text": ("attributes", {"n_iter_": "3"}, "'n_iter_' in its header is of the wrong type"),
+    "steps that are a truth": ("attributes", {"n_iter_": True}, "'n_iter_' in its header is of the wrong type"),
+    "bounds that are none": ("attributes", {"lower_bounds_": 3.0}, "'lower_bounds_' in its header"),
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_false_contents_are_named(name, rng):
+    part, changes, complaint = FALSE[name]
+    estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
+    details = details_of(estimator)
+    values = {**getattr(details.estimator, part), **changes}
+    details = replace(details, estimator=replace(details.estimator, **{part: values}))
+    mixture, file = estimator.mixture_, io.BytesIO()
+    files.write(file, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details)
+    with pytest.raises(NotAModelFile, match=complaint):
+        GaussianMixture.load(io.BytesIO(file.getvalue()))
+
+
+def test_unknown_attributes_are_ignored(rng):
+    estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
+    details = details_of(estimator)
+    more = {**details.estimator.attributes, "predict": 1, "colour_": 2}
+    details = replace(details, estimator=replace(details.estimator, attributes=more))
+    mixture, file = estimator.mixture_, io.BytesIO()
+    files.write(file, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details)
+    again = GaussianMixture.load(io.BytesIO(file.getvalue()))
+    assert callable(again.predict)
+    assert not hasattr(again, "colour_")
+
+
+def test_a_type_no_estimator_reads_is_named(rng):
+    estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
+    mixture, file = estimator.mixture_, io.BytesIO()
+    numbers = mixture.weights, mixture.means, mixture.covariances, mixture.family
+    files.write(file, numbers, replace(details_of(estimator), dtype="int8"))
+    with pytest.raises(NotAModelFile, match="its data were 'int8'"):
+        GaussianMixture.load(io.BytesIO(file.getvalue()))
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_json_brings_a_mixture_back_bit_for_bit(name, rng):
+    mixture = GaussianMixture(3, covariance_type=name).fit(rng.normal(size=(60, 3)) * 1e-7).mixture_
+    text = json.dumps(mixture.to_dict(), allow_nan=False)
+    again = Mixture.from_dict(json.loads(text))
+    assert again.family is mixture.family
+    for array in ("weights", "means", "covariances"):
+        assert getattr(again, array).tobytes() == getattr(mixture, array).tobytes()
+
+
+def test_extreme_numbers_pass_through_json():
+    mixture = Mixture([0.0, 1.0], [[-0.0, 1.7e308], [5e-324, 0.1]], [[1e-300, 1e300], [1.0, 2.0]], FAMILIES["diag"])
+    again = Mixture.from_dict(json.loads(json.dumps(mixture.to_dict())))
+    assert again.means.tobytes() == mixture.means.tobytes()
+
+
+GOOD = {
+    "format": "gaussmix-mixture",
+    "version": 1,
+    "family": "spherical",
+    "weights": [0.5, 0.5],
+    "means": [[0, 1], [2, 3]],
+    "covariances": [1, 2],
+}
+BAD = {
+    "another format": ({"format": "x"}, "its 'format' is not 'gaussmix-mixture'"),
+    "a later version": ({"version": 2}, "its 'version' is not 1"),
+    "an unknown family": ({"family": "cubist"}, "its 'family' is not one of 'full'|'diag'"),
+    "no weights": ({"weights": None}, "its 'weights' are missing"),
+    "numbers as text": ({"weights": ["0.5", "0.5"]}, "its 'weights' are missing, or not an array"),
+    "ragged means": ({"means": [[0], [1, 2]]}, "its 'means' are missing, or not an array"),
+    "weights that sum to 2": ({"weights": [1, 1]}, "This is no mixture: its weights sum to 2"),
+    "a negative variance": ({"covariances": [1, -2]}, "component 1 is not positive definite"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_dictionary_of_something_else_is_refused(name):
+    assert Mixture.from_dict(GOOD).means.dtype == np.float64
+    changes, complaint = BAD[name]
+    with pytest.raises(ValueError, match=complaint):
+        Mixture.from_dict({**GOOD, **changes})
+
+
+def test_a_false_mixture_has_no_dictionary():
+    with pytest.raises(ValueError, match="can't be saved: its weights sum to 2"):
+        Mixture([1, 1], [[0.0], [1.0]], [1.0, 1.0], FAMILIES["spherical"]).to_dict()

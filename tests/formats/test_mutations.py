@@ -1,0 +1,154 @@
+"""Valid files, cut and changed in every way: they load as what they were, or not at all, in one sentence."""
+
+import copy
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture, Mixture, NotAModelFile
+from gaussmix.formats.envelope import pack, unpack
+from gaussmix.mixture import files
+
+MUTATIONS = 100_000
+RESEALED = 5_000
+SAMPLE = (Path(__file__).parent / "v1.gmm").read_bytes()
+
+
+def estimator_file():
+    """A small file that also holds an estimator with all that a parameter can be."""
+    rows = np.random.default_rng(0).normal(size=(30, 2))
+    estimator = GaussianMixture(2, means_init=[[0.0, 0.0], [1.0, 1.0]], random_state=3, covariance_type="diag")
+    file = io.BytesIO()
+    estimator.fit(rows).save(file)
+    return file.getvalue()
+
+
+def one_change(contents, rng):
+    """A changed, dropped, doubled or swapped piece, or an end cut off."""
+    place, length = int(rng.integers(len(contents))), int(rng.integers(1, 20))
+    kind = rng.integers(7)
+    changed = bytearray(contents)
+    if kind == 0:
+        changed[place] ^= 1 << int(rng.integers(8))
+    elif kind == 1:
+        changed[place] = int(rng.integers(256))
+    elif kind == 2:
+        del changed[place : place + length]
+    elif kind == 3:
+        changed[place:place] = changed[place : place + length]
+    elif kind == 4:
+        other = int(rng.integers(len(contents)))
+        changed[place : place + length] = contents[other : other + length]
+    elif kind == 5:
+        changed[place:place] = rng.bytes(length)
+    else:
+        del changed[place:]
+    return bytes(changed)
+
+
+def what_it_holds(contents):
+    numbers, record = files.read(io.BytesIO(contents))
+    return [array.tobytes() for array in numbers[:3]], numbers[3].name, record.details
+
+
+@pytest.mark.parametrize("name", ["sample", "estimator"])
+def test_no_mutation_loads_as_something_else(name, rng):
+    contents = SAMPLE if name == "sample" else estimator_file()
+    original, complaints = what_it_holds(contents), set()
+    for _ in range(MUTATIONS // 2):
+        changed = contents
+        for _ in range(int(rng.integers(1, 4))):
+            changed = one_change(changed, rng) or changed
+        try:
+            found = what_it_holds(changed)
+        except NotAModelFile as error:
+            complaints.add(str(error))
+        else:
+            assert found == original
+    assert all(c.startswith("the file is not a usable gaussmix model: ") and c.endswith(".") for c in complaints)
+    assert len(complaints) >= 4, "the mutations reach several checks"
+
+
+@pytest.mark.parametrize("name", ["sample", "estimator"])
+def test_no_truncation_and_no_extension_loads(name):
+    contents = SAMPLE if name == "sample" else estimator_file()
+    for length in range(len(contents)):
+        with pytest.raises(NotAModelFile, match=r"^the file is not a usable gaussmix model: "):
+            files.read(io.BytesIO(contents[:length]))
+    with pytest.raises(NotAModelFile):
+        files.read(io.BytesIO(contents + b"\0"))
+
+
+def test_the_estimator_s_file_is_whole_without_mutations():
+    """Else all would be turned away for another reason."""
+    assert GaussianMixture.load(io.BytesIO(estimator_file())).n_iter_ > 0
+    assert Mixture.load(io.BytesIO(estimator_file())).n_components == 2
+
+
+JUNK = [None, True, -1, 3, 10**400, 1e308, "", "full", "float32", "x" * 300, [], [[1], [1, 2]], {}, {"float": "nan"}]
+
+
+def places(value, path=()):
+    """Every place in nested objects and lists."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+def test_a_changed_header_under_a_true_seal_is_still_one_sentence(rng):
+    """Who forges a file may get another model, never a crash or one that is none."""
+    header, tensors = unpack(io.BytesIO(estimator_file()))
+    everywhere, loaded, complaints = list(places(header)), 0, set()
+    for _ in range(RESEALED):
+        forged, path = copy.deepcopy(header), everywhere[rng.integers(len(everywhere))]
+        inner = forged
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = copy.deepcopy(JUNK[rng.integers(len(JUNK))])
+        if rng.random() < 0.2:
+            del inner[path[-1]]
+        contents = io.BytesIO(pack(forged, tensors))
+        try:
+            estimator = GaussianMixture.load(contents)
+        except ValueError as error:  # NotAModelFile is one; a mixture without its estimator is another
+            complaints.add(str(error))
+            continue
+        loaded += 1
+        assert np.isfinite(estimator.mixture_.log_density([[0.0, 0.0]])).all()
+    assert 0 < loaded < RESEALED
+    assert not any("\n" in complaint for complaint in complaints)
+
+
+def test_changed_numbers_under_a_true_seal_are_a_mixture_or_refused(rng):
+    header, tensors = unpack(io.BytesIO(SAMPLE))
+    loaded = 0
+    for _ in range(RESEALED):
+        forged = {name: tensor.copy() for name, tensor in tensors.items()}
+        name = list(forged)[rng.integers(3)]
+        bits = forged[name].reshape(-1).view(np.uint64)
+        bits[rng.integers(bits.size)] ^= np.uint64(1) << np.uint64(rng.integers(64))
+        if rng.random() < 0.1:
+            forged[name] = forged[name].reshape(-1)[: rng.integers(4)]
+        try:
+            mixture = Mixture.load(io.BytesIO(pack(header, forged)))
+        except NotAModelFile:
+            continue
+        loaded += 1
+        assert not np.isnan(mixture.log_density(mixture.means)).any()
+    assert 0 < loaded < RESEALED
+
+
+def test_a_shape_beyond_all_memory_is_one_sentence():
+    """safetensors lets nothing times 2**63 pass."""
+    contents = SAMPLE
+    length = int.from_bytes(contents[:8], "little")
+    header = json.loads(contents[8 : 8 + length])
+    header["extra"] = {"dtype": "F64", "shape": [0, 2**63], "data_offsets": [0, 0]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with pytest.raises(NotAModelFile):
+        files.read(io.BytesIO(len(text).to_bytes(8, "little") + text + contents[8 + length :]))

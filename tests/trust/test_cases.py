@@ -1,0 +1,22 @@
+"""Right on every input that has an answer, or refused in a sentence where the case allows it; never wrong."""
+
+import contextlib
+import warnings
+
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from trust_cases import CASES
+
+from gaussmix import GaussianMixture
+
+REFUSAL = "escale the columns of X|precisions_init.* give finite numbers"
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_an_answer_is_right(case):
+    allowed = pytest.raises(ValueError, match=REFUSAL) if case.may_refuse else contextlib.nullcontext()
+    with warnings.catch_warnings(), allowed:
+        # What a fit says of itself is no fault; a warning of NumPy's would be one.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "component .* frozen there", RuntimeWarning)
+        case.check(GaussianMixture)

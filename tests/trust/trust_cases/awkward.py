@@ -1,0 +1,145 @@
+"""Rows that are constant, equal, few, collinear or far off, and components that have nothing to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from trust_cases import truth
+from trust_cases.case import (
+    CENTRES,
+    STARTS,
+    STRUCTURES,
+    Case,
+    Model,
+    blobs,
+    expect,
+    expect_close,
+    expect_sound,
+    given,
+)
+
+RIDGE = 1e-6
+STEPS = 5
+OUTLIERS = 1e6, -1e6, 1e15, -1e15
+
+
+def plane() -> Any:
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(60, 2)) + 3.0 * (np.arange(60)[:, None] % 3)
+
+
+# Name → rows, and how many components.
+ROWS = {
+    "a column of 0": (np.insert(plane(), 1, 0.0, axis=1), 3),
+    "a column of 1e8": (np.insert(plane(), 1, 1e8, axis=1), 3),
+    "a column of -1e8 among shifts of 1e8": (np.insert(plane() + 1e8, 0, -1e8, axis=1), 3),
+    "columns of 1e8 and 1e-8": (np.insert(np.insert(plane(), 0, 1e8, axis=1), 3, 1e-8, axis=1), 3),
+    "5 rows 20 times each": (np.repeat(plane()[:5], 20, axis=0), 3),
+    "3 rows 20 times each": (np.repeat(plane()[:3], 20, axis=0), 3),
+    "K = n": (plane()[:4], 4),
+    "K = n = 2": (plane()[:2], 2),
+    "n < d": (np.random.default_rng(2).normal(size=(5, 20)), 3),
+    "collinear columns": (np.column_stack([plane(), 2 * plane()[:, 0]]), 3),
+    "the same column twice": (np.column_stack([plane(), plane()]), 3),
+    "a sum of columns, far from 0": (np.column_stack([plane() + 1e5, plane().sum(axis=1) + 1e5]), 3),
+}
+
+
+def cases() -> Iterator[Case]:
+    """Every structure, from a given start against long double, and from every start by what must hold."""
+    for structure in STRUCTURES:
+        for name, (X, n_components) in ROWS.items():
+            yield Case("degenerate", f"{name}, {structure}, 5 steps", stepped(structure, X, n_components))
+            for start in STARTS:
+                yield Case("degenerate", f"{name}, {structure}, {start}", sound(structure, X, n_components, start))
+            yield Case("degenerate", f"{name}, {structure}, one component", sound(structure, X, 1, "kmeans"))
+        for value in (0.0, 7.0, 1e8, -1e8, 1e-8):
+            name = f"a column of {value:g} changes nothing else, {structure}"
+            if structure != "spherical":  # whose one variance is of all columns
+                yield Case("degenerate", name, constant(structure, value))
+        for size in OUTLIERS:
+            for start in ("kmeans", "k-means++"):
+                name = f"an outlier at {size:g}, {structure}, {start}"
+                yield Case("outliers", name, outlier(structure, start, size))
+            yield Case("outliers", f"an outlier at {size:g}, {structure}, given", outlier(structure, None, size))
+        for distance in (1e2, 1e4, 1e10, 1e100):
+            name = f"a component without rows at {distance:g}, {structure}"
+            yield Case("empty components", name, emptied(structure, distance))
+
+
+def stepped(structure: str, X: Any, n_components: int) -> Any:
+    """Five steps of EM from the first rows with unit covariances, against long double."""
+
+    def check(model: Model) -> None:
+        start = given(structure, X[:n_components] + 0.25 * np.arange(n_components)[:, None])
+        fitted = model(n_components, reg_covar=RIDGE, max_iter=STEPS, tol=0.0, **start).fit(X)
+        expected = truth.em_log_density(X, start, RIDGE, STEPS)
+        expect_close(fitted.score_samples(X), expected, 1e-6 * (1 + np.abs(expected)), "score_samples")
+
+    return check
+
+
+def sound(structure: str, X: Any, n_components: int, start: str) -> Any:
+    """Finite, consistent with its own attributes, and no worse than one component."""
+
+    def check(model: Model) -> None:
+        fitted = model(n_components, covariance_type=structure, init_params=start, random_state=0).fit(X)
+        expect_sound(fitted, X)
+        stated = truth.stated_log_density(fitted, X)
+        expect_close(fitted.score_samples(X), stated, 1e-6 * (1 + np.abs(stated)), "score_samples")
+        single = model(1, covariance_type=structure).fit(X).score(X)
+        expect(fitted.score(X) >= single - 1e-3 * (1 + abs(single)), "worse than one component")
+
+    return check
+
+
+def constant(structure: str, value: float) -> Any:
+    """A constant column adds the same number to every log density."""
+
+    def check(model: Model) -> None:
+        X = blobs()
+        plain = model(3, **given(structure, CENTRES)).fit(X).score_samples(X)
+        wide, centres = np.insert(X, 1, value, axis=1), np.insert(CENTRES, 1, value, axis=1)
+        added = model(3, **given(structure, centres)).fit(wide).score_samples(wide) - plain
+        expect_close(added, np.full(len(X), np.median(added)), 1e-6, "what the column adds")
+
+    return check
+
+
+def outlier(structure: str, start: str | None, size: float) -> Any:
+    """The other rows are fitted as well as with one component less and without the outlier."""
+
+    def check(model: Model) -> None:
+        X, far = blobs(), np.full((1, 3), size)
+        wild = np.vstack([X, far])
+        if start is None:
+            few, many = given(structure, CENTRES), given(structure, np.vstack([CENTRES, far]))
+        else:
+            few = many = {"covariance_type": structure, "init_params": start, "random_state": 0}
+        without, fitted = model(3, **few).fit(X), model(4, **many).fit(wild)
+        expect_sound(fitted, wild)
+        stated = truth.stated_log_density(fitted, wild)
+        expect_close(fitted.score_samples(wild), stated, 1e-6 * (1 + np.abs(stated)), "score_samples")
+        # The outlier's share of the weight, and what stopping at tol=1e-3 leaves open.
+        loss = without.score(X) - fitted.score_samples(X).mean()
+        expect(loss <= np.log(451 / 450) + 5e-3, f"the inliers are fitted worse by {loss:.3g} nats")
+
+    return check
+
+
+def emptied(structure: str, distance: float) -> Any:
+    """The components that have rows end where they end without the one that has none."""
+
+    def check(model: Model) -> None:
+        X, control = blobs(), {"tol": 1e-8, "max_iter": 500}
+        without = model(3, **given(structure, CENTRES), **control).fit(X)
+        start = given(structure, np.vstack([CENTRES, np.full(3, distance)]))
+        fitted = model(4, **start, **control).fit(X)
+        expect_sound(fitted, X)
+        expect_close(fitted.means_[:3], without.means_, 1e-5, "means_")
+        expect_close(fitted.score_samples(X), without.score_samples(X), 1e-5, "score_samples")
+
+    return check

@@ -1,0 +1,98 @@
+"""A case, how it fails, and the rows most cases are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+STRUCTURES = "full", "tied", "diag", "spherical"
+STARTS = "kmeans", "k-means++", "random", "random_from_data"
+
+# `model(n_components, **parameters)` makes an unfitted estimator.
+Model = Callable[..., Any]
+
+
+class Wrong(AssertionError):
+    """An answer that is not the right one; the text says by how much."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An input and what must come of it.
+
+    Parameters
+    ----------
+    item : the line of the list that it belongs to.
+    name : what is tried.
+    check : raises `Wrong` where an estimator answers wrongly, and lets its own errors pass.
+    may_refuse : a clear error is right too.
+    """
+
+    item: str
+    name: str
+    check: Callable[[Model], None]
+    may_refuse: bool = False
+
+
+def expect(claim: Any, sentence: str) -> None:
+    """Raise `Wrong` unless the claim holds everywhere."""
+    if not np.all(claim):
+        raise Wrong(sentence)
+
+
+def expect_close(actual: Any, expected: Any, tolerance: Any, what: str) -> None:
+    """Raise `Wrong` unless |actual − expected| ≤ tolerance; NaN and infinity are never close to a number."""
+    actual, expected = np.asarray(actual, dtype=np.longdouble), np.asarray(expected, dtype=np.longdouble)
+    expect(actual.shape == expected.shape, f"{what} has shape {actual.shape}, not {expected.shape}")
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(actual - expected)
+    near = apart <= tolerance
+    expect(near, f"{what} is off by {float(np.max(np.where(np.isnan(apart), np.inf, apart))):.3g}")
+
+
+def blobs() -> Any:
+    """450 rows in three groups about (0, 0, 0), (4, 4, 4) and (8, −3, 2), of standard deviation 1, ½ and 1½.
+
+    Multiples of 2⁻²⁰, so that adding up to 1e8 rounds nothing, and only the fit can differ.
+    """
+    rng = np.random.default_rng(0)
+    sizes, spreads = (200, 150, 100), (1.0, 0.5, 1.5)
+    rows = [rng.normal(mean, spread, (n, 3)) for mean, spread, n in zip(CENTRES, spreads, sizes, strict=True)]
+    return np.round(np.vstack(rows) * 2.0**20) * 2.0**-20
+
+
+CENTRES = np.array([[0.0, 0, 0], [4, 4, 4], [8, -3, 2]])
+
+
+def identity(structure: str, n_components: int, n_features: int, value: float = 1.0) -> Any:
+    """Unit precisions, or covariances, in the shape of a structure."""
+    shapes = {
+        "full": np.tile(np.eye(n_features), (n_components, 1, 1)),
+        "tied": np.eye(n_features),
+        "diag": np.ones((n_components, n_features)),
+        "spherical": np.ones(n_components),
+    }
+    return value * shapes[structure]
+
+
+def given(structure: str, means: Any, precision: float = 1.0) -> dict[str, Any]:
+    """Parameters that start from equal weights, these means, and the identity times `precision`."""
+    means = np.asarray(means, dtype=np.float64)
+    return {
+        "covariance_type": structure,
+        "weights_init": np.full(len(means), 1 / len(means)),
+        "means_init": means,
+        "precisions_init": identity(structure, *means.shape, precision),
+    }
+
+
+def expect_sound(fitted: Any, X: Any) -> None:
+    """Everything finite, weights and responsibilities sum to 1."""
+    for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+        expect(np.isfinite(getattr(fitted, name)), f"{name} is not finite")
+    expect_close(np.sum(fitted.weights_, dtype=np.float64), 1, 1e-12, "the sum of weights_")
+    expect(np.isfinite(fitted.score_samples(X)), "score_samples is not finite")
+    expect_close(fitted.predict_proba(X).sum(axis=1), np.ones(len(X)), 1e-12, "the sum of predict_proba")

@@ -1,0 +1,88 @@
+"""Origin and units are a matter of taste: log densities change by the logarithm of the units, and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from trust_cases.case import CENTRES, STARTS, STRUCTURES, Case, Model, blobs, expect_close, given
+
+SHIFTS = 1e3, 1e4, 1e5, 1e6, 1e7, 1e8
+SCALES = 1e-150, 1e-100, 1e-50, 1e-10, 1e-3, 1e3, 1e10, 1e50, 1e100, 1e150
+BEYOND = 1e-160, 1e160
+UNITS = {
+    "1e-5, 1, 1e5": (1e-5, 1.0, 1e5),
+    "1e10, 1e-10, 1": (1e10, 1e-10, 1.0),
+    "1e-100, 1e3, 1e60": (1e-100, 1e3, 1e60),
+    "1e-150, 1, 1e150": (1e-150, 1.0, 1e150),
+    "1e150, 1e150, 1e-150": (1e150, 1e150, 1e-150),
+}
+
+
+def cases() -> Iterator[Case]:
+    """Every structure and start."""
+    for structure in STRUCTURES:
+        for start in STARTS:
+            for shift in SHIFTS:
+                yield Case("shifts", f"shift {shift:g}, {structure}, {start}", shifted(structure, start, shift))
+            for scale in SCALES:
+                yield Case("scales", f"scale {scale:g}, {structure}, {start}", scaled(structure, start, scale))
+            for scale in BEYOND:
+                name = f"scale {scale:g}, {structure}, {start}"
+                yield Case("scales", name, scaled(structure, start, scale), may_refuse=True)
+        for shift in SHIFTS:
+            units = np.ones(3)
+            yield Case("shifts", f"shift {shift:g}, {structure}, given", moved(structure, shift, units))
+        for scale in SCALES:
+            yield Case("scales", f"scale {scale:g}, {structure}, given", moved(structure, 0, np.full(3, scale)))
+        for scale in BEYOND:
+            name, check = f"scale {scale:g}, {structure}, given", moved(structure, 0, np.full(3, scale))
+            yield Case("scales", name, check, may_refuse=True)
+    for structure in ("full", "tied", "diag"):
+        for name, units in UNITS.items():
+            yield Case("units", f"units {name}, {structure}", moved(structure, 0, np.array(units)))
+            check = moved(structure, 2.0**7, np.array(units))  # about a hundred standard deviations away
+            yield Case("units", f"units {name} and far from 0, {structure}", check)
+
+
+def fitted(model: Model, X: Any, **parameters: Any) -> Any:
+    """Log densities of the rows after a long fit."""
+    return model(3, tol=1e-8, max_iter=500, **parameters).fit(X).score_samples(X)
+
+
+def shifted(structure: str, start: str, shift: float) -> Any:
+    def check(model: Model) -> None:
+        X, parameters = blobs(), {"covariance_type": structure, "init_params": start, "random_state": 0}
+        plain = fitted(model, X, **parameters)
+        expect_close(fitted(model, X + shift, **parameters), plain, 1e-6, "score_samples")
+
+    return check
+
+
+def scaled(structure: str, start: str, scale: float) -> Any:
+    def check(model: Model) -> None:
+        X, parameters = blobs(), {"covariance_type": structure, "init_params": start, "random_state": 0}
+        plain = fitted(model, X, **parameters)
+        found = fitted(model, X * scale, **parameters) + 3 * np.log(scale)
+        expect_close(found, plain, 1e-6, "score_samples")
+
+    return check
+
+
+def moved(structure: str, shift: float, units: Any) -> Any:
+    """From given parameters, shifted and then scaled along with the rows."""
+
+    def check(model: Model) -> None:
+        X, start = blobs(), given(structure, CENTRES)
+        plain = fitted(model, X, **start)
+        inverse = start["precisions_init"]
+        with np.errstate(over="ignore"):  # which is for the estimator to refuse
+            for unit in (units[0],) * 2 if structure == "spherical" else (units, units[:, None]):
+                inverse = inverse / (units if structure == "diag" else unit)
+        there = start | {"means_init": (CENTRES + shift) * units, "precisions_init": inverse}
+        found = fitted(model, (X + shift) * units, **there) + np.log(units).sum()
+        expect_close(found, plain, 1e-6, "score_samples")
+
+    return check

@@ -19,8 +19,9 @@ FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 def cli():
     """Run a command in this process; wide enough that no table is cut."""
 
-    def run(*arguments, width=120):
-        return CliRunner(env={"COLUMNS": str(width)}).invoke(program, [str(argument) for argument in arguments])
+    def run(*arguments, width=120, input=None):
+        runner = CliRunner(env={"COLUMNS": str(width)})
+        return runner.invoke(program, [str(argument) for argument in arguments], input=input)
 
     return run
 

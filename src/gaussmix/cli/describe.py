@@ -18,7 +18,7 @@ _MOST_NAMES = 20
 _UNSAID = ("covariance_type", "n_components", "verbose", "verbose_interval")  # said elsewhere, or of no effect
 
 
-@click.command()
+@click.command(short_help="Print what a model file holds.")
 @click.argument("model", metavar="MODEL.gmm")
 @json_option
 def describe(model: str, as_json: bool) -> None:

@@ -23,7 +23,7 @@ from gaussmix.mixture import files
 _DEFAULTS: dict[str, Any] = GaussianMixture().get_params()
 
 
-@click.command()
+@click.command(short_help="Fit mixtures to a table and choose one by BIC.")
 @click.argument("data", metavar="DATA")
 @click.option(
     "-k",
@@ -114,9 +114,9 @@ def fit(jobs: int | None, **given: Any) -> None:
         with opened(wish.model, for_people=False) as file:
             files.write(file, (mixture.weights, mixture.means, mixture.covariances, mixture.family), kept)
     if wish.as_json:
-        click.echo(json.dumps(as_json(wish, numbers, candidates, chosen), ensure_ascii=False))
+        click.echo(json.dumps(as_json(wish, numbers, candidates, chosen, row_weight), ensure_ascii=False))
     elif not wish.quiet:
-        show(wish, numbers, candidates, chosen)
+        show(wish, numbers, candidates, chosen, row_weight)
 
 
 def check_wish(wish: Wish) -> None:

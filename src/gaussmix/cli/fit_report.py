@@ -18,6 +18,8 @@ from gaussmix.cli.wording import counted
 from gaussmix.facade.files import details_of
 from gaussmix.formats import Details, FitRecord
 
+Weight = NDArray[np.float64] | None  # of the rows; None where all are 1
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -38,20 +40,20 @@ def details(
     numbers: Numbers,
     chosen: Fitted,
     settings: Mapping[str, Any],
-    row_weight: NDArray[np.float64] | None,
+    row_weight: Weight,
     *,
     has_names: bool,
 ) -> Details:
     """What the model file says beside the mixture; names that were invented are not kept."""
     estimator, n_rows = chosen.estimator, len(numbers.rows)
-    total = float(n_rows if row_weight is None else row_weight.sum())
+    total = _total(numbers, row_weight)
     steps, converged = int(estimator.n_iter_), bool(estimator.converged_)
     kept = {**settings, "init_params": estimator.init_params}
     record = FitRecord(n_rows, total, chosen.log_likelihood, steps, converged, kept)
     return details_of(estimator, numbers.names if has_names else None, record)
 
 
-def show(wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: Fitted) -> None:
+def show(wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: Fitted, row_weight: Weight) -> None:
     """Print the result for people."""
     # Names are text; what the model file goes to is no place for words.
     console = Console(highlight=False, markup=False, emoji=False, stderr=wish.model == STANDARD)
@@ -59,7 +61,8 @@ def show(wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: 
     features = ", ".join(map(shorten, numbers.names[:5])) + (", …" if len(numbers.names) > 5 else "")
     n_rows, n_features = numbers.rows.shape
     data = "standard input" if wish.data == STANDARD else wish.data
-    size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
+    weighted = "" if row_weight is None else f" of total weight {row_weight.sum():g} ({shorten(wish.weights or '')})"
+    size = f"{counted(n_rows, 'row')}{weighted}, {counted(n_features, 'feature')}"
     console.print(f"{data}: {size} ({features})\n", soft_wrap=True)
     show_candidates(console, candidates, chosen)
     if rises_further(candidates, chosen):
@@ -71,12 +74,16 @@ def show(wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: 
     console.print(f"\n{written}", soft_wrap=True)
 
 
-def as_json(wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: Fitted) -> dict[str, Any]:
+def as_json(
+    wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: Fitted, row_weight: Weight
+) -> dict[str, Any]:
     """The result for programs."""
     mixture = chosen.estimator.mixture_
     return {
         "data": wish.data,
         "n_rows": len(numbers.rows),
+        "weights": wish.weights,
+        "row_weight": _total(numbers, row_weight),
         "feature_names": list(numbers.names),
         "structure": mixture.family.name,
         "candidates": [_candidate_json(candidate) for candidate in candidates],
@@ -88,6 +95,10 @@ def as_json(wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chose
         },
         "model": wish.model,
     }
+
+
+def _total(numbers: Numbers, row_weight: Weight) -> float:
+    return float(len(numbers.rows) if row_weight is None else row_weight.sum())
 
 
 def _candidate_json(candidate: Candidate) -> dict[str, Any]:

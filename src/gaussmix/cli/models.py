@@ -48,7 +48,7 @@ class Model:
         Parameters
         ----------
         table : the data.
-        columns : which to take by place, where the user says so.
+        columns : which to take; by place, where they are not the model's names.
         without : a column that is no feature.
 
         Raises
@@ -56,6 +56,8 @@ class Model:
         ValueError : one is missing or does not hold numbers, or there are too many to know which.
         """
         wanted = self.details.feature_names
+        if wanted is not None and set(columns) == set(wanted):
+            columns = wanted  # the user's order is no renaming
         if columns or wanted is None or not table.has_names:
             numbers = table.numeric(columns or None, without=[without] if without is not None else [])
             if len(numbers.names) != self.mixture.n_features:

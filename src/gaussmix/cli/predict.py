@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gaussmix.cli.models import Model
 from gaussmix.cli.notices import check_engine, heard, notice
-from gaussmix.cli.options import reading, writing
+from gaussmix.cli.options import columns, reading, writing
 from gaussmix.cli.outputs import check_inputs, check_target, format_of, write_table
 from gaussmix.cli.readers import open_table
 from gaussmix.cli.tables import Numbers, Table
@@ -18,16 +18,17 @@ from gaussmix.cli.tables import Numbers, Table
 _RESULTS = ("component", "probability", "log_density")
 
 
-@click.command()
+@click.command(short_help="Add component, probability and log density to each row.")
 @click.argument("model", metavar="MODEL.gmm")
 @click.argument("data", metavar="DATA")
+@columns
 @writing
 @reading
 def predict(model: str, data: str, output: str, to: str | None, jobs: int | None, **given: Any) -> None:
     """Add to each row of DATA its most probable component, that component's probability and the log density.
 
-    Columns are matched with the model's by name; others are passed on unused. MODEL.gmm or DATA may be "-", standard
-    input.
+    Columns are matched with the model's by name; --columns takes others in their place. The rest is passed on unused.
+    MODEL.gmm or DATA may be "-", standard input.
     """
     quiet: bool = given["quiet"]
     check_inputs(model, data)
@@ -36,7 +37,7 @@ def predict(model: str, data: str, output: str, to: str | None, jobs: int | None
     check_engine(jobs, quiet=quiet)
     opened = Model.open(model)
     table = open_table(data, given["format"], given["has_header"])
-    numbers = opened.features(table)
+    numbers = opened.features(table, given["columns"])
     with heard() as sentences:
         results = predictions(opened, numbers, jobs)
     sentences.extend(table.notices)

@@ -13,7 +13,7 @@ from gaussmix.cli.outputs import check_target, format_of, write_table
 from gaussmix.cli.predict import free_name
 
 
-@click.command()
+@click.command(short_help="Draw rows from a model.")
 @click.argument("model", metavar="MODEL.gmm")
 @click.option("-n", "n_rows", type=click.IntRange(1), required=True, metavar="N", help="How many rows.")
 @click.option(

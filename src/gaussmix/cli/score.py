@@ -11,8 +11,7 @@ import pyarrow as pa
 from gaussmix.cli.inputs import STANDARD
 from gaussmix.cli.models import Model
 from gaussmix.cli.notices import check_engine, heard, notice
-from gaussmix.cli.options import columns as columns_option
-from gaussmix.cli.options import reading, weights, writing
+from gaussmix.cli.options import columns, reading, weights, writing
 from gaussmix.cli.outputs import check_inputs, check_target, format_of, write_table
 from gaussmix.cli.readers import open_table
 from gaussmix.cli.tables import Numbers
@@ -20,18 +19,18 @@ from gaussmix.cli.wording import counted
 from gaussmix.cli.writers import json_value
 
 
-@click.command()
+@click.command(short_help="Print mean log-likelihood, BIC and AIC of a table.")
 @click.argument("model", metavar="MODEL.gmm")
 @click.argument("data", metavar="DATA")
 @click.option("--rows", "per_row", is_flag=True, help="Write the log density of each row instead, as a table.")
-@columns_option
+@columns
 @weights
 @writing
 @reading
 def score(model: str, data: str, output: str, to: str | None, jobs: int | None, **given: Any) -> None:
     """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC, of which lower is better.
 
-    Log-likelihoods are in nats. MODEL.gmm or DATA may be "-", standard input.
+    Columns are matched as by predict. Log-likelihoods are in nats. MODEL.gmm or DATA may be "-", standard input.
     """
     quiet: bool = given["quiet"]
     check_inputs(model, data)

@@ -1,0 +1,224 @@
+"""Tables of every format, in and out, by file and by pipe: the same rows whatever they come in."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import feather, parquet
+
+from gaussmix import GaussianMixture, Mixture
+from gaussmix.cli.readers import READERS, open_table
+from gaussmix.cli.tables import BadTable
+from gaussmix.cli.writers import WRITERS
+
+ROWS = np.array([[1.5, 2.0], [3.0, 1 / 3], [-1e-300, 7.0]])
+FRAME = pa.table({"x": ROWS[:, 0], "y": ROWS[:, 1]})
+
+
+def stream(table):
+    with io.BytesIO() as file:
+        with pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+        return file.getvalue()
+
+
+def written(write, *arguments):
+    file = io.BytesIO()
+    write(*arguments, file)
+    return file.getvalue()
+
+
+def npy(array):
+    return written(lambda array, file: np.save(file, array, allow_pickle=True), array)
+
+
+# Extension, contents, names.
+FILES = {
+    "csv": (".csv", b"x,y\n1.5,2\n3,0.3333333333333333\n-1e-300,7\n", True),
+    "parquet": (".parquet", written(parquet.write_table, FRAME), True),
+    "parquet, short": (".pq", written(parquet.write_table, FRAME), True),
+    "arrow file": (".arrow", written(feather.write_feather, FRAME), True),
+    "arrow stream": (".arrows", stream(FRAME), True),
+    "feather": (".feather", written(feather.write_feather, FRAME), True),
+    "npy": (".npy", npy(ROWS), False),
+    "npy, Fortran order": (".npy", npy(np.asfortranarray(ROWS)), False),
+    "npy, big-endian": (".npy", npy(ROWS.astype(">f8")), False),
+    "npy, records": (".npy", npy(np.rec.fromarrays(ROWS.T, names="x,y")), True),
+}
+
+
+@pytest.mark.parametrize("way", ["by extension", "by format", "by beginning"])
+@pytest.mark.parametrize("name", FILES)
+def test_the_same_rows_from_every_format(name, way, csv_file):
+    extension, contents, named = FILES[name]
+    path = str(csv_file(contents, "data" + (extension if way == "by extension" else ".bin")))
+    format = {".csv": "csv", ".pq": "parquet", ".parquet": "parquet", ".npy": "npy"}.get(extension, "arrow")
+    table = open_table(path, format if way == "by format" else None)
+    numbers = table.numeric()
+    assert np.array_equal(numbers.rows, ROWS)
+    assert numbers.rows.dtype == np.float64
+    assert numbers.names == (("x", "y") if named else ("x1", "x2"))
+    assert table.has_names is named
+    assert numbers.notices == table.notices == ()
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int64", "uint64", "float16", "float32"])
+def test_numbers_of_every_width(kind, csv_file):
+    column = np.array([1, 2, 200 if kind == "uint8" else 100]).astype(kind)
+    for contents, name in (
+        (npy(column), "a.npy"),
+        (written(parquet.write_table, pa.table({"x": column})), "a.parquet"),
+    ):
+        assert open_table(str(csv_file(contents, name))).numeric().rows[:, 0].tolist() == column.tolist()
+
+
+def test_other_columns_are_left_out_by_name(csv_file):
+    frame = pd.DataFrame(
+        {"x": [1.0, 2.0], "name": ["a", "b"], "when": pd.to_datetime(["2020-01-01"] * 2), "ok": [True, False]},
+        index=[5, 9],
+    )
+    file = io.BytesIO()
+    frame.to_parquet(file)
+    table = open_table(str(csv_file(file.getvalue(), "a.parquet")))
+    assert table.notices == ("left out column '__index_level_0__': it is the index of a data frame.",)
+    numbers = table.numeric()
+    assert numbers.names == ("x",)
+    assert numbers.notices == (
+        "left out column 'name': it holds text, not numbers.",
+        "left out column 'when': it holds dates or times, not numbers.",
+        "left out column 'ok': it holds bool, not numbers.",
+    )
+
+
+BAD = {
+    "no Parquet": ("a.parquet", b"x,y\n1,2\n", "can't be read as Parquet: "),
+    "cut Parquet": ("a.parquet", FILES["parquet"][1][:-20], "can't be read as Parquet: "),
+    "no Arrow": ("a.arrow", b"x,y\n1,2\n", "can't be read as Arrow or Feather: "),
+    "cut Arrow": ("a.arrow", FILES["arrow file"][1][:-20], "can't be read as Arrow or Feather: "),
+    "empty": ("a.feather", b"", "can't be read as Arrow or Feather: "),
+    "no npy": ("a.npy", b"x,y\n1,2\n", "can't be read as .npy: "),
+    "cut npy": ("a.npy", FILES["npy"][1][:-8], "can't be read as .npy: "),
+    "objects": ("a.npy", npy(np.array([[1, "a"]], dtype=object)), "can't be read as .npy: Object arrays cannot"),
+    "complex": ("a.npy", npy(np.ones((2, 2), complex)), "holds complex128, not numbers"),
+    "a cube": ("a.npy", npy(np.ones((2, 2, 2))), r"an array of shape (2, 2, 2), not rows and columns"),
+    "a missing value": (
+        "a.parquet",
+        written(parquet.write_table, pa.table({"x": [1.0, None, 3.0]})),
+        "row 2: the value of column 'x' is missing",
+    ),
+    "infinity": ("a.npy", npy(np.array([[1.0], [np.inf]])), "row 2: the value of column 'x1' is infinite"),
+    "no columns": ("a.parquet", written(parquet.write_table, pa.table({})), "has no columns"),
+    "one name twice": ("a.arrow", stream(pa.table([[1], [2]], names=["x", "x"])), "two columns called 'x'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_used_is_named(name, csv_file):
+    file, contents, complaint = BAD[name]
+    path = str(csv_file(contents, file))
+    with pytest.raises(BadTable) as caught:
+        open_table(path).numeric()
+    assert str(caught.value).startswith(path)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("format", [name for name in READERS if name != "csv"])
+def test_what_is_written_is_read_again(format, cli, model, faithful, tmp_path):
+    target = tmp_path / f"out.{format}"
+    assert cli("predict", model, faithful, "-o", target).exit_code == 0
+    expected = open_table(str(tmp_path / "input.csv")).numeric().rows
+    mixture = Mixture.load(model)
+    numbers = open_table(str(target)).numeric()
+    if format != "npy":
+        assert numbers.names == ("eruptions", "waiting", "component", "probability", "log_density")
+    assert np.array_equal(numbers.rows[:, :2], expected)
+    assert np.array_equal(numbers.rows[:, 2], mixture.predict(expected))
+    assert np.array_equal(numbers.rows[:, 4], mixture.log_density(expected))
+
+
+def test_types_pass_through_and_text_of_csv_stays_text(cli, model, csv_file, tmp_path):
+    path = csv_file("id,eruptions,waiting\n007,3.6,79\n008,1.8,54\n")
+    assert cli("predict", model, path, "-o", tmp_path / "a.parquet").exit_code == 0
+    found = parquet.read_table(tmp_path / "a.parquet")
+    assert found["id"].to_pylist() == ["007", "008"]
+    assert found["eruptions"].to_pylist() == [3.6, 1.8]
+    assert cli("predict", model, tmp_path / "a.parquet", "-o", tmp_path / "b.arrow", "-q").exit_code == 0
+    assert feather.read_table(tmp_path / "b.arrow")["id"].to_pylist() == ["007", "008"]
+    again = cli("predict", model, tmp_path / "a.parquet", "--quiet").stdout.splitlines()
+    assert again[1].startswith("007,3.6,79.0,0,0.99")
+
+
+def test_npy_holds_numbers_only(cli, model, csv_file, tmp_path):
+    result = cli("predict", model, csv_file("id,eruptions,waiting\na,3.6,79\n"), "-o", tmp_path / "a.npy")
+    assert result.exit_code == 1
+    assert (
+        result.stderr == "gaussmix: column 'id' holds no numbers, and .npy holds nothing else: write another format.\n"
+    )
+    assert not (tmp_path / "a.npy").exists()
+
+
+def test_json_by_extension_and_by_option_are_one(cli, model, faithful, tmp_path):
+    assert cli("predict", model, faithful, "-o", tmp_path / "a.json").exit_code == 0
+    assert (tmp_path / "a.json").read_text() == cli("predict", model, faithful, "--json").stdout
+    assert len(json.loads((tmp_path / "a.json").read_text())) == 272
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_standard_input_and_output_of_every_format(format, cli, faithful, tmp_path):
+    fitted = cli("fit", "-", "-k", 2, "-o", "-", input=faithful.read_bytes())
+    assert fitted.exit_code == 0
+    assert "Model written to standard output" in fitted.stderr
+    (tmp_path / "m.gmm").write_bytes(fitted.stdout_bytes)
+    expected, _ = Mixture.load(tmp_path / "m.gmm").sample(9, np.random.default_rng(0))
+    drawn = cli("sample", "-", "-n", 9, "--to", format, "-o", "-", input=fitted.stdout_bytes)
+    assert (drawn.exit_code, drawn.stderr) == (0, "")
+    if format == "json":
+        assert [list(record.values()) for record in json.loads(drawn.stdout)] == expected.tolist()
+        return
+    scored = cli("score", tmp_path / "m.gmm", "-", "--json", input=drawn.stdout_bytes)
+    frame = pd.DataFrame(expected, columns=["eruptions", "waiting"])
+    estimator = GaussianMixture.load(tmp_path / "m.gmm")
+    assert json.loads(scored.stdout)["bic"] == pytest.approx(estimator.bic(frame), rel=1e-14)
+
+
+def test_a_pipe_between_processes(model):
+    """Nothing but the table may stand on standard output."""
+    run = [sys.executable, "-m", "gaussmix"]
+    sample = [*run, "sample", model, "-n", "9", "--to", "npy"]
+    drawn = subprocess.run(sample, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    expected, _ = Mixture.load(model).sample(9, np.random.default_rng(0))
+    assert np.array_equal(np.load(io.BytesIO(drawn.stdout)), expected)
+    predict = [*run, "predict", model, "-", "--to", "parquet"]
+    predicted = subprocess.run(predict, input=drawn.stdout, capture_output=True, check=True)
+    assert parquet.read_table(pa.BufferReader(predicted.stdout)).num_rows == 9
+
+
+def test_a_named_pipe_is_read_once(cli, faithful, tmp_path):
+    os = pytest.importorskip("os")
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "copy.sh").open("w") as script:
+        script.write(f"cat {faithful} > {tmp_path / 'pipe'}")
+    writer = subprocess.Popen([shutil.which("sh"), tmp_path / "copy.sh"])
+    result = cli("fit", tmp_path / "pipe", "-k", 1, "--json")
+    assert writer.wait() == 0
+    assert json.loads(result.stdout)["n_rows"] == 272
+
+
+def test_a_terminal_is_spared_what_it_cannot_show(model, shell):
+    pty, os = pytest.importorskip("pty"), pytest.importorskip("os")
+    ours, theirs = pty.openpty()
+    process = shell("sample", model, "-n", 3, "--to", "npy", stdout=theirs)
+    _, complaints = process.communicate()
+    os.close(theirs)
+    os.close(ours)
+    assert process.returncode == 1
+    assert "standard output is a terminal" in complaints

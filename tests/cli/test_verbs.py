@@ -1,0 +1,197 @@
+"""`score`, `sample` and `describe`, and row weights: the estimator's own numbers, by name."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix.mixture import files
+
+WEIGHTED = "x,y,w\n1,2,2\n3,4.5,0\n5,1,1\n2,2,3\n0,7,1\n"
+REPEATED = "x,y\n1,2\n1,2\n5,1\n2,2\n2,2\n2,2\n0,7\n"
+
+
+def test_score_is_the_estimator_s(cli, model, faithful):
+    result = cli("score", model, faithful)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [line.split() for line in result.stdout.splitlines()[2:]] == [
+        ["mean", "log-likelihood", "-4.155383"],
+        ["BIC", "2322.19"],
+        ["AIC", "2282.53"],
+    ]
+    said = json.loads(cli("score", model, faithful, "--json").stdout)
+    rows = pd.read_csv(faithful)
+    estimator = GaussianMixture.load(model)
+    assert said["mean_log_likelihood"] == estimator.score(rows)
+    assert (said["bic"], said["aic"]) == (estimator.bic(rows), estimator.aic(rows))
+    assert (said["n_rows"], said["row_weight"], said["n_parameters"]) == (272, 272.0, 11)
+
+
+def test_score_of_each_row(cli, model, faithful, tmp_path):
+    result = cli("score", model, faithful, "--rows")
+    header, *values = result.stdout.splitlines()
+    expected = Mixture.load(model).log_density(np.loadtxt(faithful, delimiter=",", skiprows=1))
+    assert header == "log_density"
+    assert [float(value) for value in values] == expected.tolist()
+    assert cli("score", model, faithful, "--rows", "-o", tmp_path / "a.npy").exit_code == 0
+    assert np.array_equal(np.load(tmp_path / "a.npy")[:, 0], expected)
+    assert json.loads(cli("score", model, faithful, "--rows", "--json").stdout)[0] == {"log_density": expected[0]}
+
+
+def test_a_weight_counts_as_so_many_rows(cli, csv_file, tmp_path):
+    weighted, repeated = csv_file(WEIGHTED, "w.csv"), csv_file(REPEATED, "r.csv")
+    arguments = ["-k", "1:2", "--json", "--reg-covar", 0.1]
+    one = json.loads(cli("fit", weighted, "--weights", "w", *arguments, "-o", tmp_path / "m.gmm").stdout)
+    two = json.loads(cli("fit", repeated, *arguments).stdout)
+    assert (one["n_rows"], one["row_weight"], one["weights"]) == (5, 7.0, "w")
+    assert one["feature_names"] == ["x", "y"]
+    for mine, theirs in zip(one["candidates"], two["candidates"], strict=True):
+        assert mine["bic"] == pytest.approx(theirs["bic"], rel=1e-12)
+    _, record = files.read(tmp_path / "m.gmm")
+    assert (record.details.fit.n_rows, record.details.fit.row_weight) == (5, 7.0)
+    mine = json.loads(cli("score", tmp_path / "m.gmm", weighted, "--weights", "w", "--json").stdout)
+    theirs = json.loads(cli("score", tmp_path / "m.gmm", repeated, "--json").stdout)
+    for name in ("mean_log_likelihood", "bic", "aic", "row_weight"):
+        assert mine[name] == pytest.approx(theirs[name], rel=1e-12)
+    assert "5 rows of total weight 7 (w), 2 features (x, y)" in cli("fit", weighted, "-k", 1, "--weights", "w").stdout
+    assert "5 rows of total weight 7" in cli("score", tmp_path / "m.gmm", weighted, "--weights", "w").stdout
+    assert "5 rows of total weight 7" in cli("describe", tmp_path / "m.gmm").stdout
+
+
+@pytest.mark.parametrize(
+    ("contents", "complaint"),
+    [
+        ("x,w\n1,2\n2,-1\n", "line 3: the weight -1 of column 'w' is < 0."),
+        ("x,w\n1,0\n2,0\n", "every weight of column 'w' is 0."),
+        ("x,w\n1,1\n2,\n", "line 3: the value of column 'w' is missing"),
+        ("x,w\n1,a\n2,b\n", "column 'w': line 2 holds 'a', not a number."),
+        ("x,y\n1,1\n2,2\n", "has no column 'w'; it has 'x', 'y'."),
+        ("w\n1\n2\n", "has no column to read beside 'w'."),
+    ],
+    ids=["negative", "all zero", "missing", "text", "absent", "alone"],
+)
+def test_weights_that_are_none_are_named(contents, complaint, cli, csv_file):
+    result = cli("fit", csv_file(contents), "-k", 1, "--weights", "w")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert complaint in result.stderr
+
+
+def test_sample_draws_what_the_mixture_draws(cli, model, tmp_path):
+    rows, labels = Mixture.load(model).sample(7, np.random.default_rng(3))
+    result = cli("sample", model, "-n", 7, "--seed", 3, "--components")
+    header, *lines = result.stdout.splitlines()
+    assert header == "eruptions,waiting,component"
+    found = np.array([[float(field) for field in line.split(",")] for line in lines])
+    assert np.array_equal(found, np.column_stack([rows, labels]))
+    assert cli("sample", model, "-n", 7, "--seed", 3).stdout != cli("sample", model, "-n", 7).stdout
+
+
+def test_sample_names_what_has_no_name(cli, tmp_path):
+    Mixture([1.0], [[0.0, 1.0]], [1.0], FAMILIES["spherical"]).save(tmp_path / "m.gmm")
+    assert cli("sample", tmp_path / "m.gmm", "-n", 1).stdout.startswith("x1,x2\n")
+
+
+def test_describe_says_what_the_file_says(cli, model):
+    result = cli("describe", model)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"{model}: 2 components, 2 features, full covariances"
+    assert any(line.split() == ["features", "eruptions,", "waiting"] for line in lines)
+    assert any(line.startswith("fitted to   272 rows, float64") for line in lines)
+    assert any("-1130.26 nats after 4 steps, converged" in line for line in lines)
+    assert "        0   0.6441   4.290 ± 0.412   79.97 ± 6.00" in lines
+    said = json.loads(cli("describe", model, "--json").stdout)
+    mixture = Mixture.load(model)
+    assert np.array_equal(said["covariances"], mixture.covariances)
+    assert (said["layout"], said["structure"], said["n_parameters"]) == (1, "full", 11)
+    assert said["feature_names"] == ["eruptions", "waiting"]
+    assert said["fit"]["n_rows"] == 272
+    assert said["estimator"]["name"] == "GaussianMixture"
+
+
+def test_describe_a_saved_estimator_and_a_bare_mixture(cli, rng, tmp_path):
+    estimator = GaussianMixture(2, tol=0.1).fit(rng.normal(size=(40, 2)))
+    estimator.save(tmp_path / "e.gmm")
+    said = cli("describe", tmp_path / "e.gmm").stdout
+    assert f"{estimator.n_iter_} steps, converged, float64" in said
+    assert "tol=0.1" in said
+    assert "The features have no names." in said
+    estimator.mixture_.save(tmp_path / "m.gmm")
+    said = cli("describe", tmp_path / "m.gmm").stdout
+    assert "settings" not in said
+    assert "converged" not in said
+    assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["fit"] is None
+
+
+def test_the_estimator_of_a_fit_wakes_up(cli, model, faithful):
+    estimator, rows = GaussianMixture.load(model), pd.read_csv(faithful)
+    assert list(estimator.feature_names_in_) == ["eruptions", "waiting"]
+    assert np.array_equal(estimator.predict(rows), Mixture.load(model).predict(rows))
+
+
+def test_invented_names_are_not_kept(cli, csv_file, tmp_path):
+    assert cli("fit", csv_file("1,2\n3,4\n5,1\n"), "-k", 1, "-o", tmp_path / "m.gmm", "-q").exit_code == 0
+    assert files.read(tmp_path / "m.gmm")[1].details.feature_names is None
+    assert cli("score", tmp_path / "m.gmm", csv_file("height,age\n1,2\n2,2\n")).exit_code == 0
+
+
+@pytest.mark.parametrize("verb", ["predict", "score"])
+def test_columns_by_place_where_names_differ(verb, cli, model, csv_file):
+    path = csv_file("b,a,c\n79,3.6,1\n54,1.8,1\n")
+    assert "has no column 'eruptions', 'waiting'" in cli(verb, model, path).stderr
+    renamed = cli(verb, model, path, "--columns", "a,b", "--json")
+    assert renamed.exit_code == 0
+    same = csv_file("eruptions,waiting\n3.6,79\n1.8,54\n", "same.csv")
+    for order in ("eruptions,waiting", "waiting,eruptions"):
+        expected, found = (
+            json.loads(r.stdout) for r in (cli(verb, model, same, "--columns", order, "--json"), renamed)
+        )
+        if verb == "score":
+            assert found["bic"] == expected["bic"]
+        else:
+            assert [row["log_density"] for row in found] == [row["log_density"] for row in expected]
+    assert "has 1 numeric columns" in cli(verb, model, path, "--columns", "a").stderr
+
+
+USAGE = {
+    "two standard inputs": ["predict", "-", "-"],
+    "json into Parquet": ["predict", "MODEL", "DATA", "--json", "-o", "a.parquet"],
+    "json and another format": ["sample", "MODEL", "-n", "1", "--json", "--to", "npy"],
+    "an output without rows": ["score", "MODEL", "DATA", "-o", "a.csv"],
+    "a feature as weight": ["fit", "DATA", "--columns", "waiting", "--weights", "waiting"],
+    "model and report to one place": ["fit", "DATA", "-o", "-", "--json"],
+    "no rows": ["sample", "MODEL", "-n", "0"],
+    "how many": ["sample", "MODEL"],
+    "an unknown format": ["score", "MODEL", "DATA", "--format", "xlsx"],
+    "sampling onto the model": ["sample", "MODEL", "-n", "1", "-o", "MODEL"],
+    "an empty weight": ["fit", "DATA", "--weights", " "],
+}
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_wrong_usage_is_exit_code_2(name, cli, model, faithful):
+    known = {"MODEL": model, "DATA": faithful}
+    result = cli(*[known.get(argument, argument) for argument in USAGE[name]])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("gaussmix: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["fit", "predict", "score", "sample", "describe"])
+def test_defaults_in_the_help_are_values(verb, cli):
+    said = cli(verb, "--help").stdout
+    assert "[default: (" not in said
+    assert "--json" in said
+
+
+@pytest.mark.parametrize("verb", ["predict", "score", "sample", "describe"])
+def test_a_damaged_model_is_one_sentence(verb, cli, model, faithful):
+    model.write_bytes(model.read_bytes()[:-1])
+    arguments = {"sample": ["-n", 1], "describe": []}.get(verb, [faithful])
+    result = cli(verb, model, *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"gaussmix: {model} is not a usable gaussmix model: it is damaged or truncated, or not a model at all.\n"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from reprlib import repr as shorten
 from typing import Any
@@ -18,7 +18,6 @@ from gaussmix.em.start import start_mixture
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Trace
 from gaussmix.engines.base import Engine
-from gaussmix.facade.validation import check_spread
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
@@ -59,22 +58,30 @@ class Fitting:
     ridge: float | None
 
     @cached_property
+    def unit(self) -> float:
+        """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
+        return 1.0 if self.row_weight is None else 2.0 ** int(np.frexp(self.row_weight.max())[1])
+
+    @cached_property
     def source(self) -> ArraySource:
-        return ArraySource(self.rows, self.row_weight)
+        """The rows; weights below 1, which changes no bit of a fit."""
+        return ArraySource(self.rows, None if self.row_weight is None else self.row_weight / self.unit)
 
     @cached_property
     def sample(self) -> Distinct:
         """Rows for starts and for the automatic ridge."""
-        sample = distinct_rows(self.source)
-        check_spread(sample.rows)
-        return sample
+        return distinct_rows(self.source)
 
     @cached_property
     def ridges(self) -> Array:
         """The ridge of each feature, (n_features,)."""
         if self.ridge is None:
-            return automatic_ridge(self.sample)
+            return self._automatic_ridge()
         return np.full(self.source.n_features, self.ridge)
+
+    def _automatic_ridge(self) -> Array:
+        """Of the weights as they were given: the ridge counts rows."""
+        return automatic_ridge(replace(self.sample, weight=self.sample.weight * self.unit))
 
     def continues(self, mixture: Mixture) -> bool:
         """Whether EM can go on from a mixture: it has the size and the structure of this one."""
@@ -122,7 +129,7 @@ class Fitting:
     def _found(self, init: str | Given | StartCall, given: GivenStart, rng: np.random.Generator) -> Mixture:
         source = self.source
         # Covariances that are given need not be found, so they can't be singular either.
-        ridge = self.ridges if given.covariances is None else automatic_ridge(self.sample)
+        ridge = self.ridges if given.covariances is None else self._automatic_ridge()
         if isinstance(init, str) and given.means is not None:  # so that weights and covariances fit the given means
             partition = nearest_centre(given.means)
         elif isinstance(init, str):
@@ -130,7 +137,7 @@ class Fitting:
         else:
             given_shares = init(self.rows, self.n_components, rng) if callable(init) else init
             shares = check_given(given_shares, self, callable(init))
-            source, partition = ArraySource(self.rows, self.row_weight, shares), Partition()
+            source, partition = ArraySource(self.rows, self.source.block.row_weight, shares), Partition()
         return start_mixture(source, self.engine, self.family, self.n_components, partition, ridge)
 
 

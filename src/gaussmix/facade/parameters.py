@@ -103,7 +103,9 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
     matrices = _numbers(name, parameter, values, family.shape(n_components, n_features))
     message = f"'{name}' should be {family.requirement}"
     if matrices.ndim > 1 and matrices.shape[-2:] == (n_features, n_features) and "symmetric" in family.requirement:
-        asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8
+        roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
+        scale = roots[..., :, None] * roots[..., None, :]  # so that units don't matter
+        asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8 * scale
         if asymmetric.any():
             place = [int(i) for i in np.argwhere(asymmetric)[0]]
             raise ValueError(f"{message}, but {parameter} is not symmetric at {place}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
@@ -14,7 +14,8 @@ from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.rows import first_beyond, in_whole_steps
 
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
-LARGEST_WEIGHT = 1e150  # of all rows together: sums of weighted squares keep clear of overflow
+MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
+LARGEST_WEIGHT = 1e150  # of all rows together
 
 
 def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
@@ -28,6 +29,11 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
     """
     if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
         raise ValueError("Input X is a masked array with masked cells. Remove or fill such rows first.")
+    if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
+        raise TypeError(
+            "Input X holds dates or durations. Give numbers: divide durations by a unit, such as "
+            "np.timedelta64(1, 's'), and dates after subtracting an origin."
+        )
     try:
         rows: Rows = validate_data(
             estimator,
@@ -44,10 +50,12 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
             ) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
-    largest = float(np.finfo(np.float64).max)
+    largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
     if reset:  # squared offsets add up without overflow
         largest = (largest / (4 * len(rows))) ** 0.5
-    _check_values(rows, getattr(estimator, "feature_names_in_", None), largest)
+    _check_values(rows, names, largest)
+    if reset:
+        _check_spread(X, rows, names)
     return in_whole_steps(rows)
 
 
@@ -75,9 +83,14 @@ def _converts(X: ArrayLike, dtype: Any) -> bool:
 
 
 def _place(row: int, column: int, names: Any) -> str:
-    """Say where a cell is, by the name of its column where it has one."""
+    """Say where a cell is."""
+    return f"row {row}, {_column(column, names)}"
+
+
+def _column(column: int, names: Any) -> str:
+    """A column by its name where it has one."""
     where = repr(str(names[column])) if names is not None else str(column)
-    return f"row {row}, column {where} (counted from 0)"
+    return f"column {where} (counted from 0)"
 
 
 def _check_values(rows: Rows, names: Any, largest: float) -> None:
@@ -92,16 +105,40 @@ def _check_values(rows: Rows, names: Any, largest: float) -> None:
     raise ValueError(f"Input X contains {what}: {where}. Remove or fill such rows first.")
 
 
-def check_spread(rows: Array) -> None:
-    """Raise ValueError for a column of rows (n_rows, n_features) that varies by so little that squares vanish."""
-    spread = rows.max(axis=0) - rows.min(axis=0)
+def _check_spread(X: ArrayLike, rows: Rows, names: Any) -> None:
+    """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
+    low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+    spread = high - low
     vanishing = (spread > 0) & (spread < SMALLEST_SPREAD)
     if vanishing.any():
         column = int(vanishing.argmax())
         raise ValueError(
-            f"Input X varies by only {spread[column]:.3g} in column {column} (counted from 0): squares of that "
-            "underflow. Rescale the columns of X."
+            f"Input X varies by only {spread[column]:.3g} in {_column(column, names)}: squares of that underflow. "
+            "Rescale the columns of X."
         )
+    largest = np.maximum(np.abs(low), np.abs(high))
+    if largest.max() >= 2.0**53 and _kind(X) in "iu":
+        _check_integers(np.asarray(X), largest, names)
+
+
+def _check_integers(integers: NDArray[np.integer[Any]], largest: Array, names: Any) -> None:
+    """Raise ValueError for a column of integers, up to `largest` (n_features,), that merge in a double."""
+    for column, step in enumerate(np.spacing(largest)):
+        values = integers[:, column]
+        size = int(values.max()) - int(values.min())
+        if step > MERGED_SHARE * size > 0 and step > 1 and (values % int(step)).any():
+            raise ValueError(
+                f"Input X holds integers of size {largest[column]:.3g} that differ by at most {size} in "
+                f"{_column(column, names)}: a double can't tell them apart. Subtract a constant from the column first."
+            )
+
+
+def _kind(X: ArrayLike) -> str:
+    """NumPy's letter for the kind of numbers that an array or frame holds."""
+    try:
+        return np.asarray(X[:1]).dtype.kind  # type: ignore[index]
+    except (TypeError, ValueError, LookupError, OverflowError, NotImplementedError):
+        return "?"  # not a table: scikit-learn's to refuse
 
 
 def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components: int) -> Array | None:

@@ -13,9 +13,10 @@ def inverse_root(variances: Array) -> Array:
 
     Raises
     ------
-    SingularCovariance : some are not positive, finite numbers; the message names their components.
+    SingularCovariance : some are not positive, finite numbers, or so small that digits are missing (below
+        2.2e-308); the message names their components.
     """
-    usable = (variances > 0) & np.isfinite(variances)
+    usable = (variances >= np.finfo(np.float64).tiny) & np.isfinite(variances)
     if not usable.all():
         raise SingularCovariance(np.flatnonzero(~usable.reshape(len(usable), -1).all(axis=1)))
     roots: Array = 1.0 / np.sqrt(variances)

@@ -24,9 +24,12 @@ class TriangularWhitening(Whitening):
 
         Raises
         ------
-        SingularCovariance : some are not positive definite to working precision; the message names them.
+        SingularCovariance : some are not positive definite to working precision, or have variances so small that
+            digits are missing; the message names them.
         """
         factors, log_abs_det, failed = factorise(covariances)
+        variances = np.diagonal(covariances, axis1=1, axis2=2)
+        failed = failed | (variances < np.finfo(np.float64).tiny).any(axis=1)
         if failed.any():
             raise SingularCovariance(np.flatnonzero(failed))
         return cls(factors, log_abs_det)

@@ -32,9 +32,11 @@ class Fitted(property):
 
 def narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Floats:
     """The values in a floating type, or as they are where a finite one would become infinite."""
-    if np.abs(values, where=np.isfinite(values), out=np.zeros(values.shape)).max(initial=0.0) > np.finfo(dtype).max:
+    if dtype == values.dtype:
         return values
-    return values.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):
+        narrow: Floats = values.astype(dtype)
+    return narrow if (np.isfinite(narrow) | ~np.isfinite(values)).all() else values
 
 
 class MixtureAttributes:

@@ -1,0 +1,64 @@
+"""What a double cannot say is refused in a sentence, where a number would be wrong without a word."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from trust_cases.case import CENTRES, STRUCTURES, blobs, given, identity
+
+from gaussmix import GaussianMixture
+
+LABELS = np.repeat([0, 1, 2], [200, 150, 100])
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("scale", [1e-153, 1e-154, 1e-160, 1e-161])
+def test_squares_that_underflow_are_named_without_a_ridge_too(structure, scale):
+    mixture = GaussianMixture(3, covariance_type=structure, init_params=LABELS, reg_covar=0)
+    with pytest.raises(ValueError, match=r"varies by only .* in column \d .*Rescale the columns of X"):
+        mixture.fit(blobs() * scale)
+
+
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
+def test_a_component_whose_variances_lose_digits_is_none(structure):
+    """The columns vary enough, by their other rows."""
+    X = blobs()
+    X[:200] *= 1e-160
+    mixture = GaussianMixture(3, covariance_type=structure, init_params=LABELS, reg_covar=0)
+    with pytest.raises(ValueError, match=r"ill-defined empirical covariance.*scale the input data.*component 0"):
+        mixture.fit(X)
+
+
+@pytest.mark.parametrize("kind", ["datetime64[D]", "timedelta64[s]"])
+@pytest.mark.parametrize("frame", [np.asarray, pd.DataFrame])
+def test_times_are_no_numbers(kind, frame):
+    """NumPy would take a missing time for −9.2e18."""
+    X = (blobs() * 1000).astype(kind)
+    if frame is pd.DataFrame:
+        X = X.astype("datetime64[s]" if "date" in kind else kind)
+    X[3, 1] = "NaT"
+    with pytest.raises(TypeError, match=r"Input X holds dates or durations\. Give numbers"):
+        GaussianMixture(3).fit(frame(X))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("frame", [np.asarray, np.ndarray.tolist, pd.DataFrame, pl.DataFrame])
+def test_integers_that_merge_in_a_double_are_refused(dtype, frame):
+    X = np.round(blobs() * 100).astype(np.int64)
+    large = X + np.array([0, 2**60 + 1, 0])
+    with pytest.raises(ValueError, match=r"integers of size 1\.15e\+18 that differ by at most \d+ in column '?\D*1'? "):
+        GaussianMixture(3).fit(frame((large - large.min(axis=0) * [1, 0, 1]).astype(dtype)))
+    # A double tells apart what differs by more, holds multiples of 2**20 exactly, and a constant is one.
+    for fine in (X * 2**50, X * 2**20 + 2**60, large * [1, 0, 1] + [0, 2**60 + 1, 0]):
+        assert np.isfinite(GaussianMixture(3, random_state=0).fit(fine).score_samples(fine)).all()
+
+
+@pytest.mark.parametrize("unit", [1e-50, 1.0, 1e50])
+@pytest.mark.parametrize("structure", ["full", "tied"])
+def test_asymmetry_is_seen_in_any_unit(structure, unit):
+    covariances = identity(structure, 3, 3, unit**2)
+    covariances[..., 0, 1] = 0.5 * unit**2
+    start = given(structure, CENTRES * unit)
+    del start["precisions_init"]
+    with pytest.raises(ValueError, match="covariances_init is not symmetric at"):
+        GaussianMixture(3, covariances_init=covariances, max_iter=0, **start).fit(blobs() * unit)

@@ -98,7 +98,7 @@ def docs(session: nox.Session) -> None:
 
 
 # What tests the installed package by itself, without the sources beside it.
-OF_THE_WHEEL = ["formats", "cli", "plot", "oracle/test_mclust.py", "kernels/test_dispatch.py", "kernels/test_step.py"]
+OF_THE_WHEEL = ["formats", "cli", "plot", "oracle/test_mclust.py", "kernels/test_dispatch.py"]
 
 
 @nox.session

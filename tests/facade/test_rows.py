@@ -188,3 +188,13 @@ def test_the_mixture_itself_refuses_what_is_no_number(X):
         mixture.log_density(wrong)
     with pytest.raises(TypeError, match="real numbers, not complex128"):
         mixture.predict(X + 1j)
+
+
+def test_rows_of_weight_0_count_as_absent_among_very_many_too(rng):
+    """More rows than a start looks at, of which few count: a sample must not miss them."""
+    X = rng.standard_normal((70_000, 2))
+    weight = np.zeros(len(X))
+    weight[rng.choice(len(X), size=60, replace=False)] = 1
+    model = GaussianMixture(3, random_state=0)
+    few = model.fit(X[weight > 0]).score_samples(X[:100])
+    np.testing.assert_allclose(model.fit(X, sample_weight=weight).score_samples(X[:100]), few, rtol=1e-9)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix.em.restarts import best_run
-from gaussmix.em.trace import Trace
+from gaussmix.em.trace import Frozen, Trace
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
@@ -43,3 +43,11 @@ def test_where_all_fail_the_last_failure_is_raised(bad, error):
 def test_without_steps_the_first_start_is_kept():
     first, second = ends(outcome=Outcome.STEP_LIMIT), ends(outcome=Outcome.STEP_LIMIT)
     assert best_run([first, second])[1] is first()[1]
+
+
+def test_a_run_with_a_collapsed_component_wins_only_where_all_have_one():
+    sound, lost, collapsed = ends(-9.0), ends(-8.0), ends(-1.0)
+    lost()[1].frozen[0] = Frozen.LOST
+    collapsed()[1].frozen[0] = Frozen.COLLAPSED
+    assert best_run([collapsed, sound, lost])[1].last == -8.0
+    assert best_run([collapsed])[1].last == -1.0

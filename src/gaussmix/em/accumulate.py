@@ -10,10 +10,13 @@ from typing import Any
 
 from gaussmix.engines.base import Engine
 from gaussmix.waist.arrays import Array
-from gaussmix.waist.block import Block
+from gaussmix.waist.block import BLOCK_ROWS, Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
+
+SHARES = 2**22  # responsibilities made at a time, 32 MB
+TILE_ROWS = 144  # the core's: parts end where tiles do
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class StepTask:
     def call(self, block: Block, state: Any) -> Moments:
         if self.share is None:
             return self._step(block, state)
-        parts = (replace(part, given=self.share(part)) for part in block.cut())
+        n_rows = max(1, SHARES // (TILE_ROWS * self.n_components)) * TILE_ROWS
+        parts = (replace(part, given=self.share(part)) for part in block.cut(min(n_rows, BLOCK_ROWS)))
         return reduce(add, (self._step(part, self.open(part)) for part in parts))
 
     def _step(self, block: Block, state: Any) -> Moments:

@@ -19,6 +19,8 @@ from gaussmix.waist.moments import Moments, Scatter
 LOST_SHARE = 2.0**-40
 # What a component that no row starts in gets of an equal weight.
 EMPTY_SHARE = 0.01
+# The part of all rows that stands in for those of a component without any: far below rounding beside the others.
+TRACE = 2.0**-60
 # A standard deviation of so few units in the last place of the mean is rounding noise, not spread.
 NOISE = 4 * float(np.finfo(np.float64).eps)
 # Moving second moments to the new means may cancel this factor: their relative error stays below 1e3 ε.
@@ -95,11 +97,11 @@ def loss(anchor: Array, mixture: Mixture) -> float:
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
-    """Let components without mass take the scatter of all, so that a family can divide by their mass."""
+    """Give components without mass a trace of the scatter of all: families divide by mass, and may pool."""
     if not empty.any() or scatter.need.pooled:
         return scatter
     mass, second = np.array(scatter.mass), np.array(scatter.second)
-    mass[empty], second[empty] = mass.sum(), second.sum(axis=0)
+    mass[empty], second[empty] = TRACE * mass.sum(), TRACE * second.sum(axis=0)
     return replace(scatter, mass=mass, second=second)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.sources.distinct import Distinct
+from gaussmix.sources.distinct import Distinct, variances_of
 from gaussmix.waist.arrays import Array
 
 SHARE = 1e-6
@@ -19,10 +19,21 @@ def automatic_ridge(sample: Distinct) -> Array:
     (2⁻⁴⁰ max |x|)²; then the median of the other features; then 1.
     """
     variances = _trimmed_variances(sample)
-    for fallback in (_variances(sample.rows, sample.weight), (RESOLUTION * np.abs(sample.rows).max(axis=0)) ** 2):
-        variances = np.where(variances > 0, variances, fallback)
+    for fallback in (_whole_variances, _resolution):
+        if (variances > 0).all():
+            return SHARE * variances
+        variances = np.where(variances > 0, variances, fallback(sample))
     known = variances[variances > 0]
     return SHARE * np.where(variances > 0, variances, np.median(known) if known.size else 1.0)
+
+
+def _whole_variances(sample: Distinct) -> Array:
+    return variances_of(sample.rows, sample.weight)
+
+
+def _resolution(sample: Distinct) -> Array:
+    finest: Array = (RESOLUTION * np.abs(sample.rows).max(axis=0)) ** 2
+    return finest
 
 
 def _trimmed_variances(sample: Distinct) -> Array:
@@ -48,7 +59,7 @@ def _variance_between(values: Array, dropped: int) -> float:
     n_low, n_high = np.count_nonzero(values <= low) - ends[0], ends[1] + 1 - np.count_nonzero(values < high)
     inside = values[(low < values) & (values < high)]
     kept = np.concatenate((np.full(n_low, low), inside, np.full(n_high, high)))
-    return float(_variances(kept[:, None], np.ones(len(kept)))[0])
+    return float(variances_of(kept[:, None], np.ones(len(kept)))[0])
 
 
 def _trimmed_variance(values: Array, weight: Array, dropped: float) -> float:
@@ -56,12 +67,4 @@ def _trimmed_variance(values: Array, weight: Array, dropped: float) -> float:
     order = np.argsort(values, kind="stable")
     reached = np.concatenate(([0.0], np.cumsum(weight[order])))
     inside = np.clip(reached, dropped, reached[-1] - dropped)
-    return float(_variances(values[order, None], np.diff(inside))[0])
-
-
-def _variances(rows: Array, weight: Array) -> Array:
-    """Weighted variances, exactly 0 for equal values: taken about one of them first."""
-    offsets = rows - rows[np.argmax(weight)]
-    share = (weight / weight.sum())[:, None]
-    spread: Array = (share * (offsets - (share * offsets).sum(axis=0)) ** 2).sum(axis=0)
-    return spread
+    return float(variances_of(values[order, None], np.diff(inside))[0])

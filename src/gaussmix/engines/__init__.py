@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from joblib import cpu_count
+
 from gaussmix.engines.base import Engine
 from gaussmix.engines.native import NativeEngine
 from gaussmix.engines.reference import ReferenceEngine
@@ -39,7 +41,7 @@ def choose(n_jobs: int | None = None) -> Engine[Any]:
 
 def n_threads(n_jobs: int | None) -> int:
     """Turn scikit-learn's n_jobs into a number of threads; None respects OMP_NUM_THREADS as OpenMP would."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = min(len(os.sched_getaffinity(0)), _quota()) if hasattr(os, "sched_getaffinity") else _quota()
     if n_jobs is None:
         limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
         return min(usable, int(limit)) if limit.isdecimal() and int(limit) > 0 else usable
@@ -49,17 +51,25 @@ def n_threads(n_jobs: int | None) -> int:
 
 
 @cache
+def _quota() -> int:
+    """Processors that this machine, or the container, gives the process."""
+    return int(cpu_count())
+
+
+@cache
 def _engine_name() -> str:
     asked = os.environ.get("GAUSSMIX_ENGINE", "")
     if asked and asked not in ENGINES:
         raise unknown_name("GAUSSMIX_ENGINE", asked, ENGINES)
-    if asked == "numpy" or native_target() is not None:
-        return asked or "native"
+    if asked not in ("", "native"):
+        return asked
+    if native_target() is not None:
+        return "native"
     if asked == "native":
         raise ValueError("GAUSSMIX_ENGINE='native', but the C++ core is not installed or cannot run here.")
     warnings.warn(
-        "gaussmix runs on its NumPy engine, which is many times slower: the C++ core was not built, or this "
-        "processor has no AVX2. Install gaussmix where a C++ compiler is found.",
+        "gaussmix runs on its NumPy engine, which is many times slower: the C++ core was not built, or has no "
+        "kernels for this processor (x86-64 with AVX2). Install gaussmix where a C++ compiler is found.",
         RuntimeWarning,
         stacklevel=4,
     )

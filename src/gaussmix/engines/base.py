@@ -13,7 +13,7 @@ from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 
-# In `step` a responsibility below 2⁻⁶⁰ of its row's largest *is* zero, in every engine (docs/develop/numerics.md).
+# In `step` a responsibility of at most 2⁻⁶⁰ of its row's largest *is* zero, in every engine (docs/develop/numerics.md).
 NEGLIGIBLE = 60 * 0.6931471805599453  # log 2
 
 StateT = TypeVar("StateT")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gaussmix._core import Target
 
 # Whitened rows are taken about a common origin only while every mean is nearer to it than this many standard
-# deviations: the rounding of y − m is then below 1e4 ε, as for an anchor (em.accumulate.MAX_LOSS).
+# deviations: the rounding of y − m is then below 1e3 ε.
 FARTHEST_MEAN = 1e3
 
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
@@ -146,13 +146,19 @@ class NativeEngine:
         return best
 
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> Any:
-        centre = parameters.means.mean(axis=0)
-        once = parameters.whitening.is_shared and _near(parameters, centre)
-        if once:
-            parameters = replace(parameters, means=parameters.means - centre)
-        arguments = _arguments(parameters, whiten_once=once)
-        origin = centre if once else None
+        origin = _common_origin(parameters)
+        if origin is not None:
+            parameters = replace(parameters, means=parameters.means - origin)
+        arguments = _arguments(parameters, whiten_once=origin is not None)
         return self._target.evaluate(block.rows, origin, *arguments, output, self.n_threads)
+
+
+def _common_origin(parameters: Parameters) -> Array | None:
+    """Where rows are whitened about once for all components; None where each component whitens them itself."""
+    if not (parameters.whitening.is_shared and parameters.whitening.structure is Structure.TRIANGULAR):
+        return None
+    centre: Array = parameters.means.mean(axis=0)
+    return centre if _near(parameters, centre) else None
 
 
 def _near(parameters: Parameters, centre: Array) -> bool:

@@ -45,7 +45,8 @@ class Family(ABC):
 
         Parameters
         ----------
-        scatter : mass (all positive) and second sums about the new means, as `need` asked for them.
+        scatter : mass and second sums about the new means, as `need` asked for them. Mass is positive; where moments
+            are pooled, only its sum is.
         current : the last covariances, where an iterative structure starts from; None at the first step.
 
         Returns

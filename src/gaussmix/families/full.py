@@ -10,6 +10,7 @@ from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
+from gaussmix.waist.pieces import pieces
 from gaussmix.waist.triangular import TriangularWhitening
 
 
@@ -24,7 +25,10 @@ class Full(Family):
         return Need(Second.FULL)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
-        return scatter.second / scatter.mass[:, None, None]
+        covariances = np.empty(scatter.second.shape)
+        for part in pieces(covariances.shape):
+            covariances[part] = scatter.second[part] / scatter.mass[part, None, None]
+        return covariances
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_components, n_features, n_features

@@ -43,9 +43,12 @@ class ArraySource:
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
             return self.block
-        share, chosen = n_rows / self.n_rows, []
+        weight, chosen = self.block.row_weight, []
+        fair = self.n_rows / n_rows if weight is None else float(weight.sum()) / n_rows
         for first in range(0, self.n_rows, BLOCK_ROWS):  # a block at a time, for the sake of memory
             numbers = np.arange(first, min(first + BLOCK_ROWS, self.n_rows), dtype=np.uint64)
-            chosen.append(numbers[uniform(mix(mix(numbers))) < share])
-        places, weight = np.concatenate(chosen), self.block.row_weight
-        return Block(0, self.block.rows[places], None if weight is None else weight[places])
+            part = 1.0 if weight is None else weight[first : first + BLOCK_ROWS]
+            chosen.append(numbers[uniform(mix(mix(numbers))) * fair < part])
+        places = np.concatenate(chosen)
+        drawn = None if weight is None else np.maximum(weight[places], fair)
+        return Block(0, self.block.rows[places], drawn)

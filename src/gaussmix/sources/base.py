@@ -50,5 +50,6 @@ class Source(Protocol):
     def sample(self, n_rows: int) -> Block:
         """All rows where there are at most `n_rows`, else about that many chosen by a hash of the row number.
 
-        The same rows for any partition into blocks; each with its weight.
+        The same rows for any partition into blocks. A row is chosen with probability p = min(1, weight / fair),
+        fair = total weight / `n_rows`, and stands for weight / p: heavy rows are always there, rows of weight 0 never.
         """

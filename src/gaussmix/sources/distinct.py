@@ -77,3 +77,11 @@ def lexicographic_order(rows: Array) -> NDArray[np.intp]:
             places = places[np.argsort(column[places], kind="stable")]
         order[tied] = places
     return order
+
+
+def variances_of(rows: Array, weight: Array) -> Array:
+    """Weighted variances of columns, (n_features,); exactly 0 for equal values: taken about one of them first."""
+    offsets = rows - rows[np.argmax(weight)]
+    share = (weight / weight.sum())[:, None]
+    spread: Array = (share * (offsets - (share * offsets).sum(axis=0)) ** 2).sum(axis=0)
+    return spread

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.engines.base import Engine
-from gaussmix.sources.distinct import Distinct
+from gaussmix.sources.distinct import Distinct, variances_of
 from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
 from gaussmix.starts.kmeans_plus_plus import spread_centres
 from gaussmix.waist.arrays import Array
@@ -27,7 +27,7 @@ def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they stay."""
     block, need = Block(0, sample.rows, sample.weight), Need(Second.NONE)
-    settled = TOLERANCE * float(sample.rows.var(axis=0).mean())
+    settled = TOLERANCE * float(variances_of(sample.rows, sample.weight).mean())
     state = engine.open(block, need, len(centres))
     for _ in range(MAX_PASSES):
         moments = engine.step(block, state, centre_parameters(centres), need, Rule.HARD)

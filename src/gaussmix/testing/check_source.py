@@ -11,7 +11,7 @@ from gaussmix.em.accumulate import StepTask
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.sources.base import Source
 from gaussmix.testing.agreement import assert_same_moments
-from gaussmix.testing.closeness import EPS, assert_same_bits
+from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import random_parameters
 from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
@@ -34,7 +34,7 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
     AssertionError : a law is broken; the message says which.
     """
     rows = rng.standard_normal((N_ROWS, 3))
-    weight = rng.choice([0.5, 1.0, 2.0], size=N_ROWS)
+    weight = rng.choice([0.0, 0.5, 1.0, 2.0, 50.0], size=N_ROWS)
     for row_weight in (None, weight):
         source = make_source(rows, row_weight)
         if (source.n_rows, source.n_features, np.dtype(source.dtype)) != (*rows.shape, rows.dtype):
@@ -61,20 +61,27 @@ def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> Non
 
 
 def _check_sample(source: Source, twin: Source, rows: Rows, row_weight: Array | None) -> None:
-    """All rows where they fit; else about as many as asked for, each with its weight, the same in every source."""
+    """All rows where they fit; else rows by their weight, about as many as asked for, the same in every source."""
     for n_rows in (N_ROWS, N_ROWS + 1):
         whole = source.sample(n_rows)
         assert_same_bits(whole.rows, rows, "a sample of all rows")
         assert_same_bits(_weights(whole), _weights(Block(0, rows, row_weight)), "weights of a sample of all rows")
     some: Any = source.sample(N_ROWS // 3)
     assert_same_bits(twin.sample(N_ROWS // 3).rows, some.rows, "a sample of the same rows")
-    # Six standard deviations of a binomial number of rows.
-    if abs(some.n_rows - N_ROWS / 3) > 6 * np.sqrt(N_ROWS * 2 / 9):
-        raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}")
+    weight = _weights(Block(0, rows, row_weight))
+    fair = weight.sum() / (N_ROWS // 3)
+    chance = np.minimum(weight / fair, 1.0)
+    if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
+        raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}, not about {chance.sum():.0f}")
     places = {row.tobytes(): i for i, row in enumerate(rows)}
     found = np.array([places[row.tobytes()] for row in some.rows])
     assert_same_bits(found, np.unique(found), "rows of a sample, which keep their order")
-    assert_same_bits(_weights(some), _weights(Block(0, rows, row_weight))[found], "weights of a sample")
+    stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[found], fair)
+    assert_close(_weights(some), stands_for, N_ROWS * EPS, fair, "weights of a sample")
+    if not np.isin(np.flatnonzero(chance == 1.0) if row_weight is not None else found, found).all():
+        raise AssertionError("a row of more than the fair weight is missing in a sample")
+    if (weight[found] == 0).any():
+        raise AssertionError("a row of weight 0 is in a sample")
 
 
 def _weights(block: Block) -> Array:

@@ -12,7 +12,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr auto kPatience = std::chrono::milliseconds(50);
+constexpr auto kPatience = std::chrono::milliseconds(20);
 constexpr double kSpanWork = 5e6;
 constexpr double kThreadWork = 1.5e7;  // below, starting a thread costs more than it gains
 constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};

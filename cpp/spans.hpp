@@ -18,7 +18,7 @@ double work_per_row(const Shape& shape);
 // that adding up its sums (about 25 multiply-adds' time each) stays below 2 % of its work.
 Index span_rows(const Shape& shape);
 
-// Asks whether there is an interrupt, about every 50 ms; from the calling thread alone. Once there is, there is.
+// Asks whether there is an interrupt, about every 20 ms; from the calling thread alone. Once there is, there is.
 class Interrupt {
 public:
     explicit Interrupt(bool (*is_interrupted)()) : is_interrupted_(is_interrupted) {}

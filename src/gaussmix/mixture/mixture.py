@@ -18,6 +18,7 @@ from gaussmix.mixture.sampling import sample
 from gaussmix.waist.arrays import Array, Rows, frozen
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.pieces import copied
 from gaussmix.waist.rows import first_beyond, in_whole_steps
 from gaussmix.waist.whitening import Whitening
 
@@ -60,7 +61,7 @@ class Mixture:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "covariances"):  # copied, so that nobody else can write to them
-            object.__setattr__(self, name, frozen(np.array(getattr(self, name), dtype=np.float64)))
+            object.__setattr__(self, name, frozen(copied(np.asarray(getattr(self, name)))))
 
     def __reduce__(self) -> tuple[type[Mixture], tuple[Array, Array, Array, Family]]:
         return type(self), self._numbers  # read-only again when it wakes

@@ -8,6 +8,7 @@ import numpy as np
 
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.need import Need, Second
+from gaussmix.waist.pieces import copied, pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,13 @@ class Moments:
         if self.second is None:
             return replace(self, first=first, anchor=anchor)
         root_mass = np.sqrt(np.where(self.mass > 0, self.mass, 1.0))[:, None]
-        second = self.second - self.need.squares(self.first / root_mass) + self.need.squares(first / root_mass)
+        old, new = self.first / root_mass, first / root_mass
+        if self.need.pooled:
+            second = self.second - self.need.squares(old) + self.need.squares(new)
+        else:
+            second = np.empty(self.second.shape)
+            for part in pieces(second.shape):
+                second[part] = self.second[part] - self.need.squares(old[part]) + self.need.squares(new[part])
         return replace(self, first=first, second=second, anchor=anchor)
 
 
@@ -96,8 +103,10 @@ class Scatter:
             return self
         mass = self.mass.sum() if self.need.pooled else self.mass
         if self.need.second is Second.FULL:
-            added = np.multiply.outer(mass, np.diag(ridge))
-        elif self.need.second is Second.DIAGONAL:
+            second = copied(self.second)
+            np.einsum("...ii->...i", second)[...] += np.multiply.outer(mass, ridge)
+            return replace(self, second=second)
+        if self.need.second is Second.DIAGONAL:
             added = np.multiply.outer(mass, ridge)
         else:
             added = np.asarray(mass * ridge.sum())

@@ -10,6 +10,7 @@ from scipy.linalg import solve_triangular
 from gaussmix.errors import SingularCovariance
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.factorise import factorise
+from gaussmix.waist.pieces import pieces
 from gaussmix.waist.whitening import Structure, Whitening
 
 
@@ -38,7 +39,10 @@ class TriangularWhitening(Whitening):
         return offsets @ self.factor(component).T
 
     def whiten_each(self, offsets: Array) -> Array:
-        whitened: Array = np.einsum("kij,kj->ki", self.factors, offsets)  # no BLAS: it has bits of its own
+        whitened = np.empty(offsets.shape)
+        for part in pieces((len(offsets), *self.factors.shape[1:])):  # without BLAS, which has bits of its own
+            factors = self.factors if self.is_shared else self.factors[part]
+            whitened[part] = np.einsum("kij,kj->ki", factors, offsets[part])
         return whitened
 
     def colour(self, component: int, whitened: Array) -> Array:

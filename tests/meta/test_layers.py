@@ -27,8 +27,8 @@ MAY_IMPORT = {
     "facade": ["waist", *SIBLINGS, "mixture", "starts", "em", "formats"],
     "cli": ["facade", "formats", "mixture", "families", "starts", "engines"],
     "__main__": ["cli"],
-    "testing": ["waist", *SIBLINGS, "mixture", "starts", "em", "formats"],
-    "__init__": ["facade", "families", "mixture", "formats"],
+    "testing": ["waist", *SIBLINGS, "mixture", "starts", "em"],
+    "__init__": ["facade", "families", "mixture"],
 }
 
 

@@ -15,4 +15,5 @@ def faded(color: Any, alpha: float) -> tuple[float, float, float, float]:
     """Red, green, blue and opacity of a colour that shows as much of what is below it."""
     from matplotlib.colors import to_rgba
 
-    return to_rgba(color, alpha=float(alpha))
+    rgba: tuple[float, float, float, float] = to_rgba(color, alpha=float(alpha))
+    return rgba

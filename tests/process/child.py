@@ -1,0 +1,328 @@
+"""The process that things happen to: reads a request a line from standard input, and answers in a line.
+
+Run as a script, away from pytest, whose own threads and handlers would take part. A request is JSON: the name of a
+function of this file and its arguments; so is the answer.
+"""
+
+import copy
+import io
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+
+import gaussmix.em.loop
+import gaussmix.facade.estimator
+import gaussmix.facade.fitting
+import gaussmix.starts.kmeans
+from gaussmix import FAMILIES, GaussianMixture
+from gaussmix.sources import distinct
+from gaussmix.sources.array import ArraySource
+from gaussmix.waist import triangular
+
+FAMILY_NAMES = "full", "tied", "diag", "spherical"
+
+
+def rows_of(n_rows, n_features, n_groups=4):
+    """Rows in overlapping groups."""
+    rng = np.random.default_rng(n_rows + n_features)
+    centres = 3 * rng.normal(size=(n_groups, n_features))
+    return centres[rng.integers(n_groups, size=n_rows)] + rng.normal(size=(n_rows, n_features))
+
+
+def labels_of(n_rows, n_components):
+    return np.arange(n_rows) % n_components
+
+
+def bits(estimator):
+    """Everything that a fit leaves, as bytes in hexadecimal."""
+    mixture = estimator.mixture_
+    arrays = mixture.weights, mixture.means, mixture.covariances, np.array(estimator.lower_bounds_)
+    return [array.tobytes().hex() for array in arrays]
+
+
+def digest(estimator):
+    return joblib.hash(bits(estimator))
+
+
+# What takes long: rows, parameters of the estimator. The first four are starts, the others have one that is given.
+def long_fit(name):
+    rng = np.random.default_rng(0)
+    if name == "many rows":
+        return rows_of(2_000_000, 2), {"n_components": 4}
+    if name == "ties":  # 100 columns with the same number before the first that differs
+        rows = np.ones((65_520, 128))
+        rows[:, 100:] = rng.integers(0, 2, (65_520, 28))
+        return rows, {"n_components": 2}
+    if name == "k-means":
+        return rows_of(65_520, 16), {"n_components": 256, "covariance_type": "diag"}
+    if name == "random shares":
+        rows = rows_of(65_520, 4)
+        return rows, {"n_components": 256, "covariance_type": "diag", "init_params": "random"}
+    sizes = {
+        "full": (20_000, 32, 32),
+        "tied": (20_000, 32, 128),
+        "diag": (20_000, 32, 128),
+        "spherical": (20_000, 32, 128),
+        "many components": (4096, 32, 4096),
+        "many features": (4096, 1024, 1),
+    }
+    n_rows, n_features, n_components = sizes[name]
+    structure = name if name in FAMILY_NAMES else "full"
+    rows = rows_of(n_rows, n_features)
+    return rows, {
+        "n_components": n_components,
+        "covariance_type": structure,
+        "init_params": labels_of(n_rows, n_components),
+        "reg_covar": 0.1,
+    }
+
+
+def arm(owner, name, delay):
+    """Send the signal `delay` seconds after a function is called for the first time; gives back how to disarm."""
+    function, due = getattr(owner, name), []
+
+    def armed(*arguments, **keywords):
+        if not due:
+            due.append(time.monotonic() + delay)
+            signal.setitimer(signal.ITIMER_REAL, delay)
+        return function(*arguments, **keywords)
+
+    setattr(owner, name, armed)
+    return due, lambda: setattr(owner, name, function)
+
+
+def seconds_to_interrupt(call, owner, name, delay):
+    """Time from the signal to KeyboardInterrupt; None where the call ended before the signal came."""
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    due, disarm = arm(owner, name, delay)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return time.monotonic() - due[0]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        disarm()
+    return None
+
+
+MOMENTS = {
+    "sampling": (ArraySource, "sample"),
+    "sorting": (distinct, "lexicographic_order"),
+    "the automatic ridge": (gaussmix.facade.fitting, "automatic_ridge"),
+    "k-means++": (gaussmix.starts.kmeans, "spread_centres"),
+    "k-means": (gaussmix.starts.kmeans, "lloyd"),
+    "the first M-step": (gaussmix.facade.fitting, "start_mixture"),
+    "EM": (gaussmix.facade.fitting, "run_em"),
+    "an M-step": (gaussmix.em.loop, "next_mixture"),
+    "factorising": (triangular, "factorise"),
+}
+
+
+def interrupt_fit(fit, moment, delays, n_jobs):
+    """Latencies of signals after a moment of a fit; whether the estimator and the next fit are as before."""
+    rows, parameters = long_fit(fit)
+    estimator = GaussianMixture(**parameters, max_iter=10**6, tol=0, random_state=0, n_jobs=n_jobs)
+    small = rows_of(500, 3)
+    before = digest(clone(estimator).set_params(n_components=2, max_iter=5, init_params="kmeans").fit(small))
+    old = GaussianMixture(2, random_state=0).fit(small)
+    estimator.__dict__.update({name: value for name, value in vars(old).items() if name.endswith("_")})
+    estimator._dtype = old._dtype
+    state = {name: id(value) for name, value in vars(estimator).items()}
+    latencies = [seconds_to_interrupt(lambda: estimator.fit(rows), *MOMENTS[moment], delay) for delay in delays]
+    unchanged = {name: id(value) for name, value in vars(estimator).items()} == state
+    after = digest(clone(estimator).set_params(n_components=2, max_iter=5, init_params="kmeans").fit(small))
+    return {"latencies": latencies, "unchanged": unchanged, "same": after == before}
+
+
+def interrupt_then_fit(n_jobs):
+    """Whether the very fit that was interrupted, at several moments, then gives the bits it gives undisturbed."""
+    rows = rows_of(20_000, 8)
+    estimator = GaussianMixture(8, max_iter=20, tol=0, random_state=0, n_jobs=n_jobs)
+    undisturbed = digest(clone(estimator).fit(rows))
+    for delay in 0.001, 0.01, 0.03:
+        seconds_to_interrupt(lambda: estimator.fit(rows), *MOMENTS["EM"], delay)
+    return digest(estimator.fit(rows)) == undisturbed
+
+
+def interrupt_call(method, n_jobs):
+    """Latency of a signal during what a mixture says of many rows."""
+    rows = rows_of(4096, 64)
+    labels = labels_of(4096, 64)
+    fitted = GaussianMixture(64, max_iter=1, init_params=labels, reg_covar=0.1, n_jobs=n_jobs).fit(rows)
+    many = np.broadcast_to(rows[0], (200_000 if method == "predict_proba" else 1_000_000, 64))
+    call = getattr(fitted, method)
+    expected = call(rows).tobytes()
+    latency = seconds_to_interrupt(lambda: call(many), gaussmix.facade.estimator, "choose", 0.1)
+    return {"latency": latency, "same": call(rows).tobytes() == expected}
+
+
+def fit_small(covariance_type="full", n_jobs=None):
+    return GaussianMixture(4, covariance_type=covariance_type, max_iter=10, tol=0, random_state=0, n_jobs=n_jobs)
+
+
+def fit_digest(covariance_type="full", n_jobs=None):
+    return digest(fit_small(covariance_type, n_jobs).fit(rows_of(20_000, 5)))
+
+
+def fit_in_threads(covariance_type):
+    """Digests of eight fits at the same time, and of one by itself."""
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda i: fit_digest(covariance_type, 1 + i % 3), range(8)))
+    return {"together": together, "alone": fit_digest(covariance_type)}
+
+
+def n_threads_alive():
+    return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else threading.active_count()
+
+
+def threads_left_by_a_fit():
+    """Threads of this process before and after a fit on four of them."""
+    before = n_threads_alive()
+    fit_digest(n_jobs=4)
+    return {"before": before, "after": n_threads_alive()}
+
+
+def fit_after_fork(covariance_type):
+    """Digests of the parent's fit, and of the child's after it."""
+    parent = fit_digest(covariance_type, 4)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writing, fit_digest(covariance_type, 4).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        digest_of_child = answer.read()
+    os.waitpid(child, 0)
+    return {"parent": parent, "child": digest_of_child}
+
+
+def fit_with_affinity():
+    """Digests on every processor and on one of them."""
+    usable = os.sched_getaffinity(0)
+    everywhere = fit_digest()
+    os.sched_setaffinity(0, {min(usable)})
+    try:
+        return {"everywhere": everywhere, "on one": fit_digest()}
+    finally:
+        os.sched_setaffinity(0, usable)
+
+
+def fit_with_environment(name, value):
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        return fit_digest()
+    finally:
+        os.environ.pop(name) if before is None else os.environ.__setitem__(name, before)
+
+
+def fit_in_processes(method):
+    """Digests of fits in two processes started by a method, and of one here before them."""
+    here = fit_digest(n_jobs=4)
+    if method == "loky":
+        there = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(fit_digest)() for _ in range(2))
+    else:
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            there = pool.map(fit_digest, ["full"] * 2)
+    return {"here": here, "there": there}
+
+
+def fits_of_all_kinds():
+    """Digests of fits of each structure, from each start, in several sizes."""
+    starts = "kmeans", "k-means++", "random", "random_from_data"
+    sizes = [(3000, 2, 3), (3000, 9, 4)]
+    found = {}
+    for structure in FAMILY_NAMES:
+        for start in starts:
+            for n_rows, n_features, n_components in sizes:
+                estimator = GaussianMixture(
+                    n_components, covariance_type=structure, init_params=start, max_iter=20, tol=0, random_state=0
+                )
+                found[f"{structure} {start} {n_features}"] = digest(estimator.fit(rows_of(n_rows, n_features)))
+        precisions = GaussianMixture(3, covariance_type=structure, random_state=0).fit(rows_of(3000, 9)).precisions_
+        estimator = GaussianMixture(
+            3, covariance_type=structure, precisions_init=precisions, max_iter=5, random_state=0
+        )
+        found[f"{structure} from precisions"] = digest(estimator.fit(rows_of(3000, 9)))
+    return found
+
+
+def out_of_memory(what, megabytes):
+    """What a call raises that finds no more than so much memory; whether the process goes on to give the same bits."""
+    import resource
+
+    rows = rows_of(20_000, 5)
+    fitted = fit_small().fit(rows)
+    before, state = digest(fitted), {name: id(value) for name, value in vars(fitted).items()}
+    many = np.broadcast_to(rows[0], (20_000_000, 5))
+    long_rows, parameters = rows_of(600, 600), {"n_components": 100, "init_params": labels_of(600, 100)}
+    large = GaussianMixture(**parameters, reg_covar=0.1, max_iter=2, n_jobs=2)
+    calls = {
+        "fit": lambda: large.fit(long_rows),
+        "refit": lambda: fitted.set_params(n_jobs=1).fit(many),
+        "predict_proba": lambda: fitted.predict_proba(many),
+        "score_samples": lambda: fitted.score_samples(many),
+    }
+    in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + megabytes * 2**20, limits[1]))
+    raised = "nothing"
+    try:
+        calls[what]()
+    except BaseException as error:
+        raised = next((kind.__name__ for kind in (MemoryError,) if isinstance(error, kind)), repr(error))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    kept = {name: id(value) for name, value in vars(fitted).items() if name != "n_jobs"}
+    state.pop("n_jobs")
+    return {"raised": raised, "unchanged": kept == state, "same": digest(fit_small().fit(rows)) == before}
+
+
+def round_trip(how, covariance_type):
+    """Whether a copy of an estimator has its bits, scores and registered family."""
+    rows = rows_of(300, 3)
+    fitted = fit_small(covariance_type).fit(rows)
+    stream = io.BytesIO()
+    ways = {
+        "pickle": lambda: pickle.loads(pickle.dumps(fitted)),
+        "deepcopy": lambda: copy.deepcopy(fitted),
+        "joblib": lambda: (joblib.dump(fitted, stream), stream.seek(0), joblib.load(stream))[2],
+        "clone": lambda: clone(fitted).fit(rows),
+    }
+    again = ways[how]()
+    return {
+        "same": digest(again) == digest(fitted),
+        "scores": again.score_samples(rows).tobytes() == fitted.score_samples(rows).tobytes(),
+        "family": again.mixture_.family is FAMILIES[covariance_type],
+        "read-only": not again.mixture_.means.flags.writeable,
+    }
+
+
+def family_travels(covariance_type):
+    """Whether a family is the registered one after each way of copying it, and within a mixture."""
+    family, mixture = FAMILIES[covariance_type], fit_small(covariance_type).fit(rows_of(300, 3)).mixture_
+    copies = pickle.loads(pickle.dumps(family)), copy.copy(family), copy.deepcopy(family)
+    return [*(other is family for other in copies), pickle.loads(pickle.dumps(mixture)).family is family]
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    sys.stdout = sys.stderr
+    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
+        for line in sys.stdin:
+            function, arguments = json.loads(line)
+            answers.write(json.dumps(globals()[function](**arguments)) + "\n")

@@ -1,0 +1,66 @@
+"""A child process that stays: one start of the interpreter serves many tests, unless it dies of one."""
+
+import contextlib
+import json
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+CHILD = Path(__file__).with_name("child.py")
+PATIENCE = 300  # seconds for one answer, on a machine that is busy with other things
+
+
+class Child:
+    """Runs functions of child.py elsewhere; a child that died or hangs is replaced by the next call."""
+
+    def __init__(self):
+        self.process = None
+
+    def __call__(self, function, **arguments):
+        if self.process is None or self.process.poll() is not None:
+            self._start()
+        try:
+            self.process.stdin.write(json.dumps([function, arguments]) + "\n")
+            self.process.stdin.flush()
+            answer = self.answers.get(timeout=PATIENCE)
+        except queue.Empty:
+            self.end()
+            pytest.fail(f"no answer within {PATIENCE} s")
+        if not answer:
+            self.process.wait()
+            pytest.fail(f"the process ended with code {self.process.returncode}")
+        return json.loads(answer)
+
+    def _start(self):
+        self.process = subprocess.Popen(
+            [sys.executable, CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        self.answers = queue.Queue()
+        threading.Thread(target=self._read, args=(self.process.stdout, self.answers), daemon=True).start()
+
+    @staticmethod
+    def _read(stream, answers):
+        with stream:
+            for line in stream:
+                answers.put(line)
+        answers.put("")
+
+    def end(self):
+        if self.process is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def child():
+    """Call a function of child.py in the child, by name, with JSON for arguments; gives back its answer."""
+    caller = Child()
+    yield caller
+    caller.end()

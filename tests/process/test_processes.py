@@ -1,0 +1,83 @@
+"""Threads, forks, processors and memory: the same bits whatever happens around a fit."""
+
+import os
+import sys
+
+import joblib
+import pytest
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc and limits")
+FAMILIES = "full", "tied", "diag", "spherical"
+
+
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+def test_eight_fits_at_a_time_give_the_serial_bits(child, covariance_type):
+    answer = child("fit_in_threads", covariance_type=covariance_type)
+    assert answer["together"] == [answer["alone"]] * 8
+
+
+@LINUX
+def test_no_thread_outlives_a_fit(child):
+    answer = child("threads_left_by_a_fit")
+    assert answer["after"] == answer["before"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+def test_a_fork_after_a_fit_gives_the_same_bits(child, covariance_type):
+    answer = child("fit_after_fork", covariance_type=covariance_type)
+    assert answer["child"] == answer["parent"]
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn", "loky"])
+def test_fits_in_other_processes_give_the_same_bits(child, method):
+    answer = child("fit_in_processes", method=method)
+    assert answer["there"] == [answer["here"]] * 2
+
+
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+def test_n_jobs_changes_no_bit(child, covariance_type):
+    digests = {child("fit_digest", covariance_type=covariance_type, n_jobs=n_jobs) for n_jobs in (1, 2, 3, 8, -1, None)}
+    assert len(digests) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
+def test_affinity_changes_no_bit(child):
+    answer = child("fit_with_affinity")
+    assert answer["on one"] == answer["everywhere"]
+
+
+@pytest.mark.parametrize("limit", ["1", "2", "7"])
+def test_omp_num_threads_changes_no_bit(child, limit):
+    assert child("fit_with_environment", name="OMP_NUM_THREADS", value=limit) == child("fit_digest")
+
+
+@LINUX
+@pytest.mark.parametrize("megabytes", [8, 64, 300, 600])
+@pytest.mark.parametrize("what", ["fit", "predict_proba", "score_samples"])
+def test_no_memory_is_a_memory_error(child, what, megabytes):
+    answer = child("out_of_memory", what=what, megabytes=megabytes)
+    enough = {"predict_proba": 20_000_000 * 4 * 8 / 2**20, "score_samples": 20_000_000 * 8 / 2**20}
+    if megabytes < enough.get(what, 288):
+        assert answer["raised"] == "MemoryError"
+    else:
+        assert answer["raised"] in ("MemoryError", "nothing")
+    assert answer["unchanged"], "the estimator is what it was"
+    assert answer["same"], "the process goes on"
+
+
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+@pytest.mark.parametrize("how", ["pickle", "deepcopy", "joblib", "clone"])
+def test_a_copy_has_the_same_bits(child, how, covariance_type):
+    answer = child("round_trip", how=how, covariance_type=covariance_type)
+    assert answer == {"same": True, "scores": True, "family": True, "read-only": True}
+
+
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+def test_a_family_is_the_one_of_the_registry_wherever_it_went(child, covariance_type):
+    assert child("family_travels", covariance_type=covariance_type) == [True] * 4
+
+
+def test_joblib_hashes_what_a_fit_leaves():
+    """`digest` in child.py rests on this."""
+    assert joblib.hash(["00", "01"]) != joblib.hash(["00", "02"])

@@ -24,6 +24,7 @@ from gaussmix.facade.parameters import (
     check_start_name,
     check_weights,
 )
+from gaussmix.facade.rounding import rounding_sentence
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.facade.verbosity import reports
 
@@ -160,7 +161,8 @@ class GaussianMixture(MixtureEstimator):
         Warns
         -----
         ConvergenceWarning : `max_iter` steps were not enough.
-        RuntimeWarning : a component lost its mass or collapsed; it was frozen.
+        RuntimeWarning : a component lost its mass or collapsed and was frozen, or has a covariance so nearly
+            singular that rounding changes log densities by more than 1e-6.
         """
         return self._refit(X, sample_weight)
 
@@ -240,10 +242,10 @@ class GaussianMixture(MixtureEstimator):
 
     def _warn(self, run: Run) -> None:
         """Say in a warning what the user should know of the best run."""
-        _, trace = run
-        frozen = frozen_sentence(trace)
-        if frozen is not None:
-            warnings.warn(frozen, RuntimeWarning, stacklevel=5)
+        mixture, trace = run
+        for sentence in frozen_sentence(trace), rounding_sentence(mixture):
+            if sentence is not None:
+                warnings.warn(sentence, RuntimeWarning, stacklevel=5)
         if not self.converged_ and trace.n_steps > 0:
             warnings.warn(  # scikit-learn's sentence: programs match it
                 "Best performing initialization did not converge. Try different init parameters, or increase "

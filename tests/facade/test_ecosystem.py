@@ -25,7 +25,7 @@ def test_a_clone_has_the_parameters_and_nothing_fitted(X):
     parameters = {
         "means_init": X[:3],
         "weights_init": [0.2, 0.3, 0.5],
-        "init_params": np.zeros(len(X), dtype=int),
+        "init_params": np.arange(len(X)) % 3,
         "tol": 1e-5,
     }
     copied = clone(fitted(X, **parameters))

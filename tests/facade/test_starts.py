@@ -158,7 +158,30 @@ def test_the_automatic_ridge_moves_with_the_units(X, labels, covariance_type):
     np.testing.assert_allclose(scaled.covariances_, mixture.covariances_ * outer[covariance_type], rtol=1e-12)
 
 
-def test_labels_that_leave_a_component_empty_let_it_find_rows(X):
-    mixture = GaussianMixture(3, init_params=np.arange(len(X)) % 2, max_iter=0).fit(X)
+@pytest.mark.parametrize("kind", ["labels", "responsibilities", "weights"])
+def test_a_start_that_leaves_components_without_rows_is_refused(X, kind):
+    """Two of them would stay equal for ever; most often the labels are numbered with gaps."""
+    labels, weight = np.repeat([0, 3], [len(X) // 2, len(X) - len(X) // 2]), None
+    if kind == "weights":
+        labels, weight = np.arange(len(X)) % 4, (np.arange(len(X)) % 4 % 3 == 0).astype(float)
+    init = np.eye(4)[labels] if kind == "responsibilities" else labels
+    with pytest.raises(
+        ValueError, match=r"init_params gives no row \(of positive weight\) to components 1, 2 of 0 … 3"
+    ):
+        GaussianMixture(4, init_params=init).fit(X, sample_weight=weight)
+
+
+def test_a_mean_without_rows_lets_its_component_find_some(X):
+    mixture = GaussianMixture(3, means_init=np.vstack([X[:2], X[:1] + 1e3]), max_iter=0).fit(X)
     assert mixture.weights_[2] == pytest.approx(0.01 / 3 / (1 + 0.01 / 3))
     assert np.isfinite(mixture.score(X))
+
+
+def test_a_callable_cannot_change_the_data(X):
+    def careless(rows, n_components, rng):
+        rows[:] = 0
+
+    kept = X.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        GaussianMixture(2, init_params=careless).fit(X)
+    np.testing.assert_array_equal(X, kept)

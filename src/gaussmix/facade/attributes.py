@@ -20,12 +20,25 @@ Floats = NDArray[np.floating[Any]]
 
 
 class Fitted(property):
-    """A fitted attribute: read off the mixture, never set by hand."""
+    """A fitted attribute: a read-only array read off the mixture, never set by hand."""
+
+    def __get__(self, estimator: Any, owner: type | None = None) -> Any:
+        if estimator is None:
+            return self
+        if not hasattr(estimator, "mixture_"):
+            raise AttributeError(f"This {type(estimator).__name__} is not fitted yet: {self._name} comes with fit.")
+        shown = super().__get__(estimator, owner).view()
+        shown.flags.writeable = False  # what is written here would not reach the mixture
+        return shown
+
+    @property
+    def _name(self) -> str:
+        assert self.fget is not None
+        return self.fget.__name__
 
     def __set__(self, estimator: Any, value: Any) -> None:
-        name = self.fget.__name__ if self.fget is not None else "attribute"
         raise AttributeError(
-            f"{type(estimator).__name__} has no {name} to set: fit it from weights_init, means_init and "
+            f"{type(estimator).__name__} has no {self._name} to set: fit it from weights_init, means_init and "
             "covariances_init with max_iter=0, or use gaussmix.Mixture, the distribution itself."
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from reprlib import repr as shorten
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from gaussmix.em.restarts import Run, best_run
 from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.start import start_mixture
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Trace
 from gaussmix.engines.base import Engine
+from gaussmix.facade.parameters import check_given
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
@@ -37,6 +36,10 @@ class GivenStart:
     weights: Array | None = None
     means: Array | None = None
     covariances: Array | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return not (self.weights is None or self.means is None or self.covariances is None)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class Fitting:
             report = next(reports)
             return self.run(self.start(init, given, rng), stopping, report)
 
-        is_drawn = (isinstance(init, str) and given.means is None) or callable(init)
+        is_drawn = not given.is_complete and ((isinstance(init, str) and given.means is None) or callable(init))
         return best_run(run for _ in range(n_init if is_drawn else 1))
 
     def run(self, start: Mixture, stopping: Stopping, report: Report | None, previous: float = -np.inf) -> Run:
@@ -135,53 +138,15 @@ class Fitting:
         elif isinstance(init, str):
             partition = STARTS[init](self.sample, self.engine, self.n_components, rng)
         else:
-            given_shares = init(self.rows, self.n_components, rng) if callable(init) else init
-            shares = check_given(given_shares, self, callable(init))
-            source, partition = ArraySource(self.rows, self.source.block.row_weight, shares), Partition()
+            row_weight, shape = self.source.block.row_weight, (len(self.rows), self.n_components)
+            shared = init(_read_only(self.rows), self.n_components, rng) if callable(init) else init
+            shares = check_given(shared, row_weight, shape, returned=callable(init))
+            source, partition = ArraySource(self.rows, row_weight, shares), Partition()
         return start_mixture(source, self.engine, self.family, self.n_components, partition, ridge)
 
 
-def check_given(given: Any, fitting: Fitting, returned: bool) -> Given:
-    """Labels (n_rows,) or responsibilities (n_rows, n_components) that a user, or his callable (`returned`), gives.
-
-    Raises
-    ------
-    ValueError : another shape, labels that are not 0 … n_components − 1, shares that don't sum to 1.
-    """
-    origin = "what the callable init_params returned" if returned else "init_params"
-    n_rows, n_components = len(fitting.rows), fitting.n_components
-    try:
-        array = np.asarray(given)
-    except ValueError as error:
-        raise ValueError(f"{origin} is no array: {error}") from None
-    if array.shape == (n_rows,) and array.dtype.kind in "iu":
-        if array.min() < 0 or array.max() >= n_components:
-            raise ValueError(
-                f"{origin} holds the labels {array.min()} … {array.max()}; with n_components={n_components} "
-                f"they must lie in 0 … {n_components - 1}."
-            )
-        return array.astype(np.int32)
-    if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
-        has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(given)}"
-        names = "" if returned else f"one of {', '.join(map(repr, STARTS))}, "
-        raise ValueError(
-            f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
-            f"({n_rows}, {n_components})."
-        )
-    shares = array.astype(np.float64)
-    wrong = ~(np.abs(shares.sum(axis=1) - 1) <= 1e-6) | (shares < 0).any(axis=1)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(f"{origin}: the responsibilities of row {row} must be ≥ 0 and sum to 1, not {shares[row]}.")
-    return shares
-
-
-def frozen_sentence(trace: Trace) -> str | None:
-    """Say which components stopped moving and why; None where all move."""
-    if not trace.frozen:
-        return None
-    said = "; ".join(f"component {k} {why.value}" for k, why in sorted(trace.frozen.items()))
-    return (
-        f"{said}: its mean and covariance were frozen there. "
-        "Lower n_components, raise reg_covar, or try another start (init_params, n_init)."
-    )
+def _read_only(rows: Rows) -> Rows:
+    """A view for somebody else's function, through which the user's data can't be changed."""
+    view = rows.view()
+    view.flags.writeable = False
+    return view

@@ -13,7 +13,8 @@ from gaussmix.em.restarts import Run, best_run
 from gaussmix.em.stopping import Stopping
 from gaussmix.errors import Outcome
 from gaussmix.facade.estimator import MixtureEstimator
-from gaussmix.facade.fitting import Fitting, GivenStart, frozen_sentence
+from gaussmix.facade.fitting import Fitting, GivenStart
+from gaussmix.facade.notices import frozen_sentence
 from gaussmix.facade.parameters import (
     check_count,
     check_covariances,

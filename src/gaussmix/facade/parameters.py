@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from reprlib import repr as shorten
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gaussmix.errors import SingularCovariance, name_components, unknown_name
@@ -98,17 +99,18 @@ def check_means(means_init: ArrayLike, n_components: int, n_features: int) -> Ar
 
 
 def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Array:
-    """Covariances or precisions (`what`) in the family's compact form, symmetric and positive definite."""
+    """Covariances or precisions (`what`) in the family's compact form, positive definite and symmetric to the bit."""
     name, parameter = f"{family.name} {what}", f"{what}s_init"
     matrices = _numbers(name, parameter, values, family.shape(n_components, n_features))
     message = f"'{name}' should be {family.requirement}"
-    if matrices.ndim > 1 and matrices.shape[-2:] == (n_features, n_features) and "symmetric" in family.requirement:
+    if family.is_matrix:
         roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
         scale = roots[..., :, None] * roots[..., None, :]  # so that units don't matter
         asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8 * scale
         if asymmetric.any():
             place = [int(i) for i in np.argwhere(asymmetric)[0]]
             raise ValueError(f"{message}, but {parameter} is not symmetric at {place}.")
+        matrices = 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2)
     try:
         family.whitening(matrices, n_features)
     except SingularCovariance as error:
@@ -131,6 +133,56 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
     raise ValueError(f"{parameter} must be real numbers, not complex ones.")
+
+
+def check_given(
+    given: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool
+) -> Array | NDArray[np.int32]:
+    """Labels (n_rows,) or responsibilities `shape` = (n_rows, n_components) of a user, or of a callable (`returned`).
+
+    Raises
+    ------
+    ValueError : another shape, labels that are not 0 … n_components − 1, shares that don't sum to 1, components
+        without rows: two of them would stay equal for ever.
+    """
+    origin = "what the callable init_params returned" if returned else "init_params"
+    n_rows, n_components = shape
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{origin} is no array: {error}") from None
+    if array.shape == (n_rows,) and array.dtype.kind in "iu":
+        if array.min() < 0 or array.max() >= n_components:
+            raise ValueError(
+                f"{origin} holds the labels {array.min()} … {array.max()}; with n_components={n_components} "
+                f"they must lie in 0 … {n_components - 1}."
+            )
+        _check_all_have_rows(origin, np.bincount(array, row_weight, n_components).astype(np.float64))
+        return array.astype(np.int32)
+    if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
+        has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(given)}"
+        names = "" if returned else f"one of {', '.join(map(repr, STARTS))}, "
+        raise ValueError(
+            f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
+            f"({n_rows}, {n_components})."
+        )
+    shares = array.astype(np.float64)
+    wrong = ~(np.abs(shares.sum(axis=1) - 1) <= 1e-6) | (shares < 0).any(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"{origin}: the responsibilities of row {row} must be ≥ 0 and sum to 1, not {shares[row]}.")
+    weight = np.ones(n_rows) if row_weight is None else row_weight
+    _check_all_have_rows(origin, (weight[:, None] * shares).sum(axis=0))
+    return shares
+
+
+def _check_all_have_rows(origin: str, mass: Array) -> None:
+    if not mass.all():
+        missing = np.flatnonzero(mass == 0).tolist()
+        raise ValueError(
+            f"{origin} gives no row (of positive weight) to {name_components(missing)} of 0 … {len(mass) - 1}; "
+            "number the labels without gaps, or lower n_components."
+        )
 
 
 def _numbers(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:

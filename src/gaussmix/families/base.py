@@ -30,7 +30,12 @@ class Family(ABC):
     name: ClassVar[str]  # set by `register`
     is_shared: ClassVar[bool] = False  # one covariance for all components, without a component axis
     equivariance: ClassVar[Equivariance]
-    requirement: ClassVar[str]  # what covariances and precisions of this structure must be
+    is_matrix: ClassVar[bool]  # the compact form ends in (n_features, n_features): symmetric, positive definite
+
+    @property
+    def requirement(self) -> str:
+        """What covariances and precisions of this structure must be, in scikit-learn's words."""
+        return "symmetric, positive-definite" if self.is_matrix else "positive"
 
     def __reduce__(self) -> tuple[Callable[[type[Family]], Family], tuple[type[Family]]]:
         return registered, (type(self),)  # a copy or an unpickled one is the one of the registry

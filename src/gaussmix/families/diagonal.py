@@ -18,7 +18,7 @@ class Diagonal(Family):
     """Σ_k = diag(v_k) (mclust's VVI): v_k = diag(S_k) / N_k, Celeux & Govaert (1995) section 3.2."""
 
     equivariance: ClassVar[Equivariance] = Equivariance.SCALING
-    requirement: ClassVar[str] = "positive"
+    is_matrix: ClassVar[bool] = False
 
     def need(self) -> Need:
         return Need(Second.DIAGONAL)

@@ -19,7 +19,7 @@ class Full(Family):
     """Σ_k unrestricted (mclust's VVV): Σ_k = S_k / N_k, Bishop (2006) eq. 9.19."""
 
     equivariance: ClassVar[Equivariance] = Equivariance.AFFINE
-    requirement: ClassVar[str] = "symmetric, positive-definite"
+    is_matrix: ClassVar[bool] = True
 
     def need(self) -> Need:
         return Need(Second.FULL)

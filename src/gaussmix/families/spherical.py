@@ -18,7 +18,7 @@ class Spherical(Family):
     """Σ_k = v_k I (mclust's VII): v_k = tr(S_k) / (d N_k), Celeux & Govaert (1995) section 3.3."""
 
     equivariance: ClassVar[Equivariance] = Equivariance.SIMILARITY
-    requirement: ClassVar[str] = "positive"
+    is_matrix: ClassVar[bool] = False
 
     def need(self) -> Need:
         return Need(Second.TRACE)

@@ -19,7 +19,7 @@ class Tied(Family):
 
     is_shared: ClassVar[bool] = True
     equivariance: ClassVar[Equivariance] = Equivariance.AFFINE
-    requirement: ClassVar[str] = "symmetric, positive-definite"
+    is_matrix: ClassVar[bool] = True
 
     def need(self) -> Need:
         return Need(Second.FULL, pooled=True)

@@ -33,7 +33,7 @@ def flaw(weights: Array, means: Array, covariances: Array, family: Family) -> st
 
 
 def _covariance_flaw(covariances: Array, family: Family, n_features: int) -> str | None:
-    if "symmetric" in family.requirement and not _symmetric(covariances):
+    if family.is_matrix and not _symmetric(covariances):
         return "a covariance matrix is not symmetric"
     try:
         usable = np.isfinite(family.whitening(covariances, n_features).log_abs_det).all()

@@ -16,6 +16,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -55,8 +56,8 @@ def digest(estimator):
     return joblib.hash(bits(estimator))
 
 
-# What takes long: rows, parameters of the estimator. The first four are starts, the others have one that is given.
 def long_fit(name):
+    """What takes long: rows, and parameters of the estimator."""
     rng = np.random.default_rng(0)
     if name == "many rows":
         return rows_of(2_000_000, 2), {"n_components": 4}
@@ -277,7 +278,7 @@ def out_of_memory(what, megabytes):
         "predict_proba": lambda: fitted.predict_proba(many),
         "score_samples": lambda: fitted.score_samples(many),
     }
-    in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (in_use + megabytes * 2**20, limits[1]))
     raised = "nothing"

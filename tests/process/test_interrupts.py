@@ -1,8 +1,7 @@
 """Ctrl-C at any moment: KeyboardInterrupt at once, nothing half-changed, and the process can be used.
 
-The child takes the time by its own clock, from when the signal is due. gaussmix promises 0.2 s (docs/develop/numerics.md,
-bench/interrupts.py); the limit here allows for a machine whose processors are busy with something else, and is still
-below what a kernel call or a NumPy call took that did not listen: 1.3 to 2.8 s.
+The child takes the time by its own clock, from when the signal is due, and the test prints it. gaussmix promises 0.2 s;
+the limit here allows for a machine whose processors are busy with something else.
 """
 
 import signal

@@ -153,3 +153,11 @@ def bench(session: nox.Session) -> None:
     """Seconds for each EM iteration beside scikit-learn's; `-- --help` for a part of it."""
     session.install(".[bench]")
     session.run("python", "bench/run.py", *session.posargs)
+
+
+@nox.session
+def trust(session: nox.Session) -> None:
+    """Right, refused or wrong on the inputs of tests/trust, beside scikit-learn; `-- -k float32` for a part of them."""
+    session.install(".[test,bench]")
+    session.run(*IMPORT_CORE)
+    session.run("python", "bench/trust.py", *session.posargs)

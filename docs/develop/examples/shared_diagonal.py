@@ -23,7 +23,7 @@ class SharedDiagonal(Family):
     # Features may change their units, but not be rotated.
     equivariance: ClassVar[Equivariance] = Equivariance.SCALING
     # The end of a sentence to the user: "covariances should be …".
-    requirement: ClassVar[str] = "positive"
+    is_matrix: ClassVar[bool] = False
 
     def need(self) -> Need:
         # Σ_k Σ_i γ_ik (x − a)², (n_features,): never a matrix.

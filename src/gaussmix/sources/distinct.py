@@ -42,7 +42,7 @@ class Distinct:
 
 
 def distinct_rows(source: Source) -> Distinct:
-    """Distinct rows among at most 65,520 rows of the source, chosen by a hash of their number.
+    """Distinct rows among all, or about 65,520 chosen by weight and a hash of their number.
 
     Rows of weight 0 count as absent; their rank plays no part.
     """

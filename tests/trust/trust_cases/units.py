@@ -36,13 +36,18 @@ def cases() -> Iterator[Case]:
             units = np.ones(3)
             yield Case("shifts", f"shift {shift:g}, {structure}, given", moved(structure, shift, units))
         for scale in SCALES:
-            yield Case("scales", f"scale {scale:g}, {structure}, given", moved(structure, 0, np.full(3, scale)))
+            units = np.full(3, scale)
+            yield Case("scales", f"scale {scale:g}, {structure}, given", moved(structure, 0, units))
+            name = f"scale {scale:g}, {structure}, given, no ridge"
+            yield Case("scales", name, moved(structure, 0, units, reg_covar=0))
         for scale in BEYOND:
             name, check = f"scale {scale:g}, {structure}, given", moved(structure, 0, np.full(3, scale))
             yield Case("scales", name, check, may_refuse=True)
     for structure in ("full", "tied", "diag"):
         for name, units in UNITS.items():
             yield Case("units", f"units {name}, {structure}", moved(structure, 0, np.array(units)))
+            check = moved(structure, 0, np.array(units), reg_covar=0)
+            yield Case("units", f"units {name}, {structure}, no ridge", check)
             check = moved(structure, 2.0**7, np.array(units))  # about a hundred standard deviations away
             yield Case("units", f"units {name} and far from 0, {structure}", check)
 
@@ -71,11 +76,11 @@ def scaled(structure: str, start: str, scale: float) -> Any:
     return check
 
 
-def moved(structure: str, shift: float, units: Any) -> Any:
+def moved(structure: str, shift: float, units: Any, **parameters: Any) -> Any:
     """From given parameters, shifted and then scaled along with the rows."""
 
     def check(model: Model) -> None:
-        X, start = blobs(), given(structure, CENTRES)
+        X, start = blobs(), given(structure, CENTRES) | parameters
         plain = fitted(model, X, **start)
         inverse = start["precisions_init"]
         with np.errstate(over="ignore"):  # which is for the estimator to refuse

@@ -56,7 +56,7 @@ def first_mixture(moments: Moments, family: Family, ridge: Array, default_means:
     empty = weights <= LOST_SHARE
     weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
     covariances = family.update(_fill_empty(scatter, empty).with_ridge(ridge), None)
-    mixture = Mixture(weights / weights.sum(), means, covariances, family)
+    mixture = Mixture._trusted(weights / weights.sum(), means, covariances, family)
     collapsed = set(_noise(mixture, ridge)) | set(_singular(mixture))
     if collapsed:
         raise SingularCovariance(sorted(collapsed))
@@ -72,7 +72,7 @@ def next_mixture(
     stuck = {int(k): Frozen.LOST for k in np.flatnonzero(empty)} | dict(frozen)
     covariances = current.family.update(_fill_empty(scatter, empty).with_ridge(ridge), current.covariances)
     while True:
-        mixture = _keep(Mixture(weights, means, covariances, current.family), current, list(stuck))
+        mixture = _keep(Mixture._trusted(weights, means, covariances, current.family), current, list(stuck))
         collapsed = (set(_noise(mixture, ridge)) | set(_singular(mixture))) - set(stuck)
         if not collapsed:
             return mixture, stuck
@@ -114,7 +114,7 @@ def _keep(mixture: Mixture, current: Mixture, components: list[int]) -> Mixture:
     family, covariances = current.family, mixture.covariances
     if not family.is_shared or len(components) == mixture.n_components:
         covariances = family.keep(covariances, current.covariances, components)
-    return Mixture(mixture.weights, means, covariances, family)
+    return Mixture._trusted(mixture.weights, means, covariances, family)
 
 
 def _noise(mixture: Mixture, ridge: Array) -> list[int]:

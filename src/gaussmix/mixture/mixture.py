@@ -15,12 +15,15 @@ from gaussmix.families.base import Family
 from gaussmix.formats import Place
 from gaussmix.mixture import files
 from gaussmix.mixture.sampling import sample
+from gaussmix.mixture.soundness import flaw_at_sight
 from gaussmix.waist.arrays import Array, Rows, frozen
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.pieces import copied
 from gaussmix.waist.rows import first_beyond, in_whole_steps
 from gaussmix.waist.whitening import Whitening
+
+_ARRAYS = ("weights", "means", "covariances")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,10 @@ class Mixture:
 
     Raises
     ------
+    ValueError
+        Shapes don't go together, a number is not finite, a weight is negative or they don't sum to 1.
+    TypeError
+        `family` is not a `Family`.
     SingularCovariance
         At the first use of a density, where a covariance is not positive definite.
 
@@ -60,8 +67,22 @@ class Mixture:
     family: Family
 
     def __post_init__(self) -> None:
-        for name in ("weights", "means", "covariances"):  # copied, so that nobody else can write to them
+        if not isinstance(self.family, Family):
+            raise TypeError(f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r}.')
+        for name in _ARRAYS:  # copied, so that nobody else can write to them
             object.__setattr__(self, name, frozen(copied(np.asarray(getattr(self, name)))))
+        wrong = flaw_at_sight(*self._numbers)
+        if wrong is not None:
+            raise ValueError(f"This is no mixture: {wrong}.")
+
+    @classmethod
+    def _trusted(cls, weights: Array, means: Array, covariances: Array, family: Family) -> Self:
+        """A mixture of arrays that are right and nobody else's: neither checked nor copied. For EM's steps."""
+        mixture = object.__new__(cls)
+        for name, array in zip(_ARRAYS, (weights, means, covariances), strict=True):
+            object.__setattr__(mixture, name, frozen(array))
+        object.__setattr__(mixture, "family", family)
+        return mixture
 
     def __reduce__(self) -> tuple[type[Mixture], tuple[Array, Array, Array, Family]]:
         return type(self), self._numbers  # read-only again when it wakes

@@ -16,6 +16,15 @@ _ASYMMETRY = 1e-8
 
 def flaw(weights: Array, means: Array, covariances: Array, family: Family) -> str | None:
     """Say what keeps numbers from being a mixture of a family, as the end of a sentence; None where nothing does."""
+    wrong = flaw_at_sight(weights, means, covariances, family)
+    if wrong is not None:
+        return wrong
+    with np.errstate(all="ignore"):
+        return _covariance_flaw(covariances, family, means.shape[1])
+
+
+def flaw_at_sight(weights: Array, means: Array, covariances: Array, family: Family) -> str | None:
+    """As `flaw`, without factoring the covariances."""
     if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
         return f"weights of shape {weights.shape} don't go with means of shape {means.shape}"
     shape = family.shape(*means.shape)
@@ -28,8 +37,7 @@ def flaw(weights: Array, means: Array, covariances: Array, family: Family) -> st
         return f"weight {int((weights < 0).argmax())} is negative"
     if abs(weights.sum() - 1) > _SUM_TOLERANCE:
         return f"its weights sum to {weights.sum():.7g}, not to 1"
-    with np.errstate(all="ignore"):
-        return _covariance_flaw(covariances, family, means.shape[1])
+    return None
 
 
 def _covariance_flaw(covariances: Array, family: Family, n_features: int) -> str | None:

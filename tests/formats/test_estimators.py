@@ -240,5 +240,5 @@ def test_a_dictionary_of_something_else_is_refused(name):
 
 
 def test_a_false_mixture_has_no_dictionary():
-    with pytest.raises(ValueError, match="can't be saved: its weights sum to 2"):
-        Mixture([1, 1], [[0.0], [1.0]], [1.0, 1.0], FAMILIES["spherical"]).to_dict()
+    with pytest.raises(ValueError, match="can't be saved: the covariance of component 1 is not positive"):
+        Mixture([0.5, 0.5], [[0.0], [1.0]], [1.0, -1.0], FAMILIES["spherical"]).to_dict()

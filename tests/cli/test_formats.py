@@ -2,7 +2,7 @@
 
 import io
 import json
-import shutil
+import os
 import subprocess
 import sys
 
@@ -200,21 +200,24 @@ def test_a_pipe_between_processes(model):
     assert parquet.read_table(pa.BufferReader(predicted.stdout)).num_rows == 9
 
 
-def test_a_named_pipe_is_read_once(cli, faithful, tmp_path):
-    os = pytest.importorskip("os")
-    if not hasattr(os, "mkfifo"):
-        pytest.skip("this system has no named pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_read_once(shell, faithful, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with (tmp_path / "copy.sh").open("w") as script:
-        script.write(f"cat {faithful} > {tmp_path / 'pipe'}")
-    writer = subprocess.Popen([shutil.which("sh"), tmp_path / "copy.sh"])
-    result = cli("fit", tmp_path / "pipe", "-k", 1, "--json")
-    assert writer.wait() == 0
-    assert json.loads(result.stdout)["n_rows"] == 272
+    writer = subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', faithful, tmp_path / "pipe"])
+    process = shell("fit", tmp_path / "pipe", "-k", 1, "--json")
+    try:
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        writer.kill()
+        writer.wait()
+    assert json.loads(said)["n_rows"] == 272
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
 def test_a_terminal_is_spared_what_it_cannot_show(model, shell):
-    pty, os = pytest.importorskip("pty"), pytest.importorskip("os")
+    import pty
+
     ours, theirs = pty.openpty()
     process = shell("sample", model, "-n", 3, "--to", "npy", stdout=theirs)
     _, complaints = process.communicate()

@@ -223,6 +223,7 @@ BAD = {
     "another format": ({"format": "x"}, "its 'format' is not 'gaussmix-mixture'"),
     "a later version": ({"version": 2}, "its 'version' is not 1"),
     "an unknown family": ({"family": "cubist"}, "its 'family' is not one of 'full'|'diag'"),
+    "a family that is no name": ({"family": ["full"]}, "its 'family' is not one of"),
     "no weights": ({"weights": None}, "its 'weights' are missing"),
     "numbers as text": ({"weights": ["0.5", "0.5"]}, "its 'weights' are missing, or not an array"),
     "ragged means": ({"means": [[0], [1, 2]]}, "its 'means' are missing, or not an array"),

@@ -51,7 +51,8 @@ def from_dict(values: Mapping[str, Any]) -> Numbers:
     for key, wanted in _FORMAT.items():
         if values.get(key) != wanted:
             raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
-    family = FAMILIES.get(values.get("family", ""))
+    name = values.get("family")
+    family = FAMILIES.get(name) if isinstance(name, str) else None
     if family is None:
         raise ValueError(f"This is no mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
     weights, means, covariances = (_array(values, name) for name in _ARRAYS)

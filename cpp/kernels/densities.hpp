@@ -95,9 +95,10 @@ inline void many_panels(const DensityView& p, const GroupView& group, Prefetch& 
 }
 
 template <flat::Scale kScale>
-void flat_densities(const DensityView& p, const double* rows, double* densities, Vec (&best)[kGroupVectors]) {
+void flat_densities(const DensityView& p, const GroupView& group, const double* rows, Vec (&best)[kGroupVectors]) {
     const flat::Components components{p.means(), p.factors(), p.log_scale()};
-    flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, densities, best);
+    flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.patience,
+                                group.densities, best);
 }
 
 // What it leaves is not complete where patience is over.
@@ -110,12 +111,12 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
     if (is_dense && d > kPanelRows) return many_panels(p, group, next_rows, best);
     next_rows.fetch_all();
     if (p.shape.structure == Structure::spherical) {
-        flat_densities<flat::Scale::per_component>(p, group.rows, group.densities, best);
+        flat_densities<flat::Scale::per_component>(p, group, group.rows, best);
     } else if (p.shape.structure == Structure::diagonal) {
-        flat_densities<flat::Scale::per_feature>(p, group.rows, group.densities, best);
+        flat_densities<flat::Scale::per_feature>(p, group, group.rows, best);
     } else if (p.shape.is_shared) {
         panels::whiten(group.rows, p.factors(), d, group.differences);
-        flat_densities<flat::Scale::none>(p, group.differences, group.densities, best);
+        flat_densities<flat::Scale::none>(p, group, group.differences, best);
     } else {
         with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, best); });
     }

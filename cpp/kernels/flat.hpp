@@ -50,10 +50,12 @@ GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, I
 }
 
 template <Scale kScale>
-void log_densities(const double* rows, Components p, Index n_components, Index n_features, double* out,
-                   Vec (&best)[kGroupVectors]) {
+void log_densities(const double* rows, Components p, Index n_components, Index n_features, Patience& patience,
+                   double* out, Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
+    constexpr Index kManyFeatures = 256;  // with fewer, it is soon enough to ask after all components
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
+        if (n_features > kManyFeatures && patience.is_over(kTogether * kGroupRows * 2 * n_features)) return;
         with_constant(smaller(Index{kTogether}, left), [&](auto count) {
             constexpr int C = smaller(decltype(count)::value, kTogether);
             log_densities_of<C, kScale>(rows, p, n_features, out, best);

@@ -6,13 +6,16 @@ import numpy as np
 
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.core import native_target
+from gaussmix.waist.pieces import pieces
 
 
 def log(numbers: Array) -> Array:
-    """Natural logarithm of each number, nats, in the shape of `numbers`; −inf of 0."""
+    """Natural logarithm of each number of an array of at least one dimension, nats, in its shape; −inf of 0."""
     target = native_target()
     if target is not None:
-        return target.log(np.ascontiguousarray(numbers).ravel()).reshape(numbers.shape)
+        logarithms = np.empty(numbers.shape)
+        for part in pieces(numbers.shape):
+            logarithms[part] = target.log(np.ascontiguousarray(numbers[part]).ravel()).reshape(numbers[part].shape)
+        return logarithms
     with np.errstate(divide="ignore"):
-        logarithms: Array = np.log(numbers)
-    return logarithms
+        return np.log(numbers)

@@ -6,6 +6,7 @@ import numpy as np
 
 from gaussmix.errors import SingularCovariance
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.pieces import pieces
 
 
 def inverse_root(variances: Array) -> Array:
@@ -16,8 +17,13 @@ def inverse_root(variances: Array) -> Array:
     SingularCovariance : some are not positive, finite numbers, or so small that digits are missing (below
         2.2e-308); the message names their components.
     """
-    usable = (variances >= np.finfo(np.float64).tiny) & np.isfinite(variances)
-    if not usable.all():
-        raise SingularCovariance(np.flatnonzero(~usable.reshape(len(usable), -1).all(axis=1)))
-    roots: Array = 1.0 / np.sqrt(variances)
+    roots, wrong = np.empty(variances.shape), []
+    for part in pieces(variances.shape):
+        usable = (variances[part] >= np.finfo(np.float64).tiny) & np.isfinite(variances[part])
+        if usable.all():
+            roots[part] = 1.0 / np.sqrt(variances[part])
+        else:
+            wrong.extend(part.start + np.flatnonzero(~usable.reshape(len(usable), -1).all(axis=1)))
+    if wrong:
+        raise SingularCovariance(wrong)
     return roots

@@ -29,6 +29,7 @@ CASES = [
     ("many components", "an M-step"),
     ("many features", "the first M-step"),
     ("many features", "factorising"),
+    ("many of both", "EM"),
 ]
 
 

@@ -147,11 +147,14 @@ def test_verbose_prints_each_start_and_some_steps(unclear, capsys):
     GaussianMixture(**parameters).fit(unclear)
     assert capsys.readouterr().out == ""
     GaussianMixture(verbose=1, verbose_interval=2, **parameters).fit(unclear)
-    run = "Initialization {}\n  Iteration 2\n  Iteration 4\n"
+    run = "Initialization {}\n  Iteration 2\n  Iteration 4\nInitialization did not converge.\n"
     assert capsys.readouterr().out == run.format(0) + run.format(1)
     GaussianMixture(verbose=2, verbose_interval=5, **parameters).fit(unclear)
     step = r"  Iteration 5\t time lapse \d+\.\d{5}s\t ll change \d\.\d{5}\n"
-    assert re.fullmatch(f"Initialization 0\n{step}Initialization 1\n{step}", capsys.readouterr().out)
+    end = r"Initialization did not converge. time lapse \d+\.\d{5}s\t lower bound -\d+\.\d{5}\.\n"
+    assert re.fullmatch(f"Initialization 0\n{step}{end}Initialization 1\n{step}{end}", capsys.readouterr().out)
+    GaussianMixture(verbose=1, random_state=0).fit(unclear)
+    assert capsys.readouterr().out == "Initialization 0\nInitialization converged.\n"
 
 
 def test_an_interrupted_refit_leaves_the_fit_as_it_was(X):

@@ -48,19 +48,18 @@ def run_em(
     trace : mean log-likelihoods before each step, frozen components, outcome.
     """
     mixture, trace = start, Trace()
-    outcome = None if stopping.max_steps > 0 else Outcome.STEP_LIMIT
-    while outcome is None:
+    trace.outcome = None if stopping.max_steps > 0 else Outcome.STEP_LIMIT
+    while trace.outcome is None:
         before = trace.last if trace.n_steps else previous
         moments, following = em_step(source, engine, mixture, ridge, trace.frozen)
         trace.log_likelihood.append(moments.log_likelihood / moments.row_weight)
-        outcome = stopping.outcome(trace.n_steps, before, trace.last)
-        if outcome is not Outcome.NON_FINITE:
+        trace.outcome = stopping.outcome(trace.n_steps, before, trace.last)
+        if trace.outcome is not Outcome.NON_FINITE:
             mixture = following
         if len(trace.frozen) == mixture.n_components:
-            outcome = Outcome.DEGENERATE
+            trace.outcome = Outcome.DEGENERATE
         if report is not None:
             report(trace)
-    trace.outcome = outcome
     return mixture, trace
 
 

@@ -23,12 +23,12 @@ class Trace:
     ----------
     log_likelihood : mean log-likelihood (nats per unit of row weight) before each step.
     frozen : component → why its mean and covariance no longer move.
-    outcome : why the run ended.
+    outcome : why the run ended; None while it goes on.
     """
 
     log_likelihood: list[float] = field(default_factory=list)
     frozen: dict[int, Frozen] = field(default_factory=dict)
-    outcome: Outcome = Outcome.STEP_LIMIT
+    outcome: Outcome | None = None
 
     @property
     def n_steps(self) -> int:

@@ -101,7 +101,8 @@ class MixtureAttributes:
     def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
         """Become the mixture of (weights, means, covariances, their precision factors, which are made anew)."""
         weights, means, covariances = (np.asarray(value) for value in params[:3])
-        self.mixture_ = Mixture(weights, means, covariances, family_named(self.covariance_type))
+        share = weights / weights.sum()  # scikit-learn's own estimates are masses
+        self.mixture_ = Mixture(share, means, covariances, family_named(self.covariance_type))
         self._dtype = means.dtype
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:

@@ -148,4 +148,4 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator):  # type:
 
     def _rng(self) -> np.random.Generator:
         """A generator seeded by `random_state`."""
-        return np.random.default_rng(check_seed(self.random_state).randint(0, 2**31 - 1, size=4))
+        return check_seed(self.random_state)

@@ -49,15 +49,15 @@ def check_jobs(n_jobs: Any) -> int | None:
     return None if n_jobs is None else int(n_jobs)
 
 
-def check_seed(random_state: Any) -> np.random.RandomState:
-    """What `random_state` stands for in scikit-learn."""
+def check_seed(random_state: Any) -> np.random.Generator:
+    """A generator seeded by `random_state`; an integer stands for a RandomState of it, as in scikit-learn."""
     try:
         state: np.random.RandomState = check_random_state(random_state)
     except ValueError:
         raise ValueError(
             f"random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not {random_state!r}."
         ) from None
-    return state
+    return np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
 
 
 def check_family(covariance_type: Any) -> Family:

@@ -7,6 +7,7 @@ from time import perf_counter
 
 from gaussmix.em.loop import Report
 from gaussmix.em.trace import Trace
+from gaussmix.errors import Outcome
 
 
 def reports(verbose: int, interval: int) -> Iterator[Report | None]:
@@ -20,17 +21,19 @@ def reports(verbose: int, interval: int) -> Iterator[Report | None]:
 
 
 def _report(verbose: int, interval: int) -> Report:
-    last = perf_counter()
+    began = last = perf_counter()
 
     def report(trace: Trace) -> None:
         nonlocal last
-        if trace.n_steps % interval:
-            return
-        if verbose == 1:
-            print(f"  Iteration {trace.n_steps}")
-            return
-        now, change = perf_counter(), trace.last - (trace.log_likelihood[-2] if trace.n_steps > 1 else -float("inf"))
-        print(f"  Iteration {trace.n_steps}\t time lapse {now - last:.5f}s\t ll change {change:.5f}")
-        last = now
+        now, timed = perf_counter(), verbose > 1
+        if trace.n_steps % interval == 0:
+            change = trace.last - (trace.log_likelihood[-2] if trace.n_steps > 1 else float("-inf"))
+            details = f"\t time lapse {now - last:.5f}s\t ll change {change:.5f}" if timed else ""
+            print(f"  Iteration {trace.n_steps}{details}")
+            last = now
+        if trace.outcome is not None:
+            ended = "converged" if trace.outcome is Outcome.CONVERGED else "did not converge"
+            details = f" time lapse {now - began:.5f}s\t lower bound {trace.last:.5f}." if timed else ""
+            print(f"Initialization {ended}.{details}")
 
     return report

@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 
 from gaussmix.cli import candidates
-from gaussmix.cli.candidates import Failed, Fitted, fit_candidates
+from gaussmix.cli.candidates import Failed, Fitted, choose_by_bic, fit_candidates
 from gaussmix.facade.gaussian_mixture import GaussianMixture
 
 ROWS = np.zeros((4, 1))
+
+
+def estimator(n_components, collapsed=()):
+    """As if fitted."""
+    made = GaussianMixture(n_components)
+    made.collapsed_ = list(collapsed)
+    return made
 
 
 def play(monkeypatch, reached):
@@ -21,7 +28,7 @@ def play(monkeypatch, reached):
         found = reached[asked[-1]]
         if found is None:
             return Failed(n_components, "singular", "It is singular.")
-        return Fitted(n_components, GaussianMixture(n_components), found, -2 * found, ())
+        return Fitted(n_components, estimator(n_components), found, -2 * found, ())
 
     monkeypatch.setattr(candidates, "fit_candidate", fit_candidate)
     counts = sorted({k for k, _ in reached})
@@ -44,3 +51,9 @@ def test_a_failure_is_not_tried_again(monkeypatch):
     asked, found = play(monkeypatch, {(1, 1): -10.0, (2, 1): None})
     assert asked == [(1, 1), (2, 1)]
     assert isinstance(found[-1], Failed)
+
+
+def test_a_collapsed_fit_is_chosen_only_where_all_are():
+    sound, spike = Fitted(1, estimator(1), -9.0, 20.0, ()), Fitted(2, estimator(2, [1]), -1.0, 5.0, ())
+    assert choose_by_bic([sound, spike]) is sound
+    assert choose_by_bic([spike]) is spike

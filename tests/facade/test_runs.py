@@ -107,6 +107,7 @@ def test_a_collapsed_component_is_frozen_and_named(rng):
         mixture = GaussianMixture(2, init_params=labels, reg_covar=0, tol=1e-9, max_iter=500).fit(X)
     assert [warning.filename for warning in caught] == [__file__]
     assert "Raise reg_covar, lower n_components, or try another start" in str(caught[0].message)
+    assert mixture.collapsed_ == [1]
     assert np.isfinite(mixture.covariances_).all()
     assert np.isfinite(mixture.score_samples(X)).all()
     with warnings.catch_warnings():

@@ -110,7 +110,7 @@ def fit_candidate(
 
 
 def choose_by_bic(candidates: Sequence[Candidate]) -> Fitted:
-    """The candidate with the lowest BIC, the smaller of equals.
+    """The candidate with the lowest BIC, the smaller of equals; one with a collapsed component only where all have one.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def choose_by_bic(candidates: Sequence[Candidate]) -> Fitted:
     if not fitted:
         reasons = dict.fromkeys(c.reason for c in candidates if isinstance(c, Failed))
         raise ValueError(f"No mixture could be fitted: {' '.join(reasons)}")
-    return min(fitted, key=lambda candidate: (candidate.bic, candidate.n_components))
+    return min(fitted, key=lambda c: (bool(c.estimator.collapsed_), c.bic, c.n_components))
 
 
 def rises_further(candidates: Sequence[Candidate], chosen: Fitted) -> bool:

@@ -22,6 +22,7 @@ _ATTRIBUTES: dict[str, Callable[[Any], bool]] = {
     "n_iter_": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "lower_bound_": lambda value: isinstance(value, float),
     "lower_bounds_": lambda value: isinstance(value, np.ndarray) and value.ndim == 1,
+    "collapsed_": lambda value: isinstance(value, np.ndarray) and value.ndim == 1,
 }
 _DTYPES = ("float32", "float64")
 

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.em.restarts import Run, best_run
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Frozen
 from gaussmix.errors import Outcome
 from gaussmix.facade.estimator import MixtureEstimator
 from gaussmix.facade.fitting import Fitting, GivenStart
@@ -80,6 +81,9 @@ class GaussianMixture(MixtureEstimator):
         Steps of the best run.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) at the last and at each step of the best run.
+    collapsed_ : list of int
+        Components that fell onto too few distinct rows and were frozen; empty where the fit is sound. The
+        likelihood of others can't be compared with theirs.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -239,6 +243,7 @@ class GaussianMixture(MixtureEstimator):
         self.n_iter_ = trace.n_steps
         self.lower_bound_ = trace.last
         self.lower_bounds_ = list(trace.log_likelihood)
+        self.collapsed_ = sorted(k for k, why in trace.frozen.items() if why is Frozen.COLLAPSED)
         self._dtype = dtype
 
     def _warn(self, run: Run) -> None:

@@ -117,10 +117,10 @@ def seconds_to_interrupt(call, owner, name, delay):
     due, disarm = arm(owner, name, delay)
     try:
         call()
+        signal.setitimer(signal.ITIMER_REAL, 0)  # the signal may still come between the two
     except KeyboardInterrupt:
         return time.monotonic() - due[0]
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         disarm()
     return None
 

@@ -36,6 +36,7 @@ class Child:
         return json.loads(answer)
 
     def _start(self):
+        self.end()
         self.process = subprocess.Popen(
             [sys.executable, CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )

@@ -24,7 +24,7 @@ public:
 
     // False if interrupted.
     bool run(int n_workers) {
-        std::vector<std::thread> threads;
+        Threads threads;
         threads.reserve(static_cast<std::size_t>(n_workers));
         for (int worker = 1; worker < n_workers; ++worker) {
             try {
@@ -35,11 +35,21 @@ public:
         }
         take_spans(0);
         if (job_.merge) wait_for_turn(n_spans_, 0);
-        for (std::thread& thread : threads) thread.join();
+        threads.join();
         return !is_stopped_;
     }
 
 private:
+    // Joined whatever happens: a thread that is left running would end the process.
+    struct Threads : std::vector<std::thread> {
+        ~Threads() { join(); }
+        void join() {
+            for (std::thread& thread : *this) {
+                if (thread.joinable()) thread.join();
+            }
+        }
+    };
+
     void take_spans(int worker) {
         Worker self{this, worker};
         const Listener listener{[](void* p) { return static_cast<Worker*>(p)->is_stopped(); }, &self};

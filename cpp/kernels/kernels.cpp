@@ -18,6 +18,6 @@ static Sizes sizes(const Shape& shape) noexcept {
 }
 
 extern const KernelTable kKernels;
-const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA), sizes, pack, step, unpack, evaluate, factorise, log_each};
+constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA), sizes, pack, step, unpack, evaluate, factorise, log_each};
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gaussmix.sources.base import Source
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import BLOCK_ROWS
+from gaussmix.waist.pieces import pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,9 @@ def lexicographic_order(rows: Array) -> NDArray[np.intp]:
 
 def variances_of(rows: Array, weight: Array) -> Array:
     """Weighted variances of columns, (n_features,); exactly 0 for equal values: taken about one of them first."""
-    offsets = rows - rows[np.argmax(weight)]
-    share = (weight / weight.sum())[:, None]
-    spread: Array = (share * (offsets - (share * offsets).sum(axis=0)) ** 2).sum(axis=0)
+    share, spread = (weight / weight.sum())[:, None], np.empty(rows.shape[1])
+    nearby = rows[np.argmax(weight)]
+    for part in pieces(rows.shape[::-1]):  # of the columns, for the sake of memory
+        offsets = rows[:, part] - nearby[part]
+        spread[part] = (share * (offsets - (share * offsets).sum(axis=0)) ** 2).sum(axis=0)
     return spread

@@ -107,7 +107,7 @@ CASES = {
         "init_params holds the labels 1 … 2; with n_components=2 they must lie in 0 … 1.",
     ),
     "labels negative": ({"init_params": LABELS - 1}, ValueError, "init_params holds the labels -1 … 0; with n_comp"),
-    "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "has shape (20,) and type float64; give one of"),
+    "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "holds labels of type float64; make them integers"),
     "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, "has shape (20,) and type <U1; give one of"),
     "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'k-means++',"),
     "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is no array: setting an array"),

@@ -159,6 +159,8 @@ def check_given(
             )
         _check_all_have_rows(origin, np.bincount(array, row_weight, n_components).astype(np.float64))
         return array.astype(np.int32)
+    if array.shape == (n_rows,) and array.dtype.kind in "fb":
+        raise ValueError(f"{origin} holds labels of type {array.dtype}; make them integers, as by .astype(int).")
     if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
         has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(given)}"
         names = "" if returned else f"one of {', '.join(map(repr, STARTS))}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
@@ -13,9 +14,12 @@ PIECE = 2**21  # numbers that one call of NumPy may work on, 16 MB: some 10 ms, 
 
 def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
     """Slices of the first axis of such an array, in order; a small array is one piece."""
-    length = shape[0] if shape else 1
-    step = max(1, PIECE * length // max(1, int(np.prod(shape))))
-    for first in range(0, length, step):
+    numbers = prod(shape)
+    if numbers <= PIECE:
+        yield slice(0, shape[0] if shape else 1)
+        return
+    step = max(1, PIECE * shape[0] // numbers)
+    for first in range(0, shape[0], step):
         yield slice(first, first + step)
 
 

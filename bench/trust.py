@@ -103,7 +103,12 @@ def page(results: dict[str, dict[str, Verdict]]) -> str:
         "",
         "The defaults count: scikit-learn adds reg_covar=1e-6 to each variance whatever the unit of the data, which is",
     ]
-    lines += ["what most of its wrong answers to scales and units come from; the cases without ridge set it to 0."]
+    lines += [
+        "what most of its wrong answers to scales and units come from; the cases without ridge set it to 0.",
+        "",
+        "Outliers are tried from k-means, k-means++ and given parameters, not from the starts random and random_from_data:",
+        "from those a fit may end elsewhere, or be refused.",
+    ]
     lines += ["", table(results), "", "## Wrong answers: three of each kind of input"]
     for contestant, found in results.items():
         lines += ["", f"### {contestant}", "", *(_examples(found) or ["None."])]

@@ -106,7 +106,7 @@ def page(results: dict[str, dict[str, Verdict]]) -> str:
     lines += [
         "what most of its wrong answers to scales and units come from; the cases without ridge set it to 0.",
         "",
-        "Outliers are tried from k-means, k-means++ and given parameters, not from the starts random and random_from_data:",
+        "Outliers are tried from k-means, k-means++ and given parameters, not from random and random_from_data:",
         "from those a fit may end elsewhere, or be refused.",
     ]
     lines += ["", table(results), "", "## Wrong answers: three of each kind of input"]

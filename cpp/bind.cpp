@@ -44,7 +44,8 @@ void run_unlocked(Pass&& pass) {
 }
 
 using StepResult = std::tuple<double, Result<double, 1>, Result<double, 2>,
-                              std::optional<std::variant<Result<double, 1>, Result<double, 2>, Result<double, 3>>>>;
+                              std::optional<std::variant<Result<double, 1>, Result<double, 2>, Result<double, 3>>>,
+                              Index>;
 
 // The second moments in the shape that `second` gives them.
 class NewSecond {
@@ -97,10 +98,11 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     NewArray<double, 1> mass({count});
     NewArray<double, 2> first({count, features});
     NewSecond second_moments(shape);
-    double log_likelihood = 0;
-    const MomentsView out{&log_likelihood, mass.data(), first.data(), second_moments.data()};
+    double log_likelihood = 0, n_far = 0;
+    const MomentsView out{&log_likelihood, &n_far, mass.data(), first.data(), second_moments.data()};
     run_unlocked([&] { return step(*target.kernels, task, parameters, execution, out); });
-    return {log_likelihood, mass.release(), first.release(), second_moments.release()};
+    return {log_likelihood, mass.release(), first.release(), second_moments.release(),
+            static_cast<Index>(n_far)};
 }
 
 using EvaluateResult = std::variant<Result<double, 1>, Result<double, 2>, Result<std::int64_t, 1>>;
@@ -182,7 +184,7 @@ constexpr const char* kStepSignature =
     " | None, "
     "means: " FLOATS " | None, structure: int, factors: " FLOATS " | None, anchor: " FLOATS
     " | None, rule: int, second: int, "
-    "n_threads: int) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None]";
+    "n_threads: int) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None, int]";
 constexpr const char* kEvaluateSignature =
     "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS
     " | None, log_scale: " FLOATS
@@ -204,7 +206,7 @@ void bind_targets(nb::module_& module) {
         .def("step", bound_step, nb::sig(kStepSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "given"_a.noconvert().none(), "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(), "structure"_a,
              "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,
-             "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second).")
+             "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, number of far rows).")
         .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(),
              "log_scale"_a, "means"_a, "structure"_a, "factors"_a, "output"_a, "n_threads"_a,
              "Log density, responsibilities, weighted log densities or label of each row.")

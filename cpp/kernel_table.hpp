@@ -60,6 +60,7 @@ struct StepView {
 
 struct MomentsView {  // where `unpack` writes; second is null with Second::none
     double* log_likelihood;
+    double* n_far;
     double* mass;
     double* first;
     double* second;

@@ -92,11 +92,12 @@ struct ScratchLayout {
 };
 
 struct SumsLayout {
-    Index log_likelihood, mass, moments, size;
+    Index log_likelihood, n_far, mass, moments, size;
 
     SumsLayout(const Shape& shape, Index moments_size) {
         Carver carver;
         log_likelihood = carver.take(1);
+        n_far = carver.take(1);
         mass = carver.take(shape.n_components);
         moments = carver.take(moments_size);
         size = carver.size();

@@ -29,18 +29,21 @@ public:
           sums_layout_(shape_, moments_size(shape_)),
           operands_(operands),
           scratch_(scratch),
-          sums_(sums) {}
+          sums_(sums),
+          far_limit_(shape_.rule == Rule::soft ? far_limit(operands + operands_layout_.log_scale, shape_.n_components)
+                                               : 0) {}
 
     // False if it is to be given up.
     bool add_tile(Index first, Index last) {
         const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
         for (Index k = 0; k < shape_.n_components; ++k) active()[k] = 0;
-        LogLikelihood log_likelihood{task_.row_weight.data != nullptr};
+        LogLikelihood log_likelihood{task_.row_weight.data != nullptr, far_limit_};
         for (int g = 0; g < n_groups; ++g) {
             add_group(g, first + g * kGroupRows, log_likelihood);
             if (patience_.is_over()) return false;
         }
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
+        sums_[sums_layout_.n_far] += log_likelihood.far_rows();
         add_moments(n_groups);
         return !patience_.is_over(kTileRows * shape_.n_components);
     }
@@ -104,6 +107,7 @@ private:
     const double* operands_;
     double* scratch_;
     double* sums_;
+    const double far_limit_;
     Index likeliest_ = 0;
 };
 
@@ -117,6 +121,7 @@ inline void unpack(const Shape& shape, const double* sums, Listener listener, Mo
     const SumsLayout layout(shape, moments_size(shape));
     const double* moments = sums + layout.moments;
     *out.log_likelihood = sums[layout.log_likelihood];
+    *out.n_far = sums[layout.n_far];
     if (is_fixed(shape)) return fixed::unpack(shape, moments, out);
     copy(sums + layout.mass, shape.n_components, out.mass);
     switch (shape.second) {

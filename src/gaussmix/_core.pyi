@@ -31,9 +31,10 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64] | None,
+        int,
     ]:
         """
-        Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second).
+        Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, number of far rows).
         """
 
     def evaluate(

@@ -53,7 +53,11 @@ class Problem:
 
     def step(self, target, n_threads=1):
         """The core's answer: log-likelihood, mass, first, second."""
-        return target.step(*self.__dict__.values(), n_threads)
+        return target.step(*self.__dict__.values(), n_threads)[:4]
+
+    def n_far(self, target, n_threads=1):
+        """How many rows it calls far."""
+        return target.step(*self.__dict__.values(), n_threads)[4]
 
     def evaluate(self, target, output, n_threads=1):
         """The core's answer for each row."""

@@ -99,7 +99,19 @@ def test_responsibilities_below_the_threshold_are_zero(target):
     """Two components, the gap of their log densities on either side of 60 log 2."""
     rows, factors = np.zeros((1, 1)), np.ones((2, 1, 1))
     for gap, survives in [(60 * np.log(2) - 1e-12, True), (60 * np.log(2) + 1e-12, False)]:
-        _, mass, _, _ = target.step(
+        _, mass, *_ = target.step(
             rows, None, None, None, np.array([0, -gap]), np.zeros((2, 1)), 2, factors, np.zeros((2, 1)), 0, 3, 1
         )
         assert (mass[1] > 0) == survives
+
+
+@pytest.mark.parametrize(("structure", "n_features"), [(TRIANGULAR, 2), (TRIANGULAR, 11), (SHARED, 6), (DIAGONAL, 5)])
+def test_counts_the_rows_that_are_far_from_every_mean(target, make_problem, structure, n_features):
+    """1e4 deviations from the nearest, in rows that count."""
+    problem = make_problem(300, n_features, structure=structure).but(row_weight=np.ones(300))
+    assert problem.n_far(target) == 0
+    rows, row_weight = np.array(problem.rows), np.ones(300)
+    rows[[0, 77, 143, 144, 299]] += 1e6
+    row_weight[77] = 0
+    assert problem.but(rows=rows, row_weight=row_weight).n_far(target, 2) == 4
+    assert problem.but(rows=rows, row_weight=None, rule=HARD).n_far(target) == 0

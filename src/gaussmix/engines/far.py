@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
+from operator import add
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines.base import NEGLIGIBLE, Engine
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
+from gaussmix.waist.moments import Moments
+from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 
 # Standard deviations up to which differences of squared distances are good to about 1e-8 nats a feature.
@@ -48,11 +54,56 @@ def far_responsibilities(
     return places, _responsibilities(block.rows[places].astype(np.float64), parameters)
 
 
+def step_with_far_rows(
+    engine: Engine[Any], block: Block, parameters: Parameters, need: Need, anchor: Array | None
+) -> Moments:
+    """Moments of a soft step some of whose rows are far: those enter with the responsibilities found here.
+
+    The arguments are those of `Engine.step`; sums are taken about the means where no anchor is given.
+    """
+    anchor = parameters.means if anchor is None else anchor
+    return reduce(add, (_step_on_part(engine, part, parameters, need, anchor) for part in block.cut()))
+
+
+def _step_on_part(engine: Engine[Any], block: Block, parameters: Parameters, need: Need, anchor: Array) -> Moments:
+    places, shared = far_responsibilities(block, parameters, engine.log_density)
+    if not places.size:
+        return _step(engine, block, parameters, need, Rule.SOFT, anchor)
+    weight = np.ones(block.n_rows) if block.row_weight is None else np.array(block.row_weight)
+    far_weight = weight[places]
+    far = Block(0, block.rows[places], far_weight, given=_without_negligible(shared))
+    weight[places] = 0.0
+    near = replace(block, row_weight=weight)
+    moments = _step(engine, far, None, need, Rule.GIVEN, anchor)
+    log_likelihood = float((far_weight * engine.log_density(far, parameters))[far_weight > 0].sum())
+    return _step(engine, near, parameters, need, Rule.SOFT, anchor) + replace(moments, log_likelihood=log_likelihood)
+
+
+def _step(
+    engine: Engine[Any], block: Block, parameters: Parameters | None, need: Need, rule: Rule, anchor: Array
+) -> Moments:
+    return engine.step(block, engine.open(block, need, len(anchor)), parameters, need, rule, anchor)
+
+
+def _without_negligible(shared: Array) -> Array:
+    """Responsibilities as a step takes them: 0 from 2⁻⁶⁰ of the row's largest on."""
+    kept = np.where(shared > np.exp(-NEGLIGIBLE) * shared.max(axis=1, keepdims=True), shared, 0.0)
+    normalised: Array = kept / kept.sum(axis=1, keepdims=True)
+    return normalised
+
+
 def _far_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
     """Places of far rows; most blocks are seen to have none from their largest and smallest numbers alone."""
-    if len(parameters.means) == 1 or _box_is_near(block, parameters):
+    if _box_is_near(block, parameters):
         return np.empty(0, dtype=np.intp)
-    return np.flatnonzero(log_density(block, parameters) < parameters.log_scale.max() - FAR**2 / 2)
+    return np.flatnonzero(log_density(block, parameters) < far_limit(parameters))
+
+
+def far_limit(parameters: Parameters) -> float:
+    """The log density, nats, below which a row is far; a single component has every row whole."""
+    if len(parameters.log_scale) == 1:
+        return -np.inf
+    return float(parameters.log_scale.max()) - FAR**2 / 2
 
 
 def _box_is_near(block: Block, parameters: Parameters) -> bool:

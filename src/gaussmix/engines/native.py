@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.far import far_responsibilities
+from gaussmix.engines.far import far_responsibilities, step_with_far_rows
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.core import native_target
@@ -64,7 +64,7 @@ class NativeEngine:
         zero = np.zeros((1, block.rows.shape[1]))
         everything = replace(block, given=np.broadcast_to(np.int32(0), block.n_rows))
         for need in Need(Second.NONE), Need(Second.FULL):
-            moments = self._sums(everything, None, need, Rule.GIVEN, zero, block.total_weight)
+            moments, _ = self._sums(everything, None, need, Rule.GIVEN, zero, block.total_weight)
             zero = moments.means(zero)
         return moments
 
@@ -80,28 +80,35 @@ class NativeEngine:
         if parameters is not None and anchor is None and need == Need(Second.FULL, pooled=True):
             state.total = state.total or self._total(block)
             if _near(parameters, state.total.anchor[0]):
-                return self._step_about_centre(block, state.total, parameters, need, rule)
-        if anchor is None:
+                moments, n_far = self._step_about_centre(block, state.total, parameters, need, rule)
+                return moments if not n_far else step_with_far_rows(self, block, parameters, need, anchor)
+        about = anchor
+        if about is None:
             shape = state.n_components, block.rows.shape[1]
-            anchor = np.zeros(shape) if parameters is None or need.second is Second.NONE else parameters.means
-        moments = self._sums(block, parameters, need, rule, anchor, state.row_weight)
+            about = np.zeros(shape) if parameters is None or need.second is Second.NONE else parameters.means
+        moments, n_far = self._sums(block, parameters, need, rule, about, state.row_weight)
+        if n_far and parameters is not None:
+            return step_with_far_rows(self, block, parameters, need, anchor)
         if need.pooled and moments.second is not None:
             moments = replace(moments, second=moments.second.sum(axis=0))
         return moments
 
     def _step_about_centre(
         self, block: Block, total: Moments, parameters: Parameters, need: Need, rule: Rule
-    ) -> Moments:
-        """Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the block's own scatter."""
+    ) -> tuple[Moments, int]:
+        """Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the block's own scatter.
+
+        And the number of far rows, as from `_sums`.
+        """
         centre = total.anchor[0]
         centred = replace(parameters, means=parameters.means - centre)
-        log_likelihood, mass, first, _ = self._target.step(
+        log_likelihood, mass, first, _, n_far = self._target.step(
             block.rows, block.row_weight, None, centre, *_arguments(centred, whiten_once=True),
             None, rule, Second.NONE, self.n_threads,
         )  # fmt: skip
         anchor = np.broadcast_to(centre, first.shape)
         second = None if total.second is None else total.second[0]
-        return Moments(mass, first, second, anchor, log_likelihood, total.row_weight, need)
+        return Moments(mass, first, second, anchor, log_likelihood, total.row_weight, need), n_far
 
     def _sums(
         self,
@@ -111,18 +118,18 @@ class NativeEngine:
         rule: Rule,
         anchor: Array,
         row_weight: float,
-    ) -> Moments:
-        """Moments per component about the anchor."""
+    ) -> tuple[Moments, int]:
+        """Moments per component about the anchor, and how many rows are too far for what they say of them."""
         arguments = _arguments(parameters) if parameters is not None else _no_arguments(anchor)
         sums_about = None if need.second is Second.NONE else np.ascontiguousarray(anchor)
-        log_likelihood, mass, first, second = self._target.step(
+        log_likelihood, mass, first, second, n_far = self._target.step(
             block.rows, block.row_weight, block.given if rule is Rule.GIVEN else None, None, *arguments,
             sums_about, rule, need.second, self.n_threads,
         )  # fmt: skip
         moments = Moments(mass, first, second, anchor, log_likelihood, row_weight, need)
         if sums_about is None and anchor.any():  # without second moments the core sums about 0
-            return replace(moments, anchor=np.zeros(anchor.shape)).about(anchor)
-        return moments
+            moments = replace(moments, anchor=np.zeros(anchor.shape)).about(anchor)
+        return moments, n_far
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         density: Array = self._evaluate(block, parameters, LOG_DENSITY)

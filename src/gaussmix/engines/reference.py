@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE
-from gaussmix.engines.far import far_responsibilities
+from gaussmix.engines.far import far_limit, far_responsibilities, step_with_far_rows
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
@@ -40,6 +40,8 @@ class ReferenceEngine:
         for part in block.cut(CHUNK_ROWS):
             shared, log_density = _share(part, parameters, rule, state)
             weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
+            if rule is Rule.SOFT and parameters is not None and (log_density[weight > 0] < far_limit(parameters)).any():
+                return step_with_far_rows(self, block, parameters, need, anchor)
             rows = part.rows.astype(np.float64)
             totals = float(weight @ log_density), part.total_weight
             total += _moments(rows, weight[:, None] * shared, totals, anchor, need)

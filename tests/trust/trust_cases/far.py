@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trust_cases import truth
-from trust_cases.case import STRUCTURES, Case, Model, blobs, expect, expect_close
+from trust_cases.case import STRUCTURES, Case, Model, blobs, expect, expect_close, given
 
 DISTANCES = 1e1, 1e3, 1e5, 1e8, 1e10, 1e12, 1e16, 1e20, 1e50, 1e100, 1e150, 1e200, 1e300
 
@@ -44,6 +44,10 @@ def cases() -> Iterator[Case]:
             for distance in DISTANCES:
                 check = judged(structure, direction, distance)
                 yield Case("far rows", f"{distance:g} away, {name}, {structure}", check)
+        for distance in DISTANCES[:8]:
+            yield Case(
+                "far rows", f"a step with half of the rows {distance:g} away, {structure}", stepped(structure, distance)
+            )
 
 
 def judged(structure: str, direction: Any, distance: float) -> Any:
@@ -63,6 +67,23 @@ def judged(structure: str, direction: Any, distance: float) -> Any:
         if abs(log_density) < 8e307:
             expected = float(log_density)
             expect_close(fitted.score_samples(x[None]), [expected], 1e-9 * (1 + abs(expected)), "score_samples")
+
+    return check
+
+
+def stepped(structure: str, distance: float) -> Any:
+    """One step from unit covariances, under which log odds are linear and so exact in long double at any distance."""
+
+    def check(model: Model) -> None:
+        rows = np.vstack([blobs(), blobs() + distance])
+        start = given(structure, MEANS) | {"weights_init": WEIGHTS}
+        fitted = model(3, max_iter=1, tol=0.0, **start).fit(rows)
+        means = MEANS.astype(np.longdouble)
+        middles = (means + means[0]) / 2
+        odds = np.stack([(rows - middles[k]) @ (means[k] - means[0]) for k in range(3)], axis=1) + np.log(WEIGHTS)
+        shares = np.exp(odds - odds.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        expect_close(fitted.weights_, shares.mean(axis=0), 1e-7, "weights_")
 
     return check
 

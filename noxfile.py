@@ -152,7 +152,7 @@ def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, 
 def bench(session: nox.Session) -> None:
     """Seconds for each EM iteration beside scikit-learn's; `-- --help` for a part of it."""
     session.install(".[bench]")
-    session.run("python", "bench/run.py", *session.posargs)
+    session.run("python", "-m", "bench.run", *session.posargs)
 
 
 @nox.session
@@ -160,4 +160,4 @@ def trust(session: nox.Session) -> None:
     """Right, refused or wrong on the inputs of tests/trust, beside scikit-learn; `-- -k float32` for a part of them."""
     session.install(".[test,bench]")
     session.run(*IMPORT_CORE)
-    session.run("python", "bench/trust.py", *session.posargs)
+    session.run("python", "-m", "bench.trust", *session.posargs)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cases import MEMORY_SHAPE, Case
+from bench.cases import MEMORY_SHAPE, Case
 
 THEIR_ROWS = 500_000  # scikit-learn's arrays grow with n; a tenth of the rows is enough to see by how much
 
@@ -17,7 +17,7 @@ def extra_memory() -> dict[str, float]:
 
 
 def _in_a_process(package: str, n_rows: int) -> float:
-    command = [sys.executable, __file__, package, str(n_rows)]
+    command = [sys.executable, "-m", "bench.memory", package, str(n_rows)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 

@@ -1,7 +1,7 @@
 """gaussmix beside scikit-learn, in one run: seconds per EM iteration and extra memory of a fit.
 
-    python bench/run.py                       # everything, about ten minutes; rewrites bench/results and README.md
-    python bench/run.py --structure full      # one structure, printed only
+    python -m bench.run                       # everything, about ten minutes; rewrites bench/results and README.md
+    python -m bench.run --structure full      # one structure, printed only
 
 Both fit the same rows from the same parameters, n_iter_ is checked, the runs are interleaved and the least of the
 repeats counts. An iteration is the difference between a long and a short fit, so validation and the final E-step drop
@@ -17,14 +17,14 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from cases import STRUCTURES, Case, cases
-from machine import facts
-from memory import extra_memory
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
-from table import markdown, summary, with_table
 from threadpoolctl import threadpool_limits
 
+from bench.cases import STRUCTURES, Case, cases
+from bench.machine import facts
+from bench.memory import extra_memory
+from bench.table import markdown, summary, with_table
 from gaussmix import GaussianMixture as Ours
 
 RESULTS = Path(__file__).parent / "results"

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from cases import MEMORY_SHAPE, STRUCTURES
-from memory import THEIR_ROWS
+
+from bench.cases import MEMORY_SHAPE, STRUCTURES
+from bench.memory import THEIR_ROWS
 
 START, END = "<!-- speed table -->", "<!-- end of speed table -->"
 
 
 def markdown(report: dict[str, Any]) -> str:
     """The table, and what it was measured on."""
-    lines = ["# gaussmix beside scikit-learn", "", "Made by `python bench/run.py`; milliseconds per EM iteration.", ""]
+    lines = ["# gaussmix beside scikit-learn", "", "Made by `python -m bench.run`; milliseconds per EM iteration.", ""]
     lines += [f"- {name}: {value}" for name, value in report["machine"].items()]
     for structure in STRUCTURES:
         results = [r for r in report["results"] if r["case"]["structure"] == structure]

@@ -1,7 +1,7 @@
 """How many inputs that have an answer are answered rightly: gaussmix beside scikit-learn, on the cases of tests/trust.
 
-    python bench/trust.py                # all of them, a few minutes; rewrites bench/results/trust.md
-    python bench/trust.py -k float32     # those with this in their name, printed only
+    python -m bench.trust                # all of them, a few minutes; rewrites bench/results/trust.md
+    python -m bench.trust -k float32     # those with this in their name, printed only
 
 Each estimator works through the cases in a process of its own, with its default parameters but for what a case sets.
 An answer is right, or the input was refused with a clear error (ValueError or TypeError), or the answer is wrong: a
@@ -18,9 +18,9 @@ from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from machine import facts
 from sklearn.mixture import GaussianMixture as Theirs
 
+from bench.machine import facts
 from gaussmix import GaussianMixture as Ours
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "trust"))
@@ -97,7 +97,7 @@ def page(results: dict[str, dict[str, Verdict]]) -> str:
     """The table, what it was made on, and examples of wrong answers."""
     machine = facts()
     kept = "date", "commit", "processor", "system", "gaussmix", "scikit-learn", "NumPy, SciPy"
-    lines = ["# Right, refused or wrong", "", "Made by `python bench/trust.py` from the cases of `tests/trust`.", ""]
+    lines = ["# Right, refused or wrong", "", "Made by `python -m bench.trust` from the cases of `tests/trust`.", ""]
     lines += [f"- {fact}: {machine[fact]}" for fact in kept]
     lines += [
         "",

@@ -27,23 +27,33 @@ class Case:
     n_rows: int
     n_features: int
     n_components: int
+    separated: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.structure} {self.n_rows:.0e}, d={self.n_features}, K={self.n_components}".replace("e+0", "e")
+        kind = "separated " if self.separated else ""
+        shape = f"{self.n_rows:.0e}, d={self.n_features}, K={self.n_components}".replace("e+0", "e")
+        return f"{kind}{self.structure} {shape}"
 
     def rows(self) -> NDArray[np.float64]:
-        """Overlapping clusters: centres a standard deviation and a half apart, so that no work can be skipped."""
+        """Clusters of unit variance.
+
+        Overlapping: centres a standard deviation and a half apart, so that no work can be skipped. Separated: centres
+        three standard deviations apart in every coordinate.
+        """
         rng = np.random.default_rng(0)
         rows = rng.standard_normal((self.n_rows, self.n_features))
-        centres = rng.standard_normal((self.n_components, self.n_features)) * 1.5 / self.n_features**0.5
+        centres = self._centres() if self.separated else self._near(rng)
         labels = rng.integers(self.n_components, size=self.n_rows)
         for first in range(0, self.n_rows, 65_536):  # in parts, so that the rows are the peak of memory
             rows[first : first + 65_536] += centres[labels[first : first + 65_536]]
         return rows
 
     def start(self) -> dict[str, NDArray[np.float64]]:
-        """Weights, means and unit precisions, as scikit-learn's parameters take them."""
+        """Weights, means and unit precisions, as scikit-learn's parameters take them.
+
+        Separated clusters are started close to their centres: from elsewhere EM first spends steps on finding them.
+        """
         rng = np.random.default_rng(1)
         k, d = self.n_components, self.n_features
         identity = {
@@ -54,9 +64,17 @@ class Case:
         }
         return {
             "weights_init": np.full(k, 1 / k),
-            "means_init": rng.standard_normal((k, d)) * 1.5 / d**0.5,
+            "means_init": self._centres() + 0.3 * self._near(rng) if self.separated else self._near(rng),
             "precisions_init": identity[self.structure],
         }
+
+    def _near(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Points about 1.5 from the origin, whatever the number of features."""
+        return rng.standard_normal((self.n_components, self.n_features)) * 1.5 / self.n_features**0.5
+
+    def _centres(self) -> NDArray[np.float64]:
+        """Points 3 from the origin in every coordinate, in the root mean square."""
+        return 3 * np.random.default_rng(2).standard_normal((self.n_components, self.n_features))
 
 
 def cases(structures: list[str]) -> list[Case]:

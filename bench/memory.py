@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 from bench.cases import MEMORY_SHAPE, Case
+from bench.peak import rise_of_peak
 
 THEIR_ROWS = 500_000  # scikit-learn's arrays grow with n; a tenth of the rows is enough to see by how much
 
@@ -22,7 +22,7 @@ def _in_a_process(package: str, n_rows: int) -> float:
 
 
 def _peak_of_a_fit(package: str, n_rows: int) -> float:
-    """Reset the peak of the resident memory, fit with the default start, and say how much it rose, in MB."""
+    """How much the peak of the resident memory rises in a fit with the default start, in MB."""
     import warnings
 
     if package == "gaussmix":
@@ -32,17 +32,8 @@ def _peak_of_a_fit(package: str, n_rows: int) -> float:
     rows = Case("full", n_rows, *MEMORY_SHAPE[1:]).rows()
     warnings.simplefilter("ignore")
     GaussianMixture(2, max_iter=1).fit(rows[:1000])  # what is loaded once
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
-    GaussianMixture(MEMORY_SHAPE[2], max_iter=3, random_state=0).fit(rows)
-    return (_status("VmHWM") - before) / 1024
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1])
-    raise RuntimeError(f"no {field} in /proc/self/status: this needs Linux")
+    model = GaussianMixture(MEMORY_SHAPE[2], max_iter=3, random_state=0)
+    return rise_of_peak(lambda: model.fit(rows))[1]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,24 @@
+"""How much the resident memory of this process rises while something runs. Linux only: it reads /proc/self."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def rise_of_peak(work: Callable[[], T]) -> tuple[T, float]:
+    """What `work` returns, and megabytes of its peak beyond what was resident before."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = _status("VmRSS")
+    result = work()
+    return result, (_status("VmHWM") - before) / 1024
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1])
+    raise RuntimeError(f"no {field} in /proc/self/status: this needs Linux")

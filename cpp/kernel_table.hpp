@@ -72,22 +72,22 @@ struct Listener {
     void* self;
 };
 
-struct Sizes {  // in doubles
-    Index operands, scratch, sums;
+struct Sizes {
+    Index operands, scratch;  // in bytes: their type is the kernels' own
+    Index sums;               // in doubles
 };
 
 struct KernelTable {
     const char* isa;
     Sizes (*sizes)(const Shape&) noexcept;
     // Arranges the parameters as the kernels read them; once a call, shared by its threads.
-    void (*pack)(const Shape&, const ParametersView&, Listener, double* operands) noexcept;
+    void (*pack)(const Shape&, const ParametersView&, Listener, void* operands) noexcept;
     // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows.
-    void (*step)(const StepView&, const double* operands, Index first, Index last, Listener, double* scratch,
-                 double* sums) noexcept;
+    void (*step)(const StepView&, const void* operands, Index first, Index last, Listener, void* scratch, double* sums) noexcept;
     void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels.
-    void (*evaluate)(const Shape&, const RowsView&, Output, const double* operands, Index first, Index last, Listener,
-                     double* scratch, void* out) noexcept;
+    void (*evaluate)(const Shape&, const RowsView&, Output, const void* operands, Index first, Index last, Listener,
+                     void* scratch, void* out) noexcept;
     // Whitening factor of one covariance and its log |det|; false where the covariance is not positive definite.
     bool (*factorise)(Index n_features, const double* covariance, Listener, double* scratch, double* factor,
                       double* log_abs_det) noexcept;

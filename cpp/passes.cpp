@@ -9,24 +9,25 @@ namespace gaussmix {
 
 namespace {
 
-// Doubles on a cache line's boundary, not initialised: the thread that uses them touches them first.
+// Memory on a cache line's boundary, not initialised: the thread that uses it touches it first.
 class Buffer {
 public:
-    explicit Buffer(Index size)
-        : data_(static_cast<double*>(::operator new(static_cast<std::size_t>(size) * sizeof(double), kLine))) {}
-    double* get() const { return data_.get(); }
+    explicit Buffer(Index bytes) : data_(::operator new(static_cast<std::size_t>(bytes), kLine)) {}
+    static Buffer of_doubles(Index count) { return Buffer(count * static_cast<Index>(sizeof(double))); }
+    void* get() const { return data_.get(); }
+    double* doubles() const { return static_cast<double*>(get()); }
 
 private:
     static constexpr std::align_val_t kLine{64};
     struct Delete {
-        void operator()(double* data) const { ::operator delete(data, kLine); }
+        void operator()(void* data) const { ::operator delete(data, kLine); }
     };
-    std::unique_ptr<double, Delete> data_;
+    std::unique_ptr<void, Delete> data_;
 };
 
-std::vector<Buffer> make_buffers(int count, Index size) {
+std::vector<Buffer> make_buffers(int count, Index bytes) {
     std::vector<Buffer> buffers;
-    for (int i = 0; i < count; ++i) buffers.emplace_back(size);
+    for (int i = 0; i < count; ++i) buffers.emplace_back(bytes);
     return buffers;
 }
 
@@ -65,20 +66,19 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
     const Listener own = execution.interrupt.listener();
     const Buffer operands = pack(kernels, task.shape, parameters, own);
     const std::vector<Buffer> scratch = make_buffers(n_workers, sizes.scratch),
-                              partial = make_buffers(n_workers, sizes.sums);
-    const Buffer total(sizes.sums);
-    const auto of = [](const std::vector<Buffer>& buffers, int worker) {
-        return buffers[static_cast<std::size_t>(worker)].get();
-    };
+                              partial = make_buffers(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
+    const Buffer total = Buffer::of_doubles(sizes.sums);
+    const auto sums_of = [&](int worker) { return partial[static_cast<std::size_t>(worker)].doubles(); };
 
-    clear(total.get(), sizes.sums, own);
-    job.begin = [&](int worker, Listener listener) { clear(of(partial, worker), sizes.sums, listener); };
+    clear(total.doubles(), sizes.sums, own);
+    job.begin = [&](int worker, Listener listener) { clear(sums_of(worker), sizes.sums, listener); };
     job.run = [&](int worker, Index first, Index last, Listener listener) {
-        kernels.step(task, operands.get(), first, last, listener, of(scratch, worker), of(partial, worker));
+        void* room = scratch[static_cast<std::size_t>(worker)].get();
+        kernels.step(task, operands.get(), first, last, listener, room, sums_of(worker));
     };
-    job.merge = [&](int worker, Listener listener) { add(of(partial, worker), sizes.sums, listener, total.get()); };
+    job.merge = [&](int worker, Listener listener) { add(sums_of(worker), sizes.sums, listener, total.doubles()); };
     if (own.ask(own.self) || !run_spans(job, execution)) return false;
-    kernels.unpack(task.shape, total.get(), own, out);
+    kernels.unpack(task.shape, total.doubles(), own, out);
     return !own.ask(own.self);
 }
 
@@ -91,7 +91,7 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
 
     job.begin = [](int, Listener) {};
     job.run = [&](int worker, Index first, Index last, Listener listener) {
-        double* room = scratch[static_cast<std::size_t>(worker)].get();
+        void* room = scratch[static_cast<std::size_t>(worker)].get();
         kernels.evaluate(shape, rows, output, operands.get(), first, last, listener, room, out);
     };
     return !execution.interrupt.has_come() && run_spans(job, execution);
@@ -100,9 +100,9 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
 bool factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,
                double* log_abs_det, bool* failed, Interrupt& interrupt) {
     const Index size = n_features * n_features;
-    const Buffer scratch(size + 2 * n_features);
+    const Buffer scratch = Buffer::of_doubles(size + 2 * n_features);
     for (Index k = 0; k < count && !interrupt.has_come(); ++k) {
-        failed[k] = !kernels.factorise(n_features, covariances + k * size, interrupt.listener(), scratch.get(),
+        failed[k] = !kernels.factorise(n_features, covariances + k * size, interrupt.listener(), scratch.doubles(),
                                        factors + k * size, log_abs_det + k);
     }
     return !interrupt.has_come();

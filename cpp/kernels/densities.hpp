@@ -1,6 +1,6 @@
 // Weighted log densities of a group under all components: l_k = log_scale_k - q_k / 2, and their largest.
 //
-// A distance that overflows, or is inf - inf, counts as the largest double: l is never NaN.
+// A distance that overflows, or is inf - inf, counts as the largest number: l is never NaN.
 #pragma once
 #include "flat.hpp"
 #include "panels.hpp"
@@ -16,29 +16,29 @@ constexpr double kRoundingMargin = 1e-3;
 struct DensityView {
     const Shape& shape;
     const OperandsLayout& layout;
-    const double* operands;
+    const Real* operands;
     bool may_eliminate;  // leave out components that are negligible for the whole group
 
-    const double* log_scale() const { return operands + layout.log_scale; }
-    const double* means() const { return operands + layout.means; }
-    const double* factors() const { return operands + layout.factors; }
+    const Real* log_scale() const { return operands + layout.log_scale; }
+    const Real* means() const { return operands + layout.means; }
+    const Real* factors() const { return operands + layout.factors; }
 };
 
 struct GroupView {
-    const double* rows;
-    double* densities;
-    double* differences;    // room for x - mean of the group
+    const Real* rows;
+    Real* densities;
+    Real* differences;    // room for x - mean of the group
     unsigned char* active;  // [component]
     unsigned char bit;      // of this group in `active`
     Index* likeliest;       // the component to try first: the likeliest for a row of the group before
     Patience* patience;
 };
 
-GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], double log_scale, double* out,
+GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], Real log_scale, Real* out,
                                          Vec (&best)[kGroupVectors]) {
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         const Vec l =
-            fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(__DBL_MAX__)), Vec::broadcast(log_scale));
+            fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(kLargest)), Vec::broadcast(log_scale));
         l.store(out + v * kLanes);
         best[v] = max(best[v], l);
     }
@@ -47,9 +47,9 @@ GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], do
 // All of W is one panel: one loop over the components, no call and no elimination within it.
 template <int D>
 void one_panel(const DensityView& p, const GroupView& group, Vec (&best)[kGroupVectors]) {
-    const double* mean = p.means();
-    const double* factor = p.factors();
-    double* out = group.densities;
+    const Real* mean = p.means();
+    const Real* factor = p.factors();
+    Real* out = group.densities;
     Vec top[kGroupVectors];
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = best[v];
     for (Index k = 0; k < p.shape.n_components; ++k, mean += D, factor += p.layout.factor_stride, out += kGroupRows) {
@@ -62,7 +62,7 @@ void one_panel(const DensityView& p, const GroupView& group, Vec (&best)[kGroupV
 
 // The squared distance from which on a component is negligible beside the best so far. The margins are far above
 // the rounding of either side, so that what is eliminated the softmax would have dropped: no bit depends on it.
-GAUSSMIX_INLINE Vec distance_limit(double log_scale, Vec best) {
+GAUSSMIX_INLINE Vec distance_limit(Real log_scale, Vec best) {
     const Vec nats = Vec::broadcast(log_scale) - best + Vec::broadcast(kNegligible + kRoundingMargin);
     return Vec::broadcast(2) * fma(nats, Vec::broadcast(0x1p-30), nats);
 }
@@ -73,13 +73,13 @@ inline void many_panels(const DensityView& p, const GroupView& group, Prefetch& 
     const Index n_components = p.shape.n_components, d = p.shape.n_features, first = *group.likeliest;
     for (Index visit = 0; visit < n_components; ++visit) {
         const Index k = visit == 0 ? first : visit <= first ? visit - 1 : visit;
-        const double log_scale = p.log_scale()[k];
+        const Real log_scale = p.log_scale()[k];
         Vec limit[kGroupVectors], squares[kGroupVectors];
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             limit[v] = p.may_eliminate ? distance_limit(log_scale, best[v]) : Vec::broadcast(__builtin_inf());
         }
         next_rows.fetch_share();
-        const double* factor = p.factors() + k * p.layout.factor_stride;
+        const Real* factor = p.factors() + k * p.layout.factor_stride;
         if (!panels::squared_distance(group.rows, p.means() + k * d, factor, d, limit, group.differences, squares)) {
             group.active[k] = static_cast<unsigned char>(group.active[k] & ~group.bit);
             continue;
@@ -87,7 +87,7 @@ inline void many_panels(const DensityView& p, const GroupView& group, Prefetch& 
         store_log_densities(squares, log_scale, group.densities + k * kGroupRows, best);
         if (group.patience->is_over(kGroupRows * d * d / 2)) return;
     }
-    alignas(64) double largest[kLanes];
+    alignas(64) Real largest[kLanes];
     best[0].store(largest);
     for (Index k = 0; k < n_components; ++k) {
         if ((group.active[k] & group.bit) && group.densities[k * kGroupRows] == largest[0]) *group.likeliest = k;
@@ -95,7 +95,7 @@ inline void many_panels(const DensityView& p, const GroupView& group, Prefetch& 
 }
 
 template <flat::Scale kScale>
-void flat_densities(const DensityView& p, const GroupView& group, const double* rows, Vec (&best)[kGroupVectors]) {
+void flat_densities(const DensityView& p, const GroupView& group, const Real* rows, Vec (&best)[kGroupVectors]) {
     const flat::Components components{p.means(), p.factors(), p.log_scale()};
     flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.patience,
                                 group.densities, best);

@@ -76,14 +76,15 @@ GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, GroupRows
     }
 }
 
-inline void evaluate(const Shape& shape, const RowsView& rows, Output output, const double* operands, Index first,
-                     Index last, Listener listener, double* scratch, void* out) noexcept {
+inline void evaluate(const Shape& shape, const RowsView& rows, Output output, const void* operands, Index first,
+                     Index last, Listener listener, void* room, void* out) noexcept {
     Patience patience(listener);
     const OperandsLayout operands_layout(shape);
     const ScratchLayout layout(shape);
-    const DensityView parameters{shape, operands_layout, operands, false};
+    const DensityView parameters{shape, operands_layout, static_cast<const Real*>(operands), false};
     Index likeliest = 0;
-    double* l = scratch + layout.densities;
+    Real* scratch = static_cast<Real*>(room);
+    Real* l = scratch + layout.densities;
     const GroupView group{scratch + layout.rows,
                           l,
                           scratch + layout.differences,

@@ -11,14 +11,14 @@ namespace gaussmix::GAUSSMIX_ISA::flat {
 enum class Scale { none, per_component, per_feature };
 
 struct Components {
-    const double* means;
-    const double* scales;  // the square of a component's factor, or its factor for each feature
-    const double* log_scale;
+    const Real* means;
+    const Real* scales;  // the square of a component's factor, or its factor for each feature
+    const Real* log_scale;
 };
 
 // Log densities of C components, their squares in registers.
 template <int C, Scale kScale>
-GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, Index n_features, double* out,
+GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Index n_features, Real* out,
                                       Vec (&best)[kGroupVectors]) {
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
         Part squares[C][kGroupVectors];
@@ -26,7 +26,7 @@ GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, I
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[c][v] = Part::zero();
         }
         for (Index i = 0; i < n_features; ++i) {
-            const double* x = rows + i * kGroupRows + h * kPartLanes;
+            const Real* x = rows + i * kGroupRows + h * kPartLanes;
             GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
                 const Part mean = Part::broadcast(p.means[c * n_features + i]);
                 GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
@@ -41,7 +41,7 @@ GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, I
                 Part q = squares[c][v];
                 if constexpr (kScale == Scale::per_component) q = q * Part::broadcast(p.scales[c]);
                 const Part l =
-                    fma(Part::broadcast(-0.5), min(q, Part::broadcast(__DBL_MAX__)), Part::broadcast(p.log_scale[c]));
+                    fma(Part::broadcast(-0.5), min(q, Part::broadcast(kLargest)), Part::broadcast(p.log_scale[c]));
                 l.store(out + (c * kGroupVectors + v) * kLanes + h * kPartLanes);
                 set_part(best[v], h, max(part(best[v], h), l));
             }
@@ -50,8 +50,8 @@ GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, I
 }
 
 template <Scale kScale>
-void log_densities(const double* rows, Components p, Index n_components, Index n_features, Patience& patience,
-                   double* out, Vec (&best)[kGroupVectors]) {
+void log_densities(const Real* rows, Components p, Index n_components, Index n_features, Patience& patience,
+                   Real* out, Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
     constexpr Index kManyFeatures = 256;  // with fewer, it is soon enough to ask after all components
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
@@ -72,8 +72,8 @@ constexpr Index sums_size(const Shape& shape) { return shape.n_components * comp
 
 // First and second moments of R features of one component; groups[] are the tile's active ones.
 template <int R>
-void add_features(const double* rows, const double* responsibilities, Index rows_stride, Index responsibilities_stride,
-                  const ActiveGroups& groups, const double* anchor, double* sums) {
+void add_features(const Real* rows, const Real* responsibilities, Index rows_stride, Index responsibilities_stride,
+                  const ActiveGroups& groups, const Real* anchor, double* sums) {
     constexpr int kFours = (R + 3) / 4;
     Vec totals[kFours * 8];
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
@@ -83,8 +83,8 @@ void add_features(const double* rows, const double* responsibilities, Index rows
             center[i] = Part::broadcast(anchor[i]);
         }
         for (int g = 0; g < groups.count; ++g) {
-            const double* x = rows + groups.index[g] * rows_stride + h * kPartLanes;
-            const double* r = responsibilities + groups.index[g] * responsibilities_stride + h * kPartLanes;
+            const Real* x = rows + groups.index[g] * rows_stride + h * kPartLanes;
+            const Real* r = responsibilities + groups.index[g] * responsibilities_stride + h * kPartLanes;
 #pragma GCC unroll 1  // unrolled, it spills
             for (int v = 0; v < kGroupVectors; ++v) {
                 const Part weight = Part::load(r + v * kLanes);
@@ -105,7 +105,7 @@ void add_features(const double* rows, const double* responsibilities, Index rows
 }
 
 // Features outermost, so that their columns of the tile stay in L1 while all components pass.
-inline void add_moments(const TileView& tile, const double* anchor, double* sums) {
+inline void add_moments(const TileView& tile, const Real* anchor, double* sums) {
     const Index d = tile.n_features;
     for (Index i = 0; i < d; i += kTogether) {
         if (tile.patience->is_over(kTileRows * 2 * kTogether * tile.n_components)) return;

@@ -14,7 +14,9 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 static Sizes sizes(const Shape& shape) noexcept {
-    return {OperandsLayout(shape).size, ScratchLayout(shape).size, SumsLayout(shape, moments_size(shape)).size};
+    constexpr Index bytes = sizeof(Real);
+    return {OperandsLayout(shape).size * bytes, ScratchLayout(shape).size * bytes,
+            SumsLayout(shape, moments_size(shape)).size};
 }
 
 extern const KernelTable kKernels;

@@ -41,12 +41,12 @@ GAUSSMIX_INLINE void with_constant(Index n, Body&& body) {
     }
 }
 
-// Hands out consecutive cache-aligned pieces of a buffer, as offsets in doubles.
+// Hands out consecutive cache-aligned pieces of a buffer, as offsets in `Real`s or, for sums, in doubles.
 class Carver {
 public:
-    Index take(Index doubles) {
+    Index take(Index count) {
         const Index offset = size_;
-        size_ += round_up(doubles, kLanes);
+        size_ += round_up(count, kLanes);
         return offset;
     }
     Index size() const { return size_; }
@@ -86,7 +86,7 @@ struct ScratchLayout {
         row_factor = carver.take(kTileRows);
         differences = carver.take(kTileRows * round_up(shape.n_features, kLanes));
         weighted = carver.take(kTileRows * kLanes);
-        active = carver.take((shape.n_components + 7) / 8);  // one byte each
+        active = carver.take(round_up(shape.n_components, sizeof(Real)) / static_cast<Index>(sizeof(Real)));  // one byte each
         size = carver.size();
     }
 };

@@ -5,12 +5,13 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-inline void copy(const double* from, Index count, double* to) {
-    __builtin_memcpy(to, from, static_cast<std::size_t>(count) * sizeof(double));
+template <class To>
+void copy(const double* from, Index count, To* to) {
+    for (Index i = 0; i < count; ++i) to[i] = static_cast<To>(from[i]);
 }
 
 // W mean_k: with a shared factor, distances are taken between whitened rows and whitened means.
-inline void whiten_means(const Shape& shape, const ParametersView& parameters, Listener listener, double* out) {
+inline void whiten_means(const Shape& shape, const ParametersView& parameters, Listener listener, Real* out) {
     const Index d = shape.n_features;
     Patience patience(listener);
     for (Index k = 0; k < shape.n_components && !patience.is_over(kCostOfMoving * d * d); ++k) {
@@ -18,18 +19,18 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, L
             double z = 0;
             for (Index i = 0; i <= j; ++i)
                 z = __builtin_fma(parameters.factors[j * d + i], parameters.means[k * d + i], z);
-            *out++ = z;
+            *out++ = static_cast<Real>(z);
         }
     }
 }
 
 inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, Listener listener,
-                         double* out) {
+                         Real* out) {
     Patience patience(listener);
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;
     switch (shape.structure) {
         case Structure::spherical:
-            for (Index k = 0; k < count; ++k) out[k] = factors[k] * factors[k];
+            for (Index k = 0; k < count; ++k) out[k] = static_cast<Real>(factors[k] * factors[k]);
             return;
         case Structure::diagonal: return copy(factors, count * d, out);
         case Structure::triangular:
@@ -38,7 +39,8 @@ inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const
     }
 }
 
-inline void pack(const Shape& shape, const ParametersView& parameters, Listener listener, double* operands) noexcept {
+inline void pack(const Shape& shape, const ParametersView& parameters, Listener listener, void* room) noexcept {
+    Real* operands = static_cast<Real*>(room);
     const OperandsLayout layout(shape);
     const Index n_means = shape.n_components * shape.n_features;
     if (shape.second != Second::none) copy(parameters.anchor, n_means, operands + layout.anchor);

@@ -13,26 +13,26 @@ namespace gaussmix::GAUSSMIX_ISA::panels {
 
 constexpr int kTileHeight = kRegisters / 4;
 
-inline void pack(const double* factor, Index n_features, double* out) {
+inline void pack(const double* factor, Index n_features, Real* out) {
     for (Index panel = 0; panel < n_features; panel += kPanelRows) {
         const Index end = smaller(panel + kPanelRows, n_features);
         for (Index i = 0; i < panel; ++i) {
-            for (Index j = panel; j < end; ++j) *out++ = factor[j * n_features + i];
+            for (Index j = panel; j < end; ++j) *out++ = static_cast<Real>(factor[j * n_features + i]);
         }
         for (Index i = panel; i < end; ++i) {
-            for (Index j = i; j < end; ++j) *out++ = factor[j * n_features + i];
+            for (Index j = i; j < end; ++j) *out++ = static_cast<Real>(factor[j * n_features + i]);
         }
     }
 }
 
 struct Panel {
-    const double* differences;  // x - mean of the features before this panel
+    const Real* differences;  // x - mean of the features before this panel
     Index n_before;
-    const double* rows;  // from the panel's first feature on, as are:
-    const double* mean;  // null: zero
-    const double* weights;
-    double* new_differences;  // where to leave x - mean for later panels, or null
-    double* whitened;         // where to leave z, or null to add z^2 to the squared distances
+    const Real* rows;  // from the panel's first feature on, as are:
+    const Real* mean;  // null: zero
+    const Real* weights;
+    Real* new_differences;  // where to leave x - mean for later panels, or null
+    Real* whitened;         // where to leave z, or null to add z^2 to the squared distances
 };
 
 // Where column `column` of a packed triangle of height R starts.
@@ -56,7 +56,7 @@ GAUSSMIX_INLINE void whiten_rows(const Panel& p, int h, Vec (&squares)[kGroupVec
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = fma(w, u[v], z[r][v]);
         }
     }
-    const double* triangle = p.weights + p.n_before * R;
+    const Real* triangle = p.weights + p.n_before * R;
     GAUSSMIX_UNROLL for (int i = 0; i < first + kHeight; ++i) {
         Part u[kGroupVectors];
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
@@ -89,7 +89,7 @@ GAUSSMIX_INLINE void whiten_panel(const Panel& p, Vec (&squares)[kGroupVectors])
 }
 
 // y = W x of a group, for a factor that all components share; the differences are the rows themselves.
-inline void whiten(const double* rows, const double* weights, Index n_features, double* whitened) {
+inline void whiten(const Real* rows, const Real* weights, Index n_features, Real* whitened) {
     Vec unused[kGroupVectors];
     for (Index j = 0; j < n_features; j += kPanelRows) {
         const Index height = smaller(Index{kPanelRows}, n_features - j);
@@ -100,14 +100,14 @@ inline void whiten(const double* rows, const double* weights, Index n_features, 
 }
 
 // False as soon as every lane's distance is known to be at least its limit: partial sums of squares only grow.
-GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* weights, Index n_features,
-                                      const Vec (&limit)[kGroupVectors], double* differences,
+GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* weights, Index n_features,
+                                      const Vec (&limit)[kGroupVectors], Real* differences,
                                       Vec (&squares)[kGroupVectors]) {
-    const Vec largest = Vec::broadcast(__DBL_MAX__);
+    const Vec largest = Vec::broadcast(kLargest);
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
     Index j = 0;
     for (; j + kPanelRows < n_features; j += kPanelRows) {
-        double* here = differences + j * kGroupRows;
+        Real* here = differences + j * kGroupRows;
         whiten_panel<kPanelRows>({differences, j, rows + j * kGroupRows, mean + j, weights, here, nullptr}, squares);
         weights += j * kPanelRows + kPanelRows * (kPanelRows + 1) / 2;
         bool is_near = false;

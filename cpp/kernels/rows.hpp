@@ -38,14 +38,14 @@ struct Elements {
     }
 };
 
-GAUSSMIX_INLINE void store_feature(const RowsView& rows, Index feature, Vec value, double* out) {
+GAUSSMIX_INLINE void store_feature(const RowsView& rows, Index feature, Vec value, Real* out) {
     if (rows.origin != nullptr) value = value - Vec::broadcast(rows.origin[feature]);
     value.store(out + feature * kGroupRows);
 }
 
 // `count` features, at most eight, of eight rows.
 template <class T, int count>
-GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)[kLanes], Index feature, double* out) {
+GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)[kLanes], Index feature, Real* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
     Vec lanes[kLanes];
     GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) {
@@ -57,7 +57,7 @@ GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)
 }
 
 template <class T>
-void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], double* out) {
+void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], Real* out) {
     Index feature = 0;
     for (; feature + kLanes <= rows.n_features; feature += kLanes)
         transpose_features<T, kLanes>(rows, row, feature, out);
@@ -66,7 +66,7 @@ void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], double*
 }
 
 template <class T>
-void read_by_vector(const RowsView& rows, Index first, double* out) {
+void read_by_vector(const RowsView& rows, Index first, Real* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
     for (Index feature = 0; feature < rows.n_features; ++feature) {
         store_feature(rows, feature, Element<T>::load(elements.at(first + feature * rows.column_stride)), out);
@@ -74,17 +74,17 @@ void read_by_vector(const RowsView& rows, Index first, double* out) {
 }
 
 template <class T>
-void read_by_element(const RowsView& rows, const Index (&row)[kLanes], double* out) {
+void read_by_element(const RowsView& rows, const Index (&row)[kLanes], Real* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
     for (Index feature = 0; feature < rows.n_features; ++feature) {
-        alignas(64) double lanes[kLanes];
-        for (int i = 0; i < kLanes; ++i) lanes[i] = elements[row[i] * rows.row_stride + feature * rows.column_stride];
+        alignas(64) Real lanes[kLanes];
+        for (int i = 0; i < kLanes; ++i) lanes[i] = static_cast<Real>(elements[row[i] * rows.row_stride + feature * rows.column_stride]);
         store_feature(rows, feature, Vec::load(lanes), out);
     }
 }
 
 template <class T>
-void read_vector(const RowsView& rows, Index first, double* out) {
+void read_vector(const RowsView& rows, Index first, Real* out) {
     Index row[kLanes];
     for (int i = 0; i < kLanes; ++i) row[i] = smaller(first + i, rows.n_rows - 1);
     if (rows.row_stride == 1 && row[kLanes - 1] == first + kLanes - 1) return read_by_vector<T>(rows, first, out);
@@ -93,14 +93,14 @@ void read_vector(const RowsView& rows, Index first, double* out) {
 }
 
 // Rows first .. first + kGroupRows - 1.
-inline void read_group(const RowsView& rows, Index first, double* out) {
+inline void read_group(const RowsView& rows, Index first, Real* out) {
     for (int v = 0; v < kGroupVectors; ++v, first += kLanes, out += kLanes) {
         rows.is_float32 ? read_vector<float>(rows, first, out) : read_vector<double>(rows, first, out);
     }
 }
 
 // Row weights of a group; 0 past the last row.
-inline void read_row_weight(const RowWeightView& weight, Index n_rows, Index first, double* out) {
+inline void read_row_weight(const RowWeightView& weight, Index n_rows, Index first, Real* out) {
     if (weight.data == nullptr && first + kGroupRows <= n_rows) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) Vec::broadcast(1).store(out + v * kLanes);
         return;
@@ -108,12 +108,12 @@ inline void read_row_weight(const RowWeightView& weight, Index n_rows, Index fir
     const Elements<double> elements{reinterpret_cast<const char*>(weight.data)};
     for (int i = 0; i < kGroupRows; ++i) {
         const bool is_row = first + i < n_rows;
-        out[i] = !is_row ? 0.0 : weight.data == nullptr ? 1.0 : elements[(first + i) * weight.stride];
+        out[i] = static_cast<Real>(!is_row ? 0.0 : weight.data == nullptr ? 1.0 : elements[(first + i) * weight.stride]);
     }
 }
 
 // Given responsibilities of a group, [component][vector][lane]. Marks the components that have any.
-inline void read_given(const GivenView& given, Index n_rows, Index first, Index n_components, double* out,
+inline void read_given(const GivenView& given, Index n_rows, Index first, Index n_components, Real* out,
                        unsigned char* active, unsigned char group_bit) {
     const Elements<std::int32_t> labels{reinterpret_cast<const char*>(given.labels)};
     const Elements<double> responsibilities{reinterpret_cast<const char*>(given.responsibilities)};
@@ -122,8 +122,9 @@ inline void read_given(const GivenView& given, Index n_rows, Index first, Index 
     for (Index k = 0; k < n_components; ++k, out += kGroupRows) {
         bool is_active = false;
         for (int i = 0; i < kGroupRows; ++i) {
-            out[i] = given.labels != nullptr ? static_cast<double>(labels[row[i]] == static_cast<double>(k))
-                                             : responsibilities[row[i] + k * given.column_stride];
+            const double value = given.labels != nullptr ? static_cast<double>(labels[row[i]] == static_cast<double>(k))
+                                                         : responsibilities[row[i] + k * given.column_stride];
+            out[i] = static_cast<Real>(value);
             is_active |= out[i] != 0;
         }
         if (is_active) active[k] |= group_bit;

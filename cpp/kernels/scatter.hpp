@@ -22,33 +22,33 @@ constexpr Index component_stride(Index n_features) {
     Index size = 0;
     for (Index panel = 0; panel < n_features; panel += kSide) {
         const Index height = smaller(Index{kSide}, n_features - panel);
-        size += round_up(triangle(height) + height, kLanes) + panel / kSide * round_up(height * kSide, kLanes);
+        size += round_up(triangle(height) + height, kSumsTogether) + panel / kSide * round_up(height * kSide, kSumsTogether);
     }
     return size;
 }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {
-    const double* rows;  // of the tile, from the panel's first feature on
-    const double* responsibilities;
+    const Real* rows;  // of the tile, from the panel's first feature on
+    const Real* responsibilities;
     Index rows_stride, responsibilities_stride;
     ActiveGroups groups;
 };
 
 // The panel's own triangle and its first moments. Leaves u for later panels and r u for earlier ones.
 template <int R, bool kHasLater, bool kHasEarlier>
-GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted,
+GAUSSMIX_INLINE void add_triangle(const Component& c, const Real* anchor, Real* differences, Real* weighted,
                                   double* sums) {
     constexpr int kTriangle = R * (R + 1) / 2;
     Vec totals[kTriangle + R];
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
         Part sum[kTriangle + R];
         GAUSSMIX_UNROLL for (int i = 0; i < kTriangle + R; ++i) sum[i] = Part::zero();
-        double* u_out = differences + h * kPartLanes;
-        double* ru_out = weighted + h * kPartLanes;
+        Real* u_out = differences + h * kPartLanes;
+        Real* ru_out = weighted + h * kPartLanes;
         for (int g = 0; g < c.groups.count; ++g) {
-            const double* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
-            const double* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
+            const Real* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
+            const Real* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
             for (int v = 0; v < kGroupVectors; ++v, u_out += kSide * kLanes, ru_out += kSide * kLanes) {
                 const Part responsibility = Part::load(r + v * kLanes);
                 Part ru[R];
@@ -71,7 +71,7 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, doub
 
 // Rows first .. of an R x 4 block below the diagonal: r u of this panel against u of an earlier one.
 template <int R, int first = 0>
-GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences, const double* next, int n_vectors,
+GAUSSMIX_INLINE void add_block(const Real* weighted, const Real* differences, const Real* next, int n_vectors,
                                double* sums) {
     constexpr int kHeight = smaller(kTileHeight, R - first);
     Vec totals[kHeight * kSide];
@@ -100,9 +100,9 @@ GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences
 
 // Returns where the next panel's sums begin.
 template <int R>
-double* add_panel(const Component& c, Index panel, bool has_later, const double* anchor, double* differences,
-                  double* weighted, double* sums) {
-    double* here = differences + panel * kTileRows;
+double* add_panel(const Component& c, Index panel, bool has_later, const Real* anchor, Real* differences,
+                  Real* weighted, double* sums) {
+    Real* here = differences + panel * kTileRows;
     if (panel == 0) {
         has_later ? add_triangle<R, true, false>(c, anchor, here, weighted, sums)
                   : add_triangle<R, false, false>(c, anchor, here, weighted, sums);
@@ -110,17 +110,17 @@ double* add_panel(const Component& c, Index panel, bool has_later, const double*
         has_later ? add_triangle<R, true, true>(c, anchor, here, weighted, sums)
                   : add_triangle<R, false, true>(c, anchor, here, weighted, sums);
     }
-    sums += round_up(triangle(R) + R, kLanes);
+    sums += round_up(triangle(R) + R, kSumsTogether);
     const int n_vectors = c.groups.count * kGroupVectors;
-    for (const double* earlier = differences; earlier < here; earlier += kPanelSize) {
-        const double* next = earlier + kPanelSize < here ? earlier + kPanelSize : differences;
+    for (const Real* earlier = differences; earlier < here; earlier += kPanelSize) {
+        const Real* next = earlier + kPanelSize < here ? earlier + kPanelSize : differences;
         add_block<R>(weighted, earlier, next, n_vectors, sums);
-        sums += round_up(R * kSide, kLanes);
+        sums += round_up(R * kSide, kSumsTogether);
     }
     return sums;
 }
 
-inline void add_moments(const TileView& tile, const double* anchor, double* sums) {
+inline void add_moments(const TileView& tile, const Real* anchor, double* sums) {
     const Index d = tile.n_features;
     for (Index k = 0; k < tile.n_components; ++k, anchor += d, sums += component_stride(d)) {
         if (tile.active[k] == 0) continue;
@@ -144,8 +144,8 @@ inline void unpack_component(Index d, const double* sums, double* first, double*
             for (Index j = 0; j <= i; ++j) second[(panel + i) * d + panel + j] = sums[triangle(i) + j];
             first[panel + i] = sums[triangle(height) + i];
         }
-        sums += round_up(triangle(height) + height, kLanes);
-        for (Index earlier = 0; earlier < panel; earlier += kSide, sums += round_up(height * kSide, kLanes)) {
+        sums += round_up(triangle(height) + height, kSumsTogether);
+        for (Index earlier = 0; earlier < panel; earlier += kSide, sums += round_up(height * kSide, kSumsTogether)) {
             for (Index i = 0; i < height; ++i) {
                 for (Index j = 0; j < kSide; ++j) second[(panel + i) * d + earlier + j] = sums[i * kSide + j];
             }

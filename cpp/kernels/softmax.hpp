@@ -45,12 +45,12 @@ struct LogLikelihood {
 };
 
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          double* row_factor, LogLikelihood& log_likelihood) {
+                          Real* row_factor, LogLikelihood& log_likelihood) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec sum[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
-        double* e = group.densities + k * kGroupRows;
+        Real* e = group.densities + k * kGroupRows;
         Vec gap[kGroupVectors];
         bool is_active = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
@@ -77,11 +77,11 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
 
 // All to the first component of the largest log density.
 GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          const double* row_weight, LogLikelihood& log_likelihood) {
+                          const Real* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
-        double* e = group.densities + k * kGroupRows;
+        Real* e = group.densities + k * kGroupRows;
         bool is_active = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             const Vec value = keep(equal(Vec::load(e + v * kLanes), best[v]), left[v]);

@@ -20,7 +20,7 @@ inline Index moments_size(const Shape& shape) {
 
 class Step {
 public:
-    Step(const StepView& task, const double* operands, Listener listener, double* scratch, double* sums)
+    Step(const StepView& task, const Real* operands, Listener listener, Real* scratch, double* sums)
         : task_(task),
           patience_(listener),
           shape_(task.shape),
@@ -55,9 +55,9 @@ private:
     // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is a responsibility times
     // its row's weight.
     void add_group(int g, Index first, LogLikelihood& log_likelihood) {
-        double* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
-        double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
-        double* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
+        Real* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
+        Real* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
+        Real* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
         const GroupView group{
             rows,        densities, scratch_ + scratch_layout_.differences, active(), static_cast<unsigned char>(1 << g),
             &likeliest_, &patience_};
@@ -87,7 +87,7 @@ private:
                             scratch_ + scratch_layout_.differences,
                             scratch_ + scratch_layout_.weighted,
                             &patience_};
-        const double* anchor = operands_ + operands_layout_.anchor;
+        const Real* anchor = operands_ + operands_layout_.anchor;
         double* sums = sums_ + sums_layout_.moments;
         if (is_fixed(shape_)) return fixed::add_moments(tile, anchor, sums);
         weigh(tile, sums_ + sums_layout_.mass);
@@ -104,16 +104,16 @@ private:
     const OperandsLayout operands_layout_;
     const ScratchLayout scratch_layout_;
     const SumsLayout sums_layout_;
-    const double* operands_;
-    double* scratch_;
+    const Real* operands_;
+    Real* scratch_;
     double* sums_;
     const double far_limit_;
     Index likeliest_ = 0;
 };
 
-inline void step(const StepView& task, const double* operands, Index first, Index last, Listener listener,
-                 double* scratch, double* sums) noexcept {
-    Step pass(task, operands, listener, scratch, sums);
+inline void step(const StepView& task, const void* operands, Index first, Index last, Listener listener, void* scratch,
+                 double* sums) noexcept {
+    Step pass(task, static_cast<const Real*>(operands), listener, static_cast<Real*>(scratch), sums);
     while (first < last && pass.add_tile(first, smaller(first + kTileRows, last))) first += kTileRows;
 }
 

@@ -6,14 +6,14 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 struct TileView {
-    const double* rows;           // [group][feature][vector][lane]
-    double* densities;            // [group][component][vector][lane]: responsibilities times row weights, once weighted
-    const double* row_factor;     // [group][vector][lane]: row weight over the sum of a row's exponentials
+    const Real* rows;           // [group][feature][vector][lane]
+    Real* densities;            // [group][component][vector][lane]: responsibilities times row weights, once weighted
+    const Real* row_factor;     // [group][vector][lane]: row weight over the sum of a row's exponentials
     const unsigned char* active;  // [component]
     Index n_features, n_components, padded_components;
     int n_groups;
-    double* differences;  // room for x - anchor of one component
-    double* weighted;     // and for r (x - anchor) of one panel
+    Real* differences;  // room for x - anchor of one component
+    Real* weighted;     // and for r (x - anchor) of one panel
     Patience* patience;
 
     Index rows_stride() const { return n_features * kGroupRows; }
@@ -39,8 +39,8 @@ inline void weigh(const TileView& tile, double* mass) {
         const ActiveGroups groups(tile.active[k]);
         Vec sum = Vec::zero();
         for (int g = 0; g < groups.count; ++g) {
-            double* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;
-            const double* factor = tile.row_factor + groups.index[g] * kGroupRows;
+            Real* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;
+            const Real* factor = tile.row_factor + groups.index[g] * kGroupRows;
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 const Vec weighted = Vec::load(r + v * kLanes) * Vec::load(factor + v * kLanes);
                 weighted.store(r + v * kLanes);

@@ -6,6 +6,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
+using Real = double;
+constexpr Real kLargest = __DBL_MAX__;
 constexpr int kRegisters = 16;
 
 // A register tile works on one part of the lanes at a time, or its accumulators would not fit the registers.

@@ -6,6 +6,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
+using Real = double;
+constexpr Real kLargest = __DBL_MAX__;
 constexpr int kRegisters = 32;
 
 struct Vec {

@@ -1,4 +1,4 @@
-// The vector of this compilation: `Vec`, eight logical lanes of double, and `Part`, the lanes of one register.
+// The vector of this compilation: `Vec`, eight logical lanes of `Real`, and `Part`, the lanes of one register.
 #pragma once
 #if defined(__AVX512F__)
 #include "avx512.hpp"
@@ -11,18 +11,20 @@
 namespace gaussmix::GAUSSMIX_ISA {
 constexpr int kLanes = 8;  // whatever the registers: the lanes a row falls into decide the bits of every sum
 constexpr int kPartLanes = kLanes / kParts;
+constexpr int kSumsTogether = 8;  // vectors whose lanes are added up together
 
 // sums[i] += the lanes of a[i], for any number of vectors; `sums` has room for a multiple of eight.
 template <int N>
 GAUSSMIX_INLINE void add_all_lane_sums(const Vec (&a)[N], double* sums) {
-    Vec padded[(N + 7) / 8 * 8];
-    GAUSSMIX_UNROLL for (int i = 0; i < (N + 7) / 8 * 8; ++i) padded[i] = i < N ? a[i < N ? i : 0] : Vec::zero();
-    GAUSSMIX_UNROLL for (int i = 0; i < N; i += 8) add_lane_sums(sums + i, padded + i);
+    constexpr int kPadded = (N + kSumsTogether - 1) / kSumsTogether * kSumsTogether;
+    Vec padded[kPadded];
+    GAUSSMIX_UNROLL for (int i = 0; i < kPadded; ++i) padded[i] = i < N ? a[i < N ? i : 0] : Vec::zero();
+    GAUSSMIX_UNROLL for (int i = 0; i < N; i += kSumsTogether) add_lane_sums(sums + i, padded + i);
 }
 
 // In the order of add_lane_sums.
 GAUSSMIX_INLINE double lane_sum(Vec a) {
-    alignas(64) double x[kLanes];
+    alignas(64) Real x[kLanes];
     a.store(x);
     return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
 }

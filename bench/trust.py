@@ -106,8 +106,8 @@ def page(results: dict[str, dict[str, Verdict]]) -> str:
     lines += [
         "what most of its wrong answers to scales and units come from; the cases without ridge set it to 0.",
         "",
-        "Outliers are tried from k-means, k-means++ and given parameters, not from random and random_from_data:",
-        "from those a fit may end elsewhere, or be refused.",
+        "Outliers are tried from every start: one at 1e6 or 1e15, and two at different places; each comes with a",
+        "component more.",
     ]
     lines += ["", table(results), "", "## Wrong answers: three of each kind of input"]
     for contestant, found in results.items():

@@ -12,6 +12,7 @@ from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import BLOCK_ROWS, Block
 from gaussmix.waist.hashing import mix, uniform
 from gaussmix.waist.moments import Moments
+from gaussmix.waist.rows import extreme_rows
 
 
 class ArraySource:
@@ -43,12 +44,12 @@ class ArraySource:
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
             return self.block
-        weight, chosen = self.block.row_weight, []
-        fair = self.n_rows / n_rows if weight is None else float(weight.sum()) / n_rows
+        weight, chosen = self.block.row_weight, [extreme_rows(self.block.rows, self.block.row_weight).ravel()]
+        fair = self.block.total_weight / n_rows
         for first in range(0, self.n_rows, BLOCK_ROWS):  # a block at a time, for the sake of memory
             numbers = np.arange(first, min(first + BLOCK_ROWS, self.n_rows), dtype=np.uint64)
             part = 1.0 if weight is None else weight[first : first + BLOCK_ROWS]
-            chosen.append(numbers[uniform(mix(mix(numbers))) * fair < part])
-        places = np.concatenate(chosen)
+            chosen.append(numbers[uniform(mix(mix(numbers))) * fair < part].astype(np.intp))
+        places = np.unique(np.concatenate(chosen))
         drawn = None if weight is None else np.maximum(weight[places], fair)
         return Block(0, self.block.rows[places], drawn)

@@ -52,4 +52,6 @@ class Source(Protocol):
 
         The same rows for any partition into blocks. A row is chosen with probability p = min(1, weight / fair),
         fair = total weight / `n_rows`, and stands for weight / p: heavy rows are always there, rows of weight 0 never.
+        The first rows with the smallest and the largest number of each feature are always there too, so that no start
+        overlooks an outlier; they count as if they had been drawn.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,35 @@ class Distinct:
         drawn = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
         inside: NDArray[np.intp] = np.minimum(drawn, len(cumulative) - 1)
         return inside
+
+    @cached_property
+    def middle(self) -> tuple[Array, Array]:
+        """Where the middle three quarters of the weight begin and end, (n_features,) each.
+
+        The smallest values with more than an eighth of the weight up to them, and the largest with more from them on.
+        """
+        ends = np.empty((2, self.rows.shape[1]))
+        alike = bool((self.weight == self.weight[0]).all())
+        for column, values in enumerate(self.rows.T):
+            ends[:, column] = _ends_of_rows(values) if alike else _ends_of_weight(values, self.weight)
+        return ends[0], ends[1]
+
+
+def _ends_of_rows(values: Array) -> Array:
+    dropped = len(values) // 8
+    places = [dropped, len(values) - 1 - dropped]
+    ends: Array = np.partition(values, places)[places]
+    return ends
+
+
+def _ends_of_weight(values: Array, weight: Array) -> Array:
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weight[order])
+    eighth = reached[-1] / 8
+    first = np.searchsorted(reached, eighth, side="right")
+    last = np.searchsorted(reached, reached[-1] - eighth, side="left")
+    ends: Array = values[order[[first, last]]]
+    return ends
 
 
 def distinct_rows(source: Source) -> Distinct:

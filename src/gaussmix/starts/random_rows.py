@@ -9,10 +9,12 @@ import numpy as np
 from gaussmix.engines.base import Engine
 from gaussmix.sources.distinct import Distinct
 from gaussmix.starts.base import Partition, nearest_centre, register
+from gaussmix.starts.gross import gross_rows_apart
 from gaussmix.waist.logarithm import log
 
 
 @register("random_from_data")
+@gross_rows_apart
 def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
 

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from gaussmix.engines.base import Engine
 from gaussmix.sources.distinct import Distinct
 from gaussmix.starts.base import Partition, register
+from gaussmix.starts.gross import gross_rows_apart
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.hashing import mix, uniform
 
 
 @register("random")
+@gross_rows_apart
 def random_shares(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
     return Partition(share=HashedShares(n_components, int(rng.integers(2**63)), sample.rank))

@@ -1,0 +1,156 @@
+"""Laws of gross rows: a start with them is the start without them, and a component for each of their places."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from gaussmix.em.start import start_mixture
+from gaussmix.families import FAMILIES
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.distinct import distinct_rows
+from gaussmix.starts import STARTS
+from gaussmix.starts.gross import find_gross
+from gaussmix.waist.block import BLOCK_ROWS, Block
+
+AT_RANDOM = ["random", "random_from_data"]
+RIDGE = 1e-3
+EPS = np.finfo(np.float64).eps
+# Rows far off, and at how many places these are.
+FAR = {
+    "one": ([[1e6, 1e6]], 1),
+    "one, in one feature": ([[0.0, -1e15]], 1),
+    "two": ([[1e6, 0.0], [-1e15, 1e6]], 2),
+    "near each other": ([[1e9, 3.0], [1e9, 5.0], [1e9 + 50, 1.0]], 1),
+    "twice": ([[1e6, 1e6], [1e6, 1e6]], 1),
+}
+
+
+def inliers(rng, n_rows=90):
+    return rng.normal(size=(n_rows, 2)) + 4.0 * rng.integers(3, size=(n_rows, 1))
+
+
+def started(name, engine, rows, n_components, family="diag", weight=None):
+    source = ArraySource(rows, weight)
+    partition = STARTS[name](distinct_rows(source), engine, n_components, np.random.default_rng(7))
+    return start_mixture(source, engine, FAMILIES[family], n_components, partition, np.full(2, RIDGE))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("far", FAR)
+@pytest.mark.parametrize("name", AT_RANDOM)
+def test_the_others_start_as_without(name, far, family, engine, rng):
+    rows, (wild, n_places) = inliers(rng), FAR[far]
+    weight, order = rng.integers(1, 9, size=len(rows)), rng.permutation(len(rows) + len(wild))
+    all_rows, all_weight = np.vstack([rows, wild])[order], np.append(weight, np.ones(len(wild)))[order]
+    without = started(name, engine, rows, 4 - n_places, family, weight.astype(np.float64))
+    mixture = started(name, engine, all_rows, 4, family, all_weight)
+    tolerance = 8 * len(rows) * EPS  # of sums of as many terms, in another order
+    kept, share = 4 - n_places, weight.sum() / all_weight.sum()
+    np.testing.assert_allclose(mixture.weights[:kept], without.weights * share, rtol=tolerance)
+    np.testing.assert_allclose(mixture.means[:kept], without.means, atol=tolerance * np.abs(rows).max())
+    atol = tolerance * np.abs(rows).max() ** 2
+    if family != "tied":
+        np.testing.assert_allclose(mixture.covariances[:kept], without.covariances, atol=atol)
+    elif len(np.unique(wild, axis=0)) == n_places:  # else their scatter is a part of the covariance of all
+        ridge = RIDGE * np.eye(2)
+        np.testing.assert_allclose(mixture.covariances - ridge, (without.covariances - ridge) * share, atol=atol)
+
+
+@pytest.mark.parametrize("name", AT_RANDOM)
+def test_ordinary_rows_are_shared_as_by_the_plain_start(name, engine, rng):
+    sample = distinct_rows(ArraySource(inliers(rng)))
+    found = STARTS[name](sample, engine, 3, np.random.default_rng(7))
+    plain = STARTS[name].__wrapped__(sample, engine, 3, np.random.default_rng(7))
+    assert (found.rule, found.share) == (plain.rule, plain.share)
+    if plain.parameters is not None:
+        assert (found.parameters.means == plain.parameters.means).all()
+
+
+@pytest.mark.parametrize("name", AT_RANDOM)
+def test_a_gross_row_twice_is_one_of_weight_2_wherever_it_stands(name, engine, rng):
+    rows, counts = np.vstack([inliers(rng), [[1e6, 0.0], [0.0, -1e8]]]), rng.integers(0, 4, size=92)
+    counts[-2:] = 2, 1
+    repeated = rng.permutation(rows.repeat(counts, axis=0))
+    expected = started(name, engine, rows, 5, weight=counts.astype(np.float64))
+    tolerance = 8 * len(repeated) * EPS  # of sums of as many terms, in another order
+    for found in (started(name, engine, repeated, 5), started(name, engine, rows, 5, weight=counts / 8)):
+        np.testing.assert_allclose(found.weights, expected.weights, rtol=tolerance)
+        np.testing.assert_allclose(found.means, expected.means, rtol=tolerance, atol=tolerance * 20)
+
+
+@pytest.mark.parametrize("name", AT_RANDOM)
+def test_shares_of_gross_rows_travel(name, engine, rng):
+    rows = np.vstack([inliers(rng), [[1e6, 0.0]]])
+    share = STARTS[name](distinct_rows(ArraySource(rows)), engine, 3, rng).share
+    block = Block(0, rows)
+    assert (pickle.loads(pickle.dumps(share))(block) == share(block)).all()
+    assert share(block)[-1].tolist() == [0, 0, 1]
+    assert share(block)[:-1, 2].tolist() == [0] * 90
+
+
+@pytest.mark.parametrize("name", AT_RANDOM)
+@pytest.mark.parametrize("n_components", [2, 3, 5])
+def test_few_distinct_rows_beside_a_gross_one_make_no_nan(name, n_components, engine):
+    rows = np.repeat([[0.0, 1.0], [2.0, 5.0], [1e15, -1e15]], [6, 6, 1], axis=0)
+    start = started(name, engine, rows, n_components)
+    for values in (start.weights, start.means, start.covariances):
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_row_beyond_the_sample_is_found(name, engine, rng):
+    """Whichever row it is: that of the largest number of a feature is always in the sample."""
+    numbers = np.arange(BLOCK_ROWS + 10_000.0)[:, None]
+    left_out = int(np.setdiff1d(numbers, ArraySource(numbers).sample(BLOCK_ROWS).rows)[0])
+    rows = inliers(rng, len(numbers))
+    rows[left_out] = 1e15
+    mixture = started(name, engine, rows, 3)
+    alone = mixture.means[:, 0] == 1e15
+    assert mixture.weights[alone] == pytest.approx([1 / len(rows)], rel=1e-12)
+    assert np.abs(mixture.means[~alone]).max() < 20
+
+
+@pytest.mark.parametrize("n_components", [0, 1, 2])
+def test_places_are_at_most_as_many_as_are_asked_for(n_components, rng):
+    rows = np.vstack([inliers(rng), [[1e15, 0.0], [1e9, 0.0], [-1e6, 0.0]]])
+    gross = find_gross(distinct_rows(ArraySource(rows)), n_components)
+    assert (gross is None) == (n_components == 0)
+    if gross is not None:
+        assert gross.places[:, 0].tolist() == [1e15, 1e9][:n_components]
+        assert gross.outside(rows).nonzero()[0].tolist() == [90, 91, 92]
+        assert gross.nearest(rows[90:]).tolist() == {1: [0, 0, 0], 2: [0, 1, 1]}[n_components]
+
+
+def test_many_rows_are_no_outliers(rng):
+    for n_far, is_gross in ((5, True), (6, False)):  # in each feature; at most an eighth of the rows in all
+        far = np.repeat([[1e6, 0.0], [0.0, 1e6]], n_far, axis=0)
+        found = find_gross(distinct_rows(ArraySource(np.vstack([inliers(rng, 75), far]))), 2)
+        assert (found is not None) == is_gross
+
+
+def test_a_feature_that_is_mostly_one_number_tells_nothing(rng):
+    rows = inliers(rng)
+    rows[:, 1] = 0.0
+    rows[:5, 1] = 1e6
+    assert find_gross(distinct_rows(ArraySource(rows)), 2) is None
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 7, 8, 9, 15, 16, 100])
+def test_the_middle_is_what_is_left_without_an_eighth_at_each_end(n_rows, rng):
+    rows = rng.normal(size=(n_rows, 3))
+    kept = np.sort(rows, axis=0)[n_rows // 8 : n_rows - n_rows // 8]
+    low, high = distinct_rows(ArraySource(rows)).middle
+    assert low.tolist() == kept[0].tolist()
+    assert high.tolist() == kept[-1].tolist()
+
+
+@pytest.mark.parametrize("n_rows", [3, 8, 30, 200])
+def test_the_middle_takes_a_weight_for_a_number_of_rows(n_rows, rng):
+    rows, counts = rng.normal(size=(n_rows, 2)), rng.integers(0, 4, size=n_rows)
+    counts[0] = 1
+    repeated = distinct_rows(ArraySource(rows.repeat(counts, axis=0))).middle
+    weighted = distinct_rows(ArraySource(rows, counts.astype(np.float64))).middle
+    expected = np.sort(rows.repeat(counts, axis=0), axis=0)[[counts.sum() // 8, -1 - counts.sum() // 8]]
+    assert (np.array(weighted) == expected).all()
+    assert (np.array(repeated) == expected).all()

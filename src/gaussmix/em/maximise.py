@@ -14,6 +14,7 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Moments, Scatter
+from gaussmix.waist.pieces import copied, pieces
 
 # Below this share of the row weight a component has no rows left to learn from.
 LOST_SHARE = 2.0**-40
@@ -93,14 +94,15 @@ def loss(anchor: Array, mixture: Mixture) -> float:
     if not mixture.family.need().pooled:
         return float((whitened**2).sum(axis=1).max())
     scaled = whitened * np.sqrt(mixture.weights)[:, None]
-    return float(np.abs(np.einsum("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
+    parts = pieces((len(scaled), *scaled.shape))
+    return max(float(np.abs(np.einsum("ij,kj->ik", scaled[part], scaled)).sum(axis=1).max()) for part in parts)
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """Give components without mass a trace of the scatter of all: families divide by mass, and may pool."""
     if not empty.any() or scatter.need.pooled:
         return scatter
-    mass, second = np.array(scatter.mass), np.array(scatter.second)
+    mass, second = np.array(scatter.mass), copied(scatter.second)
     mass[empty], second[empty] = TRACE * mass.sum(), TRACE * second.sum(axis=0)
     return replace(scatter, mass=mass, second=second)
 

@@ -14,6 +14,7 @@ from gaussmix.errors import SingularCovariance, name_components, unknown_name
 from gaussmix.families.base import FAMILIES, Family, family_named
 from gaussmix.starts import STARTS
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.pieces import copied, pieces
 
 
 def check_count(name: str, value: Any, smallest: int) -> int:
@@ -168,13 +169,17 @@ def check_given(
             f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
             f"({n_rows}, {n_components})."
         )
-    shares = array.astype(np.float64)
-    wrong = ~(np.abs(shares.sum(axis=1) - 1) <= 1e-6) | (shares < 0).any(axis=1)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(f"{origin}: the responsibilities of row {row} must be ≥ 0 and sum to 1, not {shares[row]}.")
-    weight = np.ones(n_rows) if row_weight is None else row_weight
-    _check_all_have_rows(origin, (weight[:, None] * shares).sum(axis=0))
+    shares, mass = copied(array), np.zeros(n_components)
+    for part in pieces(shares.shape):
+        some = shares[part]
+        wrong = ~(np.abs(some.sum(axis=1) - 1) <= 1e-6) | (some < 0).any(axis=1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(
+                f"{origin}: the responsibilities of row {part.start + row} must be ≥ 0 and sum to 1, not {some[row]}."
+            )
+        mass += some.sum(axis=0) if row_weight is None else (row_weight[part, None] * some).sum(axis=0)
+    _check_all_have_rows(origin, mass)
     return shares
 
 

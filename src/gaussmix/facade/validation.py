@@ -11,7 +11,8 @@ from sklearn.utils.validation import validate_data
 
 from gaussmix.facade.parameters import check_numbers
 from gaussmix.waist.arrays import Array, Rows
-from gaussmix.waist.rows import first_beyond, in_whole_steps
+from gaussmix.waist.pieces import copied, pieces
+from gaussmix.waist.rows import extreme_rows, first_beyond, in_whole_steps
 
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
@@ -37,7 +38,7 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
     try:
         rows: Rows = validate_data(
             estimator,
-            X,
+            _as_doubles(X),
             reset=reset,
             dtype=[np.float64, np.float32],
             ensure_all_finite=False,
@@ -57,6 +58,13 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
     if reset:
         _check_spread(X, rows, names)
     return in_whole_steps(rows)
+
+
+def _as_doubles(X: Any) -> Any:
+    """A NumPy array of numbers as the doubles that scikit-learn would make of it, in pieces; all else as it is."""
+    if type(X) not in (np.ndarray, np.memmap) or X.ndim != 2 or X.dtype.kind not in "biuf":
+        return X
+    return X if X.dtype in (np.float64, np.float32) else copied(X)
 
 
 def _check_cells(X: ArrayLike, names: Any) -> None:
@@ -107,7 +115,7 @@ def _check_values(rows: Rows, names: Any, largest: float) -> None:
 
 def _check_spread(X: ArrayLike, rows: Rows, names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
-    low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+    low, high = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
     spread = high - low
     vanishing = (spread > 0) & (spread < SMALLEST_SPREAD)
     if vanishing.any():
@@ -126,11 +134,15 @@ def _check_integers(integers: NDArray[np.integer[Any]], largest: Array, names: A
     for column, step in enumerate(np.spacing(largest)):
         values = integers[:, column]
         size = int(values.max()) - int(values.min())
-        if step > MERGED_SHARE * size > 0 and step > 1 and (values % int(step)).any():
+        if step > MERGED_SHARE * size > 0 and step > 1 and _leave_a_rest(values, int(step)):
             raise ValueError(
                 f"Input X holds integers of size {largest[column]:.3g} that differ by at most {size} in "
                 f"{_column(column, names)}: a double can't tell them apart. Subtract a constant from the column first."
             )
+
+
+def _leave_a_rest(integers: NDArray[np.integer[Any]], step: int) -> bool:
+    return any((integers[part] % step).any() for part in pieces(integers.shape))
 
 
 def _kind(X: ArrayLike) -> str:

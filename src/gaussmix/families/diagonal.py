@@ -11,6 +11,7 @@ from gaussmix.waist.arrays import Array
 from gaussmix.waist.diagonal import DiagonalWhitening
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
+from gaussmix.waist.pieces import in_pieces
 
 
 @register("diag")
@@ -24,7 +25,7 @@ class Diagonal(Family):
         return Need(Second.DIAGONAL)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
-        return scatter.second / scatter.mass[:, None]
+        return in_pieces(lambda second, mass: second / mass, scatter.second, scatter.mass[:, None])
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_components, n_features

@@ -10,7 +10,7 @@ from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
-from gaussmix.waist.pieces import pieces
+from gaussmix.waist.pieces import in_pieces
 from gaussmix.waist.triangular import TriangularWhitening
 
 
@@ -25,10 +25,7 @@ class Full(Family):
         return Need(Second.FULL)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
-        covariances = np.empty(scatter.second.shape)
-        for part in pieces(covariances.shape):
-            covariances[part] = scatter.second[part] / scatter.mass[part, None, None]
-        return covariances
+        return in_pieces(lambda second, mass: second / mass, scatter.second, scatter.mass[:, None, None])
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_components, n_features, n_features

@@ -12,6 +12,7 @@ from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import BLOCK_ROWS, Block
 from gaussmix.waist.hashing import mix, uniform
 from gaussmix.waist.moments import Moments
+from gaussmix.waist.pieces import taken
 from gaussmix.waist.rows import extreme_rows
 
 
@@ -52,4 +53,4 @@ class ArraySource:
             chosen.append(numbers[uniform(mix(mix(numbers))) * fair < part].astype(np.intp))
         places = np.unique(np.concatenate(chosen))
         drawn = None if weight is None else np.maximum(weight[places], fair)
-        return Block(0, self.block.rows[places], drawn)
+        return Block(0, taken(self.block.rows, places), drawn)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gaussmix.sources.base import Source
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import BLOCK_ROWS
-from gaussmix.waist.pieces import pieces
+from gaussmix.waist.pieces import copied, pieces, taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,9 @@ def distinct_rows(source: Source) -> Distinct:
     Rows of weight 0 count as absent; their rank plays no part.
     """
     block = source.sample(BLOCK_ROWS)
-    rows = block.rows.astype(np.float64) + 0.0  # −0 and 0 are the same number
+    rows = copied(block.rows)
+    for part in pieces(rows.shape):
+        rows[part] += 0.0  # −0 and 0 are the same number
     weight = np.ones(len(rows)) if block.row_weight is None else block.row_weight
     order = lexicographic_order(rows)
     order = order[np.argsort(weight[order] == 0, kind="stable")]  # rows of weight 0 last
@@ -86,14 +88,15 @@ def distinct_rows(source: Source) -> Distinct:
     rank = np.empty(len(rows), dtype=np.intp)
     is_new = np.zeros(len(rows), dtype=bool)
     is_new[:1] = True
-    rows, weight = rows[order[:present]], weight[order[:present]]
-    is_new[1:present] = (rows[1:] != rows[:-1]).any(axis=1)
+    rows, weight = taken(rows, order[:present]), weight[order[:present]]
+    for part in pieces(rows[1:].shape):
+        is_new[1:present][part] = (rows[1:][part] != rows[:-1][part]).any(axis=1)
     rank[order] = np.cumsum(is_new) - 1
     whole = rank if block.n_rows == source.n_rows else None
     first = is_new[:present].nonzero()[0]
     if len(first) == present:
         return Distinct(rows, weight, whole)
-    return Distinct(rows[first], np.add.reduceat(weight, first), whole)
+    return Distinct(taken(rows, first), np.add.reduceat(weight, first), whole)
 
 
 def lexicographic_order(rows: Array) -> NDArray[np.intp]:

@@ -19,7 +19,7 @@ from gaussmix.sources.distinct import Distinct
 from gaussmix.starts.base import Partition, Start
 from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
-from gaussmix.waist.pieces import pieces
+from gaussmix.waist.pieces import pieces, taken
 
 REACH = 1e3  # times the width of the middle three quarters of a feature: what is farther out is gross
 MOST = 0.125  # of the weight: rows that are more are no outliers, but what the data look like
@@ -134,4 +134,4 @@ def _without(sample: Distinct, gross: Gross) -> Distinct:
     """The sample of the other rows, ranked among themselves."""
     others = ~gross.outside(sample.rows)
     rank = None if sample.rank is None else (np.cumsum(others) - 1)[sample.rank]
-    return replace(sample, rows=sample.rows[others], weight=sample.weight[others], rank=rank)
+    return replace(sample, rows=taken(sample.rows, others.nonzero()[0]), weight=sample.weight[others], rank=rank)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.need import Need, Second
-from gaussmix.waist.pieces import copied, pieces
+from gaussmix.waist.pieces import copied, in_pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,9 @@ class Moments:
         """Weighted mean of each component, `default` (n_components, n_features) where it has no mass."""
         has_mass = self.mass > 0
         if has_mass.all():
-            return self.anchor + self.first / self.mass[:, None]
+            return in_pieces(
+                lambda anchor, first, mass: anchor + first / mass, self.anchor, self.first, self.mass[:, None]
+            )
         divisor = np.where(has_mass, self.mass, 1.0)[:, None]
         return np.where(has_mass[:, None], self.anchor + self.first / divisor, default)
 
@@ -66,17 +68,22 @@ class Moments:
 
         With f and f' the first moments about the old and the new anchor, S' = S − f fᵀ / N + f' f'ᵀ / N.
         """
-        first = self.first - self.mass[:, None] * (anchor - self.anchor)
+        first = in_pieces(
+            lambda first, mass, new, old: first - mass * (new - old),
+            self.first, self.mass[:, None], anchor, self.anchor,
+        )  # fmt: skip
         if self.second is None:
             return replace(self, first=first, anchor=anchor)
         root_mass = np.sqrt(np.where(self.mass > 0, self.mass, 1.0))[:, None]
-        old, new = self.first / root_mass, first / root_mass
+        squares = self.need.squares
         if self.need.pooled:
-            second = self.second - self.need.squares(old) + self.need.squares(new)
+            second = self.second - squares(self.first / root_mass)
+            second = second + squares(first / root_mass)
         else:
-            second = np.empty(self.second.shape)
-            for part in pieces(second.shape):
-                second[part] = self.second[part] - self.need.squares(old[part]) + self.need.squares(new[part])
+            second = in_pieces(
+                lambda second, old, new, root: second - squares(old / root) + squares(new / root),
+                self.second, self.first, first, root_mass,
+            )  # fmt: skip
         return replace(self, first=first, second=second, anchor=anchor)
 
 
@@ -106,8 +113,8 @@ class Scatter:
             second = copied(self.second)
             np.einsum("...ii->...i", second)[...] += np.multiply.outer(mass, ridge)
             return replace(self, second=second)
-        if self.need.second is Second.DIAGONAL:
-            added = np.multiply.outer(mass, ridge)
-        else:
-            added = np.asarray(mass * ridge.sum())
+        if self.need.second is Second.DIAGONAL and not self.need.pooled:
+            second = in_pieces(lambda second, mass: second + mass * ridge, self.second, mass[:, None])
+            return replace(self, second=second)
+        added = mass * (ridge if self.need.second is Second.DIAGONAL else ridge.sum())
         return replace(self, second=self.second + added)

@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.pieces import pieces
 
 
 class Second(IntEnum):
@@ -37,7 +38,10 @@ class Need:
     def squares(self, vectors: Array) -> Array:
         """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""
         if self.second is Second.FULL and self.pooled:
-            pooled: Array = np.einsum("ki,kj->ij", vectors, vectors)
+            n_components, n_features = vectors.shape
+            pooled = np.empty((n_features, n_features))
+            for part in pieces((n_features, n_components, n_features)):  # without BLAS, which has bits of its own
+                pooled[part] = np.einsum("ki,kj->ij", vectors[:, part], vectors)
             return pooled
         if self.second is Second.FULL:
             return vectors[:, :, None] * vectors[:, None, :]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.waist.arrays import Array
+
+Number = TypeVar("Number", bound=np.floating[Any])
 
 PIECE = 2**21  # numbers that one call of NumPy may work on, 16 MB: some 10 ms, the first touch of memory included
 
@@ -23,9 +27,25 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(first, first + step)
 
 
-def copied(values: Array) -> Array:
-    """A contiguous float64 copy of an array."""
+def in_pieces(work: Callable[..., Array], *arrays: Array) -> Array:
+    """What `work` makes of arrays with the same first axis, in the shape of the first, for work row by row."""
+    done = np.empty(arrays[0].shape)
+    for part in pieces(done.shape):
+        done[part] = work(*(array[part] for array in arrays))
+    return done
+
+
+def copied(values: NDArray[Any]) -> Array:
+    """A contiguous float64 copy of an array of numbers."""
     copy = np.empty(values.shape)
     for part in pieces(values.shape):
         copy[part if values.ndim else ...] = values[part if values.ndim else ...]
     return copy
+
+
+def taken(rows: NDArray[Number], places: NDArray[np.intp]) -> NDArray[Number]:
+    """Some rows (n_places, n_features) of an array of rows."""
+    some: NDArray[Number] = np.empty((len(places), *rows.shape[1:]), rows.dtype)
+    for part in pieces(some.shape):
+        some[part] = rows[places[part]]
+    return some

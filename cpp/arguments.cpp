@@ -1,5 +1,7 @@
 #include "arguments.hpp"
 
+#include <algorithm>
+
 namespace gaussmix {
 
 void require(bool claim, const char* message) {
@@ -68,10 +70,10 @@ Output to_output(int value) {
 RowsView view_rows(const Rows& rows, const Maybe<1>& origin) {
     const RowsView view = std::visit(
         [&](const auto& array) {
-            return RowsView{array.data(),        std::holds_alternative<Strided<float, 2>>(rows),
-                            extent(array, 0),    extent(array, 1),
-                            array.stride(0),     array.stride(1),
-                            data_or_null(origin)};
+            return RowsView{array.data(),         std::holds_alternative<Strided<float, 2>>(rows),
+                            extent(array, 0),     extent(array, 1),
+                            array.stride(0),      array.stride(1),
+                            data_or_null(origin), nullptr};
         },
         rows);
     require(view.n_features > 0, "rows have no features");
@@ -98,13 +100,18 @@ GivenView view_given(const Given& given, const Shape& shape, Index n_rows) {
     return {nullptr, table.data(), table.stride(0), table.stride(1)};
 }
 
+ParametersView view_gaussians(const Maybe<2>& means, const Factors& factors, Shape& shape) {
+    require(means && extent(*means, 0) == shape.n_components && extent(*means, 1) == shape.n_features,
+            "means must have shape (n_components, n_features)");
+    return {nullptr, means->data(), view_factors(factors, shape), nullptr};
+}
+
 ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means, const Factors& factors, Shape& shape) {
     if (shape.rule == Rule::given) return {nullptr, nullptr, nullptr, nullptr};
     require(log_scale && extent(*log_scale, 0) == shape.n_components, "log_scale must have shape (n_components,)");
-    require(means && extent(*means, 0) == shape.n_components && extent(*means, 1) == shape.n_features,
-            "means must have shape (n_components, n_features)");
-    const double* factor_data = view_factors(factors, shape);
-    return {log_scale->data(), means->data(), factor_data, nullptr};
+    ParametersView view = view_gaussians(means, factors, shape);
+    view.log_scale = log_scale->data();
+    return view;
 }
 
 const double* view_anchor(const Maybe<2>& anchor, const Shape& shape) {
@@ -113,6 +120,38 @@ const double* view_anchor(const Maybe<2>& anchor, const Shape& shape) {
     require(!anchor || (extent(*anchor, 0) == shape.n_components && extent(*anchor, 1) == shape.n_features),
             "anchor must have shape (n_components, n_features)");
     return data_or_null(anchor);
+}
+
+const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_rows) {
+    if (!order) return nullptr;
+    require(shape.rule == Rule::soft, "order goes with rule 0 (soft)");
+    require(extent(*order, 0) == n_rows, "order must have shape (n_rows,)");
+    for (Index first = 0; first < n_rows; first += kBlockRows) {
+        const Index count = std::min(kBlockRows, n_rows - first);
+        std::uint16_t largest = 0;
+        for (Index i = 0; i < count; ++i) largest = std::max(largest, order->data()[first + i]);
+        require(largest < count, "order points beyond a block of rows");
+    }
+    return order->data();
+}
+
+VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& motion, const Shape& shape,
+                     Index n_rows) {
+    require(shape.rule == Rule::soft || (!labels && !bounds), "labels and bounds go with rule 0 (soft)");
+    require(!labels || (extent(*labels, 0) == n_rows && shape.n_components <= 65'536),
+            "labels must have shape (n_rows,), and tell at most 65,536 components apart");
+    require(bounds.has_value() == motion.has_value(), "bounds and motion go together");
+    VisitView view{labels ? labels->data() : nullptr, nullptr, nullptr, nullptr};
+    if (!bounds) return view;
+    require(!shape.is_shared, "bounds go with one factor for each component");
+    require(extent(*bounds, 0) * kGroupRows >= n_rows && extent(*bounds, 1) == shape.n_components,
+            "bounds must have shape (n_groups, n_components)");
+    require(extent(*motion, 0) == 2 && extent(*motion, 1) == shape.n_components,
+            "motion must have shape (2, n_components)");
+    view.bounds = bounds->data();
+    view.ratio = motion->data();
+    view.shift = motion->data() + shape.n_components;
+    return view;
 }
 
 Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const Maybe<2>& anchor, const Given& given) {

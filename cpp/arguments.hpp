@@ -16,6 +16,10 @@ using Given = std::optional<std::variant<Strided<std::int32_t, 1>, Strided<doubl
 using Factors = std::optional<std::variant<Contiguous<1>, Contiguous<2>, Contiguous<3>>>;
 template <int kDimensions>
 using Maybe = std::optional<Contiguous<kDimensions>>;
+using Order = std::optional<nb::ndarray<const std::uint16_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>>;
+using Labels = std::optional<Writable<std::uint16_t, 1>>;
+using Bounds = std::optional<Writable<float, 2>>;
+using Motion = std::optional<nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>>;
 
 // Throws ValueError unless the claim holds.
 void require(bool claim, const char* message);
@@ -31,8 +35,13 @@ RowsView view_rows(const Rows& rows, const Maybe<1>& origin);
 RowWeightView view_row_weight(const RowWeight& weight, Index n_rows);
 GivenView view_given(const Given& given, const Shape& shape, Index n_rows);
 
+// Means and factors; finds out `shape.is_shared`.
+ParametersView view_gaussians(const Maybe<2>& means, const Factors& factors, Shape& shape);
+
 // All but the anchor; finds out `shape.is_shared`.
 ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means, const Factors& factors, Shape& shape);
+const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_rows);
+VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& motion, const Shape& shape, Index n_rows);
 const double* view_anchor(const Maybe<2>& anchor, const Shape& shape);
 
 }  // namespace gaussmix

@@ -19,6 +19,10 @@ using Strided = nb::ndarray<const T, nb::ndim<kDimensions>, nb::device::cpu>;
 template <int kDimensions>
 using Contiguous = nb::ndarray<const double, nb::ndim<kDimensions>, nb::c_contig, nb::device::cpu>;
 
+// Written where they lie.
+template <class T, int kDimensions>
+using Writable = nb::ndarray<T, nb::ndim<kDimensions>, nb::c_contig, nb::device::cpu>;
+
 template <class T, int kDimensions>
 using Result = nb::ndarray<nb::numpy, T, nb::ndim<kDimensions>, nb::c_contig>;
 

@@ -45,7 +45,7 @@ void run_unlocked(Pass&& pass) {
 
 using StepResult = std::tuple<double, Result<double, 1>, Result<double, 2>,
                               std::optional<std::variant<Result<double, 1>, Result<double, 2>, Result<double, 3>>>,
-                              Index>;
+                              Index, Index>;
 
 // The second moments in the shape that `second` gives them.
 class NewSecond {
@@ -76,7 +76,8 @@ private:
 
 StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight, const Given& given,
                       const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int structure,
-                      const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads) {
+                      const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads,
+                      const Order& order, const Labels& labels, const Bounds& bounds, const Motion& motion) {
     StepView task{};
     task.rows = view_rows(rows, origin);
     Shape& shape = task.shape;
@@ -90,6 +91,8 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     task.given = view_given(given, shape, task.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
+    task.rows.order = view_order(order, shape, task.rows.n_rows);
+    task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
 
@@ -98,11 +101,11 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     NewArray<double, 1> mass({count});
     NewArray<double, 2> first({count, features});
     NewSecond second_moments(shape);
-    double log_likelihood = 0, n_far = 0;
-    const MomentsView out{&log_likelihood, &n_far, mass.data(), first.data(), second_moments.data()};
+    double log_likelihood = 0, n_far = 0, n_near = 0;
+    const MomentsView out{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), second_moments.data()};
     run_unlocked([&] { return step(*target.kernels, task, parameters, execution, out); });
     return {log_likelihood, mass.release(), first.release(), second_moments.release(),
-            static_cast<Index>(n_far)};
+            static_cast<Index>(n_far), static_cast<Index>(n_near)};
 }
 
 using EvaluateResult = std::variant<Result<double, 1>, Result<double, 2>, Result<std::int64_t, 1>>;
@@ -138,6 +141,24 @@ EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Mayb
         default:
             return evaluate_into(NewArray<double, 2>({n_rows, static_cast<std::size_t>(shape.n_components)}), pass);
     }
+}
+
+Result<float, 2> bound_measure_motion(const Target& target, int structure, const Contiguous<2>& means_before,
+                                      const Factors& factors_before, const Contiguous<2>& means_after,
+                                      const Factors& factors_after) {
+    const std::size_t count = means_before.shape(0);
+    Shape shape{static_cast<Index>(count), static_cast<Index>(means_before.shape(1)), to_structure(structure), false,
+                Rule::soft, Second::none};
+    const ParametersView before = view_gaussians(means_before, factors_before, shape);
+    require(!shape.is_shared, "motion is measured with one factor for each component");
+    const ParametersView after = view_gaussians(means_after, factors_after, shape);
+    require(!shape.is_shared, "motion is measured with one factor for each component");
+    NewArray<float, 2> motion({2, count});
+    Interrupt interrupt(is_interrupted);
+    run_unlocked([&] {
+        return measure_motion(*target.kernels, shape, before, after, motion.data(), motion.data() + count, interrupt);
+    });
+    return motion.release();
 }
 
 std::tuple<Result<double, 3>, Result<double, 1>, Result<bool, 1>> bound_factorise(const Target& target,
@@ -177,6 +198,8 @@ std::optional<Target> active() {
 
 // What the stub shows: nanobind would spell out every array's device, order and flags.
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
+#define SINGLES "numpy.typing.NDArray[numpy.float32]"
+#define PLACES "numpy.typing.NDArray[numpy.uint16]"
 constexpr const char* kStepSignature =
     "def step(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None, "
@@ -184,7 +207,9 @@ constexpr const char* kStepSignature =
     " | None, "
     "means: " FLOATS " | None, structure: int, factors: " FLOATS " | None, anchor: " FLOATS
     " | None, rule: int, second: int, "
-    "n_threads: int) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None, int]";
+    "n_threads: int, order: " PLACES " | None = None, labels: " PLACES " | None = None, bounds: " SINGLES
+    " | None = None, motion: " SINGLES " | None = None) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS
+    " | None, int, int]";
 constexpr const char* kEvaluateSignature =
     "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS
     " | None, log_scale: " FLOATS
@@ -195,7 +220,12 @@ constexpr const char* kEvaluateSignature =
 constexpr const char* kFactoriseSignature =
     "def factorise(self, covariances: " FLOATS ") -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.bool_]]";
 constexpr const char* kLogSignature = "def log(self, numbers: " FLOATS ") -> " FLOATS;
+constexpr const char* kMotionSignature = "def measure_motion(self, structure: int, means_before: " FLOATS
+                                         ", factors_before: " FLOATS ", means_after: " FLOATS
+                                         ", factors_after: " FLOATS ") -> " SINGLES;
 #undef FLOATS
+#undef SINGLES
+#undef PLACES
 
 void bind_targets(nb::module_& module) {
     using namespace nb::literals;
@@ -206,10 +236,15 @@ void bind_targets(nb::module_& module) {
         .def("step", bound_step, nb::sig(kStepSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "given"_a.noconvert().none(), "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(), "structure"_a,
              "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,
-             "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, number of far rows).")
+             "order"_a.noconvert().none() = nb::none(), "labels"_a.noconvert().none() = nb::none(),
+             "bounds"_a.noconvert().none() = nb::none(), "motion"_a.noconvert().none() = nb::none(),
+             "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, n_far, n_near).")
         .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(),
              "log_scale"_a, "means"_a, "structure"_a, "factors"_a, "output"_a, "n_threads"_a,
              "Log density, responsibilities, weighted log densities or label of each row.")
+        .def("measure_motion", bound_measure_motion, nb::sig(kMotionSignature), "structure"_a, "means_before"_a,
+             "factors_before"_a.noconvert(), "means_after"_a, "factors_after"_a.noconvert(),
+             "How components moved between two steps, as the second takes it to move `bounds`: (2, n_components).")
         .def("factorise", bound_factorise, nb::sig(kFactoriseSignature), "covariances"_a,
              "Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive "
              "definite.")

@@ -12,6 +12,12 @@ using Index = std::ptrdiff_t;
 // part of the numerical contract. 18 vectors are within a point of the best size at every n_features measured.
 constexpr Index kTileRows = 144;
 
+// Rows that are whitened together, and share their bounds.
+constexpr Index kGroupRows = 24;
+
+// Rows are put in order within blocks of this many.
+constexpr Index kBlockRows = 455 * kTileRows;
+
 enum class Structure { spherical, diagonal, triangular };
 enum class Rule { soft, hard, given };
 enum class Second { none, trace, diagonal, full };
@@ -22,7 +28,12 @@ struct RowsView {  // rows are read as `row - origin`; strides count elements an
     bool is_float32;
     Index n_rows, n_features;
     Index row_stride, column_stride;
-    const double* origin;  // (n_features,), or null for zero
+    const double* origin;        // (n_features,), or null for zero
+    const std::uint16_t* order;  // (n_rows,), the place in its block of the row that is visited; null: as they come
+
+    Index row_at(Index position) const {
+        return order == nullptr ? position : position - position % kBlockRows + order[position];
+    }
 };
 
 struct RowWeightView {  // null data: every weight is 1
@@ -51,16 +62,25 @@ struct Shape {  // all that sizes and layouts depend on
     Second second;
 };
 
+struct VisitView {           // what one pass leaves for the next over the same rows; each may be null
+    std::uint16_t* labels;   // (n_rows,), written: the likeliest component of each row
+    float* bounds;           // (n_groups, n_components), moved, used and renewed: see kernels/bounds.hpp
+    const float* ratio;      // (n_components,), how the bounds are moved first
+    const float* shift;
+};
+
 struct StepView {
     Shape shape;
     RowsView rows;
     RowWeightView row_weight;
     GivenView given;
+    VisitView visit;
 };
 
 struct MomentsView {  // where `unpack` writes; second is null with Second::none
     double* log_likelihood;
-    double* n_far;
+    double* n_far;   // rows too far from every mean for squared distances to tell components apart
+    double* n_near;  // responsibilities that are not zero, estimated from one group of sixteen
     double* mass;
     double* first;
     double* second;
@@ -84,6 +104,8 @@ struct KernelTable {
     void (*pack)(const Shape&, const ParametersView&, Listener, void* operands) noexcept;
     // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows.
     void (*step)(const StepView&, const void* operands, Index first, Index last, Listener, void* scratch, double* sums) noexcept;
+    // Adds the sums of a span to the total, and clears them.
+    void (*merge)(const Shape&, Listener, double* span, double* total) noexcept;
     void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels.
     void (*evaluate)(const Shape&, const RowsView&, Output, const void* operands, Index first, Index last, Listener,
@@ -91,6 +113,9 @@ struct KernelTable {
     // Whitening factor of one covariance and its log |det|; false where the covariance is not positive definite.
     bool (*factorise)(Index n_features, const double* covariance, Listener, double* scratch, double* factor,
                       double* log_abs_det) noexcept;
+    // How components moved from one pass to the next: (n_components,) each. `scratch` has room for n_features.
+    void (*measure_motion)(const Shape&, const ParametersView& before, const ParametersView& after, Listener,
+                           double* scratch, float* ratio, float* shift) noexcept;
     // Natural logarithms: -inf of 0, NaN of what is negative.
     void (*log)(const double* numbers, Index count, double* out) noexcept;
 };

@@ -9,6 +9,7 @@ void bind_targets(nanobind::module_& module);
 NB_MODULE(_core, module) {
     module.doc() = "Gaussian mixture kernels: moments, densities and small factorisations.";
     module.attr("TILE_ROWS") = gaussmix::kTileRows;
+    module.attr("GROUP_ROWS") = gaussmix::kGroupRows;
     // What Python still holds when it exits (a cached Target, a traceback) is not a leak of ours to report.
     nanobind::set_leak_warnings(false);
     gaussmix::bind_targets(module);

@@ -31,23 +31,11 @@ std::vector<Buffer> make_buffers(int count, Index bytes) {
     return buffers;
 }
 
-// Calls body(first, last) for pieces of 0 .. size - 1 one after another, until it is to be given up.
-template <class Body>
-void in_pieces(Index size, const Listener& listener, Body&& body) {
-    constexpr Index kPiece = 1 << 18;  // doubles: 0.1 ms or so
-    for (Index first = 0; first < size && !listener.ask(listener.self); first += kPiece) {
-        body(first, std::min(first + kPiece, size));
-    }
-}
-
 void clear(double* sums, Index size, const Listener& listener) {
-    in_pieces(size, listener, [&](Index first, Index last) { std::fill(sums + first, sums + last, 0.0); });
-}
-
-void add(const double* partial, Index size, const Listener& listener, double* total) {
-    in_pieces(size, listener, [&](Index first, Index last) {
-        std::transform(total + first, total + last, partial + first, total + first, std::plus<>());
-    });
+    constexpr Index kPiece = 1 << 18;  // 0.1 ms or so
+    for (Index first = 0; first < size && !listener.ask(listener.self); first += kPiece) {
+        std::fill(sums + first, sums + std::min(first + kPiece, size), 0.0);
+    }
 }
 
 Buffer pack(const KernelTable& kernels, const Shape& shape, const ParametersView& parameters, Listener listener) {
@@ -61,7 +49,7 @@ Buffer pack(const KernelTable& kernels, const Shape& shape, const ParametersView
 bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters,
           const Execution& execution, MomentsView out) {
     const Sizes sizes = kernels.sizes(task.shape);
-    SpanJob job{task.rows.n_rows, span_rows(task.shape), work_per_row(task.shape), {}, {}, {}};
+    SpanJob job{task.rows.n_rows, span_rows(task.shape), work_per_row(task.shape), {}, {}};
     const int n_workers = count_workers(job, execution.n_threads);
     const Listener own = execution.interrupt.listener();
     const Buffer operands = pack(kernels, task.shape, parameters, own);
@@ -71,12 +59,14 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
     const auto sums_of = [&](int worker) { return partial[static_cast<std::size_t>(worker)].doubles(); };
 
     clear(total.doubles(), sizes.sums, own);
-    job.begin = [&](int worker, Listener listener) { clear(sums_of(worker), sizes.sums, listener); };
+    for (int worker = 0; worker < n_workers; ++worker) clear(sums_of(worker), sizes.sums, own);
     job.run = [&](int worker, Index first, Index last, Listener listener) {
         void* room = scratch[static_cast<std::size_t>(worker)].get();
         kernels.step(task, operands.get(), first, last, listener, room, sums_of(worker));
     };
-    job.merge = [&](int worker, Listener listener) { add(sums_of(worker), sizes.sums, listener, total.doubles()); };
+    job.merge = [&](int worker, Listener listener) {
+        kernels.merge(task.shape, listener, sums_of(worker), total.doubles());
+    };
     if (own.ask(own.self) || !run_spans(job, execution)) return false;
     kernels.unpack(task.shape, total.doubles(), own, out);
     return !own.ask(own.self);
@@ -84,12 +74,11 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
 
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out) {
-    SpanJob job{rows.n_rows, span_rows(shape), work_per_row(shape), {}, {}, {}};
+    SpanJob job{rows.n_rows, span_rows(shape), work_per_row(shape), {}, {}};
     const Buffer operands = pack(kernels, shape, parameters, execution.interrupt.listener());
     const std::vector<Buffer> scratch =
         make_buffers(count_workers(job, execution.n_threads), kernels.sizes(shape).scratch);
 
-    job.begin = [](int, Listener) {};
     job.run = [&](int worker, Index first, Index last, Listener listener) {
         void* room = scratch[static_cast<std::size_t>(worker)].get();
         kernels.evaluate(shape, rows, output, operands.get(), first, last, listener, room, out);
@@ -105,6 +94,13 @@ bool factorise(const KernelTable& kernels, Index count, Index n_features, const 
         failed[k] = !kernels.factorise(n_features, covariances + k * size, interrupt.listener(), scratch.doubles(),
                                        factors + k * size, log_abs_det + k);
     }
+    return !interrupt.has_come();
+}
+
+bool measure_motion(const KernelTable& kernels, const Shape& shape, const ParametersView& before,
+                    const ParametersView& after, float* ratio, float* shift, Interrupt& interrupt) {
+    const Buffer scratch = Buffer::of_doubles(shape.n_features);
+    kernels.measure_motion(shape, before, after, interrupt.listener(), scratch.doubles(), ratio, shift);
     return !interrupt.has_come();
 }
 

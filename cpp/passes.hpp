@@ -12,6 +12,10 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out);
 
+// How components moved between two steps, (n_components,) each. False if interrupted.
+bool measure_motion(const KernelTable& kernels, const Shape& shape, const ParametersView& before,
+                    const ParametersView& after, float* ratio, float* shift, Interrupt& interrupt);
+
 // Whitening factors of covariances (count, n_features, n_features), their log |det|, and which of them failed. False if
 // interrupted.
 bool factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,

@@ -55,7 +55,6 @@ private:
         const Listener listener{[](void* p) { return static_cast<Worker*>(p)->is_stopped(); }, &self};
         for (Index span = next_++; span < n_spans_ && !is_stopped_; span = next_++) {
             const Index first = span * job_.rows_in_span;
-            job_.begin(worker, listener);
             job_.run(worker, first, std::min(first + job_.rows_in_span, job_.n_rows), listener);
             if (self.is_stopped()) return;
             if (!job_.merge) continue;

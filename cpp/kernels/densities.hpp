@@ -2,6 +2,7 @@
 //
 // A distance that overflows, or is inf - inf, counts as the largest number: l is never NaN.
 #pragma once
+#include "bounds.hpp"
 #include "flat.hpp"
 #include "panels.hpp"
 #include "patience.hpp"
@@ -9,8 +10,6 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// 60 log 2 nats: a responsibility below 2^-60 of its row's largest is 0.
-constexpr double kNegligible = 0x1.4cb5ecf0a9650p+5;
 constexpr double kRoundingMargin = 1e-3;
 
 struct DensityView {
@@ -30,7 +29,8 @@ struct GroupView {
     Real* differences;    // room for x - mean of the group
     unsigned char* active;  // [component]
     unsigned char bit;      // of this group in `active`
-    Index* likeliest;       // the component to try first: the likeliest for a row of the group before
+    bounds::View bounds;
+    Index* likeliest;  // without bounds, the component to try first: the likeliest for a row of the group before
     Patience* patience;
 };
 
@@ -67,26 +67,86 @@ GAUSSMIX_INLINE Vec distance_limit(Real log_scale, Vec best) {
     return Vec::broadcast(2) * fma(nats, Vec::broadcast(0x1p-30), nats);
 }
 
-// Visits the component that was likeliest for the group before first: the sooner a good one is known, the sooner the
-// others are seen to be hopeless.
-inline void many_panels(const DensityView& p, const GroupView& group, Prefetch& next_rows, Vec (&best)[kGroupVectors]) {
-    const Index n_components = p.shape.n_components, d = p.shape.n_features, first = *group.likeliest;
-    for (Index visit = 0; visit < n_components; ++visit) {
-        const Index k = visit == 0 ? first : visit <= first ? visit - 1 : visit;
+// Squared distances of a group to one component; false as soon as every lane is known to be beyond its limit.
+GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& group, Index k,
+                                      const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
+    const Index d = p.shape.n_features;
+    const Real* mean = p.means() + k * d;
+    const Real* factor = p.factors() + k * p.layout.factor_stride;
+    switch (p.shape.structure) {
+        case Structure::triangular:
+            return panels::squared_distance(group.rows, mean, factor, d, limit, group.differences, squares);
+        case Structure::diagonal:
+            return flat::squared_distance<flat::Scale::per_feature>(group.rows, mean, factor, d, limit, squares);
+        default: return flat::squared_distance<flat::Scale::per_component>(group.rows, mean, factor, d, limit, squares);
+    }
+}
+
+// Which component comes next, the likeliest first: the sooner a good one is known, the sooner the others are seen to be
+// hopeless.
+class Visits {
+public:
+    Visits(const DensityView& p, const GroupView& group)
+        : bounds_(group.bounds), n_components_(p.shape.n_components), first_(*group.likeliest) {
+        if (bounds_.is_known()) bounds::move(bounds_, p.log_scale(), n_components_);
+    }
+
+    // -1 after the last one.
+    GAUSSMIX_INLINE Index next(const Vec (&best)[kGroupVectors]) {
+        if (!bounds_.is_known()) return next_of_all();
+        const float limit = n_visits_ == 0 ? __builtin_inff() : bounds::limit(best);
+        return n_visits_++ < kNearestFirst ? take_nearest(limit) : next_within(limit);
+    }
+
+private:
+    Index next_of_all() {
+        if (n_visits_ == n_components_) return -1;
+        const Index visit = n_visits_++;
+        return visit == 0 ? first_ : visit <= first_ ? visit - 1 : visit;
+    }
+    Index take_nearest(float limit) {
+        const Index k = bounds::nearest(bounds_, n_components_);
+        if (n_visits_ > 1 && !(bounds_.score[k] < limit)) return -1;
+        bounds_.score[k] = __builtin_inff();
+        return k;
+    }
+    Index next_within(float limit) {
+        while (++last_ < n_components_) {
+            if (bounds_.score[last_] < limit) return last_;
+        }
+        return -1;
+    }
+
+    // A group has rows of a few components at most; looking for the nearest of all again and again would not pay.
+    static constexpr Index kNearestFirst = 4;
+    const bounds::View bounds_;
+    const Index n_components_, first_;
+    Index n_visits_ = 0;
+    Index last_ = -1;  // once the nearest have been visited
+};
+
+// Components one by one, as far as they may count.
+inline void visit_components(const DensityView& p, const GroupView& group, Prefetch& next_rows,
+                             Vec (&best)[kGroupVectors]) {
+    const Index n_components = p.shape.n_components, d = p.shape.n_features;
+    Visits visits(p, group);
+    for (Index k = visits.next(best); k >= 0; k = visits.next(best)) {
         const Real log_scale = p.log_scale()[k];
         Vec limit[kGroupVectors], squares[kGroupVectors];
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             limit[v] = p.may_eliminate ? distance_limit(log_scale, best[v]) : Vec::broadcast(__builtin_inf());
         }
         next_rows.fetch_share();
-        const Real* factor = p.factors() + k * p.layout.factor_stride;
-        if (!panels::squared_distance(group.rows, p.means() + k * d, factor, d, limit, group.differences, squares)) {
-            group.active[k] = static_cast<unsigned char>(group.active[k] & ~group.bit);
-            continue;
+        const bool is_near = squared_distance(p, group, k, limit, squares);
+        if (group.bounds.is_known()) group.bounds.distance[k] = bounds::distance(squares);
+        if (is_near) {
+            group.active[k] |= group.bit;
+            store_log_densities(squares, log_scale, group.densities + k * kGroupRows, best);
         }
-        store_log_densities(squares, log_scale, group.densities + k * kGroupRows, best);
-        if (group.patience->is_over(kGroupRows * d * d / 2)) return;
+        if (group.patience->is_over(kGroupRows * (d + 1) * d / 2)) return;
     }
+    next_rows.fetch_all();
+    if (group.bounds.is_known()) return;
     alignas(64) Real largest[kLanes];
     best[0].store(largest);
     for (Index k = 0; k < n_components; ++k) {
@@ -106,9 +166,9 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
                           Vec (&best)[kGroupVectors]) {
     const Index d = p.shape.n_features;
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = Vec::broadcast(-__builtin_inf());
+    const bool has_panels = p.shape.structure == Structure::triangular && !p.shape.is_shared && d > kPanelRows;
+    if (has_panels || group.bounds.is_known()) return visit_components(p, group, next_rows, best);
     for (Index k = 0; k < p.shape.n_components; ++k) group.active[k] |= group.bit;
-    const bool is_dense = p.shape.structure == Structure::triangular && !p.shape.is_shared;
-    if (is_dense && d > kPanelRows) return many_panels(p, group, next_rows, best);
     next_rows.fetch_all();
     if (p.shape.structure == Structure::spherical) {
         flat_densities<flat::Scale::per_component>(p, group, group.rows, best);

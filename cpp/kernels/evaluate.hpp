@@ -90,6 +90,7 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, co
                           scratch + layout.differences,
                           reinterpret_cast<unsigned char*>(scratch + layout.active),
                           1,
+                          {},
                           &likeliest,
                           &patience};
     for (; first < last; first += kGroupRows) {

@@ -66,6 +66,31 @@ void log_densities(const Real* rows, Components p, Index n_components, Index n_f
     }
 }
 
+// Squared distances to one component; false as soon as every lane is known to be beyond its limit.
+template <Scale kScale>
+GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* scale, Index n_features,
+                                      const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
+    constexpr Index kBetween = 16;  // features from one look at the limits to the next
+    const auto scaled = [&](Vec q) { return kScale == Scale::per_component ? q * Vec::broadcast(*scale) : q; };
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
+    bool is_near = true;
+    for (Index i = 0; i < n_features && is_near;) {
+        for (const Index stop = smaller(i + kBetween, n_features); i < stop; ++i) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+                Vec y = Vec::load(rows + i * kGroupRows + v * kLanes) - Vec::broadcast(mean[i]);
+                if constexpr (kScale == Scale::per_feature) y = y * Vec::broadcast(scale[i]);
+                squares[v] = fma(y, y, squares[v]);
+            }
+        }
+        is_near = i == n_features;
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            is_near |= any(less(min(scaled(squares[v]), Vec::broadcast(__DBL_MAX__)), limit[v]));
+        }
+    }
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = scaled(squares[v]);
+    return is_near;
+}
+
 constexpr int kTogether = kRegisters / 4;  // features of M: two accumulators and an anchor each
 constexpr Index component_stride(Index n_features) { return round_up(n_features, 4) * 2; }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }

@@ -5,6 +5,7 @@
 // tools/check_weak_symbols.py makes sure.
 #include "evaluate.hpp"
 #include "factor.hpp"
+#include "motion.hpp"
 #include "pack.hpp"
 #include "step.hpp"
 
@@ -20,6 +21,6 @@ static Sizes sizes(const Shape& shape) noexcept {
 }
 
 extern const KernelTable kKernels;
-constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA), sizes, pack, step, unpack, evaluate, factorise, log_each};
+constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA), sizes, pack, step, merge, unpack, evaluate, factorise, measure_motion, log_each};
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -12,6 +12,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 constexpr int kGroupVectors = 3;
 constexpr int kGroupRows = kGroupVectors * kLanes;
+static_assert(kGroupRows == gaussmix::kGroupRows);
 constexpr int kTileGroups = kTileRows / kGroupRows;
 static_assert(kTileGroups * kGroupRows == kTileRows && kTileGroups <= 8);
 
@@ -77,7 +78,7 @@ struct OperandsLayout {
 };
 
 struct ScratchLayout {
-    Index rows, densities, row_factor, differences, weighted, active, size;
+    Index rows, densities, row_factor, differences, weighted, active, scores, size;
 
     explicit ScratchLayout(const Shape& shape) {
         Carver carver;
@@ -87,18 +88,21 @@ struct ScratchLayout {
         differences = carver.take(kTileRows * round_up(shape.n_features, kLanes));
         weighted = carver.take(kTileRows * kLanes);
         active = carver.take(round_up(shape.n_components, sizeof(Real)) / static_cast<Index>(sizeof(Real)));  // one byte each
+        scores = carver.take(shape.n_components);             // floats
         size = carver.size();
     }
 };
 
 struct SumsLayout {
-    Index log_likelihood, n_far, mass, moments, size;
+    Index log_likelihood, n_far, n_near, mass, touched, moments, size;
 
     SumsLayout(const Shape& shape, Index moments_size) {
         Carver carver;
         log_likelihood = carver.take(1);
         n_far = carver.take(1);
+        n_near = carver.take(1);
         mass = carver.take(shape.n_components);
+        touched = carver.take((shape.n_components + 7) / 8);  // one byte for each component with rows in the span
         moments = carver.take(moments_size);
         size = carver.size();
     }

@@ -86,8 +86,8 @@ void read_by_element(const RowsView& rows, const Index (&row)[kLanes], Real* out
 template <class T>
 void read_vector(const RowsView& rows, Index first, Real* out) {
     Index row[kLanes];
-    for (int i = 0; i < kLanes; ++i) row[i] = smaller(first + i, rows.n_rows - 1);
-    if (rows.row_stride == 1 && row[kLanes - 1] == first + kLanes - 1) return read_by_vector<T>(rows, first, out);
+    for (int i = 0; i < kLanes; ++i) row[i] = rows.row_at(smaller(first + i, rows.n_rows - 1));
+    if (rows.row_stride == 1 && rows.order == nullptr && row[kLanes - 1] == first + kLanes - 1) return read_by_vector<T>(rows, first, out);
     if (rows.column_stride == 1) return read_by_transpose<T>(rows, row, out);
     return read_by_element<T>(rows, row, out);
 }
@@ -100,15 +100,17 @@ inline void read_group(const RowsView& rows, Index first, Real* out) {
 }
 
 // Row weights of a group; 0 past the last row.
-inline void read_row_weight(const RowWeightView& weight, Index n_rows, Index first, Real* out) {
-    if (weight.data == nullptr && first + kGroupRows <= n_rows) {
+inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, Index first, Real* out) {
+    if (weight.data == nullptr && first + kGroupRows <= rows.n_rows) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) Vec::broadcast(1).store(out + v * kLanes);
         return;
     }
     const Elements<double> elements{reinterpret_cast<const char*>(weight.data)};
     for (int i = 0; i < kGroupRows; ++i) {
-        const bool is_row = first + i < n_rows;
-        out[i] = static_cast<Real>(!is_row ? 0.0 : weight.data == nullptr ? 1.0 : elements[(first + i) * weight.stride]);
+        const bool is_row = first + i < rows.n_rows;
+        out[i] = static_cast<Real>(!is_row                  ? 0.0
+                                   : weight.data == nullptr ? 1.0
+                                                            : elements[rows.row_at(first + i) * weight.stride]);
     }
 }
 
@@ -132,26 +134,45 @@ inline void read_given(const GivenView& given, Index n_rows, Index first, Index 
 }
 
 // Fetches one component's share of the next group's rows while this group is whitened (d = 16: reading the rows
-// takes 0.16 instead of 0.6 ns per pair). Only for contiguous rows: other strides the processor follows or not.
+// takes 0.16 instead of 0.6 ns per pair). Only for contiguous rows, or rows in an order of their own: other strides the
+// processor follows or not.
 class Prefetch {
 public:
-    Prefetch(const RowsView& rows, Index first, Index n_shares) {
+    Prefetch(const RowsView& rows, Index first, Index n_shares) : rows_(rows), position_(first) {
         const Index n_rows = smaller(Index{kGroupRows}, rows.n_rows - first);
-        if (rows.column_stride != 1 || rows.row_stride != rows.n_features || n_rows <= 0) return;
-        const Index element = rows.is_float32 ? 4 : 8;
-        next_ = static_cast<const char*>(rows.data) + first * rows.n_features * element;
-        end_ = next_ + n_rows * rows.n_features * element;
-        share_ = round_up((end_ - next_ + n_shares - 1) / n_shares, kCacheLine);
+        if (rows.column_stride != 1 || n_rows <= 0) return;
+        row_size_ = rows.n_features * (rows.is_float32 ? 4 : 8);
+        if (rows.order != nullptr) {
+            end_position_ = first + n_rows;
+            share_ = (n_rows * row_size_ + n_shares - 1) / n_shares;
+        } else if (rows.row_stride == rows.n_features) {
+            next_ = static_cast<const char*>(rows.data) + first * row_size_;
+            end_ = next_ + n_rows * row_size_;
+            share_ = round_up((end_ - next_ + n_shares - 1) / n_shares, kCacheLine);
+        }
     }
-    void fetch_share() { fetch(end_ - next_ < share_ ? end_ : next_ + share_); }
-    void fetch_all() { fetch(end_); }
+    void fetch_share() { fetch(share_); }
+    void fetch_all() { fetch(__PTRDIFF_MAX__); }
 
 private:
-    void fetch(const char* stop) {
-        for (; next_ < stop; next_ += kCacheLine) __builtin_prefetch(next_);
+    void fetch(Index size) {
+        for (; size > 0; size -= kCacheLine, next_ += kCacheLine) {
+            if (next_ >= end_ && !take_next_row()) return;
+            __builtin_prefetch(next_);
+        }
+    }
+    bool take_next_row() {
+        if (position_ >= end_position_) return false;
+        const Index row = rows_.row_at(position_++);
+        next_ = static_cast<const char*>(rows_.data) + row * rows_.row_stride * (rows_.is_float32 ? 4 : 8);
+        end_ = next_ + row_size_;
+        return true;
     }
 
     static constexpr Index kCacheLine = 64;
+    const RowsView& rows_;
+    Index position_, end_position_ = 0;  // rows in an order: the next one, and where they end
+    Index row_size_ = 0;                 // in bytes
     const char* next_ = nullptr;
     const char* end_ = nullptr;
     Index share_ = 0;

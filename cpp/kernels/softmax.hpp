@@ -44,6 +44,37 @@ struct LogLikelihood {
     double far_rows() const { return lane_sum(n_far); }
 };
 
+// How many responsibilities of a group are not zero.
+inline double count_near(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors]) {
+    Vec near = Vec::zero();
+    for (Index k = 0; k < n_components; ++k) {
+        if (!(group.active[k] & group.bit)) continue;
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            const Vec gap = Vec::load(group.densities + (k * kGroupVectors + v) * kLanes) - best[v];
+            near = near + keep(less(Vec::broadcast(-kNegligible), gap), Vec::broadcast(1));
+        }
+    }
+    return lane_sum(near);
+}
+
+// Writes the likeliest component of each row of a group, the first of equals.
+inline void write_likeliest(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
+                            const RowsView& rows, Index first, std::uint16_t* labels) {
+    for (int v = 0; v < kGroupVectors; ++v, first += kLanes) {
+        Vec label = Vec::zero();
+        for (Index k = n_components - 1; k >= 0; --k) {
+            if (!(group.active[k] & group.bit)) continue;
+            const Vec l = Vec::load(group.densities + (k * kGroupVectors + v) * kLanes);
+            label = select(equal(l, best[v]), Vec::broadcast(static_cast<Real>(k)), label);
+        }
+        alignas(64) Real lanes[kLanes];
+        label.store(lanes);
+        for (int i = 0; i < kLanes && first + i < rows.n_rows; ++i) {
+            labels[rows.row_at(first + i)] = static_cast<std::uint16_t>(lanes[i]);
+        }
+    }
+}
+
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
                           Real* row_factor, LogLikelihood& log_likelihood) {
     const Vec cut = Vec::broadcast(-kNegligible);

@@ -18,6 +18,9 @@ inline Index moments_size(const Shape& shape) {
     }
 }
 
+// One group of so many is counted, for an estimate of all.
+constexpr Index kCountedGroup = 16;
+
 class Step {
 public:
     Step(const StepView& task, const Real* operands, Listener listener, Real* scratch, double* sums)
@@ -36,7 +39,8 @@ public:
     // False if it is to be given up.
     bool add_tile(Index first, Index last) {
         const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
-        for (Index k = 0; k < shape_.n_components; ++k) active()[k] = 0;
+        const Index n_components = shape_.n_components;
+        __builtin_memset(active(), 0, static_cast<std::size_t>(n_components));
         LogLikelihood log_likelihood{task_.row_weight.data != nullptr, far_limit_};
         for (int g = 0; g < n_groups; ++g) {
             add_group(g, first + g * kGroupRows, log_likelihood);
@@ -45,11 +49,13 @@ public:
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         sums_[sums_layout_.n_far] += log_likelihood.far_rows();
         add_moments(n_groups);
-        return !patience_.is_over(kTileRows * shape_.n_components);
+        for (Index k = 0; k < n_components; ++k) touched()[k] |= active()[k];
+        return !patience_.is_over(kTileRows * n_components);
     }
 
 private:
     unsigned char* active() { return reinterpret_cast<unsigned char*>(scratch_ + scratch_layout_.active); }
+    unsigned char* touched() { return reinterpret_cast<unsigned char*>(sums_ + sums_layout_.touched); }
     Index padded_components() const { return round_up(shape_.n_components, kLanes); }
 
     // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is a responsibility times
@@ -58,11 +64,16 @@ private:
         Real* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
         Real* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
         Real* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
-        const GroupView group{
-            rows,        densities, scratch_ + scratch_layout_.differences, active(), static_cast<unsigned char>(1 << g),
-            &likeliest_, &patience_};
+        const GroupView group{rows,
+                              densities,
+                              scratch_ + scratch_layout_.differences,
+                              active(),
+                              static_cast<unsigned char>(1 << g),
+                              bounds_of(first),
+                              &likeliest_,
+                              &patience_};
         read_group(task_.rows, first, rows);
-        read_row_weight(task_.row_weight, task_.rows.n_rows, first, row_factor);
+        read_row_weight(task_.row_weight, task_.rows, first, row_factor);
         if (shape_.rule == Rule::given) {
             return read_given(task_.given, task_.rows.n_rows, first, shape_.n_components, densities, group.active,
                               group.bit);
@@ -71,8 +82,21 @@ private:
         const Prefetch next_rows(task_.rows, first + kGroupRows, shape_.n_components);
         log_densities({shape_, operands_layout_, operands_, true}, group, next_rows, best);
         if (patience_.is_over()) return;
+        if (first / kGroupRows % kCountedGroup == 0) {
+            sums_[sums_layout_.n_near] += kCountedGroup * count_near(group, shape_.n_components, best);
+        }
+        if (std::uint16_t* labels = task_.visit.labels; labels != nullptr) {
+            write_likeliest(group, shape_.n_components, best, task_.rows, first, labels);
+        }
         shape_.rule == Rule::soft ? soft(group, shape_.n_components, best, row_factor, log_likelihood)
                                   : hard(group, shape_.n_components, best, row_factor, log_likelihood);
+    }
+
+    bounds::View bounds_of(Index first) {
+        const VisitView& visit = task_.visit;
+        if (visit.bounds == nullptr) return {};
+        float* scores = reinterpret_cast<float*>(scratch_ + scratch_layout_.scores);
+        return {visit.bounds + first / kGroupRows * shape_.n_components, scores, visit.ratio, visit.shift};
     }
 
     void add_moments(int n_groups) {
@@ -117,11 +141,48 @@ inline void step(const StepView& task, const void* operands, Index first, Index 
     while (first < last && pass.add_tile(first, smaller(first + kTileRows, last))) first += kTileRows;
 }
 
+// The sums of a component, or of a few that lie together.
+struct Slices {
+    Index n_together, size;
+
+    explicit Slices(const Shape& shape) : n_together(shape.second == Second::none ? product::kSide : 1) {
+        size = moments_size(shape) / ((shape.n_components + n_together - 1) / n_together);
+    }
+};
+
+inline void add_and_clear(double* from, Index count, double* to) {
+    for (Index i = 0; i < count; ++i) {
+        to[i] = to[i] + from[i];
+        from[i] = 0;
+    }
+}
+
+// Only of components that the span has rows of: where K is large and clusters are apart, they are few.
+inline void merge(const Shape& shape, Listener listener, double* span, double* total) noexcept {
+    const SumsLayout layout(shape, moments_size(shape));
+    const Slices slices(shape);
+    Patience patience(listener);
+    unsigned char* touched = reinterpret_cast<unsigned char*>(span + layout.touched);
+    add_and_clear(span, layout.touched, total);
+    for (Index k = 0; k < shape.n_components && !patience.is_over(kCostOfMoving * 2); k += slices.n_together) {
+        bool is_touched = false;
+        for (Index i = k; i < smaller(k + slices.n_together, shape.n_components); ++i) {
+            is_touched |= touched[i] != 0;
+            touched[i] = 0;
+        }
+        if (!is_touched) continue;
+        const Index place = layout.moments + k / slices.n_together * slices.size;
+        add_and_clear(span + place, slices.size, total + place);
+        if (patience.is_over(kCostOfMoving * slices.size)) return;
+    }
+}
+
 inline void unpack(const Shape& shape, const double* sums, Listener listener, MomentsView out) noexcept {
     const SumsLayout layout(shape, moments_size(shape));
     const double* moments = sums + layout.moments;
     *out.log_likelihood = sums[layout.log_likelihood];
     *out.n_far = sums[layout.n_far];
+    *out.n_near = sums[layout.n_near];
     if (is_fixed(shape)) return fixed::unpack(shape, moments, out);
     copy(sums + layout.mass, shape.n_components, out.mass);
     switch (shape.second) {

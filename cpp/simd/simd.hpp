@@ -28,4 +28,12 @@ GAUSSMIX_INLINE double lane_sum(Vec a) {
     a.store(x);
     return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
 }
+
+GAUSSMIX_INLINE Real lane_min(Vec a) {
+    alignas(64) Real x[kLanes];
+    a.store(x);
+    Real least = x[0];
+    GAUSSMIX_UNROLL for (int i = 1; i < kLanes; ++i) least = x[i] < least ? x[i] : least;
+    return least;
+}
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -5,6 +5,8 @@ import numpy.typing
 
 TILE_ROWS: int = 144
 
+GROUP_ROWS: int = 24
+
 class Target:
     """The kernels compiled for one instruction set."""
 
@@ -26,15 +28,20 @@ class Target:
         rule: int,
         second: int,
         n_threads: int,
+        order: numpy.typing.NDArray[numpy.uint16] | None = None,
+        labels: numpy.typing.NDArray[numpy.uint16] | None = None,
+        bounds: numpy.typing.NDArray[numpy.float32] | None = None,
+        motion: numpy.typing.NDArray[numpy.float32] | None = None,
     ) -> tuple[
         float,
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64] | None,
         int,
+        int,
     ]:
         """
-        Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, number of far rows).
+        Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, n_far, n_near).
         """
 
     def evaluate(
@@ -50,6 +57,18 @@ class Target:
     ) -> numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.int64]:
         """
         Log density, responsibilities, weighted log densities or label of each row.
+        """
+
+    def measure_motion(
+        self,
+        structure: int,
+        means_before: numpy.typing.NDArray[numpy.float64],
+        factors_before: numpy.typing.NDArray[numpy.float64],
+        means_after: numpy.typing.NDArray[numpy.float64],
+        factors_after: numpy.typing.NDArray[numpy.float64],
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        How components moved between two steps, as the second takes it to move `bounds`: (2, n_components).
         """
 
     def factorise(

@@ -51,13 +51,13 @@ class Problem:
     rule: int
     second: int
 
-    def step(self, target, n_threads=1):
+    def step(self, target, n_threads=1, **visit):
         """The core's answer: log-likelihood, mass, first, second."""
-        return target.step(*self.__dict__.values(), n_threads)[:4]
+        return self.full_step(target, n_threads, **visit)[:4]
 
-    def n_far(self, target, n_threads=1):
-        """How many rows it calls far."""
-        return target.step(*self.__dict__.values(), n_threads)[4]
+    def full_step(self, target, n_threads=1, **visit):
+        """And how many rows are far, and about how many responsibilities above 0."""
+        return target.step(*self.__dict__.values(), n_threads, **visit)
 
     def evaluate(self, target, output, n_threads=1):
         """The core's answer for each row."""

@@ -109,9 +109,9 @@ def test_responsibilities_below_the_threshold_are_zero(target):
 def test_counts_the_rows_that_are_far_from_every_mean(target, make_problem, structure, n_features):
     """1e4 deviations from the nearest, in rows that count."""
     problem = make_problem(300, n_features, structure=structure).but(row_weight=np.ones(300))
-    assert problem.n_far(target) == 0
+    assert problem.full_step(target)[4] == 0
     rows, row_weight = np.array(problem.rows), np.ones(300)
     rows[[0, 77, 143, 144, 299]] += 1e6
     row_weight[77] = 0
-    assert problem.but(rows=rows, row_weight=row_weight).n_far(target, 2) == 4
-    assert problem.but(rows=rows, row_weight=None, rule=HARD).n_far(target) == 0
+    assert problem.but(rows=rows, row_weight=row_weight).full_step(target, 2)[4] == 4
+    assert problem.but(rows=rows, row_weight=None, rule=HARD).full_step(target)[4] == 0

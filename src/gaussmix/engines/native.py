@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.far import far_responsibilities, step_with_far_rows
+from gaussmix.engines.visits import Arguments, Visit, Visits
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.core import native_target
@@ -37,10 +38,12 @@ class State:
     row_weight : total weight of the block.
     total : moments of the whole block as one component about its mean, which no E-step changes; None until a
         step with pooled second moments asks for it.
+    visits : in which order to visit the rows.
     """
 
     n_components: int
     row_weight: float
+    visits: Visits
     total: Moments | None = None
 
 
@@ -57,14 +60,14 @@ class NativeEngine:
         return target
 
     def open(self, block: Block, need: Need, n_components: int) -> State:
-        return State(n_components, block.total_weight)
+        return State(n_components, block.total_weight, Visits(block.n_rows, n_components, block.rows.shape[1]))
 
     def _total(self, block: Block) -> Moments:
         """Moments of the block as one component: the mean first, then the scatter about it."""
         zero = np.zeros((1, block.rows.shape[1]))
         everything = replace(block, given=np.broadcast_to(np.int32(0), block.n_rows))
         for need in Need(Second.NONE), Need(Second.FULL):
-            moments, _ = self._sums(everything, None, need, Rule.GIVEN, zero, block.total_weight)
+            moments, _ = self._sums(everything, self.open(everything, need, 1), None, need, Rule.GIVEN, zero)
             zero = moments.means(zero)
         return moments
 
@@ -86,7 +89,7 @@ class NativeEngine:
         if about is None:
             shape = state.n_components, block.rows.shape[1]
             about = np.zeros(shape) if parameters is None or need.second is Second.NONE else parameters.means
-        moments, n_far = self._sums(block, parameters, need, rule, about, state.row_weight)
+        moments, n_far = self._sums(block, state, parameters, need, rule, about)
         if n_far and parameters is not None:
             return step_with_far_rows(self, block, parameters, need, anchor)
         if need.pooled and moments.second is not None:
@@ -102,7 +105,7 @@ class NativeEngine:
         """
         centre = total.anchor[0]
         centred = replace(parameters, means=parameters.means - centre)
-        log_likelihood, mass, first, _, n_far = self._target.step(
+        log_likelihood, mass, first, _, n_far, _ = self._target.step(
             block.rows, block.row_weight, None, centre, *_arguments(centred, whiten_once=True),
             None, rule, Second.NONE, self.n_threads,
         )  # fmt: skip
@@ -111,22 +114,20 @@ class NativeEngine:
         return Moments(mass, first, second, anchor, log_likelihood, total.row_weight, need), n_far
 
     def _sums(
-        self,
-        block: Block,
-        parameters: Parameters | None,
-        need: Need,
-        rule: Rule,
-        anchor: Array,
-        row_weight: float,
+        self, block: Block, state: State, parameters: Parameters | None, need: Need, rule: Rule, anchor: Array
     ) -> tuple[Moments, int]:
         """Moments per component about the anchor, and how many rows are too far for what they say of them."""
         arguments = _arguments(parameters) if parameters is not None else _no_arguments(anchor)
         sums_about = None if need.second is Second.NONE else np.ascontiguousarray(anchor)
-        log_likelihood, mass, first, second, n_far = self._target.step(
+        is_soft = parameters is not None and rule is Rule.SOFT and not parameters.whitening.is_shared
+        visit = state.visits.begin(self._target, arguments) if is_soft else Visit()
+        log_likelihood, mass, first, second, n_far, n_near = self._target.step(
             block.rows, block.row_weight, block.given if rule is Rule.GIVEN else None, None, *arguments,
-            sums_about, rule, need.second, self.n_threads,
+            sums_about, rule, need.second, self.n_threads, *visit,
         )  # fmt: skip
-        moments = Moments(mass, first, second, anchor, log_likelihood, row_weight, need)
+        if is_soft:
+            state.visits.end(visit, arguments, n_near)
+        moments = Moments(mass, first, second, anchor, log_likelihood, state.row_weight, need)
         if sums_about is None and anchor.any():  # without second moments the core sums about 0
             moments = replace(moments, anchor=np.zeros(anchor.shape)).about(anchor)
         return moments, n_far
@@ -177,7 +178,7 @@ def _near(parameters: Parameters, centre: Array) -> bool:
         return bool((whitened**2).sum(axis=1).max() <= FARTHEST_MEAN**2)
 
 
-def _arguments(parameters: Parameters, whiten_once: bool = False) -> tuple[Array, Array, int, Array]:
+def _arguments(parameters: Parameters, whiten_once: bool = False) -> Arguments:
     """log_scale, means, structure and factors as the core takes them: one factor each unless whitened once."""
     whitening, n_components = parameters.whitening, len(parameters.means)
     factors = whitening.factors if whiten_once else _one_each(whitening, n_components)
@@ -190,7 +191,7 @@ def _one_each(whitening: Whitening, n_components: int) -> Array:
     return np.repeat(whitening.factors, n_components, axis=0)
 
 
-def _no_arguments(anchor: Array) -> tuple[Array, Array, int, Array]:
+def _no_arguments(anchor: Array) -> Arguments:
     """What stands in the place of parameters under `Rule.GIVEN`, which reads none of them."""
     n_components = len(anchor)
     return np.zeros(n_components), np.zeros(anchor.shape), int(Structure.SPHERICAL), np.ones(n_components)

@@ -1,0 +1,77 @@
+// How far components moved between two passes, as the bounds of bounds.hpp want it.
+#pragma once
+#include "bounds.hpp"
+#include "factor.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::motion {
+
+struct Factor {  // of one component, before and after
+    const double* before;
+    const double* after;
+};
+
+// An upper bound on |W W'^-1| for triangles: 1 + the Frobenius norm of W W'^-1 - 1. Row by row, back substitution.
+inline double growth_of_triangle(Index d, Factor w, double* row) {
+    double sum = 0;
+    for (Index i = 0; i < d; ++i) {
+        __builtin_memcpy(row, w.before + i * d, static_cast<std::size_t>(i + 1) * sizeof(double));
+        for (Index j = i; j >= 0; --j) {
+            row[j] = row[j] / w.after[j * d + j];
+            add_multiple(-row[j], w.after + j * d, j, row);
+            const double change = row[j] - (i == j ? 1 : 0);
+            sum = __builtin_fma(change, change, sum);
+        }
+    }
+    return 1 + __builtin_sqrt(sum);
+}
+
+inline double growth(const Shape& shape, Factor w, double* row) {
+    const Index d = shape.n_features;
+    switch (shape.structure) {
+        case Structure::spherical: return *w.before / *w.after;
+        case Structure::triangular: return growth_of_triangle(d, w, row);
+        case Structure::diagonal: break;
+    }
+    double largest = 0;
+    for (Index j = 0; j < d; ++j) largest = w.before[j] / w.after[j] > largest ? w.before[j] / w.after[j] : largest;
+    return largest;
+}
+
+// |W (mean' - mean)|
+inline double shift(const Shape& shape, const double* factor, const double* before, const double* after) {
+    const Index d = shape.n_features;
+    double sum = 0;
+    for (Index j = 0; j < d; ++j) {
+        double z = 0;
+        if (shape.structure == Structure::triangular) {
+            for (Index i = 0; i <= j; ++i) z = __builtin_fma(factor[j * d + i], after[i] - before[i], z);
+        } else {
+            z = factor[shape.structure == Structure::diagonal ? j : 0] * (after[j] - before[j]);
+        }
+        sum = __builtin_fma(z, z, sum);
+    }
+    return __builtin_sqrt(sum);
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::motion
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+// For each component `ratio`, at most 1, and `shift`. `scratch` has room for n_features.
+inline void measure_motion(const Shape& shape, const ParametersView& before, const ParametersView& after,
+                           Listener listener, double* scratch, float* ratio, float* shift) noexcept {
+    const Index d = shape.n_features;
+    const Index stride = shape.structure == Structure::spherical ? 1 : shape.structure == Structure::diagonal ? d : d * d;
+    Patience patience(listener);
+    for (Index k = 0; k < shape.n_components && !patience.is_over(stride * (d + 6) / 6); ++k) {
+        const motion::Factor w{before.factors + k * stride, after.factors + k * stride};
+        const double growth = motion::growth(shape, w, scratch);
+        const double moved = motion::shift(shape, w.before, before.means + k * d, after.means + k * d);
+        // What is no number counts as no bound. At most 1: bounds that were moved twice are bounds still.
+        const double kept = growth > 1 ? 1 / growth : growth == growth ? 1 : 0;
+        ratio[k] = static_cast<float>(kept * (1 - bounds::kMargin));
+        shift[k] = static_cast<float>(moved * (1 + bounds::kMargin));
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

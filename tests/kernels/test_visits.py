@@ -1,0 +1,147 @@
+"""The order in which rows are visited, and what bounds leave out, change no bit but through the order of sums."""
+
+import numpy as np
+import pytest
+
+SPHERICAL, DIAGONAL, TRIANGULAR = STRUCTURES = range(3)
+BLOCK_ROWS, GROUP_ROWS = 65_520, 24
+LABELS = 3
+N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
+
+
+@pytest.fixture
+def apart(make_problem, rng):
+    """Clusters so far apart that most components are hopeless for most rows; rows sorted by cluster, or not."""
+
+    def make(n_rows, n_features, n_components, structure, is_sorted=True):
+        problem = make_problem(n_rows, n_features, n_components, structure)
+        means = 12 * rng.normal(size=problem.means.shape)
+        labels = rng.integers(n_components, size=n_rows)
+        labels = np.sort(labels) if is_sorted else labels
+        rows = problem.origin + means[labels] + rng.normal(size=(n_rows, n_features))
+        return problem.but(rows=rows, means=means, anchor=means + 0.1)
+
+    return make
+
+
+def no_bounds(problem):
+    """Bounds of which nothing is known, and the motion that says so."""
+    n_groups, n_components = -(-len(problem.rows) // GROUP_ROWS), len(problem.means)
+    return {"bounds": np.zeros((n_groups, n_components), np.float32), "motion": np.zeros((2, n_components), np.float32)}
+
+
+def assert_same_bits(actual, expected):
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("as_stored", [np.asarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_an_order_is_the_rows_in_that_order(target, make_problem, rng, as_stored, dtype):
+    n_rows = BLOCK_ROWS + 500
+    problem = make_problem(n_rows, 3, 2)
+    problem = problem.but(rows=problem.rows.astype(dtype))
+    order = np.concatenate([rng.permutation(BLOCK_ROWS), rng.permutation(500)])
+    rows = order + np.repeat([0, BLOCK_ROWS], [BLOCK_ROWS, 500])
+    moved = problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows])
+    stored = problem.but(rows=as_stored(problem.rows))
+    assert_same_bits(stored.step(target, 2, order=order.astype(np.uint16)), moved.step(target))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("n_features", N_FEATURES)
+def test_labels_and_bounds_change_no_bit(target, apart, n_features, structure):
+    for is_sorted in (True, False):
+        problem = apart(501, n_features, 11, structure, is_sorted)
+        expected = problem.step(target)
+        labels, visit = np.empty(501, np.uint16), no_bounds(problem)
+        for _ in range(3):
+            assert_same_bits(problem.step(target, labels=labels, **visit), expected)
+            np.testing.assert_array_equal(labels, problem.evaluate(target, LABELS))
+            visit["motion"][0] = 1  # the parameters stay where they are
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("n_features", N_FEATURES)
+def test_bounds_are_bounds_while_components_move(target, apart, rng, n_features, structure):
+    """At most the distance of the nearest row of the group, step after step; and mostly of its order."""
+    problem = apart(240, n_features, 7, structure)
+    visit, rows = no_bounds(problem), problem.rows - problem.origin
+    for _ in range(6):
+        moved = problem.but(
+            means=problem.means + 0.1 * rng.normal(size=problem.means.shape),
+            factors=problem.factors * (1 + 0.02 * rng.normal(size=problem.factors.shape)),
+        )
+        before, after = ((p.means, p.factors) for p in (problem, moved))
+        visit["motion"] = target.measure_motion(structure, *before, *after)
+        problem = moved
+        assert_same_bits(problem.step(target, **visit), problem.step(target))
+        nearest = np.empty(visit["bounds"].shape)
+        for k, mean in enumerate(problem.means):
+            factor = problem.factors[k]
+            whitened = (rows - mean) @ factor.T if structure == TRIANGULAR else (rows - mean) * factor
+            nearest[:, k] = np.sqrt((whitened**2).sum(axis=1)).reshape(-1, GROUP_ROWS).min(axis=1)
+        assert (visit["bounds"] <= nearest).all()
+        assert (visit["bounds"] >= 0).all()
+        assert np.mean(visit["bounds"] > nearest / 4) > 0.5
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_motion_bounds_how_distances_change(target, make_problem, rng, structure):
+    """ratio ≤ σ_min(W' W⁻¹), no farther below than a Frobenius norm is above, and shift is |W (μ' − μ)|."""
+    problem = make_problem(1, 6, 5, structure)
+    means = problem.means + rng.normal(size=problem.means.shape)
+    factors = problem.factors * (1 + 0.05 * rng.normal(size=problem.factors.shape))
+    ratio, shift = target.measure_motion(structure, problem.means, problem.factors, means, factors)
+    for k in range(5):
+        before, after = (
+            f[k] if structure == TRIANGULAR else np.diag(np.broadcast_to(f[k], 6)) for f in (problem.factors, factors)
+        )
+        growth = before @ np.linalg.inv(after)
+        smallest = 1 / np.linalg.norm(growth, 2)
+        assert ratio[k] <= min(smallest, 1)
+        largest = np.linalg.norm(growth - np.eye(6), "fro") + 1 if structure == TRIANGULAR else 1 / smallest
+        assert ratio[k] >= min(1, 1 / largest) * (1 - 1e-5)
+        moved = np.linalg.norm(before @ (means[k] - problem.means[k]))
+        assert moved <= shift[k] <= moved * (1 + 1e-5)
+
+
+def test_motion_of_what_overflows_is_no_bound(target):
+    """A bound that is moved by it becomes 0."""
+    means, factors = np.zeros((3, 1)), np.array([[[1.0]], [[1e300]], [[1.0]]])
+    far, inverse = np.array([[1e300], [1e300], [0.0]]), np.array([[[1.0]], [[1e-300]], [[np.nan]]])
+    ratio, shift = target.measure_motion(TRIANGULAR, means, factors, far, inverse)
+    with np.errstate(invalid="ignore"):
+        assert not (ratio * (np.float32(1e30) - shift) > 0)[[0, 1]].any()
+    assert ratio[2] == 0
+
+
+def test_counts_about_as_many_responsibilities_as_are_above_0(target, make_problem, apart):
+    overlapping = make_problem(GROUP_ROWS * 160, 5, 4)
+    overlapping = overlapping.but(rows=5 + (overlapping.rows - 5) / 8)
+    assert overlapping.full_step(target)[5] == GROUP_ROWS * 160 * 4
+    counted = apart(GROUP_ROWS * 160, 5, 8, TRIANGULAR).full_step(target, 2)[5]
+    assert GROUP_ROWS * 160 <= counted < 1.5 * GROUP_ROWS * 160
+
+
+def test_wrong_visits_are_refused(target, make_problem):
+    problem, hard = make_problem(30, 3, 2), make_problem(30, 3, 2, rule=1)
+    order, labels = np.zeros(30, np.uint16), np.zeros(30, np.uint16)
+    visit = no_bounds(problem)
+    wrong = [
+        (problem, {"order": order[1:]}, "order"),
+        (problem, {"order": order + np.uint16(30)}, "beyond"),
+        (hard, {"order": order}, "rule 0"),
+        (hard, {"labels": labels}, "rule 0"),
+        (hard, visit, "rule 0"),
+        (problem, {"labels": labels[1:]}, "labels"),
+        (problem, {"bounds": visit["bounds"]}, "together"),
+        (problem, visit | {"bounds": visit["bounds"][1:]}, "bounds"),
+        (problem, visit | {"motion": visit["motion"][:, 1:]}, "motion"),
+        (make_problem(30, 3, 2, 3), visit, "one factor for each"),
+    ]
+    for case, arguments, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            case.step(target, **{name: np.ascontiguousarray(value) for name, value in arguments.items()})
+    with pytest.raises(TypeError):
+        problem.step(target, order=order.astype(np.int64))

@@ -1,0 +1,113 @@
+"""Visiting rows in order: only where it pays, to rounding the same, and the same bits for any number of threads."""
+
+from copy import copy
+
+import numpy as np
+import pytest
+
+from gaussmix.em.loop import em_step
+from gaussmix.engines import ENGINES
+from gaussmix.engines.visits import GROUP_ROWS
+from gaussmix.families import FAMILIES
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+from gaussmix.testing.agreement import assert_same_moments
+from gaussmix.waist.core import native_target
+from gaussmix.waist.need import Need, Second
+
+pytestmark = pytest.mark.skipif(native_target() is None, reason="only the C++ core visits rows in an order of its own")
+
+STRUCTURES = "full", "diag", "spherical"
+N_ROWS, N_FEATURES, N_COMPONENTS = 70_000, 6, 60
+N_STEPS = 7
+
+
+@pytest.fixture
+def clusters(rng):
+    """Rows of clusters `distance` apart, and a mixture near them."""
+
+    def make(structure, distance):
+        centres = distance * rng.normal(size=(N_COMPONENTS, N_FEATURES))
+        rows = centres[rng.integers(N_COMPONENTS, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
+        identity = {
+            "full": np.tile(np.eye(N_FEATURES), (N_COMPONENTS, 1, 1)),
+            "diag": np.ones((N_COMPONENTS, N_FEATURES)),
+            "spherical": np.ones(N_COMPONENTS),
+        }
+        weights = np.full(N_COMPONENTS, 1 / N_COMPONENTS)
+        means = centres + 0.3 * rng.normal(size=centres.shape)
+        return rows, Mixture(weights, means, identity[structure], FAMILIES[structure])
+
+    return make
+
+
+def run(source, mixture, n_threads=1, n_steps=N_STEPS):
+    """The moments of the last of some steps, and the mixture before it."""
+    before = mixture
+    for _ in range(n_steps):
+        before = mixture
+        moments, mixture = em_step(source, ENGINES["native"](n_threads), mixture, np.zeros(N_FEATURES), {})
+    return moments, before
+
+
+def visit_of(source, mixture):
+    """What the next step would be told."""
+    _, state = source._opened
+    whitening = mixture.whitening
+    arguments = mixture.parameters.log_scale, mixture.means, int(whitening.structure), whitening.factors
+    return copy(state.visits).begin(native_target(), arguments)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_clusters_apart_are_visited_in_order(clusters, structure):
+    rows, mixture = clusters(structure, 30.0)
+    source = ArraySource(rows)
+    moments, before = run(source, mixture)
+    visit = visit_of(source, before)
+    assert visit.order is not None
+    assert visit.bounds is not None
+    fresh, _ = run(ArraySource(rows), before, n_steps=1)
+    spread = native_step(rows, before, Need(Second.DIAGONAL)).second
+    assert_same_moments(moments, fresh, spread, 1e-12, structure)
+
+
+def native_step(rows, mixture, need):
+    """Moments about the means."""
+    source, engine = ArraySource(rows), ENGINES["native"](1)
+    state = engine.open(source.block, need, N_COMPONENTS)
+    return engine.step(source.block, state, mixture.parameters, need, anchor=mixture.means)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_threads_change_no_bit_of_ordered_passes(clusters, structure):
+    rows, mixture = clusters(structure, 30.0)
+    expected, _ = run(ArraySource(rows), mixture)
+    for n_threads in (2, 3):
+        found, _ = run(ArraySource(rows), mixture, n_threads)
+        for name in ("mass", "first", "second", "log_likelihood"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_overlapping_components_are_visited_as_they_come(clusters, structure):
+    rows, mixture = clusters(structure, 0.1)
+    source = ArraySource(rows)
+    for n_steps in (1, 2, 5):
+        _, before = run(source, mixture, n_steps=n_steps)
+        assert all(argument is None for argument in visit_of(source, before))
+
+
+def test_another_run_starts_without_an_order(clusters):
+    """Its components are elsewhere: neither order nor bounds tell anything of them."""
+    rows, mixture = clusters("full", 30.0)
+    source = ArraySource(rows)
+    _, before = run(source, mixture)
+    elsewhere = Mixture(mixture.weights, mixture.means[::-1] + 5.0, mixture.covariances, mixture.family)
+    assert visit_of(source, before).order is not None
+    assert visit_of(source, elsewhere).order is None
+
+
+def test_groups_are_the_cores():
+    from gaussmix import _core
+
+    assert _core.GROUP_ROWS == GROUP_ROWS

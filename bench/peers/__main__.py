@@ -1,0 +1,113 @@
+"""gaussmix beside its peers, whichever are installed, in one run and one table.
+
+    python -m bench.peers                      # all peers, under 25 minutes; rewrites bench/results/peers.*
+    python -m bench.peers --quick              # gaussmix, scikit-learn and oneDAL: the bars, under 8 minutes
+    python -m bench.peers --peer oneDAL --shape 2 --budget 1    # a part, printed only
+
+Every measurement is a process of its own with a time limit, so that one that crashes or hangs ends no more than itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.cases import SHAPES, Case
+from bench.machine import facts
+from bench.peers.bars import BARS, KINDS, Result, best, cases_of, title, verdict
+from bench.peers.page import markdown
+from bench.peers.process import in_a_process
+from bench.peers.program import SCRATCH
+from bench.peers.registry import PEERS
+
+RESULTS = Path(__file__).parents[1] / "results"
+QUICK = [name for name, peer in PEERS.items() if peer.whole]
+
+
+def chosen_cases(shapes: list[int] | None, peer: str) -> list[Case]:
+    """All shapes or those numbered, overlapping; and separated where a bar is set."""
+    kinds = [(structure, separated) for structure, separated in KINDS if structure in PEERS[peer].structures]
+    kinds = [kind for kind in kinds if PEERS[peer].whole or not kind[1]]
+    return [case for kind in kinds for number, case in enumerate(cases_of(*kind)) if shapes is None or number in shapes]
+
+
+def measured(peers: list[str], shapes: list[int] | None, budget: float) -> list[Result]:
+    """Peer after peer within each case, so that they see the machine in the same mood."""
+    results = []
+    for case in [case for kind in KINDS for case in cases_of(*kind)]:
+        for peer in peers:
+            if case not in chosen_cases(shapes, peer):
+                continue
+            request = {"peer": peer, "case": vars(case), "budget": budget}
+            result = {"peer": peer, "case": vars(case), **in_a_process("bench.peers.measure", json.dumps(request))}
+            results.append(result)
+            print(f"{case.name:42s} {peer:14s} {_shown(result)}", flush=True)
+    return results
+
+
+def _shown(result: Result) -> str:
+    if "failed" in result:
+        return result["failed"]
+    rows = "" if result["n_rows"] == result["case"]["n_rows"] else f", on {result['n_rows']:,} rows"
+    memory = "" if result["megabytes"] is None else f"{result['megabytes']:8.1f} MB"
+    return f"{1e3 * best(result):10.2f} ms {memory}{rows}"
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The report, as bench/results/peers.json holds it."""
+    wanted = arguments.peer or (QUICK if arguments.quick else list(PEERS))
+    skipped = {name: why for name in wanted if (why := PEERS[name].missing()) is not None}
+    for name, why in skipped.items():
+        print(f"{name}: skipped, {why}")
+    peers = [name for name in wanted if name not in skipped]
+    began = time.perf_counter()
+    report = {
+        "machine": facts(),
+        "versions": {name: PEERS[name].version() for name in peers},
+        "notes": {name: PEERS[name].note for name in peers},
+        "skipped": skipped,
+        "errors": {name: in_a_process("bench.peers.exact", name) for name in peers},
+        "results": measured(peers, arguments.shape, arguments.budget),
+    }
+    return report | {"minutes": round((time.perf_counter() - began) / 60, 1)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="only those a bar is set against")
+    parser.add_argument("--peer", choices=list(PEERS), action="append", help="only this; may be repeated")
+    parser.add_argument("--shape", type=int, choices=range(len(SHAPES)), action="append", help="only this")
+    parser.add_argument("--budget", type=float, default=5.0, help="seconds for a peer on a case (default %(default)s)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for peers.json, peers.md and plots")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ[SCRATCH] = scratch
+        report = run(arguments)
+    for bar in BARS:
+        reached, met = verdict(bar, report["results"])
+        print(f"{title(bar.structure, bar.separated)}: {reached} {bar.peer}, at least {bar.least:g}×: {met}")
+    if (arguments.peer or arguments.shape) and arguments.out == RESULTS:
+        return
+    write(report, arguments.out)
+
+
+def write(report: dict[str, Any], folder: Path) -> None:
+    """The report as JSON, page and plots."""
+    from bench.peers.plots import draw
+
+    folder.mkdir(exist_ok=True)
+    (folder / "peers.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / "peers.md").write_text(markdown(report))
+    draw(report, folder)
+    print(f"wrote {folder / 'peers.md'} after {report['minutes']} minutes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""How far an iteration is from the truth: a peer's fits of a small case beside mpmath's, of 50 digits.
+
+The reference is `em_step` of tests/oracle/exact/exact.py. `python -m bench.peers.exact OUT PEER` is how the table
+calls it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cases import Case
+from bench.peers.base import Fit, Peer, Problem
+from bench.peers.program import SCRATCH
+from bench.peers.registry import PEERS
+
+SHAPE = (300, 5, 4)  # rows, features, components: seconds for mpmath
+STEPS = 3
+OFFSET = 1e4  # standard deviations from the origin
+PARTS = ("weights", "means", "covariances", "log-likelihood")
+
+
+@cache
+def _oracle() -> Any:
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "oracle" / "exact"))
+    import exact  # found by the line above
+
+    return exact
+
+
+def course(problem: Problem) -> list[Fit]:
+    """The parameters at the start and after each step, rounded to double, and the log-likelihood of each."""
+    oracle, family = _oracle(), problem.structure
+    rows = problem.rows.tolist()
+    parameters = tuple(array.tolist() for array in (problem.weights, problem.means, problem.covariances))
+    fits = []
+    for _ in range(STEPS + 1):
+        log_likelihood, _, following = oracle.em_step(family, rows, *parameters)
+        arrays = [np.array(oracle.floats(part)) for part in parameters]
+        fits.append(Fit(*arrays, float(log_likelihood)))
+        parameters = following
+    return fits
+
+
+def remembered(problem: Problem, name: str) -> list[Fit]:
+    """The course of a problem that all peers start from: worked out by the first of them."""
+    file = Path(os.environ[SCRATCH]) / f"{name}.json"
+    if not file.exists():
+        file.write_text(json.dumps([vars(fit) for fit in course(problem)], default=np.ndarray.tolist))
+    fits = json.loads(file.read_text())
+    return [Fit(**{part: np.array(value) for part, value in fit.items() if value is not None}) for fit in fits]
+
+
+def errors(fit: Fit, exact: list[Fit], step: int) -> dict[str, float | None]:
+    """The largest error of each part of a fit after `step` iterations.
+
+    Weights and log-likelihood are relative, means are in standard deviations, covariances relative to the product of
+    two standard deviations. A peer states the log-likelihood of the last E-step: before the last M-step or after it.
+    """
+    truth = exact[step]
+    full = truth.covariances.ndim == 3
+    sd = np.sqrt(np.diagonal(truth.covariances, axis1=1, axis2=2) if full else truth.covariances)
+    units = sd[:, :, None] * sd[:, None, :] if full else sd**2
+    totals = [known.log_likelihood for known in exact[step - 1 : step + 1]]
+    stated = fit.log_likelihood
+    return {
+        "weights": _largest(fit.weights / truth.weights - 1),
+        "means": _largest((fit.means - truth.means) / sd),
+        "covariances": _largest((fit.covariances - truth.covariances) / units),
+        "log-likelihood": None if stated is None else float(min(abs(stated / total - 1) for total in totals)),
+    }
+
+
+def _largest(values: NDArray[np.float64]) -> float:
+    return float(np.abs(values).max())
+
+
+def truth(peer: Peer, problem: Problem, name: str) -> list[Fit] | None:
+    """The course from the start, or from the peer's own one; None where that is another one in every fit."""
+    if peer.takes_start:
+        return remembered(problem, name)
+    own, again = peer.fit(problem, 0, 1), peer.fit(problem, 0, 1)
+    if not np.array_equal(own.means, again.means):
+        return None
+    return course(replace(problem, weights=own.weights, means=own.means, covariances=own.covariances))
+
+
+def examined(peer: Peer, structure: str) -> dict[str, Any]:
+    """Errors after one iteration, after three (which shows that iterations are counted rightly), and far from 0."""
+    near = Problem.of(Case(structure, *SHAPE))
+    far = replace(near, rows=near.rows + OFFSET, means=near.means + OFFSET)
+    found = {}
+    for name, problem, steps in (("one", near, 1), ("three", near, STEPS), ("far", far, 1)):
+        peer.prepare(problem)
+        exact = truth(peer, problem, f"{structure} {'far' if problem is far else 'near'}")
+        found[name] = exact and errors(peer.fit(problem, steps, 1), exact, steps)
+    return found
+
+
+if __name__ == "__main__":
+    out, peer = Path(sys.argv[1]), PEERS[sys.argv[2]]
+    out.write_text(json.dumps({structure: examined(peer, structure) for structure in peer.structures}))

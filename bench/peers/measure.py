@@ -1,0 +1,131 @@
+"""One peer on one case, in a process of its own: `python -m bench.peers.measure OUT JSON` is how the table calls it.
+
+An iteration is the difference between a long and a short fit, so validation, copies, compilation and a final E-step
+drop out. How long the long one is, and how often both are repeated, is what a budget of seconds allows; where it does
+not allow even the least on all rows, the peer gets fewer of them and its time is scaled in proportion.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.cases import Case
+from bench.peak import rise_of_peak
+from bench.peers.base import Peer, Problem
+from bench.peers.registry import PEERS
+
+MOST_REPEATS, MOST_ITERATIONS = 3, 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fits into a budget: rows to use, iterations by which the long fit exceeds the short one, repeats."""
+
+    n_rows: int
+    iterations: int
+    repeats: int
+
+
+def plan(iteration: float, overhead: float, tried: int, n_rows: int, budget: float, whole: bool) -> Plan:
+    """The longest of all that the budget allows, first in rows, then repeats, then iterations.
+
+    Parameters
+    ----------
+    iteration, overhead : seconds of an iteration, and of the rest of a fit, with `tried` rows
+    n_rows : all rows
+    budget : seconds for all fits together
+    whole : take all rows whatever it costs
+    """
+    least = (2 * overhead + 3 * iteration) / tried  # for each row: a fit of one iteration and one of two
+    used = n_rows if whole else min(n_rows, max(tried, int(budget / least)))
+    cost = used * least
+    repeats = int(np.clip(budget / cost, 1, MOST_REPEATS))
+    spare = budget / repeats - cost
+    iterations = 1 + int(np.clip(spare / (iteration * used / tried), 0, MOST_ITERATIONS - 1))
+    return Plan(used, iterations, repeats)
+
+
+def timed(peer: Peer, problem: Problem, iterations: int, threads: int) -> tuple[float, float | None]:
+    """Seconds and megabytes of a fit: its own clock if it has one, and megabytes if it counts them."""
+    time.sleep(0.1)  # let threads that still spin fall asleep
+    before = time.perf_counter()
+    fit = peer.fit(problem, iterations, threads)
+    seconds = time.perf_counter() - before
+    return (seconds if fit.seconds is None else fit.seconds), fit.megabytes
+
+
+def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
+    """A plan from short fits of few rows."""
+    n, k, d = len(problem.rows), *problem.means.shape
+    tried = problem.head(min(n, max(10_000, 4 * k * d)))  # enough for regular covariances
+    peer.prepare(tried)
+    short, long = (min(timed(peer, tried, length, 1)[0] for _ in range(2)) for length in (1, 2))
+    iteration = max(long - short, 0.1 * long)
+    return plan(iteration, max(short - iteration, 0), len(tried.rows), n, budget, peer.whole)
+
+
+def seconds_of(
+    peer: Peer, problem: Problem, chosen: Plan, threads: Sequence[int]
+) -> tuple[dict[int, float | None], float | None]:
+    """Seconds per iteration for each number of threads, None where they stall; and megabytes if the peer counts them.
+
+    Fits are interleaved; the least long one less the least short one counts. A number of threads that once takes five
+    times as long as one thread is left: threads that spin while the host has taken a core away can hold a fit for
+    minutes.
+    """
+    lengths = 1, 1 + chosen.iterations
+    least = {(count, length): np.inf for count in threads for length in lengths}
+    stalled: set[int] = set()
+    megabytes = None
+    peer.prepare(problem)
+    for _ in range(chosen.repeats):
+        for count, length in least:
+            if count not in stalled:
+                seconds, megabytes = timed(peer, problem, length, count)
+                least[count, length] = min(least[count, length], seconds)
+                if seconds > 5 * least[threads[0], length]:
+                    stalled.add(count)
+    short, long = ({count: least[count, length] for count in threads} for length in lengths)
+    found = {count: None if count in stalled else (long[count] - short[count]) / chosen.iterations for count in threads}
+    return found, megabytes
+
+
+def measure(peer: Peer, case: Case, budget: float | Plan, threads: Sequence[int] = ()) -> dict[str, Any]:
+    """Seconds per iteration of all rows for each number of threads, megabytes beside the rows, and how they were found.
+
+    Megabytes are the rise of the peak over all fits: memory that a fit leaves to the next would hide the latter's.
+    A budget in seconds is for all threads together. `threads` are tried instead of the peer's own choice.
+    """
+    threads = threads or peer.threads
+    problem = Problem.of(case)
+    small = Problem.of(Case(case.structure, 1_000, 2, 2))
+    peer.prepare(small)
+    for count in threads:  # what is loaded once
+        peer.fit(small, 2, count)
+
+    def fits() -> tuple[Plan, tuple[dict[int, float | None], float | None]]:
+        chosen = budget if isinstance(budget, Plan) else planned(peer, problem, budget / len(threads))
+        return chosen, seconds_of(peer, problem.head(chosen.n_rows), chosen, threads)
+
+    (chosen, (found, counted)), rise = rise_of_peak(fits)
+    times = {str(count): seconds for count, seconds in found.items() if seconds is not None}
+    if min(times.values()) <= 0:
+        raise RuntimeError(f"the difference of fits was lost in noise: {times}")
+    scaled = {count: seconds * case.n_rows / chosen.n_rows for count, seconds in times.items()}
+    megabytes = rise if counted is None else counted
+    return {"seconds": scaled, "megabytes": megabytes if peer.measures_memory else None, **vars(chosen)}
+
+
+if __name__ == "__main__":
+    out, request = Path(sys.argv[1]), json.loads(sys.argv[2])
+    budget = Plan(**request["plan"]) if "plan" in request else request["budget"]
+    found = measure(PEERS[request["peer"]], Case(**request["case"]), budget, request.get("threads", ()))
+    out.write_text(json.dumps(found))

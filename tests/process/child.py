@@ -25,6 +25,8 @@ from sklearn.base import clone
 import gaussmix.em.loop
 import gaussmix.facade.estimator
 import gaussmix.facade.fitting
+import gaussmix.facade.validation
+import gaussmix.starts.gross
 import gaussmix.starts.kmeans
 from gaussmix import FAMILIES, GaussianMixture
 from gaussmix.sources import distinct
@@ -70,6 +72,14 @@ def long_fit(name):
     if name == "random shares":
         rows = rows_of(65_520, 4)
         return rows, {"n_components": 256, "covariance_type": "diag", "init_params": "random"}
+    if name == "many integers":
+        return rng.integers(0, 250, (1_000_000, 50), dtype=np.uint8), {"n_components": 2}
+    if name == "wide rows":
+        parameters = {"n_components": 2, "covariance_type": "diag", "init_params": "random_from_data"}
+        return rng.normal(size=(65_520, 500)), parameters
+    if name == "many shares":
+        shares = np.full((1_000_000, 50), 1 / 50)
+        return rows_of(1_000_000, 2), {"n_components": 50, "covariance_type": "diag", "init_params": shares}
     sizes = {
         "full": (20_000, 32, 32),
         "tied": (20_000, 32, 128),
@@ -77,12 +87,13 @@ def long_fit(name):
         "spherical": (20_000, 32, 128),
         "many components": (4096, 32, 4096),
         "many features": (300, 4000, 1),
-        "many of both": (2000, 8000, 2000),
+        "many of both": (1000, 8000, 1000),
+        "many tied": (2000, 128, 1000),
     }
     n_rows, n_features, n_components = sizes[name]
-    structure = name if name in FAMILY_NAMES else "full"
+    structure = "tied" if name == "many tied" else name if name in FAMILY_NAMES else "full"
     rows = rows_of(n_rows, n_features)
-    if name == "many of both":  # of which a start from labels takes half a minute
+    if name == "many of both":  # of which a start from labels takes long
         start = {
             "means_init": rows,
             "covariances_init": np.ones(rows.shape),
@@ -126,6 +137,11 @@ def seconds_to_interrupt(call, owner, name, delay):
 
 
 MOMENTS = {
+    "converting": (gaussmix.facade.validation, "copied"),
+    "looking for extremes": (gaussmix.facade.validation, "extreme_rows"),
+    "checking shares": (gaussmix.facade.fitting, "check_given"),
+    "finding distinct rows": (gaussmix.facade.fitting, "distinct_rows"),
+    "finding gross rows": (gaussmix.starts.gross, "find_gross"),
     "sampling": (ArraySource, "sample"),
     "sorting": (distinct, "lexicographic_order"),
     "the automatic ridge": (gaussmix.facade.fitting, "automatic_ridge"),

@@ -30,6 +30,15 @@ CASES = [
     ("many features", "the first M-step"),
     ("many features", "factorising"),
     ("many of both", "EM"),
+    ("many of both", "an M-step"),
+    ("many tied", "EM"),
+    ("many tied", "an M-step"),
+    ("many integers", "converting"),
+    ("many integers", "looking for extremes"),
+    ("many integers", "finding distinct rows"),
+    ("many shares", "checking shares"),
+    ("wide rows", "finding distinct rows"),
+    ("wide rows", "finding gross rows"),
 ]
 
 

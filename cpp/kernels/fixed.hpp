@@ -15,7 +15,7 @@ constexpr Index sums_size(const Shape& shape) { return shape.n_components * comp
 template <int D>
 void add_component(const TileView& tile, Index k, const Real* anchor, double* sums) {
     constexpr int kSums = 1 + D + D * (D + 1) / 2;
-    const ActiveGroups groups(tile.active[k]);
+    const ActiveGroups& groups = active_groups(tile.active[k]);
     Vec totals[kSums];
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
         Part sum[kSums];

@@ -139,7 +139,7 @@ inline void add_moments(const TileView& tile, const Real* anchor, double* sums) 
             for (Index k = 0; k < tile.n_components; ++k) {
                 if (tile.active[k] == 0) continue;
                 add_features<R>(tile.rows + i * kGroupRows, tile.densities + k * kGroupRows, tile.rows_stride(),
-                                tile.densities_stride(), ActiveGroups(tile.active[k]), anchor + k * d + i,
+                                tile.densities_stride(), active_groups(tile.active[k]), anchor + k * d + i,
                                 sums + k * component_stride(d) + i * 2);
             }
         });

@@ -1,6 +1,6 @@
 // Reads groups of rows as [feature][vector][lane], whatever the array's type and strides, and subtracts the origin.
 //
-//   feature stride 1   8 x 8 register transposes
+//   feature stride 1   8 x 8 register transposes; two to four features in rows without gaps are taken apart
 //   row stride 1       vector loads
 //   anything else      one element at a time
 //
@@ -65,6 +65,16 @@ void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], Real* o
                   [&](auto count) { transpose_features<T, decltype(count)::value>(rows, row, feature, out); });
 }
 
+// Rows of D features without anything between them.
+template <class T, int D>
+GAUSSMIX_INLINE void read_narrow(const RowsView& rows, Index first, Real* out) {
+    const Elements<T> elements{static_cast<const char*>(rows.data)};
+    Vec features[D];
+    GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) features[i] = Element<T>::load(elements.at(first * D + i * kLanes));
+    deinterleave(features);
+    GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) store_feature(rows, i, features[i], out);
+}
+
 template <class T>
 void read_by_vector(const RowsView& rows, Index first, Real* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
@@ -85,6 +95,14 @@ void read_by_element(const RowsView& rows, const Index (&row)[kLanes], Real* out
 
 template <class T>
 void read_vector(const RowsView& rows, Index first, Real* out) {
+    const bool is_dense = rows.order == nullptr && rows.column_stride == 1 && rows.row_stride == rows.n_features;
+    if (is_dense && first + kLanes <= rows.n_rows) {
+        switch (rows.n_features) {
+            case 2: return read_narrow<T, 2>(rows, first, out);
+            case 3: return read_narrow<T, 3>(rows, first, out);
+            case 4: return read_narrow<T, 4>(rows, first, out);
+        }
+    }
     Index row[kLanes];
     for (int i = 0; i < kLanes; ++i) row[i] = rows.row_at(smaller(first + i, rows.n_rows - 1));
     if (rows.row_stride == 1 && rows.order == nullptr && row[kLanes - 1] == first + kLanes - 1) return read_by_vector<T>(rows, first, out);

@@ -32,7 +32,7 @@ struct Component {
     const Real* rows;  // of the tile, from the panel's first feature on
     const Real* responsibilities;
     Index rows_stride, responsibilities_stride;
-    ActiveGroups groups;
+    const ActiveGroups& groups;
 };
 
 // The panel's own triangle and its first moments. Leaves u for later panels and r u for earlier ones.
@@ -126,7 +126,7 @@ inline void add_moments(const TileView& tile, const Real* anchor, double* sums) 
         if (tile.active[k] == 0) continue;
         if (tile.patience->is_over(kTileRows * d * d / 2)) return;
         Component c{tile.rows, tile.densities + k * kGroupRows, tile.rows_stride(), tile.densities_stride(),
-                    ActiveGroups(tile.active[k])};
+                    active_groups(tile.active[k])};
         double* out = sums;
         for (Index panel = 0; panel < d; panel += kSide, c.rows += kSide * kGroupRows) {
             with_constant(smaller(Index{kSide}, d - panel), [&](auto count) {

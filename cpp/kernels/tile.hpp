@@ -23,20 +23,29 @@ struct TileView {
 // The groups in which a component has a responsibility. The others would add zeros: leaving them out changes no bit.
 struct ActiveGroups {
     int count = 0;
-    Index index[kTileGroups];
+    unsigned char index[kTileGroups] = {};
+};
 
-    explicit ActiveGroups(unsigned char active) {
-        for (int g = 0; g < kTileGroups; ++g) {
-            if (active >> g & 1) index[count++] = g;
+struct ActiveGroupsTable {
+    ActiveGroups of[1 << kTileGroups];
+
+    constexpr ActiveGroupsTable() : of{} {
+        for (int active = 0; active < 1 << kTileGroups; ++active) {
+            for (int g = 0; g < kTileGroups; ++g) {
+                if (active >> g & 1) of[active].index[of[active].count++] = static_cast<unsigned char>(g);
+            }
         }
     }
 };
+constexpr ActiveGroupsTable kActiveGroups;
+
+inline const ActiveGroups& active_groups(unsigned char active) { return kActiveGroups.of[active]; }
 
 // r = exponential * row factor, in place, and its sum over the tile.
 inline void weigh(const TileView& tile, double* mass) {
     for (Index k = 0; k < tile.n_components; ++k) {
         if (tile.active[k] == 0) continue;
-        const ActiveGroups groups(tile.active[k]);
+        const ActiveGroups& groups = active_groups(tile.active[k]);
         Vec sum = Vec::zero();
         for (int g = 0; g < groups.count; ++g) {
             Real* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;

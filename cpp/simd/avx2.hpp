@@ -171,4 +171,40 @@ GAUSSMIX_INLINE void transpose(Vec (&rows)[8]) {
     }
 }
 
+// Four rows of two, three or four numbers, one after another, become a part for each number.
+GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
+    const __m256d low = _mm256_permute2f128_pd(a[0].v, a[1].v, 0x20), high = _mm256_permute2f128_pd(a[0].v, a[1].v, 0x31);
+    a[0].v = _mm256_unpacklo_pd(low, high);
+    a[1].v = _mm256_unpackhi_pd(low, high);
+}
+GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // x y z x | y z x y | z x y z
+    const __m256d x = _mm256_blend_pd(_mm256_blend_pd(a[0].v, a[1].v, 0x4), a[2].v, 0x2);
+    const __m256d y = _mm256_blend_pd(_mm256_blend_pd(a[1].v, a[0].v, 0x2), a[2].v, 0x4);
+    const __m256d z = _mm256_blend_pd(_mm256_blend_pd(a[2].v, a[0].v, 0x4), a[1].v, 0x2);
+    a[0].v = _mm256_permute4x64_pd(x, 0x6C);  // rows 0, 3, 2, 1
+    a[1].v = _mm256_permute4x64_pd(y, 0xB1);  // rows 1, 0, 3, 2
+    a[2].v = _mm256_permute4x64_pd(z, 0xC6);  // rows 2, 1, 0, 3
+}
+GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
+    __m256d half[4];
+    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {  // features 0, 1 of all rows, then 2, 3
+        half[2 * i] = _mm256_permute2f128_pd(a[0].v, a[2].v, i == 0 ? 0x20 : 0x31);
+        half[2 * i + 1] = _mm256_permute2f128_pd(a[1].v, a[3].v, i == 0 ? 0x20 : 0x31);
+    }
+    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
+        a[2 * i].v = _mm256_unpacklo_pd(half[2 * i], half[2 * i + 1]);
+        a[2 * i + 1].v = _mm256_unpackhi_pd(half[2 * i], half[2 * i + 1]);
+    }
+}
+
+// Eight rows become a vector for each number.
+template <int D>
+GAUSSMIX_INLINE void deinterleave(Vec (&a)[D]) {
+    Part parts[2][D];
+    GAUSSMIX_UNROLL for (int i = 0; i < 2 * D; ++i) parts[i / D][i % D] = part(a[i / 2], i % 2);
+    deinterleave(parts[0]);
+    deinterleave(parts[1]);
+    GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) a[i] = {parts[0][i], parts[1][i]};
+}
+
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -114,4 +114,33 @@ GAUSSMIX_INLINE void transpose(Vec (&rows)[8]) {
     }
 }
 
+GAUSSMIX_INLINE Vec pick(Vec a, Vec b, __m512i places) { return {_mm512_permutex2var_pd(a.v, places, b.v)}; }
+
+// Eight rows of two, three or four numbers, one after another, become a vector for each number.
+GAUSSMIX_INLINE void deinterleave(Vec (&a)[2]) {
+    const Vec even = pick(a[0], a[1], _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14));
+    a[1] = pick(a[0], a[1], _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15));
+    a[0] = even;
+}
+GAUSSMIX_INLINE void deinterleave(Vec (&a)[3]) {
+    const Vec x = pick(a[0], a[1], _mm512_setr_epi64(0, 3, 6, 9, 12, 15, 0, 0));
+    const Vec y = pick(a[0], a[1], _mm512_setr_epi64(1, 4, 7, 10, 13, 0, 0, 0));
+    const Vec z = pick(a[0], a[1], _mm512_setr_epi64(2, 5, 8, 11, 14, 0, 0, 0));
+    const Vec last = a[2];
+    a[0] = pick(x, last, _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 10, 13));
+    a[1] = pick(y, last, _mm512_setr_epi64(0, 1, 2, 3, 4, 8, 11, 14));
+    a[2] = pick(z, last, _mm512_setr_epi64(0, 1, 2, 3, 4, 9, 12, 15));
+}
+GAUSSMIX_INLINE void deinterleave(Vec (&a)[4]) {
+    Vec pairs[4];
+    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {  // of rows 4 i .. 4 i + 3: features 0 and 1, then 2 and 3
+        pairs[i] = pick(a[2 * i], a[2 * i + 1], _mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13));
+        pairs[2 + i] = pick(a[2 * i], a[2 * i + 1], _mm512_setr_epi64(2, 6, 10, 14, 3, 7, 11, 15));
+    }
+    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
+        a[2 * i] = {_mm512_shuffle_f64x2(pairs[2 * i].v, pairs[2 * i + 1].v, 0x44)};
+        a[2 * i + 1] = {_mm512_shuffle_f64x2(pairs[2 * i].v, pairs[2 * i + 1].v, 0xEE)};
+    }
+}
+
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,0 +1,76 @@
+"""Large arrays are worked on in pieces: their size changes nothing, and every place that is cut is cut rightly."""
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture, Mixture
+from gaussmix.em.maximise import loss
+from gaussmix.families import FAMILIES
+from gaussmix.starts import STARTS
+from gaussmix.waist import pieces
+from gaussmix.waist.pieces import copied, in_pieces, taken
+from gaussmix.waist.rows import extreme_rows
+
+ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "lower_bound_", "n_iter_"]
+FORMS = {
+    "float64": lambda rows: rows,
+    "integers": lambda rows: np.round(8 * rows).astype(np.int16),
+    "big-endian": lambda rows: rows.astype(">f8"),
+    "columns": np.asfortranarray,
+}
+
+
+@pytest.fixture(params=[1, 7, 50])
+def few_numbers(request, monkeypatch):
+    """Pieces of so few numbers."""
+    return lambda: monkeypatch.setattr(pieces, "PIECE", request.param)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_fit_in_small_pieces_is_the_same(family, start, form, few_numbers, rng):
+    """As that of doubles in one piece; gross rows, equal rows and weights included."""
+    rows = np.vstack([rng.normal(size=(60, 3)) + 4 * rng.integers(3, size=(60, 1)), [[1e6, 0, 0]], np.ones((3, 3))])
+    rows, weight = FORMS[form](rows), rng.integers(0, 3, size=64)
+    fits = []
+    for form_of_rows in (np.array(rows, dtype=np.float64, order="C"), rows):
+        model = GaussianMixture(4, covariance_type=family, init_params=start, random_state=0, max_iter=5, tol=0)
+        with pytest.warns(UserWarning, match="max_iter"):
+            fits.append(model.fit(form_of_rows, sample_weight=weight))
+        few_numbers()
+    for name in ATTRIBUTES:
+        # Products of all pairs are sums of at most 4 terms, which NumPy may add up in another order.
+        np.testing.assert_allclose(getattr(fits[1], name), getattr(fits[0], name), rtol=1e-11, atol=1e-11, err_msg=name)
+
+
+def test_the_loss_of_pooled_moments_is_the_largest_of_all_pieces(few_numbers, rng):
+    weights, means, anchor = np.full(9, 1 / 9), rng.normal(size=(9, 3)), rng.normal(size=3)
+    mixture = Mixture(weights, means, np.eye(3) + 0.5, FAMILIES["tied"])
+    whole = loss(anchor, mixture)
+    few_numbers()
+    assert loss(anchor, mixture) == pytest.approx(whole, rel=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (10,), (5, 3), (5, 0), (3, 4, 2)])
+def test_pieces_put_an_array_together(shape, few_numbers, rng):
+    few_numbers()
+    array = rng.normal(size=shape).astype(np.float32)
+    assert (copied(array) == array).all()
+    assert copied(array).dtype == np.float64
+    assert (in_pieces(np.add, array, array) == 2 * array).all()
+    places = rng.integers(len(array), size=7) if len(array) else np.empty(0, dtype=np.intp)
+    assert (taken(array, places) == array[places]).all()
+    assert taken(array, places).dtype == np.float32
+    assert copied(np.array(3)) == 3
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_extreme_rows_are_the_first_of_equals(weighted, few_numbers, rng):
+    few_numbers()
+    rows = rng.integers(0, 6, size=(40, 3)).astype(np.float64)
+    weight = rng.choice([0.0, 2.0], size=40) if weighted else np.ones(40)
+    present = np.flatnonzero(weight)
+    found = extreme_rows(rows, weight if weighted else None)
+    assert found[0].tolist() == present[rows[present].argmin(axis=0)].tolist()
+    assert found[1].tolist() == present[rows[present].argmax(axis=0)].tolist()

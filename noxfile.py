@@ -151,13 +151,31 @@ def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Seconds for each EM iteration beside scikit-learn's; `-- --help` for a part of it."""
-    session.install(".[bench]")
+    session.install(".[test]")
+    session.run(*IMPORT_CORE)
     session.run("python", "-m", "bench.run", *session.posargs)
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """One table of gaussmix and nine others, gigabytes to install; `-- --quick` for those that bars are set against."""
+    quick = "--quick" in session.posargs
+    session.install(*([".[test]", "scikit-learn-intelex"] if quick else [".[bench]"]))
+    session.run(*IMPORT_CORE)
+    session.run("python", "-m", "bench.peers", *session.posargs)
+
+
+@nox.session
+def growth(session: nox.Session) -> None:
+    """How time and memory grow with rows, features, components and threads, beside scikit-learn's."""
+    session.install(".[test]")
+    session.run(*IMPORT_CORE)
+    session.run("python", "-m", "bench.growth", *session.posargs)
 
 
 @nox.session
 def trust(session: nox.Session) -> None:
     """Right, refused or wrong on the inputs of tests/trust, beside scikit-learn; `-- -k float32` for a part of them."""
-    session.install(".[test,bench]")
+    session.install(".[test]")
     session.run(*IMPORT_CORE)
     session.run("python", "-m", "bench.trust", *session.posargs)

@@ -29,16 +29,16 @@ SWEEPS = {
     "n_components": [2**power for power in range(1, 13)],
 }
 FEWER = {"n_features": {"n_rows": 20_000}}
-PACKAGES = ["gaussmix", "scikit-learn"]
+PACKAGES = {"gaussmix": [1, ALL], "scikit-learn": [1]}  # threads: of more, scikit-learn gains little, and may stall
 MOST_SECONDS, MOST_MEGABYTES = 5.0, 3_000.0  # of an iteration: the next size is not tried where it would take more
 BUDGET = 2.0  # seconds for a point
 LARGE = Case("full", 200_000, 32, 4_096)
 Point = dict[str, Any]
 
 
-def point(package: str, case: Case, threads: list[int] | None = None) -> Point:
+def point(package: str, case: Case, threads: list[int]) -> Point:
     """Best seconds per iteration and megabytes of a package on a case."""
-    request = {"peer": package, "case": vars(case), "budget": BUDGET, "threads": threads or []}
+    request = {"peer": package, "case": vars(case), "budget": BUDGET, "threads": threads}
     return in_a_process("bench.peers.measure", json.dumps(request), limit=200)
 
 
@@ -49,7 +49,7 @@ def sweep(varied: str, sizes: list[int], package: str) -> list[Point]:
         if points and _too_much(points[-1], size / points[-1]["size"]):
             break
         case = Case("full", **FIXED | FEWER.get(varied, {}) | {varied: size})
-        found = point(package, case)
+        found = point(package, case, PACKAGES[package])
         print(f"{varied} {size:>10,} {package:14s} {_shown(found)}", flush=True)
         if "failed" in found:
             break

@@ -13,11 +13,11 @@ PLOTS = {"growth": "growth.png", "threads": "growth-threads.png"}
 HOW = """
 ## How
 
-As in the [peers' table](peers.md): an iteration is the difference between a long and a short fit, each point is a
-process of its own, and the better of one thread and all counts, for both. Memory is the rise of the peak of the
-resident memory over all fits of a point, without the rows. An exponent b says that the last half of the sizes, at
-least three, follows size^b by least squares on logarithms. scikit-learn ends where its next iteration would take more
-than 5 s or 3 GB.
+As in the [peers' table](peers.md): an iteration is the difference between a long and a short fit, and each point is a
+process of its own. gaussmix takes the better of one thread and all, scikit-learn one BLAS thread. Memory is the rise of
+the peak of the resident memory over all fits of a point, without the rows. An exponent b says that the larger half of
+the sizes, at least three, follows size^b by least squares on logarithms. scikit-learn ends where its next iteration
+would take more than 5 s or 3 GB.
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,13 +9,14 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import ClassVar
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.cases import Case
 
 Array = NDArray[np.float64]
-ALL = len(os.sched_getaffinity(0))
+ALL = joblib.cpu_count()
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Peer(ABC):
     structures: ClassVar[tuple[str, ...]] = ("full", "diag")
     threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # to try; the best counts
     whole: ClassVar[bool] = False  # never on fewer rows: a bar is set against it
+    patience: ClassVar[float] = 1  # by which its budget is multiplied
     takes_start: ClassVar[bool] = True
     measures_memory: ClassVar[bool] = True
     note: ClassVar[str] = ""

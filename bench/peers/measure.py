@@ -22,7 +22,8 @@ from bench.peak import rise_of_peak
 from bench.peers.base import Peer, Problem
 from bench.peers.registry import PEERS
 
-MOST_REPEATS, MOST_ITERATIONS = 3, 20
+LEAST_REPEATS, MOST_REPEATS = 2, 3  # of one, a single interruption would be the result
+LEAST_ITERATIONS, MOST_ITERATIONS = 2, 20
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ def plan(iteration: float, overhead: float, tried: int, n_rows: int, budget: flo
     budget : seconds for all fits together
     whole : take all rows whatever it costs
     """
-    least = (2 * overhead + 3 * iteration) / tried  # for each row: a fit of one iteration and one of two
+    short_and_long = 2 * overhead + (2 + LEAST_ITERATIONS) * iteration
+    least = LEAST_REPEATS * short_and_long / tried  # for each row
     used = n_rows if whole else min(n_rows, max(tried, int(budget / least)))
-    cost = used * least
-    repeats = int(np.clip(budget / cost, 1, MOST_REPEATS))
-    spare = budget / repeats - cost
-    iterations = 1 + int(np.clip(spare / (iteration * used / tried), 0, MOST_ITERATIONS - 1))
-    return Plan(used, iterations, repeats)
+    repeats = int(np.clip(budget * LEAST_REPEATS / (used * least), LEAST_REPEATS, MOST_REPEATS))
+    spare = budget / repeats - used * least / LEAST_REPEATS
+    further = int(spare / (iteration * used / tried))
+    return Plan(used, int(np.clip(LEAST_ITERATIONS + further, LEAST_ITERATIONS, MOST_ITERATIONS)), repeats)
 
 
 def timed(peer: Peer, problem: Problem, iterations: int, threads: int) -> tuple[float, float | None]:
@@ -112,13 +113,13 @@ def measure(peer: Peer, case: Case, budget: float | Plan, threads: Sequence[int]
         peer.fit(small, 2, count)
 
     def fits() -> tuple[Plan, tuple[dict[int, float | None], float | None]]:
-        chosen = budget if isinstance(budget, Plan) else planned(peer, problem, budget / len(threads))
+        chosen = budget if isinstance(budget, Plan) else planned(peer, problem, peer.patience * budget / len(threads))
         return chosen, seconds_of(peer, problem.head(chosen.n_rows), chosen, threads)
 
     (chosen, (found, counted)), rise = rise_of_peak(fits)
-    times = {str(count): seconds for count, seconds in found.items() if seconds is not None}
-    if min(times.values()) <= 0:
-        raise RuntimeError(f"the difference of fits was lost in noise: {times}")
+    times = {str(count): seconds for count, seconds in found.items() if seconds is not None and seconds > 0}
+    if not times:
+        raise RuntimeError(f"the difference of fits was lost in noise: {found}")
     scaled = {count: seconds * case.n_rows / chosen.n_rows for count, seconds in times.items()}
     megabytes = rise if counted is None else counted
     return {"seconds": scaled, "megabytes": megabytes if peer.measures_memory else None, **vars(chosen)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.cases import SHAPES
+from bench.cases import SHAPES, Case
 from bench.peers.bars import BARS, KINDS, Result, best, cases_of, found, geometric_mean, ratios, title, verdict
 
 Report = dict[str, Any]
@@ -14,7 +14,7 @@ HOW = """
 
 Same rows, same start, in float64, unless a note says otherwise. Each peer does each case in a process of its own, peer
 after peer within a case. An iteration is the difference between a long and a short fit, by the iterations between them;
-the least of up to three long fits and of as many short ones count. One thread and as many as there are processors are
+the least of two or three long fits and of as many short ones count. One thread and as many as there are processors are
 tried, and the better counts. Overlapping clusters have centres 1.5 standard deviations from the origin, so that no work
 can be skipped; separated ones have them three from it in every coordinate, and are started close to them. Only gaussmix
 and those that a bar is set against are measured on separated clusters: the others do the same work on both.
@@ -49,7 +49,7 @@ def markdown(report: Report) -> str:
     lines += ["", f"![seconds per iteration]({PLOTS['seconds']})"]
     lines += ["", "## Extra memory in MB: full, overlapping clusters", "", *memory(report)]
     lines += ["", f"![extra memory]({PLOTS['memory']})"]
-    lines += ["", "## Errors", "", *errors(report), "", "## Who took part", "", *peers(report)]
+    lines += ["", "## Errors", "", *errors(report), "", "## Who took part, and what failed", "", *peers(report)]
     return "\n".join(lines) + "\n" + HOW
 
 
@@ -70,7 +70,7 @@ def _cell(result: Result | None, value: float | None, form: str) -> str:
     if result is None:
         return "–"
     if "failed" in result:
-        return result["failed"]
+        return "failed"
     text = "–" if value is None else format(value, form)
     return f"*{text}*" if result["n_rows"] < result["case"]["n_rows"] else text
 
@@ -84,7 +84,7 @@ def times(report: Report, structure: str, separated: bool) -> list[str]:
             continue
         cells = [_cell(result, 1e3 * (best(result) or 0), ",.1f") for result in tried]
         values = ratios(report["results"], peer, structure, separated)
-        partly = "" if len(values) == len(SHAPES) else f" ({len(values)} shapes)"
+        partly = "" if len(values) == len(SHAPES) else f" ({len(values)} of {len(SHAPES)})"
         mean = f"{geometric_mean(values):.1f}{partly}" if values else "–"
         lines.append(f"| {peer} | {' | '.join(cells)} | {mean} |")
     return lines
@@ -108,7 +108,7 @@ def errors(report: Report) -> list[str]:
     ]
     for peer, of_structures in report["errors"].items():
         if "failed" in of_structures:
-            lines.append(f"| {peer} | {of_structures['failed']} |" + " |" * 5)
+            lines.append(f"| {peer} | failed |" + " |" * 5)
             continue
         for structure, found_errors in of_structures.items():
             one = (found_errors["one"] or {}).values() or [None] * 4
@@ -127,4 +127,6 @@ def peers(report: Report) -> list[str]:
     for peer, version in report["versions"].items():
         note = report["notes"].get(peer)
         lines.append(f"- {peer} {version}" + (f": {note}" if note else ""))
-    return lines + [f"- {peer}: skipped, {why}" for peer, why in report["skipped"].items()]
+    lines += [f"- {peer}: skipped, {why}" for peer, why in report["skipped"].items()]
+    failures = [result for result in report["results"] if "failed" in result]
+    return lines + [f"- {result['peer']} on {Case(**result['case']).name}: {result['failed']}" for result in failures]

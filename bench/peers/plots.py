@@ -16,7 +16,7 @@ from bench.peers.bars import KINDS, best, cases_of, found, title
 from bench.peers.page import PLOTS, Report
 
 MARKERS = "os^vD<>pP*"
-LABELS = [f"{n:,}\nd={d}, K={k}" for n, d, k in SHAPES]
+LABELS = [f"{n:,}\nd={d}\nK={k}" for n, d, k in SHAPES]
 
 
 def draw(report: Report, folder: Path) -> None:

@@ -26,4 +26,4 @@ def in_a_process(module: str, *words: str, limit: float = LIMIT) -> Any:
             return json.loads(out.read_text())
         print(done.stderr[-2000:], file=sys.stderr)
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return {"failed": f"failed: {last[:80]}" if done.returncode > 0 else f"died of signal {-done.returncode}"}
+        return {"failed": last[:120] if done.returncode > 0 else f"signal {-done.returncode}"}

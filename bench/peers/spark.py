@@ -18,6 +18,7 @@ class Spark(Peer):
     name, package, distribution = "Spark MLlib", "pyspark", "pyspark"
     structures = ("full",)
     threads = (ALL,)
+    patience = 6  # on few rows it only schedules
     measures_memory = False
     note = "its memory is a Java heap: not measured"
 

@@ -1,0 +1,215 @@
+"""The peers' table and the growth curves, without the peers: who is in them, what a budget buys, what the pages say."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "bench" / "peers"
+SECONDS = {"gaussmix": 0.01, "scikit-learn": 0.3, "oneDAL": 0.04, "R mclust": 2.0}  # 30× and 4×
+
+
+@pytest.fixture(autouse=True)
+def bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benches run from the root of the repository."""
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def classes(path: Path) -> list[ast.ClassDef]:
+    """Classes of a file that say what they are called in the table."""
+    found = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+    bases = [{base.id for base in node.bases if isinstance(base, ast.Name)} for node in found]
+    return [node for node, names in zip(found, bases, strict=True) if names & {"Peer", "Program"}]
+
+
+def test_every_file_of_a_peer_is_registered_and_names_follow_from_the_classes() -> None:
+    from bench.peers.registry import PEERS
+
+    in_files = {node.name for path in FOLDER.glob("*.py") for node in classes(path)} - {"Program"}
+    assert {type(peer).__name__ for peer in PEERS.values()} == in_files
+    assert all(name == peer.name for name, peer in PEERS.items())
+    assert next(iter(PEERS)) == "gaussmix"
+
+
+def test_no_peer_is_imported_before_it_is_used() -> None:
+    known = {*sys.stdlib_module_names, "bench", "numpy"}
+    for path in FOLDER.glob("*.py"):
+        if classes(path) and path.name != "base.py":
+            tops = ast.parse(path.read_text(encoding="utf-8")).body
+            names = [alias.name for node in tops if isinstance(node, ast.Import) for alias in node.names]
+            names += [node.module or "" for node in tops if isinstance(node, ast.ImportFrom)]
+            assert {name.partition(".")[0] for name in names} <= known, path.name
+
+
+def test_bars_are_set_against_peers_that_do_all_rows() -> None:
+    from bench.peers.bars import BARS, KINDS
+    from bench.peers.registry import PEERS
+
+    for bar in BARS:
+        assert (bar.structure, bar.separated) in KINDS
+        assert PEERS[bar.peer].whole
+        assert bar.structure in PEERS[bar.peer].structures
+    assert PEERS["gaussmix"].whole
+
+
+def test_a_peer_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.peers.registry import PEERS
+
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "daal4py", None)
+    monkeypatch.setattr("bench.peers.base.find_spec", lambda name: None)
+    reasons = {name: peer.missing() for name, peer in PEERS.items()}
+    assert reasons["R mclust"] == "no Rscript"
+    assert reasons["Armadillo"] == "no g++"
+    assert reasons["oneDAL"] == "no package scikit-learn-intelex"
+    assert all(reasons.values())
+
+
+@pytest.mark.parametrize("budget", [0.1, 1.0, 3.0, 30.0, 1e4])
+def test_a_plan_keeps_its_budget_and_uses_it(budget: float) -> None:
+    from bench.peers.measure import LEAST_ITERATIONS, MOST_ITERATIONS, MOST_REPEATS, plan
+
+    tried, n_rows, iteration, overhead = 10_000, 200_000, 0.01, 0.02
+    chosen = plan(iteration, overhead, tried, n_rows, budget, whole=False)
+    share = chosen.n_rows / tried
+    cost = chosen.repeats * share * (2 * overhead + (2 + chosen.iterations) * iteration)
+    assert tried <= chosen.n_rows <= n_rows
+    assert cost <= budget or chosen.n_rows == tried
+    if chosen.n_rows < n_rows:  # then all went into rows
+        assert chosen.iterations == LEAST_ITERATIONS
+        assert cost > 0.9 * budget
+    if budget == 1e4:
+        assert (chosen.n_rows, chosen.iterations, chosen.repeats) == (n_rows, MOST_ITERATIONS, MOST_REPEATS)
+    assert plan(iteration, overhead, tried, n_rows, budget, whole=True).n_rows == n_rows
+
+
+def test_errors_are_in_their_units() -> None:
+    from bench.peers.base import Fit
+    from bench.peers.exact import errors
+
+    covariances = np.array([[[4.0, 1.0], [1.0, 9.0]]])
+    exact = [Fit(np.array([1.0]), np.array([[5.0, 7.0]]), covariances, total) for total in (-100.0, -50.0)]
+    assert errors(exact[1], exact, 1) == dict.fromkeys(("weights", "means", "covariances", "log-likelihood"), 0.0)
+    assert errors(replace(exact[1], log_likelihood=-100.0), exact, 1)["log-likelihood"] == 0.0
+    off = Fit(np.array([1.25]), np.array([[5.0, 7.75]]), covariances + 0.75 * (1 - np.eye(2)), -55.0)
+    found = errors(off, exact, 1)
+    assert found["weights"] == 0.25
+    assert found["means"] == 0.25  # of a standard deviation of 3
+    assert found["covariances"] == 0.75 / 6  # of the product of two standard deviations
+    assert found["log-likelihood"] == pytest.approx(0.1, rel=1e-15)
+
+
+def canned() -> dict[str, Any]:
+    """A report in which oneDAL is too fast, mclust did fewer rows and failed once, and Spark was not there."""
+    from bench.peers.bars import KINDS, cases_of
+
+    results = []
+    for kind in KINDS:
+        for number, case in enumerate(cases_of(*kind)):
+            for peer, seconds in SECONDS.items():
+                found: dict[str, Any] = {"seconds": {"1": 2 * seconds, "2": seconds}, "megabytes": 12.3}
+                found |= {"n_rows": case.n_rows // (2 if peer == "R mclust" else 1), "iterations": 2, "repeats": 2}
+                if peer == "R mclust" and number == 5:
+                    found = {"failed": "over 120 s"}
+                results.append({"peer": peer, "case": vars(case), **found})
+    part = {"weights": 1e-16, "means": 2e-16, "covariances": 3e-16, "log-likelihood": None}
+    return {
+        "machine": {"processor": "canned"},
+        "versions": dict.fromkeys(SECONDS, "1.0"),
+        "notes": {"R mclust": "one thread"},
+        "skipped": {"Spark MLlib": "no Java"},
+        "errors": {"gaussmix": {"full": {"one": part, "three": part, "far": None}}, "oneDAL": {"failed": "why"}},
+        "results": results,
+        "minutes": 1.0,
+    }
+
+
+def assert_tables_are_regular(page: str) -> None:
+    """A table begins after an empty line, and every row of it has as many cells as its head."""
+    for above, line in pairwise(page.splitlines()):
+        if line.startswith("|"):
+            assert not above or above.count("|") == line.count("|"), line
+
+
+def test_the_page_says_what_was_met_scaled_skipped_and_failed() -> None:
+    from bench.peers.page import markdown
+
+    page = markdown(canned())
+    assert_tables_are_regular(page)
+    for line in (
+        "| full, overlapping clusters | scikit-learn | 28× | 30.0× | met |",
+        "| full, separated clusters | scikit-learn | 60× | 30.0× | not met |",
+        "| diag, overlapping clusters | oneDAL | 4× | 4.0× | met |",
+        "| oneDAL | 40.0 | 40.0 | 40.0 | 40.0 | 40.0 | 40.0 | 4.0 |",
+        "| R mclust | *2,000.0* | *2,000.0* | *2,000.0* | *2,000.0* | *2,000.0* | failed | 200.0 (5 of 6) |",
+        "| R mclust | *12* | *12* | *12* | *12* | *12* | failed |",
+        "| gaussmix, full | 1.0e-16 | 2.0e-16 | 3.0e-16 | – | 3.0e-16 | – |",
+        "| oneDAL | failed | | | | | |",
+        "- Spark MLlib: skipped, no Java",
+        "- R mclust 1.0: one thread",
+        "- R mclust on full 2e4, d=128, K=16: over 120 s",
+    ):
+        assert line in page.splitlines(), line
+
+
+def test_a_bar_stays_open_until_every_shape_is_measured() -> None:
+    from bench.peers.bars import BARS, verdict
+
+    results = canned()["results"]
+    assert verdict(BARS[0], results[:-1])[1] == "met"
+    without = [r for r in results if (r["peer"], r["case"]["n_features"]) != ("scikit-learn", 128)]
+    assert verdict(BARS[0], without)[1] == "open: 5 of 6 shapes"
+    assert verdict(BARS[0], [])[1] == "open: not measured"
+
+
+def test_the_plots_are_drawn(tmp_path: Path) -> None:
+    from bench.peers.page import PLOTS
+    from bench.peers.plots import draw
+
+    draw(canned(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(PLOTS.values())
+
+
+def test_growth_states_the_exponents_of_its_points(tmp_path: Path) -> None:
+    from bench.growth_page import PLOTS, draw, markdown
+
+    powers = {"n_rows": 1.0, "n_features": 2.0, "n_components": 1.5}
+    sizes = [1, 10, 100, 1_000, 10_000, 100_000]
+    points = {
+        name: [{"size": n, "seconds": max(n, 10.0) ** power, "megabytes": 3.0 + (n < 100)} for n in sizes]
+        for name, power in powers.items()
+    }
+    report: dict[str, Any] = {
+        "machine": {"processor": "canned"},
+        "fixed": dict.fromkeys(powers, 7),
+        "fewer": {"n_features": {"n_rows": 5}},
+        "sweeps": {name: {"gaussmix": of_name, "scikit-learn": of_name[:2]} for name, of_name in points.items()},
+        "threads": [
+            {
+                "case": {"n_rows": 100, "n_features": 2, "n_components": 3},
+                "speed_up": {"1": 1.0, "2": 1.9, "4": 1.8},
+                "processes": 1.95,
+            }
+        ],
+        "large": {"failed": "over 300 s"},
+    }
+    page = markdown(report)
+    assert_tables_are_regular(page)
+    for line in (
+        "| gaussmix | 1.00 | 2.00 | 1.50 | 0.00 | 0.00 | 0.00 |",
+        "| scikit-learn | – | – | – | – | – | – |",
+        "## d: n = 5, K = 7",
+        "| 100, 2, 3 | 1.90 | 1.80 | 1.95 |",
+        "Not measured: over 300 s.",
+    ):
+        assert line in page.splitlines(), line
+    draw(report, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(PLOTS.values())

@@ -29,6 +29,8 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
 
 def in_pieces(work: Callable[..., Array], *arrays: Array) -> Array:
     """What `work` makes of arrays with the same first axis, in the shape of the first, for work row by row."""
+    if arrays[0].size <= PIECE:
+        return work(*arrays)
     done = np.empty(arrays[0].shape)
     for part in pieces(done.shape):
         done[part] = work(*(array[part] for array in arrays))

@@ -1,0 +1,53 @@
+"""The machine's own peak: a loop of fused multiply-adds between registers, built from fma.cpp with the C++ compiler."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import tempfile
+import threading
+import time
+from functools import cache
+from pathlib import Path
+
+BITS = {"avx2": 256, "avx512": 512}
+ROUNDS = 60_000  # some 0.2 ms
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    folder = tempfile.mkdtemp()
+    built = Path(folder) / "fma.so"
+    source = Path(__file__).with_name("fma.cpp")
+    subprocess.run(
+        ["c++", "-O2", "-funroll-loops", "-march=native", "-shared", "-fPIC", str(source), "-o", str(built)], check=True
+    )
+    library = ctypes.CDLL(str(built))
+    library.fma_operations.restype = ctypes.c_double
+    library.fma_operations.argtypes = [ctypes.c_int, ctypes.c_bool, ctypes.c_long]
+    return library
+
+
+def operations_per_second(isa: str, is_float: bool = False, rounds: int = ROUNDS) -> float:
+    """Floating-point operations per second of the calling thread's processor time, once."""
+    start = time.thread_time()
+    done = _library().fma_operations(BITS[isa], is_float, rounds)
+    return float(done) / (time.thread_time() - start)
+
+
+def scaling(isa: str, n_threads: int, rounds: int = 40 * ROUNDS) -> float:
+    """How many times more operations so many threads do in the same time than one, once."""
+
+    def work() -> None:
+        _library().fma_operations(BITS[isa], False, rounds)
+
+    def elapsed(count: int) -> float:
+        threads = [threading.Thread(target=work) for _ in range(count)]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.perf_counter() - start
+
+    return n_threads * elapsed(1) / elapsed(n_threads)

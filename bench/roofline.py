@@ -1,0 +1,165 @@
+"""How near the kernels come to what the processor can do: shares of the peak, in one run with the peak itself.
+
+    python -m bench.roofline        # five minutes; writes bench/results/roofline.md and .json
+
+A step is E and M together, by the core itself, on overlapping data. Useful operations of a full step are
+n K (2 d² + 6 d); the peak is a loop of fused multiply-adds, run between the steps. Both in processor time of one
+thread, the least of many runs each: what else the machine does then plays a small part. For diagonal and spherical
+covariances the bound is that of the vector instructions needed, counted in instructions.py.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import fma, instructions
+from bench.machine import facts
+from gaussmix import _core
+
+RESULTS = Path(__file__).parent / "results"
+REPEATS = 25
+WORK = 2.5e8  # multiply-adds of a step, some 10 ms
+STRUCTURES = {"spherical": (0, 1), "diag": (1, 2), "full": (2, 3)}  # the core's numbers of structure and second moments
+FULL = [(2, 8), (2, 16), (3, 16), (4, 16), (5, 16), (6, 16), (7, 16), (8, 16), (10, 16), (12, 16), (16, 16),
+        (24, 16), (32, 32), (64, 32), (128, 16)]  # fmt: skip
+FLAT = [(2, 16), (4, 16), (8, 16), (16, 16), (32, 32), (64, 32), (128, 16)]
+BARS = {2: 22, 3: 32, 4: 40, 5: 45, 6: 45, 7: 45, 8: 60, 12: 65, 16: 73, 32: 80, 64: 80, 128: 80}
+AVX2_BAR, FLAT_BAR, SCALING_BAR = 55, 75, 92
+
+
+def make_step(target: Any, structure: str, d: int, k: int, n_threads: int = 1, scale: float = 1.0) -> tuple[Any, int]:
+    """A step of the core on rows of overlapping clusters, and their number."""
+    rng = np.random.default_rng(0)
+    number, second = STRUCTURES[structure]
+    pair = d * d + 20 if structure == "full" else 8 * d + 40
+    n = 144 * max(28, int(scale * min(200_000, WORK / (k * pair)) / 144))
+    means = 0.05 * rng.normal(size=(k, d))
+    rows = rng.normal(size=(n, d)) + means[rng.integers(k, size=n)]
+    triangles = np.eye(d) + 0.1 * np.tril(rng.normal(size=(k, d, d))) / d**0.5
+    factors = {"full": triangles, "diag": np.ones((k, d)), "spherical": np.ones(k)}[structure]
+    arguments = rows, None, None, None, np.full(k, -1.0), means, number, factors, means, 0, second, n_threads
+    return lambda: target.step(*arguments), n
+
+
+def least(step: Callable[[], Any], isa: str) -> tuple[float, float]:
+    """Seconds of one thread for a step, the least; and the peak, the largest."""
+    seconds, peak = np.inf, 0.0
+    for _ in range(REPEATS):
+        peak = max(peak, fma.operations_per_second(isa))
+        start = time.thread_time()
+        step()
+        seconds = min(seconds, time.thread_time() - start)
+    return seconds, peak
+
+
+def full(target: Any) -> list[dict[str, Any]]:
+    """Share of the peak, counting useful operations."""
+    found = []
+    for d, k in FULL:
+        step, n = make_step(target, "full", d, k)
+        seconds, peak = least(step, target.isa)
+        share = 100 * n * k * (2 * d * d + 6 * d) / seconds / peak
+        bar = BARS.get(d) if target.isa == "avx512" else AVX2_BAR if d >= 8 else None
+        found.append({"isa": target.isa, "d": d, "K": k, "ns": 1e9 * seconds / n / k, "share": share, "bar": bar})
+    return found
+
+
+def flat(target: Any, structure: str) -> list[dict[str, Any]]:
+    """Share of the bound by instructions; a cycle is what the peak takes for two multiply-adds of eight lanes."""
+    found = []
+    for d, k in FLAT:
+        step, n = make_step(target, structure, d, k)
+        seconds, peak = least(step, target.isa)
+        count = instructions.total(instructions.flat(structure, d, k))
+        cycles = 8 * seconds / (n * k) * peak / 32
+        found.append(
+            {"structure": structure, "d": d, "K": k, "ns": 1e9 * seconds / n / k, "multiply": count.multiply,
+             "other": count.other, "bound": count.cycles, "cycles": cycles, "share": 100 * count.cycles / cycles}
+        )  # fmt: skip
+    return found
+
+
+def threads(target: Any) -> list[dict[str, Any]]:
+    """Speed-up by a second thread, beside that of the loop at the peak; medians of pairs of runs."""
+    found = []
+    for structure, d, k, scale in [("full", 2, 8, 1), ("full", 8, 16, 1), ("full", 16, 16, 1), ("full", 32, 32, 1),
+                                   ("full", 64, 32, 1), ("diag", 16, 16, 1), ("full", 8, 16, 0.25),
+                                   ("full", 8, 16, 0.05)]:  # fmt: skip
+        one, two = (make_step(target, structure, d, k, n, scale)[0] for n in (1, 2))
+        ratios, peaks, seconds = [], [], np.inf
+        for _ in range(REPEATS):
+            peaks.append(fma.scaling(target.isa, 2))
+            first, second = _elapsed(one), _elapsed(two)
+            seconds = min(seconds, first)
+            ratios.append(first / second)
+        scaling, peak = float(np.median(ratios)), float(np.median(peaks))
+        found.append({"structure": structure, "d": d, "K": k, "ms": 1e3 * seconds, "scaling": scaling, "peak": peak,
+                      "share": 100 * scaling / peak})  # fmt: skip
+    return found
+
+
+def _elapsed(step: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The page."""
+    lines = ["# Shares of the peak", "", "Made by `python -m bench.roofline`; what is measured how is said there.", ""]
+    lines += [f"- {name}: {value}" for name, value in report["machine"].items()]
+    lines += [
+        "",
+        "## Full covariances, one thread",
+        "",
+        "| instructions | d | K | ns per pair | share of the peak | bar |",
+    ]
+    lines += ["|---|---:|---:|---:|---:|---:|"]
+    for r in report["full"]:
+        bar = "" if r["bar"] is None else f"{r['bar']} %"
+        lines.append(f"| {r['isa']} | {r['d']} | {r['K']} | {r['ns']:.2f} | {r['share']:.0f} % | {bar} |")
+    lines += ["", "## Diagonal and spherical covariances, one thread, AVX-512", ""]
+    lines += ["| structure | d | K | ns per pair | multiplications | others | bound, cycles | measured | share |"]
+    lines += ["|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    for r in report["flat"]:
+        lines.append(
+            f"| {r['structure']} | {r['d']} | {r['K']} | {r['ns']:.2f} | {r['multiply']:.0f} | {r['other']:.0f} | "
+            f"{r['bound']:.1f} | {r['cycles']:.1f} | {r['share']:.0f} % |"
+        )
+    lines += ["", f"Instructions and cycles are for eight pairs; the bar is {FLAT_BAR} %.", "", "## Two threads", ""]
+    lines += [
+        "| | d | K | one thread, ms | speed-up | of the peak's loop | share |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for r in report["threads"]:
+        lines.append(
+            f"| {r['structure']} | {r['d']} | {r['K']} | {r['ms']:.2f} | {r['scaling']:.2f} | {r['peak']:.2f} | "
+            f"{r['share']:.0f} % |"
+        )
+    lines += ["", f"The bar is {SCALING_BAR} % from 2 ms on; below, no slower than one thread."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    targets = {target.isa: target for target in _core.targets()}
+    newest = _core.active()
+    report = {
+        "machine": facts(),
+        "full": [r for target in targets.values() for r in full(target)],
+        "flat": [r for structure in ("diag", "spherical") for r in flat(newest, structure)],
+        "threads": threads(newest),
+    }
+    (RESULTS / "roofline.json").write_text(json.dumps(report, indent=1) + "\n")
+    page = markdown(report)
+    (RESULTS / "roofline.md").write_text(page)
+    print(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""What is saved where clusters are apart: time of an EM iteration at steady state, beside the same shape's dense one.
+
+    python -m bench.skipping                          # a few minutes; writes bench/results/skipping.md and .json
+    python -m bench.skipping --mlbench LIBRARY/data   # with Shuttle and Letter from the R package mlbench (needs rdata)
+
+Dense is an iteration on overlapping clusters, where nothing can be left out. Both in processor time of one thread; the
+least of the dense iterations, and of the last ones on clusters apart (centres drawn 3 standard deviations wide in every
+coordinate) or on real data, whose iterations start from a fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_sample_images
+
+from bench.machine import facts
+from gaussmix import GaussianMixture, Mixture
+from gaussmix.em.loop import em_step
+from gaussmix.engines import ENGINES
+from gaussmix.families import FAMILIES
+from gaussmix.sources.array import ArraySource
+
+RESULTS = Path(__file__).parent / "results"
+# n, d, K and the factor asked for.
+SHAPES = {
+    "full": [
+        (500_000, 8, 16, None), (200_000, 16, 16, 2), (100_000, 32, 32, 4), (50_000, 64, 32, 5),
+        (20_000, 128, 16, None), (100_000, 16, 128, 4), (60_000, 32, 1024, 10),
+    ],
+    "diag": [(200_000, 16, 16, None), (100_000, 32, 32, None), (50_000, 64, 32, None), (60_000, 32, 1024, None)],
+}  # fmt: skip
+DENSE_STEPS, STEPS, LAST = 5, 16, 6
+SEED = 0
+
+
+def iteration_times(rows: Any, mixture: Mixture, n_steps: int, ridge: float = 0.0) -> list[float]:
+    """Seconds of each of some iterations."""
+    source, engine, seconds = ArraySource(rows), ENGINES["native"](1), []
+    for _ in range(n_steps):
+        start = time.thread_time()
+        _, mixture = em_step(source, engine, mixture, np.full(rows.shape[1], ridge), {})
+        seconds.append(time.thread_time() - start)
+    return seconds
+
+
+def dense_time(structure: str, n: int, d: int, k: int) -> float:
+    """Of an iteration on overlapping clusters."""
+    rows, mixture = clusters(structure, n, d, k, 0.05)
+    return min(iteration_times(rows, mixture, DENSE_STEPS))
+
+
+def clusters(structure: str, n: int, d: int, k: int, distance: float) -> tuple[Any, Mixture]:
+    """Rows of unit clusters, and a mixture near them."""
+    rng = np.random.default_rng(SEED)
+    centres = distance * rng.normal(size=(k, d))
+    rows = rng.normal(size=(n, d)) + centres[rng.integers(k, size=n)]
+    covariances = np.tile(np.eye(d), (k, 1, 1)) if structure == "full" else np.ones((k, d))
+    means = centres + 0.1 * distance * rng.normal(size=(k, d))
+    return rows, Mixture(np.full(k, 1 / k), means, covariances, FAMILIES[structure])
+
+
+def compare(structure: str, n: int, d: int, k: int) -> dict[str, Any]:
+    """Clusters apart, and the dense iteration."""
+    dense = dense_time(structure, n, d, k)
+    apart = min(iteration_times(*clusters(structure, n, d, k, 3.0), STEPS)[-LAST:])
+    return {"name": "clusters apart", "structure": structure, "n": n, "d": d, "K": k, "dense": dense, "apart": apart}
+
+
+def real(name: str, rows: Any, k: int) -> dict[str, Any]:
+    """Iterations that go on from a fit of real data."""
+    n, d = rows.shape
+    fitted = GaussianMixture(k, max_iter=20, tol=0, random_state=SEED, n_jobs=1).fit(rows)
+    ridge = 1e-6 * float(rows.var(axis=0).mean())
+    apart = min(iteration_times(rows, fitted.mixture_, STEPS, ridge)[-LAST:])
+    return {
+        "name": name,
+        "structure": "full",
+        "n": n,
+        "d": d,
+        "K": k,
+        "dense": dense_time("full", n, d, k),
+        "apart": apart,
+    }
+
+
+def patches() -> Any:
+    """Grey patches of 8 × 8 pixels of scikit-learn's two photographs, every other one."""
+    found = []
+    for image in load_sample_images().images:
+        windows = np.lib.stride_tricks.sliding_window_view(image.mean(axis=2), (8, 8))[::3, ::2]
+        found.append(windows.reshape(-1, 64))
+    return np.concatenate(found)
+
+
+def mlbench(folder: Path, name: str) -> Any:
+    """The numeric columns of a data set of the R package."""
+    import rdata
+
+    frame = rdata.read_rda(folder / f"{name}.rda")[name]
+    return np.ascontiguousarray(frame.select_dtypes("number").to_numpy(dtype=np.float64))
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The page."""
+    lines = ["# Work that need not be done", "", "Made by `python -m bench.skipping`; milliseconds of one thread.", ""]
+    lines += [f"- {name}: {value}" for name, value in report["machine"].items()]
+    lines += [
+        "",
+        "| data | structure | n | d | K | dense | here | factor | bar |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for r in report["results"]:
+        bar = "" if r.get("bar") is None else f"{r['bar']}×"
+        lines.append(
+            f"| {r['name']} | {r['structure']} | {r['n']:,} | {r['d']} | {r['K']} | {1e3 * r['dense']:.1f} | "
+            f"{1e3 * r['apart']:.1f} | {r['dense'] / r['apart']:.1f}× | {bar} |"
+        )
+    lines += [""] + [f"Left out: {what}." for what in report["left out"]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mlbench", type=Path, help="folder with Shuttle.rda and LetterRecognition.rda")
+    arguments = parser.parse_args()
+    results = []
+    for structure, shapes in SHAPES.items():
+        for n, d, k, bar in shapes:
+            results.append(compare(structure, n, d, k) | {"bar": bar})
+    results.append(real("grey patches", patches(), 100))
+    left_out = []
+    for name, k in ("Shuttle", 30), ("LetterRecognition", 26), ("LetterRecognition", 104):
+        if arguments.mlbench is None:
+            left_out.append(f"{name}, K={k} (no --mlbench)")
+        else:
+            results.append(real(name, mlbench(arguments.mlbench, name), k))
+    report = {"machine": facts(), "results": results, "left out": left_out}
+    (RESULTS / "skipping.json").write_text(json.dumps(report, indent=1) + "\n")
+    page = markdown(report)
+    (RESULTS / "skipping.md").write_text(page)
+    print(page)
+
+
+if __name__ == "__main__":
+    main()

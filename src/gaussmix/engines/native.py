@@ -16,6 +16,7 @@ from gaussmix.waist.core import native_target
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.pieces import pieces
 from gaussmix.waist.whitening import Structure, Whitening
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class NativeEngine:
         if n_far and parameters is not None:
             return step_with_far_rows(self, block, parameters, need, anchor)
         if need.pooled and moments.second is not None:
-            moments = replace(moments, second=moments.second.sum(axis=0))
+            moments = replace(moments, second=_pooled(moments.second))
         return moments
 
     def _step_about_centre(
@@ -161,6 +162,16 @@ class NativeEngine:
         return self._target.evaluate(block.rows, origin, *arguments, output, self.n_threads)
 
 
+def _pooled(second: Array) -> Array:
+    """The sum over components."""
+    if second.ndim == 1:
+        return np.asarray(second.sum())
+    total = np.empty(second.shape[1:])
+    for part in pieces((*total.shape, len(second))):
+        total[part] = second[:, part].sum(axis=0)
+    return total
+
+
 def _common_origin(parameters: Parameters) -> Array | None:
     """Where rows are whitened about once for all components; None where each component whitens them itself."""
     if not (parameters.whitening.is_shared and parameters.whitening.structure is Structure.TRIANGULAR):
@@ -188,7 +199,10 @@ def _arguments(parameters: Parameters, whiten_once: bool = False) -> Arguments:
 def _one_each(whitening: Whitening, n_components: int) -> Array:
     if not whitening.is_shared or n_components == 1:
         return np.ascontiguousarray(whitening.factors)
-    return np.repeat(whitening.factors, n_components, axis=0)
+    each = np.empty((n_components, *whitening.factors.shape[1:]))
+    for part in pieces(each.shape):
+        each[part] = whitening.factors
+    return each
 
 
 def _no_arguments(anchor: Array) -> Arguments:

@@ -77,7 +77,8 @@ private:
 StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight, const Given& given,
                       const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int structure,
                       const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads,
-                      const Order& order, const Labels& labels, const Bounds& bounds, const Motion& motion) {
+                      const Order& order, const Labels& labels, const Bounds& bounds, const Motion& motion,
+                      bool in_single) {
     StepView task{};
     task.rows = view_rows(rows, origin);
     Shape& shape = task.shape;
@@ -93,6 +94,10 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     parameters.anchor = view_anchor(anchor, shape);
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
+    require(!in_single || (task.rows.is_float32 && shape.rule == Rule::soft && shape.second != Second::none &&
+                           !shape.is_shared),
+            "in_single goes with float32 rows, a factor for each component, rule 0 (soft) and second 1, 2, 3");
+    const Precision precision = in_single ? Precision::single : Precision::widened;
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
 
@@ -103,7 +108,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     NewSecond second_moments(shape);
     double log_likelihood = 0, n_far = 0, n_near = 0;
     const MomentsView out{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), second_moments.data()};
-    run_unlocked([&] { return step(*target.kernels, task, parameters, execution, out); });
+    run_unlocked([&] { return step(*target.kernels, task, parameters, precision, execution, out); });
     return {log_likelihood, mass.release(), first.release(), second_moments.release(),
             static_cast<Index>(n_far), static_cast<Index>(n_near)};
 }
@@ -208,8 +213,8 @@ constexpr const char* kStepSignature =
     "means: " FLOATS " | None, structure: int, factors: " FLOATS " | None, anchor: " FLOATS
     " | None, rule: int, second: int, "
     "n_threads: int, order: " PLACES " | None = None, labels: " PLACES " | None = None, bounds: " SINGLES
-    " | None = None, motion: " SINGLES " | None = None) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS
-    " | None, int, int]";
+    " | None = None, motion: " SINGLES " | None = None, in_single: bool = False) -> tuple[float, " FLOATS ", " FLOATS
+    ", " FLOATS " | None, int, int]";
 constexpr const char* kEvaluateSignature =
     "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS
     " | None, log_scale: " FLOATS
@@ -238,6 +243,7 @@ void bind_targets(nb::module_& module) {
              "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,
              "order"_a.noconvert().none() = nb::none(), "labels"_a.noconvert().none() = nb::none(),
              "bounds"_a.noconvert().none() = nb::none(), "motion"_a.noconvert().none() = nb::none(),
+             "in_single"_a = false,
              "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, n_far, n_near).")
         .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(),
              "log_scale"_a, "means"_a, "structure"_a, "factors"_a, "output"_a, "n_threads"_a,

@@ -39,6 +39,7 @@ struct RowsView {  // rows are read as `row - origin`; strides count elements an
 struct RowWeightView {  // null data: every weight is 1
     const double* data;
     Index stride;
+    double scale = 1;  // the sums are of the weights times this
 };
 
 struct GivenView {  // one of the two, for Rule::given; both null otherwise
@@ -97,16 +98,23 @@ struct Sizes {
     Index sums;               // in doubles
 };
 
-struct KernelTable {
-    const char* isa;
+struct StepKernels {
     Sizes (*sizes)(const Shape&) noexcept;
     // Arranges the parameters as the kernels read them; once a call, shared by its threads.
     void (*pack)(const Shape&, const ParametersView&, Listener, void* operands) noexcept;
-    // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows.
-    void (*step)(const StepView&, const void* operands, Index first, Index last, Listener, void* scratch, double* sums) noexcept;
+    // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows. Returns the row before which
+    // it stopped: `last`, or where it gave up, or in single precision the first tile that needs double.
+    Index (*step)(const StepView&, const void* operands, Index first, Index last, Listener, void* scratch,
+                  double* sums) noexcept;
     // Adds the sums of a span to the total, and clears them.
     void (*merge)(const Shape&, Listener, double* span, double* total) noexcept;
     void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
+};
+
+struct KernelTable {
+    const char* isa;
+    StepKernels in_double;
+    const StepKernels* in_single;  // float32 rows, Rule::soft, a factor for each component, not Second::none
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels.
     void (*evaluate)(const Shape&, const RowsView&, Output, const void* operands, Index first, Index last, Listener,
                      void* scratch, void* out) noexcept;

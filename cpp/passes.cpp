@@ -1,8 +1,11 @@
 #include "passes.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <vector>
 
 namespace gaussmix {
@@ -38,46 +41,104 @@ void clear(double* sums, Index size, const Listener& listener) {
     }
 }
 
-Buffer pack(const KernelTable& kernels, const Shape& shape, const ParametersView& parameters, Listener listener) {
+Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters, Listener listener) {
     Buffer operands(kernels.sizes(shape).operands);
     kernels.pack(shape, parameters, listener, operands.get());
     return operands;
 }
 
+// The step kernels of one precision, with what they read and the room of each worker.
+struct Stepper {
+    const StepKernels& kernels;
+    Buffer operands;
+    std::vector<Buffer> scratch;
+
+    Stepper(const StepKernels& step_kernels, const Shape& shape, const ParametersView& parameters, int n_workers,
+            Listener listener)
+        : kernels(step_kernels),
+          operands(pack(kernels, shape, parameters, listener)),
+          scratch(make_buffers(n_workers, kernels.sizes(shape).scratch)) {}
+
+    Index step(const StepView& task, int worker, Index first, Index last, Listener listener, double* sums) const {
+        void* room = scratch[static_cast<std::size_t>(worker)].get();
+        return kernels.step(task, operands.get(), first, last, listener, room, sums);
+    }
+};
+
+// A power of two that brings the largest weight near to 1: weights times it neither overflow in float nor vanish.
+double unit_scale(const RowWeightView& weight, Index n_rows) {
+    double largest = 0;
+    for (Index i = 0; weight.data != nullptr && i < n_rows; ++i) {
+        double value;  // NumPy's arrays need not be aligned
+        std::memcpy(&value, weight.data + i * weight.stride, sizeof value);
+        largest = std::max(largest, value);
+    }
+    if (largest == 0) return 1;
+    return std::ldexp(1.0, std::clamp(-std::ilogb(largest), -1000, 1000));
+}
+
+// Takes a scale of the row weights out of their sums.
+void unscale(const Shape& shape, double scale, MomentsView out) {
+    const Index n_first = shape.n_components * shape.n_features;
+    const Index n_second = shape.second == Second::full       ? n_first * shape.n_features
+                           : shape.second == Second::diagonal ? n_first
+                           : shape.second == Second::trace    ? shape.n_components
+                                                              : 0;
+    const auto divide = [&](double* sums, Index count) {
+        std::transform(sums, sums + count, sums, [&](double sum) { return sum / scale; });
+    };
+    divide(out.log_likelihood, 1);
+    divide(out.mass, shape.n_components);
+    divide(out.first, n_first);
+    divide(out.second, n_second);
+}
+
 }  // namespace
 
-bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters,
+bool step(const KernelTable& kernels, StepView task, const ParametersView& parameters, Precision precision,
           const Execution& execution, MomentsView out) {
-    const Sizes sizes = kernels.sizes(task.shape);
+    const Index n_sums = kernels.in_double.sizes(task.shape).sums;
     SpanJob job{task.rows.n_rows, span_rows(task.shape), work_per_row(task.shape), {}, {}};
     const int n_workers = count_workers(job, execution.n_threads);
     const Listener own = execution.interrupt.listener();
-    const Buffer operands = pack(kernels, task.shape, parameters, own);
-    const std::vector<Buffer> scratch = make_buffers(n_workers, sizes.scratch),
-                              partial = make_buffers(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
-    const Buffer total = Buffer::of_doubles(sizes.sums);
+    const Stepper in_double(kernels.in_double, task.shape, parameters, n_workers, own);
+    std::optional<Stepper> in_single;
+    if (precision == Precision::single) {
+        task.row_weight.scale = unit_scale(task.row_weight, task.rows.n_rows);
+        in_single.emplace(*kernels.in_single, task.shape, parameters, n_workers, own);
+    }
+    const std::vector<Buffer> partial = make_buffers(n_workers, n_sums * static_cast<Index>(sizeof(double)));
+    const Buffer total = Buffer::of_doubles(n_sums);
     const auto sums_of = [&](int worker) { return partial[static_cast<std::size_t>(worker)].doubles(); };
 
-    clear(total.doubles(), sizes.sums, own);
-    for (int worker = 0; worker < n_workers; ++worker) clear(sums_of(worker), sizes.sums, own);
+    clear(total.doubles(), n_sums, own);
+    for (int worker = 0; worker < n_workers; ++worker) clear(sums_of(worker), n_sums, own);
     job.run = [&](int worker, Index first, Index last, Listener listener) {
-        void* room = scratch[static_cast<std::size_t>(worker)].get();
-        kernels.step(task, operands.get(), first, last, listener, room, sums_of(worker));
+        double* sums = sums_of(worker);
+        while (in_single && first < last) {
+            first = in_single->step(task, worker, first, last, listener, sums);
+            if (first == last || listener.ask(listener.self)) return;
+            const Index end = std::min(first + kTileRows, last);
+            in_double.step(task, worker, first, end, listener, sums);
+            first = end;
+        }
+        in_double.step(task, worker, first, last, listener, sums);
     };
     job.merge = [&](int worker, Listener listener) {
-        kernels.merge(task.shape, listener, sums_of(worker), total.doubles());
+        kernels.in_double.merge(task.shape, listener, sums_of(worker), total.doubles());
     };
     if (own.ask(own.self) || !run_spans(job, execution)) return false;
-    kernels.unpack(task.shape, total.doubles(), own, out);
+    kernels.in_double.unpack(task.shape, total.doubles(), own, out);
+    if (task.row_weight.scale != 1) unscale(task.shape, task.row_weight.scale, out);
     return !own.ask(own.self);
 }
 
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out) {
     SpanJob job{rows.n_rows, span_rows(shape), work_per_row(shape), {}, {}};
-    const Buffer operands = pack(kernels, shape, parameters, execution.interrupt.listener());
+    const Buffer operands = pack(kernels.in_double, shape, parameters, execution.interrupt.listener());
     const std::vector<Buffer> scratch =
-        make_buffers(count_workers(job, execution.n_threads), kernels.sizes(shape).scratch);
+        make_buffers(count_workers(job, execution.n_threads), kernels.in_double.sizes(shape).scratch);
 
     job.run = [&](int worker, Index first, Index last, Listener listener) {
         void* room = scratch[static_cast<std::size_t>(worker)].get();

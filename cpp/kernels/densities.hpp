@@ -10,7 +10,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-constexpr double kRoundingMargin = 1e-3;
+constexpr double kRoundingMargin = kIsSingle ? 0x1p-6 : 1e-3;
+constexpr double kRelativeMargin = kIsSingle ? 0x1p-18 : 0x1p-30;
 
 struct DensityView {
     const Shape& shape;
@@ -20,6 +21,7 @@ struct DensityView {
 
     const Real* log_scale() const { return operands + layout.log_scale; }
     const Real* means() const { return operands + layout.means; }
+    const Real* shifts() const { return operands + layout.shifts; }
     const Real* factors() const { return operands + layout.factors; }
 };
 
@@ -48,14 +50,16 @@ GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], Re
 template <int D>
 void one_panel(const DensityView& p, const GroupView& group, Vec (&best)[kGroupVectors]) {
     const Real* mean = p.means();
+    const Real* shift = p.shifts();
     const Real* factor = p.factors();
     Real* out = group.densities;
     Vec top[kGroupVectors];
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = best[v];
-    for (Index k = 0; k < p.shape.n_components; ++k, mean += D, factor += p.layout.factor_stride, out += kGroupRows) {
+    for (Index k = 0; k < p.shape.n_components; ++k, out += kGroupRows) {
         Vec squares[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
-        panels::whiten_panel<D>({nullptr, 0, group.rows, mean, factor, nullptr, nullptr}, squares);
+        panels::whiten_panel<D>({nullptr, 0, group.rows, mean, shift, factor, nullptr, nullptr}, squares);
         store_log_densities(squares, p.log_scale()[k], out, top);
+        mean += D, shift += D, factor += p.layout.factor_stride;
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = top[v];
 }
@@ -64,7 +68,7 @@ void one_panel(const DensityView& p, const GroupView& group, Vec (&best)[kGroupV
 // the rounding of either side, so that what is eliminated the softmax would have dropped: no bit depends on it.
 GAUSSMIX_INLINE Vec distance_limit(Real log_scale, Vec best) {
     const Vec nats = Vec::broadcast(log_scale) - best + Vec::broadcast(kNegligible + kRoundingMargin);
-    return Vec::broadcast(2) * fma(nats, Vec::broadcast(0x1p-30), nats);
+    return Vec::broadcast(2) * fma(nats, Vec::broadcast(kRelativeMargin), nats);
 }
 
 // Squared distances of a group to one component; false as soon as every lane is known to be beyond its limit.
@@ -72,13 +76,14 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     const Index d = p.shape.n_features;
     const Real* mean = p.means() + k * d;
+    const Real* shift = p.shifts() + k * d;
     const Real* factor = p.factors() + k * p.layout.factor_stride;
     switch (p.shape.structure) {
         case Structure::triangular:
-            return panels::squared_distance(group.rows, mean, factor, d, limit, group.differences, squares);
+            return panels::squared_distance(group.rows, mean, shift, factor, d, limit, group.differences, squares);
         case Structure::diagonal:
-            return flat::squared_distance<flat::Scale::per_feature>(group.rows, mean, factor, d, limit, squares);
-        default: return flat::squared_distance<flat::Scale::per_component>(group.rows, mean, factor, d, limit, squares);
+            return flat::squared_distance<flat::Scale::per_feature>(group.rows, mean, shift, factor, d, limit, squares);
+        default: return flat::squared_distance<flat::Scale::per_component>(group.rows, mean, shift, factor, d, limit, squares);
     }
 }
 
@@ -146,7 +151,7 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
         if (group.patience->is_over(kGroupRows * (d + 1) * d / 2)) return;
     }
     next_rows.fetch_all();
-    if (group.bounds.is_known()) return;
+    if (group.bounds.is_known()) return bounds::share(group.bounds, n_components);
     alignas(64) Real largest[kLanes];
     best[0].store(largest);
     for (Index k = 0; k < n_components; ++k) {
@@ -156,7 +161,7 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
 
 template <flat::Scale kScale>
 void flat_densities(const DensityView& p, const GroupView& group, const Real* rows, Vec (&best)[kGroupVectors]) {
-    const flat::Components components{p.means(), p.factors(), p.log_scale()};
+    const flat::Components components{p.means(), p.shifts(), p.factors(), p.log_scale()};
     flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.patience,
                                 group.densities, best);
 }

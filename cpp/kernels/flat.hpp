@@ -1,8 +1,10 @@
 // Covariances without off-diagonal elements: the two kernels whose work per row and component is linear in d.
 //
-//   E   q = sum_i (s_i (x_i - mean_i))^2                                   2-3 d operations, of which 1-2 d FMA or mul
+//   E   q = sum_i (s_i (x_i - mean_i) + shift_i)^2                         2-3 d operations, of which 1-2 d FMA or mul
 //   M   first_i = sum r (x_i - a_i),  second_i = sum r (x_i - a_i)^2       4 d
 //   sums of M: [component][four features][4 first, 4 second]
+//
+// The shift is 0 in double; in float it is what rounding the mean has taken away (pack.hpp).
 #pragma once
 #include "tile.hpp"
 
@@ -12,9 +14,18 @@ enum class Scale { none, per_component, per_feature };
 
 struct Components {
     const Real* means;
+    const Real* shifts;  // read in float only
     const Real* scales;  // the square of a component's factor, or its factor for each feature
     const Real* log_scale;
 };
+
+// The difference of a row from a mean as it is squared, from x - mean; `scale` and `shift` are those of the feature.
+template <Scale kScale, class V>
+GAUSSMIX_INLINE V scaled_difference(V u, const Real* scale, const Real* shift) {
+    if constexpr (kScale == Scale::none) return u;
+    else if constexpr (kScale == Scale::per_component) return kIsSingle ? u + V::broadcast(*shift) : u;
+    else return kIsSingle ? fma(u, V::broadcast(*scale), V::broadcast(*shift)) : u * V::broadcast(*scale);
+}
 
 // Log densities of C components, their squares in registers.
 template <int C, Scale kScale>
@@ -28,10 +39,11 @@ GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Ind
         for (Index i = 0; i < n_features; ++i) {
             const Real* x = rows + i * kGroupRows + h * kPartLanes;
             GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
-                const Part mean = Part::broadcast(p.means[c * n_features + i]);
+                const Index place = c * n_features + i;
+                const Part mean = Part::broadcast(p.means[place]);
                 GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-                    Part y = Part::load(x + v * kLanes) - mean;
-                    if constexpr (kScale == Scale::per_feature) y = y * Part::broadcast(p.scales[c * n_features + i]);
+                    const Part u = Part::load(x + v * kLanes) - mean;
+                    const Part y = scaled_difference<kScale>(u, p.scales + place, p.shifts + place);
                     squares[c][v] = fma(y, y, squares[c][v]);
                 }
             }
@@ -61,6 +73,7 @@ void log_densities(const Real* rows, Components p, Index n_components, Index n_f
             log_densities_of<C, kScale>(rows, p, n_features, out, best);
         });
         p.means += kTogether * n_features;
+        p.shifts += kTogether * n_features;
         p.scales += kTogether * (kScale == Scale::per_feature ? n_features : 1);
         p.log_scale += kTogether;
     }
@@ -68,8 +81,8 @@ void log_densities(const Real* rows, Components p, Index n_components, Index n_f
 
 // Squared distances to one component; false as soon as every lane is known to be beyond its limit.
 template <Scale kScale>
-GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* scale, Index n_features,
-                                      const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
+GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* shift, const Real* scale,
+                                      Index n_features, const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     constexpr Index kBetween = 16;  // features from one look at the limits to the next
     const auto scaled = [&](Vec q) { return kScale == Scale::per_component ? q * Vec::broadcast(*scale) : q; };
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
@@ -77,14 +90,14 @@ GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const 
     for (Index i = 0; i < n_features && is_near;) {
         for (const Index stop = smaller(i + kBetween, n_features); i < stop; ++i) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-                Vec y = Vec::load(rows + i * kGroupRows + v * kLanes) - Vec::broadcast(mean[i]);
-                if constexpr (kScale == Scale::per_feature) y = y * Vec::broadcast(scale[i]);
+                const Vec u = Vec::load(rows + i * kGroupRows + v * kLanes) - Vec::broadcast(mean[i]);
+                const Vec y = scaled_difference<kScale>(u, scale + i, shift + i);
                 squares[v] = fma(y, y, squares[v]);
             }
         }
         is_near = i == n_features;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            is_near |= any(less(min(scaled(squares[v]), Vec::broadcast(__DBL_MAX__)), limit[v]));
+            is_near |= any(less(min(scaled(squares[v]), Vec::broadcast(kLargest)), limit[v]));
         }
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = scaled(squares[v]);

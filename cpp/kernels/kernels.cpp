@@ -1,4 +1,5 @@
-// The only translation unit that is compiled more than once: for each instruction set, with GAUSSMIX_ISA its name.
+// The kernels in double: compiled for each instruction set, with GAUSSMIX_ISA its name and GAUSSMIX_SINGLE_ISA that of
+// the namespace of single.cpp.
 //
 // The linker keeps one copy of every inline function, perhaps the one for the newest processor, and older ones would
 // crash on it. So everything here lives in gaussmix::GAUSSMIX_ISA and instantiates nothing from `std`;
@@ -12,15 +13,19 @@
 #define GAUSSMIX_TEXT(x) #x
 #define GAUSSMIX_NAME(x) GAUSSMIX_TEXT(x)
 
-namespace gaussmix::GAUSSMIX_ISA {
-
-static Sizes sizes(const Shape& shape) noexcept {
-    constexpr Index bytes = sizeof(Real);
-    return {OperandsLayout(shape).size * bytes, ScratchLayout(shape).size * bytes,
-            SumsLayout(shape, moments_size(shape)).size};
+namespace gaussmix::GAUSSMIX_SINGLE_ISA {
+extern const StepKernels kStepKernels;
 }
 
+namespace gaussmix::GAUSSMIX_ISA {
+
 extern const KernelTable kKernels;
-constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA), sizes, pack, step, merge, unpack, evaluate, factorise, measure_motion, log_each};
+constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA),
+                                     {sizes, pack, step, merge, unpack},
+                                     &GAUSSMIX_SINGLE_ISA::kStepKernels,
+                                     evaluate,
+                                     factorise,
+                                     measure_motion,
+                                     log_each};
 
 }  // namespace gaussmix::GAUSSMIX_ISA

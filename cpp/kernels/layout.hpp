@@ -12,7 +12,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 constexpr int kGroupVectors = 3;
 constexpr int kGroupRows = kGroupVectors * kLanes;
-static_assert(kGroupRows == gaussmix::kGroupRows);
+static_assert(kGroupRows == (kIsSingle ? 2 : 1) * gaussmix::kGroupRows);
 constexpr int kTileGroups = kTileRows / kGroupRows;
 static_assert(kTileGroups * kGroupRows == kTileRows && kTileGroups <= 8);
 
@@ -45,22 +45,23 @@ GAUSSMIX_INLINE void with_constant(Index n, Body&& body) {
 // Hands out consecutive cache-aligned pieces of a buffer, as offsets in `Real`s or, for sums, in doubles.
 class Carver {
 public:
+    explicit Carver(Index alignment = kLanes) : alignment_(alignment) {}
     Index take(Index count) {
         const Index offset = size_;
-        size_ += round_up(count, kLanes);
+        size_ += round_up(count, alignment_);
         return offset;
     }
     Index size() const { return size_; }
 
 private:
-    Index size_ = 0;
+    Index alignment_, size_ = 0;
 };
 
 // A panel of R rows from row p is [feature before p][R], then the triangle by columns: d (d + 1) / 2 in all.
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
 struct OperandsLayout {
-    Index log_scale, means, factors, anchor, factor_stride, size;
+    Index log_scale, means, shifts, factors, anchor, factor_stride, size;
 
     explicit OperandsLayout(const Shape& shape) {
         const Index n_means = shape.n_components * shape.n_features;
@@ -71,6 +72,7 @@ struct OperandsLayout {
         Carver carver;
         log_scale = carver.take(has_densities ? shape.n_components : 0);
         means = carver.take(has_densities ? n_means : 0);
+        shifts = carver.take(has_densities && kIsSingle ? n_means : 0);  // what rounding the means takes away
         factors = carver.take(has_densities ? (shape.is_shared ? 1 : shape.n_components) * factor_stride : 0);
         anchor = carver.take(shape.second != Second::none ? n_means : 0);
         size = carver.size();
@@ -97,7 +99,7 @@ struct SumsLayout {
     Index log_likelihood, n_far, n_near, mass, touched, moments, size;
 
     SumsLayout(const Shape& shape, Index moments_size) {
-        Carver carver;
+        Carver carver(kSumsTogether);  // the same in both precisions
         log_likelihood = carver.take(1);
         n_far = carver.take(1);
         n_near = carver.take(1);

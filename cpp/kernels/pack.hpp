@@ -39,6 +39,27 @@ inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const
     }
 }
 
+// -W (mean - rounded mean): a row minus the rounded mean is exact, or rounded once, and this puts the rest right.
+// Spherical factors multiply the squares, and are left out here.
+inline void pack_shifts(const Shape& shape, const ParametersView& parameters, Listener listener, Real* out) {
+    const Index d = shape.n_features;
+    const auto rest = [](double mean) { return static_cast<double>(static_cast<Real>(mean)) - mean; };
+    Patience patience(listener);
+    for (Index k = 0; k < shape.n_components && !patience.is_over(kCostOfMoving * d * d); ++k) {
+        const double* mean = parameters.means + k * d;
+        for (Index j = 0; j < d; ++j) {
+            double shift = rest(mean[j]);
+            if (shape.structure == Structure::diagonal) shift *= parameters.factors[k * d + j];
+            if (shape.structure == Structure::triangular) {
+                const double* factor = parameters.factors + (k * d + j) * d;
+                shift = 0;
+                for (Index i = 0; i <= j; ++i) shift = __builtin_fma(factor[i], rest(mean[i]), shift);
+            }
+            *out++ = static_cast<Real>(shift);
+        }
+    }
+}
+
 inline void pack(const Shape& shape, const ParametersView& parameters, Listener listener, void* room) noexcept {
     Real* operands = static_cast<Real*>(room);
     const OperandsLayout layout(shape);
@@ -51,6 +72,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
     } else {
         copy(parameters.means, n_means, operands + layout.means);
     }
+    if constexpr (kIsSingle) pack_shifts(shape, parameters, listener, operands + layout.shifts);
     pack_factors(shape, layout, parameters.factors, listener, operands + layout.factors);
 }
 

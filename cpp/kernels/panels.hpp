@@ -1,11 +1,11 @@
 // Triangular whitening: squared distances |W (x - mean)|^2 of a group of rows to one component.
 //
-//   z_j = sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2
+//   z_j = shift_j + sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2
 //
 // A panel is eight rows of W: its 8 x 3 vectors of z stay in registers while the features go by (4 x 3 halves of
 // vectors where there are 16 registers). W is packed panel by panel: [feature before the panel][row], then the
 // triangle by columns, without padding; the last panel's height is a template argument. d^2/2 + 3d/2 FMAs per
-// row and component.
+// row and component. The shift is 0 in double; in float it is what rounding the mean has taken away (pack.hpp).
 #pragma once
 #include "layout.hpp"
 
@@ -29,7 +29,8 @@ struct Panel {
     const Real* differences;  // x - mean of the features before this panel
     Index n_before;
     const Real* rows;  // from the panel's first feature on, as are:
-    const Real* mean;  // null: zero
+    const Real* mean;   // null: zero
+    const Real* shift;  // read in float only; null: zero
     const Real* weights;
     Real* new_differences;  // where to leave x - mean for later panels, or null
     Real* whitened;         // where to leave z, or null to add z^2 to the squared distances
@@ -44,7 +45,9 @@ GAUSSMIX_INLINE void whiten_rows(const Panel& p, int h, Vec (&squares)[kGroupVec
     const int lane = h * kPartLanes;
     Part z[kHeight][kGroupVectors];
     GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
-        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = Part::zero();
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            z[r][v] = kIsSingle && p.shift != nullptr ? Part::broadcast(p.shift[first + r]) : Part::zero();
+        }
     }
     for (Index i = 0; i < p.n_before; ++i) {
         Part u[kGroupVectors];
@@ -93,22 +96,23 @@ inline void whiten(const Real* rows, const Real* weights, Index n_features, Real
     Vec unused[kGroupVectors];
     for (Index j = 0; j < n_features; j += kPanelRows) {
         const Index height = smaller(Index{kPanelRows}, n_features - j);
-        const Panel p{rows, j, rows + j * kGroupRows, nullptr, weights, nullptr, whitened + j * kGroupRows};
+        const Panel p{rows, j, rows + j * kGroupRows, nullptr, nullptr, weights, nullptr, whitened + j * kGroupRows};
         with_constant(height, [&](auto R) { whiten_panel<decltype(R)::value>(p, unused); });
         weights += j * height + height * (height + 1) / 2;
     }
 }
 
 // False as soon as every lane's distance is known to be at least its limit: partial sums of squares only grow.
-GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* weights, Index n_features,
-                                      const Vec (&limit)[kGroupVectors], Real* differences,
+GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* shift, const Real* weights,
+                                      Index n_features, const Vec (&limit)[kGroupVectors], Real* differences,
                                       Vec (&squares)[kGroupVectors]) {
     const Vec largest = Vec::broadcast(kLargest);
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
     Index j = 0;
     for (; j + kPanelRows < n_features; j += kPanelRows) {
         Real* here = differences + j * kGroupRows;
-        whiten_panel<kPanelRows>({differences, j, rows + j * kGroupRows, mean + j, weights, here, nullptr}, squares);
+        whiten_panel<kPanelRows>({differences, j, rows + j * kGroupRows, mean + j, shift + j, weights, here, nullptr},
+                                 squares);
         weights += j * kPanelRows + kPanelRows * (kPanelRows + 1) / 2;
         bool is_near = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
@@ -116,7 +120,7 @@ GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const 
         }
         if (!is_near) return false;
     }
-    const Panel last{differences, j, rows + j * kGroupRows, mean + j, weights, nullptr, nullptr};
+    const Panel last{differences, j, rows + j * kGroupRows, mean + j, shift + j, weights, nullptr, nullptr};
     with_constant(n_features - j, [&](auto R) { whiten_panel<decltype(R)::value>(last, squares); });
     return true;
 }

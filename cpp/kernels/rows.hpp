@@ -1,6 +1,6 @@
 // Reads groups of rows as [feature][vector][lane], whatever the array's type and strides, and subtracts the origin.
 //
-//   feature stride 1   8 x 8 register transposes; two to four features in rows without gaps are taken apart
+//   feature stride 1   transposes of eight features; two to four features in rows without gaps are taken apart
 //   row stride 1       vector loads
 //   anything else      one element at a time
 //
@@ -9,21 +9,6 @@
 #include "layout.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
-
-template <class T>
-struct Element;
-
-template <>
-struct Element<double> {
-    GAUSSMIX_INLINE static Vec load(const void* p) { return Vec::load_unaligned(p); }
-    GAUSSMIX_INLINE static Vec load_head(const void* p, int count) { return Vec::load_head(p, count); }
-};
-
-template <>
-struct Element<float> {
-    GAUSSMIX_INLINE static Vec load(const void* p) { return Vec::load_floats(p); }
-    GAUSSMIX_INLINE static Vec load_head(const void* p, int count) { return Vec::load_floats_head(p, count); }
-};
 
 // An array of T that need not be aligned even to T, as NumPy allows.
 template <class T>
@@ -38,29 +23,49 @@ struct Elements {
     }
 };
 
+// The next kLanes elements as a vector. (V is Vec, and a template argument so that each precision compiles its own.)
+template <class T, class V = Vec>
+GAUSSMIX_INLINE V load_lanes(const char* p) {
+    if constexpr (sizeof(T) == sizeof(Real)) return V::load_unaligned(p);
+    else return V::load_floats(p);
+}
+
+// Lane j of features[i] becomes element i of row j, for the first `count` of eight.
+template <class T, class V>
+GAUSSMIX_INLINE void load_features(const char* const (&row)[kLanes], int count, V (&features)[kFeaturesTogether]) {
+    if constexpr (kIsSingle) {
+        load_transposed(row, count, features);
+    } else {
+        GAUSSMIX_UNROLL for (int i = 0; i < kFeaturesTogether; ++i) {
+            features[i] = count == kFeaturesTogether      ? load_lanes<T>(row[i])
+                          : sizeof(T) == sizeof(double) ? V::load_head(row[i], count)
+                                                        : V::load_floats_head(row[i], count);
+        }
+        transpose(features);
+    }
+}
+
 GAUSSMIX_INLINE void store_feature(const RowsView& rows, Index feature, Vec value, Real* out) {
     if (rows.origin != nullptr) value = value - Vec::broadcast(rows.origin[feature]);
     value.store(out + feature * kGroupRows);
 }
 
-// `count` features, at most eight, of eight rows.
+// `count` features, at most eight, of a vector of rows.
 template <class T, int count>
 GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)[kLanes], Index feature, Real* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
-    Vec lanes[kLanes];
-    GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) {
-        const char* p = elements.at(row[i] * rows.row_stride + feature);
-        lanes[i] = count == kLanes ? Element<T>::load(p) : Element<T>::load_head(p, count);
-    }
-    transpose(lanes);
-    GAUSSMIX_UNROLL for (int i = 0; i < count; ++i) store_feature(rows, feature + i, lanes[i], out);
+    const char* at[kLanes];
+    GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) at[i] = elements.at(row[i] * rows.row_stride + feature);
+    Vec features[kFeaturesTogether];
+    load_features<T>(at, count, features);
+    GAUSSMIX_UNROLL for (int i = 0; i < count; ++i) store_feature(rows, feature + i, features[i], out);
 }
 
 template <class T>
 void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], Real* out) {
     Index feature = 0;
-    for (; feature + kLanes <= rows.n_features; feature += kLanes)
-        transpose_features<T, kLanes>(rows, row, feature, out);
+    for (; feature + kFeaturesTogether <= rows.n_features; feature += kFeaturesTogether)
+        transpose_features<T, kFeaturesTogether>(rows, row, feature, out);
     with_constant(rows.n_features - feature,
                   [&](auto count) { transpose_features<T, decltype(count)::value>(rows, row, feature, out); });
 }
@@ -70,7 +75,7 @@ template <class T, int D>
 GAUSSMIX_INLINE void read_narrow(const RowsView& rows, Index first, Real* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
     Vec features[D];
-    GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) features[i] = Element<T>::load(elements.at(first * D + i * kLanes));
+    GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) features[i] = load_lanes<T>(elements.at(first * D + i * kLanes));
     deinterleave(features);
     GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) store_feature(rows, i, features[i], out);
 }
@@ -79,7 +84,7 @@ template <class T>
 void read_by_vector(const RowsView& rows, Index first, Real* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
     for (Index feature = 0; feature < rows.n_features; ++feature) {
-        store_feature(rows, feature, Element<T>::load(elements.at(first + feature * rows.column_stride)), out);
+        store_feature(rows, feature, load_lanes<T>(elements.at(first + feature * rows.column_stride)), out);
     }
 }
 
@@ -113,7 +118,11 @@ void read_vector(const RowsView& rows, Index first, Real* out) {
 // Rows first .. first + kGroupRows - 1.
 inline void read_group(const RowsView& rows, Index first, Real* out) {
     for (int v = 0; v < kGroupVectors; ++v, first += kLanes, out += kLanes) {
-        rows.is_float32 ? read_vector<float>(rows, first, out) : read_vector<double>(rows, first, out);
+        if constexpr (kIsSingle) {
+            read_vector<float>(rows, first, out);
+        } else {
+            rows.is_float32 ? read_vector<float>(rows, first, out) : read_vector<double>(rows, first, out);
+        }
     }
 }
 
@@ -126,9 +135,8 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
     const Elements<double> elements{reinterpret_cast<const char*>(weight.data)};
     for (int i = 0; i < kGroupRows; ++i) {
         const bool is_row = first + i < rows.n_rows;
-        out[i] = static_cast<Real>(!is_row                  ? 0.0
-                                   : weight.data == nullptr ? 1.0
-                                                            : elements[rows.row_at(first + i) * weight.stride]);
+        const double value = weight.data == nullptr ? 1 : elements[rows.row_at(first + i) * weight.stride] * weight.scale;
+        out[i] = static_cast<Real>(is_row ? value : 0);
     }
 }
 

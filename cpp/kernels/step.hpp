@@ -33,20 +33,22 @@ public:
           operands_(operands),
           scratch_(scratch),
           sums_(sums),
-          far_limit_(shape_.rule == Rule::soft ? far_limit(operands + operands_layout_.log_scale, shape_.n_components)
-                                               : 0) {}
+          far_limit_(shape_.rule == Rule::soft ? far_limit(shape_, operands + operands_layout_.log_scale) : 0) {}
 
-    // False if it is to be given up.
+    // False if it is to be given up, or if float cannot tell what is far: then nothing is added.
     bool add_tile(Index first, Index last) {
         const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
         const Index n_components = shape_.n_components;
         __builtin_memset(active(), 0, static_cast<std::size_t>(n_components));
-        LogLikelihood log_likelihood{task_.row_weight.data != nullptr, far_limit_};
+        n_near_ = 0;
+        LogLikelihood log_likelihood{task_.row_weight.data != nullptr || n_components > kMostFactors, far_limit_};
         for (int g = 0; g < n_groups; ++g) {
             add_group(g, first + g * kGroupRows, log_likelihood);
             if (patience_.is_over()) return false;
         }
+        if (kIsSingle && log_likelihood.far_rows() > 0) return false;
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
+        sums_[sums_layout_.n_near] += n_near_;
         sums_[sums_layout_.n_far] += log_likelihood.far_rows();
         add_moments(n_groups);
         for (Index k = 0; k < n_components; ++k) touched()[k] |= active()[k];
@@ -83,7 +85,7 @@ private:
         log_densities({shape_, operands_layout_, operands_, true}, group, next_rows, best);
         if (patience_.is_over()) return;
         if (first / kGroupRows % kCountedGroup == 0) {
-            sums_[sums_layout_.n_near] += kCountedGroup * count_near(group, shape_.n_components, best);
+            n_near_ += kCountedGroup * count_near(group, shape_.n_components, best);
         }
         if (std::uint16_t* labels = task_.visit.labels; labels != nullptr) {
             write_likeliest(group, shape_.n_components, best, task_.rows, first, labels);
@@ -96,7 +98,10 @@ private:
         const VisitView& visit = task_.visit;
         if (visit.bounds == nullptr) return {};
         float* scores = reinterpret_cast<float*>(scratch_ + scratch_layout_.scores);
-        return {visit.bounds + first / kGroupRows * shape_.n_components, scores, visit.ratio, visit.shift};
+        float* distances = visit.bounds + first / gaussmix::kGroupRows * shape_.n_components;
+        const bool has_twin = kIsSingle && first + gaussmix::kGroupRows < task_.rows.n_rows;
+        float* twin = has_twin ? distances + shape_.n_components : distances;
+        return {distances, scores, visit.ratio, visit.shift, twin};
     }
 
     void add_moments(int n_groups) {
@@ -132,13 +137,21 @@ private:
     Real* scratch_;
     double* sums_;
     const double far_limit_;
+    double n_near_ = 0;
     Index likeliest_ = 0;
 };
 
-inline void step(const StepView& task, const void* operands, Index first, Index last, Listener listener, void* scratch,
-                 double* sums) noexcept {
+inline Index step(const StepView& task, const void* operands, Index first, Index last, Listener listener, void* scratch,
+                  double* sums) noexcept {
     Step pass(task, static_cast<const Real*>(operands), listener, static_cast<Real*>(scratch), sums);
     while (first < last && pass.add_tile(first, smaller(first + kTileRows, last))) first += kTileRows;
+    return smaller(first, last);
+}
+
+inline Sizes sizes(const Shape& shape) noexcept {
+    constexpr Index bytes = sizeof(Real);
+    return {OperandsLayout(shape).size * bytes, ScratchLayout(shape).size * bytes,
+            SumsLayout(shape, moments_size(shape)).size};
 }
 
 // The sums of a component, or of a few that lie together.

@@ -8,6 +8,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 using Real = double;
 constexpr Real kLargest = __DBL_MAX__;
+constexpr int kLanes = 8;
 constexpr int kRegisters = 16;
 
 // A register tile works on one part of the lanes at a time, or its accumulators would not fit the registers.
@@ -86,6 +87,8 @@ GAUSSMIX_INLINE Vec operator/(Vec a, Vec b) { return {a.low / b.low, a.high / b.
 GAUSSMIX_INLINE Vec fma(Vec a, Vec b, Vec c) { return {fma(a.low, b.low, c.low), fma(a.high, b.high, c.high)}; }
 GAUSSMIX_INLINE Vec max(Vec a, Vec b) { return {max(a.low, b.low), max(a.high, b.high)}; }
 GAUSSMIX_INLINE Vec min(Vec a, Vec b) { return {min(a.low, b.low), min(a.high, b.high)}; }
+
+using Total = Vec;  // sums of many numbers, lane by lane in double
 
 struct Mask {
     __m256d low, high;

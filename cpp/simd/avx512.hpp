@@ -8,6 +8,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 using Real = double;
 constexpr Real kLargest = __DBL_MAX__;
+constexpr int kLanes = 8;
 constexpr int kRegisters = 32;
 
 struct Vec {
@@ -48,6 +49,8 @@ GAUSSMIX_INLINE Vec operator/(Vec a, Vec b) { return {_mm512_div_pd(a.v, b.v)}; 
 GAUSSMIX_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
 GAUSSMIX_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_pd(a.v, b.v)}; }
 GAUSSMIX_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_pd(a.v, b.v)}; }  // b where a is NaN
+
+using Total = Vec;  // sums of many numbers, lane by lane in double
 
 using Mask = __mmask8;
 GAUSSMIX_INLINE Mask less(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }

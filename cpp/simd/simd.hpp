@@ -1,17 +1,24 @@
-// The vector of this compilation: `Vec`, eight logical lanes of `Real`, and `Part`, the lanes of one register.
+// The vector of this compilation: `Vec`, a fixed number of logical lanes of `Real`, and `Part`, the lanes of one
+// register. Defined with GAUSSMIX_SINGLE, `Real` is float.
 #pragma once
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && defined(GAUSSMIX_SINGLE)
+#include "avx512_float.hpp"
+#elif defined(__AVX512F__)
 #include "avx512.hpp"
+#elif defined(__AVX2__) && defined(GAUSSMIX_SINGLE)
+#include "avx2_float.hpp"
 #elif defined(__AVX2__)
 #include "avx2.hpp"
 #else
-#error "kernels.cpp is compiled for one of the instruction sets in cpp/simd"
+#error "kernels are compiled for one of the instruction sets in cpp/simd"
 #endif
 
 namespace gaussmix::GAUSSMIX_ISA {
-constexpr int kLanes = 8;  // whatever the registers: the lanes a row falls into decide the bits of every sum
+// kLanes: whatever the registers, since the lanes a row falls into decide the bits of every sum.
+constexpr bool kIsSingle = sizeof(Real) == sizeof(float);
 constexpr int kPartLanes = kLanes / kParts;
 constexpr int kSumsTogether = 8;  // vectors whose lanes are added up together
+constexpr int kFeaturesTogether = 8;  // features that are transposed together
 
 // sums[i] += the lanes of a[i], for any number of vectors; `sums` has room for a multiple of eight.
 template <int N>
@@ -23,10 +30,22 @@ GAUSSMIX_INLINE void add_all_lane_sums(const Vec (&a)[N], double* sums) {
 }
 
 // In the order of add_lane_sums.
+template <class T>
+GAUSSMIX_INLINE double sum_as_tree(T (&x)[kLanes]) {
+    GAUSSMIX_UNROLL for (int half = kLanes / 2; half > 0; half /= 2) {
+        GAUSSMIX_UNROLL for (int j = 0; j < half; ++j) x[j] = x[j] + x[j + half];
+    }
+    return x[0];
+}
 GAUSSMIX_INLINE double lane_sum(Vec a) {
     alignas(64) Real x[kLanes];
     a.store(x);
-    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+    return sum_as_tree(x);
+}
+GAUSSMIX_INLINE double total_sum(Total a) {
+    alignas(64) double x[kLanes];
+    a.store(x);
+    return sum_as_tree(x);
 }
 
 GAUSSMIX_INLINE Real lane_min(Vec a) {

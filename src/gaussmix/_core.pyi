@@ -32,6 +32,7 @@ class Target:
         labels: numpy.typing.NDArray[numpy.uint16] | None = None,
         bounds: numpy.typing.NDArray[numpy.float32] | None = None,
         motion: numpy.typing.NDArray[numpy.float32] | None = None,
+        in_single: bool = False,
     ) -> tuple[
         float,
         numpy.typing.NDArray[numpy.float64],

@@ -51,13 +51,13 @@ class Problem:
     rule: int
     second: int
 
-    def step(self, target, n_threads=1, **visit):
+    def step(self, target, n_threads=1, **options):
         """The core's answer: log-likelihood, mass, first, second."""
-        return self.full_step(target, n_threads, **visit)[:4]
+        return self.full_step(target, n_threads, **options)[:4]
 
-    def full_step(self, target, n_threads=1, **visit):
+    def full_step(self, target, n_threads=1, **options):
         """And how many rows are far, and about how many responsibilities above 0."""
-        return target.step(*self.__dict__.values(), n_threads, **visit)
+        return target.step(*self.__dict__.values(), n_threads, **options)
 
     def evaluate(self, target, output, n_threads=1):
         """The core's answer for each row."""
@@ -148,7 +148,7 @@ def exact_step(problem):
     return (weight * log_density).sum(), weighted.sum(0), first, second
 
 
-def allowed_errors(problem):
+def allowed_errors(problem, eps):
     """Bounds of the rounding error of each result: c eps (d + q) times the sum of what is added up, without signs.
 
     A log density l = s - q/2 has an error of about eps (d + q): q is the largest squared distance that counts, and d
@@ -157,7 +157,7 @@ def allowed_errors(problem):
     weight = np.ones(len(problem.rows)) if problem.row_weight is None else problem.row_weight
     table = np.abs(weighted_log_densities(problem)) if problem.rule != GIVEN else np.zeros((1, 1))
     largest = float(table.max(initial=0))
-    unit = 4 * np.finfo(float).eps * (problem.rows.shape[1] + 8 + min(2 * largest, 1e4))
+    unit = 4 * eps * (problem.rows.shape[1] + 8 + min(2 * largest, 1e4))
     total = float(weight.sum())
     anchor = 0 if problem.anchor is None else problem.anchor
     reach = float(np.abs(centred_rows(problem)[:, None, :] - anchor).max(initial=0))
@@ -169,10 +169,10 @@ def allowed_errors(problem):
 def agrees_with_definition():
     """Asserts that a step's results are the definition's, within rounding."""
 
-    def check(problem, results):
+    def check(problem, results, eps=2.0**-52):
         exact = exact_step(problem)
         for name, got, want, allowed in zip(
-            ("log_likelihood", "mass", "first", "second"), results, exact, allowed_errors(problem), strict=True
+            ("log_likelihood", "mass", "first", "second"), results, exact, allowed_errors(problem, eps), strict=True
         ):
             assert (got is None) == (want is None), name
             if want is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from gaussmix.em.accumulate import StepTask
-from gaussmix.em.maximise import MAX_LOSS, loss, next_mixture
+from gaussmix.em.maximise import MAX_LOSS, MAX_LOSS_IN_SINGLE, loss, next_mixture
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, Trace
 from gaussmix.engines.base import Engine
@@ -16,6 +16,10 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.base import Source
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Moments
+from gaussmix.waist.single import suits_single
+
+# Log-likelihoods of steps in float32 vary by up to 1e-7 or so: below this tolerance every step is in double.
+TOLERANCE_IN_SINGLE = 1e-6
 
 Report = Callable[[Trace], None]
 
@@ -51,7 +55,8 @@ def run_em(
     trace.outcome = None if stopping.max_steps > 0 else Outcome.STEP_LIMIT
     while trace.outcome is None:
         before = trace.last if trace.n_steps else previous
-        moments, following = em_step(source, engine, mixture, ridge, trace.frozen)
+        is_exact = stopping.tolerance < TOLERANCE_IN_SINGLE
+        moments, following = em_step(source, engine, mixture, ridge, trace.frozen, is_exact=is_exact)
         trace.log_likelihood.append(moments.log_likelihood / moments.row_weight)
         trace.outcome = stopping.outcome(trace.n_steps, before, trace.last)
         if trace.outcome is not Outcome.NON_FINITE:
@@ -64,19 +69,29 @@ def run_em(
 
 
 def em_step(
-    source: Source, engine: Engine[Any], mixture: Mixture, ridge: Array, frozen: dict[int, Frozen]
+    source: Source,
+    engine: Engine[Any],
+    mixture: Mixture,
+    ridge: Array,
+    frozen: dict[int, Frozen],
+    *,
+    is_exact: bool = True,
 ) -> tuple[Moments, Mixture]:
     """One E- and M-step; components that get stuck enter `frozen`.
 
     Sums are taken about the engine's own anchor, and again about the new means where moving them there would
-    cost digits: a first step from a far start, pooled moments of far components.
+    cost digits: a first step from a far start, pooled moments of far components. About an anchor that is given, an
+    engine sums in double: so it does if `is_exact`, and where float32 would decide what becomes of a component.
     """
     need = mixture.family.need()
-    anchor = mixture.means if need.pooled and loss(_centre(mixture), mixture) > MAX_LOSS else None
+    is_far = need.pooled and loss(_centre(mixture), mixture) > MAX_LOSS
+    anchor = mixture.means if is_far or (is_exact and not need.pooled) else None
     task = StepTask(engine, mixture.n_components, mixture.parameters, need, anchor=anchor)
     moments = source.map_merge(task)
     following, stuck = next_mixture(moments, mixture, ridge, frozen)
-    if len(stuck) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:
+    is_inexact = moments.in_single and not suits_single(following.parameters)
+    max_loss = MAX_LOSS_IN_SINGLE if moments.in_single else MAX_LOSS
+    if len(stuck) > len(frozen) or is_inexact or loss(moments.anchor, following) > max_loss:
         moments = source.map_merge(replace(task, anchor=moments.means(mixture.means)))
         following, stuck = next_mixture(moments, mixture, ridge, frozen)
     frozen.update(stuck)

@@ -26,6 +26,7 @@ TRACE = 2.0**-60
 NOISE = 4 * float(np.finfo(np.float64).eps)
 # Moving second moments to the new means may cancel this factor: their relative error stays below 1e3 ε.
 MAX_LOSS = 1e3
+MAX_LOSS_IN_SINGLE = 30.0  # of sums with an error of about 1e-4 at worst
 
 
 def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:

@@ -22,7 +22,8 @@ StateT = TypeVar("StateT")
 class Engine(Protocol[StateT]):
     """The E-step and the sums for the M-step, over one block at a time.
 
-    Every sum is in float64 whatever the rows are. Results do not depend on the number of threads.
+    Sums are in float64 whatever the rows are, or the moments say that they are not (`Moments.in_single`). Results do not
+    depend on the number of threads.
     """
 
     def open(self, block: Block, need: Need, n_components: int) -> StateT:
@@ -46,8 +47,8 @@ class Engine(Protocol[StateT]):
         parameters : of the mixture that shares rows; None under `Rule.GIVEN`, which reads `block.given`.
         need : the second moments to accumulate.
         rule : how a row is shared.
-        anchor : (n_components, n_features), the points to take the sums about; None leaves the choice to
-            the engine, and the moments say which it took: the means, or a common one where that is cheaper.
+        anchor : (n_components, n_features), the points to take the sums about, in float64; None leaves the choice
+            to the engine, and the moments say which it took: the means, or others where that is cheaper.
 
         Returns
         -------

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.far import far_responsibilities, step_with_far_rows
+from gaussmix.engines.single import rounded, scaled_for_single, steps_in_single
 from gaussmix.engines.visits import Arguments, Visit, Visits
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
@@ -90,7 +91,8 @@ class NativeEngine:
         if about is None:
             shape = state.n_components, block.rows.shape[1]
             about = np.zeros(shape) if parameters is None or need.second is Second.NONE else parameters.means
-        moments, n_far = self._sums(block, state, parameters, need, rule, about)
+        in_single = anchor is None and steps_in_single(block, parameters, need, rule)
+        moments, n_far = self._sums(block, state, parameters, need, rule, about, in_single)
         if n_far and parameters is not None:
             return step_with_far_rows(self, block, parameters, need, anchor)
         if need.pooled and moments.second is not None:
@@ -115,20 +117,32 @@ class NativeEngine:
         return Moments(mass, first, second, anchor, log_likelihood, total.row_weight, need), n_far
 
     def _sums(
-        self, block: Block, state: State, parameters: Parameters | None, need: Need, rule: Rule, anchor: Array
+        self,
+        block: Block,
+        state: State,
+        parameters: Parameters | None,
+        need: Need,
+        rule: Rule,
+        anchor: Array,
+        in_single: bool = False,
     ) -> tuple[Moments, int]:
         """Moments per component about the anchor, and how many rows are too far for what they say of them."""
+        offset = 0.0
+        if in_single and parameters is not None:
+            anchor = rounded(anchor)
+            parameters, offset = scaled_for_single(parameters)
         arguments = _arguments(parameters) if parameters is not None else _no_arguments(anchor)
         sums_about = None if need.second is Second.NONE else np.ascontiguousarray(anchor)
         is_soft = parameters is not None and rule is Rule.SOFT and not parameters.whitening.is_shared
         visit = state.visits.begin(self._target, arguments) if is_soft else Visit()
         log_likelihood, mass, first, second, n_far, n_near = self._target.step(
             block.rows, block.row_weight, block.given if rule is Rule.GIVEN else None, None, *arguments,
-            sums_about, rule, need.second, self.n_threads, *visit,
+            sums_about, rule, need.second, self.n_threads, *visit, in_single,
         )  # fmt: skip
         if is_soft:
             state.visits.end(visit, arguments, n_near)
-        moments = Moments(mass, first, second, anchor, log_likelihood, state.row_weight, need)
+        log_likelihood += offset * state.row_weight
+        moments = Moments(mass, first, second, anchor, log_likelihood, state.row_weight, need, in_single)
         if sums_about is None and anchor.any():  # without second moments the core sums about 0
             moments = replace(moments, anchor=np.zeros(anchor.shape)).about(anchor)
         return moments, n_far

@@ -115,7 +115,8 @@ class Mixture:
     @cached_property
     def parameters(self) -> Parameters:
         """What an engine needs for the E-step."""
-        return Parameters.of(self.weights, self.means, self.whitening)
+        variances = self.family.variances(self.covariances, self.n_components, self.n_features)
+        return Parameters.of(self.weights, self.means, self.whitening, np.sqrt(variances))
 
     def log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """log p(x) of each row.

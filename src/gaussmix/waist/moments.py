@@ -24,6 +24,7 @@ class Moments:
     log_likelihood : Σ_i s_i log p(x_i), nats, a total.
     row_weight : Σ_i s_i.
     need : which second moments these are.
+    in_single : some of the sums were taken in float32.
 
     Notes
     -----
@@ -38,6 +39,7 @@ class Moments:
     log_likelihood: float
     row_weight: float
     need: Need
+    in_single: bool = False
 
     def __add__(self, other: Moments) -> Moments:
         """Merge with the moments of other rows; the sums stay about this anchor."""
@@ -51,6 +53,7 @@ class Moments:
             second=second,
             log_likelihood=self.log_likelihood + other.log_likelihood,
             row_weight=self.row_weight + other.row_weight,
+            in_single=self.in_single or other.in_single,
         )
 
     def means(self, default: Array) -> Array:

@@ -20,13 +20,15 @@ class Parameters:
     log_scale : (n_components,), log π_k + log |det W_k| − ½ d log 2π, nats; −inf for a weight of 0.
     means : (n_components, n_features), data units.
     whitening : factors W_k.
+    deviations : (n_components, n_features), roots of the diagonals of Σ_k, data units; None where nobody knows them.
     """
 
     log_scale: Array
     means: Array
     whitening: Whitening
+    deviations: Array | None = None
 
     @classmethod
-    def of(cls, weights: Array, means: Array, whitening: Whitening) -> Parameters:
+    def of(cls, weights: Array, means: Array, whitening: Whitening, deviations: Array | None = None) -> Parameters:
         """The parameters of Σ π_k N(x | μ_k, Σ_k); Bishop (2006) eq. 9.7."""
-        return cls(log(weights) + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI, means, whitening)
+        return cls(log(weights) + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI, means, whitening, deviations)

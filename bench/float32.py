@@ -1,0 +1,93 @@
+"""How much faster an EM step on float32 rows is than on the same rows in double.
+
+    python -m bench.float32        about two minutes; writes results/float32.md
+
+One thread, full covariances, 16 overlapping components, as many rows as make a step in double take 20 to 50 ms. What is
+timed is the core's pass with given parameters, in double, in float32 and on float32 rows that are widened, interleaved,
+the least of at least ten. GAUSSMIX_ISA=avx2 measures those kernels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.machine import facts
+from gaussmix import Mixture
+from gaussmix.engines.native import NativeEngine
+from gaussmix.families.base import FAMILIES
+from gaussmix.waist.block import Block
+from gaussmix.waist.need import Need, Second
+from gaussmix.waist.single import suits_single
+
+PAGE = Path(__file__).parent / "results" / "float32.md"
+N_COMPONENTS = 16
+N_FEATURES = 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 128
+WORK = 1.2e9  # multiply-adds of a step
+REPEATS = 12
+BARS = "at least 1.7 from 16 features on, 1.4 below"
+
+
+def measure(n_features: int) -> tuple[int, list[float]]:
+    """Rows, and seconds of a step: double, float32, float32 widened."""
+    rng = np.random.default_rng(n_features)
+    mixture = overlapping(rng, n_features)
+    assert suits_single(mixture.parameters)
+    n_rows = int(WORK / (N_COMPONENTS * (n_features**2 + 5 * n_features + 20)))
+    narrow = mixture.sample(n_rows, rng)[0].astype(np.float32)
+    engine, need = NativeEngine(1), Need(Second.FULL)
+    steps = []
+    for rows, anchor in ((narrow.astype(np.float64), None), (narrow, None), (narrow, mixture.means)):
+        steps.append(step_of(engine, Block(0, rows), mixture, need, anchor))
+    assert [step().in_single for step in steps] == [False, True, False]
+    seconds = [[timed(step) for step in steps] for _ in range(REPEATS)]
+    return n_rows, np.min(seconds, axis=0).tolist()
+
+
+def overlapping(rng: np.random.Generator, n_features: int) -> Mixture:
+    """Components close together, each with correlations of its own."""
+    shape = N_COMPONENTS, n_features, n_features
+    factors = np.tril(0.5 * rng.standard_normal(shape) / np.sqrt(n_features)) + np.eye(n_features)
+    means = 0.05 * rng.standard_normal(shape[:2])
+    return Mixture(
+        np.full(N_COMPONENTS, 1 / N_COMPONENTS), means, factors @ factors.transpose(0, 2, 1), FAMILIES["full"]
+    )
+
+
+def step_of(engine: NativeEngine, block: Block, mixture: Mixture, need: Need, anchor: Any) -> Callable[[], Any]:
+    state = engine.open(block, need, N_COMPONENTS)
+    return lambda: engine.step(block, state, mixture.parameters, need, anchor=anchor)
+
+
+def timed(step: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    lines = ["# float32 beside float64", "", "Made by `python -m bench.float32`; the bars: " + BARS + ".", ""]
+    lines += [f"- {name}: {value}" for name, value in facts().items() if name != "scikit-learn"]
+    lines += [
+        "",
+        f"Milliseconds of an EM step on one thread: full, K = {N_COMPONENTS}, overlapping.",
+        "",
+        "| d | n | float64 | float32 | float32, widened | ratio | ns per row and component in float32 |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for n_features in N_FEATURES:
+        n_rows, (double, single, widened) = measure(n_features)
+        times = " | ".join(f"{1e3 * seconds:.1f}" for seconds in (double, single, widened))
+        pair = 1e9 * single / n_rows / N_COMPONENTS
+        lines.append(f"| {n_features} | {n_rows:,} | {times} | ×{double / single:.2f} | {pair:.2f} |")
+        print(lines[-1], flush=True)
+    PAGE.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""In single precision, too, order and bounds change no bit; and bounds go from one precision to the other."""
+
+import numpy as np
+import pytest
+
+SPHERICAL, DIAGONAL, TRIANGULAR = STRUCTURES = range(3)
+LABELS = 3
+BLOCK_ROWS, GROUP_ROWS = 65_520, 24
+N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
+
+
+@pytest.fixture
+def apart(make_problem, rng):
+    """Clusters of float32 rows so far apart that most components are hopeless for most rows, sorted by cluster."""
+
+    def make(n_rows, n_features, n_components, structure=TRIANGULAR):
+        problem = make_problem(n_rows, n_features, n_components, structure)
+        means = 12 * rng.normal(size=problem.means.shape)
+        labels = np.sort(rng.integers(n_components, size=n_rows))
+        rows = means[labels] + rng.normal(size=(n_rows, n_features))
+        anchor = means.astype(np.float32).astype(float)
+        return problem.but(rows=rows.astype(np.float32), origin=None, means=means, anchor=anchor)
+
+    return make
+
+
+def no_bounds(problem):
+    """Bounds of which nothing is known, and the motion that says so."""
+    n_groups, n_components = -(-len(problem.rows) // GROUP_ROWS), len(problem.means)
+    return {"bounds": np.zeros((n_groups, n_components), np.float32), "motion": np.zeros((2, n_components), np.float32)}
+
+
+@pytest.mark.parametrize("n_features", [3, 9])
+def test_an_order_is_the_rows_in_that_order(target, apart, same_bits, rng, n_features):
+    n_rows = BLOCK_ROWS + 500
+    problem = apart(n_rows, n_features, 2)
+    order = np.concatenate([rng.permutation(BLOCK_ROWS), rng.permutation(500)])
+    rows = order + np.repeat([0, BLOCK_ROWS], [BLOCK_ROWS, 500])
+    moved = problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows])
+    same_bits(
+        problem.step(target, 2, order=order.astype(np.uint16), in_single=True), moved.step(target, in_single=True)
+    )
+
+
+@pytest.mark.parametrize("n_features", N_FEATURES)
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("n_rows", [501, 528, 24, 25])
+def test_labels_and_bounds_change_no_bit(target, apart, same_bits, n_features, n_rows, structure):
+    problem = apart(n_rows, n_features, 11, structure)
+    problem.rows[200:210, 0] = 1e5  # a tile that is taken in double
+    expected = problem.step(target, in_single=True)
+    labels, visit = np.empty(n_rows, np.uint16), no_bounds(problem)
+    for _ in range(3):
+        same_bits(problem.step(target, labels=labels, in_single=True, **visit), expected)
+        np.testing.assert_array_equal(labels, problem.evaluate(target, LABELS))
+        visit["motion"][0] = 1  # the parameters stay where they are
+
+
+@pytest.mark.parametrize("precisions", [[True], [True, False], [False, True, True]], ids=str)
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("n_features", N_FEATURES)
+def test_bounds_are_bounds_in_either_precision(target, apart, same_bits, rng, n_features, precisions, structure):
+    """At most the distance of the nearest row of the group, step after step; and mostly of its order."""
+    problem = apart(240, n_features, 7, structure)
+    visit, rows = no_bounds(problem), problem.rows.astype(float)
+    for in_single in 3 * precisions:
+        moved = problem.but(
+            means=problem.means + 0.1 * rng.normal(size=problem.means.shape),
+            factors=problem.factors * (1 + 0.02 * rng.normal(size=problem.factors.shape)),
+        )
+        before, after = ((p.means, p.factors) for p in (problem, moved))
+        visit["motion"] = target.measure_motion(structure, *before, *after)
+        problem = moved
+        same_bits(problem.step(target, in_single=in_single, **visit), problem.step(target, in_single=in_single))
+        nearest = np.empty(visit["bounds"].shape)
+        for k, mean in enumerate(problem.means):
+            factor = problem.factors[k]
+            whitened = (rows - mean) @ factor.T if structure == TRIANGULAR else (rows - mean) * factor
+            nearest[:, k] = np.sqrt((whitened**2).sum(axis=1)).reshape(-1, GROUP_ROWS).min(axis=1)
+        assert (visit["bounds"] <= nearest).all()
+        assert (visit["bounds"] >= 0).all()
+        assert np.mean(visit["bounds"] > nearest / 6) > 0.5

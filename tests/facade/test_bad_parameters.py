@@ -20,7 +20,7 @@ def but(array, place, value):
     return changed
 
 
-KNOWN_STARTS = "'k-means++', 'kmeans', 'random_from_data', 'random'"
+KNOWN_STARTS = "'hierarchical', 'k-means++', 'kmeans', 'random_from_data', 'random'"
 
 # Name of the case → parameters, the error, what its sentence says.
 CASES = {
@@ -108,8 +108,10 @@ CASES = {
     ),
     "labels negative": ({"init_params": LABELS - 1}, ValueError, "init_params holds the labels -1 … 0; with n_comp"),
     "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "holds labels of type float64; make them integers"),
-    "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, "has shape (20,) and type <U1; give one of"),
-    "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'k-means++',"),
+    "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, f"init_params='a' is not one of {KNOWN_STARTS}"),
+    "starts, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'h"),
+    "starts, one a number": ({"init_params": ["kmeans", 2]}, ValueError, f"init_params=2 is not one of {KNOWN_STARTS}"),
+    "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'hierarchical',"),
     "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is no array: setting an array"),
     "responsibilities of too many": ({"init_params": np.eye(3)[LABELS]}, ValueError, "has shape (20, 3) and type fl"),
     "responsibilities' sum": (

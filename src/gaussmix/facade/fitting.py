@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,18 @@ from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.start import start_mixture
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
-from gaussmix.facade.parameters import check_given
+from gaussmix.facade.parameters import check_given, check_start_names
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.distinct import Distinct, distinct_rows
 from gaussmix.starts import STARTS, Partition
-from gaussmix.starts.base import nearest_centre
+from gaussmix.starts.base import nearest_centre, repeated
 from gaussmix.waist.arrays import Array, Rows
 
 Given = Array | NDArray[np.int32]
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
+Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
 
 
 @dataclass(frozen=True)
@@ -42,49 +43,64 @@ class GivenStart:
         return not (self.weights is None or self.means is None or self.covariances is None)
 
 
-@dataclass(frozen=True)
-class Fitting:
-    """A mixture to be fitted to rows.
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Rows to fit to, and what is found out about them once for all mixtures.
 
     Parameters
     ----------
-    rows, row_weight : the data.
-    family, engine, n_components : what to fit, and on what.
-    ridge : added to each variance, data units²; None for the automatic one.
+    rows, row_weight : (n_rows, n_features) and (n_rows,); no weights where all are 1.
     """
 
     rows: Rows
     row_weight: Array | None
-    family: Family
-    engine: Engine[Any]
-    n_components: int
-    ridge: float | None
 
     @cached_property
     def unit(self) -> float:
         """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
         return 1.0 if self.row_weight is None else 2.0 ** int(np.frexp(self.row_weight.max())[1])
 
-    @cached_property
-    def source(self) -> ArraySource:
+    def source(self, given: Given | None = None) -> ArraySource:
         """The rows; weights below 1, which changes no bit of a fit."""
-        return ArraySource(self.rows, None if self.row_weight is None else self.row_weight / self.unit)
+        return ArraySource(self.rows, None if self.row_weight is None else self.row_weight / self.unit, given)
 
     @cached_property
     def sample(self) -> Distinct:
         """Rows for starts and for the automatic ridge."""
-        return distinct_rows(self.source)
+        return distinct_rows(self.source())
 
     @cached_property
+    def ridge(self) -> Array:
+        """The automatic ridge, (n_features,), of the weights as they were given: it counts rows."""
+        return automatic_ridge(replace(self.sample, weight=self.sample.weight * self.unit))
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """A mixture to be fitted to rows.
+
+    Parameters
+    ----------
+    data : the rows.
+    family, engine, n_components : what to fit, and on what.
+    ridge : added to each variance, data units²; None for the automatic one.
+    """
+
+    data: Data
+    family: Family
+    engine: Engine[Any]
+    n_components: int
+    ridge: float | None
+
+    @cached_property
+    def source(self) -> ArraySource:
+        """The rows, with what this fit keeps beside them."""
+        return self.data.source()
+
+    @property
     def ridges(self) -> Array:
         """The ridge of each feature, (n_features,)."""
-        if self.ridge is None:
-            return self._automatic_ridge()
-        return np.full(self.source.n_features, self.ridge)
-
-    def _automatic_ridge(self) -> Array:
-        """Of the weights as they were given: the ridge counts rows."""
-        return automatic_ridge(replace(self.sample, weight=self.sample.weight * self.unit))
+        return self.data.ridge if self.ridge is None else np.full(self.source.n_features, self.ridge)
 
     def continues(self, mixture: Mixture) -> bool:
         """Whether EM can go on from a mixture: it has the size and the structure of this one."""
@@ -95,21 +111,24 @@ class Fitting:
 
     def best(
         self,
-        init: str | Given | StartCall,
+        init: Init,
         given: GivenStart,
         n_init: int,
         stopping: Stopping,
         rng: np.random.Generator,
         reports: Iterator[Report | None],
     ) -> Run:
-        """The best of `n_init` runs; one is enough where nothing is drawn."""
+        """The best of `n_init` runs from each start; one is enough where nothing is drawn."""
 
-        def run() -> Run:
+        def run(start: Given | StartCall | str) -> Run:
             report = next(reports)
-            return self.run(self.start(init, given, rng), stopping, report)
+            return self.run(self.start(start, given, rng), stopping, report)
 
-        is_drawn = not given.is_complete and ((isinstance(init, str) and given.means is None) or callable(init))
-        return best_run(run for _ in range(n_init if is_drawn else 1))
+        names = check_start_names(init)
+        starts: Sequence[Any] = repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
+        if given.is_complete or (names and given.means is not None):  # nothing is drawn
+            starts = starts[:1]
+        return best_run(partial(run, start) for start in starts)
 
     def run(self, start: Mixture, stopping: Stopping, report: Report | None, previous: float = -np.inf) -> Run:
         """EM from a mixture."""
@@ -117,7 +136,7 @@ class Fitting:
             self.source, self.engine, start, ridge=self.ridges, stopping=stopping, previous=previous, report=report
         )
 
-    def start(self, init: str | Given | StartCall, given: GivenStart, rng: np.random.Generator) -> Mixture:
+    def start(self, init: Given | StartCall | str, given: GivenStart, rng: np.random.Generator) -> Mixture:
         """The mixture that EM starts from: what is given, and the rest from an M-step on shared rows."""
         if given.weights is not None and given.means is not None and given.covariances is not None:
             return Mixture(given.weights, given.means, given.covariances, self.family)
@@ -129,19 +148,19 @@ class Fitting:
             self.family,
         )
 
-    def _found(self, init: str | Given | StartCall, given: GivenStart, rng: np.random.Generator) -> Mixture:
+    def _found(self, init: Given | StartCall | str, given: GivenStart, rng: np.random.Generator) -> Mixture:
         source = self.source
         # Covariances that are given need not be found, so they can't be singular either.
-        ridge = self.ridges if given.covariances is None else self._automatic_ridge()
+        ridge = self.ridges if given.covariances is None else self.data.ridge
         if isinstance(init, str) and given.means is not None:  # so that weights and covariances fit the given means
             partition = nearest_centre(given.means)
         elif isinstance(init, str):
-            partition = STARTS[init](self.sample, self.engine, self.n_components, rng)
+            partition = STARTS[init](self.data.sample, self.engine, self.n_components, rng)
         else:
-            row_weight, shape = self.source.block.row_weight, (len(self.rows), self.n_components)
-            shared = init(_read_only(self.rows), self.n_components, rng) if callable(init) else init
-            shares = check_given(shared, row_weight, shape, returned=callable(init))
-            source, partition = ArraySource(self.rows, row_weight, shares), Partition()
+            rows, shape = self.data.rows, (source.n_rows, self.n_components)
+            shared = init(_read_only(rows), self.n_components, rng) if callable(init) else init
+            shares = check_given(shared, source.block.row_weight, shape, returned=callable(init))
+            source, partition = self.data.source(shares), Partition()
         return start_mixture(source, self.engine, self.family, self.n_components, partition, ridge)
 
 

@@ -14,7 +14,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen
 from gaussmix.errors import Outcome
 from gaussmix.facade.estimator import MixtureEstimator
-from gaussmix.facade.fitting import Fitting, GivenStart
+from gaussmix.facade.fitting import Data, Fitting, GivenStart
 from gaussmix.facade.notices import frozen_sentence
 from gaussmix.facade.parameters import (
     check_count,
@@ -23,7 +23,7 @@ from gaussmix.facade.parameters import (
     check_flag,
     check_means,
     check_number,
-    check_start_name,
+    check_start_names,
     check_weights,
 )
 from gaussmix.facade.rounding import rounding_sentence
@@ -49,10 +49,11 @@ class GaussianMixture(MixtureEstimator):
     max_iter : int, default 100
         Limit on EM steps; 0 returns the start.
     n_init : int, default 1
-        Number of starts; the run that ends with the largest likelihood is kept.
-    init_params : str, array or callable, default "kmeans"
-        "kmeans", "k-means++", "random", "random_from_data"; integer labels (n_samples,); responsibilities
-        (n_samples, n_components); or a callable ``(X, n_components, rng)`` that returns either.
+        Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
+    init_params : str, list of str, array or callable, default "kmeans"
+        "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), or several
+        of these, of which the run with the largest likelihood is kept; integer labels (n_samples,);
+        responsibilities (n_samples, n_components); or a callable ``(X, n_components, rng)`` that returns either.
     weights_init, means_init : array-like, default None
         Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the
         rest of the start comes from the rows nearest to each mean, where `init_params` is a name.
@@ -197,7 +198,7 @@ class GaussianMixture(MixtureEstimator):
             run = best_run([lambda: fitting.run(mixture, stopping, next(progress), reached)])
         else:
             run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
-        self._publish(run, fitting.rows.dtype)
+        self._publish(run, fitting.source.dtype)
         self._warn(run)
 
     def _checked(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Fitting, Stopping, int, GivenStart]:
@@ -208,14 +209,14 @@ class GaussianMixture(MixtureEstimator):
         n_init = check_count("n_init", self.n_init, 1)
         automatic = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         ridge = None if automatic else check_number("reg_covar", self.reg_covar, ' or "auto"')
-        check_start_name(self.init_params)
+        check_start_names(self.init_params)
         rows = check_rows(self, X, reset=True)
         if len(rows) < n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {len(rows)}"
             )
         weight = check_row_weight(sample_weight, len(rows), n_components)
-        fitting = Fitting(rows, weight, family, self._engine(), n_components, ridge)
+        fitting = Fitting(Data(rows, weight), family, self._engine(), n_components, ridge)
         return fitting, stopping, n_init, self._given(fitting)
 
     def _given(self, fitting: Fitting) -> GivenStart:

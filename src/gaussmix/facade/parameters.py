@@ -68,10 +68,14 @@ def check_family(covariance_type: Any) -> Family:
     return family_named(covariance_type)
 
 
-def check_start_name(init_params: Any) -> None:
-    """A known start, where `init_params` is a name."""
-    if isinstance(init_params, str) and init_params not in STARTS:
-        raise unknown_name("init_params", init_params, STARTS)
+def check_start_names(init_params: Any) -> tuple[str, ...]:
+    """The known starts that `init_params` names, one or several; none where it is something else."""
+    several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
+    names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
+    for name in names:
+        if not isinstance(name, str) or name not in STARTS:
+            raise unknown_name("init_params", name, STARTS)
+    return names
 
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,16 +42,24 @@ class Start(Protocol):
 
 
 STARTS: dict[str, Start] = {}
+SETTLED: set[str] = set()  # names of starts that draw nothing, so that once is enough
 
 
-def register(name: str) -> Callable[[Start], Start]:
-    """Make a start known under a name."""
+def register(name: str, *, is_drawn: bool = True) -> Callable[[Start], Start]:
+    """Make a start known under a name; without `is_drawn` it leaves its generator alone."""
 
     def decorate(start: Start) -> Start:
         STARTS[name] = start
+        if not is_drawn:
+            SETTLED.add(name)
         return start
 
     return decorate
+
+
+def repeated(names: Iterable[str], n_times: int) -> list[str]:
+    """Each name as often as a start of it is to be made: `n_times`, and once where nothing is drawn."""
+    return [name for name in names for _ in range(1 if name in SETTLED else n_times)]
 
 
 def nearest_centre(centres: Array) -> Partition:

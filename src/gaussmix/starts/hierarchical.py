@@ -1,0 +1,146 @@
+"""Agglomerative clustering: merge rows from the bottom up once, then cut the tree for any number of components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import ward
+
+from gaussmix.engines.base import Engine
+from gaussmix.sources.distinct import Distinct, variances_of
+from gaussmix.starts.base import Partition, register
+from gaussmix.starts.gross import gross_rows_apart
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.block import Block
+from gaussmix.waist.hashing import mix, uniform
+from gaussmix.waist.need import Rule
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.triangular import TriangularWhitening
+
+MOST_LEAVES = 2000  # time and memory grow with the square
+FLAT = 1e-10  # of the largest eigenvalue of the correlations: below, a direction is rounding noise and tells nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A hierarchy of rows.
+
+    Parameters
+    ----------
+    leaves : (n_leaves,), the distinct row that each leaf is; a row may have several, side by side.
+    merges : (n_leaves − 1, 2), the nodes that become node n_leaves + i.
+    whitening : W with ‖W (x − y)‖ the distance that rows were merged by.
+    is_whole : every distinct row has its leaves.
+    """
+
+    leaves: NDArray[np.intp]
+    merges: NDArray[np.intp]
+    whitening: TriangularWhitening
+    is_whole: bool
+
+    def cut(self, n_clusters: int) -> NDArray[np.intp]:
+        """The cluster of each leaf, (n_leaves,), 0 … n_clusters − 1: all but the last merges."""
+        n_leaves = len(self.leaves)
+        kept = n_leaves - n_clusters
+        parent = np.arange(2 * n_leaves - 1)
+        parent[self.merges[:kept]] = n_leaves + np.arange(kept)[:, None]
+        while (parent[parent] != parent).any():
+            parent = parent[parent]
+        clusters: NDArray[np.intp] = np.unique(parent[:n_leaves], return_inverse=True)[1]
+        return clusters
+
+
+_TREES: WeakKeyDictionary[Distinct, Tree] = WeakKeyDictionary()  # one cut for each number of components
+
+
+def tree_of(sample: Distinct) -> Tree:
+    """Ward's hierarchy of a sample, made once and kept as long as the sample is.
+
+    Ward (1963), JASA 58, 236–244, on rows scaled as mclust's default does: each feature to unit variance, then each
+    principal axis by the root of its singular value; Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
+    """
+    tree = _TREES.get(sample)
+    if tree is None:
+        axes, whitening = _scaling(sample)
+        leaves = _leaves(sample.weight)
+        merges = np.empty((0, 2)) if len(leaves) == 1 else ward(sample.rows[leaves] @ axes)[:, :2]
+        tree = Tree(leaves, merges.astype(np.intp), whitening, len(np.unique(leaves)) == len(sample.weight))
+        _TREES[sample] = tree
+    return tree
+
+
+@register("hierarchical", is_drawn=False)
+@gross_rows_apart
+def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """The clusters of a cut, where all rows are in the tree; else each row to the nearest of their centres."""
+    tree = tree_of(sample)
+    n_clusters = min(n_components, len(tree.leaves))
+    clusters = tree.cut(n_clusters)
+    if tree.is_whole and sample.rank is not None:
+        labels = np.empty(len(sample.rows), dtype=np.intp)
+        labels[tree.leaves] = clusters
+        return Partition(share=Labels(labels, sample.rank, n_components))
+    leaves = sample.rows[tree.leaves]
+    centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
+    centres = np.resize(centres, (n_components, leaves.shape[1]))
+    return Partition(Parameters(np.zeros(n_components), centres, tree.whitening), Rule.HARD)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Responsibilities of 1 for the component of each distinct row.
+
+    Parameters
+    ----------
+    labels : (n_distinct,), component of each distinct row.
+    rank : (n_rows,), the distinct row that each row is.
+    n_components : K.
+    """
+
+    labels: NDArray[np.intp]
+    rank: NDArray[np.intp]
+    n_components: int
+
+    def __call__(self, block: Block) -> Array:
+        rank = self.rank[block.first_row : block.first_row + block.n_rows]
+        one_hot: Array = (self.labels[rank, None] == np.arange(self.n_components)).astype(np.float64)
+        return one_hot
+
+
+def _leaves(weight: Array) -> NDArray[np.intp]:
+    """Distinct rows as often as they weigh, (n_leaves,), so that Ward's criterion, which knows no weights, counts them.
+
+    A draw of `MOST_LEAVES` where that would be more, or no whole number of times: one row out of each of equal parts
+    of the cumulative weight, at a place in the part that is a hash of its number. The same for the same rows.
+    """
+    times = weight / weight.min()
+    if times.sum() <= MOST_LEAVES and (times == np.rint(times)).all():
+        return np.repeat(np.arange(len(weight)), times.astype(np.intp))
+    places = np.arange(MOST_LEAVES) + uniform(mix(np.arange(MOST_LEAVES, dtype=np.uint64)))
+    reached = np.cumsum(weight)
+    drawn = np.searchsorted(reached, places / MOST_LEAVES * reached[-1], side="right")
+    leaves: NDArray[np.intp] = np.minimum(drawn, len(weight) - 1)
+    return leaves
+
+
+def _scaling(sample: Distinct) -> tuple[Array, TriangularWhitening]:
+    """Axes (n_features, n_axes) that rows are to be multiplied by, and the whitening that measures the same distances.
+
+    With D the deviations of the features and V Λ Vᵀ their correlations, axes are D⁻¹ V Λ^(−¼): singular values are
+    the roots of eigenvalues. Flat directions have no axis; the whitening needs one, and gives them that of the rest.
+    """
+    share = (sample.weight / sample.weight.sum())[:, None]
+    deviations = np.sqrt(variances_of(sample.rows, sample.weight))
+    scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
+    offsets = (sample.rows - (share * sample.rows).sum(axis=0)) * scale
+    eigenvalues, vectors = np.linalg.eigh((share * offsets).T @ offsets)
+    seen = eigenvalues > FLAT * max(eigenvalues[-1], np.finfo(np.float64).tiny)
+    quarter = np.where(seen, np.maximum(eigenvalues, 0.0), 1.0) ** 0.25
+    axes = scale[:, None] * vectors / quarter
+    # R of the QR of axesᵀ is triangular from above, and RᵀR = axes axesᵀ; reversing rows and columns turns it over.
+    upper: Array = np.asarray(np.linalg.qr(axes.T[:, ::-1], mode="r"))
+    return axes[:, seen], TriangularWhitening(upper[None, ::-1, ::-1].copy(), np.zeros(1))

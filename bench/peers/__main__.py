@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only those a bar is set against")
     parser.add_argument("--peer", choices=list(PEERS), action="append", help="only this; may be repeated")
     parser.add_argument("--shape", type=int, choices=range(len(SHAPES)), action="append", help="only this")
-    parser.add_argument("--budget", type=float, default=5.0, help="seconds for a peer on a case (default %(default)s)")
+    parser.add_argument("--budget", type=float, default=4.0, help="seconds for a peer on a case (default %(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for peers.json, peers.md and plots")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

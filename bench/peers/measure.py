@@ -64,13 +64,18 @@ def timed(peer: Peer, problem: Problem, iterations: int, threads: int) -> tuple[
 
 
 def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
-    """A plan from short fits of few rows."""
+    """A plan from short fits of few rows, and of more where what few cost says little: much of it may be overhead."""
     n, k, d = len(problem.rows), *problem.means.shape
-    tried = problem.head(min(n, max(10_000, 4 * k * d)))  # enough for regular covariances
-    peer.prepare(tried)
-    short, long = (min(timed(peer, tried, length, 1)[0] for _ in range(2)) for length in (1, 2))
-    iteration = max(long - short, 0.1 * long)
-    return plan(iteration, max(short - iteration, 0), len(tried.rows), n, budget, peer.whole)
+    tried = min(n, max(peer.fewest, 2 * k * d))  # enough for regular covariances
+    while True:
+        part = problem.head(tried)
+        peer.prepare(part)
+        short, long = (min(timed(peer, part, length, 1)[0] for _ in range(2)) for length in (1, 2))
+        iteration = max(long - short, 0.1 * long)
+        chosen = plan(iteration, max(short - iteration, 0), tried, n, budget, peer.whole)
+        if chosen.n_rows == n or chosen.n_rows <= 4 * tried:
+            return chosen
+        tried *= 4
 
 
 def seconds_of(

@@ -31,8 +31,10 @@ GAUSSMIX_INLINE V scaled_difference(V u, const Real* scale, const Real* shift) {
 template <int C, Scale kScale>
 GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Index n_features, Real* out,
                                       Vec (&best)[kGroupVectors]) {
+    const Real* log_scale = p.log_scale;
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
-        Part squares[C][kGroupVectors];
+        Part squares[C][kGroupVectors], top[kGroupVectors];  // in registers, not through memory
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = part(best[v], h);
         GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[c][v] = Part::zero();
         }
@@ -53,11 +55,12 @@ GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Ind
                 Part q = squares[c][v];
                 if constexpr (kScale == Scale::per_component) q = q * Part::broadcast(p.scales[c]);
                 const Part l =
-                    fma(Part::broadcast(-0.5), min(q, Part::broadcast(kLargest)), Part::broadcast(p.log_scale[c]));
+                    fma(Part::broadcast(-0.5), min(q, Part::broadcast(kLargest)), Part::broadcast(log_scale[c]));
                 l.store(out + (c * kGroupVectors + v) * kLanes + h * kPartLanes);
-                set_part(best[v], h, max(part(best[v], h), l));
+                top[v] = max(top[v], l);
             }
         }
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) set_part(best[v], h, top[v]);
     }
 }
 
@@ -108,24 +111,38 @@ constexpr int kTogether = kRegisters / 4;  // features of M: two accumulators an
 constexpr Index component_stride(Index n_features) { return round_up(n_features, 4) * 2; }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
-// First and second moments of R features of one component; groups[] are the tile's active ones.
-template <int R>
-void add_features(const Real* rows, const Real* responsibilities, Index rows_stride, Index responsibilities_stride,
-                  const ActiveGroups& groups, const Real* anchor, double* sums) {
+struct Component {  // of a tile
+    const Real* rows;  // from the first of some features on
+    Real* responsibilities;
+    const Real* row_factor;
+    Index rows_stride, responsibilities_stride;
+    const ActiveGroups& groups;
+};
+
+// First and second moments of R features of one component. With the first features, exponentials become
+// responsibilities, r = e * row factor, and their sum is added to the mass.
+template <int R, bool kIsFirst>
+void add_features(const Component& c, const Real* anchor, double* mass, double* sums) {
     constexpr int kFours = (R + 3) / 4;
-    Vec totals[kFours * 8];
+    Vec totals[kFours * 8], total_weight;
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
-        Part first[R], second[R], center[R];
+        Part first[R], second[R], center[R], sum = Part::zero();
         GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
             first[i] = second[i] = Part::zero();
             center[i] = Part::broadcast(anchor[i]);
         }
-        for (int g = 0; g < groups.count; ++g) {
-            const Real* x = rows + groups.index[g] * rows_stride + h * kPartLanes;
-            const Real* r = responsibilities + groups.index[g] * responsibilities_stride + h * kPartLanes;
+        for (int g = 0; g < c.groups.count; ++g) {
+            const Real* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
+            Real* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
+            const Real* factor = c.row_factor + c.groups.index[g] * kGroupRows + h * kPartLanes;
 #pragma GCC unroll 1  // unrolled, it spills
             for (int v = 0; v < kGroupVectors; ++v) {
-                const Part weight = Part::load(r + v * kLanes);
+                Part weight = Part::load(r + v * kLanes);
+                if constexpr (kIsFirst) {
+                    weight = weight * Part::load(factor + v * kLanes);
+                    weight.store(r + v * kLanes);
+                    sum = sum + weight;
+                }
                 GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
                     const Part u = Part::load(x + (i * kGroupVectors + v) * kLanes) - center[i];
                     const Part weighted = weight * u;
@@ -138,12 +155,14 @@ void add_features(const Real* rows, const Real* responsibilities, Index rows_str
             set_part(totals[i / 4 * 8 + i % 4], h, i < R ? first[smaller(i, R - 1)] : Part::zero());
             set_part(totals[i / 4 * 8 + 4 + i % 4], h, i < R ? second[smaller(i, R - 1)] : Part::zero());
         }
+        set_part(total_weight, h, sum);
     }
     add_all_lane_sums(totals, sums);
+    if constexpr (kIsFirst) *mass += lane_sum(total_weight);
 }
 
 // Features outermost, so that their columns of the tile stay in L1 while all components pass.
-inline void add_moments(const TileView& tile, const Real* anchor, double* sums) {
+inline void add_moments(const TileView& tile, const Real* anchor, double* mass, double* sums) {
     const Index d = tile.n_features;
     for (Index i = 0; i < d; i += kTogether) {
         if (tile.patience->is_over(kTileRows * 2 * kTogether * tile.n_components)) return;
@@ -151,9 +170,11 @@ inline void add_moments(const TileView& tile, const Real* anchor, double* sums) 
             constexpr int R = smaller(decltype(count)::value, kTogether);
             for (Index k = 0; k < tile.n_components; ++k) {
                 if (tile.active[k] == 0) continue;
-                add_features<R>(tile.rows + i * kGroupRows, tile.densities + k * kGroupRows, tile.rows_stride(),
-                                tile.densities_stride(), active_groups(tile.active[k]), anchor + k * d + i,
-                                sums + k * component_stride(d) + i * 2);
+                const Component c{tile.rows + i * kGroupRows, tile.densities + k * kGroupRows, tile.row_factor,
+                                  tile.rows_stride(),         tile.densities_stride(),         active_groups(tile.active[k])};
+                const Real* center = anchor + k * d + i;
+                double* out = sums + k * component_stride(d) + i * 2;
+                i == 0 ? add_features<R, true>(c, center, mass + k, out) : add_features<R, false>(c, center, mass + k, out);
             }
         });
     }

@@ -29,28 +29,37 @@ constexpr Index component_stride(Index n_features) {
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {
-    const Real* rows;  // of the tile, from the panel's first feature on
-    const Real* responsibilities;
+    const Real* rows;        // of the tile, from the panel's first feature on
+    Real* responsibilities;  // exponentials, until the first panel makes responsibilities of them
+    const Real* row_factor;
+    double* mass;
     Index rows_stride, responsibilities_stride;
     const ActiveGroups& groups;
 };
 
-// The panel's own triangle and its first moments. Leaves u for later panels and r u for earlier ones.
+// The panel's own triangle and its first moments. Leaves u for later panels and r u for earlier ones. With the first
+// panel, exponentials become responsibilities, r = e * row factor, and their sum is added to the mass.
 template <int R, bool kHasLater, bool kHasEarlier>
 GAUSSMIX_INLINE void add_triangle(const Component& c, const Real* anchor, Real* differences, Real* weighted,
                                   double* sums) {
     constexpr int kTriangle = R * (R + 1) / 2;
-    Vec totals[kTriangle + R];
+    Vec totals[kTriangle + R], total_weight;
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
-        Part sum[kTriangle + R];
+        Part sum[kTriangle + R], weight = Part::zero();
         GAUSSMIX_UNROLL for (int i = 0; i < kTriangle + R; ++i) sum[i] = Part::zero();
         Real* u_out = differences + h * kPartLanes;
         Real* ru_out = weighted + h * kPartLanes;
         for (int g = 0; g < c.groups.count; ++g) {
             const Real* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
-            const Real* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
+            Real* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
+            const Real* factor = c.row_factor + c.groups.index[g] * kGroupRows + h * kPartLanes;
             for (int v = 0; v < kGroupVectors; ++v, u_out += kSide * kLanes, ru_out += kSide * kLanes) {
-                const Part responsibility = Part::load(r + v * kLanes);
+                Part responsibility = Part::load(r + v * kLanes);
+                if constexpr (!kHasEarlier) {
+                    responsibility = responsibility * Part::load(factor + v * kLanes);
+                    if constexpr (kHasLater) responsibility.store(r + v * kLanes);
+                    weight = weight + responsibility;
+                }
                 Part ru[R];
                 GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
                     const Part u = Part::load(x + (i * kGroupVectors + v) * kLanes) - Part::broadcast(anchor[i]);
@@ -65,8 +74,10 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const Real* anchor, Real* 
             }
         }
         GAUSSMIX_UNROLL for (int i = 0; i < kTriangle + R; ++i) set_part(totals[i], h, sum[i]);
+        set_part(total_weight, h, weight);
     }
     add_all_lane_sums(totals, sums);
+    if constexpr (!kHasEarlier) *c.mass += lane_sum(total_weight);
 }
 
 // Rows first .. of an R x 4 block below the diagonal: r u of this panel against u of an earlier one.
@@ -120,13 +131,13 @@ double* add_panel(const Component& c, Index panel, bool has_later, const Real* a
     return sums;
 }
 
-inline void add_moments(const TileView& tile, const Real* anchor, double* sums) {
+inline void add_moments(const TileView& tile, const Real* anchor, double* mass, double* sums) {
     const Index d = tile.n_features;
     for (Index k = 0; k < tile.n_components; ++k, anchor += d, sums += component_stride(d)) {
         if (tile.active[k] == 0) continue;
         if (tile.patience->is_over(kTileRows * d * d / 2)) return;
-        Component c{tile.rows, tile.densities + k * kGroupRows, tile.rows_stride(), tile.densities_stride(),
-                    active_groups(tile.active[k])};
+        Component c{tile.rows,          tile.densities + k * kGroupRows, tile.row_factor, mass + k,
+                    tile.rows_stride(), tile.densities_stride(),         active_groups(tile.active[k])};
         double* out = sums;
         for (Index panel = 0; panel < d; panel += kSide, c.rows += kSide * kGroupRows) {
             with_constant(smaller(Index{kSide}, d - panel), [&](auto count) {

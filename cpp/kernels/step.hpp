@@ -119,11 +119,11 @@ private:
         const Real* anchor = operands_ + operands_layout_.anchor;
         double* sums = sums_ + sums_layout_.moments;
         if (is_fixed(shape_)) return fixed::add_moments(tile, anchor, sums);
-        weigh(tile, sums_ + sums_layout_.mass);
+        double* mass = sums_ + sums_layout_.mass;
         switch (shape_.second) {
-            case Second::none: return product::add_moments(tile, sums);
-            case Second::full: return scatter::add_moments(tile, anchor, sums);
-            default: return flat::add_moments(tile, anchor, sums);
+            case Second::none: return product::add_moments(tile, mass, sums);
+            case Second::full: return scatter::add_moments(tile, anchor, mass, sums);
+            default: return flat::add_moments(tile, anchor, mass, sums);
         }
     }
 

@@ -41,23 +41,4 @@ constexpr ActiveGroupsTable kActiveGroups;
 
 inline const ActiveGroups& active_groups(unsigned char active) { return kActiveGroups.of[active]; }
 
-// r = exponential * row factor, in place, and its sum over the tile.
-inline void weigh(const TileView& tile, double* mass) {
-    for (Index k = 0; k < tile.n_components; ++k) {
-        if (tile.active[k] == 0) continue;
-        const ActiveGroups& groups = active_groups(tile.active[k]);
-        Vec sum = Vec::zero();
-        for (int g = 0; g < groups.count; ++g) {
-            Real* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;
-            const Real* factor = tile.row_factor + groups.index[g] * kGroupRows;
-            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-                const Vec weighted = Vec::load(r + v * kLanes) * Vec::load(factor + v * kLanes);
-                weighted.store(r + v * kLanes);
-                sum = sum + weighted;
-            }
-        }
-        mass[k] += lane_sum(sum);
-    }
-}
-
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -55,6 +55,24 @@ def flat(structure: str, n_features: int, n_components: int) -> dict[str, Count]
     return {"distances": distance + LOG_DENSITY, "softmax": SOFTMAX + WEIGH, "moments": moments, "rows": row}
 
 
+def full(n_features: int, n_components: int) -> dict[str, Count]:
+    """Of an EM step with full covariances: triangles of multiply-adds for distances and for second moments."""
+    d, triangle = n_features, n_features * (n_features + 1) / 2
+    distance = Count(triangle + d, d)
+    sums = d * (d + 1) / 2 + d
+    moments = Count(d + triangle, 2 * d) + LANE_SUMS * (sums / 8)
+    row = (ROW + READ_FEATURE * d) * (1 / n_components)
+    return {"distances": distance + LOG_DENSITY, "softmax": SOFTMAX + WEIGH, "moments": moments, "rows": row}
+
+
+def tied(n_features: int, n_components: int) -> dict[str, Count]:
+    """Of an EM step with one covariance: rows are whitened once, and their scatter is that of the whole data."""
+    d = n_features
+    moments = Count(d, 0) + LANE_SUMS * (d / 8)
+    row = (ROW + READ_FEATURE * d + Count(d * (d + 1) / 2, d)) * (1 / n_components)
+    return {"distances": Count(d, d) + LOG_DENSITY, "softmax": SOFTMAX + WEIGH, "moments": moments, "rows": row}
+
+
 def total(phases: dict[str, Count]) -> Count:
     """All phases together."""
     counts = list(phases.values())

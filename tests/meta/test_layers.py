@@ -23,11 +23,14 @@ MAY_IMPORT = {
     "mixture": ["waist", "families.base", "engines", "formats"],
     "starts": ["waist", "families.base", "engines.base", "sources.base", "sources.distinct"],
     "em": ["waist", "mixture", "families.base", "engines.base", "sources.base", "sources.distinct", "starts.base"],
+    "selection": [
+        "waist", "mixture", "starts", "em", "families.base", "engines.base", "sources.base", "sources.distinct"
+    ],
     "plot": ["waist", "mixture"],
-    "facade": ["waist", *SIBLINGS, "mixture", "starts", "em", "formats"],
-    "cli": ["facade", "formats", "mixture", "families", "starts", "engines"],
+    "facade": ["waist", *SIBLINGS, "mixture", "starts", "em", "selection", "formats"],
+    "cli": ["facade", "selection", "formats", "mixture", "families", "starts", "engines"],
     "__main__": ["cli"],
-    "testing": ["waist", *SIBLINGS, "mixture", "starts", "em"],
+    "testing": ["waist", *SIBLINGS, "mixture", "starts", "em", "selection"],
     "__init__": ["facade", "families", "mixture"],
 }
 

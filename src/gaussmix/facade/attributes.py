@@ -59,7 +59,7 @@ class MixtureAttributes:
     _dtype: np.dtype[Any]
 
     # Of the estimator this is mixed into.
-    covariance_type: str
+    covariance_type: Any
     precisions_init: ArrayLike | None
 
     @Fitted

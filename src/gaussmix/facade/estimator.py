@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.em.restarts import Run
+from gaussmix.em.trace import Frozen
 from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
+from gaussmix.errors import Outcome
 from gaussmix.facade.attributes import MixtureAttributes, narrowed
 from gaussmix.facade.files import details_of, restored
+from gaussmix.facade.notices import frozen_sentence
 from gaussmix.facade.parameters import check_jobs, check_seed
+from gaussmix.facade.rounding import rounding_sentence
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.formats import Place
 from gaussmix.mixture import files
@@ -127,6 +134,45 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator):  # type:
         OSError : there is no such file, or it can't be read.
         """
         return restored(cls, path)
+
+    def _refit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> Self:
+        """Fit, or leave the estimator as it was; called by what the user calls, whose line warnings are to name."""
+        before = dict(vars(self))
+        try:
+            self._fit(X, sample_weight)
+        except BaseException:
+            self.__dict__ = before
+            raise
+        return self
+
+    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
+        """Set the fitted attributes, and warn."""
+        raise NotImplementedError
+
+    def _publish(self, run: Run, dtype: np.dtype[Any]) -> None:
+        """Set the fitted attributes."""
+        mixture, trace = run
+        self.mixture_ = mixture
+        self.converged_ = trace.outcome is Outcome.CONVERGED
+        self.n_iter_ = trace.n_steps
+        self.lower_bound_ = trace.last
+        self.lower_bounds_ = list(trace.log_likelihood)
+        self.collapsed_ = sorted(k for k, why in trace.frozen.items() if why is Frozen.COLLAPSED)
+        self._dtype = dtype
+
+    def _warn(self, run: Run) -> None:
+        """Say in a warning what the user should know of the best run."""
+        mixture, trace = run
+        for sentence in frozen_sentence(trace), rounding_sentence(mixture):
+            if sentence is not None:
+                warnings.warn(sentence, RuntimeWarning, stacklevel=5)
+        if not self.converged_ and trace.n_steps > 0:
+            warnings.warn(  # scikit-learn's sentence: programs match it
+                "Best performing initialization did not converge. Try different init parameters, or increase "
+                "max_iter, tol, or check for degenerate data.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
 
     def _rows(self, X: ArrayLike) -> Rows:
         check_is_fitted(self)

@@ -24,6 +24,7 @@ from gaussmix.sources.distinct import Distinct, distinct_rows
 from gaussmix.starts import STARTS, Partition
 from gaussmix.starts.base import nearest_centre, repeated
 from gaussmix.waist.arrays import Array, Rows
+from gaussmix.waist.pieces import taken
 
 Given = Array | NDArray[np.int32]
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
@@ -74,6 +75,15 @@ class Data:
         """The automatic ridge, (n_features,), of the weights as they were given: it counts rows."""
         return automatic_ridge(replace(self.sample, weight=self.sample.weight * self.unit))
 
+    def ridges(self, ridge: float | None) -> Array:
+        """A ridge for each feature, (n_features,): the number, or without one the automatic ones."""
+        return self.ridge if ridge is None else np.full(self.rows.shape[1], ridge)
+
+    def part(self, chosen: NDArray[np.bool_]) -> Data:
+        """Some of the rows."""
+        places = chosen.nonzero()[0]
+        return Data(taken(self.rows, places), None if self.row_weight is None else self.row_weight[places])
+
 
 @dataclass(frozen=True, eq=False)
 class Fitting:
@@ -100,7 +110,7 @@ class Fitting:
     @property
     def ridges(self) -> Array:
         """The ridge of each feature, (n_features,)."""
-        return self.data.ridge if self.ridge is None else np.full(self.source.n_features, self.ridge)
+        return self.data.ridges(self.ridge)
 
     def continues(self, mixture: Mixture) -> bool:
         """Whether EM can go on from a mixture: it has the size and the structure of this one."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.em.restarts import Run, best_run
+from gaussmix.em.restarts import best_run
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen
-from gaussmix.errors import Outcome
 from gaussmix.facade.estimator import MixtureEstimator
 from gaussmix.facade.fitting import Data, Fitting, GivenStart
-from gaussmix.facade.notices import frozen_sentence
 from gaussmix.facade.parameters import (
     check_count,
     check_covariances,
@@ -23,10 +18,10 @@ from gaussmix.facade.parameters import (
     check_flag,
     check_means,
     check_number,
+    check_ridge,
     check_start_names,
     check_weights,
 )
-from gaussmix.facade.rounding import rounding_sentence
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.facade.verbosity import reports
 
@@ -176,16 +171,6 @@ class GaussianMixture(MixtureEstimator):
         """Fit the mixture and label its rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
         return self._refit(X, sample_weight).predict(X)
 
-    def _refit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> Self:
-        """Fit, or leave the estimator as it was; called by what the user calls, whose line warnings are to name."""
-        before = dict(vars(self))
-        try:
-            self._fit(X, sample_weight)
-        except BaseException:
-            self.__dict__ = before
-            raise
-        return self
-
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
         progress = reports(self.verbose, check_count("verbose_interval", self.verbose_interval, 1))
@@ -207,8 +192,7 @@ class GaussianMixture(MixtureEstimator):
         family = check_family(self.covariance_type)
         stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
         n_init = check_count("n_init", self.n_init, 1)
-        automatic = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
-        ridge = None if automatic else check_number("reg_covar", self.reg_covar, ' or "auto"')
+        ridge = check_ridge(self.reg_covar)
         check_start_names(self.init_params)
         rows = check_rows(self, X, reset=True)
         if len(rows) < n_components:
@@ -235,28 +219,3 @@ class GaussianMixture(MixtureEstimator):
             None if self.means_init is None else check_means(self.means_init, *shape),
             covariances,
         )
-
-    def _publish(self, run: Run, dtype: np.dtype[Any]) -> None:
-        """Set the fitted attributes."""
-        mixture, trace = run
-        self.mixture_ = mixture
-        self.converged_ = trace.outcome is Outcome.CONVERGED
-        self.n_iter_ = trace.n_steps
-        self.lower_bound_ = trace.last
-        self.lower_bounds_ = list(trace.log_likelihood)
-        self.collapsed_ = sorted(k for k, why in trace.frozen.items() if why is Frozen.COLLAPSED)
-        self._dtype = dtype
-
-    def _warn(self, run: Run) -> None:
-        """Say in a warning what the user should know of the best run."""
-        mixture, trace = run
-        for sentence in frozen_sentence(trace), rounding_sentence(mixture):
-            if sentence is not None:
-                warnings.warn(sentence, RuntimeWarning, stacklevel=5)
-        if not self.converged_ and trace.n_steps > 0:
-            warnings.warn(  # scikit-learn's sentence: programs match it
-                "Best performing initialization did not converge. Try different init parameters, or increase "
-                "max_iter, tol, or check for degenerate data.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )

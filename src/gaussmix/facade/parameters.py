@@ -36,6 +36,13 @@ def check_number(name: str, value: Any, hint: str = "") -> float:
     return number
 
 
+def check_ridge(reg_covar: Any) -> float | None:
+    """A number to add to every variance, None for "auto"."""
+    if isinstance(reg_covar, str) and reg_covar == "auto":
+        return None
+    return check_number("reg_covar", reg_covar, ' or "auto"')
+
+
 def check_flag(name: str, value: Any) -> bool:
     """True or False, and nothing that only counts as one of them."""
     if not isinstance(value, (bool, np.bool_)):

@@ -26,6 +26,11 @@ from gaussmix.waist.whitening import Whitening
 _ARRAYS = ("weights", "means", "covariances")
 
 
+def free_parameters(family: Family, n_components: int, n_features: int) -> int:
+    """Free parameters of a mixture of some size."""
+    return n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
+
+
 @dataclass(frozen=True, eq=False)
 class Mixture:
     """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
@@ -104,8 +109,7 @@ class Mixture:
     @property
     def n_parameters(self) -> int:
         """Free parameters: K − 1 weights, K·d means and what the family counts for the covariances."""
-        free = self.family.n_parameters(self.n_components, self.n_features)
-        return free + self.n_components * self.n_features + self.n_components - 1
+        return free_parameters(self.family, self.n_components, self.n_features)
 
     @cached_property
     def whitening(self) -> Whitening:

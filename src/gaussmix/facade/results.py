@@ -1,0 +1,35 @@
+"""What became of candidates, as a table that data frames take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from gaussmix.errors import Outcome
+from gaussmix.selection.candidate import Result
+from gaussmix.selection.criteria import CRITERIA
+
+Table = dict[str, list[Any]]
+
+
+def results_table(results: Sequence[Result]) -> Table:
+    """A list for each column, a row for each candidate; numbers of one that failed are NaN, or its size."""
+    rows = [_row(result) for result in results]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _row(result: Result) -> dict[str, Any]:
+    family, evidence = result.candidate.family, result.evidence
+    trace = None if result.run is None else result.run[1]
+    return {
+        "structure": family.name,
+        "n_components": result.candidate.n_components,
+        "log_likelihood": math.nan if evidence is None else evidence.log_likelihood,
+        "n_parameters": result.n_parameters,
+        **{name: math.nan if evidence is None else value(evidence) for name, value in CRITERIA.items()},
+        "converged": trace is not None and trace.outcome is Outcome.CONVERGED,
+        "n_iter": 0 if trace is None else trace.n_steps,
+        "seconds": result.seconds,
+        "failure": result.failure,
+    }

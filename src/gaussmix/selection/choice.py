@@ -1,0 +1,63 @@
+"""Which of the results is the best."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.families.base import FAMILIES
+from gaussmix.selection.candidate import Result
+from gaussmix.waist.arrays import Array
+
+ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion but for rounding
+
+
+def lowest(results: Sequence[Result], values: Array) -> int:
+    """The result of the lowest value, (n_results,); of equals the one with the fewest parameters.
+
+    Raises
+    ------
+    ValueError : no value is finite; the message counts the reasons.
+    """
+    usable = np.isfinite(values)
+    if not usable.any():
+        raise none_could_be_fitted(results)
+    best = float(values[usable].min())
+    return simplest(results, usable & (values <= best + ROUNDING * abs(best)))
+
+
+def highest_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
+    """The simplest result within one standard error of the highest value; Breiman et al. (1984), CART, section 3.4.3.
+
+    Raises as `lowest`.
+    """
+    usable = np.isfinite(values)
+    if not usable.any():
+        raise none_could_be_fitted(results)
+    best = int(np.where(usable, values, -np.inf).argmax())
+    return simplest(results, usable & (values >= values[best] - errors[best]))
+
+
+def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
+    """The result with the fewest parameters, then components, then the first structure known."""
+    known = list(FAMILIES)
+
+    def size(place: int) -> tuple[int, int, int]:
+        result, name = results[place], results[place].candidate.family.name
+        return result.n_parameters, result.candidate.n_components, known.index(name) if name in known else len(known)
+
+    return min(np.flatnonzero(among).tolist(), key=size)
+
+
+def none_could_be_fitted(results: Sequence[Result]) -> ValueError:
+    """The error for candidates that all failed."""
+    kinds = Counter((result.failure or "criterion not finite").partition(":")[0] for result in results)
+    reasons = ", ".join(f"{number} × {kind}" for kind, number in kinds.most_common())
+    one = len(results) == 1
+    return ValueError(
+        f"{'The only candidate' if one else f'None of {len(results)} candidates'} could be fitted: {reasons}. Lower "
+        "n_components, raise reg_covar, or drop columns that are constant or follow from others."
+    )

@@ -1,0 +1,65 @@
+"""Criteria that weigh the likelihood of a mixture against its size; of all of them lower is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gaussmix.em.accumulate import StepTask
+from gaussmix.engines.base import Engine
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.base import Source
+from gaussmix.waist.need import Need, Rule, Second
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What criteria are made of.
+
+    Parameters
+    ----------
+    log_likelihood : Σ_i s_i log p(x_i), nats, a total.
+    classified : Σ_i s_i max_k log p(x_i, k), nats: the likelihood with each row in its most probable component.
+    n_parameters : free ones.
+    row_weight : Σ_i s_i, the number of rows where there are no weights.
+    """
+
+    log_likelihood: float
+    classified: float
+    n_parameters: int
+    row_weight: float
+
+
+def evidence_of(mixture: Mixture, source: Source, engine: Engine[object], unit: float = 1.0) -> Evidence:
+    """Two passes over the rows; `unit` is what the row weights were divided by."""
+    task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
+    soft = source.map_merge(task)
+    hard = source.map_merge(StepTask(engine, mixture.n_components, mixture.parameters, task.need, Rule.HARD))
+    return Evidence(
+        soft.log_likelihood * unit, hard.log_likelihood * unit, mixture.n_parameters, soft.row_weight * unit
+    )
+
+
+def bic(evidence: Evidence) -> float:
+    """−2 log L + p log n; Schwarz (1978), Annals of Statistics 6. mclust's has the opposite sign."""
+    return -2 * evidence.log_likelihood + evidence.n_parameters * math.log(evidence.row_weight)
+
+
+def icl(evidence: Evidence) -> float:
+    """BIC of the classified likelihood; Biernacki, Celeux & Govaert (2000), IEEE PAMI 22. mclust's sign is opposite."""
+    return -2 * evidence.classified + evidence.n_parameters * math.log(evidence.row_weight)
+
+
+def aic(evidence: Evidence) -> float:
+    """−2 log L + 2 p; Akaike (1974), IEEE Trans. Automatic Control 19."""
+    return -2 * evidence.log_likelihood + 2 * evidence.n_parameters
+
+
+def aicc(evidence: Evidence) -> float:
+    """AIC + 2 p (p + 1) / (n − p − 1), infinite for n ≤ p + 1; Hurvich & Tsai (1989), Biometrika 76."""
+    size, spare = evidence.n_parameters, evidence.row_weight - evidence.n_parameters - 1
+    return aic(evidence) + (2 * size * (size + 1) / spare if spare > 0 else math.inf)
+
+
+CRITERIA: dict[str, Callable[[Evidence], float]] = {"bic": bic, "icl": icl, "aic": aic, "aicc": aicc}

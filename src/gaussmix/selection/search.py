@@ -1,0 +1,101 @@
+"""Fit every candidate to the same rows from the same starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from gaussmix.em.loop import run_em
+from gaussmix.em.restarts import Run, best_run
+from gaussmix.em.start import start_mixture
+from gaussmix.em.stopping import Stopping
+from gaussmix.engines.base import Engine
+from gaussmix.errors import NonFiniteLikelihood, SingularCovariance
+from gaussmix.mixture.mixture import free_parameters
+from gaussmix.selection.candidate import Candidate, Result, why_failed, why_unsound
+from gaussmix.selection.criteria import evidence_of
+from gaussmix.selection.parallel import mapped
+from gaussmix.sources.base import Source
+from gaussmix.sources.distinct import Distinct
+from gaussmix.starts import STARTS, Partition
+from gaussmix.waist.arrays import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """Rows, and how each candidate is fitted to them.
+
+    Parameters
+    ----------
+    source : opens the rows; what a fit keeps beside them is its own.
+    n_rows : of positive weight.
+    unit : what their weights were divided by.
+    sample : of them, for starts.
+    ridge : (n_features,), added to every variance, data units².
+    engine : sums over the rows; several candidates use it at a time.
+    starts : names, as often as each is to be made.
+    stopping : when EM ends.
+    rng : each number of components starts from the state that it has now, whatever else is tried.
+    """
+
+    source: Callable[[], Source]
+    n_rows: int
+    unit: float
+    sample: Distinct
+    ridge: Array
+    engine: Engine[Any]
+    starts: Sequence[str]
+    stopping: Stopping
+    rng: np.random.Generator
+
+    def results(
+        self, candidates: Sequence[Candidate], n_threads: int, announce: Callable[[], None] = lambda: None
+    ) -> list[Result]:
+        """What becomes of each candidate, in their order; `announce` is called after each."""
+        possible = sorted({c.n_components for c in candidates if c.n_components <= self.n_rows}, reverse=True)
+        partitions = dict(zip(possible, mapped(self._partitions, possible, n_threads), strict=True))
+        # The largest first, so that no thread is left alone with one at the end.
+        order = sorted(range(len(candidates)), key=lambda place: -candidates[place].n_components)
+        fit = partial(self._fit, partitions=partitions)
+        found = mapped(fit, [candidates[place] for place in order], n_threads, announce)
+        return [result for _, result in sorted(zip(order, found, strict=True), key=lambda pair: pair[0])]
+
+    def _partitions(self, n_components: int, check: Callable[[], None]) -> list[Partition]:
+        """The starts for a number of components: the same for all structures."""
+        check()
+        rng = deepcopy(self.rng)
+        return [STARTS[name](self.sample, self.engine, n_components, rng) for name in self.starts]
+
+    def _fit(
+        self, candidate: Candidate, check: Callable[[], None], partitions: Mapping[int, Sequence[Partition]]
+    ) -> Result:
+        """Fit a candidate from every start, or say why not."""
+        began, run, evidence = perf_counter(), None, None
+        source, n_components = self.source(), candidate.n_components
+        if n_components > self.n_rows:
+            failure: str | None = f"fewer rows than components: {self.n_rows}"
+        else:
+            try:
+                run = best_run(
+                    partial(self._run, candidate, source, start, check) for start in partitions[n_components]
+                )
+                failure = why_unsound(run[1])
+            except (SingularCovariance, NonFiniteLikelihood) as error:
+                failure = why_failed(error)
+        if run is not None and failure is None:
+            evidence = evidence_of(run[0], source, self.engine, self.unit)
+        size = free_parameters(candidate.family, n_components, source.n_features)
+        return Result(candidate, run, size, evidence, failure, perf_counter() - began)
+
+    def _run(self, candidate: Candidate, source: Source, partition: Partition, check: Callable[[], None]) -> Run:
+        """EM from one start."""
+        start = start_mixture(source, self.engine, candidate.family, candidate.n_components, partition, self.ridge)
+        return run_em(
+            source, self.engine, start, ridge=self.ridge, stopping=self.stopping, report=lambda trace: check()
+        )

@@ -20,7 +20,7 @@ can be skipped; separated ones have them three from it in every coordinate, and 
 and those that a bar is set against are measured on separated clusters: the others do the same work on both.
 
 A peer that would take minutes gets fewer rows, and its time is scaled in proportion to them: those figures are in
-*italics*, and so is its memory, which is not scaled.
+*italics*, and so is its memory, which is neither scaled nor drawn.
 
 Memory is the rise of the peak of the resident memory over all fits, without the rows.
 

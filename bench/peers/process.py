@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,12 +20,20 @@ def in_a_process(module: str, *words: str, limit: float = LIMIT) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
         command = [sys.executable, "-m", module, str(out), *words]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
         try:
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit)
+            _, said = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
-            return {"failed": f"over {limit:.0f} s"}
-        if done.returncode == 0:
+            return {"failed": f"over {limit:g} s"}
+        finally:
+            if process.poll() is None:  # with what it has started: a program left running would slow down the next
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            process.stderr.close()
+        if process.returncode == 0:
             return json.loads(out.read_text())
-        print(done.stderr[-2000:], file=sys.stderr)
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return {"failed": last[:120] if done.returncode > 0 else f"signal {-done.returncode}"}
+        print(said[-2000:], file=sys.stderr)
+        last = (said.strip().splitlines() or ["no message"])[-1]
+        return {"failed": last[:120] if process.returncode > 0 else f"signal {-process.returncode}"}

@@ -11,37 +11,13 @@
 #include <vector>
 
 #include "arguments.hpp"
+#include "bind.hpp"
 #include "dispatch.hpp"
 #include "passes.hpp"
 
 namespace gaussmix {
 
 namespace {
-
-struct Target {
-    const KernelTable* kernels;
-};
-
-bool is_interrupted() {
-    const nb::gil_scoped_acquire acquire;
-    return PyErr_CheckSignals() != 0;
-}
-
-int check_threads(int n_threads) {
-    require(n_threads >= 1, "n_threads must be at least 1");
-    return n_threads;
-}
-
-// Runs a pass without the GIL; an interrupt's exception goes on to the caller.
-template <class Pass>
-void run_unlocked(Pass&& pass) {
-    bool is_complete;
-    {
-        const nb::gil_scoped_release release;
-        is_complete = pass();
-    }
-    if (!is_complete) throw nb::python_error();
-}
 
 using StepResult = std::tuple<double, Result<double, 1>, Result<double, 2>,
                               std::optional<std::variant<Result<double, 1>, Result<double, 2>, Result<double, 3>>>,
@@ -234,8 +210,8 @@ constexpr const char* kMotionSignature = "def measure_motion(self, structure: in
 
 void bind_targets(nb::module_& module) {
     using namespace nb::literals;
-    nb::class_<Target>(module, "Target", "The kernels compiled for one instruction set.")
-        .def_prop_ro(
+    nb::class_<Target> type(module, "Target", "The kernels compiled for one instruction set.");
+    type.def_prop_ro(
             "isa", [](const Target& target) { return target.kernels->isa; },
             "Name of the instruction set: avx2 or avx512.")
         .def("step", bound_step, nb::sig(kStepSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
@@ -256,6 +232,7 @@ void bind_targets(nb::module_& module) {
              "definite.")
         .def("log", bound_log, nb::sig(kLogSignature), "numbers"_a,
              "Natural logarithm of each number, the same bits on every processor.");
+    bind_draws(type);
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
     module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.");
 }

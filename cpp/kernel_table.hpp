@@ -87,6 +87,27 @@ struct MomentsView {  // where `unpack` writes; second is null with Second::none
     double* second;
 };
 
+constexpr Index kDrawnAtOnce = 32;  // rows of one component
+
+struct DrawView {  // rows of a mixture, as functions of a key and of their numbers
+    Shape shape;
+    const double* means;        // (n_components, n_features)
+    const double* factors;      // as in ParametersView
+    const double* cumulative;   // (n_components,): the first that exceeds a number of [0, 1) names the component
+    const std::int32_t* guide;  // (n_buckets,): the component of i / n_buckets, where the search begins
+    Index n_buckets;            // a power of two
+    std::uint64_t key;
+    double* rows;  // (n_rows, n_features)
+    std::int64_t* labels;
+};
+
+struct DrawScratch {
+    Index* starts;   // (n_components + 1,)
+    Index* order;    // as many as there are rows in a call
+    double* lanes;   // kDrawnAtOnce (n_features + 1), on a cache line's boundary
+    double* scales;  // (n_features,)
+};
+
 // Whether a pass is to be given up. Long loops ask it now and then, and what they have written by then is not used.
 struct Listener {
     bool (*ask)(void* self);
@@ -124,6 +145,10 @@ struct KernelTable {
     // How components moved from one pass to the next: (n_components,) each. `scratch` has room for n_features.
     void (*measure_motion)(const Shape&, const ParametersView& before, const ParametersView& after, Listener,
                            double* scratch, float* ratio, float* shift) noexcept;
+    // Draws rows first..last-1, where `first` is a multiple of 16.
+    void (*draw)(const DrawView&, Index first, Index last, Listener, const DrawScratch&) noexcept;
+    // Two normal numbers of each four words of random bits.
+    void (*normals)(const std::uint32_t* words, Index count, double* out) noexcept;
     // Natural logarithms: -inf of 0, NaN of what is negative.
     void (*log)(const double* numbers, Index count, double* out) noexcept;
 };

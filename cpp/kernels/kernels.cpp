@@ -4,6 +4,7 @@
 // The linker keeps one copy of every inline function, perhaps the one for the newest processor, and older ones would
 // crash on it. So everything here lives in gaussmix::GAUSSMIX_ISA and instantiates nothing from `std`;
 // tools/check_weak_symbols.py makes sure.
+#include "draw.hpp"
 #include "evaluate.hpp"
 #include "factor.hpp"
 #include "motion.hpp"
@@ -26,6 +27,8 @@ constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA),
                                      evaluate,
                                      factorise,
                                      measure_motion,
+                                     draw,
+                                     normals_of,
                                      log_each};
 
 }  // namespace gaussmix::GAUSSMIX_ISA

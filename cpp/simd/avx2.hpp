@@ -79,6 +79,7 @@ GAUSSMIX_INLINE Part operator/(Part a, Part b) { return {_mm256_div_pd(a.v, b.v)
 GAUSSMIX_INLINE Part fma(Part a, Part b, Part c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
 GAUSSMIX_INLINE Part max(Part a, Part b) { return {_mm256_max_pd(a.v, b.v)}; }
 GAUSSMIX_INLINE Part min(Part a, Part b) { return {_mm256_min_pd(a.v, b.v)}; }  // b where a is NaN
+GAUSSMIX_INLINE Part sqrt(Part a) { return {_mm256_sqrt_pd(a.v)}; }
 
 GAUSSMIX_INLINE Vec operator+(Vec a, Vec b) { return {a.low + b.low, a.high + b.high}; }
 GAUSSMIX_INLINE Vec operator-(Vec a, Vec b) { return {a.low - b.low, a.high - b.high}; }
@@ -87,6 +88,7 @@ GAUSSMIX_INLINE Vec operator/(Vec a, Vec b) { return {a.low / b.low, a.high / b.
 GAUSSMIX_INLINE Vec fma(Vec a, Vec b, Vec c) { return {fma(a.low, b.low, c.low), fma(a.high, b.high, c.high)}; }
 GAUSSMIX_INLINE Vec max(Vec a, Vec b) { return {max(a.low, b.low), max(a.high, b.high)}; }
 GAUSSMIX_INLINE Vec min(Vec a, Vec b) { return {min(a.low, b.low), min(a.high, b.high)}; }
+GAUSSMIX_INLINE Vec sqrt(Vec a) { return {sqrt(a.low), sqrt(a.high)}; }
 
 using Total = Vec;  // sums of many numbers, lane by lane in double
 

@@ -49,6 +49,7 @@ GAUSSMIX_INLINE Vec operator/(Vec a, Vec b) { return {_mm512_div_pd(a.v, b.v)}; 
 GAUSSMIX_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
 GAUSSMIX_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_pd(a.v, b.v)}; }
 GAUSSMIX_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_pd(a.v, b.v)}; }  // b where a is NaN
+GAUSSMIX_INLINE Vec sqrt(Vec a) { return {_mm512_sqrt_pd(a.v)}; }
 
 using Total = Vec;  // sums of many numbers, lane by lane in double
 

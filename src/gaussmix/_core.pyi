@@ -84,6 +84,26 @@ class Target:
     def log(self, numbers: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
         """Natural logarithm of each number, the same bits on every processor."""
 
+    def draw(
+        self,
+        cumulative: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        structure: int,
+        factors: numpy.typing.NDArray[numpy.float64],
+        key: int,
+        rows: numpy.typing.NDArray[numpy.float64],
+        labels: numpy.typing.NDArray[numpy.int64],
+        n_threads: int,
+    ) -> None:
+        """
+        Fill rows and labels with draws of a mixture: each row a function of the key and its number.
+        """
+
+    def normals(self, words: numpy.typing.NDArray[numpy.uint32]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Two standard normal numbers of each four words of random bits (n, 4), by Box and Muller.
+        """
+
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""
 

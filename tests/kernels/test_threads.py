@@ -27,7 +27,11 @@ signal.signal(signal.SIGALRM, signal.default_int_handler)
 signal.setitimer(signal.ITIMER_REAL, 0.3)
 start = time.monotonic()
 try:
-    if sys.argv[2] == "step":
+    if sys.argv[2] == "draw":
+        drawn = np.empty((100_000, 1024)), np.empty(100_000, np.int64)  # seconds of work
+        mixture = np.array([np.inf]), np.zeros((1, 1024)), 2, np.eye(1024)[None]
+        target.draw(*mixture, 0, *drawn, int(sys.argv[3]))
+    elif sys.argv[2] == "step":
         target.step(rows, None, None, None, np.zeros(n_components), means, 2, factors, means, 0, 3, int(sys.argv[3]))
     else:
         target.evaluate(rows, None, np.zeros(n_components), means, 2, factors, 0, int(sys.argv[3]))
@@ -38,7 +42,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers to send the signal")
 @pytest.mark.parametrize("n_threads", [1, 3])
-@pytest.mark.parametrize("call", ["step", "evaluate"])
+@pytest.mark.parametrize("call", ["step", "evaluate", "draw"])
 def test_an_interrupt_ends_a_long_call(target, call, n_threads):
     command = [sys.executable, "-c", INTERRUPTED, target.isa, call, str(n_threads), core.__file__]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)

@@ -107,7 +107,27 @@ class StubbornAnchor(ReferenceEngine):
         return moments if anchor is None else moments.about(anchor)
 
 
-@pytest.mark.parametrize("engine", [LateEngine, ForgetfulEngine, LastOfEquals, StubbornAnchor])
+@dataclass(frozen=True)
+class AnotherStream(ReferenceEngine):
+    """Draws right rows from numbers of its own."""
+
+    def draw(self, n_rows, cumulative, means, whitening, key):
+        return super().draw(n_rows, cumulative, means, whitening, key ^ 1)
+
+
+@dataclass(frozen=True)
+class DrawsFromTheEnd(ReferenceEngine):
+    """The rows of a small draw are the last of a larger one."""
+
+    def draw(self, n_rows, cumulative, means, whitening, key):
+        rows, labels = super().draw(333, cumulative, means, whitening, key)
+        return rows[333 - n_rows :], labels[333 - n_rows :]
+
+
+WRONG_ENGINES = [LateEngine, ForgetfulEngine, LastOfEquals, StubbornAnchor, AnotherStream, DrawsFromTheEnd]
+
+
+@pytest.mark.parametrize("engine", WRONG_ENGINES)
 def test_a_wrong_engine_is_found_out(engine, rng):
     with pytest.raises(AssertionError, match=r"allowed|differs"):
         check_engine(engine(), rng)

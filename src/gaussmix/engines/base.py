@@ -12,6 +12,7 @@ from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.whitening import Whitening
 
 # In `step` a responsibility of at most 2⁻⁶⁰ of its row's largest *is* zero, in every engine (docs/develop/numerics.md).
 NEGLIGIBLE = 60 * 0.6931471805599453  # log 2
@@ -67,3 +68,26 @@ class Engine(Protocol[StateT]):
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         """The most probable component of each row, (n_rows,); the first of equals."""
+
+    def draw(
+        self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """Draw rows x = μ_k + W_k⁻¹ z, z standard normal; Bishop (2006) section 11.1.
+
+        Everything about a row is a function of the key and the row's number: a smaller draw is the beginning of a
+        larger one, and a row may be drawn anywhere, in any order (docs/develop/numerics.md says which function).
+
+        Parameters
+        ----------
+        n_rows : how many.
+        cumulative : (n_components,), rising: the first to exceed a number of [0, 1) is that number's component; the
+            last exceeds 1.
+        means : (n_components, n_features).
+        whitening : W_k.
+        key : 64 bits.
+
+        Returns
+        -------
+        rows : (n_rows, n_features).
+        labels : (n_rows,), the component of each row.
+        """

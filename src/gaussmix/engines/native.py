@@ -168,6 +168,18 @@ class NativeEngine:
         best[far] = far_shared.argmax(axis=1)
         return best
 
+    def draw(
+        self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
+    ) -> tuple[Array, NDArray[np.int64]]:
+        rows, labels = np.empty((n_rows, means.shape[1])), np.empty(n_rows, np.int64)
+        is_triangular = whitening.structure is Structure.TRIANGULAR
+        factors = np.ascontiguousarray(whitening.factors) if is_triangular else _one_each(whitening, len(means))
+        self._target.draw(
+            np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.structure), factors, key,
+            rows, labels, self.n_threads,
+        )  # fmt: skip
+        return rows, labels
+
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> Any:
         origin = _common_origin(parameters)
         if origin is not None:

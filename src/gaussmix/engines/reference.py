@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE
 from gaussmix.engines.far import far_limit, far_responsibilities, step_with_far_rows
+from gaussmix.engines.randomness import label_uniforms, standard_normals
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.pieces import pieces
+from gaussmix.waist.whitening import Whitening
 
 CHUNK_ROWS = 8_190  # rows whose (n_rows, n_components) arrays are held at once
 
@@ -73,6 +76,19 @@ class ReferenceEngine:
         far, far_shared = far_responsibilities(block, parameters, self.log_density)
         best[far] = far_shared.argmax(axis=1)
         return best
+
+    def draw(
+        self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
+    ) -> tuple[Array, NDArray[np.int64]]:
+        rows, labels = np.empty((n_rows, means.shape[1])), np.empty(n_rows, np.int64)
+        for part in pieces(rows.shape):
+            first, last, _ = part.indices(n_rows)
+            labels[part] = cumulative.searchsorted(label_uniforms(key, first, last), side="right")
+            drawn = standard_normals(key, first, last, rows.shape[1])
+            for k in np.unique(labels[part]):
+                mine = labels[part] == k
+                rows[part][mine] = means[k] + whitening.colour(int(k), drawn[mine])
+        return rows, labels
 
 
 def _log_joint(block: Block, parameters: Parameters) -> Array:

@@ -97,7 +97,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator):  # type:
             raise TypeError(f"Invalid value for 'n_samples': {n_samples!r} is not an integer.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
-        return self.mixture_.sample(int(n_samples), self._rng())
+        return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
 
     def save(self, path: Place) -> None:
         """Write the fitted estimator to a model file, which appears whole or not at all.

@@ -154,20 +154,24 @@ class Mixture:
         """The most probable component of each row, (n_rows,); the first of equals."""
         return choose(n_jobs).labels(self._block(rows), self.parameters)
 
-    def sample(self, n_rows: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
+    def sample(
+        self, n_rows: int, rng: np.random.Generator, *, n_jobs: int | None = None
+    ) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows, in random order.
 
         Parameters
         ----------
         n_rows : how many.
-        rng : source of randomness, for instance `numpy.random.default_rng(0)`.
+        rng : source of randomness, for instance `numpy.random.default_rng(0)`. In the same state it gives the same
+            rows, and those of a smaller draw are the first of a larger one.
+        n_jobs : threads; None for every processor. They change no bit.
 
         Returns
         -------
         rows : (n_rows, n_features), data units.
         labels : (n_rows,), the component each row was drawn from.
         """
-        return sample(self.weights, self.means, self.whitening, n_rows, rng)
+        return sample(self.weights, self.means, self.whitening, n_rows, rng, n_jobs)
 
     def save(self, path: Place) -> None:
         """Write the mixture to a model file, which appears whole or not at all.

@@ -5,23 +5,35 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines import choose
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.whitening import Whitening
 
 
 def sample(
-    weights: Array, means: Array, whitening: Whitening, n_rows: int, rng: np.random.Generator
+    weights: Array, means: Array, whitening: Whitening, n_rows: int, rng: np.random.Generator, n_jobs: int | None = None
 ) -> tuple[Array, NDArray[np.int64]]:
-    """Draw labels, then x = μ_k + W_k⁻¹ z with z standard normal; Bishop (2006) section 11.1.4.
+    """Draw labels by inverse cdf, then rows x = μ_k + W_k⁻¹ z with z standard normal; Bishop (2006) section 11.1.
+
+    The generator gives a key of 64 bits, from which the engine makes every number.
 
     Returns
     -------
     rows : (n_rows, n_features), in random order.
     labels : (n_rows,), int64.
     """
-    labels = rng.choice(len(weights), size=n_rows, p=weights / weights.sum())
-    rows = rng.standard_normal((n_rows, means.shape[1]))
-    for k in np.unique(labels):
-        drawn = labels == k
-        rows[drawn] = means[k] + whitening.colour(k, rows[drawn])
-    return rows, labels
+    key = int(rng.integers(2**64, dtype=np.uint64))
+    return choose(n_jobs).draw(n_rows, cumulative_shares(weights), means, whitening, key)
+
+
+def cumulative_shares(weights: Array) -> Array:
+    """The first of these to exceed a number of [0, 1) is that number's component, and one of weight 0 never is.
+
+    Parameters
+    ----------
+    weights : (n_components,), not all 0; any sum.
+    """
+    cumulative = np.cumsum(weights)
+    cumulative /= cumulative[-1]
+    cumulative[np.flatnonzero(weights)[-1] :] = np.inf  # rounding of the sum leaves no gap below 1
+    return cumulative

@@ -12,6 +12,7 @@ import numpy as np
 from gaussmix.engines.base import Engine
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.testing.agreement import assert_same_moments
+from gaussmix.testing.check_draws import check_draws
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import EngineCase, all_layouts, engine_cases, random_block, random_parameters
 from gaussmix.waist.arrays import Array, Rows
@@ -46,6 +47,7 @@ def check_engine(engine: Engine[Any], rng: np.random.Generator) -> None:
         check_layouts,
         check_ties,
         check_extremes,
+        check_draws,
     ):
         check(engine, rng)
 
@@ -175,7 +177,16 @@ def check_extremes(engine: Engine[Any], rng: np.random.Generator) -> None:
         assert_close(shared.sum(axis=1), np.ones(50), 3 * EPS, 1.0, f"sum of responsibilities at 1e200, {usual.name}")
 
 
-CHECKS = (check_steps, check_anchors, check_densities, check_far_groups, check_layouts, check_ties, check_extremes)
+CHECKS = (
+    check_steps,
+    check_anchors,
+    check_densities,
+    check_far_groups,
+    check_layouts,
+    check_ties,
+    check_extremes,
+    check_draws,
+)
 
 
 def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random.Generator) -> None:

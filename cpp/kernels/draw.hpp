@@ -1,0 +1,220 @@
+// Draws rows of a mixture: x = mu_k + W_k^-1 z, with k by inverse cdf and z standard normal.
+//
+// Everything about a row is a function of the key and of its number, so neither blocks nor order change a bit. The rows
+// of a block are visited component by component, eight at a time in the lanes, and written to where they belong.
+//
+// A row costs d/2 runs of Philox and Box-Muller, and d^2/2 multiply-adds where W is triangular.
+#pragma once
+#include "normals.hpp"
+#include "patience.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+constexpr Index kCostOfNormal = 40;  // in multiply-adds
+
+class RowDrawer {
+public:
+    RowDrawer(const DrawView& view, const DrawScratch& scratch)
+        : view_(view), scratch_(scratch), random_(view.key), n_features_(view.shape.n_features) {}
+
+    // The labels of rows first..last-1; `first` is a multiple of 16. One run of Philox serves two rows.
+    void draw_labels(Index first, Index last) const {
+        for (; first < last; first += 2 * kLanes) {
+            alignas(64) std::uint64_t pairs[kLanes];
+            alignas(64) double uniforms[2][kLanes];
+            for (int i = 0; i < kLanes; ++i) pairs[i] = static_cast<std::uint64_t>(first / 2 + i);
+            const Random bits = random_(Words::load(pairs), 0, Philox::kLabels);
+            uniform(bits.words[0], bits.words[1], 0).store(uniforms[0]);
+            uniform(bits.words[2], bits.words[3], 0).store(uniforms[1]);
+            const Index count = last - first < 2 * kLanes ? last - first : 2 * kLanes;
+            for (Index i = 0; i < count; ++i) view_.labels[first + i] = component_at(uniforms[i % 2][i / 2]);
+        }
+    }
+
+    // scratch.order: rows first..last-1, component by component; scratch.starts: where each component's begin.
+    void sort(Index first, Index last) const {
+        Index* const ends = scratch_.starts + 1;
+        for (Index k = -1; k < view_.shape.n_components; ++k) ends[k] = 0;
+        for (Index row = first; row < last; ++row) ++ends[view_.labels[row]];
+        for (Index k = 0, start = 0; k < view_.shape.n_components; ++k) {  // from counts to places to fill
+            const Index count = ends[k];
+            ends[k] = start;
+            start += count;
+        }
+        for (Index row = first; row < last; ++row) scratch_.order[ends[view_.labels[row]]++] = row;
+    }
+
+    void draw_component(Index component, Patience& patience) const {
+        const Index first = scratch_.starts[component], last = scratch_.starts[component + 1];
+        if (first == last) return;
+        invert_diagonal(component);
+        for (Index i = first; i < last; i += kDrawnAtOnce) {
+            draw_group(component, scratch_.order + i, last - i < kDrawnAtOnce ? last - i : kDrawnAtOnce);
+            if (patience.is_over(kDrawnAtOnce * n_features_ * (kCostOfNormal + n_features_ / 2))) return;
+        }
+    }
+
+private:
+    Index component_at(double u) const {
+        Index k = view_.guide[static_cast<Index>(u * static_cast<double>(view_.n_buckets))];
+        while (view_.cumulative[k] <= u) ++k;
+        return k;
+    }
+
+    const double* factor(Index component) const {
+        switch (view_.shape.structure) {
+            case Structure::spherical: return view_.factors + component;
+            case Structure::diagonal: return view_.factors + component * n_features_;
+            default: return view_.factors + (view_.shape.is_shared ? 0 : component * n_features_ * n_features_);
+        }
+    }
+
+    // scratch.scales: -1 / W_ii. With the sign, the solution's lanes are multiplied and added, not subtracted.
+    void invert_diagonal(Index component) const {
+        const double* w = factor(component);
+        const Index step = view_.shape.structure == Structure::spherical  ? 0
+                           : view_.shape.structure == Structure::diagonal ? 1
+                                                                          : n_features_ + 1;
+        for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * step];
+    }
+
+    void draw_group(Index component, const Index* order, Index n_rows) const {
+        alignas(64) std::uint64_t rows[kDrawnAtOnce];  // the last again where there are fewer
+        for (Index i = 0; i < kDrawnAtOnce; ++i)
+            rows[i] = static_cast<std::uint64_t>(order[i < n_rows ? i : n_rows - 1]);
+        for (Index i = 0; i < n_rows; ++i) prefetch_to_write(view_.rows + order[i] * n_features_);
+        draw_normals(rows, (n_rows + kLanes - 1) / kLanes);
+        for (Index first = 0; first < n_rows; first += kLanes) {
+            const int n_lanes = n_rows - first < kLanes ? static_cast<int>(n_rows - first) : kLanes;
+            colour(component, rows + first, n_lanes, scratch_.lanes + first / kLanes * lanes_in_vector());
+        }
+    }
+
+    // The rows of a group lie anywhere in the block: memory is asked for them before there is something to write.
+    void prefetch_to_write(const double* row) const {
+        __builtin_prefetch(row, 1);
+        __builtin_prefetch(row + n_features_ - 1, 1);
+    }
+
+    // All random bits first, then all numbers: a processor works on several vectors at a time.
+    void draw_normals(const std::uint64_t* rows, Index n_vectors) const {
+        for (Index i = 0; i < n_features_; i += 2) {
+            Random bits[kDrawnAtOnce / kLanes];
+            for (Index v = 0; v < n_vectors; ++v) {
+                bits[v] = random_(Words::load(rows + v * kLanes), static_cast<std::uint64_t>(i / 2), Philox::kNormals);
+            }
+            for (Index v = 0; v < n_vectors; ++v) {
+                double* const lanes = scratch_.lanes + v * lanes_in_vector() + i * kLanes;
+                Vec one, other;
+                normals(bits[v], one, other);
+                one.store(lanes);
+                other.store(lanes + kLanes);
+            }
+        }
+    }
+
+    Index lanes_in_vector() const { return kLanes * (n_features_ + 1); }
+
+    // From normal numbers to rows, a panel of features after the other.
+    void colour(Index component, const std::uint64_t* rows, int n_lanes, double* lanes) const {
+        const double *w = factor(component), *mean = view_.means + component * n_features_;
+        for (Index i = 0; i < n_features_; i += kPanel) {
+            const int height = n_features_ - i < kPanel ? static_cast<int>(n_features_ - i) : kPanel;
+            if (view_.shape.structure == Structure::triangular) {
+                solve(height, w + i * n_features_, i, lanes);
+            } else {
+                scale(i, i + height, lanes);
+            }
+            write(mean + i, lanes + i * kLanes, height, rows, n_lanes, view_.rows + i);
+        }
+    }
+
+    void scale(Index first, Index last, double* lanes) const {
+        for (Index i = first; i < last; ++i) {
+            (Vec::load(lanes + i * kLanes) * Vec::broadcast(scratch_.scales[i])).store(lanes + i * kLanes);
+        }
+    }
+
+    void solve(int height, const double* w, Index first, double* lanes) const {
+        switch (height) {
+            case 1: return solve<1>(w, first, lanes);
+            case 2: return solve<2>(w, first, lanes);
+            case 3: return solve<3>(w, first, lanes);
+            case 4: return solve<4>(w, first, lanes);
+            case 5: return solve<5>(w, first, lanes);
+            case 6: return solve<6>(w, first, lanes);
+            case 7: return solve<7>(w, first, lanes);
+            default: return solve<8>(w, first, lanes);
+        }
+    }
+
+    // Forward substitution, W y = z, for features first..first+height-1, after those before: lanes z become -y.
+    template <int kHeight>
+    void solve(const double* w, Index first, double* all_lanes) const {
+        GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+            double* const lanes = all_lanes + h * kPartLanes;
+            Part sums[kHeight];
+            GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) sums[r] = Part::load(lanes + (first + r) * kLanes);
+            for (Index j = 0; j < first; ++j) {
+                const Part solved = held(Part::load(lanes + j * kLanes));
+                GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
+                    sums[r] = fma(Part::broadcast(w[r * n_features_ + j]), solved, sums[r]);
+                }
+            }
+            GAUSSMIX_UNROLL for (int j = 0; j < kHeight; ++j) {
+                sums[j] = sums[j] * Part::broadcast(scratch_.scales[first + j]);
+                sums[j].store(lanes + (first + j) * kLanes);
+                GAUSSMIX_UNROLL for (int r = j + 1; r < kHeight; ++r) {
+                    sums[r] = fma(Part::broadcast(w[r * n_features_ + first + j]), sums[j], sums[r]);
+                }
+            }
+        }
+    }
+
+    // mean - lanes, a few features of each row.
+    void write(const double* mean, const double* lanes, int height, const std::uint64_t* rows, int n_lanes,
+               double* out) const {
+        Vec columns[kPanel];
+        GAUSSMIX_UNROLL for (int r = 0; r < kPanel; ++r) {
+            columns[r] = r < height ? Vec::broadcast(mean[r]) - Vec::load(lanes + r * kLanes) : Vec::zero();
+        }
+        transpose(columns);
+        for (int i = 0; i < n_lanes; ++i) {
+            double* const place = out + static_cast<Index>(rows[i]) * n_features_;
+            if (height == kPanel) {
+                columns[i].store_unaligned(place);
+            } else {
+                columns[i].store_head(place, height);
+            }
+        }
+    }
+
+    static constexpr int kPanel = 8;  // features that are solved for and written at once: as many as transpose takes
+    const DrawView& view_;
+    const DrawScratch& scratch_;
+    const Philox random_;
+    const Index n_features_;
+};
+
+inline void draw(const DrawView& view, Index first, Index last, Listener listener,
+                 const DrawScratch& scratch) noexcept {
+    const RowDrawer drawer(view, scratch);
+    Patience patience(listener);
+    drawer.draw_labels(first, last);
+    drawer.sort(first, last);
+    for (Index k = 0; k < view.shape.n_components && !patience.is_over(); ++k) drawer.draw_component(k, patience);
+}
+
+// Two normal numbers of each four words.
+inline void normals_of(const std::uint32_t* words, Index count, double* out) noexcept {
+    for (Index i = 0; i < count; ++i) {
+        Random random;
+        for (int j = 0; j < 4; ++j) random.words[j] = Words::broadcast(words[4 * i + j]);
+        Vec one, other;
+        normals(random, one, other);
+        one.store_head(out + 2 * i, 1);
+        other.store_head(out + 2 * i + 1, 1);
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

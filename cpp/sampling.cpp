@@ -1,0 +1,71 @@
+#include "sampling.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "buffer.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+constexpr Index kFewestRows = 8192, kMostRows = 65536;  // of a block
+constexpr Index kMostBuckets = 65536;
+
+struct Scratch {
+    Scratch(const Shape& shape, Index rows_in_block)
+        : starts(static_cast<std::size_t>(shape.n_components + 1)),
+          order(static_cast<std::size_t>(rows_in_block)),
+          lanes(Buffer::of_doubles(kDrawnAtOnce * (shape.n_features + 1))),
+          scales(Buffer::of_doubles(shape.n_features)) {}
+
+    DrawScratch view() { return {starts.data(), order.data(), lanes.doubles(), scales.doubles()}; }
+
+    std::vector<Index> starts, order;
+    Buffer lanes, scales;
+};
+
+// Few components for so many rows that most groups of lanes are full, and few enough rows to stay in the cache.
+Index rows_in_block(const Shape& shape) {
+    Index rows = kFewestRows;
+    while (rows < 64 * shape.n_components && rows < kMostRows) rows *= 2;
+    return rows;
+}
+
+double work_per_drawn_row(const Shape& shape) {
+    const auto d = static_cast<double>(shape.n_features);
+    return 100 + 40 * d + (shape.structure == Structure::triangular ? d * d / 2 : 0);
+}
+
+// Where the search for a component begins: with many more buckets than components it hardly ever has to go on, and a
+// processor foresees that. Fewer where they would cost more than they save.
+std::vector<std::int32_t> make_guide(const DrawView& view, Index n_rows) {
+    Index n_buckets = 1;
+    while (n_buckets < std::min({16 * view.shape.n_components, n_rows, kMostBuckets})) n_buckets *= 2;
+    std::vector<std::int32_t> guide(static_cast<std::size_t>(n_buckets));
+    std::int32_t component = 0;
+    for (Index i = 0; i < n_buckets; ++i) {
+        while (view.cumulative[component] <= static_cast<double>(i) / static_cast<double>(n_buckets)) ++component;
+        guide[static_cast<std::size_t>(i)] = component;
+    }
+    return guide;
+}
+
+}  // namespace
+
+bool draw(const KernelTable& kernels, DrawView view, Index n_rows, const Execution& execution) {
+    SpanJob job{n_rows, rows_in_block(view.shape), work_per_drawn_row(view.shape), {}, {}};
+    const std::vector<std::int32_t> guide = make_guide(view, n_rows);
+    view.guide = guide.data();
+    view.n_buckets = static_cast<Index>(guide.size());
+    std::vector<Scratch> scratch;
+    for (int i = 0; i < count_workers(job, execution.n_threads); ++i) {
+        scratch.emplace_back(view.shape, std::min(job.rows_in_span, n_rows));
+    }
+    job.run = [&](int worker, Index first, Index last, Listener listener) {
+        kernels.draw(view, first, last, listener, scratch[static_cast<std::size_t>(worker)].view());
+    };
+    return !execution.interrupt.has_come() && run_spans(job, execution);
+}
+
+}  // namespace gaussmix

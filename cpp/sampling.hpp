@@ -1,0 +1,10 @@
+// Draws the rows of a mixture with the kernels of one instruction set, block by block.
+#pragma once
+#include "spans.hpp"
+
+namespace gaussmix {
+
+// Fills view.rows and view.labels; the guide is its own. False if interrupted.
+bool draw(const KernelTable& kernels, DrawView view, Index n_rows, const Execution& execution);
+
+}  // namespace gaussmix

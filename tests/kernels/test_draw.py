@@ -1,0 +1,200 @@
+"""Drawn rows: right normal numbers, and the same bits for any thread count, instruction set and number of rows."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from gaussmix.engines.randomness import label_uniforms
+
+EPS = np.finfo(float).eps
+KEY = 0x0123456789ABCDEF
+SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = range(4)  # shared: one triangular factor for all components
+ONES = 0xFFFFFFFF
+# Words of u and v: least and largest u; whole, half and eighth turns, and both neighbours of each.
+EDGES = [(0, 0), (0, 1), (ONES, ONES), (ONES, ONES - 1), (1 << 31, 0), (ONES, 0)]
+TURNS = [((eighth << 29) + step) % 2**32 for eighth in range(8) for step in (-1, 0, 1)]
+
+
+def words_of(pairs):
+    """Random bits that stand for pairs of words of u, and of v."""
+    return np.array(pairs, np.uint32).reshape(-1, 4)
+
+
+def box_muller(words):
+    """Of one row of words, in 40 digits."""
+    with mpmath.workdps(40):
+        a, b, c, d = (int(word) for word in words)
+        u, v = (mpmath.mpf((high << 21) + (low & 0x1FFFFF)) / 2**53 for high, low in ((a, b), (c, d)))
+        radius = mpmath.sqrt(-2 * mpmath.log(u + mpmath.mpf(2) ** -53))
+        return radius * mpmath.cospi(2 * v), radius * mpmath.sinpi(2 * v)
+
+
+def relative_errors(target, words):
+    """Of both numbers of each row of words, in units of ε; 0 where both are 0."""
+    found, exact = target.normals(words), [box_muller(row) for row in words]
+    pairs = zip(found.ravel(), (number for both in exact for number in both), strict=True)
+    return np.array([float(abs(f - e) / abs(e)) if e else abs(f) for f, e in pairs]) / EPS
+
+
+def test_normal_numbers_are_right_to_the_last_bits(target, rng):
+    """Half of the logarithm's ε, the root's ½ ε, the cosine's 0.85 ε and the product's ½ ε, of the number itself."""
+    assert relative_errors(target, rng.integers(2**32, size=(5000, 4), dtype=np.uint32)).max() <= 2.35
+
+
+def test_normal_numbers_at_the_edges(target):
+    words = words_of([(*u, turn, low) for u in EDGES for turn in TURNS for low in (0, ONES)])
+    assert relative_errors(target, words).max() <= 2.35
+
+
+def test_cosine_and_sine(target, rng):
+    """Times the radius alone, which is the number of v = 0: 0.85 ε, and ½ ε of the product."""
+    turns = rng.integers(2**32, size=(5000, 2), dtype=np.uint32)
+    found = target.normals(np.hstack([np.zeros_like(turns), turns]))
+    radius = target.normals(words_of([(0, 0, 0, 0)]))[0, 0]
+    for (a, b), numbers in zip(turns, found, strict=True):
+        with mpmath.workdps(40):
+            v = mpmath.mpf((int(a) << 21) + (int(b) & 0x1FFFFF)) / 2**52
+            for number, exact in zip(numbers, (radius * mpmath.cospi(v), radius * mpmath.sinpi(v)), strict=True):
+                assert abs(number - exact) <= 1.35 * EPS * abs(exact)
+
+
+def test_the_largest_normal_number(target):
+    largest = target.normals(words_of([(0, 0, 0, 0)]))[0]
+    assert largest[0] == pytest.approx(np.sqrt(2 * 53 * np.log(2)), rel=3 * EPS)
+    assert largest[1] == 0
+    np.testing.assert_array_equal(np.abs(target.normals(words_of([(ONES, ONES, 5, 5)]))), 0)
+
+
+@pytest.fixture
+def make_mixture(rng):
+    """The arguments of a draw that say from what: cumulative weights, means, structure, factors."""
+
+    def make(n_features, n_components, structure):
+        shape = (n_components, n_features)
+        cumulative = np.cumsum(rng.dirichlet(np.ones(n_components)))
+        cumulative[-1] = np.inf
+        triangles = 0.5 * np.tril(rng.normal(size=(*shape, n_features)) / np.sqrt(n_features)) + np.eye(n_features)
+        factors = {
+            SPHERICAL: rng.uniform(0.5, 2, n_components),
+            DIAGONAL: rng.uniform(0.5, 2, shape),
+            TRIANGULAR: triangles,
+            SHARED: triangles[:1],
+        }
+        return cumulative, rng.normal(size=shape), min(structure, TRIANGULAR), factors[structure]
+
+    return make
+
+
+def draw(target, mixture, n_rows, n_threads=1, key=KEY):
+    """Rows and labels."""
+    rows, labels = np.full((n_rows, mixture[1].shape[1]), np.nan), np.full(n_rows, -1)
+    target.draw(*mixture, key, rows, labels, n_threads)
+    return rows, labels
+
+
+@pytest.mark.parametrize("structure", range(4))
+@pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 17, 33])
+def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_features, structure):
+    """Both sides of lanes, groups and blocks; some components with one row, some with many; every instruction set."""
+    for n_components in (1, 3, 300):
+        mixture = make_mixture(n_features, n_components, structure)
+        rows, labels = draw(targets[0], mixture, 8_300)
+        assert np.isfinite(rows).all()
+        for target in targets:
+            for n_rows in (0, 1, 7, 8, 9, 31, 32, 33, 8_191, 8_193):
+                same_bits(draw(target, mixture, n_rows), (rows[:n_rows], labels[:n_rows]))
+
+
+@pytest.mark.parametrize("structure", range(4))
+def test_threads_agree(target, make_mixture, same_bits, structure):
+    for n_features, n_components in ((2, 5), (5, 300)):
+        mixture = make_mixture(n_features, n_components, structure)
+        expected = draw(target, mixture, 200_003)
+        for n_threads in (2, 3, 8):
+            same_bits(draw(target, mixture, 200_003, n_threads), expected)
+
+
+def test_rows_are_the_means_and_the_solved_normal_numbers(target, make_mixture):
+    """The same key gives the same normal numbers, here seen through the unit mixture."""
+    for n_features in (1, 6, 20):
+        cumulative, means, structure, factors = make_mixture(n_features, 4, TRIANGULAR)
+        rows, labels = draw(target, (cumulative, means, structure, factors), 500)
+        normals, _ = draw(target, (cumulative, np.zeros_like(means), SPHERICAL, np.ones(4)), 500)
+        whitened = np.einsum("nij,nj->ni", factors[labels], rows - means[labels])
+        np.testing.assert_allclose(whitened, normals, rtol=0, atol=100 * n_features * EPS)
+
+
+def test_labels_are_found_by_the_cumulative_weights(target, rng):
+    """However uneven, and met exactly: the buckets in which the search begins change nothing."""
+    uniforms = label_uniforms(KEY, 0, 20_000)
+    tables = [np.cumsum(rng.dirichlet(np.full(n, 0.05)))[:-1] for n in (1, 2, 17, 5000)]
+    for below in (*tables, np.sort(uniforms[:50]), np.repeat(uniforms[7], 3), np.r_[0, 0, 0.5]):
+        cumulative = np.r_[below, np.inf]
+        mixture = cumulative, np.zeros((len(cumulative), 1)), SPHERICAL, np.ones(len(cumulative))
+        for n_rows in (20, 20_000):
+            expected = cumulative.searchsorted(uniforms[:n_rows], side="right")
+            np.testing.assert_array_equal(draw(target, mixture, n_rows)[1], expected)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+@pytest.mark.parametrize("structure", range(4))
+def test_any_scale(target, make_mixture, structure, scale):
+    cumulative, means, kind, factors = make_mixture(9, 3, structure)
+    rows, labels = draw(target, (cumulative, means, kind, factors), 100)
+    scaled = draw(target, (cumulative, means * scale, kind, factors / scale), 100)
+    np.testing.assert_array_equal(scaled[1], labels)
+    # The solutions of two triangular systems whose entries are rounded apart: d ε times the condition of W, below ten.
+    np.testing.assert_allclose(scaled[0] / scale, rows, rtol=0, atol=100 * 9 * EPS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cumulative", np.array([0.5, 1.0])),
+        ("cumulative", np.array([0.5, 0.7, np.inf])),
+        ("means", np.zeros((3, 3))),
+        ("means", np.zeros((2, 4))),
+        ("means", np.zeros((2, 0))),
+        ("structure", 3),
+        ("factors", np.ones(2)),
+        ("rows", np.zeros((10, 2))),
+        ("rows", np.zeros((9, 3))),
+        ("labels", np.zeros(9, np.int64)),
+        ("n_threads", 0),
+    ],
+)
+def test_wrong_values(target, name, value):
+    arguments = {
+        "cumulative": np.array([0.5, np.inf]),
+        "means": np.zeros((2, 3)),
+        "structure": TRIANGULAR,
+        "factors": np.ones((2, 3, 3)),
+        "key": 1,
+        "rows": np.zeros((10, 3)),
+        "labels": np.zeros(10, np.int64),
+        "n_threads": 1,
+    }
+    target.draw(*arguments.values())
+    with pytest.raises(ValueError, match=r"must"):
+        target.draw(*(arguments | {name: value}).values())
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels"),
+    [
+        (np.zeros((4, 6))[:, ::2], np.zeros(4, np.int64)),
+        (np.zeros((4, 3), np.float32), np.zeros(4, np.int64)),
+        (np.zeros((4, 3)), np.zeros(4, np.int32)),
+        (np.broadcast_to(np.zeros(3), (4, 3)), np.zeros(4, np.int64)),
+        (None, np.zeros(4, np.int64)),
+    ],
+)
+def test_results_that_cannot_be_written_are_refused(target, rows, labels):
+    with pytest.raises(TypeError):
+        target.draw(np.array([np.inf]), np.zeros((1, 3)), SPHERICAL, np.ones(1), 1, rows, labels, 1)
+
+
+def test_words_come_in_fours(target):
+    assert target.normals(np.zeros((0, 4), np.uint32)).shape == (0, 2)
+    with pytest.raises(ValueError, match="words"):
+        target.normals(np.zeros((4, 3), np.uint32))

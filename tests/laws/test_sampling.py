@@ -1,0 +1,205 @@
+"""Drawn rows are a sample: independent, of the mixture's distribution, in random order, and the same from any engine.
+
+Seeds are fixed, so nothing here fails by chance. Each bound would be passed by all but one in a billion seeds.
+"""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import ndtr
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix.engines.randomness import philox
+from gaussmix.mixture.sampling import cumulative_shares
+
+RARE = 1e-9
+SIX_SIGMA = stats.norm.isf(RARE / 2)  # 6.1 standard errors
+KEY = 0xFEDCBA9876543210
+
+
+def farthest_cdf(n_rows):
+    """Bound of Kolmogorov and Smirnov's distance; Massart (1990): P(D > x) ≤ 2 exp(−2 n x²)."""
+    return np.sqrt(np.log(2 / RARE) / (2 * n_rows))
+
+
+def ks_distance(numbers, cdf):
+    """The largest difference between the cdf and that of the sample."""
+    expected, rank = cdf(np.sort(numbers)), np.arange(len(numbers) + 1) / len(numbers)
+    return max((rank[1:] - expected).max(), (expected - rank[:-1]).max())
+
+
+def normals(engine, n_rows, n_features, key=KEY):
+    """Standard normal numbers, as the engine draws them."""
+    means = np.zeros((1, n_features))
+    whitening = FAMILIES["spherical"].whitening(np.ones(1), n_features)
+    return engine.draw(n_rows, np.array([np.inf]), means, whitening, key)[0]
+
+
+def make_mixture(rng, name, n_components=4, n_features=3):
+    """Overlapping components of uneven weights and correlated features."""
+    roots = rng.normal(size=(n_components, n_features, 2 * n_features)) / np.sqrt(2 * n_features)
+    dense = roots @ roots.transpose(0, 2, 1)
+    covariances = {
+        "full": dense,
+        "tied": dense[0],
+        "diag": np.diagonal(dense, axis1=1, axis2=2),
+        "spherical": dense[:, 0, 0],
+    }
+    weights = rng.dirichlet(np.full(n_components, 3.0))
+    return Mixture(weights, 2 * rng.normal(size=(n_components, n_features)), covariances[name], FAMILIES[name])
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "answer"),
+    [
+        ([0] * 4, 0, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        ([0xFFFFFFFF] * 4, 2**64 - 1, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            0x299F31D0A4093822,
+            "d16cfe09 94fdcceb 5001e420 24126ea1",
+        ),
+    ],
+)
+def test_philox_gives_the_answers_of_random123(counter, key, answer):
+    """The `kat_vectors` of its authors for philox4x32 with 10 rounds."""
+    words = philox(tuple(np.array([word], np.uint64) for word in counter), key)
+    assert " ".join(f"{int(word[0]):08x}" for word in words) == answer
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 5])
+def test_normal_numbers_have_the_moments_of_the_normal_distribution(engine, n_features):
+    n_rows = 400_000 // n_features
+    drawn = normals(engine, n_rows, n_features)
+    for power, expected in enumerate([0, 1, 0, 3, 0, 15], start=1):
+        variance = stats.norm.moment(2 * power) - expected**2
+        assert (np.abs((drawn**power).mean(axis=0) - expected) < SIX_SIGMA * np.sqrt(variance / n_rows)).all()
+
+
+def test_normal_numbers_have_the_normal_cdf(engine):
+    drawn = normals(engine, 100_000, 6)
+    for column in drawn.T:
+        assert ks_distance(column, ndtr) < farthest_cdf(len(column))
+    assert ks_distance(drawn.ravel(), ndtr) < farthest_cdf(drawn.size)
+
+
+def test_normal_numbers_of_a_row_and_of_neighbours_are_independent(engine):
+    """Sums of squares tell of a common radius, products of a common angle; other keys are other numbers."""
+    n_rows = 100_000
+    drawn = normals(engine, n_rows, 6)
+    far = normals(engine, n_rows, 6, KEY ^ 1), normals(engine, n_rows, 6, KEY ^ (1 << 32))
+    columns = np.column_stack([drawn[:-2], drawn[1:-1], drawn[2:], *(other[:-2] for other in far)])
+    for numbers in columns, columns**2, np.abs(columns) - np.abs(columns).mean():
+        correlations = np.corrcoef(numbers.T)[np.triu_indices(numbers.shape[1], 1)]
+        assert np.abs(correlations).max() < SIX_SIGMA / np.sqrt(len(numbers))
+
+
+def test_tails(engine):
+    """Beyond 4 σ: as many as there should be, on either side."""
+    drawn = normals(engine, 1_000_000, 2)
+    expected = drawn.size * ndtr(-4.0)
+    for beyond in (drawn > 4).sum(), (drawn < -4).sum():
+        assert abs(beyond - expected) < SIX_SIGMA * np.sqrt(expected)
+    assert np.abs(drawn).max() < 8.6
+
+
+def test_labels_have_the_weights_and_no_order(engine, rng):
+    n_rows, n_components = 200_000, 7
+    weights = rng.dirichlet(np.ones(n_components))
+    means, whitening = np.zeros((n_components, 3)), FAMILIES["spherical"].whitening(np.ones(n_components), 3)
+    rows, labels = engine.draw(n_rows, cumulative_shares(weights), means, whitening, KEY)
+    assert stats.chisquare(np.bincount(labels, minlength=n_components), n_rows * weights).pvalue > RARE
+    for lag in 1, 2, 8, 16:
+        table = np.zeros((n_components, n_components))
+        np.add.at(table, (labels[:-lag], labels[lag:]), 1)
+        assert stats.chi2_contingency(table).pvalue > RARE
+    for k in range(n_components):  # normal numbers know nothing of the label
+        mine = rows[labels == k].ravel()
+        assert ks_distance(mine, ndtr) < farthest_cdf(len(mine))
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_rows_have_the_cdf_of_the_mixture_in_any_direction(engine, rng, name):
+    mixture = make_mixture(rng, name)
+    rows, _ = engine.draw(100_000, cumulative_shares(mixture.weights), mixture.means, mixture.whitening, KEY)
+    dense = mixture.family.dense(mixture.covariances, mixture.n_components, mixture.n_features)
+    for direction in [*np.eye(3), *rng.normal(size=(3, 3))]:
+        centres = mixture.means @ direction
+        spreads = np.sqrt(np.einsum("i,kij,j->k", direction, dense, direction))
+
+        def cdf(numbers, centres=centres, spreads=spreads):
+            return ndtr((numbers[:, None] - centres) / spreads) @ mixture.weights
+
+        assert ks_distance(rows @ direction, cdf) < farthest_cdf(len(rows))
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_log_density_says_of_drawn_rows_what_it_says_of_numpys(engine, rng, name):
+    """Two samples of log p(x): ours, and one of NumPy's generator by another factorisation of the covariances."""
+    mixture = make_mixture(rng, name)
+    rows, labels = engine.draw(50_000, cumulative_shares(mixture.weights), mixture.means, mixture.whitening, KEY)
+    dense = mixture.family.dense(mixture.covariances, mixture.n_components, mixture.n_features)
+    counts = rng.multinomial(len(rows), mixture.weights)
+    theirs = np.vstack(
+        [rng.multivariate_normal(*of, size=n) for *of, n in zip(mixture.means, dense, counts, strict=True)]
+    )
+    distance = stats.ks_2samp(mixture.log_density(rows), mixture.log_density(theirs)).statistic
+    assert distance < 2 * farthest_cdf(len(rows))
+    shares = mixture.responsibilities(rows)  # the labels have the probabilities that Bayes' rule gives them
+    for k in range(mixture.n_components):
+        error = np.sqrt((shares[:, k] * (1 - shares[:, k])).sum())
+        assert abs((labels == k).sum() - shares[:, k].sum()) < SIX_SIGMA * error
+
+
+def test_components_of_weight_zero_are_never_drawn(engine):
+    weights = np.array([0.0, 0.4, 0.0, 0.6, 0.0, 0.0])
+    cumulative = cumulative_shares(weights)
+    np.testing.assert_array_equal(cumulative, [0, 0.4, 0.4, np.inf, np.inf, np.inf])
+    whitening = FAMILIES["spherical"].whitening(np.ones(6), 1)
+    labels = engine.draw(10_000, cumulative, np.zeros((6, 1)), whitening, KEY)[1]
+    assert set(labels.tolist()) == {1, 3}
+
+
+def test_weights_whose_sum_is_rounded_leave_no_gap(rng):
+    for _ in range(20):
+        weights = rng.dirichlet(np.full(300, 0.1)) * (1 - 1e-15)
+        cumulative = cumulative_shares(weights)
+        assert (np.diff(cumulative[:-1]) >= 0).all()
+        assert cumulative[-1] == np.inf
+        for largest in (1 - 2.0**-53, np.nextafter(1, 2)):
+            assert weights[cumulative.searchsorted(largest, side="right")] > 0
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+@pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (3, 33), (300, 2)])
+def test_any_shape_and_number(rng, name, n_components, n_features):
+    mixture = make_mixture(rng, name, n_components, n_features)
+    for n_rows in (0, 1, np.int32(40)):
+        rows, labels = mixture.sample(n_rows, np.random.default_rng(3))
+        assert rows.shape == (n_rows, n_features)
+        assert labels.shape == (n_rows,)
+        assert labels.dtype == np.int64
+        assert np.isfinite(rows).all()
+        one = mixture.sample(n_rows, np.random.default_rng(3), n_jobs=1)
+        np.testing.assert_array_equal(one[0], rows)
+        np.testing.assert_array_equal(one[1], labels)
+    with pytest.raises(ValueError, match="negative"):
+        mixture.sample(-1, np.random.default_rng(3))
+
+
+def test_a_generator_goes_on(rng):
+    mixture = make_mixture(rng, "full")
+    generator = np.random.default_rng(5)
+    first, second = mixture.sample(50, generator)[0], mixture.sample(50, generator)[0]
+    assert (first != second).all()
+    np.testing.assert_array_equal(mixture.sample(20, np.random.default_rng(5))[0], first[:20])
+
+
+def test_an_estimator_draws_with_its_own_jobs(rng):
+    rows = rng.normal(size=(50, 2))
+    drawn = [GaussianMixture(2, random_state=0, n_jobs=jobs).fit(rows).sample(20)[0] for jobs in (1, 3, None)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])
+    estimator = GaussianMixture(2, random_state=0).fit(rows).set_params(n_jobs=0)
+    with pytest.raises(ValueError, match="n_jobs"):
+        estimator.sample(3)

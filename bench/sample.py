@@ -1,0 +1,110 @@
+"""Drawing rows beside scikit-learn, in one run: seconds of `GaussianMixture.sample`.
+
+    python -m bench.sample                    # about three minutes and 3 GB; rewrites bench/results/sample.md
+
+Both draw from the same mixture, the runs are interleaved and the least of the repeats counts. The first touch of the
+memory of the result is in the time on both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Theirs
+
+from bench.cases import Case
+from bench.machine import facts
+from gaussmix import GaussianMixture as Ours
+
+RESULT = Path(__file__).parent / "results" / "sample.md"
+SHAPES = [
+    ("full", 10_000_000, 8, 16),
+    ("tied", 10_000_000, 8, 16),
+    ("diag", 10_000_000, 8, 16),
+    ("spherical", 10_000_000, 8, 16),
+    ("full", 10_000_000, 8, 1),
+    ("full", 10_000_000, 2, 16),
+    ("full", 2_000_000, 32, 16),
+    ("full", 500_000, 128, 16),
+    ("full", 5_000_000, 8, 300),
+    ("full", 10_000, 8, 16),
+    ("full", 1_000, 8, 16),
+    ("full", 10, 8, 16),
+]
+CASES = [Case(*shape) for shape in SHAPES]
+SHORT = 0.02  # seconds that a measurement takes at least, by repetition
+
+
+def contestants(case: Case) -> dict[str, Ours | Theirs]:
+    """Estimators of one mixture: a step of EM from the case's start."""
+    few = Case(case.structure, max(2_000, 10 * case.n_components), case.n_features, case.n_components)
+    ours = Ours(
+        case.n_components, covariance_type=case.structure, max_iter=1, reg_covar=1e-3, random_state=0, **few.start()
+    ).fit(few.rows())
+    theirs = Theirs(case.n_components, covariance_type=case.structure, random_state=0)
+    for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
+        setattr(theirs, name, np.array(getattr(ours, name)))
+    return {"ours": ours, "sklearn": theirs}
+
+
+def seconds(model: Ours | Theirs, n_rows: int) -> float:
+    """Wall time of a call; of several where it is short."""
+    n_calls, elapsed = 0, 0.0
+    while elapsed < SHORT:
+        start = time.perf_counter()
+        drawn = model.sample(n_rows)
+        elapsed += time.perf_counter() - start
+        n_calls += 1
+        assert drawn[0].shape[0] == n_rows
+        del drawn
+    return elapsed / n_calls
+
+
+def measure(case: Case, repeats: int) -> dict[str, float]:
+    """Least seconds of each contestant, ours on every processor and on one."""
+    models = contestants(case)
+    least = dict.fromkeys(("ours", "ours, 1 thread", "sklearn"), np.inf)
+    for _ in range(repeats):
+        for name in least:
+            model = models[name.partition(",")[0]]
+            if isinstance(model, Ours):
+                model.set_params(n_jobs=1 if name.endswith("1 thread") else None)
+            least[name] = min(least[name], seconds(model, case.n_rows))
+    return least
+
+
+def line(case: Case, times: dict[str, float]) -> str:
+    """A row of the table."""
+    shape = f"{case.structure} | {case.n_rows:,} | {case.n_features} | {case.n_components}"
+    shown = " | ".join(f"{1e3 * value:.3g}" for value in times.values())
+    per_number = 1e9 * times["ours, 1 thread"] / case.n_rows / case.n_features
+    return f"| {shape} | {shown} | {per_number:.2f} | ×{times['sklearn'] / times['ours']:.1f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    how = f"milliseconds of `GaussianMixture.sample`, least of {arguments.repeats}, interleaved"
+    lines = ["# Drawing rows, beside scikit-learn", "", f"Made by `python -m bench.sample`; {how}.", ""]
+    lines += [f"- {name}: {value}" for name, value in facts().items()]
+    lines += [
+        "",
+        "| structure | n | d | K | gaussmix | gaussmix, 1 thread | scikit-learn | ns per number, 1 thread | ratio |",
+        "|---|" + "---:|" * 8,
+    ]
+    for case in CASES:
+        lines.append(line(case, measure(case, arguments.repeats)))
+        print(lines[-1], flush=True)
+    RESULT.write_text("\n".join(lines) + "\n")
+    print(f"wrote {RESULT}")
+
+
+if __name__ == "__main__":
+    main()

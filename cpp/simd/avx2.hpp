@@ -191,11 +191,10 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // x y z x | y z x y | z x y 
     a[2].v = _mm256_permute4x64_pd(z, 0xC6);  // rows 2, 1, 0, 3
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
-    __m256d half[4];
-    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {  // features 0, 1 of all rows, then 2, 3
-        half[2 * i] = _mm256_permute2f128_pd(a[0].v, a[2].v, i == 0 ? 0x20 : 0x31);
-        half[2 * i + 1] = _mm256_permute2f128_pd(a[1].v, a[3].v, i == 0 ? 0x20 : 0x31);
-    }
+    // Features 0, 1 of all rows, then 2, 3; an immediate operand must be one before loops are unrolled.
+    const __m256d half[4] = {
+        _mm256_permute2f128_pd(a[0].v, a[2].v, 0x20), _mm256_permute2f128_pd(a[1].v, a[3].v, 0x20),
+        _mm256_permute2f128_pd(a[0].v, a[2].v, 0x31), _mm256_permute2f128_pd(a[1].v, a[3].v, 0x31)};
     GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
         a[2 * i].v = _mm256_unpacklo_pd(half[2 * i], half[2 * i + 1]);
         a[2 * i + 1].v = _mm256_unpackhi_pd(half[2 * i], half[2 * i + 1]);

@@ -23,8 +23,8 @@ StateT = TypeVar("StateT")
 class Engine(Protocol[StateT]):
     """The E-step and the sums for the M-step, over one block at a time.
 
-    Sums are in float64 whatever the rows are, or the moments say that they are not (`Moments.in_single`). Results do not
-    depend on the number of threads.
+    Sums are in float64 whatever the rows are, or the moments say that they are not (`Moments.in_single`). Results do
+    not depend on the number of threads.
     """
 
     def open(self, block: Block, need: Need, n_components: int) -> StateT:

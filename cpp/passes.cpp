@@ -18,11 +18,17 @@ std::vector<Buffer> make_buffers(int count, Index bytes) {
     return buffers;
 }
 
-void clear(double* sums, Index size, const Listener& listener) {
+// Calls body(first, last) for pieces of 0 .. size - 1 one after another, until it is to be given up.
+template <class Body>
+void in_pieces(Index size, const Listener& listener, Body&& body) {
     constexpr Index kPiece = 1 << 18;  // 0.1 ms or so
     for (Index first = 0; first < size && !listener.ask(listener.self); first += kPiece) {
-        std::fill(sums + first, sums + std::min(first + kPiece, size), 0.0);
+        body(first, std::min(first + kPiece, size));
     }
+}
+
+void clear(double* sums, Index size, const Listener& listener) {
+    in_pieces(size, listener, [&](Index first, Index last) { std::fill(sums + first, sums + last, 0.0); });
 }
 
 Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters, Listener listener) {
@@ -50,26 +56,30 @@ struct Stepper {
 };
 
 // A power of two that brings the largest weight near to 1: weights times it neither overflow in float nor vanish.
-double unit_scale(const RowWeightView& weight, Index n_rows) {
+double unit_scale(const RowWeightView& weight, Index n_rows, const Listener& listener) {
     double largest = 0;
-    for (Index i = 0; weight.data != nullptr && i < n_rows; ++i) {
-        double value;  // NumPy's arrays need not be aligned
-        std::memcpy(&value, weight.data + i * weight.stride, sizeof value);
-        largest = std::max(largest, value);
-    }
+    in_pieces(weight.data == nullptr ? 0 : n_rows, listener, [&](Index first, Index last) {
+        for (Index i = first; i < last; ++i) {
+            double value;  // NumPy's arrays need not be aligned
+            std::memcpy(&value, weight.data + i * weight.stride, sizeof value);
+            largest = std::max(largest, value);
+        }
+    });
     if (largest == 0) return 1;
     return std::ldexp(1.0, std::clamp(-std::ilogb(largest), -1000, 1000));
 }
 
 // Takes a scale of the row weights out of their sums.
-void unscale(const Shape& shape, double scale, MomentsView out) {
+void unscale(const Shape& shape, double scale, const Listener& listener, MomentsView out) {
     const Index n_first = shape.n_components * shape.n_features;
     const Index n_second = shape.second == Second::full       ? n_first * shape.n_features
                            : shape.second == Second::diagonal ? n_first
                            : shape.second == Second::trace    ? shape.n_components
                                                               : 0;
     const auto divide = [&](double* sums, Index count) {
-        std::transform(sums, sums + count, sums, [&](double sum) { return sum / scale; });
+        in_pieces(count, listener, [&](Index first, Index last) {
+            std::transform(sums + first, sums + last, sums + first, [&](double sum) { return sum / scale; });
+        });
     };
     divide(out.log_likelihood, 1);
     divide(out.mass, shape.n_components);
@@ -88,7 +98,7 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
     const Stepper in_double(kernels.in_double, task.shape, parameters, n_workers, own);
     std::optional<Stepper> in_single;
     if (precision == Precision::single) {
-        task.row_weight.scale = unit_scale(task.row_weight, task.rows.n_rows);
+        task.row_weight.scale = unit_scale(task.row_weight, task.rows.n_rows, own);
         in_single.emplace(*kernels.in_single, task.shape, parameters, n_workers, own);
     }
     const std::vector<Buffer> partial = make_buffers(n_workers, n_sums * static_cast<Index>(sizeof(double)));
@@ -113,7 +123,7 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
     };
     if (own.ask(own.self) || !run_spans(job, execution)) return false;
     kernels.in_double.unpack(task.shape, total.doubles(), own, out);
-    if (task.row_weight.scale != 1) unscale(task.shape, task.row_weight.scale, out);
+    if (task.row_weight.scale != 1) unscale(task.shape, task.row_weight.scale, own, out);
     return !own.ask(own.self);
 }
 

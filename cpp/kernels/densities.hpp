@@ -21,7 +21,7 @@ struct DensityView {
 
     const Real* log_scale() const { return operands + layout.log_scale; }
     const Real* means() const { return operands + layout.means; }
-    const Real* shifts() const { return operands + layout.shifts; }
+    const Real* shifts() const { return kIsSingle ? operands + layout.shifts : means(); }  // not read in double
     const Real* factors() const { return operands + layout.factors; }
 };
 

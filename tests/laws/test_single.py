@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gaussmix import GaussianMixture
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE, em_step, run_em
 from gaussmix.em.maximise import loss
 from gaussmix.em.stopping import Stopping
@@ -178,3 +179,58 @@ def test_moments_in_float32_say_so(rng, mixture):
     assert (moments + double).in_single
     assert (double + moments).in_single
     np.testing.assert_array_equal(moments.anchor, mixture.means.astype(np.float32).astype(float))
+
+
+def mixed(rng, n_rows=4000, n_features=4):
+    """Rows of three correlated clusters."""
+    means = 3 * rng.normal(size=(3, n_features))
+    factors = np.eye(n_features) + 0.4 * np.tril(rng.normal(size=(3, n_features, n_features)))
+    labels = rng.integers(3, size=n_rows)
+    return means[labels] + np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(n_rows, n_features)))
+
+
+def with_column(rows, column):
+    return np.column_stack([rows, column])
+
+
+def with_row(rows, value):
+    return np.concatenate([rows, np.full((1, rows.shape[1]), value)])
+
+
+HARD = {
+    "offset 1e4": lambda rows, rng: rows + 1e4,
+    "offset 1e7": lambda rows, rng: rows + 1e7,
+    "unit 1e-30": lambda rows, rng: rows * 1e-30,
+    "unit 1e-9": lambda rows, rng: rows * 1e-9,
+    "unit 1e12": lambda rows, rng: rows * 1e12,
+    "unit 1e18": lambda rows, rng: rows * 1e18,
+    "units of their own": lambda rows, rng: rows * [1e-9, 1e9, 1.0, 1e4],
+    "constant column": lambda rows, rng: with_column(rows, np.full(len(rows), 7.0)),
+    "constant 1e8": lambda rows, rng: with_column(rows, np.full(len(rows), 1e8)),
+    "collinear": lambda rows, rng: with_column(rows, 2 * rows[:, 0]),
+    "nearly collinear": lambda rows, rng: with_column(rows, rows[:, 0] + 1e-3 * rng.normal(size=len(rows))),
+    "outlier 1e6": lambda rows, rng: with_row(rows, 1e6),
+    "outlier 1e18": lambda rows, rng: with_row(rows, 1e18),
+    "heavy tails": lambda rows, rng: rng.standard_t(2, size=rows.shape),
+    "one in 100 at 60 deviations": lambda rows, rng: np.where(np.arange(len(rows))[:, None] % 100, rows, 60 * rows),
+    "whole numbers": lambda rows, rng: np.round(rows),
+    "repeated rows": lambda rows, rng: np.repeat(rows[:1000], 4, axis=0),
+}
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+@pytest.mark.parametrize("name", HARD)
+def test_hard_float32_data_are_fitted_as_their_doubles(rng, monkeypatch, name, covariance_type):
+    """As many steps, and means to 1e-5 deviations, with weights of 1e50, float32 wherever it claims to be safe."""
+    monkeypatch.setattr("gaussmix.engines.single.WORK", 0)
+    rows = HARD[name](mixed(rng), rng).astype(np.float32)
+    weight = rng.uniform(0, 2e50, len(rows))
+    single, double = (
+        GaussianMixture(3, covariance_type=covariance_type, random_state=0, tol=1e-4).fit(X, sample_weight=weight)
+        for X in (rows, rows.astype(float))
+    )
+    assert single.n_iter_ == double.n_iter_
+    deviations = double.mixture_.parameters.deviations
+    assert (np.abs(single.mixture_.means - double.mixture_.means) / deviations).max() < 1e-5
+    assert np.abs(whitened(single.mixture_, double.mixture_) - np.eye(rows.shape[1])).max() < 1e-3
+    assert abs(single.lower_bound_ - double.lower_bound_) < 1e-5

@@ -17,5 +17,5 @@ def mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniform(hashed: NDArray[np.uint64]) -> Array:
-    """Numbers in (0, 1) of the upper 53 bits."""
+    """Numbers in (0, 1] of the upper 53 bits."""
     return ((hashed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

@@ -85,7 +85,7 @@ class Peer(ABC):
     structures: ClassVar[tuple[str, ...]] = ("full", "diag")
     threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # to try; the best counts
     whole: ClassVar[bool] = False  # never on fewer rows: a bar is set against it
-    fewest: ClassVar[int] = 10_000  # rows, where it cannot do all
+    fewest: ClassVar[int] = 5_000  # rows, where it cannot do all
     patience: ClassVar[float] = 1  # by which its budget is multiplied
     takes_start: ClassVar[bool] = True
     measures_memory: ClassVar[bool] = True

@@ -63,6 +63,12 @@ def timed(peer: Peer, problem: Problem, iterations: int, threads: int) -> tuple[
     return (seconds if fit.seconds is None else fit.seconds), fit.megabytes
 
 
+def probed(peer: Peer, problem: Problem, iterations: int, budget: float) -> float:
+    """Seconds of a fit by one thread: the less of two, but of one only if that takes the whole budget."""
+    seconds, _ = timed(peer, problem, iterations, 1)
+    return seconds if seconds > budget else min(seconds, timed(peer, problem, iterations, 1)[0])
+
+
 def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
     """A plan from short fits of few rows, and of more where what few cost says little: much of it may be overhead."""
     n, k, d = len(problem.rows), *problem.means.shape
@@ -70,7 +76,7 @@ def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
     while True:
         part = problem.head(tried)
         peer.prepare(part)
-        short, long = (min(timed(peer, part, length, 1)[0] for _ in range(2)) for length in (1, 2))
+        short, long = (probed(peer, part, length, budget) for length in (1, 2))
         iteration = max(long - short, 0.1 * long)
         chosen = plan(iteration, max(short - iteration, 0), tried, n, budget, peer.whole)
         if chosen.n_rows == n or chosen.n_rows <= 4 * tried:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 120  # seconds
+LIMIT = 150  # seconds
 
 
 def in_a_process(module: str, *words: str, limit: float = LIMIT) -> Any:

@@ -166,6 +166,22 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session
+def roofline(session: nox.Session) -> None:
+    """The kernels beside what the processor could do: shares of the peak, work left out, float32, draws."""
+    session.install(".[test]")
+    session.run(*IMPORT_CORE)
+    for part in "roofline", "skipping", "float32", "sample":
+        session.run("python", "-m", f"bench.{part}")
+
+
+@nox.session
+def figures(session: nox.Session) -> None:
+    """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
+    for name in "roofline", "bench", "growth", "peers", "trust":
+        session.notify(name)
+
+
+@nox.session
 def growth(session: nox.Session) -> None:
     """How time and memory grow with rows, features, components and threads, beside scikit-learn's."""
     session.install(".[test]")

@@ -73,11 +73,16 @@ def threads(most: float) -> list[Point]:
         if shape[0] > most:
             continue
         case = Case("full", *shape)
-        seconds = point("gaussmix", case, counts)["seconds"]
         with ThreadPoolExecutor(ALL) as pool:
-            at_once = list(pool.map(lambda _, case=case: point("gaussmix", case, [1])["seconds"]["1"], range(ALL)))
+            together = point("gaussmix", case, counts)
+            apart = list(pool.map(lambda _, case=case: point("gaussmix", case, [1]), range(ALL)))
+        if failed := [found["failed"] for found in (together, *apart) if "failed" in found]:
+            print(f"threads {case.name:24s} {failed[0]}")
+            continue
+        seconds = together["seconds"]
         speed_up = {count: seconds["1"] / seconds[str(count)] for count in counts if str(count) in seconds}
-        points.append({"case": vars(case), "speed_up": speed_up, "processes": ALL * seconds["1"] / max(at_once)})
+        processes = ALL * seconds["1"] / max(found["seconds"]["1"] for found in apart)
+        points.append({"case": vars(case), "speed_up": speed_up, "processes": processes})
         print(f"threads {case.name:24s} {points[-1]['speed_up']} processes {points[-1]['processes']:.2f}", flush=True)
     return points
 

@@ -88,7 +88,8 @@ def threads(report: Report) -> list[str]:
     ]
     for point in points:
         case = point["case"]
-        cells = [f"{point['speed_up'][count]:.2f}" for count in counts if int(count) > 1]
+        of_counts = [point["speed_up"].get(count) for count in counts if int(count) > 1]
+        cells = ["–" if value is None else f"{value:.2f}" for value in of_counts]
         shape = f"{case['n_rows']:,}, {case['n_features']}, {case['n_components']}"
         lines.append(f"| {shape} | {' | '.join(cells)} | {point['processes']:.2f} |")
     return lines
@@ -134,8 +135,9 @@ def draw(report: Report, folder: Path) -> None:
         counts = [int(count) for count in point["speed_up"]]
         axis.plot(counts, list(point["speed_up"].values()), "o-", label=label, markersize=4)
     axis.set(xlabel="threads", ylabel="times as fast as one")
-    axis.set_xticks(counts if report["threads"] else [1])
     axis.grid(alpha=0.3)
-    axis.legend(title="n, d, K", frameon=False, fontsize=7, title_fontsize=7)
+    if report["threads"]:
+        axis.set_xticks(counts)
+        axis.legend(title="n, d, K", frameon=False, fontsize=7, title_fontsize=7)
     figure.savefig(folder / PLOTS["threads"], dpi=90)
     plt.close(figure)

@@ -125,7 +125,10 @@ def _noise(mixture: Mixture, ridge: Array) -> list[int]:
     if ridge.all():
         return []
     variances = mixture.family.variances(mixture.covariances, mixture.n_components, mixture.n_features)
-    noise = (variances <= (NOISE * mixture.means) ** 2) & (ridge == 0)
+    limits = (NOISE * mixture.means) ** 2
+    if mixture.family.is_shared:  # to which all add
+        limits = np.broadcast_to((mixture.weights[:, None] * limits).sum(axis=0), limits.shape)
+    noise = (variances <= limits) & (ridge == 0)
     return np.flatnonzero(noise.any(axis=1)).tolist() if noise.any() else []
 
 

@@ -54,6 +54,7 @@ def name_components(components: Sequence[int]) -> str:
 def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:
     """The error for a name nobody knows, with the known ones and the nearest of them."""
     names = list(known)
-    nearest = get_close_matches(str(value), names, n=1, cutoff=0.4)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    in_lower_case = {name.lower(): name for name in names}
+    nearest = get_close_matches(str(value).lower(), in_lower_case, n=1, cutoff=0.4)
+    hint = f" Did you mean {in_lower_case[nearest[0]]!r}?" if nearest else ""
     return ValueError(f"{parameter}={value!r} is not one of {', '.join(map(repr, names))}.{hint}")

@@ -1,11 +1,15 @@
 """Laws of families, over the registry."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
-from gaussmix.families import FAMILIES
+from gaussmix.families import ALIASES, FAMILIES, family_named
 from gaussmix.testing import check_equivariance, check_family
-from gaussmix.testing.check_family import SHAPES, as_needed, random_scatters
+from gaussmix.testing.check_family import SHAPES, as_needed, check_nested, random_scatters
+
+MCLUST = ["EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"]
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -29,3 +33,32 @@ def test_a_ridge_is_added_to_each_variance(name, n_components, n_features, rng):
     after = family.dense(family.update(scatter.with_ridge(ridge), None), *shape)
     added = np.full(n_features, ridge.mean()) if name == "spherical" else ridge
     np.testing.assert_allclose(after, before + np.diag(added), rtol=1e-14, atol=1e-14)
+
+
+def is_nested(smaller, larger):
+    """A letter may become freer: I (identity) < E (equal) < V (varying)."""
+    return smaller != larger and all("IEV".index(a) <= "IEV".index(b) for a, b in zip(smaller, larger, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("smaller", "larger"), [pair for pair in product(MCLUST, MCLUST) if is_nested(*pair)], ids="-".join
+)
+def test_a_freer_structure_is_no_less_likely(smaller, larger, rng):
+    check_nested(family_named(smaller), family_named(larger), rng)
+
+
+@pytest.mark.parametrize("name", MCLUST)
+def test_parameters_are_counted_as_their_letters_say(name):
+    """1 or K volumes, (d − 1) numbers of a shape, d (d − 1) / 2 of an orientation: mclust's nVarParams."""
+    for n_components, n_features in product([1, 2, 5], [1, 2, 7]):
+        times = {"I": 0, "E": 1, "V": n_components}
+        volume, shape, orientation = (times[letter] for letter in name)
+        expected = volume + shape * (n_features - 1) + orientation * n_features * (n_features - 1) // 2
+        assert family_named(name).n_parameters(n_components, n_features) == expected
+
+
+def test_every_name_of_mclust_is_known():
+    assert {family_named(name).name for name in MCLUST} == set(FAMILIES)
+    assert {name for name in ALIASES if len(name) == 3} == set(MCLUST) - set(FAMILIES)
+    assert family_named("E").n_parameters(3, 1) == 1
+    assert family_named("V").n_parameters(3, 1) == 3

@@ -24,6 +24,7 @@ from gaussmix.facade.parameters import (
 )
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.facade.verbosity import reports
+from gaussmix.families.one_feature import check_features
 
 
 class GaussianMixture(MixtureEstimator):
@@ -33,9 +34,12 @@ class GaussianMixture(MixtureEstimator):
     ----------
     n_components : int, default 1
         Number of components K.
-    covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
-        One covariance matrix per component, one for all, a variance per component and feature, or one
-        variance per component.
+    covariance_type : str, default "full"
+        "full": a covariance matrix per component; "tied": one for all; "diag": a variance per component and feature;
+        "spherical": one variance per component. Or one of mclust's structures, Σ_k = λ_k D_k A_k D_kᵀ, by letters for
+        the volume λ, the shape A and the orientation D, which are E, equal for all components, V, varying, or I, the
+        identity: EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. VVV is "full", EEE "tied", VVI "diag" and VII
+        "spherical". For one feature E and V.
     tol : float, default 1e-3
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less.
     reg_covar : "auto" or float, default "auto"
@@ -68,8 +72,9 @@ class GaussianMixture(MixtureEstimator):
     weights_ : (n_components,)
     means_ : (n_components, n_features), data units
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
-        (K, d, d) for "full", (d, d) for "tied", (K, d) for "diag", (K,) for "spherical". The upper
-        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹.
+        (K, d, d) for "full" and the others with an orientation, (d, d) for "tied", (K, d) for "diag", VEI and EVI,
+        (d,) for EEI, (K,) for "spherical", () for EII. The upper triangular C in `precisions_cholesky_` satisfies
+        C Cᵀ = Σ⁻¹.
     mixture_ : Mixture
         The fitted distribution itself, in float64.
     converged_ : bool
@@ -88,7 +93,8 @@ class GaussianMixture(MixtureEstimator):
 
     References
     ----------
-    Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2.
+    Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2; Celeux &
+    Govaert (1995), Pattern Recognition 28, for the structures.
 
     Examples
     --------
@@ -163,7 +169,8 @@ class GaussianMixture(MixtureEstimator):
         -----
         ConvergenceWarning : `max_iter` steps were not enough.
         RuntimeWarning : a component lost its mass or collapsed and was frozen, or has a covariance so nearly
-            singular that rounding changes log densities by more than 1e-6.
+            singular that rounding changes log densities by more than 1e-6; or X has one feature, for which the
+            structure is mclust's "E" or "V".
         """
         return self._refit(X, sample_weight)
 
@@ -195,6 +202,7 @@ class GaussianMixture(MixtureEstimator):
         ridge = check_ridge(self.reg_covar)
         check_start_names(self.init_params)
         rows = check_rows(self, X, reset=True)
+        check_features(self.covariance_type, rows.shape[1])
         if len(rows) < n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {len(rows)}"

@@ -1,6 +1,25 @@
 """Covariance families; importing one registers it."""
 
-from gaussmix.families import diagonal, full, spherical, tied
-from gaussmix.families.base import FAMILIES, Family, family_named
+from gaussmix.families import diagonal, eei, eev, eii, eve, evi, evv, full, spherical, tied, vee, vei, vev, vve
+from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named
 
-__all__ = ["FAMILIES", "Family", "diagonal", "family_named", "full", "spherical", "tied"]
+__all__ = [
+    "ALIASES",
+    "FAMILIES",
+    "Family",
+    "diagonal",
+    "eei",
+    "eev",
+    "eii",
+    "eve",
+    "evi",
+    "evv",
+    "family_named",
+    "full",
+    "spherical",
+    "tied",
+    "vee",
+    "vei",
+    "vev",
+    "vve",
+]

@@ -25,11 +25,12 @@ class Equivariance(Enum):
 
 
 class Family(ABC):
-    """A covariance structure. To add one, see docs/develop/add-a-family.md."""
+    """A covariance structure. To add one, see docs/develop/add-a-structure.md."""
 
     name: ClassVar[str]  # set by `register`
     is_shared: ClassVar[bool] = False  # one covariance for all components, without a component axis
     equivariance: ClassVar[Equivariance]
+    precision: ClassVar[float] = 0.0  # of covariances that `update` searches for, relative; 0 where it is a formula
     is_matrix: ClassVar[bool]  # the compact form ends in (n_features, n_features): symmetric, positive definite
 
     @property
@@ -97,16 +98,18 @@ class Family(ABC):
 
 
 FAMILIES: dict[str, Family] = {}
+ALIASES: dict[str, str] = {}  # mclust's names of families that scikit-learn names otherwise → ours
 
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
 
 
-def register(name: str) -> Callable[[FamilyClass], FamilyClass]:
-    """Make a family known under a name."""
+def register(name: str, *aliases: str) -> Callable[[FamilyClass], FamilyClass]:
+    """Make a family known under a name, which files and messages use, and under others."""
 
     def decorate(cls: FamilyClass) -> FamilyClass:
         cls.name = name
         FAMILIES[name] = cls()
+        ALIASES.update(dict.fromkeys(aliases, name))
         return cls
 
     return decorate
@@ -119,7 +122,8 @@ def registered(cls: type[Family]) -> Family:
 
 
 def family_named(name: str) -> Family:
-    """Look a family up; raises ValueError with the nearest known name."""
-    if name not in FAMILIES:
-        raise unknown_name("covariance_type", name, FAMILIES)
-    return FAMILIES[name]
+    """Look a family up by its name or another; raises ValueError with the nearest known name."""
+    own = ALIASES.get(name, name)
+    if own not in FAMILIES:
+        raise unknown_name("covariance_type", name, [*FAMILIES, *ALIASES])
+    return FAMILIES[own]

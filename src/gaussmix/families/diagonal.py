@@ -14,7 +14,7 @@ from gaussmix.waist.need import Need, Second
 from gaussmix.waist.pieces import in_pieces
 
 
-@register("diag")
+@register("diag", "VVI")
 class Diagonal(Family):
     """Σ_k = diag(v_k) (mclust's VVI): v_k = diag(S_k) / N_k, Celeux & Govaert (1995) section 3.2."""
 

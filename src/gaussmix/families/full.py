@@ -14,7 +14,7 @@ from gaussmix.waist.pieces import in_pieces
 from gaussmix.waist.triangular import TriangularWhitening
 
 
-@register("full")
+@register("full", "VVV")
 class Full(Family):
     """Σ_k unrestricted (mclust's VVV): Σ_k = S_k / N_k, Bishop (2006) eq. 9.19."""
 

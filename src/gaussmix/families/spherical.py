@@ -13,7 +13,7 @@ from gaussmix.waist.need import Need, Second
 from gaussmix.waist.spherical import SphericalWhitening
 
 
-@register("spherical")
+@register("spherical", "VII", "V")
 class Spherical(Family):
     """Σ_k = v_k I (mclust's VII): v_k = tr(S_k) / (d N_k), Celeux & Govaert (1995) section 3.3."""
 

@@ -13,7 +13,7 @@ from gaussmix.waist.need import Need, Second
 from gaussmix.waist.triangular import TriangularWhitening
 
 
-@register("tied")
+@register("tied", "EEE")
 class Tied(Family):
     """Σ_k = Σ (mclust's EEE): Σ = Σ_k S_k / Σ_k N_k, Celeux & Govaert (1995) section 3.1."""
 

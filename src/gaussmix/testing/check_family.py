@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 
 from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.testing.check_fit import check_equivariance, check_monotone
 from gaussmix.testing.check_whitening import check_whitening
@@ -39,6 +40,8 @@ def check_family(family: Family, rng: np.random.Generator) -> None:
         check_whitening_of_family(family, n_components, n_features, rng)
         check_update_is_a_maximum(family, n_components, n_features, rng)
         check_exact_moments(family, n_components, n_features, rng)
+        check_warm_start(family, n_components, n_features, rng)
+        check_singular(family, n_components, n_features, rng)
         check_ridge(family, n_components, n_features, rng)
         check_n_parameters(family, n_components, n_features, rng)
     check_equivariance(family, ReferenceEngine(), rng)
@@ -111,9 +114,11 @@ def check_whitening_of_family(family: Family, n_components: int, n_features: int
 def check_update_is_a_maximum(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
     """The expected log-likelihood is level in every direction of the structure, and nowhere larger."""
     mass, full = random_scatters(rng, n_components, n_features)
+    found = updated(family, mass, full)
 
     def value(near: Array) -> float:  # what `update` makes of any scatter is of the structure
-        return expected_log_likelihood(family.dense(updated(family, mass, near), n_components, n_features), mass, full)
+        covariances = family.update(as_needed(family, mass, near), found)
+        return expected_log_likelihood(family.dense(covariances, n_components, n_features), mass, full)
 
     best, size = value(full), float(mass.sum()) * n_features
     for nudge in _nudges(mass, n_features):
@@ -148,23 +153,83 @@ def check_exact_moments(family: Family, n_components: int, n_features: int, rng:
     assert_close(back, covariances, np.sqrt(GAIN), np.abs(covariances).max(), "covariances of the model's own moments")
 
 
+def check_warm_start(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """From the last covariances `update` finds what is no less likely than they are, and stays at what it found."""
+    shape = n_components, n_features
+    last = updated(family, *random_scatters(rng, *shape))
+    for distance in (1.0, 1e-3):
+        mass, full = random_scatters(rng, *shape)
+        near = (1 - distance) * mass[:, None, None] * family.dense(last, *shape) + distance * full
+        scatter = as_needed(family, mass, near)
+        found = family.update(scatter, last)
+        before, after = (expected_log_likelihood(family.dense(c, *shape), mass, near) for c in (last, found))
+        size = float(mass.sum()) * n_features
+        if after < before - GAIN * size:
+            raise AssertionError(f"`update` from the last covariances loses {before - after:.3g} nats on them")
+        again = expected_log_likelihood(family.dense(family.update(scatter, found), *shape), mass, near)
+        if abs(again - after) > GAIN * size:
+            raise AssertionError(f"`update` from its own covariances moves on by {again - after:.3g} nats")
+        last = found
+
+
+def check_singular(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """Scatter of too few rows makes covariances that are sound, or finite ones that `whitening` refuses by name."""
+    mass, full = random_scatters(rng, n_components, n_features)
+    line = rng.normal(size=n_features)
+    for one in (np.multiply.outer(line, line), np.zeros((n_features, n_features)), np.diag(np.eye(n_features)[0])):
+        for all_of_them in (False, True):
+            poor = np.repeat(one[None], n_components, axis=0) if all_of_them else np.concatenate((one[None], full[1:]))
+            covariances = updated(family, mass, poor)
+            if not np.isfinite(covariances).all():
+                raise AssertionError("singular scatter makes covariances of NaN or infinity")
+            try:
+                usable = bool(np.isfinite(family.whitening(covariances, n_features).factors).all())
+            except SingularCovariance as error:
+                usable = all_of_them or family.is_shared or 0 in error.components
+            if not usable:
+                raise AssertionError("singular scatter makes covariances whose whitening is no number or blames others")
+
+
 def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """A ridge raises every variance."""
+    """A ridge raises the volumes, Σ_k N_k log |Σ_k|: a variance may fall where volumes or shapes are shared."""
     mass, full = random_scatters(rng, n_components, n_features)
     scatter = as_needed(family, mass, full)
-    shape = n_components, n_features
-    before = family.variances(family.update(scatter, None), *shape)
-    after = family.variances(family.update(scatter.with_ridge(rng.uniform(0.5, 1.0, n_features)), None), *shape)
-    if not (after > before).all():
-        raise AssertionError("a ridge on every feature does not raise every variance")
+    ridged = scatter.with_ridge(rng.uniform(0.5, 1.0, n_features))
+    dense = (family.dense(family.update(each, None), n_components, n_features) for each in (scatter, ridged))
+    before, after = ((mass * np.linalg.slogdet(each)[1]).sum() for each in dense)
+    if not after > before:
+        raise AssertionError("a ridge on every feature does not raise the volumes")
+
+
+def check_nested(smaller: Family, larger: Family, rng: np.random.Generator) -> None:
+    """What a structure can do, one that contains it can do as well: for the same scatters it is no less likely.
+
+    Parameters
+    ----------
+    smaller, larger : every covariance of the first is one of the second.
+    rng : draws scatters.
+
+    Raises
+    ------
+    AssertionError : the larger one's expected log-likelihood is below the smaller one's.
+    """
+    for shape in SHAPES:
+        mass, full = random_scatters(rng, *shape)
+        values = [
+            expected_log_likelihood(family.dense(updated(family, mass, full), *shape), mass, full)
+            for family in (smaller, larger)
+        ]
+        if values[1] < values[0] - GAIN * float(mass.sum()) * shape[1]:
+            raise AssertionError(f"{larger.name} is {values[0] - values[1]:.3g} nats less likely than {smaller.name}")
 
 
 def check_n_parameters(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
     """`n_parameters` is the dimension of the structure: the rank of scatter ↦ covariances."""
     mass, full = random_scatters(rng, n_components, n_features)
-    columns = []
+    found, columns = updated(family, mass, full), []
     for nudge in _nudges(mass, n_features):
-        ends = (family.dense(updated(family, mass, full + n), n_components, n_features) for n in (nudge, -nudge))
+        scatters = (as_needed(family, mass, full + n) for n in (nudge, -nudge))
+        ends = (family.dense(family.update(each, found), n_components, n_features) for each in scatters)
         columns.append(np.subtract(*ends).ravel() / (2 * STEP))
     singular_values = np.linalg.svd(np.array(columns), compute_uv=False)
     rank = int((singular_values > 1e-6 * singular_values[0]).sum())

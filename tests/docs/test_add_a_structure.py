@@ -1,4 +1,4 @@
-"""The family of docs/develop/add-a-family.md is a good one, and works wherever a name is taken."""
+"""The family of docs/develop/add-a-structure.md is a good one, and works wherever a name is taken."""
 
 from __future__ import annotations
 

@@ -1,0 +1,63 @@
+"""What structures with one orientation for all components have in common: the search for it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from gaussmix.families.base import Equivariance
+from gaussmix.families.full import Full
+from gaussmix.families.orientation import composed, principal_axes, shared_axes, spectra_along
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.logarithm import log
+from gaussmix.waist.moments import Scatter
+
+
+class CommonAxes(Full):
+    """Σ_k = D diag(v_k) Dᵀ, in compact form as "full".
+
+    D starts from the last one and never lowers the expected log-likelihood. At first it is the best of what is found
+    from the axes of the pooled scatter and of each component: there may be several maxima.
+    """
+
+    equivariance: ClassVar[Equivariance] = Equivariance.SIMILARITY
+    precision: ClassVar[float] = 1e-6  # the likelihood is level there: it gains 1e-12 at most
+
+    @abstractmethod
+    def variances_along(self, spectra: Array, mass: Array) -> Array:
+        """The v_k (n_components, d) that suit the diagonals `spectra` of DᵀS_kD best."""
+
+    @abstractmethod
+    def importance(self, spectra: Array, mass: Array) -> Array:
+        """The c_k (n_components,) by which `shared_axes` weighs components at diagonals `spectra` of DᵀS_kD."""
+
+    def update(self, scatter: Scatter, current: Array | None) -> Array:
+        second, mass = scatter.second, scatter.mass
+
+        def variances(axes: Array) -> Array:
+            return self.variances_along(spectra_along(second, axes), mass)
+
+        def log_volume(axes: Array) -> float:  # Σ_k N_k log |Σ_k|: Σ_k tr Σ_k⁻¹S_k is the same at all maxima
+            return float((mass * log(variances(axes)).sum(axis=1)).sum())
+
+        found = [
+            shared_axes(second, start, lambda spectra: self.importance(spectra, mass))
+            for start in (_first_axes(second) if current is None else [_axes_of(current)])
+        ]
+        axes = min(found, key=log_volume) if len(found) > 1 else found[0]
+        return composed(axes[None], variances(axes))
+
+
+def _first_axes(second: Array) -> list[Array]:
+    pooled = second.sum(axis=0)
+    return [*principal_axes(np.concatenate((pooled[None], second)) if len(second) > 1 else second)[1]]
+
+
+def _axes_of(covariances: Array) -> Array:
+    """The axes that covariances share: those of a sum of them, then rotated where some were of equal variance in it."""
+    sizes = np.trace(covariances, axis1=1, axis2=2)
+    places = np.arange(1.0, len(sizes) + 1)
+    mixed: Array = np.einsum("kij,k->ij", covariances, 1 / (sizes * places))
+    return shared_axes(covariances, principal_axes(mixed[None])[1][0], lambda _: 1 / places)

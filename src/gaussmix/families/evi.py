@@ -1,0 +1,20 @@
+"""A variance per component and feature, with the same volume for all components."""
+
+from __future__ import annotations
+
+from gaussmix.families.base import register
+from gaussmix.families.diagonal import Diagonal
+from gaussmix.families.volume import equal_volumes, geometric_mean
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.moments import Scatter
+
+
+@register("EVI")
+class EVI(Diagonal):
+    """Σ_k = λ diag(a_k), Π_j a_kj = 1: a_k ∝ diag(S_k), Celeux & Govaert (1995) section 3.2; compact as "diag"."""
+
+    def update(self, scatter: Scatter, current: Array | None) -> Array:
+        return scatter.second * equal_volumes(geometric_mean(scatter.second), scatter.mass)[:, None]
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return 1 + n_components * (n_features - 1)

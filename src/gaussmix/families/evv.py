@@ -1,0 +1,26 @@
+"""A covariance matrix per component, with the same volume for all components."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.families.base import register
+from gaussmix.families.full import Full
+from gaussmix.families.volume import equal_volumes, exponential
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.factorise import factorise
+from gaussmix.waist.moments import Scatter
+
+
+@register("EVV")
+class EVV(Full):
+    """Σ_k = λ C_k, |C_k| = 1: C_k ∝ S_k, Celeux & Govaert (1995) section 3.1; in compact form as "full"."""
+
+    def update(self, scatter: Scatter, current: Array | None) -> Array:
+        _, log_abs_det, failed = factorise(scatter.second)
+        exponents = np.where(failed, 0.0, -2.0 / scatter.n_features * log_abs_det)
+        roots = np.where(failed, 0.0, exponential(exponents))
+        return scatter.second * equal_volumes(roots, scatter.mass)[:, None, None]
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return 1 + n_components * (n_features * (n_features + 1) // 2 - 1)

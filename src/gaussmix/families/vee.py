@@ -1,0 +1,39 @@
+"""Covariance matrices of the same shape and orientation, and a volume per component."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.families.base import register
+from gaussmix.families.full import Full
+from gaussmix.families.volume import reciprocal, settled_volumes
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.factorise import factorise
+from gaussmix.waist.moments import Scatter
+
+
+@register("VEE")
+class VEE(Full):
+    """Σ_k = λ_k C: C and λ_k in turns, Celeux & Govaert (1995) section 3.1; in compact form as "full"."""
+
+    def update(self, scatter: Scatter, current: Array | None) -> Array:
+        second, mass = scatter.second, scatter.mass
+
+        def common(volumes: Array) -> Array:
+            shared: Array = np.einsum("kij,k->ij", second, reciprocal(volumes)) / mass.sum()
+            return shared
+
+        def traces(volumes: Array) -> Array:
+            factors, _, failed = factorise(common(volumes)[None])
+            if failed.any():  # so are all λ_k C, whose whitening says so
+                return volumes * scatter.n_features * mass
+            found: Array = np.einsum("ij,kij->k", np.einsum("ji,jl->il", factors[0], factors[0]), second)
+            return found
+
+        start = second / mass[:, None, None] if current is None else current
+        volumes = np.trace(start, axis1=1, axis2=2) / scatter.n_features
+        volumes = settled_volumes(volumes, mass, scatter.n_features, traces)
+        return volumes[:, None, None] * common(volumes)
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components - 1 + n_features * (n_features + 1) // 2

@@ -1,0 +1,21 @@
+"""Variances per feature in the same proportions for all components, and a volume per component."""
+
+from __future__ import annotations
+
+from gaussmix.families.base import register
+from gaussmix.families.diagonal import Diagonal
+from gaussmix.families.volume import with_own_volumes
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.moments import Scatter
+
+
+@register("VEI")
+class VEI(Diagonal):
+    """Σ_k = λ_k diag(b): b and λ_k in turns, Celeux & Govaert (1995) section 3.2; in compact form as "diag"."""
+
+    def update(self, scatter: Scatter, current: Array | None) -> Array:
+        start = scatter.second / scatter.mass[:, None] if current is None else current
+        return with_own_volumes(scatter.second, scatter.mass, start.mean(axis=1))
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components + n_features - 1

@@ -1,0 +1,106 @@
+"""Volumes: geometric means of variances, and volumes of their own for components that share a shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.logarithm import log
+
+# Where volumes stop: the likelihood is level there, so that what it has left to gain is the square of it.
+SETTLED = 1e-13
+MOST_ROUNDS = 500
+# Volumes that move by such a factor have no limit: the shape is singular, and the likelihood has no bound.
+RUNAWAY = 2.0**100
+
+_LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # their sum is ln 2; n · high is exact
+
+
+def geometric_mean(variances: Array) -> Array:
+    """(Π_j v_j)^(1/d) of each row of `variances` (n, n_features), data units²; 0 where one is not positive."""
+    usable = np.asarray((variances > 0).all(axis=1))
+    size = np.where(usable, variances.mean(axis=1), 1.0)
+    relative = np.where(usable[:, None], variances, 1.0) / size[:, None]
+    return np.where(usable, size * exponential(log(relative).mean(axis=1)), 0.0)
+
+
+def exponential(numbers: Array) -> Array:
+    """e^x for |x| < 700, by sums and products alone: the last bit of NumPy's depends on the processor."""
+    power = np.rint(numbers / (_LN2_HIGH + _LN2_LOW))
+    rest = (numbers - power * _LN2_HIGH) - power * _LN2_LOW
+    series = np.ones_like(rest)
+    for n in range(14, 0, -1):  # |rest| < 0.35: what is left out is below 2⁻⁶²
+        series = 1.0 + rest / n * series
+    grown: Array = np.ldexp(series, power.astype(np.intp))
+    return grown
+
+
+def equal_volumes(roots: Array, mass: Array) -> Array:
+    """Factors (n_components,) that turn scatters into covariances of one volume λ = Σ_k |S_k|^(1/d) / Σ_k N_k.
+
+    Parameters
+    ----------
+    roots : |S_k|^(1/d), (n_components,), data units². Where it is 0 the factor makes the plain covariance S_k / N_k,
+        which is as singular.
+    mass : (n_components,).
+    """
+    usable = roots > 0
+    factors: Array = np.where(usable, roots.sum() / mass.sum(), 1.0) / np.where(usable, roots, mass)
+    return factors
+
+
+def settled_volumes(volumes: Array, mass: Array, n_features: int, traces: Callable[[Array], Array]) -> Array:
+    """Volumes λ_k of covariances λ_k C with one C, in turns with it: Celeux & Govaert (1995) section 3.1.
+
+    Each turn is a maximisation, so none lowers the expected log-likelihood. It ends when volumes change by less than
+    `SETTLED` of themselves. C keeps its scale meanwhile, as Σ_k N_k λ'_k / λ_k = Σ_k N_k.
+
+    Parameters
+    ----------
+    volumes : (n_components,), where to start; 0 for a component without scatter.
+    mass : (n_components,).
+    n_features : d.
+    traces : tr C⁻¹S_k, (n_components,), where C = Σ_k S_k / λ_k / Σ_k N_k has the volumes it is called with.
+
+    Returns
+    -------
+    volumes : (n_components,); all 0 where they have no limit, which makes covariances that are singular.
+    """
+    start = volumes
+    for _ in range(MOST_ROUNDS):
+        before, volumes = volumes, traces(volumes) / (n_features * mass)
+        if (np.abs(volumes - before) <= SETTLED * before).all():
+            break
+        if (volumes > RUNAWAY * start).any() or (volumes < start / RUNAWAY).any():
+            return np.zeros_like(volumes)
+    return volumes
+
+
+def reciprocal(numbers: Array) -> Array:
+    """1 / x, and 0 where x is not positive."""
+    usable = numbers > 0
+    return np.where(usable, 1.0 / np.where(usable, numbers, 1.0), 0.0)
+
+
+def with_own_volumes(scatters: Array, mass: Array, volumes: Array) -> Array:
+    """Variances λ_k b_j (n_components, n_features) that fit diagonal scatters of that shape best.
+
+    Parameters
+    ----------
+    scatters : (n_components, n_features), data units².
+    mass : (n_components,).
+    volumes : (n_components,), where the search for λ starts.
+    """
+
+    def shape(volumes: Array) -> Array:
+        shared: Array = (scatters * reciprocal(volumes)[:, None]).sum(axis=0) / mass.sum()
+        return shared
+
+    def traces(volumes: Array) -> Array:
+        found: Array = (scatters * reciprocal(shape(volumes))).sum(axis=1)
+        return found
+
+    volumes = settled_volumes(volumes, mass, scatters.shape[1], traces)
+    return volumes[:, None] * shape(volumes)

@@ -1,0 +1,24 @@
+"""Covariance matrices with the same axes, and a variance per component along each."""
+
+from __future__ import annotations
+
+from gaussmix.families.base import register
+from gaussmix.families.common_axes import CommonAxes
+from gaussmix.waist.arrays import Array
+
+
+@register("VVE")
+class VVE(CommonAxes):
+    """Σ_k = D diag(v_k) Dᵀ: v_k = diag(DᵀS_kD) / N_k, which makes D Flury's (1984) common principal components.
+
+    Celeux & Govaert (1995) section 3.1; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8.
+    """
+
+    def variances_along(self, spectra: Array, mass: Array) -> Array:
+        return spectra / mass[:, None]
+
+    def importance(self, spectra: Array, mass: Array) -> Array:
+        return mass
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components * n_features + n_features * (n_features - 1) // 2

@@ -109,12 +109,13 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
     for (int worker = 0; worker < n_workers; ++worker) clear(sums_of(worker), n_sums, own);
     job.run = [&](int worker, Index first, Index last, Listener listener) {
         double* sums = sums_of(worker);
-        while (in_single && first < last) {
-            first = in_single->step(task, worker, first, last, listener, sums);
-            if (first == last || listener.ask(listener.self)) return;
-            const Index end = std::min(first + kTileRows, last);
-            in_double.step(task, worker, first, end, listener, sums);
-            first = end;
+        // Where one tile after another needs double, float is tried more and more seldom.
+        for (Index tiles = 1; in_single && first < last; tiles *= 2) {
+            const Index stop = in_single->step(task, worker, first, last, listener, sums);
+            if (stop == last || listener.ask(listener.self)) return;
+            if (stop > first) tiles = 1;
+            first = std::min(stop + tiles * kTileRows, last);
+            in_double.step(task, worker, stop, first, listener, sums);
         }
         in_double.step(task, worker, first, last, listener, sums);
     };

@@ -25,6 +25,15 @@ inline double far_limit(const Shape& shape, const Real* log_scale) {
     return largest - far_distance(shape.n_features) / 2;
 }
 
+GAUSSMIX_INLINE bool has_far_row(const Vec (&best)[kGroupVectors], const Real* row_weight, double limit) {
+    bool is_any = false;
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+        const Vec present = keep(less(Vec::zero(), Vec::load(row_weight + v * kLanes)), Vec::broadcast(1));
+        is_any |= any(less(Vec::zero(), keep(less(best[v], Vec::broadcast(limit)), present)));
+    }
+    return is_any;
+}
+
 // A tile's sum of row weight * log density, lane by lane. Without row weights a lane's normalisers are multiplied and
 // one logarithm serves the tile (d = 2, K = 3: 1.42 to 1.22 ns per pair): 18 factors, none above n_components, cannot
 // overflow. (In float 9 factors, if there are not too many components.)

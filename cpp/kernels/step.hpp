@@ -44,9 +44,8 @@ public:
         LogLikelihood log_likelihood{task_.row_weight.data != nullptr || n_components > kMostFactors, far_limit_};
         for (int g = 0; g < n_groups; ++g) {
             add_group(g, first + g * kGroupRows, log_likelihood);
-            if (patience_.is_over()) return false;
+            if (patience_.is_over() || needs_double_) return false;
         }
-        if (kIsSingle && log_likelihood.far_rows() > 0) return false;
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         sums_[sums_layout_.n_near] += n_near_;
         sums_[sums_layout_.n_far] += log_likelihood.far_rows();
@@ -83,7 +82,8 @@ private:
         Vec best[kGroupVectors];
         const Prefetch next_rows(task_.rows, first + kGroupRows, shape_.n_components);
         log_densities({shape_, operands_layout_, operands_, true}, group, next_rows, best);
-        if (patience_.is_over()) return;
+        needs_double_ = kIsSingle && has_far_row(best, row_factor, far_limit_);
+        if (patience_.is_over() || needs_double_) return;
         if (first / kGroupRows % kCountedGroup == 0) {
             n_near_ += kCountedGroup * count_near(group, shape_.n_components, best);
         }
@@ -137,6 +137,7 @@ private:
     Real* scratch_;
     double* sums_;
     const double far_limit_;
+    bool needs_double_ = false;
     double n_near_ = 0;
     Index likeliest_ = 0;
 };

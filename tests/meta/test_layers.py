@@ -24,7 +24,14 @@ MAY_IMPORT = {
     "starts": ["waist", "families.base", "engines.base", "sources.base", "sources.distinct"],
     "em": ["waist", "mixture", "families.base", "engines.base", "sources.base", "sources.distinct", "starts.base"],
     "selection": [
-        "waist", "mixture", "starts", "em", "families.base", "engines.base", "sources.base", "sources.distinct"
+        "waist",
+        "mixture",
+        "starts",
+        "em",
+        "families.base",
+        "engines.base",
+        "sources.base",
+        "sources.distinct",
     ],
     "plot": ["waist", "mixture"],
     "facade": ["waist", *SIBLINGS, "mixture", "starts", "em", "selection", "formats"],

@@ -134,9 +134,13 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
     }
     const Elements<double> elements{reinterpret_cast<const char*>(weight.data)};
     for (int i = 0; i < kGroupRows; ++i) {
-        const bool is_row = first + i < rows.n_rows;
-        const double value = weight.data == nullptr ? 1 : elements[rows.row_at(first + i) * weight.stride] * weight.scale;
-        out[i] = static_cast<Real>(is_row ? value : 0);
+        if (first + i >= rows.n_rows) {
+            out[i] = 0;
+        } else if (weight.data == nullptr) {
+            out[i] = 1;
+        } else {
+            out[i] = static_cast<Real>(elements[rows.row_at(first + i) * weight.stride] * weight.scale);
+        }
     }
 }
 

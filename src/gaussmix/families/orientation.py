@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -13,8 +14,9 @@ from gaussmix.waist.arrays import Array
 # A rotation that gains less, as a part of Σ_k c_k, is not made: log-likelihoods have no more digits.
 SETTLED = 4 * float(np.finfo(np.float64).eps)
 MOST_SWEEPS = 100
+TINY = float(np.finfo(np.float64).tiny)
 
-Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
+Places = NDArray[np.intp]
 Importance = Callable[[Array], Array]
 
 
@@ -52,14 +54,19 @@ def shared_axes(scatters: Array, start: Array, importance: Importance) -> Array:
     Advances in Data Analysis and Classification 8), by exact rotations.
     """
 
-    axes = np.array(start)[None]
     largest = np.frexp(_diagonals(scatters).max())[1]  # divided by a power of two, squares are in the range of float64
-    turned = _seen_along(np.ldexp(scatters, -largest), start)
+    scaled, axes = np.ldexp(scatters, -largest), start
+    turned: Array = np.einsum("jm,kjl->kml", axes, np.einsum("kij,jl->kil", scaled, axes))
+    everything = np.triu_indices(len(start), 1)
     for _ in range(MOST_SWEEPS):
-        if not _sweep(turned, axes, importance):
+        if not _rotation(turned, *everything, importance(_diagonals(turned)))[1].any():
             break
-    found: Array = axes[0]
-    return found
+        for one in _rounds(len(start)):
+            cosine, sine = one.spread(*_rotation(turned, one.first, one.second, importance(_diagonals(turned))))
+            axes = cosine * axes + sine * axes[:, one.partner]
+            turned = cosine * turned + sine * turned[:, :, one.partner]
+            turned = cosine[:, None] * turned + sine[:, None] * turned[:, one.partner]
+    return axes
 
 
 def spectra_along(scatters: Array, axes: Array) -> Array:
@@ -75,71 +82,56 @@ def composed(axes: Array, variances: Array) -> Array:
     return product
 
 
-def _seen_along(scatters: Array, axes: Array) -> Array:
-    seen: Array = np.einsum("jm,kjl->kml", axes, np.einsum("kij,jl->kil", scatters, axes))
-    return seen
-
-
 def _diagonals(matrices: Array) -> Array:
     return np.diagonal(matrices, axis1=1, axis2=2)
 
 
+@dataclass(frozen=True)
+class _Round:
+    """Disjoint pairs of axes, which turn at once.
+
+    Parameters
+    ----------
+    first, second : (n_pairs,), p and q.
+    partner : (d,), the other one of each axis; itself where an odd number leaves one out.
+    """
+
+    first: Places
+    second: Places
+    partner: Places
+
+    def spread(self, cosine: Array, sine: Array) -> tuple[Array, Array]:
+        """What multiplies each axis and its partner, (d,): p becomes cos · p + sin · q, and q cos · q − sin · p."""
+        own, other = np.ones(len(self.partner)), np.zeros(len(self.partner))
+        own[self.first], own[self.second] = cosine, cosine
+        other[self.first], other[self.second] = sine, -sine
+        return own, other
+
+
 @cache
-def _rounds(n_features: int) -> tuple[Pairs, ...]:
-    """All pairs p < q in rounds of disjoint ones: one stays, the others walk round the table."""
-    if n_features == 1:
-        return ()
+def _rounds(n_features: int) -> tuple[_Round, ...]:
+    """All pairs in rounds: one axis stays, the others walk round the table."""
     places, rounds = list(range(n_features + n_features % 2)), []
     for _ in range(len(places) - 1):
         pairs = zip(places[: len(places) // 2], reversed(places[len(places) // 2 :]), strict=True)
-        kept = np.array([sorted(pair) for pair in pairs if max(pair) < n_features], dtype=np.intp)
-        rounds.append((kept[:, 0], kept[:, 1]))
+        kept = np.array([sorted(pair) for pair in pairs if max(pair) < n_features], dtype=np.intp).reshape(-1, 2)
+        partner = np.arange(n_features)
+        partner[kept] = kept[:, ::-1]
+        rounds.append(_Round(kept[:, 0], kept[:, 1], partner))
         places = [places[0], places[-1], *places[1:-1]]
     return tuple(rounds)
 
 
-def _sweep(turned: Array, axes: Array, importance: Importance) -> bool:
-    """Rotate all pairs of `axes` (1, d, d), and with them `turned` (n, d, d), in place; False if none needs it."""
-    rounds = _rounds(turned.shape[1])
-    if not _rotation(turned, np.triu_indices(turned.shape[1], 1), importance(_diagonals(turned)))[1].any():
-        return False
-    for pairs in rounds:
-        cosine, sine = _rotation(turned, pairs, importance(_diagonals(turned)))
-        if sine.any():
-            for matrices in axes, turned, turned.swapaxes(1, 2):
-                _rotate(matrices, pairs, cosine, sine)
-    return True
-
-
-def _rotate(matrices: Array, pairs: Pairs, cosine: Array, sine: Array) -> None:
-    """Columns p, q become cos · p + sin · q and cos · q − sin · p."""
-    p, q = matrices[:, :, pairs[0]], matrices[:, :, pairs[1]]
-    matrices[:, :, pairs[0]] = cosine * p + sine * q
-    matrices[:, :, pairs[1]] = cosine * q - sine * p
-
-
-def _rotation(turned: Array, pairs: Pairs, importance: Array) -> tuple[Array, Array]:
+def _rotation(turned: Array, p: Places, q: Places, importance: Array) -> tuple[Array, Array]:
     """Cosines and sines (n_pairs,) by which Σ_k c_k t_k² / (v_p v_q) grows most; 1 and 0 where it hardly would."""
-    p, q = pairs
     first, second, off = turned[:, p, p], turned[:, q, q], turned[:, p, q]
     product, half = first * second, 0.5 * (first - second)
-    usable = product > 0
-    weight = np.where(usable, importance[:, None], 0.0) / np.where(usable, product, 1.0)
-    x = (weight * (half - off) * (half + off)).sum(axis=0)
-    y = 2 * (weight * half * off).sum(axis=0)
-    length = np.sqrt(x * x + y * y)
-    gain = np.where(x > 0, y * y / np.where(x > 0, length + x, 1.0), length - x)
+    weight = np.divide(importance[:, None], product, out=np.zeros(product.shape), where=product > 0)
+    # The largest of a form A cos² + 2B cos sin + E sin² of the angle 2θ is at half the angle of (A − E, 2B).
+    form = ((half - off) * (half + off) + 2j * half * off) * weight
+    form = form.sum(axis=0)
+    length = np.abs(form)
+    gain = np.where(form.real > 0, form.imag**2 / np.maximum(length + form.real, TINY), length - form.real)
     moves = gain > SETTLED * importance.sum()
-    cosine, sine = _half(*_half(x, y))
-    return np.where(moves, cosine, 1.0), np.where(moves, sine, 0.0)
-
-
-def _half(x: Array, y: Array) -> tuple[Array, Array]:
-    """Cosine ≥ 0 and sine of half the angle of (x, y); of angle 0 where both are 0."""
-    length = np.sqrt(x * x + y * y)
-    x = np.where(length > 0, x / np.where(length > 0, length, 1.0), 1.0)
-    y = np.where(length > 0, y / np.where(length > 0, length, 1.0), 0.0)
-    larger = np.sqrt(0.5 * (1 + np.abs(x)))
-    smaller = 0.5 * np.abs(y) / larger
-    sign = np.where(y < 0, -1.0, 1.0)
-    return np.where(x < 0, smaller, larger), sign * np.where(x < 0, larger, smaller)
+    turn = np.where(moves, np.sqrt(np.sqrt(np.where(moves, form / np.maximum(length, TINY), 1.0))), 1.0)
+    return turn.real, turn.imag

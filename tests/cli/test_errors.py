@@ -129,7 +129,7 @@ class TestTerminal:
             "fit", csv_file("x,y\n" + text), "-k", "20:500", "--tol", 0, "--max-iter", 100_000, stderr=theirs
         )
         os.close(theirs)
-        seen = self.read_until(ours, b"fitting K = 20")
+        seen = self.read_until(ours, b"fitting")
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate()
         seen += self.read_until(ours, None)

@@ -8,6 +8,9 @@ import pytest
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.mixture import files
 
+# What the command line asks for by itself.
+SETTINGS = {"tol": 1e-5, "reg_covar": 0.0, "max_iter": 1000, "init_params": "hierarchical"}
+
 
 def load(place):
     numbers, record = files.read(place)
@@ -28,7 +31,7 @@ def test_old_faithful_has_two_components(cli, faithful, tmp_path):
 
 def test_the_model_is_what_the_estimator_gives(cli, faithful, model):
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
-    estimator = GaussianMixture(2, random_state=0).fit(rows)
+    estimator = GaussianMixture(2, random_state=0, **SETTINGS).fit(rows)
     mixture, details = load(model)
     for name in ("weights", "means", "covariances"):
         assert np.array_equal(getattr(mixture, name), getattr(estimator.mixture_, name))
@@ -37,10 +40,9 @@ def test_the_model_is_what_the_estimator_gives(cli, faithful, model):
     assert (details.fit.n_rows, details.fit.row_weight, details.fit.n_steps) == (272, 272.0, estimator.n_iter_)
     assert details.fit.log_likelihood == pytest.approx(estimator.score_samples(rows).sum(), rel=1e-14)
     assert details.fit.has_converged
-    settings = {
-        key: details.fit.settings[key] for key in ("covariance_type", "random_state", "reg_covar", "init_params")
-    }
-    assert settings == {"covariance_type": "full", "random_state": 0, "reg_covar": "auto", "init_params": "kmeans"}
+    expected = SETTINGS | {"covariance_type": "full", "random_state": 0, "n_init": 1}
+    assert {key: details.fit.settings[key] for key in expected} == expected
+    assert np.array_equal(GaussianMixture.load(model).weights_, estimator.weights_)
 
 
 def test_json_is_for_programs(cli, faithful):
@@ -69,7 +71,7 @@ def test_options_reach_the_estimator(cli, faithful, tmp_path):
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
     asked = {"random_state": 7, "n_init": 3, "tol": 0.01, "max_iter": 50, "reg_covar": 0.5}
     mixture, details = load(tmp_path / "m.gmm")
-    assert np.array_equal(mixture.covariances, GaussianMixture(3, **asked).fit(rows).mixture_.covariances)
+    assert np.array_equal(mixture.covariances, GaussianMixture(3, **(SETTINGS | asked)).fit(rows).mixture_.covariances)
     assert {name: details.fit.settings[name] for name in asked} == asked
 
 
@@ -119,13 +121,14 @@ def test_a_k_that_cannot_be_fitted_is_shown_and_the_others_go_on(cli, csv_file):
     assert "failed: singular covariance: component" in failures[0]
     assert "failed: fewer rows than components" in failures[1]
     said = json.loads(cli("fit", path, "-k", "1,4", "--json").stdout)
-    assert said["candidates"][1] == {"n_components": 4, "failed": "there are fewer rows (3) than components."}
+    assert said["candidates"][1] == {"structure": "full", "n_components": 4, "failed": "fewer rows than components: 3"}
 
 
 def test_all_that_fail_are_one_error(cli, csv_file, tmp_path):
     result = cli("fit", csv_file("x,y\n1,2\n3,4\n"), "-k", "3:5", "-o", tmp_path / "m.gmm")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "gaussmix: No mixture could be fitted: there are fewer rows (2) than components.\n"
+    assert result.stderr.startswith("gaussmix: None of 3 candidates could be fitted: 3 × fewer rows than components. ")
+    assert result.stderr.count("\n") == 1
     assert not (tmp_path / "m.gmm").exists()
 
 
@@ -136,7 +139,7 @@ def test_a_fit_that_has_not_converged_is_a_notice(cli, faithful):
     assert [line.split()[-1] for line in result.stdout.splitlines() if line[:3] == "6  "] == ["no"]
 
 
-# Fourteen rows on which, from the k-means start, EM without a ridge shrinks the last of three components to two rows.
+# Fourteen rows, on which EM without a ridge shrinks one of many components to two or three rows.
 SHRINKING = """x,y
 1.8,-3.1
 1.0,0.1
@@ -155,12 +158,48 @@ SHRINKING = """x,y
 """
 
 
-def test_frozen_components_are_a_notice(cli, csv_file):
-    result = cli("fit", csv_file(SHRINKING), "-k", "1,3", "--reg-covar", 0, "--max-iter", 500)
+def test_a_component_that_collapses_is_a_failure(cli, csv_file):
+    result = cli("fit", csv_file(SHRINKING), "-k", "1,5", "--max-iter", 500)
     assert result.exit_code == 0
-    (said,) = result.stderr.splitlines()
-    assert said.startswith("gaussmix: K = 3: component ")
-    assert "frozen" in said
+    (failed,) = (line for line in result.stdout.splitlines() if line.startswith("5 "))
+    assert "failed: " in failed
+    assert "K = 1, full" in result.stdout
+
+
+def test_a_component_that_loses_its_rows_is_a_notice(cli, csv_file):
+    result = cli("fit", csv_file("x\n" + "1\n2\n3\n4\n" * 5), "-k", "5", "--reg-covar", "auto", "-s", "tied")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("gaussmix: K = 5: component ")
+
+
+def test_several_structures_are_a_list_of_the_best_and_a_matrix(cli, faithful):
+    result = cli("fit", faithful, "-k", "1:4", "-s", "full,tied,spherical")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[2].split() == ["structure", "K", "log-likelihood", "BIC", "steps", "converged"]
+    assert lines[4].split()[:2] == ["tied", "3"]
+    assert lines[4].endswith("yes  ← lowest BIC")
+    assert sum(line.split()[:1] == ["tied"] for line in lines) == 5
+    (row,) = (line.split() for line in lines if line.startswith("tied ") and "*" in line)
+    assert row == ["tied", "2607.6", "2325.2", "2314.3*", "2331.1"]
+    assert "K = 3, tied covariances, mean ± sd:" in lines
+
+
+def test_a_matrix_that_is_too_wide_is_cut_in_parts(cli, faithful):
+    lines = cli("fit", faithful, "-k", "1:8", "-s", "tied,diag", "--max-iter", 2, width=72).stdout.splitlines()
+    headings = [line for line in lines if line.startswith("structure   K = ") or line.startswith("structure    K = ")]
+    assert len(headings) == 2
+    assert " ".join(headings).split().count("K") == 8
+    assert max(map(len, lines[1:])) <= 72
+
+
+@pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc", "cv"])
+def test_the_criterion_decides(criterion, cli, faithful):
+    said = json.loads(cli("fit", faithful, "-k", "1:3", "--criterion", criterion, "--json").stdout)
+    values = [candidate[criterion] for candidate in said["candidates"]]
+    chosen = said["chosen"]["n_components"]
+    assert said["criterion"] == criterion
+    assert chosen == 2 if criterion == "cv" else values[chosen - 1] == min(values)
 
 
 def test_wide_data_are_cut_not_squeezed(cli, csv_file, rng):
@@ -183,5 +222,12 @@ def test_markup_and_control_characters_in_names_are_text(cli, csv_file):
 
 
 def test_numbers_of_any_size_are_shown_in_few_digits(cli, csv_file):
-    result = cli("fit", csv_file("a,b,c\n1e-9,1e12,1000000001\n3e-9,3e12,1000000003\n2e-9,2e12,1000000002\n"), "-k", 1)
+    result = cli(
+        "fit",
+        csv_file("a,b,c\n1e-9,1e12,1000000001\n3e-9,3e12,1000000003\n2e-9,2e12,1000000002\n"),
+        "-k",
+        1,
+        "-s",
+        "diag",
+    )
     assert "2e-09 ± 8.16e-10   2e+12 ± 8.16e+11   1000000002 ± 0.816" in result.stdout

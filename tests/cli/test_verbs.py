@@ -17,7 +17,7 @@ def test_score_is_the_estimator_s(cli, model, faithful):
     result = cli("score", model, faithful)
     assert (result.exit_code, result.stderr) == (0, "")
     assert [line.split() for line in result.stdout.splitlines()[2:]] == [
-        ["mean", "log-likelihood", "-4.155383"],
+        ["mean", "log-likelihood", "-4.155382"],
         ["BIC", "2322.19"],
         ["AIC", "2282.53"],
     ]

@@ -12,33 +12,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gaussmix.cli.candidates import Candidate, Failed, Fitted
 from gaussmix.mixture.mixture import Mixture
 
 NARROWEST = 72  # a narrower terminal wraps lines; numbers must not be cut
 _LONGEST_NAME = 24
 _GAP = 3  # what the box puts between columns
-
-
-def show_candidates(console: Console, candidates: Sequence[Candidate], chosen: Fitted) -> None:
-    """Print what was tried."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in ("K", "log-likelihood", "BIC", "steps"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("converged")  # the only one that may wrap: a reason can be long
-    for candidate in candidates:
-        if isinstance(candidate, Failed):
-            table.add_row(str(candidate.n_components), "–", "–", "–", f"failed: {candidate.briefly}", style="dim")
-            continue
-        table.add_row(
-            str(candidate.n_components),
-            f"{candidate.log_likelihood:.2f}",
-            f"{candidate.bic:.2f}",
-            str(candidate.estimator.n_iter_),
-            ("yes" if candidate.estimator.converged_ else "no") + ("  ← lowest BIC" if candidate is chosen else ""),
-            style="bold" if candidate is chosen else None,
-        )
-    console.print(table)
 
 
 def show_components(console: Console, mixture: Mixture, names: Sequence[str]) -> None:

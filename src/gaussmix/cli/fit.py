@@ -1,4 +1,4 @@
-"""`gaussmix fit`: a table in, the mixture with the lowest BIC out."""
+"""`gaussmix fit`: a table in, the best of many mixtures out."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any
 
 import click
 
-from gaussmix.cli.candidates import Candidate, Fitted, choose_by_bic, fit_candidates
 from gaussmix.cli.fit_report import Wish, as_json, details, show
 from gaussmix.cli.inputs import STANDARD
-from gaussmix.cli.notices import check_engine, notice
-from gaussmix.cli.options import columns, counts, number, number_or_auto, reading, weights
+from gaussmix.cli.notices import check_engine, heard, notice
+from gaussmix.cli.options import columns, counts, number, number_or_auto, reading, structures, weights
 from gaussmix.cli.outputs import check_target, opened
 from gaussmix.cli.progress import progress
 from gaussmix.cli.readers import open_table
-from gaussmix.facade.gaussian_mixture import GaussianMixture
-from gaussmix.families import FAMILIES
+from gaussmix.cli.wording import counted
+from gaussmix.facade.candidates import HELD_OUT, check_candidates
+from gaussmix.facade.mixture_ic import GaussianMixtureIC
 from gaussmix.mixture import files
+from gaussmix.selection.criteria import CRITERIA
 
-_DEFAULTS: dict[str, Any] = GaussianMixture().get_params()
+_DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
 
 
-@click.command(short_help="Fit mixtures to a table and choose one by BIC.")
+@click.command(short_help="Fit mixtures to a table and choose the best.")
 @click.argument("data", metavar="DATA")
 @click.option(
     "-k",
@@ -39,10 +40,18 @@ _DEFAULTS: dict[str, Any] = GaussianMixture().get_params()
     "-s",
     "--structure",
     "covariance_type",
-    type=click.Choice(sorted(FAMILIES)),
-    default=_DEFAULTS["covariance_type"],
+    callback=structures,
+    default="full",
     show_default=True,
-    help="Structure of the covariances.",
+    metavar="S",
+    help="Structures of the covariances: full, or several as tied,VEV, or all.",
+)
+@click.option(
+    "--criterion",
+    type=click.Choice([*CRITERIA, HELD_OUT]),
+    default=_DEFAULTS["criterion"],
+    show_default=True,
+    help="What decides: the lowest of these, or cv, the likelihood of held-out rows.",
 )
 @columns
 @weights
@@ -61,7 +70,7 @@ _DEFAULTS: dict[str, Any] = GaussianMixture().get_params()
     default=_DEFAULTS["n_init"],
     show_default=True,
     metavar="N",
-    help="Starts for each K; the best is kept.",
+    help="Starts of each kind that draws; the best is kept.",
 )
 @click.option(
     "--tol",
@@ -89,7 +98,7 @@ _DEFAULTS: dict[str, Any] = GaussianMixture().get_params()
 )
 @reading
 def fit(jobs: int | None, **given: Any) -> None:
-    """Fit Gaussian mixtures to the numeric columns of DATA and choose the number of components by BIC.
+    """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
 
     DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input.
     """
@@ -103,20 +112,20 @@ def fit(jobs: int | None, **given: Any) -> None:
         raise ValueError(f"{table.name} has a single row; a fit needs at least two.")
     for sentence in (*table.notices, *numbers.notices):
         notice(sentence, quiet=wish.quiet)
-    settings = {**given, "n_jobs": jobs}
-    with progress(len(wish.counts), quiet=wish.quiet) as announce:
-        candidates = list(fit_candidates(numbers.rows, wish.counts, settings, announce, row_weight))
-    say_notices(candidates, wish.quiet)
-    chosen = choose_by_bic(candidates)
+    chosen = GaussianMixtureIC(wish.counts, **given, n_jobs=jobs)
+    n_candidates = len(check_candidates(wish.counts, chosen.covariance_type, numbers.rows.shape[1]))
+    n_fits = n_candidates * (1 + chosen.n_folds if chosen.criterion == HELD_OUT else 1)
+    with progress(n_fits, quiet=wish.quiet) as announce, heard() as sentences:
+        chosen._fit(numbers.rows, row_weight, announce)
+    say_notices(chosen, sentences, wish.quiet)
     if wish.model is not None:
-        kept = details(numbers, chosen, given, row_weight, has_names=table.has_names)
-        mixture = chosen.estimator.mixture_
+        mixture, kept = chosen.mixture_, details(numbers, chosen, row_weight, has_names=table.has_names)
         with opened(wish.model, for_people=False) as file:
             files.write(file, (mixture.weights, mixture.means, mixture.covariances, mixture.family), kept)
     if wish.as_json:
-        click.echo(json.dumps(as_json(wish, numbers, candidates, chosen, row_weight), ensure_ascii=False))
+        click.echo(json.dumps(as_json(wish, numbers, chosen, row_weight), ensure_ascii=False))
     elif not wish.quiet:
-        show(wish, numbers, candidates, chosen, row_weight)
+        show(wish, numbers, chosen, row_weight)
 
 
 def check_wish(wish: Wish) -> None:
@@ -131,12 +140,19 @@ def check_wish(wish: Wish) -> None:
         raise click.UsageError("-o - and --json would both go to standard output.", context)
 
 
-def say_notices(candidates: Sequence[Candidate], quiet: bool) -> None:
-    """What happened in each fit, on a line each."""
-    for candidate in candidates:
-        if isinstance(candidate, Fitted):
-            for sentence in candidate.notices:
-                notice(f"K = {candidate.n_components}: {sentence}", quiet=quiet)
-    slow = [str(c.n_components) for c in candidates if isinstance(c, Fitted) and not c.estimator.converged_]
-    if slow:
-        notice(f"K = {', '.join(slow)}: not converged; raise --max-iter or --tol.", quiet=quiet)
+def say_notices(chosen: GaussianMixtureIC, sentences: Sequence[str], quiet: bool) -> None:
+    """What happened in the fit that was chosen, and which fits did not come to an end."""
+    for sentence in sentences:
+        notice(f"K = {chosen.n_components_}: {sentence}", quiet=quiet)
+    table = chosen.results_
+    ended = zip(table["structure"], table["n_components"], table["converged"], table["failure"], strict=True)
+    slow = [(structure, k) for structure, k, converged, failure in ended if not converged and failure is None]
+    if not slow:
+        return
+    if len(set(table["structure"])) == 1:
+        which = f"K = {', '.join(str(k) for _, k in slow)}"
+    else:
+        which = (
+            f"{counted(len(slow), 'fit')} ({', '.join(f'{name} {k}' for name, k in slow[:3])}{' …' * (len(slow) > 3)})"
+        )
+    notice(f"{which}: not converged; raise --max-iter or --tol.", quiet=quiet)

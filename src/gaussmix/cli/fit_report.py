@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from gaussmix.cli.candidates import Candidate, Failed, Fitted, rises_further
-from gaussmix.cli.display import NARROWEST, shorten, show_candidates, show_components
+from gaussmix.cli.display import NARROWEST, shorten, show_components
 from gaussmix.cli.inputs import STANDARD
+from gaussmix.cli.search_tables import show_matrix, show_top
 from gaussmix.cli.tables import Numbers
 from gaussmix.cli.wording import counted
 from gaussmix.facade.files import details_of
+from gaussmix.facade.gaussian_mixture import GaussianMixture
+from gaussmix.facade.mixture_ic import GaussianMixtureIC
 from gaussmix.formats import Details, FitRecord
 
 Weight = NDArray[np.float64] | None  # of the rows; None where all are 1
@@ -36,24 +37,24 @@ class Wish:
     quiet: bool
 
 
-def details(
-    numbers: Numbers,
-    chosen: Fitted,
-    settings: Mapping[str, Any],
-    row_weight: Weight,
-    *,
-    has_names: bool,
-) -> Details:
-    """What the model file says beside the mixture; names that were invented are not kept."""
-    estimator, n_rows = chosen.estimator, len(numbers.rows)
+def details(numbers: Numbers, chosen: GaussianMixtureIC, row_weight: Weight, *, has_names: bool) -> Details:
+    """What the model file says beside the mixture; names that were invented are not kept.
+
+    The estimator in the file is the `GaussianMixture` that ends with the same mixture.
+    """
+    settings = {key: value for key, value in chosen.get_params().items() if key in GaussianMixture._get_param_names()}
+    settings |= {"n_components": chosen.n_components_, "covariance_type": chosen.covariance_type_, "n_jobs": None}
+    same = GaussianMixture(**settings)
+    found = ("mixture_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "collapsed_", "_dtype")
+    same.__dict__.update({name: getattr(chosen, name) for name in found})
+    log_likelihood = chosen.results_["log_likelihood"][chosen.best_index_]
+    kept = {key: value for key, value in settings.items() if key not in ("n_components", "n_jobs")}
     total = _total(numbers, row_weight)
-    steps, converged = int(estimator.n_iter_), bool(estimator.converged_)
-    kept = {**settings, "init_params": estimator.init_params}
-    record = FitRecord(n_rows, total, chosen.log_likelihood, steps, converged, kept)
-    return details_of(estimator, numbers.names if has_names else None, record)
+    record = FitRecord(len(numbers.rows), total, log_likelihood, chosen.n_iter_, chosen.converged_, kept)
+    return details_of(same, numbers.names if has_names else None, record)
 
 
-def show(wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: Fitted, row_weight: Weight) -> None:
+def show(wish: Wish, numbers: Numbers, chosen: GaussianMixtureIC, row_weight: Weight) -> None:
     """Print the result for people."""
     # Names are text; what the model file goes to is no place for words.
     console = Console(highlight=False, markup=False, emoji=False, stderr=wish.model == STANDARD)
@@ -64,30 +65,34 @@ def show(wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: 
     weighted = "" if row_weight is None else f" of total weight {row_weight.sum():g} ({shorten(wish.weights or '')})"
     size = f"{counted(n_rows, 'row')}{weighted}, {counted(n_features, 'feature')}"
     console.print(f"{data}: {size} ({features})\n", soft_wrap=True)
-    show_candidates(console, candidates, chosen)
-    if rises_further(candidates, chosen):
-        console.print(f"K = {chosen.n_components} is the largest tried; a larger one may be better still.")
-    console.print(f"\nK = {chosen.n_components}, {chosen.estimator.covariance_type} covariances, mean ± sd:\n")
-    show_components(console, chosen.estimator.mixture_, numbers.names)
+    show_top(console, chosen)
+    show_matrix(console, chosen)
+    n_components = chosen.n_components_
+    if len(wish.counts) > 1 and n_components == wish.counts[-1]:
+        console.print(f"K = {n_components} is the largest tried; a larger one may be better still.")
+    console.print(f"\nK = {n_components}, {chosen.covariance_type_} covariances, mean ± sd:\n")
+    show_components(console, chosen.mixture_, numbers.names)
     target = "standard output" if wish.model == STANDARD else wish.model
     written = f"Model written to {target}" if target is not None else "Not saved: add -o MODEL.gmm"
     console.print(f"\n{written}", soft_wrap=True)
 
 
-def as_json(
-    wish: Wish, numbers: Numbers, candidates: Sequence[Candidate], chosen: Fitted, row_weight: Weight
-) -> dict[str, Any]:
+def as_json(wish: Wish, numbers: Numbers, chosen: GaussianMixtureIC, row_weight: Weight) -> dict[str, Any]:
     """The result for programs."""
-    mixture = chosen.estimator.mixture_
+    mixture, table = chosen.mixture_, chosen.results_
     return {
         "data": wish.data,
         "n_rows": len(numbers.rows),
         "weights": wish.weights,
         "row_weight": _total(numbers, row_weight),
         "feature_names": list(numbers.names),
-        "structure": mixture.family.name,
-        "candidates": [_candidate_json(candidate) for candidate in candidates],
+        "criterion": chosen.criterion,
+        "candidates": [
+            _candidate_json({name: column[place] for name, column in table.items()})
+            for place in range(len(table["structure"]))
+        ],
         "chosen": {
+            "structure": mixture.family.name,
             "n_components": mixture.n_components,
             "weights": mixture.weights.tolist(),
             "means": mixture.means.tolist(),
@@ -101,14 +106,10 @@ def _total(numbers: Numbers, row_weight: Weight) -> float:
     return float(len(numbers.rows) if row_weight is None else row_weight.sum())
 
 
-def _candidate_json(candidate: Candidate) -> dict[str, Any]:
-    if isinstance(candidate, Failed):
-        return {"n_components": candidate.n_components, "failed": candidate.reason}
-    return {
-        "n_components": candidate.n_components,
-        "log_likelihood": candidate.log_likelihood,
-        "bic": candidate.bic,
-        "n_steps": int(candidate.estimator.n_iter_),
-        "has_converged": bool(candidate.estimator.converged_),
-        "notices": list(candidate.notices),
-    }
+def _candidate_json(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table without what it lacks; JSON knows no NaN or infinity."""
+    if row["failure"] is not None:
+        return {"structure": row["structure"], "n_components": row["n_components"], "failed": row["failure"]}
+    named = {"n_iter": "n_steps", "converged": "has_converged"}
+    shown = {named.get(key, key): value for key, value in row.items() if key not in ("failure", "seconds")}
+    return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in shown.items()}

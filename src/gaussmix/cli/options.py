@@ -10,6 +10,8 @@ import click
 from gaussmix.cli.inputs import STANDARD
 from gaussmix.cli.readers import READERS
 from gaussmix.cli.writers import WRITERS
+from gaussmix.facade.candidates import EVERY
+from gaussmix.families import family_named
 
 _MOST_CANDIDATES = 1000
 
@@ -30,6 +32,17 @@ def counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
             raise click.BadParameter(f"{value!r} asks for more than {_MOST_CANDIDATES} fits.")
         found.update(range(low, high + 1))
     return tuple(sorted(found))
+
+
+def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | list[str]:
+    """Names of covariance structures by commas, or "all"."""
+    names = [name.strip() for name in value.split(",")]
+    if names == [EVERY]:
+        return EVERY
+    try:
+        return [family_named(name).name for name in names]
+    except ValueError as error:
+        raise click.BadParameter(f"{str(error).partition('=')[2]} {EVERY!r} tries each.") from None
 
 
 def number(ctx: click.Context, param: click.Parameter, value: str) -> float:

@@ -6,22 +6,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 @contextmanager
-def progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while the block runs, if that is a terminal."""
+def progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar on standard error while the block runs, if that is a terminal; what is yielded is called after each fit."""
     console = Console(stderr=True)
     hidden = quiet or not console.is_terminal  # else rich leaves an empty line in a log
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=hidden) as bar:
+    columns = (SpinnerColumn(), TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
+    with Progress(*columns, *left, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("", total=total)
-        tried = 0
-
-        def announce(n_components: int) -> None:
-            nonlocal tried
-            bar.update(task, description=f"fitting K = {n_components}", completed=tried)
-            tried += 1
-
-        yield announce
+        yield lambda: bar.advance(task)

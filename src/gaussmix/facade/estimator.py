@@ -16,7 +16,7 @@ from gaussmix.em.restarts import Run
 from gaussmix.em.trace import Frozen
 from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
-from gaussmix.errors import Outcome
+from gaussmix.errors import Outcome, unknown_name
 from gaussmix.facade.attributes import MixtureAttributes, narrowed
 from gaussmix.facade.files import details_of, restored
 from gaussmix.facade.notices import frozen_sentence
@@ -25,6 +25,7 @@ from gaussmix.facade.rounding import rounding_sentence
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.formats import Place
 from gaussmix.mixture import files
+from gaussmix.mixture.merging import Merging, merge_by_entropy
 from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
 
@@ -74,6 +75,34 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator):  # type:
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Akaike information criterion −2 log L + 2 p; lower is better. Akaike (1974). Raises as `predict`."""
         return self._deviance(X, sample_weight)[0] + 2 * self.mixture_.n_parameters
+
+    def merge(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, method: str = "entropy") -> Merging:
+        """Merge components into clusters, two at a time, and find where to stop.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), the rows that say which components overlap.
+        sample_weight : (n_samples,), frequency weights ≥ 0.
+        method : "entropy" merges those whose union lowers the entropy of the responsibilities most; Baudry et al.
+            (2010), mclust's `clustCombi`.
+
+        Returns
+        -------
+        merging : for each number of clusters the cluster of each component, the entropy and, for any rows, the
+            clusters' responsibilities; `merging.n_clusters` is the elbow of the entropy.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X or a parameter can't be used.
+        """
+        rows = self._rows(X)
+        if method != "entropy":
+            raise unknown_name("method", method, ["entropy"])
+        weight = check_row_weight(sample_weight, len(rows), 1)
+        return merge_by_entropy(
+            self.mixture_, self._engine().responsibilities(Block(0, rows), self.mixture_.parameters), weight
+        )
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows from the mixture, in random order.

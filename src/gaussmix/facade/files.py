@@ -23,6 +23,8 @@ _ATTRIBUTES: dict[str, Callable[[Any], bool]] = {
     "lower_bound_": lambda value: isinstance(value, float),
     "lower_bounds_": lambda value: isinstance(value, np.ndarray) and value.ndim == 1,
     "collapsed_": lambda value: isinstance(value, np.ndarray) and value.ndim == 1,
+    "results_": lambda value: isinstance(value, dict),
+    "best_index_": lambda value: isinstance(value, int) and not isinstance(value, bool),
 }
 _DTYPES = ("float32", "float64")
 
@@ -104,6 +106,10 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, np.random.RandomState) and isinstance(value._bit_generator, np.random.MT19937):
         _, keys, *rest = value.get_state(legacy=True)
         return {"RandomState": [np.asarray(keys).tolist(), *rest]}
+    if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
+        return {"names": list(value)}
+    if isinstance(value, dict):
+        return {"table": {key: [_plain(name, cell) for cell in column] for key, column in value.items()}}
     try:
         array = np.asarray(value)
     except ValueError:
@@ -125,6 +131,10 @@ def _value(name: str, plain: Any) -> Any:
                 return state
             case {"array": list(values), "dtype": str(dtype)} if np.dtype(dtype).kind in "fiub":
                 return np.array(values, dtype=np.dtype(dtype))
+            case {"names": [*names]} if all(isinstance(item, str) for item in names):
+                return names
+            case {"table": dict(columns)}:
+                return {key: [_value(name, cell) for cell in column] for key, column in columns.items()}
             case None | bool() | int() | float() | str():
                 return plain
     except (TypeError, ValueError, OverflowError, IndexError):

@@ -50,7 +50,7 @@ class GaussianMixtureIC(MixtureEstimator):
         Limit on EM steps.
     n_init : int, default 1
         Number of starts of each kind that draws.
-    init_params : str or list of str, default ("hierarchical", "kmeans")
+    init_params : str or list of str, default "hierarchical"
         Starts, as for `GaussianMixture`; of several the run with the largest likelihood is kept.
     random_state : int, RandomState or None, default None
         Seed of the starts, the same for every candidate, of the folds and of `sample`.
@@ -111,7 +111,7 @@ class GaussianMixtureIC(MixtureEstimator):
         reg_covar: float | str = 0.0,
         max_iter: int = 1000,
         n_init: int = 1,
-        init_params: Any = ("hierarchical", "kmeans"),
+        init_params: Any = "hierarchical",
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:

@@ -43,15 +43,16 @@ class Tree:
     is_whole: bool
 
     def cut(self, n_clusters: int) -> NDArray[np.intp]:
-        """The cluster of each leaf, (n_leaves,), 0 … n_clusters − 1: all but the last merges."""
+        """The cluster of each leaf, (n_leaves,), after all but the last merges: 0 has the most leaves."""
         n_leaves = len(self.leaves)
         kept = n_leaves - n_clusters
         parent = np.arange(2 * n_leaves - 1)
         parent[self.merges[:kept]] = n_leaves + np.arange(kept)[:, None]
         while (parent[parent] != parent).any():
             parent = parent[parent]
-        clusters: NDArray[np.intp] = np.unique(parent[:n_leaves], return_inverse=True)[1]
-        return clusters
+        _, clusters, sizes = np.unique(parent[:n_leaves], return_inverse=True, return_counts=True)
+        number: NDArray[np.intp] = np.argsort(np.argsort(-sizes, kind="stable"))
+        return number[clusters]
 
 
 _TREES: WeakKeyDictionary[Distinct, Tree] = WeakKeyDictionary()  # one cut for each number of components

@@ -1,0 +1,87 @@
+"""R's mclust on choosing: the criteria of its table, and its merging of components (mclust_choice/README.md)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix import GaussianMixture, Mixture
+from gaussmix.engines import choose
+from gaussmix.families import family_named
+from gaussmix.mixture.merging import merge_by_entropy
+from gaussmix.selection.criteria import bic, evidence_of, icl
+from gaussmix.sources.array import ArraySource
+
+FOLDER = Path(__file__).parent
+TABLES = json.loads((FOLDER / "mclust_choice" / "criteria.json").read_text())["fits"]
+COMBINED = json.loads((FOLDER / "mclust_choice" / "clustcombi.json").read_text())["examples"]
+IN_ONE_DIMENSION = {"E": "EEE", "V": "VVV"}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_bic_and_icl_are_those_of_mclust(name):
+    """Of the opposite sign, and of the parameters before mclust's last M-step, where its own belong."""
+    rows = np.loadtxt(FOLDER / "mclust" / f"{name}.csv", delimiter=",", skiprows=1, ndmin=2)
+    labels = json.loads((FOLDER / "mclust" / f"{name}.json").read_text())["start_labels"]
+    for fit in TABLES[name]:
+        gm = GaussianMixture(
+            fit["G"],
+            covariance_type=IN_ONE_DIMENSION.get(fit["model"], fit["model"]),
+            init_params=np.array(labels[str(fit["G"])]) - 1,
+            reg_covar=0,
+            tol=0,
+            max_iter=fit["iterations"] - 1,
+        )
+        with pytest.warns(ConvergenceWarning):
+            gm.fit(rows)
+        evidence = evidence_of(gm.mixture_, ArraySource(rows), choose())
+        assert bic(evidence) == pytest.approx(-fit["bic"], rel=1e-9), fit
+        assert icl(evidence) == pytest.approx(-fit["icl"], rel=1e-6), fit
+
+
+@pytest.fixture(params=COMBINED)
+def example(request):
+    """What mclust found, its rows, and our merging of its mixture."""
+    expected = COMBINED[request.param]
+    rows = np.loadtxt(FOLDER / "mclust_choice" / expected["csv"], delimiter=",", skiprows=1)
+    parameters, n_features = expected["parameters"], rows.shape[1]
+    lower = np.zeros((expected["G"], n_features, n_features))
+    lower[:, *np.tril_indices(n_features)] = parameters["sigma_tril"]
+    covariances = lower + np.tril(lower, -1).transpose(0, 2, 1)
+    mixture = Mixture(np.array(parameters["pro"]), np.array(parameters["mean"]), covariances, family_named("VVV"))
+    return expected, rows, merge_by_entropy(mixture, mixture.responsibilities(rows))
+
+
+def test_components_are_merged_in_the_order_of_mclust(example):
+    expected, rows, merging = example
+    for merge in expected["merges"]:
+        onto = np.array(merge["combiM"]).argmax(axis=0)  # cluster after, of each cluster before
+        before, after = merging.cluster_of[merge["from"] - 1], merging.cluster_of[merge["to"] - 1]
+        assert (onto[before] == after).all()
+    for n_clusters in range(1, expected["G"] + 1):
+        labels = np.array(expected["classification"][str(n_clusters)]) - 1
+        assert (merging.predict(rows, n_clusters) == labels).all()
+
+
+def test_the_entropy_bends_where_mclust_sees_it(example):
+    """mclust's entropies are of one EM step earlier: nearer by that step, and steps shrink to about half each time."""
+    expected, rows, merging = example
+    mixture = merging.mixture
+    following = GaussianMixture(
+        mixture.n_components,
+        covariance_type=expected["model"],
+        weights_init=mixture.weights,
+        means_init=mixture.means,
+        covariances_init=mixture.covariances,
+        reg_covar=0,
+        tol=0,
+        max_iter=1,
+    )
+    with pytest.warns(ConvergenceWarning):
+        following.fit(rows)
+    step = np.abs(following.merge(rows).entropy - merging.entropy)
+    rounding = 1e-12 * len(rows)
+    assert (np.abs(merging.entropy - expected["entropy"]) <= 3 * step + rounding).all()
+    assert merging.n_clusters == expected["optim_reg2"]

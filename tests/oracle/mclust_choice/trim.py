@@ -1,4 +1,4 @@
-"""Cut what main.R and extras.R wrote to what test_choice.py reads: `python trim.py FOLDER`, the folder of their files."""
+"""Cut what main.R and extras.R wrote to what test_choice.py reads: `python trim.py FOLDER` of their files."""
 
 import json
 import sys

@@ -14,10 +14,10 @@ from gaussmix.testing import check_start
 from gaussmix.waist.block import Block
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # closed forms: nothing but rounding
 @pytest.mark.parametrize("name", STARTS)
 def test_a_start_sees_the_distribution_only(name, family, engine, rng):
-    check_start(STARTS[name], engine, family, rng)
+    check_start(STARTS[name], engine, FAMILIES[family], rng)
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])

@@ -129,10 +129,10 @@ def _leaves(weight: Array) -> NDArray[np.intp]:
 
 
 def _scaling(sample: Distinct) -> tuple[Array, TriangularWhitening]:
-    """Axes (n_features, n_axes) that rows are to be multiplied by, and the whitening that measures the same distances.
+    """Axes (n_features, n_features) that rows are to be multiplied by, and the whitening of the same distances.
 
     With D the deviations of the features and V Λ Vᵀ their correlations, axes are D⁻¹ V Λ^(−¼): singular values are
-    the roots of eigenvalues. Flat directions have no axis; the whitening needs one, and gives them that of the rest.
+    the roots of eigenvalues. Flat directions, in which all rows are the same but for rounding, are not blown up.
     """
     share = (sample.weight / sample.weight.sum())[:, None]
     deviations = np.sqrt(variances_of(sample.rows, sample.weight))
@@ -144,4 +144,4 @@ def _scaling(sample: Distinct) -> tuple[Array, TriangularWhitening]:
     axes = scale[:, None] * vectors / quarter
     # R of the QR of axesᵀ is triangular from above, and RᵀR = axes axesᵀ; reversing rows and columns turns it over.
     upper: Array = np.asarray(np.linalg.qr(axes.T[:, ::-1], mode="r"))
-    return axes[:, seen], TriangularWhitening(upper[None, ::-1, ::-1].copy(), np.zeros(1))
+    return axes, TriangularWhitening(upper[None, ::-1, ::-1].copy(), np.zeros(1))

@@ -1,0 +1,87 @@
+"""The agglomerative start: Ward's tree, cut for any number of components."""
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import fcluster, ward
+
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.distinct import distinct_rows
+from gaussmix.starts import STARTS, hierarchical
+from gaussmix.starts.hierarchical import MOST_LEAVES, tree_of
+from gaussmix.waist.block import Block
+
+
+def scaled(rows):
+    """As mclust's `hc(use = "SVD")` does, written down from its description."""
+    standard = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    _, singular, axes = np.linalg.svd(standard, full_matrices=False)
+    return standard @ axes.T / np.sqrt(singular)
+
+
+def labels_of(rows, n_components, engine, weight=None):
+    """The component of each row by the start."""
+    partition = STARTS["hierarchical"](distinct_rows(ArraySource(rows, weight)), engine, n_components, None)
+    block = Block(0, rows)
+    return engine.labels(block, partition.parameters) if partition.share is None else partition.share(block).argmax(1)
+
+
+def same_partition(first, second):
+    return len(set(zip(first.tolist(), second.tolist(), strict=True))) == len(set(first)) == len(set(second))
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 3, 7, 60])
+def test_a_cut_is_scipy_s(n_components, engine, rng):
+    rows = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 3)) + 50
+    expected = fcluster(ward(scaled(rows)), n_components, "maxclust")
+    found = labels_of(rows, n_components, engine)
+    assert same_partition(found, expected)
+    sizes = np.bincount(found)
+    assert (np.diff(sizes) <= 0).all()  # the largest first
+
+
+def test_whitened_distances_are_those_that_rows_are_merged_by(rng):
+    rows = rng.normal(size=(40, 3)) @ rng.normal(size=(3, 3))
+    whitening = tree_of(distinct_rows(ArraySource(rows))).whitening
+    near, far = (
+        np.linalg.norm(values[:20] - values[20:], axis=1) for values in (whitening.whiten(0, rows), scaled(rows))
+    )
+    ratio = near / far
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
+    assert (np.triu(whitening.factors[0], 1) == 0).all()
+
+
+def test_a_weight_is_as_many_rows(engine, rng):
+    rows = rng.normal(size=(60, 2))
+    counts = rng.integers(1, 9, size=60)
+    weighted = labels_of(rows, 12, engine, counts.astype(float))
+    expected = fcluster(ward(scaled(rows.repeat(counts, axis=0))), 12, "maxclust")
+    assert same_partition(weighted.repeat(counts), expected)
+    assert not same_partition(weighted, labels_of(rows, 12, engine))
+
+
+def test_a_tree_is_made_once(engine, rng, monkeypatch):
+    made = []
+    monkeypatch.setattr(hierarchical, "ward", lambda rows: made.append(len(rows)) or ward(rows))
+    sample = distinct_rows(ArraySource(rng.normal(size=(50, 2))))
+    for n_components in range(1, 10):
+        STARTS["hierarchical"](sample, engine, n_components, None)
+    assert made == [50]
+
+
+def test_of_many_rows_a_part_is_merged_and_the_others_join_the_nearest(engine, rng, monkeypatch):
+    centres = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
+    label = rng.integers(3, size=3 * MOST_LEAVES)
+    rows = centres[label] + rng.normal(size=(len(label), 2))
+    made = []
+    monkeypatch.setattr(hierarchical, "ward", lambda rows: made.append(len(rows)) or ward(rows))
+    assert same_partition(labels_of(rows, 3, engine), label)
+    assert made == [MOST_LEAVES]
+
+
+@pytest.mark.parametrize("n_components", [2, 4])
+def test_constant_and_repeated_columns_tell_nothing(n_components, engine, rng):
+    rows = rng.normal(size=(50, 2))
+    wide = np.column_stack([rows, np.full(50, 3.0)])
+    assert same_partition(labels_of(wide, n_components, engine), labels_of(rows, n_components, engine))
+    again = np.column_stack([wide, rows[:, 0]])
+    assert len(set(labels_of(again, n_components, engine))) == n_components

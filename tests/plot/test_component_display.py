@@ -25,9 +25,14 @@ def mixture(request, rng):
     family = FAMILIES[request.param]
     roots = rng.normal(size=(2, 3, 3))
     dense = roots @ roots.transpose(0, 2, 1) + np.eye(3)
-    shape = family.shape(2, 3)
-    compact = dense if len(shape) == 3 else dense[0] if family.is_shared else np.diagonal(dense, axis1=1, axis2=2)
-    return Mixture(WEIGHTS, MEANS, compact.mean(axis=1) if len(shape) == 1 else compact, family)
+    variances, is_shared = np.diagonal(dense, axis1=1, axis2=2), family.is_shared
+    compact = {
+        3: dense,
+        2: dense[0] if is_shared else variances,
+        1: variances[0] if is_shared else variances.mean(axis=1),
+        0: variances.mean(),
+    }
+    return Mixture(WEIGHTS, MEANS, compact[len(family.shape(2, 3))], family)
 
 
 @pytest.fixture

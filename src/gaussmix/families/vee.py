@@ -25,8 +25,8 @@ class VEE(Full):
 
         def traces(volumes: Array) -> Array:
             factors, _, failed = factorise(common(volumes)[None])
-            if failed.any():  # so are all λ_k C, whose whitening says so
-                return volumes * scatter.n_features * mass
+            if failed.any():
+                return np.full(len(mass), np.nan)
             found: Array = np.einsum("ij,kij->k", np.einsum("ji,jl->il", factors[0], factors[0]), second)
             return found
 

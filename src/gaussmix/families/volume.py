@@ -13,7 +13,8 @@ from gaussmix.waist.logarithm import log
 SETTLED = 1e-13
 MOST_ROUNDS = 500
 # Volumes that move by such a factor have no limit: the shape is singular, and the likelihood has no bound.
-RUNAWAY = 2.0**100
+RUNAWAY = 2.0**50
+RESTLESS = 0.01  # a change in the last round that no search on its way to a limit makes
 
 _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # their sum is ln 2; n · high is exact
 
@@ -62,20 +63,22 @@ def settled_volumes(volumes: Array, mass: Array, n_features: int, traces: Callab
     volumes : (n_components,), where to start; 0 for a component without scatter.
     mass : (n_components,).
     n_features : d.
-    traces : tr C⁻¹S_k, (n_components,), where C = Σ_k S_k / λ_k / Σ_k N_k has the volumes it is called with.
+    traces : tr C⁻¹S_k, (n_components,), where C = Σ_k S_k / λ_k / Σ_k N_k has the volumes it is called with; NaN where
+        C is singular.
 
     Returns
     -------
-    volumes : (n_components,); all 0 where they have no limit, which makes covariances that are singular.
+    volumes : (n_components,); all 0 where they have no limit or C is singular, so that covariances are singular too.
     """
     start = volumes
     for _ in range(MOST_ROUNDS):
         before, volumes = volumes, traces(volumes) / (n_features * mass)
         if (np.abs(volumes - before) <= SETTLED * before).all():
-            break
-        if (volumes > RUNAWAY * start).any() or (volumes < start / RUNAWAY).any():
+            return volumes
+        if not ((volumes <= RUNAWAY * start) & (volumes >= start / RUNAWAY)).all():
             return np.zeros_like(volumes)
-    return volumes
+    settles = (np.abs(volumes - before) <= RESTLESS * before).all()
+    return volumes if settles else np.zeros_like(volumes)
 
 
 def reciprocal(numbers: Array) -> Array:

@@ -37,7 +37,7 @@ def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
     ------
     ValueError : the header holds NaN or infinity, for which JSON has no value, or is too long to be read again.
     """
-    contents = {name: np.ascontiguousarray(tensor, dtype="<f8") for name, tensor in tensors.items()}
+    contents = {name: np.asarray(tensor, dtype="<f8", order="C") for name, tensor in tensors.items()}
     header = {"format": FORMAT, **header}
     sealed = {**header, "sha256": _digest(header, contents)}
     packed = save(contents, {_KEY: _canonical(sealed)})

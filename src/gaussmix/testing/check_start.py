@@ -49,6 +49,7 @@ def check_start(start: Start, engine: Engine[Any], family: Family, rng: np.rando
             assert_close(found.weights, expected.weights, tolerance, 1.0, f"weights of {what}")
             assert_close(found.means, expected.means, tolerance, np.abs(rows).max(), f"means of {what}")
             size = rows.var(axis=0).max() + np.abs(rows).max() ** 2
+            tolerance = max(tolerance, family.precision)
             assert_close(found.covariances, expected.covariances, tolerance, size, f"covariances of {what}")
 
 

@@ -13,6 +13,7 @@ from gaussmix.families.tied import Tied
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import nearest_centre
 from gaussmix.testing import check_engine, check_family, check_moments, check_source, check_start, check_whitening
+from gaussmix.testing.check_family import check_nested
 from gaussmix.waist.diagonal import DiagonalWhitening
 from gaussmix.waist.need import Need, Rule, Second
 
@@ -30,6 +31,27 @@ class ShrunkCorrelations(Full):
     def update(self, scatter, current):
         covariances = super().update(scatter, current)
         return covariances * (1 - 1e-4 * (1 - np.eye(scatter.n_features)))
+
+
+class HalfWay(Full):
+    """Never lowers the likelihood, and stops short of its maximum."""
+
+    def update(self, scatter, current):
+        best = super().update(scatter, current)
+        return best if current is None else 0.5 * (best + current)
+
+
+class ForgetfulOfTheLast(Full):
+    """A search that starts from the last covariances and ends below them."""
+
+    def update(self, scatter, current):
+        return super().update(scatter, current) if current is None else 3.0 * current
+
+
+class NanWhereSingular(Full):
+    def update(self, scatter, current):
+        covariances = super().update(scatter, current)
+        return np.where(np.linalg.det(covariances)[:, None, None] == 0, np.nan, covariances)
 
 
 class MiscountedParameters(Full):
@@ -62,6 +84,9 @@ class WrongDeterminant(Diagonal):
     [
         (UnbiasedVariances, "along the structure"),
         (ShrunkCorrelations, "along the structure"),
+        (HalfWay, "moves on"),
+        (ForgetfulOfTheLast, "from the last covariances loses"),
+        (NanWhereSingular, "NaN or infinity"),
         (MiscountedParameters, "directions"),
         (SharedButCountedApart, "directions"),
         (BoastfulDiagonal, "under any invertible matrix"),
@@ -72,6 +97,11 @@ class WrongDeterminant(Diagonal):
 def test_a_wrong_family_is_found_out(family, said, rng):
     with pytest.raises(AssertionError, match=said):
         check_family(family(), rng)
+
+
+def test_structures_in_the_wrong_order_are_found_out(rng):
+    with pytest.raises(AssertionError, match="less likely than full"):
+        check_nested(Full(), Tied(), rng)
 
 
 @dataclass(frozen=True)

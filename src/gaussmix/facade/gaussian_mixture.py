@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -180,6 +181,9 @@ class GaussianMixture(MixtureEstimator):
 
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
+        note = check_features(self.covariance_type, fitting.source.n_features)
+        if note is not None:
+            warnings.warn(note, RuntimeWarning, stacklevel=4)
         progress = reports(self.verbose, check_count("verbose_interval", self.verbose_interval, 1))
         if (
             check_flag("warm_start", self.warm_start)
@@ -202,7 +206,6 @@ class GaussianMixture(MixtureEstimator):
         ridge = check_ridge(self.reg_covar)
         check_start_names(self.init_params)
         rows = check_rows(self, X, reset=True)
-        check_features(self.covariance_type, rows.shape[1])
         if len(rows) < n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {len(rows)}"

@@ -14,7 +14,7 @@ def check_features(name: str, n_features: int) -> str | None:
     ------
     ValueError : the name is one for a single feature, and there are more.
     """
-    if len(name) == 1 and n_features > 1:
+    if name in ("E", "V") and n_features > 1:
         raise ValueError(
             f"covariance_type={name!r} is for one feature, and X has {n_features}: say what shapes and orientations "
             f"are, as in {name + 'II'!r} or {3 * name!r}."

@@ -1,0 +1,82 @@
+"""Every covariance structure, and every name it has, through the estimator."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture, Mixture
+from gaussmix.families import ALIASES, FAMILIES, family_named
+
+NAMES = [name for name in (*FAMILIES, *ALIASES) if len(name) > 1]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(5)
+    centres = np.array([[0.0, 0.0, 0.0], [5.0, 5.0, 0.0]])
+    return np.concatenate([centre + rng.normal(size=(60, 3)) * [1.0, 2.0, 0.5] for centre in centres])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_estimator_of_any_structure_is_whole(name, rows, tmp_path):
+    gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
+    family, dense = gm.mixture_.family, gm.mixture_.family.dense(gm.covariances_, 2, 3)
+    assert family is family_named(name)
+    assert gm.covariances_.shape == gm.precisions_.shape == family.shape(2, 3)
+    product = family.dense(gm.precisions_, 2, 3) @ dense
+    np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-12)
+    full = Mixture(gm.weights_, gm.means_, dense, FAMILIES["full"])
+    np.testing.assert_allclose(gm.score_samples(rows), full.log_density(rows), rtol=1e-12)
+    free = family.n_parameters(2, 3) + 2 * 3 + 1
+    assert gm.bic(rows) == pytest.approx(-2 * gm.score_samples(rows).sum() + free * np.log(len(rows)), rel=1e-13)
+    assert len(np.unique(gm.predict(rows))) == 2
+    assert gm.sample(7)[0].shape == (7, 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_copies_and_files_keep_the_name_that_the_user_gave(name, rows, tmp_path):
+    gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
+    gm.save(tmp_path / "m.gmm")
+    for other in GaussianMixture.load(tmp_path / "m.gmm"), pickle.loads(pickle.dumps(gm)):
+        assert other.covariance_type == name
+        assert other.mixture_.family is gm.mixture_.family
+        assert (other.score_samples(rows) == gm.score_samples(rows)).all()
+    assert (Mixture.from_dict(gm.mixture_.to_dict()).covariances == gm.covariances_).all()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_fit_goes_on_from_its_own_covariances(name, rows):
+    gm = GaussianMixture(2, covariance_type=name, random_state=0, tol=1e-7).fit(rows)
+    start = {"weights_init": gm.weights_, "means_init": gm.means_, "covariances_init": gm.covariances_}
+    again = GaussianMixture(2, covariance_type=name, **start).fit(rows)
+    assert again.lower_bounds_[0] == pytest.approx(gm.lower_bound_, abs=2e-7)
+    precise = GaussianMixture(2, covariance_type=name, max_iter=0, **start).fit(rows)
+    assert (precise.covariances_ == gm.covariances_).all()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if len(name) == 3])
+def test_one_feature_has_two_structures(name, rows):
+    """mclust's E and V, and a sentence where the name says more."""
+    fits = {other: GaussianMixture(2, covariance_type=other, reg_covar=0, random_state=0) for other in ("E", "V")}
+    expected = fits[name[0]].fit(rows[:, :1])
+    gm = GaussianMixture(2, covariance_type=name, reg_covar=0, random_state=0)
+    if name.endswith("II"):
+        gm.fit(rows[:, :1])
+    else:
+        with pytest.warns(RuntimeWarning, match=f"'{name}' is '{name[0]}' for one feature"):
+            gm.fit(rows[:, :1])
+    assert gm.lower_bound_ == pytest.approx(expected.lower_bound_, rel=1e-12)
+    assert gm.mixture_.n_parameters == expected.mixture_.n_parameters
+
+
+@pytest.mark.parametrize("name", ["E", "V"])
+def test_a_structure_for_one_feature_is_refused_for_more(name, rows):
+    with pytest.raises(ValueError, match=f"'{name}' is for one feature, and X has 3: .* '{name}II' or '{3 * name}'"):
+        GaussianMixture(2, covariance_type=name).fit(rows)
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("vev", "VEV"), ("VVX", "VVV"), ("sferical", "spherical")])
+def test_an_unknown_structure_has_a_nearest(name, nearest, rows):
+    with pytest.raises(ValueError, match=f"Did you mean '{nearest}'"):
+        GaussianMixture(2, covariance_type=name).fit(rows)

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
+from gaussmix.families import family_named
 
 FOUR = ["full", "tied", "diag", "spherical"]
 SKIPPED = {"check_array_api_input"}  # runs with SCIPY_ARRAY_API=1 and arrays of other libraries
@@ -103,7 +104,16 @@ def test_ties_go_to_fewer_parameters(names, rng):
 
 def test_all_in_one_dimension_is_equal_and_unequal_variances(rng):
     table = GaussianMixtureIC([2], random_state=0).fit(rng.normal(size=(90, 1))).results_
-    assert sorted(table["n_parameters"]) == [4, 5]
+    assert table["structure"] == [family_named(name).name for name in "EV"]
+    assert table["n_parameters"] == [4, 5]
+
+
+def test_a_structure_that_one_feature_has_not_is_tried_with_a_note(rng):
+    with pytest.warns(RuntimeWarning, match="'VVE' is 'V' for one feature"):
+        chosen = GaussianMixtureIC(1, covariance_type=["VVE", "E"]).fit(rng.normal(size=(30, 1)))
+    assert len(chosen.results_["bic"]) == 2
+    with pytest.raises(ValueError, match="'E' is for one feature, and X has 2"):
+        GaussianMixtureIC(1, covariance_type=["VVE", "E"]).fit(rng.normal(size=(30, 2)))
 
 
 def test_what_cannot_be_fitted_is_reported_and_never_wins(rng):

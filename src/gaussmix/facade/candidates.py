@@ -8,8 +8,9 @@ from typing import Any
 
 from gaussmix.errors import unknown_name
 from gaussmix.facade.parameters import check_count, check_family
-from gaussmix.families.base import FAMILIES, Family
-from gaussmix.selection.candidate import Candidate, distinct_families
+from gaussmix.families.base import ALIASES, FAMILIES, Family
+from gaussmix.families.one_feature import check_features
+from gaussmix.selection.candidate import Candidate
 from gaussmix.selection.criteria import CRITERIA
 
 EVERY = "all"
@@ -38,14 +39,28 @@ def check_counts(n_components: Any) -> list[int]:
 
 
 def check_families(covariance_type: Any, n_features: int) -> list[Family]:
-    """The families that the user names, each once."""
+    """The families that the user names, each once; every one that there is for so many features."""
+    if isinstance(covariance_type, str) and covariance_type == EVERY:
+        of_one = [FAMILIES[name] for alias, name in ALIASES.items() if len(alias) == 1]  # mclust's E and V
+        return of_one if n_features == 1 else list(FAMILIES.values())
+    families = {}
+    for name in _names(covariance_type):
+        family = check_family(name)
+        check_features(name, n_features)
+        families[family.name] = family
+    return list(families.values())
+
+
+def one_feature_notes(covariance_type: Any) -> list[str]:
+    """What names of structures mean where there is one feature, in sentences."""
+    names = [] if covariance_type == EVERY else _names(covariance_type)
+    return [sentence for name in names if (sentence := check_features(name, 1)) is not None]
+
+
+def _names(covariance_type: Any) -> Sequence[Any]:
     if isinstance(covariance_type, str):
-        if covariance_type == EVERY:
-            return distinct_families(FAMILIES.values(), n_features)
-        return [check_family(covariance_type)]
-    names = _several("covariance_type", covariance_type, f'the name of a structure, several, or "{EVERY}"')
-    families = (check_family(name) for name in names)
-    return list({family.name: family for family in families}.values())
+        return [covariance_type]
+    return _several("covariance_type", covariance_type, f'the name of a structure, several, or "{EVERY}"')
 
 
 def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:

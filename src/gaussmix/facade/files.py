@@ -109,7 +109,7 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
         return {"names": list(value)}
     if isinstance(value, dict):
-        return {"table": {key: [_plain(name, cell) for cell in column] for key, column in value.items()}}
+        return {"table": [[key, [_plain(name, cell) for cell in column]] for key, column in value.items()]}
     try:
         array = np.asarray(value)
     except ValueError:
@@ -133,8 +133,8 @@ def _value(name: str, plain: Any) -> Any:
                 return np.array(values, dtype=np.dtype(dtype))
             case {"names": [*names]} if all(isinstance(item, str) for item in names):
                 return names
-            case {"table": dict(columns)}:
-                return {key: [_value(name, cell) for cell in column] for key, column in columns.items()}
+            case {"table": [*columns]}:
+                return {str(key): [_value(name, cell) for cell in column] for key, column in columns}
             case None | bool() | int() | float() | str():
                 return plain
     except (TypeError, ValueError, OverflowError, IndexError):

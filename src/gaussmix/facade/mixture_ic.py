@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.em.stopping import Stopping
-from gaussmix.facade.candidates import HELD_OUT, check_candidates, check_criterion
+from gaussmix.facade.candidates import HELD_OUT, check_candidates, check_criterion, one_feature_notes
 from gaussmix.facade.estimator import MixtureEstimator
 from gaussmix.facade.fitting import Data
 from gaussmix.facade.parameters import check_count, check_jobs, check_number, check_ridge, check_start_names
@@ -32,7 +33,8 @@ class GaussianMixtureIC(MixtureEstimator):
     n_components : int or iterable of int, default 1 … 9
         Numbers of components to try, such as ``range(1, 10)``.
     covariance_type : str or list of str, default "all"
-        Structures to try, names of `gaussmix.FAMILIES`; "all" is every one that differs on the data.
+        Structures to try, by the names that `GaussianMixture` takes; "all" is all fourteen, and for one feature the
+        two there are.
     criterion : {"bic", "icl", "aic", "aicc", "cv"}, default "bic"
         What decides. Of "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and "aicc"
         (Hurvich & Tsai 1989) the lowest is the best; mclust's have the opposite sign. "cv" is the mean log-likelihood
@@ -51,7 +53,8 @@ class GaussianMixtureIC(MixtureEstimator):
     n_init : int, default 1
         Number of starts of each kind that draws.
     init_params : str or list of str, default "hierarchical"
-        Starts, as for `GaussianMixture`; of several the run with the largest likelihood is kept.
+        Starts, as for `GaussianMixture`; of several the run with the largest likelihood is kept. A second start,
+        ``["hierarchical", "kmeans"]``, takes twice the time and now and then finds a better mixture.
     random_state : int, RandomState or None, default None
         Seed of the starts, the same for every candidate, of the folds and of `sample`.
     n_jobs : int or None, default None
@@ -160,7 +163,7 @@ class GaussianMixtureIC(MixtureEstimator):
         -----
         ConvergenceWarning : `max_iter` steps were not enough for the best mixture.
         RuntimeWarning : a component of it lost its mass, or has a covariance so nearly singular that rounding changes
-            log densities by more than 1e-6.
+            log densities by more than 1e-6; or a structure that was named is "E" or "V" for one feature.
         """
         return self._refit(X, sample_weight)
 
@@ -192,3 +195,5 @@ class GaussianMixtureIC(MixtureEstimator):
         assert run is not None, "what failed is never chosen"
         self._publish(run, rows.dtype)
         self._warn(run)
+        for sentence in one_feature_notes(self.covariance_type) if rows.shape[1] == 1 else ():
+            warnings.warn(sentence, RuntimeWarning, stacklevel=4)

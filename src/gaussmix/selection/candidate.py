@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gaussmix.em.restarts import Run
@@ -40,17 +39,6 @@ class Result:
     evidence: Evidence | None
     failure: str | None
     seconds: float
-
-
-def distinct_families(families: Iterable[Family], n_features: int) -> list[Family]:
-    """The families that differ on so many features, the first of equals.
-
-    In one dimension there are only variances, equal or not, and their number tells which.
-    """
-    found: dict[object, Family] = {}
-    for family in families:
-        found.setdefault(family.n_parameters(2, 1) if n_features == 1 else family.name, family)
-    return list(found.values())
 
 
 def why_failed(error: ValueError) -> str:

@@ -39,10 +39,12 @@ def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | 
     names = [name.strip() for name in value.split(",")]
     if names == [EVERY]:
         return EVERY
-    try:
-        return [family_named(name).name for name in names]
-    except ValueError as error:
-        raise click.BadParameter(f"{str(error).partition('=')[2]} {EVERY!r} tries each.") from None
+    for name in names:
+        try:
+            family_named(name)
+        except ValueError as error:
+            raise click.BadParameter(f"{str(error).partition('=')[2]} {EVERY!r} tries each.") from None
+    return names
 
 
 def number(ctx: click.Context, param: click.Parameter, value: str) -> float:

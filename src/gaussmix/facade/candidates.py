@@ -40,7 +40,7 @@ def check_counts(n_components: Any) -> list[int]:
 
 def check_families(covariance_type: Any, n_features: int) -> list[Family]:
     """The families that the user names, each once; every one that there is for so many features."""
-    if isinstance(covariance_type, str) and covariance_type == EVERY:
+    if _is_every(covariance_type):
         of_one = [FAMILIES[name] for alias, name in ALIASES.items() if len(alias) == 1]  # mclust's E and V
         return of_one if n_features == 1 else list(FAMILIES.values())
     families = {}
@@ -53,8 +53,12 @@ def check_families(covariance_type: Any, n_features: int) -> list[Family]:
 
 def one_feature_notes(covariance_type: Any) -> list[str]:
     """What names of structures mean where there is one feature, in sentences."""
-    names = [] if covariance_type == EVERY else _names(covariance_type)
+    names = [] if _is_every(covariance_type) else _names(covariance_type)
     return [sentence for name in names if (sentence := check_features(name, 1)) is not None]
+
+
+def _is_every(covariance_type: Any) -> bool:
+    return isinstance(covariance_type, str) and covariance_type == EVERY
 
 
 def _names(covariance_type: Any) -> Sequence[Any]:

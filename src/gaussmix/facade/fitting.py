@@ -61,9 +61,14 @@ class Data:
         """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
         return 1.0 if self.row_weight is None else 2.0 ** int(np.frexp(self.row_weight.max())[1])
 
+    @cached_property
+    def reduced_weight(self) -> Array | None:
+        """Weights below 1, which changes no bit of a fit."""
+        return None if self.row_weight is None else self.row_weight / self.unit
+
     def source(self, given: Given | None = None) -> ArraySource:
-        """The rows; weights below 1, which changes no bit of a fit."""
-        return ArraySource(self.rows, None if self.row_weight is None else self.row_weight / self.unit, given)
+        """The rows, and room for what a fit keeps beside them."""
+        return ArraySource(self.rows, self.reduced_weight, given)
 
     @cached_property
     def sample(self) -> Distinct:

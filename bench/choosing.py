@@ -1,7 +1,7 @@
 """The whole job, 14 structures × K = 1 … 9 and the best by BIC, beside R's mclust: `python -m bench.choosing`.
 
-Both read the same numbers and search the same candidates with the defaults of each; R's start and reading of the file are
-not counted. Without R or mclust ours is measured alone.
+Both read the same numbers and search the same candidates with the defaults of each; R's own start and its reading of
+the file are not counted. Without R or mclust ours is measured alone.
 """
 
 from __future__ import annotations

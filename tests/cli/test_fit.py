@@ -193,6 +193,15 @@ def test_a_matrix_that_is_too_wide_is_cut_in_parts(cli, faithful):
     assert max(map(len, lines[1:])) <= 72
 
 
+def test_all_structures_are_tried_and_an_unknown_one_is_refused(cli, faithful):
+    said = json.loads(cli("fit", faithful, "-k", "1", "-s", "all", "--json").stdout)
+    assert [candidate["structure"] for candidate in said["candidates"]] == list(FAMILIES)
+    result = cli("fit", faithful, "-s", "full,vev")
+    assert result.exit_code == 2
+    assert "'vev' is not one of" in result.stderr
+    assert "Did you mean 'VEV'? 'all' tries each." in result.stderr
+
+
 @pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc", "cv"])
 def test_the_criterion_decides(criterion, cli, faithful):
     said = json.loads(cli("fit", faithful, "-k", "1:3", "--criterion", criterion, "--json").stdout)

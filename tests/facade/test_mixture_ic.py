@@ -1,6 +1,7 @@
 """`GaussianMixtureIC`: what it tries, what it chooses, and what it says of what failed."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
+from gaussmix.em.stopping import Stopping
+from gaussmix.facade.fitting import Data
+from gaussmix.facade.parameters import check_seed
+from gaussmix.facade.searching import Searching
 from gaussmix.families import family_named
+from gaussmix.selection.candidate import Candidate
+from gaussmix.selection.held_out import folds
 
 FOUR = ["full", "tied", "diag", "spherical"]
 SKIPPED = {"check_array_api_input"}  # runs with SCIPY_ARRAY_API=1 and arrays of other libraries
@@ -164,9 +171,6 @@ def test_held_out_rows_decide_by_one_standard_error(X):
 
 def test_held_out_means_and_errors_are_those_of_folds(X):
     """The same folds, fitted one by one."""
-    from gaussmix.facade.parameters import check_seed
-    from gaussmix.selection.held_out import folds
-
     chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1).fit(X)
     fold = folds(len(X), 4, check_seed(1))
     scores = []
@@ -175,6 +179,22 @@ def test_held_out_means_and_errors_are_those_of_folds(X):
         scores.append(gm.fit(X[fold != number]).score(X[fold == number]))
     assert chosen.results_["cv"] == pytest.approx([np.mean(scores)], rel=1e-12)
     assert chosen.results_["cv_error"] == pytest.approx([np.std(scores, ddof=1) / 2], rel=1e-10)
+
+
+def test_what_fails_with_all_rows_or_without_a_fold_is_not_judged_by_the_others(X):
+    candidates = [Candidate(FAMILIES["diag"], n_components) for n_components in (1, 2, 150)]
+    searching = Searching(candidates, ["kmeans"], Stopping(), 1e-3, np.random.default_rng(0), 1, lambda: None)
+    data = Data(X, None)
+    found = searching.results(data)
+    assert [result.failure for result in found] == [None] * 3
+    found[0] = replace(found[0], failure="as if: it had failed", evidence=None)
+    judged, mean, error = searching.cross_validated(data, found, 3)
+    assert np.isnan(mean).tolist() == np.isnan(error).tolist() == [True, False, True]
+    assert [result.failure for result in judged] == [
+        "as if: it had failed",
+        None,
+        "failed without a fold: fewer rows than components: 120",
+    ]
 
 
 def test_weights_count_rows(X, rng):

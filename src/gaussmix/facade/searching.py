@@ -59,7 +59,7 @@ class Searching:
         return search.results(self.candidates, at_a_time, self.announce)
 
     def cross_validated(self, data: Data, results: Sequence[Result], n_folds: int) -> tuple[list[Result], Array, Array]:
-        """The results, of which those that fail without some fold are failures; held-out means and their errors.
+        """The results, failures where some fold fails; means of held-out rows and their errors, NaN of what failed.
 
         Raises
         ------
@@ -77,4 +77,6 @@ class Searching:
                 if result.failure is not None and judged[place].failure is None:
                     why = f"failed without a fold: {result.failure}"
                     judged[place] = replace(judged[place], failure=why, evidence=None)
-        return judged, *mean_and_error(np.array(by_fold))
+        mean, error = mean_and_error(np.array(by_fold))
+        failed = np.array([result.failure is not None for result in judged])
+        return judged, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -55,7 +56,8 @@ class Tree:
         return number[clusters]
 
 
-_TREES: WeakKeyDictionary[Distinct, Tree] = WeakKeyDictionary()  # one cut for each number of components
+_TREES: WeakKeyDictionary[Distinct, Tree] = WeakKeyDictionary()  # one is cut for each number of components
+_ONE_AT_A_TIME = Lock()  # threads with a number of components each want the same tree
 
 
 def tree_of(sample: Distinct) -> Tree:
@@ -64,14 +66,15 @@ def tree_of(sample: Distinct) -> Tree:
     Ward (1963), JASA 58, 236–244, on rows scaled as mclust's default does: each feature to unit variance, then each
     principal axis by the root of its singular value; Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
     """
-    tree = _TREES.get(sample)
-    if tree is None:
-        axes, whitening = _scaling(sample)
-        leaves = _leaves(sample.weight)
-        merges = np.empty((0, 2)) if len(leaves) == 1 else ward(sample.rows[leaves] @ axes)[:, :2]
-        tree = Tree(leaves, merges.astype(np.intp), whitening, len(np.unique(leaves)) == len(sample.weight))
-        _TREES[sample] = tree
-    return tree
+    with _ONE_AT_A_TIME:
+        if sample not in _TREES:
+            axes, whitening = _scaling(sample)
+            leaves = _leaves(sample.weight)
+            offsets = sample.rows[leaves] - sample.rows[0]
+            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(offsets @ axes)[:, :2]
+            is_whole = len(np.unique(leaves)) == len(sample.weight)
+            _TREES[sample] = Tree(leaves, merges.astype(np.intp), whitening, is_whole)
+        return _TREES[sample]
 
 
 @register("hierarchical", is_drawn=False)

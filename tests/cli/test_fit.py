@@ -193,6 +193,12 @@ def test_a_matrix_that_is_too_wide_is_cut_in_parts(cli, faithful):
     assert max(map(len, lines[1:])) <= 72
 
 
+def test_the_simpler_one_that_held_out_rows_choose_is_shown(cli, faithful):
+    result = cli("fit", faithful, "-k", "1:8", "-s", "EII,VII,EEI,tied,full", "--criterion", "cv")
+    assert result.exit_code == 0
+    assert sum("simplest within an error" in line for line in result.stdout.splitlines()) == 2  # in list and matrix
+
+
 def test_all_structures_are_tried_and_an_unknown_one_is_refused(cli, faithful):
     said = json.loads(cli("fit", faithful, "-k", "1", "-s", "all", "--json").stdout)
     assert [candidate["structure"] for candidate in said["candidates"]] == list(FAMILIES)

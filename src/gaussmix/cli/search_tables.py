@@ -20,15 +20,11 @@ def show_top(console: Console, chosen: GaussianMixtureIC) -> None:
     """Print every candidate where there is one structure; else the best, in their order."""
     results, criterion = chosen.results_, chosen.criterion
     several = len(set(results["structure"])) > 1
-    values = np.array(results[criterion])
-    order = np.argsort(-values if criterion == HELD_OUT else values, kind="stable")[:MOST] if several else None
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in (*["structure"] * several, "K", "log-likelihood", criterion.upper(), "steps"):
         table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
     table.add_column("converged")  # the only one that may wrap: a reason can be long
-    for place in range(len(values)) if order is None else order.tolist():
-        if several and not math.isfinite(values[place]):
-            continue
+    for place in _best_first(chosen) if several else range(len(results["structure"])):
         row = {name: column[place] for name, column in results.items()}
         begin = [*[row["structure"]] * several, str(row["n_components"])]
         if row["failure"] is not None:
@@ -39,6 +35,14 @@ def show_top(console: Console, chosen: GaussianMixtureIC) -> None:
         numbers = f"{row['log_likelihood']:.2f}", _value(row[criterion], criterion), str(row["n_iter"])
         table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
     console.print(table)
+
+
+def _best_first(chosen: GaussianMixtureIC) -> list[int]:
+    """The candidates with the best values in order, and the chosen one in any case: "cv" may take a simpler one."""
+    values = np.array(chosen.results_[chosen.criterion])
+    order = np.argsort(-values if chosen.criterion == HELD_OUT else values, kind="stable")
+    shown: list[int] = [place for place in order.tolist() if math.isfinite(values[place])][:MOST]
+    return shown if chosen.best_index_ in shown else [*shown[:-1], chosen.best_index_]
 
 
 def show_matrix(console: Console, chosen: GaussianMixtureIC) -> None:

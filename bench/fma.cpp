@@ -1,4 +1,4 @@
-// The machine's own peak: fused multiply-adds between registers, nothing else. Built and called by roofline.py.
+// The machine's own peak: fused multiply-adds between registers, nothing else. Built and called by fma.py.
 #include <immintrin.h>
 
 namespace {

@@ -16,13 +16,12 @@ ROUNDS = 60_000  # some 0.2 ms
 
 @cache
 def _library() -> ctypes.CDLL:
-    folder = tempfile.mkdtemp()
-    built = Path(folder) / "fma.so"
     source = Path(__file__).with_name("fma.cpp")
-    subprocess.run(
-        ["c++", "-O2", "-funroll-loops", "-march=native", "-shared", "-fPIC", str(source), "-o", str(built)], check=True
-    )
-    library = ctypes.CDLL(str(built))
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder) / "fma.so"
+        options = ["-O2", "-funroll-loops", "-march=native", "-shared", "-fPIC"]
+        subprocess.run(["c++", *options, str(source), "-o", str(built)], check=True)
+        library = ctypes.CDLL(str(built))
     library.fma_operations.restype = ctypes.c_double
     library.fma_operations.argtypes = [ctypes.c_int, ctypes.c_bool, ctypes.c_long]
     return library

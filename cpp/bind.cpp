@@ -68,11 +68,13 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     task.given = view_given(given, shape, task.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
+    // Places are checked, not that each comes once: that is up to the engine.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
     require(!in_single || (task.rows.is_float32 && shape.rule == Rule::soft && shape.second != Second::none &&
-                           !shape.is_shared),
-            "in_single goes with float32 rows, a factor for each component, rule 0 (soft) and second 1, 2, 3");
+                           !shape.is_shared && !origin),
+            "in_single goes with float32 rows without an origin, a factor for each component, rule 0 (soft) and second "
+            "1, 2, 3");
     const Precision precision = in_single ? Precision::single : Precision::widened;
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};

@@ -22,7 +22,8 @@ void bound_draw(const Target& target, const Contiguous<1>& cumulative, const Con
                   false,
                   Rule::soft,
                   Second::none};
-    const ParametersView parameters = view_parameters(cumulative, means, factors, view.shape);
+    require(means.shape(0) == cumulative.shape(0), "cumulative and means must be of as many components");
+    const ParametersView parameters = view_gaussians(means, factors, view.shape);
     require(rows.shape(1) == means.shape(1) && rows.shape(0) == labels.shape(0),
             "rows must have shape (n_rows, n_features), and labels (n_rows,)");
     require(cumulative.data()[view.shape.n_components - 1] > 1, "the last cumulative weight must exceed 1");

@@ -30,10 +30,6 @@ struct RowsView {  // rows are read as `row - origin`; strides count elements an
     Index row_stride, column_stride;
     const double* origin;        // (n_features,), or null for zero
     const std::uint16_t* order;  // (n_rows,), the place in its block of the row that is visited; null: as they come
-
-    Index row_at(Index position) const {
-        return order == nullptr ? position : position - position % kBlockRows + order[position];
-    }
 };
 
 struct RowWeightView {  // null data: every weight is 1

@@ -33,7 +33,8 @@ inline void move(const View& b, const Real* log_scale, Index n_components) {
         const float known = b.twin[k] < b.distance[k] ? b.twin[k] : b.distance[k];
         const float moved = b.ratio[k] * (known - b.shift[k]);
         b.distance[k] = moved > 0 ? moved : 0;  // also where it is NaN
-        b.score[k] = b.distance[k] * b.distance[k] - 2 * static_cast<float>(log_scale[k]);
+        const float score = b.distance[k] * b.distance[k] - 2 * static_cast<float>(log_scale[k]);
+        b.score[k] = score < __FLT_MAX__ ? score : __FLT_MAX__;  // infinite only once it has been visited
     }
 }
 
@@ -54,14 +55,16 @@ inline Index nearest(const View& b, Index n_components) {
 // The score from which on a component is negligible for every row, if `best` are the largest log densities so far.
 GAUSSMIX_INLINE float limit(const Vec (&best)[kGroupVectors]) {
     const double twice = 2 * (kNegligible + 0.1 - lane_min(min(min(best[0], best[1]), best[2])));
-    return static_cast<float>(twice + 4 * kMargin * (twice < 0 ? -twice : twice));
+    const double limit = twice + 4 * kMargin * (twice < 0 ? -twice : twice);
+    return limit < __FLT_MAX__ ? static_cast<float>(limit) : __builtin_inff();
 }
 
-// From squared distances, or parts of them.
+// From squared distances, or parts of them. Finite: an infinite one would never come down.
 GAUSSMIX_INLINE float distance(const Vec (&squares)[kGroupVectors]) {
-    const Vec largest = Vec::broadcast(kLargest);
-    const Vec least = min(min(min(squares[0], largest), min(squares[1], largest)), squares[2]);
-    return static_cast<float>(__builtin_sqrt(lane_min(least)) * (1 - kMargin));
+    Vec least = Vec::broadcast(kLargest);
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) least = min(squares[v], least);  // passes over NaN
+    const double distance = __builtin_sqrt(lane_min(least)) * (1 - kMargin);
+    return distance < __FLT_MAX__ ? static_cast<float>(distance) : __FLT_MAX__;
 }
 
 }  // namespace bounds

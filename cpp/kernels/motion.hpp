@@ -33,7 +33,11 @@ inline double growth(const Shape& shape, Factor w, double* row) {
         case Structure::diagonal: break;
     }
     double largest = 0;
-    for (Index j = 0; j < d; ++j) largest = w.before[j] / w.after[j] > largest ? w.before[j] / w.after[j] : largest;
+    for (Index j = 0; j < d; ++j) {
+        const double ratio = w.before[j] / w.after[j];
+        if (!(ratio <= largest)) largest = ratio;
+        if (!(ratio == ratio)) break;  // a later number must not hide it
+    }
     return largest;
 }
 

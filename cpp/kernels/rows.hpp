@@ -10,6 +10,11 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
+GAUSSMIX_INLINE Index row_at(const RowsView& rows, Index position) {
+    return rows.order == nullptr ? position : position - position % kBlockRows + rows.order[position];
+}
+
+
 // An array of T that need not be aligned even to T, as NumPy allows.
 template <class T>
 struct Elements {
@@ -109,7 +114,7 @@ void read_vector(const RowsView& rows, Index first, Real* out) {
         }
     }
     Index row[kLanes];
-    for (int i = 0; i < kLanes; ++i) row[i] = rows.row_at(smaller(first + i, rows.n_rows - 1));
+    for (int i = 0; i < kLanes; ++i) row[i] = row_at(rows, smaller(first + i, rows.n_rows - 1));
     if (rows.row_stride == 1 && rows.order == nullptr && row[kLanes - 1] == first + kLanes - 1) return read_by_vector<T>(rows, first, out);
     if (rows.column_stride == 1) return read_by_transpose<T>(rows, row, out);
     return read_by_element<T>(rows, row, out);
@@ -139,7 +144,7 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
         } else if (weight.data == nullptr) {
             out[i] = 1;
         } else {
-            out[i] = static_cast<Real>(elements[rows.row_at(first + i) * weight.stride] * weight.scale);
+            out[i] = static_cast<Real>(elements[row_at(rows, first + i) * weight.stride] * weight.scale);
         }
     }
 }
@@ -193,7 +198,7 @@ private:
     }
     bool take_next_row() {
         if (position_ >= end_position_) return false;
-        const Index row = rows_.row_at(position_++);
+        const Index row = row_at(rows_, position_++);
         next_ = static_cast<const char*>(rows_.data) + row * rows_.row_stride * (rows_.is_float32 ? 4 : 8);
         end_ = next_ + row_size_;
         return true;

@@ -84,7 +84,7 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
         alignas(64) Real lanes[kLanes];
         label.store(lanes);
         for (int i = 0; i < kLanes && first + i < rows.n_rows; ++i) {
-            labels[rows.row_at(first + i)] = static_cast<std::uint16_t>(lanes[i]);
+            labels[row_at(rows, first + i)] = static_cast<std::uint16_t>(lanes[i]);
         }
     }
 }

@@ -6,8 +6,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Integers of 32 bits: products read the low halves, and what is in the high ones is up to
-// the caller.
+// Integers of 32 bits: products read the low halves of lanes; what is in the high halves is up to the caller.
 struct Words {
     __m256i low, high;
 

@@ -11,6 +11,8 @@ from scipy.special import ndtr
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.engines.randomness import philox
 from gaussmix.mixture.sampling import cumulative_shares
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Second
 
 RARE = 1e-9
 SIX_SIGMA = stats.norm.isf(RARE / 2)  # 6.1 standard errors
@@ -39,14 +41,16 @@ def make_mixture(rng, name, n_components=4, n_features=3):
     """Overlapping components of uneven weights and correlated features."""
     roots = rng.normal(size=(n_components, n_features, 2 * n_features)) / np.sqrt(2 * n_features)
     dense = roots @ roots.transpose(0, 2, 1)
-    covariances = {
-        "full": dense,
-        "tied": dense[0],
-        "diag": np.diagonal(dense, axis1=1, axis2=2),
-        "spherical": dense[:, 0, 0],
-    }
+    need, mass = FAMILIES[name].need(), np.ones(n_components)
+    second = {
+        Second.TRACE: np.einsum("kii->k", dense),
+        Second.DIAGONAL: np.einsum("kii->ki", dense),
+        Second.FULL: dense,
+    }[need.second]
+    second = second.sum(axis=0) if need.pooled else second
+    covariances = FAMILIES[name].update(Scatter(mass, second, n_features, need), None)
     weights = rng.dirichlet(np.full(n_components, 3.0))
-    return Mixture(weights, 2 * rng.normal(size=(n_components, n_features)), covariances[name], FAMILIES[name])
+    return Mixture(weights, 2 * rng.normal(size=(n_components, n_features)), covariances, FAMILIES[name])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gaussmix.em.loop import em_step
-from gaussmix.engines import ENGINES
+from gaussmix.engines import ENGINES, visits
+from gaussmix.engines.arguments import Arguments
 from gaussmix.engines.visits import GROUP_ROWS
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
@@ -54,7 +55,7 @@ def visit_of(source, mixture):
     """What the next step would be told."""
     _, state = source._opened
     whitening = mixture.whitening
-    arguments = mixture.parameters.log_scale, mixture.means, int(whitening.structure), whitening.factors
+    arguments = Arguments(mixture.parameters.log_scale, mixture.means, int(whitening.structure), whitening.factors)
     return copy(state.visits).begin(native_target(), arguments)
 
 
@@ -111,3 +112,42 @@ def test_groups_are_the_cores():
     from gaussmix import _core
 
     assert _core.GROUP_ROWS == GROUP_ROWS
+
+
+@pytest.mark.parametrize("has_bounds", [True, False])
+def test_another_run_starts_anew_with_or_without_bounds(clusters, monkeypatch, has_bounds):
+    """However many passes there have been, the next ones are counted from 1."""
+    if not has_bounds:
+        monkeypatch.setattr(visits, "MAX_BOUNDS", 0)
+    rows, mixture = clusters("full", 30.0)
+    source = ArraySource(rows)
+    run(source, mixture, n_steps=9)
+    elsewhere = Mixture(mixture.weights, mixture.means + 9.0, mixture.covariances, mixture.family)
+    expected, _ = run(ArraySource(rows), elsewhere, n_steps=3)
+    found, _ = run(source, elsewhere, n_steps=3)
+    for name in ("mass", "first", "second", "log_likelihood"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize("where", ["_by_label", "_changes", "np.zeros"])
+def test_an_interrupt_leaves_an_order_and_bounds_that_belong_together(clusters, monkeypatch, where):
+    """Whenever it comes: the next pass over the same rows is right."""
+    rows, mixture = clusters("full", 30.0)
+    source = ArraySource(rows)
+
+    def interrupted(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    _, before = run(source, mixture, n_steps=2)  # the next pass writes labels
+    with monkeypatch.context() as patched:
+        patched.setattr(f"gaussmix.engines.visits.{where}", interrupted)
+        if where == "_changes":  # asked only where there is an order
+            patched.setattr("gaussmix.engines.visits._changes", interrupted)
+            _, state = source._opened
+            state.visits._order = (np.arange(N_ROWS) % 65_520).astype(np.uint16)
+        with pytest.raises(KeyboardInterrupt):
+            run(source, before, n_steps=3)
+    found, _ = run(source, before, n_steps=1)
+    fresh, _ = run(ArraySource(rows), before, n_steps=1)
+    spread = native_step(rows, before, Need(Second.DIAGONAL)).second
+    assert_same_moments(found, fresh, spread, 1e-12, where)

@@ -8,9 +8,7 @@ b − a = (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k) is not found by subtra
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import reduce
-from operator import add
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.rows import extreme_rows
 
 # Standard deviations up to which differences of squared distances are good to about 1e-8 nats a feature.
 FAR = 1e4
@@ -47,56 +46,24 @@ def far_responsibilities(
     places : (n_far,), of those rows in the block.
     responsibilities : (n_far, n_components), rows sum to 1.
     """
-    found = [part.first_row - block.first_row + _far_rows(part, parameters, log_density) for part in block.cut()]
-    places = np.concatenate(found) if found else np.empty(0, dtype=np.intp)
+    places = far_places(block, parameters, log_density)
     if not places.size:
         return places, np.empty((0, len(parameters.means)))
     return places, _responsibilities(block.rows[places].astype(np.float64), parameters)
 
 
-def step_with_far_rows(
-    engine: Engine[Any], block: Block, parameters: Parameters, need: Need, anchor: Array | None
-) -> Moments:
-    """Moments of a soft step some of whose rows are far: those enter with the responsibilities found here.
+def far_places(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
+    """Places of far rows; most blocks are seen to have none from their largest and smallest numbers alone.
 
-    The arguments are those of `Engine.step`; sums are taken about the means where no anchor is given.
+    At least of the rows that engines count as far in a step: those compare the largest log p(x, k), round otherwise.
     """
-    anchor = parameters.means if anchor is None else anchor
-    return reduce(add, (_step_on_part(engine, part, parameters, need, anchor) for part in block.cut()))
-
-
-def _step_on_part(engine: Engine[Any], block: Block, parameters: Parameters, need: Need, anchor: Array) -> Moments:
-    places, shared = far_responsibilities(block, parameters, engine.log_density)
-    if not places.size:
-        return _step(engine, block, parameters, need, Rule.SOFT, anchor)
-    weight = np.ones(block.n_rows) if block.row_weight is None else np.array(block.row_weight)
-    far_weight = weight[places]
-    far = Block(0, block.rows[places], far_weight, given=_without_negligible(shared))
-    weight[places] = 0.0
-    near = replace(block, row_weight=weight)
-    moments = _step(engine, far, None, need, Rule.GIVEN, anchor)
-    log_likelihood = float((far_weight * engine.log_density(far, parameters))[far_weight > 0].sum())
-    return _step(engine, near, parameters, need, Rule.SOFT, anchor) + replace(moments, log_likelihood=log_likelihood)
-
-
-def _step(
-    engine: Engine[Any], block: Block, parameters: Parameters | None, need: Need, rule: Rule, anchor: Array
-) -> Moments:
-    return engine.step(block, engine.open(block, need, len(anchor)), parameters, need, rule, anchor)
-
-
-def _without_negligible(shared: Array) -> Array:
-    """Responsibilities as a step takes them: 0 from 2⁻⁶⁰ of the row's largest on."""
-    kept = np.where(shared > np.exp(-NEGLIGIBLE) * shared.max(axis=1, keepdims=True), shared, 0.0)
-    normalised: Array = kept / kept.sum(axis=1, keepdims=True)
-    return normalised
-
-
-def _far_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
-    """Places of far rows; most blocks are seen to have none from their largest and smallest numbers alone."""
-    if _box_is_near(block, parameters):
+    limit = far_limit(parameters) + np.log(len(parameters.means)) + 1.0
+    if not block.n_rows or _box_is_near(block, parameters, limit):
         return np.empty(0, dtype=np.intp)
-    return np.flatnonzero(log_density(block, parameters) < far_limit(parameters))
+    found = [
+        part.first_row - block.first_row + np.flatnonzero(log_density(part, parameters) < limit) for part in block.cut()
+    ]
+    return np.concatenate(found)
 
 
 def far_limit(parameters: Parameters) -> float:
@@ -106,13 +73,58 @@ def far_limit(parameters: Parameters) -> float:
     return float(parameters.log_scale.max()) - FAR**2 / 2
 
 
-def _box_is_near(block: Block, parameters: Parameters) -> bool:
-    """Whether one component is near to every point of the box about the rows: |W||x − μ| bounds |W (x − μ)|."""
-    means = parameters.means
+def _box_is_near(block: Block, parameters: Parameters, limit: float) -> bool:
+    """Whether log p(x, k) of one component is at least the limit all over the box about the rows.
+
+    |W||x − μ| bounds |W (x − μ)|.
+    """
+    means, (low, high) = parameters.means, extreme_rows(block.rows)
+    columns = np.arange(means.shape[1])
     with np.errstate(over="ignore"):
-        reach = np.maximum(block.rows.max(axis=0) - means, means - block.rows.min(axis=0))
+        reach = np.maximum(block.rows[high, columns] - means, means - block.rows[low, columns])
         whitening = replace(parameters.whitening, factors=np.abs(parameters.whitening.factors))
-        return bool(((whitening.whiten_each(reach) ** 2).sum(axis=1) <= FAR**2).any())
+        squares = (whitening.whiten_each(reach) ** 2).sum(axis=1)
+        return bool((parameters.log_scale - 0.5 * squares >= limit).any())
+
+
+@dataclass(frozen=True, eq=False)
+class Apart:
+    """Far rows of a block, and the others.
+
+    Parameters
+    ----------
+    near : the block, in which far rows have weight 0.
+    far : far rows alone, with their weights.
+    places : (n_far,), of far rows in the block.
+    """
+
+    near: Block
+    far: Block
+    places: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, block: Block, places: NDArray[np.intp]) -> Apart:
+        weight = np.ones(block.n_rows) if block.row_weight is None else np.array(block.row_weight)
+        far = Block(block.first_row, block.rows[places], weight[places])
+        weight[places] = 0.0
+        return cls(replace(block, row_weight=weight), far, places)
+
+    def moments(self, engine: Engine[Any], parameters: Parameters, need: Need, anchor: Array) -> Moments:
+        """What far rows add to a soft step whose sums are about an anchor."""
+        shared = _responsibilities(self.far.rows.astype(np.float64), parameters)
+        far = replace(self.far, given=_without_negligible(shared))
+        moments = engine.step(far, engine.open(far, need, len(anchor)), None, need, Rule.GIVEN, anchor)
+        weight = self.far.row_weight
+        assert weight is not None, "made by `of`"
+        log_density = engine.log_density(far, parameters)
+        return replace(moments, log_likelihood=float((weight * log_density)[weight > 0].sum()))
+
+
+def _without_negligible(shared: Array) -> Array:
+    """Responsibilities as a step takes them: 0 from 2⁻⁶⁰ of the row's largest on."""
+    kept = np.where(shared > np.exp(-NEGLIGIBLE) * shared.max(axis=1, keepdims=True), shared, 0.0)
+    normalised: Array = kept / kept.sum(axis=1, keepdims=True)
+    return normalised
 
 
 def _responsibilities(rows: Array, parameters: Parameters) -> Array:

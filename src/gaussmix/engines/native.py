@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.far import far_responsibilities, step_with_far_rows
+from gaussmix.engines.arguments import arguments_of, common_origin, is_near, no_arguments, one_each
+from gaussmix.engines.far import Apart, far_places, far_responsibilities
 from gaussmix.engines.single import rounded, scaled_for_single, steps_in_single
-from gaussmix.engines.visits import Arguments, Visit, Visits
+from gaussmix.engines.visits import Visit, Visits
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.core import native_target
@@ -22,10 +23,6 @@ from gaussmix.waist.whitening import Structure, Whitening
 
 if TYPE_CHECKING:
     from gaussmix._core import Target
-
-# Whitened rows are taken about a common origin only while every mean is nearer to it than this many standard
-# deviations: the rounding of y − m is then below 1e3 ε.
-FARTHEST_MEAN = 1e3
 
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
 
@@ -41,12 +38,14 @@ class State:
     total : moments of the whole block as one component about its mean, which no E-step changes; None until a
         step with pooled second moments asks for it.
     visits : in which order to visit the rows.
+    apart : rows that were far in the last soft step, and the state of the others.
     """
 
     n_components: int
     row_weight: float
     visits: Visits
     total: Moments | None = None
+    apart: tuple[Apart, State] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,34 +81,56 @@ class NativeEngine:
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
     ) -> Moments:
+        if parameters is None or rule is not Rule.SOFT:
+            return self._step(block, state, parameters, need, rule, anchor)[0]
+        if state.apart is None:
+            moments, n_far = self._step(block, state, parameters, need, rule, anchor)
+            if not n_far:
+                return moments
+        else:
+            moments, n_far = self._step(state.apart[0].near, state.apart[1], parameters, need, rule, anchor)
+        if n_far or state.apart is None:
+            state.apart = _take_apart(block, state, far_places(block, parameters, self.log_density))
+            moments, _ = self._step(state.apart[0].near, state.apart[1], parameters, need, rule, anchor)
+        apart = state.apart[0]
+        moments += apart.moments(self, parameters, need, moments.anchor)
+        still = far_places(apart.far, parameters, self.log_density)
+        if len(still) < len(apart.places):
+            state.apart = _take_apart(block, state, apart.places[still]) if still.size else None
+        return moments
+
+    def _step(
+        self,
+        block: Block,
+        state: State,
+        parameters: Parameters | None,
+        need: Need,
+        rule: Rule,
+        anchor: Array | None,
+    ) -> tuple[Moments, int]:
+        """A step, and how many rows are too far for what it says of them."""
         if parameters is not None and anchor is None and need == Need(Second.FULL, pooled=True):
             state.total = state.total or self._total(block)
-            if _near(parameters, state.total.anchor[0]):
-                moments, n_far = self._step_about_centre(block, state.total, parameters, need, rule)
-                return moments if not n_far else step_with_far_rows(self, block, parameters, need, anchor)
+            if is_near(parameters, state.total.anchor[0]):
+                return self._step_about_centre(block, state.total, parameters, need, rule)
         about = anchor
         if about is None:
             shape = state.n_components, block.rows.shape[1]
             about = np.zeros(shape) if parameters is None or need.second is Second.NONE else parameters.means
         in_single = anchor is None and steps_in_single(block, parameters, need, rule)
         moments, n_far = self._sums(block, state, parameters, need, rule, about, in_single)
-        if n_far and parameters is not None:
-            return step_with_far_rows(self, block, parameters, need, anchor)
         if need.pooled and moments.second is not None:
             moments = replace(moments, second=_pooled(moments.second))
-        return moments
+        return moments, n_far
 
     def _step_about_centre(
         self, block: Block, total: Moments, parameters: Parameters, need: Need, rule: Rule
     ) -> tuple[Moments, int]:
-        """Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the block's own scatter.
-
-        And the number of far rows, as from `_sums`.
-        """
+        """Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the block's own scatter."""
         centre = total.anchor[0]
         centred = replace(parameters, means=parameters.means - centre)
         log_likelihood, mass, first, _, n_far, _ = self._target.step(
-            block.rows, block.row_weight, None, centre, *_arguments(centred, whiten_once=True),
+            block.rows, block.row_weight, None, centre, *arguments_of(centred, whiten_once=True),
             None, rule, Second.NONE, self.n_threads,
         )  # fmt: skip
         anchor = np.broadcast_to(centre, first.shape)
@@ -126,12 +147,12 @@ class NativeEngine:
         anchor: Array,
         in_single: bool = False,
     ) -> tuple[Moments, int]:
-        """Moments per component about the anchor, and how many rows are too far for what they say of them."""
+        """Moments per component about the anchor, and the number of far rows."""
         offset = 0.0
         if in_single and parameters is not None:
             anchor = rounded(anchor)
             parameters, offset = scaled_for_single(parameters)
-        arguments = _arguments(parameters) if parameters is not None else _no_arguments(anchor)
+        arguments = arguments_of(parameters) if parameters is not None else no_arguments(anchor)
         sums_about = None if need.second is Second.NONE else np.ascontiguousarray(anchor)
         is_soft = parameters is not None and rule is Rule.SOFT and not parameters.whitening.is_shared
         visit = state.visits.begin(self._target, arguments) if is_soft else Visit()
@@ -173,7 +194,7 @@ class NativeEngine:
     ) -> tuple[Array, NDArray[np.int64]]:
         rows, labels = np.empty((n_rows, means.shape[1])), np.empty(n_rows, np.int64)
         is_triangular = whitening.structure is Structure.TRIANGULAR
-        factors = np.ascontiguousarray(whitening.factors) if is_triangular else _one_each(whitening, len(means))
+        factors = np.ascontiguousarray(whitening.factors) if is_triangular else one_each(whitening, len(means))
         self._target.draw(
             np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.structure), factors, key,
             rows, labels, self.n_threads,
@@ -181,11 +202,17 @@ class NativeEngine:
         return rows, labels
 
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> Any:
-        origin = _common_origin(parameters)
+        origin = common_origin(parameters)
         if origin is not None:
             parameters = replace(parameters, means=parameters.means - origin)
-        arguments = _arguments(parameters, whiten_once=origin is not None)
+        arguments = arguments_of(parameters, whiten_once=origin is not None)
         return self._target.evaluate(block.rows, origin, *arguments, output, self.n_threads)
+
+
+def _take_apart(block: Block, state: State, places: NDArray[np.intp]) -> tuple[Apart, State]:
+    """Far rows, and the state of the others: they are visited in the order of all."""
+    apart = Apart.of(block, places)
+    return apart, State(state.n_components, apart.near.total_weight, state.visits)
 
 
 def _pooled(second: Array) -> Array:
@@ -196,42 +223,3 @@ def _pooled(second: Array) -> Array:
     for part in pieces((*total.shape, len(second))):
         total[part] = second[:, part].sum(axis=0)
     return total
-
-
-def _common_origin(parameters: Parameters) -> Array | None:
-    """Where rows are whitened about once for all components; None where each component whitens them itself."""
-    if not (parameters.whitening.is_shared and parameters.whitening.structure is Structure.TRIANGULAR):
-        return None
-    centre: Array = parameters.means.mean(axis=0)
-    return centre if _near(parameters, centre) else None
-
-
-def _near(parameters: Parameters, centre: Array) -> bool:
-    """Whether rows may be whitened once for all components, about the centre, without loss."""
-    if parameters.whitening.structure is not Structure.TRIANGULAR or not parameters.whitening.is_shared:
-        return False
-    with np.errstate(over="ignore"):
-        whitened = parameters.whitening.whiten_each(parameters.means - centre)
-        return bool((whitened**2).sum(axis=1).max() <= FARTHEST_MEAN**2)
-
-
-def _arguments(parameters: Parameters, whiten_once: bool = False) -> Arguments:
-    """log_scale, means, structure and factors as the core takes them: one factor each unless whitened once."""
-    whitening, n_components = parameters.whitening, len(parameters.means)
-    factors = whitening.factors if whiten_once else _one_each(whitening, n_components)
-    return parameters.log_scale, np.ascontiguousarray(parameters.means), int(whitening.structure), factors
-
-
-def _one_each(whitening: Whitening, n_components: int) -> Array:
-    if not whitening.is_shared or n_components == 1:
-        return np.ascontiguousarray(whitening.factors)
-    each = np.empty((n_components, *whitening.factors.shape[1:]))
-    for part in pieces(each.shape):
-        each[part] = whitening.factors
-    return each
-
-
-def _no_arguments(anchor: Array) -> Arguments:
-    """What stands in the place of parameters under `Rule.GIVEN`, which reads none of them."""
-    n_components = len(anchor)
-    return np.zeros(n_components), np.zeros(anchor.shape), int(Structure.SPHERICAL), np.ones(n_components)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE
-from gaussmix.engines.far import far_limit, far_responsibilities, step_with_far_rows
+from gaussmix.engines.far import Apart, far_limit, far_places, far_responsibilities
 from gaussmix.engines.randomness import label_uniforms, standard_normals
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
@@ -44,7 +44,9 @@ class ReferenceEngine:
             shared, log_density = _share(part, parameters, rule, state)
             weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
             if rule is Rule.SOFT and parameters is not None and (log_density[weight > 0] < far_limit(parameters)).any():
-                return step_with_far_rows(self, block, parameters, need, anchor)
+                apart = Apart.of(block, far_places(block, parameters, self.log_density))
+                near = self.step(apart.near, state, parameters, need, rule, anchor)
+                return near + apart.moments(self, parameters, need, anchor)
             rows = part.rows.astype(np.float64)
             totals = float(weight @ log_density), part.total_weight
             total += _moments(rows, weight[:, None] * shared, totals, anchor, need)

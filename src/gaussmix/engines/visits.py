@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.waist.arrays import Array
+from gaussmix.engines.arguments import Arguments
 from gaussmix.waist.block import BLOCK_ROWS
 from gaussmix.waist.whitening import Structure
 
 if TYPE_CHECKING:
     from gaussmix._core import Target
-
-Arguments = tuple[Array, Array, int, Array]  # log_scale, means, structure and factors, as the core takes them
 
 GROUP_ROWS = 24  # the core's: rows that share their bounds
 MAX_BOUNDS = 2**23  # numbers: 32 MB
@@ -34,11 +32,12 @@ VISITED = 2.5
 OUT_OF_TURN = 1100.0
 GAIN = 0.8
 LEAST_WORK = 1e7  # of a pass: below, nothing of this pays
+MOTION = 8  # rows for each feature: with fewer, measuring how components moved costs what bounds save
 KEPT = 0.1  # groups of several components, of all, beyond those of a new order that the old one may have
 
 
 class Visit(NamedTuple):
-    """The last arguments of `Target.step`; all None where rows are visited as they come."""
+    """Four arguments of `Target.step`; all None where rows are visited as they come."""
 
     order: NDArray[np.uint16] | None = None
     labels: NDArray[np.uint16] | None = None
@@ -60,39 +59,46 @@ class Visits:
     n_features: int
     _n_passes: int = 0
     _wants_labels: bool = False
+    _are_new: bool = False  # the bounds
     _order: NDArray[np.uint16] | None = None
     _bounds: NDArray[np.float32] | None = None
-    _known_for: Arguments | None = None
+    _last: Arguments | None = None  # of the last pass, which bounds are for unless they are new
 
     def begin(self, target: Target, arguments: Arguments) -> Visit:
         """What to pass to the next soft step with these parameters."""
         bounds, self._bounds = self._bounds, None  # an interrupted pass leaves none
-        motion = None if bounds is None else self._motion(target, arguments)
-        if motion is not None and np.median(motion[1]) > 1:  # another run of EM: all has moved
-            self._n_passes, self._order, bounds, motion = 0, None, None, None
+        if self._last is not None and _moved_away(self._last, arguments):
+            self._n_passes, self._wants_labels, self._order, bounds = 0, False, None, None
         labels = np.empty(self.n_rows, dtype=np.uint16) if self._wants_labels else None
-        return Visit(self._order, labels, bounds, motion)
+        return Visit(self._order, labels, bounds, None if bounds is None else self._motion(target, arguments))
 
     def end(self, visit: Visit, arguments: Arguments, n_near: int) -> None:
         """Learn from the step, in which about `n_near` responsibilities were above 0."""
         self._n_passes += 1
-        self._bounds, self._known_for = visit.bounds, arguments
-        if visit.labels is not None:
-            self._put_in_order(visit.labels)
         is_refresh = self._n_passes & (self._n_passes - 1) == 0
-        self._wants_labels = is_refresh and self._pays(n_near, arguments)
-        if is_refresh and not self._wants_labels:
-            self._order = self._bounds = None
+        wants_labels = is_refresh and self._pays(n_near, arguments)
+        order, bounds, are_new = visit.order, visit.bounds, False
+        if visit.labels is not None:
+            order, are_new = self._new_order(visit.labels)
+            bounds = self._new_bounds() if are_new else bounds
+        if is_refresh and not wants_labels:
+            order = bounds = None
+        # At once, so that an interrupt finds an order and bounds that belong together.
+        self._wants_labels, self._order, self._bounds, self._last = wants_labels, order, bounds, arguments
+        self._are_new = are_new
 
-    def _put_in_order(self, labels: NDArray[np.uint16]) -> None:
-        """Order rows anew, unless the groups of the order there is are nearly as uniform: bounds go with an order."""
+    def _new_order(self, labels: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], bool]:
+        """An order by label, and whether it is new: bounds go with the old one, if its groups are nearly as uniform."""
         n_groups, order = -(-self.n_rows // GROUP_ROWS), _by_label(labels)
         if self._order is not None and _changes(labels, self._order) <= _changes(labels, order) + KEPT * n_groups:
-            return
-        self._order = order
-        fits = n_groups * self.n_components <= MAX_BOUNDS
-        self._bounds = np.zeros((n_groups, self.n_components), dtype=np.float32) if fits else None
-        self._known_for = None
+            return self._order, False
+        return order, True
+
+    def _new_bounds(self) -> NDArray[np.float32] | None:
+        n_groups = -(-self.n_rows // GROUP_ROWS)
+        if n_groups * self.n_components > MAX_BOUNDS or self.n_rows < MOTION * self.n_features:
+            return None
+        return np.zeros((n_groups, self.n_components), dtype=np.float32)
 
     def _pays(self, n_near: int, arguments: Arguments) -> bool:
         """Whether visiting in order saves work where so many responsibilities are above 0."""
@@ -104,12 +110,26 @@ class Visits:
         return VISITED * n_near * pair + OUT_OF_TURN * self.n_rows < GAIN * work
 
     def _motion(self, target: Target, arguments: Arguments) -> NDArray[np.float32]:
-        """How the bounds are moved: to 0 where none are known yet."""
-        if self._known_for is None:
+        """How the bounds are moved: new ones, which are 0, stay what they are."""
+        before = self._last
+        if self._are_new or before is None:
             return np.zeros((2, self.n_components), dtype=np.float32)
-        _, means, structure, factors = arguments
-        _, means_before, _, factors_before = self._known_for
-        return target.measure_motion(structure, means_before, factors_before, means, factors)
+        return target.measure_motion(
+            arguments.structure, before.means, before.factors, arguments.means, arguments.factors
+        )
+
+
+def _moved_away(before: Arguments, after: Arguments) -> bool:
+    """Whether half of the components moved by more than a standard deviation: this is another run of EM."""
+    if before.means.shape != after.means.shape or before.structure != after.structure:
+        return True
+    moved = after.means - before.means
+    with np.errstate(over="ignore", invalid="ignore"):
+        if before.structure == Structure.TRIANGULAR:
+            whitened = np.einsum("kij,kj->ki", before.factors, moved)
+        else:
+            whitened = moved * (before.factors if before.factors.ndim == 2 else before.factors[:, None])
+        return bool(np.median((whitened**2).sum(axis=1)) > 1)
 
 
 def _by_label(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -103,10 +103,12 @@ def find_gross(sample: Distinct, most_places: int) -> Gross | None:
     The first place is the farthest of them, the next the one farthest from the middle and the places before, as long as
     it is out of their reach: Gonzalez (1985), Theoretical Computer Science 38, 293–306.
     """
+    if most_places == 0:
+        return None
     low, high = sample.middle
     reach = np.where(high > low, REACH * (high - low), np.inf)
     corners = np.array([sample.rows.min(axis=0), sample.rows.max(axis=0)])
-    if most_places == 0 or not (_distance(corners, low, high, reach) > 1).any():
+    if not (_distance(corners, low, high, reach) > 1).any():
         return None
     distance = _distance(sample.rows, low, high, reach)
     gross = distance > 1

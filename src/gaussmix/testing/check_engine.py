@@ -46,6 +46,7 @@ def check_engine(engine: Engine[Any], rng: np.random.Generator) -> None:
         check_far_groups,
         check_layouts,
         check_ties,
+        check_far_rows,
         check_extremes,
         check_draws,
     ):
@@ -154,6 +155,32 @@ def check_ties(engine: Engine[Any], rng: np.random.Generator) -> None:
         assert_same_bits(mass, [31.0, 0.0, 0.0], "mass of equal components under the hard rule")
 
 
+def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Rows 1e4 deviations from every mean, a little more or less, and farther: moments are the reference's.
+
+    Twice with one state, which may remember what was far, and once more after the far rows have come near.
+    """
+    for structure, is_shared in product(Structure, (False, True)):
+        for distance in (1e4, 1e4 * (1 + 1e-9), 1e4 * (1 - 1e-9), 1e6, 1e12):
+            near = random_parameters(rng, 3, 2, structure, is_shared)
+            log_scale = np.array([0.0, 0.0, -2.0])  # the nearest component need not have the largest
+            far = replace(near, means=np.array([[0.0, 0.0], [1e-3, 0.0], [0.0, 1.0]]), log_scale=log_scale)
+            rows = rng.standard_normal((60, 2))
+            nearest = far.whitening.whiten_each(np.tile([1.0, 0.0], (3, 1)))
+            rows[[7, 50], 0] = np.sqrt(distance**2 + rng.uniform(-4, 4)) / np.sqrt((nearest**2).sum(axis=1).min())
+            rows[[7, 50], 1] = 0.0
+            block, need = Block(0, rows, rng.random(60)), Need(Second.FULL, is_shared)
+            state = engine.open(block, need, 3)
+            for parameters in (far, far, replace(far, means=np.array([[0.0, 0.0], rows[7], [0.0, 1.0]]))):
+                case = EngineCase(block, parameters, need, Rule.SOFT)
+                anchor = parameters.means
+                expected = _step(REFERENCE, case, anchor)
+                moments = engine.step(block, state, parameters, need, Rule.SOFT, anchor)
+                what = f"a row at {distance:g}, {case.name}"
+                # Differences of squared distances are good to about 1e-8 nats there.
+                assert_same_moments(moments, expected, _spread(case, anchor), 1e-7, what)
+
+
 def check_extremes(engine: Engine[Any], rng: np.random.Generator) -> None:
     """A component of weight 0, distances whose squares overflow, rows of weight 0 far away: no NaN anywhere."""
     for structure, n_features in product(Structure, (1, 2, 4, 6, 9)):
@@ -184,6 +211,7 @@ CHECKS = (
     check_far_groups,
     check_layouts,
     check_ties,
+    check_far_rows,
     check_extremes,
     check_draws,
 )

@@ -48,5 +48,5 @@ def _amplification(whitening: Whitening, deviations: Array) -> float:
     largest = 0.0
     for part in pieces((len(deviations), *whitening.factors.shape[1:])):
         scaled = (whitening.factors if whitening.is_shared else whitening.factors[part]) * deviations[part, None, :]
-        largest = max(largest, float(np.einsum("kij,kij->ki", scaled, scaled).max()))
+        largest = max(largest, float((scaled**2).sum(axis=2).max()))
     return float(np.sqrt(largest))

@@ -23,7 +23,7 @@ def test_fits_move_along_with_the_data(family, engine, rng):
 
 
 @pytest.mark.parametrize(("n_components", "n_features"), SHAPES)
-@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EII", "EEI"])
 def test_a_ridge_is_added_to_each_variance(name, n_components, n_features, rng):
     """As it stands, or its mean over features where there is one variance; covariances stay."""
     family, ridge = FAMILIES[name], rng.uniform(0.1, 1.0, n_features)
@@ -31,7 +31,7 @@ def test_a_ridge_is_added_to_each_variance(name, n_components, n_features, rng):
     shape = n_components, n_features
     before = family.dense(family.update(scatter, None), *shape)
     after = family.dense(family.update(scatter.with_ridge(ridge), None), *shape)
-    added = np.full(n_features, ridge.mean()) if name == "spherical" else ridge
+    added = np.full(n_features, ridge.mean()) if name in ("spherical", "EII") else ridge
     np.testing.assert_allclose(after, before + np.diag(added), rtol=1e-14, atol=1e-14)
 
 

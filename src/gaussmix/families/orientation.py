@@ -53,7 +53,6 @@ def shared_axes(scatters: Array, start: Array, importance: Importance) -> Array:
     in t², thus below their tangent, which is lowest in closed form: majorise–minimise as in Browne & McNicholas (2014,
     Advances in Data Analysis and Classification 8), by exact rotations.
     """
-
     largest = np.frexp(_diagonals(scatters).max())[1]  # divided by a power of two, squares are in the range of float64
     scaled, axes = np.ldexp(scatters, -largest), start
     turned: Array = np.einsum("jm,kjl->kml", axes, np.einsum("kij,jl->kil", scaled, axes))

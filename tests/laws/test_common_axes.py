@@ -1,0 +1,79 @@
+"""What structures are made of: rotations to shared axes, and volumes."""
+
+from itertools import combinations
+from math import exp
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from gaussmix.families import orientation
+from gaussmix.families.orientation import _rounds, composed, principal_axes, shared_axes, spectra_along
+from gaussmix.families.volume import exponential, geometric_mean
+from gaussmix.testing.check_family import random_scatters
+from gaussmix.testing.closeness import EPS
+
+
+@pytest.mark.parametrize("n_features", range(1, 9))
+def test_a_sweep_turns_every_pair_once(n_features):
+    turned = []
+    for one in _rounds(n_features):
+        pairs = list(zip(one.first.tolist(), one.second.tolist(), strict=True))
+        assert len({axis for pair in pairs for axis in pair}) == 2 * len(pairs)  # disjoint
+        assert all(one.partner[p] == q and one.partner[q] == p for p, q in pairs)
+        turned += pairs
+    assert sorted(turned) == list(combinations(range(n_features), 2))
+
+
+@pytest.mark.parametrize("importance", ["masses", "volumes"])
+def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
+    """Σ_k N_k log |diag(DᵀS_kD)| or Σ_k |diag(DᵀS_kD)|^(1/d), sweep by sweep from axes that mean nothing."""
+    mass, scatters = random_scatters(rng, 3, 5)
+    weights, value = {
+        "masses": (lambda _: mass, lambda spectra: (mass * np.log(spectra).sum(axis=1)).sum()),
+        "volumes": (geometric_mean, lambda spectra: geometric_mean(spectra).sum()),
+    }[importance]
+    axes = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    course = [value(spectra_along(scatters, axes))]
+    with mock.patch.object(orientation, "MOST_SWEEPS", 1):
+        for _ in range(30):
+            axes = shared_axes(scatters, axes, weights)
+            course.append(value(spectra_along(scatters, axes)))
+    np.testing.assert_allclose(axes.T @ axes, np.eye(5), atol=30 * 5 * 5 * EPS)  # a rotation adds ε to each number
+    assert np.diff(course).max() <= 25 * EPS * abs(course[0])  # sums of 5 × 5 products
+    assert course[-1] < course[0] - 1e-3 * abs(course[0])
+
+
+def test_axes_that_are_shared_are_found(rng):
+    """Covariances that commute have axes that diagonalise all of them, though two are of equal variance in each sum."""
+    axes = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    spectra = np.array([[1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 5.0, 4.0], [3.0, 3.0, 1.0, 4.0]])
+    matrices = composed(axes[None], spectra)
+    found = shared_axes(matrices, np.linalg.qr(rng.normal(size=(4, 4)))[0], lambda _: np.ones(3))
+    off = found.T @ matrices @ found
+    off[:, range(4), range(4)] = 0.0
+    assert np.abs(off).max() < 1e-6  # of variances of 1 to 5: where the criterion is level to 4 ε
+
+
+def test_principal_axes_are_in_order_and_survive_infinity(rng):
+    _, matrices = random_scatters(rng, 3, 4)
+    matrices[1, 0, 0] = np.inf
+    spectra, axes = principal_axes(matrices)
+    assert (np.diff(spectra, axis=1) <= 0).all()
+    assert (spectra[1] == 0).all()
+    back = composed(axes, spectra)[[0, 2]]
+    np.testing.assert_allclose(back, matrices[[0, 2]], atol=16 * EPS * spectra.max())
+    assert (back == back.swapaxes(1, 2)).all()
+
+
+def test_the_exponential_is_one(rng):
+    numbers = np.concatenate([rng.uniform(-700, 700, 2000), rng.normal(size=2000), [0.0]])
+    expected = np.array([exp(x) for x in numbers])
+    assert (np.abs(exponential(numbers) - expected) <= 2 * np.spacing(expected)).all()
+    assert exponential(np.zeros(1)) == 1.0
+
+
+def test_a_geometric_mean_of_any_size():
+    variances = np.array([[1.0, 4.0], [1e-300, 1e-290], [1e290, 1e300], [0.0, 1.0], [2.0, 2.0]])
+    expected = np.array([2.0, 1e-295, 1e295, 0.0, 2.0])
+    np.testing.assert_allclose(geometric_mean(variances), expected, rtol=64 * EPS)  # a logarithm of 12 in its error

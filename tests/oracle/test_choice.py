@@ -17,7 +17,6 @@ from gaussmix.sources.array import ArraySource
 FOLDER = Path(__file__).parent
 TABLES = json.loads((FOLDER / "mclust_choice" / "criteria.json").read_text())["fits"]
 COMBINED = json.loads((FOLDER / "mclust_choice" / "clustcombi.json").read_text())["examples"]
-IN_ONE_DIMENSION = {"E": "EEE", "V": "VVV"}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -28,7 +27,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
     for fit in TABLES[name]:
         gm = GaussianMixture(
             fit["G"],
-            covariance_type=IN_ONE_DIMENSION.get(fit["model"], fit["model"]),
+            covariance_type=fit["model"],
             init_params=np.array(labels[str(fit["G"])]) - 1,
             reg_covar=0,
             tol=0,

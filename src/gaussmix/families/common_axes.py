@@ -9,10 +9,12 @@ import numpy as np
 
 from gaussmix.families.base import Equivariance
 from gaussmix.families.full import Full
-from gaussmix.families.orientation import composed, principal_axes, shared_axes, spectra_along
+from gaussmix.families.orientation import MOST_SWEEPS, composed, principal_axes, shared_axes, spectra_along
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.logarithm import log
 from gaussmix.waist.moments import Scatter
+
+FEW_SWEEPS = 5  # tell which of several starts is the best
 
 
 class CommonAxes(Full):
@@ -42,11 +44,13 @@ class CommonAxes(Full):
         def log_volume(axes: Array) -> float:  # Σ_k N_k log |Σ_k|: Σ_k tr Σ_k⁻¹S_k is the same at all maxima
             return float((mass * log(variances(axes)).sum(axis=1)).sum())
 
-        found = [
-            shared_axes(second, start, lambda spectra: self.importance(spectra, mass))
-            for start in (_first_axes(second) if current is None else [_axes_of(current)])
-        ]
-        axes = min(found, key=log_volume) if len(found) > 1 else found[0]
+        def turned(start: Array, most: int = MOST_SWEEPS) -> Array:
+            return shared_axes(second, start, lambda spectra: self.importance(spectra, mass), most)
+
+        if current is None:
+            axes = turned(min((turned(start, FEW_SWEEPS) for start in _first_axes(second)), key=log_volume))
+        else:
+            axes = turned(_axes_of(current))
         return composed(axes[None], variances(axes))
 
 

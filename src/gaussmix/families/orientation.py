@@ -36,7 +36,7 @@ def principal_axes(matrices: Array) -> tuple[Array, Array]:
     return np.einsum("kij,kij->kj", np.einsum("kij,kjl->kil", matrices, axes), axes).clip(min=0.0), axes
 
 
-def shared_axes(scatters: Array, start: Array, importance: Importance) -> Array:
+def shared_axes(scatters: Array, start: Array, importance: Importance, most: int = MOST_SWEEPS) -> Array:
     """Axes D that make Σ_k c_k log Π_j (DᵀS_kD)_jj smallest near `start`, by rotations that never raise it.
 
     Parameters
@@ -45,6 +45,7 @@ def shared_axes(scatters: Array, start: Array, importance: Importance) -> Array:
     start : (d, d), orthonormal columns.
     importance : c_k (n_components,) of the diagonals (n_components, d) of DᵀS_kD in any unit. Where c_k are the masses,
         these are Flury's common principal components (1984, Journal of the American Statistical Association 79).
+    most : limit on sweeps over all pairs.
 
     Notes
     -----
@@ -57,7 +58,7 @@ def shared_axes(scatters: Array, start: Array, importance: Importance) -> Array:
     scaled, axes = np.ldexp(scatters, -largest), start
     turned: Array = np.einsum("jm,kjl->kml", axes, np.einsum("kij,jl->kil", scaled, axes))
     everything = np.triu_indices(len(start), 1)
-    for _ in range(MOST_SWEEPS):
+    for _ in range(most):
         if not _rotation(turned, *everything, importance(_diagonals(turned)))[1].any():
             break
         for one in _rounds(len(start)):

@@ -108,7 +108,7 @@ def _plain(name: str, value: Any) -> Any:
         return {"RandomState": [np.asarray(keys).tolist(), *rest]}
     if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
         return {"names": list(value)}
-    if isinstance(value, dict):
+    if isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
         return {"table": [[key, [_plain(name, cell) for cell in column]] for key, column in value.items()]}
     try:
         array = np.asarray(value)

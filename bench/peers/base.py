@@ -87,6 +87,7 @@ class Peer(ABC):
     whole: ClassVar[bool] = False  # never on fewer rows: a bar is set against it
     fewest: ClassVar[int] = 5_000  # rows, where it cannot do all
     patience: ClassVar[float] = 1  # by which its budget is multiplied
+    settles: ClassVar[int] = 1  # iterations after which one takes its usual time, on separated clusters
     takes_start: ClassVar[bool] = True
     measures_memory: ClassVar[bool] = True
     note: ClassVar[str] = ""

@@ -85,15 +85,15 @@ def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
 
 
 def seconds_of(
-    peer: Peer, problem: Problem, chosen: Plan, threads: Sequence[int]
+    peer: Peer, problem: Problem, chosen: Plan, threads: Sequence[int], first: int = 1
 ) -> tuple[dict[int, float | None], float | None]:
     """Seconds per iteration for each number of threads, None where they stall; and megabytes if the peer counts them.
 
-    Fits are interleaved; the least long one less the least short one counts. A number of threads that once takes five
-    times as long as one thread is left: threads that spin while the host has taken a core away can hold a fit for
-    minutes.
+    Fits are interleaved; the least long one less the least short one, of `first` iterations, counts. A number of
+    threads that once takes five times as long as one thread is left: threads that spin while the host has taken a core
+    away can hold a fit for minutes.
     """
-    lengths = 1, 1 + chosen.iterations
+    lengths = first, first + chosen.iterations
     least = {(count, length): np.inf for count in threads for length in lengths}
     stalled: set[int] = set()
     megabytes = None
@@ -125,7 +125,8 @@ def measure(peer: Peer, case: Case, budget: float | Plan, threads: Sequence[int]
 
     def fits() -> tuple[Plan, tuple[dict[int, float | None], float | None]]:
         chosen = budget if isinstance(budget, Plan) else planned(peer, problem, peer.patience * budget / len(threads))
-        return chosen, seconds_of(peer, problem.head(chosen.n_rows), chosen, threads)
+        first = peer.settles if case.separated else 1
+        return chosen, seconds_of(peer, problem.head(chosen.n_rows), chosen, threads, first)
 
     (chosen, (found, counted)), rise = rise_of_peak(fits)
     times = {str(count): seconds for count, seconds in found.items() if seconds is not None and seconds > 0}

@@ -34,19 +34,16 @@ def operations_per_second(isa: str, is_float: bool = False, rounds: int = ROUNDS
     return float(done) / (time.thread_time() - start)
 
 
-def scaling(isa: str, n_threads: int, rounds: int = 40 * ROUNDS) -> float:
-    """How many times more operations so many threads do in the same time than one, once."""
+def elapsed(isa: str, n_threads: int, rounds: int = 40 * ROUNDS) -> float:
+    """Seconds in which so many threads run the loop at once, once."""
 
     def work() -> None:
         _library().fma_operations(BITS[isa], False, rounds)
 
-    def elapsed(count: int) -> float:
-        threads = [threading.Thread(target=work) for _ in range(count)]
-        start = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return time.perf_counter() - start
-
-    return n_threads * elapsed(1) / elapsed(n_threads)
+    threads = [threading.Thread(target=work) for _ in range(n_threads)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - start

@@ -93,20 +93,19 @@ def bounded(target: Any, structure: str) -> list[dict[str, Any]]:
 
 
 def threads(target: Any) -> list[dict[str, Any]]:
-    """Speed-up by a second thread, beside that of the loop at the peak; medians of pairs of runs."""
+    """Speed-up by a second thread, beside that of the loop at the peak: least times, of runs that take turns."""
     found = []
     for structure, d, k, scale in [("full", 2, 8, 1), ("full", 8, 16, 1), ("full", 16, 16, 1), ("full", 32, 32, 1),
                                    ("full", 64, 32, 1), ("diag", 16, 16, 1), ("full", 8, 16, 0.25),
                                    ("full", 8, 16, 0.05)]:  # fmt: skip
-        one, two = (make_step(target, structure, d, k, n, scale)[0] for n in (1, 2))
-        ratios, peaks, seconds = [], [], np.inf
+        runs = {n: make_step(target, structure, d, k, n, scale)[0] for n in (1, 2)}
+        steps, loops = dict.fromkeys(runs, np.inf), dict.fromkeys(runs, np.inf)
         for _ in range(REPEATS):
-            peaks.append(fma.scaling(target.isa, 2))
-            first, second = _elapsed(one), _elapsed(two)
-            seconds = min(seconds, first)
-            ratios.append(first / second)
-        scaling, peak = float(np.median(ratios)), float(np.median(peaks))
-        found.append({"structure": structure, "d": d, "K": k, "ms": 1e3 * seconds, "scaling": scaling, "peak": peak,
+            for n, step in runs.items():
+                loops[n] = min(loops[n], fma.elapsed(target.isa, n) / n)
+                steps[n] = min(steps[n], _elapsed(step))
+        scaling, peak = steps[1] / steps[2], loops[1] / loops[2]
+        found.append({"structure": structure, "d": d, "K": k, "ms": 1e3 * steps[1], "scaling": scaling, "peak": peak,
                       "share": 100 * scaling / peak})  # fmt: skip
     return found
 

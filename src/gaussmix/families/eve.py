@@ -10,7 +10,7 @@ from gaussmix.waist.arrays import Array
 
 @register("EVE")
 class EVE(CommonAxes):
-    """Σ_k = λ D diag(a_k) Dᵀ, Π_j a_kj = 1: a_k ∝ diag(DᵀS_kD), and D makes Σ_k |diag(DᵀS_kD)|^(1/d) smallest.
+    """Σ_k = λ D diag(a_k) Dᵀ, Π_j a_kj = 1: a_k ∝ diag(DᵀS_kD), and D makes Σ_k (det diag(DᵀS_kD))^(1/d) smallest.
 
     Celeux & Govaert (1995) section 3.1; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8.
     """

@@ -14,7 +14,7 @@ from gaussmix.waist.moments import Scatter
 
 @register("EVV")
 class EVV(Full):
-    """Σ_k = λ C_k, |C_k| = 1: C_k ∝ S_k, Celeux & Govaert (1995) section 3.1; in compact form as "full"."""
+    """Σ_k = λ C_k, det C_k = 1: C_k ∝ S_k, Celeux & Govaert (1995) section 3.1; in compact form as "full"."""
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
         _, log_abs_det, failed = factorise(scatter.second)

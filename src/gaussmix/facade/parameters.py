@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gaussmix.errors import SingularCovariance, name_components, unknown_name
-from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named
+from gaussmix.families.base import Family, family_named, known_names
 from gaussmix.starts import STARTS
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.pieces import copied, pieces
@@ -71,7 +71,7 @@ def check_seed(random_state: Any) -> np.random.Generator:
 def check_family(covariance_type: Any) -> Family:
     """The family of a name."""
     if not isinstance(covariance_type, str):
-        names = ", ".join(map(repr, (*FAMILIES, *ALIASES)))
+        names = ", ".join(map(repr, known_names()))
         raise TypeError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
     return family_named(covariance_type)
 

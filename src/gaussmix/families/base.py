@@ -121,9 +121,14 @@ def registered(cls: type[Family]) -> Family:
     return known if type(known) is cls else cls()
 
 
+def known_names() -> list[str]:
+    """What families are called: scikit-learn's names, then mclust's."""
+    return sorted([*FAMILIES, *ALIASES], key=lambda name: (name.isupper(), name))
+
+
 def family_named(name: str) -> Family:
     """Look a family up by its name or another; raises ValueError with the nearest known name."""
     own = ALIASES.get(name, name)
     if own not in FAMILIES:
-        raise unknown_name("covariance_type", name, [*FAMILIES, *ALIASES])
+        raise unknown_name("covariance_type", name, known_names())
     return FAMILIES[own]

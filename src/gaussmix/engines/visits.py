@@ -66,6 +66,8 @@ class Visits:
 
     def begin(self, target: Target, arguments: Arguments) -> Visit:
         """What to pass to the next soft step with these parameters."""
+        if not self._is_worthwhile(arguments):
+            return Visit()
         bounds, self._bounds = self._bounds, None  # an interrupted pass leaves none
         if self._last is not None and _moved_away(self._last, arguments):
             self._n_passes, self._wants_labels, self._order, bounds = 0, False, None, None
@@ -74,6 +76,8 @@ class Visits:
 
     def end(self, visit: Visit, arguments: Arguments, n_near: int) -> None:
         """Learn from the step, in which about `n_near` responsibilities were above 0."""
+        if not self._is_worthwhile(arguments):
+            return
         self._n_passes += 1
         is_refresh = self._n_passes & (self._n_passes - 1) == 0
         wants_labels = is_refresh and self._pays(n_near, arguments)
@@ -100,14 +104,22 @@ class Visits:
             return None
         return np.zeros((n_groups, self.n_components), dtype=np.float32)
 
+    def _is_worthwhile(self, arguments: Arguments) -> bool:
+        """Whether a pass is long enough for any of this: most fits are small, and their steps take microseconds."""
+        if not 1 < self.n_components <= MOST_COMPONENTS:
+            return False
+        return self.n_rows * self.n_components * self._pair(arguments) >= LEAST_WORK
+
+    def _pair(self, arguments: Arguments) -> int:
+        """Multiply-adds for a row and a component."""
+        d = self.n_features
+        return d * d + 5 * d + 20 if arguments.structure == Structure.TRIANGULAR else 4 * d + 20
+
     def _pays(self, n_near: int, arguments: Arguments) -> bool:
         """Whether visiting in order saves work where so many responsibilities are above 0."""
-        d = float(self.n_features)
-        pair = d * d + 5 * d + 20 if arguments[2] == Structure.TRIANGULAR else 4 * d + 20
-        work = self.n_rows * self.n_components * pair
-        if work < LEAST_WORK or not 1 < self.n_components <= MOST_COMPONENTS:
-            return False
-        return VISITED * n_near * pair + OUT_OF_TURN * self.n_rows < GAIN * work
+        pair = self._pair(arguments)
+        visited = VISITED * n_near * pair + OUT_OF_TURN * self.n_rows
+        return visited < GAIN * self.n_rows * self.n_components * pair
 
     def _motion(self, target: Target, arguments: Arguments) -> NDArray[np.float32]:
         """How the bounds are moved: new ones, which are 0, stay what they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from numbers import Integral
 from typing import Any, Self
 
@@ -30,7 +31,7 @@ from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
 
 
-class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]
+class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """An estimator whose fit leaves a mixture; it has the parameters `random_state` and `n_jobs`."""
 
     random_state: int | np.random.RandomState | None
@@ -174,9 +175,9 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator):  # type:
             raise
         return self
 
+    @abstractmethod
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
         """Set the fitted attributes, and warn."""
-        raise NotImplementedError
 
     def _publish(self, run: Run, dtype: np.dtype[Any]) -> None:
         """Set the fitted attributes."""

@@ -145,10 +145,10 @@ def _leave_a_rest(integers: NDArray[np.integer[Any]], step: int) -> bool:
     return any((integers[part] % step).any() for part in pieces(integers.shape))
 
 
-def _kind(X: ArrayLike) -> str:
+def _kind(X: Any) -> str:
     """NumPy's letter for the kind of numbers that an array or frame holds."""
     try:
-        return np.asarray(X[:1]).dtype.kind  # type: ignore[index]
+        return np.asarray(X[:1]).dtype.kind
     except (TypeError, ValueError, LookupError, OverflowError, NotImplementedError):
         return "?"  # not a table: scikit-learn's to refuse
 

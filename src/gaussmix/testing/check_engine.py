@@ -39,17 +39,7 @@ def check_engine(engine: Engine[Any], rng: np.random.Generator) -> None:
     ------
     AssertionError : a law is broken; the message names the case.
     """
-    for check in (
-        check_steps,
-        check_anchors,
-        check_densities,
-        check_far_groups,
-        check_layouts,
-        check_ties,
-        check_far_rows,
-        check_extremes,
-        check_draws,
-    ):
+    for check in CHECKS:
         check(engine, rng)
 
 

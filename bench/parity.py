@@ -23,14 +23,15 @@ import numpy as np
 from gaussmix.em.loop import run_em
 from gaussmix.em.start import start_mixture
 from gaussmix.engines import choose
-from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.errors import SingularCovariance
 from gaussmix.families import family_named
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
-from gaussmix.waist.parameters import Parameters
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "oracle"))
+from mclust_rule import MclustStopping, RecordingSource  # found by the line above
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "mclust"
 DATA_SETS = ["galaxies", "eruptions", "faithful", "cross", "iris", "banknote"]
@@ -84,21 +85,6 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class MclustStopping:
-    """End when |ΔL| / (1 + |L|) < tolerance, L the total log-likelihood; nats."""
-
-    tolerance: float
-    total: int
-    max_steps: int = 10_000
-
-    def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
-        change, size = abs(current - previous) * self.total, abs(current) * self.total
-        if change < self.tolerance * (1 + size):
-            return Outcome.CONVERGED
-        return Outcome.STEP_LIMIT if n_steps >= self.max_steps else None
-
-
-@dataclass(frozen=True)
 class Reference:
     """A data set and what mclust made of it."""
 
@@ -144,16 +130,6 @@ class Reference:
         return Fit(found["loglik"], abs(found["iterations"]), entry["npar"], unsure, len(self.rows))
 
 
-class LastPass(ArraySource):
-    """Remembers the parameters of the last pass: the log-likelihood that it found belongs to them."""
-
-    parameters: Parameters
-
-    def map_merge(self, task: Any) -> Any:
-        self.parameters = task.parameters
-        return super().map_merge(task)
-
-
 def doubt(shares: Array) -> float:
     return -float(np.log(shares.max(axis=1)).sum())
 
@@ -162,7 +138,7 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Mixture | None =
     """gaussmix's fit without a ridge, from mclust's start labels or from a mixture; None where it is singular."""
     rows = reference.rows
     labels = np.array(reference.values["start_labels"][str(entry["G"])], dtype=np.int32) - 1
-    source, engine, no_ridge = LastPass(rows, given=labels), choose(1), np.zeros(rows.shape[1])
+    source, engine, no_ridge = RecordingSource(rows, given=labels), choose(1), np.zeros(rows.shape[1])
     try:
         start = start or start_mixture(source, engine, family_named(entry["model"]), entry["G"], Partition(), no_ridge)
     except SingularCovariance:

@@ -1,11 +1,11 @@
 """R's mclust, fit by fit: the same labels, the same order of steps, the same stopping rule (mclust/README.md)."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mclust_rule import MclustStopping, RecordingSource
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture
@@ -38,29 +38,6 @@ CASES = [
     for family in FAMILIES_OF[fit["model"]]
     for kind in ("default", "tight")
 ]
-
-
-@dataclass(frozen=True)
-class MclustStopping:
-    """End when |ΔL| / (1 + |L|) < tolerance, L the total log-likelihood; nats."""
-
-    tolerance: float
-    total: float
-    max_steps: int = 10_000
-
-    def outcome(self, n_steps, previous, current):
-        change, size = abs(current - previous) * self.total, abs(current) * self.total
-        if change < self.tolerance * (1 + size):
-            return Outcome.CONVERGED
-        return Outcome.STEP_LIMIT if n_steps >= self.max_steps else None
-
-
-class RecordingSource(ArraySource):
-    """Remembers the parameters of the last pass: the log-likelihood that it found belongs to them."""
-
-    def map_merge(self, task):
-        self.parameters = task.parameters
-        return super().map_merge(task)
 
 
 def read_rows(name):

@@ -1,18 +1,17 @@
 """R's mclust on all fourteen structures: the same maximum by the same steps, or one as high (mclust/README.md)."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mclust_rule import MclustStopping, RecordingSource
 
 from gaussmix.em.loop import run_em
 from gaussmix.em.start import start_mixture
 from gaussmix.engines import choose
-from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.errors import SingularCovariance
 from gaussmix.families import family_named
-from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
 
 FOLDER = Path(__file__).parent / "mclust"
@@ -31,29 +30,6 @@ def cases(wanted):
         for fit in reference["structures"]
         if wanted(name, fit["model"], fit["G"])
     ]
-
-
-@dataclass(frozen=True)
-class MclustStopping:
-    """End when |ΔL| / (1 + |L|) < tolerance, L the total log-likelihood; nats."""
-
-    tolerance: float
-    total: float
-    max_steps: int = 10_000
-
-    def outcome(self, n_steps, previous, current):
-        change, size = abs(current - previous) * self.total, abs(current) * self.total
-        if change < self.tolerance * (1 + size):
-            return Outcome.CONVERGED
-        return Outcome.STEP_LIMIT if n_steps >= self.max_steps else None
-
-
-class RecordingSource(ArraySource):
-    """Remembers the parameters of the last pass: the log-likelihood that it found belongs to them."""
-
-    def map_merge(self, task):
-        self.parameters = task.parameters
-        return super().map_merge(task)
 
 
 def fitted(name, fit, kind):

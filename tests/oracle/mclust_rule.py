@@ -1,0 +1,33 @@
+"""What runs gaussmix as mclust runs EM; `bench/parity.py` finds it by this folder too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gaussmix.em.accumulate import StepTask
+from gaussmix.errors import Outcome
+from gaussmix.sources.array import ArraySource
+from gaussmix.waist.moments import Moments
+
+
+@dataclass(frozen=True)
+class MclustStopping:
+    """End when |ΔL| / (1 + |L|) < tolerance, L the total log-likelihood; nats."""
+
+    tolerance: float
+    total: float
+    max_steps: int = 10_000
+
+    def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
+        change, size = abs(current - previous) * self.total, abs(current) * self.total
+        if change < self.tolerance * (1 + size):
+            return Outcome.CONVERGED
+        return Outcome.STEP_LIMIT if n_steps >= self.max_steps else None
+
+
+class RecordingSource(ArraySource):
+    """Remembers the parameters of the last pass: the log-likelihood that it found belongs to them."""
+
+    def map_merge(self, task: StepTask) -> Moments:
+        self.parameters = task.parameters
+        return super().map_merge(task)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.machine import facts
+from bench.machine import facts, head
 from gaussmix import Mixture
 from gaussmix.engines.native import NativeEngine
 from gaussmix.families.base import FAMILIES
@@ -72,8 +72,8 @@ def timed(step: Callable[[], Any]) -> float:
 
 def main() -> None:
     """Measure, and write the page."""
-    lines = ["# float32 beside float64", "", "Made by `python -m bench.float32`; the bars: " + BARS + ".", ""]
-    lines += [f"- {name}: {value}" for name, value in facts().items() if name != "scikit-learn"]
+    machine = {name: value for name, value in facts().items() if name != "scikit-learn"}
+    lines = head("float32 beside float64", f"`python -m bench.float32`; the bars: {BARS}", machine)
     lines += [
         "",
         f"Milliseconds of processor time of an EM step on one thread: full, K = {N_COMPONENTS}, overlapping.",

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.machine import head
+
 Report = dict[str, Any]
 LETTERS = {"n_rows": "n", "n_features": "d", "n_components": "K"}
 PLOTS = {"growth": "growth.png", "threads": "growth-threads.png"}
@@ -31,8 +33,7 @@ def exponent(points: list[dict[str, float]], what: str) -> float | None:
 
 def markdown(report: Report) -> str:
     """The whole page."""
-    lines = ["# How time and memory grow", "", "Made by `python -m bench.growth`.", ""]
-    lines += [f"- {fact}: {value}" for fact, value in report["machine"].items()]
+    lines = head("How time and memory grow", "`python -m bench.growth`", report["machine"])
     lines += ["", f"![time and memory]({PLOTS['growth']})", "", "## Exponents", "", *exponents(report)]
     for varied in report["sweeps"]:
         lines += ["", f"## {LETTERS[varied]}: {_fixed(report, varied)}", "", *table(report, varied)]

@@ -31,6 +31,11 @@ def facts() -> dict[str, str]:
     }
 
 
+def head(title: str, made_by: str, machine: dict[str, str]) -> list[str]:
+    """The first lines of a page of results, in Markdown."""
+    return [f"# {title}", "", f"Made by {made_by}.", "", *(f"- {name}: {value}" for name, value in machine.items())]
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench import fma, instructions
-from bench.machine import facts
+from bench.machine import facts, head
 from gaussmix import _core
 
 RESULTS = Path(__file__).parent / "results"
@@ -118,8 +118,8 @@ def _elapsed(step: Callable[[], Any]) -> float:
 
 def markdown(report: dict[str, Any]) -> str:
     """The page."""
-    lines = ["# Shares of the peak", "", "Made by `python -m bench.roofline`; what is measured how is said there.", ""]
-    lines += [f"- {name}: {value}" for name, value in report["machine"].items()]
+    made_by = "`python -m bench.roofline`; what is measured how is said there"
+    lines = head("Shares of the peak", made_by, report["machine"])
     lines += [
         "",
         "## Full covariances, one thread",

@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
 from bench.cases import Case
-from bench.machine import facts
+from bench.machine import facts, head
 from gaussmix import GaussianMixture as Ours
 
 RESULT = Path(__file__).parent / "results" / "sample.md"
@@ -92,8 +92,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     how = f"milliseconds of `GaussianMixture.sample`, least of {arguments.repeats}, interleaved"
-    lines = ["# Drawing rows, beside scikit-learn", "", f"Made by `python -m bench.sample`; {how}.", ""]
-    lines += [f"- {name}: {value}" for name, value in facts().items()]
+    lines = head("Drawing rows, beside scikit-learn", f"`python -m bench.sample`; {how}", facts())
     lines += [
         "",
         "| structure | n | d | K | gaussmix | gaussmix, 1 thread | scikit-learn | ns per number, 1 thread | ratio |",

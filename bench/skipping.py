@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_sample_images
 
-from bench.machine import facts
+from bench.machine import facts, head
 from gaussmix import GaussianMixture, Mixture
 from gaussmix.em.loop import em_step
 from gaussmix.engines import ENGINES
@@ -108,8 +108,8 @@ def mlbench(folder: Path, name: str) -> Any:
 
 def markdown(report: dict[str, Any]) -> str:
     """The page."""
-    lines = ["# Work that need not be done", "", "Made by `python -m bench.skipping`; milliseconds of one thread.", ""]
-    lines += [f"- {name}: {value}" for name, value in report["machine"].items()]
+    made_by = "`python -m bench.skipping`; milliseconds of one thread"
+    lines = head("Work that need not be done", made_by, report["machine"])
     lines += [
         "",
         "| data | structure | n | d | K | dense | here | factor | bar |",

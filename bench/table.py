@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bench.cases import MEMORY_SHAPE, STRUCTURES
+from bench.machine import head
 from bench.memory import THEIR_ROWS
 
 START, END = "<!-- speed table -->", "<!-- end of speed table -->"
@@ -14,8 +15,8 @@ START, END = "<!-- speed table -->", "<!-- end of speed table -->"
 
 def markdown(report: dict[str, Any]) -> str:
     """The table, and what it was measured on."""
-    lines = ["# gaussmix beside scikit-learn", "", "Made by `python -m bench.run`; milliseconds per EM iteration.", ""]
-    lines += [f"- {name}: {value}" for name, value in report["machine"].items()]
+    made_by = "`python -m bench.run`; milliseconds per EM iteration"
+    lines = head("gaussmix beside scikit-learn", made_by, report["machine"])
     for structure in STRUCTURES:
         results = [r for r in report["results"] if r["case"]["structure"] == structure]
         lines += _table(structure, results)

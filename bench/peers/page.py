@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.cases import SHAPES, Case
+from bench.machine import head
 from bench.peers.bars import BARS, KINDS, Result, best, cases_of, found, geometric_mean, ratios, title, verdict
 
 Report = dict[str, Any]
@@ -34,8 +35,7 @@ where the rounding of means to double alone is about 1e-12.
 def markdown(report: Report) -> str:
     """The whole page."""
     results = report["results"]
-    lines = ["# gaussmix beside its peers", "", "Made by `python -m bench.peers`.", ""]
-    lines += [f"- {fact}: {value}" for fact, value in report["machine"].items()]
+    lines = head("gaussmix beside its peers", "`python -m bench.peers`", report["machine"])
     lines += [
         "",
         "## Bars",

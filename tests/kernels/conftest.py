@@ -9,6 +9,7 @@ SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = range(4)  # shared: one triangular fac
 SOFT, HARD, GIVEN = range(3)
 NONE, TRACE, DIAGONAL_SECOND, FULL = range(4)
 CUT = 60 * np.log(np.longdouble(2))
+GROUP_ROWS = 24  # that share bounds
 
 
 def usable_targets():
@@ -197,3 +198,47 @@ def same_bits():
 def exact_log_densities():
     """`weighted_log_densities`, for tests that need the table."""
     return weighted_log_densities
+
+
+@pytest.fixture
+def no_bounds():
+    """Bounds of which nothing is known, and the motion that says so, for a problem."""
+
+    def make(problem):
+        shape = -(-len(problem.rows) // GROUP_ROWS), len(problem.means)
+        return {"bounds": np.zeros(shape, np.float32), "motion": np.zeros((2, shape[1]), np.float32)}
+
+    return make
+
+
+@pytest.fixture
+def move(rng):
+    """A problem whose components are a little elsewhere; writes into `visit` how they got there."""
+
+    def moved(problem, visit, target):
+        after = problem.but(
+            means=problem.means + 0.1 * rng.normal(size=problem.means.shape),
+            factors=problem.factors * (1 + 0.02 * rng.normal(size=problem.factors.shape)),
+        )
+        before_and_after = problem.means, problem.factors, after.means, after.factors
+        visit["motion"] = target.measure_motion(problem.structure, *before_and_after)
+        return after
+
+    return moved
+
+
+@pytest.fixture
+def assert_bounds():
+    """Bounds are at most the distance of the nearest row of each whole group, and mostly more than a part of it."""
+
+    def check(bounds, problem, part):
+        rows, nearest = centred_rows(problem).astype(float), np.empty(bounds.shape)
+        for k, mean in enumerate(problem.means):
+            factor = problem.factors[k]
+            whitened = (rows - mean) @ factor.T if problem.structure == TRIANGULAR else (rows - mean) * factor
+            nearest[:, k] = np.sqrt((whitened**2).sum(axis=1)).reshape(-1, GROUP_ROWS).min(axis=1)
+        assert (bounds <= nearest).all()
+        assert (bounds >= 0).all()
+        assert np.mean(bounds > part * nearest) > 0.5
+
+    return check

@@ -5,7 +5,7 @@ import pytest
 
 SPHERICAL, DIAGONAL, TRIANGULAR = STRUCTURES = range(3)
 LABELS = 3
-BLOCK_ROWS, GROUP_ROWS = 65_520, 24
+BLOCK_ROWS = 65_520
 N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
 
 
@@ -24,12 +24,6 @@ def apart(make_problem, rng):
     return make
 
 
-def no_bounds(problem):
-    """Bounds of which nothing is known, and the motion that says so."""
-    n_groups, n_components = -(-len(problem.rows) // GROUP_ROWS), len(problem.means)
-    return {"bounds": np.zeros((n_groups, n_components), np.float32), "motion": np.zeros((2, n_components), np.float32)}
-
-
 @pytest.mark.parametrize("n_features", [3, 9])
 def test_an_order_is_the_rows_in_that_order(target, apart, same_bits, rng, n_features):
     n_rows = BLOCK_ROWS + 500
@@ -45,7 +39,7 @@ def test_an_order_is_the_rows_in_that_order(target, apart, same_bits, rng, n_fea
 @pytest.mark.parametrize("n_features", N_FEATURES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("n_rows", [501, 528, 24, 25])
-def test_labels_and_bounds_change_no_bit(target, apart, same_bits, n_features, n_rows, structure):
+def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_features, n_rows, structure):
     problem = apart(n_rows, n_features, 11, structure)
     problem.rows[200:210, 0] = 1e5  # a tile that is taken in double
     expected = problem.step(target, in_single=True)
@@ -59,24 +53,13 @@ def test_labels_and_bounds_change_no_bit(target, apart, same_bits, n_features, n
 @pytest.mark.parametrize("precisions", [[True], [True, False], [False, True, True]], ids=str)
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
-def test_bounds_are_bounds_in_either_precision(target, apart, same_bits, rng, n_features, precisions, structure):
+def test_bounds_are_bounds_in_either_precision(
+    target, apart, no_bounds, move, assert_bounds, same_bits, n_features, precisions, structure
+):
     """At most the distance of the nearest row of the group, step after step; and mostly of its order."""
     problem = apart(240, n_features, 7, structure)
-    visit, rows = no_bounds(problem), problem.rows.astype(float)
+    visit = no_bounds(problem)
     for in_single in 3 * precisions:
-        moved = problem.but(
-            means=problem.means + 0.1 * rng.normal(size=problem.means.shape),
-            factors=problem.factors * (1 + 0.02 * rng.normal(size=problem.factors.shape)),
-        )
-        before, after = ((p.means, p.factors) for p in (problem, moved))
-        visit["motion"] = target.measure_motion(structure, *before, *after)
-        problem = moved
+        problem = move(problem, visit, target)
         same_bits(problem.step(target, in_single=in_single, **visit), problem.step(target, in_single=in_single))
-        nearest = np.empty(visit["bounds"].shape)
-        for k, mean in enumerate(problem.means):
-            factor = problem.factors[k]
-            whitened = (rows - mean) @ factor.T if structure == TRIANGULAR else (rows - mean) * factor
-            nearest[:, k] = np.sqrt((whitened**2).sum(axis=1)).reshape(-1, GROUP_ROWS).min(axis=1)
-        assert (visit["bounds"] <= nearest).all()
-        assert (visit["bounds"] >= 0).all()
-        assert np.mean(visit["bounds"] > nearest / 6) > 0.5
+        assert_bounds(visit["bounds"], problem, part=1 / 6)

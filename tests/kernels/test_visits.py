@@ -24,20 +24,9 @@ def apart(make_problem, rng):
     return make
 
 
-def no_bounds(problem):
-    """Bounds of which nothing is known, and the motion that says so."""
-    n_groups, n_components = -(-len(problem.rows) // GROUP_ROWS), len(problem.means)
-    return {"bounds": np.zeros((n_groups, n_components), np.float32), "motion": np.zeros((2, n_components), np.float32)}
-
-
-def assert_same_bits(actual, expected):
-    for a, b in zip(actual, expected, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 @pytest.mark.parametrize("as_stored", [np.asarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_an_order_is_the_rows_in_that_order(target, make_problem, rng, as_stored, dtype):
+def test_an_order_is_the_rows_in_that_order(target, make_problem, same_bits, rng, as_stored, dtype):
     n_rows = BLOCK_ROWS + 500
     problem = make_problem(n_rows, 3, 2)
     problem = problem.but(rows=problem.rows.astype(dtype))
@@ -45,45 +34,34 @@ def test_an_order_is_the_rows_in_that_order(target, make_problem, rng, as_stored
     rows = order + np.repeat([0, BLOCK_ROWS], [BLOCK_ROWS, 500])
     moved = problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows])
     stored = problem.but(rows=as_stored(problem.rows))
-    assert_same_bits(stored.step(target, 2, order=order.astype(np.uint16)), moved.step(target))
+    same_bits(stored.step(target, 2, order=order.astype(np.uint16)), moved.step(target))
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
-def test_labels_and_bounds_change_no_bit(target, apart, n_features, structure):
+def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_features, structure):
     for is_sorted in (True, False):
         problem = apart(501, n_features, 11, structure, is_sorted)
         expected = problem.step(target)
         labels, visit = np.empty(501, np.uint16), no_bounds(problem)
         for _ in range(3):
-            assert_same_bits(problem.step(target, labels=labels, **visit), expected)
+            same_bits(problem.step(target, labels=labels, **visit), expected)
             np.testing.assert_array_equal(labels, problem.evaluate(target, LABELS))
             visit["motion"][0] = 1  # the parameters stay where they are
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
-def test_bounds_are_bounds_while_components_move(target, apart, rng, n_features, structure):
+def test_bounds_are_bounds_while_components_move(
+    target, apart, no_bounds, move, assert_bounds, same_bits, n_features, structure
+):
     """At most the distance of the nearest row of the group, step after step; and mostly of its order."""
     problem = apart(240, n_features, 7, structure)
-    visit, rows = no_bounds(problem), problem.rows - problem.origin
+    visit = no_bounds(problem)
     for _ in range(6):
-        moved = problem.but(
-            means=problem.means + 0.1 * rng.normal(size=problem.means.shape),
-            factors=problem.factors * (1 + 0.02 * rng.normal(size=problem.factors.shape)),
-        )
-        before, after = ((p.means, p.factors) for p in (problem, moved))
-        visit["motion"] = target.measure_motion(structure, *before, *after)
-        problem = moved
-        assert_same_bits(problem.step(target, **visit), problem.step(target))
-        nearest = np.empty(visit["bounds"].shape)
-        for k, mean in enumerate(problem.means):
-            factor = problem.factors[k]
-            whitened = (rows - mean) @ factor.T if structure == TRIANGULAR else (rows - mean) * factor
-            nearest[:, k] = np.sqrt((whitened**2).sum(axis=1)).reshape(-1, GROUP_ROWS).min(axis=1)
-        assert (visit["bounds"] <= nearest).all()
-        assert (visit["bounds"] >= 0).all()
-        assert np.mean(visit["bounds"] > nearest / 4) > 0.5
+        problem = move(problem, visit, target)
+        same_bits(problem.step(target, **visit), problem.step(target))
+        assert_bounds(visit["bounds"], problem, part=1 / 4)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -124,7 +102,7 @@ def test_counts_about_as_many_responsibilities_as_are_above_0(target, make_probl
     assert GROUP_ROWS * 160 <= counted < 1.5 * GROUP_ROWS * 160
 
 
-def test_wrong_visits_are_refused(target, make_problem):
+def test_wrong_visits_are_refused(target, make_problem, no_bounds):
     problem, hard = make_problem(30, 3, 2), make_problem(30, 3, 2, rule=1)
     order, labels = np.zeros(30, np.uint16), np.zeros(30, np.uint16)
     visit = no_bounds(problem)

@@ -182,7 +182,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator, ABC):  # 
     def _publish(self, run: Run, dtype: np.dtype[Any]) -> None:
         """Set the fitted attributes."""
         mixture, trace = run
-        self.mixture_ = mixture
+        self.mixture_ = mixture.with_feature_names(getattr(self, "feature_names_in_", None))
         self.converged_ = trace.outcome is Outcome.CONVERGED
         self.n_iter_ = trace.n_steps
         self.lower_bound_ = trace.last

@@ -69,7 +69,7 @@ def restored(cls: type[Estimator], place: Place) -> Estimator:
         vars(estimator).update(_fitted(saved.attributes))
     except _Unreadable as damage:
         raise formats.not_usable(place, str(damage)) from None
-    mixture = Mixture(*numbers)
+    mixture = Mixture(*numbers, details.feature_names)
     vars(estimator).update(mixture_=mixture, _dtype=np.dtype(details.dtype), n_features_in_=mixture.n_features)
     if details.feature_names is not None:
         vars(estimator).update(feature_names_in_=np.asarray(details.feature_names, dtype=object))

@@ -10,6 +10,7 @@ import numpy as np
 from gaussmix import formats
 from gaussmix.families.base import FAMILIES, Family
 from gaussmix.formats import Details, Place, Record
+from gaussmix.mixture.features import checked_names
 from gaussmix.mixture.soundness import flaw
 from gaussmix.waist.arrays import Array
 
@@ -39,15 +40,16 @@ def read(place: Place) -> tuple[Numbers, Record]:
     return numbers, record
 
 
-def to_dict(numbers: Numbers) -> dict[str, Any]:
+def to_dict(numbers: Numbers, names: tuple[str, ...] | None) -> dict[str, Any]:
     """A dictionary of plain values; raises ValueError where the numbers make no mixture."""
     weights, means, covariances, family = _sound(numbers)
     arrays = {"weights": weights, "means": means, "covariances": covariances}
-    return {**_FORMAT, "family": family.name, **{name: array.tolist() for name, array in arrays.items()}}
+    named = {} if names is None else {"feature_names": list(names)}
+    return {**_FORMAT, "family": family.name, **{name: array.tolist() for name, array in arrays.items()}, **named}
 
 
-def from_dict(values: Mapping[str, Any]) -> Numbers:
-    """The numbers in a dictionary of `to_dict`; raises ValueError where they make no mixture."""
+def from_dict(values: Mapping[str, Any]) -> tuple[Numbers, tuple[str, ...] | None]:
+    """The numbers and names in a dictionary of `to_dict`; raises ValueError where they make no mixture."""
     for key, wanted in _FORMAT.items():
         if values.get(key) != wanted:
             raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
@@ -59,7 +61,12 @@ def from_dict(values: Mapping[str, Any]) -> Numbers:
     wrong = flaw(weights, means, covariances, family)
     if wrong is not None:
         raise ValueError(f"This is no mixture: {wrong}.")
-    return weights, means, covariances, family
+    names = values.get("feature_names")
+    try:
+        named = None if names is None else checked_names(names, means.shape[1])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"This is no mixture: {error}") from None
+    return (weights, means, covariances, family), named
 
 
 def _sound(numbers: Numbers) -> Numbers:

@@ -6,8 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines import choose
+from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.whitening import Whitening
+
+
+class Sampling(Values):
+    """Draws."""
+
+    def sample(
+        self, n_rows: int, rng: np.random.Generator, *, n_jobs: int | None = None
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """Draw rows, in random order.
+
+        Parameters
+        ----------
+        n_rows : how many.
+        rng : source of randomness, for instance `numpy.random.default_rng(0)`. In the same state it gives the same
+            rows, and those of a smaller draw are the first of a larger one.
+        n_jobs : threads; None for every processor. They change no bit.
+
+        Returns
+        -------
+        rows : (n_rows, n_features), data units.
+        labels : (n_rows,), the component each row was drawn from.
+        """
+        return sample(self.weights, self.means, self.whitening, n_rows, rng, n_jobs)
 
 
 def sample(

@@ -17,7 +17,7 @@ from gaussmix.em.start import start_mixture
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.errors import NonFiniteLikelihood, SingularCovariance
-from gaussmix.mixture.mixture import free_parameters
+from gaussmix.mixture.values import free_parameters
 from gaussmix.selection.candidate import Candidate, Result, why_failed, why_unsound
 from gaussmix.selection.criteria import evidence_of
 from gaussmix.selection.parallel import mapped

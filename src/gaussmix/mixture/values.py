@@ -1,0 +1,134 @@
+"""What a mixture is: its numbers, checked once, and what an E-step needs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix.families.base import Family
+from gaussmix.mixture.features import Features, checked_names, places
+from gaussmix.mixture.soundness import flaw_at_sight
+from gaussmix.waist.arrays import Array, Rows, frozen
+from gaussmix.waist.block import Block
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.pieces import copied
+from gaussmix.waist.rows import first_beyond, in_whole_steps
+from gaussmix.waist.whitening import Whitening
+
+_ARRAYS = ("weights", "means", "covariances")
+
+
+def free_parameters(family: Family, n_components: int, n_features: int) -> int:
+    """Free parameters of a mixture of some size."""
+    return n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Numbers that make a mixture; the parts of `Mixture` stand on it, a subject each."""
+
+    weights: Array
+    means: Array
+    covariances: Array
+    family: Family
+    feature_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.family, Family):
+            raise TypeError(f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r}.')
+        for name in _ARRAYS:  # copied, so that nobody else can write to them
+            object.__setattr__(self, name, frozen(copied(np.asarray(getattr(self, name)))))
+        wrong = flaw_at_sight(*self._numbers)
+        if wrong is not None:
+            raise ValueError(f"This is no mixture: {wrong}.")
+        if self.feature_names is not None:
+            object.__setattr__(self, "feature_names", checked_names(self.feature_names, self.n_features))
+
+    @classmethod
+    def _trusted(cls, weights: Array, means: Array, covariances: Array, family: Family) -> Self:
+        """A mixture of arrays that are right and nobody else's: neither checked nor copied. For EM's steps."""
+        mixture = object.__new__(cls)
+        for name, array in zip(_ARRAYS, (weights, means, covariances), strict=True):
+            object.__setattr__(mixture, name, frozen(array))
+        object.__setattr__(mixture, "family", family)
+        object.__setattr__(mixture, "feature_names", None)
+        return mixture
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        return type(self), (*self._numbers, self.feature_names)  # read-only again when it wakes
+
+    def with_feature_names(self, names: Iterable[str] | None) -> Self:
+        """The same mixture with names for its features.
+
+        Parameters
+        ----------
+        names : one for each feature, in order; None for none.
+
+        Raises
+        ------
+        ValueError : too many or too few names.
+        TypeError : a name is not text.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([1.0], [[2.0, 5.0]], [[1.0, 4.0]], FAMILIES["diag"]).with_feature_names(["height", "weight"])
+        >>> m.feature_names
+        ('height', 'weight')
+        """
+        named = object.__new__(type(self))
+        vars(named).update(vars(self))  # with the factors, where they are known
+        vars(named)["feature_names"] = None if names is None else checked_names(names, self.n_features)
+        return named
+
+    def _places(self, features: Features) -> NDArray[np.intp]:
+        """Where features stand that are named or numbered, (n,); raises ValueError or TypeError."""
+        return places(features, self.n_features, self.feature_names)
+
+    @property
+    def _numbers(self) -> tuple[Array, Array, Array, Family]:
+        return self.weights, self.means, self.covariances, self.family
+
+    @property
+    def n_components(self) -> int:
+        """Number of components K."""
+        return len(self.weights)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features d."""
+        return int(self.means.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: K − 1 weights, K·d means and what the family counts for the covariances."""
+        return free_parameters(self.family, self.n_components, self.n_features)
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k."""
+        return self.family.whitening(self.covariances, self.n_features)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """What an engine needs for the E-step."""
+        variances = self.family.variances(self.covariances, self.n_components, self.n_features)
+        return Parameters.of(self.weights, self.means, self.whitening, np.sqrt(variances))
+
+    def _block(self, rows: ArrayLike) -> Block:
+        array: Rows = np.asarray(rows)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"rows must be real numbers, not {array.dtype}.")
+        if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+            array = array.astype(np.float64)
+        if array.ndim != 2 or array.shape[1] != self.n_features:
+            raise ValueError(f"rows must have shape (n_rows, {self.n_features}), not {array.shape}.")
+        cell = first_beyond(array, float(np.finfo(np.float64).max))
+        if cell is not None:
+            raise ValueError(f"rows holds {array[cell]} in row {cell[0]}, column {cell[1]}: give finite numbers.")
+        return Block(0, in_whole_steps(array))

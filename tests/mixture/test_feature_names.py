@@ -1,0 +1,74 @@
+"""Features are called by number or by name, and names go wherever the mixture goes."""
+
+import copy
+import io
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+
+NAMES = ("height", "weight", "age")
+
+
+@pytest.fixture
+def named():
+    return Mixture([1.0], [[2.0, 5.0, 7.0]], [[1.0, 4.0, 9.0]], FAMILIES["diag"], NAMES)
+
+
+def test_numbers_and_names_say_where(named):
+    for features, where in [("age", [2]), (-1, [2]), (["weight", 0], [1, 0]), (np.array([2, 0]), [2, 0]), ([], [])]:
+        np.testing.assert_array_equal(named._places(features), where)
+
+
+@pytest.mark.parametrize(
+    ("features", "error", "said"),
+    [
+        ("wieght", ValueError, "Did you mean 'weight'"),
+        (["age", 2], ValueError, "Feature 'age' is there twice"),
+        (3, ValueError, "no feature 3: the mixture has 3"),
+        (-4, ValueError, "no feature -4"),
+        (1.0, TypeError, "."),
+        ([True], TypeError, "a number or a name, not True"),
+    ],
+)
+def test_a_feature_that_is_not_there_is_named(named, features, error, said):
+    with pytest.raises(error, match=said):
+        named._places(features)
+
+
+def test_a_name_that_two_have_is_refused(named):
+    twice = named.with_feature_names(["a", "a", "b"])
+    assert twice._places("b") == [2]
+    with pytest.raises(ValueError, match="2 features are called 'a': give a number"):
+        twice._places("a")
+    with pytest.raises(ValueError, match="'a' is a name, and this mixture's features have none"):
+        named.with_feature_names(None)._places("a")
+
+
+@pytest.mark.parametrize(("names", "error"), [(("a", "b"), ValueError), (("a", "b", 3), TypeError)])
+def test_wrong_names_are_refused(named, names, error):
+    with pytest.raises(error, match="feature_names"):
+        named.with_feature_names(names)
+    with pytest.raises(ValueError, match="This is no mixture: feature_names"):
+        Mixture.from_dict(named.to_dict() | {"feature_names": list(names)})
+
+
+def test_names_go_with_the_mixture(named):
+    file = io.BytesIO()
+    named.save(file)
+    file.seek(0)
+    as_text = json.loads(json.dumps(named.to_dict()))
+    copies = pickle.loads(pickle.dumps(named)), copy.deepcopy(named), Mixture.load(file), Mixture.from_dict(as_text)
+    assert [other.feature_names for other in copies] == 4 * [NAMES]
+    assert "feature_names" not in named.with_feature_names(None).to_dict()
+
+
+def test_an_estimator_hands_names_on(rng):
+    pandas = pytest.importorskip("pandas")
+    rows = rng.normal(size=(50, 3))
+    gm = GaussianMixture(2, random_state=0).fit(pandas.DataFrame(rows, columns=NAMES))
+    assert gm.mixture_.feature_names == NAMES
+    assert gm.fit(rows).mixture_.feature_names is None

@@ -235,6 +235,7 @@ void bind_targets(nb::module_& module) {
         .def("log", bound_log, nb::sig(kLogSignature), "numbers"_a,
              "Natural logarithm of each number, the same bits on every processor.");
     bind_draws(type);
+    bind_runs(type);
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
     module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.");
 }

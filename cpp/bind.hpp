@@ -33,5 +33,6 @@ void run_unlocked(Pass&& pass) {
 
 // Methods of one file each.
 void bind_draws(nb::class_<Target>& type);
+void bind_runs(nb::class_<Target>& type);
 
 }  // namespace gaussmix

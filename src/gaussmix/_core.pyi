@@ -104,6 +104,28 @@ class Target:
         Two standard normal numbers of each four words of random bits (n, 4), by Box and Muller.
         """
 
+    def run(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        total_weight: float,
+        algebra: tuple[int, int, int],
+        weights: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        covariances: numpy.typing.NDArray[numpy.float64],
+        centre: numpy.typing.NDArray[numpy.float64] | None,
+        total: numpy.typing.NDArray[numpy.float64] | None,
+        ridge: numpy.typing.NDArray[numpy.float64],
+        limits: tuple[float, float, float, float],
+        tolerance: float,
+        previous: float,
+        max_steps: int,
+        seconds: float,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Make steps of EM, writing the mixture where it lies, until it settles or a step needs Python: the mean log-likelihood before each.
+        """
+
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""
 

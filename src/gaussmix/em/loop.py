@@ -9,6 +9,7 @@ from typing import Any
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.maximise import MAX_LOSS, MAX_LOSS_IN_SINGLE, loss, next_mixture
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.stride import stride
 from gaussmix.em.trace import Frozen, Trace
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
@@ -55,16 +56,23 @@ def run_em(
     trace.outcome = None if stopping.max_steps > 0 else Outcome.STEP_LIMIT
     while trace.outcome is None:
         before = trace.last if trace.n_steps else previous
-        is_exact = stopping.tolerance < TOLERANCE_IN_SINGLE
-        moments, following = em_step(source, engine, mixture, ridge, trace.frozen, is_exact=is_exact)
-        trace.log_likelihood.append(moments.log_likelihood / moments.row_weight)
-        trace.outcome = stopping.outcome(trace.n_steps, before, trace.last)
+        following, course = mixture, list[float]()
+        if not trace.frozen:
+            following, course = stride(source, engine, mixture, ridge, stopping, trace.n_steps, before)
+        if not course:
+            is_exact = stopping.tolerance < TOLERANCE_IN_SINGLE
+            moments, following = em_step(source, engine, mixture, ridge, trace.frozen, is_exact=is_exact)
+            course = [moments.log_likelihood / moments.row_weight]
+        for log_likelihood in course:
+            trace.log_likelihood.append(log_likelihood)
+            trace.outcome = stopping.outcome(trace.n_steps, before, log_likelihood)
+            before = log_likelihood
+            if len(trace.frozen) == mixture.n_components:
+                trace.outcome = Outcome.DEGENERATE
+            if report is not None:
+                report(trace)
         if trace.outcome is not Outcome.NON_FINITE:
             mixture = following
-        if len(trace.frozen) == mixture.n_components:
-            trace.outcome = Outcome.DEGENERATE
-        if report is not None:
-            report(trace)
     return mixture, trace
 
 

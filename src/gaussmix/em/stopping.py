@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-import numpy as np
 
 from gaussmix.errors import Outcome
 
@@ -24,7 +23,7 @@ class Stopping:
 
     def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
         """Say whether to end after `n_steps`, from the last two mean log-likelihoods; None to go on."""
-        if not np.isfinite(current):
+        if not math.isfinite(current):
             return Outcome.NON_FINITE
         if abs(current - previous) < self.tolerance:
             return Outcome.CONVERGED

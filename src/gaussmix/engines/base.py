@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
+from gaussmix.waist.course import Control, Course, Gaussians
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
@@ -90,4 +92,25 @@ class Engine(Protocol[StateT]):
         -------
         rows : (n_rows, n_features).
         labels : (n_rows,), the component of each row.
+        """
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """What an engine may be able to do besides: make EM's steps by itself, as `run_em` would but for rounding."""
+
+    def run(self, block: Block, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
+        """Go on from a mixture until it settles, time is up, or a step is unusual and left to Python.
+
+        Parameters
+        ----------
+        block : all rows.
+        mixture : where to start.
+        algebra : what the family's `update` is.
+        control : when to end.
+
+        Returns
+        -------
+        course : where it led; None where the engine had rather make single steps. Neither depends on the number of
+            threads, and that it comes back sooner or later changes no bit.
         """

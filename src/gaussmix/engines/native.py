@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from gaussmix.engines.arguments import arguments_of, common_origin, is_near, no_arguments, one_each
 from gaussmix.engines.far import Apart, far_places, far_responsibilities
 from gaussmix.engines.single import rounded, scaled_for_single, steps_in_single
+from gaussmix.engines.small import is_small, run, shares_matrix
 from gaussmix.engines.visits import Visit, Visits
+from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.core import native_target
+from gaussmix.waist.course import Control, Course, Gaussians
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
@@ -167,6 +170,12 @@ class NativeEngine:
         if sums_about is None and anchor.any():  # without second moments the core sums about 0
             moments = replace(moments, anchor=np.zeros(anchor.shape)).about(anchor)
         return moments, n_far
+
+    def run(self, block: Block, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
+        if not is_small(block, len(mixture.weights), algebra):
+            return None
+        total = self._total(block) if shares_matrix(algebra) else None
+        return run(self._target, block, total, mixture, algebra, control)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         density: Array = self._evaluate(block, parameters, LOG_DENSITY)

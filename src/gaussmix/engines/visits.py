@@ -111,9 +111,7 @@ class Visits:
         return self.n_rows * self.n_components * self._pair(arguments) >= LEAST_WORK
 
     def _pair(self, arguments: Arguments) -> int:
-        """Multiply-adds for a row and a component."""
-        d = self.n_features
-        return d * d + 5 * d + 20 if arguments.structure == Structure.TRIANGULAR else 4 * d + 20
+        return work_of_pair(self.n_features, arguments.structure == Structure.TRIANGULAR)
 
     def _pays(self, n_near: int, arguments: Arguments) -> bool:
         """Whether visiting in order saves work where so many responsibilities are above 0."""
@@ -129,6 +127,11 @@ class Visits:
         return target.measure_motion(
             arguments.structure, before.means, before.factors, arguments.means, arguments.factors
         )
+
+
+def work_of_pair(n_features: int, is_triangular: bool) -> int:
+    """Multiply-adds for a row and a component, roughly."""
+    return n_features * n_features + 5 * n_features + 20 if is_triangular else 4 * n_features + 20
 
 
 def _moved_away(before: Arguments, after: Arguments) -> bool:

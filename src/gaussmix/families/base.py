@@ -10,6 +10,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from gaussmix.errors import unknown_name
+from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need
@@ -31,7 +32,14 @@ class Family(ABC):
     is_shared: ClassVar[bool] = False  # one covariance for all components, without a component axis
     equivariance: ClassVar[Equivariance]
     precision: ClassVar[float] = 0.0  # of covariances that `update` searches for, relative; 0 where it is a formula
+    algebra: ClassVar[Algebra | None] = (
+        None  # all of `update`, where this says it; not inherited: each class has its own
+    )
     is_matrix: ClassVar[bool]  # the compact form ends in (n_features, n_features): symmetric, positive definite
+
+    def __init_subclass__(cls) -> None:
+        if "algebra" not in cls.__dict__:
+            cls.algebra = None
 
     @property
     def requirement(self) -> str:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.diagonal import DiagonalWhitening
 from gaussmix.waist.moments import Scatter
@@ -20,6 +21,7 @@ class EEI(Family):
     is_shared: ClassVar[bool] = True
     equivariance: ClassVar[Equivariance] = Equivariance.SCALING
     is_matrix: ClassVar[bool] = False
+    algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.EQUAL)
 
     def need(self) -> Need:
         return Need(Second.DIAGONAL, pooled=True)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
@@ -20,6 +21,7 @@ class EII(Family):
     is_shared: ClassVar[bool] = True
     equivariance: ClassVar[Equivariance] = Equivariance.SIMILARITY
     is_matrix: ClassVar[bool] = False
+    algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL)
 
     def need(self) -> Need:
         return Need(Second.TRACE, pooled=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from gaussmix.families.base import register
 from gaussmix.families.diagonal import Diagonal
 from gaussmix.families.volume import equal_volumes, geometric_mean
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
 
@@ -12,6 +15,8 @@ from gaussmix.waist.moments import Scatter
 @register("EVI")
 class EVI(Diagonal):
     """Σ_k = λ diag(a_k), Π_j a_kj = 1: a_k ∝ diag(S_k), Celeux & Govaert (1995) section 3.2; compact as "diag"."""
+
+    algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.OWN)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
         return scatter.second * equal_volumes(geometric_mean(scatter.second), scatter.mass)[:, None]

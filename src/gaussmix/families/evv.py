@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from gaussmix.families.base import register
 from gaussmix.families.full import Full
 from gaussmix.families.volume import equal_volumes, exponential
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.factorise import factorise
 from gaussmix.waist.moments import Scatter
@@ -15,6 +18,8 @@ from gaussmix.waist.moments import Scatter
 @register("EVV")
 class EVV(Full):
     """Σ_k = λ C_k, det C_k = 1: C_k ∝ S_k, Celeux & Govaert (1995) section 3.1; in compact form as "full"."""
+
+    algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.OWN, Across.OWN)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
         _, log_abs_det, failed = factorise(scatter.second)

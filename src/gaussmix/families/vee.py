@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from gaussmix.families.base import register
 from gaussmix.families.full import Full
 from gaussmix.families.volume import reciprocal, settled_volumes
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.factorise import factorise
 from gaussmix.waist.moments import Scatter
@@ -15,6 +18,8 @@ from gaussmix.waist.moments import Scatter
 @register("VEE")
 class VEE(Full):
     """Σ_k = λ_k C: C and λ_k in turns, Celeux & Govaert (1995) section 3.1; in compact form as "full"."""
+
+    algebra: ClassVar[Algebra | None] = Algebra(Across.OWN, Across.EQUAL, Across.EQUAL)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
         second, mass = scatter.second, scatter.mass

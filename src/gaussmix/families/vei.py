@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from gaussmix.families.base import register
 from gaussmix.families.diagonal import Diagonal
 from gaussmix.families.volume import with_own_volumes
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
 
@@ -12,6 +15,8 @@ from gaussmix.waist.moments import Scatter
 @register("VEI")
 class VEI(Diagonal):
     """Σ_k = λ_k diag(b): b and λ_k in turns, Celeux & Govaert (1995) section 3.2; in compact form as "diag"."""
+
+    algebra: ClassVar[Algebra | None] = Algebra(Across.OWN, Across.EQUAL)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
         start = scatter.second / scatter.mass[:, None] if current is None else current

@@ -7,6 +7,7 @@ from gaussmix.testing.check_engine import check_engine, check_reproducible
 from gaussmix.testing.check_family import check_family
 from gaussmix.testing.check_fit import check_equivariance, check_monotone, check_relabelling
 from gaussmix.testing.check_moments import check_moments
+from gaussmix.testing.check_runner import check_runner
 from gaussmix.testing.check_source import check_source
 from gaussmix.testing.check_start import check_start
 from gaussmix.testing.check_whitening import check_whitening
@@ -22,6 +23,7 @@ __all__ = [
     "check_monotone",
     "check_relabelling",
     "check_reproducible",
+    "check_runner",
     "check_source",
     "check_start",
     "check_whitening",

@@ -1,0 +1,97 @@
+// EM as Python calls it: mixtures are written where they lie.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/variant.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "bind.hpp"
+#include "em/run.hpp"
+#include "structures/update.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+Across to_across(int value) {
+    require(value >= 0 && value <= static_cast<int>(Across::own), "an algebra's parts are 0, 1 or 2");
+    return static_cast<Across>(value);
+}
+
+Algebra to_algebra(const std::tuple<int, int, int>& letters) {
+    const auto [volume, shape, orientation] = letters;
+    const Algebra algebra{to_across(volume), to_across(shape), to_across(orientation)};
+    require(is_known(algebra), "no structure has such an algebra");
+    return algebra;
+}
+
+template <class Array>
+double* written(const Array& array, std::size_t size, const char* message) {
+    require(array.size() == size, message);
+    return array.data();
+}
+
+Result<double, 1> bound_run(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
+                            const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
+                            const Writable<double, 2>& means, const Writable<double, 1>& covariances,
+                            const Maybe<1>& centre, const Maybe<2>& total, const Contiguous<1>& ridge,
+                            const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
+                            Index max_steps, double seconds) {
+    RunView task{};
+    task.rows = view_rows(rows, {});
+    task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
+    task.total_weight = total_weight;
+    task.algebra = to_algebra(letters);
+    task.n_components = static_cast<Index>(weights.size());
+    const auto count = weights.size(), features = static_cast<std::size_t>(task.rows.n_features);
+    const auto size = static_cast<std::size_t>(task.algebra.size(task.rows.n_features));
+    require(count > 0, "n_components is 0");
+    require(ridge.size() == features, "ridge must have shape (n_features,)");
+    const bool has_one_matrix = task.algebra.is_shared() && task.algebra.second() == Second::full;
+    require(centre.has_value() == has_one_matrix && total.has_value() == has_one_matrix,
+            "centre and total go with one full covariance for all, and only with it");
+    require(!centre || (centre->size() == features && total->size() == features * features),
+            "centre must have shape (n_features,), and total (n_features, n_features)");
+    if (centre) task.total = {centre->data(), total->data()};
+    task.ridge = ridge.data();
+    task.limits = {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
+    task.tolerance = tolerance;
+    task.previous = previous;
+    task.max_steps = max_steps;
+    task.seconds = seconds;
+    const MixtureView mixture{weights.data(),
+                              written(means, count * features, "means must have shape (n_components, n_features)"),
+                              written(covariances, (task.algebra.is_shared() ? 1 : count) * size,
+                                      "covariances must be of the algebra's size")};
+    Interrupt interrupt(is_interrupted);
+    Numbers log_likelihoods;
+    run_unlocked([&] { return run(*target.kernels, task, interrupt, mixture, log_likelihoods); });
+    NewArray<double, 1> out({log_likelihoods.size()});
+    std::copy(log_likelihoods.begin(), log_likelihoods.end(), out.data());
+    return out.release();
+}
+
+}  // namespace
+
+#define FLOATS "numpy.typing.NDArray[numpy.float64]"
+constexpr const char* kRunSignature =
+    "def run(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
+    " | None, total_weight: float, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS
+    ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
+    ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float) "
+    "-> " FLOATS;
+#undef FLOATS
+
+void bind_runs(nb::class_<Target>& type) {
+    using namespace nb::literals;
+    type.def("run", bound_run, nb::sig(kRunSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "total_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
+             "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
+             "seconds"_a,
+             "Make steps of EM, writing the mixture where it lies, until it settles or a step needs Python: the mean "
+             "log-likelihood before each.");
+}
+
+}  // namespace gaussmix

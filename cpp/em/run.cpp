@@ -1,0 +1,239 @@
+#include "run.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "passes.hpp"
+#include "structures/factorisation.hpp"
+#include "structures/update.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+constexpr double kLog2Pi = 1.8378770664093456;
+
+Numbers room(Index count) { return Numbers(static_cast<std::size_t>(count)); }
+
+// What an E-step needs of a mixture beside the mixture.
+struct State {
+    Numbers weights, means, covariances, factors, log_abs_det;
+};
+
+class Loop {
+public:
+    Loop(const KernelTable& kernels, const RunView& task, Interrupt& interrupt)
+        : kernels_(kernels),
+          task_(task),
+          algebra_(task.algebra),
+          execution_{1, interrupt},
+          listener_(interrupt.listener()),
+          K_(task.n_components),
+          d_(task.rows.n_features),
+          n_covariances_(algebra_.is_shared() ? 1 : K_),
+          has_one_matrix_(algebra_.is_shared() && algebra_.second() == Second::full),
+          log_scale_(room(K_)),
+          origin_means_(room(K_ * d_)),
+          mass_(room(K_)),
+          first_(room(K_ * d_)),
+          second_(room((has_one_matrix_ ? 1 : K_) * algebra_.size(d_))),
+          offsets_(room(K_ * d_)) {}
+
+    State state(const MixtureView& mixture) const {
+        const Index size = n_covariances_ * algebra_.size(d_);
+        return {Numbers(mixture.weights, mixture.weights + K_), Numbers(mixture.means, mixture.means + K_ * d_),
+                Numbers(mixture.covariances, mixture.covariances + size), room(size), room(n_covariances_)};
+    }
+
+    bool factorise(State& mixture) const {
+        return whiten(kernels_, algebra_.structure(), n_covariances_, d_, mixture.covariances.data(), listener_,
+                      mixture.factors.data(), mixture.log_abs_det.data());
+    }
+
+    // One E- and M-step. False where one of the limits is passed, and if interrupted.
+    bool step(const State& current, State& following, double& log_likelihood) {
+        if (has_one_matrix_ && !is_near(current)) return false;
+        double n_far = 0, n_near;
+        if (!expect(current, {&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), second_.data()}))
+            return false;
+        log_likelihood /= task_.total_weight;
+        if (n_far > 0 || !std::isfinite(log_likelihood) || !maximise(current, following)) return false;
+        const double* anchor = has_one_matrix_ ? nullptr : current.means.data();
+        return !is_noise(following) && factorise(following) && loss(following, anchor) <= task_.limits.loss;
+    }
+
+private:
+    bool expect(const State& mixture, MomentsView out) {
+        const Shape shape{K_,
+                          d_,
+                          algebra_.structure(),
+                          has_one_matrix_,
+                          Rule::soft,
+                          has_one_matrix_ ? Second::none : algebra_.second()};
+        StepView step_task{shape, task_.rows, task_.row_weight, {}, {}};
+        kernels_.log(mixture.weights.data(), K_, log_scale_.data());
+        for (Index k = 0; k < K_; ++k) {
+            log_scale_[k] += mixture.log_abs_det[n_covariances_ == 1 ? 0 : k] - 0.5 * static_cast<double>(d_) * kLog2Pi;
+        }
+        const double* means = mixture.means.data();
+        if (has_one_matrix_) {
+            step_task.rows.origin = task_.total.centre;
+            for (Index i = 0; i < K_ * d_; ++i) origin_means_[i] = means[i] - task_.total.centre[i % d_];
+            means = origin_means_.data();
+        }
+        return gaussmix::step(kernels_, step_task,
+                              {log_scale_.data(), means, one_each(mixture), has_one_matrix_ ? nullptr : means},
+                              Precision::widened, execution_, out);
+    }
+
+    // Factors as the kernels take them: one for each component, unless rows are whitened once for all.
+    const double* one_each(const State& mixture) {
+        if (n_covariances_ == K_ || has_one_matrix_) return mixture.factors.data();
+        const Index size = algebra_.size(d_);
+        repeated_.resize(static_cast<std::size_t>(K_ * size));
+        for (Index i = 0; i < K_ * size; ++i) repeated_[i] = mixture.factors[i % size];
+        return repeated_.data();
+    }
+
+    // Weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19.
+    bool maximise(const State& current, State& following) {
+        const double total = sum(mass_.data(), K_);
+        for (Index k = 0; k < K_; ++k) {
+            following.weights[k] = mass_[k] / total;
+            if (!(following.weights[k] > task_.limits.lost_share)) return false;
+        }
+        if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
+        for (Index k = 0; k < K_; ++k) {
+            const double* anchor = has_one_matrix_ ? task_.total.centre : current.means.data() + k * d_;
+            double *mean = following.means.data() + k * d_, *first = first_.data() + k * d_;
+            double* second = second_.data() + (has_one_matrix_ ? 0 : k * algebra_.size(d_));
+            add_squares(first, -1 / mass_[k], second);
+            for (Index j = 0; j < d_; ++j) {
+                mean[j] = anchor[j] + first[j] / mass_[k];
+                first[j] -= mass_[k] * (mean[j] - anchor[j]);
+            }
+            add_squares(first, 1 / mass_[k], second);
+            add_ridge(mass_[k], second);
+        }
+        const ScatterView scatter{K_, d_, mass_.data(), second_.data()};
+        update(kernels_, algebra_, scatter, current.covariances.data(), listener_, following.covariances.data());
+        return true;
+    }
+
+    void add_squares(const double* vector, double factor, double* second) const {
+        for (Index i = 0; i < d_; ++i) {
+            const double scaled = vector[i] * factor;
+            switch (algebra_.second()) {
+                case Second::trace: *second += scaled * vector[i]; break;
+                case Second::diagonal: second[i] += scaled * vector[i]; break;
+                default:
+                    for (Index j = 0; j <= i; ++j) second[i * d_ + j] = second[j * d_ + i] += scaled * vector[j];
+            }
+        }
+    }
+
+    void add_ridge(double mass, double* second) const {
+        const Index step = algebra_.second() == Second::full ? d_ + 1 : algebra_.second() == Second::diagonal ? 1 : 0;
+        for (Index j = 0; j < d_; ++j) second[j * step] += mass * task_.ridge[j];
+    }
+
+    // Whether the spread of some feature is only the rounding of a mean, without a ridge to stand on.
+    bool is_noise(const State& mixture) const {
+        const Index size = algebra_.size(d_), step = algebra_.second() == Second::full ? d_ + 1 : size == d_ ? 1 : 0;
+        for (Index j = 0; j < d_; ++j) {
+            if (task_.ridge[j] != 0) continue;
+            double shared = 0;
+            for (Index k = 0; k < K_; ++k) {
+                const double deviation = task_.limits.noise * mixture.means[k * d_ + j], limit = deviation * deviation;
+                shared += mixture.weights[k] * limit;
+                if (!algebra_.is_shared() && mixture.covariances[k * size + j * step] <= limit) return true;
+            }
+            if (algebra_.is_shared() && mixture.covariances[j * step] <= shared) return true;
+        }
+        return false;
+    }
+
+    // W_k (mean_k - anchor_k) of each component, about the total's centre without an anchor.
+    const Numbers& whiten_offsets(const State& mixture, const double* anchor) {
+        for (Index k = 0; k < K_; ++k) {
+            const double* factor = mixture.factors.data() + (n_covariances_ == 1 ? 0 : k * algebra_.size(d_));
+            const auto offset = [&](Index j) {
+                return mixture.means[k * d_ + j] - (anchor == nullptr ? task_.total.centre[j] : anchor[k * d_ + j]);
+            };
+            for (Index i = 0; i < d_; ++i) {
+                double& whitened = offsets_[k * d_ + i] = 0;
+                switch (algebra_.structure()) {
+                    case Structure::spherical: whitened = offset(i) * factor[0]; break;
+                    case Structure::diagonal: whitened = offset(i) * factor[i]; break;
+                    default:
+                        for (Index j = 0; j <= i; ++j) whitened += factor[i * d_ + j] * offset(j);
+                }
+            }
+        }
+        return offsets_;
+    }
+
+    double product(const Numbers& vectors, Index k, Index l) const {
+        double total = 0;
+        for (Index j = 0; j < d_; ++j) total += vectors[k * d_ + j] * vectors[l * d_ + j];
+        return total;
+    }
+
+    // How much larger second moments about the anchor are than about the means: see em/maximise.py.
+    double loss(const State& mixture, const double* anchor) {
+        const Numbers& whitened = whiten_offsets(mixture, anchor);
+        double largest = 0;
+        for (Index k = 0; k < K_; ++k) {
+            double total = 0;
+            if (!algebra_.is_shared()) total = product(whitened, k, k);
+            for (Index l = 0; l < K_ && algebra_.is_shared(); ++l) {
+                total += std::fabs(product(whitened, k, l)) * std::sqrt(mixture.weights[k] * mixture.weights[l]);
+            }
+            if (!(total <= largest)) largest = total;
+        }
+        return largest;
+    }
+
+    // Whether rows may be whitened once for all, and moments taken about one centre.
+    bool is_near(const State& mixture) {
+        const Numbers& whitened = whiten_offsets(mixture, nullptr);
+        double farthest = 0;
+        for (Index k = 0; k < K_; ++k) farthest = std::max(farthest, product(whitened, k, k));
+        return farthest <= task_.limits.distance * task_.limits.distance && loss(mixture, nullptr) <= task_.limits.loss;
+    }
+
+    const KernelTable& kernels_;
+    const RunView& task_;
+    const Algebra algebra_;
+    const Execution execution_;
+    const Listener listener_;
+    const Index K_, d_, n_covariances_;
+    const bool has_one_matrix_;
+    Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, repeated_;
+};
+
+}  // namespace
+
+bool run(const KernelTable& kernels, const RunView& task, Interrupt& interrupt, MixtureView mixture,
+         Numbers& log_likelihoods) {
+    Loop loop(kernels, task, interrupt);
+    State current = loop.state(mixture), following = current;
+    if (!loop.factorise(current)) return !interrupt.has_come();
+    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(task.seconds);
+    double previous = task.previous, log_likelihood = 0;
+    while (loop.step(current, following, log_likelihood)) {
+        std::swap(current, following);
+        log_likelihoods.push_back(log_likelihood);
+        const bool has_settled = std::fabs(log_likelihood - std::exchange(previous, log_likelihood)) < task.tolerance;
+        const bool is_last = static_cast<Index>(log_likelihoods.size()) >= task.max_steps;
+        if (has_settled || is_last || std::chrono::steady_clock::now() >= end) break;
+    }
+    std::copy(current.weights.begin(), current.weights.end(), mixture.weights);
+    std::copy(current.means.begin(), current.means.end(), mixture.means);
+    std::copy(current.covariances.begin(), current.covariances.end(), mixture.covariances);
+    return !interrupt.has_come();
+}
+
+}  // namespace gaussmix

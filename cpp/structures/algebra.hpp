@@ -1,0 +1,32 @@
+// What a family's update is, as algebra and not by name: Sigma_k = volume_k * axes_k diag(shape_k) axes_k', where each
+// of the three is the same for all components, or each one's own, or not there.
+//
+// Banfield & Raftery (1993), Biometrics 49; Celeux & Govaert (1995), Pattern Recognition 28.
+#pragma once
+#include "kernel_table.hpp"
+
+namespace gaussmix {
+
+enum class Across { nothing, equal, own };  // mclust's letters I, E, V
+
+struct Algebra {
+    Across volume, shape, orientation;  // without a shape: spheres; without an orientation: along the coordinates
+
+    bool is_shared() const { return volume != Across::own && shape != Across::own && orientation != Across::own; }
+    Structure structure() const {
+        return shape == Across::nothing         ? Structure::spherical
+               : orientation == Across::nothing ? Structure::diagonal
+                                                : Structure::triangular;
+    }
+    Second second() const {
+        return shape == Across::nothing         ? Second::trace
+               : orientation == Across::nothing ? Second::diagonal
+                                                : Second::full;
+    }
+    // Numbers of one covariance in compact form.
+    Index size(Index n_features) const {
+        return shape == Across::nothing ? 1 : orientation == Across::nothing ? n_features : n_features * n_features;
+    }
+};
+
+}  // namespace gaussmix

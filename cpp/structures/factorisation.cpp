@@ -1,0 +1,49 @@
+#include "factorisation.hpp"
+
+#include <cfloat>
+#include <cmath>
+
+namespace gaussmix {
+
+namespace {
+
+bool is_usable(double variance) { return variance >= DBL_MIN && variance <= DBL_MAX; }
+
+bool invert_roots(const double* variances, Index count, double* roots) {
+    for (Index i = 0; i < count; ++i) {
+        if (!is_usable(variances[i])) return false;
+        roots[i] = 1 / std::sqrt(variances[i]);
+    }
+    return true;
+}
+
+}  // namespace
+
+bool whiten(const KernelTable& kernels, Structure structure, Index n, Index n_features, const double* covariances,
+            Listener listener, double* factors, double* log_abs_det) {
+    const Index d = n_features;
+    if (structure == Structure::spherical) {
+        if (!invert_roots(covariances, n, factors)) return false;
+        kernels.log(factors, n, log_abs_det);
+        for (Index k = 0; k < n; ++k) log_abs_det[k] *= static_cast<double>(d);
+        return true;
+    }
+    if (structure == Structure::diagonal) {
+        if (!invert_roots(covariances, n * d, factors)) return false;
+        Numbers logarithms(static_cast<std::size_t>(n * d));
+        kernels.log(factors, n * d, logarithms.data());
+        for (Index k = 0; k < n; ++k) log_abs_det[k] = sum(logarithms.data() + k * d, d);
+        return true;
+    }
+    Factoriser factorise(kernels, d);
+    for (Index k = 0; k < n; ++k) {
+        const double* covariance = covariances + k * d * d;
+        for (Index j = 0; j < d; ++j) {
+            if (!is_usable(covariance[j * d + j])) return false;
+        }
+        if (!factorise(covariance, listener, factors + k * d * d, log_abs_det + k)) return false;
+    }
+    return true;
+}
+
+}  // namespace gaussmix

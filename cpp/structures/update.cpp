@@ -1,0 +1,174 @@
+#include "update.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "factorisation.hpp"
+#include "volume.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+struct Update {
+    const KernelTable& kernels;
+    const Algebra& algebra;
+    const ScatterView& scatter;
+    const double* current;
+    Listener listener;
+    double* out;
+    const Index K = scatter.n_components, d = scatter.n_features;
+
+    // Sigma = sum_k S_k / sum_k N_k; of spheres, another d-th of it.
+    void share() const {
+        const Index size = algebra.size(d);
+        const double divisor = sum(scatter.mass, K) * (algebra.shape == Across::nothing ? static_cast<double>(d) : 1);
+        const Index count = algebra.second() == Second::full ? 1 : K;
+        for (Index i = 0; i < size; ++i) {
+            double total = 0;
+            for (Index k = 0; k < count; ++k) total += scatter.second[k * size + i];
+            out[i] = total / divisor;
+        }
+    }
+
+    // Sigma_k = factor_k S_k.
+    void scale(const Numbers& factors) const {
+        const Index size = algebra.size(d);
+        for (Index k = 0; k < K; ++k) {
+            for (Index i = 0; i < size; ++i) out[k * size + i] = scatter.second[k * size + i] * factors[k];
+        }
+    }
+
+    // Sigma_k = S_k / N_k; of spheres, another d-th of it.
+    void divide() const {
+        const Index size = algebra.size(d);
+        for (Index k = 0; k < K; ++k) {
+            const double divisor = scatter.mass[k] * (algebra.shape == Across::nothing ? static_cast<double>(d) : 1);
+            for (Index i = 0; i < size; ++i) out[k * size + i] = scatter.second[k * size + i] / divisor;
+        }
+    }
+
+    // |S_k|^(1/d), 0 of a singular one.
+    Numbers roots() const {
+        Factoriser factorise(kernels, d);
+        Numbers factor(static_cast<std::size_t>(d * d)), found;
+        for (Index k = 0; k < K; ++k) {
+            double log_abs_det;
+            const bool is_regular = factorise(scatter.second + k * d * d, listener, factor.data(), &log_abs_det);
+            found.push_back(is_regular ? exponential(-2 / static_cast<double>(d) * log_abs_det) : 0);
+        }
+        return found;
+    }
+
+    // Mean variances of the last covariances, where volumes start.
+    Numbers sizes() const {
+        const Index size = algebra.size(d), step = size == d ? 1 : d + 1;
+        Numbers means;
+        for (Index k = 0; k < K; ++k) {
+            double total = 0;
+            for (Index j = 0; j < d; ++j) total += current[k * size + j * step];
+            means.push_back(total / static_cast<double>(d));
+        }
+        return means;
+    }
+
+    // What all share, sum_k S_k / lambda_k / sum_k N_k, of scatters of `size` numbers.
+    void combine(const double* scatters, Index size, const Numbers& volumes, double* common) const {
+        std::fill(common, common + size, 0.0);
+        for (Index k = 0; k < K; ++k) {
+            const double precision = reciprocal(volumes[k]);
+            for (Index i = 0; i < size; ++i) common[i] += scatters[k * size + i] * precision;
+        }
+        const double total = sum(scatter.mass, K);
+        for (Index i = 0; i < size; ++i) common[i] /= total;
+    }
+
+    void expand(const double* common, Index size, const Numbers& volumes, double* to) const {
+        for (Index k = 0; k < K; ++k) {
+            for (Index i = 0; i < size; ++i) to[k * size + i] = volumes[k] * common[i];
+        }
+    }
+
+    // Sigma_k = lambda_k C.
+    void share_matrix() const {
+        Factoriser factorise(kernels, d);
+        Numbers common(static_cast<std::size_t>(d * d)), factor(common), precision(common);
+        const auto traces = [&](Numbers& volumes) {
+            double log_abs_det;
+            combine(scatter.second, d * d, volumes, common.data());
+            if (!factorise(common.data(), listener, factor.data(), &log_abs_det)) {
+                std::fill(volumes.begin(), volumes.end(), std::numeric_limits<double>::quiet_NaN());
+                return;
+            }
+            square(factor, precision);
+            for (Index k = 0; k < K; ++k) {
+                volumes[k] = 0;
+                for (Index i = 0; i < d * d; ++i) volumes[k] += precision[i] * scatter.second[k * d * d + i];
+            }
+        };
+        const Numbers volumes = settled_volumes(sizes(), scatter.mass, d, listener, traces);
+        combine(scatter.second, d * d, volumes, common.data());
+        expand(common.data(), d * d, volumes, out);
+    }
+
+    // W'W of a lower triangular W.
+    void square(const Numbers& factor, Numbers& precision) const {
+        std::fill(precision.begin(), precision.end(), 0.0);
+        for (Index l = 0; l < d; ++l) {
+            for (Index i = 0; i <= l; ++i) {
+                const double element = factor[l * d + i];
+                for (Index j = 0; j <= l; ++j) precision[i * d + j] += element * factor[l * d + j];
+            }
+        }
+    }
+
+    // Variances along axes that suit the diagonals of scatters along them best, (K, d) each.
+    void fit_variances(const double* spectra, double* variances) const {
+        if (algebra.shape == Across::own) {
+            const bool has_volumes = algebra.volume == Across::own;
+            const Numbers factors =
+                has_volumes ? Numbers() : equal_volumes(geometric_means(kernels, spectra, K, d), scatter.mass);
+            for (Index k = 0; k < K; ++k) {
+                for (Index j = 0; j < d; ++j) {
+                    const double variance = spectra[k * d + j];
+                    variances[k * d + j] = has_volumes ? variance / scatter.mass[k] : variance * factors[k];
+                }
+            }
+            return;
+        }
+        Numbers volumes(static_cast<std::size_t>(K), 1.0), common(static_cast<std::size_t>(d));
+        if (algebra.volume == Across::own) {
+            const auto traces = [&](Numbers& found) {
+                combine(spectra, d, found, common.data());
+                for (Index j = 0; j < d; ++j) common[j] = reciprocal(common[j]);
+                for (Index k = 0; k < K; ++k) {
+                    found[k] = 0;
+                    for (Index j = 0; j < d; ++j) found[k] += spectra[k * d + j] * common[j];
+                }
+            };
+            volumes = settled_volumes(sizes(), scatter.mass, d, listener, traces);
+        }
+        combine(spectra, d, volumes, common.data());
+        expand(common.data(), d, volumes, variances);
+    }
+};
+
+}  // namespace
+
+bool is_known(const Algebra& algebra) {
+    const bool has_axes = algebra.orientation == Across::nothing || algebra.shape == algebra.orientation;
+    return algebra.volume != Across::nothing && has_axes;
+}
+
+void update(const KernelTable& kernels, const Algebra& algebra, const ScatterView& scatter, const double* current,
+            Listener listener, double* covariances) {
+    const Update update{kernels, algebra, scatter, current, listener, covariances};
+    if (algebra.is_shared()) return update.share();
+    if (algebra.shape == Across::nothing) return update.divide();
+    if (algebra.orientation == Across::nothing) return update.fit_variances(scatter.second, covariances);
+    if (algebra.shape == Across::equal) return update.share_matrix();
+    if (algebra.volume == Across::own) return update.divide();
+    update.scale(equal_volumes(update.roots(), scatter.mass));
+}
+
+}  // namespace gaussmix

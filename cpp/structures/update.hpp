@@ -1,0 +1,22 @@
+// Covariances of every structure that volume, shape and orientation make, from the scatter about the new means.
+#pragma once
+#include "algebra.hpp"
+
+namespace gaussmix {
+
+struct ScatterView {  // in the form of `Algebra::second`, data units^2
+    Index n_components, n_features;
+    const double* mass;    // (n_components,)
+    const double* second;  // one for each component; where all share one full matrix, that of all
+};
+
+// Whether `update` knows the structure.
+bool is_known(const Algebra& algebra);
+
+// Maximises the expected log-likelihood over covariances of a structure, in the compact form of its family.
+//
+// `current` are the last covariances, where searches start. Formulas and their sources: families/, one file each.
+void update(const KernelTable& kernels, const Algebra& algebra, const ScatterView& scatter, const double* current,
+            Listener listener, double* covariances);
+
+}  // namespace gaussmix

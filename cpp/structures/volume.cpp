@@ -1,0 +1,53 @@
+#include "volume.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+constexpr double kLn2High = 0.693147180369123816490, kLn2Low = 1.90821492927058770002e-10;  // n * high is exact
+
+}  // namespace
+
+double exponential(double x) {
+    const double power = std::nearbyint(x / (kLn2High + kLn2Low));
+    const double rest = (x - power * kLn2High) - power * kLn2Low;
+    double series = 1;
+    for (int n = 14; n > 0; --n) series = 1 + rest / n * series;  // |rest| < 0.35: what is left out is below 2^-62
+    return std::ldexp(series, static_cast<int>(power));
+}
+
+double sum(const double* numbers, Index count) {
+    double total = 0;
+    for (Index i = 0; i < count; ++i) total += numbers[i];
+    return total;
+}
+
+Numbers geometric_means(const KernelTable& kernels, const double* variances, Index n, Index d) {
+    Numbers relative(static_cast<std::size_t>(n * d)), means(static_cast<std::size_t>(n));
+    for (Index k = 0; k < n; ++k) {
+        const double* v = variances + k * d;
+        bool is_usable = true;
+        for (Index j = 0; j < d; ++j) is_usable &= v[j] > 0;
+        const double size = is_usable ? sum(v, d) / static_cast<double>(d) : 0;
+        means[k] = size;
+        for (Index j = 0; j < d; ++j) relative[k * d + j] = is_usable ? v[j] / size : 1;
+    }
+    kernels.log(relative.data(), n * d, relative.data());
+    for (Index k = 0; k < n; ++k) {
+        means[k] *= exponential(sum(relative.data() + k * d, d) / static_cast<double>(d));
+    }
+    return means;
+}
+
+Numbers equal_volumes(const Numbers& roots, const double* mass) {
+    const Index count = static_cast<Index>(roots.size());
+    const double volume = sum(roots.data(), count) / sum(mass, count);
+    Numbers factors;
+    for (Index k = 0; k < count; ++k) {
+        const double root = roots[k];
+        factors.push_back(root > 0 ? volume / root : 1 / mass[k]);
+    }
+    return factors;
+}
+
+}  // namespace gaussmix

@@ -1,0 +1,49 @@
+"""EM on small tables, where steps cost more in Python than in the core: the core makes them by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gaussmix.engines.arguments import FARTHEST_MEAN
+from gaussmix.engines.visits import LEAST_WORK, work_of_pair
+from gaussmix.waist.algebra import Across, Algebra
+from gaussmix.waist.block import Block
+from gaussmix.waist.course import Control, Course, Gaussians
+from gaussmix.waist.moments import Moments
+
+if TYPE_CHECKING:
+    from gaussmix._core import Target
+
+SECONDS = 0.05  # after which Python is told
+
+
+def is_small(block: Block, n_components: int, algebra: Algebra) -> bool:
+    """Whether a pass is so little work that one thread does it in single file."""
+    is_triangular = algebra.orientation is not Across.NOTHING
+    return block.n_rows * n_components * work_of_pair(block.rows.shape[1], is_triangular) < LEAST_WORK
+
+
+def shares_matrix(algebra: Algebra) -> bool:
+    """Whether all components have one full covariance."""
+    return algebra == (Across.EQUAL, Across.EQUAL, Across.EQUAL)
+
+
+def run(
+    target: Target, block: Block, total: Moments | None, mixture: Gaussians, algebra: Algebra, control: Control
+) -> Course:
+    """Steps of EM in the core.
+
+    Parameters
+    ----------
+    total : moments of the block as one component, where `shares_matrix`; else None.
+    """
+    weights, means, covariances = (np.array(each) for each in (mixture.weights, mixture.means, mixture.covariances))
+    centre, second = (None, None) if total is None or total.second is None else (total.anchor[0], total.second[0])
+    limits = control.lost_share, control.noise, control.loss, FARTHEST_MEAN
+    log_likelihood = target.run(
+        block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1), centre,
+        second, control.ridge, limits, control.tolerance, control.previous, control.max_steps, SECONDS,
+    )  # fmt: skip
+    return Course(weights, means, covariances, log_likelihood.tolist())

@@ -1,0 +1,76 @@
+"""The law of engines that make EM's steps by themselves: each is the step of the loop in Python, but for rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gaussmix.em.loop import em_step
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.stride import stride
+from gaussmix.engines.base import Engine
+from gaussmix.families.base import Family
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.testing.closeness import EPS, assert_close
+from gaussmix.testing.problems import PROBLEMS
+from gaussmix.waist.arrays import Array
+
+N_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Stepwise:
+    """An engine that makes single steps only, as `engine` makes them."""
+
+    engine: Engine[Any]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "run":
+            raise AttributeError(name)
+        return getattr(self.engine, name)
+
+
+def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float) -> None:
+    """Let an engine and the loop in Python make the same steps, each from where the loop is.
+
+    Parameters
+    ----------
+    engine : one with `run`.
+    family : one with an algebra.
+    problem : a name in `PROBLEMS`.
+    ridge : as a part of the variances of the rows.
+
+    Raises
+    ------
+    AssertionError : the engine leaves a step to Python, or makes another one; the message says which.
+    """
+    given = PROBLEMS[problem]
+    source, mixture = given.source, given.start(family)
+    ridges = ridge * given.rows.var(axis=0)
+    for number in range(N_STEPS):
+        moments, following = em_step(source, engine, mixture, ridges, {})
+        found, course = stride(source, engine, mixture, ridges, Stopping(0.0, 1), 0, -np.inf)
+        what = f"{problem}, step {number + 1}"
+        if len(course) != 1:
+            raise AssertionError(f"{what}: the engine made {len(course)} steps, not 1")
+        expected = moments.log_likelihood / moments.row_weight
+        assert_close(course[0], expected, _rounding(given.rows), 10 + abs(expected), f"{what}: log-likelihood")
+        _assert_same_mixture(found, following, _rounding(given.rows), what)
+        mixture = following
+
+
+def _assert_same_mixture(found: Mixture, expected: Mixture, rounding: float, what: str) -> None:
+    family, shape = expected.family, expected.means.shape
+    deviations = np.sqrt(family.variances(expected.covariances, *shape))
+    assert_close(found.weights, expected.weights, rounding, 1.0, f"{what}: weights")
+    assert_close(found.means, expected.means, rounding, np.abs(expected.means) + deviations, f"{what}: means")
+    dense, other = (family.dense(mixture.covariances, *shape) for mixture in (found, expected))
+    scale = deviations[:, :, None] * deviations[:, None, :]
+    assert_close(dense, other, max(rounding, family.precision), scale, f"{what}: covariances")
+
+
+def _rounding(rows: Array) -> float:
+    """Sums of n numbers differ by √n ε, and some operations more are made with them."""
+    return 8 * float(np.sqrt(len(rows))) * EPS

@@ -1,0 +1,143 @@
+"""Steps that an engine makes by itself: those of the loop in Python, as far as they go."""
+
+import numpy as np
+import pytest
+
+from gaussmix.em.loop import run_em
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.stride import stride
+from gaussmix.em.trace import Frozen
+from gaussmix.engines import ENGINES, small
+from gaussmix.engines.visits import LEAST_WORK
+from gaussmix.errors import Outcome
+from gaussmix.families import FAMILIES
+from gaussmix.families.full import Full
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+from gaussmix.testing import PROBLEMS, check_runner
+from gaussmix.testing.check_family import updated
+from gaussmix.testing.check_fit import fit
+from gaussmix.testing.check_runner import Stepwise
+from gaussmix.waist.core import native_target
+
+pytestmark = pytest.mark.skipif(
+    native_target() is None, reason="the C++ core is not built, or this processor cannot run it"
+)
+
+KNOWN = {name: family for name, family in FAMILIES.items() if family.algebra is not None}
+families = pytest.mark.parametrize("family", KNOWN.values(), ids=KNOWN)
+problems = pytest.mark.parametrize("problem", PROBLEMS)
+UNTIL_SETTLED = Stopping(1e-6, 500)
+
+
+@pytest.fixture
+def native():
+    return ENGINES["native"](1)
+
+
+class Counting(Stopping):
+    """Another rule than the plain one."""
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-3])
+@problems
+@families
+def test_a_step_is_that_of_the_loop(family, problem, ridge, native):
+    check_runner(native, family, problem, ridge)
+
+
+@problems
+@families
+def test_a_course_ends_where_that_of_the_loop_does(family, problem, native):
+    given = PROBLEMS[problem]
+    ways = [
+        run_em(given.source, engine, given.start(family), ridge=given.no_ridge, stopping=UNTIL_SETTLED)
+        for engine in (native, Stepwise(native))
+    ]
+    (mixture, trace), (expected, other) = ways
+    assert trace.n_steps == other.n_steps
+    assert trace.outcome is other.outcome
+    # A rounding error grows no faster than EM goes on: what is left to gain by then is the tolerance.
+    assert trace.log_likelihood == pytest.approx(other.log_likelihood, abs=UNTIL_SETTLED.tolerance / 100)
+    np.testing.assert_allclose(mixture.weights, expected.weights, atol=1e-6)
+
+
+@families
+def test_coming_back_after_every_step_changes_no_bit(family, native, monkeypatch):
+    at_once, trace = fit(PROBLEMS["overlapping"], family, native)
+    monkeypatch.setattr(small, "SECONDS", 0.0)
+    piecewise, other = fit(PROBLEMS["overlapping"], family, native)
+    assert trace.log_likelihood == other.log_likelihood
+    for name in ("weights", "means", "covariances"):
+        assert (getattr(at_once, name) == getattr(piecewise, name)).all()
+
+
+def two_groups(rng, twins):
+    """A cloud about 0 and equal rows at 6, as a start of two components knows them."""
+    return np.concatenate([rng.normal(size=(60, 2)), np.full((twins, 2), 6.0)])
+
+
+def round_mixture(family, means, weights):
+    covariances = updated(family, np.ones(len(means)), np.repeat(np.eye(2)[None], len(means), axis=0))
+    return Mixture(np.array(weights), np.array(means), covariances, family)
+
+
+@families
+@pytest.mark.parametrize(("place", "twins"), [(6.0, 12), (1e3, 0)], ids=["collapsing", "lost"])
+def test_what_is_unusual_is_left_to_the_loop(family, place, twins, native, rng):
+    """A component onto equal rows, and one that no row is near: frozen as ever, at the same step."""
+    rows, ridge = two_groups(rng, twins), np.zeros(2)
+    start = round_mixture(family, [[0.0, 0.0], [place, place]], [0.5, 0.5])
+    ways = [
+        run_em(ArraySource(rows), engine, start, ridge=ridge, stopping=Stopping(1e-9, 200))
+        for engine in (native, Stepwise(native))
+    ]
+    (mixture, trace), (expected, other) = ways
+    assert trace.frozen == other.frozen
+    assert twins or trace.frozen == {1: Frozen.LOST}
+    assert trace.outcome is other.outcome
+    assert trace.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-9)
+    assert np.isfinite(mixture.covariances).all()
+    assert np.isfinite(expected.covariances).all()
+
+
+@families
+def test_each_step_is_reported_and_the_last_with_its_outcome(family, native):
+    given, seen = PROBLEMS["separate"], []
+    run_em(
+        given.source, native, given.start(family), ridge=given.no_ridge, stopping=UNTIL_SETTLED,
+        report=lambda trace: seen.append((trace.n_steps, trace.outcome)),
+    )  # fmt: skip
+    assert [number for number, _ in seen] == list(range(1, len(seen) + 1))
+    assert [outcome for _, outcome in seen] == [None] * (len(seen) - 1) + [Outcome.CONVERGED]
+
+
+@families
+def test_a_run_goes_on_from_an_earlier_one(family, native):
+    given = PROBLEMS["separate"]
+    settled, trace = run_em(given.source, native, given.start(family), ridge=given.no_ridge, stopping=UNTIL_SETTLED)
+    _, other = run_em(given.source, native, settled, ridge=given.no_ridge, stopping=UNTIL_SETTLED, previous=trace.last)
+    assert other.n_steps == 1
+
+
+class ShrunkFull(Full):
+    """A third party's family, which takes all but its update from another."""
+
+    def update(self, scatter, current):
+        return super().update(scatter, current) * 0.9
+
+
+def steps_of_engine(native, rows, family, stopping):
+    start = round_mixture(family, [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
+    return stride(ArraySource(rows), native, start, np.zeros(2), stopping, 0, -np.inf)[1]
+
+
+def test_only_what_the_engine_knows_is_left_to_it(native, rng):
+    rows, full, stopping = rng.normal(size=(60, 2)), FAMILIES["full"], Stopping(0.0, 3)
+    assert len(steps_of_engine(native, rows, full, stopping)) == 3
+    assert steps_of_engine(native, rows, ShrunkFull(), stopping) == []
+    assert steps_of_engine(native, rows, full, Counting(0.0, 3)) == []
+    assert steps_of_engine(Stepwise(native), rows, full, stopping) == []
+    many = np.resize(rows, (int(LEAST_WORK / (2 * (2 * 2 + 5 * 2 + 20))) + 1, 2))  # the least that is no small table
+    assert steps_of_engine(native, many, full, stopping) == []
+    assert len(steps_of_engine(native, many[1:-1], full, stopping)) == (3 if len(many) <= 65_522 else 0)

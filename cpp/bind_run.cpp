@@ -73,6 +73,26 @@ Result<double, 1> bound_run(const Target& target, const Rows& rows, const RowWei
     return out.release();
 }
 
+Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, int>& letters,
+                               const Contiguous<1>& mass, const Contiguous<1>& second, Index n_features,
+                               const Maybe<1>& current) {
+    const Algebra algebra = to_algebra(letters);
+    require(n_features > 0 && mass.size() > 0, "n_features or n_components is 0");
+    const std::size_t size =
+        (algebra.is_shared() ? 1 : mass.size()) * static_cast<std::size_t>(algebra.size(n_features));
+    require(second.size() == size, "second must be of the algebra's size");
+    require(!current || current->size() == size, "current must be of the algebra's size");
+    NewArray<double, 1> covariances({size});
+    const ScatterView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
+    Interrupt interrupt(is_interrupted);
+    run_unlocked([&] {
+        update(*target.kernels, algebra, scatter, current ? current->data() : nullptr, interrupt.listener(),
+               covariances.data());
+        return !interrupt.has_come();
+    });
+    return covariances.release();
+}
+
 }  // namespace
 
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
@@ -82,6 +102,9 @@ constexpr const char* kRunSignature =
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
     ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float) "
     "-> " FLOATS;
+constexpr const char* kUpdateSignature =
+    "def update(self, algebra: tuple[int, int, int], mass: " FLOATS ", second: " FLOATS
+    ", n_features: int, current: " FLOATS " | None) -> " FLOATS;
 #undef FLOATS
 
 void bind_runs(nb::class_<Target>& type) {
@@ -91,7 +114,9 @@ void bind_runs(nb::class_<Target>& type) {
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a,
              "Make steps of EM, writing the mixture where it lies, until it settles or a step needs Python: the mean "
-             "log-likelihood before each.");
+             "log-likelihood before each.")
+        .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
+             "current"_a.none(), "Covariances of a structure from the scatter about the new means.");
 }
 
 }  // namespace gaussmix

@@ -117,9 +117,16 @@ private:
             add_squares(first, 1 / mass_[k], second);
             add_ridge(mass_[k], second);
         }
+        if (algebra_.is_shared() && !has_one_matrix_) pool();
         const ScatterView scatter{K_, d_, mass_.data(), second_.data()};
         update(kernels_, algebra_, scatter, current.covariances.data(), listener_, following.covariances.data());
         return true;
+    }
+
+    // The sum over components, in the place of the first.
+    void pool() {
+        const Index size = algebra_.size(d_);
+        for (Index i = size; i < K_ * size; ++i) second_[i % size] += second_[i];
     }
 
     void add_squares(const double* vector, double factor, double* second) const {

@@ -21,15 +21,11 @@ struct Update {
 
     // Sigma = sum_k S_k / sum_k N_k; of spheres, another d-th of it.
     void share() const {
-        const Index size = algebra.size(d);
-        const double divisor = sum(scatter.mass, K) * (algebra.shape == Across::nothing ? static_cast<double>(d) : 1);
-        const Index count = algebra.second() == Second::full ? 1 : K;
-        for (Index i = 0; i < size; ++i) {
-            double total = 0;
-            for (Index k = 0; k < count; ++k) total += scatter.second[k * size + i];
-            out[i] = total / divisor;
-        }
+        const double divisor = sum(scatter.mass, K) * per_feature();
+        for (Index i = 0; i < algebra.size(d); ++i) out[i] = scatter.second[i] / divisor;
     }
+
+    double per_feature() const { return algebra.shape == Across::nothing ? static_cast<double>(d) : 1; }
 
     // Sigma_k = factor_k S_k.
     void scale(const Numbers& factors) const {
@@ -43,7 +39,7 @@ struct Update {
     void divide() const {
         const Index size = algebra.size(d);
         for (Index k = 0; k < K; ++k) {
-            const double divisor = scatter.mass[k] * (algebra.shape == Across::nothing ? static_cast<double>(d) : 1);
+            const double divisor = scatter.mass[k] * per_feature();
             for (Index i = 0; i < size; ++i) out[k * size + i] = scatter.second[k * size + i] / divisor;
         }
     }
@@ -60,14 +56,15 @@ struct Update {
         return found;
     }
 
-    // Mean variances of the last covariances, where volumes start.
+    // Mean variances of the last covariances, where volumes start; of the plain ones S_k / N_k without any.
     Numbers sizes() const {
-        const Index size = algebra.size(d), step = size == d ? 1 : d + 1;
+        const Index size = algebra.size(d), step = algebra.second() == Second::full ? d + 1 : 1;
         Numbers means;
         for (Index k = 0; k < K; ++k) {
             double total = 0;
-            for (Index j = 0; j < d; ++j) total += current[k * size + j * step];
-            means.push_back(total / static_cast<double>(d));
+            const double* covariance = (current == nullptr ? scatter.second : current) + k * size;
+            for (Index j = 0; j < d; ++j) total += covariance[j * step];
+            means.push_back(total / (static_cast<double>(d) * (current == nullptr ? scatter.mass[k] : 1)));
         }
         return means;
     }

@@ -7,7 +7,7 @@ namespace gaussmix {
 struct ScatterView {  // in the form of `Algebra::second`, data units^2
     Index n_components, n_features;
     const double* mass;    // (n_components,)
-    const double* second;  // one for each component; where all share one full matrix, that of all
+    const double* second;  // one for each component, or where all share a covariance the sum
 };
 
 // Whether `update` knows the structure.
@@ -15,7 +15,8 @@ bool is_known(const Algebra& algebra);
 
 // Maximises the expected log-likelihood over covariances of a structure, in the compact form of its family.
 //
-// `current` are the last covariances, where searches start. Formulas and their sources: families/, one file each.
+// `current` are the last covariances, where searches start; null at the first step. Formulas and their sources: families/,
+// one file each, say the same at length.
 void update(const KernelTable& kernels, const Algebra& algebra, const ScatterView& scatter, const double* current,
             Listener listener, double* covariances);
 

@@ -126,6 +126,16 @@ class Target:
         Make steps of EM, writing the mixture where it lies, until it settles or a step needs Python: the mean log-likelihood before each.
         """
 
+    def update(
+        self,
+        algebra: tuple[int, int, int],
+        mass: numpy.typing.NDArray[numpy.float64],
+        second: numpy.typing.NDArray[numpy.float64],
+        n_features: int,
+        current: numpy.typing.NDArray[numpy.float64] | None,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """Covariances of a structure from the scatter about the new means."""
+
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""
 

@@ -17,7 +17,7 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS, check_runner
 from gaussmix.testing.check_family import updated
 from gaussmix.testing.check_fit import fit
-from gaussmix.testing.check_runner import Stepwise
+from gaussmix.testing.check_runner import Stepwise, check_singular_update, check_update
 from gaussmix.waist.core import native_target
 
 pytestmark = pytest.mark.skipif(
@@ -37,6 +37,12 @@ def native():
 
 class Counting(Stopping):
     """Another rule than the plain one."""
+
+
+@families
+def test_covariances_are_those_of_the_family(family, native, rng):
+    check_update(native, family, rng)
+    check_singular_update(native, family, rng)
 
 
 @pytest.mark.parametrize("ridge", [0.0, 1e-3])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.trace import Frozen
+from gaussmix.engines.base import Engine, Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
@@ -44,7 +46,7 @@ def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scat
     return weights, means, Scatter(moments.mass, second, means.shape[1], moments.need)
 
 
-def first_mixture(moments: Moments, family: Family, ridge: Array, default_means: Array) -> Mixture:
+def first_mixture(moments: Moments, family: Family, engine: Engine[Any], ridge: Array, default_means: Array) -> Mixture:
     """The mixture that starts EM.
 
     A component without rows starts at its default mean, with the pooled covariance of the others and
@@ -57,7 +59,7 @@ def first_mixture(moments: Moments, family: Family, ridge: Array, default_means:
     weights, means, scatter = maximise(moments, default_means)
     empty = weights <= LOST_SHARE
     weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
-    covariances = family.update(_fill_empty(scatter, empty).with_ridge(ridge), None)
+    covariances = _updated(family, engine, _fill_empty(scatter, empty).with_ridge(ridge), None)
     mixture = Mixture._trusted(weights / weights.sum(), means, covariances, family)
     collapsed = set(_noise(mixture, ridge)) | set(_singular(mixture))
     if collapsed:
@@ -66,13 +68,14 @@ def first_mixture(moments: Moments, family: Family, ridge: Array, default_means:
 
 
 def next_mixture(
-    moments: Moments, current: Mixture, ridge: Array, frozen: Mapping[int, Frozen]
+    moments: Moments, current: Mixture, engine: Engine[Any], ridge: Array, frozen: Mapping[int, Frozen]
 ) -> tuple[Mixture, dict[int, Frozen]]:
     """The mixture after a step, and the components that keep mean and covariance: `frozen` and newly stuck ones."""
     weights, means, scatter = maximise(moments, current.means)
     empty = weights <= LOST_SHARE
     stuck = {int(k): Frozen.LOST for k in np.flatnonzero(empty)} | dict(frozen)
-    covariances = current.family.update(_fill_empty(scatter, empty).with_ridge(ridge), current.covariances)
+    scatter = _fill_empty(scatter, empty).with_ridge(ridge)
+    covariances = _updated(current.family, engine, scatter, current.covariances)
     while True:
         mixture = _keep(Mixture._trusted(weights, means, covariances, current.family), current, list(stuck))
         collapsed = (set(_noise(mixture, ridge)) | set(_singular(mixture))) - set(stuck)
@@ -97,6 +100,13 @@ def loss(anchor: Array, mixture: Mixture) -> float:
     scaled = whitened * np.sqrt(mixture.weights)[:, None]
     parts = pieces((len(scaled), *scaled.shape))
     return max(float(np.abs(np.einsum("ij,kj->ik", scaled[part], scaled)).sum(axis=1).max()) for part in parts)
+
+
+def _updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Array | None) -> Array:
+    """`family.update`, by the engine where it can."""
+    if family.algebra is not None and isinstance(engine, Runner):
+        return engine.update(family.algebra, scatter, current)
+    return family.update(scatter, current)
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:

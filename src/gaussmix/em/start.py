@@ -40,4 +40,4 @@ def start_mixture(
     moments = source.map_merge(
         StepTask(engine, n_components, parameters, family.need(), rule, anchor=means, share=share)
     )
-    return first_mixture(moments, family, ridge, means)
+    return first_mixture(moments, family, engine, ridge, means)

@@ -11,7 +11,7 @@ from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.course import Control, Course, Gaussians
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Moments, Scatter
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening import Whitening
@@ -97,7 +97,13 @@ class Engine(Protocol[StateT]):
 
 @runtime_checkable
 class Runner(Protocol):
-    """What an engine may be able to do besides: make EM's steps by itself, as `run_em` would but for rounding."""
+    """What an engine may be able to do besides: what is made of moments, for families that are algebra.
+
+    The answers are those of the families and of `run_em`, but for rounding.
+    """
+
+    def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
+        """As `Family.update`."""
 
     def run(self, block: Block, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
         """Go on from a mixture until it settles, time is up, or a step is unusual and left to Python.

@@ -18,7 +18,7 @@ from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.core import native_target
 from gaussmix.waist.course import Control, Course, Gaussians
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Moments, Scatter
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.pieces import pieces
@@ -170,6 +170,12 @@ class NativeEngine:
         if sums_about is None and anchor.any():  # without second moments the core sums about 0
             moments = replace(moments, anchor=np.zeros(anchor.shape)).about(anchor)
         return moments, n_far
+
+    def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
+        last = None if current is None else current.reshape(-1)
+        found = self._target.update(algebra, scatter.mass, scatter.second.reshape(-1), scatter.n_features, last)
+        covariances: Array = found.reshape(scatter.second.shape)
+        return covariances
 
     def run(self, block: Block, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
         if not is_small(block, len(mixture.weights), algebra):

@@ -10,12 +10,15 @@ import numpy as np
 from gaussmix.em.loop import em_step
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.stride import stride
-from gaussmix.engines.base import Engine
+from gaussmix.engines.base import Engine, Runner
+from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.testing.check_family import SHAPES, as_needed, random_scatters
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.need import Second
 
 N_STEPS = 10
 
@@ -59,6 +62,52 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
         assert_close(course[0], expected, _rounding(given.rows), 10 + abs(expected), f"{what}: log-likelihood")
         _assert_same_mixture(found, following, _rounding(given.rows), what)
         mixture = following
+
+
+def check_update(engine: Runner, family: Family, rng: np.random.Generator) -> None:
+    """Let an engine and the family itself make covariances of the same scatters, at first and from the last ones.
+
+    Parameters
+    ----------
+    engine : one that makes covariances.
+    family : one with an algebra.
+    rng : draws scatters, of which some are singular.
+
+    Raises
+    ------
+    AssertionError : covariances differ; the message says of which scatters.
+    """
+    assert family.algebra is not None, "a family without an algebra is never passed to an engine"
+    for n_components, n_features in SHAPES:
+        what, current = f"covariances of {n_components} × {n_features}", None
+        for number in range(3):
+            mass, full = random_scatters(rng, n_components, n_features)
+            scatter = as_needed(family, mass, full)
+            found, expected = engine.update(family.algebra, scatter, current), family.update(scatter, current)
+            # Each element is a sum of K d² products at most, whose factors are of the size of the variances.
+            tolerance = max(8 * n_components * n_features**2 * EPS, family.precision)
+            assert_close(found, expected, tolerance, np.abs(expected).max(), f"{what}, update {number}")
+            current = expected
+
+
+def check_singular_update(engine: Runner, family: Family, rng: np.random.Generator) -> None:
+    """Scatters without a Cholesky factor make covariances without one, in the engine and in the family.
+
+    Parameters and errors as of `check_update`.
+    """
+    assert family.algebra is not None, "a family without an algebra is never passed to an engine"
+    for n_components, n_features in SHAPES:
+        mass, full = random_scatters(rng, n_components, n_features)
+        full[:, 0, :] = full[:, :, 0] = 0.0
+        if family.need().second is Second.TRACE:
+            full[:] = 0.0
+        scatter = as_needed(family, mass, full)
+        for made in engine.update(family.algebra, scatter, None), family.update(scatter, None):
+            try:
+                family.whitening(made, n_features)
+            except SingularCovariance:
+                continue
+            raise AssertionError(f"{n_components} × {n_features}: singular scatters, but factors of the covariances")
 
 
 def _assert_same_mixture(found: Mixture, expected: Mixture, rounding: float, what: str) -> None:

@@ -72,6 +72,8 @@ def long_fit(name):
     if name == "random shares":
         rows = rows_of(65_520, 4)
         return rows, {"n_components": 256, "covariance_type": "diag", "init_params": "random"}
+    if name == "small table":
+        return rows_of(500, 3), {"n_components": 3}
     if name == "many integers":
         return rng.integers(0, 250, (1_000_000, 50), dtype=np.uint8), {"n_components": 2}
     if name == "wide rows":

@@ -24,6 +24,7 @@ CASES = [
     ("tied", "EM"),
     ("diag", "EM"),
     ("spherical", "EM"),
+    ("small table", "EM"),
     ("many components", "the first M-step"),
     ("many components", "EM"),
     ("many components", "an M-step"),

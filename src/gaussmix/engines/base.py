@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,16 +96,17 @@ class Engine(Protocol[StateT]):
         """
 
 
-@runtime_checkable
-class Runner(Protocol):
+class Runner(ABC):
     """What an engine may be able to do besides: what is made of moments, for families that are algebra.
 
     The answers are those of the families and of `run_em`, but for rounding.
     """
 
+    @abstractmethod
     def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
         """As `Family.update`."""
 
+    @abstractmethod
     def run(self, block: Block, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
         """Go on from a mixture until it settles, time is up, or a step is unusual and left to Python.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.arguments import arguments_of, common_origin, is_near, no_arguments, one_each
+from gaussmix.engines.base import Runner
 from gaussmix.engines.far import Apart, far_places, far_responsibilities
 from gaussmix.engines.single import rounded, scaled_for_single, steps_in_single
 from gaussmix.engines.small import is_small, run, shares_matrix
@@ -52,7 +53,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class NativeEngine:
+class NativeEngine(Runner):
     """Fused E- and M-step in C++ (DESIGN section 3), on `n_threads` threads for the length of a call."""
 
     n_threads: int = 1

@@ -30,8 +30,6 @@ class Stepwise:
     engine: Engine[Any]
 
     def __getattr__(self, name: str) -> Any:
-        if name == "run":
-            raise AttributeError(name)
         return getattr(self.engine, name)
 
 

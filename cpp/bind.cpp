@@ -234,6 +234,7 @@ void bind_targets(nb::module_& module) {
              "definite.")
         .def("log", bound_log, nb::sig(kLogSignature), "numbers"_a,
              "Natural logarithm of each number, the same bits on every processor.");
+    bind_axes(type);
     bind_draws(type);
     bind_runs(type);
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");

@@ -32,6 +32,7 @@ void run_unlocked(Pass&& pass) {
 }
 
 // Methods of one file each.
+void bind_axes(nb::class_<Target>& type);
 void bind_draws(nb::class_<Target>& type);
 void bind_runs(nb::class_<Target>& type);
 

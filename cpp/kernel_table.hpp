@@ -104,6 +104,22 @@ struct DrawScratch {
     double* scales;  // (n_features,)
 };
 
+// Room for the axes of one matrix, and for those that scatters share, in doubles on a cache line's boundary: vectors
+// are filled up to eight lanes.
+constexpr Index filled_up(Index count) { return (count + 7) / 8 * 8; }
+constexpr Index principal_axes_scratch(Index n_features) {
+    return (n_features + 1) * filled_up(n_features) + 2 * n_features;
+}
+constexpr Index shared_axes_scratch(Index n_components, Index n_features) {
+    return (n_features * n_features + 1) * filled_up(n_components) + n_features * (filled_up(n_features) + 1);
+}
+
+struct ScattersView {  // S_k, and c_k that weigh them: see kernels/shared_axes.hpp
+    Index n_components, n_features;
+    const double* data;        // (n_components, n_features, n_features)
+    const double* importance;  // (n_components,), or null for c_k = |diag(D' S_k D)|^(1/d)
+};
+
 // Whether a pass is to be given up. Long loops ask it now and then, and what they have written by then is not used.
 struct Listener {
     bool (*ask)(void* self);
@@ -138,6 +154,12 @@ struct KernelTable {
     // Whitening factor of one covariance and its log |det|; false where the covariance is not positive definite.
     bool (*factorise)(Index n_features, const double* covariance, Listener, double* scratch, double* factor,
                       double* log_abs_det) noexcept;
+    // Eigenvalues of a positive semidefinite matrix, largest first, and eigenvectors in columns; of 0 where a number is
+    // not finite.
+    void (*principal_axes)(Index n_features, const double* matrix, Listener, double* scratch, double* spectrum,
+                           double* axes) noexcept;
+    // Turns axes, in columns, to those that scatters share best; at most so many sweeps over all pairs.
+    void (*shared_axes)(const ScattersView&, int most_sweeps, Listener, double* scratch, double* axes) noexcept;
     // How components moved from one pass to the next: (n_components,) each. `scratch` has room for n_features.
     void (*measure_motion)(const Shape&, const ParametersView& before, const ParametersView& after, Listener,
                            double* scratch, float* ratio, float* shift) noexcept;

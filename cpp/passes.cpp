@@ -153,6 +153,24 @@ bool factorise(const KernelTable& kernels, Index count, Index n_features, const 
     return !interrupt.has_come();
 }
 
+bool principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices, double* spectra,
+                    double* axes, Interrupt& interrupt) {
+    const Index size = n_features * n_features;
+    const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(n_features));
+    for (Index k = 0; k < count && !interrupt.has_come(); ++k) {
+        kernels.principal_axes(n_features, matrices + k * size, interrupt.listener(), scratch.doubles(),
+                               spectra + k * n_features, axes + k * size);
+    }
+    return !interrupt.has_come();
+}
+
+bool shared_axes(const KernelTable& kernels, const ScattersView& scatters, int most_sweeps, double* axes,
+                 Interrupt& interrupt) {
+    const Buffer scratch = Buffer::of_doubles(shared_axes_scratch(scatters.n_components, scatters.n_features));
+    kernels.shared_axes(scatters, most_sweeps, interrupt.listener(), scratch.doubles(), axes);
+    return !interrupt.has_come();
+}
+
 bool measure_motion(const KernelTable& kernels, const Shape& shape, const ParametersView& before,
                     const ParametersView& after, float* ratio, float* shift, Interrupt& interrupt) {
     const Buffer scratch = Buffer::of_doubles(shape.n_features);

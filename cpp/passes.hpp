@@ -24,4 +24,13 @@ bool measure_motion(const KernelTable& kernels, const Shape& shape, const Parame
 bool factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,
                double* log_abs_det, bool* failed, Interrupt& interrupt);
 
+// Eigenvalues (count, n_features) of positive semidefinite matrices, largest first, and eigenvectors in columns. False
+// if interrupted.
+bool principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices, double* spectra,
+                    double* axes, Interrupt& interrupt);
+
+// Turns axes to those that scatters share best: see kernels/shared_axes.hpp. False if interrupted.
+bool shared_axes(const KernelTable& kernels, const ScattersView& scatters, int most_sweeps, double* axes,
+                 Interrupt& interrupt);
+
 }  // namespace gaussmix

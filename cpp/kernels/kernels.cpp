@@ -9,6 +9,8 @@
 #include "factor.hpp"
 #include "motion.hpp"
 #include "pack.hpp"
+#include "principal_axes.hpp"
+#include "shared_axes.hpp"
 #include "step.hpp"
 
 #define GAUSSMIX_TEXT(x) #x
@@ -26,6 +28,8 @@ constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA),
                                      &GAUSSMIX_SINGLE_ISA::kStepKernels,
                                      evaluate,
                                      factorise,
+                                     principal_axes,
+                                     shared_axes,
                                      measure_motion,
                                      draw,
                                      normals_of,

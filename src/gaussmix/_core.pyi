@@ -84,6 +84,24 @@ class Target:
     def log(self, numbers: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
         """Natural logarithm of each number, the same bits on every processor."""
 
+    def principal_axes(
+        self, matrices: numpy.typing.NDArray[numpy.float64]
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+        """
+        Eigenvalues of positive semidefinite matrices, largest first, and eigenvectors in columns.
+        """
+
+    def shared_axes(
+        self,
+        scatters: numpy.typing.NDArray[numpy.float64],
+        start: numpy.typing.NDArray[numpy.float64],
+        importance: numpy.typing.NDArray[numpy.float64] | None,
+        most_sweeps: int,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Axes near `start`, in columns, that scatters share best; None weighs them by their volumes.
+        """
+
     def draw(
         self,
         cumulative: numpy.typing.NDArray[numpy.float64],

@@ -1,0 +1,35 @@
+// A rotation in a plane, of two vectors that are filled up to a multiple of the lanes.
+#pragma once
+#include "layout.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+struct Rotation {
+    double cosine, sine;
+};
+
+// a becomes cosine a + sine b, and b cosine b - sine a.
+GAUSSMIX_INLINE void rotate(double* __restrict a, double* __restrict b, Index size, Rotation by) {
+    const Vec cosine = Vec::broadcast(by.cosine), sine = Vec::broadcast(by.sine), minus = Vec::broadcast(-by.sine);
+    for (Index i = 0; i < size; i += kLanes) {
+        const Vec x = Vec::load(a + i), y = Vec::load(b + i);
+        fma(cosine, x, sine * y).store(a + i);
+        fma(cosine, y, minus * x).store(b + i);
+    }
+}
+
+// The i-th pair of a round, of n_seats / 2. One axis stays, the others walk round the table: in n_seats - 1 rounds each
+// meets each other once. `n_seats` is even; where the number of axes is odd the last seat is empty.
+struct Pair {
+    Index p, q;
+};
+inline Pair pair_of_round(Index n_seats, Index round, Index i) {
+    const auto seated = [&](Index seat) {
+        if (seat == 0) return seat;
+        return seat > round ? seat - round : seat - round + n_seats - 1;
+    };
+    const Index a = seated(i), b = seated(n_seats - 1 - i);
+    return a < b ? Pair{a, b} : Pair{b, a};
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

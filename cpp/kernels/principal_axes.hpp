@@ -1,0 +1,164 @@
+// Eigenvalues and eigenvectors of one symmetric positive semidefinite matrix: A = G G' by Cholesky with pivots, then
+// Jacobi's rotations of pairs of columns of G from the right until all are orthogonal, so that G V = U diag(s) and
+// A = U diag(s^2) U' (Veselic & Hari 1989, Numerische Mathematik 56). No rotation mixes large and small by more than
+// their cosine, so a small eigenvalue keeps the digits that the matrix D^-1 A D^-1 of correlations determines
+// (Demmel & Veselic 1992, SIAM Journal on Matrix Analysis and Applications 13): LAPACK's are right to a rounding of the
+// largest one only. Columns lie one after another, each filled up with zeros to a multiple of the lanes.
+// d^3/2 FMAs for G, then 4 d^3 a sweep, of which there are four to eight.
+#pragma once
+#include "factor.hpp"
+#include "plane_rotation.hpp"
+#include "power_of_two.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::principal {
+
+constexpr int kMostSweeps = 60;  // never seen: rotations that only answer rounding must end
+
+GAUSSMIX_INLINE double dot(const double* a, const double* b, Index stride) {
+    Vec sum = Vec::zero();
+    for (Index i = 0; i < stride; i += kLanes) sum = fma(Vec::load(a + i), Vec::load(b + i), sum);
+    return lane_sum(sum);
+}
+
+struct Columns {
+    Index d, stride;
+    double* data;     // (d, stride)
+    double* squared;  // (d,), lengths
+
+    double* at(Index j) const { return data + j * stride; }
+    void measure(Index j) const { squared[j] = dot(at(j), at(j), stride); }
+};
+
+// The largest variance, by which the matrix is divided: 0 where there is none, or a number that is not finite.
+inline double largest_variance(Index d, const double* matrix) {
+    double largest = 0;
+    for (Index i = 0; i < d * d; ++i) {
+        if (!(__builtin_fabs(matrix[i]) <= __DBL_MAX__)) return 0;
+    }
+    for (Index i = 0; i < d; ++i) largest = matrix[i * (d + 1)] > largest ? matrix[i * (d + 1)] : largest;
+    return largest;
+}
+
+// Writes the columns of G, and returns how many there are: what others leave of a feature's variance is rounding of it
+// when less than d eps is left. `rest` has room for 2 d.
+inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double scale, double* rest,
+                                  Patience& patience) {
+    const Index d = g.d;
+    double* least = rest + d;
+    for (Index i = 0; i < d; ++i) {
+        rest[i] = matrix[i * (d + 1)] * scale;
+        least[i] = static_cast<double>(d) * __DBL_EPSILON__ * rest[i];
+    }
+    for (Index rank = 0; rank < d; ++rank) {
+        Index pivot = -1;
+        for (Index i = 0; i < d; ++i) {
+            if (rest[i] > least[i] && (pivot < 0 || rest[i] > rest[pivot])) pivot = i;
+        }
+        if (pivot < 0 || patience.is_over((rank + kCostOfMoving) * d)) return rank;
+        double* column = g.at(rank);
+        for (Index i = 0; i < d; ++i) column[i] = matrix[pivot * d + i] * scale;
+        for (Index p = 0; p < rank; ++p) add_multiple(-g.at(p)[pivot], g.at(p), d, column);
+        const double root = __builtin_sqrt(rest[pivot]);
+        for (Index i = 0; i < d; ++i) {
+            column[i] = rest[i] > least[i] ? column[i] / root : 0;
+            rest[i] = __builtin_fma(-column[i], column[i], rest[i]);
+        }
+        column[pivot] = root;
+        rest[pivot] = 0;
+    }
+    return d;
+}
+
+// Makes two columns orthogonal; false where they are.
+GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double limit) {
+    const double product = dot(g.at(p), g.at(q), g.stride);
+    const double lengths = __builtin_sqrt(g.squared[p]) * __builtin_sqrt(g.squared[q]);
+    if (!(__builtin_fabs(product) > limit * lengths)) return false;
+    const double cotangent = 0.5 * (g.squared[q] - g.squared[p]) / product, size = __builtin_fabs(cotangent);
+    const double root = size < 1e8 ? __builtin_sqrt(1 + cotangent * cotangent) : size;  // the same, without overflow
+    const double tangent = __builtin_copysign(1 / (size + root), cotangent);
+    const double cosine = 1 / __builtin_sqrt(1 + tangent * tangent);
+    rotate(g.at(p), g.at(q), g.stride, {cosine, -cosine * tangent});
+    g.measure(p);
+    g.measure(q);
+    return true;
+}
+
+inline void diagonalise(const Columns& g, Index rank, Patience& patience) {
+    const double limit = __builtin_sqrt(static_cast<double>(g.d)) * __DBL_EPSILON__;  // of a cosine: its rounding
+    for (Index j = 0; j < rank; ++j) g.measure(j);
+    const Index n_seats = round_up(rank, 2);
+    bool turns = true;
+    for (int sweep = 0; turns && sweep < kMostSweeps; ++sweep) {
+        turns = false;
+        for (Index round = 0; round < n_seats - 1; ++round) {
+            for (Index i = 0; i < n_seats / 2; ++i) {
+                const Pair pair = pair_of_round(n_seats, round, i);
+                if (pair.q < rank) turns |= orthogonalise(g, pair.p, pair.q, limit);
+            }
+            if (patience.is_over(2 * n_seats * g.stride)) return;
+        }
+    }
+}
+
+// Columns of length 1 at right angles to those before: of the features' axes, each time the one that lies furthest from
+// them. `rest` has room for d.
+inline void complete(const Columns& g, Index rank, double* rest, Patience& patience) {
+    for (Index i = 0; i < g.d; ++i) {
+        rest[i] = 1;
+        for (Index j = 0; j < rank; ++j) rest[i] = __builtin_fma(-g.at(j)[i], g.at(j)[i], rest[i]);
+    }
+    for (; rank < g.d && !patience.is_over(4 * rank * g.stride); ++rank) {
+        Index furthest = 0;
+        for (Index i = 1; i < g.d; ++i) furthest = rest[i] > rest[furthest] ? i : furthest;
+        double* column = g.at(rank);
+        column[furthest] = 1;
+        for (int twice = 0; twice < 2; ++twice) {  // the second time takes away what the first left by rounding
+            for (Index j = 0; j < rank; ++j) add_multiple(-dot(g.at(j), column, g.stride), g.at(j), g.d, column);
+        }
+        const double length = __builtin_sqrt(dot(column, column, g.stride));
+        for (Index i = 0; i < g.d; ++i) {
+            column[i] = column[i] / length;
+            rest[i] = __builtin_fma(-column[i], column[i], rest[i]);
+        }
+    }
+}
+
+// Largest first; those of one size in the order in which they come.
+inline void write_in_order(const Columns& g, double scale, double* spectrum, double* axes) {
+    for (Index place = 0; place < g.d; ++place) {
+        Index next = 0;
+        for (Index j = 1; j < g.d; ++j) next = g.squared[j] > g.squared[next] ? j : next;
+        spectrum[place] = g.squared[next] * scale;
+        for (Index i = 0; i < g.d; ++i) axes[i * g.d + place] = g.at(next)[i];
+        g.squared[next] = -1;
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::principal
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+// Eigenvalues (d,), and eigenvectors in the columns of `axes` (d, d); `scratch` has room for principal_axes_scratch(d).
+// A matrix that holds infinity or NaN is taken for 0.
+inline void principal_axes(Index d, const double* matrix, Listener listener, double* scratch, double* spectrum,
+                           double* axes) noexcept {
+    Patience patience(listener);
+    const Index stride = round_up(d, kLanes);
+    const principal::Columns g{d, stride, scratch, scratch + d * stride};
+    double* rest = scratch + (d + 1) * stride;
+    for (Index i = 0; i < (d + 1) * stride; ++i) scratch[i] = 0;
+    Index rank = 0;
+    const double largest = principal::largest_variance(d, matrix);
+    const double scale = power_of_two_near_reciprocal(largest);
+    if (largest > 0) rank = principal::cholesky_with_pivots(g, matrix, scale, rest, patience);
+    principal::diagonalise(g, rank, patience);
+    for (Index j = 0; j < rank; ++j) {
+        const double length = __builtin_sqrt(g.squared[j]);
+        for (Index i = 0; i < d; ++i) g.at(j)[i] = g.at(j)[i] / length;
+    }
+    principal::complete(g, rank, rest, patience);
+    principal::write_in_order(g, 1 / scale, spectrum, axes);
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,0 +1,161 @@
+// Axes D, in columns, that several scatters S_k share as well as they can: sum_k c_k log prod_j (D' S_k D)_jj is made
+// smallest near where D starts, by rotations of two axes that never raise it. Where c_k are the masses these are
+// Flury's common principal components (1984, Journal of the American Statistical Association 79); where c_k are
+// prod_j (D' S_k D)_jj^(1/d), the sum of these roots is made smallest.
+//
+// A rotation by t in the plane of axes p, q makes v_p v_q = m^2 - r^2, m = (v_p + v_q) / 2,
+// r = (cos 2t, sin 2t) (h, o), h = (v_p - v_q) / 2, o = (D' S D)_pq. Both log(m^2 - r^2) and (m^2 - r^2)^(1/d) are
+// concave in r^2, thus below their tangent, which is lowest in closed form: majorise-minimise as Browne & McNicholas
+// (2014, Advances in Data Analysis and Classification 8), by exact rotations. Disjoint pairs form a round, at whose
+// beginning c_k are taken.
+//
+// Lanes are components: [p][q][lane], of which q >= p are kept. 4 d FMAs a rotation and lane, and 4 d for D.
+#pragma once
+#include "exp_log.hpp"
+#include "factor.hpp"
+#include "plane_rotation.hpp"
+#include "power_of_two.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::shared {
+
+// A rotation that gains less, as a part of sum_k c_k, is not made: log-likelihoods have no more digits.
+constexpr double kSettled = 4 * __DBL_EPSILON__;
+
+struct Turned {  // D and what it makes of the scatters
+    Index d, n_lanes, stride;
+    double* matrices;    // (d, d, n_lanes): D' S_k D
+    double* importance;  // (n_lanes,)
+    double* axes;        // (d, stride), axes in rows
+
+    double* at(Index p, Index q) const { return matrices + ((p < q ? p : q) * d + (p < q ? q : p)) * n_lanes; }
+};
+
+// Half the angle of the unit vector (cosine, sine), between -pi/2 and pi/2.
+inline Rotation halved(Rotation angle) {
+    const double larger = __builtin_sqrt((1 + __builtin_fabs(angle.cosine)) / 2);
+    const double smaller = __builtin_fabs(angle.sine) / (2 * larger);
+    return angle.cosine > 0 ? Rotation{larger, __builtin_copysign(smaller, angle.sine)}
+                            : Rotation{smaller, __builtin_copysign(larger, angle.sine)};
+}
+
+// The rotation by which sum_k c_k r_k^2 / (v_p v_q) grows most; by nothing where it hardly would. The largest of a form
+// A cos^2 + 2 B cos sin + E sin^2 of the angle 2 t is at half the angle of (A - E, 2 B).
+inline Rotation best_rotation(const Turned& turned, Index p, Index q, double total) {
+    Vec level = Vec::zero(), slope = Vec::zero();
+    const double *first = turned.at(p, p), *second = turned.at(q, q), *off = turned.at(p, q);
+    for (Index i = 0; i < turned.n_lanes; i += kLanes) {
+        const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(off + i);
+        const Vec product = v * w, half = Vec::broadcast(0.5) * (v - w);
+        const Vec weight = keep(less(Vec::zero(), product), Vec::load(turned.importance + i) / product);
+        level = fma((half - o) * (half + o), weight, level);
+        slope = fma(half * o, weight, slope);
+    }
+    const double a = lane_sum(level), b = 2 * lane_sum(slope);
+    const double size = __builtin_fmax(__builtin_fabs(a), __builtin_fabs(b));
+    if (!(size > 0 && size <= __DBL_MAX__)) return {1, 0};
+    const double x = a / size, y = b / size, length = __builtin_sqrt(x * x + y * y);
+    const double gain = x > 0 ? y * y / (length + x) : length - x;
+    if (!(gain * size > kSettled * total)) return {1, 0};
+    return halved(halved({x / length, y / length}));
+}
+
+inline void turn_pair(const Turned& turned, Index p, Index q, Rotation by) {
+    for (Index j = 0; j < turned.d; ++j) {
+        if (j != p && j != q) rotate(turned.at(p, j), turned.at(q, j), turned.n_lanes, by);
+    }
+    double *first = turned.at(p, p), *second = turned.at(q, q), *off = turned.at(p, q);
+    const Vec c = Vec::broadcast(by.cosine), s = Vec::broadcast(by.sine);
+    for (Index i = 0; i < turned.n_lanes; i += kLanes) {
+        const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(off + i);
+        const Vec v_row = fma(c, v, s * o), o_row = fma(c, o, s * w);  // rows p and q of the product from the left
+        const Vec o_other = c * o - s * v, w_other = c * w - s * o;
+        fma(c, v_row, s * o_row).store(first + i);
+        (c * o_row - s * v_row).store(off + i);
+        (c * w_other - s * o_other).store(second + i);
+    }
+    rotate(turned.axes + p * turned.stride, turned.axes + q * turned.stride, turned.stride, by);
+}
+
+// prod_j v_kj^(1/d) for all k; 0 where a variance is not positive. Variances are at most 1 on the average over j.
+inline void take_geometric_means(const Turned& turned) {
+    for (Index i = 0; i < turned.n_lanes; i += kLanes) {
+        Vec sum = Vec::zero();
+        for (Index j = 0; j < turned.d; ++j) {
+            sum = sum + log_of_any(max(Vec::load(turned.at(j, j) + i), Vec::zero()));
+        }
+        const Vec mean = sum / Vec::broadcast(static_cast<double>(turned.d));
+        exp(min(mean, Vec::zero())).store(turned.importance + i);
+    }
+}
+
+// Turns every pair once; false if nothing moved.
+inline bool sweep(const Turned& turned, bool by_volumes, Patience& patience) {
+    const Index n_seats = round_up(turned.d, 2);
+    bool moves = false;
+    for (Index round = 0; round < n_seats - 1; ++round) {
+        if (by_volumes) take_geometric_means(turned);
+        double total = 0;
+        for (Index i = 0; i < turned.n_lanes; ++i) total += turned.importance[i];
+        for (Index i = 0; i < n_seats / 2; ++i) {
+            const Pair pair = pair_of_round(n_seats, round, i);
+            if (pair.q >= turned.d) continue;
+            const Rotation rotation = best_rotation(turned, pair.p, pair.q, total);
+            if (rotation.sine == 0) continue;
+            turn_pair(turned, pair.p, pair.q, rotation);
+            moves = true;
+            if (patience.is_over(3 * turned.d * turned.n_lanes)) return false;
+        }
+    }
+    return moves;
+}
+
+// D' S_k D into lane k. `product` has room for d.
+inline void load_scatter(const Turned& turned, Index k, const double* scatter, double scale, double* product) {
+    const Index d = turned.d;
+    for (Index j = 0; j < d; ++j) {
+        const double* axis = turned.axes + j * turned.stride;
+        for (Index i = 0; i < d; ++i) product[i] = 0;
+        for (Index i = 0; i < d; ++i) add_multiple(axis[i] * scale, scatter + i * d, d, product);
+        for (Index p = 0; p <= j; ++p) {
+            const double* other = turned.axes + p * turned.stride;
+            double sum = 0;
+            for (Index i = 0; i < d; ++i) sum = __builtin_fma(other[i], product[i], sum);
+            turned.at(p, j)[k] = sum;
+        }
+    }
+}
+
+inline double largest_variance(const ScattersView& scatters) {
+    const Index d = scatters.n_features;
+    double largest = 0;
+    for (Index k = 0; k < scatters.n_components; ++k) {
+        for (Index j = 0; j < d; ++j) largest = __builtin_fmax(largest, scatters.data[(k * d + j) * d + j]);
+    }
+    return largest;
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::shared
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+// Turns `axes` (d, d), in columns. `scratch` has room for shared_axes_scratch(n_components, d).
+inline void shared_axes(const ScattersView& scatters, int most_sweeps, Listener listener, double* scratch,
+                        double* axes) noexcept {
+    Patience patience(listener);
+    const Index d = scatters.n_features;
+    const Index n_lanes = round_up(scatters.n_components, kLanes), stride = round_up(d, kLanes);
+    double* const importance = scratch + d * d * n_lanes;
+    const shared::Turned turned{d, n_lanes, stride, scratch, importance, importance + n_lanes};
+    for (Index i = 0; i < d * d * n_lanes + n_lanes + d * stride; ++i) scratch[i] = 0;
+    for (Index i = 0; i < d * d; ++i) turned.axes[i % d * stride + i / d] = axes[i];
+    const double scale = power_of_two_near_reciprocal(shared::largest_variance(scatters));
+    for (Index k = 0; k < scatters.n_components; ++k) {
+        if (scatters.importance != nullptr) importance[k] = scatters.importance[k];
+        if (patience.is_over(2 * d * d * d)) return;
+        shared::load_scatter(turned, k, scatters.data + k * d * d, scale, turned.axes + d * stride);
+    }
+    for (int i = 0; i < most_sweeps && shared::sweep(turned, scatters.importance == nullptr, patience); ++i) {}
+    for (Index i = 0; i < d * d; ++i) axes[i] = turned.axes[i % d * stride + i / d];
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

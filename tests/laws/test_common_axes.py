@@ -1,4 +1,4 @@
-"""What structures are made of: rotations to shared axes, and volumes."""
+"""What structures are made of: rotations to shared axes, by the C++ core and by NumPy, and volumes."""
 
 from itertools import combinations
 from math import exp
@@ -6,10 +6,23 @@ from math import exp
 import numpy as np
 import pytest
 
-from gaussmix.families.orientation import _rounds, composed, principal_axes, shared_axes, spectra_along
-from gaussmix.families.volume import exponential, geometric_mean
+from gaussmix.families import family_named
+from gaussmix.families.orientation import composed, spectra_along
 from gaussmix.testing.check_family import random_scatters
 from gaussmix.testing.closeness import EPS
+from gaussmix.waist.axes import _rounds, principal_axes, shared_axes
+from gaussmix.waist.core import native_target
+from gaussmix.waist.geometric_mean import exponential, geometric_mean
+from gaussmix.waist.moments import Scatter
+
+
+@pytest.fixture(params=["core", "numpy"])
+def axes_by(request, monkeypatch):
+    """Axes by each implementation in turn."""
+    if request.param == "numpy":
+        monkeypatch.setattr("gaussmix.waist.axes.native_target", lambda: None)
+    elif native_target() is None:
+        pytest.skip("the C++ core is not built, or this processor cannot run it")
 
 
 @pytest.mark.parametrize("n_features", range(1, 9))
@@ -23,13 +36,14 @@ def test_a_sweep_turns_every_pair_once(n_features):
     assert sorted(turned) == list(combinations(range(n_features), 2))
 
 
+@pytest.mark.usefixtures("axes_by")
 @pytest.mark.parametrize("importance", ["masses", "volumes"])
 def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
     """Σ_k N_k log |diag(DᵀS_kD)| or Σ_k |diag(DᵀS_kD)|^(1/d), sweep by sweep from axes that mean nothing."""
     mass, scatters = random_scatters(rng, 3, 5)
     weights, value = {
-        "masses": (lambda _: mass, lambda spectra: (mass * np.log(spectra).sum(axis=1)).sum()),
-        "volumes": (geometric_mean, lambda spectra: geometric_mean(spectra).sum()),
+        "masses": (mass, lambda spectra: (mass * np.log(spectra).sum(axis=1)).sum()),
+        "volumes": (None, lambda spectra: geometric_mean(spectra).sum()),
     }[importance]
     axes = np.linalg.qr(rng.normal(size=(5, 5)))[0]
     course = [value(spectra_along(scatters, axes))]
@@ -41,17 +55,19 @@ def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
     assert course[-1] < course[0] - 1e-3 * abs(course[0])
 
 
+@pytest.mark.usefixtures("axes_by")
 def test_axes_that_are_shared_are_found(rng):
     """Covariances that commute have axes that diagonalise all of them, though two are of equal variance in each sum."""
     axes = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     spectra = np.array([[1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 5.0, 4.0], [3.0, 3.0, 1.0, 4.0]])
     matrices = composed(axes[None], spectra)
-    found = shared_axes(matrices, np.linalg.qr(rng.normal(size=(4, 4)))[0], lambda _: np.ones(3))
+    found = shared_axes(matrices, np.linalg.qr(rng.normal(size=(4, 4)))[0], np.ones(3))
     off = found.T @ matrices @ found
     off[:, range(4), range(4)] = 0.0
     assert np.abs(off).max() < 1e-6  # of variances of 1 to 5: where the criterion is level to 4 ε
 
 
+@pytest.mark.usefixtures("axes_by")
 def test_principal_axes_are_in_order_and_survive_infinity(rng):
     _, matrices = random_scatters(rng, 3, 4)
     matrices[1, 0, 0] = np.inf
@@ -61,6 +77,21 @@ def test_principal_axes_are_in_order_and_survive_infinity(rng):
     back = composed(axes, spectra)[[0, 2]]
     np.testing.assert_allclose(back, matrices[[0, 2]], atol=16 * EPS * spectra.max())
     assert (back == back.swapaxes(1, 2)).all()
+
+
+@pytest.mark.parametrize("name", ["EEV", "VEV", "EVE", "VVE"])
+@pytest.mark.skipif(native_target() is None, reason="the C++ core is not built, or this processor cannot run it")
+def test_families_find_the_same_covariances_with_and_without_the_core(name, rng, monkeypatch):
+    """To what a family says of itself, or to the rounding of eigenvectors: ε over the gaps between variances."""
+    family = family_named(name)
+    mass, second = random_scatters(rng, 3, 5)
+    scatter = Scatter(mass, second, 5, family.need())
+    found = family.update(scatter, None)
+    monkeypatch.setattr("gaussmix.waist.axes.native_target", lambda: None)
+    expected = family.update(scatter, None)
+    gap = np.abs(np.diff(np.linalg.eigvalsh(second), axis=1)).min()
+    rounding = 64 * EPS * np.abs(second).max() / gap
+    np.testing.assert_allclose(found, expected, rtol=0, atol=max(family.precision, rounding) * np.abs(expected).max())
 
 
 def test_the_exponential_is_one(rng):

@@ -9,8 +9,9 @@ import numpy as np
 
 from gaussmix.families.base import Equivariance
 from gaussmix.families.full import Full
-from gaussmix.families.orientation import MOST_SWEEPS, composed, principal_axes, shared_axes, spectra_along
+from gaussmix.families.orientation import composed, spectra_along
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.axes import MOST_SWEEPS, principal_axes, shared_axes
 from gaussmix.waist.logarithm import log
 from gaussmix.waist.moments import Scatter
 
@@ -32,8 +33,8 @@ class CommonAxes(Full):
         """The v_k (n_components, d) that suit the diagonals `spectra` of DᵀS_kD best."""
 
     @abstractmethod
-    def importance(self, spectra: Array, mass: Array) -> Array:
-        """The c_k (n_components,) by which `shared_axes` weighs components at diagonals `spectra` of DᵀS_kD."""
+    def importance(self, mass: Array) -> Array | None:
+        """The c_k (n_components,) by which `shared_axes` weighs components; None for those that it finds itself."""
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
         second, mass = scatter.second, scatter.mass
@@ -45,7 +46,7 @@ class CommonAxes(Full):
             return float((mass * log(variances(axes)).sum(axis=1)).sum())
 
         def turned(start: Array, most: int = MOST_SWEEPS) -> Array:
-            return shared_axes(second, start, lambda spectra: self.importance(spectra, mass), most)
+            return shared_axes(second, start, self.importance(mass), most)
 
         if current is None:
             axes = turned(min((turned(start, FEW_SWEEPS) for start in _first_axes(second)), key=log_volume))
@@ -64,4 +65,4 @@ def _axes_of(covariances: Array) -> Array:
     sizes = np.trace(covariances, axis1=1, axis2=2)
     places = np.arange(1.0, len(sizes) + 1)
     mixed: Array = np.einsum("kij,k->ij", covariances, 1 / (sizes * places))
-    return shared_axes(covariances, principal_axes(mixed[None])[1][0], lambda _: 1 / places)
+    return shared_axes(covariances, principal_axes(mixed[None])[1][0], 1 / places)

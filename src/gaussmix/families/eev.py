@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from gaussmix.families.base import Equivariance, register
 from gaussmix.families.full import Full
-from gaussmix.families.orientation import composed, principal_axes
+from gaussmix.families.orientation import composed
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.axes import principal_axes
 from gaussmix.waist.moments import Scatter
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from gaussmix.families.base import register
 from gaussmix.families.common_axes import CommonAxes
-from gaussmix.families.volume import equal_volumes, geometric_mean
+from gaussmix.families.volume import equal_volumes
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.geometric_mean import geometric_mean
 
 
 @register("EVE")
@@ -18,8 +19,8 @@ class EVE(CommonAxes):
     def variances_along(self, spectra: Array, mass: Array) -> Array:
         return spectra * equal_volumes(geometric_mean(spectra), mass)[:, None]
 
-    def importance(self, spectra: Array, mass: Array) -> Array:
-        return geometric_mean(spectra)
+    def importance(self, mass: Array) -> None:
+        return None
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return 1 + n_components * (n_features - 1) + n_features * (n_features - 1) // 2

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 from gaussmix.families.base import register
 from gaussmix.families.diagonal import Diagonal
-from gaussmix.families.volume import equal_volumes, geometric_mean
+from gaussmix.families.volume import equal_volumes
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.geometric_mean import geometric_mean
 from gaussmix.waist.moments import Scatter
 
 

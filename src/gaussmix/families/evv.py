@@ -8,10 +8,11 @@ import numpy as np
 
 from gaussmix.families.base import register
 from gaussmix.families.full import Full
-from gaussmix.families.volume import equal_volumes, exponential
+from gaussmix.families.volume import equal_volumes
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.factorise import factorise
+from gaussmix.waist.geometric_mean import exponential
 from gaussmix.waist.moments import Scatter
 
 

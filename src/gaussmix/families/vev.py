@@ -8,9 +8,10 @@ import numpy as np
 
 from gaussmix.families.base import Equivariance, register
 from gaussmix.families.full import Full
-from gaussmix.families.orientation import composed, principal_axes
+from gaussmix.families.orientation import composed
 from gaussmix.families.volume import with_own_volumes
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.axes import principal_axes
 from gaussmix.waist.moments import Scatter
 
 

@@ -17,7 +17,7 @@ class VVE(CommonAxes):
     def variances_along(self, spectra: Array, mass: Array) -> Array:
         return spectra / mass[:, None]
 
-    def importance(self, spectra: Array, mass: Array) -> Array:
+    def importance(self, mass: Array) -> Array:
         return mass
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

@@ -1,0 +1,150 @@
+"""Axes of one matrix, and axes that several share."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from gaussmix.testing.check_family import random_scatters
+from gaussmix.testing.closeness import EPS
+from gaussmix.waist import axes as reference
+
+ROUNDING = 8 * EPS  # of d sums, and of d rotations in each of some eight sweeps
+
+
+def products(rng, n_features, n_terms, count=2):
+    """Positive semidefinite matrices of the rank of the smaller number."""
+    roots = rng.normal(size=(count, n_features, n_terms))
+    matrices = roots @ roots.swapaxes(1, 2)
+    return (matrices + matrices.swapaxes(1, 2)) / 2
+
+
+def assert_axes(matrices, spectra, axes):
+    """A = U diag(v) Uᵀ with orthonormal U and v ≥ 0 in order."""
+    rounding = ROUNDING * matrices.shape[1]
+    assert (spectra >= 0).all()
+    assert (np.diff(spectra, axis=1) <= 0).all()
+    np.testing.assert_allclose(axes.swapaxes(1, 2) @ axes, [np.eye(len(axes[0]))] * len(axes), rtol=0, atol=rounding)
+    back = (axes * spectra[:, None, :]) @ axes.swapaxes(1, 2)
+    assert (np.abs(back - matrices).max(axis=(1, 2)) <= rounding * spectra[:, 0]).all()
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 33, 100])
+def test_matrices_are_put_together_again(target, rng, n_features):
+    matrices = products(rng, n_features, 2 * n_features)
+    spectra, axes = target.principal_axes(matrices)
+    assert_axes(matrices, spectra, axes)
+    expected = np.linalg.eigvalsh(matrices)[:, ::-1]
+    np.testing.assert_allclose(spectra, expected, rtol=0, atol=ROUNDING * n_features * expected.max())
+
+
+@pytest.mark.parametrize(("n_features", "rank"), [(2, 1), (5, 2), (9, 8), (30, 3), (4, 0)])
+def test_axes_without_variance_are_orthonormal_too(target, rng, n_features, rank):
+    matrices = products(rng, n_features, rank)
+    spectra, axes = target.principal_axes(matrices)
+    assert_axes(matrices, spectra, axes)
+    assert (spectra[:, rank:] <= ROUNDING * n_features * spectra[:, :1]).all()
+
+
+def test_equal_variances_are_kept(target, rng):
+    turned = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    matrices = np.stack([np.eye(6), turned @ np.diag([3.0, 3, 3, 1, 1, 1]) @ turned.T])
+    spectra, axes = target.principal_axes((matrices + matrices.swapaxes(1, 2)) / 2)
+    assert_axes(matrices, spectra, axes)
+    np.testing.assert_array_equal(axes[0], np.eye(6))
+    np.testing.assert_allclose(spectra[1], [3, 3, 3, 1, 1, 1], rtol=6 * ROUNDING)
+
+
+@pytest.mark.parametrize("order", ["largest first", "smallest first", "mixed"])
+def test_small_variances_keep_their_digits(target, rng, order):
+    """A = DBD with features 10⁶ apart in size: eigenvalues have the digits that B determines, 30 orders down."""
+    root = rng.normal(size=(6, 12))
+    correlations = root @ root.T
+    sizes = 10.0 ** np.array(
+        {
+            "largest first": [0, -3, -6, -9, -12, -15],
+            "smallest first": [-15, -12, -9, -6, -3, 0],
+            "mixed": [-9, 0, -15, -3, -12, -6],
+        }[order]
+    )
+    matrix = correlations * np.outer(sizes, sizes)
+    with mpmath.workdps(80):
+        exact = sorted(
+            (float(v) for v in mpmath.eigsy(mpmath.matrix(matrix.tolist()), eigvals_only=True)), reverse=True
+        )
+    spectra, axes = target.principal_axes(matrix[None])
+    unit = np.diagonal(correlations) ** -0.5
+    condition = np.linalg.cond(correlations * np.outer(unit, unit))
+    np.testing.assert_allclose(spectra[0], exact, rtol=6 * ROUNDING * condition)
+    assert_axes(matrix[None], spectra, axes)
+
+
+@pytest.mark.parametrize("exponent", [-960, -300, 300, 960])
+def test_size_does_not_matter(target, rng, exponent):
+    matrices = products(rng, 5, 10)
+    spectra, axes = target.principal_axes(matrices)
+    scaled_spectra, scaled_axes = target.principal_axes(np.ldexp(matrices, exponent))
+    np.testing.assert_array_equal(scaled_axes, axes)
+    np.testing.assert_array_equal(scaled_spectra, np.ldexp(spectra, exponent))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [(0, 0), (1, 2)])
+def test_what_is_not_finite_is_taken_for_nothing_alone(target, rng, wrong, place):
+    matrices = products(rng, 3, 6, count=3)
+    matrices[1][place] = wrong
+    spectra, axes = target.principal_axes(matrices)
+    np.testing.assert_array_equal(spectra[1], np.zeros(3))
+    np.testing.assert_array_equal(axes[1], np.eye(3))
+    assert_axes(matrices[::2], spectra[::2], axes[::2])
+
+
+def test_axes_have_the_same_bits_on_every_target(targets, rng):
+    matrices = products(rng, 13, 20, count=11)
+    start = np.linalg.qr(rng.normal(size=(13, 13)))[0]
+    first, *others = targets
+    for target in others:
+        for got, want in zip(target.principal_axes(matrices), first.principal_axes(matrices), strict=True):
+            np.testing.assert_array_equal(got, want)
+        for importance in (None, np.arange(1.0, 12)):
+            want = first.shared_axes(matrices, start, importance, 20)
+            np.testing.assert_array_equal(target.shared_axes(matrices, start, importance, 20), want)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 5, 8, 9])
+@pytest.mark.parametrize("n_components", [1, 3, 8, 9])
+@pytest.mark.parametrize("importance", ["masses", "volumes"])
+def test_shared_axes_are_those_of_the_reference(target, rng, n_features, n_components, importance, monkeypatch):
+    """The same rotations in the same order, but for those of a gain of about 4 ε, hence an angle of 1e-8 or so."""
+    monkeypatch.setattr(reference, "native_target", lambda: None)
+    mass, scatters = random_scatters(rng, n_components, n_features)
+    start = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
+    weights = mass if importance == "masses" else None
+    found = target.shared_axes(scatters, start, weights, 3)
+    np.testing.assert_allclose(found, reference.shared_axes(scatters, start, weights, 3), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("exponent", [-500, 500])
+def test_shared_axes_are_of_no_unit(target, rng, exponent):
+    mass, scatters = random_scatters(rng, 3, 4)
+    for importance in (mass, None):
+        want = target.shared_axes(scatters, np.eye(4), importance, 100)
+        got = target.shared_axes(np.ldexp(scatters, exponent), np.eye(4), importance, 100)
+        np.testing.assert_array_equal(got, want)
+
+
+def test_shared_axes_of_what_is_not_finite_are_where_they_start(target, rng):
+    mass, scatters = random_scatters(rng, 3, 4)
+    scatters[1] = np.nan
+    start = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    np.testing.assert_array_equal(target.shared_axes(scatters, start, mass, 100), start)
+
+
+def test_arguments_of_other_shapes_are_refused(target):
+    with pytest.raises(ValueError, match="matrices must have shape"):
+        target.principal_axes(np.zeros((1, 2, 3)))
+    with pytest.raises(ValueError, match="scatters must have shape"):
+        target.shared_axes(np.zeros((1, 2, 3)), np.eye(2), None, 1)
+    with pytest.raises(ValueError, match="start must have shape"):
+        target.shared_axes(np.zeros((1, 2, 2)), np.eye(3), None, 1)
+    with pytest.raises(ValueError, match="importance must have shape"):
+        target.shared_axes(np.zeros((1, 2, 2)), np.eye(2), np.ones(2), 1)

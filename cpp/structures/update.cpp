@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
+#include "axes.hpp"
 #include "factorisation.hpp"
 #include "volume.hpp"
 
@@ -148,13 +150,58 @@ struct Update {
         combine(spectra, d, volumes, common.data());
         expand(common.data(), d, volumes, variances);
     }
+
+    // Sigma_k = D_k diag(v_k) D_k', with axes D_k of their own or one D for all.
+    void fit_along_axes() const {
+        const Spectra spectra = algebra.orientation == Across::own ? own_axes(kernels, scatters(), listener)
+                                                                   : shared_axes(where_to_look(), kMostSweeps);
+        compose(K, d, spectra.axes, variances_along(spectra), out);
+    }
+
+    ScattersView scatters() const {  // with own volumes the likelihood weighs them by their masses
+        return {K, d, scatter.second, algebra.volume == Across::own ? scatter.mass : nullptr};
+    }
+
+    Spectra shared_axes(Numbers start, int most_sweeps) const {
+        return common_axes(kernels, scatters(), std::move(start), most_sweeps, listener);
+    }
+
+    Numbers variances_along(const Spectra& spectra) const {
+        Numbers variances(spectra.variances.size());
+        fit_variances(spectra.variances.data(), variances.data());
+        return variances;
+    }
+
+    // The axes of the last covariances; at first the best of several after a few sweeps.
+    Numbers where_to_look() const {
+        if (current != nullptr) return axes_of(kernels, K, d, current, listener);
+        Numbers best;
+        double least = 0;
+        for (const Numbers& start : first_axes(kernels, scatters(), scatter.mass, listener)) {
+            Spectra spectra = shared_axes(start, kFewSweeps);
+            const double volume = log_volume(variances_along(spectra));
+            if (best.empty() || volume < least) {
+                least = volume;
+                best = std::move(spectra.axes);
+            }
+        }
+        return best;
+    }
+
+    // sum_k N_k log |Sigma_k|, which tells maxima apart: sum_k tr Sigma_k^-1 S_k is the same at all.
+    double log_volume(Numbers variances) const {
+        kernels.log(variances.data(), K * d, variances.data());
+        double total = 0;
+        for (Index k = 0; k < K; ++k) total += scatter.mass[k] * sum(variances.data() + k * d, d);
+        return total;
+    }
 };
 
 }  // namespace
 
 bool is_known(const Algebra& algebra) {
-    const bool has_axes = algebra.orientation == Across::nothing || algebra.shape == algebra.orientation;
-    return algebra.volume != Across::nothing && has_axes;
+    return algebra.volume != Across::nothing &&
+           (algebra.shape != Across::nothing || algebra.orientation == Across::nothing);
 }
 
 void update(const KernelTable& kernels, const Algebra& algebra, const ScatterView& scatter, const double* current,
@@ -163,6 +210,7 @@ void update(const KernelTable& kernels, const Algebra& algebra, const ScatterVie
     if (algebra.is_shared()) return update.share();
     if (algebra.shape == Across::nothing) return update.divide();
     if (algebra.orientation == Across::nothing) return update.fit_variances(scatter.second, covariances);
+    if (algebra.shape != algebra.orientation) return update.fit_along_axes();
     if (algebra.shape == Across::equal) return update.share_matrix();
     if (algebra.volume == Across::own) return update.divide();
     update.scale(equal_volumes(update.roots(), scatter.mass));

@@ -7,6 +7,7 @@ from typing import ClassVar
 from gaussmix.families.base import Equivariance, register
 from gaussmix.families.full import Full
 from gaussmix.families.orientation import composed
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.axes import principal_axes
 from gaussmix.waist.moments import Scatter
@@ -20,6 +21,7 @@ class EEV(Full):
     """
 
     equivariance: ClassVar[Equivariance] = Equivariance.SIMILARITY
+    algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.EQUAL, Across.OWN)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
         spectra, axes = principal_axes(scatter.second)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from gaussmix.families.base import register
 from gaussmix.families.common_axes import CommonAxes
 from gaussmix.families.volume import equal_volumes
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.geometric_mean import geometric_mean
 
@@ -15,6 +18,8 @@ class EVE(CommonAxes):
 
     Celeux & Govaert (1995) section 3.1; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8.
     """
+
+    algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.OWN, Across.EQUAL)
 
     def variances_along(self, spectra: Array, mass: Array) -> Array:
         return spectra * equal_volumes(geometric_mean(spectra), mass)[:, None]

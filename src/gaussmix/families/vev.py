@@ -10,6 +10,7 @@ from gaussmix.families.base import Equivariance, register
 from gaussmix.families.full import Full
 from gaussmix.families.orientation import composed
 from gaussmix.families.volume import with_own_volumes
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.axes import principal_axes
 from gaussmix.waist.moments import Scatter
@@ -23,6 +24,7 @@ class VEV(Full):
     """
 
     equivariance: ClassVar[Equivariance] = Equivariance.SIMILARITY
+    algebra: ClassVar[Algebra | None] = Algebra(Across.OWN, Across.EQUAL, Across.OWN)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
         spectra, axes = principal_axes(scatter.second)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from gaussmix.families.base import register
 from gaussmix.families.common_axes import CommonAxes
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.arrays import Array
 
 
@@ -13,6 +16,8 @@ class VVE(CommonAxes):
 
     Celeux & Govaert (1995) section 3.1; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8.
     """
+
+    algebra: ClassVar[Algebra | None] = Algebra(Across.OWN, Across.OWN, Across.EQUAL)
 
     def variances_along(self, spectra: Array, mass: Array) -> Array:
         return spectra / mass[:, None]

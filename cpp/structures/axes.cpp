@@ -1,0 +1,111 @@
+#include "axes.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "buffer.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+constexpr Index kMostComponents = 8;  // whose axes are tried
+
+Numbers room(Index count) { return Numbers(static_cast<std::size_t>(count)); }
+
+void turn(const KernelTable& kernels, const ScattersView& scatters, int most_sweeps, Listener listener, Numbers& axes) {
+    const Buffer scratch = Buffer::of_doubles(shared_axes_scratch(scatters.n_components, scatters.n_features));
+    kernels.shared_axes(scatters, most_sweeps, listener, scratch.doubles(), axes.data());
+}
+
+Numbers principal(const KernelTable& kernels, Index n_features, const double* matrix, Listener listener) {
+    const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(n_features));
+    Numbers spectrum = room(n_features), axes = room(n_features * n_features);
+    kernels.principal_axes(n_features, matrix, listener, scratch.doubles(), spectrum.data(), axes.data());
+    return axes;
+}
+
+}  // namespace
+
+// Those of a sum of them, then rotated where some were of equal variance in it.
+Numbers axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
+                Listener listener) {
+    const Index d = n_features, size = d * d;
+    Numbers mixed = room(size), importance;
+    for (Index k = 0; k < n_components; ++k) {
+        importance.push_back(1 / static_cast<double>(k + 1));
+        double trace = 0;
+        for (Index j = 0; j < d; ++j) trace += covariances[k * size + j * (d + 1)];
+        for (Index i = 0; i < size; ++i) mixed[i] += covariances[k * size + i] * (importance.back() / trace);
+    }
+    Numbers axes = principal(kernels, d, mixed.data(), listener);
+    turn(kernels, {n_components, d, covariances, importance.data()}, kMostSweeps, listener, axes);
+    return axes;
+}
+
+std::vector<Numbers> first_axes(const KernelTable& kernels, const ScattersView& scatters, const double* mass,
+                                Listener listener) {
+    const Index K = scatters.n_components, size = scatters.n_features * scatters.n_features;
+    Numbers pooled = room(size);
+    for (Index i = 0; i < K * size; ++i) pooled[i % size] += scatters.data[i];
+    std::vector<Numbers> found{principal(kernels, scatters.n_features, pooled.data(), listener)};
+    for (Index k = 0; k < K && K > 1; ++k) {
+        Index n_larger = 0;
+        for (Index l = 0; l < K; ++l) n_larger += mass[l] > mass[k] || (mass[l] == mass[k] && l < k);
+        if (n_larger >= kMostComponents) continue;
+        found.push_back(principal(kernels, scatters.n_features, scatters.data + k * size, listener));
+    }
+    return found;
+}
+
+Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {
+    const Index K = scatters.n_components, d = scatters.n_features;
+    Spectra spectra{room(K * d), room(K * d * d)};
+    const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(d));
+    for (Index k = 0; k < K && !listener.ask(listener.self); ++k) {
+        kernels.principal_axes(d, scatters.data + k * d * d, listener, scratch.doubles(),
+                               spectra.variances.data() + k * d, spectra.axes.data() + k * d * d);
+    }
+    return spectra;
+}
+
+Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, int most_sweeps,
+                    Listener listener) {
+    const Index K = scatters.n_components, d = scatters.n_features;
+    Spectra spectra{room(K * d), std::move(axes)};
+    turn(kernels, scatters, most_sweeps, listener, spectra.axes);
+    for (Index k = 0; k < K; ++k) {
+        const double* scatter = scatters.data + k * d * d;
+        for (Index j = 0; j < d; ++j) {
+            double variance = 0;
+            for (Index i = 0; i < d; ++i) {
+                double product = 0;
+                for (Index l = 0; l < d; ++l) product += scatter[i * d + l] * spectra.axes[l * d + j];
+                variance += spectra.axes[i * d + j] * product;
+            }
+            spectra.variances[k * d + j] = std::max(variance, 0.0);
+        }
+    }
+    return spectra;
+}
+
+void compose(Index n_components, Index n_features, const Numbers& axes, const Numbers& variances, double* covariances) {
+    const Index d = n_features, size = d * d;
+    const bool is_shared = static_cast<Index>(axes.size()) == size;
+    Numbers roots = room(size);
+    for (Index k = 0; k < n_components; ++k) {
+        const double* own = axes.data() + (is_shared ? 0 : k * size);
+        double* covariance = covariances + k * size;
+        for (Index i = 0; i < size; ++i) roots[i] = own[i] * std::sqrt(variances[k * d + i % d]);
+        for (Index i = 0; i < d; ++i) {
+            for (Index j = 0; j <= i; ++j) {
+                double product = 0;
+                for (Index l = 0; l < d; ++l) product += roots[i * d + l] * roots[j * d + l];
+                covariance[i * d + j] = covariance[j * d + i] = product;
+            }
+        }
+    }
+}
+
+}  // namespace gaussmix

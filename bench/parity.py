@@ -50,8 +50,8 @@ NOTES = {
 }
 OTHERS = "its inner search ends later than mclust's"
 WHY_HIGHER = {
-    "VVE": "mclust 6.0.0's VVE is no ascent: its log-likelihood falls between passes, and it leaves this maximum",
-    "EVE": "mclust's EVE with one component stops short of the Gaussian; elsewhere its inner search stops early",
+    "VVE": "mclust 6.0.0's VVE is no ascent, and leaves this maximum; or other axes to begin with led to a higher one",
+    "EVE": "gaussmix tries several axes to begin with",
 }
 
 

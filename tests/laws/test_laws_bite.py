@@ -8,6 +8,7 @@ import pytest
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families.base import Equivariance
 from gaussmix.families.diagonal import Diagonal
+from gaussmix.families.eev import EEV
 from gaussmix.families.full import Full
 from gaussmix.families.tied import Tied
 from gaussmix.sources.array import ArraySource
@@ -48,6 +49,13 @@ class ForgetfulOfTheLast(Full):
         return super().update(scatter, current) if current is None else 3.0 * current
 
 
+class BeginsElsewhere(EEV):
+    """With covariances that are none of the structure."""
+
+    def other_beginnings(self, scatter):
+        return [scatter.second / scatter.mass[:, None, None]]
+
+
 class NanWhereSingular(Full):
     def update(self, scatter, current):
         covariances = super().update(scatter, current)
@@ -85,6 +93,7 @@ class WrongDeterminant(Diagonal):
         (UnbiasedVariances, "along the structure"),
         (ShrunkCorrelations, "along the structure"),
         (HalfWay, "moves on"),
+        (BeginsElsewhere, "the model's own moments"),
         (ForgetfulOfTheLast, "from the last covariances loses"),
         (NanWhereSingular, "NaN or infinity"),
         (MiscountedParameters, "directions"),

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from gaussmix.em.start import start_mixture
+from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
+from gaussmix.families.full import Full
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.distinct import distinct_rows
-from gaussmix.starts import STARTS
+from gaussmix.starts import STARTS, Partition
 from gaussmix.starts.base import SETTLED
 from gaussmix.starts.random_shares import HashedShares
 from gaussmix.testing import check_start
@@ -81,3 +83,44 @@ def started(name, rows, engine, n_components=3, seed=7):
     partition = STARTS[name](distinct_rows(source), engine, n_components, np.random.default_rng(seed))
     ridge = np.full(rows.shape[1], 1e-3 * rows.var())
     return start_mixture(source, engine, FAMILIES["diag"], n_components, partition, ridge)
+
+
+class Hopeless(Full):
+    """Begins with covariances that few steps of EM lead nowhere from, and with singular ones."""
+
+    def other_beginnings(self, scatter):
+        best = self.update(scatter, None)
+        return [1e6 * best, 0 * best]
+
+
+class Hopeful(Full):
+    """Whose first M-step is the hopeless one."""
+
+    def update(self, scatter, current):
+        best = super().update(scatter, current)
+        return 1e6 * best if current is None else best
+
+    def other_beginnings(self, scatter):
+        return [super().update(scatter, None), *Hopeless().other_beginnings(scatter)]
+
+
+@pytest.mark.parametrize("family", [Hopeless, Hopeful])
+def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
+    rows = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
+    source, ridge = ArraySource(rows, given=np.repeat(np.arange(2, dtype=np.int32), 40)), np.zeros(2)
+    best = start_mixture(source, engine, FAMILIES["full"], 2, Partition(), ridge)
+    np.testing.assert_array_equal(
+        start_mixture(source, engine, family(), 2, Partition(), ridge).covariances, best.covariances
+    )
+
+
+class Flat(Hopeless):
+    def update(self, scatter, current):
+        return 0 * super().update(scatter, current)
+
+
+def test_where_every_beginning_is_singular_the_components_are_named(engine, rng):
+    source = ArraySource(rng.normal(size=(40, 2)), given=np.repeat(np.arange(2, dtype=np.int32), 20))
+    with pytest.raises(SingularCovariance) as raised:
+        start_mixture(source, engine, Flat(), 2, Partition(), np.zeros(2))
+    assert raised.value.components == (0, 1)

@@ -46,8 +46,10 @@ def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scat
     return weights, means, Scatter(moments.mass, second, means.shape[1], moments.need)
 
 
-def first_mixture(moments: Moments, family: Family, engine: Engine[Any], ridge: Array, default_means: Array) -> Mixture:
-    """The mixture that starts EM.
+def first_mixtures(
+    moments: Moments, family: Family, engine: Engine[Any], ridge: Array, default_means: Array
+) -> list[Mixture]:
+    """The mixtures that EM may start from: the M-step's first, then other beginnings of the family.
 
     A component without rows starts at its default mean, with the pooled covariance of the others and
     `EMPTY_SHARE` of an equal weight, so that rows can still find it.
@@ -59,12 +61,17 @@ def first_mixture(moments: Moments, family: Family, engine: Engine[Any], ridge: 
     weights, means, scatter = maximise(moments, default_means)
     empty = weights <= LOST_SHARE
     weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
-    covariances = _updated(family, engine, _fill_empty(scatter, empty).with_ridge(ridge), None)
-    mixture = Mixture._trusted(weights / weights.sum(), means, covariances, family)
-    collapsed = set(_noise(mixture, ridge)) | set(_singular(mixture))
-    if collapsed:
+    scatter = _fill_empty(scatter, empty).with_ridge(ridge)
+    mixtures, collapsed = [], set()
+    for covariances in (_updated(family, engine, scatter, None), *family.other_beginnings(scatter)):
+        mixture = Mixture._trusted(weights / weights.sum(), means, covariances, family)
+        wrong = set(_noise(mixture, ridge)) | set(_singular(mixture))
+        if not wrong:
+            mixtures.append(mixture)
+        collapsed |= wrong
+    if not mixtures:
         raise SingularCovariance(sorted(collapsed))
-    return mixture
+    return mixtures
 
 
 def next_mixture(

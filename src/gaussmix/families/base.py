@@ -68,6 +68,10 @@ class Family(ABC):
         covariances : the structure's compact form, `shape(n_components, n_features)`, data units².
         """
 
+    def other_beginnings(self, scatter: Scatter) -> list[Array]:
+        """Covariances from which EM may begin besides `update(scatter, None)`: it does where a few steps go higher."""
+        return []
+
     @abstractmethod
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         """Shape of the compact form of the covariances."""

@@ -16,6 +16,7 @@ from gaussmix.waist.logarithm import log
 from gaussmix.waist.moments import Scatter
 
 FEW_SWEEPS = 5  # tell which of several starts is the best
+MOST_COMPONENTS = 8  # whose axes are tried
 
 
 class CommonAxes(Full):
@@ -37,27 +38,37 @@ class CommonAxes(Full):
         """The c_k (n_components,) by which `shared_axes` weighs components; None for those that it finds itself."""
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:
-        second, mass = scatter.second, scatter.mass
-
-        def variances(axes: Array) -> Array:
-            return self.variances_along(spectra_along(second, axes), mass)
-
         def log_volume(axes: Array) -> float:  # Σ_k N_k log |Σ_k|: Σ_k tr Σ_k⁻¹S_k is the same at all maxima
-            return float((mass * log(variances(axes)).sum(axis=1)).sum())
+            return float((scatter.mass * log(self._variances(scatter, axes)).sum(axis=1)).sum())
 
         def turned(start: Array, most: int = MOST_SWEEPS) -> Array:
-            return shared_axes(second, start, self.importance(mass), most)
+            return shared_axes(scatter.second, start, self.importance(scatter.mass), most)
 
         if current is None:
-            axes = turned(min((turned(start, FEW_SWEEPS) for start in _first_axes(second)), key=log_volume))
+            axes = turned(min((turned(start, FEW_SWEEPS) for start in _first_axes(scatter)), key=log_volume))
         else:
             axes = turned(_axes_of(current))
-        return composed(axes[None], variances(axes))
+        return composed(axes[None], self._variances(scatter, axes))
+
+    def other_beginnings(self, scatter: Scatter) -> list[Array]:
+        """The axes of the pooled scatter and of the largest components as they are.
+
+        Those that suit a partition best may leave EM no way to those that suit the rows best.
+        """
+        if len(scatter.mass) == 1 or scatter.n_features == 1:
+            return []
+        return [composed(axes[None], self._variances(scatter, axes)) for axes in _first_axes(scatter)]
+
+    def _variances(self, scatter: Scatter, axes: Array) -> Array:
+        return self.variances_along(spectra_along(scatter.second, axes), scatter.mass)
 
 
-def _first_axes(second: Array) -> list[Array]:
-    pooled = second.sum(axis=0)
-    return [*principal_axes(np.concatenate((pooled[None], second)) if len(second) > 1 else second)[1]]
+def _first_axes(scatter: Scatter) -> list[Array]:
+    """Axes of the pooled scatter and of the largest components."""
+    largest = np.argsort(-scatter.mass, kind="stable")[:MOST_COMPONENTS]
+    pooled = scatter.second.sum(axis=0)[None]
+    some = scatter.second[np.sort(largest)]
+    return [*principal_axes(np.concatenate((pooled, some)) if len(some) > 1 else pooled)[1]]
 
 
 def _axes_of(covariances: Array) -> Array:

@@ -144,13 +144,15 @@ def _nudges(mass: Array, n_features: int) -> Iterator[Array]:
 
 
 def check_exact_moments(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """The scatter of a model itself, N_k Σ_k, gives the model back."""
+    """The scatter of a model itself, N_k Σ_k, gives the model back; that of any beginning of EM does."""
     mass, full = random_scatters(rng, n_components, n_features)
-    covariances = updated(family, mass, full)
-    dense = family.dense(covariances, n_components, n_features)
-    back = updated(family, mass, mass[:, None, None] * dense)
-    # An iterative update leaves √GAIN of the covariance where it leaves GAIN of a likelihood that is flat there.
-    assert_close(back, covariances, np.sqrt(GAIN), np.abs(covariances).max(), "covariances of the model's own moments")
+    scatter = as_needed(family, mass, full)
+    for covariances in (family.update(scatter, None), *family.other_beginnings(scatter)):
+        dense = family.dense(covariances, n_components, n_features)
+        back = updated(family, mass, mass[:, None, None] * dense)
+        # An iterative update leaves √GAIN of the covariance where it leaves GAIN of a likelihood that is flat there.
+        size = np.abs(covariances).max()
+        assert_close(back, covariances, np.sqrt(GAIN), size, "covariances of the model's own moments")
 
 
 def check_warm_start(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from gaussmix.em.accumulate import StepTask
+from gaussmix.em.first_moments import FirstMoments
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE, run_em
 from gaussmix.em.maximise import first_mixtures
 from gaussmix.em.restarts import Run, best_run
@@ -16,7 +16,6 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import Partition
 from gaussmix.waist.arrays import Array
-from gaussmix.waist.need import Need, Second
 
 FEW_STEPS = 6  # tell which beginning is the best
 
@@ -24,9 +23,7 @@ FEW_STEPS = 6  # tell which beginning is the best
 def start_mixture(
     source: Source, engine: Engine[Any], family: Family, n_components: int, partition: Partition, ridge: Array
 ) -> Mixture:
-    """Weights, means and covariances of shared rows: one pass for the means, one about them.
-
-    Where the family has several beginnings, a few steps of EM from each tell which to take.
+    """Weights, means and covariances of shared rows.
 
     Parameters
     ----------
@@ -41,13 +38,15 @@ def start_mixture(
     ------
     SingularCovariance : a component has too few distinct rows for a covariance; the message names it.
     """
-    parameters, rule, share = partition.parameters, partition.rule, partition.share
-    rough = source.map_merge(StepTask(engine, n_components, parameters, Need(Second.NONE), rule, share=share))
-    centre = rough.anchor + rough.first.sum(axis=0) / rough.mass.sum()
-    means = rough.means(centre if parameters is None else parameters.means)
-    moments = source.map_merge(
-        StepTask(engine, n_components, parameters, family.need(), rule, anchor=means, share=share)
-    )
+    return begin(FirstMoments(source, engine, n_components, partition), source, engine, family, ridge)
+
+
+def begin(first: FirstMoments, source: Source, engine: Engine[Any], family: Family, ridge: Array) -> Mixture:
+    """As `start_mixture`, from moments that other structures may have asked for before.
+
+    Where the family has several beginnings, a few steps of EM from each tell which to take.
+    """
+    moments, means = first.about_means(family.need())
     beginnings = first_mixtures(moments, family, engine, ridge, means)
     return beginnings[0] if len(beginnings) == 1 else _most_promising(beginnings, source, engine, ridge)
 

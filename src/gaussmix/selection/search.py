@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.em.first_moments import FirstMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.restarts import Run, best_run
-from gaussmix.em.start import start_mixture
+from gaussmix.em.start import begin
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.errors import NonFiniteLikelihood, SingularCovariance
@@ -23,7 +24,7 @@ from gaussmix.selection.criteria import evidence_of
 from gaussmix.selection.parallel import mapped
 from gaussmix.sources.base import Source
 from gaussmix.sources.distinct import Distinct
-from gaussmix.starts import STARTS, Partition
+from gaussmix.starts import STARTS
 from gaussmix.waist.arrays import Array
 
 
@@ -59,21 +60,22 @@ class Search:
     ) -> list[Result]:
         """What becomes of each candidate, in their order; `announce` is called after each."""
         possible = sorted({c.n_components for c in candidates if c.n_components <= self.n_rows}, reverse=True)
-        partitions = dict(zip(possible, mapped(self._partitions, possible, n_threads), strict=True))
+        beginnings = dict(zip(possible, mapped(self._beginnings, possible, n_threads), strict=True))
         # The largest first, so that no thread is left alone with one at the end.
         order = sorted(range(len(candidates)), key=lambda place: -candidates[place].n_components)
-        fit = partial(self._fit, partitions=partitions)
+        fit = partial(self._fit, beginnings=beginnings)
         found = mapped(fit, [candidates[place] for place in order], n_threads, announce)
         return [result for _, result in sorted(zip(order, found, strict=True), key=lambda pair: pair[0])]
 
-    def _partitions(self, n_components: int, check: Callable[[], None]) -> list[Partition]:
+    def _beginnings(self, n_components: int, check: Callable[[], None]) -> list[FirstMoments]:
         """The starts for a number of components: the same for all structures."""
         check()
         rng = deepcopy(self.rng)
-        return [STARTS[name](self.sample, self.engine, n_components, rng) for name in self.starts]
+        partitions = (STARTS[name](self.sample, self.engine, n_components, rng) for name in self.starts)
+        return [FirstMoments(self.source(), self.engine, n_components, partition) for partition in partitions]
 
     def _fit(
-        self, candidate: Candidate, check: Callable[[], None], partitions: Mapping[int, Sequence[Partition]]
+        self, candidate: Candidate, check: Callable[[], None], beginnings: Mapping[int, Sequence[FirstMoments]]
     ) -> Result:
         """Fit a candidate from every start, or say why not."""
         began, run, evidence = perf_counter(), None, None
@@ -83,7 +85,7 @@ class Search:
         else:
             try:
                 run = best_run(
-                    partial(self._run, candidate, source, start, check) for start in partitions[n_components]
+                    partial(self._run, candidate, source, first, check) for first in beginnings[n_components]
                 )
                 failure = why_unsound(run[1])
             except (SingularCovariance, NonFiniteLikelihood) as error:
@@ -93,9 +95,9 @@ class Search:
         size = free_parameters(candidate.family, n_components, source.n_features)
         return Result(candidate, run, size, evidence, failure, perf_counter() - began)
 
-    def _run(self, candidate: Candidate, source: Source, partition: Partition, check: Callable[[], None]) -> Run:
+    def _run(self, candidate: Candidate, source: Source, first: FirstMoments, check: Callable[[], None]) -> Run:
         """EM from one start."""
-        start = start_mixture(source, self.engine, candidate.family, candidate.n_components, partition, self.ridge)
+        start = begin(first, source, self.engine, candidate.family, self.ridge)
         return run_em(
             source, self.engine, start, ridge=self.ridge, stopping=self.stopping, report=lambda trace: check()
         )

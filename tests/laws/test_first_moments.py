@@ -1,0 +1,32 @@
+"""The first M-step of many structures: one pass for the means, and one for each kind of moments."""
+
+import numpy as np
+
+from gaussmix.em.first_moments import FirstMoments
+from gaussmix.em.start import begin, start_mixture
+from gaussmix.families import FAMILIES
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts.base import Partition
+from gaussmix.testing import PROBLEMS
+
+
+class CountingSource(ArraySource):
+    """Counts passes over its rows."""
+
+    n_passes = 0
+
+    def map_merge(self, task):
+        self.n_passes += 1
+        return super().map_merge(task)
+
+
+def test_a_kind_of_moments_is_summed_once_and_gives_every_structure_its_own_start(engine):
+    given = PROBLEMS["overlapping"]
+    source = CountingSource(given.rows, None, given.labels)
+    first = FirstMoments(source, engine, given.n_components, Partition())
+    for family in FAMILIES.values():
+        shared = begin(first, given.source, engine, family, given.no_ridge)
+        alone = start_mixture(given.source, engine, family, given.n_components, Partition(), given.no_ridge)
+        for name in ("weights", "means", "covariances"):
+            np.testing.assert_array_equal(getattr(shared, name), getattr(alone, name))
+    assert source.n_passes == 1 + len({family.need() for family in FAMILIES.values()})

@@ -1,0 +1,115 @@
+"""Steps that the core makes by itself: what it refuses, where it stops, and the same bits everywhere."""
+
+import numpy as np
+import pytest
+
+from gaussmix.families import FAMILIES
+from gaussmix.testing import PROBLEMS
+
+ALGEBRAS = {name: family.algebra for name, family in FAMILIES.items() if family.algebra is not None}
+FULL, TIED = ALGEBRAS["full"], ALGEBRAS["tied"]
+LIMITS = (2.0**-40, 1e-15, 1e3, 1e3)
+
+
+def arguments(family, rows=None, **changes):
+    """What `Target.run` takes of a problem, its mixture copied."""
+    given = PROBLEMS["overlapping"]
+    rows, start = given.rows if rows is None else rows, given.start(family)
+    centre = total = None
+    if family.algebra == TIED:
+        centre = rows.mean(axis=0)
+        total = (rows - centre).T @ (rows - centre)
+    mixture = (np.array(start.weights), np.array(start.means), np.array(start.covariances).reshape(-1))
+    values = {
+        "rows": rows, "row_weight": None, "total_weight": float(len(rows)), "algebra": family.algebra,
+        "weights": mixture[0], "means": mixture[1], "covariances": mixture[2], "centre": centre, "total": total,
+        "ridge": np.zeros(3), "limits": LIMITS, "tolerance": 0.0, "previous": -np.inf, "max_steps": 5, "seconds": 10.0,
+    }  # fmt: skip
+    return values | changes
+
+
+@pytest.mark.parametrize("name", ALGEBRAS)
+def test_every_target_gives_the_same_bits(targets, name):
+    ends = []
+    for target in targets:
+        values = arguments(FAMILIES[name])
+        course = target.run(**values)
+        assert len(course) == 5
+        ends.append([course.tobytes(), *(values[part].tobytes() for part in ("weights", "means", "covariances"))])
+    assert all(end == ends[0] for end in ends)
+
+
+@pytest.mark.parametrize("name", ALGEBRAS)
+def test_every_target_makes_the_same_covariances(targets, name, rng):
+    root = rng.normal(size=(3, 4, 4))
+    full, mass = root @ root.swapaxes(1, 2), rng.uniform(1, 9, 3)
+    second = {1: np.trace(full, axis1=1, axis2=2), 2: np.diagonal(full, axis1=1, axis2=2), 3: full}
+    need = FAMILIES[name].need()
+    scatter = second[need.second].sum(axis=0) if need.pooled else second[need.second]
+    first = [target.update(ALGEBRAS[name], mass, scatter.reshape(-1), 4, None) for target in targets]
+    then = [target.update(ALGEBRAS[name], mass, scatter.reshape(-1), 4, first[0]) for target in targets]
+    for made in first, then:
+        assert all(one.tobytes() == made[0].tobytes() for one in made)
+
+
+def test_float32_rows_are_read_as_they_are(target):
+    rows = PROBLEMS["overlapping"].rows.astype(np.float32)
+    in_single, in_double = arguments(FAMILIES["full"], rows), arguments(FAMILIES["full"], rows.astype(np.float64))
+    np.testing.assert_array_equal(target.run(**in_single), target.run(**in_double))
+    np.testing.assert_array_equal(in_single["covariances"], in_double["covariances"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"covariances": np.zeros(27)},
+        {"limits": (0.5, *LIMITS[1:])},
+        {"limits": (LIMITS[0], 1e3, *LIMITS[2:])},
+        {"limits": (*LIMITS[:2], 1e-9, LIMITS[3])},
+    ],
+    ids=["singular", "lost", "noise", "loss"],
+)
+def test_a_step_beyond_the_limits_is_not_made(target, change):
+    """And the mixture is what it was."""
+    values = arguments(FAMILIES["full"], **change)
+    before = [values[part].copy() for part in ("weights", "means", "covariances")]
+    assert target.run(**values).size == 0
+    for part, was in zip(("weights", "means", "covariances"), before, strict=True):
+        np.testing.assert_array_equal(values[part], was)
+
+
+def test_means_far_from_the_centre_are_left_alone(target):
+    values = arguments(FAMILIES["tied"], limits=(*LIMITS[:3], 1e-3))
+    assert target.run(**values).size == 0
+
+
+WRONG = {
+    "algebra": [(0, 2, 2), (1, 0, 1), (1, 3, 0)],
+    "means": [np.zeros((3, 4)), np.zeros((2, 3))],
+    "covariances": [np.zeros(9)],
+    "ridge": [np.zeros(2)],
+    "row_weight": [np.ones(9)],
+    "centre": [np.zeros(3)],
+    "weights": [np.zeros(0)],
+}
+CASES = [pytest.param({name: value}, id=f"{name}-{i}") for name in WRONG for i, value in enumerate(WRONG[name])]
+
+
+@pytest.mark.parametrize("change", CASES)
+def test_wrong_arguments(target, change):
+    with pytest.raises(ValueError, match=r"must|algebra|n_components|goe?s? with"):
+        target.run(**arguments(FAMILIES["full"], **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"mass": np.zeros(0)}, "n_components"),
+        ({"second": np.zeros(8)}, "second"),
+        ({"current": np.zeros(8)}, "current"),
+    ],
+)
+def test_wrong_arguments_of_an_update(target, change, match):
+    values = {"algebra": FULL, "mass": np.ones(2), "second": np.ones(18), "n_features": 3, "current": None}
+    with pytest.raises(ValueError, match=match):
+        target.update(**values | change)

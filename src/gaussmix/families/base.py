@@ -10,8 +10,9 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from gaussmix.errors import unknown_name
+from gaussmix.families import parts
 from gaussmix.waist.algebra import Algebra
-from gaussmix.waist.arrays import Array
+from gaussmix.waist.arrays import Array, Places
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need
 from gaussmix.waist.whitening import Whitening
@@ -96,6 +97,37 @@ class Family(ABC):
     def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
         """Full covariance matrices, (n_components, n_features, n_features)."""
 
+    def plain(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        """Covariances as numbers (n,), diagonals (n, n_features) or matrices (n, n_features, n_features).
+
+        With n = 1 where one is shared, else n_components: the form in which different structures meet.
+        """
+        each: Array = covariances[None] if self.is_shared else covariances
+        return each
+
+    def marginal(self, covariances: Array, places: Places, n_components: int, n_features: int) -> tuple[Family, Array]:
+        """Covariances of the features at `places`, in this order: their structure, and they in its compact form."""
+        plain = self.plain(covariances, n_components, n_features)
+        return structured(parts.marginal(plain, places), self.is_shared)
+
+    def conditional(
+        self, covariances: Array, known: Places, unknown: Places, n_components: int, n_features: int
+    ) -> tuple[Family, Array, Array]:
+        """Covariances of unknown features given known ones, and how their means follow.
+
+        Returns
+        -------
+        family, covariances : of the unknown features in their order, in compact form.
+        regression : B_k of μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known); n = 1 where all are the same.
+
+        Raises
+        ------
+        SingularCovariance : a covariance has no Cholesky factor to working precision.
+        """
+        plain = self.plain(covariances, n_components, n_features)
+        rest, regression = parts.conditional(plain, known, unknown)
+        return *structured(rest, self.is_shared), regression
+
     @abstractmethod
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Count the free parameters of the covariances; weights and means are counted elsewhere."""
@@ -125,6 +157,23 @@ def register(name: str, *aliases: str) -> Callable[[FamilyClass], FamilyClass]:
         return cls
 
     return decorate
+
+
+# By the number of axes of the plain form, and whether one covariance is shared: structures without constraints.
+_PLAIN = {
+    (1, True): "EII",
+    (1, False): "spherical",
+    (2, True): "EEI",
+    (2, False): "diag",
+    (3, True): "tied",
+    (3, False): "full",
+}
+
+
+def structured(plain: Array, is_shared: bool) -> tuple[Family, Array]:
+    """The structure of covariances in the plain form of `Family.plain`, and they in its compact form."""
+    family = FAMILIES[_PLAIN[plain.ndim, is_shared]]
+    return family, family.compact(plain)
 
 
 def registered(cls: type[Family]) -> Family:

@@ -120,15 +120,16 @@ class Values:
         variances = self.family.variances(self.covariances, self.n_components, self.n_features)
         return Parameters.of(self.weights, self.means, self.whitening, np.sqrt(variances))
 
-    def _block(self, rows: ArrayLike) -> Block:
+    def _block(self, rows: ArrayLike, name: str = "rows") -> Block:
+        """Rows as engines take them; raises ValueError or TypeError, which call them by their name."""
         array: Rows = np.asarray(rows)
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"rows must be real numbers, not {array.dtype}.")
+            raise TypeError(f"{name} must be real numbers, not {array.dtype}.")
         if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
             array = array.astype(np.float64)
         if array.ndim != 2 or array.shape[1] != self.n_features:
-            raise ValueError(f"rows must have shape (n_rows, {self.n_features}), not {array.shape}.")
+            raise ValueError(f"{name} must have shape (n_rows, {self.n_features}), not {array.shape}.")
         cell = first_beyond(array, float(np.finfo(np.float64).max))
         if cell is not None:
-            raise ValueError(f"rows holds {array[cell]} in row {cell[0]}, column {cell[1]}: give finite numbers.")
+            raise ValueError(f"{name} holds {array[cell]} in row {cell[0]}, column {cell[1]}: give finite numbers.")
         return Block(0, in_whole_steps(array))

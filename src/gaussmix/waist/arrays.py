@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # (n_rows, n_features), float32 or float64, any strides
+Places = NDArray[np.intp]  # numbers of features, rows or components
 
 
 def frozen(array: Array) -> Array:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gaussmix.waist.arrays import Array
+from gaussmix.waist.arrays import Array, Places
 from gaussmix.waist.core import native_target
 from gaussmix.waist.geometric_mean import geometric_mean
 
@@ -16,8 +15,6 @@ from gaussmix.waist.geometric_mean import geometric_mean
 SETTLED = 4 * float(np.finfo(np.float64).eps)
 MOST_SWEEPS = 100
 TINY = float(np.finfo(np.float64).tiny)
-
-Places = NDArray[np.intp]
 
 
 def principal_axes(matrices: Array) -> tuple[Array, Array]:

@@ -1,0 +1,33 @@
+"""Weighted means of vectors, one for each component, and their spread about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gaussmix.waist.arrays import Array
+
+
+def mean_and_spread(shared: Array, vectors: Callable[[int], Array]) -> tuple[Array, Array]:
+    """m = Σ_k γ_k v_k and Σ_k γ_k (v_k − m)(v_k − m)ᵀ for each row, without the difference E[vvᵀ] − mmᵀ.
+
+    Parameters
+    ----------
+    shared : γ, (n_rows, n_components), rows sum to 1.
+    vectors : of a component, the v_k of each row, (n_rows, n); called twice.
+
+    Returns
+    -------
+    means : (n_rows, n).
+    spreads : (n_rows, n, n), symmetric to the bit.
+    """
+    components = np.flatnonzero(shared.any(axis=0))
+    means: Array = np.zeros_like(vectors(0))
+    for k in components:
+        means += shared[:, k, None] * vectors(int(k))
+    spreads = np.zeros((len(means), means.shape[1], means.shape[1]))
+    for k in components:
+        offsets = np.sqrt(shared[:, k, None]) * (vectors(int(k)) - means)
+        spreads += offsets[:, :, None] * offsets[:, None, :]
+    return means, spreads

@@ -1,0 +1,81 @@
+"""Mixtures in mpmath at 50 digits, from the formulas of Bishop (2006) as they stand, without gaussmix's arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+from mpmath import mp
+
+from gaussmix.testing.closeness import EPS
+
+DIGITS = 50
+
+
+def conditional(mixture, row, known, digits=DIGITS):
+    """Given known features: weights (K,), means (K, n_unknown), covariances (K, n_unknown, n_unknown); eq. 2.81–2.82.
+
+    And the largest squared distance of the row, in standard deviations, from a component that matters.
+    """
+    unknown = [j for j in range(mixture.n_features) if j not in known]
+    with mp.workdps(digits):
+        joint, squared, means, covariances = [], [], [], []
+        for weight, mean, covariance in components(mixture):
+            offset = mp.matrix([mp.mpf(float(x)) - mean[j] for x, j in zip(row, known, strict=True)])
+            block, across = _part(covariance, known, known), _part(covariance, unknown, known)
+            solved = mp.lu_solve(block, offset)
+            squared.append((offset.T * solved)[0])
+            joint.append(mp.log(weight) - (mp.log(mp.det(block)) + squared[-1]) / 2 if weight else -mp.inf)
+            means.append(_column(mean, unknown) + across * solved)
+            covariances.append(_part(covariance, unknown, unknown) - across * mp.inverse(block) * across.T)
+        largest = max(joint)
+        shares = [mp.exp(each - largest) for each in joint]
+        weights = np.array([float(share / sum(shares)) for share in shares])
+        distance = max(float(q) for q, weight in zip(squared, weights, strict=True) if weight > EPS)
+        means = np.array([doubles(m)[:, 0] for m in means])
+        return weights, means, np.array([doubles(c) for c in covariances]), distance
+
+
+def log_density(mixture, row):
+    """log p(row), an mpf; row of numbers or mpf. To be called with the digits set."""
+    logs = []
+    for weight, mean, covariance in components(mixture):
+        offset = mp.matrix([mp.mpf(x) - m for x, m in zip(row, mean, strict=True)])
+        squared = (offset.T * mp.lu_solve(covariance, offset))[0]
+        logs.append(mp.log(weight) - (mp.log(mp.det(2 * mp.pi * covariance)) + squared) / 2)
+    largest = max(logs)
+    return largest + mp.log(sum(mp.exp(each - largest) for each in logs))
+
+
+def components(mixture):
+    """(weight, mean, covariance) of each component, exactly as the doubles are."""
+    dense = mixture.family.dense(mixture.covariances, *mixture.means.shape)
+    for weight, mean, covariance in zip(mixture.weights, mixture.means, dense, strict=True):
+        yield mp.mpf(float(weight)), mp.matrix(mean.tolist()), mp.matrix(covariance.tolist())
+
+
+def doubles(matrix):
+    """An array of an mpmath matrix."""
+    return np.array(matrix.tolist(), dtype=np.float64).reshape(matrix.rows, matrix.cols)
+
+
+def deviations(mixture):
+    """Standard deviations of features within components, (K, d)."""
+    return np.sqrt(mixture.family.variances(mixture.covariances, *mixture.means.shape))
+
+
+def rounding(mixture):
+    """What Cholesky factors round, c d cond ε with c = 16: Higham (2002) theorems 8.5 and 10.4.
+
+    Of covariances scaled to a unit diagonal (theorem 10.5). Where means are far from 0, ε |μ| / σ is lost in
+    their differences before anything begins.
+    """
+    dense, scale = mixture.family.dense(mixture.covariances, *mixture.means.shape), deviations(mixture)
+    condition = max(np.linalg.cond(c / np.outer(s, s)) for c, s in zip(dense, scale, strict=True))
+    return 16 * mixture.n_features * condition * EPS * max(1.0, float(np.abs(mixture.means / scale).max()))
+
+
+def _part(matrix, rows, columns):
+    return mp.matrix([[matrix[i, j] for j in columns] for i in rows])
+
+
+def _column(vector, places):
+    return mp.matrix([vector[j] for j in places])

@@ -1,0 +1,236 @@
+"""Marginal and conditional distributions: against 50 digits, and what must hold for every structure."""
+
+import numpy as np
+import pytest
+from fifty_digits import conditional, deviations, rounding
+
+from gaussmix import FAMILIES, Mixture, SingularCovariance
+from gaussmix.mixture import conditioning
+from gaussmix.testing.closeness import EPS, assert_close
+from gaussmix.testing.problems import PROBLEMS
+
+NAMES = tuple("abcdefghi")
+# The structures that marginals and conditionals keep; of others they are unconstrained.
+KEPT = ["full", "tied", "diag", "EEI", "spherical", "EII"]
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+@pytest.fixture
+def mixture(family):
+    """Two components of 9 features, with names."""
+    return PROBLEMS["wide"].start(family).with_feature_names(NAMES)
+
+
+def ill_conditioned(correlation, n_features=4):
+    """Two components whose features are alike but for 1 − correlation of their variance."""
+    block = np.full((n_features, n_features), correlation) + (1 - correlation) * np.eye(n_features)
+    units = np.outer(*2 * [np.geomspace(1e-3, 1e3, n_features)])
+    means = np.array([np.zeros(n_features), np.sqrt(np.diag(units))])
+    return Mixture([0.3, 0.7], means, np.array([block * units, 2 * block[::-1, ::-1] * units]), FAMILIES["full"])
+
+
+def assert_exact(mixture, rows, known):
+    """Everything said of rows of known features agrees with 50 digits."""
+    unknown = np.delete(np.arange(mixture.n_features), known)
+    units, tolerance = deviations(mixture)[:, unknown].max(axis=0), rounding(mixture)
+    assert tolerance < 0.1, "the case tests nothing"
+    mean, covariance, shared = (
+        getattr(mixture, f"conditional_{what}")(rows, known) for what in ("mean", "covariance", "weights")
+    )
+    for i, row in enumerate(rows):
+        weights, means, covariances, squared = conditional(mixture, row, known)
+        one = mixture.condition(dict(zip(known, row, strict=True)))
+        reach = 1 + np.sqrt(squared) + np.abs(means / units).max()
+        for found, what in ((shared[i], "conditional_weights"), (one.weights, "condition: weights")):
+            assert_close(found, weights, tolerance, 1 + squared, what)
+        assert_close(one.means, means, tolerance, reach * units, "condition: means")
+        dense = one.family.dense(one.covariances, *one.means.shape)
+        assert_close(dense, covariances, tolerance, np.outer(units, units), "condition: covariances")
+        whole = weights @ means
+        assert_close(mean[i], whole, tolerance * (1 + squared), reach * units, "conditional_mean")
+        spread = np.einsum("k,kij->ij", weights, covariances)
+        spread += np.einsum("k,ki,kj->ij", weights, means - whole, means - whole)
+        assert_close(covariance[i], spread, tolerance * (1 + squared), reach**2 * np.outer(units, units), "covariance")
+
+
+@families
+@pytest.mark.parametrize("problem", ["wide", "unlike units", "far from 0", "overlapping"])
+def test_condition_and_conditional_mean_covariance_and_weights(family, problem, rng):
+    mixture = PROBLEMS[problem].start(family)
+    known = rng.permutation(mixture.n_features)[: mixture.n_features // 2 + 1]
+    known = known[: mixture.n_features - 1].tolist()
+    rows = PROBLEMS[problem].rows[:4][:, known]
+    assert_exact(mixture, np.vstack([rows, mixture.means[0, known]]), known)
+
+
+@pytest.mark.parametrize("gap", [1e-4, 1e-8, 1e-11])
+def test_nearly_singular_covariances_are_as_exact_as_they_can_be(gap):
+    mixture = ill_conditioned(1 - gap)
+    assert_exact(mixture, np.array([[0.0, 0.0], [1e-3, 0.1], [5e-4, 0.05]]), [0, 1])
+    assert_exact(mixture, np.array([[0.0], [2000.0]]), [3])
+
+
+def test_singular_covariances_are_refused():
+    matrices = np.array([np.eye(3), np.ones((3, 3))])
+    mixture = Mixture([0.5, 0.5], np.zeros((2, 3)), matrices, FAMILIES["full"])
+    with pytest.raises(SingularCovariance, match="component 1"):
+        mixture.condition({0: 1.0})
+
+
+@pytest.mark.parametrize("far", [1e3, 1e6, 1e9, 1e150])
+def test_weights_of_a_far_row_are_right(far):
+    """Two components share it by their distance from each other, where ε times its squared distance tells nothing."""
+    covariances = np.array([[[1.0, 0.3], [0.3, 1.0]], [[1.0, 0.3], [0.3, 2.0]], [[0.5, 0.0], [0.0, 1.0]]])
+    mixture = Mixture([0.2, 0.3, 0.5], [[0.0, 0.0], [1 / far, 1.0], [0.0, 0.0]], covariances, FAMILIES["full"])
+    weights = conditional(mixture, [far], [0], digits=350)[0]
+    assert 0.1 < weights[0] < 0.9
+    found = mixture.conditional_weights([[far], [-far]], [0])
+    np.testing.assert_allclose(found[0], weights, atol=64 * EPS)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=4 * EPS)
+    np.testing.assert_array_equal(mixture.condition({0: far}).weights, found[0])
+
+
+def test_an_answer_beyond_float64_is_refused(rng):
+    steep = Mixture([1.0], [[0.0, 0.0]], [[[1.0, 1e5], [1e5, 2e10]]], FAMILIES["full"])
+    rows = [[0.0], [1e305]]
+    for ask in (steep.conditional_mean, steep.conditional_covariance):
+        with pytest.raises(ValueError, match="X_known row 1 is so far away"):
+            ask(rows, [0])
+    with pytest.raises(ValueError, match="X_known row 1 is so far away"):
+        steep.sample_conditional(rows, [0], rng)
+    with pytest.raises(ValueError, match="These values are so far away"):
+        steep.condition({0: 1e305})
+
+
+def test_components_far_apart_keep_their_digits():
+    """About a common centre, 1e9 standard deviations away, 7 digits would be left."""
+    covariances = np.array([[[1.0, 0.5], [0.5, 1.0]], [[1.0, -0.5], [-0.5, 1.0]]])
+    mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [1e9, 1.0]], covariances, FAMILIES["full"])
+    np.testing.assert_allclose(mixture.conditional_mean([[0.25]], [0]), [[0.125]], rtol=4 * EPS)
+
+
+@families
+def test_marginal(mixture, family):
+    places = [4, 0, 7]
+    marginal = mixture.marginal(places)
+    dense, part = (m.family.dense(m.covariances, *m.means.shape) for m in (mixture, marginal))
+    np.testing.assert_array_equal(part, dense[:, places][:, :, places])
+    np.testing.assert_array_equal(marginal.means, mixture.means[:, places])
+    np.testing.assert_array_equal(marginal.weights, mixture.weights)
+    assert marginal.feature_names == mixture.marginal(["e", "a", "h"]).feature_names == ("e", "a", "h")
+    assert mixture.marginal("i").feature_names == ("i",)
+    if family.name in KEPT:
+        assert marginal.family is mixture.condition({2: 0.0}).family is family
+
+
+@families
+def test_joint_density_is_marginal_times_conditional(mixture, family, rng):
+    known, unknown = [3, 0, 8], [1, 2, 4, 5, 6, 7]
+    row = mixture.sample(1, rng)[0]
+    conditional = mixture.condition({j: row[0, j] for j in known})
+    both = mixture.marginal(known).log_density(row[:, known]) + conditional.log_density(row[:, unknown])
+    assert_close(both, mixture.log_density(row), rounding(mixture), 100.0, "log p(x) + log p(u | x)")
+    assert conditional.feature_names == tuple(NAMES[j] for j in unknown)
+
+
+@families
+def test_marginal_of_conditional_is_conditional_of_marginal(mixture, family, rng):
+    values = {"b": 0.3, "g": -1.0}
+    one = mixture.condition(values).marginal(["a", "h"])
+    other = mixture.marginal(["h", "g", "a", "b"]).condition(values).marginal(["a", "h"])
+    tolerance = rounding(mixture)
+    for name in ("weights", "means", "covariances"):
+        found, expected = getattr(one, name), getattr(other, name)
+        assert_close(found, expected, tolerance, 10 * np.abs(expected).max(), name)
+
+
+@families
+def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
+    monkeypatch.setattr(conditioning, "FEW_ROWS", 7)
+    known, rows = ["c", "a", "i"], rng.normal(size=(40, 3))
+    mean, covariance, weights = (
+        getattr(mixture, f"conditional_{what}")(rows, known) for what in ("mean", "covariance", "weights")
+    )
+    for i, row in enumerate(rows):
+        one = mixture.condition(dict(zip(known, row, strict=True)))
+        tolerance = 64 * rounding(mixture)
+        assert_close(weights[i], one.weights, tolerance, 1.0, "weights")
+        assert_close(mean[i], one.weights @ one.means, tolerance, np.abs(one.means).max(), "mean")
+        np.testing.assert_array_equal(covariance[i], covariance[i].T)
+        assert (np.linalg.eigvalsh(covariance[i]) > 0).all()
+
+
+@families
+def test_sample_conditional(mixture, family, rng):
+    """Draws have the conditional mean and covariance: within 6 standard errors."""
+    known, n_rows = [1, 5, 6], 20_000
+    row = mixture.means[0, known] + 0.5
+    drawn = mixture.sample_conditional(np.tile(row, (n_rows, 1)), known, rng)
+    mean, covariance = mixture.conditional_mean([row], known)[0], mixture.conditional_covariance([row], known)[0]
+    error = 6 * np.sqrt(np.diag(covariance) / n_rows)
+    assert (np.abs(drawn.mean(axis=0) - mean) < error).all()
+    units = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    assert (np.abs(np.cov(drawn.T) - covariance) < 6 * units * np.sqrt(3 / n_rows)).all()
+
+
+def test_sample_conditional_is_repeatable(rng, monkeypatch):
+    mixture = PROBLEMS["wide"].start(FAMILIES["full"])
+    rows = rng.normal(size=(50, 2))
+    drawn = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1))
+    few = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
+    np.testing.assert_array_equal(drawn[:20], few)
+    monkeypatch.setattr(conditioning, "FEW_ROWS", 9)
+    again = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1), n_jobs=1)
+    np.testing.assert_allclose(again, drawn, rtol=1e-12)
+
+
+def test_a_component_of_no_weight_and_one_component_alone(rng):
+    covariances = np.array([[[1.0, 0.5], [0.5, 1.0]], [[2.0, 0.0], [0.0, 1.0]]])
+    mixture = Mixture([0.0, 1.0], [[5.0, 5.0], [0.0, 1.0]], covariances, FAMILIES["full"])
+    np.testing.assert_array_equal(mixture.conditional_weights([[5.0], [1e200]], [0]), [[0.0, 1.0]] * 2)
+    np.testing.assert_array_equal(mixture.conditional_mean([[5.0]], [0]), [[1.0]])
+    assert mixture.condition({0: 5.0}).weights.tolist() == [0.0, 1.0]
+    alone = Mixture([1.0], [[0.0, 1.0]], covariances[:1], FAMILIES["full"])
+    np.testing.assert_allclose(alone.conditional_mean([[2.0]], 0), [[2.0]])
+    assert alone.conditional_covariance(np.empty((0, 1)), [0]).shape == (0, 1, 1)
+
+
+def test_rows_in_float32_and_integers(rng):
+    mixture = PROBLEMS["wide"].start(FAMILIES["full"])
+    rows = rng.integers(-3, 3, size=(5, 2))
+    expected = mixture.conditional_mean(rows.astype(np.float64), [2, 3])
+    for dtype in (np.float32, np.int64):
+        found = mixture.conditional_mean(rows.astype(dtype), [2, 3])
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_names_given_later_are_those_of_the_conditional():
+    mixture = PROBLEMS["wide"].start(FAMILIES["full"])
+    assert mixture.condition({0: 1.0}).feature_names is None
+    assert mixture.with_feature_names(NAMES).condition({"a": 1.0}).feature_names == NAMES[1:]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "said"),
+    [
+        (lambda m: m.condition({"bb": 1.0}), ValueError, "Did you mean 'b'"),
+        (lambda m: m.condition(dict.fromkeys(range(9), 1.0)), ValueError, "All features are known"),
+        (lambda m: m.condition({}), ValueError, "No feature is known"),
+        (lambda m: m.condition({0: "1"}), TypeError, "The value of feature 0 must be a number, not '1'"),
+        (lambda m: m.condition({"a": [1.0]}), TypeError, "feature 'a' must be a number"),
+        (lambda m: m.condition({"a": np.nan}), ValueError, "feature 'a' is nan: give a finite number, or leave it out"),
+        (lambda m: m.condition({"a": 1.0, 0: 2.0}), ValueError, "Feature 'a' is there twice"),
+        (lambda m: m.condition([1.0]), TypeError, "takes a dictionary"),
+        (lambda m: m.marginal([]), ValueError, "at least one feature"),
+        (lambda m: m.marginal([9]), ValueError, "no feature 9"),
+        (lambda m: m.conditional_mean([[1.0]], [0, 1]), ValueError, r"X_known must have shape \(n_rows, 2\), not"),
+        (lambda m: m.conditional_mean([[np.inf]], [0]), ValueError, "X_known holds inf in row 0, column 0"),
+        (lambda m: m.conditional_weights([["x"]], [0]), TypeError, "X_known must be real numbers"),
+        (lambda m: m.conditional_covariance([[1.0]], range(9)), ValueError, "All features are known"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(asked, error, said):
+    mixture = PROBLEMS["wide"].start(FAMILIES["full"]).with_feature_names(NAMES)
+    with pytest.raises(error, match=said):
+        asked(mixture)

@@ -34,15 +34,22 @@ def conditional(mixture, row, known, digits=DIGITS):
         return weights, means, np.array([doubles(c) for c in covariances]), distance
 
 
-def log_density(mixture, row):
-    """log p(row), an mpf; row of numbers or mpf. To be called with the digits set."""
-    logs = []
+def log_density(mixture):
+    """A function of a row of mpf: log p(row), an mpf. To be made and called with the digits set."""
+    parts = []
     for weight, mean, covariance in components(mixture):
-        offset = mp.matrix([mp.mpf(x) - m for x, m in zip(row, mean, strict=True)])
-        squared = (offset.T * mp.lu_solve(covariance, offset))[0]
-        logs.append(mp.log(weight) - (mp.log(mp.det(2 * mp.pi * covariance)) + squared) / 2)
-    largest = max(logs)
-    return largest + mp.log(sum(mp.exp(each - largest) for each in logs))
+        scale = mp.log(weight) - mp.log(mp.det(2 * mp.pi * covariance)) / 2
+        parts.append((scale, list(mean), mp.inverse(covariance).tolist()))
+
+    def of(row):
+        logs = []
+        for scale, mean, precision in parts:
+            offset = [x - m for x, m in zip(row, mean, strict=True)]
+            logs.append(scale - mp.fdot(offset, [mp.fdot(line, offset) for line in precision]) / 2)
+        largest = max(logs)
+        return largest + mp.log(mp.fsum(mp.exp(each - largest) for each in logs))
+
+    return of
 
 
 def components(mixture):

@@ -5,7 +5,7 @@ import pytest
 from fifty_digits import conditional, deviations, rounding
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.mixture import conditioning
+from gaussmix.mixture import few_rows
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS
 
@@ -146,7 +146,7 @@ def test_marginal_of_conditional_is_conditional_of_marginal(mixture, family, rng
 
 @families
 def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
-    monkeypatch.setattr(conditioning, "FEW_ROWS", 7)
+    monkeypatch.setattr(few_rows, "MOST_ROWS", 7)
     known, rows = ["c", "a", "i"], rng.normal(size=(40, 3))
     mean, covariance, weights = (
         getattr(mixture, f"conditional_{what}")(rows, known) for what in ("mean", "covariance", "weights")
@@ -179,7 +179,7 @@ def test_sample_conditional_is_repeatable(rng, monkeypatch):
     drawn = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1))
     few = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
     np.testing.assert_array_equal(drawn[:20], few)
-    monkeypatch.setattr(conditioning, "FEW_ROWS", 9)
+    monkeypatch.setattr(few_rows, "MOST_ROWS", 9)
     again = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1), n_jobs=1)
     np.testing.assert_allclose(again, drawn, rtol=1e-12)
 

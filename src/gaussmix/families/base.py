@@ -10,11 +10,11 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from gaussmix.errors import unknown_name
-from gaussmix.families import parts
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.arrays import Array, Places
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need
+from gaussmix.waist.plain import conditional, marginal
 from gaussmix.waist.whitening import Whitening
 
 
@@ -98,17 +98,14 @@ class Family(ABC):
         """Full covariance matrices, (n_components, n_features, n_features)."""
 
     def plain(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        """Covariances as numbers (n,), diagonals (n, n_features) or matrices (n, n_features, n_features).
-
-        With n = 1 where one is shared, else n_components: the form in which different structures meet.
-        """
+        """Covariances in the plain form of `gaussmix.waist.plain`, n = 1 where one is shared, else n_components."""
         each: Array = covariances[None] if self.is_shared else covariances
         return each
 
     def marginal(self, covariances: Array, places: Places, n_components: int, n_features: int) -> tuple[Family, Array]:
         """Covariances of the features at `places`, in this order: their structure, and they in its compact form."""
         plain = self.plain(covariances, n_components, n_features)
-        return structured(parts.marginal(plain, places), self.is_shared)
+        return structured(marginal(plain, places), self.is_shared)
 
     def conditional(
         self, covariances: Array, known: Places, unknown: Places, n_components: int, n_features: int
@@ -125,7 +122,7 @@ class Family(ABC):
         SingularCovariance : a covariance has no Cholesky factor to working precision.
         """
         plain = self.plain(covariances, n_components, n_features)
-        rest, regression = parts.conditional(plain, known, unknown)
+        rest, regression = conditional(plain, known, unknown)
         return *structured(rest, self.is_shared), regression
 
     @abstractmethod
@@ -171,7 +168,7 @@ _PLAIN = {
 
 
 def structured(plain: Array, is_shared: bool) -> tuple[Family, Array]:
-    """The structure of covariances in the plain form of `Family.plain`, and they in its compact form."""
+    """The structure of covariances in plain form, and they in its compact form."""
     family = FAMILIES[_PLAIN[plain.ndim, is_shared]]
     return family, family.compact(plain)
 

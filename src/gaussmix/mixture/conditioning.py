@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -11,9 +10,11 @@ from numpy.typing import ArrayLike
 
 from gaussmix.engines import choose
 from gaussmix.families.base import Family
-from gaussmix.mixture.spread import mean_and_spread
+from gaussmix.mixture.few_rows import few_rows
+from gaussmix.mixture.spread import mean_and_spread, weighted_mean
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array, Places
+from gaussmix.waist.block import Block
 from gaussmix.waist.rows import first_beyond
 from gaussmix.waist.spherical import SphericalWhitening
 from gaussmix.waist.whitening import Whitening
@@ -21,8 +22,6 @@ from gaussmix.waist.whitening import Whitening
 # Regressions of all components are summed about a common centre only while every mean is nearer to it than this many
 # standard deviations: what that rounds is then below 1e3 ε of a standard deviation, as where engines whiten once.
 FARTHEST_MEAN = 1e3
-# Rows and numbers of an array of all their components that are held at once: they fit a processor's cache.
-FEW_ROWS, FEW_NUMBERS = 16_384, 2**19
 
 _quiet = np.errstate(over="ignore", invalid="ignore")  # `_in_range` says so instead
 
@@ -79,7 +78,7 @@ class Conditional:
 
     def weights_of(self, rows: ArrayLike, n_jobs: int | None = None) -> Array:
         """γ, (n_rows, n_components), of rows (n_rows, n_known)."""
-        return choose(n_jobs).responsibilities(self.known._block(rows, "X_known"), self.known.parameters)
+        return choose(n_jobs).responsibilities(self._block(rows), self.known.parameters)
 
     def means_of(self, component: int, rows: Array) -> Array:
         """m_k(x) of each row for one component, (n_rows, n_unknown)."""
@@ -96,8 +95,9 @@ class Conditional:
     @_quiet
     def mean(self, rows: ArrayLike, n_jobs: int | None = None) -> Array:
         """E[u | x] = Σ_k γ_k m_k(x) of each row, (n_rows, n_unknown)."""
-        means, parts = self._parts(rows, (self.n_unknown,), n_jobs)
-        for part, values, shared in parts:
+        block = self._block(rows)
+        means = np.empty((block.n_rows, self.n_unknown))
+        for part, values, shared in few_rows(self.known, block, self.n_unknown, n_jobs):
             means[part] = self._mean(values, shared)
         return _in_range(means)
 
@@ -105,8 +105,9 @@ class Conditional:
     def covariance(self, rows: ArrayLike, n_jobs: int | None = None) -> Array:
         """Cov[u | x] of each row, (n_rows, n_unknown, n_unknown): Σ_k γ_k C_k and the spread of the m_k(x)."""
         within = self.family.dense(self.covariances, len(self.means), self.n_unknown)
-        covariances, parts = self._parts(rows, (self.n_unknown, self.n_unknown), n_jobs)
-        for part, values, shared in parts:
+        block = self._block(rows)
+        covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
+        for part, values, shared in few_rows(self.known, block, self.n_unknown**2, n_jobs):
             between = mean_and_spread(shared, partial(self.means_of, rows=values))[1]
             covariances[part] = np.tensordot(shared, within, axes=1) + between
         return _in_range(covariances)
@@ -114,11 +115,10 @@ class Conditional:
     @_quiet
     def draw(self, rows: ArrayLike, rng: np.random.Generator, n_jobs: int | None = None) -> Array:
         """One draw of u for each row, (n_rows, n_unknown): a component by γ, then m_k(x) + W_k⁻¹ z."""
-        key = int(rng.integers(2**64, dtype=np.uint64))
-        drawn, parts = self._parts(rows, (self.n_unknown,), n_jobs)
+        block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
         standard, origin = SphericalWhitening.of(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
-        drawn[:] = choose(n_jobs).draw(len(drawn), np.array([np.inf]), origin, standard, key)[0]
-        for part, values, shared in parts:
+        drawn, _ = choose(n_jobs).draw(block.n_rows, np.array([np.inf]), origin, standard, key)
+        for part, values, shared in few_rows(self.known, block, self.n_unknown, n_jobs):
             cumulative = shared.cumsum(axis=1)
             labels = (cumulative > rng.random((len(values), 1)) * cumulative[:, -1:]).argmax(axis=1)
             for k in np.unique(labels):
@@ -127,19 +127,8 @@ class Conditional:
                 drawn[part][mine] = self.means_of(int(k), values[mine]) + coloured
         return _in_range(drawn)
 
-    def _parts(
-        self, rows: ArrayLike, shape: tuple[int, ...], n_jobs: int | None
-    ) -> tuple[Array, Iterator[tuple[slice, Array, Array]]]:
-        """An array for results of some shape of all rows, and the rows a few at a time: (slice, rows, γ)."""
-        block, engine = self.known._block(rows, "X_known"), choose(n_jobs)
-        widest = max(int(np.prod(shape)), self.regression[0].size, len(self.means))
-
-        def parts() -> Iterator[tuple[slice, Array, Array]]:
-            for part in block.cut(min(FEW_ROWS, max(1, FEW_NUMBERS // widest))):
-                shared = engine.responsibilities(part, self.known.parameters)
-                yield slice(part.first_row, part.first_row + part.n_rows), part.rows.astype(np.float64), shared
-
-        return np.empty((block.n_rows, *shape)), parts()
+    def _block(self, rows: ArrayLike) -> Block:
+        return self.known._block(rows, "X_known")
 
     @cached_property
     def _centre(self) -> Array:
@@ -161,10 +150,7 @@ class Conditional:
     def _mean(self, rows: Array, shared: Array) -> Array:
         """Σ_k γ_k m_k(x) of a few rows: one product with all regressions where that is exact, else one for each."""
         if self._at_centre is None:
-            means = np.zeros((len(rows), self.n_unknown))
-            for k in np.flatnonzero(shared.any(axis=0)):
-                means += shared[:, k, None] * self.means_of(int(k), rows)
-            return means
+            return weighted_mean(shared, partial(self.means_of, rows=rows))
         offsets = (rows - self._centre).T
         summed: Array = self._at_centre.T @ shared.T  # rows on the last axis, along which NumPy is fast
         if len(self.regression) == 1:

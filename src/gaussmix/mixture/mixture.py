@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from gaussmix.mixture.densities import Densities
+from gaussmix.mixture.derivatives import Derivatives
+from gaussmix.mixture.expectations import Expectations
 from gaussmix.mixture.parts import Parts
 from gaussmix.mixture.sampling import Sampling
 from gaussmix.mixture.storage import Storage
 
 
-class Mixture(Densities, Parts, Sampling, Storage):
+class Mixture(Densities, Derivatives, Expectations, Parts, Sampling, Storage):
     """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
 
     Parameters

@@ -9,6 +9,14 @@ import numpy as np
 from gaussmix.waist.arrays import Array
 
 
+def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
+    """Σ_k γ_k v_k of each row, (n_rows, n); parameters as below."""
+    means: Array = np.zeros_like(vectors(0))
+    for k in np.flatnonzero(shared.any(axis=0)):
+        means += shared[:, k, None] * vectors(int(k))
+    return means
+
+
 def mean_and_spread(shared: Array, vectors: Callable[[int], Array]) -> tuple[Array, Array]:
     """m = Σ_k γ_k v_k and Σ_k γ_k (v_k − m)(v_k − m)ᵀ for each row, without the difference E[vvᵀ] − mmᵀ.
 
@@ -22,12 +30,9 @@ def mean_and_spread(shared: Array, vectors: Callable[[int], Array]) -> tuple[Arr
     means : (n_rows, n).
     spreads : (n_rows, n, n), symmetric to the bit.
     """
-    components = np.flatnonzero(shared.any(axis=0))
-    means: Array = np.zeros_like(vectors(0))
-    for k in components:
-        means += shared[:, k, None] * vectors(int(k))
+    means = weighted_mean(shared, vectors)
     spreads = np.zeros((len(means), means.shape[1], means.shape[1]))
-    for k in components:
+    for k in np.flatnonzero(shared.any(axis=0)):
         offsets = np.sqrt(shared[:, k, None]) * (vectors(int(k)) - means)
         spreads += offsets[:, :, None] * offsets[:, None, :]
     return means, spreads

@@ -47,6 +47,9 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
         assert_close(
             each[k], whitening.whiten(k, offsets[k : k + 1])[0], tolerance, np.abs(each[k]).max(), "whiten_each"
         )
+        found = whitening.precision_times(k, offsets) * deviations
+        expected = (offsets @ dense_precision(whitening, k, n_features)) * deviations
+        assert_close(found, expected, tolerance, condition * np.abs(offsets / deviations).max(), "precision_times")
         _check_inverses(whitening, k, covariance, deviations, tolerance)
 
 

@@ -30,5 +30,8 @@ class DiagonalWhitening(Whitening):
     def colour(self, component: int, whitened: Array) -> Array:
         return whitened / self.factor(component)
 
+    def precision_times(self, component: int, offsets: Array) -> Array:
+        return offsets * self.factor(component) * self.factor(component)
+
     def precisions(self) -> Array:
         return self.factors**2

@@ -54,6 +54,9 @@ class TriangularWhitening(Whitening):
         solved: Array = solve_triangular(self.factor(component), whitened.T, lower=True).T
         return solved
 
+    def precision_times(self, component: int, offsets: Array) -> Array:
+        return self.whiten(component, offsets) @ self.factor(component)
+
     def precisions(self) -> Array:
         target = native_target()
         if target is None:

@@ -56,5 +56,9 @@ class Whitening(ABC):
         """Solve W_k u = z for each row z of `whitened` (n_rows, n_features): the inverse of `whiten`."""
 
     @abstractmethod
+    def precision_times(self, component: int, offsets: Array) -> Array:
+        """Σ_k⁻¹ u = W_kᵀ W_k u for each row u of `offsets` (n_rows, n_features)."""
+
+    @abstractmethod
     def precisions(self) -> Array:
         """W_kᵀ W_k in the form of the factors: (…, d, d), (…, d) or (…,)."""

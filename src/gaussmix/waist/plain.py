@@ -1,4 +1,7 @@
-"""Covariances of some features, alone or given the others. They come in the plain form of `Family.plain`."""
+"""Covariances in plain form: numbers v (n,) for v I, diagonals (n, d) or matrices (n, d, d).
+
+In this form different structures meet, each with no more numbers than it needs; n is 1 where all components share one.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,16 @@ import numpy as np
 from gaussmix.errors import SingularCovariance
 from gaussmix.waist.arrays import Array, Places
 from gaussmix.waist.factorise import factorise
+
+
+def matrices(plain: Array, n_features: int) -> Array:
+    """Full matrices, (n, n_features, n_features)."""
+    return plain if plain.ndim == 3 else diagonals(plain, n_features)[:, :, None] * np.eye(n_features)
+
+
+def diagonals(plain: Array, n_features: int) -> Array:
+    """Variances of numbers or diagonals, (n, n_features)."""
+    return plain if plain.ndim == 2 else np.broadcast_to(plain[:, None], (len(plain), n_features))
 
 
 def marginal(plain: Array, places: Places) -> Array:

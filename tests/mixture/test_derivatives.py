@@ -1,0 +1,97 @@
+"""Gradient and Hessian of the log density against differences of densities in mpmath."""
+
+import numpy as np
+import pytest
+from fifty_digits import deviations, log_density, rounding
+from mpmath import mp
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.mixture import few_rows
+from gaussmix.testing.closeness import assert_close
+from gaussmix.testing.problems import PROBLEMS
+
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+STEP = mp.mpf(10) ** -30  # of a standard deviation: right to its square, and second differences keep 60 of 120 digits
+
+
+def differences(mixture, row, units):
+    """∇ log p and its second derivatives from central differences in 120 digits, in units of the features."""
+    n_features = len(row)
+    with mp.workdps(120):
+        density = log_density(mixture)
+        row = [mp.mpf(float(x)) for x in row]
+        steps = [STEP * mp.mpf(float(unit)) for unit in units]
+
+        def at(*moves):
+            moved = list(row)
+            for j, sign in moves:
+                moved[j] += sign * steps[j]
+            return density(moved)
+
+        gradient = [(at((j, 1)) - at((j, -1))) / (2 * STEP) for j in range(n_features)]
+        hessian = np.empty((n_features, n_features))
+        for i in range(n_features):
+            for j in range(i + 1):
+                corners = at((i, 1), (j, 1)) - at((i, 1), (j, -1)) - at((i, -1), (j, 1)) + at((i, -1), (j, -1))
+                hessian[i, j] = hessian[j, i] = float(corners / (4 * STEP**2))
+        return np.array([float(g) for g in gradient]), hessian
+
+
+def assert_exact(mixture, rows):
+    """Both, to what rounding leaves: relative to D = ‖W(x − μ)‖ of the farthest component that matters."""
+    units, tolerance = deviations(mixture).max(axis=0), rounding(mixture)
+    gradient, hessian = mixture.gradient(rows), mixture.hessian(rows)
+    assert np.isfinite(gradient).all()
+    assert np.isfinite(hessian).all()
+    for i, row in enumerate(rows):
+        expected, second = differences(mixture, row, units)
+        size = 1.0 + np.abs(expected).max()
+        assert_close(gradient[i] * units, expected, tolerance, size, "gradient")
+        size = max(size, np.abs(second).max())
+        assert_close(hessian[i] * np.outer(units, units), second, tolerance * size, size, "hessian")
+        np.testing.assert_array_equal(hessian[i], hessian[i].T)
+
+
+@families
+@pytest.mark.parametrize("problem", ["overlapping", "unlike units", "far from 0"])
+def test_gradient_and_hessian(family, problem):
+    mixture = PROBLEMS[problem].start(family)
+    assert_exact(mixture, np.vstack([PROBLEMS[problem].rows[:3], mixture.means[:1], mixture.mean]))
+
+
+@families
+@pytest.mark.parametrize("far", [1e2, 1e6, 1e8])
+def test_gradient_and_hessian_far_away(family, far):
+    mixture = PROBLEMS["separate"].start(family)
+    assert_exact(mixture, far * np.array([[1.0, 0.3], [-0.2, 1.0], [1.0, 0.0]]))
+
+
+def test_the_hessian_keeps_its_digits_far_between_components_of_one_covariance():
+    """A ridge between two equal components, 1e8 standard deviations out: their difference is the same everywhere."""
+    mixture = Mixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], np.eye(2), FAMILIES["tied"])
+    np.testing.assert_allclose(mixture.hessian([[0.0, 1e8]]), [[[1.25, 0.0], [0.0, -1.0]]], rtol=1e-14)
+
+
+def test_zero_weights_and_enormous_rows():
+    mixture = Mixture([0.0, 1.0], [[9.0], [1.0]], [4.0, 4.0], FAMILIES["spherical"])
+    np.testing.assert_array_equal(mixture.gradient([[9.0], [-1e200]]), [[-2.0], [2.5e199]])
+    np.testing.assert_array_equal(mixture.hessian([[9.0], [-1e200]]), [[[-0.25]]] * 2)
+
+
+@families
+def test_few_rows_at_a_time_are_as_all(family, monkeypatch, rng):
+    mixture, rows = PROBLEMS["overlapping"].start(family), rng.normal(size=(20, 3)).astype(np.float32)
+    gradient, hessian = mixture.gradient(rows), mixture.hessian(rows)
+    monkeypatch.setattr(few_rows, "MOST_ROWS", 7)
+    np.testing.assert_allclose(mixture.gradient(rows.astype(np.float64)), gradient, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(mixture.hessian(rows), hessian, rtol=1e-10, atol=1e-10)
+    assert mixture.hessian(rows[:0]).shape == (0, 3, 3)
+    assert mixture.gradient(rows[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("rows", [[[1.0]], [[np.nan, 0.0, 0.0]]])
+def test_rows_that_are_none_are_refused(rows):
+    mixture = PROBLEMS["overlapping"].start(FAMILIES["full"])
+    for derivative in (mixture.gradient, mixture.hessian):
+        with pytest.raises(ValueError, match="rows"):
+            derivative(rows)

@@ -1,0 +1,115 @@
+"""Mean, covariance and joint moments: against formulas in mpmath, scipy's, and draws."""
+
+from itertools import permutations, product
+from math import prod
+
+import numpy as np
+import pytest
+from fifty_digits import DIGITS, components, deviations, doubles
+from mpmath import mp
+from scipy import stats
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.testing.closeness import EPS, assert_close
+from gaussmix.testing.problems import PROBLEMS
+
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+def pairings(places):
+    """All ways to leave some places single and pair the others: (singles, pairs)."""
+    if not places:
+        yield (), ()
+        return
+    first, *rest = places
+    for singles, pairs in pairings(rest):
+        yield (first, *singles), pairs
+    for j in range(len(rest)):
+        for singles, pairs in pairings(rest[:j] + rest[j + 1 :]):
+            yield singles, ((first, rest[j]), *pairs)
+
+
+def exact_moment(mixture, places, about):
+    """E[Π_j (x_j − a_j)] as a sum over all pairings: Isserlis (1918), with means."""
+    total = mp.mpf(0)
+    for weight, mean, covariance in components(mixture):
+        terms = (
+            mp.fprod([mean[j] - about[j] for j in singles]) * mp.fprod([covariance[i, j] for i, j in pairs])
+            for singles, pairs in pairings(list(places))
+        )
+        total += weight * mp.fsum(terms)
+    return total / mp.fsum(weight for weight, _, _ in components(mixture))
+
+
+def exact_mean(mixture):
+    parts = list(components(mixture))
+    total = mp.fsum(weight for weight, _, _ in parts)
+    return [mp.fsum(weight * mean[j] for weight, mean, _ in parts) / total for j in range(mixture.n_features)]
+
+
+@families
+@pytest.mark.parametrize("problem", ["overlapping", "unlike units", "far from 0"])
+def test_mean_and_covariance(family, problem):
+    mixture = PROBLEMS[problem].start(family)
+    n_features, spread = mixture.n_features, np.sqrt(np.diag(mixture.covariance))
+    size = np.abs(mixture.means).max(axis=0) + spread
+    with mp.workdps(DIGITS):
+        mean = exact_mean(mixture)
+        covariance = mp.matrix(n_features)
+        for i, j in product(range(n_features), repeat=2):
+            covariance[i, j] = exact_moment(mixture, (i, j), mean)
+        assert_close(mixture.mean, doubles(mp.matrix(mean))[:, 0], 8 * EPS, size, "mean")
+        assert_close(mixture.covariance, doubles(covariance), 8 * EPS, np.outer(spread, size), "covariance")
+    np.testing.assert_array_equal(mixture.covariance, mixture.covariance.T)
+    assert not mixture.mean.flags.writeable
+
+
+@families
+@pytest.mark.parametrize("order", range(5))
+@pytest.mark.parametrize("raw", [False, True])
+def test_moments(family, order, raw):
+    """To c ε times what was summed: (order)! pairings of numbers of the size of a deviation or an offset."""
+    mixture = PROBLEMS["overlapping"].start(family)
+    found = mixture.moments(order, about=np.zeros(3) if raw else None)
+    assert found.shape == order * (3,)
+    offset = np.abs(mixture.means - (0 if raw else mixture.mean)).max()
+    size = prod(range(1, order + 1)) * (offset + deviations(mixture).max()) ** order
+    with mp.workdps(DIGITS):
+        about = [0] * 3 if raw else exact_mean(mixture)
+        for places in product(range(3), repeat=order):
+            expected = float(exact_moment(mixture, places, about))
+            assert abs(found[places] - expected) <= 8 * order * EPS * size
+    if order == 1 and not raw:
+        assert np.abs(found).max() <= 8 * EPS * size
+    for axes in permutations(range(order)):
+        np.testing.assert_allclose(found.transpose(axes), found, atol=8 * order * EPS * size)
+
+
+def test_moments_of_one_gaussian_are_scipys():
+    mixture = Mixture([1.0], [[0.7]], [2.25], FAMILIES["spherical"])
+    for order in range(1, 8):
+        expected = stats.norm(0.7, 1.5).moment(order)
+        np.testing.assert_allclose(mixture.moments(order, about=[0.0]).item(), expected, rtol=64 * EPS)
+
+
+def test_weights_that_sum_to_nearly_one_are_shares():
+    """Where seven digits were typed, the mean is that of the mixture, not 1e-7 of its distance from 0 away."""
+    mixture = Mixture([0.3333333, 0.6666666], [[1e6], [1e6 + 3]], [1.0, 1.0], FAMILIES["spherical"])
+    np.testing.assert_allclose(mixture.mean - 1e6, [2.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ((-1,), ValueError, "order=-1 must be 0 or more"),
+        ((2.0,), TypeError, "order must be an integer, not 2.0"),
+        ((True,), TypeError, "order must be an integer"),
+        ((40,), ValueError, "Moments of order 40 of 3 features are 3.40 numbers: take the marginal"),
+        ((2, [0.0]), ValueError, r"about must have shape \(3,\), not \(1,\)"),
+        ((2, [0.0, np.nan, 0.0]), ValueError, "about holds nan"),
+        ((2, ["a", "b", "c"]), TypeError, "about must be real numbers"),
+    ],
+)
+def test_moments_that_cannot_be_are_refused(arguments, error, said):
+    with pytest.raises(error, match=said):
+        PROBLEMS["overlapping"].start(FAMILIES["full"]).moments(*arguments)

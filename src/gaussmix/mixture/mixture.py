@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gaussmix.mixture.combining import Combining
 from gaussmix.mixture.densities import Densities
 from gaussmix.mixture.derivatives import Derivatives
 from gaussmix.mixture.expectations import Expectations
@@ -10,7 +11,7 @@ from gaussmix.mixture.sampling import Sampling
 from gaussmix.mixture.storage import Storage
 
 
-class Mixture(Densities, Derivatives, Expectations, Parts, Sampling, Storage):
+class Mixture(Combining, Densities, Derivatives, Expectations, Parts, Sampling, Storage):
     """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
 
     Parameters

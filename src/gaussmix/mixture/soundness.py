@@ -9,7 +9,7 @@ from gaussmix.families.base import Family
 from gaussmix.waist.arrays import Array
 
 # Weights that a user typed with seven digits pass, as at the façade; weights from EM sum to 1 within K·ε.
-_SUM_TOLERANCE = 1e-6
+SUM_TOLERANCE = 1e-6
 # Relative to the standard deviations; sums in another order differ by n·ε at most, far less.
 _ASYMMETRY = 1e-8
 
@@ -35,13 +35,13 @@ def flaw_at_sight(weights: Array, means: Array, covariances: Array, family: Fami
             return f"its {name} hold NaN or infinity"
     if (weights < 0).any():
         return f"weight {int((weights < 0).argmax())} is negative"
-    if abs(weights.sum() - 1) > _SUM_TOLERANCE:
+    if abs(weights.sum() - 1) > SUM_TOLERANCE:
         return f"its weights sum to {weights.sum():.7g}, not to 1"
     return None
 
 
 def _covariance_flaw(covariances: Array, family: Family, n_features: int) -> str | None:
-    if family.is_matrix and not _symmetric(covariances):
+    if family.is_matrix and not is_symmetric(covariances):
         return "a covariance matrix is not symmetric"
     try:
         usable = np.isfinite(family.whitening(covariances, n_features).log_abs_det).all()
@@ -50,7 +50,8 @@ def _covariance_flaw(covariances: Array, family: Family, n_features: int) -> str
     return None if usable else "its covariances are beyond the range of float64"
 
 
-def _symmetric(matrices: Array) -> bool:
+def is_symmetric(matrices: Array) -> bool:
+    """Whether matrices (…, d, d) are, but for rounding and a few digits that were typed."""
     scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
     allowed = _ASYMMETRY * scale[..., :, None] * scale[..., None, :]
     return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all())

@@ -13,13 +13,23 @@ from gaussmix.waist.factorise import factorise
 
 
 def matrices(plain: Array, n_features: int) -> Array:
-    """Full matrices, (n, n_features, n_features)."""
-    return plain if plain.ndim == 3 else diagonals(plain, n_features)[:, :, None] * np.eye(n_features)
+    """As full matrices, (n, n_features, n_features)."""
+    return lifted(plain, 3, n_features)
 
 
-def diagonals(plain: Array, n_features: int) -> Array:
-    """Variances of numbers or diagonals, (n, n_features)."""
-    return plain if plain.ndim == 2 else np.broadcast_to(plain[:, None], (len(plain), n_features))
+def lifted(plain: Array, n_axes: int, n_features: int) -> Array:
+    """In the more general form with so many axes: diagonals have 2, matrices 3."""
+    if plain.ndim == 1 < n_axes:
+        plain = np.broadcast_to(plain[:, None], (len(plain), n_features))
+    return plain[:, :, None] * np.eye(n_features) if plain.ndim < n_axes else plain
+
+
+def lowered(matrix: Array) -> Array:
+    """A symmetric matrix (n_features, n_features) in the least general form, n = 1."""
+    variances = np.diagonal(matrix)
+    if (matrix != np.diag(variances)).any():
+        return matrix[None]
+    return variances[:1] if (variances == variances[0]).all() else variances[None]
 
 
 def marginal(plain: Array, places: Places) -> Array:
@@ -56,5 +66,28 @@ def conditional(plain: Array, known: Places, unknown: Places) -> tuple[Array, Ar
     # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
     upper = lower[:, :n_known, :n_known].swapaxes(1, 2)
     regression = np.linalg.solve(upper, lower[:, n_known:, :n_known].swapaxes(1, 2)).swapaxes(1, 2)
-    rest = lower[:, n_known:, n_known:]
-    return np.einsum("kij,klj->kil", rest, rest), regression
+    return _squared(lower[:, n_known:, n_known:]), regression
+
+
+def image(plain: Array, A: Array) -> Array:
+    """A Σ Aᵀ of a linear map (m, n_features) and covariances that have Cholesky factors, symmetric to the bit.
+
+    What is no matrix stays so where A only scales, drops and reorders features.
+    """
+    if plain.ndim == 3:
+        roots: Array = A @ np.linalg.cholesky(plain)
+        return _squared(roots)
+    present = A != 0
+    if (present.sum(axis=1) != 1).any() or (present.sum(axis=0) > 1).any():
+        deviations: Array = np.sqrt(lifted(plain, 2, A.shape[1]))
+        return _squared(A * deviations[:, None, :])
+    scales: Array = np.abs(A).max(axis=1) ** 2
+    if plain.ndim == 1 and (scales == scales[0]).all():
+        return plain * scales[:1]
+    return lifted(plain, 2, A.shape[1])[:, present.argmax(axis=1)] * scales
+
+
+def _squared(roots: Array) -> Array:
+    """R Rᵀ of each (m, n), symmetric to the bit."""
+    product: Array = np.einsum("kij,klj->kil", roots, roots)
+    return product

@@ -1,0 +1,235 @@
+"""Transformed, blurred, multiplied and concatenated mixtures: closed forms in 50 digits, densities, and laws."""
+
+import numpy as np
+import pytest
+from fifty_digits import DIGITS, components, deviations, doubles, rounding
+from mpmath import mp
+
+from gaussmix import FAMILIES, Mixture, SingularCovariance
+from gaussmix.testing.closeness import EPS, assert_close
+from gaussmix.testing.problems import PROBLEMS, offset
+
+NAMES = ("a", "b", "c")
+PLAIN = ["full", "tied", "diag", "EEI", "spherical", "EII"]
+SINGULAR = Mixture([1.0], np.zeros((1, 2)), np.ones((1, 2, 2)), FAMILIES["full"])
+FLAT = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+pairs = pytest.mark.parametrize(("first", "second"), [(f, s) for f in PLAIN for s in PLAIN])
+
+
+@pytest.fixture
+def mixture(family):
+    """Three components of 3 features, with names."""
+    return PROBLEMS["overlapping"].start(family).with_feature_names(NAMES)
+
+
+def another(name, size=0.7):
+    """A mixture of the same features elsewhere."""
+    return offset(PROBLEMS["overlapping"], size).start(FAMILIES[name])
+
+
+def dense(mixture):
+    return mixture.family.dense(mixture.covariances, *mixture.means.shape)
+
+
+def matrix(numbers):
+    return mp.matrix(np.asarray(numbers, dtype=np.float64).tolist())
+
+
+def assert_same(found, expected, tolerance):
+    """The same mixture, whatever the structures."""
+    units = np.sqrt(np.diagonal(dense(expected), axis1=1, axis2=2))
+    assert_close(found.weights, expected.weights, tolerance, 1.0, "weights")
+    assert_close(found.means / units, expected.means / units, tolerance, 1 + np.abs(found.means / units).max(), "means")
+    scale = units[:, :, None] * units[:, None, :]
+    assert_close(dense(found) / scale, dense(expected) / scale, tolerance, 1.0, "covariances")
+
+
+@families
+@pytest.mark.parametrize("n_new", [1, 2, 3])
+def test_transform(mixture, family, n_new, rng):
+    A, b = rng.normal(size=(n_new, 3)), rng.normal(size=n_new)
+    found, tolerance = mixture.transform(A, b), rounding(mixture)
+    assert found.feature_names is None
+    assert found.family.is_shared is family.is_shared
+    size = np.abs(A) @ deviations(mixture).max(axis=0)
+    with mp.workdps(DIGITS):
+        for k, (_, mean, covariance) in enumerate(components(mixture)):
+            moved, turned = matrix(A) * mean + matrix(b), matrix(A) * covariance * matrix(A).T
+            assert_close(
+                found.means[k], doubles(moved)[:, 0], 16 * EPS, np.abs(A) @ np.abs(mixture.means[k]) + 1, "mean"
+            )
+            assert_close(dense(found)[k], doubles(turned), tolerance, np.outer(size, size), "covariance")
+
+
+@families
+def test_transform_then_marginal_is_transform_by_fewer_rows(mixture, family, rng):
+    A = rng.normal(size=(3, 3))
+    assert_same(mixture.transform(A).marginal([2, 0]), mixture.transform(A[[2, 0]]), rounding(mixture))
+
+
+@families
+def test_the_density_moves_along(mixture, family, rng):
+    A, b = rng.normal(size=(3, 3)), rng.normal(size=3)
+    rows = PROBLEMS["overlapping"].rows[:20]
+    found = mixture.transform(A, b).log_density(rows @ A.T + b) + np.linalg.slogdet(A)[1]
+    tolerance = rounding(mixture) * np.linalg.cond(A) ** 2
+    assert_close(found, mixture.log_density(rows), tolerance, 100.0, "log p(Ax + b) + log |A|")
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_scaling_and_dropping_features_keeps_the_structure(name):
+    mixture = another(name)
+    scaled, same = mixture.transform([[0, 0, -2.0], [3.0, 0, 0]]), mixture.transform([[0, 0, -2.0], [2.0, 0, 0]])
+    general = {"spherical": "diag", "EII": "EEI"}.get(name, name)
+    assert (scaled.family.name, same.family.name) == (general, name)
+    np.testing.assert_allclose(dense(scaled), dense(mixture)[:, [2, 0]][:, :, [2, 0]] * [[4.0, -6.0], [-6.0, 9.0]])
+    mixed = mixture.transform([[1.0, 1.0, 0.0]])
+    assert mixed.family.name == ("tied" if mixture.family.is_shared else "full")
+
+
+@families
+@pytest.mark.parametrize("noise", [0.0, 0.3, [0.1, 0.0, 2.0], [[2.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]])
+def test_convolve(mixture, family, noise):
+    found = mixture.convolve(noise)
+    added = noise * np.eye(3) if np.ndim(noise) < 2 else np.array(noise)
+    np.testing.assert_allclose(dense(found), dense(mixture) + added, rtol=2 * EPS)
+    np.testing.assert_array_equal(found.means, mixture.means)
+    assert found.feature_names == NAMES
+    assert found.family.is_shared is family.is_shared
+    if family.name in PLAIN[2:]:
+        assert dense(found).shape == (3, 3, 3)
+        assert found.family.is_matrix is (np.ndim(noise) == 2)
+    np.testing.assert_allclose(dense(mixture.convolve(added)), dense(found), rtol=2 * EPS)
+
+
+def exact_product(one, other):
+    """Weights, means and covariances of all pairs: eq. 2.113–2.117 of Bishop (2006) with precisions as they stand."""
+    logs, means, covariances = [], [], []
+    with mp.workdps(DIGITS):
+        for weight, mean, first in components(one):
+            for share, centre, second in components(other):
+                total, apart = first + second, centre - mean
+                squared = (apart.T * mp.lu_solve(total, apart))[0]
+                logs.append(mp.log(weight * share) - (mp.log(mp.det(total)) + squared) / 2)
+                covariance = mp.inverse(mp.inverse(first) + mp.inverse(second))
+                means.append(doubles(covariance * (mp.lu_solve(first, mean) + mp.lu_solve(second, centre)))[:, 0])
+                covariances.append(doubles(covariance))
+        weights = [mp.exp(each - max(logs)) for each in logs]
+        weights = np.array([float(each / mp.fsum(weights)) for each in weights])
+    return Mixture(weights, np.array(means), np.array(covariances), FAMILIES["full"])
+
+
+@pairs
+def test_product(first, second):
+    one, other = another(first, 0.0), another(second)
+    found = one.product(other)
+    tolerance = rounding(one) + rounding(other)
+    assert_same(found, exact_product(one, other), tolerance)
+    if first == second:
+        assert found.family.name == first
+    rows = PROBLEMS["overlapping"].rows[:10]
+    ratio = one.log_density(rows) + other.log_density(rows) - found.log_density(rows)
+    assert_close(ratio, np.full(10, ratio.mean()), tolerance, 100.0, "log p + log q − log product")
+
+
+@pairs
+def test_product_is_symmetric(first, second):
+    one, other = another(first, 0.0), another(second)
+    turned = other.product(one)
+    order = np.arange(9).reshape(3, 3).T.ravel()
+    expected = Mixture(turned.weights[order], turned.means[order], dense(turned)[order], FAMILIES["full"])
+    assert_same(one.product(other), expected, rounding(one) + rounding(other))
+
+
+def test_product_of_sharp_and_flat_keeps_the_digits_of_the_sharp():
+    one = Mixture([1.0], [[1.0, 2.0]], [np.diag([1e-12, 1e-12])], FAMILIES["full"])
+    other = Mixture([0.4, 0.6], np.zeros((2, 2)), 1e12 * np.array([np.eye(2), np.eye(2)]), FAMILIES["full"])
+    found = one.product(other)
+    np.testing.assert_allclose(found.covariances, 1e-12 * np.array(2 * [np.eye(2)]), rtol=16 * EPS)
+    np.testing.assert_allclose(found.means, [[1.0, 2.0]] * 2, rtol=4 * EPS)
+    np.testing.assert_allclose(found.weights, [0.4, 0.6], rtol=64 * EPS)
+
+
+def test_zero_weights_and_single_components_far_apart():
+    one = Mixture([0.0, 1.0], [[0.0], [1.0]], [1.0, 1.0], FAMILIES["spherical"])
+    assert one.product(one).weights.tolist() == [0.0, 0.0, 0.0, 1.0]
+    alone = [Mixture([1.0], [[mean]], [1.0], FAMILIES["spherical"]) for mean in (0.0, 1e200)]
+    assert alone[0].product(alone[1]).means.tolist() == [[5e199]]
+    far = one.transform([[1.0]], [1e5])
+    with pytest.raises(ValueError, match=r"7.07e\+04 standard deviations apart"):
+        one.product(far)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["diag", "diag"], "diag"),
+        (["tied", "tied"], "full"),
+        (["EII", "spherical"], "spherical"),
+        (["EEI", "spherical"], "diag"),
+        (["VEE", "EII"], "full"),
+    ],
+)
+def test_concatenate(names, expected, rng):
+    mixtures = [another(name, size) for name, size in zip(names, (0.0, 1.0), strict=True)]
+    found = Mixture.concatenate(mixtures, [0.3, 0.7])
+    assert found.family.name == expected
+    rows = PROBLEMS["overlapping"].rows[:20]
+    density = 0.3 * np.exp(mixtures[0].log_density(rows)) + 0.7 * np.exp(mixtures[1].log_density(rows))
+    np.testing.assert_allclose(found.log_density(rows), np.log(density), rtol=1e-12)
+    np.testing.assert_array_equal(dense(found), np.concatenate([dense(m) for m in mixtures]))
+
+
+@families
+def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng):
+    twice = Mixture.concatenate([mixture, mixture], [0.25, 0.75])
+    assert twice.family.is_shared is family.is_shared
+    assert twice.feature_names == NAMES
+    rows = rng.normal(size=(10, 3))
+    np.testing.assert_allclose(twice.log_density(rows), mixture.log_density(rows), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "said"),
+    [
+        (lambda m: m.transform([[1.0, 2.0]]), ValueError, r"A must have shape \(n_new_features, 3\), not \(1, 2\)"),
+        (lambda m: m.transform([1.0, 2.0, 0.0]), ValueError, r"A must have 2 axes, not the shape \(3,\)"),
+        (lambda m: m.transform(np.eye(3), [1.0]), ValueError, r"b must have shape \(3,\), not \(1,\)"),
+        (lambda m: m.transform(np.eye(3), "x"), TypeError, "b must be real numbers"),
+        (lambda m: m.transform([[1.0, np.nan, 0.0]]), ValueError, "A holds NaN"),
+        (
+            lambda m: m.transform([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0]]),
+            ValueError,
+            "The rows of A, 2 for",
+        ),
+        (lambda m: m.transform(np.ones((4, 3)) + np.eye(4, 3)), ValueError, "The rows of A, 4 for 3 features, depend"),
+        (lambda m: m.transform(np.zeros((1, 3))), ValueError, "The rows of A"),
+        (lambda m: m.transform(np.empty((0, 3))), ValueError, "A must have shape"),
+        (lambda m: SINGULAR.transform([[1.0, 1.0]]), SingularCovariance, "component 0"),
+        (lambda m: m.convolve(-1.0), ValueError, "covariance is not positive"),
+        (
+            lambda m: m.convolve([[1, 2, 0], [2, 1, 0], [0, 0, 1]]),
+            ValueError,
+            "covariance is not positive semidefinite",
+        ),
+        (lambda m: m.convolve([[1, 2, 0], [0, 1, 0], [0, 0, 1]]), ValueError, "covariance is not symmetric"),
+        (lambda m: m.convolve(np.eye(2)), ValueError, r"covariance must be a number, or of shape \(3,\) or \(3, 3\)"),
+        (lambda m: m.convolve(np.inf), ValueError, "covariance holds NaN or infinity"),
+        (lambda m: m.convolve("1"), TypeError, "covariance must be real numbers"),
+        (lambda m: m.product(m.marginal([0, 1])), ValueError, "have 2 and 3 features: they must have the same"),
+        (lambda m: m.product(m.with_feature_names(["c", "b", "a"])), ValueError, "other features, .'a', 'b', 'c'. and"),
+        (lambda m: m.product(2.0), TypeError, "A mixture is needed, not 2.0"),
+        (lambda m: SINGULAR.product(SINGULAR), SingularCovariance, "component 0"),
+        (lambda m: Mixture.concatenate([], []), ValueError, "at least one mixture"),
+        (lambda m: Mixture.concatenate([m, m], [1.0]), ValueError, "one for each of 2 mixtures, not 1"),
+        (lambda m: Mixture.concatenate([m, m], [1.5, -0.5]), ValueError, "0 or more and sum to 1, not .1.5, -0.5."),
+        (lambda m: Mixture.concatenate([m, m], [1.0, 1.0]), ValueError, "sum to 1"),
+        (lambda m: Mixture.concatenate([m, FLAT], [0.5, 0.5]), ValueError, "have 1 and 3 features"),
+        (lambda m: Mixture.concatenate([m, None], [0.5, 0.5]), TypeError, "A mixture is needed, not None"),
+    ],
+)
+def test_what_cannot_be_combined_is_refused(asked, error, said):
+    mixture = another("full").with_feature_names(NAMES)
+    with pytest.raises(error, match=said):
+        asked(mixture)

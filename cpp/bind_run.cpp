@@ -113,8 +113,7 @@ void bind_runs(nb::class_<Target>& type) {
              "total_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a,
-             "Make steps of EM, writing the mixture where it lies, until it settles or a step needs Python: the mean "
-             "log-likelihood before each.")
+             "Make steps of EM, writing the mixture where it lies: the mean log-likelihood before each of them.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a structure from the scatter about the new means.");
 }

@@ -141,7 +141,7 @@ class Target:
         seconds: float,
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
-        Make steps of EM, writing the mixture where it lies, until it settles or a step needs Python: the mean log-likelihood before each.
+        Make steps of EM, writing the mixture where it lies: the mean log-likelihood before each of them.
         """
 
     def update(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, overload
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,13 +12,43 @@ from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.whitening import Whitening
 
+Labels = NDArray[np.int64]
+
 
 class Sampling(Values):
     """Draws."""
 
+    @overload
     def sample(
-        self, n_rows: int, rng: np.random.Generator, *, n_jobs: int | None = None
-    ) -> tuple[Array, NDArray[np.int64]]:
+        self,
+        n_rows: int,
+        rng: np.random.Generator,
+        *,
+        component: int | None = None,
+        return_labels: Literal[True] = True,
+        n_jobs: int | None = None,
+    ) -> tuple[Array, Labels]: ...
+
+    @overload
+    def sample(
+        self,
+        n_rows: int,
+        rng: np.random.Generator,
+        *,
+        component: int | None = None,
+        return_labels: Literal[False],
+        n_jobs: int | None = None,
+    ) -> Array: ...
+
+    def sample(
+        self,
+        n_rows: int,
+        rng: np.random.Generator,
+        *,
+        component: int | None = None,
+        return_labels: bool = True,
+        n_jobs: int | None = None,
+    ) -> tuple[Array, Labels] | Array:
         """Draw rows, in random order.
 
         Parameters
@@ -24,19 +56,50 @@ class Sampling(Values):
         n_rows : how many.
         rng : source of randomness, for instance `numpy.random.default_rng(0)`. In the same state it gives the same
             rows, and those of a smaller draw are the first of a larger one.
+        component : the one component to draw from, counted from 0; by default all, by their weights.
+        return_labels : whether labels come with the rows.
         n_jobs : threads; None for every processor. They change no bit.
 
         Returns
         -------
         rows : (n_rows, n_features), data units.
-        labels : (n_rows,), the component each row was drawn from.
+        labels : (n_rows,), the component each row was drawn from; with return_labels.
+
+        Raises
+        ------
+        ValueError : n_rows is negative, or there is no such component.
+        TypeError : component is no number.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [40.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> rows, labels = m.sample(100, np.random.default_rng(0))
+        >>> bool(((rows[:, 0] > 20) == (labels == 1)).all())
+        True
+        >>> m.sample(2, np.random.default_rng(0), component=1, return_labels=False).shape
+        (2, 1)
         """
-        return sample(self.weights, self.means, self.whitening, n_rows, rng, n_jobs)
+        weights = self.weights if component is None else _alone(component, self.n_components)
+        rows, labels = sample(weights, self.means, self.whitening, n_rows, rng, n_jobs)
+        return (rows, labels) if return_labels else rows
+
+
+def _alone(component: int, n_components: int) -> Array:
+    """Weights (n_components,) that leave one component."""
+    if isinstance(component, bool) or not isinstance(component, int | np.integer):
+        raise TypeError(f"component must be a number, counted from 0, not {component!r:.60}.")
+    if not 0 <= component < n_components:
+        raise ValueError(f"There is no component {component}: the mixture has {n_components}, counted from 0.")
+    weights = np.zeros(n_components)
+    weights[component] = 1.0
+    return weights
 
 
 def sample(
     weights: Array, means: Array, whitening: Whitening, n_rows: int, rng: np.random.Generator, n_jobs: int | None = None
-) -> tuple[Array, NDArray[np.int64]]:
+) -> tuple[Array, Labels]:
     """Draw labels by inverse cdf, then rows x = μ_k + W_k⁻¹ z with z standard normal; Bishop (2006) section 11.1.
 
     The generator gives a key of 64 bits, from which the engine makes every number.

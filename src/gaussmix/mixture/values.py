@@ -90,6 +90,25 @@ class Values:
         """Where features stand that are named or numbered, (n,); raises ValueError or TypeError."""
         return places(features, self.n_features, self.feature_names)
 
+    def _with_components(self, places: NDArray[np.intp]) -> Self:
+        """A mixture of some of the components, in this order; the others have no weight."""
+        family = self.family
+        covariances = self.covariances if family.is_shared else self.covariances[places]
+        return type(self)(self.weights[places], self.means[places], covariances, family, self.feature_names)
+
+    def _check_alike(self, other: object) -> None:
+        """Raise TypeError or ValueError where another is no mixture of the same features."""
+        if not isinstance(other, Values):
+            raise TypeError(f"The other must be a Mixture, not {other!r:.60}.")
+        if other.n_features != self.n_features:
+            raise ValueError(f"The other mixture has {other.n_features} features, and this one has {self.n_features}.")
+        names = self.feature_names, other.feature_names
+        if None not in names and names[0] != names[1]:
+            raise ValueError(
+                f"The other mixture's features are called {names[1]!r:.200}, and this one's {names[0]!r:.200}: "
+                "give both the same, in the same order, or take names away by with_feature_names(None)."
+            )
+
     @property
     def _numbers(self) -> tuple[Array, Array, Array, Family]:
         return self.weights, self.means, self.covariances, self.family

@@ -1,0 +1,291 @@
+"""Entropy and divergences: closed forms, quadrature with 30 digits, and laws over all structures.
+
+Seeds are fixed, so nothing here fails by chance; a bound of draws would be passed by all but one in a billion seeds.
+"""
+
+import mpmath
+import numpy as np
+import pytest
+from scipy import stats
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.mixture.monte_carlo import average
+from gaussmix.testing.problems import groups
+from gaussmix.waist.pieces import PIECE
+
+SIX_SIGMA = stats.norm.isf(5e-10)
+LOG_2 = np.log(2.0)
+STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+ONE = Mixture([0.3, 0.7], [[0.0], [2.5]], [1.0, 0.25], FAMILIES["spherical"])
+OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILIES["spherical"])
+
+
+def made(name, family, n_components=3):
+    """A mixture of overlapping components of 3 features; others have other names."""
+    return groups(name, 90, 3, n_components, apart=2.0).start(family)
+
+
+def density(mixture):
+    """p of a mixture of one feature, with the digits of mpmath."""
+    parts = [
+        (mpmath.mpf(w), mpmath.mpf(m), mpmath.sqrt(mpmath.mpf(v)))
+        for w, m, v in zip(mixture.weights, mixture.means[:, 0], mixture.covariances, strict=True)
+    ]
+    return lambda x: mpmath.fsum(w * mpmath.npdf(x, m, s) for w, m, s in parts)
+
+
+def integral(integrand, *mixtures):
+    """∫ f(p(x), …) dx over where these mixtures are, to some 20 digits."""
+    with mpmath.workdps(30):
+        densities = [density(mixture) for mixture in mixtures]
+        return float(mpmath.quad(lambda x: integrand(*(p(x) for p in densities)), mpmath.linspace(-14, 18, 33)))
+
+
+def kl(p, q):
+    return p * mpmath.log(p / q)
+
+
+def js(p, q):
+    return (kl(p, (p + q) / 2) + kl(q, (p + q) / 2)) / 2
+
+
+def agree(estimate, expected):
+    return abs(estimate.value - expected) < SIX_SIGMA * estimate.error
+
+
+def test_entropy():
+    exact = integral(lambda p: -p * mpmath.log(p), ONE)
+    estimate = ONE.entropy()
+    assert agree(estimate, exact)
+    assert estimate.error < 5e-3
+    lower, upper = ONE.entropy_bounds()
+    assert lower < exact < upper
+
+
+def test_kl():
+    for p, q in (ONE, OTHER), (OTHER, ONE):
+        exact = integral(kl, p, q)
+        assert agree(p.kl(q), exact)
+        lower, upper = p.kl_bounds(q)
+        assert lower < exact < upper
+        assert lower < p.kl_variational(q) < upper
+
+
+def test_js():
+    exact = integral(js, ONE, OTHER)
+    assert agree(ONE.js(OTHER), exact)
+
+
+def test_the_variational_approximation_is_that_of_hershey_and_olsen():
+    """Their eq. 20 spelt out, with divergences between normal distributions as everybody knows them."""
+
+    def between(p, i, q, j):
+        ratio = p.covariances[i] / q.covariances[j]
+        return 0.5 * (ratio - 1 - np.log(ratio) + (p.means[i, 0] - q.means[j, 0]) ** 2 / q.covariances[j])
+
+    def attained(i, q):
+        return sum(q.weights[j] * np.exp(-between(ONE, i, q, j)) for j in range(q.n_components))
+
+    expected = sum(ONE.weights[i] * np.log(attained(i, ONE) / attained(i, OTHER)) for i in range(2))
+    assert ONE.kl_variational(OTHER) == pytest.approx(expected, rel=1e-13)
+
+
+def test_single_gaussians_are_exact(rng):
+    n_features = 4
+    means, roots = rng.normal(size=(2, n_features)), rng.normal(size=(2, n_features, 9))
+    p, q = (
+        Mixture([1.0], mean[None], (root @ root.T)[None], FAMILIES["full"])
+        for mean, root in zip(means, roots, strict=True)
+    )
+    a, b, offset = p.covariances[0], q.covariances[0], means[0] - means[1]
+    log_dets = np.linalg.slogdet(b)[1] - np.linalg.slogdet(a)[1]
+    exact = 0.5 * (np.trace(np.linalg.solve(b, a)) + offset @ np.linalg.solve(b, offset) - n_features + log_dets)
+    assert tuple(p.kl(q)) == (pytest.approx(exact, rel=1e-12), 0.0)
+    assert p.kl_variational(q) == pytest.approx(exact, rel=1e-12)
+    assert p.kl_bounds(q)[1] == pytest.approx(exact, rel=1e-12)
+    entropy = stats.multivariate_normal(means[0], a).entropy()
+    assert tuple(p.entropy()) == (pytest.approx(entropy, rel=1e-13), 0.0)
+    assert p.entropy_bounds() == pytest.approx((entropy, entropy), rel=1e-13)
+
+
+@pytest.mark.parametrize("nearness", [1e-3, 1e-6, 1e-9])
+def test_near_gaussians_lose_no_digits(nearness):
+    """KL of N(0, 1) and N(δ, (1 + δ)²) is log (1 + δ) − ½ + (1 + δ²) / (2 (1 + δ)²), about 1.5 δ²."""
+    p = Mixture([1.0], [[0.0, 0.0]], [np.eye(2)], FAMILIES["full"])
+    q = Mixture([1.0], [[nearness, 0.0]], [np.diag([(1 + nearness) ** 2, 1.0])], FAMILIES["full"])
+    with mpmath.workdps(40):
+        deviation = mpmath.sqrt(mpmath.mpf(q.covariances[0, 0, 0]))
+        there = mpmath.mpf(nearness)
+        exact = mpmath.log(deviation) - mpmath.mpf(0.5) + (1 + there**2) / (2 * deviation**2)
+    # The root of the variance is rounded: an error of ε in 1 + δ.
+    assert p.kl(q).value == pytest.approx(float(exact), rel=2 * np.finfo(float).eps / nearness + 1e-14)
+
+
+@STRUCTURES
+def test_kl_of_a_mixture_and_itself_is_0(family):
+    mixture = made("p", family)
+    for same in mixture, Mixture.from_dict(mixture.to_dict()):
+        assert tuple(mixture.kl(same, n_draws=1000)) == (0.0, 0.0)
+        assert mixture.kl_variational(same) == 0.0
+        assert mixture.kl_bounds(same)[0] == 0.0
+        assert tuple(mixture.js(same, n_draws=1000)) == (0.0, 0.0)
+
+
+@STRUCTURES
+def test_bounds_are_about_what_draws_find(family):
+    p, q = made("p", family), made("q", family, 2)
+    entropy, divergence = p.entropy(), p.kl(q)
+    for estimate, (lower, upper) in (entropy, p.entropy_bounds()), (divergence, p.kl_bounds(q)):
+        assert lower - SIX_SIGMA * estimate.error < estimate.value < upper + SIX_SIGMA * estimate.error
+        assert estimate.error < 0.05
+    assert p.entropy_bounds()[1] - p.entropy_bounds()[0] < np.log(p.n_components)
+
+
+@STRUCTURES
+def test_js_is_symmetric_and_at_most_log_2(family):
+    p, q = made("p", family), made("q", family, 2)
+    there, back = p.js(q, n_draws=5000), q.js(p, n_draws=5000)
+    # Sums of the same numbers: n_draws roundings of at most log 2.
+    np.testing.assert_allclose(tuple(there), tuple(back), rtol=1e-12)
+    assert 0 < there.value <= LOG_2
+    far = Mixture(q.weights, q.means + 1e6, q.covariances, q.family)
+    assert p.js(far, n_draws=1000).value == pytest.approx(LOG_2, rel=1e-15)
+
+
+def moved(mixture, matrix, shift):
+    """The distribution of A x + b."""
+    dense = mixture.family.dense(mixture.covariances, *mixture.means.shape)
+    covariances = matrix @ dense @ matrix.T
+    symmetric = (covariances + covariances.swapaxes(1, 2)) / 2
+    return Mixture(mixture.weights, mixture.means @ matrix.T + shift, symmetric, FAMILIES["full"])
+
+
+@STRUCTURES
+def test_an_affine_map_changes_no_divergence(family, rng):
+    p, q = made("p", family), made("q", family, 2)
+    matrix, shift = rng.normal(size=(3, 3)), rng.normal(size=3)
+    a, b = moved(p, matrix, shift), moved(q, matrix, shift)
+    tolerance = 1e3 * np.finfo(float).eps * np.linalg.cond(matrix) ** 2
+    assert a.kl_variational(b) == pytest.approx(p.kl_variational(q), rel=tolerance)
+    # The variational bound stops where it falls by less than 1e-6 of itself.
+    np.testing.assert_allclose(a.kl_bounds(b), p.kl_bounds(q), rtol=1e-5)
+    for there, here in (a.kl(b), p.kl(q)), (a.js(b), p.js(q)):
+        assert abs(there.value - here.value) < SIX_SIGMA * np.hypot(there.error, here.error)
+    volume = np.linalg.slogdet(matrix)[1]
+    np.testing.assert_allclose(
+        a.entropy_bounds(), np.array(p.entropy_bounds()) + volume, rtol=tolerance, atol=tolerance
+    )
+
+
+def test_structures_meet():
+    p, q = made("p", FAMILIES["diag"]), made("q", FAMILIES["full"], 2)
+    dense = moved(p, np.eye(3), np.zeros(3))
+    assert p.kl_variational(q) == pytest.approx(dense.kl_variational(q), rel=1e-12)
+    np.testing.assert_allclose(q.kl_bounds(p), q.kl_bounds(dense), rtol=1e-12)
+
+
+def test_components_of_weight_0_are_not_there():
+    with_none = Mixture(
+        [0.0, 0.3, 0.7, 0.0], [[50.0], [0.0], [2.5], [-3.0]], [1.0, 1.0, 0.25, 9.0], FAMILIES["spherical"]
+    )
+    assert with_none.entropy_bounds() == ONE.entropy_bounds()
+    assert with_none.kl_bounds(OTHER) == ONE.kl_bounds(OTHER)
+    assert OTHER.kl_bounds(with_none) == OTHER.kl_bounds(ONE)
+    assert with_none.kl_variational(ONE) == 0.0
+    assert with_none.kl(OTHER, n_draws=1000).value == pytest.approx(ONE.kl(OTHER, n_draws=1000).value, rel=1e-12)
+    alone = Mixture([0.0, 1.0], [[3.0], [0.0]], [1.0, 1.0], FAMILIES["spherical"])
+    assert alone.entropy().error == 0.0
+
+
+@pytest.mark.parametrize("unit", [2.0**-500, 2.0**500])
+def test_a_unit_changes_the_entropy_by_its_logarithm_and_no_divergence(unit):
+    p, q = (Mixture(m.weights, m.means * unit, m.covariances * unit * unit, m.family) for m in (ONE, OTHER))
+    assert p.kl_bounds(q) == pytest.approx(ONE.kl_bounds(OTHER), rel=1e-12)
+    assert tuple(p.kl(q)) == pytest.approx(tuple(ONE.kl(OTHER)), rel=1e-9)
+    assert tuple(p.js(q)) == pytest.approx(tuple(ONE.js(OTHER)), rel=1e-9)
+    assert p.entropy().value - np.log(unit) == pytest.approx(ONE.entropy().value, abs=1e-12)
+    assert p.entropy_bounds()[0] - np.log(unit) == pytest.approx(ONE.entropy_bounds()[0], abs=1e-12)
+
+
+def test_the_error_is_that_of_the_estimate():
+    """Deviations in units of the error have the variance 1 over seeds, with an error of √(2 / n) itself."""
+    exact, n_seeds = integral(kl, ONE, OTHER), 300
+    found = [ONE.kl(OTHER, n_draws=1000, rng=np.random.default_rng(seed)) for seed in range(n_seeds)]
+    assert len({value for value, _ in found}) == n_seeds
+    squares = [((value - exact) / error) ** 2 for value, error in found]
+    assert abs(np.mean(squares) - 1) < SIX_SIGMA * np.sqrt(2 / n_seeds)
+
+
+def test_no_rng_means_the_same_draws_each_time():
+    assert tuple(ONE.kl(OTHER)) == tuple(ONE.kl(OTHER))
+    assert ONE.entropy(n_draws=50, n_jobs=1).value == ONE.entropy(n_draws=50).value
+
+
+def test_draws_come_in_blocks_whose_moments_merge_without_cancellation(rng):
+    n_draws = PIECE // 4096 * 3 + 7
+    blocks = []
+
+    def integrand(n, seed):
+        blocks.append(1e8 + np.random.default_rng(seed).normal(size=n))
+        return blocks[-1]
+
+    value, error = average(integrand, 4096, n_draws, rng)
+    numbers = np.concatenate(blocks)
+    assert len(blocks) == 4
+    assert len(numbers) == n_draws
+    assert value == pytest.approx(numbers.mean(), rel=1e-15)
+    assert error == pytest.approx(numbers.std(ddof=1) / np.sqrt(n_draws), rel=1e-9)
+
+
+ASKED = [
+    lambda mixture, other: mixture.kl(other),
+    lambda mixture, other: mixture.kl_bounds(other),
+    lambda mixture, other: mixture.kl_variational(other),
+    lambda mixture, other: mixture.js(other),
+    lambda mixture, other: mixture.distance(other),
+    lambda mixture, other: mixture.match_to(other),
+]
+
+
+@pytest.mark.parametrize("ask", ASKED)
+def test_another_that_cannot_be_compared_is_refused(ask):
+    with pytest.raises(ValueError, match="The other mixture has 3 features, and this one has 1"):
+        ask(ONE, made("p", FAMILIES["full"]))
+    with pytest.raises(TypeError, match=r"The other must be a Mixture, not \[1.0\]"):
+        ask(ONE, [1.0])
+    plane = made("p", FAMILIES["full"])
+    with pytest.raises(ValueError, match=r"The other mixture's features are called .'b', 'a', 'c'.*with_feature_names"):
+        ask(plane.with_feature_names("abc"), plane.with_feature_names("bac"))
+    ask(plane, plane.with_feature_names("abc"))
+
+
+@pytest.mark.parametrize("n_draws", [1, 0, -5, 10.0, True, "many"])
+def test_too_few_draws_are_refused(n_draws):
+    for ask in (lambda: ONE.kl(OTHER, n_draws=n_draws), lambda: ONE.entropy(n_draws=n_draws)):
+        with pytest.raises(ValueError, match=r"n_draws=.* must be an integer of at least 2"):
+            ask()
+
+
+@pytest.mark.parametrize("far", [1e100, 1e200])
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_mixtures_beyond_the_range_are_refused(far, n_components):
+    weights, means = np.full(n_components, 1 / n_components), far * np.arange(1, n_components + 1)
+    away = Mixture(weights, means[:, None], np.ones(n_components), FAMILIES["spherical"])
+    near = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
+    for ask in (near.kl, near.kl_bounds, near.kl_variational):
+        with pytest.raises(ValueError, match="too far apart for float64"):
+            ask(away)
+    with pytest.raises(ValueError, match="too far apart for float64"):
+        near.distance(away, "cauchy_schwarz")
+    assert near.js(away, n_draws=1000).value == pytest.approx(LOG_2, rel=1e-15)
+
+
+def test_one_component_out_of_range_spoils_nothing():
+    """It can't be reached, so that the others' weights alone count: log (1 / 0.9) more."""
+    far = Mixture([0.45, 0.45, 0.1], [[0.0], [2.5], [1e200]], [1.0, 0.25, 1.0], FAMILIES["spherical"])
+    near = Mixture([0.5, 0.5], [[0.0], [2.5]], [1.0, 0.25], FAMILIES["spherical"])
+    lower, upper = near.kl_bounds(far)
+    assert lower < np.log(1 / 0.9) <= upper * (1 + 1e-12)
+    assert near.kl_variational(far) == pytest.approx(np.log(1 / 0.9), rel=1e-12)
+    assert near.kl(far, n_draws=1000).value == pytest.approx(np.log(1 / 0.9), rel=1e-12)

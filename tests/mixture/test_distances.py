@@ -1,0 +1,169 @@
+"""Distances: closed forms, quadrature, a transport problem spelt out, and laws over all structures."""
+
+import mpmath
+import numpy as np
+import pytest
+from scipy import integrate, linalg, optimize, stats
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.mixture.distances import METRICS
+from gaussmix.testing.problems import groups
+
+EPSILON = np.finfo(float).eps
+STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+ONE = Mixture([0.3, 0.7], [[0.0], [2.5]], [1.0, 0.25], FAMILIES["spherical"])
+OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILIES["spherical"])
+
+
+def made(name, family, n_components=3, n_features=3):
+    """A mixture of overlapping components; others have other names."""
+    return groups(name, 90, n_features, n_components, apart=2.0).start(family)
+
+
+def dense(mixture):
+    return mixture.family.dense(mixture.covariances, *mixture.means.shape)
+
+
+def density(mixture, points):
+    """p of points (…, n_features), by SciPy."""
+    parts = zip(mixture.weights, mixture.means, dense(mixture), strict=True)
+    return sum(weight * stats.multivariate_normal(mean, spread).pdf(points) for weight, mean, spread in parts)
+
+
+def squared_bures(a, b):
+    """tr A + tr B − 2 tr (A^½ B A^½)^½, as it is written everywhere."""
+    root = linalg.sqrtm(a)
+    return np.trace(a) + np.trace(b) - 2 * np.trace(linalg.sqrtm(root @ b @ root)).real
+
+
+def test_l2_is_the_root_of_the_integrated_squared_error():
+    def normal(x, w, m, v):
+        return w * mpmath.npdf(x, m, mpmath.sqrt(v))
+
+    def error(x):
+        p, q = (
+            mpmath.fsum(normal(x, *of) for of in zip(m.weights, m.means[:, 0], m.covariances, strict=True))
+            for m in (ONE, OTHER)
+        )
+        return (p - q) ** 2
+
+    with mpmath.workdps(30):
+        exact = mpmath.sqrt(mpmath.quad(error, mpmath.linspace(-14, 18, 33)))
+    assert ONE.distance(OTHER, "l2") == pytest.approx(float(exact), rel=1e-13)
+
+
+@pytest.mark.parametrize("name", ["full", "diag"])
+def test_l2_and_cauchy_schwarz_are_their_integrals_in_two_dimensions(name):
+    p, q = made("p", FAMILIES[name], 2, 2), made("q", FAMILIES["full"], 2, 2)
+    grid = np.linspace(-16, 16, 641)  # trapezia are exact to rounding for what falls so fast
+    points = np.stack(np.meshgrid(grid, grid), axis=-1)
+    of_p, of_q = density(p, points), density(q, points)
+
+    def integral(values):
+        return integrate.trapezoid(integrate.trapezoid(values, grid), grid)
+
+    assert p.distance(q, "l2") == pytest.approx(np.sqrt(integral((of_p - of_q) ** 2)), rel=1e-11)
+    exact = -np.log(integral(of_p * of_q) / np.sqrt(integral(of_p**2) * integral(of_q**2)))
+    assert p.distance(q, "cauchy_schwarz") == pytest.approx(exact, rel=1e-11)
+
+
+@STRUCTURES
+def test_mw2_of_single_gaussians_is_the_wasserstein_distance(family):
+    p, q = made("p", family, 1), made("q", family, 1)
+    squared = ((p.means - q.means) ** 2).sum() + squared_bures(dense(p)[0], dense(q)[0])
+    assert p.distance(q, "mw2") == pytest.approx(np.sqrt(squared), rel=1e-9)
+
+
+@STRUCTURES
+def test_mw2_is_the_transport_problem_of_delon_and_desolneux(family):
+    """Costs as written in the paper, and the linear programme with all its constraints."""
+    p, q = made("p", family), made("q", family, 2)
+    costs = np.array(
+        [
+            [((m - n) ** 2).sum() + squared_bures(a, b) for n, b in zip(q.means, dense(q), strict=True)]
+            for m, a in zip(p.means, dense(p), strict=True)
+        ]
+    )
+    rows = [np.repeat(row, 2) for row in np.eye(3)]
+    columns = [np.tile(column, 3) for column in np.eye(2)]
+    plan = optimize.linprog(
+        costs.ravel(), A_eq=np.array(rows + columns), b_eq=np.concatenate([p.weights, q.weights]), method="highs-ipm"
+    )
+    assert p.distance(q) == pytest.approx(np.sqrt(plan.fun), rel=1e-7)
+
+
+def test_mw2_in_one_dimension_couples_in_order(rng):
+    """Of equal spreads: W₂ of the points, which the quantile functions give."""
+    weights, points = rng.dirichlet(np.full(20, 0.1), size=2), np.sort(rng.normal(size=(2, 20)))
+    p, q = (Mixture(w, x[:, None], np.ones(20), FAMILIES["spherical"]) for w, x in zip(weights, points, strict=True))
+    ends = [np.cumsum(w) for w in weights]
+    steps = np.sort(np.concatenate(ends))
+    middles = (steps[1:] + steps[:-1]) / 2
+    at = [x[np.searchsorted(e, middles).clip(max=19)] for x, e in zip(points, ends, strict=True)]
+    exact = np.sqrt(
+        np.diff(steps) @ (at[0] - at[1])[: len(middles)] ** 2 + steps[0] * (points[0, 0] - points[1, 0]) ** 2
+    )
+    # The solver's tolerance, 1e-10 of what moves at least.
+    assert p.distance(q) == pytest.approx(exact, rel=1e-8)
+
+
+@STRUCTURES
+@pytest.mark.parametrize("metric", METRICS)
+def test_laws_of_a_distance(family, metric):
+    p, q, r = made("p", family), made("q", family, 2), made("r", family, 4)
+    turned = p._with_components(np.array([2, 0, 1]))
+    assert p.distance(p, metric) == 0
+    # Sums in another order: ε of ∫ p², of which the root is taken.
+    assert turned.distance(p, metric) < np.sqrt(100 * EPSILON)
+    assert p.distance(q, metric) == pytest.approx(q.distance(p, metric), rel=1e-9)
+    assert p.distance(q, metric) == pytest.approx(turned.distance(q, metric), rel=1e-9)
+    assert p.distance(q, metric) > 1e-3
+    if metric != "cauchy_schwarz":
+        assert p.distance(r, metric) < p.distance(q, metric) + q.distance(r, metric)
+
+
+@pytest.mark.parametrize("nearness", [1e-3, 1e-6, 1e-9])
+def test_near_gaussians_keep_their_digits_in_mw2(nearness, rng):
+    """Σ and (1 + δ)² Σ are δ √(tr Σ) apart, since one is the other stretched."""
+    root = rng.normal(size=(4, 9))
+    covariance = root @ root.T
+    p = Mixture([1.0], [np.zeros(4)], [covariance], FAMILIES["full"])
+    q = Mixture([1.0], [np.zeros(4)], [(1 + nearness) ** 2 * covariance], FAMILIES["full"])
+    exact = nearness * np.sqrt(np.trace(covariance))
+    rounding = 20 * EPSILON * np.linalg.cond(covariance) / nearness
+    assert p.distance(q) == pytest.approx(exact, rel=rounding + 1e-13)
+
+
+@pytest.mark.parametrize("unit", [2.0**-480, 2.0**480])
+def test_units_are_carried_by_distances(unit):
+    p, q = (Mixture(m.weights, m.means * unit, m.covariances * unit * unit, m.family) for m in (ONE, OTHER))
+    assert p.distance(q) / unit == pytest.approx(ONE.distance(OTHER), rel=1e-12)
+    assert p.distance(q, "l2") * np.sqrt(unit) == pytest.approx(ONE.distance(OTHER, "l2"), rel=1e-12)
+    assert p.distance(q, "cauchy_schwarz") == pytest.approx(ONE.distance(OTHER, "cauchy_schwarz"), rel=1e-12)
+
+
+@pytest.mark.parametrize("unit", [2.0**-400, 2.0**400])
+def test_an_l2_distance_beyond_the_range_is_refused(unit):
+    p, q = (Mixture([1.0], np.full((1, 8), mean * unit), [unit * unit], FAMILIES["spherical"]) for mean in (0.0, 1.0))
+    with pytest.raises(ValueError, match=r"The L2 distance is exp\(.*\), beyond the range of float64: rescale"):
+        p.distance(q, "l2")
+    assert p.distance(q, "cauchy_schwarz") == pytest.approx(2.0, rel=1e-12)  # ¼ ‖μ − ν‖² / σ²
+
+
+def test_far_groups_are_matched_within(rng):
+    """The costs within groups are 1e-12 of those between them, below any solver's tolerance."""
+    one, other = np.sort(rng.normal(size=(2, 2, 10)), axis=2) + np.array([[0.0], [1e6]])
+    p, q = (Mixture(np.full(20, 0.05), x.reshape(-1, 1), np.ones(20), FAMILIES["spherical"]) for x in (one, other))
+    assert p.distance(q) == pytest.approx(np.sqrt(((one - other) ** 2).mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_components_of_weight_0_are_not_there(metric):
+    with_none = Mixture([0.0, 0.3, 0.7], [[50.0], [0.0], [2.5]], [1.0, 1.0, 0.25], FAMILIES["spherical"])
+    assert with_none.distance(OTHER, metric) == ONE.distance(OTHER, metric)
+    assert with_none.distance(ONE, metric) == 0
+
+
+def test_an_unknown_metric_is_named():
+    with pytest.raises(ValueError, match="metric='wasserstein2' is not one of 'mw2', 'l2', 'cauchy_schwarz'"):
+        ONE.distance(OTHER, "wasserstein2")

@@ -8,12 +8,15 @@ from gaussmix.mixture.derivatives import Derivatives
 from gaussmix.mixture.distances import Distances
 from gaussmix.mixture.expectations import Expectations
 from gaussmix.mixture.information import Information
+from gaussmix.mixture.ordering import Ordering
 from gaussmix.mixture.parts import Parts
 from gaussmix.mixture.sampling import Sampling
 from gaussmix.mixture.storage import Storage
 
 
-class Mixture(Combining, Densities, Derivatives, Distances, Expectations, Information, Parts, Sampling, Storage):
+class Mixture(
+    Combining, Densities, Derivatives, Distances, Expectations, Information, Ordering, Parts, Sampling, Storage
+):
     """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
 
     Parameters

@@ -1,0 +1,144 @@
+"""Orders of components that do not depend on the order they come in."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix.testing.problems import groups
+
+STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+PEOPLE = Mixture(
+    [0.2, 0.5, 0.3], [[3.0, 1.0], [2.0, 9.0], [2.0, 5.0]], [1.0, 0.5, 4.0], FAMILIES["spherical"], ["height", "weight"]
+)
+
+
+def made(name, family, n_components=4):
+    return groups(name, 120, 3, n_components, apart=2.0).start(family)
+
+
+def turned(mixture, order):
+    """The same distribution, put together anew in another order."""
+    shared = mixture.family.is_shared
+    covariances = mixture.covariances if shared else mixture.covariances[order]
+    return Mixture(mixture.weights[order], mixture.means[order], covariances, mixture.family, mixture.feature_names)
+
+
+def assert_same(mixture, other):
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_array_equal(getattr(mixture, name), getattr(other, name))
+    assert (mixture.family, mixture.feature_names) == (other.family, other.feature_names)
+
+
+@pytest.mark.parametrize(
+    ("by", "feature", "order"),
+    [
+        ("weight", None, [1, 2, 0]),
+        ("mean", None, [2, 1, 0]),  # of the two at 2, the one with the lesser second mean
+        ("mean", "weight", [0, 2, 1]),
+        ("mean", 0, [2, 1, 0]),
+        ("size", None, [2, 0, 1]),
+    ],
+)
+def test_sorted_by(by, feature, order):
+    assert_same(PEOPLE.sorted(by, feature=feature), turned(PEOPLE, order))
+    assert_same(PEOPLE.sorted(by, feature=feature, reverse=True), turned(PEOPLE, order[::-1]))
+
+
+@STRUCTURES
+@pytest.mark.parametrize("by", ["weight", "mean", "size"])
+def test_sorting_forgets_the_order(family, by, rng):
+    mixture = made("p", family)
+    expected = mixture.sorted(by)
+    for order in itertools.permutations(range(4)):
+        assert_same(turned(mixture, np.array(order)).sorted(by), expected)
+    rows = rng.normal(size=(20, 3))
+    np.testing.assert_allclose(expected.log_density(rows), mixture.log_density(rows), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"by": "wieght"}, ValueError, "by='wieght' is not one of 'weight', 'mean', 'size'. Did you mean 'weight'"),
+        ({"by": "mean", "feature": "hight"}, ValueError, "Did you mean 'height'"),
+        ({"by": "size", "feature": "height"}, ValueError, "feature='height' .* goes with by='mean', not by='size'"),
+        ({"by": "mean", "feature": 1.5}, TypeError, "a number or a name"),
+        ({"by": "mean", "feature": ["height", "weight"]}, TypeError, "one feature"),
+    ],
+)
+def test_orders_that_are_not_there_are_named(arguments, error, said):
+    with pytest.raises(error, match=said):
+        PEOPLE.sorted(**arguments)
+
+
+@STRUCTURES
+def test_match_to_finds_the_order_again(family):
+    mixture = made("p", family)
+    for order in itertools.permutations(range(4)):
+        assert_same(turned(mixture, np.array(order)).match_to(mixture), mixture)
+
+
+def test_match_to_is_the_least_of_all_orders():
+    """By trying all, with the divergence of labelled distributions spelt out."""
+    reference, mixture = made("p", FAMILIES["full"]), made("q", FAMILIES["full"])
+
+    def one(values, k):
+        return Mixture([1.0], values.means[[k]], values.covariances[[k]], values.family)
+
+    def divergence(order):
+        return sum(
+            w * (np.log(w / mixture.weights[j]) + one(reference, i).kl(one(mixture, j)).value)
+            for i, (w, j) in enumerate(zip(reference.weights, order, strict=True))
+        )
+
+    best = min(itertools.permutations(range(4)), key=divergence)
+    assert best != (0, 1, 2, 3)
+    assert_same(mixture.match_to(reference), turned(mixture, np.array(best)))
+    assert divergence(best) > reference.kl(mixture).value  # Do (2003)
+
+
+def test_two_fits_agree_on_their_labels():
+    """Of the same three clusters, from different seeds."""
+    rows = groups("p", 600, 2, 3, apart=8.0, strangers=0.0)
+    fits = [GaussianMixture(3, random_state=seed).fit(rows.rows).mixture_ for seed in range(6)]
+    labels = [fit.match_to(fits[0]).predict(rows.rows) for fit in fits]
+    assert any((fit.predict(rows.rows) != labels[0]).any() for fit in fits)
+    for found in labels[1:]:
+        np.testing.assert_array_equal(found, labels[0])
+
+
+def test_units_change_no_match(rng):
+    reference, mixture = made("p", FAMILIES["full"]), made("q", FAMILIES["full"])
+    scale = np.array([1e-8, 1.0, 1e8])
+
+    def scaled(m):
+        return Mixture(m.weights, m.means * scale, m.covariances * scale[:, None] * scale, m.family)
+
+    np.testing.assert_allclose(
+        scaled(mixture).match_to(scaled(reference)).means, mixture.match_to(reference).means * scale, rtol=1e-15
+    )
+
+
+def test_components_that_match_none_follow_by_weight():
+    reference = Mixture([0.5, 0.5], [[100.0], [0.0]], [1.0, 1.0], FAMILIES["spherical"])
+    mixture = Mixture(
+        [0.1, 0.0, 0.3, 0.2, 0.4], [[50.0], [100.0], [0.1], [60.0], [99.0]], np.ones(5), FAMILIES["spherical"]
+    )
+    assert_same(mixture.match_to(reference), turned(mixture, [4, 2, 3, 0, 1]))
+    with pytest.raises(ValueError, match="The reference has 5 components, more than the 2 to match"):
+        reference.match_to(mixture)
+
+
+def test_weights_of_0_match_last():
+    reference = Mixture([0.0, 1.0], [[5.0], [0.0]], [1.0, 1.0], FAMILIES["spherical"])
+    mixture = Mixture([1.0, 0.0], [[0.2], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+    assert_same(mixture.match_to(reference), turned(mixture, [1, 0]))
+    far = Mixture([0.5, 0.5], [[1e200], [0.0]], [1.0, 1.0], FAMILIES["spherical"])
+    assert_same(turned(far, [1, 0]).match_to(far), far)
+
+
+def test_one_component_is_in_order():
+    alone = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
+    assert_same(alone.sorted(), alone)
+    assert_same(alone.match_to(alone), alone)

@@ -10,12 +10,23 @@ from gaussmix.mixture.expectations import Expectations
 from gaussmix.mixture.information import Information
 from gaussmix.mixture.ordering import Ordering
 from gaussmix.mixture.parts import Parts
+from gaussmix.mixture.reduction import Reduction
 from gaussmix.mixture.sampling import Sampling
 from gaussmix.mixture.storage import Storage
 
 
 class Mixture(
-    Combining, Densities, Derivatives, Distances, Expectations, Information, Ordering, Parts, Sampling, Storage
+    Combining,
+    Densities,
+    Derivatives,
+    Distances,
+    Expectations,
+    Information,
+    Ordering,
+    Parts,
+    Reduction,
+    Sampling,
+    Storage,
 ):
     """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
 

@@ -1,0 +1,155 @@
+"""Fewer components with the same moments: a plain version of Runnalls' algorithm, and laws over all structures."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.mixture.gaussians import Gaussians
+from gaussmix.mixture.reduction import _joined, _merged
+from gaussmix.testing.problems import groups
+
+EPSILON = np.finfo(float).eps
+STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+def made(name, family, n_components=12, n_features=3):
+    return groups(name, 20 * n_components, n_features, n_components, apart=2.0).start(family)
+
+
+def dense(mixture):
+    return mixture.family.dense(mixture.covariances, *mixture.means.shape)
+
+
+def moments(weights, means, covariances):
+    """Weight, mean and covariance of all together, about the mean."""
+    weight = sum(weights)
+    mean = sum(w * m for w, m in zip(weights, means, strict=True)) / weight
+    spread = sum(w * (c + np.outer(m - mean, m - mean)) for w, m, c in zip(weights, means, covariances, strict=True))
+    return weight, mean, spread / weight
+
+
+def runnalls(mixture, n_components):
+    """The paper's algorithm as it reads: at each step all pairs anew."""
+    parts = list(zip(mixture.weights, mixture.means, dense(mixture), strict=True))
+
+    def cost(pair):
+        (w, _, a), (v, _, b) = (parts[k] for k in pair)
+        joint = moments(*zip(*(parts[k] for k in pair), strict=True))[2]
+        log_dets = [np.linalg.slogdet(matrix)[1] for matrix in (joint, a, b)]
+        return ((w + v) * log_dets[0] - w * log_dets[1] - v * log_dets[2]) / 2
+
+    while len(parts) > n_components:
+        i, j = min(itertools.combinations(range(len(parts)), 2), key=cost)
+        parts[i] = moments(*zip(parts[i], parts[j], strict=True))
+        del parts[j]
+    return parts
+
+
+@STRUCTURES
+def test_reduce_is_runnalls_algorithm(family):
+    mixture = made("p", family)
+    reduced, expected = mixture.reduce(4), runnalls(mixture, 4)
+    for weight, mean, covariance, (w, m, c) in zip(
+        reduced.weights, reduced.means, reduced.covariances, expected, strict=True
+    ):
+        assert weight == pytest.approx(w, rel=1e-13)
+        np.testing.assert_allclose(mean, m, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(covariance, c, rtol=1e-11, atol=1e-12)
+
+
+def test_two_of_three_by_hand():
+    """Costs of N(0, 1), N(2, 1), N(9, 1) with ¼, ¼, ½: ¼ log 2, and more for those that are farther apart."""
+    mixture = Mixture([0.25, 0.25, 0.5], [[0.0], [2.0], [9.0]], np.ones(3), FAMILIES["spherical"])
+    reduced = mixture.reduce(2)
+    np.testing.assert_allclose(reduced.weights, [0.5, 0.5])
+    np.testing.assert_allclose(reduced.means, [[1.0], [9.0]])
+    np.testing.assert_allclose(reduced.covariances, [[[2.0]], [[1.0]]])
+    assert mixture.kl_bounds(reduced)[0] <= 0.25 * np.log(2.0)
+
+
+@STRUCTURES
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("n_components", [1, 3, 11])
+def test_reduce_conserves_mean_and_covariance(family, refine, n_components):
+    mixture = made("p", family).with_feature_names("abc")
+    reduced = mixture.reduce(n_components, refine=refine)
+    assert reduced.n_components == n_components
+    assert reduced.feature_names == ("a", "b", "c")
+    before = moments(mixture.weights, mixture.means, dense(mixture))
+    after = moments(reduced.weights, reduced.means, reduced.covariances)
+    assert after[0] == pytest.approx(1, rel=4 * EPSILON)
+    size = np.abs(mixture.means).max() + np.sqrt(np.diagonal(before[2]))  # sums of 12 parts, rounded on both sides
+    assert (np.abs(after[1] - before[1]) < 50 * EPSILON * size).all()
+    assert (np.abs(after[2] - before[2]) < 50 * EPSILON * np.outer(size, size)).all()
+    np.testing.assert_array_equal(reduced.covariances, reduced.covariances.swapaxes(1, 2))
+
+
+def misfit(parts, merged, labels):
+    """Σ w_i KL(p_i‖merged): since moments are conserved, half the sum of w log |P| after less that before."""
+    log_dets = [np.linalg.slogdet(each.covariances)[1] for each in (merged, parts)]
+    return 0.5 * (parts.weights @ (log_dets[0][labels] - log_dets[1]))
+
+
+def test_refinement_comes_nearer():
+    """Never farther, and for some mixtures nearer; how near, `divergence` says up to what the parts add."""
+
+    def divergence(merged):
+        return merged.weights @ np.linalg.slogdet(merged.covariances)[1]
+
+    gains = []
+    for name in "pqrstu":
+        mixture = made(name, FAMILIES["full"], 40)
+        gains.append(divergence(mixture.reduce(6)) - divergence(mixture.reduce(6, refine=True)))
+    assert min(gains) >= -1e-12
+    assert max(gains) > 0.01
+
+
+def test_reducing_moves_the_mixture_at_most_by_the_costs():
+    mixture = made("p", FAMILIES["full"], 20)
+    parts = Gaussians.of(mixture)
+    for n_components in (15, 8, 2):
+        labels = _merged(parts, n_components)
+        bound = misfit(parts, _joined(parts, labels), labels)
+        estimate = mixture.kl(mixture.reduce(n_components))
+        assert estimate.value < bound + 6 * estimate.error
+
+
+@pytest.mark.parametrize("scale", [2.0**-450, 1e-9, 1e9, 2.0**450])
+def test_units_change_nothing(scale):
+    mixture = made("p", FAMILIES["full"])
+    units = np.array([scale, 1.0, 1.0 / scale])
+    scaled = Mixture(
+        mixture.weights, mixture.means * units, mixture.covariances * units[:, None] * units, FAMILIES["full"]
+    )
+    reduced, expected = scaled.reduce(4), mixture.reduce(4)
+    np.testing.assert_allclose(reduced.weights, expected.weights, rtol=1e-13)
+    np.testing.assert_allclose(reduced.means / units, expected.means, rtol=1e-9, atol=1e-12)
+
+
+def test_components_of_weight_0_go_first():
+    mixture = Mixture(
+        [0.0, 0.5, 0.0, 0.2, 0.3, 0.0], np.arange(6.0)[:, None], np.arange(1.0, 7.0), FAMILIES["spherical"]
+    )
+    for n_components, left in [(5, [0, 1, 2, 3, 4]), (4, [0, 1, 3, 4]), (3, [1, 3, 4])]:
+        reduced = mixture.reduce(n_components)
+        np.testing.assert_array_equal(reduced.means[:, 0], left)
+        np.testing.assert_array_equal(reduced.covariances, mixture.covariances[left])
+    there = Mixture([0.5, 0.2, 0.3], [[1.0], [3.0], [4.0]], [2.0, 4.0, 5.0], FAMILIES["spherical"])
+    for reduced, expected in (mixture.reduce(2), there.reduce(2)), (mixture.reduce(1), there.reduce(1)):
+        np.testing.assert_array_equal(reduced.covariances, expected.covariances)
+    assert mixture.reduce(6) is mixture
+
+
+def test_tiny_weights_and_equal_components():
+    mixture = Mixture([1.0 - 1e-16, 1e-300, 5e-324], [[0.0], [1.0], [1.0]], np.ones(3), FAMILIES["spherical"])
+    np.testing.assert_array_equal(mixture.reduce(1).covariances, [[[1.0]]])
+    same = Mixture(np.full(50, 0.02), np.full((50, 2), 1e5), np.full(50, 3.0), FAMILIES["spherical"])
+    np.testing.assert_allclose(same.reduce(1).covariances, 3 * np.eye(2)[None], rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("n_components", [0, -1, 13, 2.0, True, "few", None])
+def test_a_number_of_components_that_cannot_be_is_refused(n_components):
+    with pytest.raises(ValueError, match=r"n_components=.* must be an integer from 1 to 12"):
+        made("p", FAMILIES["full"]).reduce(n_components)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gaussmix.mixture.combining import Combining
+from gaussmix.mixture.conversion import Conversion
 from gaussmix.mixture.densities import Densities
 from gaussmix.mixture.derivatives import Derivatives
 from gaussmix.mixture.distances import Distances
@@ -17,6 +18,7 @@ from gaussmix.mixture.storage import Storage
 
 class Mixture(
     Combining,
+    Conversion,
     Densities,
     Derivatives,
     Distances,

@@ -1,0 +1,186 @@
+"""A mixture from numbers, and from and to scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix.families.base import Family, family_named, structured
+from gaussmix.mixture.soundness import flaw
+from gaussmix.mixture.values import Values
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.whitening import Structure
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
+
+_FITTED = ("covariance_type", "weights_", "means_", "covariances_")
+
+
+class Conversion(Values):
+    """Other ways to and from a mixture."""
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike | None = None,
+        *,
+        precisions: ArrayLike | None = None,
+        covariance_type: str = "full",
+        feature_names: Iterable[str] | None = None,
+    ) -> Self:
+        """The mixture of known parameters, checked at once.
+
+        Parameters
+        ----------
+        weights : (n_components,), sum to 1.
+        means : (n_components, n_features), data units.
+        covariances : data units²; the shape is that of the structure, as scikit-learn's `covariances_`: for "full"
+            (n_components, n_features, n_features).
+        precisions : inverses of the covariances, in the same shape, instead of these.
+        covariance_type : name of the structure: "full", "tied", "diag", "spherical" or one of mclust's.
+        feature_names : one for each feature; None for none.
+
+        Raises
+        ------
+        ValueError : the numbers make no mixture, both or neither of covariances and precisions are given, or there
+            is no such structure; the message says which.
+
+        Examples
+        --------
+        >>> from gaussmix import Mixture
+        >>> Mixture.from_parameters([1.0], [[0.0, 0.0]], precisions=[[4.0, 1.0]], covariance_type="diag").covariances
+        array([[0.25, 1.  ]])
+        """
+        family = family_named(covariance_type)
+        if (covariances is None) == (precisions is None):
+            raise ValueError("Give covariances or precisions, one of the two.")
+        shares, centres = _numbers("weights", weights), _numbers("means", means)
+        if precisions is None:
+            matrices = _numbers("covariances", covariances)
+        else:
+            matrices = _inverses(family, shares, centres, _numbers("precisions", precisions))
+        wrong = flaw(shares, centres, matrices, family)
+        if wrong is not None:
+            raise ValueError(f"This is no mixture: {wrong}.")
+        names = None if feature_names is None else tuple(feature_names)
+        return cls(shares, centres, _symmetric(family, matrices), family, names)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """The distribution that an estimator of scikit-learn has fitted.
+
+        Parameters
+        ----------
+        estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn, or what has the same
+            attributes. Names of features come along. Of a Bayesian one, the point estimates are taken, as its own
+            `sample` does.
+
+        Raises
+        ------
+        TypeError : estimator is no fitted mixture.
+        ValueError : its numbers make no mixture.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import Mixture
+        >>> from sklearn.mixture import GaussianMixture
+        >>> theirs = GaussianMixture(covariance_type="diag").fit([[0.0, 1.0], [2.0, 5.0]])
+        >>> Mixture.from_sklearn(theirs).means
+        array([[1., 3.]])
+        """
+        missing = [name for name in _FITTED if not hasattr(estimator, name)]
+        if missing:
+            what = f"{type(estimator).__name__} has no {missing[0]}"
+            raise TypeError(f"{what}: give a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn.")
+        weights, covariances = (
+            _numbers("weights_", estimator.weights_),
+            _numbers("covariances_", estimator.covariances_),
+        )
+        if (
+            np.asarray(estimator.means_).dtype == np.float32
+        ):  # the sum is not 1, nor matrices symmetric, to eight digits
+            weights = weights / weights.sum()
+            covariances = _symmetric(family_named(estimator.covariance_type), covariances)
+        return cls.from_parameters(
+            weights,
+            estimator.means_,
+            covariances,
+            covariance_type=estimator.covariance_type,
+            feature_names=getattr(estimator, "feature_names_in_", None),
+        )
+
+    def to_sklearn(self) -> GaussianMixture:
+        """A fitted `sklearn.mixture.GaussianMixture` of this distribution, which predicts, scores and samples at once.
+
+        Returns
+        -------
+        estimator : with the structure of scikit-learn's that holds the covariances: its own four stay, others become
+            "spherical", "diag", "tied" or "full". It has the names of the features; `fit` with `warm_start=True`
+            goes on from here.
+
+        Raises
+        ------
+        SingularCovariance : a covariance is not positive definite.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.to_sklearn().predict([[0.3], [3.0]])
+        array([0, 1])
+        """
+        from sklearn.mixture import GaussianMixture
+
+        family, covariances = self._as_sklearn_has_it()
+        whitening = family.whitening(covariances, self.n_features)
+        upper = whitening.structure is Structure.TRIANGULAR
+        estimator = GaussianMixture(self.n_components, covariance_type=family.name)
+        estimator.weights_, estimator.means_ = np.array(self.weights), np.array(self.means)
+        estimator.covariances_ = np.array(covariances)
+        estimator.precisions_cholesky_ = np.array(
+            family.compact(whitening.factors.transpose(0, 2, 1) if upper else whitening.factors)
+        )
+        estimator.precisions_ = np.array(family.compact(whitening.precisions()))
+        estimator.n_features_in_ = self.n_features
+        estimator.converged_, estimator.n_iter_, estimator.lower_bound_ = True, 0, -np.inf
+        if self.feature_names is not None:
+            estimator.feature_names_in_ = np.array(self.feature_names, dtype=object)
+        return estimator
+
+    def _as_sklearn_has_it(self) -> tuple[Family, Array]:
+        """A structure that scikit-learn has, and the covariances in its form."""
+        plain = self.family.plain(self.covariances, self.n_components, self.n_features)
+        if plain.ndim < 3:  # scikit-learn shares matrices only
+            each: Array = np.broadcast_to(plain, (self.n_components, *plain.shape[1:]))
+            return structured(each, is_shared=False)
+        return structured(plain, self.family.is_shared)
+
+
+def _inverses(family: Family, weights: Array, means: Array, precisions: Array) -> Array:
+    """Covariances of precisions; raises ValueError where there are none."""
+    wrong = flaw(weights, means, precisions, family)
+    if wrong is not None:
+        raise ValueError(f"This is no mixture: {wrong.replace('covariance', 'precision')}.")
+    return family.inverse(_symmetric(family, precisions), means.shape[1])
+
+
+def _symmetric(family: Family, matrices: Array) -> Array:
+    """The same to the bit on both sides, where rounding left a difference."""
+    return 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2) if family.is_matrix else matrices
+
+
+def _numbers(name: str, values: ArrayLike | None) -> Array:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "fiub":
+            return array.astype(np.float64)
+    except ValueError:  # lists of unequal length
+        pass
+    raise ValueError(f"{name} must be an array of real numbers.")

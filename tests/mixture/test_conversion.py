@@ -1,0 +1,170 @@
+"""Mixtures from numbers, and from and to scikit-learn."""
+
+import pickle
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.mixture import BayesianGaussianMixture
+from sklearn.mixture import GaussianMixture as Theirs
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix.testing.problems import groups
+
+STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+SKLEARN = pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
+TWO = {"weights": [0.25, 0.75], "means": [[0.0, 1.0], [4.0, 5.0]]}
+PAIR = {**TWO, "covariances": [[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]]]}
+
+
+def made(family, n_components=3):
+    return groups("p", 90, 3, n_components, apart=2.0).start(family)
+
+
+@STRUCTURES
+def test_parameters_make_the_mixture_that_has_them(family):
+    mixture = made(family)
+    given = mixture.weights.tolist(), mixture.means.tolist()
+    for name in [family.name, *(alias for alias in ("VVV", "EEE", "VVI", "VII") if family.name in alias)]:
+        again = Mixture.from_parameters(*given, mixture.covariances, covariance_type=name, feature_names="abc")
+        np.testing.assert_array_equal(again.covariances, mixture.covariances)
+        assert (again.family, again.feature_names) == (family, ("a", "b", "c"))
+    precisions = family.inverse(mixture.covariances, 3)
+    by_precisions = Mixture.from_parameters(*given, precisions=precisions, covariance_type=family.name)
+    dense = family.dense(mixture.covariances, 3, 3)
+    np.testing.assert_allclose(
+        by_precisions.covariances, mixture.covariances, rtol=1e-9, atol=1e-12 * np.abs(dense).max()
+    )
+
+
+def test_precisions_are_inverted():
+    matrices = np.array(PAIR["covariances"])
+    mixture = Mixture.from_parameters(**TWO, precisions=np.linalg.inv(matrices))
+    np.testing.assert_allclose(mixture.covariances, matrices, rtol=1e-15, atol=1e-15)
+
+
+def test_matrices_that_rounding_left_uneven_are_made_even():
+    matrices = np.array(PAIR["covariances"])
+    matrices[0, 0, 1] += 1e-10
+    mixture = Mixture.from_parameters(**TWO, covariances=matrices)
+    np.testing.assert_array_equal(mixture.covariances, mixture.covariances.swapaxes(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"covariances": None}, "Give covariances or precisions, one of the two"),
+        ({"precisions": PAIR["covariances"]}, "Give covariances or precisions, one of the two"),
+        ({"covariance_type": "ful"}, "covariance_type='ful' is not one of .* Did you mean 'full'"),
+        ({"weights": [0.5, 0.6]}, "its weights sum to 1.1, not to 1"),
+        ({"weights": [1.0]}, "don't go with means"),
+        ({"weights": ["a", "b"]}, "weights must be an array of real numbers"),
+        ({"means": [[0.0, 1.0], [2.0]]}, "means must be an array of real numbers"),
+        ({"means": [[0.0, 1.0], [2.0, np.nan]]}, "its means hold NaN or infinity"),
+        ({"covariances": np.eye(2)}, r"its covariances have shape \(2, 2\), not \(2, 2, 2\)"),
+        ({"covariances": [np.eye(2), -np.eye(2)]}, "the covariance of component 1 is not positive definite"),
+        ({"covariances": [np.eye(2), [[1.0, 0.5], [0.0, 1.0]]]}, "a covariance matrix is not symmetric"),
+        (
+            {"covariances": None, "precisions": [np.eye(2), 0 * np.eye(2)]},
+            "the precision of component 1 is not positive",
+        ),
+        ({"covariances": None, "precisions": np.eye(2)}, r"its precisions have shape \(2, 2\), not \(2, 2, 2\)"),
+        ({"feature_names": ["a"]}, "feature_names has 1 names, but there are 2 features"),
+    ],
+)
+def test_numbers_that_make_no_mixture_are_refused_at_once(change, said):
+    with pytest.raises(ValueError, match=said):
+        Mixture.from_parameters(**{**PAIR, **change})
+
+
+@SKLEARN
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_from_sklearn_and_back(name, dtype):
+    rows = groups("p", 200, 3, 3, apart=2.0).rows.astype(dtype)
+    theirs = Theirs(3, covariance_type=name, random_state=0, max_iter=500).fit(rows)
+    mixture = Mixture.from_sklearn(theirs)
+    # In single precision scikit-learn's own log densities have seven digits.
+    digits = {"rtol": 1e-12, "atol": 1e-12} if dtype is np.float64 else {"rtol": 1e-4, "atol": 1e-4}
+    np.testing.assert_allclose(mixture.log_density(rows), theirs.score_samples(rows), **digits)
+    again = mixture.to_sklearn()
+    for attribute in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+        digits = {"rtol": 1e-10, "atol": 1e-12} if dtype is np.float64 else {"rtol": 1e-3, "atol": 1e-5}
+        np.testing.assert_allclose(getattr(again, attribute), getattr(theirs, attribute), **digits)
+        assert getattr(again, attribute).flags.writeable
+    np.testing.assert_array_equal(Mixture.from_sklearn(again).covariances, mixture.covariances)
+
+
+SHAPES = {"spherical": (3,), "diag": (3, 3), "tied": (3, 3), "full": (3, 3, 3)}
+
+
+@STRUCTURES
+def test_to_sklearn_is_fully_usable_at_once(family, rng):
+    mixture = made(family)
+    theirs, rows = mixture.to_sklearn(), 3 * rng.normal(size=(40, 3))
+    assert type(theirs) is Theirs
+    assert theirs.covariances_.shape == SHAPES[theirs.covariance_type]
+    assert family.name not in SHAPES or theirs.covariance_type == family.name
+    np.testing.assert_allclose(theirs.score_samples(rows), mixture.log_density(rows), rtol=1e-11)
+    np.testing.assert_allclose(theirs.predict_proba(rows), mixture.responsibilities(rows), rtol=1e-8, atol=1e-12)
+    np.testing.assert_array_equal(theirs.predict(rows), mixture.predict(rows))
+    assert theirs.score(rows) == pytest.approx(mixture.log_density(rows).mean(), rel=1e-11)
+    drawn, labels = theirs.sample(2000)
+    assert drawn.shape == (2000, 3)
+    shares = np.bincount(labels, minlength=3) / 2000
+    assert (np.abs(shares - mixture.weights) < 6.2 * np.sqrt(mixture.weights / 2000)).all()
+    assert np.isfinite([theirs.aic(rows), theirs.bic(rows)]).all()
+    assert theirs.n_features_in_ == 3
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(theirs)).predict(rows), theirs.predict(rows))
+    assert not hasattr(clone(theirs), "weights_")
+
+
+def test_fit_goes_on_from_a_mixture():
+    rows = groups("p", 200, 3, 3, apart=2.0).rows
+    theirs = made(FAMILIES["full"]).to_sklearn()
+    before = theirs.score(rows)
+    theirs.set_params(warm_start=True, max_iter=200).fit(rows)
+    assert theirs.converged_
+    assert theirs.score(rows) > before
+
+
+def test_names_of_features_go_along():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(groups("p", 60, 3, 2, apart=2.0).rows, columns=["a", "b", "c"])
+    mixture = Mixture.from_sklearn(Theirs(2, random_state=0).fit(table))
+    assert mixture.feature_names == ("a", "b", "c")
+    theirs = mixture.to_sklearn()
+    np.testing.assert_array_equal(theirs.predict(table), mixture.predict(table))
+    with pytest.raises(ValueError, match="The feature names should match"):
+        theirs.predict(table[["b", "a", "c"]])
+    assert not hasattr(mixture.with_feature_names(None).to_sklearn(), "feature_names_in_")
+
+
+def test_what_looks_like_sklearns_will_do():
+    rows = groups("p", 200, 3, 3, apart=2.0).rows
+    bayesian = BayesianGaussianMixture(n_components=3, random_state=0, max_iter=1000).fit(rows)
+    np.testing.assert_array_equal(Mixture.from_sklearn(bayesian).means, bayesian.means_)
+    ours = GaussianMixture(2, covariance_type="EEV", random_state=0).fit(rows)
+    np.testing.assert_array_equal(Mixture.from_sklearn(ours).covariances, ours.covariances_)
+    alike = SimpleNamespace(covariance_type="diag", weights_=[1.0], means_=[[0.0]], covariances_=[[2.0]])
+    assert Mixture.from_sklearn(alike).covariances == 2.0
+
+
+@pytest.mark.parametrize("other", [Theirs(2), "a mixture", GaussianMixture(2)])
+def test_what_is_no_fitted_mixture_is_refused(other):
+    with pytest.raises(TypeError, match=f"{type(other).__name__} has no .*: give a fitted GaussianMixture"):
+        Mixture.from_sklearn(other)
+
+
+def test_a_singular_covariance_is_refused_by_to_sklearn():
+    mixture = Mixture([1.0], [[0.0, 0.0]], [np.ones((2, 2))], FAMILIES["full"])
+    with pytest.raises(ValueError, match="component 0"):
+        mixture.to_sklearn()
+
+
+def test_the_distribution_does_not_import_sklearns_mixtures():
+    """Only `to_sklearn` does."""
+    code = "import sys, gaussmix.mixture.mixture; sys.exit('sklearn.mixture' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -289,3 +289,19 @@ def test_one_component_out_of_range_spoils_nothing():
     assert lower < np.log(1 / 0.9) <= upper * (1 + 1e-12)
     assert near.kl_variational(far) == pytest.approx(np.log(1 / 0.9), rel=1e-12)
     assert near.kl(far, n_draws=1000).value == pytest.approx(np.log(1 / 0.9), rel=1e-12)
+
+
+@pytest.mark.parametrize("apart", [0.5, 2.0, 6.0])
+def test_bounds_are_those_of_the_papers(apart):
+    """Two equal halves δ apart: KL between them δ²/2, Bhattacharyya δ²/8, ∫ p_i p_j = e^(−δ²/4) / √(4π)."""
+    p = Mixture([0.5, 0.5], [[0.0], [apart]], [1.0, 1.0], FAMILIES["spherical"])
+    q = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
+    own = 0.5 * np.log(2 * np.pi * np.e)
+    lower, upper = (own + LOG_2 - np.log1p(np.exp(-(apart**2) / part)) for part in (8, 2))
+    assert p.entropy_bounds() == pytest.approx((lower, upper), rel=1e-14)
+    # −∫ p log q: at most own + δ²/4, at least the mean of −log ∫ p_i q = log √(4π) + (0, δ²/4).
+    crossed = own + apart**2 / 4, 0.5 * np.log(4 * np.pi) + apart**2 / 8
+    durrieu = max(crossed[1] - upper, 0.0), crossed[0] - lower
+    variational = apart**2 / 4  # one component has no share to choose: the convexity of the divergence
+    assert p.kl_bounds(q) == pytest.approx((durrieu[0], min(durrieu[1], variational)), rel=1e-13)
+    assert p.kl_variational(q) == pytest.approx(crossed[0] - upper, rel=1e-13)

@@ -17,7 +17,7 @@ from gaussmix.sources.base import Source
 from gaussmix.starts.base import Partition
 from gaussmix.waist.arrays import Array
 
-FEW_STEPS = 6  # tell which beginning is the best
+FEW_STEPS = 4  # tell which beginning is the best
 
 
 def start_mixture(

@@ -55,6 +55,24 @@ def test_a_fit_goes_on_from_its_own_covariances(name, rows):
     assert (precise.covariances_ == gm.covariances_).all()
 
 
+CONSTRAINED = ["VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"]
+
+
+@pytest.mark.parametrize("parameter", ["covariances_init", "precisions_init"])
+@pytest.mark.parametrize("name", CONSTRAINED)
+def test_covariances_outside_the_structure_are_refused(name, parameter, rows):
+    """Those of a freer fit; five digits of the right ones are enough."""
+    free = GaussianMixture(2, covariance_type="diag" if name.endswith("I") else "full", random_state=0).fit(rows)
+    given = free.covariances_ if parameter == "covariances_init" else free.precisions_
+    said = f"{parameter} does not have the structure {name}: the nearest that has it differs by .* % in component"
+    with pytest.raises(ValueError, match=said):
+        GaussianMixture(2, covariance_type=name, **{parameter: given}).fit(rows)
+    gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
+    own = gm.covariances_ if parameter == "covariances_init" else gm.precisions_
+    digits = np.vectorize(lambda number: float(f"{number:.5g}"))(own)
+    GaussianMixture(2, covariance_type=name, max_iter=0, means_init=gm.means_, **{parameter: digits}).fit(rows)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if len(name) == 3])
 def test_one_feature_has_two_structures(name, rows):
     """mclust's E and V, and a sentence where the name says more."""

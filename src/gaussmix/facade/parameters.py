@@ -14,7 +14,11 @@ from gaussmix.errors import SingularCovariance, name_components, unknown_name
 from gaussmix.families.base import Family, family_named, known_names
 from gaussmix.starts import STARTS
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Second
 from gaussmix.waist.pieces import copied, pieces
+
+STRAY = 1e-4  # by which numbers typed with five digits may miss a structure
 
 
 def check_count(name: str, value: Any, smallest: int) -> int:
@@ -129,7 +133,26 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
     except SingularCovariance as error:
         which = "" if family.is_shared else f" of {name_components(error.components)}"
         raise ValueError(f"{message}, but {parameter}{which} is not.") from None
+    _check_structure(matrices, family, n_features, parameter)
     return matrices
+
+
+def _check_structure(matrices: Array, family: Family, n_features: int, parameter: str) -> None:
+    """Whether a maximisation on the matrices' own moments gives them back; the inverse has the structure too."""
+    need = family.need()
+    if need.pooled or need.second is Second.TRACE:
+        return  # the compact form has no room for more than the structure
+    n_components = len(matrices)
+    nearest = family.update(Scatter(np.ones(n_components), matrices, n_features, need), matrices)
+    deviations = np.sqrt(family.variances(matrices, n_components, n_features))
+    size = deviations[:, :, None] * deviations[:, None, :] if family.is_matrix else deviations**2
+    apart = (np.abs(nearest - matrices) / size).reshape(n_components, -1)
+    if not (apart <= STRAY).all():
+        k = int(apart.max(axis=1).argmax())
+        raise ValueError(
+            f"{parameter} does not have the structure {family.name}: the nearest that has it differs by "
+            f"{100 * apart[k].max():.2g} % in component {k}. Give those of such a fit, or another covariance_type."
+        )
 
 
 def check_numbers(parameter: str, values: ArrayLike) -> Array:

@@ -170,7 +170,7 @@ def roofline(session: nox.Session) -> None:
     """The kernels beside what the processor could do: shares of the peak, work left out, float32, draws."""
     session.install(".[test]")
     session.run(*IMPORT_CORE)
-    for part in "roofline", "skipping", "float32", "sample":
+    for part in "roofline", "skipping", "float32", "sample", "small":
         session.run("python", "-m", f"bench.{part}")
 
 

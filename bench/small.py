@@ -1,0 +1,75 @@
+"""Steps of EM on a small table: by the core alone, and one by one from Python; `python -m bench.small`.
+
+Both make the same steps of the same fit of iris, from the same partition; of many repeats the least counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, ward
+from sklearn.datasets import load_iris
+
+from bench.machine import facts, head
+from gaussmix.em.loop import run_em
+from gaussmix.em.start import start_mixture
+from gaussmix.em.stopping import Stopping
+from gaussmix.engines.base import Engine
+from gaussmix.engines.native import NativeEngine
+from gaussmix.families import FAMILIES
+from gaussmix.families.base import Family
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts.base import Partition
+from gaussmix.testing.check_runner import Stepwise
+
+RESULT = Path(__file__).parent / "results" / "small.md"
+FEW, MANY = 5, 30  # steps: their difference drops what a run costs once
+SECONDS = 0.5  # for the repeats of a line
+COMPONENTS = 3, 6
+
+
+def begun(family: Family, n_components: int) -> tuple[ArraySource, Mixture]:
+    """Iris, and the mixture of a cut of Ward's tree."""
+    rows = load_iris().data
+    labels = fcluster(ward(rows), n_components, "maxclust") - 1
+    source = ArraySource(rows, None, labels.astype(np.int32))
+    return source, start_mixture(source, NativeEngine(), family, n_components, Partition(), np.zeros(rows.shape[1]))
+
+
+def seconds_of(call: Callable[[], Any]) -> float:
+    began = perf_counter()
+    call()
+    return perf_counter() - began
+
+
+def step(engine: Engine[Any], source: ArraySource, start: Mixture) -> float:
+    """Microseconds of a step."""
+    run = partial(run_em, source, engine, start, ridge=np.zeros(source.n_features))
+    least, until = {FEW: np.inf, MANY: np.inf}, perf_counter() + SECONDS
+    while perf_counter() < until:
+        for n_steps in least:
+            least[n_steps] = min(least[n_steps], seconds_of(partial(run, stopping=Stopping(0.0, n_steps))))
+    return 1e6 * (least[MANY] - least[FEW]) / (MANY - FEW)
+
+
+def main() -> None:
+    made_by = f"`python -m bench.small`; microseconds of a step, as the difference of runs of {FEW} and {MANY}"
+    lines = head("Steps of EM on iris, 150 × 4", made_by, facts())
+    lines += ["", "| structure | K | by the core | from Python | ratio |", "|---|" + "---:|" * 4]
+    for n_components in COMPONENTS:
+        for name, family in FAMILIES.items():
+            source, start = begun(family, n_components)
+            alone, single = (step(engine, source, start) for engine in (NativeEngine(), Stepwise(NativeEngine())))
+            lines.append(f"| {name} | {n_components} | {alone:.1f} | {single:.0f} | ×{single / alone:.0f} |")
+            print(lines[-1], flush=True)
+    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

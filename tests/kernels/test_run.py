@@ -78,6 +78,21 @@ def test_a_step_beyond_the_limits_is_not_made(target, change):
         np.testing.assert_array_equal(values[part], was)
 
 
+@pytest.mark.parametrize("where", [1e7, 1e170], ids=["far", "infinite"])
+def test_rows_that_only_python_can_share_are_left_to_it(target, where):
+    """Two of them, so that the log-likelihood overflows in the second case."""
+    rows = PROBLEMS["overlapping"].rows.copy()
+    rows[:2] = where
+    assert target.run(**arguments(FAMILIES["full"], rows)).size == 0
+
+
+def test_an_infinite_log_likelihood_is_left_to_python(target):
+    """One component has every row whole, however far."""
+    rows = np.array([[1e100], [-1e100], [2e100], [-2e100]])
+    one = {"weights": np.ones(1), "means": np.zeros((1, 1)), "covariances": np.array([1e-300]), "ridge": np.zeros(1)}
+    assert target.run(**arguments(FAMILIES["full"], rows, **one)).size == 0
+
+
 def test_means_far_from_the_centre_are_left_alone(target):
     values = arguments(FAMILIES["tied"], limits=(*LIMITS[:3], 1e-3))
     assert target.run(**values).size == 0

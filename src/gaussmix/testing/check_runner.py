@@ -21,6 +21,7 @@ from gaussmix.waist.arrays import Array
 from gaussmix.waist.need import Second
 
 N_STEPS = 10
+MANY = 12, 3  # components and features: more than a search tries axes of
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def check_update(engine: Runner, family: Family, rng: np.random.Generator) -> No
     AssertionError : covariances differ; the message says of which scatters.
     """
     assert family.algebra is not None, "a family without an algebra is never passed to an engine"
-    for n_components, n_features in SHAPES:
+    for n_components, n_features in [*SHAPES, MANY]:
         what, current = f"covariances of {n_components} × {n_features}", None
         for number in range(3):
             mass, full = random_scatters(rng, n_components, n_features)

@@ -144,7 +144,8 @@ def _moved_away(before: Arguments, after: Arguments) -> bool:
             whitened = np.einsum("kij,kj->ki", before.factors, moved)
         else:
             whitened = moved * (before.factors if before.factors.ndim == 2 else before.factors[:, None])
-        return bool(np.median((whitened**2).sum(axis=1)) > 1)
+        squares = np.sort((whitened**2).sum(axis=1))
+        return bool(squares[(len(squares) - 1) // 2] + squares[len(squares) // 2] > 2)  # np.median takes 90 µs
 
 
 def _by_label(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -82,7 +82,8 @@ def test_zero_weights_and_enormous_rows():
 def test_few_rows_at_a_time_are_as_all(family, monkeypatch, rng):
     mixture, rows = PROBLEMS["overlapping"].start(family), rng.normal(size=(20, 3)).astype(np.float32)
     gradient, hessian = mixture.gradient(rows), mixture.hessian(rows)
-    monkeypatch.setattr(few_rows, "MOST_ROWS", 7)
+    monkeypatch.setattr(few_rows, "MOST_ROWS", 17)
+    monkeypatch.setattr(few_rows, "MOST_NUMBERS", 1)
     np.testing.assert_allclose(mixture.gradient(rows.astype(np.float64)), gradient, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(mixture.hessian(rows), hessian, rtol=1e-10, atol=1e-10)
     assert mixture.hessian(rows[:0]).shape == (0, 3, 3)

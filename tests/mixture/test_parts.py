@@ -146,7 +146,8 @@ def test_marginal_of_conditional_is_conditional_of_marginal(mixture, family, rng
 
 @families
 def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
-    monkeypatch.setattr(few_rows, "MOST_ROWS", 7)
+    monkeypatch.setattr(few_rows, "MOST_ROWS", 17)
+    monkeypatch.setattr(few_rows, "MOST_NUMBERS", 1)
     known, rows = ["c", "a", "i"], rng.normal(size=(40, 3))
     mean, covariance, weights = (
         getattr(mixture, f"conditional_{what}")(rows, known) for what in ("mean", "covariance", "weights")
@@ -179,7 +180,8 @@ def test_sample_conditional_is_repeatable(rng, monkeypatch):
     drawn = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1))
     few = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
     np.testing.assert_array_equal(drawn[:20], few)
-    monkeypatch.setattr(few_rows, "MOST_ROWS", 9)
+    monkeypatch.setattr(few_rows, "MOST_ROWS", 17)
+    monkeypatch.setattr(few_rows, "MOST_NUMBERS", 1)
     again = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1), n_jobs=1)
     np.testing.assert_allclose(again, drawn, rtol=1e-12)
 

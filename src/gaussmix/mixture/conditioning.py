@@ -97,7 +97,7 @@ class Conditional:
         """E[u | x] = Σ_k γ_k m_k(x) of each row, (n_rows, n_unknown)."""
         block = self._block(rows)
         means = np.empty((block.n_rows, self.n_unknown))
-        for part, values, shared in few_rows(self.known, block, self.n_unknown, n_jobs):
+        for part, values, shared in few_rows(self.known, block, self._numbers, n_jobs):
             means[part] = self._mean(values, shared)
         return _in_range(means)
 
@@ -107,7 +107,7 @@ class Conditional:
         within = self.family.dense(self.covariances, len(self.means), self.n_unknown)
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
-        for part, values, shared in few_rows(self.known, block, self.n_unknown**2, n_jobs):
+        for part, values, shared in few_rows(self.known, block, self._numbers * self.n_unknown, n_jobs):
             between = mean_and_spread(shared, partial(self.means_of, rows=values))[1]
             covariances[part] = np.tensordot(shared, within, axes=1) + between
         return _in_range(covariances)
@@ -118,7 +118,7 @@ class Conditional:
         block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
         standard, origin = SphericalWhitening.of(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
         drawn, _ = choose(n_jobs).draw(block.n_rows, np.array([np.inf]), origin, standard, key)
-        for part, values, shared in few_rows(self.known, block, self.n_unknown, n_jobs):
+        for part, values, shared in few_rows(self.known, block, self._numbers, n_jobs):
             cumulative = shared.cumsum(axis=1)
             labels = (cumulative > rng.random((len(values), 1)) * cumulative[:, -1:]).argmax(axis=1)
             for k in np.unique(labels):
@@ -126,6 +126,11 @@ class Conditional:
                 coloured = self.whitening.colour(int(k), drawn[part][mine])
                 drawn[part][mine] = self.means_of(int(k), values[mine]) + coloured
         return _in_range(drawn)
+
+    @property
+    def _numbers(self) -> int:
+        """Multiplications of a product for one row."""
+        return self.n_unknown * max(self.known.n_components, self.known.n_features)
 
     def _block(self, rows: ArrayLike) -> Block:
         return self.known._block(rows, "X_known")

@@ -48,7 +48,7 @@ class Derivatives(Values):
         """
         block = self._block(rows)
         gradient = np.zeros(block.rows.shape)
-        for part, values, shared in few_rows(self, block, self.n_features, n_jobs):
+        for part, values, shared in few_rows(self, block, self.n_features**2, n_jobs):
             gradient[part] = weighted_mean(shared, partial(self._pull, rows=values))
         return gradient
 

@@ -11,20 +11,27 @@ from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 
-MOST_ROWS, MOST_NUMBERS = 16_384, 2**19  # held at once, of rows and of an array for them: they fit a cache
+MOST_ROWS = 16_384  # that the engine is asked about at once: enough for its threads, and responsibilities fit a cache
+# Multiplications of one matrix product on a piece: up to here OpenBLAS keeps to one thread. Its threads wait for each
+# other, and where processors are shared that took ten times as long.
+MOST_NUMBERS = 2**18
 
 
 def few_rows(mixture: Values, block: Block, numbers: int, n_jobs: int | None) -> Iterator[tuple[slice, Array, Array]]:
-    """Parts of a block as (slice, rows, responsibilities), in order; rows in float64.
+    """Pieces of a block as (slice, rows, responsibilities), in order; rows in float64.
 
     Parameters
     ----------
     mixture : whose responsibilities they are.
     block : of rows that have its features.
-    numbers : that work on one row makes, at most.
+    numbers : of multiplications that a product makes for one row, or numbers in an array for it.
     n_jobs : threads.
     """
-    engine, widest = choose(n_jobs), max(numbers, mixture.n_components, mixture.n_features)
-    for part in block.cut(min(MOST_ROWS, max(1, MOST_NUMBERS // widest))):
+    engine, step = choose(n_jobs), max(16, MOST_NUMBERS // max(1, numbers))
+    for part in block.cut(MOST_ROWS):
         shared = engine.responsibilities(part, mixture.parameters)
-        yield slice(part.first_row, part.first_row + part.n_rows), part.rows.astype(np.float64), shared
+        rows = part.rows.astype(np.float64)
+        for first in range(0, part.n_rows, step):
+            piece = slice(first, first + step)
+            start = part.first_row + first
+            yield slice(start, start + len(rows[piece])), rows[piece], shared[piece]

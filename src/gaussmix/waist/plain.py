@@ -62,10 +62,12 @@ def conditional(plain: Array, known: Places, unknown: Places) -> tuple[Array, Ar
     failed = factorise(ordered)[2]
     if failed.any():
         raise SingularCovariance(np.flatnonzero(failed))
-    lower, n_known = np.linalg.cholesky(ordered), len(known)
+    lower = np.asarray(np.linalg.cholesky(ordered), np.float64)
+    n_known = len(known)
     # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
     upper = lower[:, :n_known, :n_known].swapaxes(1, 2)
-    regression = np.linalg.solve(upper, lower[:, n_known:, :n_known].swapaxes(1, 2)).swapaxes(1, 2)
+    across = np.linalg.solve(upper, lower[:, n_known:, :n_known].swapaxes(1, 2))
+    regression = np.asarray(across.swapaxes(1, 2), np.float64)
     return _squared(lower[:, n_known:, n_known:]), regression
 
 

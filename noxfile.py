@@ -175,9 +175,17 @@ def roofline(session: nox.Session) -> None:
 
 
 @nox.session
+def conditional(session: nox.Session) -> None:
+    """Unknown features from known ones, beside gmr and plain NumPy."""
+    session.install(".[test]", "gmr")
+    session.run(*IMPORT_CORE)
+    session.run("python", "-m", "bench.conditional", *session.posargs)
+
+
+@nox.session
 def figures(session: nox.Session) -> None:
     """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
-    for name in "roofline", "bench", "growth", "peers", "trust":
+    for name in "roofline", "bench", "conditional", "growth", "peers", "trust":
         session.notify(name)
 
 

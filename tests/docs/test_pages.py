@@ -25,7 +25,9 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide/getting-started.md", "docs/guide/choosing.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/guide/getting-started.md", "docs/guide/choosing.md", "docs/guide/distribution.md"]
+)
 def test_python_runs_and_prints_what_stands_below_it(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     namespace: dict[str, Any] = {}

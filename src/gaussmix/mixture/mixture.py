@@ -9,8 +9,11 @@ from gaussmix.mixture.derivatives import Derivatives
 from gaussmix.mixture.distances import Distances
 from gaussmix.mixture.expectations import Expectations
 from gaussmix.mixture.information import Information
+from gaussmix.mixture.levels import Levels
 from gaussmix.mixture.ordering import Ordering
 from gaussmix.mixture.parts import Parts
+from gaussmix.mixture.probabilities import Probabilities
+from gaussmix.mixture.quantiles import Quantiles
 from gaussmix.mixture.reduction import Reduction
 from gaussmix.mixture.sampling import Sampling
 from gaussmix.mixture.storage import Storage
@@ -24,8 +27,11 @@ class Mixture(
     Distances,
     Expectations,
     Information,
+    Levels,
     Ordering,
     Parts,
+    Probabilities,
+    Quantiles,
     Reduction,
     Sampling,
     Storage,

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, checked_names, places
+from gaussmix.mixture.line import Line
 from gaussmix.mixture.soundness import flaw_at_sight
 from gaussmix.waist.arrays import Array, Rows, frozen
 from gaussmix.waist.block import Block
@@ -138,6 +139,12 @@ class Values:
         """What an engine needs for the E-step."""
         variances = self.family.variances(self.covariances, self.n_components, self.n_features)
         return Parameters.of(self.weights, self.means, self.whitening, np.sqrt(variances))
+
+    @cached_property
+    def _line(self) -> Line:
+        """The mixture of one feature, as a distribution on the line."""
+        deviations = np.sqrt(self.family.variances(self.covariances, self.n_components, 1))
+        return Line.of(self.weights, self.means[:, 0], deviations[:, 0])
 
     def _block(self, rows: ArrayLike, name: str = "rows") -> Block:
         """Rows as engines take them; raises ValueError or TypeError, which call them by their name."""

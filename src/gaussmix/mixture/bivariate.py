@@ -1,0 +1,134 @@
+"""The mass of a normal distribution of two features in rectangles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, owens_t
+
+from gaussmix.mixture.normal_interval import log_interval, log_sum, mean_between
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.parameters import LOG_2PI
+from gaussmix.waist.pieces import pieces
+
+_FAR = 40.0  # deviations: beyond lies 1e-350
+_SMALL = 1e-3  # mass below which differences of Owen's function have too few digits
+_DROP = 45.0  # nats below its peak the integrand is 1e-20 of it
+_TURN = np.array([-8.0, 0.0, 8.0])  # deviations over which Φ goes from 0 to 1
+_HALVINGS = 40
+_EVALUATED = 160  # numbers for a row, at most
+_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
+
+
+def log_masses(lower: Array, upper: Array, correlation: float, rest: float) -> Array:
+    """Log of the mass between lower < upper (n, 2), deviations from the mean, nats.
+
+    Parameters
+    ----------
+    correlation, rest : ρ, and √(1 − ρ²), which has its digits where ρ is near ±1.
+
+    Notes
+    -----
+    By Owen's function, to rounding of 1; smaller masses, to rounding of their own, by Gauss and Legendre's rule.
+    """
+    log_mass = np.empty(len(lower))
+    for part in pieces((len(lower), _EVALUATED)):
+        log_mass[part] = _log_masses(lower[part], upper[part], correlation, rest)
+    return log_mass
+
+
+def _log_masses(lower: Array, upper: Array, correlation: float, rest: float) -> Array:
+    with np.errstate(invalid="ignore"):  # −inf + inf: nothing to flip
+        flipped = lower + upper > 0  # to the side where less cancels
+    lower, upper = np.where(flipped, -upper, lower), np.where(flipped, -lower, upper)
+    rho = np.where(flipped.sum(axis=1) == 1, -correlation, correlation)
+    mass = (
+        _below(upper[:, 0], upper[:, 1], rho, rest)
+        - _below(lower[:, 0], upper[:, 1], rho, rest)
+        - _below(upper[:, 0], lower[:, 1], rho, rest)
+        + _below(lower[:, 0], lower[:, 1], rho, rest)
+    )
+    log_mass = np.log(np.clip(mass, _SMALL, 1.0))
+    small = mass < _SMALL
+    if small.any():
+        log_mass[small] = _integral(_Integrand(lower[small], upper[small], rho[small, None], rest))
+    return log_mass
+
+
+def _below(h: Array, k: Array, rho: Array, rest: float) -> Array:
+    """P(x < h, y < k), Owen (1956) eq. 2.1; infinite limits stand for what is far enough."""
+    h, k = h.clip(-_FAR, _FAR), k.clip(-_FAR, _FAR)
+    h, k = (np.where((h == 0) & (k == 0), np.finfo(np.float64).tiny, limit) for limit in (h, k))
+    sign = np.where(rho < 0, -1.0, 1.0)
+    # k − ρh and h − ρk, for ρ near ±1 too
+    from_h = (k - sign * h) + sign * h * (rest**2 / (1 + np.abs(rho)))
+    from_k = (h - sign * k) + sign * k * (rest**2 / (1 + np.abs(rho)))
+    differ = np.where((h * k < 0) | ((h * k == 0) & (h + k < 0)), 0.5, 0.0)
+    return np.asarray(0.5 * (ndtr(h) + ndtr(k)) - _owen(h, from_h / rest) - _owen(k, from_k / rest) - differ)
+
+
+def _owen(h: Array, numerator: Array) -> Array:
+    """T(h, numerator / h), with its limit at h = 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.where(h == 0, np.copysign(np.inf, numerator), numerator / h)
+    return np.asarray(owens_t(h, slope))
+
+
+@dataclass(frozen=True, eq=False)
+class _Integrand:
+    """φ(x) P(lower_2 < y < upper_2 | x) for x of the first feature, (n, m): log-concave, by one at least."""
+
+    lower: Array
+    upper: Array
+    rho: Array  # (n, 1)
+    rest: float
+
+    def log(self, x: Array) -> Array:
+        return log_interval(*self._given(x)) - 0.5 * (x**2 + LOG_2PI)
+
+    def slope(self, x: Array) -> Array:
+        """Of the log: −x + ρ E(z | x) / √(1 − ρ²)."""
+        return np.asarray(self.rho / self.rest * mean_between(*self._given(x)) - x)
+
+    def bends(self) -> Array:
+        """Where it turns from one shape to another, and the ends of the turn, (n, 6); NaN where it does not."""
+        limits = np.stack([self.lower[:, 1], self.upper[:, 1]], axis=1)[:, :, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bends = (limits + self.rest * _TURN) / self.rho[..., None]
+        return np.where(np.isfinite(bends), bends, np.nan).reshape(len(limits), -1)
+
+    def _given(self, x: Array) -> tuple[Array, Array]:
+        """Limits of the second feature in its deviations given the first."""
+        return (self.lower[:, 1:] - self.rho * x) / self.rest, (self.upper[:, 1:] - self.rho * x) / self.rest
+
+
+def _integral(integrand: _Integrand) -> Array:
+    """Log of the integral over x, (n,), by the rule on each side of the peak and over each turn."""
+    first, last = integrand.lower[:, :1], integrand.upper[:, :1]
+    start = np.clip(0.0, first, last)
+    reach = np.abs(integrand.slope(start))  # the slope falls by one over each unit at least
+    first, last = np.maximum(start - reach, first), np.minimum(start + reach, last)
+    peak = _bisected(lambda x: integrand.slope(x) > 0, first, last)
+    floor, width = integrand.log(peak) - _DROP, np.sqrt(2 * _DROP)
+    low = _bisected(lambda x: integrand.log(x) < floor, np.maximum(peak - width, integrand.lower[:, :1]), peak)
+    high = _bisected(lambda x: integrand.log(x) > floor, peak, np.minimum(peak + width, integrand.upper[:, :1]))
+    bends = integrand.bends()
+    bends = np.where(np.isnan(bends), peak, bends).clip(low, high)
+    cuts = np.sort(np.concatenate([low, peak, high, bends], axis=1), axis=1)
+    lengths = np.diff(cuts, axis=1)[..., None]
+    x = (cuts[:, :-1, None] + 0.5 * lengths * (1 + _NODES)).reshape(len(cuts), -1)
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(0.5 * lengths * _NODE_WEIGHTS).reshape(x.shape)
+    return log_sum(integrand.log(x) + log_weights)
+
+
+def _bisected(is_before: Callable[[Array], NDArray[np.bool_]], low: Array, high: Array) -> Array:
+    """Roughly where a claim ceases to be true."""
+    for _ in range(_HALVINGS):
+        middle = low + 0.5 * (high - low)
+        before = is_before(middle)
+        low, high = np.where(before, middle, low), np.where(before, high, middle)
+    return low + 0.5 * (high - low)

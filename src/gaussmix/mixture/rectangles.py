@@ -1,0 +1,62 @@
+"""The mass of a mixture in rectangles."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.mixture import bivariate, rectangle_sample
+from gaussmix.mixture.normal_interval import log_interval, log_sum
+from gaussmix.mixture.scrambles import log_mean, scrambled
+from gaussmix.mixture.values import Values
+from gaussmix.waist.arrays import Array
+from gaussmix.waist.pieces import pieces
+from gaussmix.waist.whitening import Structure
+
+
+def log_masses(
+    mixture: Values, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Log of the mass between lower ≤ upper (n, d), nats, and its standard error relative to it; each (n,)."""
+    log_mass, error = np.full(len(lower), -np.inf), np.zeros(len(lower))
+    real = (lower < upper).all(axis=1)
+    lower, upper = lower[real], upper[real]
+    if mixture.n_features == 1:
+        log_mass[real] = mixture._line.log_between(lower[:, 0], upper[:, 0])
+    elif mixture.whitening.structure in (Structure.SPHERICAL, Structure.DIAGONAL):
+        log_mass[real] = _independent(mixture, lower, upper)
+    else:
+        log_mass[real], error[real] = _correlated(mixture, lower, upper, n_points, rng)
+    return np.minimum(log_mass, 0.0), error
+
+
+def _independent(mixture: Values, lower: Array, upper: Array) -> Array:
+    """Σ_k π_k Π_j P(lower_j < x_j < upper_j | k)."""
+    deviations = np.sqrt(mixture.family.variances(mixture.covariances, mixture.n_components, mixture.n_features))
+    real = np.flatnonzero(mixture.weights)
+    log_parts = np.empty((len(lower), len(real)))
+    for part in pieces(lower.shape):
+        for place, k in enumerate(real):
+            ends = ((limit[part] - mixture.means[k]) / deviations[k] for limit in (lower, upper))
+            log_parts[part, place] = log_interval(*ends).sum(axis=1)
+    return log_sum(log_parts + np.log(mixture.weights[real] / mixture.weights.sum()))
+
+
+def _correlated(
+    mixture: Values, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    n_features, real = mixture.n_features, np.flatnonzero(mixture.weights)
+    dense = mixture.family.dense(mixture.covariances, mixture.n_components, n_features)
+    log_abs_det = np.broadcast_to(mixture.whitening.log_abs_det, mixture.n_components)
+    net = scrambled(n_features - 1, n_points, rng) if n_features > 2 else np.empty((1, 0, 1))
+    log_parts = np.empty((len(real), len(net), len(lower)))
+    for log_part, k in zip(log_parts, real, strict=True):
+        deviations = np.sqrt(np.diagonal(dense[k]))
+        correlation = dense[k] / np.outer(deviations, deviations)
+        low, high = ((limit - mixture.means[k]) / deviations for limit in (lower, upper))
+        if n_features == 2:
+            rest = np.exp(-log_abs_det[k]) / deviations.prod()  # from the determinant: right where ρ is near ±1
+            log_part[0] = bivariate.log_masses(low, high, float(correlation[0, 1]), rest)
+        else:
+            log_part[:] = rectangle_sample.log_masses(low, high, correlation, net)
+    total = log_sum(log_parts + np.log(mixture.weights[real] / mixture.weights.sum())[:, None, None], axis=0)
+    return (total[0], np.zeros(len(lower))) if n_features == 2 else log_mean(total)

@@ -1,0 +1,81 @@
+"""Where the density of a mixture of one feature turns: its modes and the minima between them, all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.mixture.bracketing import increasing_roots
+from gaussmix.mixture.line import Line
+from gaussmix.waist.arrays import Array
+
+# Of the smallest deviation: a rise and fall within so little changes the density by less than its rounding.
+_NARROW = 1e-6
+_FLAT = 8 * float(np.finfo(np.float64).eps)  # nats
+_EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's first three derivatives turn
+
+
+def turns(line: Line) -> Array:
+    """Modes and the minima between them, (2 n_modes − 1,), ascending; modes are first and last."""
+    low, high = _monotone_cells(line)
+    rises = np.where(line.derivatives(low)[1] >= 0, 1.0, -1.0)  # 0 counts to the right: no turn is found twice
+    has_turn = (line.derivatives(high)[1] >= 0) != (rises > 0)
+    low, high, rises = low[has_turn], high[has_turn], rises[has_turn]
+
+    def descent(x: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+        _, first, second = line.derivatives(x)
+        return -rises[numbers] * first, -rises[numbers] * second
+
+    return _without_flat(line, increasing_roots(descent, low, high, line.deviations.max()))
+
+
+def _without_flat(line: Line, places: Array) -> Array:
+    """Without what rounding alone made: a mode and the minimum beside it go in pairs, the flattest first."""
+    while len(places) > 1:
+        heights = np.abs(np.diff(line.log_density(places)))
+        flattest = int(heights.argmin())
+        if heights[flattest] > _FLAT:
+            break
+        places = np.delete(places, [flattest, flattest + 1])
+    return places
+
+
+def _monotone_cells(line: Line) -> tuple[Array, Array]:
+    """Intervals that hold all turns, and on which the density's derivative is monotone: they hold one turn at most.
+
+    A component's first and second derivatives are monotone between the edges, so that their sums over an interval lie
+    between sums of what they are at its ends. An interval is halved until the first sum is known not to change
+    its sign (and the interval holds no turn), or the second (and it is kept).
+    """
+    steps = _EDGES * line.deviations[:, None]
+    margin = line.deviations.min()
+    lowest, highest = line.means[0] - margin, line.means[-1] + margin
+    edges = np.concatenate([line.means[:, None] - steps, line.means[:, None] + steps]).ravel()
+    edges = np.unique(np.concatenate([edges[(edges > lowest) & (edges < highest)], [lowest, highest]]))
+    cells = np.stack([edges[:-1], edges[1:]])
+    kept = []
+    while cells.size:
+        has_one_sign, is_monotone = _signs_known(line, cells)
+        middle = cells[0] + 0.5 * (cells[1] - cells[0])
+        is_narrow = (cells[1] - cells[0] <= _NARROW * margin) | (middle <= cells[0]) | (middle >= cells[1])
+        kept.append(cells[:, ~has_one_sign & (is_monotone | is_narrow)])
+        halved = ~(has_one_sign | is_monotone | is_narrow)
+        cells = np.stack([np.append(cells[0, halved], middle[halved]), np.append(middle[halved], cells[1, halved])])
+    low, high = np.concatenate(kept, axis=1)
+    order = np.argsort(low)
+    return low[order], high[order]
+
+
+def _signs_known(line: Line, cells: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether the first and the second derivative of the density are sure to have one sign on each of cells (2, n)."""
+    whitened = line.whiten(cells)
+    log_parts = line.log_scale - 0.5 * whitened**2
+    parts = np.exp(log_parts - log_parts.max(axis=(0, 2), keepdims=True))
+    first = -whitened / line.deviations * parts
+    second = (whitened**2 - 1) / line.deviations**2 * parts
+    return _has_one_sign(first), _has_one_sign(second)
+
+
+def _has_one_sign(terms: Array) -> NDArray[np.bool_]:
+    known: NDArray[np.bool_] = (terms.min(axis=0).sum(axis=-1) > 0) | (terms.max(axis=0).sum(axis=-1) < 0)
+    return known

@@ -29,7 +29,7 @@ def log_masses(lower: Array, upper: Array, correlation: Array, net: Array) -> Ar
     found = np.empty((len(net), len(lower)))
     for part in pieces((len(lower), lower.shape[1] * log_shares.shape[1])):
         log_products = _log_products(*_in_order(lower[part], upper[part], correlation), log_shares)
-        found[:, part] = log_sum(log_products.reshape(len(log_products), len(net), -1)).T - np.log(net.shape[1])
+        found[:, part] = log_sum(log_products.reshape(len(log_products), *net.shape[:2])).T - np.log(net.shape[1])
     return found
 
 

@@ -10,6 +10,7 @@ from gaussmix.mixture.distances import Distances
 from gaussmix.mixture.expectations import Expectations
 from gaussmix.mixture.information import Information
 from gaussmix.mixture.levels import Levels
+from gaussmix.mixture.modality import Modality
 from gaussmix.mixture.ordering import Ordering
 from gaussmix.mixture.parts import Parts
 from gaussmix.mixture.probabilities import Probabilities
@@ -28,6 +29,7 @@ class Mixture(
     Expectations,
     Information,
     Levels,
+    Modality,
     Ordering,
     Parts,
     Probabilities,

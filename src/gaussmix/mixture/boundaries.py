@@ -1,0 +1,34 @@
+"""Where two components of one feature are equally probable."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.waist.arrays import Array
+
+
+def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
+    """Where log π_j N_j(x) = log π_k N_k(x) for some j < k, ascending, each once.
+
+    In u = (x − μ_j) / σ_j, with δ = (μ_k − μ_j) / σ_j, r = σ_j / σ_k and c = log π_k N_k(μ_k) − log π_j N_j(μ_j), the
+    difference is ½ (1 − r²) u² + r² δ u + c − ½ r² δ²; its roots are q / a and c / q, neither a difference of like
+    numbers (Press et al. 2007, eq. 5.6.4), of which the first is infinite where the deviations are equal.
+
+    Parameters
+    ----------
+    log_scale : (n_components,), log π_k N(μ_k | μ_k, σ_k²), finite, nats.
+    means, deviations : (n_components,), data units.
+    """
+    first, second = np.triu_indices(len(means), 1)
+    apart = (means[second] - means[first]) / deviations[first]
+    ratio = deviations[first] / deviations[second]
+    rise = log_scale[second] - log_scale[first]
+    square, half = 0.5 * (1 - ratio) * (1 + ratio), 0.5 * ratio**2 * apart
+    constant = rise - half * apart
+    with np.errstate(divide="ignore", invalid="ignore"):
+        root = np.sqrt(half**2 / ratio**2 - square * rise)
+        larger = -(half + np.copysign(root, half))
+        places = np.stack([larger / square, constant / larger]) * deviations[first] + means[first]
+    places = np.unique(places[np.isfinite(places)])
+    rounding = 8 * np.finfo(np.float64).eps * (np.abs(places) + deviations.max())
+    return np.asarray(places[np.diff(places, prepend=-np.inf) > rounding])  # where three meet, all pairs do

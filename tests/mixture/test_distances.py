@@ -167,3 +167,11 @@ def test_components_of_weight_0_are_not_there(metric):
 def test_an_unknown_metric_is_named():
     with pytest.raises(ValueError, match="metric='wasserstein2' is not one of 'mw2', 'l2', 'cauchy_schwarz'"):
         ONE.distance(OTHER, "wasserstein2")
+
+
+def test_weights_as_typed_and_equal_components_will_do():
+    typed = Mixture([0.3333333, 0.3333333, 0.3333333], [[0.0], [1.0], [2.0]], np.ones(3), FAMILIES["spherical"])
+    thirds = Mixture(np.full(3, 1 / 3), typed.means, typed.covariances, typed.family)
+    assert typed.distance(OTHER) == pytest.approx(thirds.distance(OTHER), rel=1e-12)
+    one, other = (Mixture(weights, np.zeros((2, 1)), np.ones(2), typed.family) for weights in ([0.5, 0.5], [0.1, 0.9]))
+    assert one.distance(other) == 0

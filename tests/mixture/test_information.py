@@ -217,6 +217,23 @@ def test_the_error_is_that_of_the_estimate():
     assert abs(np.mean(squares) - 1) < SIX_SIGMA * np.sqrt(2 / n_seeds)
 
 
+def test_chance_does_not_make_a_divergence_negative():
+    near = Mixture(ONE.weights, ONE.means + 1e-3, ONE.covariances, ONE.family)
+    found = [ONE.kl(near, n_draws=100, rng=np.random.default_rng(seed)) for seed in range(20)]
+    assert min(value for value, _ in found) == 0
+    assert max(value for value, _ in found) > 0
+    assert min(error for _, error in found) > 0
+
+
+def test_spreads_of_any_ratio():
+    """KL of N(0, 1) and N(0, σ²) is log σ − ½ + 1 / (2 σ²), also where σ is 1e100 or 1e-60."""
+    one = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
+    for sigma in (1e100, 1e-60):
+        other = Mixture([1.0], [[0.0]], [sigma**2], FAMILIES["spherical"])
+        exact = np.log(sigma) - 0.5 + 0.5 / sigma**2
+        assert one.kl_variational(other) == pytest.approx(exact, rel=1e-14)
+
+
 def test_no_rng_means_the_same_draws_each_time():
     assert tuple(ONE.kl(OTHER)) == tuple(ONE.kl(OTHER))
     assert ONE.entropy(n_draws=50, n_jobs=1).value == ONE.entropy(n_draws=50).value

@@ -7,7 +7,7 @@ import pytest
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.mixture.gaussians import Gaussians
-from gaussmix.mixture.reduction import _joined, _merged
+from gaussmix.mixture.reduction import _joined, _merged, _refined
 from gaussmix.testing.problems import groups
 
 EPSILON = np.finfo(float).eps
@@ -57,6 +57,22 @@ def test_reduce_is_runnalls_algorithm(family):
         assert weight == pytest.approx(w, rel=1e-13)
         np.testing.assert_allclose(mean, m, rtol=1e-11, atol=1e-12)
         np.testing.assert_allclose(covariance, c, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["p", "q", "r"])
+def test_many_merges_are_runnalls_algorithm(name):
+    mixture = made(name, FAMILIES["full"], 30, 2)
+    mixture = Mixture(mixture.weights, 0.2 * mixture.means, mixture.covariances, mixture.family)
+    weights = [part[0] for part in runnalls(mixture, 5)]
+    np.testing.assert_allclose(mixture.reduce(5).weights, weights, rtol=1e-12)
+
+
+def test_refinement_empties_no_component():
+    """Both parts of the middle one are nearer to its neighbours; one of them stays."""
+    means = np.array([[-4.0], [-3.0], [3.0], [4.0]])
+    parts = Gaussians(np.full(4, 0.25), means, np.full((4, 1, 1), 4.0))
+    merged = _refined(parts, np.array([0, 1, 1, 2]))
+    np.testing.assert_allclose(np.sort(merged.weights), [0.25, 0.25, 0.5])
 
 
 def test_two_of_three_by_hand():

@@ -99,17 +99,11 @@ class Conversion(Values):
         if missing:
             what = f"{type(estimator).__name__} has no {missing[0]}"
             raise TypeError(f"{what}: give a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn.")
-        weights, covariances = (
-            _numbers("weights_", estimator.weights_),
-            _numbers("covariances_", estimator.covariances_),
-        )
-        if (
-            np.asarray(estimator.means_).dtype == np.float32
-        ):  # the sum is not 1, nor matrices symmetric, to eight digits
-            weights = weights / weights.sum()
+        covariances = np.asarray(estimator.covariances_)
+        if covariances.dtype == np.float32:  # a matrix is symmetric to seven digits only
             covariances = _symmetric(family_named(estimator.covariance_type), covariances)
         return cls.from_parameters(
-            weights,
+            estimator.weights_,
             estimator.means_,
             covariances,
             covariance_type=estimator.covariance_type,

@@ -118,7 +118,7 @@ def _misfit(roots: Array, factor: Array) -> Array:
         diagonals = np.diagonal(relative, axis1=1, axis2=2)
         rest = (np.tril(relative, -1) ** 2).sum(axis=(1, 2))
     beyond = diagonals - 1
-    misfit: Array = 0.5 * (beyond**2).sum(axis=1) + (beyond - np.log1p(beyond)).sum(axis=1) + 0.5 * rest
+    misfit: Array = (0.5 * beyond**2 + (beyond - np.log(diagonals))).sum(axis=1) + 0.5 * rest
     return misfit
 
 
@@ -137,7 +137,7 @@ def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
     for j, (squared, log_abs_det) in enumerate(_of_sums(these, those)):
         volumes = 0.5 * (own + those.whitening.log_abs_det[j]) - log_abs_det
         distances[:, j] = 0.25 * squared + volumes - 0.5 * these.n_features * np.log(2.0)
-    return np.maximum(distances, 0.0)  # rounding
+    return distances
 
 
 def _of_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Array]]:

@@ -183,9 +183,17 @@ def conditional(session: nox.Session) -> None:
 
 
 @nox.session
+def divergence(session: nox.Session) -> None:
+    """Divergences, distances and reduction of mixtures."""
+    session.install(".[test]")
+    session.run(*IMPORT_CORE)
+    session.run("python", "-m", "bench.divergence", *session.posargs)
+
+
+@nox.session
 def figures(session: nox.Session) -> None:
     """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
-    for name in "roofline", "bench", "conditional", "growth", "peers", "trust":
+    for name in "roofline", "bench", "conditional", "divergence", "growth", "peers", "trust":
         session.notify(name)
 
 

@@ -108,8 +108,9 @@ def test_what_is_unusual_is_left_to_the_loop(family, place, twins, native, rng):
 
 
 @families
-def test_each_step_is_reported_and_the_last_with_its_outcome(family, native):
+def test_the_trace_is_reported_whenever_the_engine_comes_back_and_at_the_end(family, native, monkeypatch):
     given, seen = PROBLEMS["separate"], []
+    monkeypatch.setattr(small, "SECONDS", 0.0)
     run_em(
         given.source, native, given.start(family), ridge=given.no_ridge, stopping=UNTIL_SETTLED,
         report=lambda trace: seen.append((trace.n_steps, trace.outcome)),

@@ -45,7 +45,7 @@ def run_em(
     ridge : (n_features,), added to every variance at each step, data units².
     stopping : when to end.
     previous : mean log-likelihood before the first step, where the run goes on from an earlier one.
-    report : called with the trace after each step.
+    report : called with the trace whenever it has grown: by a step, or by several that the engine made by itself.
 
     Returns
     -------
@@ -63,16 +63,14 @@ def run_em(
             is_exact = stopping.tolerance < TOLERANCE_IN_SINGLE
             moments, following = em_step(source, engine, mixture, ridge, trace.frozen, is_exact=is_exact)
             course = [moments.log_likelihood / moments.row_weight]
-        for log_likelihood in course:
-            trace.log_likelihood.append(log_likelihood)
-            trace.outcome = stopping.outcome(trace.n_steps, before, log_likelihood)
-            before = log_likelihood
-            if len(trace.frozen) == mixture.n_components:
-                trace.outcome = Outcome.DEGENERATE
-            if report is not None:
-                report(trace)
+        trace.log_likelihood.extend(course)
+        trace.outcome = stopping.outcome(trace.n_steps, course[-2] if len(course) > 1 else before, course[-1])
         if trace.outcome is not Outcome.NON_FINITE:
             mixture = following
+        if len(trace.frozen) == mixture.n_components:
+            trace.outcome = Outcome.DEGENERATE
+        if report is not None:
+            report(trace)
     return mixture, trace
 
 

@@ -22,15 +22,19 @@ def reports(verbose: int, interval: int) -> Iterator[Report | None]:
 
 def _report(verbose: int, interval: int) -> Report:
     began = last = perf_counter()
+    n_seen = 0
 
     def report(trace: Trace) -> None:
-        nonlocal last
+        nonlocal last, n_seen
         now, timed = perf_counter(), verbose > 1
-        if trace.n_steps % interval == 0:
-            change = trace.last - (trace.log_likelihood[-2] if trace.n_steps > 1 else float("-inf"))
-            details = f"\t time lapse {now - last:.5f}s\t ll change {change:.5f}" if timed else ""
-            print(f"  Iteration {trace.n_steps}{details}")
-            last = now
+        course = [float("-inf"), *trace.log_likelihood]
+        for number in range(n_seen + 1, trace.n_steps + 1):
+            if number % interval == 0:
+                change = course[number] - course[number - 1]
+                details = f"\t time lapse {now - last:.5f}s\t ll change {change:.5f}" if timed else ""
+                print(f"  Iteration {number}{details}")
+                last = now
+        n_seen = trace.n_steps
         if trace.outcome is not None:
             ended = "converged" if trace.outcome is Outcome.CONVERGED else "did not converge"
             details = f" time lapse {now - began:.5f}s\t lower bound {trace.last:.5f}." if timed else ""

@@ -17,7 +17,7 @@ constexpr double kLog2Pi = 1.8378770664093456;
 
 Numbers room(Index count) { return Numbers(static_cast<std::size_t>(count)); }
 
-// What an E-step needs of a mixture beside the mixture.
+// A mixture, and the factors of its covariances.
 struct State {
     Numbers weights, means, covariances, factors, log_abs_det;
 };
@@ -30,20 +30,21 @@ public:
           algebra_(task.algebra),
           execution_{1, interrupt},
           listener_(interrupt.listener()),
-          K_(task.n_components),
+          n_components_(task.n_components),
           d_(task.rows.n_features),
-          n_covariances_(algebra_.is_shared() ? 1 : K_),
+          n_covariances_(algebra_.is_shared() ? 1 : n_components_),
           has_one_matrix_(algebra_.is_shared() && algebra_.second() == Second::full),
-          log_scale_(room(K_)),
-          origin_means_(room(K_ * d_)),
-          mass_(room(K_)),
-          first_(room(K_ * d_)),
-          second_(room((has_one_matrix_ ? 1 : K_) * algebra_.size(d_))),
-          offsets_(room(K_ * d_)) {}
+          log_scale_(room(n_components_)),
+          origin_means_(room(n_components_ * d_)),
+          mass_(room(n_components_)),
+          first_(room(n_components_ * d_)),
+          second_(room((has_one_matrix_ ? 1 : n_components_) * algebra_.size(d_))),
+          offsets_(room(n_components_ * d_)) {}
 
     State state(const MixtureView& mixture) const {
         const Index size = n_covariances_ * algebra_.size(d_);
-        return {Numbers(mixture.weights, mixture.weights + K_), Numbers(mixture.means, mixture.means + K_ * d_),
+        return {Numbers(mixture.weights, mixture.weights + n_components_),
+                Numbers(mixture.means, mixture.means + n_components_ * d_),
                 Numbers(mixture.covariances, mixture.covariances + size), room(size), room(n_covariances_)};
     }
 
@@ -66,21 +67,17 @@ public:
 
 private:
     bool expect(const State& mixture, MomentsView out) {
-        const Shape shape{K_,
-                          d_,
-                          algebra_.structure(),
-                          has_one_matrix_,
-                          Rule::soft,
-                          has_one_matrix_ ? Second::none : algebra_.second()};
+        const Shape shape{n_components_,   d_,         algebra_.structure(),
+                          has_one_matrix_, Rule::soft, has_one_matrix_ ? Second::none : algebra_.second()};
         StepView step_task{shape, task_.rows, task_.row_weight, {}, {}};
-        kernels_.log(mixture.weights.data(), K_, log_scale_.data());
-        for (Index k = 0; k < K_; ++k) {
+        kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
+        for (Index k = 0; k < n_components_; ++k) {
             log_scale_[k] += mixture.log_abs_det[n_covariances_ == 1 ? 0 : k] - 0.5 * static_cast<double>(d_) * kLog2Pi;
         }
         const double* means = mixture.means.data();
         if (has_one_matrix_) {
             step_task.rows.origin = task_.total.centre;
-            for (Index i = 0; i < K_ * d_; ++i) origin_means_[i] = means[i] - task_.total.centre[i % d_];
+            for (Index i = 0; i < n_components_ * d_; ++i) origin_means_[i] = means[i] - task_.total.centre[i % d_];
             means = origin_means_.data();
         }
         return gaussmix::step(kernels_, step_task,
@@ -90,22 +87,22 @@ private:
 
     // Factors as the kernels take them: one for each component, unless rows are whitened once for all.
     const double* one_each(const State& mixture) {
-        if (n_covariances_ == K_ || has_one_matrix_) return mixture.factors.data();
+        if (n_covariances_ == n_components_ || has_one_matrix_) return mixture.factors.data();
         const Index size = algebra_.size(d_);
-        repeated_.resize(static_cast<std::size_t>(K_ * size));
-        for (Index i = 0; i < K_ * size; ++i) repeated_[i] = mixture.factors[i % size];
+        repeated_.resize(static_cast<std::size_t>(n_components_ * size));
+        for (Index i = 0; i < n_components_ * size; ++i) repeated_[i] = mixture.factors[i % size];
         return repeated_.data();
     }
 
     // Weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19.
     bool maximise(const State& current, State& following) {
-        const double total = sum(mass_.data(), K_);
-        for (Index k = 0; k < K_; ++k) {
+        const double total = sum(mass_.data(), n_components_);
+        for (Index k = 0; k < n_components_; ++k) {
             following.weights[k] = mass_[k] / total;
             if (!(following.weights[k] > task_.limits.lost_share)) return false;
         }
         if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
-        for (Index k = 0; k < K_; ++k) {
+        for (Index k = 0; k < n_components_; ++k) {
             const double* anchor = has_one_matrix_ ? task_.total.centre : current.means.data() + k * d_;
             double *mean = following.means.data() + k * d_, *first = first_.data() + k * d_;
             double* second = second_.data() + (has_one_matrix_ ? 0 : k * algebra_.size(d_));
@@ -118,7 +115,7 @@ private:
             add_ridge(mass_[k], second);
         }
         if (algebra_.is_shared() && !has_one_matrix_) pool();
-        const ScatterView scatter{K_, d_, mass_.data(), second_.data()};
+        const ScatterView scatter{n_components_, d_, mass_.data(), second_.data()};
         update(kernels_, algebra_, scatter, current.covariances.data(), listener_, following.covariances.data());
         return true;
     }
@@ -126,7 +123,7 @@ private:
     // The sum over components, in the place of the first.
     void pool() {
         const Index size = algebra_.size(d_);
-        for (Index i = size; i < K_ * size; ++i) second_[i % size] += second_[i];
+        for (Index i = size; i < n_components_ * size; ++i) second_[i % size] += second_[i];
     }
 
     void add_squares(const double* vector, double factor, double* second) const {
@@ -152,7 +149,7 @@ private:
         for (Index j = 0; j < d_; ++j) {
             if (task_.ridge[j] != 0) continue;
             double shared = 0;
-            for (Index k = 0; k < K_; ++k) {
+            for (Index k = 0; k < n_components_; ++k) {
                 const double deviation = task_.limits.noise * mixture.means[k * d_ + j], limit = deviation * deviation;
                 shared += mixture.weights[k] * limit;
                 if (!algebra_.is_shared() && mixture.covariances[k * size + j * step] <= limit) return true;
@@ -164,7 +161,7 @@ private:
 
     // W_k (mean_k - anchor_k) of each component, about the total's centre without an anchor.
     const Numbers& whiten_offsets(const State& mixture, const double* anchor) {
-        for (Index k = 0; k < K_; ++k) {
+        for (Index k = 0; k < n_components_; ++k) {
             const double* factor = mixture.factors.data() + (n_covariances_ == 1 ? 0 : k * algebra_.size(d_));
             const auto offset = [&](Index j) {
                 return mixture.means[k * d_ + j] - (anchor == nullptr ? task_.total.centre[j] : anchor[k * d_ + j]);
@@ -192,10 +189,10 @@ private:
     double loss(const State& mixture, const double* anchor) {
         const Numbers& whitened = whiten_offsets(mixture, anchor);
         double largest = 0;
-        for (Index k = 0; k < K_; ++k) {
+        for (Index k = 0; k < n_components_; ++k) {
             double total = 0;
             if (!algebra_.is_shared()) total = product(whitened, k, k);
-            for (Index l = 0; l < K_ && algebra_.is_shared(); ++l) {
+            for (Index l = 0; l < n_components_ && algebra_.is_shared(); ++l) {
                 total += std::fabs(product(whitened, k, l)) * std::sqrt(mixture.weights[k] * mixture.weights[l]);
             }
             if (!(total <= largest)) largest = total;
@@ -207,7 +204,7 @@ private:
     bool is_near(const State& mixture) {
         const Numbers& whitened = whiten_offsets(mixture, nullptr);
         double farthest = 0;
-        for (Index k = 0; k < K_; ++k) farthest = std::max(farthest, product(whitened, k, k));
+        for (Index k = 0; k < n_components_; ++k) farthest = std::max(farthest, product(whitened, k, k));
         return farthest <= task_.limits.distance * task_.limits.distance && loss(mixture, nullptr) <= task_.limits.loss;
     }
 
@@ -216,7 +213,7 @@ private:
     const Algebra algebra_;
     const Execution execution_;
     const Listener listener_;
-    const Index K_, d_, n_covariances_;
+    const Index n_components_, d_, n_covariances_;
     const bool has_one_matrix_;
     Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, repeated_;
 };

@@ -46,13 +46,13 @@ Numbers axes_of(const KernelTable& kernels, Index n_components, Index n_features
 
 std::vector<Numbers> first_axes(const KernelTable& kernels, const ScattersView& scatters, const double* mass,
                                 Listener listener) {
-    const Index K = scatters.n_components, size = scatters.n_features * scatters.n_features;
+    const Index n_components = scatters.n_components, size = scatters.n_features * scatters.n_features;
     Numbers pooled = room(size);
-    for (Index i = 0; i < K * size; ++i) pooled[i % size] += scatters.data[i];
+    for (Index i = 0; i < n_components * size; ++i) pooled[i % size] += scatters.data[i];
     std::vector<Numbers> found{principal(kernels, scatters.n_features, pooled.data(), listener)};
-    for (Index k = 0; k < K && K > 1; ++k) {
+    for (Index k = 0; k < n_components && n_components > 1; ++k) {
         Index n_larger = 0;
-        for (Index l = 0; l < K; ++l) n_larger += mass[l] > mass[k] || (mass[l] == mass[k] && l < k);
+        for (Index l = 0; l < n_components; ++l) n_larger += mass[l] > mass[k] || (mass[l] == mass[k] && l < k);
         if (n_larger >= kMostComponents) continue;
         found.push_back(principal(kernels, scatters.n_features, scatters.data + k * size, listener));
     }
@@ -60,10 +60,10 @@ std::vector<Numbers> first_axes(const KernelTable& kernels, const ScattersView& 
 }
 
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {
-    const Index K = scatters.n_components, d = scatters.n_features;
-    Spectra spectra{room(K * d), room(K * d * d)};
+    const Index n_components = scatters.n_components, d = scatters.n_features;
+    Spectra spectra{room(n_components * d), room(n_components * d * d)};
     const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(d));
-    for (Index k = 0; k < K && !listener.ask(listener.self); ++k) {
+    for (Index k = 0; k < n_components && !listener.ask(listener.self); ++k) {
         kernels.principal_axes(d, scatters.data + k * d * d, listener, scratch.doubles(),
                                spectra.variances.data() + k * d, spectra.axes.data() + k * d * d);
     }
@@ -72,10 +72,10 @@ Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Liste
 
 Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, int most_sweeps,
                     Listener listener) {
-    const Index K = scatters.n_components, d = scatters.n_features;
-    Spectra spectra{room(K * d), std::move(axes)};
+    const Index n_components = scatters.n_components, d = scatters.n_features;
+    Spectra spectra{room(n_components * d), std::move(axes)};
     turn(kernels, scatters, most_sweeps, listener, spectra.axes);
-    for (Index k = 0; k < K; ++k) {
+    for (Index k = 0; k < n_components; ++k) {
         const double* scatter = scatters.data + k * d * d;
         for (Index j = 0; j < d; ++j) {
             double variance = 0;

@@ -19,11 +19,11 @@ struct Update {
     const double* current;
     Listener listener;
     double* out;
-    const Index K = scatter.n_components, d = scatter.n_features;
+    const Index n_components = scatter.n_components, d = scatter.n_features;
 
     // Sigma = sum_k S_k / sum_k N_k; of spheres, another d-th of it.
     void share() const {
-        const double divisor = sum(scatter.mass, K) * per_feature();
+        const double divisor = sum(scatter.mass, n_components) * per_feature();
         for (Index i = 0; i < algebra.size(d); ++i) out[i] = scatter.second[i] / divisor;
     }
 
@@ -32,7 +32,7 @@ struct Update {
     // Sigma_k = factor_k S_k.
     void scale(const Numbers& factors) const {
         const Index size = algebra.size(d);
-        for (Index k = 0; k < K; ++k) {
+        for (Index k = 0; k < n_components && !listener.ask(listener.self); ++k) {
             for (Index i = 0; i < size; ++i) out[k * size + i] = scatter.second[k * size + i] * factors[k];
         }
     }
@@ -40,7 +40,7 @@ struct Update {
     // Sigma_k = S_k / N_k; of spheres, another d-th of it.
     void divide() const {
         const Index size = algebra.size(d);
-        for (Index k = 0; k < K; ++k) {
+        for (Index k = 0; k < n_components && !listener.ask(listener.self); ++k) {
             const double divisor = scatter.mass[k] * per_feature();
             for (Index i = 0; i < size; ++i) out[k * size + i] = scatter.second[k * size + i] / divisor;
         }
@@ -50,7 +50,7 @@ struct Update {
     Numbers roots() const {
         Factoriser factorise(kernels, d);
         Numbers factor(static_cast<std::size_t>(d * d)), found;
-        for (Index k = 0; k < K; ++k) {
+        for (Index k = 0; k < n_components; ++k) {
             double log_abs_det;
             const bool is_regular = factorise(scatter.second + k * d * d, listener, factor.data(), &log_abs_det);
             found.push_back(is_regular ? exponential(-2 / static_cast<double>(d) * log_abs_det) : 0);
@@ -62,7 +62,7 @@ struct Update {
     Numbers sizes() const {
         const Index size = algebra.size(d), step = algebra.second() == Second::full ? d + 1 : 1;
         Numbers means;
-        for (Index k = 0; k < K; ++k) {
+        for (Index k = 0; k < n_components; ++k) {
             double total = 0;
             const double* covariance = (current == nullptr ? scatter.second : current) + k * size;
             for (Index j = 0; j < d; ++j) total += covariance[j * step];
@@ -74,16 +74,16 @@ struct Update {
     // What all share, sum_k S_k / lambda_k / sum_k N_k, of scatters of `size` numbers.
     void combine(const double* scatters, Index size, const Numbers& volumes, double* common) const {
         std::fill(common, common + size, 0.0);
-        for (Index k = 0; k < K; ++k) {
+        for (Index k = 0; k < n_components; ++k) {
             const double precision = reciprocal(volumes[k]);
             for (Index i = 0; i < size; ++i) common[i] += scatters[k * size + i] * precision;
         }
-        const double total = sum(scatter.mass, K);
+        const double total = sum(scatter.mass, n_components);
         for (Index i = 0; i < size; ++i) common[i] /= total;
     }
 
     void expand(const double* common, Index size, const Numbers& volumes, double* to) const {
-        for (Index k = 0; k < K; ++k) {
+        for (Index k = 0; k < n_components; ++k) {
             for (Index i = 0; i < size; ++i) to[k * size + i] = volumes[k] * common[i];
         }
     }
@@ -100,7 +100,7 @@ struct Update {
                 return;
             }
             square(factor, precision);
-            for (Index k = 0; k < K; ++k) {
+            for (Index k = 0; k < n_components; ++k) {
                 volumes[k] = 0;
                 for (Index i = 0; i < d * d; ++i) volumes[k] += precision[i] * scatter.second[k * d * d + i];
             }
@@ -121,13 +121,14 @@ struct Update {
         }
     }
 
-    // Variances along axes that suit the diagonals of scatters along them best, (K, d) each.
+    // Variances along axes that suit the diagonals of scatters along them best, (n_components, d) each.
     void fit_variances(const double* spectra, double* variances) const {
         if (algebra.shape == Across::own) {
             const bool has_volumes = algebra.volume == Across::own;
             const Numbers factors =
-                has_volumes ? Numbers() : equal_volumes(geometric_means(kernels, spectra, K, d), scatter.mass);
-            for (Index k = 0; k < K; ++k) {
+                has_volumes ? Numbers()
+                            : equal_volumes(geometric_means(kernels, spectra, n_components, d), scatter.mass);
+            for (Index k = 0; k < n_components; ++k) {
                 for (Index j = 0; j < d; ++j) {
                     const double variance = spectra[k * d + j];
                     variances[k * d + j] = has_volumes ? variance / scatter.mass[k] : variance * factors[k];
@@ -135,12 +136,12 @@ struct Update {
             }
             return;
         }
-        Numbers volumes(static_cast<std::size_t>(K), 1.0), common(static_cast<std::size_t>(d));
+        Numbers volumes(static_cast<std::size_t>(n_components), 1.0), common(static_cast<std::size_t>(d));
         if (algebra.volume == Across::own) {
             const auto traces = [&](Numbers& found) {
                 combine(spectra, d, found, common.data());
                 for (Index j = 0; j < d; ++j) common[j] = reciprocal(common[j]);
-                for (Index k = 0; k < K; ++k) {
+                for (Index k = 0; k < n_components; ++k) {
                     found[k] = 0;
                     for (Index j = 0; j < d; ++j) found[k] += spectra[k * d + j] * common[j];
                 }
@@ -155,11 +156,11 @@ struct Update {
     void fit_along_axes() const {
         const Spectra spectra = algebra.orientation == Across::own ? own_axes(kernels, scatters(), listener)
                                                                    : shared_axes(where_to_look(), kMostSweeps);
-        compose(K, d, spectra.axes, variances_along(spectra), out);
+        compose(n_components, d, spectra.axes, variances_along(spectra), out);
     }
 
     ScattersView scatters() const {  // with own volumes the likelihood weighs them by their masses
-        return {K, d, scatter.second, algebra.volume == Across::own ? scatter.mass : nullptr};
+        return {n_components, d, scatter.second, algebra.volume == Across::own ? scatter.mass : nullptr};
     }
 
     Spectra shared_axes(Numbers start, int most_sweeps) const {
@@ -174,7 +175,7 @@ struct Update {
 
     // The axes of the last covariances; at first the best of several after a few sweeps.
     Numbers where_to_look() const {
-        if (current != nullptr) return axes_of(kernels, K, d, current, listener);
+        if (current != nullptr) return axes_of(kernels, n_components, d, current, listener);
         Numbers best;
         double least = 0;
         for (const Numbers& start : first_axes(kernels, scatters(), scatter.mass, listener)) {
@@ -190,9 +191,9 @@ struct Update {
 
     // sum_k N_k log |Sigma_k|, which tells maxima apart: sum_k tr Sigma_k^-1 S_k is the same at all.
     double log_volume(Numbers variances) const {
-        kernels.log(variances.data(), K * d, variances.data());
+        kernels.log(variances.data(), n_components * d, variances.data());
         double total = 0;
-        for (Index k = 0; k < K; ++k) total += scatter.mass[k] * sum(variances.data() + k * d, d);
+        for (Index k = 0; k < n_components; ++k) total += scatter.mass[k] * sum(variances.data() + k * d, d);
         return total;
     }
 };

@@ -164,7 +164,9 @@ def test_held_out_rows_decide_by_one_standard_error(X):
     within = table[table.cv >= top.cv - top.cv_error]
     assert chosen.best_index_ == within.n_parameters.idxmin()
     assert chosen.n_components_ == 3
-    assert (table.cv < table.log_likelihood / len(X)).all()
+    judged = table.dropna(subset="cv")  # a component on few rows may collapse without those of a fold
+    assert len(judged) >= 15
+    assert (judged.cv < judged.log_likelihood / len(X)).all()
     again = GaussianMixtureIC([1, 2, 3, 4], covariance_type=FOUR, criterion="cv", random_state=0, n_jobs=1).fit(X)
     assert repr(without_seconds(again)) == repr(without_seconds(chosen))
 
@@ -175,7 +177,7 @@ def test_held_out_means_and_errors_are_those_of_folds(X):
     fold = folds(len(X), 4, check_seed(1))
     scores = []
     for number in range(4):
-        gm = GaussianMixture(2, init_params="hierarchical", reg_covar=0, tol=1e-5, max_iter=1000)
+        gm = GaussianMixture(2, init_params="hierarchical", reg_covar=0, tol=1e-6, max_iter=1000)
         scores.append(gm.fit(X[fold != number]).score(X[fold == number]))
     assert chosen.results_["cv"] == pytest.approx([np.mean(scores)], rel=1e-12)
     assert chosen.results_["cv_error"] == pytest.approx([np.std(scores, ddof=1) / 2], rel=1e-10)

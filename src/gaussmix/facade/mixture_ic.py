@@ -42,7 +42,7 @@ class GaussianMixtureIC(MixtureEstimator):
         the one with the fewest parameters.
     n_folds : int, default 5
         Parts that "cv" cuts the rows into, at random.
-    tol : float, default 1e-5
+    tol : float, default 1e-6
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Criteria
         compare totals, so that it is smaller than where a single mixture is wanted.
     reg_covar : float or "auto", default 0
@@ -110,7 +110,7 @@ class GaussianMixtureIC(MixtureEstimator):
         covariance_type: str | Iterable[str] = "all",
         criterion: str = "bic",
         n_folds: int = 5,
-        tol: float = 1e-5,
+        tol: float = 1e-6,
         reg_covar: float | str = 0.0,
         max_iter: int = 1000,
         n_init: int = 1,

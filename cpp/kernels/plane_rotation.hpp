@@ -4,6 +4,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
+static_assert(filled_up(1) == kLanes);  // the room that callers take
+
 struct Rotation {
     double cosine, sine;
 };

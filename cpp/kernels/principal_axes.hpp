@@ -12,7 +12,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA::principal {
 
-constexpr int kMostSweeps = 60;  // never seen: rotations that only answer rounding must end
+constexpr int kMostSweeps = 60;          // never seen: rotations that only answer rounding must end
+constexpr double kTaken = -__DBL_MAX__;  // what is left of a feature that has a column
 
 GAUSSMIX_INLINE double dot(const double* a, const double* b, Index stride) {
     Vec sum = Vec::zero();
@@ -40,7 +41,7 @@ inline double largest_variance(Index d, const double* matrix) {
 }
 
 // Writes the columns of G, and returns how many there are: what others leave of a feature's variance is rounding of it
-// when less than d eps is left. `rest` has room for 2 d.
+// when less than d eps is left, and then begins no column. `rest` has room for 2 d.
 inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double scale, double* rest,
                                   Patience& patience) {
     const Index d = g.d;
@@ -60,11 +61,11 @@ inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double
         for (Index p = 0; p < rank; ++p) add_multiple(-g.at(p)[pivot], g.at(p), d, column);
         const double root = __builtin_sqrt(rest[pivot]);
         for (Index i = 0; i < d; ++i) {
-            column[i] = rest[i] > least[i] ? column[i] / root : 0;
+            column[i] = rest[i] == kTaken ? 0 : column[i] / root;
             rest[i] = __builtin_fma(-column[i], column[i], rest[i]);
         }
         column[pivot] = root;
-        rest[pivot] = 0;
+        rest[pivot] = kTaken;
     }
     return d;
 }

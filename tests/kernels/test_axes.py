@@ -45,6 +45,13 @@ def test_axes_without_variance_are_orthonormal_too(target, rng, n_features, rank
     assert (spectra[:, rank:] <= ROUNDING * n_features * spectra[:, :1]).all()
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
+def test_what_hardly_differs_keeps_what_it_shares_with_others(target, order):
+    """y = x + δz: δ² is lost beside 1, the covariance δ of y and z is not."""
+    matrix = np.array([[1, 1, 0], [1, 1, 1e-8], [0, 1e-8, 1]])[np.ix_(order, order)]
+    assert_axes(matrix[None], *target.principal_axes(matrix[None]))
+
+
 def test_equal_variances_are_kept(target, rng):
     turned = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     matrices = np.stack([np.eye(6), turned @ np.diag([3.0, 3, 3, 1, 1, 1]) @ turned.T])

@@ -127,7 +127,7 @@ class Combining(Values):
         >>> sharper.means.ravel(), sharper.weights.round(3)
         (array([0.5, 2.5]), array([0.881, 0.119]))
         """
-        names = _common_names([self, other])
+        names = _names_of([self, other])
         weights, means, plain = products.product(self, other)
         family, covariances = structured(plain, self.family.is_shared and other.family.is_shared)
         return type(self)(weights, means, covariances, family, names)
@@ -157,7 +157,7 @@ class Combining(Values):
         >>> Mixture.concatenate([m, m.convolve(2.0)], [0.75, 0.25]).weights
         array([0.375, 0.375, 0.125, 0.125])
         """
-        names = _common_names(mixtures)
+        names = _names_of(mixtures)
         shares = _numbers("weights", weights, 1)
         if len(shares) != len(mixtures):
             raise ValueError(f"weights must be one for each of {len(mixtures)} mixtures, not {len(shares)}.")
@@ -204,18 +204,11 @@ def _numbers(name: str, values: ArrayLike, n_axes: int | None) -> Array:
     return array.astype(np.float64)
 
 
-def _common_names(mixtures: Sequence[Values]) -> tuple[str, ...] | None:
-    """The names that mixtures of the same features have; raises where they are not of the same."""
+def _names_of(mixtures: Sequence[Values]) -> tuple[str, ...] | None:
+    """The names of the features, where some mixture has them; raises where features are not the same."""
     if not len(mixtures):
         raise ValueError("Give at least one mixture.")
+    named = next((m for m in mixtures if getattr(m, "feature_names", None) is not None), mixtures[0])
     for m in mixtures:
-        if not isinstance(m, Values):
-            raise TypeError(f"A mixture is needed, not {m!r:.60}.")
-    sizes = sorted({m.n_features for m in mixtures})
-    if len(sizes) > 1:
-        raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features: they must have the same.")
-    names = {m.feature_names for m in mixtures if m.feature_names is not None}
-    if len(names) > 1:
-        first, second = sorted(names)[:2]
-        raise ValueError(f"These mixtures have other features, {list(first)!r:.60} and {list(second)!r:.60}.")
-    return names.pop() if names else None
+        Values._check_alike(named, m)
+    return named.feature_names

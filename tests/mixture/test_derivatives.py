@@ -67,9 +67,11 @@ def test_gradient_and_hessian_far_away(family, far):
 
 
 def test_the_hessian_keeps_its_digits_far_between_components_of_one_covariance():
-    """A ridge between two equal components, 1e8 standard deviations out: their difference is the same everywhere."""
-    mixture = Mixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], np.eye(2), FAMILIES["tied"])
-    np.testing.assert_allclose(mixture.hessian([[0.0, 1e8]]), [[[1.25, 0.0], [0.0, -1.0]]], rtol=1e-14)
+    """Midway between two of them, 1e8 standard deviations out: differences of ε · 1e8 would show."""
+    precision = np.linalg.inv([[1.0, 0.3], [0.3, 1.0]])
+    mixture = Mixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], [[1.0, 0.3], [0.3, 1.0]], FAMILIES["tied"])
+    pull = precision @ [1.5, 0.0]
+    np.testing.assert_allclose(mixture.hessian([[3e7, 1e8]])[0], np.outer(pull, pull) - precision, rtol=1e-13)
 
 
 def test_zero_weights_and_enormous_rows():

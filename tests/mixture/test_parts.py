@@ -85,8 +85,8 @@ def test_weights_of_a_far_row_are_right(far):
     weights = conditional(mixture, [far], [0], digits=350)[0]
     assert 0.1 < weights[0] < 0.9
     found = mixture.conditional_weights([[far], [-far]], [0])
-    np.testing.assert_allclose(found[0], weights, atol=64 * EPS)
-    np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=4 * EPS)
+    np.testing.assert_allclose(found[0], weights, rtol=0, atol=64 * EPS)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=0, atol=4 * EPS)
     np.testing.assert_array_equal(mixture.condition({0: far}).weights, found[0])
 
 
@@ -104,9 +104,9 @@ def test_an_answer_beyond_float64_is_refused(rng):
 
 def test_components_far_apart_keep_their_digits():
     """About a common centre, 1e9 standard deviations away, 7 digits would be left."""
-    covariances = np.array([[[1.0, 0.5], [0.5, 1.0]], [[1.0, -0.5], [-0.5, 1.0]]])
+    covariances = np.array([[[1.0, 0.4], [0.4, 1.0]], [[1.0, -0.4], [-0.4, 1.0]]])
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [1e9, 1.0]], covariances, FAMILIES["full"])
-    np.testing.assert_allclose(mixture.conditional_mean([[0.25]], [0]), [[0.125]], rtol=4 * EPS)
+    np.testing.assert_allclose(mixture.conditional_mean([[0.3]], [0]), [[0.12]], rtol=4 * EPS)
 
 
 @families
@@ -174,6 +174,14 @@ def test_sample_conditional(mixture, family, rng):
     assert (np.abs(np.cov(drawn.T) - covariance) < 6 * units * np.sqrt(3 / n_rows)).all()
 
 
+def test_sample_conditional_takes_components_by_their_conditional_weights(rng):
+    """The known feature says nothing: each component keeps its weight, within 6 standard errors."""
+    mixture = Mixture([0.25, 0.0, 0.75], [[0.0, -9.0], [0.0, 0.0], [0.0, 9.0]], 0.1 * np.ones(3), FAMILIES["spherical"])
+    drawn = mixture.sample_conditional(np.zeros((40_000, 1)), [0], rng)[:, 0]
+    assert (np.abs(drawn) > 5).all()
+    assert abs((drawn < 0).mean() - 0.25) < 6 * np.sqrt(0.25 * 0.75 / 40_000)
+
+
 def test_sample_conditional_is_repeatable(rng, monkeypatch):
     mixture = PROBLEMS["wide"].start(FAMILIES["full"])
     rows = rng.normal(size=(50, 2))
@@ -193,7 +201,7 @@ def test_a_component_of_no_weight_and_one_component_alone(rng):
     np.testing.assert_array_equal(mixture.conditional_mean([[5.0]], [0]), [[1.0]])
     assert mixture.condition({0: 5.0}).weights.tolist() == [0.0, 1.0]
     alone = Mixture([1.0], [[0.0, 1.0]], covariances[:1], FAMILIES["full"])
-    np.testing.assert_allclose(alone.conditional_mean([[2.0]], 0), [[2.0]])
+    np.testing.assert_allclose(alone.conditional_mean([[2.0]], 0), [[2.0]], rtol=4 * EPS)
     assert alone.conditional_covariance(np.empty((0, 1)), [0]).shape == (0, 1, 1)
 
 

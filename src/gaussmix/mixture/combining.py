@@ -57,7 +57,7 @@ class Combining(Values):
         _ = self.whitening  # raises SingularCovariance: what follows is then A's doing
         plain = image(self._plain, matrix)
         dependent = factorise(matrices(plain, len(matrix)))[2]
-        if dependent.any() or len(matrix) > self.n_features:
+        if dependent.any():
             raise ValueError(
                 f"The rows of A, {len(matrix)} for {self.n_features} features, depend on each other (to working "
                 "precision): A x + b would have no density. Leave out rows that follow from others."

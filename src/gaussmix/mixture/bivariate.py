@@ -18,7 +18,7 @@ _FAR = 40.0  # deviations: beyond lies 1e-350
 _SMALL = 1e-3  # mass below which differences of Owen's function have too few digits
 _DROP = 45.0  # nats below its peak the integrand is 1e-20 of it
 _TURN = np.array([-8.0, 0.0, 8.0])  # deviations over which Φ goes from 0 to 1
-_HALVINGS = 40
+_HALVINGS = 80  # of 1e12 deviations, where features are nearly equal, to a part of the narrowest peak
 _EVALUATED = 160  # numbers for a row, at most
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 

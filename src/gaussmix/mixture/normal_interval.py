@@ -9,6 +9,7 @@ from gaussmix.waist.arrays import Array
 from gaussmix.waist.parameters import LOG_2PI
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
+_FAR = 1e5  # deviations: from there a mean is at the limit, to ten digits
 _SHORT = 1.0  # nats that the density changes by, at most, where ten nodes integrate it to rounding
 
 
@@ -32,11 +33,12 @@ def log_interval(lower: Array, upper: Array) -> Array:
 
 
 def mean_between(lower: Array, upper: Array) -> Array:
-    """The mean of a standard normal between two limits, in their shape; rough over a short interval."""
-    log_mass = log_interval(lower, upper)
+    """The mean of a standard normal between two limits, in their shape; rough over a short interval and far out."""
+    log_mass, nearest = log_interval(lower, upper), np.clip(0.0, lower, upper)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.exp(-0.5 * (lower**2 + LOG_2PI) - log_mass) - np.exp(-0.5 * (upper**2 + LOG_2PI) - log_mass)
-    return np.asarray(np.clip(np.nan_to_num(mean), lower, upper))
+        is_near = (np.abs(nearest) < _FAR) & np.isfinite(mean)
+    return np.clip(np.where(is_near, mean, nearest), lower, upper)
 
 
 def log_sum(log_parts: Array, axis: int = -1) -> Array:

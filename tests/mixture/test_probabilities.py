@@ -1,0 +1,185 @@
+"""Masses of rectangles against closed forms, one-dimensional integrals and mpmath."""
+
+import warnings
+
+import numpy as np
+import pytest
+from mpmath import mp
+from scipy.integrate import quad
+from scipy.special import log_ndtr, ndtr
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.mixture.estimate import Estimate
+from gaussmix.mixture.normal_interval import log_interval
+from gaussmix.testing.closeness import EPS, assert_close
+from gaussmix.testing.problems import PROBLEMS
+
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+def pair(correlation):
+    """One component of two features with variances 1."""
+    covariance = [[1.0, correlation], [correlation, 1.0]]
+    return Mixture([1.0], [[0.0, 0.0]], [covariance], FAMILIES["full"])
+
+
+def equicorrelated(n_features, correlation):
+    covariance = np.full((n_features, n_features), correlation) + (1 - correlation) * np.eye(n_features)
+    return Mixture([1.0], np.zeros((1, n_features)), covariance[None], FAMILIES["full"])
+
+
+def exact_pair(lower, upper, correlation):
+    """∫ φ(x) P(lower_2 < y < upper_2 | x) dx, mpf; pieces meet where the integrand bends."""
+    rho = mp.mpf(correlation)
+    rest = mp.sqrt(1 - rho**2)
+    low, high = (mp.mpf(max(min(float(limit[0]), 40.0), -40.0)) for limit in (lower, upper))
+
+    def integrand(x):
+        z = sorted((mp.mpf(float(limit[1])) - rho * x) / rest for limit in (lower, upper))
+        tail = mp.ncdf(-z[0]) - mp.ncdf(-z[1]) if z[0] > 0 else mp.ncdf(z[1]) - mp.ncdf(z[0])
+        return mp.npdf(x) * tail
+
+    bends = [(float(limit[1]) + step * float(rest)) / correlation for limit in (lower, upper) for step in (-4, 0, 4)]
+    inner = [mp.mpf(x) for x in [*bends, *np.linspace(float(low), float(high), 30)[1:-1]] if low < x < high]
+    return mp.quad(integrand, sorted({low, high, *inner}))
+
+
+RECTANGLES = [
+    ([-np.inf, -np.inf], [0.3, -0.7], 0.6),
+    ([-np.inf, -np.inf], [0.5, 0.5], 0.999999),
+    ([-np.inf, -np.inf], [1.0, -0.99], -0.9999),
+    ([0.5, -1.0], [np.inf, 2.0], -0.4),
+    ([-1.0, 0.25], [0.5, 0.75], 0.95),
+    ([-np.inf, -np.inf], [-6.0, -7.0], 0.3),
+    ([3.0, -9.0], [5.0, -6.0], 0.5),
+]
+
+
+@pytest.mark.parametrize(("lower", "upper", "correlation"), RECTANGLES)
+def test_probability_of_two_features(lower, upper, correlation):
+    """To 1e-12, and of its own size where that is small: ρ as a double moves the mass by ε / (1 − ρ²) of it."""
+    with mp.workdps(30):
+        exact = exact_pair(lower, upper, correlation)
+        mixture = pair(correlation)
+        assert abs(float(mixture.probability(lower, upper) - exact)) < 1e-12
+        assert abs(float(mixture.log_probability(lower, upper) - mp.log(exact))) < 1e-11
+
+
+@pytest.mark.parametrize("correlation", [-0.99, -0.5, 0.0, 0.5, 1 - 1e-9])
+def test_orthants_of_two_features(correlation):
+    quarter = 0.25 + np.arcsin(correlation) / (2 * np.pi)
+    mixture = pair(correlation)
+    assert mixture.cdf([[0.0, 0.0]]) == pytest.approx(quarter, abs=1e-12)
+    assert mixture.probability(0.0, np.inf) == pytest.approx(quarter, abs=1e-12)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_limits_of_two_features(sign):
+    """As ρ → ±1 one feature decides; infinite limits leave the other one."""
+    mixture, h = pair(sign * (1 - 1e-12)), np.array([-2.0, -0.5, 0.0, 1.0])
+    rows = np.array([(a, b) for a in h for b in h])
+    least = ndtr(rows.min(axis=1)) if sign > 0 else np.maximum(ndtr(rows).sum(axis=1) - 1, 0)
+    np.testing.assert_allclose(mixture.cdf(rows), least, atol=1e-6)  # √(1 − ρ²)
+    np.testing.assert_allclose(mixture.cdf(np.column_stack([h, np.full(4, np.inf)])), ndtr(h), atol=4 * EPS)
+    np.testing.assert_array_equal(mixture.cdf([[-np.inf, 1.0], [np.inf, np.inf], [1.0, -np.inf]]), [0.0, 1.0, 0.0])
+
+
+@pytest.mark.parametrize("n_features", [3, 5, 8])
+@pytest.mark.parametrize(("limit", "precision"), [(-7.0, 0.05), (-1.0, 1e-3), (0.5, 1e-3)])
+def test_cdf_of_several_features(n_features, limit, precision):
+    """Equal correlations ρ leave one integral: ∫ φ(t) Φ((h − √ρ t) / √(1 − ρ))^d dt. And the error is stated."""
+    rho = 0.4
+
+    def integrand(t):
+        return np.exp(n_features * log_ndtr((limit - np.sqrt(rho) * t) / np.sqrt(1 - rho)) - 0.5 * t**2)
+
+    exact = quad(integrand, -40, 40, points=[limit], limit=500, epsabs=0, epsrel=1e-11)[0] / np.sqrt(2 * np.pi)
+    mixture, row = equicorrelated(n_features, rho), np.full((1, n_features), limit)
+    value, error = mixture.cdf(row, return_error=True)
+    assert abs(value[0] - exact) < 6 * error[0]  # of 8 scrambles: less than once in 2000 by Student's t
+    assert error[0] < precision * exact
+    assert mixture.log_cdf(row)[0] == pytest.approx(np.log(value[0]), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["diag", "spherical", "EEI"])
+def test_probability_of_independent_features(name):
+    """A product in any number of features; the same distribution as "full" has it from quasi-Monte Carlo."""
+    family, means = FAMILIES[name], np.array([[0.0, 1.0, 2.0], [1.0, -1.0, 0.0]])
+    variances = np.full(family.shape(2, 3), 1.5)
+    mixture = Mixture([0.25, 0.75], means, variances, family)
+    lower, upper = np.array([-1.0, -np.inf, 0.5]), np.array([0.5, 2.0, np.inf])
+    scale = np.sqrt(1.5)
+    parts = np.prod(ndtr((upper - means) / scale) - ndtr((lower - means) / scale), axis=1)
+    assert mixture.probability(lower, upper) == pytest.approx(parts @ [0.25, 0.75], rel=16 * EPS)
+    dense = Mixture([0.25, 0.75], means, family.dense(mixture.covariances, 2, 3), FAMILIES["full"])
+    value, error = dense.probability(lower, upper, return_error=True)
+    assert abs(value - mixture.probability(lower, upper)) <= 6 * error + 16 * EPS
+    far = np.full((1, 3), -60.0)
+    expected = np.logaddexp(*(log_ndtr((far - means) / scale).sum(axis=1) + np.log([0.25, 0.75])))
+    assert mixture.log_cdf(far)[0] == pytest.approx(expected, rel=16 * EPS)
+
+
+@families
+@pytest.mark.parametrize("problem", ["one feature", "separate", "overlapping"])
+def test_samples_agree_with_probabilities(family, problem, rng):
+    """Of each structure: counts in boxes within five binomial standard errors."""
+    mixture = PROBLEMS[problem].start(family)
+    rows = mixture.sample(20_000, rng)[0]
+    corners = np.sort(rows[rng.integers(len(rows), size=(2, 6))], axis=0)
+    mass, error = mixture.probability(*corners, return_error=True)
+    inside = ((rows[:, None] > corners[0]) & (rows[:, None] <= corners[1])).all(axis=2).mean(axis=0)
+    assert (np.abs(inside - mass) <= 5 * (np.sqrt(mass * (1 - mass) / len(rows)) + error) + 1 / len(rows)).all()
+    below = (rows[:, None] <= corners[1]).all(axis=2).mean(axis=0)
+    cdf, error = mixture.cdf(corners[1], return_error=True)
+    assert (np.abs(below - cdf) <= 5 * (np.sqrt(cdf * (1 - cdf) / len(rows)) + error) + 1 / len(rows)).all()
+
+
+@pytest.mark.parametrize("middle", [0.0, 0.3, 5.0, 38.0])
+@pytest.mark.parametrize("length", [1e-12, 1e-3, 0.1, 3.0, np.inf])
+def test_intervals(middle, length):
+    """Short ones, long ones, near and far, on both sides; z is exact here, so that rounding is of log Φ itself."""
+    lower, upper = middle, middle + length
+    with mp.workdps(50):
+        exact = float(mp.log(mp.ncdf(-mp.mpf(lower)) - mp.ncdf(-mp.mpf(upper))))
+    ends = np.array([lower]), np.array([upper])
+    assert_close(log_interval(*ends)[0], exact, 32 * EPS, 1 + abs(exact), "log_interval")
+    assert log_interval(-ends[1], -ends[0])[0] == log_interval(*ends)[0]
+
+
+def test_the_same_points_at_every_call_or_those_of_rng():
+    mixture, row = equicorrelated(3, 0.5), [[0.1, 0.2, 0.3]]
+    assert mixture.cdf(row) == mixture.cdf(row)
+    other = [mixture.cdf(row, rng=np.random.default_rng(seed), n_points=1000) for seed in (1, 1, 2)]
+    assert other[0] == other[1] != other[2]
+    assert isinstance(mixture.cdf(row, return_error=True), Estimate)
+
+
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
+def test_weights_of_0_and_no_rows(name):
+    family = FAMILIES[name]
+    covariances = np.broadcast_to(np.eye(3) if family.is_matrix else 1.0, family.shape(2, 3))
+    mixture = Mixture([0.0, 1.0], [[0.0] * 3, [1.0] * 3], covariances, family)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mixture.cdf([[1.0, 1.0, 1.0]])[0] == pytest.approx(0.125, abs=1e-12)
+        assert mixture.cdf(np.empty((0, 3))).shape == (0,)
+        assert mixture.probability(1.0, 1.0) == 0
+        assert mixture.log_probability(1.0, 1.0) == -np.inf
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda m: m.cdf([[np.nan, 0.0]]), ValueError, r"rows holds NaN at \(0, 0\)"),
+        (lambda m: m.cdf([0.0, 1.0]), ValueError, r"rows must have shape \(n_rows, 2\), not \(2,\)"),
+        (lambda m: m.cdf([["a", "b"]]), TypeError, "rows must be real numbers"),
+        (lambda m: m.cdf([[0.0, 1.0]], n_points=0), ValueError, "n_points=0 is not positive"),
+        (lambda m: m.probability(0.0, [1.0, np.nan]), ValueError, r"upper holds NaN at \(1,\)"),
+        (lambda m: m.probability([0.0, 2.0], 1.0), ValueError, "lower is 2.0 where upper is 1.0, in column 1: swap"),
+        (lambda m: m.probability([0.0, 1.0, 2.0], 3.0), ValueError, r"must have shape \(n_rows, 2\), not \(3,\) and"),
+        (lambda m: m.probability(0.0, "b"), TypeError, "upper must be real numbers"),
+    ],
+)
+def test_bad_limits_are_named(call, error, said):
+    with pytest.raises(error, match=said):
+        call(pair(0.5))

@@ -1,0 +1,102 @@
+"""Distribution function and quantiles of one feature against 50 digits."""
+
+import numpy as np
+import pytest
+from mpmath import mp
+from scipy.stats import kstest
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.testing.closeness import EPS, assert_close
+
+# Weights are sums of powers of 2, so that partial sums have no rounding.
+LINES = {
+    "one": ([1.0], [3.0], [4.0]),
+    "overlapping": ([0.25, 0.5, 0.25], [0.0, 1.0, 1.5], [1.0, 0.25, 9.0]),
+    "far apart": ([0.25, 0.75], [0.0, 100.0], [1.0, 1.0]),
+    "unlike widths": ([0.5, 0.375, 0.125], [0.0, 1e-3, 1e3], [1e-8, 1.0, 1e4]),
+    "a weight of 0": ([0.5, 0.0, 0.5], [-2.0, 0.0, 2.0], [1.0, 100.0, 1.0]),
+    "the same twice": ([0.25, 0.25, 0.5], [1.0, 1.0, 4.0], [1.0, 1.0, 1.0]),
+}
+lines = pytest.mark.parametrize("name", LINES)
+
+
+def line(name):
+    weights, means, variances = LINES[name]
+    return Mixture(weights, np.array(means)[:, None], variances, FAMILIES["spherical"])
+
+
+def exact_masses(mixture, x):
+    """Below and above x, mpf."""
+    below = above = mp.mpf(0)
+    for weight, mean, variance in zip(mixture.weights, mixture.means[:, 0], mixture.covariances, strict=True):
+        z = (x - mp.mpf(float(mean))) / mp.sqrt(2 * mp.mpf(float(variance)))
+        below += mp.mpf(float(weight)) * mp.erfc(-z) / 2
+        above += mp.mpf(float(weight)) * mp.erfc(z) / 2
+    return below, above
+
+
+@lines
+def test_cdf(name):
+    mixture = line(name)
+    deviation = np.sqrt(max(mixture.covariances))
+    x = np.concatenate([mixture.means[:, 0] + step * deviation for step in (-1e3, -40, -9, -1, 0, 0.5, 9, 40)])
+    cdf, log_cdf = mixture.cdf(x[:, None]), mixture.log_cdf(x[:, None])
+    with mp.workdps(50):
+        for place, found, log_found in zip(x, cdf, log_cdf, strict=True):
+            below, above = exact_masses(mixture, mp.mpf(float(place)))
+            log_below, lesser = (mp.log1p(-above), above) if above < below else (mp.log(below), below)
+            # A relative rounding of z moves log Φ by z² ≈ 2 |log Φ| of it, and Φ by as many times itself.
+            tail = 1 + abs(float(mp.log(lesser)))
+            size = tail * float(lesser if above < below else 1)
+            assert_close(log_found, float(log_below), 8 * EPS, size, "log_cdf")
+            assert_close(found, float(below), 8 * EPS, tail * float(lesser) + float(below), "cdf")
+
+
+@lines
+def test_quantile(name):
+    mixture = line(name)
+    p = np.array([1e-300, 1e-20, 1e-3, 0.125, 0.25, 0.3, 0.5, 0.625, 0.8, 0.999, 1 - 1e-15])
+    deviation = np.sqrt(max(mixture.covariances))
+    with mp.workdps(400):  # between components that lie far apart 1e-300 decides
+        for wanted, found in zip(p, mixture.quantile(p), strict=True):
+            margin = 1e-12 * (abs(float(found)) + float(deviation))
+            low, high = (exact_masses(mixture, mp.mpf(float(found)) + side * margin)[0] for side in (-1, 1))
+            assert low <= mp.mpf(float(wanted)) <= high, wanted
+
+
+def test_ends_of_quantiles_and_shapes():
+    mixture = line("overlapping")
+    np.testing.assert_array_equal(mixture.quantile([0.0, 1.0]), [-np.inf, np.inf])
+    assert mixture.quantile([[0.1, 0.2], [0.3, 0.4]]).shape == (2, 2)
+    assert isinstance(mixture.quantile(0.5), float)
+    assert mixture.quantile([]).shape == (0,)
+    np.testing.assert_array_equal(mixture.cdf([[-np.inf], [np.inf]]), [0.0, 1.0])
+
+
+def test_many_quantiles_are_those_of_few(rng):
+    """Many are bracketed by a few of them."""
+    mixture, p = line("overlapping"), np.concatenate([rng.random(5000), 10.0 ** -rng.uniform(0, 300, 5000), [0, 1]])
+    few = np.concatenate([mixture.quantile(part) for part in np.array_split(p, 50)])
+    finite = np.isfinite(few)
+    assert_close(mixture.quantile(p)[finite], few[finite], 64 * EPS, np.abs(few[finite]) + 3.0, "quantile")
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_samples_agree_with_the_cdf(family, rng):
+    """Kolmogorov–Smirnov, at a level of one in a hundred thousand."""
+    shared = np.array([[2.0]]) if family.is_matrix else np.array([2.0])
+    covariances = np.broadcast_to(shared, family.shape(3, 1)) if family.shape(3, 1) else np.array(2.0)
+    mixture = Mixture([0.2, 0.5, 0.3], [[0.0], [3.0], [9.0]], covariances, family)
+    rows = mixture.sample(100_000, rng)[0]
+    assert kstest(rows[:, 0], lambda x: mixture.cdf(x[:, None])).pvalue > 1e-5
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, np.nan, [0.5, 2.0]])
+def test_what_is_no_probability_is_refused(p):
+    with pytest.raises(ValueError, match=r"p holds .*: give probabilities, from 0 to 1"):
+        line("one").quantile(p)
+
+
+def test_quantiles_are_of_one_feature():
+    with pytest.raises(ValueError, match="quantile is of one feature, and here are 2"):
+        Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"]).quantile(0.5)

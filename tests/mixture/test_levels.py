@@ -1,0 +1,211 @@
+"""Mass outside density levels: against mpmath in one feature, chi-squared for one component, both by draws."""
+
+import numpy as np
+import pytest
+from mpmath import mp
+from scipy.stats import chi2, kstest
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.mixture.chi_squared import half_square, log_tail
+from gaussmix.mixture.estimate import Estimate
+from gaussmix.mixture.turns import turns
+from gaussmix.testing.closeness import EPS, assert_close
+from gaussmix.testing.problems import PROBLEMS
+
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+LINES = {
+    "one": ([1.0], [3.0], [4.0]),
+    "one mode": ([0.25, 0.5, 0.25], [0.0, 1.0, 1.5], [1.0, 0.25, 9.0]),
+    "three modes": ([0.25, 0.5, 0.25], [0.0, 5.0, 9.0], [1.0, 2.25, 0.25]),
+    "far apart": ([0.25, 0.75], [0.0, 100.0], [1.0, 4.0]),
+    "a spike": ([0.5, 0.5], [0.1, 0.0], [1e-8, 1.0]),
+    "a weight of 0": ([0.5, 0.0, 0.5], [-2.0, 0.0, 2.0], [1.0, 100.0, 1.0]),
+}
+lines = pytest.mark.parametrize("name", LINES)
+
+
+def line(name):
+    weights, means, variances = LINES[name]
+    return Mixture(weights, np.array(means)[:, None], variances, FAMILIES["spherical"])
+
+
+def apart(n_features):
+    """Two components that never meet: the mass below a level is that of one."""
+    means = np.zeros((2, n_features))
+    means[1, 0] = 1e4
+    return Mixture([0.5, 0.5], means, [1.0, 1.0], FAMILIES["spherical"])
+
+
+def exact_tail(mixture, row):
+    """Mass where the density is below that at a row, mpf: crossings are sought on a fine grid, then by bisection."""
+    parts = [
+        (mp.mpf(float(w)), mp.mpf(float(m)), mp.sqrt(mp.mpf(float(v))))
+        for w, m, v in zip(mixture.weights, mixture.means[:, 0], mixture.covariances, strict=True)
+    ]
+
+    def density(x):
+        return mp.fsum(w * mp.npdf(x, m, s) for w, m, s in parts)
+
+    level = density(mp.mpf(float(row)))
+    grid = np.concatenate([np.linspace(float(m - 12 * s), float(m + 12 * s), 601) for _, m, s in parts])
+    grid = np.unique(np.append(grid, row))
+    below = mixture.log_density(grid[:, None]) < mixture.log_density([[row]])[0]
+    below[grid == row] = not below[np.flatnonzero(grid == row)[0] - 1]  # the row itself is where it crosses
+    ends = [-mp.inf]
+    for k in np.flatnonzero(below[1:] != below[:-1]):
+        low, high = mp.mpf(float(grid[k])), mp.mpf(float(grid[k + 1]))
+        if row in (grid[k], grid[k + 1]):
+            ends.append(mp.mpf(float(row)))
+            continue
+        for _ in range(150):
+            middle = (low + high) / 2
+            low, high = (middle, high) if (density(middle) < level) == below[k] else (low, middle)
+        ends.append(low)
+    ends = [*dict.fromkeys(ends), mp.inf]
+    return mp.fsum(
+        w * (mp.ncdf((b - m) / s) - mp.ncdf((a - m) / s) if a < m else mp.ncdf((m - a) / s) - mp.ncdf((m - b) / s))
+        for a, b in zip(ends[::2], ends[1::2], strict=True)
+        for w, m, s in parts
+    )
+
+
+@lines
+def test_tail_probability_of_one_feature(name):
+    """The level has the rounding of a log density, |log p| ε, and the mass moves by as much of it or less far out."""
+    mixture = line(name)
+    rows = mixture.quantile([1e-30, 1e-8, 1e-3, 0.07, 0.2, 0.45, 0.6, 0.9, 0.999])
+    found = mixture.tail_probability(rows[:, None])
+    with mp.workdps(50):
+        exact = np.array([float(exact_tail(mixture, row)) for row in rows])
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
+    np.testing.assert_allclose(mixture.log_tail_probability(rows[:, None]), np.log(exact), rtol=1e-12, atol=1e-12)
+
+
+@lines
+def test_levels_of_one_feature_are_the_inverse(name):
+    mixture, p = line(name), np.array([0.0, 0.1, 0.5, 0.9, 0.95, 0.999, 1 - 1e-12, 1.0])
+    levels = mixture.highest_density_level(p)
+    assert levels[0] == pytest.approx(mixture.log_density(mixture.modes().places[:1])[0], rel=8 * EPS)
+    assert levels[-1] == -np.inf
+    outside = np.exp(mixture._levels(1, None).log_mass_below(levels[:-1])[0])
+    np.testing.assert_allclose(outside, 1 - p[:-1], rtol=1e-10, atol=0)
+    inside = mixture.in_highest_density_region(mixture.means, 0.9)
+    np.testing.assert_array_equal(inside, mixture.log_density(mixture.means) >= levels[3])
+
+
+@families
+@pytest.mark.parametrize("problem", ["one feature", "separate", "overlapping", "unlike units"])
+def test_tail_probabilities_of_samples_are_uniform(family, problem, rng):
+    """Kolmogorov–Smirnov, at a level of one in a hundred thousand."""
+    mixture = PROBLEMS[problem].start(family)
+    assert kstest(mixture.tail_probability(mixture.sample(5000, rng)[0]), "uniform").pvalue > 1e-5
+
+
+@families
+def test_one_component_is_exact(family, rng):
+    """The mass outside an ellipsoid is a tail of the chi-squared distribution."""
+    shape = family.shape(1, 3)
+    covariances = 4.0 * np.broadcast_to(
+        np.eye(3) if family.is_matrix else np.ones(3)[: shape[-1] if shape else 1], shape or (1,)
+    )
+    mixture = Mixture([1.0], np.ones((1, 3)), covariances.reshape(shape), family)
+    rows = 1 + rng.normal(size=(50, 3)) * rng.uniform(0, 20, size=(50, 1))
+    squares = ((rows - 1) ** 2).sum(axis=1) / 4
+    error = mixture.tail_probability(rows, return_error=True).error
+    # Heights cancel where a row is near the mean: an absolute ε of the peak's log density, some nats.
+    np.testing.assert_allclose(mixture.log_tail_probability(rows), chi2.logsf(squares, 3), rtol=64 * EPS, atol=64 * EPS)
+    assert not error.any()
+    p = np.array([0.0, 0.2, 0.95, 1 - 1e-9])
+    peak = mixture.log_density(mixture.means)[0]
+    np.testing.assert_allclose(mixture.highest_density_level(p), peak - chi2.ppf(p, 3) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 7, 40])
+def test_chi_squared_however_deep(n_features):
+    squares = np.array([0.0, 1e-3, 1.0, 50.0, 600.0, 1e4, 1e7])
+    with mp.workdps(50):
+        exact = np.array([float(mp.log(mp.gammainc(mp.mpf(n_features) / 2, s, regularized=True))) for s in squares])
+    found = log_tail(squares, n_features)
+    assert_close(found, exact, 128 * EPS, 1 + np.abs(exact), "log_tail")
+    clear = found < -1e-3  # nearer to 0 the logarithm does not tell
+    assert_close(half_square(found, n_features)[clear], squares[clear], 1e-12, 1 + squares[clear], "half_square")
+    np.testing.assert_array_equal(half_square(np.array([0.0, -np.inf]), n_features), [0.0, np.inf])
+
+
+@pytest.mark.parametrize("n_features", [2, 5])
+def test_tail_probability_of_several_features(n_features):
+    """Within the stated error, which is small down to 1e-17."""
+    mixture = apart(n_features)
+    rows = np.zeros((6, n_features))
+    rows[:, 1] = [0.5, 1.0, 2.0, 4.0, 6.0, 8.0]
+    tail, error = mixture.tail_probability(rows, return_error=True)
+    exact = chi2.sf(rows[:, 1] ** 2, n_features)
+    assert (np.abs(tail - exact) <= 6 * error).all()  # of 8 scrambles: less than once in 2000 by Student's t
+    assert (error < 0.05 * exact).all()
+    p = np.array([0.1, 0.5, 0.95, 0.9999])
+    level, error = mixture.highest_density_level(p, return_error=True)
+    peak = mixture.log_density(mixture.means[:1])[0]
+    assert (np.abs(level - (peak - chi2.ppf(p, n_features) / 2)) <= 6 * error).all()
+
+
+def test_what_is_too_deep_to_tell_is_bounded_and_never_0():
+    mixture = apart(3)
+    rows = np.array([[0.0, 30.0, 0.0], [0.0, 300.0, 0.0], [0.0, 1e200, 0.0]])
+    log_tail = mixture.log_tail_probability(rows)
+    np.testing.assert_allclose(log_tail[:2], chi2.logsf(30.0**2, 3) * np.array([1, 0]) + [0, -45_000 + 6.2], rtol=1e-2)
+    tail, error = mixture.tail_probability(rows, return_error=True)
+    assert tail[0] > 0
+    assert error[0] == tail[0]
+    assert log_tail[2] < -1e300  # as deep as float64 goes
+
+
+def test_a_row_keeps_its_tail_probability_in_company():
+    mixture = PROBLEMS["separate"].start(FAMILIES["full"])
+    rows = np.vstack([mixture.means, mixture.means + 50.0])
+    together = mixture.tail_probability(rows)
+    alone = [mixture.tail_probability(row[None])[0] for row in rows]
+    np.testing.assert_allclose(together, alone, rtol=8 * EPS)  # NumPy rounds vectors and single numbers its own way
+    other = mixture.tail_probability(rows[:2], n_points=4096, rng=np.random.default_rng(3))
+    assert (other != together[:2]).any()
+    np.testing.assert_allclose(other, together[:2], atol=0.05)
+
+
+def test_a_weight_of_0_and_no_rows():
+    means = np.array([[0.0, 0.0], [3.0, 3.0], [1.0, 0.0]])
+    with_zero = Mixture([0.5, 0.0, 0.5], means, [1.0, 2.0, 1.0], FAMILIES["spherical"])
+    without = Mixture([0.5, 0.5], means[[0, 2]], [1.0, 1.0], FAMILIES["spherical"])
+    np.testing.assert_allclose(with_zero.tail_probability(means), without.tail_probability(means), rtol=8 * EPS)
+    assert with_zero.tail_probability(np.empty((0, 2))).shape == (0,)
+    assert isinstance(with_zero.highest_density_level(0.5), float)
+    assert isinstance(with_zero.highest_density_level(0.5, return_error=True), Estimate)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda m: m.highest_density_level(1.5), "p holds 1.5: give probabilities"),
+        (lambda m: m.in_highest_density_region([[0.0, 0.0]], -1), "p holds -1.0"),
+        (lambda m: m.tail_probability([[0.0, np.nan]]), "nan in row 0, column 1"),
+        (lambda m: m.tail_probability([[0.0]]), r"must have shape \(n_rows, 2\)"),
+        (lambda m: m.tail_probability([[0.0, 0.0]], n_points=0), "n_points=0 is not positive"),
+    ],
+)
+def test_bad_input_is_named(call, said):
+    with pytest.raises(ValueError, match=said):
+        call(apart(2))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_all_turns_are_found(seed):
+    """As many as the signs of the slope on a fine grid say, modes and minima by turns."""
+    rng = np.random.default_rng(seed)
+    n_components = int(rng.integers(1, 12))
+    means, variances = rng.normal(scale=4, size=(n_components, 1)), rng.gamma(1.0, size=n_components) + 1e-3
+    mixture = Mixture(rng.dirichlet(np.ones(n_components)), means, variances, FAMILIES["spherical"])
+    found = turns(mixture._line)
+    grid = np.linspace(means.min() - 1e-2, means.max() + 1e-2, 40_001)
+    rises = mixture.gradient(grid[:, None])[:, 0] > 0
+    np.testing.assert_allclose(found, grid[1:][rises[1:] != rises[:-1]], atol=grid[1] - grid[0])
+    assert (mixture.hessian(found[::2, None]) < 0).all()
+    assert (mixture.hessian(found[1::2, None]) > 0).all()

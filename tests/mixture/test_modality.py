@@ -1,0 +1,111 @@
+"""Modes, and boundaries between the most probable components."""
+
+import numpy as np
+import pytest
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.testing.closeness import EPS
+from gaussmix.testing.problems import PROBLEMS
+
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+def line(weights, means, variances):
+    return Mixture(weights, np.array(means, dtype=float)[:, None], np.array(variances, float), FAMILIES["spherical"])
+
+
+@families
+@pytest.mark.parametrize("problem", ["one feature", "separate", "overlapping", "wide", "unlike units"])
+def test_modes_are_stationary_and_concave(family, problem):
+    mixture = PROBLEMS[problem].start(family)
+    modes = mixture.modes()
+    units = np.sqrt(family.variances(mixture.covariances, *mixture.means.shape)).min(axis=0)
+    # A last step is below 1e-12 deviations; the gradient has the rounding of precisions times offsets.
+    condition = max(
+        np.linalg.cond(c / np.outer(units, units)) for c in family.dense(mixture.covariances, *mixture.means.shape)
+    )
+    assert np.abs(mixture.gradient(modes.places) * units).max() < 1e-11 * condition
+    assert np.linalg.eigvalsh(mixture.hessian(modes.places) * np.outer(units, units)).max() < 0
+    np.testing.assert_array_equal(modes.log_density, np.sort(mixture.log_density(modes.places))[::-1])
+    assert modes.of_component.shape == (mixture.n_components,)
+    assert (modes.log_density[modes.of_component] >= mixture.log_density(mixture.means)).all()  # uphill
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_modes_of_one_feature_are_where_several_features_have_them(seed):
+    """A second feature that is the same in all components changes nothing, and takes the other way."""
+    rng = np.random.default_rng(seed)
+    n_components = int(rng.integers(1, 8))
+    weights, means = rng.dirichlet(np.ones(n_components)), rng.normal(scale=3, size=(n_components, 1))
+    variances = rng.gamma(2.0, size=(n_components, 1)) + 0.1
+    alone = Mixture(weights, means, variances, FAMILIES["diag"]).modes()
+    both = Mixture(weights, np.hstack([means, 0 * means]), np.hstack([variances, 0 * means + 1]), FAMILIES["diag"])
+    led_to = np.unique(alone.of_component)
+    np.testing.assert_allclose(both.modes().places[:, 0], alone.places[led_to, 0], atol=1e-6)
+    np.testing.assert_array_equal(both.modes().of_component, np.searchsorted(led_to, alone.of_component))
+
+
+def test_components_that_overlap_share_a_mode():
+    mixture = Mixture([0.4, 0.4, 0.2], [[0, 0], [1, 0], [9, 9]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
+    modes = mixture.modes()
+    np.testing.assert_allclose(modes.places, [[0.5, 0.0], [9.0, 9.0]], atol=1e-6)
+    np.testing.assert_array_equal(modes.of_component, [0, 0, 1])
+
+
+def test_a_climb_goes_on_from_a_saddle():
+    """The mean in the middle lies on a saddle by symmetry, and no component's mean may be called a mode there."""
+    mixture = Mixture([0.4999, 0.0002, 0.4999], [[-2, 0], [0, 0], [2, 0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
+    modes = mixture.modes()
+    assert len(modes.places) == 2
+    np.testing.assert_allclose(np.abs(modes.places[:, 0]), 2, atol=0.01)
+
+
+def test_more_modes_than_a_flat_top_has_digits_for():
+    """Two components exactly two deviations apart: one mode, of which only the third derivative is not 0."""
+    for mixture in (
+        line([0.5, 0.5], [0, 2], [1, 1]),
+        Mixture([0.5, 0.5], [[0, 0], [2, 0]], [1.0, 1.0], FAMILIES["spherical"]),
+    ):
+        np.testing.assert_allclose(mixture.modes().places[:, 0], [1.0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("weights", "means", "variances", "boundaries"),
+    [
+        ([0.5, 0.5], [0, 4], [1, 1], [2.0]),
+        ([0.5, 0.5], [0, 0], [1, 1], []),
+        ([1.0], [3], [1], []),
+        ([0.3, 0.3, 0.4], [0, 0, 3], [1, 1, 1], [1.5 + np.log(0.3 / 0.4) / 3]),
+        ([0.0, 0.5, 0.5], [1, 0, 3], [1, 1, 1], [1.5]),
+        ([0.5, 0.5], [1e6, 1e6 + 1], [1, 1], [1e6 + 0.5]),
+        ([0.9, 0.1], [0, 0], [1, 0.5], []),  # the narrow one has too little weight
+        ([0.5, 0.5], [0, 0], [1, 4], [-np.sqrt(8 / 3 * np.log(2)), np.sqrt(8 / 3 * np.log(2))]),
+        ([0.25, 0.5, 0.25], [-1, 0, 1], [1, 1, 1], [-0.5 - np.log(2), 0.5 + np.log(2)]),
+        ([1 / 3, 1 / 3, 1 / 3], [-3, 0, 3], [1, 1, 1], [-1.5, 1.5]),
+    ],
+)
+def test_decision_boundary(weights, means, variances, boundaries):
+    found = line(weights, means, variances).decision_boundary()
+    np.testing.assert_allclose(found, boundaries, rtol=16 * EPS, atol=16 * EPS)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_boundaries_are_where_predictions_change(seed):
+    rng = np.random.default_rng(seed)
+    n_components = int(rng.integers(2, 9))
+    variances = rng.gamma(1.0, size=n_components) + 1e-2
+    if seed % 3 == 0:
+        variances[:] = 1 + 1e-9 * variances  # nearly equal: one of two roots goes to infinity
+    mixture = line(rng.dirichlet(np.ones(n_components)), rng.normal(scale=4, size=n_components), variances)
+    boundaries = mixture.decision_boundary()
+    labels = mixture.predict(np.add.outer(boundaries, [-1e-9, 1e-9]).reshape(-1, 1)).reshape(-1, 2)
+    near = np.abs(boundaries) < 1e3  # where 1e-9 is more than rounding
+    assert (labels[near, 0] != labels[near, 1]).all()
+    grid = np.linspace(-20, 20, 20_001)
+    n_changes = np.count_nonzero(np.diff(mixture.predict(grid[:, None])))
+    assert n_changes <= np.count_nonzero(np.abs(boundaries) <= 20)
+
+
+def test_boundaries_are_of_one_feature():
+    with pytest.raises(ValueError, match="decision_boundary is of one feature, and here are 2"):
+        Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"]).decision_boundary()

@@ -16,7 +16,7 @@ _PRECISION = 8 * float(np.finfo(np.float64).eps)
 _STEPS = 200  # bisection of the widest bracket there is takes as many as float64 has exponents and digits
 
 
-def increasing_roots(function: Increasing, low: Array, high: Array, length: float) -> Array:
+def increasing_roots(function: Increasing, low: Array, high: Array, length: float, start: Array | None = None) -> Array:
     """Where increasing functions cross 0, to rounding: Newton's method, and bisection where that leaves the bracket.
 
     Press et al. (2007), Numerical Recipes, section 9.4 (`rtsafe`), for a vector of functions, of which those that are
@@ -26,10 +26,11 @@ def increasing_roots(function: Increasing, low: Array, high: Array, length: floa
     ----------
     function : value and slope; a value of ±inf, and any slope with it, is taken as its sign.
     low, high : (n,), finite, where the values are ≤ 0 and ≥ 0.
+    start : (n,), between them, where to begin; None for the middle.
     length : over which the functions change; what is less than its rounding is no difference.
     """
     low, high = low.copy(), high.copy()
-    x = low + 0.5 * (high - low)
+    x = low + 0.5 * (high - low) if start is None else start.copy()
     step_before = high - low
     numbers = np.flatnonzero(low < high)
     for _ in range(_STEPS):

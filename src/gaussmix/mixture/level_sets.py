@@ -87,29 +87,33 @@ def _below(line: Line, left: float, right: float, log_levels: Array) -> tuple[Ar
     log_mass, lengths = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
     log_mass[log_levels >= highest] = line.log_between(np.array([left]), np.array([right]))
     crosses = (log_levels > lowest) & (log_levels < highest)
-    x = _crossings(line, left, right, log_levels[crosses])
-    log_mass[crosses] = line.log_between(np.array([left]), x)
+    x, slope = _crossings(line, left, right, log_levels[crosses])
+    log_mass[crosses] = line.log_cdf(x) if left == -np.inf else line.log_between(np.array([left]), x)
     with np.errstate(divide="ignore"):
-        lengths[crosses] = 1 / np.abs(line.derivatives(x)[1])
+        lengths[crosses] = 1 / np.abs(slope)
     return log_mass, lengths
 
 
-def _crossings(line: Line, left: float, right: float, log_levels: Array) -> Array:
-    """Where the density passes through each level on a rise from left to right."""
+def _crossings(line: Line, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
+    """Where the density passes through each level on a rise, and the slope of its logarithm there."""
+    slopes = np.empty_like(log_levels)
 
     def excess(x: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
-        log_density, slope, _ = line.derivatives(x)
-        return log_density - log_levels[numbers], slope
+        log_density, slopes[numbers] = line.log_density_and_slope(x)
+        return log_density - log_levels[numbers], slopes[numbers]
 
     if left == -np.inf:
         low, high = _first_ends(line, log_levels, right)
     else:
         low, high = np.full(len(log_levels), left), np.full(len(log_levels), right)
+    start = None
     if len(log_levels) > _MANY:
         nodes = np.linspace(low.min(), right, _MANY)
-        place = np.searchsorted(line.log_density(nodes), log_levels).clip(1, _MANY - 1)
+        heights = line.log_density(nodes)
+        place = np.searchsorted(heights, log_levels).clip(1, _MANY - 1)
         low, high = np.maximum(low, nodes[place - 1]), np.minimum(high, nodes[place])
-    return increasing_roots(excess, low, high, line.deviations.max())
+        start = np.interp(log_levels, heights, nodes).clip(low, high)
+    return increasing_roots(excess, low, high, line.deviations.max(), start), slopes
 
 
 def _first_ends(line: Line, log_levels: Array, right: float) -> tuple[Array, Array]:

@@ -55,19 +55,31 @@ class Line:
 
     def log_density(self, x: Array) -> Array:
         """log p(x), nats, in the shape of x."""
-        return self.derivatives(x)[0]
+        return self.log_density_and_slope(x)[0]
 
-    def derivatives(self, x: Array) -> tuple[Array, Array, Array]:
-        """log p(x) and its first and second derivative, in the shape of x."""
+    def log_density_and_slope(self, x: Array) -> tuple[Array, Array]:
+        """log p(x) and its derivative, in the shape of x."""
         whitened = self.whiten(x)
-        share = self.log_scale - 0.5 * whitened**2
-        largest = share.max(axis=-1)
-        np.exp(share - largest[..., None], out=share)
-        total = share.sum(axis=-1)
-        whitened /= self.deviations
+        largest, share, total = self._shares(whitened)
+        return largest + np.log(total), -np.einsum("...k,...k,k->...", share, whitened, 1 / self.deviations) / total
+
+    def slope_and_curvature(self, x: Array) -> tuple[Array, Array]:
+        """First and second derivative of log p(x), in the shape of x."""
+        whitened = self.whiten(x) / self.deviations
+        _, share, total = self._shares(whitened * self.deviations)
         first = -np.einsum("...k,...k->...", share, whitened) / total
         second = np.einsum("...k,...k,...k->...", share, whitened, whitened) - share @ self.deviations**-2
-        return largest + np.log(total), first, second / total - first**2
+        return first, second / total - first**2
+
+    def _shares(self, whitened: Array) -> tuple[Array, Array, Array]:
+        """Log of the largest π_k N_k, all of them as parts of that, and their sum."""
+        share = np.square(whitened)
+        share *= -0.5
+        share += self.log_scale
+        largest = share.max(axis=-1)
+        share -= largest[..., None]
+        np.exp(share, out=share)
+        return largest, share, share.sum(axis=-1)
 
     def log_between(self, lower: Array, upper: Array) -> Array:
         """Log of the mass between lower and upper, of one shape, nats."""

@@ -18,12 +18,12 @@ _EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's 
 def turns(line: Line) -> Array:
     """Modes and the minima between them, (2 n_modes − 1,), ascending; modes are first and last."""
     low, high = _monotone_cells(line)
-    rises = np.where(line.derivatives(low)[1] >= 0, 1.0, -1.0)  # 0 counts to the right: no turn is found twice
-    has_turn = (line.derivatives(high)[1] >= 0) != (rises > 0)
+    rises = np.where(line.slope_and_curvature(low)[0] >= 0, 1.0, -1.0)  # 0 counts to the right: no turn is found twice
+    has_turn = (line.slope_and_curvature(high)[0] >= 0) != (rises > 0)
     low, high, rises = low[has_turn], high[has_turn], rises[has_turn]
 
     def descent(x: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
-        _, first, second = line.derivatives(x)
+        first, second = line.slope_and_curvature(x)
         return -rises[numbers] * first, -rises[numbers] * second
 
     return _without_flat(line, increasing_roots(descent, low, high, line.deviations.max()))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from gaussmix.families.base import structured
 from gaussmix.mixture import products
 from gaussmix.mixture.soundness import SUM_TOLERANCE, is_symmetric
-from gaussmix.mixture.values import Values
+from gaussmix.mixture.values import Values, common_names
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.factorise import factorise
 from gaussmix.waist.plain import image, lifted, lowered, matrices
@@ -127,7 +127,7 @@ class Combining(Values):
         >>> sharper.means.ravel(), sharper.weights.round(3)
         (array([0.5, 2.5]), array([0.881, 0.119]))
         """
-        names = _names_of([self, other])
+        names = common_names([self, other])
         weights, means, plain = products.product(self, other)
         family, covariances = structured(plain, self.family.is_shared and other.family.is_shared)
         return type(self)(weights, means, covariances, family, names)
@@ -157,7 +157,7 @@ class Combining(Values):
         >>> Mixture.concatenate([m, m.convolve(2.0)], [0.75, 0.25]).weights
         array([0.375, 0.375, 0.125, 0.125])
         """
-        names = _names_of(mixtures)
+        names = common_names(mixtures)
         shares = _numbers("weights", weights, 1)
         if len(shares) != len(mixtures):
             raise ValueError(f"weights must be one for each of {len(mixtures)} mixtures, not {len(shares)}.")
@@ -202,13 +202,3 @@ def _numbers(name: str, values: ArrayLike, n_axes: int | None) -> Array:
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds NaN or infinity: give finite numbers.")
     return array.astype(np.float64)
-
-
-def _names_of(mixtures: Sequence[Values]) -> tuple[str, ...] | None:
-    """The names of the features, where some mixture has them; raises where features are not the same."""
-    if not len(mixtures):
-        raise ValueError("Give at least one mixture.")
-    named = next((m for m in mixtures if getattr(m, "feature_names", None) is not None), mixtures[0])
-    for m in mixtures:
-        Values._check_alike(named, m)
-    return named.feature_names

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 
 from gaussmix.errors import unknown_name
 from gaussmix.mixture.gaussians import Gaussians, log_overlaps, squared_wasserstein, within_range
-from gaussmix.mixture.values import Values
+from gaussmix.mixture.values import Values, common_names
 from gaussmix.waist.arrays import Array
 
 _RANGE = np.log(np.finfo(np.float64).tiny), np.log(np.finfo(np.float64).max)
@@ -53,7 +53,7 @@ class Distances(Values):
         >>> round(one.distance(other), 6)
         1.0
         """
-        self._check_alike(other)
+        common_names([self, other])
         if metric not in METRICS:
             raise unknown_name("metric", metric, METRICS)
         distance = METRICS[metric](*Gaussians.pair(self, other))

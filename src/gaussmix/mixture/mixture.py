@@ -7,8 +7,9 @@ from gaussmix.mixture.conversion import Conversion
 from gaussmix.mixture.densities import Densities
 from gaussmix.mixture.derivatives import Derivatives
 from gaussmix.mixture.distances import Distances
+from gaussmix.mixture.divergences import Divergences
+from gaussmix.mixture.entropy import Entropy
 from gaussmix.mixture.expectations import Expectations
-from gaussmix.mixture.information import Information
 from gaussmix.mixture.levels import Levels
 from gaussmix.mixture.modality import Modality
 from gaussmix.mixture.ordering import Ordering
@@ -26,8 +27,9 @@ class Mixture(
     Densities,
     Derivatives,
     Distances,
+    Divergences,
+    Entropy,
     Expectations,
-    Information,
     Levels,
     Modality,
     Ordering,

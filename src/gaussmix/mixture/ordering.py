@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from gaussmix.errors import unknown_name
 from gaussmix.mixture.features import Feature
 from gaussmix.mixture.gaussians import Gaussians, kl_divergences
-from gaussmix.mixture.values import Values
+from gaussmix.mixture.values import Values, common_names
 
 _ORDERS = ("weight", "mean", "size")
 
@@ -87,7 +87,7 @@ class Ordering(Values):
         array([[0.2],
                [4.1]])
         """
-        self._check_alike(reference)
+        common_names([self, reference])
         if reference.n_components > self.n_components:
             raise ValueError(
                 f"The reference has {reference.n_components} components, more than the {self.n_components} to match: "

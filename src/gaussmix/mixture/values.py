@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -97,19 +97,6 @@ class Values:
         covariances = self.covariances if family.is_shared else self.covariances[places]
         return type(self)(self.weights[places], self.means[places], covariances, family, self.feature_names)
 
-    def _check_alike(self, other: object) -> None:
-        """Raise TypeError or ValueError where another is no mixture of the same features."""
-        if not isinstance(other, Values):
-            raise TypeError(f"The other must be a Mixture, not {other!r:.60}.")
-        if other.n_features != self.n_features:
-            raise ValueError(f"The other mixture has {other.n_features} features, and this one has {self.n_features}.")
-        names = self.feature_names, other.feature_names
-        if None not in names and names[0] != names[1]:
-            raise ValueError(
-                f"The other mixture's features are called {names[1]!r:.200}, and this one's {names[0]!r:.200}: "
-                "give both the same, in the same order, or take names away by with_feature_names(None)."
-            )
-
     @property
     def _numbers(self) -> tuple[Array, Array, Array, Family]:
         return self.weights, self.means, self.covariances, self.family
@@ -159,3 +146,24 @@ class Values:
         if cell is not None:
             raise ValueError(f"{name} holds {array[cell]} in row {cell[0]}, column {cell[1]}: give finite numbers.")
         return Block(0, in_whole_steps(array))
+
+
+def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
+    """The names that mixtures of the same features have; raises TypeError or ValueError where they are not that."""
+    if not len(mixtures):
+        raise ValueError("Give at least one mixture.")
+    known = [mixture for mixture in mixtures if isinstance(mixture, Values)]
+    if len(known) < len(mixtures):
+        other = next(mixture for mixture in mixtures if not isinstance(mixture, Values))
+        raise TypeError(f"A mixture is needed, not {other!r:.60}.")
+    sizes = sorted({mixture.n_features for mixture in known})
+    if len(sizes) > 1:
+        raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features: they must have the same.")
+    names = {mixture.feature_names for mixture in known if mixture.feature_names is not None}
+    if len(names) > 1:
+        first, second = sorted(names)[:2]
+        raise ValueError(
+            f"These mixtures have other features, {list(first)!r:.60} and {list(second)!r:.60}: bring them into one "
+            "order by marginal, or give them the same names by with_feature_names."
+        )
+    return names.pop() if names else None

@@ -267,12 +267,12 @@ ASKED = [
 
 @pytest.mark.parametrize("ask", ASKED)
 def test_another_that_cannot_be_compared_is_refused(ask):
-    with pytest.raises(ValueError, match="The other mixture has 3 features, and this one has 1"):
+    with pytest.raises(ValueError, match="These mixtures have 1 and 3 features: they must have the same"):
         ask(ONE, made("p", FAMILIES["full"]))
-    with pytest.raises(TypeError, match=r"The other must be a Mixture, not \[1.0\]"):
+    with pytest.raises(TypeError, match=r"A mixture is needed, not \[1.0\]"):
         ask(ONE, [1.0])
     plane = made("p", FAMILIES["full"])
-    with pytest.raises(ValueError, match=r"The other mixture's features are called .'b', 'a', 'c'.*with_feature_names"):
+    with pytest.raises(ValueError, match=r"other features, .'a', 'b', 'c'. and .'b', 'a', 'c'.: bring"):
         ask(plane.with_feature_names("abc"), plane.with_feature_names("bac"))
     ask(plane, plane.with_feature_names("abc"))
 

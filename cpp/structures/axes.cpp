@@ -10,13 +10,13 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kMostComponents = 8;  // whose axes are tried
+constexpr int kMostSweeps = 100;
 
 Numbers room(Index count) { return Numbers(static_cast<std::size_t>(count)); }
 
-void turn(const KernelTable& kernels, const ScattersView& scatters, int most_sweeps, Listener listener, Numbers& axes) {
+void turn(const KernelTable& kernels, const ScattersView& scatters, Listener listener, Numbers& axes) {
     const Buffer scratch = Buffer::of_doubles(shared_axes_scratch(scatters.n_components, scatters.n_features));
-    kernels.shared_axes(scatters, most_sweeps, listener, scratch.doubles(), axes.data());
+    kernels.shared_axes(scatters, kMostSweeps, listener, scratch.doubles(), axes.data());
 }
 
 Numbers principal(const KernelTable& kernels, Index n_features, const double* matrix, Listener listener) {
@@ -40,23 +40,15 @@ Numbers axes_of(const KernelTable& kernels, Index n_components, Index n_features
         for (Index i = 0; i < size; ++i) mixed[i] += covariances[k * size + i] * (importance.back() / trace);
     }
     Numbers axes = principal(kernels, d, mixed.data(), listener);
-    turn(kernels, {n_components, d, covariances, importance.data()}, kMostSweeps, listener, axes);
+    turn(kernels, {n_components, d, covariances, importance.data()}, listener, axes);
     return axes;
 }
 
-std::vector<Numbers> first_axes(const KernelTable& kernels, const ScattersView& scatters, const double* mass,
-                                Listener listener) {
-    const Index n_components = scatters.n_components, size = scatters.n_features * scatters.n_features;
+Numbers pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {
+    const Index size = scatters.n_features * scatters.n_features;
     Numbers pooled = room(size);
-    for (Index i = 0; i < n_components * size; ++i) pooled[i % size] += scatters.data[i];
-    std::vector<Numbers> found{principal(kernels, scatters.n_features, pooled.data(), listener)};
-    for (Index k = 0; k < n_components && n_components > 1; ++k) {
-        Index n_larger = 0;
-        for (Index l = 0; l < n_components; ++l) n_larger += mass[l] > mass[k] || (mass[l] == mass[k] && l < k);
-        if (n_larger >= kMostComponents) continue;
-        found.push_back(principal(kernels, scatters.n_features, scatters.data + k * size, listener));
-    }
-    return found;
+    for (Index i = 0; i < scatters.n_components * size; ++i) pooled[i % size] += scatters.data[i];
+    return principal(kernels, scatters.n_features, pooled.data(), listener);
 }
 
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {
@@ -70,11 +62,10 @@ Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Liste
     return spectra;
 }
 
-Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, int most_sweeps,
-                    Listener listener) {
+Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, Listener listener) {
     const Index n_components = scatters.n_components, d = scatters.n_features;
     Spectra spectra{room(n_components * d), std::move(axes)};
-    turn(kernels, scatters, most_sweeps, listener, spectra.axes);
+    turn(kernels, scatters, listener, spectra.axes);
     for (Index k = 0; k < n_components; ++k) {
         const double* scatter = scatters.data + k * d * d;
         for (Index j = 0; j < d; ++j) {

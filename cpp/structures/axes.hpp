@@ -17,14 +17,11 @@ Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Liste
 Numbers axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                 Listener listener);
 
-// Axes to look from where there are no covariances yet: those of the pooled scatter and of the largest components.
-std::vector<Numbers> first_axes(const KernelTable& kernels, const ScattersView& scatters, const double* mass,
-                                Listener listener);
+// Those of the sum of all scatters.
+Numbers pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
-// Axes that scatters share best near some, after so many sweeps at most.
-constexpr int kMostSweeps = 100, kFewSweeps = 5;
-Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, int most_sweeps,
-                    Listener listener);
+// Axes that scatters share best near some.
+Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, Listener listener);
 
 // D_k diag(v_k) D_k', symmetric to the bit.
 void compose(Index n_components, Index n_features, const Numbers& axes, const Numbers& variances, double* covariances);

@@ -154,17 +154,14 @@ struct Update {
 
     // Sigma_k = D_k diag(v_k) D_k', with axes D_k of their own or one D for all.
     void fit_along_axes() const {
-        const Spectra spectra = algebra.orientation == Across::own ? own_axes(kernels, scatters(), listener)
-                                                                   : shared_axes(where_to_look(), kMostSweeps);
+        const Spectra spectra = algebra.orientation == Across::own
+                                    ? own_axes(kernels, scatters(), listener)
+                                    : common_axes(kernels, scatters(), where_to_look(), listener);
         compose(n_components, d, spectra.axes, variances_along(spectra), out);
     }
 
     ScattersView scatters() const {  // with own volumes the likelihood weighs them by their masses
         return {n_components, d, scatter.second, algebra.volume == Across::own ? scatter.mass : nullptr};
-    }
-
-    Spectra shared_axes(Numbers start, int most_sweeps) const {
-        return common_axes(kernels, scatters(), std::move(start), most_sweeps, listener);
     }
 
     Numbers variances_along(const Spectra& spectra) const {
@@ -173,28 +170,10 @@ struct Update {
         return variances;
     }
 
-    // The axes of the last covariances; at first the best of several after a few sweeps.
+    // The axes of the last covariances; at first those of the pooled scatter.
     Numbers where_to_look() const {
         if (current != nullptr) return axes_of(kernels, n_components, d, current, listener);
-        Numbers best;
-        double least = 0;
-        for (const Numbers& start : first_axes(kernels, scatters(), scatter.mass, listener)) {
-            Spectra spectra = shared_axes(start, kFewSweeps);
-            const double volume = log_volume(variances_along(spectra));
-            if (best.empty() || volume < least) {
-                least = volume;
-                best = std::move(spectra.axes);
-            }
-        }
-        return best;
-    }
-
-    // sum_k N_k log |Sigma_k|, which tells maxima apart: sum_k tr Sigma_k^-1 S_k is the same at all.
-    double log_volume(Numbers variances) const {
-        kernels.log(variances.data(), n_components * d, variances.data());
-        double total = 0;
-        for (Index k = 0; k < n_components; ++k) total += scatter.mass[k] * sum(variances.data() + k * d, d);
-        return total;
+        return pooled_axes(kernels, scatters(), listener);
     }
 };
 

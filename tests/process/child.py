@@ -274,7 +274,7 @@ def fits_of_all_kinds():
     starts = "kmeans", "k-means++", "random", "random_from_data"
     sizes = [(3000, 2, 3), (3000, 9, 40)]  # many logarithms: one in hundreds differs
     found = {}
-    for structure in FAMILY_NAMES:
+    for structure in FAMILIES:
         for start in starts:
             for n_rows, n_features, n_components in sizes:
                 estimator = GaussianMixture(

@@ -38,7 +38,7 @@ Result<double, 1> bound_run(const Target& target, const Rows& rows, const RowWei
                             const Writable<double, 2>& means, const Writable<double, 1>& covariances,
                             const Maybe<1>& centre, const Maybe<2>& total, const Contiguous<1>& ridge,
                             const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
-                            Index max_steps, double seconds) {
+                            Index max_steps, double seconds, int n_threads) {
     RunView task{};
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
@@ -66,8 +66,9 @@ Result<double, 1> bound_run(const Target& target, const Rows& rows, const RowWei
                               written(covariances, (task.algebra.is_shared() ? 1 : count) * size,
                                       "covariances must be of the algebra's size")};
     Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
     Numbers log_likelihoods;
-    run_unlocked([&] { return run(*target.kernels, task, interrupt, mixture, log_likelihoods); });
+    run_unlocked([&] { return run(*target.kernels, task, execution, mixture, log_likelihoods); });
     NewArray<double, 1> out({log_likelihoods.size()});
     std::copy(log_likelihoods.begin(), log_likelihoods.end(), out.data());
     return out.release();
@@ -100,7 +101,8 @@ constexpr const char* kRunSignature =
     "def run(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None, total_weight: float, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
-    ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float) "
+    ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
+    "n_threads: int) "
     "-> " FLOATS;
 constexpr const char* kUpdateSignature =
     "def update(self, algebra: tuple[int, int, int], mass: " FLOATS ", second: " FLOATS
@@ -112,7 +114,7 @@ void bind_runs(nb::class_<Target>& type) {
     type.def("run", bound_run, nb::sig(kRunSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "total_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
-             "seconds"_a,
+             "seconds"_a, "n_threads"_a,
              "Make steps of EM, writing the mixture where it lies: the mean log-likelihood before each of them.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a structure from the scatter about the new means.");

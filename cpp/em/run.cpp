@@ -24,12 +24,12 @@ struct State {
 
 class Loop {
 public:
-    Loop(const KernelTable& kernels, const RunView& task, Interrupt& interrupt)
+    Loop(const KernelTable& kernels, const RunView& task, const Execution& execution)
         : kernels_(kernels),
           task_(task),
           algebra_(task.algebra),
-          execution_{1, interrupt},
-          listener_(interrupt.listener()),
+          execution_(execution),
+          listener_(execution.interrupt.listener()),
           n_components_(task.n_components),
           d_(task.rows.n_features),
           n_covariances_(algebra_.is_shared() ? 1 : n_components_),
@@ -220,11 +220,11 @@ private:
 
 }  // namespace
 
-bool run(const KernelTable& kernels, const RunView& task, Interrupt& interrupt, MixtureView mixture,
+bool run(const KernelTable& kernels, const RunView& task, const Execution& execution, MixtureView mixture,
          Numbers& log_likelihoods) {
-    Loop loop(kernels, task, interrupt);
+    Loop loop(kernels, task, execution);
     State current = loop.state(mixture), following = current;
-    if (!loop.factorise(current)) return !interrupt.has_come();
+    if (!loop.factorise(current)) return !execution.interrupt.has_come();
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(task.seconds);
     double previous = task.previous, log_likelihood = 0;
     while (loop.step(current, following, log_likelihood)) {
@@ -237,7 +237,7 @@ bool run(const KernelTable& kernels, const RunView& task, Interrupt& interrupt, 
     std::copy(current.weights.begin(), current.weights.end(), mixture.weights);
     std::copy(current.means.begin(), current.means.end(), mixture.means);
     std::copy(current.covariances.begin(), current.covariances.end(), mixture.covariances);
-    return !interrupt.has_come();
+    return !execution.interrupt.has_come();
 }
 
 }  // namespace gaussmix

@@ -40,7 +40,7 @@ struct MixtureView {      // where it starts, and ends
 
 // Writes the mean log-likelihoods before each step it made. Fewer steps than asked for where it has settled, where time
 // is up, or where the next one would leave the limits; none only in the last case. False if interrupted.
-bool run(const KernelTable& kernels, const RunView& task, Interrupt& interrupt, MixtureView mixture,
+bool run(const KernelTable& kernels, const RunView& task, const Execution& execution, MixtureView mixture,
          Numbers& log_likelihoods);
 
 }  // namespace gaussmix

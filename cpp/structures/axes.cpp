@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "buffer.hpp"
+#include "kernels/patience.hpp"
 
 namespace gaussmix {
 
@@ -66,9 +67,11 @@ Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Nu
     const Index n_components = scatters.n_components, d = scatters.n_features;
     Spectra spectra{room(n_components * d), std::move(axes)};
     turn(kernels, scatters, listener, spectra.axes);
+    const Index size = d * d;
+    baseline::Patience patience(listener);
     for (Index k = 0; k < n_components; ++k) {
-        const double* scatter = scatters.data + k * d * d;
-        for (Index j = 0; j < d; ++j) {
+        const double* scatter = scatters.data + k * size;
+        for (Index j = 0; j < d && !patience.is_over(size); ++j) {
             double variance = 0;
             for (Index i = 0; i < d; ++i) {
                 double product = 0;
@@ -81,15 +84,17 @@ Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Nu
     return spectra;
 }
 
-void compose(Index n_components, Index n_features, const Numbers& axes, const Numbers& variances, double* covariances) {
+void compose(Index n_components, Index n_features, const Numbers& axes, const Numbers& variances, Listener listener,
+             double* covariances) {
     const Index d = n_features, size = d * d;
     const bool is_shared = static_cast<Index>(axes.size()) == size;
     Numbers roots = room(size);
+    baseline::Patience patience(listener);
     for (Index k = 0; k < n_components; ++k) {
         const double* own = axes.data() + (is_shared ? 0 : k * size);
         double* covariance = covariances + k * size;
         for (Index i = 0; i < size; ++i) roots[i] = own[i] * std::sqrt(variances[k * d + i % d]);
-        for (Index i = 0; i < d; ++i) {
+        for (Index i = 0; i < d && !patience.is_over((i + 1) * d); ++i) {
             for (Index j = 0; j <= i; ++j) {
                 double product = 0;
                 for (Index l = 0; l < d; ++l) product += roots[i * d + l] * roots[j * d + l];

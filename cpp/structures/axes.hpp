@@ -24,6 +24,7 @@ Numbers pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Li
 Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, Listener listener);
 
 // D_k diag(v_k) D_k', symmetric to the bit.
-void compose(Index n_components, Index n_features, const Numbers& axes, const Numbers& variances, double* covariances);
+void compose(Index n_components, Index n_features, const Numbers& axes, const Numbers& variances, Listener listener,
+             double* covariances);
 
 }  // namespace gaussmix

@@ -6,6 +6,7 @@
 
 #include "axes.hpp"
 #include "factorisation.hpp"
+#include "kernels/patience.hpp"
 #include "volume.hpp"
 
 namespace gaussmix {
@@ -32,7 +33,8 @@ struct Update {
     // Sigma_k = factor_k S_k.
     void scale(const Numbers& factors) const {
         const Index size = algebra.size(d);
-        for (Index k = 0; k < n_components && !listener.ask(listener.self); ++k) {
+        baseline::Patience patience(listener);
+        for (Index k = 0; k < n_components && !patience.is_over(size); ++k) {
             for (Index i = 0; i < size; ++i) out[k * size + i] = scatter.second[k * size + i] * factors[k];
         }
     }
@@ -40,7 +42,8 @@ struct Update {
     // Sigma_k = S_k / N_k; of spheres, another d-th of it.
     void divide() const {
         const Index size = algebra.size(d);
-        for (Index k = 0; k < n_components && !listener.ask(listener.self); ++k) {
+        baseline::Patience patience(listener);
+        for (Index k = 0; k < n_components && !patience.is_over(size); ++k) {
             const double divisor = scatter.mass[k] * per_feature();
             for (Index i = 0; i < size; ++i) out[k * size + i] = scatter.second[k * size + i] / divisor;
         }
@@ -113,7 +116,8 @@ struct Update {
     // W'W of a lower triangular W.
     void square(const Numbers& factor, Numbers& precision) const {
         std::fill(precision.begin(), precision.end(), 0.0);
-        for (Index l = 0; l < d; ++l) {
+        baseline::Patience patience(listener);
+        for (Index l = 0; l < d && !patience.is_over((l + 1) * (l + 1)); ++l) {
             for (Index i = 0; i <= l; ++i) {
                 const double element = factor[l * d + i];
                 for (Index j = 0; j <= l; ++j) precision[i * d + j] += element * factor[l * d + j];
@@ -157,7 +161,7 @@ struct Update {
         const Spectra spectra = algebra.orientation == Across::own
                                     ? own_axes(kernels, scatters(), listener)
                                     : common_axes(kernels, scatters(), where_to_look(), listener);
-        compose(n_components, d, spectra.axes, variances_along(spectra), out);
+        compose(n_components, d, spectra.axes, variances_along(spectra), listener, out);
     }
 
     ScattersView scatters() const {  // with own volumes the likelihood weighs them by their masses

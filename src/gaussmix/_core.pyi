@@ -139,6 +139,7 @@ class Target:
         previous: float,
         max_steps: int,
         seconds: float,
+        n_threads: int,
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         Make steps of EM, writing the mixture where it lies: the mean log-likelihood before each of them.

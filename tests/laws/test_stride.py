@@ -5,10 +5,9 @@ import pytest
 
 from gaussmix.em.loop import run_em
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.stride import stride
+from gaussmix.em.stride import Strides
 from gaussmix.em.trace import Frozen
-from gaussmix.engines import ENGINES, small
-from gaussmix.engines.visits import LEAST_WORK
+from gaussmix.engines import ENGINES, alone
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import Full
@@ -71,7 +70,7 @@ def test_a_course_ends_where_that_of_the_loop_does(family, problem, native):
 @families
 def test_coming_back_after_every_step_changes_no_bit(family, native, monkeypatch):
     at_once, trace = fit(PROBLEMS["overlapping"], family, native)
-    monkeypatch.setattr(small, "SECONDS", 0.0)
+    monkeypatch.setattr(alone, "SECONDS", 0.0)
     piecewise, other = fit(PROBLEMS["overlapping"], family, native)
     assert trace.log_likelihood == other.log_likelihood
     for name in ("weights", "means", "covariances"):
@@ -110,7 +109,7 @@ def test_what_is_unusual_is_left_to_the_loop(family, place, twins, native, rng):
 @families
 def test_the_trace_is_reported_whenever_the_engine_comes_back_and_at_the_end(family, native, monkeypatch):
     given, seen = PROBLEMS["separate"], []
-    monkeypatch.setattr(small, "SECONDS", 0.0)
+    monkeypatch.setattr(alone, "SECONDS", 0.0)
     run_em(
         given.source, native, given.start(family), ridge=given.no_ridge, stopping=UNTIL_SETTLED,
         report=lambda trace: seen.append((trace.n_steps, trace.outcome)),
@@ -136,7 +135,7 @@ class ShrunkFull(Full):
 
 def steps_of_engine(native, rows, family, stopping):
     start = round_mixture(family, [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
-    return stride(ArraySource(rows), native, start, np.zeros(2), stopping, 0, -np.inf)[1]
+    return Strides(ArraySource(rows), native, family, 2, np.zeros(2), stopping)(start, 0, -np.inf)[1]
 
 
 def test_only_what_the_engine_knows_is_left_to_it(native, rng):
@@ -145,6 +144,21 @@ def test_only_what_the_engine_knows_is_left_to_it(native, rng):
     assert steps_of_engine(native, rows, ShrunkFull(), stopping) == []
     assert steps_of_engine(native, rows, full, Counting(0.0, 3)) == []
     assert steps_of_engine(Stepwise(native), rows, full, stopping) == []
-    many = np.resize(rows, (int(LEAST_WORK / (2 * (2 * 2 + 5 * 2 + 20))) + 1, 2))  # the least that is no small table
-    assert steps_of_engine(native, many, full, stopping) == []
-    assert len(steps_of_engine(native, many[1:-1], full, stopping)) == (3 if len(many) <= 65_522 else 0)
+
+
+@pytest.mark.parametrize(
+    ("n_features", "n_components", "dtype", "is_left"),
+    [(8, 9, "f8", True), (8, 9, "f4", False), (16, 16, "f8", False), (2, 3, "f4", True)],
+    ids=["no order pays", "float32 where it is enough", "an order may pay", "small"],
+)
+def test_what_is_decided_between_passes_is_not_left_to_the_engine(
+    n_features, n_components, dtype, is_left, native, rng
+):
+    """Of 10,000 rows, whatever the number of threads."""
+    rows = rng.normal(size=(10_000, n_features)).astype(dtype)
+    family = FAMILIES["full"]
+    unit = np.repeat(np.eye(n_features)[None], n_components, axis=0)
+    start = Mixture(np.full(n_components, 1 / n_components), rows[:n_components].astype("f8"), unit, family)
+    for engine in (native, ENGINES["native"](8)):
+        stride = Strides(ArraySource(rows), engine, family, n_components, np.zeros(n_features), Stopping(0.0, 2))
+        assert len(stride(start, 0, -np.inf)[1]) == (2 if is_left else 0)

@@ -9,7 +9,7 @@ from typing import Any
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.maximise import MAX_LOSS, MAX_LOSS_IN_SINGLE, loss, next_mixture
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.stride import stride
+from gaussmix.em.stride import Strides
 from gaussmix.em.trace import Frozen, Trace
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
@@ -53,12 +53,13 @@ def run_em(
     trace : mean log-likelihoods before each step, frozen components, outcome.
     """
     mixture, trace = start, Trace()
+    stride = Strides(source, engine, start.family, start.n_components, ridge, stopping)
     trace.outcome = None if stopping.max_steps > 0 else Outcome.STEP_LIMIT
     while trace.outcome is None:
         before = trace.last if trace.n_steps else previous
         following, course = mixture, list[float]()
         if not trace.frozen:
-            following, course = stride(source, engine, mixture, ridge, stopping, trace.n_steps, before)
+            following, course = stride(mixture, trace.n_steps, before)
         if not course:
             is_exact = stopping.tolerance < TOLERANCE_IN_SINGLE
             moments, following = em_step(source, engine, mixture, ridge, trace.frozen, is_exact=is_exact)

@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine, Runner
+from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.base import Source
 from gaussmix.waist.arrays import Array
-from gaussmix.waist.block import BLOCK_ROWS
+from gaussmix.waist.block import BLOCK_ROWS, Block
 from gaussmix.waist.course import Control
 
 
-def stride(
-    source: Source,
-    engine: Engine[Any],
-    mixture: Mixture,
-    ridge: Array,
-    stopping: Stopping,
-    n_steps: int,
-    previous: float,
-) -> tuple[Mixture, list[float]]:
-    """Go on as far as the engine does by itself.
+class Strides:
+    """Goes on from a mixture as far as the engine does by itself.
 
     Parameters
     ----------
-    source, engine, mixture, ridge, stopping : as of `run_em`.
-    n_steps : made before.
-    previous : mean log-likelihood before the step before.
-
-    Returns
-    -------
-    mixture : after the last step.
-    log_likelihood : mean before each step; none where the next one is for Python.
+    source, engine, ridge, stopping : as of `run_em`.
+    family, n_components : of the mixtures.
     """
-    algebra = mixture.family.algebra
-    is_plain = type(stopping) is Stopping  # another rule says itself when to end
-    if algebra is None or not is_plain or source.n_rows > BLOCK_ROWS or not isinstance(engine, Runner):
-        return mixture, []
-    left = stopping.max_steps - n_steps
-    control = Control(ridge, stopping.tolerance, left, previous, LOST_SHARE, NOISE, MAX_LOSS)
-    course = engine.run(source.sample(BLOCK_ROWS), mixture, algebra, control)
-    if course is None or not course.log_likelihood:
-        return mixture, []
-    weights, means, covariances, log_likelihood = course
-    return Mixture._trusted(weights, means, covariances, mixture.family), log_likelihood
+
+    def __init__(
+        self, source: Source, engine: Engine[Any], family: Family, n_components: int, ridge: Array, stopping: Stopping
+    ) -> None:
+        self._source, self._engine, self._family, self._n_components = source, engine, family, n_components
+        self._ridge, self._stopping = ridge, stopping
+
+    def __call__(self, mixture: Mixture, n_steps: int, previous: float) -> tuple[Mixture, list[float]]:
+        """Steps after the first `n_steps`, of which the last found a mean log-likelihood of `previous`.
+
+        Returns
+        -------
+        mixture : after the last step.
+        log_likelihood : mean before each step; none where the next one is for Python.
+        """
+        engine, algebra, stopping = self._engine, self._family.algebra, self._stopping
+        is_plain = type(stopping) is Stopping  # another rule says itself when to end
+        if algebra is None or not is_plain or self._source.n_rows > BLOCK_ROWS or not isinstance(engine, Runner):
+            return mixture, []
+        left = stopping.max_steps - n_steps
+        control = Control(self._ridge, stopping.tolerance, left, previous, LOST_SHARE, NOISE, MAX_LOSS)
+        course = engine.run(*self._opened, mixture, algebra, control)
+        if course is None or not course.log_likelihood:
+            return mixture, []
+        weights, means, covariances, log_likelihood = course
+        return Mixture._trusted(weights, means, covariances, self._family), log_likelihood
+
+    @cached_property
+    def _opened(self) -> tuple[Block, Any]:
+        """All rows, and what the engine keeps beside them."""
+        block = self._source.sample(BLOCK_ROWS)
+        return block, self._engine.open(block, self._family.need(), self._n_components)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,12 +107,13 @@ class Runner(ABC):
         """As `Family.update`."""
 
     @abstractmethod
-    def run(self, block: Block, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
+    def run(self, block: Block, state: Any, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
         """Go on from a mixture until it settles, time is up, or a step is unusual and left to Python.
 
         Parameters
         ----------
         block : all rows.
+        state : what `open` made for them.
         mixture : where to start.
         algebra : what the family's `update` is.
         control : when to end.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines.alone import goes_alone, run, shares_matrix
 from gaussmix.engines.arguments import arguments_of, common_origin, is_near, no_arguments, one_each
 from gaussmix.engines.base import Runner
 from gaussmix.engines.far import Apart, far_places, far_responsibilities
 from gaussmix.engines.single import rounded, scaled_for_single, steps_in_single
-from gaussmix.engines.small import is_small, run, shares_matrix
 from gaussmix.engines.visits import Visit, Visits
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.arrays import Array
@@ -178,11 +178,12 @@ class NativeEngine(Runner):
         covariances: Array = found.reshape(scatter.second.shape)
         return covariances
 
-    def run(self, block: Block, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
-        if not is_small(block, len(mixture.weights), algebra):
+    def run(self, block: Block, state: State, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
+        if not goes_alone(block, len(mixture.weights), algebra):
             return None
-        total = self._total(block) if shares_matrix(algebra) else None
-        return run(self._target, block, total, mixture, algebra, control)
+        if shares_matrix(algebra):
+            state.total = state.total or self._total(block)
+        return run(self._target, self.n_threads, block, state.total, mixture, algebra, control)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         density: Array = self._evaluate(block, parameters, LOG_DENSITY)

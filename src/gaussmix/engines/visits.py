@@ -105,17 +105,13 @@ class Visits:
         return np.zeros((n_groups, self.n_components), dtype=np.float32)
 
     def _is_worthwhile(self, arguments: Arguments) -> bool:
-        """Whether a pass is long enough for any of this: most fits are small, and their steps take microseconds."""
-        if not 1 < self.n_components <= MOST_COMPONENTS:
-            return False
-        return self.n_rows * self.n_components * self._pair(arguments) >= LEAST_WORK
-
-    def _pair(self, arguments: Arguments) -> int:
-        return work_of_pair(self.n_features, arguments.structure == Structure.TRIANGULAR)
+        """Whether any of this could pay: most fits are small, and their steps take microseconds."""
+        is_triangular = arguments.structure == Structure.TRIANGULAR
+        return could_pay(self.n_rows, self.n_components, self.n_features, is_triangular)
 
     def _pays(self, n_near: int, arguments: Arguments) -> bool:
         """Whether visiting in order saves work where so many responsibilities are above 0."""
-        pair = self._pair(arguments)
+        pair = _work_of_pair(self.n_features, arguments.structure == Structure.TRIANGULAR)
         visited = VISITED * n_near * pair + OUT_OF_TURN * self.n_rows
         return visited < GAIN * self.n_rows * self.n_components * pair
 
@@ -129,7 +125,20 @@ class Visits:
         )
 
 
-def work_of_pair(n_features: int, is_triangular: bool) -> int:
+def could_pay(n_rows: int, n_components: int, n_features: int, is_triangular: bool) -> bool:
+    """Whether visiting in order would save work if every row had a component to itself."""
+    if not 1 < n_components <= MOST_COMPONENTS or not is_long(n_rows, n_components, n_features, is_triangular):
+        return False
+    pair = _work_of_pair(n_features, is_triangular)
+    return VISITED * pair + OUT_OF_TURN < GAIN * n_components * pair
+
+
+def is_long(n_rows: int, n_components: int, n_features: int, is_triangular: bool) -> bool:
+    """Whether a pass is more than `LEAST_WORK`."""
+    return n_rows * n_components * _work_of_pair(n_features, is_triangular) >= LEAST_WORK
+
+
+def _work_of_pair(n_features: int, is_triangular: bool) -> int:
     """Multiply-adds for a row and a component, roughly."""
     return n_features * n_features + 5 * n_features + 20 if is_triangular else 4 * n_features + 20
 

@@ -15,7 +15,7 @@ from gaussmix.selection.held_out import folds, held_out, mean_and_error
 from gaussmix.selection.search import Search
 from gaussmix.waist.arrays import Array
 
-SMALL = 2**15  # numbers in X: fits of fewer spend their time in Python, where threads wait for each other
+SMALL = 2**13  # numbers in X: fits of fewer spend their time in Python, where threads wait for each other
 
 
 @dataclass(frozen=True, eq=False)

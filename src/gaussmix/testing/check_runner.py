@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix.em.loop import em_step
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.stride import stride
+from gaussmix.em.stride import Strides
 from gaussmix.engines.base import Engine, Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
@@ -51,9 +51,10 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
     given = PROBLEMS[problem]
     source, mixture = given.source, given.start(family)
     ridges = ridge * given.rows.var(axis=0)
+    stride = Strides(source, engine, family, given.n_components, ridges, Stopping(0.0, 1))
     for number in range(N_STEPS):
         moments, following = em_step(source, engine, mixture, ridges, {})
-        found, course = stride(source, engine, mixture, ridges, Stopping(0.0, 1), 0, -np.inf)
+        found, course = stride(mixture, 0, -np.inf)
         what = f"{problem}, step {number + 1}"
         if len(course) != 1:
             raise AssertionError(f"{what}: the engine made {len(course)} steps, not 1")

@@ -27,3 +27,8 @@ class Algebra(NamedTuple):
     volume: Across
     shape: Across = Across.NOTHING
     orientation: Across = Across.NOTHING
+
+    @property
+    def is_shared(self) -> bool:
+        """One covariance serves all components."""
+        return Across.OWN not in self

@@ -1,4 +1,4 @@
-"""EM on small tables, where steps cost more in Python than in the core: the core makes them by itself."""
+"""EM by the core alone, where nothing is decided between steps: on small tables Python would take most of the time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaussmix.engines.arguments import FARTHEST_MEAN
-from gaussmix.engines.visits import LEAST_WORK, work_of_pair
+from gaussmix.engines.visits import could_pay, is_long
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.course import Control, Course, Gaussians
@@ -19,19 +19,28 @@ if TYPE_CHECKING:
 SECONDS = 0.05  # after which Python is told
 
 
-def is_small(block: Block, n_components: int, algebra: Algebra) -> bool:
-    """Whether a pass is so little work that one thread does it in single file."""
+def goes_alone(block: Block, n_components: int, algebra: Algebra) -> bool:
+    """Whether no pass could be made in float32, nor gain by another order of the rows."""
     is_triangular = algebra.orientation is not Across.NOTHING
-    return block.n_rows * n_components * work_of_pair(block.rows.shape[1], is_triangular) < LEAST_WORK
+    shape = block.n_rows, n_components, block.rows.shape[1], is_triangular
+    if block.rows.dtype != np.float64 and is_long(*shape):
+        return False
+    return algebra.is_shared or not could_pay(*shape)
 
 
 def shares_matrix(algebra: Algebra) -> bool:
     """Whether all components have one full covariance."""
-    return algebra == (Across.EQUAL, Across.EQUAL, Across.EQUAL)
+    return algebra.is_shared and algebra.orientation is Across.EQUAL
 
 
 def run(
-    target: Target, block: Block, total: Moments | None, mixture: Gaussians, algebra: Algebra, control: Control
+    target: Target,
+    n_threads: int,
+    block: Block,
+    total: Moments | None,
+    mixture: Gaussians,
+    algebra: Algebra,
+    control: Control,
 ) -> Course:
     """Steps of EM in the core.
 
@@ -44,6 +53,6 @@ def run(
     limits = control.lost_share, control.noise, control.loss, FARTHEST_MEAN
     log_likelihood = target.run(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1), centre,
-        second, control.ridge, limits, control.tolerance, control.previous, control.max_steps, SECONDS,
+        second, control.ridge, limits, control.tolerance, control.previous, control.max_steps, SECONDS, n_threads,
     )  # fmt: skip
     return Course(weights, means, covariances, log_likelihood.tolist())

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "kernels/patience.hpp"
 #include "passes.hpp"
 #include "structures/factorisation.hpp"
 #include "structures/update.hpp"
@@ -189,7 +190,8 @@ private:
     double loss(const State& mixture, const double* anchor) {
         const Numbers& whitened = whiten_offsets(mixture, anchor);
         double largest = 0;
-        for (Index k = 0; k < n_components_; ++k) {
+        baseline::Patience patience(listener_);
+        for (Index k = 0; k < n_components_ && !patience.is_over(n_components_ * d_); ++k) {
             double total = 0;
             if (!algebra_.is_shared()) total = product(whitened, k, k);
             for (Index l = 0; l < n_components_ && algebra_.is_shared(); ++l) {

@@ -148,14 +148,14 @@ def test_only_what_the_engine_knows_is_left_to_it(native, rng):
 
 @pytest.mark.parametrize(
     ("n_features", "n_components", "dtype", "is_left"),
-    [(8, 9, "f8", True), (8, 9, "f4", False), (16, 16, "f8", False), (2, 3, "f4", True)],
-    ids=["no order pays", "float32 where it is enough", "an order may pay", "small"],
+    [(8, 9, "f8", True), (8, 9, "f4", False), (16, 16, "f8", False), (2, 3, "f4", True), (513, 1, "f8", False)],
+    ids=["no order pays", "float32 where it is enough", "an order may pay", "small", "large covariances"],
 )
 def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     n_features, n_components, dtype, is_left, native, rng
 ):
-    """Of 10,000 rows, whatever the number of threads."""
-    rows = rng.normal(size=(10_000, n_features)).astype(dtype)
+    """Of 9,000 rows, whatever the number of threads."""
+    rows = rng.normal(size=(9_000, n_features)).astype(dtype)
     family = FAMILIES["full"]
     unit = np.repeat(np.eye(n_features)[None], n_components, axis=0)
     start = Mixture(np.full(n_components, 1 / n_components), rows[:n_components].astype("f8"), unit, family)

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from gaussmix._core import Target
 
 SECONDS = 0.05  # after which Python is told
+MOST_NUMBERS = 2**18  # of the covariances: larger ones take their time and memory in the M-step, wherever it is made
 
 
 def goes_alone(block: Block, n_components: int, algebra: Algebra) -> bool:
-    """Whether no pass could be made in float32, nor gain by another order of the rows."""
-    is_triangular = algebra.orientation is not Across.NOTHING
-    shape = block.n_rows, n_components, block.rows.shape[1], is_triangular
+    """Whether no pass could be made in float32, nor gain by another order of the rows; and M-steps are short."""
+    n_features, is_triangular = block.rows.shape[1], algebra.orientation is not Across.NOTHING
+    if n_components * n_features ** (2 if is_triangular else 1) > MOST_NUMBERS:
+        return False
+    shape = block.n_rows, n_components, n_features, is_triangular
     if block.rows.dtype != np.float64 and is_long(*shape):
         return False
     return algebra.is_shared or not could_pay(*shape)

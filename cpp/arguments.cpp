@@ -46,20 +46,27 @@ const double* view_factors(const Factors& factors, Shape& shape) {
         shape.is_shared = count < components;
         return array->data();
     }
+    if (const auto* array = std::get_if<Contiguous<3>>(&*factors); array && shape.structure == Structure::low_rank) {
+        shape.n_factors = extent(*array, 2) - 1;
+        require(extent(*array, 0) == components && extent(*array, 1) == features && shape.n_factors >= 0,
+                "low-rank factors must have shape (n_components, n_features, n_factors + 1)");
+        return array->data();
+    }
     throw nb::value_error(
-        "factors must have 1, 2 or 3 dimensions for structure 0, 1, 2 (spherical, diagonal, triangular)");
+        "factors must have 1, 2, 3 or 3 dimensions for structure 0, 1, 2, 3 (spherical, diagonal, triangular, low rank)");
 }
 
 }  // namespace
 
 Structure to_structure(int value) {
-    return to_enum(value, Structure::triangular, "structure must be 0, 1 or 2 (spherical, diagonal, triangular)");
+    return to_enum(value, Structure::low_rank,
+                   "structure must be 0, 1, 2 or 3 (spherical, diagonal, triangular, low rank)");
 }
 
 Rule to_rule(int value) { return to_enum(value, Rule::given, "rule must be 0, 1 or 2 (soft, hard, given)"); }
 
 Second to_second(int value) {
-    return to_enum(value, Second::full, "second must be 0, 1, 2 or 3 (none, trace, diagonal, full)");
+    return to_enum(value, Second::projected, "second must be 0, 1, 2, 3 or 4 (none, trace, diagonal, full, projected)");
 }
 
 Output to_output(int value) {
@@ -116,10 +123,20 @@ ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means,
 
 const double* view_anchor(const Maybe<2>& anchor, const Shape& shape) {
     require(anchor.has_value() == (shape.second != Second::none),
-            "anchor goes with second 1, 2, 3 (trace, diagonal, full), and only with them");
+            "anchor goes with second 1, 2, 3, 4 (trace, diagonal, full, projected), and only with them");
     require(!anchor || (extent(*anchor, 0) == shape.n_components && extent(*anchor, 1) == shape.n_features),
             "anchor must have shape (n_components, n_features)");
     return data_or_null(anchor);
+}
+
+const double* view_projection(const Maybe<3>& projection, Shape& shape) {
+    require(projection.has_value() == (shape.second == Second::projected),
+            "projection goes with second 4 (projected), and only with it");
+    if (!projection) return nullptr;
+    require(extent(*projection, 0) == shape.n_components && extent(*projection, 1) == shape.n_features,
+            "projection must have shape (n_components, n_features, n_projected)");
+    shape.n_projected = extent(*projection, 2);
+    return projection->data();
 }
 
 const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_rows) {
@@ -143,7 +160,8 @@ VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& m
     require(bounds.has_value() == motion.has_value(), "bounds and motion go together");
     VisitView view{labels ? labels->data() : nullptr, nullptr, nullptr, nullptr};
     if (!bounds) return view;
-    require(!shape.is_shared, "bounds go with one factor for each component");
+    require(!shape.is_shared && shape.structure != Structure::low_rank,
+            "bounds go with one factor for each component, and not with structure 3 (low rank)");
     require(extent(*bounds, 0) * kGroupRows >= n_rows && extent(*bounds, 1) == shape.n_components,
             "bounds must have shape (n_groups, n_components)");
     require(extent(*motion, 0) == 2 && extent(*motion, 1) == shape.n_components,

@@ -44,4 +44,7 @@ const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_
 VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& motion, const Shape& shape, Index n_rows);
 const double* view_anchor(const Maybe<2>& anchor, const Shape& shape);
 
+// Finds out `shape.n_projected`.
+const double* view_projection(const Maybe<3>& projection, Shape& shape);
+
 }  // namespace gaussmix

@@ -33,7 +33,9 @@ public:
             case Second::none: break;
             case Second::trace: trace_.emplace(NewArray<double, 1>({count})); break;
             case Second::diagonal: diagonal_.emplace(NewArray<double, 2>({count, features})); break;
-            case Second::full: full_.emplace(NewArray<double, 3>({count, features, features}));
+            case Second::full: full_.emplace(NewArray<double, 3>({count, features, features})); break;
+            case Second::projected:
+                full_.emplace(NewArray<double, 3>({count, features, static_cast<std::size_t>(shape.n_projected) + 1}));
         }
     }
     double* data() { return trace_ ? trace_->data() : diagonal_ ? diagonal_->data() : full_ ? full_->data() : nullptr; }
@@ -54,7 +56,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
                       const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int structure,
                       const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads,
                       const Order& order, const Labels& labels, const Bounds& bounds, const Motion& motion,
-                      bool in_single) {
+                      bool in_single, const Maybe<3>& projection) {
     StepView task{};
     task.rows = view_rows(rows, origin);
     Shape& shape = task.shape;
@@ -68,13 +70,15 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     task.given = view_given(given, shape, task.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
+    parameters.projection = view_projection(projection, shape);
     // Places are checked, not that each comes once: that is up to the engine.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
     require(!in_single || (task.rows.is_float32 && shape.rule == Rule::soft && shape.second != Second::none &&
+                           shape.second != Second::projected && shape.structure != Structure::low_rank &&
                            !shape.is_shared && !origin),
-            "in_single goes with float32 rows without an origin, a factor for each component, rule 0 (soft) and second "
-            "1, 2, 3");
+            "in_single goes with float32 rows without an origin, a factor for each component of structure 0, 1, 2, rule "
+            "0 (soft) and second 1, 2, 3");
     const Precision precision = in_single ? Precision::single : Precision::widened;
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
@@ -133,7 +137,8 @@ Result<float, 2> bound_measure_motion(const Target& target, int structure, const
     Shape shape{static_cast<Index>(count), static_cast<Index>(means_before.shape(1)), to_structure(structure), false,
                 Rule::soft, Second::none};
     const ParametersView before = view_gaussians(means_before, factors_before, shape);
-    require(!shape.is_shared, "motion is measured with one factor for each component");
+    require(!shape.is_shared && shape.structure != Structure::low_rank,
+            "motion is measured with one factor for each component, and not of structure 3 (low rank)");
     const ParametersView after = view_gaussians(means_after, factors_after, shape);
     require(!shape.is_shared, "motion is measured with one factor for each component");
     NewArray<float, 2> motion({2, count});
@@ -191,7 +196,7 @@ constexpr const char* kStepSignature =
     "means: " FLOATS " | None, structure: int, factors: " FLOATS " | None, anchor: " FLOATS
     " | None, rule: int, second: int, "
     "n_threads: int, order: " PLACES " | None = None, labels: " PLACES " | None = None, bounds: " SINGLES
-    " | None = None, motion: " SINGLES " | None = None, in_single: bool = False) -> tuple[float, " FLOATS ", " FLOATS
+    " | None = None, motion: " SINGLES " | None = None, in_single: bool = False, projection: " FLOATS " | None = None) -> tuple[float, " FLOATS ", " FLOATS
     ", " FLOATS " | None, int, int]";
 constexpr const char* kEvaluateSignature =
     "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS
@@ -221,7 +226,7 @@ void bind_targets(nb::module_& module) {
              "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,
              "order"_a.noconvert().none() = nb::none(), "labels"_a.noconvert().none() = nb::none(),
              "bounds"_a.noconvert().none() = nb::none(), "motion"_a.noconvert().none() = nb::none(),
-             "in_single"_a = false,
+             "in_single"_a = false, "projection"_a.none() = nb::none(),
              "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, n_far, n_near).")
         .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(),
              "log_scale"_a, "means"_a, "structure"_a, "factors"_a, "output"_a, "n_threads"_a,

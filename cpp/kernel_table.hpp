@@ -18,9 +18,9 @@ constexpr Index kGroupRows = 24;
 // Rows are put in order within blocks of this many.
 constexpr Index kBlockRows = 455 * kTileRows;
 
-enum class Structure { spherical, diagonal, triangular };
+enum class Structure { spherical, diagonal, triangular, low_rank };
 enum class Rule { soft, hard, given };
-enum class Second { none, trace, diagonal, full };
+enum class Second { none, trace, diagonal, full, projected };
 enum class Output { log_density, responsibilities, weighted_log_density, labels };
 
 struct RowsView {  // rows are read as `row - origin`; strides count elements and may be negative
@@ -47,8 +47,9 @@ struct GivenView {  // one of the two, for Rule::given; both null otherwise
 struct ParametersView {       // log density of row x under k: log_scale_k - |W_k (x - mean_k)|^2 / 2
     const double* log_scale;  // (n_components,)
     const double* means;      // (n_components, n_features)
-    const double* factors;    // W, by structure: (n_components,), (n_components, n_features), or triangles
+    const double* factors;    // W, by structure: (n_components,), (n_components, n_features), triangles, or [F | w]
     const double* anchor;     // (n_components, n_features), the point of the moments; null with Second::none
+    const double* projection = nullptr;  // B', (n_components, n_features, n_projected), with Second::projected; else null
 };
 
 struct Shape {  // all that sizes and layouts depend on
@@ -57,6 +58,8 @@ struct Shape {  // all that sizes and layouts depend on
     bool is_shared;  // one triangular factor for all components
     Rule rule;
     Second second;
+    Index n_factors = 0;    // columns of F, with Structure::low_rank
+    Index n_projected = 0;  // rows of B, with Second::projected
 };
 
 struct VisitView {           // what one pass leaves for the next over the same rows; each may be null
@@ -101,7 +104,7 @@ struct DrawScratch {
     Index* starts;   // (n_components + 1,)
     Index* order;    // as many as there are rows in a call
     double* lanes;   // kDrawnAtOnce (n_features + 1), on a cache line's boundary
-    double* scales;  // (n_features,)
+    double* scales;  // (n_features + n_factors,)
 };
 
 // Room for the axes of one matrix, and for those that scatters share, in doubles on a cache line's boundary: vectors

@@ -17,7 +17,7 @@ struct Scratch {
         : starts(static_cast<std::size_t>(shape.n_components + 1)),
           order(static_cast<std::size_t>(rows_in_block)),
           lanes(Buffer::of_doubles(kDrawnAtOnce * (shape.n_features + 1))),
-          scales(Buffer::of_doubles(shape.n_features)) {}
+          scales(Buffer::of_doubles(shape.n_features + shape.n_factors)) {}
 
     DrawScratch view() { return {starts.data(), order.data(), lanes.doubles(), scales.doubles()}; }
 
@@ -34,7 +34,7 @@ Index rows_in_block(const Shape& shape) {
 
 double work_per_drawn_row(const Shape& shape) {
     const auto d = static_cast<double>(shape.n_features);
-    return 100 + 40 * d + (shape.structure == Structure::triangular ? d * d / 2 : 0);
+    return 100 + 40 * d + 2 * d * static_cast<double>(shape.n_factors) + (shape.structure == Structure::triangular ? d * d / 2 : 0);
 }
 
 // Where the search for a component begins: with many more buckets than components it hardly ever has to go on, and a

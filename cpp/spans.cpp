@@ -127,10 +127,11 @@ Listener Interrupt::listener() {
 double work_per_row(const Shape& shape) {
     const double d = static_cast<double>(shape.n_features);
     const bool is_dense = shape.structure == Structure::triangular && !shape.is_shared;
-    const double densities = shape.rule == Rule::given ? 1 : 20 + (is_dense ? d * d / 2 + 1.5 * d : 2 * d);
+    const double along = 2 * d * static_cast<double>(shape.n_factors);
+    const double densities = shape.rule == Rule::given ? 1 : 20 + (is_dense ? d * d / 2 + 1.5 * d : 2 * d + along);
     const double moments = shape.second == Second::full   ? d * d / 2 + 2.5 * d
                            : shape.second == Second::none ? d
-                                                          : 2.5 * d;
+                                                          : 2.5 * d + 2 * d * static_cast<double>(shape.n_projected);
     const double whitening = shape.is_shared && shape.rule != Rule::given ? d * d / 2 : 0;
     return static_cast<double>(shape.n_components) * (densities + moments) + whitening + d;
 }

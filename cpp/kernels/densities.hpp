@@ -3,7 +3,7 @@
 // A distance that overflows, or is inf - inf, counts as the largest number: l is never NaN.
 #pragma once
 #include "bounds.hpp"
-#include "flat.hpp"
+#include "low_rank.hpp"
 #include "panels.hpp"
 #include "patience.hpp"
 #include "rows.hpp"
@@ -166,6 +166,17 @@ void flat_densities(const DensityView& p, const GroupView& group, const Real* ro
                                 group.densities, best);
 }
 
+inline void low_rank_densities(const DensityView& p, const GroupView& group, Vec (&best)[kGroupVectors]) {
+    const Index d = p.shape.n_features, n_factors = p.shape.n_factors;
+    for (Index k = 0; k < p.shape.n_components; ++k) {
+        Vec squares[kGroupVectors];
+        low_rank::squared_distance(group.rows, p.means() + k * d, p.factors() + k * p.layout.factor_stride, d, n_factors,
+                                   group.differences, squares);
+        store_log_densities(squares, p.log_scale()[k], group.densities + k * kGroupRows, best);
+        if (group.patience->is_over(kGroupRows * 2 * d * (n_factors + 2))) return;
+    }
+}
+
 // What it leaves is not complete where patience is over.
 inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next_rows,
                           Vec (&best)[kGroupVectors]) {
@@ -179,6 +190,8 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
         flat_densities<flat::Scale::per_component>(p, group, group.rows, best);
     } else if (p.shape.structure == Structure::diagonal) {
         flat_densities<flat::Scale::per_feature>(p, group, group.rows, best);
+    } else if (p.shape.structure == Structure::low_rank) {
+        return low_rank_densities(p, group, best);
     } else if (p.shape.is_shared) {
         panels::whiten(group.rows, p.factors(), d, group.differences);
         flat_densities<flat::Scale::none>(p, group, group.differences, best);

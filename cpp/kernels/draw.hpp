@@ -65,6 +65,7 @@ private:
         switch (view_.shape.structure) {
             case Structure::spherical: return view_.factors + component;
             case Structure::diagonal: return view_.factors + component * n_features_;
+            case Structure::low_rank: return view_.factors + component * n_features_ * (view_.shape.n_factors + 1);
             default: return view_.factors + (view_.shape.is_shared ? 0 : component * n_features_ * n_features_);
         }
     }
@@ -72,10 +73,22 @@ private:
     // scratch.scales: -1 / W_ii. With the sign, the solution's lanes are multiplied and added, not subtracted.
     void invert_diagonal(Index component) const {
         const double* w = factor(component);
+        if (view_.shape.structure == Structure::low_rank) return invert_low_rank(w);
         const Index step = view_.shape.structure == Structure::spherical  ? 0
                            : view_.shape.structure == Structure::diagonal ? 1
                                                                           : n_features_ + 1;
         for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * step];
+    }
+
+    // scratch.scales: -1 / w_i, then 1 / (1 - |F_l|^2): the inverse of I - F F' is I + sum_l F_l F_l' / (1 - |F_l|^2).
+    void invert_low_rank(const double* w) const {
+        const Index n_factors = view_.shape.n_factors, stride = n_factors + 1;
+        for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * stride + n_factors];
+        for (Index l = 0; l < n_factors; ++l) {
+            double square = 0;
+            for (Index i = 0; i < n_features_; ++i) square = __builtin_fma(w[i * stride + l], w[i * stride + l], square);
+            scratch_.scales[n_features_ + l] = 1 / (1 - square);
+        }
     }
 
     void draw_group(Index component, const Index* order, Index n_rows) const {
@@ -118,6 +131,7 @@ private:
     // From normal numbers to rows, a panel of features after the other.
     void colour(Index component, const std::uint64_t* rows, int n_lanes, double* lanes) const {
         const double *w = factor(component), *mean = view_.means + component * n_features_;
+        if (view_.shape.structure == Structure::low_rank) stretch(w, lanes);
         for (Index i = 0; i < n_features_; i += kPanel) {
             const int height = n_features_ - i < kPanel ? static_cast<int>(n_features_ - i) : kPanel;
             if (view_.shape.structure == Structure::triangular) {
@@ -126,6 +140,22 @@ private:
                 scale(i, i + height, lanes);
             }
             write(mean + i, lanes + i * kLanes, height, rows, n_lanes, view_.rows + i);
+        }
+    }
+
+    // Lanes z become (I - F F')^-1 z, one factor after the other: they are orthogonal.
+    void stretch(const double* w, double* lanes) const {
+        const Index n_factors = view_.shape.n_factors, stride = n_factors + 1;
+        for (Index l = 0; l < n_factors; ++l) {
+            Vec along = Vec::zero();
+            for (Index i = 0; i < n_features_; ++i) {
+                along = fma(Vec::broadcast(w[i * stride + l]), Vec::load(lanes + i * kLanes), along);
+            }
+            along = along * Vec::broadcast(scratch_.scales[n_features_ + l]);
+            for (Index i = 0; i < n_features_; ++i) {
+                const Vec z = Vec::load(lanes + i * kLanes);
+                fma(Vec::broadcast(w[i * stride + l]), along, z).store(lanes + i * kLanes);
+            }
         }
     }
 

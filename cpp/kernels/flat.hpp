@@ -162,7 +162,7 @@ void add_features(const Component& c, const Real* anchor, double* mass, double* 
 }
 
 // Features outermost, so that their columns of the tile stay in L1 while all components pass.
-inline void add_moments(const TileView& tile, const Real* anchor, double* mass, double* sums) {
+inline void add_moments(const TileView& tile, const Real* anchor, double* mass, double* sums, Index stride) {
     const Index d = tile.n_features;
     for (Index i = 0; i < d; i += kTogether) {
         if (tile.patience->is_over(kTileRows * 2 * kTogether * tile.n_components)) return;
@@ -173,7 +173,7 @@ inline void add_moments(const TileView& tile, const Real* anchor, double* mass, 
                 const Component c{tile.rows + i * kGroupRows, tile.densities + k * kGroupRows, tile.row_factor,
                                   tile.rows_stride(),         tile.densities_stride(),         active_groups(tile.active[k])};
                 const Real* center = anchor + k * d + i;
-                double* out = sums + k * component_stride(d) + i * 2;
+                double* out = sums + k * stride + i * 2;
                 i == 0 ? add_features<R, true>(c, center, mass + k, out) : add_features<R, false>(c, center, mass + k, out);
             }
         });

@@ -21,6 +21,7 @@ constexpr int kPanelRows = 8;  // rows of W that whiten a group together: panels
 
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+constexpr Index larger(Index a, Index b) { return a < b ? b : a; }
 constexpr Index round_up(Index n, Index multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // Calls body(Constant<n>()) for a run-time n in 1..8: one instantiation for each, chosen by a jump.
@@ -61,13 +62,14 @@ private:
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
 struct OperandsLayout {
-    Index log_scale, means, shifts, factors, anchor, factor_stride, size;
+    Index log_scale, means, shifts, factors, anchor, projection, factor_stride, size;
 
     explicit OperandsLayout(const Shape& shape) {
         const Index n_means = shape.n_components * shape.n_features;
         const bool has_densities = shape.rule != Rule::given;
         factor_stride = shape.structure == Structure::spherical  ? 1
                         : shape.structure == Structure::diagonal ? shape.n_features
+                        : shape.structure == Structure::low_rank ? shape.n_features * (shape.n_factors + 1)
                                                                  : packed_triangle(shape.n_features);
         Carver carver;
         log_scale = carver.take(has_densities ? shape.n_components : 0);
@@ -75,6 +77,7 @@ struct OperandsLayout {
         shifts = carver.take(has_densities && kIsSingle ? n_means : 0);  // what rounding the means takes away
         factors = carver.take(has_densities ? (shape.is_shared ? 1 : shape.n_components) * factor_stride : 0);
         anchor = carver.take(shape.second != Second::none ? n_means : 0);
+        projection = carver.take(n_means * shape.n_projected);
         size = carver.size();
     }
 };
@@ -87,7 +90,8 @@ struct ScratchLayout {
         rows = carver.take(kTileRows * shape.n_features);
         densities = carver.take(kTileRows * round_up(shape.n_components, kLanes));
         row_factor = carver.take(kTileRows);
-        differences = carver.take(kTileRows * round_up(shape.n_features, kLanes));
+        const Index n_differences = larger(shape.n_features, larger(shape.n_factors, shape.n_projected));
+        differences = carver.take(kTileRows * round_up(n_differences, kLanes));
         weighted = carver.take(kTileRows * kLanes);
         active = carver.take(round_up(shape.n_components, sizeof(Real)) / static_cast<Index>(sizeof(Real)));  // one byte each
         scores = carver.take(shape.n_components);             // floats

@@ -30,7 +30,8 @@ inline double growth(const Shape& shape, Factor w, double* row) {
     switch (shape.structure) {
         case Structure::spherical: return *w.before / *w.after;
         case Structure::triangular: return growth_of_triangle(d, w, row);
-        case Structure::diagonal: break;
+        case Structure::diagonal:
+        case Structure::low_rank: break;  // of which no motion is measured
     }
     double largest = 0;
     for (Index j = 0; j < d; ++j) {

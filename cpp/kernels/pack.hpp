@@ -33,6 +33,10 @@ inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const
             for (Index k = 0; k < count; ++k) out[k] = static_cast<Real>(factors[k] * factors[k]);
             return;
         case Structure::diagonal: return copy(factors, count * d, out);
+        case Structure::low_rank:
+            for (Index k = 0; k < count && !patience.is_over(kCostOfMoving * layout.factor_stride); ++k)
+                copy(factors + k * layout.factor_stride, layout.factor_stride, out + k * layout.factor_stride);
+            return;
         case Structure::triangular:
             for (Index k = 0; k < count && !patience.is_over(kCostOfMoving * d * d); ++k)
                 panels::pack(factors + k * d * d, d, out + k * layout.factor_stride);
@@ -65,6 +69,8 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
     const OperandsLayout layout(shape);
     const Index n_means = shape.n_components * shape.n_features;
     if (shape.second != Second::none) copy(parameters.anchor, n_means, operands + layout.anchor);
+    for (Index k = 0, size = shape.n_features * shape.n_projected; k < shape.n_components; ++k)
+        copy(parameters.projection + k * size, size, operands + layout.projection + k * size);
     if (shape.rule == Rule::given) return;
     copy(parameters.log_scale, shape.n_components, operands + layout.log_scale);
     if (shape.is_shared) {

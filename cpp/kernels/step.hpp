@@ -1,7 +1,7 @@
 // One pass of EM over a range of rows, tile by tile: read, densities, responsibilities (E), moments (M).
 #pragma once
 #include "fixed.hpp"
-#include "flat.hpp"
+#include "low_rank.hpp"
 #include "product.hpp"
 #include "scatter.hpp"
 #include "softmax.hpp"
@@ -14,6 +14,7 @@ inline Index moments_size(const Shape& shape) {
     switch (shape.second) {
         case Second::none: return product::sums_size(shape);
         case Second::full: return is_fixed(shape) ? fixed::sums_size(shape) : scatter::sums_size(shape);
+        case Second::projected: return low_rank::sums_size(shape);
         default: return flat::sums_size(shape);
     }
 }
@@ -123,7 +124,10 @@ private:
         switch (shape_.second) {
             case Second::none: return product::add_moments(tile, mass, sums);
             case Second::full: return scatter::add_moments(tile, anchor, mass, sums);
-            default: return flat::add_moments(tile, anchor, mass, sums);
+            case Second::projected:
+                return low_rank::add_moments(tile, shape_, anchor, operands_ + operands_layout_.projection, mass, sums);
+            default:
+                return flat::add_moments(tile, anchor, mass, sums, flat::component_stride(shape_.n_features));
         }
     }
 
@@ -202,6 +206,7 @@ inline void unpack(const Shape& shape, const double* sums, Listener listener, Mo
     switch (shape.second) {
         case Second::none: return product::unpack(shape, moments, out);
         case Second::full: return scatter::unpack(shape, moments, listener, out);
+        case Second::projected: return low_rank::unpack(shape, moments, out);
         default: return flat::unpack(shape, moments, out);
     }
 }

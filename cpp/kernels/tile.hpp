@@ -12,7 +12,7 @@ struct TileView {
     const unsigned char* active;  // [component]
     Index n_features, n_components, padded_components;
     int n_groups;
-    Real* differences;  // room for x - anchor of one component
+    Real* differences;  // room for x - anchor of one component, or for its factors
     Real* weighted;     // and for r (x - anchor) of one panel
     Patience* patience;
 

@@ -33,6 +33,7 @@ class Target:
         bounds: numpy.typing.NDArray[numpy.float32] | None = None,
         motion: numpy.typing.NDArray[numpy.float32] | None = None,
         in_single: bool = False,
+        projection: numpy.typing.NDArray[numpy.float64] | None = None,
     ) -> tuple[
         float,
         numpy.typing.NDArray[numpy.float64],

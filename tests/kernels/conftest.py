@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = range(4)  # shared: one triangular factor for all components
+SPHERICAL, DIAGONAL, TRIANGULAR, SHARED, LOW_RANK = range(5)  # shared: one triangular factor for all components
 SOFT, HARD, GIVEN = range(3)
-NONE, TRACE, DIAGONAL_SECOND, FULL = range(4)
+NONE, TRACE, DIAGONAL_SECOND, FULL, PROJECTED = range(5)
 CUT = 60 * np.log(np.longdouble(2))
 GROUP_ROWS = 24  # that share bounds
 
@@ -51,6 +51,7 @@ class Problem:
     anchor: np.ndarray | None
     rule: int
     second: int
+    projection: np.ndarray | None = None
 
     def step(self, target, n_threads=1, **options):
         """The core's answer: log-likelihood, mass, first, second."""
@@ -58,7 +59,8 @@ class Problem:
 
     def full_step(self, target, n_threads=1, **options):
         """And how many rows are far, and about how many responsibilities above 0."""
-        return target.step(*self.__dict__.values(), n_threads, **options)
+        *arguments, projection = self.__dict__.values()
+        return target.step(*arguments, n_threads, projection=projection, **options)
 
     def evaluate(self, target, output, n_threads=1):
         """The core's answer for each row."""
@@ -83,6 +85,7 @@ def make_problem(rng):
             DIAGONAL: rng.uniform(0.5, 2, shape),
             TRIANGULAR: triangles,
             SHARED: triangles[:1],
+            LOW_RANK: low_rank(rng, shape, int(rng.integers(n_features + 1))),
         }
         given = rng.dirichlet(np.ones(n_components), n_rows) if rule == GIVEN else None
         return Problem(
@@ -92,14 +95,22 @@ def make_problem(rng):
             origin=np.full(n_features, 5.0),
             log_scale=rng.normal(size=n_components),
             means=means,
-            structure=min(structure, TRIANGULAR),
+            structure={SHARED: 2, LOW_RANK: 3}.get(structure, structure),
             factors=factors[structure],
             anchor=None if second == NONE else means + 0.1 * rng.normal(size=shape),
             rule=rule,
             second=second,
+            projection=rng.normal(size=(*shape, int(rng.integers(11)))) if second == PROJECTED else None,
         )
 
     return make
+
+
+def low_rank(rng, shape, n_factors):
+    """[F | w], with orthogonal columns below 1 in F."""
+    directions = np.linalg.qr(rng.normal(size=(*shape, shape[1])))[0][..., :n_factors]
+    sizes = rng.uniform(0.1, 0.95, (shape[0], 1, n_factors))
+    return np.concatenate((directions * sizes, rng.uniform(0.5, 2, (*shape, 1))), axis=2)
 
 
 def weighted_log_densities(problem):
@@ -110,6 +121,9 @@ def weighted_log_densities(problem):
         u = rows - mean
         if problem.structure == TRIANGULAR:
             whitened = u @ problem.factors[min(k, len(problem.factors) - 1)].astype(np.longdouble).T
+        elif problem.structure == 3:
+            scaled, directions = u * problem.factors[k, :, -1], problem.factors[k, :, :-1].astype(np.longdouble)
+            whitened = scaled - scaled @ directions @ directions.T
         else:
             whitened = u * problem.factors[k]
         table[:, k] = problem.log_scale[k] - (whitened**2).sum(1) / 2
@@ -145,7 +159,9 @@ def exact_step(problem):
     first = np.einsum("nk,nki->ki", weighted, u)
     full = np.einsum("nk,nki,nkj->kij", weighted, u, u)
     diagonal = np.einsum("kii->ki", full)
-    second = {NONE: None, TRACE: diagonal.sum(1), DIAGONAL_SECOND: diagonal, FULL: full}[problem.second]
+    second = {NONE: None, TRACE: diagonal.sum(1), DIAGONAL_SECOND: diagonal, FULL: full}.get(problem.second)
+    if problem.projection is not None:
+        second = np.concatenate((full @ problem.projection.astype(np.longdouble), diagonal[:, :, None]), axis=2)
     return (weight * log_density).sum(), weighted.sum(0), first, second
 
 
@@ -163,6 +179,8 @@ def allowed_errors(problem, eps):
     anchor = 0 if problem.anchor is None else problem.anchor
     reach = float(np.abs(centred_rows(problem)[:, None, :] - anchor).max(initial=0))
     trace = problem.rows.shape[1] if problem.second == TRACE else 1
+    if problem.projection is not None:
+        trace = max(1.0, float(np.abs(problem.projection).sum(axis=1).max(initial=0)))
     return unit * total * largest, unit * total, unit * total * reach, unit * total * reach**2 * trace
 
 

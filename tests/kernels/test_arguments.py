@@ -12,9 +12,10 @@ WRONG_VALUES = {
     "means": [np.zeros((2, 4)), np.zeros((3, 3)), None],
     "factors": [np.ones(2), np.ones((2, 3)), np.ones((2, 3, 4)), np.ones((3, 3, 3)), None],
     "anchor": [np.zeros((2, 4)), None],
-    "structure": [-1, 3],
+    "structure": [-1, 4],
+    "projection": [np.zeros((2, 3, 1))],
     "rule": [-1, 3, 2],
-    "second": [-1, 4, 0],
+    "second": [-1, 4, 5, 0],
     "given": [np.zeros(10, np.int32)],
     "rows": [np.zeros((10, 0))],
 }
@@ -38,6 +39,15 @@ def test_wrong_values(target, make_problem, name, value):
     problem = make_problem(10, 3, 2)
     with pytest.raises(ValueError, match=r"must|goes with|missing|n_components|no features"):
         problem.but(**{name: value}).step(target)
+
+
+@pytest.mark.parametrize(
+    "change", [{"factors": np.ones((2, 4, 2))}, {"factors": np.ones((2, 3, 0))}, {"projection": None}]
+)
+def test_wrong_factors_and_projections(target, make_problem, change):
+    problem = make_problem(10, 3, 2, structure=4, second=4)
+    with pytest.raises(ValueError, match=r"must have shape|goes with"):
+        problem.but(**change).step(target)
 
 
 @pytest.mark.parametrize(("name", "value"), cases(WRONG_TYPES))

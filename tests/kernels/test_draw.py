@@ -155,7 +155,7 @@ def test_any_scale(target, make_mixture, structure, scale):
         ("means", np.zeros((3, 3))),
         ("means", np.zeros((2, 4))),
         ("means", np.zeros((2, 0))),
-        ("structure", 3),
+        ("structure", 4),
         ("factors", np.ones(2)),
         ("rows", np.zeros((10, 2))),
         ("rows", np.zeros((9, 3))),

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-STRUCTURES, SECONDS, RULES = range(4), range(4), range(3)
+TRIANGULAR, LOW_RANK = 2, 4
+STRUCTURES, SECONDS, RULES = range(5), range(5), range(3)
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 16, 17, 33, 64])
@@ -38,10 +39,11 @@ def test_instruction_sets_agree_in_factors(targets, rng, same_bits):
 @pytest.mark.parametrize(("n_rows", "n_features"), [(70_001, 2), (12_001, 16)])
 def test_threads_agree(target, make_problem, same_bits, n_rows, n_features, second):
     """Enough rows for several spans and several threads, the last span cut short."""
-    problem = make_problem(n_rows, n_features, 16, second=second)
-    expected = problem.step(target, 1)
-    for n_threads in [2, 3, 8]:
-        same_bits(problem.step(target, n_threads), expected)
+    for structure in (TRIANGULAR, LOW_RANK):
+        problem = make_problem(n_rows, n_features, 16, structure, second=second)
+        expected = problem.step(target, 1)
+        for n_threads in [2, 3, 8]:
+            same_bits(problem.step(target, n_threads), expected)
 
 
 @pytest.mark.parametrize("output", range(4))

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = STRUCTURES = range(4)
+SPHERICAL, DIAGONAL, TRIANGULAR, SHARED, LOW_RANK = STRUCTURES = range(5)
 SOFT, HARD, GIVEN = RULES = range(3)
-NONE, TRACE, DIAGONAL_SECOND, FULL = SECONDS = range(4)
+NONE, TRACE, DIAGONAL_SECOND, FULL, PROJECTED = SECONDS = range(5)
 N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]
 N_ROWS = [0, 1, 7, 8, 9, 23, 24, 25, 143, 144, 145, 4097]
 
@@ -88,6 +88,7 @@ def test_a_hopeless_component_changes_no_bit(target, make_problem, same_bits, ru
             means=np.insert(problem.means, place, where, axis=0),
             factors=np.insert(problem.factors, place, np.eye(n_features), axis=0),
             anchor=None if second == NONE else np.insert(problem.anchor, place, where, axis=0),
+            projection=None if second != PROJECTED else np.insert(problem.projection, place, 1.0, axis=0),
         )
         log_likelihood, *sums = crowd.step(target)
         assert sums[0][place] == 0
@@ -105,7 +106,9 @@ def test_responsibilities_below_the_threshold_are_zero(target):
         assert (mass[1] > 0) == survives
 
 
-@pytest.mark.parametrize(("structure", "n_features"), [(TRIANGULAR, 2), (TRIANGULAR, 11), (SHARED, 6), (DIAGONAL, 5)])
+@pytest.mark.parametrize(
+    ("structure", "n_features"), [(TRIANGULAR, 2), (TRIANGULAR, 11), (SHARED, 6), (DIAGONAL, 5), (LOW_RANK, 7)]
+)
 def test_counts_the_rows_that_are_far_from_every_mean(target, make_problem, structure, n_features):
     """1e4 deviations from the nearest, in rows that count."""
     problem = make_problem(300, n_features, structure=structure).but(row_weight=np.ones(300))

@@ -1,0 +1,214 @@
+// Low rank and a diagonal: W = (I - F F') diag(w), F with few columns, and second moments along few directions.
+//
+//   E   z = w (x - mean), t = F' z, q = |z - F t|^2            2 d q + 4 d operations per row and component
+//   M   t = r B (x - a), crossed_il = sum t_l (x_i - a_i)      2 d q + 2 d, beside the first moments and squares: flat.hpp
+//   sums of M: [component], after flat's, [four features][four factors][4 x 4]
+//
+// z is made twice, for t and for what t leaves: a group's rows are read from L2 where there are hundreds of features,
+// and so would z be. F and w are read as they come, [feature][factor, and w last]; B as [feature][factor].
+#pragma once
+#include "flat.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::low_rank {
+
+constexpr int kTileHeight = kRegisters / 4;
+constexpr int kSide = 4;
+
+// What is taken from a group's rows before anything else.
+struct Centre {
+    const Real* point;   // [feature]
+    const Real* scales;  // [feature], `stride` apart; null: 1
+    Index stride;
+
+    GAUSSMIX_INLINE void offsets(const Real* rows, Index feature, int lane, Part (&u)[kGroupVectors]) const {
+        const Part centre = Part::broadcast(point[feature]);
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            u[v] = Part::load(rows + feature * kGroupRows + v * kLanes + lane) - centre;
+            if (scales != nullptr) u[v] = u[v] * Part::broadcast(scales[feature * stride]);
+        }
+    }
+};
+
+// t_l = sum_i weights_il u_i of a group, for R factors.
+template <int R>
+GAUSSMIX_INLINE void project(const Real* rows, const Centre& centre, const Real* weights, Index n_features, Real* out) {
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        const int lane = h * kPartLanes;
+        Part sum[R][kGroupVectors];
+        GAUSSMIX_UNROLL for (int l = 0; l < R; ++l) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) sum[l][v] = Part::zero();
+        }
+        for (Index i = 0; i < n_features; ++i) {
+            Part u[kGroupVectors];
+            centre.offsets(rows, i, lane, u);
+            GAUSSMIX_UNROLL for (int l = 0; l < R; ++l) {
+                const Part w = Part::broadcast(weights[i * centre.stride + l]);
+                GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) sum[l][v] = fma(w, u[v], sum[l][v]);
+            }
+        }
+        GAUSSMIX_UNROLL for (int l = 0; l < R; ++l) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+                sum[l][v].store(out + l * kGroupRows + v * kLanes + lane);
+            }
+        }
+    }
+}
+
+// [factor][vector][lane] of a group.
+inline void project(const Real* rows, const Centre& centre, const Real* weights, Index n_features, Index n_factors,
+                    Real* out) {
+    for (Index l = 0; l < n_factors; l += kTileHeight) {
+        with_constant(smaller(Index{kTileHeight}, n_factors - l), [&](auto count) {
+            constexpr int R = smaller(decltype(count)::value, kTileHeight);
+            project<R>(rows, centre, weights + l, n_features, out + l * kGroupRows);
+        });
+    }
+}
+
+// Adds the squares of z - F t for R features from `feature` on; `along` holds -t.
+template <int R>
+GAUSSMIX_INLINE void add_squares(const Real* rows, const Centre& centre, const Real* factor, Index feature,
+                                 Index n_factors, const Real* along, Vec (&squares)[kGroupVectors]) {
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        const int lane = h * kPartLanes;
+        Part z[R][kGroupVectors];
+        GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) centre.offsets(rows, feature + i, lane, z[i]);
+        for (Index l = 0; l < n_factors; ++l) {
+            Part t[kGroupVectors];
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+                t[v] = Part::load(along + l * kGroupRows + v * kLanes + lane);
+            }
+            GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
+                const Part f = Part::broadcast(factor[(feature + i) * centre.stride + l]);
+                GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[i][v] = fma(f, t[v], z[i][v]);
+            }
+        }
+        GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+                set_part(squares[v], h, fma(z[i][v], z[i][v], part(squares[v], h)));
+            }
+        }
+    }
+}
+
+// Squared distances of a group to one component; `along` is room for the factors of a group.
+inline void squared_distance(const Real* rows, const Real* mean, const Real* factor, Index n_features, Index n_factors,
+                             Real* along, Vec (&squares)[kGroupVectors]) {
+    const Centre centre{mean, factor + n_factors, n_factors + 1};
+    project(rows, centre, factor, n_features, n_factors, along);
+    for (Index i = 0; i < n_factors * kGroupRows; i += kLanes) (Vec::zero() - Vec::load(along + i)).store(along + i);
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
+    for (Index i = 0; i < n_features; i += kTileHeight) {
+        with_constant(smaller(Index{kTileHeight}, n_features - i), [&](auto count) {
+            constexpr int R = smaller(decltype(count)::value, kTileHeight);
+            add_squares<R>(rows, centre, factor, i, n_factors, along, squares);
+        });
+    }
+}
+
+constexpr Index crossed_size(Index n_features, Index n_factors) {
+    return round_up(n_features, kSide) * round_up(n_factors, kSide);
+}
+constexpr Index component_stride(const Shape& shape) {
+    return flat::component_stride(shape.n_features) + crossed_size(shape.n_features, shape.n_projected);
+}
+constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape); }
+
+// C features against R factors from `first` on, over the groups of a tile in which the component has rows.
+template <int C, int R, int first = 0>
+GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, const Real* rows, const Real* anchor,
+                              const Real* along, Index along_stride, Vec (&totals)[kSide * kSide]) {
+    constexpr int kHeight = smaller(kRegisters / 8, R - first);
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        Part sum[kHeight][C];
+        GAUSSMIX_UNROLL for (int l = 0; l < kHeight; ++l) {
+            GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[l][i] = Part::zero();
+        }
+        for (int g = 0; g < groups.count; ++g) {
+            const Real* x = rows + groups.index[g] * tile.rows_stride() + h * kPartLanes;
+            const Real* t = along + g * along_stride + first * kGroupRows + h * kPartLanes;
+#pragma GCC unroll 1
+            for (int v = 0; v < kGroupVectors; ++v) {
+                Part u[C];
+                GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) {
+                    u[i] = Part::load(x + (i * kGroupVectors + v) * kLanes) - Part::broadcast(anchor[i]);
+                }
+                GAUSSMIX_UNROLL for (int l = 0; l < kHeight; ++l) {
+                    const Part weight = held(Part::load(t + (l * kGroupVectors + v) * kLanes));
+                    GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[l][i] = fma(weight, u[i], sum[l][i]);
+                }
+            }
+        }
+        GAUSSMIX_UNROLL for (int l = 0; l < kHeight; ++l) {
+            GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) set_part(totals[(first + l) * kSide + i], h, sum[l][i]);
+        }
+    }
+    if constexpr (first + kHeight < R) {
+        multiply<C, R, first + kHeight>(tile, groups, rows, anchor, along, along_stride, totals);
+    }
+}
+
+// Responsibilities times the factors of the groups in which the component has rows.
+inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Index k, const Real* anchor,
+                          const Real* projection, Index n_factors, Real* along) {
+    for (int g = 0; g < groups.count; ++g, along += n_factors * kGroupRows) {
+        const Real* rows = tile.rows + groups.index[g] * tile.rows_stride();
+        const Real* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;
+        project(rows, {anchor, nullptr, n_factors}, projection, tile.n_features, n_factors, along);
+        for (Index l = 0; l < n_factors; ++l) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+                Real* t = along + l * kGroupRows + v * kLanes;
+                const Vec weight = Vec::load(r + v * kLanes);
+                keep(less(Vec::zero(), weight), weight * Vec::load(t)).store(t);  // 0 times infinity is 0
+            }
+        }
+    }
+}
+
+inline void add_moments(const TileView& tile, const Shape& shape, const Real* anchors, const Real* projections,
+                        double* mass, double* sums) {
+    const Index d = tile.n_features, n_factors = shape.n_projected, stride = component_stride(shape);
+    flat::add_moments(tile, anchors, mass, sums, stride);
+    sums += flat::component_stride(d);
+    for (Index k = 0; k < tile.n_components; ++k, sums += stride, anchors += d, projections += d * n_factors) {
+        if (tile.active[k] == 0) continue;
+        if (tile.patience->is_over(kTileRows * 2 * d * n_factors)) return;
+        const ActiveGroups& groups = active_groups(tile.active[k]);
+        weigh_factors(tile, groups, k, anchors, projections, n_factors, tile.differences);
+        double* out = sums;
+        for (Index i = 0; i < d; i += kSide) {
+            for (Index l = 0; l < n_factors; l += kSide, out += kSide * kSide) {
+                const auto block = [&](auto n_features, auto n_along) {
+                    constexpr int C = smaller(decltype(n_features)::value, kSide), R = smaller(decltype(n_along)::value, kSide);
+                    Vec totals[kSide * kSide];
+                    GAUSSMIX_UNROLL for (int j = 0; j < kSide * kSide; ++j) totals[j] = Vec::zero();
+                    multiply<C, R>(tile, groups, tile.rows + i * kGroupRows, anchors + i,
+                                   tile.differences + l * kGroupRows, n_factors * kGroupRows, totals);
+                    add_all_lane_sums(totals, out);
+                };
+                with_constant(smaller(Index{kSide}, d - i), [&](auto n_features) {
+                    with_constant(smaller(Index{kSide}, n_factors - l), [&](auto n_along) { block(n_features, n_along); });
+                });
+            }
+        }
+    }
+}
+
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
+    const Index d = shape.n_features, n_factors = shape.n_projected, stride = component_stride(shape);
+    const Index blocks = round_up(n_factors, kSide) / kSide;
+    for (Index k = 0; k < shape.n_components; ++k, sums += stride) {
+        const double* crossed = sums + flat::component_stride(d);
+        for (Index i = 0; i < d; ++i) {
+            double* second = out.second + (k * d + i) * (n_factors + 1);
+            for (Index l = 0; l < n_factors; ++l) {
+                const Index block = i / kSide * blocks + l / kSide;
+                second[l] = crossed[block * kSide * kSide + l % kSide * kSide + i % kSide];
+            }
+            out.first[k * d + i] = sums[i / 4 * 8 + i % 4];
+            second[n_factors] = sums[i / 4 * 8 + 4 + i % 4];
+        }
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::low_rank

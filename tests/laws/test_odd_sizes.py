@@ -16,7 +16,7 @@ from gaussmix.families import FAMILIES
 from gaussmix.testing import PROBLEMS, check_monotone
 from gaussmix.testing.agreement import assert_same_moments
 from gaussmix.testing.check_engine import TOLERANCE
-from gaussmix.testing.engine_cases import NEEDS, random_block, random_parameters
+from gaussmix.testing.engine_cases import NEEDS, random_block, random_need, random_parameters
 from gaussmix.testing.problems import groups
 from gaussmix.waist.core import native_target
 from gaussmix.waist.need import Need, Rule, Second
@@ -34,9 +34,10 @@ class Steps:
     """Steps of an engine on drawn rows of a drawn kind, about the means of the parameters."""
 
     def __init__(self, name, kind, size, seed):
-        structure, is_shared, self.need, self.rule = kind
+        structure, is_shared, need, self.rule = kind
         n_rows, n_features, n_components = size
         self.rng, self.engine = np.random.default_rng(seed), ENGINES[name](2)
+        self.need = random_need(self.rng, need, n_components, n_features)
         self.parameters = random_parameters(self.rng, n_components, n_features, structure, is_shared)
         self.block = random_block(self.rng, n_rows, self.parameters, self.rule)
 

@@ -5,11 +5,9 @@ import pytest
 
 from gaussmix.errors import SingularCovariance
 from gaussmix.testing import check_whitening
-from gaussmix.testing.engine_cases import random_covariances
+from gaussmix.testing.engine_cases import random_covariances, whitening_of
 from gaussmix.waist import factorise
 from gaussmix.waist.core import native_target
-from gaussmix.waist.diagonal import DiagonalWhitening
-from gaussmix.waist.spherical import SphericalWhitening
 from gaussmix.waist.triangular import TriangularWhitening
 from gaussmix.waist.whitening import Structure
 
@@ -23,16 +21,20 @@ def factors_by(request, monkeypatch):
         pytest.skip("the C++ core is not built, or this processor cannot run it")
 
 
-def whitening_of(covariances, structure, n_features):
-    if structure is Structure.SPHERICAL:
-        return SphericalWhitening.of(covariances, n_features)
-    return (DiagonalWhitening if structure is Structure.DIAGONAL else TriangularWhitening).of(covariances)
-
-
 def dense(covariances, structure, n_features):
     if structure is Structure.SPHERICAL:
         return covariances[:, None, None] * np.eye(n_features)
+    if structure is Structure.LOW_RANK:
+        loadings, noise = covariances[..., :-1], covariances[..., -1]
+        return loadings @ loadings.transpose(0, 2, 1) + noise[:, :, None] * np.eye(n_features)
     return covariances[:, :, None] * np.eye(n_features) if structure is Structure.DIAGONAL else covariances
+
+
+def in_units(covariances, structure, unit):
+    """The covariances times `unit`: loadings are a root of them."""
+    if structure is not Structure.LOW_RANK:
+        return covariances * unit
+    return np.concatenate((covariances[..., :-1] * np.sqrt(unit), covariances[..., -1:] * unit), axis=2)
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 8, 9, 17, 40])
@@ -40,15 +42,15 @@ def dense(covariances, structure, n_features):
 @pytest.mark.parametrize("structure", Structure)
 def test_whitening_is_the_inverse_root(structure, count, n_features, rng):
     covariances = random_covariances(rng, count, n_features, structure)
-    whitening = whitening_of(covariances, structure, n_features)
+    whitening = whitening_of(covariances, n_features, structure)
     check_whitening(whitening, np.repeat(dense(covariances, structure, n_features), 1 if count > 1 else 4, axis=0))
 
 
 @pytest.mark.parametrize("unit", [1e-150, 1e-30, 1e30, 1e150])
 @pytest.mark.parametrize("structure", Structure)
 def test_units_do_not_matter(structure, unit, rng):
-    covariances = random_covariances(rng, 2, 3, structure) * unit
-    check_whitening(whitening_of(covariances, structure, 3), dense(covariances, structure, 3))
+    covariances = in_units(random_covariances(rng, 2, 3, structure), structure, unit)
+    check_whitening(whitening_of(covariances, 3, structure), dense(covariances, structure, 3))
 
 
 def test_each_feature_may_have_its_own_unit(rng):
@@ -65,10 +67,12 @@ def test_what_has_no_factor_is_named(structure, bad, rng):
         covariances[[1, 3]] = bad
     elif structure is Structure.DIAGONAL:
         covariances[[1, 3], 2] = bad
+    elif structure is Structure.LOW_RANK:
+        covariances[[1, 3], 2, -1] = bad
     else:
         covariances[[1, 3], 2, 2] = bad
     with pytest.raises(SingularCovariance, match=r"components 1, 3\.") as caught:
-        whitening_of(covariances, structure, 3)
+        whitening_of(covariances, 3, structure)
     assert caught.value.components == (1, 3)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.need import Need
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.pieces import pieces
 from gaussmix.waist.whitening import Structure, Whitening
@@ -57,6 +58,14 @@ def one_each(whitening: Whitening, n_components: int) -> Array:
     for part in pieces(each.shape):
         each[part] = whitening.factors
     return each
+
+
+def projection_of(need: Need, n_components: int) -> Array | None:
+    """B_kᵀ for each component, (n_components, n_features, n_projected); None where nothing is projected."""
+    if need.projection is None:
+        return None
+    each = np.broadcast_to(need.projection, (n_components, *need.projection.shape[1:]))
+    return np.ascontiguousarray(each.swapaxes(1, 2))
 
 
 def no_arguments(anchor: Array) -> Arguments:

@@ -82,8 +82,7 @@ def _box_is_near(block: Block, parameters: Parameters, limit: float) -> bool:
     columns = np.arange(means.shape[1])
     with np.errstate(over="ignore"):
         reach = np.maximum(block.rows[high, columns] - means, means - block.rows[low, columns])
-        whitening = replace(parameters.whitening, factors=np.abs(parameters.whitening.factors))
-        squares = (whitening.whiten_each(reach) ** 2).sum(axis=1)
+        squares = (parameters.whitening.whiten_at_most(reach) ** 2).sum(axis=1)
         return bool((parameters.log_scale - 0.5 * squares >= limit).any())
 
 
@@ -142,7 +141,6 @@ def _responsibilities(rows: Array, parameters: Parameters) -> Array:
 def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     """log p(x, k) − log p(x, reference), (n_rows, n_components); the largest double where it overflows."""
     means, whitening, largest = parameters.means, parameters.whitening, float(np.finfo(np.float64).max)
-    change = replace(whitening, factors=whitening.factors - whitening.factor(reference))
     # Whatever overflows is scaled by powers of 2, which round nothing.
     exponent = np.frexp(np.maximum(np.abs(rows).max(axis=1), np.abs(means).max()))[1]
     rows = np.ldexp(rows, -exponent[:, None])
@@ -150,7 +148,7 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     log_odds = np.empty((len(rows), len(means)))
     for k, mean in enumerate(means):
         moved = whitening.whiten(k, (means[reference] - mean)[None])
-        difference = change.whiten(k, offsets) + np.ldexp(moved, -exponent[:, None])
+        difference = whitening.whiten_change(k, reference, offsets) + np.ldexp(moved, -exponent[:, None])
         total = whitening.whiten(k, rows - np.ldexp(mean, -exponent[:, None])) + whitening.whiten(reference, offsets)
         (difference, low), (total, high) = _scaled(difference), _scaled(total)
         with np.errstate(over="ignore"):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.alone import goes_alone, run, shares_matrix
-from gaussmix.engines.arguments import arguments_of, common_origin, is_near, no_arguments, one_each
+from gaussmix.engines.arguments import arguments_of, common_origin, is_near, no_arguments, one_each, projection_of
 from gaussmix.engines.base import Runner
 from gaussmix.engines.far import Apart, far_places, far_responsibilities
 from gaussmix.engines.single import rounded, scaled_for_single, steps_in_single
@@ -158,11 +158,11 @@ class NativeEngine(Runner):
             parameters, offset = scaled_for_single(parameters)
         arguments = arguments_of(parameters) if parameters is not None else no_arguments(anchor)
         sums_about = None if need.second is Second.NONE else np.ascontiguousarray(anchor)
-        is_soft = parameters is not None and rule is Rule.SOFT and not parameters.whitening.is_shared
+        is_soft = parameters is not None and rule is Rule.SOFT and may_be_ordered(parameters.whitening)
         visit = state.visits.begin(self._target, arguments) if is_soft else Visit()
         log_likelihood, mass, first, second, n_far, n_near = self._target.step(
             block.rows, block.row_weight, block.given if rule is Rule.GIVEN else None, None, *arguments,
-            sums_about, rule, need.second, self.n_threads, *visit, in_single,
+            sums_about, rule, need.second, self.n_threads, *visit, in_single, projection_of(need, state.n_components),
         )  # fmt: skip
         if is_soft:
             state.visits.end(visit, arguments, n_near)

@@ -126,6 +126,8 @@ def _moments(rows: Array, shared: Array, totals: tuple[float, float], anchor: Ar
     """Sum moments of rows shared (n_rows, n_components); totals: log-likelihood and row weight."""
     n_components, n_features = anchor.shape
     shapes = {Second.NONE: None, Second.TRACE: (), Second.DIAGONAL: (n_features,), Second.FULL: (n_features,) * 2}
+    if need.projection is not None:
+        shapes[Second.PROJECTED] = n_features, need.projection.shape[1] + 1
     first = np.zeros(anchor.shape)
     shape = shapes[need.second]
     second = None if shape is None else np.zeros((n_components, *shape))
@@ -137,6 +139,10 @@ def _moments(rows: Array, shared: Array, totals: tuple[float, float], anchor: Ar
         with np.errstate(over="ignore", invalid="ignore"):
             if need.second is Second.FULL:
                 second[k] = (shared[:, k, None] * offsets).T @ offsets
+            elif need.projection is not None:
+                projected = offsets @ need.projection[k if len(need.projection) > 1 else 0].T
+                second[k, :, :-1] = (shared[:, k, None] * offsets).T @ projected
+                second[k, :, -1] = shared[:, k] @ offsets**2
             else:
                 squares = shared[:, k] @ offsets**2
                 second[k] = squares.sum() if need.second is Second.TRACE else squares

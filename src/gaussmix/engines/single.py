@@ -21,7 +21,9 @@ def steps_in_single(block: Block, parameters: Parameters | None, need: Need, rul
     if block.rows.dtype != np.float32 or parameters is None or rule is not Rule.SOFT:
         return False
     whitening, (n_components, n_features) = parameters.whitening, parameters.means.shape
-    if need.pooled or need.second is Second.NONE or len(whitening.factors) < n_components:
+    if need.pooled or need.second in (Second.NONE, Second.PROJECTED) or len(whitening.factors) < n_components:
+        return False
+    if whitening.structure is Structure.LOW_RANK:  # the core has these in double only
         return False
     is_dense = whitening.structure is Structure.TRIANGULAR
     work = float(block.n_rows) * n_components * (20 + (n_features**2 if is_dense else 4 * n_features))

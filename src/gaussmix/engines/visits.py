@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.arguments import Arguments
 from gaussmix.waist.block import BLOCK_ROWS
-from gaussmix.waist.whitening import Structure
+from gaussmix.waist.whitening import Structure, Whitening
 
 if TYPE_CHECKING:
     from gaussmix._core import Target
@@ -43,6 +43,11 @@ class Visit(NamedTuple):
     labels: NDArray[np.uint16] | None = None
     bounds: NDArray[np.float32] | None = None
     motion: NDArray[np.float32] | None = None
+
+
+def may_be_ordered(whitening: Whitening) -> bool:
+    """Whether an order of the rows can save work: a factor for each component, which whitens feature by feature."""
+    return not whitening.is_shared and whitening.structure is not Structure.LOW_RANK
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ def rounding_sentence(mixture: Mixture) -> str | None:
     features leave of it.
     """
     family, shape = mixture.family, mixture.means.shape
-    precisions = family.variances(family.compact(mixture.whitening.precisions()), *shape)
+    precisions = mixture.whitening.precision_diagonals()
     inflation = (family.variances(mixture.covariances, *shape) * precisions).max(axis=1)
     error = shape[1] * float(np.finfo(np.float64).eps) * inflation
     concerned = np.flatnonzero(error > ROUNDED)

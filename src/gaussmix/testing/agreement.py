@@ -34,13 +34,19 @@ def assert_same_moments(actual: Moments, expected: Moments, spread: Array, toler
         if actual.second is not expected.second:
             raise AssertionError(f"second of {what} is there in one and absent in the other")
         return
-    assert_close(actual.second, expected.second, tolerance, second_scale(expected.need, spread), f"second of {what}")
+    scale = second_scale(expected.need, spread)
+    assert_close(actual.second, expected.second, tolerance, scale, f"second of {what}")
 
 
 def second_scale(need: Need, spread: Array) -> Array:
     """Bound on the sums of |second moments|, in the form that `need` names."""
     if need.second is Second.FULL:
         scale: Array = np.sqrt(spread[:, :, None] * spread[:, None, :])
+    elif need.projection is not None:
+        roots = np.sqrt(spread)
+        shape = len(spread), *need.projection.shape[1:]
+        projected = np.einsum("kqd,kd->kq", np.broadcast_to(np.abs(need.projection), shape), roots)
+        scale = np.concatenate((roots[:, :, None] * projected[:, None, :], spread[:, :, None]), axis=2)
     else:
         scale = spread.sum(axis=1) if need.second is Second.TRACE else spread
     pooled: Array = scale.sum(axis=0) if need.pooled else scale

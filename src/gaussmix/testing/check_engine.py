@@ -125,7 +125,12 @@ def check_layouts(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 def _layout_cases(rng: np.random.Generator) -> Iterator[tuple[EngineCase, list[Rows]]]:
     """Cases of either type, and their rows in all layouts."""
-    for structure, n_features in ((Structure.TRIANGULAR, 3), (Structure.TRIANGULAR, 11), (Structure.DIAGONAL, 6)):
+    for structure, n_features in (
+        (Structure.TRIANGULAR, 3),
+        (Structure.TRIANGULAR, 11),
+        (Structure.DIAGONAL, 6),
+        (Structure.LOW_RANK, 11),
+    ):
         parameters = random_parameters(rng, 3, n_features, structure)
         doubles = random_parameters(rng, 150, n_features, structure).means
         for rows in (doubles, doubles.astype(np.float32)):

@@ -12,6 +12,7 @@ import numpy as np
 from gaussmix.engines.base import Engine
 from gaussmix.testing.agreement import assert_same_moments
 from gaussmix.testing.closeness import EPS
+from gaussmix.testing.engine_cases import random_need
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
@@ -39,6 +40,7 @@ def check_moments(engine: Engine[Any], need: Need, rng: np.random.Generator) -> 
     rows, anchor = rng.normal(1.0, 2.0, size=(n_rows, n_features)), rng.normal(size=(n_components, n_features))
     weight, shares = rng.uniform(0.5, 2.0, n_rows), rng.dirichlet(np.ones(n_components), n_rows)
     block, rounding = Block(0, rows, weight, shares), n_rows * EPS
+    need = random_need(rng, need, n_components, n_features)
     whole, spread = _sums(engine, block, need, anchor), _spread(engine, block, anchor)
     parts = [_sums(engine, part, need, anchor) for part in block.cut(17)]
     for order in (range(len(parts)), reversed(range(len(parts))), rng.permutation(len(parts))):

@@ -62,7 +62,7 @@ def factor_of(whitening: Whitening, component: int, n_features: int) -> Array:
 def dense_precision(whitening: Whitening, component: int, n_features: int) -> Array:
     """`precisions()` of a component as a full matrix."""
     precision = whitening.precisions()[0 if whitening.is_shared else component]
-    if whitening.structure is Structure.TRIANGULAR:
+    if whitening.structure in (Structure.TRIANGULAR, Structure.LOW_RANK):
         return np.asarray(precision)
     return np.asarray(np.diag(np.broadcast_to(precision, n_features)))
 
@@ -75,5 +75,9 @@ def _check_inverses(whitening: Whitening, k: int, covariance: Array, deviations:
         back / deviations, offsets / deviations, tolerance, np.abs(offsets / deviations).max(), "colour ∘ whiten"
     )
     unit = np.multiply.outer(deviations, deviations)
-    product = (dense_precision(whitening, k, n_features) * unit) @ (covariance / unit)
+    precision = dense_precision(whitening, k, n_features)
+    found = whitening.precision_diagonals()[0 if whitening.is_shared else k]
+    expected = np.diagonal(precision)
+    assert_close(np.broadcast_to(found, n_features), expected, tolerance, expected, "diagonal of the precision")
+    product = (precision * unit) @ (covariance / unit)
     assert_close(product, np.eye(n_features), tolerance, 1.0, f"precision times covariance of component {k}")

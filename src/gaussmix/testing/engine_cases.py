@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
 from gaussmix.waist.diagonal import DiagonalWhitening
+from gaussmix.waist.low_rank import LowRankWhitening
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spherical import SphericalWhitening
@@ -19,12 +20,13 @@ from gaussmix.waist.triangular import TriangularWhitening
 from gaussmix.waist.whitening import Structure, Whitening
 
 NEEDS = [Need(Second.NONE)]
-NEEDS += [Need(s, pooled) for s in (Second.TRACE, Second.DIAGONAL, Second.FULL) for pooled in (False, True)]
+NEEDS += [Need(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]
 # Both sides of a lane, a group and a tile of the C++ core, and nothing at all.
 N_ROWS = [0, 1, 2, 7, 8, 9, 23, 24, 25, 47, 143, 144, 145, 289]
 # Both sides of the kernels' own dimensions, of a panel and of two.
 N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 33]
 N_COMPONENTS = [1, 2, 3, 5, 9]
+N_FACTORS = [1, 2, 3, 4, 5, 9]
 
 Kind = tuple[Structure, bool, Need, Rule]  # with or without one whitening for all
 
@@ -65,7 +67,15 @@ def random_case(rng: np.random.Generator, n_rows: int, n_features: int, kind: Ki
     n_components = int(rng.choice(N_COMPONENTS))
     parameters = random_parameters(rng, n_components, n_features, structure, is_shared)
     block = random_block(rng, n_rows, parameters, rule)
-    return EngineCase(block, parameters, need, rule)
+    return EngineCase(block, parameters, random_need(rng, need, n_components, n_features), rule)
+
+
+def random_need(rng: np.random.Generator, need: Need, n_components: int, n_features: int) -> Need:
+    """The need, with a random projection where it takes one: the same for all components where it is pooled."""
+    if need.second is not Second.PROJECTED:
+        return need
+    shape = 1 if need.pooled else n_components, int(rng.choice(N_FACTORS)), n_features
+    return replace(need, projection=rng.normal(size=shape))
 
 
 def random_parameters(
@@ -83,6 +93,9 @@ def random_covariances(rng: np.random.Generator, count: int, n_features: int, st
         return rng.uniform(0.3, 3.0, size=count)
     if structure is Structure.DIAGONAL:
         return rng.uniform(0.3, 3.0, size=(count, n_features))
+    if structure is Structure.LOW_RANK:  # [loadings | noise]
+        loadings = rng.normal(size=(count, n_features, min(int(rng.choice(N_FACTORS)), n_features)))
+        return np.concatenate((loadings, rng.uniform(0.3, 3.0, size=(count, n_features, 1))), axis=2)
     factors = rng.normal(size=(count, n_features, n_features)) / np.sqrt(n_features)
     covariances: Array = factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)
     return covariances
@@ -90,11 +103,17 @@ def random_covariances(rng: np.random.Generator, count: int, n_features: int, st
 
 def random_whitening(rng: np.random.Generator, count: int, n_features: int, structure: Structure) -> Whitening:
     """A whitening of the structure, made of random covariances."""
-    covariances = random_covariances(rng, count, n_features, structure)
+    return whitening_of(random_covariances(rng, count, n_features, structure), n_features, structure)
+
+
+def whitening_of(covariances: Array, n_features: int, structure: Structure) -> Whitening:
+    """A whitening of the structure, of covariances in the form of `random_covariances`."""
     if structure is Structure.SPHERICAL:
         return SphericalWhitening.of(covariances, n_features)
     if structure is Structure.DIAGONAL:
         return DiagonalWhitening.of(covariances)
+    if structure is Structure.LOW_RANK:
+        return LowRankWhitening.of(covariances[..., :-1], covariances[..., -1])
     return TriangularWhitening.of(covariances)
 
 

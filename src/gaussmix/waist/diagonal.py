@@ -35,3 +35,6 @@ class DiagonalWhitening(Whitening):
 
     def precisions(self) -> Array:
         return self.factors**2
+
+    def precision_diagonals(self) -> Array:
+        return self.factors**2

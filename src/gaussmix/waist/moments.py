@@ -79,7 +79,7 @@ class Moments:
             return replace(self, first=first, anchor=anchor)
         root_mass = np.sqrt(np.where(self.mass > 0, self.mass, 1.0))[:, None]
         squares = self.need.squares
-        if self.need.pooled:
+        if self.need.pooled or self.need.second is Second.PROJECTED:
             second = self.second - squares(self.first / root_mass)
             second = second + squares(first / root_mass)
         else:
@@ -118,6 +118,10 @@ class Scatter:
             return replace(self, second=second)
         if self.need.second is Second.DIAGONAL and not self.need.pooled:
             second = in_pieces(lambda second, mass: second + mass * ridge, self.second, mass[:, None])
+            return replace(self, second=second)
+        if self.need.second is Second.PROJECTED:  # the last column; what is projected has no noise
+            second = copied(self.second)
+            second[..., -1] += np.multiply.outer(mass, ridge)
             return replace(self, second=second)
         added = mass * (ridge if self.need.second is Second.DIAGONAL else ridge.sum())
         return replace(self, second=self.second + added)

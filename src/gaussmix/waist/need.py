@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -18,6 +18,7 @@ class Second(IntEnum):
     TRACE = 1  # Σ γ ‖x − a‖²              (n_components,)
     DIAGONAL = 2  # Σ γ (x − a)²              (n_components, n_features)
     FULL = 3  # Σ γ (x − a)(x − a)ᵀ       (n_components, n_features, n_features)
+    PROJECTED = 4  # [Σ γ (x − a)(B (x − a))ᵀ | Σ γ (x − a)²]  (n_components, n_features, n_projected + 1)
 
 
 class Rule(IntEnum):
@@ -30,10 +31,18 @@ class Rule(IntEnum):
 
 @dataclass(frozen=True)
 class Need:
-    """Second moments to accumulate; `pooled` ones are summed over components (their first axis is gone)."""
+    """Second moments to accumulate.
+
+    Parameters
+    ----------
+    second : which.
+    pooled : they are summed over components, and their first axis is gone.
+    projection : B_k of `Second.PROJECTED`, (n_components or 1, n_projected, n_features); None otherwise.
+    """
 
     second: Second
     pooled: bool = False
+    projection: Array | None = field(default=None, compare=False)
 
     def squares(self, vectors: Array) -> Array:
         """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""
@@ -45,5 +54,17 @@ class Need:
             return pooled
         if self.second is Second.FULL:
             return vectors[:, :, None] * vectors[:, None, :]
-        squares: Array = vectors**2 if self.second is Second.DIAGONAL else (vectors**2).sum(axis=1)
+        if self.second is Second.PROJECTED:
+            squares: Array = self._projected_squares(vectors)
+        else:
+            squares = vectors**2 if self.second is Second.DIAGONAL else (vectors**2).sum(axis=1)
         return squares.sum(axis=0) if self.pooled else squares
+
+    def _projected_squares(self, vectors: Array) -> Array:
+        assert self.projection is not None, "a projection goes with Second.PROJECTED"
+        shape = len(vectors), *self.projection.shape[1:]
+        projected = np.einsum("kqd,kd->kq", np.broadcast_to(self.projection, shape), vectors)
+        squares = np.empty((*vectors.shape, shape[1] + 1))
+        squares[..., :-1] = vectors[..., None] * projected[:, None, :]
+        squares[..., -1] = vectors**2
+        return squares

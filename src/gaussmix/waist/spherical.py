@@ -35,3 +35,6 @@ class SphericalWhitening(Whitening):
 
     def precisions(self) -> Array:
         return self.factors**2
+
+    def precision_diagonals(self) -> Array:
+        return self.factors[:, None] ** 2

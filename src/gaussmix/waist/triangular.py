@@ -64,6 +64,12 @@ class TriangularWhitening(Whitening):
         few = range(32, len(self.factors), 32)
         return np.concatenate([_products(target, part) for part in np.split(self.factors, few)])
 
+    def precision_diagonals(self) -> Array:
+        diagonals = np.empty(self.factors.shape[:2])
+        for part in pieces(self.factors.shape):
+            diagonals[part] = (self.factors[part] ** 2).sum(axis=1)
+        return diagonals
+
 
 def _products(target: Target, factors: Array) -> Array:
     """WᵀW of a few factors: the second moments of their rows about 0, by the core, since a BLAS has bits of its own."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import ClassVar
+
+import numpy as np
 
 from gaussmix.waist.arrays import Array
 
@@ -16,6 +18,7 @@ class Structure(IntEnum):
     SPHERICAL = 0  # w_k         factors (K,)
     DIAGONAL = 1  # diag(w_k)   factors (K, d)
     TRIANGULAR = 2  # W_k lower   factors (K, d, d)
+    LOW_RANK = 3  # (I − F_k F_kᵀ) diag(w_k)   factors (K, d, q + 1), [F_k | w_k]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +58,23 @@ class Whitening(ABC):
     def colour(self, component: int, whitened: Array) -> Array:
         """Solve W_k u = z for each row z of `whitened` (n_rows, n_features): the inverse of `whiten`."""
 
+    def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
+        """(W_k − W_r) u for each row u of `offsets` (n_rows, n_features): 0 where the two are equal."""
+        difference: Array = self.factor(component) - self.factor(reference)
+        return replace(self, factors=difference[None]).whiten(0, offsets)
+
+    def whiten_at_most(self, offsets: Array) -> Array:
+        """Bounds on |W_k u| for every |u| ≤ `offsets` (n_components, n_features), element by element."""
+        return replace(self, factors=np.abs(self.factors)).whiten_each(offsets)
+
     @abstractmethod
     def precision_times(self, component: int, offsets: Array) -> Array:
         """Σ_k⁻¹ u = W_kᵀ W_k u for each row u of `offsets` (n_rows, n_features)."""
 
     @abstractmethod
     def precisions(self) -> Array:
-        """W_kᵀ W_k in the form of the factors: (…, d, d), (…, d) or (…,)."""
+        """W_kᵀ W_k in the form of the factors, (…, d, d), (…, d) or (…,); a matrix for what has low rank."""
+
+    @abstractmethod
+    def precision_diagonals(self) -> Array:
+        """Diagonals of W_kᵀ W_k, 1 or n_components on the first axis, (…, n_features) or (…, 1)."""

@@ -201,7 +201,9 @@ def test_the_simpler_one_that_held_out_rows_choose_is_shown(cli, faithful):
 
 def test_all_structures_are_tried_and_an_unknown_one_is_refused(cli, faithful):
     said = json.loads(cli("fit", faithful, "-k", "1", "-s", "all", "--json").stdout)
-    assert [candidate["structure"] for candidate in said["candidates"]] == list(FAMILIES)
+    assert [candidate["structure"] for candidate in said["candidates"]] == [
+        name for name, family in FAMILIES.items() if not family.options
+    ]
     result = cli("fit", faithful, "-s", "full,vev")
     assert result.exit_code == 2
     assert "'vev' is not one of" in result.stderr
@@ -246,3 +248,40 @@ def test_numbers_of_any_size_are_shown_in_few_digits(cli, csv_file):
         "diag",
     )
     assert "2e-09 ± 8.16e-10   2e+12 ± 8.16e+11   1000000002 ± 0.816" in result.stdout
+
+
+def test_numbers_of_factors_are_tried_shown_and_kept(cli, tmp_path, rng):
+    rows = np.vstack(
+        [rng.normal(size=(200, 1)) * loadings + rng.normal(size=(200, 4)) for loadings in ([3, 2, 1, 0], [0, 1, 2, 3])]
+    )
+    np.save(tmp_path / "rows.npy", rows)
+    wanted = "-k", "1:2", "-s", "factor_analyzer,diag", "--n-factors", "1,2,9", "--noise", "isotropic"
+    result = cli("fit", tmp_path / "rows.npy", *wanted, "-o", tmp_path / "m.gmm")
+    assert result.exit_code == 0
+    assert "factor_analyzer 2" in result.stdout
+    assert "2 failed: too many factors." in result.stdout
+    mixture = Mixture.load(tmp_path / "m.gmm")
+    said = f"factor_analyzer covariances (n_factors={mixture.family.options['n_factors']}, noise=isotropic, "
+    assert said in result.stdout
+    assert said in cli("describe", tmp_path / "m.gmm").stdout
+    assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["noise"] == "isotropic"
+    again = GaussianMixture.load(tmp_path / "m.gmm")
+    assert again.get_params()["n_factors"] == mixture.family.options["n_factors"]
+    said = json.loads(cli("fit", tmp_path / "rows.npy", *wanted, "--json").stdout)
+    assert [candidate.get("n_factors") for candidate in said["candidates"]] == [1, 1, 2, 2, 9, 9, None, None]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--n-factors", "0"], "must begin at 1 or more"),
+        (["--n-factors", "two"], "is not a count"),
+        (["--n-factors", "2"], "n_factors=2 has no meaning with covariance_type='full'"),
+        (["-s", "factor_analyzer", "--noise", "isotropc"], "Did you mean 'isotropic'"),
+    ],
+    ids=str,
+)
+def test_options_of_factors_are_checked(options, said, cli, faithful):
+    result = cli("fit", faithful, "-k", "1", *options)
+    assert result.exit_code != 0
+    assert said in result.stderr

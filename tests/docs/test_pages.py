@@ -26,7 +26,11 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/guide/getting-started.md", "docs/guide/choosing.md", "docs/guide/distribution.md"]
+    "page",
+    [
+        "README.md",
+        *(f"docs/guide/{name}.md" for name in ("getting-started", "choosing", "factor-analysers", "distribution")),
+    ],
 )
 def test_python_runs_and_prints_what_stands_below_it(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)

@@ -27,7 +27,7 @@ CASES = {
     "covariance_type nearly known": (
         {"covariance_type": "ful"},
         ValueError,
-        "covariance_type='ful' is not one of 'diag', 'full', 'spherical', 'tied', 'E', 'EEE', ",
+        "covariance_type='ful' is not one of 'diag', 'factor_analyzer', 'full', 'spherical', 'tied', 'E', 'EEE', ",
     ),
     "covariance_type unknown": ({"covariance_type": "xyz"}, ValueError, "'VVE', 'VVI', 'VVV'."),
     "covariance_type no name": ({"covariance_type": ["full"]}, TypeError, "covariance_type must be one of 'diag', "),

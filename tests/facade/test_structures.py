@@ -21,10 +21,11 @@ def rows():
 @pytest.mark.parametrize("name", NAMES)
 def test_an_estimator_of_any_structure_is_whole(name, rows, tmp_path):
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
-    family, dense = gm.mixture_.family, gm.mixture_.family.dense(gm.covariances_, 2, 3)
+    family, shown_as = gm.mixture_.family, gm.mixture_.family.shown_as
+    dense = family.dense(gm.mixture_.covariances, 2, 3)
     assert family is family_named(name)
-    assert gm.covariances_.shape == gm.precisions_.shape == family.shape(2, 3)
-    product = family.dense(gm.precisions_, 2, 3) @ dense
+    assert gm.covariances_.shape == gm.precisions_.shape == shown_as.shape(2, 3)
+    product = shown_as.dense(gm.precisions_, 2, 3) @ dense
     np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-12)
     full = Mixture(gm.weights_, gm.means_, dense, FAMILIES["full"])
     np.testing.assert_allclose(gm.score_samples(rows), full.log_density(rows), rtol=1e-12)
@@ -42,10 +43,10 @@ def test_copies_and_files_keep_the_name_that_the_user_gave(name, rows, tmp_path)
         assert other.covariance_type == name
         assert other.mixture_.family is gm.mixture_.family
         assert (other.score_samples(rows) == gm.score_samples(rows)).all()
-    assert (Mixture.from_dict(gm.mixture_.to_dict()).covariances == gm.covariances_).all()
+    assert (Mixture.from_dict(gm.mixture_.to_dict()).covariances == gm.mixture_.covariances).all()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.shown_as is family])
 def test_a_fit_goes_on_from_its_own_covariances(name, rows):
     gm = GaussianMixture(2, covariance_type=name, random_state=0, tol=1e-7).fit(rows)
     start = {"weights_init": gm.weights_, "means_init": gm.means_, "covariances_init": gm.covariances_}

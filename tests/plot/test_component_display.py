@@ -32,6 +32,8 @@ def mixture(request, rng):
         1: variances[0] if is_shared else variances.mean(axis=1),
         0: variances.mean(),
     }
+    if family.options:
+        return Mixture(WEIGHTS, MEANS, np.concatenate((roots[..., :1], variances[..., None]), axis=2), family)
     return Mixture(WEIGHTS, MEANS, compact[len(family.shape(2, 3))], family)
 
 

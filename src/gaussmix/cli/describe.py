@@ -12,7 +12,7 @@ from rich.console import Console
 from gaussmix.cli.display import NARROWEST, shorten, show_components
 from gaussmix.cli.models import Model
 from gaussmix.cli.options import as_json as json_option
-from gaussmix.cli.wording import counted
+from gaussmix.cli.wording import counted, covariances_of
 
 _MOST_NAMES = 20
 _UNSAID = ("covariance_type", "n_components", "verbose", "verbose_interval")  # said elsewhere, or of no effect
@@ -44,6 +44,7 @@ def for_programs(model: Model) -> dict[str, Any]:
         "n_parameters": mixture.n_parameters,
         **asdict(details),
         "structure": mixture.family.name,
+        **mixture.family.options,
         "weights": mixture.weights.tolist(),
         "means": mixture.means.tolist(),
         "covariances": mixture.covariances.tolist(),
@@ -56,7 +57,7 @@ def show(model: Model) -> None:
     console.width = max(console.width, NARROWEST)
     mixture, details = model.mixture, model.details
     size = f"{counted(mixture.n_components, 'component')}, {counted(mixture.n_features, 'feature')}"
-    console.print(f"{model.name}: {size}, {mixture.family.name} covariances\n", soft_wrap=True)
+    console.print(f"{model.name}: {size}, {covariances_of(mixture.family)}\n", soft_wrap=True)
     for heading, value in header(model):
         console.print(f"{heading:<12}{value}", soft_wrap=True)
     console.print("\nmean ± sd:\n")

@@ -47,6 +47,21 @@ _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
     help="Structures of the covariances: full, or several as tied,VEV, or all.",
 )
 @click.option(
+    "--n-factors",
+    callback=counts,
+    metavar="Q",
+    help="Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4.",
+)
+@click.option(
+    "--noise",
+    default=_DEFAULTS["noise"],
+    show_default=True,
+    metavar="NOISE",
+    help="Noise of a factor_analyzer: diagonal or isotropic.",
+)
+@click.option("--shared-loadings", is_flag=True, help="One matrix of loadings for all components.")
+@click.option("--shared-noise", is_flag=True, help="One noise for all components.")
+@click.option(
     "--criterion",
     type=click.Choice([*CRITERIA, HELD_OUT]),
     default=_DEFAULTS["criterion"],
@@ -113,7 +128,7 @@ def fit(jobs: int | None, **given: Any) -> None:
     for sentence in (*table.notices, *numbers.notices):
         notice(sentence, quiet=wish.quiet)
     chosen = GaussianMixtureIC(wish.counts, **given, n_jobs=jobs)
-    n_candidates = len(check_candidates(wish.counts, chosen.covariance_type, numbers.rows.shape[1]))
+    n_candidates = len(check_candidates(chosen, numbers.rows.shape[1]))
     n_fits = n_candidates * (1 + chosen.n_folds if chosen.criterion == HELD_OUT else 1)
     with progress(n_fits, quiet=wish.quiet) as announce, heard() as sentences:
         chosen._fit(numbers.rows, row_weight, announce)

@@ -13,7 +13,8 @@ from gaussmix.cli.display import NARROWEST, shorten, show_components
 from gaussmix.cli.inputs import STANDARD
 from gaussmix.cli.search_tables import show_matrix, show_top
 from gaussmix.cli.tables import Numbers
-from gaussmix.cli.wording import counted
+from gaussmix.cli.wording import counted, covariances_of
+from gaussmix.facade.factors import FACTORS
 from gaussmix.facade.files import details_of
 from gaussmix.facade.gaussian_mixture import GaussianMixture
 from gaussmix.facade.mixture_ic import GaussianMixtureIC
@@ -44,6 +45,7 @@ def details(numbers: Numbers, chosen: GaussianMixtureIC, row_weight: Weight, *, 
     """
     settings = {key: value for key, value in chosen.get_params().items() if key in GaussianMixture._get_param_names()}
     settings |= {"n_components": chosen.n_components_, "covariance_type": chosen.covariance_type_, "n_jobs": None}
+    settings |= FACTORS | dict(chosen.mixture_.family.options)
     same = GaussianMixture(**settings)
     found = ("mixture_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "collapsed_", "_dtype")
     same.__dict__.update({name: getattr(chosen, name) for name in found})
@@ -70,7 +72,7 @@ def show(wish: Wish, numbers: Numbers, chosen: GaussianMixtureIC, row_weight: We
     n_components = chosen.n_components_
     if len(wish.counts) > 1 and n_components == wish.counts[-1]:
         console.print(f"K = {n_components} is the largest tried; a larger one may be better still.")
-    console.print(f"\nK = {n_components}, {chosen.covariance_type_} covariances, mean ± sd:\n")
+    console.print(f"\nK = {n_components}, {covariances_of(chosen.mixture_.family)}, mean ± sd:\n")
     show_components(console, chosen.mixture_, numbers.names)
     target = "standard output" if wish.model == STANDARD else wish.model
     written = f"Model written to {target}" if target is not None else "Not saved: add -o MODEL.gmm"
@@ -93,6 +95,7 @@ def as_json(wish: Wish, numbers: Numbers, chosen: GaussianMixtureIC, row_weight:
         ],
         "chosen": {
             "structure": mixture.family.name,
+            **mixture.family.options,
             "n_components": mixture.n_components,
             "weights": mixture.weights.tolist(),
             "means": mixture.means.tolist(),
@@ -109,7 +112,8 @@ def _total(numbers: Numbers, row_weight: Weight) -> float:
 def _candidate_json(row: dict[str, Any]) -> dict[str, Any]:
     """A row of the table without what it lacks; JSON knows no NaN or infinity."""
     if row["failure"] is not None:
-        return {"structure": row["structure"], "n_components": row["n_components"], "failed": row["failure"]}
+        named = {key: row[key] for key in ("structure", "n_components", "n_factors") if row.get(key) is not None}
+        return {**named, "failed": row["failure"]}
     named = {"n_iter": "n_steps", "converged": "has_converged"}
     shown = {named.get(key, key): value for key, value in row.items() if key not in ("failure", "seconds")}
     return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in shown.items()}

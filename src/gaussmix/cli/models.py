@@ -77,5 +77,6 @@ class Model:
         """An estimator that has the mixture, to score with."""
         mixture = self.mixture
         estimator = GaussianMixture(mixture.n_components, covariance_type=mixture.family.name, n_jobs=jobs)
+        estimator.set_params(**mixture.family.options)
         estimator._set_parameters((mixture.weights, mixture.means, mixture.covariances, ()))
         return estimator

@@ -16,8 +16,10 @@ from gaussmix.families import family_named
 _MOST_CANDIDATES = 1000
 
 
-def counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    """Numbers of components, rising: 3, 1:6 (both ends belong), 2,4,8, or a mixture of these."""
+def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Numbers of components or factors, rising: 3, 1:6 (both ends belong), 2,4,8, or a mixture of these."""
+    if value is None:
+        return None
     found: set[int] = set()
     for part in value.split(","):
         first, colon, last = part.partition(":")
@@ -25,7 +27,7 @@ def counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
             low = int(first)
             high = int(last) if colon else low
         except ValueError:
-            raise click.BadParameter(f"{value!r} is not a number of components; write 3, 1:6 or 2,4,8.") from None
+            raise click.BadParameter(f"{value!r} is not a count; write 3, 1:6 or 2,4,8.") from None
         if not 1 <= low <= high:
             raise click.BadParameter(f"{part!r} must begin at 1 or more and rise; write 3, 1:6 or 2,4,8.")
         if high - low + len(found) >= _MOST_CANDIDATES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -19,14 +20,15 @@ FAILED = "–"
 def show_top(console: Console, chosen: GaussianMixtureIC) -> None:
     """Print every candidate where there is one structure; else the best, in their order."""
     results, criterion = chosen.results_, chosen.criterion
-    several = len(set(results["structure"])) > 1
+    names = structures(results)
+    several = len(set(names)) > 1
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in (*["structure"] * several, "K", "log-likelihood", criterion.upper(), "steps"):
         table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
     table.add_column("converged")  # the only one that may wrap: a reason can be long
-    for place in _best_first(chosen) if several else range(len(results["structure"])):
+    for place in _best_first(chosen) if several else range(len(names)):
         row = {name: column[place] for name, column in results.items()}
-        begin = [*[row["structure"]] * several, str(row["n_components"])]
+        begin = [*[names[place]] * several, str(row["n_components"])]
         if row["failure"] is not None:
             table.add_row(*begin, *[FAILED] * 3, f"failed: {row['failure']}", style="dim")
             continue
@@ -35,6 +37,13 @@ def show_top(console: Console, chosen: GaussianMixtureIC) -> None:
         numbers = f"{row['log_likelihood']:.2f}", _value(row[criterion], criterion), str(row["n_iter"])
         table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
     console.print(table)
+
+
+def structures(results: dict[str, list[Any]]) -> list[str]:
+    """The name of each candidate's structure, with its number of factors where it has some."""
+    n_factors = results.get("n_factors", [None] * len(results["structure"]))
+    pairs = zip(results["structure"], n_factors, strict=True)
+    return [name if count is None else f"{name} {count}" for name, count in pairs]
 
 
 def _best_first(chosen: GaussianMixtureIC) -> list[int]:
@@ -48,10 +57,10 @@ def _best_first(chosen: GaussianMixtureIC) -> list[int]:
 def show_matrix(console: Console, chosen: GaussianMixtureIC) -> None:
     """Print the criterion of every structure (rows) and K (columns), in as many tables as the width takes."""
     results, criterion = chosen.results_, chosen.criterion
-    names, counts = (list(dict.fromkeys(results[key])) for key in ("structure", "n_components"))
+    pairs = list(zip(structures(results), results["n_components"], strict=True))
+    names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
     if len(names) == 1:
         return
-    pairs = zip(results["structure"], results["n_components"], strict=True)
     texts = [_value(value, criterion, 1) for value in results[criterion]]
     texts[chosen.best_index_] += "*"
     cells = dict(zip(pairs, texts, strict=True))

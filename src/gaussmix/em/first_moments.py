@@ -34,6 +34,8 @@ class FirstMoments:
     def about_means(self, need: Need) -> tuple[Moments, Array]:
         """The moments, and the means (n_components, n_features): of a component without rows, where it may start."""
         with self._one_at_a_time:
+            if need.projection is not None:  # which nobody else has
+                return self._sum(need, self._means), self._means
             if need not in self._made:
                 self._made[need] = self._sum(need, self._means)
             return self._made[need], self._means

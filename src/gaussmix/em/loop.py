@@ -90,7 +90,7 @@ def em_step(
     cost digits: a first step from a far start, pooled moments of far components. About an anchor that is given, an
     engine sums in double: so it does if `is_exact`, and where float32 would decide what becomes of a component.
     """
-    need = mixture.family.need()
+    need = mixture.family.next_need(mixture.covariances)
     is_far = need.pooled and loss(_centre(mixture), mixture) > MAX_LOSS
     anchor = mixture.means if is_far or (is_exact and not need.pooled) else None
     task = StepTask(engine, mixture.n_components, mixture.parameters, need, anchor=anchor)

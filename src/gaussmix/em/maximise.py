@@ -16,6 +16,7 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Moments, Scatter
+from gaussmix.waist.need import Second
 from gaussmix.waist.pieces import copied, pieces
 
 # Below this share of the row weight a component has no rows left to learn from.
@@ -47,9 +48,16 @@ def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scat
 
 
 def first_mixtures(
-    moments: Moments, family: Family, engine: Engine[Any], ridge: Array, default_means: Array
+    moments: Moments,
+    family: Family,
+    engine: Engine[Any],
+    ridge: Array,
+    default_means: Array,
+    current: Array | None = None,
 ) -> list[Mixture]:
     """The mixtures that EM may start from: the M-step's first, then other beginnings of the family.
+
+    Or, where the first step takes several updates, the one after an update of covariances that are `current`.
 
     A component without rows starts at its default mean, with the pooled covariance of the others and
     `EMPTY_SHARE` of an equal weight, so that rows can still find it.
@@ -62,8 +70,13 @@ def first_mixtures(
     empty = weights <= LOST_SHARE
     weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
     scatter = _fill_empty(scatter, empty).with_ridge(ridge)
+    updated = _updated(family, engine, scatter, current)
+    if current is None:
+        beginnings = [updated, *family.other_beginnings(scatter)]
+    else:
+        beginnings = [family.keep(updated, current, np.flatnonzero(empty).tolist()) if empty.any() else updated]
     mixtures, collapsed = [], set()
-    for covariances in (_updated(family, engine, scatter, None), *family.other_beginnings(scatter)):
+    for covariances in beginnings:
         mixture = Mixture._trusted(weights / weights.sum(), means, covariances, family)
         wrong = set(_noise(mixture, ridge)) | set(_singular(mixture))
         if not wrong:
@@ -122,6 +135,8 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
         return scatter
     mass, second = np.array(scatter.mass), copied(scatter.second)
     mass[empty], second[empty] = TRACE * mass.sum(), TRACE * second.sum(axis=0)
+    if scatter.need.second is Second.PROJECTED:  # on other directions than theirs
+        second[empty, :, :-1] = 0.0
     return replace(scatter, mass=mass, second=second)
 
 

@@ -48,7 +48,11 @@ def begin(first: FirstMoments, source: Source, engine: Engine[Any], family: Fami
     """
     moments, means = first.about_means(family.need())
     beginnings = first_mixtures(moments, family, engine, ridge, means)
-    return beginnings[0] if len(beginnings) == 1 else _most_promising(beginnings, source, engine, ridge)
+    mixture = beginnings[0] if len(beginnings) == 1 else _most_promising(beginnings, source, engine, ridge)
+    for _ in range(family.n_first_updates - 1):
+        moments, means = first.about_means(family.next_need(mixture.covariances))
+        mixture = first_mixtures(moments, family, engine, ridge, means, mixture.covariances)[0]
+    return mixture
 
 
 def _most_promising(beginnings: list[Mixture], source: Source, engine: Engine[Any], ridge: Array) -> Mixture:

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.em.start import start_mixture
 from gaussmix.engines import choose
+from gaussmix.facade.factors import check_family
 from gaussmix.facade.parameters import check_covariances
-from gaussmix.families.base import family_named
+from gaussmix.families.factor_analyzer import FactorAnalyzer
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
@@ -72,7 +73,8 @@ class MixtureAttributes:
 
     @Fitted
     def covariances_(self) -> Floats:
-        return self._narrowed_matrices(self.mixture_.covariances)
+        mixture = self.mixture_
+        return self._narrowed_matrices(mixture.family.shown(mixture.covariances, *mixture.means.shape))
 
     @Fitted
     def precisions_(self) -> Floats:
@@ -80,16 +82,37 @@ class MixtureAttributes:
 
     @Fitted
     def precisions_cholesky_(self) -> Floats:
-        whitening = self.mixture_.whitening
+        mixture, shown_as = self.mixture_, self.mixture_.family.shown_as
+        whitening = mixture.whitening
+        if shown_as is not mixture.family:
+            shown = mixture.family.shown(mixture.covariances, *mixture.means.shape)
+            whitening = shown_as.whitening(shown, mixture.n_features)
         upper = whitening.structure is Structure.TRIANGULAR
         return self._compact(whitening.factors.transpose(0, 2, 1) if upper else whitening.factors)
 
+    @Fitted
+    def loadings_(self) -> Floats:
+        return narrowed(self._factor_analysis(0), self._dtype)
+
+    @Fitted
+    def noise_variances_(self) -> Floats:
+        noise = self._factor_analysis(1)
+        return noise if noise.min() < np.finfo(self._dtype).tiny else narrowed(noise, self._dtype)
+
+    def _factor_analysis(self, part: int) -> NDArray[np.float64]:
+        """Loadings or noise variances of each component, where there are any."""
+        mixture = self.mixture_
+        if not isinstance(mixture.family, FactorAnalyzer):
+            raise AttributeError(f"covariance_type={mixture.family.name!r} has no loadings and noise variances.")
+        values = mixture.family.split(mixture.covariances)[part]
+        return np.broadcast_to(values, (mixture.n_components, *values.shape[1:]))
+
     def _compact(self, per_component: NDArray[np.float64]) -> Floats:
-        return self._narrowed_matrices(self.mixture_.family.compact(per_component))
+        return self._narrowed_matrices(self.mixture_.family.shown_as.compact(per_component))
 
     def _narrowed_matrices(self, matrices: NDArray[np.float64]) -> Floats:
         """Covariances, precisions or factors (compact form): a variance of 0 after rounding would be wrong."""
-        diagonals = self.mixture_.family.variances(matrices, *self.mixture_.means.shape)
+        diagonals = self.mixture_.family.shown_as.variances(matrices, *self.mixture_.means.shape)
         if diagonals.min() < np.finfo(self._dtype).tiny:
             return matrices
         return narrowed(matrices, self._dtype)
@@ -102,13 +125,13 @@ class MixtureAttributes:
         """Become the mixture of (weights, means, covariances, their precision factors, which are made anew)."""
         weights, means, covariances = (np.asarray(value) for value in params[:3])
         share = weights / weights.sum()  # scikit-learn's own estimates are masses
-        self.mixture_ = Mixture(share, means, covariances, family_named(self.covariance_type))
+        self.mixture_ = Mixture(share, means, covariances, check_family(self))
         self._dtype = means.dtype
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
         """Become the start that responsibilities (n_samples, n_components) give, with `precisions_init` if set."""
         rows, shares = np.asarray(X), np.asarray(resp, dtype=np.float64)
-        family, n_components = family_named(self.covariance_type), shares.shape[1]
+        family, n_components = check_family(self), shares.shape[1]
         source = ArraySource(rows, given=shares)
         mixture = start_mixture(source, choose(), family, n_components, Partition(), np.zeros(source.n_features))
         if self.precisions_init is not None:

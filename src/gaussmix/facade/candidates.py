@@ -7,8 +7,9 @@ from numbers import Integral
 from typing import Any
 
 from gaussmix.errors import unknown_name
-from gaussmix.facade.parameters import check_count, check_family
-from gaussmix.families.base import ALIASES, FAMILIES, Family
+from gaussmix.facade.factors import options_of
+from gaussmix.facade.parameters import check_count, check_name
+from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named
 from gaussmix.families.one_feature import check_features
 from gaussmix.selection.candidate import Candidate
 from gaussmix.selection.criteria import CRITERIA
@@ -24,31 +25,45 @@ def check_criterion(criterion: Any) -> str:
     return criterion
 
 
-def check_candidates(n_components: Any, covariance_type: Any, n_features: int) -> list[Candidate]:
-    """Every pair of a structure and a number of components that the user names, each once."""
-    counts = check_counts(n_components)
-    return [Candidate(family, count) for family in check_families(covariance_type, n_features) for count in counts]
+def check_candidates(estimator: Any, n_features: int) -> list[Candidate]:
+    """Every pair of a structure and a number of components that the parameters of an estimator name, each once."""
+    counts = check_counts("n_components", estimator.n_components)
+    return [Candidate(family, count) for family in check_families(estimator, n_features) for count in counts]
 
 
-def check_counts(n_components: Any) -> list[int]:
-    """Numbers of components, each once: one, or several."""
-    if isinstance(n_components, (Integral, str)):
-        return [check_count("n_components", n_components, 1)]
-    counts = _several("n_components", n_components, "an integer ≥ 1 or several, such as range(1, 10)")
-    return list(dict.fromkeys(check_count("n_components", count, 1) for count in counts))
+def check_counts(parameter: str, value: Any) -> list[int]:
+    """Whole numbers, each once: one, or several."""
+    if isinstance(value, (Integral, str)):
+        return [check_count(parameter, value, 1)]
+    counts = _several(parameter, value, "an integer ≥ 1 or several, such as range(1, 10)")
+    return list(dict.fromkeys(check_count(parameter, count, 1) for count in counts))
 
 
-def check_families(covariance_type: Any, n_features: int) -> list[Family]:
-    """The families that the user names, each once; every one that there is for so many features."""
+def check_families(estimator: Any, n_features: int) -> list[Family]:
+    """The families that an estimator names, each once, or one for each number of factors.
+
+    "all" is those that a name is enough for, of those that there are for so many features.
+    """
+    covariance_type, options = estimator.covariance_type, options_of(estimator)
     if _is_every(covariance_type):
         of_one = [FAMILIES[name] for alias, name in ALIASES.items() if len(alias) == 1]  # mclust's E and V
-        return of_one if n_features == 1 else list(FAMILIES.values())
-    families = {}
-    for name in _names(covariance_type):
-        family = check_family(name)
+        for option, value in options.items():
+            raise ValueError(
+                f"{option}={value!r} has no meaning with covariance_type={EVERY!r}, structures without factors: name "
+                "the structures to try."
+            )
+        return of_one if n_features == 1 else [family for family in FAMILIES.values() if not family.options]
+    names = _names(covariance_type)
+    choices = [options]
+    if "n_factors" in options:
+        choices = [{**options, "n_factors": count} for count in check_counts("n_factors", options["n_factors"])]
+    takers = {name for name in map(check_name, names) if family_named(name).options}
+    families: dict[Family, None] = {}
+    for name in names:
         check_features(name, n_features)
-        families[family.name] = family
-    return list(families.values())
+        for said in choices if name in takers or not takers else [{}]:
+            families[family_named(name, **said)] = None
+    return list(families)
 
 
 def one_feature_notes(covariance_type: Any) -> list[str]:

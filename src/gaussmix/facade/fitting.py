@@ -119,10 +119,7 @@ class Fitting:
 
     def continues(self, mixture: Mixture) -> bool:
         """Whether EM can go on from a mixture: it has the size and the structure of this one."""
-        return (
-            mixture.means.shape == (self.n_components, self.source.n_features)
-            and mixture.family.name == self.family.name
-        )
+        return mixture.means.shape == (self.n_components, self.source.n_features) and mixture.family == self.family
 
     def best(
         self,

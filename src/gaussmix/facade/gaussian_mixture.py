@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.em.restarts import best_run
 from gaussmix.em.stopping import Stopping
 from gaussmix.facade.estimator import MixtureEstimator
+from gaussmix.facade.factors import check_family
 from gaussmix.facade.fitting import Data, Fitting, GivenStart
 from gaussmix.facade.parameters import (
     check_count,
     check_covariances,
-    check_family,
     check_flag,
     check_means,
     check_number,
@@ -40,7 +40,15 @@ class GaussianMixture(MixtureEstimator):
         "spherical": one variance per component. Or one of mclust's structures, Σ_k = λ_k D_k A_k D_kᵀ, by letters for
         the volume λ, the shape A and the orientation D, which are E, equal for all components, V, varying, or I, the
         identity: EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. VVV is "full", EEE "tied", VVI "diag" and VII
-        "spherical". For one feature E and V.
+        "spherical". For one feature E and V. Or "factor_analyzer", for many features: Σ_k = Λ_k Λ_kᵀ + Ψ_k, with
+        `n_factors` columns in Λ_k and a diagonal Ψ_k, at the cost of 2 d q per row and component.
+    n_factors : int, default None
+        Number q of factors of each component, from 1 to d − 1, for "factor_analyzer": 1 if it is not said.
+    noise : {"diagonal", "isotropic"}, default "diagonal"
+        Ψ_k of "factor_analyzer": a noise variance for each feature, or one for all, which makes the mixture one of
+        probabilistic principal components.
+    shared_loadings, shared_noise : bool, default False
+        Whether Λ_k, or Ψ_k, of "factor_analyzer" is the same for all components.
     tol : float, default 1e-3
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less.
     reg_covar : "auto" or float, default "auto"
@@ -75,7 +83,9 @@ class GaussianMixture(MixtureEstimator):
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         (K, d, d) for "full" and the others with an orientation, (d, d) for "tied", (K, d) for "diag", VEI and EVI,
         (d,) for EEI, (K,) for "spherical", () for EII. The upper triangular C in `precisions_cholesky_` satisfies
-        C Cᵀ = Σ⁻¹.
+        C Cᵀ = Σ⁻¹. For "factor_analyzer" matrices are made whenever they are asked for.
+    loadings_, noise_variances_ : (K, d, q), data units, and (K, d), data units²
+        Λ_k and the diagonal of Ψ_k, for "factor_analyzer" only.
     mixture_ : Mixture
         The fitted distribution itself, in float64.
     converged_ : bool
@@ -95,7 +105,9 @@ class GaussianMixture(MixtureEstimator):
     References
     ----------
     Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2; Celeux &
-    Govaert (1995), Pattern Recognition 28, for the structures.
+    Govaert (1995), Pattern Recognition 28, for the structures; McLachlan & Peel (2000), Finite Mixture Models, chapter
+    8, Tipping & Bishop (1999), Neural Computation 11, and McNicholas & Murphy (2008), Statistics and Computing 18, for
+    "factor_analyzer".
 
     Examples
     --------
@@ -116,6 +128,10 @@ class GaussianMixture(MixtureEstimator):
         n_components: int = 1,
         *,
         covariance_type: str = "full",
+        n_factors: int | None = None,
+        noise: str = "diagonal",
+        shared_loadings: bool = False,
+        shared_noise: bool = False,
         tol: float = 1e-3,
         reg_covar: float | str = "auto",
         max_iter: int = 100,
@@ -133,6 +149,10 @@ class GaussianMixture(MixtureEstimator):
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
+        self.n_factors = n_factors
+        self.noise = noise
+        self.shared_loadings = shared_loadings
+        self.shared_noise = shared_noise
         self.tol = tol
         self.reg_covar = reg_covar
         self.max_iter = max_iter
@@ -200,7 +220,7 @@ class GaussianMixture(MixtureEstimator):
     def _checked(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Fitting, Stopping, int, GivenStart]:
         """Everything the user passed, as objects."""
         n_components = check_count("n_components", self.n_components, 1)
-        family = check_family(self.covariance_type)
+        family = check_family(self)
         stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
         n_init = check_count("n_init", self.n_init, 1)
         ridge = check_ridge(self.reg_covar)
@@ -210,6 +230,9 @@ class GaussianMixture(MixtureEstimator):
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {len(rows)}"
             )
+        refusal = family.refusal(rows.shape[1])
+        if refusal is not None:
+            raise ValueError(f"{refusal}.")
         weight = check_row_weight(sample_weight, len(rows), n_components)
         fitting = Fitting(Data(rows, weight), family, self._engine(), n_components, ridge)
         return fitting, stopping, n_init, self._given(fitting)
@@ -220,6 +243,12 @@ class GaussianMixture(MixtureEstimator):
         if self.precisions_init is not None and self.covariances_init is not None:
             raise ValueError("Give precisions_init or covariances_init, not both.")
         covariances = None
+        if family.shown_as is not family and not (self.precisions_init is None and self.covariances_init is None):
+            name = "precisions_init" if self.covariances_init is None else "covariances_init"
+            raise ValueError(
+                f"{name} can't start covariance_type={family.name!r}, whose covariances are loadings and noise: give "
+                "means_init, or labels or responsibilities as init_params."
+            )
         if self.covariances_init is not None:
             covariances = check_covariances(self.covariances_init, family, *shape, "covariance")
         elif self.precisions_init is not None:

@@ -34,7 +34,10 @@ class GaussianMixtureIC(MixtureEstimator):
         Numbers of components to try, such as ``range(1, 10)``.
     covariance_type : str or list of str, default "all"
         Structures to try, by the names that `GaussianMixture` takes; "all" is all fourteen, and for one feature the
-        two there are.
+        two there are. "factor_analyzer" is none of them: it takes `n_factors`.
+    n_factors : int or iterable of int, default None
+        Numbers of factors to try, for "factor_analyzer".
+    noise, shared_loadings, shared_noise : of "factor_analyzer", as for `GaussianMixture`
     criterion : {"bic", "icl", "aic", "aicc", "cv"}, default "bic"
         What decides. Of "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and "aicc"
         (Hurvich & Tsai 1989) the lowest is the best; mclust's have the opposite sign. "cv" is the mean log-likelihood
@@ -62,18 +65,20 @@ class GaussianMixtureIC(MixtureEstimator):
 
     Attributes
     ----------
-    n_components_, covariance_type_ : int and str
-        What was chosen.
+    n_components_, covariance_type_, n_factors_ : int, str, and int or None
+        What was chosen; factors where it has some.
     mixture_ : Mixture
         The best mixture itself, in float64.
     results_ : dict of lists of equal length
         A row for each candidate, as `pandas.DataFrame` and `polars.DataFrame` take it: "structure", "n_components",
-        "log_likelihood" (nats, a total), "n_parameters", "bic", "icl", "aic", "aicc" (lower is better), with
-        ``criterion="cv"`` also "cv" (higher is better) and "cv_error"; "converged", "n_iter", "seconds", and "failure":
-        why a candidate has no numbers (NaN), None where it has. Such a candidate is never chosen.
+        where some have factors "n_factors" (None of the others), "log_likelihood" (nats, a total), "n_parameters",
+        "bic", "icl", "aic", "aicc" (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and
+        "cv_error"; "converged", "n_iter", "seconds", and "failure": why a candidate has no numbers (NaN), None where it
+        has. Such a candidate is never chosen.
     best_index_ : int
         The row of `results_` that was chosen.
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : as of `GaussianMixture`
+    loadings_, noise_variances_ : as of `GaussianMixture`, where the best has factors
     converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : of the best mixture, as of `GaussianMixture`
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
@@ -108,6 +113,10 @@ class GaussianMixtureIC(MixtureEstimator):
         n_components: int | Iterable[int] = tuple(range(1, 10)),
         *,
         covariance_type: str | Iterable[str] = "all",
+        n_factors: int | Iterable[int] | None = None,
+        noise: str = "diagonal",
+        shared_loadings: bool = False,
+        shared_noise: bool = False,
         criterion: str = "bic",
         n_folds: int = 5,
         tol: float = 1e-6,
@@ -120,6 +129,10 @@ class GaussianMixtureIC(MixtureEstimator):
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
+        self.n_factors = n_factors
+        self.noise = noise
+        self.shared_loadings = shared_loadings
+        self.shared_noise = shared_noise
         self.criterion = criterion
         self.n_folds = n_folds
         self.tol = tol
@@ -139,6 +152,12 @@ class GaussianMixtureIC(MixtureEstimator):
     def covariance_type_(self) -> str:
         """Structure of the best mixture."""
         return self.mixture_.family.name
+
+    @property
+    def n_factors_(self) -> int | None:
+        """Number of factors of each component of the best mixture; None where its structure has none."""
+        n_factors: int | None = self.mixture_.family.options.get("n_factors")
+        return n_factors
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit every candidate and become the best.
@@ -181,7 +200,7 @@ class GaussianMixtureIC(MixtureEstimator):
         ridge, n_jobs = check_ridge(self.reg_covar), check_jobs(self.n_jobs)
         rows = check_rows(self, X, reset=True)
         data = Data(rows, check_row_weight(sample_weight, len(rows), 1))
-        candidates = check_candidates(self.n_components, self.covariance_type, rows.shape[1])
+        candidates = check_candidates(self, rows.shape[1])
         searching = Searching(candidates, starts, stopping, ridge, self._rng(), n_jobs, announce)
         results = searching.results(data)
         if criterion == HELD_OUT:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gaussmix.errors import SingularCovariance, name_components, unknown_name
-from gaussmix.families.base import Family, family_named, known_names
+from gaussmix.families.base import Family, known_names
 from gaussmix.starts import STARTS
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
@@ -72,12 +72,12 @@ def check_seed(random_state: Any) -> np.random.Generator:
     return np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
 
 
-def check_family(covariance_type: Any) -> Family:
-    """The family of a name."""
+def check_name(covariance_type: Any) -> str:
+    """The name of a structure, which need not be a known one."""
     if not isinstance(covariance_type, str):
         names = ", ".join(map(repr, known_names()))
         raise TypeError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
-    return family_named(covariance_type)
+    return covariance_type
 
 
 def check_start_names(init_params: Any) -> tuple[str, ...]:

@@ -15,16 +15,18 @@ Table = dict[str, list[Any]]
 
 def results_table(results: Sequence[Result]) -> Table:
     """A list for each column, a row for each candidate; numbers of one that failed are NaN, or its size."""
-    rows = [_row(result) for result in results]
+    has_factors = any("n_factors" in result.candidate.family.options for result in results)
+    rows = [_row(result, has_factors) for result in results]
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _row(result: Result) -> dict[str, Any]:
+def _row(result: Result, has_factors: bool) -> dict[str, Any]:
     family, evidence = result.candidate.family, result.evidence
     trace = None if result.run is None else result.run[1]
     return {
         "structure": family.name,
         "n_components": result.candidate.n_components,
+        **({"n_factors": family.options.get("n_factors")} if has_factors else {}),
         "log_likelihood": math.nan if evidence is None else evidence.log_likelihood,
         "n_parameters": result.n_parameters,
         **{name: math.nan if evidence is None else value(evidence) for name, value in CRITERIA.items()},

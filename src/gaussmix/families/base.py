@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -36,11 +36,26 @@ class Family(ABC):
     algebra: ClassVar[Algebra | None] = (
         None  # all of `update`, where this says it; not inherited: each class has its own
     )
+    n_first_updates: ClassVar[int] = 1  # that find covariances from nothing, each from the last
+    is_step: ClassVar[bool] = False  # `update` is a step towards the maximum, not the maximum
     is_matrix: ClassVar[bool]  # the compact form ends in (n_features, n_features): symmetric, positive definite
 
     def __init_subclass__(cls) -> None:
         if "algebra" not in cls.__dict__:
             cls.algebra = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a structure is made of beside its name, as plain values; see `family_named`."""
+        return {}
+
+    def with_options(self, **options: Any) -> Family:
+        """The structure with other options; raises ValueError or TypeError where one can't be what it is."""
+        return self
+
+    def refusal(self, n_features: int) -> str | None:
+        """Why data of so many features can't have this structure, "kind: details"; None if they can."""
+        return None
 
     @property
     def requirement(self) -> str:
@@ -53,6 +68,10 @@ class Family(ABC):
     @abstractmethod
     def need(self) -> Need:
         """Say what second moments `update` reads."""
+
+    def next_need(self, covariances: Array) -> Need:
+        """Say what second moments `update` reads where it goes on from covariances."""
+        return self.need()
 
     @abstractmethod
     def update(self, scatter: Scatter, current: Array | None) -> Array:
@@ -86,8 +105,17 @@ class Family(ABC):
         """Bring factors or precisions (1 or n_components on the first axis) to the compact form."""
 
     def inverse(self, matrices: Array, n_features: int) -> Array:
-        """Invert covariances or precisions in compact form; raises `SingularCovariance`."""
-        return self.compact(self.whitening(matrices, n_features).precisions())
+        """Invert covariances or precisions, to the form that is `shown`; raises `SingularCovariance`."""
+        return self.shown_as.compact(self.whitening(matrices, n_features).precisions())
+
+    @property
+    def shown_as(self) -> Family:
+        """The family in whose compact form estimators show covariances and precisions."""
+        return self
+
+    def shown(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        """Covariances in that form."""
+        return covariances
 
     @abstractmethod
     def variances(self, covariances: Array, n_components: int, n_features: int) -> Array:
@@ -184,9 +212,21 @@ def known_names() -> list[str]:
     return sorted([*FAMILIES, *ALIASES], key=lambda name: (name.isupper(), name))
 
 
-def family_named(name: str) -> Family:
-    """Look a family up by its name or another; raises ValueError with the nearest known name."""
+def family_named(name: str, **options: Any) -> Family:
+    """Look a family up by its name or another, with options where it has some.
+
+    Raises
+    ------
+    ValueError, TypeError : nobody knows the name (the message has the nearest), or an option can't be what it is.
+    """
     own = ALIASES.get(name, name)
     if own not in FAMILIES:
         raise unknown_name("covariance_type", name, known_names())
-    return FAMILIES[own]
+    family = FAMILIES[own]
+    for option, value in options.items():
+        if option not in family.options:
+            takers = " or ".join(repr(each.name) for each in FAMILIES.values() if option in each.options)
+            known = f"it is for covariance_type={takers}" if takers else "no structure has such an option"
+            raise ValueError(f"{option}={value!r} has no meaning with covariance_type={name!r}: {known}.")
+    changed = {option: value for option, value in options.items() if value != family.options[option]}
+    return family.with_options(**changed) if changed else family

@@ -86,6 +86,7 @@ class Record:
     Parameters
     ----------
     family : name of the covariance structure.
+    family_options : what it is made of beside, plain values; none for most.
     weights, means, covariances : its arrays, float64; covariances in the compact form of the structure.
     details : what is known beside.
     layout : version of the layout it was read from.
@@ -97,6 +98,7 @@ class Record:
     covariances: Array
     details: Details = field(default_factory=Details)
     layout: int = 1
+    family_options: Mapping[str, Scalar] = field(default_factory=dict)
 
     def flaw(self) -> str | None:
         """Say how its parts contradict each other, as the end of a sentence; None where they don't."""

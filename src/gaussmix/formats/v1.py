@@ -1,8 +1,9 @@
 """Layout 1: tensors "weights", "means", "covariances" (compact form of the family), and this header::
 
-    {"format": "gaussmix-mixture", "version": 1, "package_version": "0.1.0", "family": …, "feature_names": […] | null,
-     "dtype": "float64" | null, "fit": {"n_rows", "row_weight", "log_likelihood", "n_steps", "has_converged",
-     "settings": {…}} | null, "estimator": {"name", "parameters": {…}, "attributes": {…}} | absent, "sha256": …}
+    {"format": "gaussmix-mixture", "version": 1, "package_version": "0.1.0", "family": …,
+     "family_options": {…} | absent, "feature_names": […] | null, "dtype": "float64" | null,
+     "fit": {"n_rows", "row_weight", "log_likelihood", "n_steps", "has_converged", "settings": {…}} | null,
+     "estimator": {"name", "parameters": {…}, "attributes": {…}} | absent, "sha256": …}
 
 This file reads layout 1 until the project ends. Keys may be added, and readers ignore those they don't know; anything
 else is a new layout in a new file.
@@ -31,6 +32,8 @@ def write(record: Record) -> tuple[Header, Tensors]:
         "dtype": details.dtype,
         "fit": None if details.fit is None else _fit_header(details.fit),
     }
+    if record.family_options:
+        header["family_options"] = dict(record.family_options)
     if details.estimator is not None:
         header["estimator"] = _estimator_header(details.estimator)
     return header, {name: getattr(record, name) for name in _TENSORS}
@@ -40,7 +43,9 @@ def read(header: Header, tensors: Tensors) -> Record:
     """Make a record of a header and tensors; raises `Damaged`."""
     if set(tensors) != set(_TENSORS):
         raise Damaged("it lacks some of its numbers, or holds others")
-    return Record(_value(header, "family", str), **tensors, details=_details(header), layout=VERSION)
+    options = _value({"family_options": {}, **header}, "family_options", dict)
+    name, details = _value(header, "family", str), _details(header)
+    return Record(name, **tensors, details=details, layout=VERSION, family_options=options)
 
 
 def _fit_header(fit: FitRecord) -> Header:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix import formats
-from gaussmix.families.base import FAMILIES, Family
+from gaussmix.families.base import FAMILIES, Family, family_named
 from gaussmix.formats import Details, Place, Record
 from gaussmix.mixture.features import checked_names
 from gaussmix.mixture.soundness import flaw
@@ -23,13 +23,14 @@ _ARRAYS = ("weights", "means", "covariances")
 def write(place: Place, numbers: Numbers, details: Details | None = None) -> None:
     """Write a mixture's numbers; raises ValueError where they make no mixture, OSError where nothing can be written."""
     weights, means, covariances, family = _sound(numbers)
-    formats.save(place, Record(family.name, weights, means, covariances, details or Details()))
+    record = Record(family.name, weights, means, covariances, details or Details(), family_options=dict(family.options))
+    formats.save(place, record)
 
 
 def read(place: Place) -> tuple[Numbers, Record]:
     """Read numbers that make a mixture, and the record they come from; raises NotAModelFile or OSError."""
     record = formats.load(place)
-    family = FAMILIES.get(record.family)
+    family = _family(record.family, record.family_options)
     if family is None:
         why = f"it holds covariances of the structure {record.family!r:.40}, which this gaussmix lacks"
         raise formats.not_usable(place, why)
@@ -45,7 +46,9 @@ def to_dict(numbers: Numbers, names: tuple[str, ...] | None) -> dict[str, Any]:
     weights, means, covariances, family = _sound(numbers)
     arrays = {"weights": weights, "means": means, "covariances": covariances}
     named = {} if names is None else {"feature_names": list(names)}
-    return {**_FORMAT, "family": family.name, **{name: array.tolist() for name, array in arrays.items()}, **named}
+    options = {"family_options": dict(family.options)} if family.options else {}
+    plain = {name: array.tolist() for name, array in arrays.items()}
+    return {**_FORMAT, "family": family.name, **options, **plain, **named}
 
 
 def from_dict(values: Mapping[str, Any]) -> tuple[Numbers, tuple[str, ...] | None]:
@@ -54,7 +57,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Numbers, tuple[str, ...] | Non
         if values.get(key) != wanted:
             raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
     name = values.get("family")
-    family = FAMILIES.get(name) if isinstance(name, str) else None
+    family = _family(name, values.get("family_options", {}))
     if family is None:
         raise ValueError(f"This is no mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
     weights, means, covariances = (_array(values, name) for name in _ARRAYS)
@@ -67,6 +70,16 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Numbers, tuple[str, ...] | Non
     except (TypeError, ValueError) as error:
         raise ValueError(f"This is no mixture: {error}") from None
     return (weights, means, covariances, family), named
+
+
+def _family(name: object, options: object) -> Family | None:
+    """The family of its own name and options; None where there is none."""
+    if not isinstance(name, str) or name not in FAMILIES or not isinstance(options, Mapping):
+        return None
+    try:
+        return family_named(name, **options)
+    except (TypeError, ValueError):
+        return None
 
 
 def _sound(numbers: Numbers) -> Numbers:

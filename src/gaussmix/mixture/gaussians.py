@@ -40,7 +40,7 @@ class Gaussians:
     def of(cls, mixture: Values, *, axis_parallel: bool | None = None) -> Gaussians:
         """The components of a mixture; as vectors of variances where they can be, or where it is said."""
         family, shape = mixture.family, mixture.means.shape
-        axis_parallel = not family.is_matrix if axis_parallel is None else axis_parallel
+        axis_parallel = not family.shown_as.is_matrix if axis_parallel is None else axis_parallel
         covariances = (family.variances if axis_parallel else family.dense)(mixture.covariances, *shape)
         there = mixture.weights > 0
         weights = mixture.weights[there]
@@ -49,7 +49,7 @@ class Gaussians:
     @classmethod
     def pair(cls, one: Values, other: Values) -> tuple[Gaussians, Gaussians]:
         """The components of two mixtures in the same form."""
-        axis_parallel = not (one.family.is_matrix or other.family.is_matrix)
+        axis_parallel = not (one.family.shown_as.is_matrix or other.family.shown_as.is_matrix)
         return cls.of(one, axis_parallel=axis_parallel), cls.of(other, axis_parallel=axis_parallel)
 
     @property

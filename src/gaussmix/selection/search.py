@@ -80,8 +80,11 @@ class Search:
         """Fit a candidate from every start, or say why not."""
         began, run, evidence = perf_counter(), None, None
         source, n_components = self.source(), candidate.n_components
-        if n_components > self.n_rows:
-            failure: str | None = f"fewer rows than components: {self.n_rows}"
+        refusal = candidate.family.refusal(source.n_features)
+        if refusal is not None:
+            failure: str | None = refusal
+        elif n_components > self.n_rows:
+            failure = f"fewer rows than components: {self.n_rows}"
         else:
             try:
                 run = best_run(

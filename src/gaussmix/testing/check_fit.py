@@ -12,6 +12,7 @@ from gaussmix.em.restarts import Run
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Equivariance, Family
+from gaussmix.families.factor_analyzer import FactorAnalyzer
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS, Problem
@@ -20,10 +21,13 @@ from gaussmix.waist.arrays import Array
 N_STEPS = 20
 
 
-def fit(problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS) -> Run:
-    """So many steps of EM from the problem's labels, without a ridge."""
+def fit(
+    problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Mixture | None = None
+) -> Run:
+    """So many steps of EM from the problem's labels, or from a mixture, without a ridge."""
     stopping = Stopping(0.0, n_steps)
-    return run_em(problem.source, engine, problem.start(family), ridge=problem.no_ridge, stopping=stopping)
+    start = problem.start(family) if start is None else start
+    return run_em(problem.source, engine, start, ridge=problem.no_ridge, stopping=stopping)
 
 
 def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
@@ -73,6 +77,8 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
     """Rows moved by a map that the family declares: the fit from the same labels moves along.
 
+    From the same mixture, moved, where labels alone make none: factors start in directions that are fixed.
+
     Parameters
     ----------
     family, engine : any.
@@ -84,10 +90,10 @@ def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Gener
     """
     given = PROBLEMS["overlapping"]
     n_features = given.rows.shape[1]
-    matrix, shift = random_map(family.equivariance, n_features, rng), rng.normal(size=n_features)
+    matrix, shift = random_map(family.equivariance, n_features, rng), np.asarray(rng.normal(size=n_features))
     mapped = replace(given, rows=given.rows @ matrix.T + shift)
     before, trace = fit(given, family, engine)
-    after, mapped_trace = fit(mapped, family, engine)
+    after, mapped_trace = fit(mapped, family, engine, start=_mapped_start(given.start(family), matrix, shift))
     condition = float(np.linalg.cond(matrix)) ** 2
     tolerance = max(_rounding(given.rows) * condition, family.precision)
     what = family.equivariance.value
@@ -99,6 +105,16 @@ def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Gener
     assert_close(dense, expected, tolerance, np.abs(expected).max(), f"covariances under {what}")
     lower = np.array(trace.log_likelihood) - np.linalg.slogdet(matrix)[1]
     assert_close(mapped_trace.log_likelihood, lower, tolerance, 1 + np.abs(lower), f"log-likelihoods under {what}")
+
+
+def _mapped_start(start: Mixture, matrix: Array, shift: Array) -> Mixture | None:
+    """Factor analysers under a map of their own; None for what labels make, which then moves by itself."""
+    family = start.family
+    if not isinstance(family, FactorAnalyzer):
+        return None
+    loadings, noise = family.split(start.covariances)
+    mapped = np.concatenate((matrix @ loadings, (noise @ (matrix**2).T)[..., None]), axis=2)
+    return Mixture(start.weights, start.means @ matrix.T + shift, family.compact(mapped), family)
 
 
 def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Generator) -> Array:
@@ -122,7 +138,7 @@ def _permuted(mixture: Mixture, order: Any) -> Mixture:
 def _inflation(mixture: Mixture) -> float:
     """The largest Σ_jj (Σ⁻¹)_jj: what a relative error of Σ is multiplied by in a log density."""
     family, shape = mixture.family, mixture.means.shape
-    precisions = family.variances(family.compact(mixture.whitening.precisions()), *shape)
+    precisions = mixture.whitening.precision_diagonals()
     return float((family.variances(mixture.covariances, *shape) * precisions).max())
 
 

@@ -1,0 +1,246 @@
+"""Factor analysers: covariances of a few common factors and noise, for many features."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from gaussmix.errors import unknown_name
+from gaussmix.families.base import FAMILIES, Equivariance, Family, family_named, register
+from gaussmix.waist.arrays import Array, Places
+from gaussmix.waist.axes import principal_axes
+from gaussmix.waist.factorise import factorise
+from gaussmix.waist.hashing import mix, uniform
+from gaussmix.waist.low_rank import LowRankWhitening, spectrum
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Need, Second
+
+NOISES = ("diagonal", "isotropic")
+ROUNDING = 4 * float(np.finfo(np.float64).eps)  # of a feature's variance: what is left of it by subtraction is no less
+
+
+@register("factor_analyzer")
+@dataclass(frozen=True)
+class FactorAnalyzer(Family):
+    """Σ_k = Λ_k Λ_kᵀ + Ψ_k with Λ_k (n_features, n_factors) and Ψ_k diagonal; never a matrix of n_features².
+
+    Mixtures of factor analysers (Ghahramani & Hinton 1996; McLachlan & Peel 2000, chapter 8), with isotropic noise
+    mixtures of probabilistic principal components (Tipping & Bishop 1999), and with what components share the
+    parsimonious ones of McNicholas & Murphy (2008).
+
+    Parameters
+    ----------
+    n_factors : q ≥ 1, fewer than features.
+    noise : "diagonal", a noise variance for each feature, or "isotropic", one for all features.
+    shared_loadings, shared_noise : Λ_k or Ψ_k is the same for all components.
+
+    Notes
+    -----
+    The compact form is [Λ_k | diag Ψ_k], (n_components, n_features, n_factors + 1), without its first axis where both
+    are shared. `update` is one step of EM for the factors, of the scatter about the new means: a cycle of AECM
+    (Meng & van Dyk 1997) that keeps the responsibilities, so it never lowers the likelihood. It is sped up by
+    parameter expansion (Liu, Rubin & Wu 1998): factors may take any covariance R, which Λ R^½ then takes in. With
+    loadings of its own, a component's variances then are those of its rows, exactly.
+    """
+
+    n_factors: int = 1
+    noise: str = "diagonal"
+    shared_loadings: bool = False
+    shared_noise: bool = False
+
+    n_first_updates = 5
+    is_step = True
+    is_matrix = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n_factors, bool) or not isinstance(self.n_factors, Integral):
+            raise TypeError(f"n_factors must be an integer ≥ 1, not {self.n_factors!r}.")
+        if self.n_factors < 1:
+            raise ValueError(f"n_factors={self.n_factors!r} must be an integer ≥ 1.")
+        if self.noise not in NOISES:
+            raise unknown_name("noise", self.noise, NOISES)
+        for name in ("shared_loadings", "shared_noise"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}.")
+
+    def __reduce__(self) -> Any:
+        return partial(family_named, self.name, **self.options), ()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def with_options(self, **options: Any) -> Family:
+        return replace(self, **options)
+
+    def refusal(self, n_features: int) -> str | None:
+        if self.n_factors < n_features:
+            return None
+        return f"too many factors: n_factors={self.n_factors} is not below the number of features, {n_features}"
+
+    @property
+    def is_shared(self) -> bool:  # type: ignore[override]
+        return self.shared_loadings and self.shared_noise
+
+    @property
+    def equivariance(self) -> Equivariance:  # type: ignore[override]
+        return Equivariance.SIMILARITY if self.noise == NOISES[1] else Equivariance.SCALING
+
+    def need(self) -> Need:
+        return Need(Second.DIAGONAL, pooled=self.is_shared)
+
+    def next_need(self, covariances: Array) -> Need:
+        """Moments along β_k, which makes a row's expected factors."""
+        return Need(Second.PROJECTED, pooled=self.is_shared, projection=_posterior(*self.split(covariances))[0])
+
+    def split(self, covariances: Array) -> tuple[Array, Array]:
+        """Loadings (n, n_features, n_factors) and noise variances (n, n_features); n = 1 where both are shared."""
+        each = covariances[None] if self.is_shared else covariances
+        return each[..., :-1], each[..., -1]
+
+    def update(self, scatter: Scatter, current: Array | None) -> Array:
+        mass = scatter.mass.sum(keepdims=True) if self.is_shared else scatter.mass
+        second = scatter.second[None] if self.is_shared else scatter.second
+        if current is None:
+            return self._joined(*self._first(mass, second / mass[:, None]))
+        assert scatter.need.projection is not None, "asked for by `next_need`"
+        moments = second / mass[:, None, None]
+        crossed, variances = moments[..., :-1], moments[..., -1]  # of rows with factors, and of rows
+        factors = np.einsum("kqd,kdr->kqr", scatter.need.projection, crossed) + _posterior(*self.split(current))[1]
+        factors = 0.5 * (factors + factors.swapaxes(1, 2))
+        if self.shared_loadings and not self.is_shared:
+            loadings, noise = _common(mass, crossed, variances, factors, self.split(current)[1])
+        else:
+            loadings, noise = _own(crossed, variances, factors)
+        return self._joined(loadings, self._tied(mass, noise))
+
+    def _first(self, mass: Array, variances: Array) -> tuple[Array, Array]:
+        """Half of each variance to the noise and half to factors in fixed directions, for EM to turn."""
+        noise = self._tied(mass, 0.5 * variances)
+        _, n_features = variances.shape
+        numbers = np.arange(n_features * self.n_factors, dtype=np.uint64).reshape(n_features, self.n_factors)
+        directions = 2.0 * uniform(mix(numbers)) - 1.0
+        directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
+        size = noise.min(axis=0, keepdims=True) if self.shared_loadings else noise
+        return np.broadcast_to(np.sqrt(size)[..., None] * directions, (*noise.shape, self.n_factors)), noise
+
+    def _tied(self, mass: Array, noise: Array) -> Array:
+        """The noise variances (n, n_features) as this structure has them: means over what has one in common."""
+        if self.noise == NOISES[1]:
+            noise = np.broadcast_to(noise.mean(axis=1, keepdims=True), noise.shape)
+        if self.shared_noise:
+            noise = np.broadcast_to((mass[:, None] * noise).sum(axis=0) / mass.sum(), noise.shape)
+        return noise
+
+    def _joined(self, loadings: Array, noise: Array) -> Array:
+        covariances = np.concatenate((loadings, noise[..., None]), axis=2)
+        joined: Array = covariances[0] if self.is_shared else covariances
+        return joined
+
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        one = n_features, self.n_factors + 1
+        return one if self.is_shared else (n_components, *one)
+
+    def whitening(self, covariances: Array, n_features: int) -> LowRankWhitening:
+        return LowRankWhitening.of(*self.split(covariances))
+
+    def compact(self, per_component: Array) -> Array:
+        compact: Array = per_component[0] if self.is_shared else per_component
+        return compact
+
+    @property
+    def shown_as(self) -> Family:
+        """Estimators show matrices, made when they are asked for."""
+        return FAMILIES["tied" if self.is_shared else "full"]
+
+    def shown(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        return self.shown_as.compact(self.plain(covariances, n_components, n_features))
+
+    def plain(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        loadings, noise = self.split(covariances)
+        plain: Array = np.einsum("kiq,kjq->kij", loadings, loadings)
+        np.einsum("kii->ki", plain)[...] += noise
+        return plain
+
+    def marginal(self, covariances: Array, places: Places, n_components: int, n_features: int) -> tuple[Family, Array]:
+        return self, covariances[..., places, :]
+
+    def conditional(
+        self, covariances: Array, known: Places, unknown: Places, n_components: int, n_features: int
+    ) -> tuple[Family, Array, Array]:
+        """Of the same factors: their covariance given what is known is P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ of the known features."""
+        loadings, noise = self.split(covariances)
+        projection, left = _posterior(loadings[:, known], noise[:, known])
+        rest = np.einsum("kdq,kqr->kdr", loadings[:, unknown], _root(left))
+        family = replace(self, shared_loadings=self.is_shared)  # where noise differs, so does what is known of factors
+        regression = np.einsum("kdq,kqe->kde", loadings[:, unknown], projection)
+        return family, family._joined(rest, noise[:, unknown]), regression
+
+    def variances(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        loadings, noise = self.split(covariances)
+        return np.broadcast_to((loadings**2).sum(axis=2) + noise, (n_components, n_features))
+
+    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        plain = self.plain(covariances, n_components, n_features)
+        return np.broadcast_to(plain, (n_components, n_features, n_features))
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """n_factors n_features less the rotations of factors, and the noise; never more than matrices have.
+
+        McLachlan & Peel (2000) section 8.2; where (d − q)² < d + q there are fewer, for any covariance is of this form.
+        """
+        turned = n_features * self.n_factors - self.n_factors * (self.n_factors - 1) // 2
+        noise = 1 if self.noise == NOISES[1] else n_features
+        matrix = n_features * (n_features + 1) // 2
+        if self.shared_loadings:
+            others = 0 if self.shared_noise else n_components - 1
+            return min(turned + noise, matrix) + others * noise
+        if self.shared_noise:
+            return min(n_components * turned + noise, n_components * matrix)
+        return n_components * min(turned + noise, matrix)
+
+
+def _posterior(loadings: Array, noise: Array) -> tuple[Array, Array]:
+    """What a row x − μ says of its factors: their mean β (x − μ) and covariance P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ.
+
+    Returns
+    -------
+    projection : β = Λᵀ Σ⁻¹, (n, n_factors, n_features), 1 / data units.
+    left : P, (n, n_factors, n_factors).
+    """
+    roots, directions, spread, turn = spectrum(loadings, noise)
+    scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
+    projection = np.einsum("krq,kdq->krd", scaled, directions * roots[..., None])
+    return projection, np.einsum("kqs,ks,krs->kqr", turn, 1.0 / (1.0 + spread**2), turn)
+
+
+def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
+    """Loadings of each component: Λ = C βᵀ E[f fᵀ]⁻¹, times the root of E[f fᵀ]; what they leave of the variances."""
+    inverse, _, failed = factorise(factors)
+    loadings = np.einsum("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
+    noise = np.maximum(variances - (loadings**2).sum(axis=2), ROUNDING * variances)
+    return loadings, np.where(failed[:, None], 0.0, noise)  # which `whitening` refuses
+
+
+def _common(mass: Array, crossed: Array, variances: Array, factors: Array, noise: Array) -> tuple[Array, Array]:
+    """Loadings of all components, given the noise of each, a regression for each feature; then what they leave."""
+    precision = mass[:, None] / noise  # (n_components, n_features)
+    inverse, _, failed = factorise(np.einsum("kd,kqr->dqr", precision, factors))
+    wanted = np.einsum("kd,kdq->dq", precision, crossed)
+    half = np.einsum("drq,dq->dr", np.where(failed[:, None, None], 0.0, inverse), wanted)
+    loadings = np.einsum("drq,dr->dq", np.where(failed[:, None, None], 0.0, inverse), half)
+    explained = np.einsum("dq,kdq->kd", loadings, 2.0 * crossed - np.einsum("dr,krq->kdq", loadings, factors))
+    together = (mass[:, None, None] * factors).sum(axis=0) / mass.sum()
+    loadings = np.einsum("dq,qr->dr", loadings, _root(together[None])[0])
+    return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING * variances)
+
+
+def _root(matrices: Array) -> Array:
+    """The symmetric root of positive semidefinite matrices (n, n_factors, n_factors)."""
+    values, axes = principal_axes(matrices)
+    root: Array = np.einsum("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
+    return root

@@ -1,0 +1,133 @@
+"""Factor analysers through the estimators: what they are told, show, refuse, choose and keep."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
+
+NAME = "factor_analyzer"
+
+
+@pytest.fixture
+def rows(rng):
+    """Two groups of rows with two factors each in six features."""
+    centres = np.array([[0.0] * 6, [4.0] * 6])
+    loadings = rng.normal(size=(2, 6, 2))
+    return np.concatenate(
+        [
+            centre + rng.normal(size=(150, 2)) @ each.T + 0.4 * rng.normal(size=(150, 6))
+            for centre, each in zip(centres, loadings, strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("shared_noise", [False, True])
+@pytest.mark.parametrize("shared_loadings", [False, True])
+@pytest.mark.parametrize("noise", ["diagonal", "isotropic"])
+def test_every_kind_is_shown_as_matrices_and_as_what_they_are_made_of(
+    noise, shared_loadings, shared_noise, rows, tmp_path, each_engine
+):
+    kind = {"n_factors": 2, "noise": noise, "shared_loadings": shared_loadings, "shared_noise": shared_noise}
+    gm = GaussianMixture(2, covariance_type=NAME, **kind, random_state=0).fit(rows)
+    assert gm.loadings_.shape == (2, 6, 2)
+    assert gm.noise_variances_.shape == (2, 6)
+    assert gm.mixture_.family.options == kind
+    both = shared_loadings and shared_noise
+    assert gm.covariances_.shape == gm.precisions_.shape == ((6, 6) if both else (2, 6, 6))
+    dense = gm.loadings_ @ gm.loadings_.transpose(0, 2, 1) + gm.noise_variances_[:, :, None] * np.eye(6)
+    np.testing.assert_allclose(dense, np.broadcast_to(gm.covariances_, dense.shape), rtol=1e-13, atol=1e-13)
+    root = np.broadcast_to(gm.precisions_cholesky_, dense.shape)
+    np.testing.assert_allclose(
+        root @ root.transpose(0, 2, 1) @ dense, np.broadcast_to(np.eye(6), dense.shape), atol=1e-11
+    )
+    gm.save(tmp_path / "m.gmm")
+    for other in GaussianMixture.load(tmp_path / "m.gmm").mixture_, Mixture.from_dict(gm.mixture_.to_dict()):
+        assert other.family == gm.mixture_.family
+        assert other.covariances.tobytes() == gm.mixture_.covariances.tobytes()
+
+
+def test_what_has_no_factors_shows_none(rows):
+    gm = GaussianMixture(2, random_state=0).fit(rows)
+    assert not hasattr(gm, "loadings_")
+    with pytest.raises(AttributeError, match="covariance_type='full' has no loadings and noise variances"):
+        _ = gm.noise_variances_
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        (
+            {"covariance_type": "full", "n_factors": 2},
+            ValueError,
+            "n_factors=2 has no meaning with covariance_type='full'",
+        ),
+        ({"covariance_type": "diag", "noise": "isotropic"}, ValueError, "it is for covariance_type='factor_analyzer'"),
+        ({"n_factors": 0}, ValueError, "n_factors=0 must be an integer ≥ 1"),
+        ({"n_factors": 2.0}, TypeError, "n_factors must be an integer ≥ 1, not 2.0"),
+        ({"n_factors": 6}, ValueError, "n_factors=6 is not below the number of features, 6"),
+        ({"noise": "isotropc"}, ValueError, "Did you mean 'isotropic'"),
+        ({"shared_noise": 1}, TypeError, "shared_noise must be True or False, not 1"),
+        ({"precisions_init": np.eye(6)}, ValueError, "precisions_init can't start covariance_type='factor_analyzer'"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_factor_analyser_is_refused(given, error, said, rows):
+    with pytest.raises(error, match=said):
+        GaussianMixture(2, **{"covariance_type": NAME, **given}).fit(rows)
+
+
+def test_a_constant_column_needs_a_ridge(rows):
+    """Without one it is a singular covariance, as of other structures; the default ridge makes it a narrow one."""
+    constant = np.column_stack([rows, np.full(len(rows), 3.0)])
+    with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+        GaussianMixture(2, covariance_type=NAME, n_factors=2, reg_covar=0, random_state=0).fit(constant)
+    gm = GaussianMixture(2, covariance_type=NAME, n_factors=2, random_state=0).fit(constant)
+    assert np.isfinite(gm.score_samples(constant)).all()
+
+
+def test_a_column_twice_is_a_collapse_and_never_a_likelihood(rows):
+    """Two equal columns make a factor without noise, whose likelihood has no bound."""
+    twice = np.column_stack([rows, rows[:, 0]])
+    best = GaussianMixtureIC([1, 2], covariance_type=[NAME, "diag"], n_factors=2, max_iter=300, random_state=0).fit(
+        twice
+    )
+    failures = dict(zip(best.results_["structure"], best.results_["failure"], strict=True))
+    assert "collapsed" in failures[NAME]
+    assert best.covariance_type_ == "diag"
+
+
+def test_numbers_of_factors_are_chosen_and_stand_in_the_table(rows):
+    best = GaussianMixtureIC(
+        range(1, 4), covariance_type=[NAME, "diag"], n_factors=[1, 2, 3, 7], random_state=0, max_iter=300
+    ).fit(rows)
+    table = best.results_
+    assert table["n_factors"] == [1] * 3 + [2] * 3 + [3] * 3 + [7] * 3 + [None] * 3
+    assert set(table["failure"][9:12]) == {"too many factors: n_factors=7 is not below the number of features, 6"}
+    assert (best.covariance_type_, best.n_components_, best.n_factors_) == (NAME, 2, 2)
+    assert best.loadings_.shape == (2, 6, 2)
+    alone = GaussianMixtureIC(2, covariance_type="diag", random_state=0).fit(rows)
+    assert "n_factors" not in alone.results_
+    assert alone.n_factors_ is None
+
+
+def test_all_structures_are_those_without_factors(rows):
+    table = GaussianMixtureIC(1, max_iter=5, random_state=0).fit(rows).results_
+    assert len(table["structure"]) == 14
+    with pytest.raises(ValueError, match="n_factors=2 has no meaning with covariance_type='all'"):
+        GaussianMixtureIC(1, n_factors=2).fit(rows)
+
+
+def test_no_matrix_is_made_on_the_way(rng):
+    """2,000 features: a single matrix of them would take 32 MB, the rows take 3.2 MB."""
+    rows = rng.normal(size=(200, 2000)) + 5.0 * rng.integers(2, size=(200, 1))
+    gm = GaussianMixture(2, covariance_type=NAME, n_factors=2, random_state=0, max_iter=3, tol=10.0, n_jobs=1)
+    tracemalloc.start()
+    gm.fit(rows)
+    gm.predict_proba(rows)
+    gm.score(rows)
+    gm.sample(200)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2000**2 * 8

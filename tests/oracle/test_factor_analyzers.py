@@ -1,0 +1,99 @@
+"""Factor analysers against scikit-learn's, a closed form, SciPy's density and 40 digits."""
+
+import mpmath
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+from sklearn.decomposition import FactorAnalysis
+
+from gaussmix import GaussianMixture, Mixture
+from gaussmix.em.loop import run_em
+from gaussmix.em.start import start_mixture
+from gaussmix.em.stopping import Stopping
+from gaussmix.families.factor_analyzer import FactorAnalyzer
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts import Partition
+
+
+def rows_of_factors(rng, n_rows=1500, n_features=12, n_factors=3):
+    """Rows of one factor analyser."""
+    loadings, deviations = rng.normal(size=(n_features, n_factors)), rng.uniform(0.5, 1.5, n_features)
+    noise = deviations * rng.normal(size=(n_rows, n_features))
+    return 5.0 + rng.normal(size=(n_rows, n_factors)) @ loadings.T + noise
+
+
+def fitted(rows, family, engine):
+    """One component, until nothing is left to gain, without a ridge."""
+    source, ridge = ArraySource(rows, None, np.zeros(len(rows), np.int32)), np.zeros(rows.shape[1])
+    start = start_mixture(source, engine, family, 1, Partition(), ridge)
+    return run_em(source, engine, start, ridge=ridge, stopping=Stopping(1e-13, 5000))
+
+
+def test_one_component_is_factor_analysis_as_scikit_learn_has_it(engine, rng):
+    rows = rows_of_factors(rng)
+    theirs = FactorAnalysis(3, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(rows)
+    mixture, trace = fitted(rows, FactorAnalyzer(3), engine)
+    assert trace.last == pytest.approx(theirs.score(rows), rel=1e-11)
+    # The likelihood is level at its maximum: √1e-12 of it is 1e-6 of a covariance.
+    found = mixture.family.dense(mixture.covariances, 1, 12)[0]
+    np.testing.assert_allclose(found, theirs.get_covariance(), atol=1e-5 * found.max())
+
+
+def test_isotropic_noise_makes_principal_components(engine, rng):
+    """Tipping & Bishop (1999), Neural Computation 11, eq. 3.12 (here q = 3): the noise is the mean of the d − q least
+    eigenvalues, and the likelihood is that of all."""
+    rows = rows_of_factors(rng)
+    _, trace = fitted(rows, FactorAnalyzer(3, "isotropic"), engine)
+    values = np.linalg.eigvalsh(np.cov(rows.T, bias=True))[::-1]
+    noise = values[3:].mean()
+    expected = -0.5 * (12 * np.log(2 * np.pi) + np.log(values[:3]).sum() + 9 * np.log(noise) + 12)
+    assert trace.last == pytest.approx(expected, rel=1e-11)
+
+
+@pytest.mark.parametrize("n_factors", [1, 4, 19])
+def test_densities_are_those_of_the_matrices(n_factors, engine, rng):
+    family, covariances = FactorAnalyzer(n_factors), rng.uniform(0.2, 2.0, size=(3, 20, n_factors + 1))
+    covariances[..., :-1] = rng.normal(size=(3, 20, n_factors))
+    mixture = Mixture(np.full(3, 1 / 3), 3 * rng.normal(size=(3, 20)), covariances, family)
+    rows, _ = mixture.sample(200, rng)
+    dense = family.dense(covariances, 3, 20)
+    each = [multivariate_normal(mean, matrix) for mean, matrix in zip(mixture.means, dense, strict=True)]
+    expected = np.array([one.logpdf(rows) for one in each]).T
+    # SciPy's error, of a matrix with condition 1e3 or so, of squared distances up to 1e5.
+    np.testing.assert_allclose(mixture.component_log_density(rows), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("noise", [1e-2, 1e-5, 1e-8])
+def test_little_noise_beside_the_factors_keeps_its_digits(noise, engine, rng):
+    """W is right to ε, and z − F Fᵀz to ε of z, which is √(λ / ψ) of what remains: so is a squared distance.
+
+    The difference of the squares of z and of its projection would be right to ε λ / ψ only: some nats at 1e-8².
+    """
+    n_features, n_factors = 20, 3
+    covariances = np.concatenate(
+        (rng.normal(size=(1, n_features, n_factors)), np.full((1, n_features, 1), noise)), axis=2
+    )
+    mixture = Mixture([1.0], np.zeros((1, n_features)), covariances, FactorAnalyzer(n_factors))
+    rows, _ = mixture.sample(4, rng)
+    found = mixture.log_density(rows)
+    with mpmath.workdps(40):
+        loadings, psi = mpmath.matrix(covariances[0, :, :-1].tolist()), mpmath.diag(covariances[0, :, -1].tolist())
+        matrix = loadings * loadings.T + psi
+        log_det = mpmath.log(mpmath.det(matrix))
+        for row, density in zip(rows, found, strict=True):
+            offset = mpmath.matrix(row.tolist())
+            square = (offset.T * mpmath.lu_solve(matrix, offset))[0]
+            exact = -(square + log_det + n_features * mpmath.log(2 * mpmath.pi)) / 2
+            scale = 50 * np.finfo(np.float64).eps * n_features * np.sqrt(n_features / noise)
+            assert abs(float(exact - density)) <= scale * float(square)
+
+
+def test_groups_are_found_where_matrices_would_have_more_numbers_than_there_are_rows(rng):
+    """Sixty rows a group in 200 features: a matrix would take 20,100 numbers, a factor analyser 400."""
+    groups = [
+        rows_of_factors(np.random.default_rng(seed), 60, 200, 1) + 3.0 * rng.normal(size=200) for seed in range(3)
+    ]
+    labels = np.repeat([0, 1, 2], 60)
+    gm = GaussianMixture(3, covariance_type="factor_analyzer", n_factors=1, random_state=0).fit(np.vstack(groups))
+    found = gm.predict(np.vstack(groups))
+    assert len(set(zip(labels.tolist(), found.tolist(), strict=True))) == 3

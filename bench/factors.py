@@ -1,0 +1,118 @@
+"""Factor analysers of many features: seconds for each EM step and memory, beside NumPy's engine and whole matrices."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import sklearn.mixture
+
+from bench.machine import facts
+from bench.peak import rise_of_peak
+from gaussmix import GaussianMixture
+from gaussmix.em.loop import em_step
+from gaussmix.engines import ENGINES
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+
+N_ROWS, N_FEATURES, N_COMPONENTS, N_FACTORS = 20_000, 1000, 10, 5
+PAGE = Path(__file__).parent / "results" / "factors.md"
+REPEATS = 5
+
+
+def made_rows() -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a mixture of factor analysers, and their components."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(N_COMPONENTS, size=N_ROWS)
+    rows = rng.normal(size=(N_ROWS, N_FEATURES))
+    for k in range(N_COMPONENTS):
+        mine = labels == k
+        factors, loadings = rng.normal(size=(mine.sum(), N_FACTORS)), rng.normal(size=(N_FACTORS, N_FEATURES))
+        rows[mine] += factors @ loadings + 0.3 * rng.normal(size=N_FEATURES)
+    return rows, labels
+
+
+def fitted(rows: np.ndarray, labels: np.ndarray) -> GaussianMixture:
+    """A few steps from the labels, on one thread."""
+    model = GaussianMixture(
+        N_COMPONENTS,
+        covariance_type="factor_analyzer",
+        n_factors=N_FACTORS,
+        reg_covar=1e-6,
+        max_iter=2,
+        init_params=labels,
+        n_jobs=1,
+    )
+    return model.fit(rows)
+
+
+def least_seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """The least time of some calls."""
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def seconds_of_a_step(rows: np.ndarray, mixture: Mixture, engine: str, n_threads: int, repeats: int) -> float:
+    """One E- and M-step."""
+    source, made = ArraySource(rows), ENGINES[engine](n_threads)
+    return least_seconds(lambda: em_step(source, made, mixture, np.zeros(N_FEATURES), {}), repeats)
+
+
+def seconds_of_scikit_learn(rows: np.ndarray, mixture: Mixture) -> tuple[float, float]:
+    """One iteration of full covariances, the difference of fits of one and two, and the megabytes of the first."""
+    seconds, extra = [], 0.0
+    for n_steps in (1, 2):
+        model = sklearn.mixture.GaussianMixture(
+            N_COMPONENTS,
+            weights_init=mixture.weights,
+            means_init=mixture.means,
+            precisions_init=np.repeat(np.eye(N_FEATURES)[None], N_COMPONENTS, axis=0),
+            max_iter=n_steps,
+            tol=0,
+        )
+        began = time.perf_counter()
+        extra = rise_of_peak(lambda model=model: model.fit(rows))[1]
+        seconds.append(time.perf_counter() - began)
+    return seconds[1] - seconds[0], extra
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    rows, labels = made_rows()
+    fitted(rows[:500, :20], labels[:500])  # what is loaded once
+    model, extra = rise_of_peak(lambda: fitted(rows, labels))
+    mixture = model.mixture_
+    numbers = mixture.means.size + mixture.covariances.size
+    table = [
+        ("gaussmix, factor analysers, 1 thread", seconds_of_a_step(rows, mixture, "native", 1, REPEATS), extra),
+        ("gaussmix, factor analysers, 2 threads", seconds_of_a_step(rows, mixture, "native", 2, REPEATS), None),
+        ("gaussmix's NumPy engine, the same", seconds_of_a_step(rows, mixture, "numpy", 1, 2), None),
+        ("scikit-learn, full", *seconds_of_scikit_learn(rows, mixture)),
+    ]
+    lines = [
+        f"# Factor analysers: {N_ROWS:,} × {N_FEATURES:,} numbers, K = {N_COMPONENTS}, q = {N_FACTORS}",
+        "",
+        "Written by `python -m bench.factors`. Seconds are those of one EM step, the least of a few. Megabytes are the",
+        f"rise of the resident peak in a fit from labels, beyond the rows, which take {rows.nbytes / 2**20:.0f}. The",
+        f"mixture has {numbers:,} numbers, {8 * numbers / 2**20:.1f} MB.",
+        "",
+        "| | seconds | MB |",
+        "|---|---|---|",
+        *(f"| {name} | {seconds:.2f} | {'' if mb is None else f'{mb:.0f}'} |" for name, seconds, mb in table),
+        "",
+        *(f"- {name}: {value}" for name, value in facts().items()),
+        "",
+    ]
+    PAGE.write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

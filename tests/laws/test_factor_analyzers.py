@@ -7,8 +7,18 @@ from itertools import product
 import numpy as np
 import pytest
 
+from gaussmix.em.start import start_mixture
 from gaussmix.families.factor_analyzer import NOISES, FactorAnalyzer
-from gaussmix.testing import PROBLEMS, check_equivariance, check_family, check_monotone, check_relabelling
+from gaussmix.starts import Partition
+from gaussmix.testing import (
+    PROBLEMS,
+    Problem,
+    check_equivariance,
+    check_family,
+    check_monotone,
+    check_relabelling,
+    check_whitening,
+)
 from gaussmix.testing.check_family import SHAPES, as_needed, check_n_parameters, random_scatters, updated
 from gaussmix.testing.closeness import EPS
 
@@ -70,3 +80,29 @@ def test_a_family_is_a_value(kind):
     assert family == FactorAnalyzer(2, *kind) != FactorAnalyzer(3, *kind)
     for other in pickle.loads(pickle.dumps(family)), copy.deepcopy(family), FactorAnalyzer(**family.options):
         assert other == family
+
+
+@kinds
+def test_a_ridge_is_added_to_the_noise(kind, rng):
+    """As it stands, or its mean over features where there is one noise; loadings stay."""
+    family, ridge = FactorAnalyzer(2, *kind), rng.uniform(0.1, 1.0, 5)
+    mass, full = random_scatters(rng, 3, 5)
+    scatter = as_needed(family, mass, full, current := updated(family, mass, full))
+    before, after = (family.update(each, current) for each in (scatter, scatter.with_ridge(ridge)))
+    added = np.full(5, ridge.mean()) if kind[0] == NOISES[1] else ridge
+    np.testing.assert_allclose(family.split(after)[0], family.split(before)[0], rtol=1e-14)
+    np.testing.assert_allclose(family.split(after)[1], family.split(before)[1] + added, rtol=1e-13)
+
+
+@pytest.mark.parametrize("shared_loadings", [False, True])
+def test_a_component_without_rows_keeps_factors_to_start_with(shared_loadings, engine, rng):
+    """Its scatter along the others' directions says nothing of it: it has the first ones, of all rows' variances."""
+    given = PROBLEMS["wide"]
+    problem = Problem(given.rows, None, np.where(given.labels == 1, 2, 0).astype(np.int32))
+    family = FactorAnalyzer(2, shared_loadings=shared_loadings)
+    mixture = start_mixture(problem.source, engine, family, 3, Partition(), problem.no_ridge)
+    assert np.isfinite(mixture.covariances).all()
+    loadings, noise = family.split(mixture.covariances)
+    assert (np.abs(loadings[1]) > 0).all()
+    assert (noise[1] > 0).all()
+    check_whitening(mixture.whitening, family.dense(mixture.covariances, 3, 9))

@@ -13,7 +13,7 @@ from gaussmix.engines.arguments import arguments_of, common_origin, is_near, no_
 from gaussmix.engines.base import Runner
 from gaussmix.engines.far import Apart, far_places, far_responsibilities
 from gaussmix.engines.single import rounded, scaled_for_single, steps_in_single
-from gaussmix.engines.visits import Visit, Visits
+from gaussmix.engines.visits import Visit, Visits, may_be_ordered
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block

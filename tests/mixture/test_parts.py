@@ -1,5 +1,7 @@
 """Marginal and conditional distributions: against 50 digits, and what must hold for every structure."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from fifty_digits import conditional, deviations, rounding
@@ -161,6 +163,20 @@ def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
         assert_close(mean[i], one.weights @ one.means, tolerance, np.abs(one.means).max(), "mean")
         np.testing.assert_array_equal(covariance[i], covariance[i].T)
         assert (np.linalg.eigvalsh(covariance[i]) > 0).all()
+
+
+def test_nothing_is_as_large_as_rows_times_components(rng):
+    """Beside the answer of 200,000 × 2 numbers there are pieces: rows × components would be 32 MB."""
+    factors = rng.normal(size=(20, 3, 3))
+    covariances = factors @ factors.swapaxes(1, 2) + np.eye(3)
+    mixture = Mixture(np.full(20, 0.05), rng.normal(size=(20, 3)), covariances, FAMILIES["full"])
+    rows = rng.normal(size=(200_000, 1))
+    mixture.conditional_mean(rows[:1], [0])
+    tracemalloc.start()
+    answer = mixture.conditional_mean(rows, known=[0])
+    peak = tracemalloc.get_traced_memory()[1] - answer.nbytes
+    tracemalloc.stop()
+    assert peak < 16e6
 
 
 @families

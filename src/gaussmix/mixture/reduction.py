@@ -42,9 +42,9 @@ class Reduction(Values):
         Notes
         -----
         Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999: of all pairs, the one is merged whose
-        merging moves the mixture least, by the bound (w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| of twice
-        the divergence. Refinement lowers the sum of these, Σ_i w_i KL(p_i‖merged), further: Davis & Dhillon (2006),
-        NIPS. No unit of the data changes the result.
+        merging moves the mixture least, by the bound (w_i + w_j) log det P_ij − w_i log det P_i − w_j log det P_j of
+        twice the divergence. Refinement lowers the sum of these, Σ_i w_i KL(p_i‖merged), further: Davis & Dhillon
+        (2006), NIPS. No unit of the data changes the result.
 
         Examples
         --------

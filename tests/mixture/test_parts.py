@@ -11,6 +11,8 @@ from gaussmix.engines.far import FAR
 from gaussmix.mixture import few_rows
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS
+from gaussmix.waist import plain
+from gaussmix.waist.factorise import factorise
 
 NAMES = tuple("abcdefghi")
 # The structures that marginals and conditionals keep; of others they are unconstrained.
@@ -151,7 +153,8 @@ def test_marginal_of_conditional_is_conditional_of_marginal(mixture, family, rng
 @families
 def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
     monkeypatch.setattr(few_rows, "MOST_ROWS", 17)
-    monkeypatch.setattr(few_rows, "MOST_NUMBERS", 1)
+    monkeypatch.setattr(few_rows, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(few_rows, "MOST_NUMBERS", 100)
     known, rows = ["c", "a", "i"], rng.normal(size=(40, 3))
     mean, covariance, weights = (
         getattr(mixture, f"conditional_{what}")(rows, known) for what in ("mean", "covariance", "weights")
@@ -207,7 +210,8 @@ def test_sample_conditional_is_repeatable(rng, monkeypatch):
     few = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
     np.testing.assert_array_equal(drawn[:20], few)
     monkeypatch.setattr(few_rows, "MOST_ROWS", 17)
-    monkeypatch.setattr(few_rows, "MOST_NUMBERS", 1)
+    monkeypatch.setattr(few_rows, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(few_rows, "MOST_NUMBERS", 100)
     again = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1), n_jobs=1)
     np.testing.assert_allclose(again, drawn, rtol=1e-12)
 
@@ -231,6 +235,18 @@ def test_rows_in_float32_and_integers(rng):
         found = mixture.conditional_mean(rows.astype(dtype), [2, 3])
         assert found.dtype == np.float64
         np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_covariances_are_factored_once_for_each_set_of_known_features(monkeypatch):
+    factored = []
+    monkeypatch.setattr(plain, "factorise", lambda matrices: factored.append(len(matrices)) or factorise(matrices))
+    mixture = PROBLEMS["wide"].start(FAMILIES["full"])
+    for value in range(5):
+        mixture.condition({0: value, 3: 1.0})
+        mixture.conditional_covariance([[value, 1.0]] * 4, [0, 3])
+    assert factored == [2]
+    mixture.condition({1: 0.0})
+    assert factored == [2, 2]
 
 
 def test_names_given_later_are_those_of_the_conditional():

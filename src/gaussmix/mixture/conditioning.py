@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -97,7 +98,7 @@ class Conditional:
         """E[u | x] = Σ_k γ_k m_k(x) of each row, (n_rows, n_unknown)."""
         block = self._block(rows)
         means = np.empty((block.n_rows, self.n_unknown))
-        for part, values, shared in few_rows(self.known, block, self._numbers, n_jobs):
+        for part, values, shared in self._pieces(block, n_jobs):
             means[part] = self._mean(values, shared)
         return _in_range(means)
 
@@ -107,7 +108,7 @@ class Conditional:
         within = self.family.dense(self.covariances, len(self.means), self.n_unknown)
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
-        for part, values, shared in few_rows(self.known, block, self._numbers * self.n_unknown, n_jobs):
+        for part, values, shared in self._pieces(block, n_jobs, self.n_unknown**2):
             between = mean_and_spread(shared, partial(self.means_of, rows=values))[1]
             covariances[part] = np.tensordot(shared, within, axes=1) + between
         return _in_range(covariances)
@@ -118,7 +119,7 @@ class Conditional:
         block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
         standard, origin = SphericalWhitening.of(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
         drawn, _ = choose(n_jobs).draw(block.n_rows, np.array([np.inf]), origin, standard, key)
-        for part, values, shared in few_rows(self.known, block, self._numbers, n_jobs):
+        for part, values, shared in self._pieces(block, n_jobs):
             cumulative = shared.cumsum(axis=1)
             labels = (cumulative > rng.random((len(values), 1)) * cumulative[:, -1:]).argmax(axis=1)
             for k in np.unique(labels):
@@ -127,10 +128,10 @@ class Conditional:
                 drawn[part][mine] = self.means_of(int(k), values[mine]) + coloured
         return _in_range(drawn)
 
-    @property
-    def _numbers(self) -> int:
-        """Multiplications of a product for one row."""
-        return self.n_unknown * max(self.known.n_components, self.known.n_features)
+    def _pieces(self, block: Block, n_jobs: int | None, array: int = 1) -> Iterator[tuple[slice, Array, Array]]:
+        """Rows and γ, a few rows at a time, for arrays of so many numbers a row."""
+        product = self.n_unknown * max(self.known.n_components, self.known.n_features)
+        return few_rows(self.known, block, n_jobs, product=product, array=max(array, self.n_unknown))
 
     def _block(self, rows: ArrayLike) -> Block:
         return self.known._block(rows, "X_known")

@@ -15,19 +15,24 @@ MOST_ROWS = 16_384  # that the engine is asked about at once: enough for its thr
 # Multiplications of one matrix product on a piece: up to here OpenBLAS keeps to one thread. Its threads wait for each
 # other, and where processors are shared that took ten times as long.
 MOST_NUMBERS = 2**18
+FEWEST_ROWS = 256  # of a product: a matrix so large that it takes threads after all is read once for as many rows
 
 
-def few_rows(mixture: Values, block: Block, numbers: int, n_jobs: int | None) -> Iterator[tuple[slice, Array, Array]]:
+def few_rows(
+    mixture: Values, block: Block, n_jobs: int | None, *, product: int, array: int
+) -> Iterator[tuple[slice, Array, Array]]:
     """Pieces of a block as (slice, rows, responsibilities), in order; rows in float64.
 
     Parameters
     ----------
     mixture : whose responsibilities they are.
     block : of rows that have its features.
-    numbers : of multiplications that a product makes for one row, or numbers in an array for it.
     n_jobs : threads.
+    product : multiplications that a matrix product makes for one row.
+    array : numbers that an array holds for one row.
     """
-    engine, step = choose(n_jobs), max(16, MOST_NUMBERS // max(1, numbers))
+    step = min(max(FEWEST_ROWS, MOST_NUMBERS // product), max(1, MOST_NUMBERS // array))
+    engine = choose(n_jobs)
     for part in block.cut(MOST_ROWS):
         shared = engine.responsibilities(part, mixture.parameters)
         rows = part.rows.astype(np.float64)

@@ -1,5 +1,7 @@
 """Gradient and Hessian of the log density against differences of densities in mpmath."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from fifty_digits import deviations, log_density, rounding
@@ -72,6 +74,16 @@ def test_the_hessian_keeps_its_digits_far_between_components_of_one_covariance()
     mixture = Mixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], [[1.0, 0.3], [0.3, 1.0]], FAMILIES["tied"])
     pull = precision @ [1.5, 0.0]
     np.testing.assert_allclose(mixture.hessian([[3e7, 1e8]])[0], np.outer(pull, pull) - precision, rtol=1e-13)
+
+
+def test_hessians_of_many_features_are_made_a_few_at_a_time(rng):
+    """Beside the answer, 46 MB, are matrices of a few rows."""
+    mixture = Mixture([0.5, 0.5], rng.normal(size=(2, 150)), np.ones((2, 150)), FAMILIES["diag"])
+    tracemalloc.start()
+    answer = mixture.hessian(rng.normal(size=(256, 150)))
+    peak = tracemalloc.get_traced_memory()[1] - answer.nbytes
+    tracemalloc.stop()
+    assert peak < 20e6
 
 
 def test_zero_weights_and_enormous_rows():

@@ -1,12 +1,14 @@
 """Marginal and conditional distributions: against 50 digits, and what must hold for every structure."""
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fifty_digits import conditional, deviations, rounding
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
+from gaussmix.engines import choose
 from gaussmix.engines.far import FAR
 from gaussmix.mixture import few_rows
 from gaussmix.testing.closeness import EPS, assert_close
@@ -168,18 +170,25 @@ def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
         assert (np.linalg.eigvalsh(covariance[i]) > 0).all()
 
 
-def test_nothing_is_as_large_as_rows_times_components(rng):
+def test_nothing_is_as_large_as_rows_times_components(rng, monkeypatch):
     """Beside the answer of 200,000 × 2 numbers there are pieces: rows × components would be 32 MB."""
-    factors = rng.normal(size=(20, 3, 3))
+    factors, asked = rng.normal(size=(20, 3, 3)), []
     covariances = factors @ factors.swapaxes(1, 2) + np.eye(3)
     mixture = Mixture(np.full(20, 0.05), rng.normal(size=(20, 3)), covariances, FAMILIES["full"])
     rows = rng.normal(size=(200_000, 1))
     mixture.conditional_mean(rows[:1], [0])
+
+    def engine(n_jobs):  # its memory is not Python's
+        real = choose(n_jobs)
+        return SimpleNamespace(responsibilities=lambda block, p: asked.append(block) or real.responsibilities(block, p))
+
+    monkeypatch.setattr(few_rows, "choose", engine)
     tracemalloc.start()
     answer = mixture.conditional_mean(rows, known=[0])
     peak = tracemalloc.get_traced_memory()[1] - answer.nbytes
     tracemalloc.stop()
     assert peak < 16e6
+    assert max(block.n_rows for block in asked) <= 16_384
 
 
 @families

@@ -14,7 +14,7 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.few_rows import few_rows
 from gaussmix.mixture.spread import mean_and_spread, weighted_mean
 from gaussmix.mixture.values import Values
-from gaussmix.waist.arrays import Array, Places
+from gaussmix.waist.arrays import Array, Places, Rows
 from gaussmix.waist.block import Block
 from gaussmix.waist.rows import first_beyond
 from gaussmix.waist.spherical import SphericalWhitening
@@ -81,7 +81,7 @@ class Conditional:
         """γ, (n_rows, n_components), of rows (n_rows, n_known)."""
         return choose(n_jobs).responsibilities(self._block(rows), self.known.parameters)
 
-    def means_of(self, component: int, rows: Array) -> Array:
+    def means_of(self, component: int, rows: Rows) -> Array:
         """m_k(x) of each row for one component, (n_rows, n_unknown)."""
         regression = self.regression[0 if len(self.regression) == 1 else component]
         means: Array = self.means[component] + (rows - self.known.means[component]) @ regression.T
@@ -128,7 +128,7 @@ class Conditional:
                 drawn[part][mine] = self.means_of(int(k), values[mine]) + coloured
         return _in_range(drawn)
 
-    def _pieces(self, block: Block, n_jobs: int | None, array: int = 1) -> Iterator[tuple[slice, Array, Array]]:
+    def _pieces(self, block: Block, n_jobs: int | None, array: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
         """Rows and γ, a few rows at a time, for arrays of so many numbers a row."""
         product = self.n_unknown * max(self.known.n_components, self.known.n_features)
         return few_rows(self.known, block, n_jobs, product=product, array=max(array, self.n_unknown))
@@ -153,7 +153,7 @@ class Conditional:
             is_near = bool((whitened**2).sum(axis=1).max() <= FARTHEST_MEAN**2)
         return self.means_at(self._centre) if is_near else None
 
-    def _mean(self, rows: Array, shared: Array) -> Array:
+    def _mean(self, rows: Rows, shared: Array) -> Array:
         """Σ_k γ_k m_k(x) of a few rows: one product with all regressions where that is exact, else one for each."""
         if self._at_centre is None:
             return weighted_mean(shared, partial(self.means_of, rows=rows))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from gaussmix.mixture.few_rows import few_rows
 from gaussmix.mixture.spread import mean_and_spread, weighted_mean
 from gaussmix.mixture.values import Values
-from gaussmix.waist.arrays import Array
+from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.plain import matrices
 
 
@@ -79,11 +79,11 @@ class Derivatives(Values):
             hessian[part] = spread - np.tensordot(shared, precisions, axes=1)
         return hessian
 
-    def _pull(self, component: int, rows: Array) -> Array:
+    def _pull(self, component: int, rows: Rows) -> Array:
         """g_k = Σ_k⁻¹ (μ_k − x) of each row, (n_rows, n_features)."""
         return self.whitening.precision_times(component, self.means[component] - rows)
 
-    def _pull_apart(self, component: int, rows: Array) -> Array:
+    def _pull_apart(self, component: int, rows: Rows) -> Array:
         """g_k but for what all components have in common: with one covariance, all but its mean."""
         if not self.whitening.is_shared:
             return self._pull(component, rows)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from gaussmix.engines import choose
 from gaussmix.mixture.values import Values
-from gaussmix.waist.arrays import Array
+from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
 
 MOST_ROWS = 16_384  # that the engine is asked about at once: enough for its threads, and responsibilities fit a cache
@@ -20,8 +18,8 @@ FEWEST_ROWS = 256  # of a product: a matrix so large that it takes threads after
 
 def few_rows(
     mixture: Values, block: Block, n_jobs: int | None, *, product: int, array: int
-) -> Iterator[tuple[slice, Array, Array]]:
-    """Pieces of a block as (slice, rows, responsibilities), in order; rows in float64.
+) -> Iterator[tuple[slice, Rows, Array]]:
+    """Pieces of a block as (slice, rows, responsibilities), in order.
 
     Parameters
     ----------
@@ -35,8 +33,7 @@ def few_rows(
     engine = choose(n_jobs)
     for part in block.cut(MOST_ROWS):
         shared = engine.responsibilities(part, mixture.parameters)
-        rows = part.rows.astype(np.float64)
         for first in range(0, part.n_rows, step):
             piece = slice(first, first + step)
             start = part.first_row + first
-            yield slice(start, start + len(rows[piece])), rows[piece], shared[piece]
+            yield slice(start, start + len(shared[piece])), part.rows[piece], shared[piece]

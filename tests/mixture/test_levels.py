@@ -20,6 +20,7 @@ LINES = {
     "three modes": ([0.25, 0.5, 0.25], [0.0, 5.0, 9.0], [1.0, 2.25, 0.25]),
     "far apart": ([0.25, 0.75], [0.0, 100.0], [1.0, 4.0]),
     "a spike": ([0.5, 0.5], [0.1, 0.0], [1e-8, 1.0]),
+    "unlike by 1e45": ([0.5, 0.5], [0.0, 3.0], [1e-60, 1e30]),
     "a weight of 0": ([0.5, 0.0, 0.5], [-2.0, 0.0, 2.0], [1.0, 100.0, 1.0]),
 }
 lines = pytest.mark.parametrize("name", LINES)
@@ -188,7 +189,7 @@ def test_a_weight_of_0_and_no_rows():
         (lambda m: m.in_highest_density_region([[0.0, 0.0]], -1), "p holds -1.0"),
         (lambda m: m.tail_probability([[0.0, np.nan]]), "nan in row 0, column 1"),
         (lambda m: m.tail_probability([[0.0]]), r"must have shape \(n_rows, 2\)"),
-        (lambda m: m.tail_probability([[0.0, 0.0]], n_points=0), "n_points=0 is not positive"),
+        (lambda m: m.tail_probability([[0.0, 0.0]], n_points=0), "n_points=0 must be a positive integer"),
     ],
 )
 def test_bad_input_is_named(call, said):

@@ -82,11 +82,12 @@ def test_more_modes_than_a_flat_top_has_digits_for():
         ([0.5, 0.5], [0, 0], [1, 4], [-np.sqrt(8 / 3 * np.log(2)), np.sqrt(8 / 3 * np.log(2))]),
         ([0.25, 0.5, 0.25], [-1, 0, 1], [1, 1, 1], [-0.5 - np.log(2), 0.5 + np.log(2)]),
         ([1 / 3, 1 / 3, 1 / 3], [-3, 0, 3], [1, 1, 1], [-1.5, 1.5]),
+        ([0.5, 0.5], [3, 0], [1e30, 1e-60], [-np.sqrt(90 * np.log(10)) * 1e-30, np.sqrt(90 * np.log(10)) * 1e-30]),
     ],
 )
 def test_decision_boundary(weights, means, variances, boundaries):
     found = line(weights, means, variances).decision_boundary()
-    np.testing.assert_allclose(found, boundaries, rtol=16 * EPS, atol=16 * EPS)
+    np.testing.assert_allclose(found, boundaries, rtol=16 * EPS, atol=16 * EPS * min(variances) ** 0.5)
 
 
 @pytest.mark.parametrize("seed", range(20))

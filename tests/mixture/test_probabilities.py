@@ -167,13 +167,30 @@ def test_weights_of_0_and_no_rows(name):
         assert mixture.log_probability(1.0, 1.0) == -np.inf
 
 
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("n_features", [1, 2, 3])
+def test_as_far_as_float64_goes(name, n_features):
+    """A row 1e7 deviations away has a log mass of −½ 1e14 and more; of one at 1e160 the log is beyond float64."""
+    family = FAMILIES[name]
+    covariances = np.broadcast_to(np.eye(n_features) if family.is_matrix else 1.0, family.shape(2, n_features))
+    mixture = Mixture([0.5, 0.5], [[0.0] * n_features, [1.0] * n_features], covariances, family)
+    rows = np.zeros((3, n_features))
+    rows[:, 0] = [-1e7, -1e160, -1e308]
+    np.testing.assert_allclose(mixture.log_cdf(rows), [-0.5e14, -np.inf, -np.inf], rtol=1e-6)
+    np.testing.assert_array_equal(mixture.cdf(rows), 0)
+    rest = np.logaddexp(*((n_features - 1) * log_ndtr([0.0, -1.0]))) + np.log(0.5)
+    np.testing.assert_allclose(mixture.log_cdf(-rows), rest, atol=1e-12)
+    assert (mixture.log_tail_probability(rows) < -0.4e14).all()
+    assert not mixture.tail_probability(rows).any()
+
+
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
         (lambda m: m.cdf([[np.nan, 0.0]]), ValueError, r"rows holds NaN at \(0, 0\)"),
         (lambda m: m.cdf([0.0, 1.0]), ValueError, r"rows must have shape \(n_rows, 2\), not \(2,\)"),
         (lambda m: m.cdf([["a", "b"]]), TypeError, "rows must be real numbers"),
-        (lambda m: m.cdf([[0.0, 1.0]], n_points=0), ValueError, "n_points=0 is not positive"),
+        (lambda m: m.cdf([[0.0, 1.0]], n_points=0), ValueError, "n_points=0 must be a positive integer"),
         (lambda m: m.probability(0.0, [1.0, np.nan]), ValueError, r"upper holds NaN at \(1,\)"),
         (lambda m: m.probability([0.0, 2.0], 1.0), ValueError, "lower is 2.0 where upper is 1.0, in column 1: swap"),
         (lambda m: m.probability([0.0, 1.0, 2.0], 3.0), ValueError, r"must have shape \(n_rows, 2\), not \(3,\) and"),

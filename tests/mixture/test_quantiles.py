@@ -97,6 +97,11 @@ def test_what_is_no_probability_is_refused(p):
         line("one").quantile(p)
 
 
+def test_probabilities_are_numbers():
+    with pytest.raises(TypeError, match="p must be real numbers, not <U4"):
+        line("one").quantile(["half"])
+
+
 def test_quantiles_are_of_one_feature():
     with pytest.raises(ValueError, match="quantile is of one feature, and here are 2"):
         Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"]).quantile(0.5)

@@ -19,16 +19,20 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
     log_scale : (n_components,), log π_k N(μ_k | μ_k, σ_k²), finite, nats.
     means, deviations : (n_components,), data units.
     """
+    narrow_first = np.argsort(deviations, kind="stable")  # so that roots have the rounding of the narrower
+    log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))
     first, second = np.triu_indices(len(means), 1)
     apart = (means[second] - means[first]) / deviations[first]
     ratio = deviations[first] / deviations[second]
     rise = log_scale[second] - log_scale[first]
     square, half = 0.5 * (1 - ratio) * (1 + ratio), 0.5 * ratio**2 * apart
-    constant = rise - half * apart
     with np.errstate(divide="ignore", invalid="ignore"):
-        root = np.sqrt(half**2 / ratio**2 - square * rise)
+        root = np.sqrt((0.5 * ratio * apart) ** 2 - square * rise)
         larger = -(half + np.copysign(root, half))
-        places = np.stack([larger / square, constant / larger]) * deviations[first] + means[first]
-    places = np.unique(places[np.isfinite(places)])
-    rounding = 8 * np.finfo(np.float64).eps * (np.abs(places) + deviations.max())
-    return np.asarray(places[np.diff(places, prepend=-np.inf) > rounding])  # where three meet, all pairs do
+        steps = np.stack([larger / square, (rise - half * apart) / larger]) * deviations[first]
+    places = steps + means[first]
+    rounding = 8 * np.finfo(np.float64).eps * (np.abs(steps) + np.abs(means[first]))
+    order = np.argsort(places, axis=None)
+    order = order[np.isfinite(places.ravel()[order])]
+    places, rounding = places.ravel()[order], rounding.ravel()[order]
+    return places[np.diff(places, prepend=-np.inf) > rounding]  # where three meet, all pairs do

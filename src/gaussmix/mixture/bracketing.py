@@ -27,7 +27,7 @@ def increasing_roots(function: Increasing, low: Array, high: Array, length: floa
     function : value and slope; a value of ±inf, and any slope with it, is taken as its sign.
     low, high : (n,), finite, where the values are ≤ 0 and ≥ 0.
     start : (n,), between them, where to begin; None for the middle.
-    length : over which the functions change; what is less than its rounding is no difference.
+    length : the shortest over which the functions change; what is less than its rounding is no difference.
     """
     low, high = low.copy(), high.copy()
     x = low + 0.5 * (high - low) if start is None else start.copy()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.mixture.bracketing import increasing_roots
+from gaussmix.mixture.inverse_cdf import lower_quantile
 from gaussmix.mixture.line import Line
 from gaussmix.mixture.normal_interval import log_sum
 from gaussmix.mixture.turns import turns
@@ -69,7 +70,7 @@ class LevelSets:
             return log_mass - log_rest[numbers], slope
 
         beyond = 0.5 * (1 - p[inner])  # at either end, so that p lies between, where the density is above `low`
-        at_ends = (line.log_density(line.quantile(beyond)) for line in (self.line, self.line.mirrored))
+        at_ends = (line.log_density(lower_quantile(line, beyond)) for line in (self.line, self.line.mirrored))
         low = np.minimum(np.minimum(*at_ends), self.line.log_density(self.turns).min())
         levels[inner] = increasing_roots(excess, low, np.full(len(low), self.highest), 1.0)
         return levels, np.zeros_like(levels)
@@ -82,8 +83,8 @@ class LevelSets:
 
 def _below(line: Line, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
     """Log mass below each level on a rise from left to right, and the length by which it grows with the level."""
-    lowest = -np.inf if left == -np.inf else line.log_density(np.array(left))
-    highest = line.log_density(np.array(right))
+    lowest = -np.inf if left == -np.inf else line.log_density(np.array([left]))
+    highest = line.log_density(np.array([right]))
     log_mass, lengths = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
     log_mass[log_levels >= highest] = line.log_between(np.array([left]), np.array([right]))
     crosses = (log_levels > lowest) & (log_levels < highest)
@@ -113,17 +114,17 @@ def _crossings(line: Line, left: float, right: float, log_levels: Array) -> tupl
         place = np.searchsorted(heights, log_levels).clip(1, _MANY - 1)
         low, high = np.maximum(low, nodes[place - 1]), np.minimum(high, nodes[place])
         start = np.interp(log_levels, heights, nodes).clip(low, high)
-    return increasing_roots(excess, low, high, line.deviations.max(), start), slopes
+    return increasing_roots(excess, low, high, line.deviations.min(), start), slopes
 
 
 def _first_ends(line: Line, log_levels: Array, right: float) -> tuple[Array, Array]:
     """Ends between which the density first rises to a level: it is max_k π_k N_k at least, K times that at most."""
 
     def first(excess: Array) -> Array:
-        where = np.where(excess > 0, line.means - line.deviations * np.sqrt(2 * np.maximum(excess, 0)), np.inf)
-        return np.asarray(where.min(axis=-1))
+        steps = line.deviations[:, None] * np.sqrt(2 * np.maximum(excess, 0.0))
+        return np.asarray(np.where(excess > 0, line.means[:, None] - steps, np.inf).min(axis=0))
 
-    excess = line.log_scale - log_levels[:, None]
+    excess = line.log_scale - log_levels
     low = first(excess + np.log(len(line.means)))
     slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + line.deviations.max())
     return low - slack, np.minimum(first(excess) + slack, right)

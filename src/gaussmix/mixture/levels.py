@@ -14,6 +14,7 @@ from gaussmix.mixture.level_ellipsoid import LevelEllipsoid
 from gaussmix.mixture.level_sample import LevelSample
 from gaussmix.mixture.level_sets import LevelSets
 from gaussmix.mixture.quantiles import probabilities
+from gaussmix.mixture.scrambles import checked_points
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 
@@ -68,7 +69,7 @@ class Levels(Values):
 
         Raises
         ------
-        ValueError : rows are not finite numbers of shape (n_rows, n_features); n_points is not positive.
+        ValueError : rows are not finite numbers of shape (n_rows, n_features); n_points is no positive integer.
         TypeError : rows are not real numbers.
 
         Notes
@@ -137,7 +138,7 @@ class Levels(Values):
 
         Raises
         ------
-        ValueError : a probability is not between 0 and 1; n_points is not positive.
+        ValueError : a probability is not between 0 and 1; n_points is no positive integer.
 
         Notes
         -----
@@ -181,13 +182,12 @@ class Levels(Values):
         return choose(None).log_density(self._block(rows), self.parameters)
 
     def _levels(self, n_points: int, rng: np.random.Generator | None) -> LevelSets | LevelEllipsoid | LevelSample:
-        if n_points < 1:
-            raise ValueError(f"n_points={n_points} is not positive.")
+        checked_points(n_points)
         if self._exact_levels is not None:
             return self._exact_levels
         if rng is None and n_points == N_POINTS:
             return self._usual_levels
-        return LevelSample.of(self.weights, self.parameters, n_points, np.random.default_rng(0) if rng is None else rng)
+        return LevelSample.of(self.weights, self.parameters, n_points, np.random.default_rng(0 if rng is None else rng))
 
     @cached_property
     def _exact_levels(self) -> LevelSets | LevelEllipsoid | None:

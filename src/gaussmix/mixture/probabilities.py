@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.rectangles import log_masses
+from gaussmix.mixture.scrambles import checked_points
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 
@@ -64,7 +65,7 @@ class Probabilities(Values):
 
         Raises
         ------
-        ValueError : rows hold NaN or are not of shape (n_rows, n_features); n_points is not positive.
+        ValueError : rows hold NaN or are not of shape (n_rows, n_features); n_points is no positive integer.
         TypeError : rows are not real numbers.
 
         Examples
@@ -166,9 +167,8 @@ class Probabilities(Values):
     def _log_masses(
         self, lower: Array, upper: Array, n_points: int, rng: np.random.Generator | None
     ) -> tuple[Array, Array]:
-        if n_points < 1:
-            raise ValueError(f"n_points={n_points} is not positive.")
-        return log_masses(self, lower, upper, n_points, np.random.default_rng(0) if rng is None else rng)
+        checked_points(n_points)
+        return log_masses(self, lower, upper, n_points, np.random.default_rng(0 if rng is None else rng))
 
     def _pair(self, lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array, tuple[int, ...]]:
         """Both limits as rows (n, d), and the shape of what comes out."""

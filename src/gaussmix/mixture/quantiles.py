@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gaussmix.mixture.inverse_cdf import inverse_cdf
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.pieces import pieces
@@ -27,6 +28,7 @@ class Quantiles(Values):
         Raises
         ------
         ValueError : there are several features, or a probability is not between 0 and 1.
+        TypeError : probabilities are not real numbers.
 
         Examples
         --------
@@ -42,13 +44,16 @@ class Quantiles(Values):
         wanted = probabilities(p)
         flat, x = wanted.ravel(), np.empty(wanted.size)
         for part in pieces((len(x), self.n_components)):
-            x[part] = self._line.quantile(flat[part])
+            x[part] = inverse_cdf(self._line, flat[part])
         return x.reshape(wanted.shape)[()]
 
 
 def probabilities(p: ArrayLike) -> Array:
-    """Probabilities as an array of their shape; raises ValueError where they are none."""
-    array = np.asarray(p, dtype=np.float64)
+    """Probabilities as an array of their shape; raises TypeError or ValueError where they are none."""
+    array = np.asarray(p)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"p must be real numbers, not {array.dtype}.")
+    array = array.astype(np.float64)
     wrong = ~((array >= 0) & (array <= 1))
     if wrong.any():
         raise ValueError(f"p holds {array[wrong][0]}: give probabilities, from 0 to 1.")

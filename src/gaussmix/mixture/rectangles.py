@@ -12,6 +12,8 @@ from gaussmix.waist.arrays import Array
 from gaussmix.waist.pieces import pieces
 from gaussmix.waist.whitening import Structure
 
+_INFINITE = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
+
 
 def log_masses(
     mixture: Values, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
@@ -48,15 +50,21 @@ def _correlated(
     dense = mixture.family.dense(mixture.covariances, mixture.n_components, n_features)
     log_abs_det = np.broadcast_to(mixture.whitening.log_abs_det, mixture.n_components)
     net = scrambled(n_features - 1, n_points, rng) if n_features > 2 else np.empty((1, 0, 1))
-    log_parts = np.empty((len(real), len(net), len(lower)))
+    log_parts = np.full((len(real), len(net), len(lower)), -np.inf)
     for log_part, k in zip(log_parts, real, strict=True):
         deviations = np.sqrt(np.diagonal(dense[k]))
         correlation = dense[k] / np.outer(deviations, deviations)
-        low, high = ((limit - mixture.means[k]) / deviations for limit in (lower, upper))
+        low, high = (_finite_or_infinite((limit - mixture.means[k]) / deviations) for limit in (lower, upper))
+        apart = (low < high).all(axis=1)
         if n_features == 2:
             rest = np.exp(-log_abs_det[k]) / deviations.prod()  # from the determinant: right where ρ is near ±1
-            log_part[0] = bivariate.log_masses(low, high, float(correlation[0, 1]), rest)
+            log_part[0, apart] = bivariate.log_masses(low[apart], high[apart], float(correlation[0, 1]), rest)
         else:
-            log_part[:] = rectangle_sample.log_masses(low, high, correlation, net)
+            log_part[:, apart] = rectangle_sample.log_masses(low[apart], high[apart], correlation, net)
     total = log_sum(log_parts + np.log(mixture.weights[real] / mixture.weights.sum())[:, None, None], axis=0)
     return (total[0], np.zeros(len(lower))) if n_features == 2 else log_mean(total)
+
+
+def _finite_or_infinite(limits: Array) -> Array:
+    """Limits whose squares float64 has."""
+    return np.where(np.abs(limits) < _INFINITE, limits, np.copysign(np.inf, limits))

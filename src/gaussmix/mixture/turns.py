@@ -26,7 +26,7 @@ def turns(line: Line) -> Array:
         first, second = line.slope_and_curvature(x)
         return -rises[numbers] * first, -rises[numbers] * second
 
-    return _without_flat(line, increasing_roots(descent, low, high, line.deviations.max()))
+    return _without_flat(line, increasing_roots(descent, low, high, line.deviations.min()))
 
 
 def _without_flat(line: Line, places: Array) -> Array:
@@ -49,7 +49,8 @@ def _monotone_cells(line: Line) -> tuple[Array, Array]:
     """
     steps = _EDGES * line.deviations[:, None]
     margin = line.deviations.min()
-    lowest, highest = line.means[0] - margin, line.means[-1] + margin
+    lowest = min(line.means[0] - margin, np.nextafter(line.means[0], -np.inf))  # where the density surely rises
+    highest = max(line.means[-1] + margin, np.nextafter(line.means[-1], np.inf))
     edges = np.concatenate([line.means[:, None] - steps, line.means[:, None] + steps]).ravel()
     edges = np.unique(np.concatenate([edges[(edges > lowest) & (edges < highest)], [lowest, highest]]))
     cells = np.stack([edges[:-1], edges[1:]])
@@ -68,14 +69,16 @@ def _monotone_cells(line: Line) -> tuple[Array, Array]:
 
 def _signs_known(line: Line, cells: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether the first and the second derivative of the density are sure to have one sign on each of cells (2, n)."""
-    whitened = line.whiten(cells)
-    log_parts = line.log_scale - 0.5 * whitened**2
-    parts = np.exp(log_parts - log_parts.max(axis=(0, 2), keepdims=True))
-    first = -whitened / line.deviations * parts
-    second = (whitened**2 - 1) / line.deviations**2 * parts
+    whitened = line.whiten(cells.ravel())
+    log_parts = (line.log_scale - 0.5 * whitened**2).reshape(-1, *cells.shape)
+    parts = np.exp(log_parts - log_parts.max(axis=(0, 1)))
+    whitened, deviations = whitened.reshape(parts.shape), (line.deviations / line.deviations.min())[:, None, None]
+    first = -whitened / deviations * parts
+    second = (whitened**2 - 1) / deviations**2 * parts
     return _has_one_sign(first), _has_one_sign(second)
 
 
 def _has_one_sign(terms: Array) -> NDArray[np.bool_]:
-    known: NDArray[np.bool_] = (terms.min(axis=0).sum(axis=-1) > 0) | (terms.max(axis=0).sum(axis=-1) < 0)
+    """Of sums of terms (n_components, 2, n) that are monotone between the two."""
+    known: NDArray[np.bool_] = (terms.min(axis=1).sum(axis=0) > 0) | (terms.max(axis=1).sum(axis=0) < 0)
     return known

@@ -175,3 +175,15 @@ def test_weights_as_typed_and_equal_components_will_do():
     assert typed.distance(OTHER) == pytest.approx(thirds.distance(OTHER), rel=1e-12)
     one, other = (Mixture(weights, np.zeros((2, 1)), np.ones(2), typed.family) for weights in ([0.5, 0.5], [0.1, 0.9]))
     assert one.distance(other) == 0
+
+
+def test_small_components_beside_large_ones_are_there():
+    """Squares of their spreads vanish beside those of the others, and yet nothing else tells the mixtures apart."""
+    one, other = (
+        Mixture([0.5, 0.5], np.zeros((2, 2)), [np.eye(2), 4.0**n * 1e-300 * np.eye(2)], FAMILIES["full"])
+        for n in (0, 1)
+    )
+    assert one.distance(one) == 0
+    assert one.distance(other) == pytest.approx(0.0, abs=1e-15)
+    small, larger = (Mixture([1.0], np.zeros((1, 2)), m.covariances[1:], FAMILIES["full"]) for m in (one, other))
+    assert small.distance(larger) == pytest.approx(1e-150 * np.sqrt(2), rel=1e-14)

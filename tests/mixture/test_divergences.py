@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gaussmix import FAMILIES, Mixture
+from gaussmix import FAMILIES, Mixture, SingularCovariance
 from gaussmix.mixture.monte_carlo import average
 from gaussmix.testing.problems import groups
 from gaussmix.waist.pieces import PIECE
@@ -275,6 +275,14 @@ def test_another_that_cannot_be_compared_is_refused(ask):
     with pytest.raises(ValueError, match=r"other features, .'a', 'b', 'c'. and .'b', 'a', 'c'.: bring"):
         ask(plane.with_feature_names("abc"), plane.with_feature_names("bac"))
     ask(plane, plane.with_feature_names("abc"))
+
+
+@pytest.mark.parametrize("ask", [*ASKED, lambda mixture, other: other.entropy_bounds()])
+def test_a_singular_covariance_is_named(ask):
+    flat = Mixture([0.0, 0.5, 0.5], np.zeros((3, 2)), [np.eye(2), np.eye(2), np.ones((2, 2))], FAMILIES["full"])
+    round_one = Mixture([0.2, 0.3, 0.5], np.zeros((3, 2)), np.ones(3), FAMILIES["spherical"])
+    with pytest.raises(SingularCovariance, match="component 2"):
+        ask(round_one, flat)
 
 
 @pytest.mark.parametrize("n_draws", [1, 0, -5, 10.0, True, "many"])

@@ -57,6 +57,12 @@ def test_sorting_forgets_the_order(family, by, rng):
     np.testing.assert_allclose(expected.log_density(rows), mixture.log_density(rows), rtol=1e-13)
 
 
+def test_equal_weights_and_means_are_told_apart_by_covariances():
+    mixture = Mixture(np.full(3, 1 / 3), np.zeros((3, 1)), [2.0, 3.0, 1.0], FAMILIES["spherical"])
+    for order in itertools.permutations(range(3)):
+        np.testing.assert_array_equal(turned(mixture, np.array(order)).sorted().covariances, [1.0, 2.0, 3.0])
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [

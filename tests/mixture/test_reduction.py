@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, Mixture
+from gaussmix import FAMILIES, Mixture, SingularCovariance
 from gaussmix.mixture.gaussians import Gaussians
 from gaussmix.mixture.reduction import _joined, _merged, _refined
 from gaussmix.testing.problems import groups
@@ -169,3 +169,8 @@ def test_tiny_weights_and_equal_components():
 def test_a_number_of_components_that_cannot_be_is_refused(n_components):
     with pytest.raises(ValueError, match=r"n_components=.* must be an integer from 1 to 12"):
         made("p", FAMILIES["full"]).reduce(n_components)
+
+
+def test_a_singular_covariance_is_named():
+    with pytest.raises(SingularCovariance, match="component 1"):
+        Mixture([0.5, 0.5], np.zeros((2, 2)), [np.eye(2), np.ones((2, 2))], FAMILIES["full"]).reduce(1)

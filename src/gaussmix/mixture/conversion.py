@@ -117,7 +117,8 @@ class Conversion(Values):
         -------
         estimator : with the structure of scikit-learn's that holds the covariances: its own four stay, others become
             "spherical", "diag", "tied" or "full". It has the names of the features; `fit` with `warm_start=True`
-            goes on from here.
+            goes on from here. Of a component of weight 0 scikit-learn says that it takes the logarithm of 0; what it
+            answers is right.
 
         Raises
         ------

@@ -89,14 +89,9 @@ def _log_product(p: Gaussians, q: Gaussians) -> float:
 
 def _mw2(p: Gaussians, q: Gaussians) -> float:
     """Delon & Desolneux (2020) proposition 4: the least Σ γ_ij W₂²(p_i, q_j) over plans γ with margins π and ω."""
-    unit = max(float(np.abs(part).max()) for part in (p.means - q.means[0], q.means - q.means[0], p.roots, q.roots))
-    costs = squared_wasserstein(_shrunk(p, q.means[0], unit), _shrunk(q, q.means[0], unit))
-    return unit * float(np.sqrt(_transport(costs, p.weights, q.weights)))
-
-
-def _shrunk(p: Gaussians, origin: Array, unit: float) -> Gaussians:
-    """In a unit and about an origin in which squares neither overflow nor vanish."""
-    return Gaussians(p.weights, (p.means - origin) / unit, p.covariances / unit / unit)
+    largest = [np.abs(part).max() for part in (p.means - q.means[0], q.means - q.means[0], p.roots, q.roots)]
+    unit = float(max(largest))  # in which squares neither overflow nor vanish
+    return unit * float(np.sqrt(_transport(squared_wasserstein(p, q, unit), p.weights, q.weights)))
 
 
 def _transport(costs: Array, supply: Array, demand: Array) -> float:

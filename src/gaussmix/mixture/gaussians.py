@@ -13,6 +13,7 @@ import numpy as np
 
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.blas import one_blas_thread
 from gaussmix.waist.diagonal import DiagonalWhitening
 from gaussmix.waist.parameters import LOG_2PI
 from gaussmix.waist.triangular import TriangularWhitening
@@ -38,8 +39,15 @@ class Gaussians:
 
     @classmethod
     def of(cls, mixture: Values, *, axis_parallel: bool | None = None) -> Gaussians:
-        """The components of a mixture; as vectors of variances where they can be, or where it is said."""
+        """The components of a mixture; as vectors of variances where they can be, or where it is said.
+
+        Raises
+        ------
+        SingularCovariance : a covariance is not positive definite; the message names it.
+        """
         family, shape = mixture.family, mixture.means.shape
+        if not np.isfinite(mixture.whitening.log_abs_det).all():
+            raise ValueError("The covariances of this mixture are beyond the range of float64: rescale the features.")
         axis_parallel = not family.shown_as.is_matrix if axis_parallel is None else axis_parallel
         covariances = (family.variances if axis_parallel else family.dense)(mixture.covariances, *shape)
         there = mixture.weights > 0
@@ -93,6 +101,7 @@ def whitening_of(covariances: Array) -> Whitening:
     return DiagonalWhitening.of(covariances) if covariances.ndim == 2 else TriangularWhitening.of(covariances)
 
 
+@one_blas_thread()
 def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
     """∫ N_i log (N_i / M_j), (n, m), nats.
 
@@ -122,6 +131,7 @@ def _misfit(roots: Array, factor: Array) -> Array:
     return misfit
 
 
+@one_blas_thread()
 def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
     """log ∫ N_i M_j = log N(μ_i; μ_j, Σ_i + Σ_j), (n, m), nats (per unit of data volume)."""
     overlaps = np.empty((len(these.weights), len(those.weights)))
@@ -130,6 +140,7 @@ def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
     return overlaps - 0.5 * these.n_features * LOG_2PI
 
 
+@one_blas_thread()
 def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
     """−log ∫ √(N_i M_j), (n, m), nats; Kolchinsky & Tracey (2017), Chernoff's divergence with α = ½."""
     distances = np.empty((len(these.weights), len(those.weights)))
@@ -149,8 +160,9 @@ def _of_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Array]
         yield np.minimum(squared, FARTHEST), whitening.log_abs_det
 
 
-def squared_wasserstein(these: Gaussians, those: Gaussians) -> Array:
-    """Squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖² over rotations U, (n, m), data units².
+@one_blas_thread()
+def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Array:
+    """Squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖² over rotations U, (n, m), in unit².
 
     Notes
     -----
@@ -158,12 +170,13 @@ def squared_wasserstein(these: Gaussians, those: Gaussians) -> Array:
     squares: U = V Zᵀ where L_jᵀ L_i = V S Zᵀ is a singular value decomposition. So nothing cancels where i and j agree.
     """
     distances = np.empty((len(these.weights), len(those.weights)))
-    for j, (mean, root) in enumerate(zip(those.means, those.roots, strict=True)):
+    roots = these.roots / unit
+    for j, (mean, root) in enumerate(zip(those.means, those.roots / unit, strict=True)):
         if root.ndim == 1:
-            residuals = ((these.roots - root) ** 2).sum(axis=1)
+            residuals = ((roots - root) ** 2).sum(axis=1)
         else:
-            left, _, right = np.linalg.svd(root.T @ these.roots)
-            turned, plain = these.roots - root @ (left @ right), these.roots - root
+            left, _, right = np.linalg.svd(root.T @ roots)
+            turned, plain = roots - root @ (left @ right), roots - root
             residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 for equal ones
-        distances[:, j] = ((these.means - mean) ** 2).sum(axis=1) + residuals
+        distances[:, j] = (((these.means - mean) / unit) ** 2).sum(axis=1) + residuals
     return distances

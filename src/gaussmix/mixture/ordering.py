@@ -25,7 +25,8 @@ class Ordering(Values):
         Parameters
         ----------
         by : "weight", the heaviest first; "mean", the least first; "size", that of the largest determinant of the
-            covariance first. Where components are equal in this, by their means, feature after feature.
+            covariance first. Where components are equal in this, by their means, feature after feature, then by
+            weights and covariances.
         feature : number or name of the one feature whose means count, with by="mean"; all in turn by default.
         reverse : the other way round.
 
@@ -47,7 +48,9 @@ class Ordering(Values):
             raise unknown_name("by", by, _ORDERS)
         if feature is not None and by != "mean":
             raise ValueError(f"feature={feature!r:.60} says whose means count: it goes with by='mean', not by={by!r}.")
-        keys = list(self.means.T)
+        keys = [*self.means.T, self.weights]
+        if not self.family.is_shared:
+            keys += [*self.covariances.reshape(self.n_components, -1).T]
         if by == "mean" and feature is not None:
             if not isinstance(feature, str | int | np.integer):
                 raise TypeError(f"feature must be one feature, a number or a name, not {feature!r:.60}.")

@@ -12,6 +12,8 @@ from gaussmix.families.base import structured
 from gaussmix.mixture.gaussians import Gaussians, kl_divergences
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.blas import one_blas_thread
+from gaussmix.waist.pieces import pieces
 
 Labels = NDArray[np.intp]
 _MOST_REFINEMENTS = 100
@@ -80,6 +82,7 @@ class Reduction(Values):
         return unit
 
 
+@one_blas_thread()
 def _merged(parts: Gaussians, n_components: int) -> Labels:
     """Runnalls' greedy merging: the merged component of each part, (n,), counted from 0 in the order of first parts."""
     live = _Live.of(parts)
@@ -121,7 +124,9 @@ class _Live:
 
     def costs(self, i: int, others: Labels) -> Array:
         """(w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| for each other j; Runnalls (2007) eq. 16."""
-        gained = _log_dets(self._joined(i, others)[2])
+        gained = np.empty(len(others))
+        for part in pieces((len(others), *self.covariances.shape[1:])):
+            gained[part] = _log_dets(self._joined(i, others[part])[2])
         costs: Array = self.weights[i] * (gained - self.log_dets[i])
         return costs + self.weights[others] * (gained - self.log_dets[others])
 

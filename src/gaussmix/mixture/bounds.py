@@ -20,25 +20,33 @@ _MOST_STEPS, _MOST_EXPONENTIALS = 1000, 10**7
 _LEAST_FALL = 1e-6
 
 
-def crossed_entropy(p: Gaussians, q: Gaussians, distances: Array) -> float:
-    """Σ_i π_i (h_i − log Σ_j ω_j e^−D_ij): with D = KL(p_i‖q_j) above −∫ p log q."""
-    return float(p.weights @ (p.entropies - logsumexp(q.log_weights - distances, axis=1)))
-
-
 def entropy_bounds(p: Gaussians) -> tuple[float, float]:
-    """Kolchinsky & Tracey (2017): crossed with itself by Bhattacharyya distances, and by divergences."""
-    upper = crossed_entropy(p, p, kl_divergences(p, p))
-    lower = crossed_entropy(p, p, bhattacharyya_distances(p, p))
+    """Σ_i π_i (h_i − log Σ_j π_j e^−D_ij), D Bhattacharyya's distances or divergences: Kolchinsky & Tracey (2017)."""
+    distances = bhattacharyya_distances(p, p), kl_divergences(p, p)
+    lower, upper = (float(p.weights @ (p.entropies - _attained(p, between))) for between in distances)
     return min(lower, upper), upper
 
 
 def kl_bounds(p: Gaussians, q: Gaussians) -> tuple[float, float]:
-    """Of −H(p) − ∫ p log q: bounds of both, and the variational one from above."""
-    least_entropy, most_entropy = entropy_bounds(p)
+    """Of −H(p) − ∫ p log q: bounds of both, and the variational one from above. Entropies of components cancel."""
     divergences = kl_divergences(p, q)
-    least_crossed = -float(p.weights @ logsumexp(q.log_weights + log_overlaps(p, q), axis=1))
-    upper = min(crossed_entropy(p, q, divergences) - least_entropy, _variational_bound(p, q, divergences))
-    return min(max(least_crossed - most_entropy, 0.0), within_range(upper)), upper
+    overlaps = logsumexp(q.log_weights + log_overlaps(p, q), axis=1)
+    lower = float(p.weights @ (_attained(p, kl_divergences(p, p)) - p.entropies - overlaps))
+    upper = float(p.weights @ (_attained(p, bhattacharyya_distances(p, p)) - _attained(q, divergences)))
+    upper = within_range(min(upper, _variational_bound(p, q, divergences)))
+    return min(max(lower, 0.0), upper), upper
+
+
+def kl_variational(p: Gaussians, q: Gaussians) -> float:
+    """Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)), Hershey & Olsen (2007) eq. 20."""
+    ratios = _attained(p, kl_divergences(p, p)) - _attained(q, kl_divergences(p, q))
+    return within_range(float(p.weights @ ratios))
+
+
+def _attained(q: Gaussians, distances: Array) -> Array:
+    """log Σ_j ω_j e^−D_ij, (n,), of distances (n, m) to the components of q."""
+    attained: Array = logsumexp(q.log_weights - distances, axis=1)
+    return attained
 
 
 def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from gaussmix.mixture.bounds import crossed_entropy, kl_bounds
+from gaussmix.mixture.bounds import kl_bounds, kl_variational
 from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.gaussians import Gaussians, kl_divergences, within_range
 from gaussmix.mixture.monte_carlo import DRAWS, Drawn, average
@@ -134,8 +134,7 @@ class Divergences(Values):
         True
         """
         common_names([self, other])
-        p, q = Gaussians.pair(self, other)
-        return within_range(crossed_entropy(p, q, kl_divergences(p, q)) - crossed_entropy(p, p, kl_divergences(p, p)))
+        return kl_variational(*Gaussians.pair(self, other))
 
     def js(
         self,

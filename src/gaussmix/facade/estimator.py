@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.em.restarts import Run
@@ -19,19 +18,16 @@ from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome, unknown_name
 from gaussmix.facade.attributes import MixtureAttributes, narrowed
-from gaussmix.facade.files import details_of, restored
-from gaussmix.facade.notices import frozen_sentence
+from gaussmix.facade.notices import notices_of
 from gaussmix.facade.parameters import check_jobs, check_seed
-from gaussmix.facade.rounding import rounding_sentence
+from gaussmix.facade.saved import Saved, unchanged_on_failure
 from gaussmix.facade.validation import check_row_weight, check_rows
-from gaussmix.formats import Place
-from gaussmix.mixture import files
 from gaussmix.mixture.merging import Merging, merge_by_entropy
 from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
 
 
-class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """An estimator whose fit leaves a mixture; it has the parameters `random_state` and `n_jobs`."""
 
     random_state: int | np.random.RandomState | None
@@ -129,50 +125,10 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator, ABC):  # 
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
         return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
 
-    def save(self, path: Place) -> None:
-        """Write the fitted estimator to a model file, which appears whole or not at all.
-
-        The file holds the mixture, the parameters, what `fit` found, and the names and type of the features.
-
-        Parameters
-        ----------
-        path : where, "….gmm" by custom; a file that is there is replaced. Or a binary file open for writing.
-
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError : a parameter is a function or another object that no file can hold.
-        OSError : the file can't be written.
-        """
-        check_is_fitted(self)
-        mixture = self.mixture_
-        files.write(path, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details_of(self))
-
-    @classmethod
-    def load(cls, path: Place) -> Self:
-        """Read a fitted estimator from a model file, as it was when saved; nothing in the file is run.
-
-        Parameters
-        ----------
-        path : of a file written by `save` of this or an earlier version, or by the command line. Or a binary file
-            open for reading.
-
-        Raises
-        ------
-        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
-        ValueError : it holds a mixture alone, or another estimator.
-        OSError : there is no such file, or it can't be read.
-        """
-        return restored(cls, path)
-
     def _refit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> Self:
         """Fit, or leave the estimator as it was; called by what the user calls, whose line warnings are to name."""
-        before = dict(vars(self))
-        try:
+        with unchanged_on_failure(self):
             self._fit(X, sample_weight)
-        except BaseException:
-            self.__dict__ = before
-            raise
         return self
 
     @abstractmethod
@@ -192,17 +148,8 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, BaseEstimator, ABC):  # 
 
     def _warn(self, run: Run) -> None:
         """Say in a warning what the user should know of the best run."""
-        mixture, trace = run
-        for sentence in frozen_sentence(trace), rounding_sentence(mixture):
-            if sentence is not None:
-                warnings.warn(sentence, RuntimeWarning, stacklevel=5)
-        if not self.converged_ and trace.n_steps > 0:
-            warnings.warn(  # scikit-learn's sentence: programs match it
-                "Best performing initialization did not converge. Try different init parameters, or increase "
-                "max_iter, tol, or check for degenerate data.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
+        for sentence, category in notices_of(run):
+            warnings.warn(sentence, category, stacklevel=5)
 
     def _rows(self, X: ArrayLike) -> Rows:
         check_is_fitted(self)

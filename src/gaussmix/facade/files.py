@@ -4,27 +4,56 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from gaussmix import formats
 from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place
 from gaussmix.mixture import files
 from gaussmix.mixture.mixture import Mixture
 
-Estimator = TypeVar("Estimator", bound=BaseEstimator)
+# What makes a value in a file that of an attribute; raises TypeError or ValueError where it is of the wrong type.
+Reader = Callable[[Any], Any]
 
-# What a fit finds beside the mixture, and its type. Nothing else in a file becomes an attribute.
-_ATTRIBUTES: dict[str, Callable[[Any], bool]] = {
-    "converged_": lambda value: isinstance(value, bool),
-    "n_iter_": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "lower_bound_": lambda value: isinstance(value, float),
-    "lower_bounds_": lambda value: isinstance(value, np.ndarray) and value.ndim == 1,
-    "collapsed_": lambda value: isinstance(value, np.ndarray) and value.ndim == 1,
-    "results_": lambda value: isinstance(value, dict),
-    "best_index_": lambda value: isinstance(value, int) and not isinstance(value, bool),
+
+def of_type(*types: type) -> Reader:
+    """Values of some types; a truth is a number only where it is named."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise TypeError
+        return value
+
+    return read
+
+
+def array_of(kinds: str, n_dimensions: int = 1) -> Reader:
+    """Arrays of NumPy's kinds of numbers, or of text where "U" is one."""
+
+    def read(value: Any) -> Any:
+        array = np.asarray(value)
+        if array.dtype.kind not in kinds or array.ndim != n_dimensions:
+            raise TypeError
+        return array
+
+    return read
+
+
+def list_of(kinds: str) -> Reader:
+    """Arrays that are lists in Python."""
+    return lambda value: array_of(kinds)(value).tolist()
+
+
+# What a fit of a mixture finds beside it. Nothing else in a file becomes an attribute.
+FOUND: dict[str, Reader] = {
+    "converged_": of_type(bool),
+    "n_iter_": of_type(int),
+    "lower_bound_": of_type(float),
+    "lower_bounds_": list_of("f"),
+    "collapsed_": list_of("fiu"),
+    "results_": of_type(dict),
+    "best_index_": of_type(int),
 }
 _DTYPES = ("float32", "float64")
 
@@ -42,16 +71,16 @@ def details_of(estimator: Any, names: tuple[str, ...] | None = None, fit: FitRec
     ------
     ValueError : a parameter is nothing that a file can hold.
     """
-    if names is None and hasattr(estimator, "feature_names_in_"):
-        names = tuple(map(str, estimator.feature_names_in_))
+    if names is None:
+        names = estimator.mixture_.feature_names
     name = type(estimator).__name__
     parameters = {key: _plain(f"{name}: {key}", value) for key, value in estimator.get_params(deep=False).items()}
-    attributes = {key: _plain(key, getattr(estimator, key)) for key in _ATTRIBUTES if hasattr(estimator, key)}
+    attributes = {key: _plain(key, getattr(estimator, key)) for key in estimator._attributes if hasattr(estimator, key)}
     dtype = estimator._dtype.name if estimator._dtype.name in _DTYPES else _DTYPES[-1]
     return Details(names, dtype, fit, EstimatorRecord(name, parameters, attributes))
 
 
-def restored(cls: type[Estimator], place: Place) -> Estimator:
+def restored(cls: Any, place: Place) -> Any:
     """The estimator that a file holds; raises NotAModelFile, OSError, or ValueError where it holds none of `cls`."""
     numbers, record = files.read(place)
     details, saved, path = record.details, record.details.estimator, formats.name_of(place)
@@ -65,14 +94,11 @@ def restored(cls: type[Estimator], place: Place) -> Estimator:
     if details.dtype not in _DTYPES:
         raise formats.not_usable(place, f"its data were {details.dtype!r:.40}, which no estimator reads")
     try:
-        estimator: Estimator = cls(**{key: _value(key, value) for key, value in saved.parameters.items()})
-        vars(estimator).update(_fitted(saved.attributes))
+        estimator = cls(**{key: _value(key, value) for key, value in saved.parameters.items()})
+        vars(estimator).update(_fitted(saved.attributes, estimator._attributes), _dtype=np.dtype(details.dtype))
     except _Unreadable as damage:
         raise formats.not_usable(place, str(damage)) from None
-    mixture = Mixture(*numbers, details.feature_names)
-    vars(estimator).update(mixture_=mixture, _dtype=np.dtype(details.dtype), n_features_in_=mixture.n_features)
-    if details.feature_names is not None:
-        vars(estimator).update(feature_names_in_=np.asarray(details.feature_names, dtype=object))
+    estimator._woken(Mixture(*numbers, details.feature_names))
     return estimator
 
 
@@ -80,13 +106,13 @@ class _Unreadable(Exception):
     """Why a value in a file is none, as the end of a sentence."""
 
 
-def _fitted(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _fitted(attributes: Mapping[str, Any], readers: Mapping[str, Reader]) -> dict[str, Any]:
     found = {}
-    for key in _ATTRIBUTES.keys() & attributes.keys():
-        value = _value(key, attributes[key])
-        if not _ATTRIBUTES[key](value):
-            raise _Unreadable(f"{key!r} in its header is of the wrong type")
-        found[key] = value.tolist() if isinstance(value, np.ndarray) else value
+    for key in readers.keys() & attributes.keys():
+        try:
+            found[key] = readers[key](_value(key, attributes[key]))
+        except (TypeError, ValueError):
+            raise _Unreadable(f"{key!r} in its header is of the wrong type") from None
     return found
 
 
@@ -97,8 +123,8 @@ def _plain(name: str, value: Any) -> Any:
     ------
     ValueError : it is nothing of the kind; the message begins with the name.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.dtype.kind in "UO"):
+        value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     if value is None or isinstance(value, bool | int | float | str):

@@ -1,8 +1,58 @@
 """Laws of sources."""
 
+import numpy as np
+import pytest
+
+from gaussmix.em.accumulate import StepTask
+from gaussmix.em.loop import run_em
+from gaussmix.em.stopping import Stopping
+from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
-from gaussmix.testing import check_source
+from gaussmix.sources.labelled import LabelledSource
+from gaussmix.testing import PROBLEMS, check_source
+from gaussmix.waist.need import Need, Rule, Second
 
 
 def test_an_array_keeps_the_laws_of_sources(rng):
     check_source(ArraySource, rng)
+
+
+def test_an_array_of_unknown_labels_keeps_them_too(rng):
+    check_source(lambda rows, weight: LabelledSource(rows, weight, np.full(len(rows), -1), np.arange(3)), rng)
+
+
+def test_known_labels_decide(engine):
+    """Every label known, one component each: the moments of the labels, and log p(x, label) in all."""
+    problem = PROBLEMS["weighted"]
+    start = problem.start(FAMILIES["full"])
+    task = StepTask(engine, 3, start.parameters, Need(Second.FULL), anchor=start.means + 1.0)
+    found = LabelledSource(problem.rows, problem.row_weight, problem.labels, np.arange(3)).map_merge(task)
+    given = StepTask(engine, 3, None, Need(Second.FULL), Rule.GIVEN, anchor=start.means + 1.0)
+    expected = problem.source.map_merge(given)
+    for name in ("mass", "first", "second"):
+        wanted = getattr(expected, name)
+        np.testing.assert_allclose(getattr(found, name), wanted, rtol=1e-12, atol=1e-12 * np.abs(wanted).max())
+    log_joint = start.component_log_density(problem.rows) + np.log(start.weights)
+    total = problem.row_weight @ log_joint[np.arange(len(log_joint)), problem.labels]
+    assert found.log_likelihood == pytest.approx(total, rel=1e-12)
+
+
+def test_a_label_of_several_components_leaves_the_choice_among_them(engine):
+    problem = PROBLEMS["overlapping"]
+    start = problem.start(FAMILIES["full"])
+    source = LabelledSource(problem.rows, None, np.zeros(len(problem.rows), dtype=int), np.array([0, 1, 0]))
+    found = source.map_merge(StepTask(engine, 3, start.parameters, Need(Second.NONE)))
+    joint = np.exp(start.component_log_density(problem.rows)) * start.weights * [1, 0, 1]
+    np.testing.assert_allclose(found.mass, (joint / joint.sum(axis=1, keepdims=True)).sum(axis=0), atol=1e-9)
+    assert found.log_likelihood == pytest.approx(np.log(joint.sum(axis=1)).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_em_raises_the_likelihood_of_rows_and_labels(name, engine):
+    problem, family = PROBLEMS["overlapping"], FAMILIES[name]
+    labels = np.where(np.arange(len(problem.rows)) % 4, -1, problem.labels)
+    source = LabelledSource(problem.rows, None, labels, np.arange(3))
+    _, trace = run_em(source, engine, problem.start(family), ridge=problem.no_ridge, stopping=Stopping(1e-6, 60))
+    gains = np.diff(trace.log_likelihood)
+    assert (gains > -1e-11).all()
+    assert gains.sum() > 0

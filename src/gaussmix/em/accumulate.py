@@ -51,4 +51,8 @@ class StepTask:
         return reduce(add, (self._step(part, self.open(part)) for part in parts))
 
     def _step(self, block: Block, state: Any) -> Moments:
-        return self.engine.step(block, state, self.parameters, self.need, self.rule, self.anchor)
+        parameters = self.parameters
+        if parameters is not None and block.log_prior is not None:
+            assert block.log_prior.ndim == 1, "a source cuts rows of which unlike things are known apart"
+            parameters = replace(parameters, log_scale=parameters.log_scale + block.log_prior)
+        return self.engine.step(block, state, parameters, self.need, self.rule, self.anchor)

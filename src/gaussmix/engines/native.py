@@ -179,7 +179,7 @@ class NativeEngine(Runner):
         return covariances
 
     def run(self, block: Block, state: State, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
-        if not goes_alone(block, len(mixture.weights), algebra):
+        if block.log_prior is not None or not goes_alone(block, len(mixture.weights), algebra):
             return None
         if shares_matrix(algebra):
             state.total = state.total or self._total(block)

@@ -20,9 +20,13 @@ class ArraySource:
     """An array (n_rows, n_features), float32 or float64 with any strides, and its row weights."""
 
     def __init__(
-        self, rows: Rows, row_weight: Array | None = None, given: Array | NDArray[np.int32] | None = None
+        self,
+        rows: Rows,
+        row_weight: Array | None = None,
+        given: Array | NDArray[np.int32] | None = None,
+        log_prior: Array | None = None,
     ) -> None:
-        self.block = Block(0, rows, row_weight, given)
+        self.block = Block(0, rows, row_weight, given, log_prior)
         self._opened: tuple[object, Any] | None = None
 
     @property

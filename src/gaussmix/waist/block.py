@@ -23,12 +23,16 @@ class Block:
     rows : (n_rows, n_features), float32 or float64 in data units, any strides; never written to.
     row_weight : (n_rows,) non-negative frequency weights; 1 when absent.
     given : responsibilities (n_rows, n_components) or labels (n_rows,) int32, read by `Rule.GIVEN` only.
+    log_prior : (n_components,), what is known of the components of all these rows, added to log p(x, k): 0 where a
+        component is allowed, −inf where not; 0 when absent. Rows of which unlike things are known have a row each,
+        (n_rows, n_components); no engine takes a step on them, so their source cuts them apart.
     """
 
     first_row: int
     rows: Rows
     row_weight: Array | None = None
     given: Array | NDArray[np.int32] | None = None
+    log_prior: Array | None = None
 
     @property
     def n_rows(self) -> int:
@@ -49,4 +53,7 @@ class Block:
                 rows=self.rows[part],
                 row_weight=None if self.row_weight is None else self.row_weight[part],
                 given=None if self.given is None else self.given[part],
+                log_prior=self.log_prior
+                if self.log_prior is None or self.log_prior.ndim == 1
+                else self.log_prior[part],
             )

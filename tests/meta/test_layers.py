@@ -35,10 +35,11 @@ MAY_IMPORT = {
     ],
     "plot": ["waist", "mixture"],
     "facade": ["waist", *SIBLINGS, "mixture", "starts", "em", "selection", "formats"],
-    "cli": ["facade", "selection", "formats", "mixture", "families", "starts", "engines"],
+    "prediction": ["waist", *SIBLINGS, "mixture", "starts", "em", "facade"],
+    "cli": ["facade", "prediction", "selection", "formats", "mixture", "families", "starts", "engines"],
     "__main__": ["cli"],
     "testing": ["waist", *SIBLINGS, "mixture", "starts", "em", "selection"],
-    "__init__": ["facade", "families", "mixture"],
+    "__init__": ["facade", "families", "mixture", "prediction"],
 }
 
 

@@ -25,7 +25,7 @@ def check_family(estimator: Any) -> Family:
 
 def options_of(estimator: Any) -> dict[str, Any]:
     """The parameters about factors that are not as they are by default."""
-    values = {name: getattr(estimator, name) for name in FACTORS}
+    values = {name: getattr(estimator, name, default) for name, default in FACTORS.items()}
     return {name: value for name, value in values.items() if not _is(value, FACTORS[name])}
 
 

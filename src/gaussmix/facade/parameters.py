@@ -40,6 +40,14 @@ def check_number(name: str, value: Any, hint: str = "") -> float:
     return number
 
 
+def check_share(name: str, value: Any, largest: float = 1.0, hint: str = "") -> float:
+    """A number from 0 to `largest`."""
+    number = check_number(name, value, hint)
+    if number > largest:
+        raise ValueError(f"{name}={value!r} must be a number from 0 to {largest:g}{hint}.")
+    return number
+
+
 def check_ridge(reg_covar: Any) -> float | None:
     """A number to add to every variance, None for "auto"."""
     if isinstance(reg_covar, str) and reg_covar == "auto":

@@ -19,8 +19,10 @@ MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log
 LARGEST_WEIGHT = 1e150  # of all rows together
 
 
-def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
+def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool = False) -> Rows:
     """Rows (n_samples, n_features), float32 or float64, of what scikit-learn takes as X; copied only to convert.
+
+    NaN passes where values `may_miss`.
 
     Raises
     ------
@@ -54,8 +56,8 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Rows:
     largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
     if reset:  # squared offsets add up without overflow
         largest = (largest / (4 * len(rows))) ** 0.5
-    _check_values(rows, names, largest)
-    if reset:
+    _check_values(np.where(np.isnan(rows), 0, rows) if may_miss else rows, names, largest)
+    if reset and not may_miss:
         _check_spread(X, rows, names)
     return in_whole_steps(rows)
 

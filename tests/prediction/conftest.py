@@ -1,0 +1,24 @@
+"""Rows for estimators that predict."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def classes(rng):
+    """Three classes of 60 rows in 2 columns, of which the third has two parts: X, y."""
+    centres = np.array([[0.0, 0.0], [5.0, 0.0], [0.0, 6.0], [6.0, 6.0]])
+    parts = np.repeat([0, 1, 2, 3], [60, 60, 30, 30])
+    return centres[parts] + rng.normal(size=(180, 2)) * [1.0, 0.7], np.minimum(parts, 2)
+
+
+@pytest.fixture
+def bent(rng):
+    """200 rows of x and y = |x| + noise: X (200, 1), y (200,)."""
+    x = rng.uniform(-3, 3, size=200)
+    return x[:, None], np.abs(x) + 0.2 * rng.normal(size=200)

@@ -1,0 +1,273 @@
+"""`GaussianMixtureClassifier`: its classes, what it knows of them beforehand, and what it is told wrongly."""
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.naive_bayes import GaussianNB
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier
+
+
+@pytest.mark.parametrize(
+    ("structure", "other"),
+    [
+        ("tied", LinearDiscriminantAnalysis(solver="lsqr")),
+        ("full", QuadraticDiscriminantAnalysis()),
+        ("diag", GaussianNB(var_smoothing=0)),
+    ],
+)
+def test_one_component_each_is_discriminant_analysis(structure, other, classes):
+    X, y = classes
+    ours = GaussianMixtureClassifier(covariance_type=structure, reg_covar=0).fit(X, y)
+    theirs = other.fit(X, y)
+    if structure == "full":  # scikit-learn divides by n_c − 1
+        priors = np.bincount(y) / len(y)
+        log_joint = np.column_stack(
+            [
+                log_normal(X, X[y == c].mean(axis=0), np.cov(X[y == c].T, bias=True)) + np.log(priors[c])
+                for c in range(3)
+            ]
+        )
+        expected = log_joint - logsumexp(log_joint, axis=1, keepdims=True)
+    else:
+        expected = theirs.predict_log_proba(X)
+    near = expected > -500
+    np.testing.assert_allclose(ours.predict_log_proba(X)[near], expected[near], rtol=1e-9, atol=1e-9)
+    assert (ours.predict(X) == theirs.predict(X)).mean() > 0.99
+
+
+def log_normal(X, mean, covariance):
+    offsets = X - mean
+    return -0.5 * (
+        np.einsum("ij,ij->i", offsets @ np.linalg.inv(covariance), offsets)
+        + np.linalg.slogdet(2 * np.pi * covariance)[1]
+    )
+
+
+def test_a_mixture_for_each_class_is_fitted_to_its_rows_alone(classes):
+    X, y = classes
+    classifier = GaussianMixtureClassifier(2, random_state=0).fit(X, y)
+    alone = [GaussianMixture(2, random_state=0).fit(X[y == c]).mixture_ for c in range(3)]
+    log_joint = np.column_stack([m.log_density(X) + np.log((y == c).mean()) for c, m in enumerate(alone)])
+    expected = log_joint - logsumexp(log_joint, axis=1, keepdims=True)
+    np.testing.assert_allclose(classifier.predict_log_proba(X), expected, rtol=1e-12, atol=1e-10)
+    for c, mixture in enumerate(alone):
+        np.testing.assert_allclose(classifier.class_mixture(c).log_density(X), mixture.log_density(X), rtol=1e-11)
+    assert classifier.mixture_.n_components == 6
+    joint = log_joint[np.arange(len(y)), y].sum()
+    assert classifier.log_likelihood_ == pytest.approx(joint, rel=1e-12)
+    assert classifier.n_parameters_ == sum(mixture.n_parameters for mixture in alone) + 2
+    assert classifier.bic_ == pytest.approx(-2 * joint + classifier.n_parameters_ * np.log(len(y)), rel=1e-12)
+
+
+@pytest.mark.parametrize("structure", sorted(FAMILIES))
+def test_every_structure_holds_within_classes_and_across_them(structure, classes):
+    X, y = classes
+    for n_components in (None, 2):
+        classifier = GaussianMixtureClassifier(n_components, covariance_type=structure, random_state=0).fit(X, y)
+        shares = classifier.predict_proba(X)
+        np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-12)
+        assert classifier.score(X, y) > 0.9
+        joint = sum(
+            classifier.class_prior_[c] * np.exp(classifier.class_mixture(c).log_density(X)) for c in classifier.classes_
+        )
+        np.testing.assert_allclose(np.log(joint), classifier.mixture_.log_density(X), rtol=1e-9, atol=1e-9)
+
+
+def test_bic_chooses_for_each_class(classes):
+    X, y = classes
+    classifier = GaussianMixtureClassifier([1, 2], covariance_type=["full", "diag"], tol=1e-6, max_iter=500).fit(X, y)
+    assert np.bincount(classifier.component_class_).tolist() == [1, 1, 2]
+    assert classifier.covariance_type_.tolist() == ["diag"] * 3
+
+
+def test_a_row_so_far_that_probabilities_underflow_has_their_logarithms(classes):
+    X, y = classes
+    classifier = GaussianMixtureClassifier(covariance_type="tied").fit(X, y)
+    far = np.array([[1e6, 0.0], [0.0, 1e200], [-1e200, 1e200]])
+    log_proba = classifier.predict_log_proba(far)
+    assert np.isfinite(log_proba).all()
+    assert log_proba.max(axis=1)[0] == 0
+    assert log_proba.min() < -1e5
+    assert not np.isnan(classifier.predict_proba(far)).any()
+
+
+def test_priors_are_the_shares_or_those_that_are_given(classes):
+    X, y = classes
+    classifier = GaussianMixtureClassifier(2, random_state=0).fit(X, y, sample_weight=1.0 + (y == 2))
+    np.testing.assert_allclose(classifier.class_prior_, [0.25, 0.25, 0.5])
+    given = GaussianMixtureClassifier(2, priors=[0.5, 0.3, 0.2], random_state=0).fit(X, y, sample_weight=1.0 + (y == 2))
+    np.testing.assert_allclose(given.class_prior_, [0.5, 0.3, 0.2])
+    log_joint = given._classes.log_joint(X, given._engine())[np.arange(len(y)), y]
+    assert given.log_likelihood_ == pytest.approx((1.0 + (y == 2)) @ log_joint, rel=1e-12)
+    assert given.n_parameters_ == classifier.n_parameters_ - 2
+    change = (
+        given.predict_log_proba(X)
+        - classifier.predict_log_proba(X)
+        - np.log(given.class_prior_ / classifier.class_prior_)
+    )
+    np.testing.assert_allclose(change, change[:, :1] * np.ones(3), atol=1e-9)
+
+
+@pytest.mark.parametrize("n_components", [None, 2])
+def test_a_weight_of_2_counts_as_two_rows(n_components, classes):
+    X, y = classes
+    weight = np.arange(len(y)) % 3
+    weighted = GaussianMixtureClassifier(n_components, random_state=0).fit(X, y, sample_weight=weight)
+    repeated = GaussianMixtureClassifier(n_components, random_state=0).fit(
+        np.repeat(X, weight, 0), np.repeat(y, weight)
+    )
+    np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-6, atol=1e-9)
+    assert weighted.bic_ == pytest.approx(repeated.bic_, rel=1e-9)
+
+
+@pytest.mark.parametrize("n_components", [None, 2])
+@pytest.mark.parametrize("label", [int, str], ids=["numbers", "text"])
+def test_rows_of_unknown_class_raise_the_likelihood_and_help(label, n_components, classes, rng):
+    X, y = classes
+    known = np.isin(np.arange(180), [*range(0, 20), *range(60, 80), *range(120, 130), *range(150, 160)])
+    names = y.astype(label).astype(object)
+    partly = np.where(known, names, -1)
+    alone = GaussianMixtureClassifier(n_components, random_state=0).fit(X[known], names[known])
+    classifier = GaussianMixtureClassifier(n_components, random_state=0, tol=1e-8, max_iter=2000).fit(X, partly)
+    assert classifier.classes_.tolist() == sorted(set(names.tolist()))
+    assert (classifier.predict(X) == names).mean() >= 0.95
+
+    def log_likelihood(fit):
+        log_joint = fit._classes.log_joint(X, fit._engine())
+        return log_joint[known, y[known]].sum() + logsumexp(log_joint[~known], axis=1).sum()
+
+    assert classifier.log_likelihood_ == pytest.approx(log_likelihood(classifier), rel=1e-12)
+    assert classifier.log_likelihood_ > log_likelihood(alone)
+
+
+def test_known_labels_stay_what_they_are(classes):
+    """Even where all rows look alike: a label decides, not the row."""
+    X, _ = classes
+    y = np.array(["a", "b", -1, -1], dtype=object)[np.arange(180) % 4]
+    classifier = GaussianMixtureClassifier(covariance_type="tied", tol=1e-10, max_iter=5000).fit(X, y)
+    assert classifier.class_prior_.min() >= 0.25
+
+
+@pytest.mark.parametrize("n_components", [None, 2])
+def test_rows_far_out_in_every_class_are_unknown(n_components, classes):
+    X, y = classes
+    far = np.array([[40.0, -40.0], [0.0, 0.0], [3.0, 30.0]])
+    classifier = GaussianMixtureClassifier(n_components, unknown=1e-3, random_state=0).fit(X, y)
+    assert classifier.predict(far).tolist() == [-1, 0, -1]
+    assert classifier.fit(X, np.array(["a", "b", "c"])[y]).predict(far).tolist() == ["unknown", "a", "unknown"]
+    tail = classifier.tail_probability(X)
+    assert tail.shape == (len(X), 3)
+    for c, label in enumerate("abc"):
+        np.testing.assert_array_equal(tail[:, c], classifier.class_mixture(label).tail_probability(X))
+    assert classifier.set_params(unknown=0.0).predict(far).tolist() != ["unknown", "a", "unknown"]
+
+
+def test_a_class_loses_no_more_than_what_unknown_says(classes):
+    """Within 5 standard errors, of 10,000 draws of a class that is rare."""
+    X, y = classes
+    classifier = GaussianMixtureClassifier(covariance_type="tied", unknown=0.05, priors=[0.98, 0.01, 0.01]).fit(X, y)
+    drawn, _ = classifier.class_mixture(1).sample(10_000, np.random.default_rng(0))
+    lost = (classifier.predict(drawn) == -1).mean()
+    assert lost < 0.05 + 5 * np.sqrt(0.05 * 0.95 / 10_000)
+
+
+def test_minus_one_is_a_class_beside_one_other(classes):
+    X, y = classes
+    classifier = GaussianMixtureClassifier().fit(X[y < 2], 2 * y[y < 2] - 1)
+    assert classifier.classes_.tolist() == [-1, 1]
+
+
+def test_a_class_keeps_its_type(classes):
+    X, y = classes
+    for labels in (y, y.astype(float), y > 0, np.array(["a", "bb", "ccc"])[y], np.array(["a", "bb", "ccc"], object)[y]):
+        predicted = GaussianMixtureClassifier().fit(X, labels).predict(X)
+        assert predicted.dtype == labels.dtype
+        assert (predicted == labels).mean() > 0.95
+
+
+def test_warnings_name_the_class_and_the_line_that_fits(classes):
+    X, y = classes
+    with pytest.warns(ConvergenceWarning) as said:
+        GaussianMixtureClassifier(2, max_iter=1, tol=0).fit(X, y)
+    assert [str(warning.message).partition(" init")[0] for warning in said] == [
+        f"Class {c}: Best performing" for c in range(3)
+    ]
+    assert {warning.filename for warning in said} == {__file__}
+    partly = np.where(np.arange(len(y)) % 2, y, -1)
+    with pytest.warns(ConvergenceWarning, match="Best performing") as said:
+        GaussianMixtureClassifier(max_iter=1, tol=0).fit(X, partly)
+    assert {warning.filename for warning in said} == {__file__}
+    with pytest.warns(RuntimeWarning, match="covariance_type='VVE' is 'V' for one feature") as said:
+        GaussianMixtureClassifier(covariance_type="VVE").fit(X[:, :1], y)
+    assert {warning.filename for warning in said} == {__file__}
+
+
+ROWS = np.arange(40.0).reshape(20, 2) % 7
+LABELS = np.arange(20) % 2
+BAD = {
+    "no y": ({}, None, "requires y to be passed, but the target y is None"),
+    "one class": ({}, np.ones(20), "y holds one class only, 1.0: a classifier needs two"),
+    "one class, text": ({}, ["a"] * 20, "y holds one class only, 'a'"),
+    "no label at all": ({}, -np.ones(20), "y holds one class only, -1.0"),
+    "too short": ({}, LABELS[:5], "y holds 5 labels, but X has 20 rows"),
+    "NaN": (
+        {},
+        np.where(np.arange(20) == 3, np.nan, LABELS),
+        "Input y contains NaN: row 3. Label a row of unknown class -1",
+    ),
+    "None": ({}, np.array(["a", None] * 10, dtype=object), "Input y contains NaN: row 1"),
+    "continuous": ({}, np.linspace(0, 1, 20), "Unknown label type: continuous"),
+    "few rows": ({"n_components": 3}, [0] * 18 + [1] * 2, "Class 1: Expected n_samples >= n_components"),
+    "too few distinct": ({"reg_covar": 0}, [0] * 18 + [1] * 2, "Too few distinct rows for the covariance of class 1:"),
+    "one row": ({"reg_covar": 0}, [0] * 19 + [1], "Too few distinct rows for the covariance of class 1:"),
+    "one row for a mixture": ({"n_components": 1}, [0] * 19 + [1], "Class 1: Found array with 1 sample(s)"),
+    "unknown structure": ({"covariance_type": "ful"}, LABELS, "Did you mean 'full'?"),
+    "unknown above 1": ({"unknown": 2}, LABELS, "unknown=2 must be a number from 0 to 1."),
+    "unknown negative": ({"unknown": -0.1}, LABELS, "unknown=-0.1 must be a finite number"),
+    "priors": ({"priors": [0.5, 0.6]}, LABELS, "must be 2 numbers > 0 that sum to 1, one for each class"),
+    "too many priors": ({"priors": [0.2, 0.3, 0.5]}, LABELS, "must be 2 numbers > 0"),
+    "priors and no labels": ({"priors": [0.5, 0.5]}, np.arange(20) % 3 - 1, "leave priors out"),
+    "a choice without labels": ({"n_components": [1, 2]}, np.arange(20) % 3 - 1, "give one n_components and one cov"),
+    "tied without labels": (
+        {"n_components": 2, "covariance_type": "tied"},
+        np.arange(20) % 3 - 1,
+        "nothing, 'diag', 'full', 'spherical'; or n_components=None",
+    ),
+    "no steps": ({"max_iter": -1}, LABELS, "max_iter=-1"),
+    "no components": ({"n_components": 0}, LABELS, "n_components=0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_fitted_is_said_in_one_sentence_and_leaves_the_estimator(case):
+    parameters, y, sentence = BAD[case]
+    classifier = GaussianMixtureClassifier().fit(ROWS, LABELS)
+    before = dict(vars(classifier.set_params(**parameters)))
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        classifier.fit(ROWS, y)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert vars(classifier) == before
+
+
+def test_a_class_of_one_row_may_share_its_covariance():
+    y = np.array([0] * 19 + [1])
+    with pytest.warns(
+        RuntimeWarning, match="Class 1: all its rows are equal, so that its covariance is reg_covar"
+    ) as said:
+        GaussianMixtureClassifier().fit(ROWS, y)
+    assert {warning.filename for warning in said} == {__file__}
+    assert GaussianMixtureClassifier(covariance_type="tied").fit(ROWS, y).class_prior_.tolist() == [0.95, 0.05]
+
+
+def test_a_class_without_weight_is_named():
+    with pytest.raises(ValueError, match="No row of the class 1 has a positive sample_weight"):
+        GaussianMixtureClassifier().fit(ROWS, LABELS, sample_weight=1 - LABELS)
+
+
+def test_an_unknown_class_is_named(classes):
+    with pytest.raises(ValueError, match="There is no class 'x'; there are 0, 1, 2"):
+        GaussianMixtureClassifier().fit(*classes).class_mixture("x")

@@ -1,0 +1,90 @@
+"""`GaussianMixtureDetector`: how many rows it calls outliers, which, and how sure it is."""
+
+import numpy as np
+import pytest
+from scipy.stats import chi2, kstest
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector
+
+
+@pytest.fixture
+def X(rng):
+    """400 rows in two groups of two columns."""
+    return np.where(np.arange(400)[:, None] % 3, 0.0, 8.0) + rng.normal(size=(400, 2)) @ [[1.0, 0.6], [0.0, 0.5]]
+
+
+def test_one_component_is_the_robust_old_rule(X):
+    """Outside lies what chi² of d degrees of freedom says."""
+    detector = GaussianMixtureDetector(mass=0.9, reg_covar=0).fit(X)
+    offsets = X - X.mean(axis=0)
+    squared = np.einsum("ij,ij->i", offsets @ np.linalg.inv(np.cov(X.T, bias=True)), offsets)
+    np.testing.assert_allclose(detector.p_values(X), chi2.sf(squared, 2), rtol=1e-9)
+    np.testing.assert_array_equal(detector.predict(X) == -1, squared > chi2.ppf(0.9, 2))
+
+
+@pytest.mark.parametrize("structure", sorted(FAMILIES))
+@pytest.mark.parametrize("mass", [0.8, 0.99])
+def test_new_rows_are_outliers_as_often_as_the_mass_says(structure, mass, X):
+    """Within 5 standard errors of 20,000 draws, and of the level's quasi-Monte Carlo."""
+    detector = GaussianMixtureDetector(2, mass=mass, covariance_type=structure, random_state=0).fit(X)
+    rows, _ = detector.mixture_.sample(20_000, np.random.default_rng(1))
+    share = (detector.predict(rows) == -1).mean()
+    assert share == pytest.approx(1 - mass, abs=5 * np.sqrt(mass * (1 - mass) / 20_000))
+    assert kstest(detector.p_values(rows), "uniform").pvalue > 1e-4
+    agree = (detector.p_values(rows) < 1 - mass) == (detector.predict(rows) == -1)
+    assert agree.mean() > 0.999  # two estimates of one level
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.25, 0.5])
+def test_contamination_is_a_share_of_the_training_rows(share, X):
+    detector = GaussianMixtureDetector(2, contamination=share, random_state=0).fit(X)
+    assert (detector.predict(X) == -1).sum() == round(share * len(X))
+    assert detector.fit_predict(X).tolist() == detector.predict(X).tolist()
+
+
+def test_contamination_counts_weights(X):
+    weight = np.arange(400) % 4
+    weighted = GaussianMixtureDetector(contamination=0.1).fit(X, sample_weight=weight)
+    repeated = GaussianMixtureDetector(contamination=0.1).fit(np.repeat(X, weight, axis=0))
+    assert weighted.offset_ == pytest.approx(repeated.offset_, rel=1e-9)
+    outside = weight[weighted.predict(X) == -1].sum()
+    assert 0.1 * weight.sum() - 3 <= outside <= 0.1 * weight.sum()
+
+
+def test_scores_are_log_densities(X):
+    detector = GaussianMixtureDetector(2, random_state=0).fit(X)
+    mixture = GaussianMixture(2, random_state=0).fit(X)
+    np.testing.assert_array_equal(detector.score_samples(X), mixture.score_samples(X))
+    np.testing.assert_array_equal(detector.decision_function(X), detector.score_samples(X) - detector.offset_)
+    assert detector.offset_ == pytest.approx(mixture.mixture_.highest_density_level(0.95), rel=1e-12)
+
+
+def test_a_row_between_two_groups_is_an_outlier(X):
+    detector = GaussianMixtureDetector(2, random_state=0).fit(X)
+    assert detector.predict([[4.0, 4.0], [0.0, 0.0], [8.0, 8.0], [1e9, 0.0]]).tolist() == [-1, 1, 1, -1]
+
+
+def test_warnings_name_the_line_that_fits(X):
+    with pytest.warns(ConvergenceWarning) as said:
+        GaussianMixtureDetector(2, max_iter=1, tol=0).fit(X)
+    assert {warning.filename for warning in said} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind", "sentence"),
+    [
+        ({"contamination": 0}, ValueError, "contamination=0 leaves no row outside or none inside"),
+        ({"contamination": 0.6}, ValueError, 'contamination=0.6 must be a number from 0 to 0.5 or "auto"'),
+        ({"contamination": -0.1}, ValueError, "contamination=-0.1 must be a finite number"),
+        ({"contamination": "half"}, TypeError, """contamination must be a number ≥ 0 or "auto", not 'half'"""),
+        ({"contamination": np.nan}, ValueError, "contamination=nan must be a finite number"),
+        ({"mass": 1.0}, ValueError, "mass=1.0 leaves no row outside"),
+        ({"mass": 99}, ValueError, "mass=99 must be a number from 0 to 1."),
+        ({"mass": None}, TypeError, "mass must be a number"),
+    ],
+)
+def test_thresholds_that_make_no_sense_are_refused(parameters, kind, sentence, X):
+    with pytest.raises(kind) as caught:
+        GaussianMixtureDetector(**parameters).fit(X)
+    assert sentence in str(caught.value)

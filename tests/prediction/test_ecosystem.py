@@ -1,0 +1,167 @@
+"""What scikit-learn's tools do with estimators that predict: copies, pickles, files, frames, pipelines, searches."""
+
+import io
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from cases import ESTIMATORS, answers, table
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gaussmix import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureImputer,
+    GaussianMixtureRegressor,
+    Mixture,
+    NotAModelFile,
+)
+
+NAMES = ["height", "width", "depth"]
+every = pytest.mark.parametrize("name", ESTIMATORS)
+
+
+def fitted(name, rng, frame=np.asarray, **parameters):
+    X, y = table(rng)
+    return clone(ESTIMATORS[name]).set_params(random_state=0, **parameters).fit(frame(X), y), frame(X)
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for method in expected:
+        np.testing.assert_array_equal(found[method], expected[method])
+
+
+@every
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), lambda e: there_and_back(e)])
+def test_what_wakes_up_answers_with_the_same_bits(name, again, rng):
+    estimator, X = fitted(name, rng)
+    woken = again(estimator)
+    assert type(woken) is type(estimator)
+    assert woken.get_params() == estimator.get_params()
+    assert_same(answers(woken, X), answers(estimator, X))
+    assert woken.n_features_in_ == 3
+    clone(woken).fit(*table(rng))
+
+
+def there_and_back(estimator):
+    file = io.BytesIO()
+    estimator.save(file)
+    return type(estimator).load(io.BytesIO(file.getvalue()))
+
+
+@every
+def test_a_file_keeps_every_attribute(name, rng, tmp_path):
+    estimator, _ = fitted(name, rng, lambda X: pd.DataFrame(X, columns=NAMES))
+    estimator.save(tmp_path / "m.gmm")
+    woken = type(estimator).load(tmp_path / "m.gmm")
+    public = {key for key in vars(estimator) if key.endswith("_")}
+    assert public == {key for key in vars(woken) if key.endswith("_")}
+    for key in public - {"mixture_"}:
+        expected = getattr(estimator, key)
+        assert type(getattr(woken, key)) is type(expected), key
+        np.testing.assert_array_equal(getattr(woken, key), expected)
+    assert Mixture.load(tmp_path / "m.gmm").feature_names == estimator.mixture_.feature_names
+    with pytest.raises(ValueError, match="holds a fitted"):
+        GaussianMixture.load(tmp_path / "m.gmm")
+
+
+@pytest.mark.parametrize(
+    "labels", [["no", "yes"], [False, True], [1.5, 2.0], [-3, 7]], ids=["text", "bool", "float", "int"]
+)
+def test_classes_of_every_type_wake_up(labels, rng):
+    X, y = table(rng)
+    classifier = GaussianMixtureClassifier().fit(X, np.array(labels)[y] if labels != [1.5, 2.0] else y + 1.0)
+    woken = there_and_back(classifier)
+    assert woken.classes_.dtype == classifier.classes_.dtype
+    np.testing.assert_array_equal(woken.predict(X), classifier.predict(X))
+
+
+def test_a_regressor_of_columns_wakes_up(rng):
+    X, _ = table(rng)
+    frame = pd.DataFrame(X, columns=NAMES)
+    for targets in ("width", ["depth", "height"]):
+        regressor = GaussianMixtureRegressor(2, targets=targets, random_state=0).fit(frame)
+        woken = there_and_back(regressor)
+        assert list(woken.feature_names_in_) == list(regressor.feature_names_in_)
+        np.testing.assert_array_equal(woken.predict(frame), regressor.predict(frame))
+        np.testing.assert_array_equal(woken.predict_quantiles(frame), regressor.predict_quantiles(frame))
+
+
+def test_an_attribute_of_the_wrong_type_is_named(rng, tmp_path):
+    classifier, _ = fitted("classifier", rng)
+    classifier.bic_ = "much"
+    classifier.save(tmp_path / "m.gmm")
+    with pytest.raises(NotAModelFile, match="'bic_' in its header is of the wrong type"):
+        GaussianMixtureClassifier.load(tmp_path / "m.gmm")
+
+
+@every
+@pytest.mark.parametrize("frame", [lambda X: pd.DataFrame(X, columns=NAMES), lambda X: pl.DataFrame(X, schema=NAMES)])
+def test_frames_give_what_their_array_gives(name, frame, rng):
+    seed = rng.bit_generator.state
+    of_frame, X = fitted(name, rng, frame)
+    rng.bit_generator.state = seed
+    of_array, rows = fitted(name, rng, lambda X: np.asarray(frame(X)))
+    assert list(of_frame.feature_names_in_) == NAMES
+    assert of_frame.mixture_.feature_names[:3] == tuple(NAMES)
+    assert of_array.mixture_.feature_names is None
+    assert_same(answers(of_frame, X), answers(of_array, rows))
+
+
+@every
+def test_they_work_in_pipelines_and_searches(name, rng):
+    X, y = table(rng)
+    pipeline = make_pipeline(StandardScaler(), clone(ESTIMATORS[name]).set_params(random_state=0))
+    step = pipeline.steps[-1][0]
+    scoring = None if hasattr(pipeline, "score") and name[:3] in ("reg", "cla") else lambda fit, X, y: 0.0
+    grid = {f"{step}__n_components": [1, 2], f"{step}__covariance_type": ["full", "diag"]}
+    search = GridSearchCV(pipeline, grid, cv=3, error_score="raise", scoring=scoring).fit(X, y)
+    assert len(answers(search.best_estimator_, X)) > 0
+
+
+def test_several_numbers_of_components_are_a_parameter_of_files(rng):
+    X, y = table(rng)
+    regressor = GaussianMixtureRegressor(range(1, 3), covariance_type=["full", "tied"]).fit(X, y.astype(float))
+    assert list(there_and_back(regressor).n_components) == [1, 2]
+
+
+@every
+def test_nothing_is_answered_before_fit(name, rng):
+    X, _ = table(rng)
+    for method in METHODS:
+        if hasattr(ESTIMATORS[name], method):
+            with pytest.raises(NotFittedError):
+                getattr(clone(ESTIMATORS[name]), method)(X)
+    with pytest.raises(NotFittedError):
+        clone(ESTIMATORS[name]).save("nowhere.gmm")
+
+
+METHODS = [
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "tail_probability",
+    "predict_quantiles",
+    "predict_mixture",
+    "decision_function",
+    "score_samples",
+    "p_values",
+    "transform",
+    "class_mixture",
+]
+
+
+def test_what_kind_of_estimator_each_is():
+    kinds = [sklearn.utils.get_tags(estimator).estimator_type for estimator in ESTIMATORS.values()]
+    assert kinds == ["regressor"] * 2 + ["classifier"] * 3 + ["outlier_detector"] * 2 + [None] * 2
+    assert sklearn.utils.get_tags(GaussianMixtureImputer()).input_tags.allow_nan
+    assert not sklearn.utils.get_tags(GaussianMixtureRegressor(targets=0)).target_tags.required
+    assert repr(GaussianMixtureRegressor(3, targets="y")) == "GaussianMixtureRegressor(n_components=3, targets='y')"

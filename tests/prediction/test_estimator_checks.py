@@ -1,0 +1,34 @@
+"""scikit-learn's own checks of each estimator, known by name and outcome."""
+
+import pytest
+from cases import ESTIMATORS
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import check_dataframe_column_names_consistency, check_estimator
+
+# Check → why it is skipped, by scikit-learn itself.
+SKIPPED = {"check_array_api_input": "runs with SCIPY_ARRAY_API=1 and arrays of other libraries"}
+# Estimator → check → why it is refused, in a sentence.
+REFUSED = {
+    "classifier of mixtures": {
+        "check_sample_weight_equivalence_on_dense_data": "leaves a class with one row, for two components"
+    }
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.filterwarnings("ignore:Class .* all its rows are equal:RuntimeWarning")  # one row, in one check
+@pytest.mark.filterwarnings("ignore:.*components? .* (lost its mass|collapsed|nearly singular):RuntimeWarning")
+@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+def test_every_check_passes(name):
+    refused = REFUSED.get(name, {})
+    results = check_estimator(ESTIMATORS[name], expected_failed_checks=refused, on_fail=None, on_skip=None)
+    outcomes = {result["check_name"]: (result["status"], str(result["exception"])) for result in results}
+    assert {check for check, (status, _) in outcomes.items() if status not in ("passed", "skipped")} == set(refused)
+    assert {check for check, (status, _) in outcomes.items() if status == "skipped"} <= set(SKIPPED)
+    assert all("Expected at least n_components=2 rows" in outcomes[check][1] for check in refused)
+    assert len(outcomes) > 40
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_column_names_are_kept_and_compared(name):
+    check_dataframe_column_names_consistency(type(ESTIMATORS[name]).__name__, ESTIMATORS[name])

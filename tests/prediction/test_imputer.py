@@ -1,0 +1,177 @@
+"""`GaussianMixtureImputer`: what it fills in, pattern by pattern, and what can't be filled."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureImputer
+
+
+@pytest.fixture
+def X(rng):
+    """200 rows of four columns that depend on one another."""
+    return np.where(np.arange(200)[:, None] % 2, 0.0, 4.0) + rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
+
+
+@pytest.fixture
+def holed(X, rng):
+    """The same with a fifth of the cells missing, some rows entirely."""
+    holed = np.where(rng.random(X.shape) < 0.2, np.nan, X)
+    holed[[3, 50]] = np.nan
+    return holed
+
+
+@pytest.mark.parametrize("structure", sorted(FAMILIES))
+def test_missing_values_are_conditional_means(structure, X, holed):
+    imputer = GaussianMixtureImputer(2, covariance_type=structure, random_state=0, max_iter=500).fit(X)
+    mixture, filled, missing = imputer.mixture_, imputer.transform(holed), np.isnan(holed)
+    np.testing.assert_array_equal(filled[~missing], holed[~missing])
+    for row in range(len(X)):
+        known = np.flatnonzero(~missing[row])
+        if known.size == 0:
+            expected = mixture.weights @ mixture.means
+        elif known.size < 4:
+            expected = mixture.conditional_mean(holed[row : row + 1, known], known)[0]
+        else:
+            continue
+        np.testing.assert_allclose(filled[row, missing[row]], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_it_is_fitted_to_complete_rows(X, holed):
+    complete = ~np.isnan(holed).any(axis=1)
+    weight = 1.0 + np.arange(200) % 2
+    imputer = GaussianMixtureImputer(2, random_state=0).fit(holed, sample_weight=weight)
+    expected = GaussianMixture(2, random_state=0).fit(holed[complete], sample_weight=weight[complete])
+    np.testing.assert_array_equal(imputer.mixture_.means, expected.mixture_.means)
+
+
+def test_when_mixtures_take_missing_values_it_hands_them_on(holed, monkeypatch):
+    class Taking(GaussianMixture):
+        def __sklearn_tags__(self):
+            tags = super().__sklearn_tags__()
+            tags.input_tags.allow_nan = True
+            return tags
+
+        def _refit(self, X, sample_weight):
+            self.seen = X
+            return super()._refit(np.nan_to_num(X), sample_weight)
+
+    taking = Taking(2, random_state=0)
+    imputer = GaussianMixtureImputer(2)
+    monkeypatch.setattr(imputer, "_mixture_estimator", lambda: taking)
+    imputer.fit(holed)
+    np.testing.assert_array_equal(taking.seen, holed)
+
+
+def test_draws_vary_as_the_data_do(X):
+    """Means keep the known part of the variance only; draws all of it: within 5 standard errors of 4,000 rows."""
+    imputer = GaussianMixtureImputer(2, random_state=0, sample_posterior=True).fit(X)
+    rows, _ = imputer.mixture_.sample(4000, np.random.default_rng(1))
+    holed = rows.copy()
+    holed[::2, 1] = np.nan
+    drawn = imputer.transform(holed)[::2, 1]
+    expected = imputer.set_params(sample_posterior=False).transform(holed)[::2, 1]
+    error = np.sqrt(2 / 2000)
+    assert drawn.std() == pytest.approx(rows[:, 1].std(), rel=5 * error)
+    assert expected.std() < drawn.std()
+    assert (drawn - expected).mean() == pytest.approx(0, abs=5 * (drawn - expected).std() / np.sqrt(2000))
+
+
+def test_draws_follow_the_seed(X, holed):
+    imputer = GaussianMixtureImputer(2, random_state=0, sample_posterior=True).fit(X)
+    once = imputer.transform(holed)
+    np.testing.assert_array_equal(imputer.transform(holed), once)
+    assert (imputer.set_params(random_state=1).transform(holed) != once)[np.isnan(holed)].all()
+    assert not np.isnan(once).any()
+
+
+def test_a_complete_table_stays_what_it_is_and_the_input_is_not_changed(X, holed):
+    imputer = GaussianMixtureImputer().fit(X)
+    np.testing.assert_array_equal(imputer.transform(X), X)
+    before = holed.copy()
+    imputer.transform(holed)
+    np.testing.assert_array_equal(holed, before)
+    one_missing = X.copy()
+    one_missing[:, 2] = np.nan
+    assert not np.isnan(imputer.transform(one_missing)).any()
+
+
+def test_float32_stays_float32(X, holed):
+    imputer = GaussianMixtureImputer(2, random_state=0).fit(X.astype(np.float32))
+    filled = imputer.transform(holed.astype(np.float32))
+    assert filled.dtype == np.float32
+
+
+NAMES = ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_keep_their_columns(library, X, holed):
+    frame = pd.DataFrame(X, columns=NAMES) if library == "pandas" else pl.DataFrame(X, schema=NAMES)
+    gaps = (
+        pd.DataFrame(holed, columns=NAMES)
+        if library == "pandas"
+        else pl.DataFrame(holed, schema=NAMES, nan_to_null=True)
+    )
+    imputer = GaussianMixtureImputer(2, random_state=0).fit(frame)
+    assert imputer.get_feature_names_out().tolist() == NAMES
+    assert imputer.mixture_.feature_names == tuple(NAMES)
+    filled = imputer.set_output(transform=library).transform(gaps)
+    assert type(filled) is type(frame)
+    assert list(filled.columns) == NAMES
+    expected = GaussianMixtureImputer(2, random_state=0).fit(X).transform(holed)
+    np.testing.assert_allclose(filled.to_numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_missing_integers_of_pandas_are_filled():
+    frame = pd.DataFrame({"n": pd.array([1, 2, None, 4, 5], dtype="Int64"), "m": [2.0, 4.0, 6.0, 8.0, 10.5]})
+    filled = GaussianMixtureImputer().fit(frame).transform(frame)
+    assert filled[2, 0] == pytest.approx(3, abs=0.2)
+
+
+def test_it_stands_in_a_pipeline(holed):
+    pipeline = make_pipeline(
+        StandardScaler(), GaussianMixtureImputer(2, random_state=0), GaussianMixture(2, random_state=0)
+    )
+    assert pipeline.fit(holed).predict(holed).shape == (200,)
+
+
+def test_warnings_name_the_line_that_fits(X):
+    with pytest.warns(ConvergenceWarning) as said:
+        GaussianMixtureImputer(2, max_iter=1, tol=0).fit(X)
+    assert {warning.filename for warning in said} == {__file__}
+
+
+ROWS = np.arange(60.0).reshape(20, 3) ** 1.5 % 7
+BAD = {
+    "an empty column": (np.where([0, 1, 0], np.nan, ROWS), "Column 1 of X has no value at all"),
+    "an empty column with a name": (
+        pd.DataFrame(np.where([0, 1, 0], np.nan, ROWS), columns=["a", "b", "c"]),
+        "Column 'b'",
+    ),
+    "no complete row": (
+        np.where(np.arange(3) == np.arange(20)[:, None] % 3, np.nan, ROWS),
+        "Every row of X has missing",
+    ),
+    "infinity": (np.where(ROWS[2, 1] == ROWS, np.inf, ROWS), "Input X contains infinity: row 2, column 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_fitted_is_said_in_one_sentence(case):
+    X, sentence = BAD[case]
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        GaussianMixtureImputer().fit(X)
+    assert sentence in str(caught.value)
+
+
+def test_what_cannot_be_filled_is_said_in_one_sentence():
+    imputer = GaussianMixtureImputer().fit(ROWS)
+    with pytest.raises(ValueError, match="Input X contains infinity: row 0, column 1"):
+        imputer.transform([[1.0, -np.inf, np.nan]])
+    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixtureImputer is expecting 3"):
+        imputer.transform([[1.0, np.nan]])

@@ -1,0 +1,223 @@
+"""`GaussianMixtureRegressor`: what it predicts, from y and from columns of X, and what it is told wrongly."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureRegressor, Mixture
+from gaussmix.prediction.predictive import row_quantiles
+
+
+def test_one_component_is_linear_regression(rng):
+    X = rng.normal(size=(100, 3))
+    Y = X @ rng.normal(size=(3, 2)) + 0.3 * rng.normal(size=(100, 2))
+    theirs = LinearRegression().fit(X, Y)
+    ours = GaussianMixtureRegressor(reg_covar=0).fit(X, Y)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-9, atol=1e-11)
+    _, std = ours.predict(X, return_std=True)
+    residual = Y - theirs.predict(X)
+    np.testing.assert_allclose(std, np.tile(np.sqrt((residual**2).mean(axis=0)), (100, 1)), rtol=1e-9)
+
+
+def test_it_is_the_mixture_of_both_conditioned(bent):
+    X, y = bent
+    regressor = GaussianMixtureRegressor(3, random_state=0).fit(X, y)
+    joint = GaussianMixture(3, random_state=0).fit(np.column_stack([X, y])).mixture_
+    np.testing.assert_array_equal(regressor.mixture_.means, joint.means)
+    mean, std = regressor.predict(X, return_std=True)
+    predictive = regressor.predict_mixture(X)
+    assert len(predictive) == len(X)
+    for row in (0, 7, 100):
+        conditional = joint.condition({0: X[row, 0]})
+        expected = conditional.weights @ conditional.means[:, 0]
+        assert mean[row] == pytest.approx(expected, rel=1e-12)
+        second = conditional.weights @ (conditional.covariances[:, 0, 0] + (conditional.means[:, 0] - expected) ** 2)
+        assert std[row] == pytest.approx(np.sqrt(second), rel=1e-10)
+        assert isinstance(predictive[row], Mixture)
+        at = np.array([[0.0], [1.0], [2.5]])
+        np.testing.assert_allclose(predictive[row].log_density(at), conditional.log_density(at), rtol=1e-10)
+        quantiles = regressor.predict_quantiles(X[row : row + 1], [0.01, 0.3, 0.5, 0.9])[0]
+        np.testing.assert_allclose(quantiles, conditional.quantile([0.01, 0.3, 0.5, 0.9]), rtol=1e-11)
+
+
+def test_shapes_are_those_of_y(bent):
+    X, y = bent
+    of_one = GaussianMixtureRegressor(2, random_state=0).fit(X, y)
+    of_column = GaussianMixtureRegressor(2, random_state=0).fit(X, y[:, None])
+    of_two = GaussianMixtureRegressor(2, random_state=0).fit(X, np.column_stack([y, -y + np.sin(9 * y)]))
+    assert of_one.predict(X[:5]).shape == (5,)
+    assert of_column.predict(X[:5]).shape == (5, 1)
+    assert of_two.predict(X[:5]).shape == of_two.predict(X[:5], return_std=True)[1].shape == (5, 2)
+    assert of_one.predict_quantiles(X[:5]).shape == (5, 3)
+    assert of_column.predict_quantiles(X[:5], [0.5]).shape == (5, 1, 1)
+    assert of_two.predict_quantiles(X[:5]).shape == (5, 2, 3)
+    np.testing.assert_array_equal(of_one.predict(X), of_column.predict(X)[:, 0])
+
+
+@pytest.mark.parametrize("structure", sorted(FAMILIES))
+def test_every_structure_predicts(structure, rng):
+    X = rng.normal(size=(120, 3))
+    y = np.where(X[:, 0] > 0, X[:, 1], 3.0) + 0.1 * rng.normal(size=120)
+    regressor = GaussianMixtureRegressor(3, covariance_type=structure, random_state=0, max_iter=500).fit(X, y)
+    mean, std = regressor.predict(X, return_std=True)
+    quantiles = regressor.predict_quantiles(X, [0.001, 0.5, 0.999])
+    assert (np.diff(quantiles, axis=1) > 0).all()
+    assert (std > 0).all()
+    predictive = regressor.predict_mixture(X)
+    masses = predictive.weights[:, None, :] * norm.cdf(
+        (quantiles[:, :, None] - predictive.means[:, None, :, 0])
+        / np.sqrt(predictive.family.variances(predictive.covariances, 3, 1)[:, 0])
+    )
+    np.testing.assert_allclose(masses.sum(axis=2), np.tile([0.001, 0.5, 0.999], (120, 1)), rtol=1e-10)
+    np.testing.assert_allclose(
+        mean, (predictive.weights * predictive.means[:, :, 0]).sum(axis=1), rtol=1e-9, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("p", [1e-300, 1e-3, 0.3, 0.5, 1 - 1e-12])
+def test_quantiles_of_many_rows_are_those_of_each(p, rng):
+    weights, deviations = rng.dirichlet([0.3] * 4, size=50), np.array([1e-3, 0.5, 1.0, 30.0])
+    weights[::7, 1:] = 0.0
+    weights[::7, 0] = 1.0
+    means = 5 * rng.normal(size=(50, 4))
+    found = row_quantiles(weights, means, deviations, p)
+    for row in range(50):
+        mixture = Mixture(weights[row], means[row][:, None], deviations**2, FAMILIES["spherical"])
+        assert found[row] == pytest.approx(mixture.quantile(p), rel=1e-9, abs=1e-9)
+
+
+NAMES = ["age", "bmi", "bp"]
+
+
+@pytest.fixture
+def table(rng):
+    """300 rows of three columns that depend on one another."""
+    age = rng.normal(50, 12, size=300)
+    bmi = 20 + 0.1 * age + rng.normal(size=300)
+    return pd.DataFrame({"age": age, "bmi": bmi, "bp": 60 + 2 * bmi - 0.2 * age + rng.normal(size=300)})
+
+
+@pytest.mark.parametrize("frame", [lambda table: table, pl.from_pandas], ids=["pandas", "polars"])
+def test_targets_are_columns_by_name(frame, table):
+    data = frame(table)
+    regressor = GaussianMixtureRegressor(2, targets="bmi", random_state=0).fit(data)
+    given = GaussianMixtureRegressor(2, random_state=0).fit(frame(table[["age", "bp"]]), frame(table[["bmi"]])["bmi"])
+    assert list(regressor.feature_names_in_) == list(given.feature_names_in_) == ["age", "bp"]
+    assert regressor.n_features_in_ == 2
+    assert regressor.mixture_.feature_names == ("age", "bmi", "bp")
+    assert given.mixture_.feature_names == ("age", "bp", "bmi")
+    expected = given.predict(frame(table[["age", "bp"]]))
+    assert expected.shape == (300,)
+    with_targets, without = regressor.predict(data), regressor.predict(frame(table[["age", "bp"]]))
+    np.testing.assert_array_equal(with_targets, without)
+    np.testing.assert_allclose(without, expected, rtol=0.02)
+    assert regressor.score(data) == pytest.approx(regressor.score(frame(table[["age", "bp"]]), table["bmi"]), rel=1e-12)
+    assert regressor.predict_mixture(data)[0].feature_names == ("bmi",)
+    several = GaussianMixtureRegressor(2, targets=["bp", "age"], random_state=0).fit(data)
+    assert several.predict(frame(table[["bmi"]])).shape == (300, 2)
+
+
+def test_targets_are_columns_by_number(table):
+    rows = table.to_numpy()
+    regressor = GaussianMixtureRegressor(targets=[-1, 0], reg_covar=0).fit(rows)
+    theirs = LinearRegression().fit(rows[:, [1]], rows[:, [2, 0]])
+    np.testing.assert_allclose(regressor.predict(rows[:, [1]]), theirs.predict(rows[:, [1]]), rtol=1e-9)
+    np.testing.assert_array_equal(regressor.predict(rows), regressor.predict(rows[:, [1]]))
+
+
+def test_several_targets_come_in_the_order_they_were_named(table):
+    first = GaussianMixtureRegressor(2, targets=["bp", "age"], random_state=0).fit(table)
+    second = GaussianMixtureRegressor(2, targets=["age", "bp"], random_state=0).fit(table)
+    np.testing.assert_array_equal(first.predict(table), second.predict(table)[:, ::-1])
+    np.testing.assert_array_equal(first.predict_quantiles(table), second.predict_quantiles(table)[:, ::-1])
+    np.testing.assert_array_equal(
+        first.predict(table, return_std=True)[1], second.predict(table, return_std=True)[1][:, ::-1]
+    )
+    assert first.predict_mixture(table)[0].feature_names == ("bp", "age")
+
+
+def test_a_target_that_is_a_predictor_too(bent):
+    X, y = bent
+    both = np.column_stack([X, y])
+    regressor = GaussianMixtureRegressor().fit(both, y)  # with a ridge of 1e-6 of the variance
+    np.testing.assert_allclose(regressor.predict(both), y, atol=1e-5 * y.std())
+    with pytest.raises(
+        ValueError, match="The target in column 2 equals column 1 of X, so that their covariance is sing"
+    ):
+        GaussianMixtureRegressor(reg_covar=0).fit(both, y)
+
+
+def test_a_weight_of_2_counts_as_two_rows(bent):
+    X, y = bent
+    weight = np.arange(len(y)) % 3
+    weighted = GaussianMixtureRegressor(2, random_state=0, tol=1e-9, max_iter=2000).fit(X, y, sample_weight=weight)
+    repeated = GaussianMixtureRegressor(2, random_state=0, tol=1e-9, max_iter=2000)
+    repeated.fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-6)
+
+
+def test_bic_chooses_the_number_of_components(bent):
+    regressor = GaussianMixtureRegressor([1, 2, 3], tol=1e-6, max_iter=500, init_params="hierarchical").fit(*bent)
+    assert regressor.mixture_.n_components == 2
+    assert regressor.score(*bent) > 0.9
+
+
+def test_a_row_far_from_all_has_a_prediction(bent):
+    regressor = GaussianMixtureRegressor(2, random_state=0).fit(*bent)
+    mean, std = regressor.predict([[1e9]], return_std=True)
+    assert 0.5e9 < abs(mean[0]) < 2e9
+    assert np.isfinite(std).all()
+    assert np.isfinite(regressor.predict_quantiles([[1e9]])).all()
+
+
+def test_warnings_name_the_line_that_fits(bent):
+    with pytest.warns(ConvergenceWarning) as said:
+        GaussianMixtureRegressor(2, max_iter=1, tol=0).fit(*bent)
+    assert {warning.filename for warning in said} == {__file__}
+
+
+ROWS = np.arange(60.0).reshape(20, 3) ** 1.5 % 7
+Y = np.arange(20.0) ** 2 % 5
+FRAME = pd.DataFrame(ROWS, columns=["height", "width", "depth"])
+BAD = {
+    "neither": ({}, ROWS, None, ValueError, "requires y to be passed, but the target y is None"),
+    "both": ({"targets": 0}, ROWS, Y, ValueError, "Give y, or targets that name columns of X, not both."),
+    "an unknown name": ({"targets": "heigth"}, FRAME, None, ValueError, "Did you mean 'height'?"),
+    "a name without names": ({"targets": "height"}, ROWS, None, ValueError, "'height' is a name, and"),
+    "no such column": ({"targets": [0, 7]}, ROWS, None, ValueError, "There is no feature 7"),
+    "twice": ({"targets": [1, "width"]}, FRAME, None, ValueError, "is there twice"),
+    "every column": ({"targets": [0, 1, 2]}, ROWS, None, ValueError, "targets names every column of X"),
+    "no column": ({"targets": []}, ROWS, None, ValueError, "targets names no column of X"),
+    "no name": ({"targets": 1.5}, ROWS, None, TypeError, "targets=1.5"),
+    "NaN": ({}, ROWS, np.where(Y == 1, np.nan, Y), ValueError, "Input y contains NaN: row 1. Remove or fill"),
+    "infinity": ({}, ROWS, np.where(Y == 1, np.inf, Y), ValueError, "Input y contains infinity or a value too large"),
+    "text": ({}, ROWS, ["a"] * 20, ValueError, "y must be an array of numbers"),
+    "too short": ({}, ROWS, Y[:5], ValueError, "y holds 5 rows, but X has 20"),
+    "three dimensions": ({}, ROWS, Y.reshape(20, 1, 1), ValueError, "y must have shape (n_samples,)"),
+    "no target": ({}, ROWS, np.empty((20, 0)), ValueError, "y must have shape (n_samples,)"),
+    "constant": ({"reg_covar": 0}, ROWS, np.ones(20), ValueError, "ill-defined empirical covariance"),
+    "too many components": ({"n_components": 21}, ROWS, Y, ValueError, "n_components = 21, n_samples = 20"),
+    "NaN in X": ({}, np.where(ROWS[2, 1] == ROWS, np.nan, ROWS), Y, ValueError, "contains NaN: row 2, column 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_fitted_is_said_in_one_sentence_and_leaves_the_estimator(case):
+    parameters, X, y, kind, sentence = BAD[case]
+    regressor = GaussianMixtureRegressor().fit(ROWS, Y)
+    before = dict(vars(regressor.set_params(**parameters)))
+    with pytest.raises(kind) as caught:
+        regressor.fit(X, y)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert vars(regressor) == before
+
+
+@pytest.mark.parametrize("quantiles", [0.5, [0.0, 0.5], [0.5, 1.0], [np.nan], ["a"]])
+def test_quantiles_lie_between_0_and_1(quantiles):
+    with pytest.raises(ValueError, match="quantiles"):
+        GaussianMixtureRegressor().fit(ROWS, Y).predict_quantiles(ROWS, quantiles)

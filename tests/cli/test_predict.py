@@ -132,3 +132,77 @@ def test_what_is_no_model_is_said_so(cli, faithful, tmp_path):
     assert cli("predict", tmp_path / "none.gmm", faithful).stderr == (
         f"gaussmix: {tmp_path / 'none.gmm'}: No such file or directory.\n"
     )
+
+
+def test_targets_are_predicted_from_the_rest(cli, model, csv_file):
+    result = cli("predict", model, csv_file("eruptions,id\n3.6,a\n1.8,b\n"), "--targets", "waiting")
+    assert (result.exit_code, result.stderr) == (0, "")
+    header, rows = read(result.stdout)
+    assert header == ["eruptions", "id", "waiting_predicted", "waiting_std"]
+    mixture, _ = load(model)
+    known = np.array([[3.6], [1.8]])
+    mean, covariance = mixture.conditional_mean(known, [0]), mixture.conditional_covariance(known, [0])
+    assert [float(row["waiting_predicted"]) for row in rows] == mean[:, 0].tolist()
+    assert [float(row["waiting_std"]) for row in rows] == pytest.approx(
+        np.sqrt(covariance[:, 0, 0]).tolist(), rel=1e-12
+    )
+
+
+def test_quantiles_of_targets_are_called_as_they_were_written(cli, model, csv_file):
+    path = csv_file("waiting,eruptions\n79,\n54,\n")  # a target may be there, and empty
+    result = cli("predict", model, path, "--targets", "eruptions", "--quantiles", "0.05,.5")
+    header, rows = read(result.stdout)
+    assert header[2:] == ["eruptions_predicted", "eruptions_std", "eruptions_0.05", "eruptions_.5"]
+    mixture, _ = load(model)
+    for row, waiting in zip(rows, (79.0, 54.0), strict=True):
+        expected = mixture.condition({1: waiting}).quantile([0.05, 0.5])
+        assert [float(row["eruptions_0.05"]), float(row["eruptions_.5"])] == pytest.approx(expected.tolist(), rel=1e-11)
+
+
+@pytest.mark.parametrize("contents", ["79\n54\n", "0,79\n0,54\n", "a,b\n0,79\n0,54\n"])
+def test_targets_of_tables_or_models_without_names_are_places(contents, cli, model, csv_file, tmp_path):
+    mixture, _ = load(model)
+    mixture.with_feature_names(None).save(tmp_path / "nameless.gmm")
+    result = cli("predict", tmp_path / "nameless.gmm", csv_file(contents), "--targets", "x1")
+    _, rows = read(result.stdout)
+    expected = mixture.conditional_mean([[79.0], [54.0]], [1])[:, 0]
+    assert [float(row["x1_predicted"]) for row in rows] == expected.tolist()
+
+
+def test_outliers_have_small_p_values(cli, model, csv_file):
+    result = cli("predict", model, csv_file("eruptions,waiting\n3.6,79\n1.8,95\n"), "--outliers", "--json")
+    records = json.loads(result.stdout)
+    mixture, _ = load(model)
+    expected = mixture.tail_probability([[3.6, 79.0], [1.8, 95.0]])
+    assert [record["p_value"] for record in records] == expected.tolist()
+    assert [record["outlier"] for record in records] == [False, True]
+    assert list(records[0])[2:] == ["component", "probability", "log_density", "p_value", "outlier"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "complaint"),
+    [
+        (
+            ["--targets", "waitin"],
+            1,
+            "--targets='waitin' is not one of 'eruptions', 'waiting'. Did you mean 'waiting'?",
+        ),
+        (["--targets", "waiting,eruptions"], 1, "--targets names every feature of"),
+        (["--targets", "waiting", "--outliers"], 2, "--outliers needs every feature: leave --targets out."),
+        (["--quantiles", "0.5"], 2, "--quantiles are of --targets: name some."),
+        (["--targets", "waiting", "--quantiles", "5"], 2, "'5' is not a number between 0 and 1; write 0.05,0.5,0.95."),
+        (["--targets", "waiting", "--quantiles", "half"], 2, "'half' is not a number between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said(options, code, complaint, cli, model, faithful):
+    result = cli("predict", model, faithful, *options)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert complaint in result.stderr
+
+
+def test_a_missing_predictor_is_named(cli, model, csv_file):
+    result = cli("predict", model, csv_file("waiting\n79\n"), "--targets", "waiting")
+    assert "has no column 'eruptions', which" in result.stderr
+    result = cli("predict", model, csv_file("1,2,3\n4,5,6\n"), "--targets", "waiting")
+    assert "has 3 numeric columns, but" in result.stderr
+    assert "has 1 features beside the targets." in result.stderr

@@ -65,6 +65,19 @@ def number_or_auto(ctx: click.Context, param: click.Parameter, value: str) -> fl
     return value if value == "auto" else number(ctx, param, value)
 
 
+def shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Numbers between 0 and 1 by commas, as they are written, each once."""
+    found = [part.strip() for part in value.split(",")] if value else []
+    for part in found:
+        try:
+            is_share = 0 < float(part) < 1
+        except ValueError:
+            is_share = False
+        if not is_share:
+            raise click.BadParameter(f"{part!r} is not a number between 0 and 1; write 0.05,0.5,0.95.")
+    return tuple(dict.fromkeys(found))
+
+
 def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
     """A number of threads as scikit-learn counts them."""
     if value == 0:

@@ -1,0 +1,44 @@
+"""The worked examples run, and mixtures hold their own there: on fewer folds than the tables they print."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def compared(name, **fewer):
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["compare"](**fewer)
+
+
+def test_a_mixture_predicts_eruptions_better_than_a_line():
+    results = compared("regression", n_folds=2)
+    error, inside, width, log_density = results["mixture"]
+    assert error < results["straight line"][0]
+    assert width < results["straight line"][2]
+    assert log_density > results["straight line"][3]
+    assert 0.8 < inside < 0.98
+
+
+def test_a_mixture_finds_tumours_among_outliers():
+    results = compared("outliers", n_halves=1)
+    area, false, found = results["mixture"]
+    assert area > results["elliptic envelope"][0]
+    assert found > results["elliptic envelope"][2]
+    assert false < 0.15
+
+
+def test_mixtures_tell_wines_apart():
+    results = compared("classification", n_folds=3, n_repeats=1)
+    accuracy, loss = results["one component each, BIC"]
+    assert accuracy > 0.96
+    assert loss < results["random forest"][1]
+
+
+@pytest.mark.parametrize(("name", "n_columns"), [("regression", 4), ("outliers", 3), ("classification", 2)])
+def test_the_tables_are_printed(name, n_columns, capsys):
+    main = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]
+    main.__globals__["compare"] = lambda: {"a mixture": (0.5,) * n_columns}
+    main()
+    assert "a mixture" in capsys.readouterr().out

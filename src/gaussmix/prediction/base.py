@@ -21,7 +21,7 @@ from gaussmix.facade.saved import Saved
 from gaussmix.facade.validation import check_rows
 from gaussmix.waist.arrays import Rows
 
-_OF_MIXTURE = ("tol", "reg_covar", "max_iter", "n_init", "init_params", "random_state", "n_jobs")
+_OF_MIXTURE = ("n_factors", "tol", "reg_covar", "max_iter", "n_init", "init_params", "random_state", "n_jobs")
 _ADOPTED = ("mixture_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "collapsed_", "_dtype")
 
 Counts = int | Iterable[int]
@@ -41,6 +41,7 @@ class MixturePredictor(Saved, BaseEstimator):  # type: ignore[misc]
         n_components: Any,
         *,
         covariance_type: Structures,
+        n_factors: Counts | None,
         tol: float,
         reg_covar: float | str,
         max_iter: int,
@@ -51,6 +52,7 @@ class MixturePredictor(Saved, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
+        self.n_factors = n_factors
         self.tol = tol
         self.reg_covar = reg_covar
         self.max_iter = max_iter
@@ -61,8 +63,9 @@ class MixturePredictor(Saved, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _is_choice(self) -> bool:
-        """Whether several structures or numbers of components are named."""
-        several = isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str)
+        """Whether several structures or numbers of components or factors are named."""
+        counts = self.n_components, self.n_factors
+        several = any(isinstance(count, Iterable) and not isinstance(count, str) for count in counts)
         return several or not isinstance(self.covariance_type, str) or self.covariance_type == EVERY
 
     @property

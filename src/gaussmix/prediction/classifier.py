@@ -39,6 +39,8 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):  # type: ignore[
     covariance_type : str or list of str, default "full"
         As of `GaussianMixture`; of several, or "all", BIC chooses: for all classes together where `n_components` is
         None, else for each.
+    n_factors : int or iterable of int, default None
+        Number of factors, for "factor_analyzer"; of several BIC chooses.
     priors : (n_classes,), default None
         Probabilities of the classes in the order of `classes_`, > 0; their shares of the training rows by default.
     unknown : float, default 0
@@ -105,6 +107,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):  # type: ignore[
         n_components: Counts | None = None,
         *,
         covariance_type: Structures = "full",
+        n_factors: Counts | None = None,
         priors: ArrayLike | None = None,
         unknown: float = 0.0,
         tol: float = 1e-3,
@@ -118,6 +121,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):  # type: ignore[
         super().__init__(
             n_components,
             covariance_type=covariance_type,
+            n_factors=n_factors,
             tol=tol,
             reg_covar=reg_covar,
             max_iter=max_iter,

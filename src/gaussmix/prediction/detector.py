@@ -35,6 +35,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):  # type: ignore[m
         share of 1 − mass is called outliers.
     covariance_type : str or list of str, default "full"
         As of `GaussianMixture`; of several, or "all", BIC chooses.
+    n_factors : int or iterable of int, default None
+        Number of factors, for "factor_analyzer"; of several BIC chooses.
     tol, reg_covar, max_iter, n_init, init_params, random_state, n_jobs : as of `GaussianMixture`
         Where BIC chooses, the `reg_covar` "auto" is 0.
 
@@ -74,6 +76,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):  # type: ignore[m
         contamination: float | str = _AUTO,
         mass: float = MASS,
         covariance_type: Structures = "full",
+        n_factors: Counts | None = None,
         tol: float = 1e-3,
         reg_covar: float | str = "auto",
         max_iter: int = 100,
@@ -85,6 +88,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):  # type: ignore[m
         super().__init__(
             n_components,
             covariance_type=covariance_type,
+            n_factors=n_factors,
             tol=tol,
             reg_covar=reg_covar,
             max_iter=max_iter,

@@ -28,6 +28,8 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         Number of components; of several BIC chooses.
     covariance_type : str or list of str, default "full"
         As of `GaussianMixture`; of several, or "all", BIC chooses.
+    n_factors : int or iterable of int, default None
+        Number of factors, for "factor_analyzer"; of several BIC chooses.
     sample_posterior : bool, default False
         Fill with a draw from the distribution of what is missing instead of with its mean, which makes columns vary
         less and correlate more than they do. Several draws, of other seeds, show how much hangs on what is missing
@@ -61,6 +63,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         n_components: Counts = 1,
         *,
         covariance_type: Structures = "full",
+        n_factors: Counts | None = None,
         sample_posterior: bool = False,
         tol: float = 1e-3,
         reg_covar: float | str = "auto",
@@ -73,6 +76,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         super().__init__(
             n_components,
             covariance_type=covariance_type,
+            n_factors=n_factors,
             tol=tol,
             reg_covar=reg_covar,
             max_iter=max_iter,

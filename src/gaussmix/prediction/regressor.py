@@ -37,6 +37,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):  # type: ignor
     covariance_type : str or list of str, default "full"
         As of `GaussianMixture`; of several, or "all", BIC chooses. With "diag" and "spherical" a component predicts the
         same for every x, and only the weights of the components change.
+    n_factors : int or iterable of int, default None
+        Number of factors, for "factor_analyzer"; of several BIC chooses.
     tol, reg_covar, max_iter, n_init, init_params, random_state, n_jobs : as of `GaussianMixture`
         Where BIC chooses, the `reg_covar` "auto" is 0.
 
@@ -77,6 +79,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):  # type: ignor
         *,
         targets: Features | None = None,
         covariance_type: Structures = "full",
+        n_factors: Counts | None = None,
         tol: float = 1e-3,
         reg_covar: float | str = "auto",
         max_iter: int = 100,
@@ -88,6 +91,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):  # type: ignor
         super().__init__(
             n_components,
             covariance_type=covariance_type,
+            n_factors=n_factors,
             tol=tol,
             reg_covar=reg_covar,
             max_iter=max_iter,

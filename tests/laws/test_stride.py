@@ -126,6 +126,13 @@ def test_a_run_goes_on_from_an_earlier_one(family, native):
     assert other.n_steps == 1
 
 
+def test_any_number_of_steps_may_be_asked_for(native):
+    given, full = PROBLEMS["separate"], FAMILIES["full"]
+    stopping = Stopping(1e-6, 10**30)
+    _, trace = run_em(given.source, native, given.start(full), ridge=given.no_ridge, stopping=stopping)
+    assert trace.outcome is Outcome.CONVERGED
+
+
 class ShrunkFull(Full):
     """A third party's family, which takes all but its update from another."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gaussmix._core import Target
 
 SECONDS = 0.05  # after which Python is told
+MOST_STEPS = 2**31  # at a time: the core counts in 64 bits, and Python without end
 MOST_NUMBERS = 2**18  # of the covariances: larger ones take their time and memory in the M-step, wherever it is made
 
 
@@ -56,6 +57,6 @@ def run(
     limits = control.lost_share, control.noise, control.loss, FARTHEST_MEAN
     log_likelihood = target.run(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1), centre,
-        second, control.ridge, limits, control.tolerance, control.previous, control.max_steps, SECONDS, n_threads,
+        second, control.ridge, limits, control.tolerance, control.previous, min(control.max_steps, MOST_STEPS), SECONDS, n_threads,
     )  # fmt: skip
     return Course(weights, means, covariances, log_likelihood.tolist())

@@ -133,6 +133,18 @@ def test_any_number_of_steps_may_be_asked_for(native):
     assert trace.outcome is Outcome.CONVERGED
 
 
+def test_arrays_of_a_start_may_lie_in_any_order(native):
+    given, full = PROBLEMS["overlapping"], FAMILIES["full"]
+    start = given.start(full)
+    turned = Mixture._trusted(start.weights, np.asfortranarray(start.means), np.asfortranarray(start.covariances), full)
+    ends = [
+        run_em(given.source, native, first, ridge=given.no_ridge, stopping=Stopping(0.0, 5))[0]
+        for first in (start, turned)
+    ]
+    np.testing.assert_array_equal(ends[0].means, ends[1].means)
+    np.testing.assert_array_equal(ends[0].covariances, ends[1].covariances)
+
+
 class ShrunkFull(Full):
     """A third party's family, which takes all but its update from another."""
 

@@ -52,11 +52,13 @@ def run(
     ----------
     total : moments of the block as one component, where `shares_matrix`; else None.
     """
-    weights, means, covariances = (np.array(each) for each in (mixture.weights, mixture.means, mixture.covariances))
+    start = mixture.weights, mixture.means, mixture.covariances
+    weights, means, covariances = (np.array(each, order="C") for each in start)
     centre, second = (None, None) if total is None or total.second is None else (total.anchor[0], total.second[0])
     limits = control.lost_share, control.noise, control.loss, FARTHEST_MEAN
+    n_steps = min(control.max_steps, MOST_STEPS)
     log_likelihood = target.run(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1), centre,
-        second, control.ridge, limits, control.tolerance, control.previous, min(control.max_steps, MOST_STEPS), SECONDS, n_threads,
+        second, control.ridge, limits, control.tolerance, control.previous, n_steps, SECONDS, n_threads,
     )  # fmt: skip
     return Course(weights, means, covariances, log_likelihood.tolist())

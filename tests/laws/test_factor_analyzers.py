@@ -74,6 +74,17 @@ def test_what_is_shared_is_the_same_to_the_bit(rng):
         assert (variances == variances[:, :1]).all() == (noise == NOISES[1])
 
 
+@pytest.mark.parametrize("noise", NOISES)
+def test_shared_noise_is_the_mean_over_rows_of_each_components_own(noise, rng):
+    mass, full = random_scatters(rng, 3, 5)
+    own, shared = (FactorAnalyzer(2, noise, shared_noise=is_shared) for is_shared in (False, True))
+    current = updated(shared, mass, full)
+    scatter = as_needed(shared, mass, full, current)
+    (loadings, each), (same, one) = (family.split(family.update(scatter, current)) for family in (own, shared))
+    np.testing.assert_array_equal(same, loadings)
+    np.testing.assert_allclose(one, np.broadcast_to(mass @ each / mass.sum(), one.shape), rtol=1e-13)
+
+
 @kinds
 def test_a_family_is_a_value(kind):
     family = FactorAnalyzer(2, *kind)

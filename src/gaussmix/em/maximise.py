@@ -16,7 +16,6 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Moments, Scatter
-from gaussmix.waist.need import Second
 from gaussmix.waist.pieces import copied, pieces
 
 # Below this share of the row weight a component has no rows left to learn from.
@@ -135,8 +134,6 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
         return scatter
     mass, second = np.array(scatter.mass), copied(scatter.second)
     mass[empty], second[empty] = TRACE * mass.sum(), TRACE * second.sum(axis=0)
-    if scatter.need.second is Second.PROJECTED:  # on other directions than theirs
-        second[empty, :, :-1] = 0.0
     return replace(scatter, mass=mass, second=second)
 
 

@@ -110,6 +110,8 @@ def test_one_component_is_exact(family, rng):
     covariances = 4.0 * np.broadcast_to(
         np.eye(3) if family.is_matrix else np.ones(3)[: shape[-1] if shape else 1], shape or (1,)
     )
+    if family.options:  # no loadings, and the noise
+        covariances = np.stack((np.zeros((1, 3)), np.full((1, 3), 4.0)), axis=2)
     mixture = Mixture([1.0], np.ones((1, 3)), covariances.reshape(shape), family)
     rows = 1 + rng.normal(size=(50, 3)) * rng.uniform(0, 20, size=(50, 1))
     squares = ((rows - 1) ** 2).sum(axis=1) / 4

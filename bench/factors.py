@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -85,6 +86,7 @@ def seconds_of_scikit_learn(rows: np.ndarray, mixture: Mixture) -> tuple[float, 
 
 def main() -> None:
     warnings.simplefilter("ignore")
+    load = os.getloadavg()[0]
     rows, labels = made_rows()
     fitted(rows[:500, :20], labels[:500])  # what is loaded once
     model, extra = rise_of_peak(lambda: fitted(rows, labels))
@@ -108,6 +110,7 @@ def main() -> None:
         *(f"| {name} | {seconds:.2f} | {'' if mb is None else f'{mb:.0f}'} |" for name, seconds, mb in table),
         "",
         *(f"- {name}: {value}" for name, value in facts().items()),
+        f"- other work at the start: a load average of {load:.1f}",
         "",
     ]
     PAGE.write_text("\n".join(lines), encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.mixture.monte_carlo import average
+from gaussmix.mixture.monte_carlo import moments
 from gaussmix.testing.problems import groups
 from gaussmix.waist.pieces import PIECE
 
@@ -243,16 +243,25 @@ def test_draws_come_in_blocks_whose_moments_merge_without_cancellation(rng):
     n_draws = PIECE // 4096 * 3 + 7
     blocks = []
 
-    def integrand(n, seed):
-        blocks.append(1e8 + np.random.default_rng(seed).normal(size=n))
+    def draw(n):
+        blocks.append(1e8 + rng.normal(size=n))
         return blocks[-1]
 
-    value, error = average(integrand, 4096, n_draws, rng)
+    mean, squared_error = moments(draw, n_draws, 4096)
     numbers = np.concatenate(blocks)
     assert len(blocks) == 4
     assert len(numbers) == n_draws
-    assert value == pytest.approx(numbers.mean(), rel=1e-15)
-    assert error == pytest.approx(numbers.std(ddof=1) / np.sqrt(n_draws), rel=1e-9)
+    assert mean == pytest.approx(numbers.mean(), rel=1e-15)
+    assert squared_error == pytest.approx(numbers.var(ddof=1) / n_draws, rel=1e-9)
+
+
+def test_a_rare_component_is_not_missed():
+    """KL of ε at 1e6 and else N(0, 1) to N(0, 1): ε 1e12 / 2 and the entropy of the label, as they never meet."""
+    rare = 1e-6
+    p = Mixture([1 - rare, rare], [[0.0], [1e6]], [1.0, 1.0], FAMILIES["spherical"])
+    estimate = p.kl(Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"]), n_draws=1000)
+    assert agree(estimate, rare * 0.5e12 + (1 - rare) * np.log1p(-rare) + rare * np.log(rare))
+    assert estimate.error < 2.0
 
 
 ASKED = [

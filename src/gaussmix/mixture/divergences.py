@@ -9,7 +9,7 @@ import numpy as np
 from gaussmix.mixture.bounds import kl_bounds, kl_variational
 from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.gaussians import Gaussians, kl_divergences, within_range
-from gaussmix.mixture.monte_carlo import DRAWS, Drawn, average
+from gaussmix.mixture.monte_carlo import DRAWS, expectation, log_density
 from gaussmix.mixture.values import Values, common_names
 from gaussmix.waist.arrays import Array
 
@@ -32,7 +32,7 @@ class Divergences(Values):
         Parameters
         ----------
         other : q, a mixture of the same features.
-        n_draws : how many rows are drawn; the error falls as 1 / √n_draws.
+        n_draws : how many rows are drawn, at least two from each component; the error falls as 1 / √n_draws.
         rng : source of randomness; None for the same draws each time.
         n_jobs : threads; None for every processor.
 
@@ -63,13 +63,11 @@ class Divergences(Values):
         one, another = Gaussians.pair(self, other)
         if len(one.weights) == len(another.weights) == 1:
             return Estimate(within_range(float(kl_divergences(one, another)[0, 0])), 0.0)
-        p, q = Drawn(self, n_jobs), Drawn(other, n_jobs)
 
-        def excess(n: int, seed: int) -> Array:
-            rows = p.rows(n, seed)
-            return p.log_density(rows) - q.log_density(rows)
+        def excess(rows: Array) -> Array:
+            return log_density(self, rows, n_jobs) - log_density(other, rows, n_jobs)
 
-        found = average(excess, self.n_features, n_draws, rng)
+        found = expectation(excess, self, n_draws, rng, n_jobs)
         return Estimate(max(found.value, 0.0), found.error)
 
     def kl_bounds(self, other: Self) -> tuple[float, float]:
@@ -156,7 +154,7 @@ class Divergences(Values):
         Returns
         -------
         js : Estimate, `value` from 0 to log 2 and its standard `error`, nats. Symmetric: both mixtures are drawn
-            from the same random numbers.
+            from the same random numbers. The error is that of the worst case, halves that err alike.
 
         Raises
         ------
@@ -171,15 +169,17 @@ class Divergences(Values):
         0.0
         """
         common_names([self, other])
-        pair = Drawn(self, n_jobs), Drawn(other, n_jobs)
+        seed = None if rng is None else int(rng.integers(2**63))
 
-        def excess(n: int, seed: int) -> Array:
-            """log (p / m) = log 2 − log (1 + q / p) at a row of p, and the same of q; their mean."""
-            halves = []
-            for p, q in (pair, pair[::-1]):
-                rows = p.rows(n, seed)
-                halves.append(_LOG_2 - np.logaddexp(0.0, q.log_density(rows) - p.log_density(rows)))
-            return 0.5 * (halves[0] + halves[1])
+        def half(p: Values, q: Values) -> Estimate[float]:
+            """KL(p‖m): the mean of log (p / m) = log 2 − log (1 + q / p) over p."""
 
-        found = average(excess, self.n_features, n_draws, rng)
-        return Estimate(min(max(found.value, 0.0), _LOG_2), found.error)
+            def excess(rows: Array) -> Array:
+                ratio = log_density(q, rows, n_jobs) - log_density(p, rows, n_jobs)
+                return _LOG_2 - np.logaddexp(0.0, ratio)
+
+            return expectation(excess, p, n_draws, None if seed is None else np.random.default_rng(seed), n_jobs)
+
+        one, another = half(self, other), half(other, self)
+        value = 0.5 * (one.value + another.value)
+        return Estimate(min(max(value, 0.0), _LOG_2), 0.5 * (one.error + another.error))

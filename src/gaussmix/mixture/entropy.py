@@ -7,7 +7,7 @@ import numpy as np
 from gaussmix.mixture.bounds import entropy_bounds
 from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.gaussians import Gaussians
-from gaussmix.mixture.monte_carlo import DRAWS, Drawn, average
+from gaussmix.mixture.monte_carlo import DRAWS, expectation, log_density
 from gaussmix.mixture.values import Values
 
 
@@ -21,7 +21,7 @@ class Entropy(Values):
 
         Parameters
         ----------
-        n_draws : how many rows are drawn; the error falls as 1 / √n_draws.
+        n_draws : how many rows are drawn, at least two from each component; the error falls as 1 / √n_draws.
         rng : source of randomness; None for the same draws each time.
         n_jobs : threads; None for every processor.
 
@@ -45,8 +45,7 @@ class Entropy(Values):
         own = Gaussians.of(self)
         if len(own.weights) == 1:
             return Estimate(float(own.entropies[0]), 0.0)
-        drawn = Drawn(self, n_jobs)
-        return average(lambda n, seed: -drawn.log_density(drawn.rows(n, seed)), self.n_features, n_draws, rng)
+        return expectation(lambda rows: -log_density(self, rows, n_jobs), self, n_draws, rng, n_jobs)
 
     def entropy_bounds(self) -> tuple[float, float]:
         """Bounds of the entropy in closed form; Kolchinsky & Tracey (2017), Entropy 19, 361.

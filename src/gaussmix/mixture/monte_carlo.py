@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from gaussmix.engines import choose
 from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.gaussians import within_range
-from gaussmix.mixture.sampling import sample
+from gaussmix.mixture.sampling import alone, sample
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
@@ -20,50 +20,66 @@ from gaussmix.waist.pieces import pieces
 DRAWS = 100_000  # where nobody says how many
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """A mixture that is drawn from, and asked for densities, on some threads."""
-
-    mixture: Values
-    n_jobs: int | None
-
-    def rows(self, n_rows: int, seed: int) -> Array:
-        """Rows (n_rows, n_features), the same for the same seed."""
-        mixture = self.mixture
-        rng = np.random.default_rng(seed)
-        return sample(mixture.weights, mixture.means, mixture.whitening, n_rows, rng, self.n_jobs)[0]
-
-    def log_density(self, rows: Array) -> Array:
-        """log p(x), (n_rows,), nats."""
-        return choose(self.n_jobs).log_density(Block(0, rows), self.mixture.parameters)
+def log_density(mixture: Values, rows: Array, n_jobs: int | None) -> Array:
+    """log p(x) of rows that were drawn, (n_rows,), nats."""
+    return choose(n_jobs).log_density(Block(0, rows), mixture.parameters)
 
 
-def average(
-    integrand: Callable[[int, int], Array], n_features: int, n_draws: Any, rng: np.random.Generator | None
+def expectation(
+    integrand: Callable[[Array], Array], of: Values, n_draws: Any, rng: np.random.Generator | None, n_jobs: int | None
 ) -> Estimate[float]:
-    """The mean of numbers made from draws, block after block; Chan, Golub & LeVeque (1983).
+    """E f(x) over a mixture, by draws from each component in proportion to its weight, and at least two from each.
+
+    So a rare component in which f is large is never missed, and what differs between components adds no error;
+    Cochran (1977) theorem 5.3.
 
     Parameters
     ----------
-    integrand : makes numbers (n,) of n and the seed of a block.
-    n_features : of the rows drawn, for the size of a block.
-    n_draws : at least 2.
-    rng : where seeds come from; None for the same ones each time.
+    integrand : f of rows (n_rows, n_features), (n_rows,).
+    of : the mixture.
+    n_draws : about how many; an integer of at least 2.
+    rng : source of randomness; None for the same each time.
+    n_jobs : threads.
 
     Raises
     ------
-    ValueError : n_draws is no such number, or a number made is beyond the range of `within_range`.
+    ValueError : n_draws is no such number, or f is beyond the range of `within_range`.
     """
     if isinstance(n_draws, bool) or not isinstance(n_draws, int | np.integer) or n_draws < 2:
         raise ValueError(f"n_draws={n_draws!r} must be an integer of at least 2.")
-    seeds = np.random.default_rng(0) if rng is None else rng
+    rng = np.random.default_rng(0) if rng is None else rng
+    weights, value, variance = of.weights / of.weights.sum(), 0.0, 0.0
+
+    def draw(component: int, n_rows: int) -> Array:
+        only = alone(component, of.n_components)
+        return integrand(sample(only, of.means, of.whitening, n_rows, rng, n_jobs)[0])
+
+    for k in map(int, np.flatnonzero(weights)):
+        mean, squared_error = moments(partial(draw, k), max(2, int(np.ceil(n_draws * weights[k]))), of.n_features)
+        value += float(weights[k]) * mean
+        variance += float(weights[k]) ** 2 * squared_error
+    return Estimate(value, float(np.sqrt(variance)))
+
+
+def moments(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tuple[float, float]:
+    """The mean of numbers that are drawn, and its squared standard error; block after block.
+
+    Parameters
+    ----------
+    draw : makes (n,) numbers of n.
+    n_draws : at least 2.
+    n_features : of the rows behind the numbers, for the size of a block.
+
+    Notes
+    -----
+    Blocks are merged as in Chan, Golub & LeVeque (1983), without the difference of large squares.
+    """
     n_done, mean, squares = 0, 0.0, 0.0
-    for part in pieces((int(n_draws), n_features)):
-        n_block = min(part.stop, int(n_draws)) - part.start
-        numbers = integrand(n_block, int(seeds.integers(2**63)))
+    for part in pieces((n_draws, n_features)):
+        numbers = draw(min(part.stop, n_draws) - part.start)
         within_range(float(np.abs(numbers).max()))
-        own_mean = float(numbers.mean())
-        ahead, n_before, n_done = own_mean - mean, n_done, n_done + n_block
-        squares += float(((numbers - own_mean) ** 2).sum()) + ahead**2 * (n_before * n_block / n_done)
-        mean += ahead * n_block / n_done
-    return Estimate(mean, float(np.sqrt(squares / (n_done - 1) / n_done)))
+        own_mean, n_before, n_done = float(numbers.mean()), n_done, n_done + len(numbers)
+        ahead = own_mean - mean
+        squares += float(((numbers - own_mean) ** 2).sum()) + ahead**2 * (n_before * len(numbers) / n_done)
+        mean += ahead * (len(numbers) / n_done)
+    return mean, squares / (n_draws - 1) / n_draws

@@ -81,12 +81,12 @@ class Sampling(Values):
         >>> m.sample(2, np.random.default_rng(0), component=1, return_labels=False).shape
         (2, 1)
         """
-        weights = self.weights if component is None else _alone(component, self.n_components)
+        weights = self.weights if component is None else alone(component, self.n_components)
         rows, labels = sample(weights, self.means, self.whitening, n_rows, rng, n_jobs)
         return (rows, labels) if return_labels else rows
 
 
-def _alone(component: int, n_components: int) -> Array:
+def alone(component: int, n_components: int) -> Array:
     """Weights (n_components,) that leave one component."""
     if isinstance(component, bool) or not isinstance(component, int | np.integer):
         raise TypeError(f"component must be a number, counted from 0, not {component!r:.60}.")

@@ -174,3 +174,13 @@ def test_a_number_of_components_that_cannot_be_is_refused(n_components):
 def test_a_singular_covariance_is_named():
     with pytest.raises(SingularCovariance, match="component 1"):
         Mixture([0.5, 0.5], np.zeros((2, 2)), [np.eye(2), np.ones((2, 2))], FAMILIES["full"]).reduce(1)
+
+
+@pytest.mark.parametrize("far", [1e9, 1e120])
+def test_components_too_far_apart_stay_apart(far):
+    """Nearer ones are merged all the same."""
+    means = np.array([[0.0, 0.0], [far, far], [1.0, 0.0], [far * (1 + 1e-9), far]])
+    mixture = Mixture(np.full(4, 0.25), means, [1.0, far**2 * 1e-18, 1.0, far**2 * 1e-18], FAMILIES["spherical"])
+    np.testing.assert_allclose(mixture.reduce(2).means[:, 1], [0.0, far])
+    with pytest.raises(ValueError, match=r"n_components=1 would merge components that are too far apart.*: 2 is the"):
+        mixture.reduce(1)

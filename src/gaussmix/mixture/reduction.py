@@ -8,12 +8,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import structured
-from gaussmix.mixture.gaussians import Gaussians, kl_divergences
+from gaussmix.mixture.gaussians import FARTHEST, Gaussians, kl_divergences
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.blas import one_blas_thread
 from gaussmix.waist.pieces import pieces
+from gaussmix.waist.triangular import TriangularWhitening
 
 Labels = NDArray[np.intp]
 _MOST_REFINEMENTS = 100
@@ -38,7 +40,8 @@ class Reduction(Values):
 
         Raises
         ------
-        ValueError : n_components is no integer from 1 to their number.
+        ValueError : n_components is no integer from 1 to their number, or is so small that components would be merged
+            that are some 1e7 standard deviations apart.
         SingularCovariance : a covariance is not positive definite.
 
         Notes
@@ -92,10 +95,16 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
         later = np.arange(i + 1, n)
         costs[i, later] = costs[later, i] = live.costs(i, later)
     nearest, least, owner = costs.argmin(axis=1), costs.min(axis=1), np.arange(n)
-    for _ in range(n - n_components):
+    for n_left in range(n, n_components, -1):
         one = int(least.argmin())
         i, j = sorted((one, int(nearest[one])))
-        live.merge(i, j)
+        try:
+            live.merge(i, j)
+        except SingularCovariance:
+            raise ValueError(
+                f"n_components={n_components} would merge components that are too far apart for float64 to hold their "
+                f"common covariance: {n_left} is the least that can be had."
+            ) from None
         owner[owner == j] = i
         costs[j, :] = costs[:, j] = least[j] = np.inf
         others = np.flatnonzero(np.isfinite(least) & (np.arange(n) != i))
@@ -120,39 +129,32 @@ class _Live:
     @classmethod
     def of(cls, parts: Gaussians) -> _Live:
         weights, means, covariances = (np.array(each) for each in (parts.weights, parts.means, parts.covariances))
-        return cls(weights, means, covariances, _log_dets(covariances))
+        return cls(weights, means, covariances, -2 * parts.whitening.log_abs_det)
 
     def costs(self, i: int, others: Labels) -> Array:
         """(w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| for each other j; Runnalls (2007) eq. 16."""
         gained = np.empty(len(others))
         for part in pieces((len(others), *self.covariances.shape[1:])):
-            gained[part] = _log_dets(self._joined(i, others[part])[2])
+            gained[part] = self._log_dets(i, others[part])
         costs: Array = self.weights[i] * (gained - self.log_dets[i])
         return costs + self.weights[others] * (gained - self.log_dets[others])
 
+    def _log_dets(self, i: int, others: Labels) -> Array:
+        """log |P_ij|, by |C + s δδᵀ| = |C| (1 + s δᵀC⁻¹δ): C is well-conditioned however far apart the means are."""
+        share = self.weights[others] / (self.weights[i] + self.weights[others])
+        within = self.covariances[i] + share[:, None, None] * (self.covariances[others] - self.covariances[i])
+        whitening = TriangularWhitening.of(within)
+        with np.errstate(over="ignore"):
+            squared = (whitening.whiten_each(self.means[others] - self.means[i]) ** 2).sum(axis=1)
+        log_dets: Array = np.log1p(share * (1 - share) * np.minimum(squared, FARTHEST)) - 2 * whitening.log_abs_det
+        return log_dets
+
     def merge(self, i: int, j: int) -> None:
-        """Put the two together in place of the first."""
-        weight, mean, covariance = self._joined(i, np.array([j]))
-        self.weights[i], self.means[i], self.covariances[i] = weight[0], mean[0], covariance[0]
-        self.log_dets[i] = _log_dets(covariance)[0]
-
-    def _joined(self, i: int, others: Labels) -> tuple[Array, Array, Array]:
-        """Weight, mean and covariance of i together with each other."""
-        weight = self.weights[i] + self.weights[others]
-        share = (self.weights[others] / weight)[:, None]
-        offsets = self.means[others] - self.means[i]
-        covariances = self.covariances[others] - self.covariances[i]
-        covariances *= share[:, :, None]
-        covariances += self.covariances[i]
-        scaled = np.sqrt(share * (1 - share)) * offsets
-        covariances += scaled[:, :, None] * scaled[:, None, :]
-        return weight, self.means[i] + share * offsets, covariances
-
-
-def _log_dets(covariances: Array) -> Array:
-    diagonals = np.diagonal(np.linalg.cholesky(covariances), axis1=1, axis2=2)
-    log_dets: Array = 2 * np.log(diagonals).sum(axis=1)
-    return log_dets
+        """Put the two together in place of the first; raises `SingularCovariance`."""
+        pair = Gaussians(*(each[[i, j]] for each in (self.weights, self.means, self.covariances)))
+        both = _joined(pair, np.zeros(2, dtype=np.intp))
+        self.weights[i], self.means[i], self.covariances[i] = both.weights[0], both.means[0], both.covariances[0]
+        self.log_dets[i] = -2 * both.whitening.log_abs_det[0]
 
 
 def _joined(parts: Gaussians, labels: Labels) -> Gaussians:

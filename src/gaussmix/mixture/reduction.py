@@ -69,20 +69,11 @@ class Reduction(Values):
         if len(there) <= n_components:
             others = np.flatnonzero(self.weights == 0)[: n_components - len(there)]
             return self._with_components(np.sort(np.append(there, others)))
-        unit = self._unit()
         parts = Gaussians.of(self, axis_parallel=False)
-        parts = Gaussians(parts.weights, parts.means / unit, parts.covariances / unit[:, None] / unit)
         labels = _merged(parts, int(n_components))
         merged = _refined(parts, labels) if refine else _joined(parts, labels)
-        family, covariances = structured(merged.covariances * unit[:, None] * unit, is_shared=False)
-        return type(self)(merged.weights, merged.means * unit, covariances, family, self.feature_names)
-
-    def _unit(self) -> Array:
-        """A power of 2 for each feature, (n_features,), in which squares of spreads and offsets stay within range."""
-        deviations = np.sqrt(self.family.variances(self.covariances, *self.means.shape))
-        spread = np.maximum(deviations.max(axis=0), np.ptp(self.means, axis=0))
-        unit: Array = np.exp2(np.ceil(np.log2(spread)))
-        return unit
+        family, covariances = structured(merged.covariances, is_shared=False)
+        return type(self)(merged.weights, merged.means, covariances, family, self.feature_names)
 
 
 @one_blas_thread()
@@ -152,7 +143,8 @@ class _Live:
     def merge(self, i: int, j: int) -> None:
         """Put the two together in place of the first; raises `SingularCovariance`."""
         pair = Gaussians(*(each[[i, j]] for each in (self.weights, self.means, self.covariances)))
-        both = _joined(pair, np.zeros(2, dtype=np.intp))
+        with np.errstate(over="ignore"):
+            both = _joined(pair, np.zeros(2, dtype=np.intp))
         self.weights[i], self.means[i], self.covariances[i] = both.weights[0], both.means[0], both.covariances[0]
         self.log_dets[i] = -2 * both.whitening.log_abs_det[0]
 

@@ -152,6 +152,14 @@ def test_tail_probability_of_several_features(n_features):
     assert (np.abs(level - (peak - chi2.ppf(p, n_features) / 2)) <= 6 * error).all()
 
 
+def test_errors_are_honest_where_all_scrambles_agree():
+    """With features this independent of direction, a net has the same number of points outside in every scramble."""
+    mixture, rows = apart(8), np.zeros((300, 8))
+    rows[:, 1] = np.linspace(0.5, 7, 300)
+    tail, error = mixture.tail_probability(rows, return_error=True)
+    assert (np.abs(tail - chi2.sf(rows[:, 1] ** 2, 8)) <= 6 * error + 1e-14).all()
+
+
 def test_what_is_too_deep_to_tell_is_bounded_and_never_0():
     mixture = apart(3)
     rows = np.array([[0.0, 30.0, 0.0], [0.0, 300.0, 0.0], [0.0, 1e200, 0.0]])

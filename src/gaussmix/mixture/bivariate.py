@@ -62,12 +62,10 @@ def _below(h: Array, k: Array, rho: Array, rest: float) -> Array:
     """P(x < h, y < k), Owen (1956) eq. 2.1; infinite limits stand for what is far enough."""
     h, k = h.clip(-_FAR, _FAR), k.clip(-_FAR, _FAR)
     h, k = (np.where((h == 0) & (k == 0), np.finfo(np.float64).tiny, limit) for limit in (h, k))
-    sign = np.where(rho < 0, -1.0, 1.0)
-    # k − ρh and h − ρk, for ρ near ±1 too
-    from_h = (k - sign * h) + sign * h * (rest**2 / (1 + np.abs(rho)))
-    from_k = (h - sign * k) + sign * k * (rest**2 / (1 + np.abs(rho)))
     differ = np.where((h * k < 0) | ((h * k == 0) & (h + k < 0)), 0.5, 0.0)
-    return np.asarray(0.5 * (ndtr(h) + ndtr(k)) - _owen(h, from_h / rest) - _owen(k, from_k / rest) - differ)
+    return np.asarray(
+        0.5 * (ndtr(h) + ndtr(k)) - _owen(h, (k - rho * h) / rest) - _owen(k, (h - rho * k) / rest) - differ
+    )
 
 
 def _owen(h: Array, numerator: Array) -> Array:

@@ -19,15 +19,13 @@ def log_masses(
     mixture: Values, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Log of the mass between lower ≤ upper (n, d), nats, and its standard error relative to it; each (n,)."""
-    log_mass, error = np.full(len(lower), -np.inf), np.zeros(len(lower))
-    real = (lower < upper).all(axis=1)
-    lower, upper = lower[real], upper[real]
+    exact = np.zeros(len(lower))
     if mixture.n_features == 1:
-        log_mass[real] = mixture._line.log_between(lower[:, 0], upper[:, 0])
+        log_mass, error = mixture._line.log_between(lower[:, 0], upper[:, 0]), exact
     elif mixture.whitening.structure in (Structure.SPHERICAL, Structure.DIAGONAL):
-        log_mass[real] = _independent(mixture, lower, upper)
+        log_mass, error = _independent(mixture, lower, upper), exact
     else:
-        log_mass[real], error[real] = _correlated(mixture, lower, upper, n_points, rng)
+        log_mass, error = _correlated(mixture, lower, upper, n_points, rng)
     return np.minimum(log_mass, 0.0), error
 
 

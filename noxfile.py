@@ -148,12 +148,18 @@ def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, 
         session.run(ours, "-m", "pytest", "-q", *(f"tests/{path}" for path in OF_THE_WHEEL), external=True)
 
 
+def measure(session: nox.Session, *parts: str, beside: tuple[str, ...] = ()) -> None:
+    """Run modules of bench/, each of which writes its page of bench/results."""
+    session.install(".[test]", *beside)
+    session.run(*IMPORT_CORE)
+    for part in parts:
+        session.run("python", "-m", f"bench.{part}", *(session.posargs if len(parts) == 1 else []))
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Seconds for each EM iteration beside scikit-learn's; `-- --help` for a part of it."""
-    session.install(".[test]")
-    session.run(*IMPORT_CORE)
-    session.run("python", "-m", "bench.run", *session.posargs)
+    measure(session, "run")
 
 
 @nox.session
@@ -168,46 +174,35 @@ def peers(session: nox.Session) -> None:
 @nox.session
 def roofline(session: nox.Session) -> None:
     """The kernels beside what the processor could do: shares of the peak, work left out, float32, draws."""
-    session.install(".[test]")
-    session.run(*IMPORT_CORE)
-    for part in "roofline", "skipping", "float32", "sample", "small":
-        session.run("python", "-m", f"bench.{part}")
+    measure(session, "roofline", "skipping", "float32", "sample", "small")
 
 
 @nox.session
-def conditional(session: nox.Session) -> None:
-    """Unknown features from known ones, beside gmr and plain NumPy."""
-    session.install(".[test]", "gmr")
-    session.run(*IMPORT_CORE)
-    session.run("python", "-m", "bench.conditional", *session.posargs)
+def choosing(session: nox.Session) -> None:
+    """Structures and numbers of components beside R's mclust, where it is there; and factor analysers."""
+    measure(session, "choosing", "factors")
 
 
 @nox.session
-def divergence(session: nox.Session) -> None:
-    """Divergences, distances and reduction of mixtures."""
-    session.install(".[test]")
-    session.run(*IMPORT_CORE)
-    session.run("python", "-m", "bench.divergence", *session.posargs)
-
-
-@nox.session
-def figures(session: nox.Session) -> None:
-    """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
-    for name in "roofline", "bench", "conditional", "divergence", "growth", "peers", "trust":
-        session.notify(name)
+def mixtures(session: nox.Session) -> None:
+    """What is asked of fitted mixtures: conditional means beside gmr and NumPy, divergences, reduction."""
+    measure(session, "conditional", "divergence", beside=("gmr",))
 
 
 @nox.session
 def growth(session: nox.Session) -> None:
     """How time and memory grow with rows, features, components and threads, beside scikit-learn's."""
-    session.install(".[test]")
-    session.run(*IMPORT_CORE)
-    session.run("python", "-m", "bench.growth", *session.posargs)
+    measure(session, "growth")
 
 
 @nox.session
 def trust(session: nox.Session) -> None:
     """Right, refused or wrong on the inputs of tests/trust, beside scikit-learn; `-- -k float32` for a part of them."""
-    session.install(".[test]")
-    session.run(*IMPORT_CORE)
-    session.run("python", "-m", "bench.trust", *session.posargs)
+    measure(session, "trust")
+
+
+@nox.session
+def figures(session: nox.Session) -> None:
+    """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
+    for name in "roofline", "bench", "choosing", "mixtures", "growth", "peers", "trust":
+        session.notify(name)

@@ -17,20 +17,33 @@ class Outcome(Enum):
 
 
 class SingularCovariance(ValueError):
-    """Covariances that have no Cholesky factor: a component sits on too few distinct rows.
+    """Covariances that have no Cholesky factor to working precision.
 
     Parameters
     ----------
     components : indices of the components concerned, counted from 0.
+    sentence : what happened and what to do; by default that such covariances have no density.
     """
 
-    def __init__(self, components: Iterable[int]) -> None:
+    def __init__(self, components: Iterable[int], sentence: str | None = None) -> None:
         self.components = tuple(int(k) for k in components)
-        # The first sentence is scikit-learn's, word for word: programs match it.
-        super().__init__(
+        sentence = sentence or (
+            "A covariance is not positive definite to working precision, so that there is no density. Add to its "
+            "variances, or leave out features that follow from others."
+        )
+        super().__init__(f"{sentence} Concerned: {name_components(self.components)}.")
+
+    def __reduce__(self) -> tuple[type[SingularCovariance], tuple[tuple[int, ...], str]]:
+        return type(self), (self.components, str(self).rpartition(" Concerned: ")[0])
+
+    @classmethod
+    def of_fit(cls, components: Iterable[int]) -> SingularCovariance:
+        """The error of a fit whose components sit on too few distinct rows."""
+        return cls(  # scikit-learn's sentence, word for word: programs match it
+            components,
             "Fitting the mixture model failed because some components have ill-defined empirical covariance "
             "(for instance caused by singleton or collapsed samples). Try to decrease the number of components, "
-            f"increase reg_covar, or scale the input data. Concerned: {name_components(self.components)}."
+            "increase reg_covar, or scale the input data.",
         )
 
 

@@ -82,7 +82,7 @@ def first_mixtures(
             mixtures.append(mixture)
         collapsed |= wrong
     if not mixtures:
-        raise SingularCovariance(sorted(collapsed))
+        raise SingularCovariance.of_fit(sorted(collapsed))
     return mixtures
 
 

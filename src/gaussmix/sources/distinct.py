@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.sources.base import Source
-from gaussmix.waist.arrays import Array
+from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import BLOCK_ROWS
-from gaussmix.waist.pieces import copied, pieces, taken
+from gaussmix.waist.pieces import pieces, taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +78,16 @@ def distinct_rows(source: Source) -> Distinct:
     Rows of weight 0 count as absent; their rank plays no part.
     """
     block = source.sample(BLOCK_ROWS)
-    rows = copied(block.rows)
-    for part in pieces(rows.shape):
-        rows[part] += 0.0  # −0 and 0 are the same number
-    weight = np.ones(len(rows)) if block.row_weight is None else block.row_weight
-    order = lexicographic_order(rows)
+    weight = np.ones(block.n_rows) if block.row_weight is None else block.row_weight
+    order = lexicographic_order(block.rows)
     order = order[np.argsort(weight[order] == 0, kind="stable")]  # rows of weight 0 last
     present = int(np.count_nonzero(weight))
-    rank = np.empty(len(rows), dtype=np.intp)
-    is_new = np.zeros(len(rows), dtype=bool)
+    rank = np.empty(block.n_rows, dtype=np.intp)
+    is_new = np.zeros(block.n_rows, dtype=bool)
     is_new[:1] = True
-    rows, weight = taken(rows, order[:present]), weight[order[:present]]
+    rows, weight = np.empty((present, source.n_features)), weight[order[:present]]
+    for part in pieces(rows.shape):
+        rows[part] = block.rows[order[:present][part]] + 0.0  # −0 and 0 are the same number
     for part in pieces(rows[1:].shape):
         is_new[1:present][part] = (rows[1:][part] != rows[:-1][part]).any(axis=1)
     rank[order] = np.cumsum(is_new) - 1
@@ -99,7 +98,7 @@ def distinct_rows(source: Source) -> Distinct:
     return Distinct(taken(rows, first), np.add.reduceat(weight, first), whole)
 
 
-def lexicographic_order(rows: Array) -> NDArray[np.intp]:
+def lexicographic_order(rows: Rows) -> NDArray[np.intp]:
     """Order by the first column, then the second, …; later columns are looked at only where there are ties."""
     order = np.argsort(rows[:, 0], kind="stable")
     first = rows[order, 0]

@@ -1,13 +1,19 @@
 """`GaussianMixtureClassifier`: its classes, what it knows of them beforehand, and what it is told wrongly."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from scipy.special import logsumexp
+from sklearn.datasets import load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.naive_bayes import GaussianNB
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier
+from gaussmix.engines import choose
+from gaussmix.facade.fitting import Data
+from gaussmix.prediction.class_fits import LabelledRows
 
 
 @pytest.mark.parametrize(
@@ -74,6 +80,17 @@ def test_every_structure_holds_within_classes_and_across_them(structure, classes
             classifier.class_prior_[c] * np.exp(classifier.class_mixture(c).log_density(X)) for c in classifier.classes_
         )
         np.testing.assert_allclose(np.log(joint), classifier.mixture_.log_density(X), rtol=1e-9, atol=1e-9)
+
+
+def test_a_structure_whose_update_is_a_step_is_iterated():
+    X, y = load_iris(return_X_y=True)
+    parameters = {"covariance_type": "factor_analyzer", "tol": 1e-8, "max_iter": 5000}
+    together = GaussianMixtureClassifier(**parameters).fit(X, y)
+    each = GaussianMixtureClassifier(1, **parameters).fit(X, y)
+    assert together.mixture_.family == each.mixture_.family == FAMILIES["factor_analyzer"]
+    assert together.n_iter_ > 1
+    assert together.log_likelihood_ == pytest.approx(each.log_likelihood_, rel=1e-5)
+    assert each.mixture_.n_components == 3
 
 
 def test_bic_chooses_for_each_class(classes):
@@ -174,6 +191,22 @@ def test_a_class_loses_no_more_than_what_unknown_says(classes):
     assert lost < 0.05 + 5 * np.sqrt(0.05 * 0.95 / 10_000)
 
 
+def test_em_starts_from_what_is_known(classes):
+    X, y = classes
+    wrong = np.where(np.arange(180) % 2, -1, (y + 1) % 3).astype(np.int32)  # labels that no distance would give
+    shares = LabelledRows(Data(X, None), wrong, choose())._first_shares()
+    np.testing.assert_array_equal(shares[::2], np.eye(3)[wrong[::2]])
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-12)
+
+
+def test_labels_come_in_any_container(classes):
+    X, y = classes
+    names = np.array(["a", "b", "c"])[y]
+    expected = GaussianMixtureClassifier().fit(X, names).predict(X).tolist()
+    for given in (names.tolist(), pd.Series(names), pd.Series(names, dtype="category"), pl.Series(names)):
+        assert GaussianMixtureClassifier().fit(X, given).predict(X).tolist() == expected
+
+
 def test_minus_one_is_a_class_beside_one_other(classes):
     X, y = classes
     classifier = GaussianMixtureClassifier().fit(X[y < 2], 2 * y[y < 2] - 1)
@@ -234,7 +267,7 @@ BAD = {
     "tied without labels": (
         {"n_components": 2, "covariance_type": "tied"},
         np.arange(20) % 3 - 1,
-        "nothing, 'diag', 'full', 'spherical'; or n_components=None",
+        "nothing, 'diag', 'factor_analyzer', 'full', 'spherical'; or",
     ),
     "no steps": ({"max_iter": -1}, LABELS, "max_iter=-1"),
     "no components": ({"n_components": 0}, LABELS, "n_components=0"),

@@ -140,7 +140,7 @@ class LabelledRows:
     def _one_component_each(self, first: FirstMoments, family: Family, ridges: Array, stopping: Stopping) -> ClassFit:
         run, numbers = None, np.arange(self.n_classes)
         mixture = self._shared(first, family, ridges)
-        if not self.is_complete:
+        if family.is_step or not self.is_complete:
             run = self._em(mixture, numbers, ridges, stopping)
             mixture = run[0]
         classes = ClassMixtures(mixture, numbers)

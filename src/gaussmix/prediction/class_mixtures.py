@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
+from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
@@ -33,8 +34,16 @@ class ClassMixtures:
     @classmethod
     def of(cls, mixtures: Sequence[Mixture], prior: Array) -> ClassMixtures:
         """From a mixture for each class and the classes' probabilities (n_classes,)."""
-        sizes = [mixture.n_components for mixture in mixtures]
-        return cls(Mixture.concatenate(mixtures, prior), np.repeat(np.arange(len(mixtures)), sizes))
+        sizes, family = [mixture.n_components for mixture in mixtures], mixtures[0].family
+        numbers = np.repeat(np.arange(len(mixtures)), sizes)
+        is_one = all(mixture.family == family for mixture in mixtures)
+        if not is_one or not shares_nothing(family, mixtures[0].n_features):
+            return cls(Mixture.concatenate(mixtures, prior), numbers)
+        arrays = [
+            (share * each.weights, each.means, each.covariances) for share, each in zip(prior, mixtures, strict=True)
+        ]
+        weights, means, covariances = (np.concatenate(part) for part in zip(*arrays, strict=True))
+        return cls(Mixture(weights, means, covariances, family), numbers)
 
     @cached_property
     def prior(self) -> Array:
@@ -75,6 +84,11 @@ class ClassMixtures:
         """π_{k|c}, (n_components,)."""
         within: Array = self.mixture.weights / self.prior[self.component_class]
         return within
+
+
+def shares_nothing(family: Family, n_features: int) -> bool:
+    """Whether covariances of a structure are each component's own, so that components may be put together."""
+    return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
 
 
 def normalised(log_joint: Array) -> Array:

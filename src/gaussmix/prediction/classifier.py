@@ -165,7 +165,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):  # type: ignore[
             self.classes_, labels = check_classes(y, len(rows))
             weight = check_row_weight(sample_weight, len(rows), 1)
             check_mass(labels, weight, self.classes_)
-            self._check_parameters(is_complete=bool((labels >= 0).all()))
+            self._check_parameters(rows.shape[1], is_complete=bool((labels >= 0).all()))
             known = LabelledRows(Data(rows, weight), labels, self._engine())
             if self.n_components is None:
                 found = self._one_component_each(known)

@@ -13,11 +13,11 @@ from gaussmix.facade.candidates import check_families, one_feature_notes
 from gaussmix.facade.factors import check_family
 from gaussmix.facade.notices import about
 from gaussmix.facade.parameters import check_count, check_number, check_ridge, check_share
-from gaussmix.families.base import FAMILIES, Family
+from gaussmix.families.base import FAMILIES
 from gaussmix.prediction.base import MixturePredictor
 from gaussmix.prediction.class_fits import ClassFit, LabelledRows
+from gaussmix.prediction.class_mixtures import shares_nothing
 from gaussmix.prediction.labels import check_priors
-from gaussmix.waist.algebra import Across
 
 
 class KnownClasses(MixturePredictor):
@@ -27,15 +27,15 @@ class KnownClasses(MixturePredictor):
     priors: ArrayLike | None
     unknown: float
 
-    def _check_parameters(self, *, is_complete: bool) -> None:
+    def _check_parameters(self, n_features: int, *, is_complete: bool) -> None:
         """Raise ValueError for parameters that don't go together."""
         check_share("unknown", self.unknown)
         if self.priors is not None:
             check_priors(self.priors, len(self.classes_), is_complete=is_complete)
         if is_complete or self.n_components is None:
             return
-        if self._is_choice or not _shares_nothing(check_family(self)):
-            free = ", ".join(repr(family.name) for family in FAMILIES.values() if _shares_nothing(family))
+        if self._is_choice or not shares_nothing(check_family(self), n_features):
+            free = ", ".join(repr(name) for name in sorted(FAMILIES) if shares_nothing(FAMILIES[name], n_features))
             raise ValueError(
                 "With rows of unknown class (y == -1) and several components for each class, give one n_components and "
                 f"one covariance_type of which components share nothing, {free}; or n_components=None."
@@ -75,7 +75,3 @@ class KnownClasses(MixturePredictor):
 
     def _stopping(self) -> Stopping:
         return Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
-
-
-def _shares_nothing(family: Family) -> bool:
-    return family.algebra is not None and Across.EQUAL not in family.algebra

@@ -74,13 +74,13 @@ def test_warnings_name_the_line_that_fits(X):
 @pytest.mark.parametrize(
     ("parameters", "kind", "sentence"),
     [
-        ({"contamination": 0}, ValueError, "contamination=0 leaves no row outside or none inside"),
-        ({"contamination": 0.6}, ValueError, 'contamination=0.6 must be a number from 0 to 0.5 or "auto"'),
+        ({"contamination": 0}, ValueError, 'contamination=0 must be a number above 0 and at most 0.5, or "auto".'),
+        ({"contamination": 0.6}, ValueError, 'contamination=0.6 must be a number above 0 and at most 0.5, or "auto".'),
         ({"contamination": -0.1}, ValueError, "contamination=-0.1 must be a finite number"),
-        ({"contamination": "half"}, TypeError, """contamination must be a number ≥ 0 or "auto", not 'half'"""),
+        ({"contamination": "half"}, TypeError, """contamination must be a number ≥ 0, or "auto", not 'half'"""),
         ({"contamination": np.nan}, ValueError, "contamination=nan must be a finite number"),
-        ({"mass": 1.0}, ValueError, "mass=1.0 leaves no row outside"),
-        ({"mass": 99}, ValueError, "mass=99 must be a number from 0 to 1."),
+        ({"mass": 1.0}, ValueError, "mass=1.0 must be a number above 0 and below 1."),
+        ({"mass": 99}, ValueError, "mass=99 must be a number above 0 and below 1."),
         ({"mass": None}, TypeError, "mass must be a number"),
     ],
 )

@@ -40,11 +40,11 @@ def check_number(name: str, value: Any, hint: str = "") -> float:
     return number
 
 
-def check_share(name: str, value: Any, largest: float = 1.0, hint: str = "") -> float:
-    """A number from 0 to `largest`."""
-    number = check_number(name, value, hint)
-    if number > largest:
-        raise ValueError(f"{name}={value!r} must be a number from 0 to {largest:g}{hint}.")
+def check_share(name: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    number = check_number(name, value)
+    if number > 1:
+        raise ValueError(f"{name}={value!r} must be a number from 0 to 1.")
     return number
 
 

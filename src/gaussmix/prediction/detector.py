@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
 from gaussmix.facade.files import FOUND, Reader, of_type
-from gaussmix.facade.parameters import check_share
+from gaussmix.facade.parameters import check_number
 from gaussmix.facade.saved import unchanged_on_failure
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.prediction.base import Counts, MixturePredictor, Structures
@@ -168,14 +168,15 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):  # type: ignore[m
         """The share of the training rows, None where the mixture decides."""
         if isinstance(self.contamination, str) and self.contamination == _AUTO:
             return None
-        return _inside("contamination", self.contamination, 0.5, ' or "auto"')
+        return _inside("contamination", self.contamination, 0.5, ', or "auto"')
 
 
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
-    """A number above 0 and up to `largest`; of 1 below it, where nothing would be outside."""
-    share = check_share(name, value, largest, hint)
-    if share in (0, 1):
-        raise ValueError(f"{name}={value!r} leaves no row outside or none inside: give a number between{hint}.")
+    """A number above 0 that is at most `largest`, and below 1: some is outside and some inside."""
+    share = check_number(name, value, hint)
+    if not 0 < share <= largest or share == 1:
+        limit = "below 1" if largest == 1 else f"at most {largest:g}"
+        raise ValueError(f"{name}={value!r} must be a number above 0 and {limit}{hint}.")
     return share
 
 

@@ -24,9 +24,7 @@ def mixture(X: np.ndarray, y: np.ndarray, X_new: np.ndarray, y_new: np.ndarray) 
     """A mixture whose size BIC chooses: its predictions are mixtures too."""
     regressor = GaussianMixtureRegressor([1, 2, 3, 4], random_state=0, tol=1e-6, max_iter=1000).fit(X, y)
     low, high = regressor.predict_quantiles(X_new, EDGES).T
-    predictive = regressor.predict_mixture(X_new)
-    log_density = np.array([predictive[row].log_density([[value]])[0] for row, value in enumerate(y_new)])
-    return regressor.predict(X_new), low, high, log_density
+    return regressor.predict(X_new), low, high, regressor.predict_mixture(X_new).log_density(y_new)
 
 
 def normal(mean: np.ndarray, std: np.ndarray, y_new: np.ndarray) -> Interval:

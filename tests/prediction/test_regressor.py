@@ -44,6 +44,22 @@ def test_it_is_the_mixture_of_both_conditioned(bent):
         np.testing.assert_allclose(quantiles, conditional.quantile([0.01, 0.3, 0.5, 0.9]), rtol=1e-11)
 
 
+def test_forecasts_are_scored_by_the_density_of_what_came(rng):
+    X = rng.normal(size=(60, 2))
+    Y = np.column_stack([X[:, 0] ** 2, X[:, 1]]) + 0.1 * rng.normal(size=(60, 2))
+    for structure in ("full", "tied", "diag", "spherical"):
+        regressor = GaussianMixtureRegressor(3, covariance_type=structure, random_state=0, max_iter=500).fit(X, Y)
+        predictive = regressor.predict_mixture(X)
+        each = [predictive[row].log_density(Y[row : row + 1])[0] for row in range(60)]
+        np.testing.assert_allclose(predictive.log_density(Y), each, rtol=1e-9)
+        joint, known = regressor.mixture_.log_density(np.c_[X, Y]), regressor.mixture_.marginal([0, 1]).log_density(X)
+        np.testing.assert_allclose(predictive.log_density(Y), joint - known, rtol=1e-8, atol=1e-8)
+    with pytest.raises(ValueError, match="y must have 2 columns, one for each target, not 1"):
+        predictive.log_density(Y[:, 0])
+    with pytest.raises(ValueError, match="y holds 5 rows, but X has 60"):
+        predictive.log_density(Y[:5])
+
+
 def test_shapes_are_those_of_y(bent):
     X, y = bent
     of_one = GaussianMixtureRegressor(2, random_state=0).fit(X, y)
@@ -83,6 +99,8 @@ def test_quantiles_of_many_rows_are_those_of_each(p, rng):
     weights, deviations = rng.dirichlet([0.3] * 4, size=50), np.array([1e-3, 0.5, 1.0, 30.0])
     weights[::7, 1:] = 0.0
     weights[::7, 0] = 1.0
+    weights[1::7, 1] = 1e-320  # of which the reciprocal is infinite
+    weights /= weights.sum(axis=1, keepdims=True)
     means = 5 * rng.normal(size=(50, 4))
     found = row_quantiles(weights, means, deviations, p)
     for row in range(50):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from gaussmix.families.base import Family
@@ -12,7 +13,9 @@ from gaussmix.mixture.bracketing import increasing_roots
 from gaussmix.mixture.conditioning import Conditional
 from gaussmix.mixture.few_rows import MOST_NUMBERS
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.prediction.targets import check_target
 from gaussmix.waist.arrays import Array, Places, Rows
+from gaussmix.waist.logarithm import log
 from gaussmix.waist.parameters import LOG_2PI
 
 
@@ -53,6 +56,29 @@ class Predictive:
     def __getitem__(self, row: int) -> Mixture:
         return Mixture(self.weights[row], self.means[row], self.covariances, self.family, self.names)
 
+    def log_density(self, y: ArrayLike) -> Array:
+        """log p(y | x) of a value of the targets for each row, (n_rows,), nats: what a forecast is scored by.
+
+        Parameters
+        ----------
+        y : (n_rows, n_targets), or (n_rows,) for one target, data units.
+
+        Raises
+        ------
+        ValueError : y is not finite numbers of this shape.
+        """
+        n_rows, n_components, n_targets = self.means.shape
+        values = check_target(y, n_rows).reshape(n_rows, -1)
+        if values.shape[1] != n_targets:
+            raise ValueError(f"y must have {n_targets} columns, one for each target, not {values.shape[1]}.")
+        whitening = self.family.whitening(self.covariances, n_targets)
+        log_joint = log(self.weights) + whitening.log_abs_det - 0.5 * n_targets * LOG_2PI
+        for component in range(n_components):
+            whitened = whitening.whiten(component, values - self.means[:, component])
+            log_joint[:, component] -= 0.5 * np.einsum("nt,nt->n", whitened, whitened)
+        log_density: Array = np.logaddexp.reduce(log_joint, axis=1)
+        return log_density
+
     def quantiles(self, p: Array) -> Array:
         """Where the mass of each target alone is p (n_quantiles,), in (0, 1): (n_rows, n_targets, n_quantiles)."""
         n_rows, n_components, n_targets = self.means.shape
@@ -89,7 +115,7 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
         return np.log(mass / p), density / mass
 
     # The quantile lies between those of the components alone; the mass below, between max_k π_k Φ_k and K times that.
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         part = p / weights  # of a component's mass; all of it and more lies below infinity
     alone = means + deviations * ndtri(p)
     low = (means + deviations * ndtri(np.minimum(part / weights.shape[1], 1.0))).min(axis=1)

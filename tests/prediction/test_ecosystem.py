@@ -95,6 +95,13 @@ def test_a_regressor_of_columns_wakes_up(rng):
         np.testing.assert_array_equal(woken.predict_quantiles(frame), regressor.predict_quantiles(frame))
 
 
+@every
+def test_factor_analysers_serve_and_wake_up(name, rng):
+    estimator, X = fitted(name, rng, covariance_type="factor_analyzer", n_factors=2, max_iter=2000)
+    assert estimator.mixture_.family.n_factors == 2
+    assert_same(answers(there_and_back(estimator), X), answers(estimator, X))
+
+
 def test_an_attribute_of_the_wrong_type_is_named(rng, tmp_path):
     classifier, _ = fitted("classifier", rng)
     classifier.bic_ = "much"

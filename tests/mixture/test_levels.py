@@ -21,6 +21,7 @@ LINES = {
     "far apart": ([0.25, 0.75], [0.0, 100.0], [1.0, 4.0]),
     "a spike": ([0.5, 0.5], [0.1, 0.0], [1e-8, 1.0]),
     "unlike by 1e45": ([0.5, 0.5], [0.0, 3.0], [1e-60, 1e30]),
+    "unlike on the left": ([0.5, 0.5], [-3.0, 0.0], [1e30, 1e-60]),
     "a weight of 0": ([0.5, 0.0, 0.5], [-2.0, 0.0, 2.0], [1.0, 100.0, 1.0]),
 }
 lines = pytest.mark.parametrize("name", LINES)
@@ -152,6 +153,18 @@ def test_tail_probability_of_several_features(n_features):
     assert (np.abs(level - (peak - chi2.ppf(p, n_features) / 2)) <= 6 * error).all()
 
 
+@pytest.mark.parametrize("narrow", [0.97, 0.03])
+def test_unlike_components_have_their_own_shares(narrow):
+    """Most weight on a narrow component, or on a wide one that has most of the outside."""
+    mixture = Mixture([narrow, 1 - narrow], [[0.0, 0.0, 0.0], [1e4, 0.0, 0.0]], [1.0, 1e4], FAMILIES["spherical"])
+    rows = np.array([[1e4, step, 0.0] for step in (50.0, 100.0, 200.0, 400.0, 600.0)])
+    heights = mixture.parameters.log_scale[:, None] - mixture.log_density(rows)
+    exact = mixture.weights @ chi2.sf(2 * np.maximum(heights, 0), 3)
+    tail, error = mixture.tail_probability(rows, return_error=True)
+    assert (np.abs(tail - exact) <= 6 * error).all()
+    assert (error < 0.05 * exact).all()
+
+
 def test_errors_are_honest_where_all_scrambles_agree():
     """With features this independent of direction, a net has the same number of points outside in every scramble."""
     mixture, rows = apart(8), np.zeros((300, 8))
@@ -205,6 +218,16 @@ def test_a_weight_of_0_and_no_rows():
 def test_bad_input_is_named(call, said):
     with pytest.raises(ValueError, match=said):
         call(apart(2))
+
+
+@pytest.mark.parametrize("first", [0.0, 0.7])
+@pytest.mark.parametrize(("distance", "n_turns"), [(1.9999, 1), (2.0, 1), (2.0001, 3), (60.0, 3)])
+def test_turns_of_a_nearly_flat_top(first, distance, n_turns):
+    """Two equal components have two modes from two deviations on; at 0.7 rounding alone makes ten turns more."""
+    mixture = Mixture([0.5, 0.5], [[first], [first + distance]], [1.0, 1.0], FAMILIES["spherical"])
+    found = turns(mixture._line)
+    assert len(found) == n_turns
+    assert found[n_turns // 2] == pytest.approx(first + distance / 2, abs=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -90,6 +90,13 @@ def test_decision_boundary(weights, means, variances, boundaries):
     np.testing.assert_allclose(found, boundaries, rtol=16 * EPS, atol=16 * EPS * min(variances) ** 0.5)
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.3, 7.7])
+def test_where_three_components_meet_there_is_one_boundary(shift):
+    weights = np.array([1.0, np.exp(-2.0), 1.0]) / (2 + np.exp(-2.0))  # the middle one is as probable as both at 0
+    found = line(weights, np.array([-2.0, 0.0, 2.0]) + shift, [1, 1, 1]).decision_boundary()
+    assert found == pytest.approx([shift], abs=64 * EPS)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_boundaries_are_where_predictions_change(seed):
     rng = np.random.default_rng(seed)

@@ -31,7 +31,7 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
         larger = -(half + np.copysign(root, half))
         steps = np.stack([larger / square, (rise - half * apart) / larger]) * deviations[first]
     places = steps + means[first]
-    rounding = 8 * np.finfo(np.float64).eps * (np.abs(steps) + np.abs(means[first]))
+    rounding = 8 * np.finfo(np.float64).eps * (np.abs(steps) + np.abs(means[first]) + deviations[first])
     order = np.argsort(places, axis=None)
     order = order[np.isfinite(places.ravel()[order])]
     places, rounding = places.ravel()[order], rounding.ravel()[order]

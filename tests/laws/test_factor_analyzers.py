@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gaussmix.em.start import start_mixture
+from gaussmix.errors import SingularCovariance
 from gaussmix.families.factor_analyzer import NOISES, FactorAnalyzer
 from gaussmix.starts import Partition
 from gaussmix.testing import (
@@ -103,6 +104,15 @@ def test_a_ridge_is_added_to_the_noise(kind, rng):
     added = np.full(5, ridge.mean()) if kind[0] == NOISES[1] else ridge
     np.testing.assert_allclose(family.split(after)[0], family.split(before)[0], rtol=1e-14)
     np.testing.assert_allclose(family.split(after)[1], family.split(before)[1] + added, rtol=1e-13)
+
+
+@kinds
+def test_what_rounding_leaves_of_constant_features_is_refused_as_no_variance(kind):
+    """Sums of squares that are moved to the new means may end below 0."""
+    family = FactorAnalyzer(1, *kind)
+    scatter = as_needed(family, np.ones(2), np.broadcast_to(-1e-18 * np.eye(3), (2, 3, 3)))
+    with pytest.raises(SingularCovariance):
+        family.whitening(family.update(scatter, None), 3)
 
 
 @pytest.mark.parametrize("shared_loadings", [False, True])

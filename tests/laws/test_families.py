@@ -35,6 +35,15 @@ def test_a_ridge_is_added_to_each_variance(name, n_components, n_features, rng):
     np.testing.assert_allclose(after, before + np.diag(added), rtol=1e-14, atol=1e-14)
 
 
+@pytest.mark.parametrize("name", ["VEI", "VEE", "VEV"])
+def test_volumes_are_found_at_the_end_of_the_range_of_float64(name, rng):
+    family, unit = FAMILIES[name], 2.0**1000
+    mass, full = random_scatters(rng, 3, 4)
+    expected = family.update(as_needed(family, mass, full), None)
+    found = family.update(as_needed(family, mass, full * unit), None)
+    np.testing.assert_allclose(found / unit, expected, rtol=1e-12)  # each search ends within 1e-13
+
+
 def is_nested(smaller, larger):
     """A letter may become freer: I (identity) < E (equal) < V (varying)."""
     return smaller != larger and all("IEV".index(a) <= "IEV".index(b) for a, b in zip(smaller, larger, strict=True))

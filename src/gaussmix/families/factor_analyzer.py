@@ -126,6 +126,7 @@ class FactorAnalyzer(Family):
         directions = 2.0 * uniform(mix(numbers)) - 1.0
         directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
         size = noise.min(axis=0, keepdims=True) if self.shared_loadings else noise
+        size = size.clip(min=0.0)  # what rounding left of a constant feature, which `whitening` refuses
         return np.broadcast_to(np.sqrt(size)[..., None] * directions, (*noise.shape, self.n_factors)), noise
 
     def _tied(self, mass: Array, noise: Array) -> Array:

@@ -53,7 +53,7 @@ def settled_volumes(volumes: Array, mass: Array, n_features: int, traces: Callab
         before, volumes = volumes, traces(volumes) / (n_features * mass)
         if (np.abs(volumes - before) <= SETTLED * before).all():
             return volumes
-        if not ((volumes <= RUNAWAY * start) & (volumes >= start / RUNAWAY)).all():
+        if not ((volumes / RUNAWAY <= start) & (volumes >= start / RUNAWAY)).all():
             return np.zeros_like(volumes)
     settles = (np.abs(volumes - before) <= RESTLESS * before).all()
     return volumes if settles else np.zeros_like(volumes)

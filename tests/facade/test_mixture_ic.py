@@ -1,5 +1,6 @@
 """`GaussianMixtureIC`: what it tries, what it chooses, and what it says of what failed."""
 
+import re
 import warnings
 from dataclasses import replace
 
@@ -148,6 +149,31 @@ def test_all_that_fail_are_one_error_with_reasons_counted(rng):
     with pytest.raises(ValueError, match=message):
         estimator.fit(rows)
     assert not hasattr(estimator, "mixture_")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"n_factors": [3, 4]},
+            "None of 2 candidates could be fitted: 2 × too many factors. Lower n_factors.",
+        ),
+        (
+            {"n_components": 9},
+            "The only candidate could not be fitted: 1 × fewer rows than components. Lower n_components.",
+        ),
+        (
+            {"criterion": "aicc"},
+            "The only candidate could not be fitted: 1 × criterion not finite. Choose another criterion, or give more "
+            "rows than parameters.",
+        ),
+    ],
+    ids=str,
+)
+def test_the_error_of_all_that_fail_says_what_would_help(given, sentence, rng):
+    estimator = GaussianMixtureIC(**{"n_components": 1, "covariance_type": "factor_analyzer", **given})
+    with pytest.raises(ValueError, match=re.escape(sentence) + "$"):
+        estimator.fit(rng.normal(size=(8, 3)))
 
 
 def test_a_collapsed_component_has_no_likelihood(rng):

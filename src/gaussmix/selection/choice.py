@@ -12,6 +12,13 @@ from gaussmix.families.base import FAMILIES
 from gaussmix.selection.candidate import Result
 from gaussmix.waist.arrays import Array
 
+# What to do about candidates that failed in a way, and about those that failed in others.
+_ADVICE = {
+    "too many factors": "lower n_factors",
+    "fewer rows than components": "lower n_components",
+    "criterion not finite": "choose another criterion, or give more rows than parameters",
+}
+_GENERAL = "lower n_components, raise reg_covar, or drop columns that are constant or follow from others"
 ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion but for rounding
 
 
@@ -54,10 +61,8 @@ def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
 
 def none_could_be_fitted(results: Sequence[Result]) -> ValueError:
     """The error for candidates that all failed."""
-    kinds = Counter((result.failure or "criterion not finite").partition(":")[0] for result in results)
-    reasons = ", ".join(f"{number} × {kind}" for kind, number in kinds.most_common())
-    one = len(results) == 1
-    return ValueError(
-        f"{'The only candidate' if one else f'None of {len(results)} candidates'} could be fitted: {reasons}. Lower "
-        "n_components, raise reg_covar, or drop columns that are constant or follow from others."
-    )
+    kinds = Counter((result.failure or "criterion not finite").partition(":")[0] for result in results).most_common()
+    reasons = ", ".join(f"{number} × {kind}" for kind, number in kinds)
+    advice = "; ".join(dict.fromkeys(_ADVICE.get(kind, _GENERAL) for kind, _ in kinds))
+    none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
+    return ValueError(f"{none} be fitted: {reasons}. {advice[0].upper()}{advice[1:]}.")

@@ -12,6 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
+from gaussmix.em import loop
+from gaussmix.em.loop import em_step
 from gaussmix.em.stopping import Stopping
 from gaussmix.facade.fitting import Data
 from gaussmix.facade.parameters import check_seed
@@ -181,6 +183,20 @@ def test_a_collapsed_component_has_no_likelihood(rng):
     table = GaussianMixtureIC([1, 2], covariance_type="full").fit(rows).results_
     assert table["failure"][0] is None
     assert table["failure"][1] is not None
+
+
+def test_a_candidate_ends_where_a_component_collapses(monkeypatch):
+    """It has failed, and further steps of the other components would be to no end."""
+
+    def step(source, engine, mixture, ridge, frozen, **how):
+        assert not frozen
+        return em_step(source, engine, mixture, ridge, frozen, **how)
+
+    monkeypatch.setattr(loop, "em_step", step)
+    rows = np.random.default_rng(5).normal(size=(60, 6))
+    table = GaussianMixtureIC(3, covariance_type=["VVE", "EVE"]).fit(rows).results_
+    assert table["failure"][0].startswith("collapsed onto too few distinct rows: component")
+    assert table["failure"][1] is None
 
 
 def test_held_out_rows_decide_by_one_standard_error(X):

@@ -41,14 +41,20 @@ class Result:
     seconds: float
 
 
+class Collapsed(SingularCovariance):
+    """Components fell onto too few distinct rows in the course of EM: no likelihood that others compare with."""
+
+
+def refuse_collapsed(trace: Trace) -> None:
+    """Raise `Collapsed` where it has come to that: what EM does with the other components is of no use then."""
+    collapsed = sorted(k for k, why in trace.frozen.items() if why is Frozen.COLLAPSED)
+    if collapsed:
+        raise Collapsed(collapsed)
+
+
 def why_failed(error: ValueError) -> str:
     """The few words for a table that an error of a fit has."""
     if isinstance(error, SingularCovariance):
-        return f"singular covariance: {name_components(error.components)}"
+        kind = Frozen.COLLAPSED.value if isinstance(error, Collapsed) else "singular covariance"
+        return f"{kind}: {name_components(error.components)}"
     return "likelihood not finite: rescale the columns of X"
-
-
-def why_unsound(trace: Trace) -> str | None:
-    """The few words for a run whose likelihood can't be compared with others; None where it can."""
-    collapsed = sorted(k for k, why in trace.frozen.items() if why is Frozen.COLLAPSED)
-    return f"collapsed onto too few distinct rows: {name_components(collapsed)}" if collapsed else None

@@ -16,10 +16,11 @@ from gaussmix.em.loop import run_em
 from gaussmix.em.restarts import Run, best_run
 from gaussmix.em.start import begin
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Trace
 from gaussmix.engines.base import Engine
 from gaussmix.errors import NonFiniteLikelihood, SingularCovariance
 from gaussmix.mixture.values import free_parameters
-from gaussmix.selection.candidate import Candidate, Result, why_failed, why_unsound
+from gaussmix.selection.candidate import Candidate, Result, refuse_collapsed, why_failed
 from gaussmix.selection.criteria import evidence_of
 from gaussmix.selection.parallel import mapped
 from gaussmix.sources.base import Source
@@ -78,11 +79,11 @@ class Search:
         self, candidate: Candidate, check: Callable[[], None], beginnings: Mapping[int, Sequence[FirstMoments]]
     ) -> Result:
         """Fit a candidate from every start, or say why not."""
-        began, run, evidence = perf_counter(), None, None
+        began, run, evidence, failure = perf_counter(), None, None, None
         source, n_components = self.source(), candidate.n_components
         refusal = candidate.family.refusal(source.n_features)
         if refusal is not None:
-            failure: str | None = refusal
+            failure = refusal
         elif n_components > self.n_rows:
             failure = f"fewer rows than components: {self.n_rows}"
         else:
@@ -90,17 +91,18 @@ class Search:
                 run = best_run(
                     partial(self._run, candidate, source, first, check) for first in beginnings[n_components]
                 )
-                failure = why_unsound(run[1])
+                evidence = evidence_of(run[0], source, self.engine, self.unit)
             except (SingularCovariance, NonFiniteLikelihood) as error:
                 failure = why_failed(error)
-        if run is not None and failure is None:
-            evidence = evidence_of(run[0], source, self.engine, self.unit)
         size = free_parameters(candidate.family, n_components, source.n_features)
         return Result(candidate, run, size, evidence, failure, perf_counter() - began)
 
     def _run(self, candidate: Candidate, source: Source, first: FirstMoments, check: Callable[[], None]) -> Run:
-        """EM from one start."""
+        """EM from one start, to where it ends or a component collapses."""
+
+        def report(trace: Trace) -> None:
+            check()
+            refuse_collapsed(trace)
+
         start = begin(first, source, self.engine, candidate.family, self.ridge)
-        return run_em(
-            source, self.engine, start, ridge=self.ridge, stopping=self.stopping, report=lambda trace: check()
-        )
+        return run_em(source, self.engine, start, ridge=self.ridge, stopping=self.stopping, report=report)

@@ -44,7 +44,7 @@ class FactorAnalyzer(Family):
     are shared. `update` is one step of EM for the factors, of the scatter about the new means: a cycle of AECM
     (Meng & van Dyk 1997) that keeps the responsibilities, so it never lowers the likelihood. It is sped up by
     parameter expansion (Liu, Rubin & Wu 1998): factors may take any covariance R, which Λ R^½ then takes in. With
-    loadings of its own, a component's variances then are those of its rows, exactly.
+    loadings and a diagonal noise of its own, a component's variances then are those of its rows, exactly.
     """
 
     n_factors: int = 1

@@ -28,6 +28,12 @@ def test_the_largest_likelihood_wins_and_the_first_of_equals():
     assert best_run(runs)[1].log_likelihood == [-9.0, -1.0]
 
 
+def test_rounding_does_not_choose():
+    assert best_run([ends(-3.0), ends(-3.0 + 1e-14)])[1].last == -3.0
+    assert best_run([ends(-3e9), ends(-3e9 + 1e-6)])[1].last == -3e9
+    assert best_run([ends(-3.0), ends(-3.0 + 1e-8)])[1].last > -3.0
+
+
 @pytest.mark.parametrize("bad", [fails, NOT_FINITE])
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_run_that_failed_never_wins(bad, order):

@@ -10,9 +10,13 @@ from gaussmix.mixture.mixture import Mixture
 
 Run = tuple[Mixture, Trace]
 
+ROUNDING = 1e-10  # nats, or of the log-likelihood: runs to one maximum, by another order of the components, differ so
+
 
 def best_run(starts: Iterable[Callable[[], Run]]) -> Run:
-    """Run each and keep the best; the first of equals. A run without collapsed components beats any with one.
+    """Run each and keep the best; the first of equals but for rounding, which no engine or threads then decide.
+
+    A run without collapsed components beats any with one.
 
     Raises
     ------
@@ -29,7 +33,7 @@ def best_run(starts: Iterable[Callable[[], Run]]) -> Run:
             continue
         if trace.outcome is Outcome.NON_FINITE:
             failure = NonFiniteLikelihood()
-        elif best is None or _merit(trace) > _merit(best[1]):
+        elif best is None or _is_better(trace, best[1]):
             best = mixture, trace
     if best is None:
         assert failure is not None, "at least one start"
@@ -37,6 +41,9 @@ def best_run(starts: Iterable[Callable[[], Run]]) -> Run:
     return best
 
 
-def _merit(trace: Trace) -> tuple[bool, float]:
-    """What runs are compared by: the likelihood of a collapsed component tells when it was frozen, not how it fits."""
-    return Frozen.COLLAPSED not in trace.frozen.values(), trace.last
+def _is_better(one: Trace, other: Trace) -> bool:
+    """By likelihood, unless one has collapsed: then it tells when that component was frozen, not how it fits."""
+    collapsed, other_collapsed = (Frozen.COLLAPSED in trace.frozen.values() for trace in (one, other))
+    if collapsed != other_collapsed:
+        return other_collapsed
+    return one.last > other.last + ROUNDING * max(1.0, abs(other.last))

@@ -1,5 +1,6 @@
 """Factor analysers through the estimators: what they are told, show, refuse, choose and keep."""
 
+import json
 import tracemalloc
 
 import numpy as np
@@ -48,6 +49,14 @@ def test_every_kind_is_shown_as_matrices_and_as_what_they_are_made_of(
         assert other.covariances.tobytes() == gm.mixture_.covariances.tobytes()
 
 
+def test_numbers_of_numpy_are_written_as_plain_ones(rows, tmp_path):
+    kind = {"n_factors": np.int64(2), "noise": np.str_("isotropic"), "shared_noise": np.True_}
+    gm = GaussianMixture(2, covariance_type=NAME, **kind, random_state=0).fit(rows)
+    read = Mixture.from_dict(json.loads(json.dumps(gm.mixture_.to_dict())))
+    gm.save(tmp_path / "m.gmm")
+    assert read.family == GaussianMixture.load(tmp_path / "m.gmm").mixture_.family == gm.mixture_.family
+
+
 def test_what_has_no_factors_shows_none(rows):
     gm = GaussianMixture(2, random_state=0).fit(rows)
     assert not hasattr(gm, "loadings_")
@@ -66,6 +75,9 @@ def test_what_has_no_factors_shows_none(rows):
         ({"covariance_type": "diag", "noise": "isotropic"}, ValueError, "it is for covariance_type='factor_analyzer'"),
         ({"n_factors": 0}, ValueError, "n_factors=0 must be an integer ≥ 1"),
         ({"n_factors": 2.0}, TypeError, "n_factors must be an integer ≥ 1, not 2.0"),
+        ({"n_factors": 1.0}, TypeError, "n_factors must be an integer ≥ 1, not 1.0"),
+        ({"n_factors": True}, TypeError, "n_factors must be an integer ≥ 1, not True"),
+        ({"shared_loadings": 0}, TypeError, "shared_loadings must be True or False, not 0"),
         ({"n_factors": 6}, ValueError, "n_factors=6 is not below the number of features, 6"),
         ({"noise": "isotropc"}, ValueError, "Did you mean 'isotropic'"),
         ({"shared_noise": 1}, TypeError, "shared_noise must be True or False, not 1"),

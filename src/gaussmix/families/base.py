@@ -228,5 +228,5 @@ def family_named(name: str, **options: Any) -> Family:
             takers = " or ".join(repr(each.name) for each in FAMILIES.values() if option in each.options)
             known = f"it is for covariance_type={takers}" if takers else "no structure has such an option"
             raise ValueError(f"{option}={value!r} has no meaning with covariance_type={name!r}: {known}.")
-    changed = {option: value for option, value in options.items() if value != family.options[option]}
-    return family.with_options(**changed) if changed else family
+    made = family.with_options(**options)
+    return family if made == family else made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -72,7 +72,8 @@ class FactorAnalyzer(Family):
 
     @property
     def options(self) -> dict[str, Any]:
-        return asdict(self)
+        plain = {"n_factors": int, "noise": str, "shared_loadings": bool, "shared_noise": bool}  # not NumPy's
+        return {name: of_type(getattr(self, name)) for name, of_type in plain.items()}
 
     def with_options(self, **options: Any) -> Family:
         return replace(self, **options)

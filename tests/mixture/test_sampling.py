@@ -6,6 +6,7 @@ import pytest
 from gaussmix import FAMILIES, Mixture
 
 APART = Mixture([0.5, 0.5, 0.0], [[0.0], [100.0], [200.0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
+CORRELATED = Mixture([0.5, 0.5], [[0.0] * 3, [3.0] * 3], [np.eye(3) + 1.0, np.eye(3) + 2.0], FAMILIES["full"])
 
 
 def seeded():
@@ -37,3 +38,42 @@ def test_one_component_alone_is_drawn_from_whatever_its_weight(component):
 def test_a_component_that_is_not_there_is_named(component, error, said):
     with pytest.raises(error, match=said):
         APART.sample(5, seeded(), component=component)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: APART.sample(50, rng)[0],
+        lambda rng: CORRELATED.sample_conditional(np.zeros((50, 1)), [0], rng),
+        lambda rng: CORRELATED.cdf([[0.1, 0.2, 0.3]], rng=rng),
+        lambda rng: CORRELATED.highest_density_level(0.5, rng=rng),
+        lambda rng: APART.entropy(rng=rng).value,
+        lambda rng: CORRELATED.js(CORRELATED.convolve(1.0), n_draws=100, rng=rng).value,
+    ],
+    ids=["sample", "sample_conditional", "cdf", "highest_density_level", "entropy", "js"],
+)
+def test_a_seed_serves_as_its_generator_and_anything_else_is_named(draw):
+    np.testing.assert_array_equal(draw(7), draw(np.random.default_rng(7)))
+    assert np.any(draw(7) != draw(8))
+    with pytest.raises(TypeError, match=r"rng must be a numpy\.random\.Generator, .*, not 'seven'"):
+        draw("seven")
+    with pytest.raises(ValueError, match=r"rng must be .* ≥ 0 .*, not -1"):
+        draw(-1)
+
+
+def test_draws_without_a_seed_are_others_each_time():
+    assert not np.array_equal(APART.sample(50)[0], APART.sample(50)[0])
+    known = np.zeros((50, 1))
+    assert not np.array_equal(CORRELATED.sample_conditional(known, [0]), CORRELATED.sample_conditional(known, [0]))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "error", "said"),
+    [
+        (-1, ValueError, "n_rows=-1 must be 0 or more"),
+        (5.0, TypeError, "n_rows must be an integer of 0 or more, not 5.0"),
+    ],
+)
+def test_a_number_of_rows_that_is_none_is_named(n_rows, error, said):
+    with pytest.raises(error, match=said):
+        APART.sample(n_rows, seeded())

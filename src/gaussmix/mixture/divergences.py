@@ -10,6 +10,7 @@ from gaussmix.mixture.bounds import kl_bounds, kl_variational
 from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.gaussians import Gaussians, kl_divergences, within_range
 from gaussmix.mixture.monte_carlo import DRAWS, expectation, log_density
+from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.values import Values, common_names
 from gaussmix.waist.arrays import Array
 
@@ -24,7 +25,7 @@ class Divergences(Values):
         other: Self,
         *,
         n_draws: int = DRAWS,
-        rng: np.random.Generator | None = None,
+        rng: Rng = None,
         n_jobs: int | None = None,
     ) -> Estimate[float]:
         """Kullback–Leibler divergence ∫ p log (p / q) from this mixture to another, by Monte Carlo.
@@ -33,7 +34,7 @@ class Divergences(Values):
         ----------
         other : q, a mixture of the same features.
         n_draws : how many rows are drawn, at least two from each component; the error falls as 1 / √n_draws.
-        rng : source of randomness; None for the same draws each time.
+        rng : source of randomness, or a seed; None for the same draws each time.
         n_jobs : threads; None for every processor.
 
         Returns
@@ -44,7 +45,7 @@ class Divergences(Values):
         Raises
         ------
         ValueError : other has other features, n_draws is no integer of at least 2, or densities overflow.
-        TypeError : other is no mixture.
+        TypeError : other is no mixture, or rng no source of randomness.
 
         Notes
         -----
@@ -139,7 +140,7 @@ class Divergences(Values):
         other: Self,
         *,
         n_draws: int = DRAWS,
-        rng: np.random.Generator | None = None,
+        rng: Rng = None,
         n_jobs: int | None = None,
     ) -> Estimate[float]:
         """Jensen–Shannon divergence ½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q, by Monte Carlo; Lin (1991) eq. 4.1.
@@ -148,7 +149,7 @@ class Divergences(Values):
         ----------
         other : q, a mixture of the same features.
         n_draws : how many rows are drawn from each; the error falls as 1 / √n_draws.
-        rng : source of randomness; None for the same draws each time.
+        rng : source of randomness, or a seed; None for the same draws each time.
         n_jobs : threads; None for every processor.
 
         Returns
@@ -159,7 +160,7 @@ class Divergences(Values):
         Raises
         ------
         ValueError : other has other features, n_draws is no integer of at least 2, or densities overflow.
-        TypeError : other is no mixture.
+        TypeError : other is no mixture, or rng no source of randomness.
 
         Examples
         --------
@@ -169,7 +170,7 @@ class Divergences(Values):
         0.0
         """
         common_names([self, other])
-        seed = None if rng is None else int(rng.integers(2**63))
+        seed = None if rng is None else int(generator(rng).integers(2**63))
 
         def half(p: Values, q: Values) -> Estimate[float]:
             """KL(p‖m): the mean of log (p / m) = log 2 − log (1 + q / p) over p."""
@@ -178,7 +179,7 @@ class Divergences(Values):
                 ratio = log_density(q, rows, n_jobs) - log_density(p, rows, n_jobs)
                 return _LOG_2 - np.logaddexp(0.0, ratio)
 
-            return expectation(excess, p, n_draws, None if seed is None else np.random.default_rng(seed), n_jobs)
+            return expectation(excess, p, n_draws, seed, n_jobs)
 
         one, another = half(self, other), half(other, self)
         value = 0.5 * (one.value + another.value)

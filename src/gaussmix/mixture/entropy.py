@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from gaussmix.mixture.bounds import entropy_bounds
 from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.gaussians import Gaussians
 from gaussmix.mixture.monte_carlo import DRAWS, expectation, log_density
+from gaussmix.mixture.randomness import Rng
 from gaussmix.mixture.values import Values
 
 
 class Entropy(Values):
     """Differential entropy."""
 
-    def entropy(
-        self, *, n_draws: int = DRAWS, rng: np.random.Generator | None = None, n_jobs: int | None = None
-    ) -> Estimate[float]:
+    def entropy(self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
         """Differential entropy −∫ p log p, by Monte Carlo; for one component exactly.
 
         Parameters
         ----------
         n_draws : how many rows are drawn, at least two from each component; the error falls as 1 / √n_draws.
-        rng : source of randomness; None for the same draws each time.
+        rng : source of randomness, or a seed; None for the same draws each time.
         n_jobs : threads; None for every processor.
 
         Returns

@@ -14,6 +14,7 @@ from gaussmix.mixture.level_ellipsoid import LevelEllipsoid
 from gaussmix.mixture.level_sample import LevelSample
 from gaussmix.mixture.level_sets import LevelSets
 from gaussmix.mixture.quantiles import probabilities
+from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.scrambles import checked_points
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
@@ -33,7 +34,7 @@ class Levels(Values):
         rows: ArrayLike,
         *,
         n_points: int = ...,
-        rng: np.random.Generator | None = ...,
+        rng: Rng = ...,
         return_error: Literal[False] = ...,
     ) -> Array: ...
     @overload
@@ -42,7 +43,7 @@ class Levels(Values):
         rows: ArrayLike,
         *,
         n_points: int = ...,
-        rng: np.random.Generator | None = ...,
+        rng: Rng = ...,
         return_error: Literal[True],
     ) -> Estimate[Array]: ...
     def tail_probability(
@@ -50,7 +51,7 @@ class Levels(Values):
         rows: ArrayLike,
         *,
         n_points: int = N_POINTS,
-        rng: np.random.Generator | None = None,
+        rng: Rng = None,
         return_error: bool = False,
     ) -> Array | Estimate[Array]:
         """Mass where the density is lower than at each row: the p-value of "this row comes from the mixture".
@@ -59,7 +60,7 @@ class Levels(Values):
         ----------
         rows : (n_rows, n_features), data units.
         n_points : of quasi-Monte Carlo, where there are several features and several components.
-        rng : what scrambles them; None for the same points at every call.
+        rng : what scrambles them, or a seed; None for the same points at every call.
         return_error : give the standard error too.
 
         Returns
@@ -89,9 +90,7 @@ class Levels(Values):
         tail = np.exp(log_tail)
         return Estimate(tail, tail * error) if return_error else tail
 
-    def log_tail_probability(
-        self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: np.random.Generator | None = None
-    ) -> Array:
+    def log_tail_probability(self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None) -> Array:
         """Log of `tail_probability`, (n_rows,), nats, however far out a row lies.
 
         Examples
@@ -109,19 +108,19 @@ class Levels(Values):
         p: ArrayLike,
         *,
         n_points: int = ...,
-        rng: np.random.Generator | None = ...,
+        rng: Rng = ...,
         return_error: Literal[False] = ...,
     ) -> Array: ...
     @overload
     def highest_density_level(
-        self, p: ArrayLike, *, n_points: int = ..., rng: np.random.Generator | None = ..., return_error: Literal[True]
+        self, p: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[True]
     ) -> Estimate[Array]: ...
     def highest_density_level(
         self,
         p: ArrayLike,
         *,
         n_points: int = N_POINTS,
-        rng: np.random.Generator | None = None,
+        rng: Rng = None,
         return_error: bool = False,
     ) -> Array | Estimate[Array]:
         """Log density above which lies the mass p: the edge of the smallest region that holds p.
@@ -157,7 +156,7 @@ class Levels(Values):
         return Estimate(level, error) if return_error else level
 
     def in_highest_density_region(
-        self, rows: ArrayLike, p: float, *, n_points: int = N_POINTS, rng: np.random.Generator | None = None
+        self, rows: ArrayLike, p: float, *, n_points: int = N_POINTS, rng: Rng = None
     ) -> NDArray[np.bool_]:
         """Whether each row lies in the smallest region that holds the mass p, (n_rows,).
 
@@ -171,7 +170,7 @@ class Levels(Values):
         level = self.highest_density_level(float(p), n_points=n_points, rng=rng)
         return np.asarray(self._log_levels(rows) >= level)
 
-    def _log_tails(self, rows: ArrayLike, n_points: int, rng: np.random.Generator | None) -> tuple[Array, Array]:
+    def _log_tails(self, rows: ArrayLike, n_points: int, rng: Rng) -> tuple[Array, Array]:
         log_levels = self._log_levels(rows)
         log_tails, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
         known = log_levels > -np.inf  # farther out than squares of float64 reach
@@ -181,13 +180,13 @@ class Levels(Values):
     def _log_levels(self, rows: ArrayLike) -> Array:
         return choose(None).log_density(self._block(rows), self.parameters)
 
-    def _levels(self, n_points: int, rng: np.random.Generator | None) -> LevelSets | LevelEllipsoid | LevelSample:
+    def _levels(self, n_points: int, rng: Rng) -> LevelSets | LevelEllipsoid | LevelSample:
         checked_points(n_points)
         if self._exact_levels is not None:
             return self._exact_levels
         if rng is None and n_points == N_POINTS:
             return self._usual_levels
-        return LevelSample.of(self.weights, self.parameters, n_points, np.random.default_rng(0 if rng is None else rng))
+        return LevelSample.of(self.weights, self.parameters, n_points, generator(rng, 0))
 
     @cached_property
     def _exact_levels(self) -> LevelSets | LevelEllipsoid | None:

@@ -11,6 +11,7 @@ import numpy as np
 from gaussmix.engines import choose
 from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.gaussians import within_range
+from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.sampling import alone, sample
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
@@ -26,7 +27,7 @@ def log_density(mixture: Values, rows: Array, n_jobs: int | None) -> Array:
 
 
 def expectation(
-    integrand: Callable[[Array], Array], of: Values, n_draws: Any, rng: np.random.Generator | None, n_jobs: int | None
+    integrand: Callable[[Array], Array], of: Values, n_draws: Any, rng: Rng, n_jobs: int | None
 ) -> Estimate[float]:
     """E f(x) over a mixture, by draws from each component in proportion to its weight, and at least two from each.
 
@@ -38,7 +39,7 @@ def expectation(
     integrand : f of rows (n_rows, n_features), (n_rows,).
     of : the mixture.
     n_draws : about how many; an integer of at least 2.
-    rng : source of randomness; None for the same each time.
+    rng : source of randomness, or a seed; None for the same each time.
     n_jobs : threads.
 
     Raises
@@ -47,12 +48,11 @@ def expectation(
     """
     if isinstance(n_draws, bool) or not isinstance(n_draws, int | np.integer) or n_draws < 2:
         raise ValueError(f"n_draws={n_draws!r} must be an integer of at least 2.")
-    rng = np.random.default_rng(0) if rng is None else rng
-    weights, value, variance = of.weights / of.weights.sum(), 0.0, 0.0
+    source, weights, value, variance = generator(rng, 0), of.weights / of.weights.sum(), 0.0, 0.0
 
     def draw(component: int, n_rows: int) -> Array:
         only = alone(component, of.n_components)
-        return integrand(sample(only, of.means, of.whitening, n_rows, rng, n_jobs)[0])
+        return integrand(sample(only, of.means, of.whitening, n_rows, source, n_jobs)[0])
 
     for k in map(int, np.flatnonzero(weights)):
         mean, squared_error = moments(partial(draw, k), max(2, int(np.ceil(n_draws * weights[k]))), of.n_features)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix.mixture.conditioning import Conditional
 from gaussmix.mixture.features import Feature, Features
+from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 
@@ -153,7 +154,7 @@ class Parts(Values):
         return self._split(known).weights_of(X_known, n_jobs)
 
     def sample_conditional(
-        self, X_known: ArrayLike, known: Features, rng: np.random.Generator, *, n_jobs: int | None = None
+        self, X_known: ArrayLike, known: Features, rng: Rng = None, *, n_jobs: int | None = None
     ) -> Array:
         """Draw the unknown features of each row from their distribution given the known ones.
 
@@ -161,8 +162,8 @@ class Parts(Values):
 
         Parameters
         ----------
-        rng : source of randomness, for instance `numpy.random.default_rng(0)`. In the same state it gives the same
-            rows, and those of fewer rows of X_known are the first of more.
+        rng : source of randomness, `numpy.random.default_rng(0)` for instance, or its seed; None for other rows each
+            time. In the same state it gives the same rows, and those of fewer rows of X_known are the first of more.
 
         Returns
         -------
@@ -170,13 +171,12 @@ class Parts(Values):
 
         Examples
         --------
-        >>> import numpy as np
         >>> from gaussmix import FAMILIES, Mixture
         >>> m = Mixture([1.0], [[2.0, 5.0]], [[[4.0, 2.0], [2.0, 9.0]]], FAMILIES["full"])
-        >>> m.sample_conditional([[4.0], [2.0]], [0], np.random.default_rng(0)).shape
+        >>> m.sample_conditional([[4.0], [2.0]], [0], rng=0).shape
         (2, 1)
         """
-        return self._split(known).draw(X_known, rng, n_jobs)
+        return self._split(known).draw(X_known, generator(rng), n_jobs)
 
     def _split(self, known: Features) -> Conditional:
         return self._splits(tuple(self._places(known).tolist()))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.mixture.estimate import Estimate
+from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.rectangles import log_masses
 from gaussmix.mixture.scrambles import checked_points
 from gaussmix.mixture.values import Values
@@ -30,7 +31,7 @@ class Probabilities(Values):
         rows: ArrayLike,
         *,
         n_points: int = ...,
-        rng: np.random.Generator | None = ...,
+        rng: Rng = ...,
         return_error: Literal[False] = ...,
     ) -> Array: ...
     @overload
@@ -39,7 +40,7 @@ class Probabilities(Values):
         rows: ArrayLike,
         *,
         n_points: int = ...,
-        rng: np.random.Generator | None = ...,
+        rng: Rng = ...,
         return_error: Literal[True],
     ) -> Estimate[Array]: ...
     def cdf(
@@ -47,7 +48,7 @@ class Probabilities(Values):
         rows: ArrayLike,
         *,
         n_points: int = N_POINTS,
-        rng: np.random.Generator | None = None,
+        rng: Rng = None,
         return_error: bool = False,
     ) -> Array | Estimate[Array]:
         """P(X ≤ x) of each row, in every feature at once.
@@ -56,7 +57,7 @@ class Probabilities(Values):
         ----------
         rows : (n_rows, n_features), data units; ±inf is a limit as any other.
         n_points : of quasi-Monte Carlo for each row and component, where three or more features are correlated.
-        rng : what scrambles them; None for the same points at every call.
+        rng : what scrambles them, or a seed; None for the same points at every call.
         return_error : give the standard error too.
 
         Returns
@@ -79,7 +80,7 @@ class Probabilities(Values):
         log_mass, error = self._log_masses(np.full_like(upper, -np.inf), upper, n_points, rng)
         return _linear(log_mass, error, return_error)
 
-    def log_cdf(self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: np.random.Generator | None = None) -> Array:
+    def log_cdf(self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None) -> Array:
         """Log of `cdf`, (n_rows,), nats: right where `cdf` is 0 or 1 to float64.
 
         Examples
@@ -101,7 +102,7 @@ class Probabilities(Values):
         upper: ArrayLike,
         *,
         n_points: int = ...,
-        rng: np.random.Generator | None = ...,
+        rng: Rng = ...,
         return_error: Literal[False] = ...,
     ) -> Array: ...
     @overload
@@ -111,7 +112,7 @@ class Probabilities(Values):
         upper: ArrayLike,
         *,
         n_points: int = ...,
-        rng: np.random.Generator | None = ...,
+        rng: Rng = ...,
         return_error: Literal[True],
     ) -> Estimate[Array]: ...
     def probability(
@@ -120,7 +121,7 @@ class Probabilities(Values):
         upper: ArrayLike,
         *,
         n_points: int = N_POINTS,
-        rng: np.random.Generator | None = None,
+        rng: Rng = None,
         return_error: bool = False,
     ) -> Array | Estimate[Array]:
         """P(lower < X ≤ upper), in every feature at once.
@@ -158,17 +159,15 @@ class Probabilities(Values):
         upper: ArrayLike,
         *,
         n_points: int = N_POINTS,
-        rng: np.random.Generator | None = None,
+        rng: Rng = None,
     ) -> Array:
         """Log of `probability`, (n_rows,) or a number, nats: right far out, and for rectangles however small."""
         low, high, shape = self._pair(lower, upper)
         return self._log_masses(low, high, n_points, rng)[0].reshape(shape)[()]
 
-    def _log_masses(
-        self, lower: Array, upper: Array, n_points: int, rng: np.random.Generator | None
-    ) -> tuple[Array, Array]:
+    def _log_masses(self, lower: Array, upper: Array, n_points: int, rng: Rng) -> tuple[Array, Array]:
         checked_points(n_points)
-        return log_masses(self, lower, upper, n_points, np.random.default_rng(0 if rng is None else rng))
+        return log_masses(self, lower, upper, n_points, generator(rng, 0))
 
     def _pair(self, lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array, tuple[int, ...]]:
         """Both limits as rows (n, d), and the shape of what comes out."""

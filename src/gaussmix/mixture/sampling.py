@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines import choose
+from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.whitening import Whitening
@@ -22,7 +23,7 @@ class Sampling(Values):
     def sample(
         self,
         n_rows: int,
-        rng: np.random.Generator,
+        rng: Rng = None,
         *,
         component: int | None = None,
         return_labels: Literal[True] = True,
@@ -33,7 +34,7 @@ class Sampling(Values):
     def sample(
         self,
         n_rows: int,
-        rng: np.random.Generator,
+        rng: Rng = None,
         *,
         component: int | None = None,
         return_labels: Literal[False],
@@ -43,7 +44,7 @@ class Sampling(Values):
     def sample(
         self,
         n_rows: int,
-        rng: np.random.Generator,
+        rng: Rng = None,
         *,
         component: int | None = None,
         return_labels: bool = True,
@@ -54,8 +55,8 @@ class Sampling(Values):
         Parameters
         ----------
         n_rows : how many.
-        rng : source of randomness, for instance `numpy.random.default_rng(0)`. In the same state it gives the same
-            rows, and those of a smaller draw are the first of a larger one.
+        rng : source of randomness, `numpy.random.default_rng(0)` for instance, or its seed; None for other rows each
+            time. In the same state it gives the same rows, and those of a smaller draw are the first of a larger one.
         component : the one component to draw from, counted from 0; by default all, by their weights.
         return_labels : whether labels come with the rows.
         n_jobs : threads; None for every processor. They change no bit.
@@ -67,22 +68,25 @@ class Sampling(Values):
 
         Raises
         ------
-        ValueError : n_rows is negative, or there is no such component.
-        TypeError : component is no number.
+        ValueError : n_rows or a seed is negative, or there is no such component.
+        TypeError : n_rows or component is no integer, or rng no source of randomness.
 
         Examples
         --------
-        >>> import numpy as np
         >>> from gaussmix import FAMILIES, Mixture
         >>> m = Mixture([0.5, 0.5], [[0.0], [40.0]], [1.0, 1.0], FAMILIES["spherical"])
-        >>> rows, labels = m.sample(100, np.random.default_rng(0))
+        >>> rows, labels = m.sample(100, rng=0)
         >>> bool(((rows[:, 0] > 20) == (labels == 1)).all())
         True
-        >>> m.sample(2, np.random.default_rng(0), component=1, return_labels=False).shape
+        >>> m.sample(2, component=1, return_labels=False).shape
         (2, 1)
         """
         weights = self.weights if component is None else alone(component, self.n_components)
-        rows, labels = sample(weights, self.means, self.whitening, n_rows, rng, n_jobs)
+        if isinstance(n_rows, bool) or not isinstance(n_rows, int | np.integer):
+            raise TypeError(f"n_rows must be an integer of 0 or more, not {n_rows!r:.60}.")
+        if n_rows < 0:
+            raise ValueError(f"n_rows={n_rows} must be 0 or more.")
+        rows, labels = sample(weights, self.means, self.whitening, int(n_rows), generator(rng), n_jobs)
         return (rows, labels) if return_labels else rows
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fifty_digits import conditional, deviations, rounding
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
 from gaussmix.engines import choose
@@ -13,7 +14,7 @@ from gaussmix.engines.far import FAR
 from gaussmix.mixture import few_rows
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS
-from gaussmix.waist import plain
+from gaussmix.waist import plain, triangular
 from gaussmix.waist.factorise import factorise
 
 NAMES = tuple("abcdefghi")
@@ -168,6 +169,39 @@ def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
         assert_close(mean[i], one.weights @ one.means, tolerance, np.abs(one.means).max(), "mean")
         np.testing.assert_array_equal(covariance[i], covariance[i].T)
         assert (np.linalg.eigvalsh(covariance[i]) > 0).all()
+
+
+@pytest.mark.parametrize("ask", ["conditional_covariance", "hessian"])
+def test_products_stay_below_what_blas_shares_among_threads(ask, monkeypatch, rng):
+    mixture = Mixture(np.full(20, 0.05), rng.normal(size=(20, 6)), np.array(20 * [np.eye(6) + 1]), FAMILIES["full"])
+    products, real = [], np.tensordot
+
+    def tensordot(shares, matrices, axes):
+        products.append(shares.size * matrices[0].size)
+        return real(shares, matrices, axes=axes)
+
+    monkeypatch.setattr(np, "tensordot", tensordot)
+    rows = rng.normal(size=(5000, 6))
+    _ = mixture.hessian(rows) if ask == "hessian" else mixture.conditional_covariance(rows[:, :1], [0])
+    assert 0 < max(products) <= few_rows.MOST_NUMBERS
+
+
+@pytest.mark.parametrize("ask", ["sample_conditional", "tail_probability"])
+def test_triangular_systems_are_solved_on_one_thread(ask, monkeypatch):
+    """LAPACK shares the smallest of them, and threads that wait for each other took forty times as long."""
+    mixture, threads, real = PROBLEMS["wide"].start(FAMILIES["full"]), [], triangular.solve_triangular
+
+    def solve(*arguments, **options):
+        threads.extend(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(triangular, "solve_triangular", solve)
+    with threadpool_limits(2, "blas"):
+        if ask == "sample_conditional":
+            mixture.sample_conditional(np.zeros((10, 2)), [0, 1], rng=0)
+        else:
+            mixture.tail_probability(mixture.means, n_points=256)
+    assert set(threads) == {1}
 
 
 def test_nothing_is_as_large_as_rows_times_components(rng, monkeypatch):

@@ -15,6 +15,7 @@ from gaussmix.mixture.few_rows import few_rows
 from gaussmix.mixture.spread import mean_and_spread, weighted_mean
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array, Places, Rows
+from gaussmix.waist.blas import one_blas_thread
 from gaussmix.waist.block import Block
 from gaussmix.waist.rows import first_beyond
 from gaussmix.waist.spherical import SphericalWhitening
@@ -108,11 +109,12 @@ class Conditional:
         within = self.family.dense(self.covariances, len(self.means), self.n_unknown)
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
-        for part, values, shared in self._pieces(block, n_jobs, self.n_unknown**2):
+        for part, values, shared in self._pieces(block, n_jobs, self.n_unknown):
             between = mean_and_spread(shared, partial(self.means_of, rows=values))[1]
             covariances[part] = np.tensordot(shared, within, axes=1) + between
         return _in_range(covariances)
 
+    @one_blas_thread()
     @_quiet
     def draw(self, rows: ArrayLike, rng: np.random.Generator, n_jobs: int | None = None) -> Array:
         """One draw of u for each row, (n_rows, n_unknown): a component by γ, then m_k(x) + W_k⁻¹ z."""
@@ -128,10 +130,11 @@ class Conditional:
                 drawn[part][mine] = self.means_of(int(k), values[mine]) + coloured
         return _in_range(drawn)
 
-    def _pieces(self, block: Block, n_jobs: int | None, array: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
-        """Rows and γ, a few rows at a time, for arrays of so many numbers a row."""
-        product = self.n_unknown * max(self.known.n_components, self.known.n_features)
-        return few_rows(self.known, block, n_jobs, product=product, array=max(array, self.n_unknown))
+    def _pieces(self, block: Block, n_jobs: int | None, each: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
+        """Rows and γ, a few rows at a time, for so many numbers of each unknown feature."""
+        array = self.n_unknown * each
+        product = max(array * self.known.n_components, self.n_unknown * self.known.n_features)
+        return few_rows(self.known, block, n_jobs, product=product, array=array)
 
     def _block(self, rows: ArrayLike) -> Block:
         return self.known._block(rows, "X_known")

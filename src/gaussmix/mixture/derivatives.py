@@ -74,7 +74,7 @@ class Derivatives(Values):
         precisions = matrices(self.whitening.precisions(), self.n_features)
         precisions = np.broadcast_to(precisions, (self.n_components, *square))
         hessian = np.empty((block.n_rows, *square))
-        for part, values, shared in few_rows(self, block, n_jobs, product=self.n_features**2, array=self.n_features**2):
+        for part, values, shared in few_rows(self, block, n_jobs, product=precisions.size, array=precisions[0].size):
             spread = mean_and_spread(shared, partial(self._pull_apart, rows=values))[1]
             hessian[part] = spread - np.tensordot(shared, precisions, axes=1)
         return hessian

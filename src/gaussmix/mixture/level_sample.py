@@ -12,6 +12,7 @@ from gaussmix.mixture.chi_squared import half_square, log_tail
 from gaussmix.mixture.sampling import cumulative_shares
 from gaussmix.mixture.scrambles import N_SCRAMBLES, log_mean, scrambled
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.blas import one_blas_thread
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
@@ -89,6 +90,7 @@ class LevelSample:
         return np.asarray(logsumexp(log_tails + self.log_weights, axis=1))
 
 
+@one_blas_thread()
 def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, Array]:
     """Rows (n, d) from a net in the unit cube (n, d + 1), and the log of the mass that each stands for.
 

@@ -165,6 +165,13 @@ def test_unlike_components_have_their_own_shares(narrow):
     assert (error < 0.05 * exact).all()
 
 
+def test_all_of_the_mass_lies_above_no_level():
+    level, error = apart(2).highest_density_level([0.5, 1.0], return_error=True)
+    assert (level[1], error[1]) == (-np.inf, 0.0)
+    assert np.isfinite(level[0])
+    assert apart(2).in_highest_density_region([[1e150, 0.0]], 1.0).all()
+
+
 def test_errors_are_honest_where_all_scrambles_agree():
     """With features this independent of direction, a net has the same number of points outside in every scramble."""
     mixture, rows = apart(8), np.zeros((300, 8))

@@ -73,15 +73,16 @@ class LevelSample:
 
     def level(self, p: Array) -> tuple[Array, Array]:
         """Log density above which lies the mass p, (n,), nats, and its standard error."""
-        with np.errstate(divide="ignore"):
-            log_rest = np.log1p(-p)
+        level, error, part = np.full(len(p), -np.inf), np.zeros(len(p)), p < 1
+        log_rest = np.log1p(-p[part])
         levels = np.array(
             [
                 levels[np.minimum(np.searchsorted(masses[1:], log_rest), len(levels) - 1)]
                 for levels, masses in zip(self.log_levels, self.log_masses, strict=True)
             ]
         )
-        return levels.mean(axis=0), levels.std(axis=0, ddof=1) / np.sqrt(N_SCRAMBLES)
+        level[part], error[part] = levels.mean(axis=0), levels.std(axis=0, ddof=1) / np.sqrt(N_SCRAMBLES)
+        return level, error
 
     def _log_bound(self, log_levels: Array) -> Array:
         """Log of Σ_k π_k P(π_k N_k < level): where the whole density is below a level, each part of it is."""

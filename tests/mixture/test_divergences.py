@@ -122,6 +122,13 @@ def test_near_gaussians_lose_no_digits(nearness):
     assert p.kl(q).value == pytest.approx(float(exact), rel=2 * np.finfo(float).eps / nearness + 1e-14)
 
 
+def test_rounding_takes_no_bound_below_0(rng):
+    for factor in rng.normal(size=(20, 3, 3)):
+        one = Mixture([1.0], np.zeros((1, 3)), [factor @ factor.T + np.eye(3)], FAMILIES["full"])
+        lower, upper = one.kl_bounds(one)
+        assert 0.0 <= lower <= upper
+
+
 @STRUCTURES
 def test_kl_of_a_mixture_and_itself_is_0(family):
     mixture = made("p", family)

@@ -33,7 +33,7 @@ def kl_bounds(p: Gaussians, q: Gaussians) -> tuple[float, float]:
     overlaps = logsumexp(q.log_weights + log_overlaps(p, q), axis=1)
     lower = float(p.weights @ (_attained(p, kl_divergences(p, p)) - p.entropies - overlaps))
     upper = float(p.weights @ (_attained(p, bhattacharyya_distances(p, p)) - _attained(q, divergences)))
-    upper = within_range(min(upper, _variational_bound(p, q, divergences)))
+    upper = max(within_range(min(upper, _variational_bound(p, q, divergences))), 0.0)
     return min(max(lower, 0.0), upper), upper
 
 

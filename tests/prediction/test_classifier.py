@@ -182,6 +182,18 @@ def test_rows_far_out_in_every_class_are_unknown(n_components, classes):
     assert classifier.set_params(unknown=0.0).predict(far).tolist() != ["unknown", "a", "unknown"]
 
 
+@pytest.mark.parametrize(("names", "label"), [([-1, 1], "-1"), (["unknown", "known"], "'unknown'")])
+def test_no_class_is_called_as_rows_of_none_are(names, label, classes):
+    X, y = classes
+    y = np.array(names)[(y > 0).astype(int)]
+    said = f"labelled {label}, which a class of y is called too: rename the class"
+    with pytest.raises(ValueError, match=said):
+        GaussianMixtureClassifier(unknown=0.01).fit(X, y)
+    fitted = GaussianMixtureClassifier().fit(X, y)
+    with pytest.raises(ValueError, match=said):
+        fitted.set_params(unknown=0.01).predict(X)
+
+
 def test_a_class_loses_no_more_than_what_unknown_says(classes):
     """Within 5 standard errors, of 10,000 draws of a class that is rare."""
     X, y = classes

@@ -22,7 +22,7 @@ from gaussmix.prediction.base import Counts, Structures
 from gaussmix.prediction.class_fits import ClassFit, LabelledRows
 from gaussmix.prediction.class_mixtures import ClassMixtures, normalised
 from gaussmix.prediction.known_classes import KnownClasses
-from gaussmix.prediction.labels import UNLABELLED, check_classes, check_mass
+from gaussmix.prediction.labels import check_classes, check_mass, no_class
 from gaussmix.waist.arrays import Array
 
 
@@ -190,7 +190,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):  # type: ignore[
         if level == 0:
             return labels
         is_far = self.tail_probability(X).max(axis=1) < level
-        return np.where(is_far, "unknown" if labels.dtype.kind in "UO" else UNLABELLED, labels)
+        return np.where(is_far, no_class(self.classes_), labels)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """p(c | x), (n_samples, n_classes); rows sum to 1. Raises as `predict`."""

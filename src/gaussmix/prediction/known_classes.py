@@ -17,7 +17,7 @@ from gaussmix.families.base import FAMILIES
 from gaussmix.prediction.base import MixturePredictor
 from gaussmix.prediction.class_fits import ClassFit, LabelledRows
 from gaussmix.prediction.class_mixtures import shares_nothing
-from gaussmix.prediction.labels import check_priors
+from gaussmix.prediction.labels import check_priors, no_class
 
 
 class KnownClasses(MixturePredictor):
@@ -29,7 +29,8 @@ class KnownClasses(MixturePredictor):
 
     def _check_parameters(self, n_features: int, *, is_complete: bool) -> None:
         """Raise ValueError for parameters that don't go together."""
-        check_share("unknown", self.unknown)
+        if check_share("unknown", self.unknown) > 0:
+            no_class(self.classes_)
         if self.priors is not None:
             check_priors(self.priors, len(self.classes_), is_complete=is_complete)
         if is_complete or self.n_components is None:

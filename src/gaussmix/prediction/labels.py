@@ -67,6 +67,17 @@ def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Arr
     return prior
 
 
+def no_class(classes: NDArray[Any]) -> int | str:
+    """What a row of none of these classes is called; raises ValueError where one of them is called so."""
+    label = "unknown" if classes.dtype.kind in "UO" else UNLABELLED
+    if label in classes.tolist():
+        raise ValueError(
+            f"With unknown above 0, rows of no known class are labelled {label!r}, which a class of y is called too: "
+            "rename the class, or ask tail_probability."
+        )
+    return label
+
+
 def _is_unlabelled(y: NDArray[Any]) -> NDArray[np.bool_]:
     if y.dtype.kind in "iuf":
         is_unlabelled: NDArray[np.bool_] = y == UNLABELLED

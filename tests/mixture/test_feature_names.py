@@ -66,6 +66,27 @@ def test_names_go_with_the_mixture(named):
     assert "feature_names" not in named.with_feature_names(None).to_dict()
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda m, rows: m.log_density(rows),
+        lambda m, rows: m.gradient(rows),
+        lambda m, rows: m.cdf(rows),
+        lambda m, rows: m.probability(rows, np.inf),
+        lambda m, rows: m.conditional_mean(rows[rows.columns[:2]], ["height", "weight"]),
+    ],
+    ids=["log_density", "gradient", "cdf", "probability", "conditional_mean"],
+)
+def test_columns_of_a_data_frame_are_in_the_order_of_the_features(ask, library, named):
+    rows = np.array([[1.0, 2.0, 3.0]])
+    frame = pytest.importorskip(library).DataFrame({name: rows[:, place] for place, name in enumerate(NAMES)})
+    expected = ask(named.with_feature_names(["height", "weight", "else"]), frame)
+    np.testing.assert_array_equal(ask(named, frame), expected)
+    with pytest.raises(ValueError, match=r"has 'weight' in column 0, but the order of the features is \['height', "):
+        ask(named, frame[["weight", "height", "age"]])
+
+
 def test_an_estimator_hands_names_on(rng):
     pandas = pytest.importorskip("pandas")
     rows = rng.normal(size=(50, 3))

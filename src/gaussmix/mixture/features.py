@@ -47,6 +47,18 @@ def places(features: Features, n_features: int, names: tuple[str, ...] | None) -
     return np.array(found, dtype=np.intp)
 
 
+def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
+    """Raise ValueError where a data frame has a feature in the column of another."""
+    if names is None:
+        return
+    for place, column in enumerate(getattr(rows, "columns", ())):
+        if column in names and names[place : place + 1] != (column,):
+            raise ValueError(
+                f"{called} has {column!r} in column {place}, but the order of the features is {list(names)!r:.200}: "
+                "bring the columns into it."
+            )
+
+
 def _place(feature: object, n_features: int, names: tuple[str, ...] | None) -> int:
     if isinstance(feature, str):
         if names is None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.mixture.conditioning import Conditional
-from gaussmix.mixture.features import Feature, Features
+from gaussmix.mixture.features import Feature, Features, check_order
 from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
@@ -117,7 +117,7 @@ class Parts(Values):
         array([[6.],
                [5.]])
         """
-        return self._split(known).mean(X_known, n_jobs)
+        return self._split(known, X_known).mean(X_known, n_jobs)
 
     def conditional_covariance(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """Cov[u | x] of the unknown features u for each row x of known ones.
@@ -136,7 +136,7 @@ class Parts(Values):
         >>> m.conditional_covariance([[4.0]], known=[0])
         array([[[8.]]])
         """
-        return self._split(known).covariance(X_known, n_jobs)
+        return self._split(known, X_known).covariance(X_known, n_jobs)
 
     def conditional_weights(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """p(k | x), the weights of the components where the known features are x; (n_rows, n_components).
@@ -151,7 +151,7 @@ class Parts(Values):
         array([[0.5, 0.5],
                [0. , 1. ]])
         """
-        return self._split(known).weights_of(X_known, n_jobs)
+        return self._split(known, X_known).weights_of(X_known, n_jobs)
 
     def sample_conditional(
         self, X_known: ArrayLike, known: Features, rng: Rng = None, *, n_jobs: int | None = None
@@ -176,10 +176,13 @@ class Parts(Values):
         >>> m.sample_conditional([[4.0], [2.0]], [0], rng=0).shape
         (2, 1)
         """
-        return self._split(known).draw(X_known, generator(rng), n_jobs)
+        return self._split(known, X_known).draw(X_known, generator(rng), n_jobs)
 
-    def _split(self, known: Features) -> Conditional:
-        return self._splits(tuple(self._places(known).tolist()))
+    def _split(self, known: Features, rows: object = None) -> Conditional:
+        """Known and unknown features, where `rows`, of a data frame perhaps, have the known ones in this order."""
+        places = self._places(known)
+        check_order(rows, self._names_at(places), "X_known")
+        return self._splits(tuple(places.tolist()))
 
     @cached_property
     def _splits(self) -> Callable[[tuple[int, ...]], Conditional]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.mixture.estimate import Estimate
+from gaussmix.mixture.features import check_order
 from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.rectangles import log_masses
 from gaussmix.mixture.scrambles import checked_points
@@ -171,7 +172,7 @@ class Probabilities(Values):
 
     def _pair(self, lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array, tuple[int, ...]]:
         """Both limits as rows (n, d), and the shape of what comes out."""
-        low, high = _numbers(lower, "lower"), _numbers(upper, "upper")
+        low, high = self._limits(lower, "lower"), self._limits(upper, "upper")
         try:
             low, high, _ = np.broadcast_arrays(low, high, np.empty(self.n_features))
         except ValueError:
@@ -186,20 +187,20 @@ class Probabilities(Values):
         return np.atleast_2d(low), np.atleast_2d(high), low.shape[:-1]
 
     def _upper(self, rows: ArrayLike) -> Array:
-        upper = _numbers(rows, "rows")
+        upper = self._limits(rows, "rows")
         if upper.ndim != 2 or upper.shape[1] != self.n_features:
             raise ValueError(f"rows must have shape (n_rows, {self.n_features}), not {upper.shape}.")
         return upper
 
-
-def _numbers(values: ArrayLike, name: str) -> Array:
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must be real numbers, not {array.dtype}.")
-    wrong = np.argwhere(np.isnan(array))
-    if len(wrong):
-        raise ValueError(f"{name} holds NaN at {tuple(int(place) for place in wrong[0])}: give numbers, or ±inf.")
-    return array.astype(np.float64)
+    def _limits(self, values: ArrayLike, name: str) -> Array:
+        check_order(values, self.feature_names, name)
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{name} must be real numbers, not {array.dtype}.")
+        wrong = np.argwhere(np.isnan(array))
+        if len(wrong):
+            raise ValueError(f"{name} holds NaN at {tuple(int(place) for place in wrong[0])}: give numbers, or ±inf.")
+        return array.astype(np.float64)
 
 
 def _linear(log_mass: Array, error: Array, return_error: bool) -> Array | Estimate[Array]:

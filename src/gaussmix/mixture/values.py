@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.families.base import Family
-from gaussmix.mixture.features import Features, checked_names, places
+from gaussmix.mixture.features import Features, check_order, checked_names, places
 from gaussmix.mixture.line import Line
 from gaussmix.mixture.soundness import flaw_at_sight
 from gaussmix.waist.arrays import Array, Rows, frozen
@@ -135,6 +135,7 @@ class Values:
 
     def _block(self, rows: ArrayLike, name: str = "rows") -> Block:
         """Rows as engines take them; raises ValueError or TypeError, which call them by their name."""
+        check_order(rows, self.feature_names, name)
         array: Rows = np.asarray(rows)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{name} must be real numbers, not {array.dtype}.")

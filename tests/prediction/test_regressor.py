@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy.special import ndtri
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
@@ -106,6 +107,18 @@ def test_quantiles_of_many_rows_are_those_of_each(p, rng):
     for row in range(50):
         mixture = Mixture(weights[row], means[row][:, None], deviations**2, FAMILIES["spherical"])
         assert found[row] == pytest.approx(mixture.quantile(p), rel=1e-9, abs=1e-9)
+
+
+def test_quantiles_where_a_component_has_hardly_any_weight():
+    weights, means = np.array([[1.0, 5e-324], [1e-310, 1.0]]), np.array([[0.0, 1.0], [1.0, 0.0]])
+    np.testing.assert_allclose(row_quantiles(weights, means, np.ones(2), 0.1), ndtri(0.1), rtol=1e-12)
+
+
+def test_rows_of_a_predictive_distribution_are_taken_one_by_one(bent):
+    predictive = GaussianMixtureRegressor(2, random_state=0).fit(*bent).predict_mixture(bent[0])
+    np.testing.assert_array_equal(predictive[np.int64(3)].means, predictive[3].means)
+    with pytest.raises(TypeError, match="'slice' object cannot be interpreted as an integer"):
+        predictive[:2]
 
 
 NAMES = ["age", "bmi", "bp"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,6 +55,7 @@ class Predictive:
         return len(self.weights)
 
     def __getitem__(self, row: int) -> Mixture:
+        row = index(row)
         return Mixture(self.weights[row], self.means[row], self.covariances, self.family, self.names)
 
     def log_density(self, y: ArrayLike) -> Array:

@@ -85,6 +85,17 @@ def test_moments(family, order, raw):
         np.testing.assert_allclose(found.transpose(axes), found, rtol=0, atol=8 * order * EPS * size)
 
 
+def test_moments_beyond_float64_are_refused():
+    far = Mixture([0.5, 0.5], [[0.0], [1e200]], [1.0, 1.0], FAMILIES["spherical"])
+    said = "beyond the range of float64: rescale the features"
+    for ask in (lambda: far.covariance, lambda: far.moments(2), lambda: far.moments(4)):
+        with pytest.raises(ValueError, match=said):
+            ask()
+    assert far.mean == 0.5e200
+    without = Mixture([0.0, 1.0], [[1e200], [1.0]], [1.0, 1.0], FAMILIES["spherical"])
+    np.testing.assert_array_equal(without.moments(4), [[[[3.0]]]])
+
+
 def test_moments_of_one_gaussian_are_scipys():
     mixture = Mixture([1.0], [[0.7]], [2.25], FAMILIES["spherical"])
     for order in range(1, 8):

@@ -13,6 +13,8 @@ from gaussmix.waist.arrays import Array, frozen
 
 MOST_NUMBERS = 2**27  # of an array of moments: 1 GB
 
+_quiet = np.errstate(over="ignore", invalid="ignore")  # `_in_range` says so instead
+
 
 class Expectations(Values):
     """Moments."""
@@ -31,11 +33,13 @@ class Expectations(Values):
         return frozen(self._mean_and_spread[0])
 
     @cached_property
+    @_quiet
     def covariance(self) -> Array:
         """Cov[x] = Σ_k π_k (Σ_k + (μ_k − E[x])(μ_k − E[x])ᵀ), (n_features, n_features), data units²."""
         dense = self.family.dense(self.covariances, self.n_components, self.n_features)
-        return frozen(np.tensordot(self._shares, dense, axes=1) + self._mean_and_spread[1])
+        return frozen(_in_range(np.tensordot(self._shares, dense, axes=1) + self._mean_and_spread[1]))
 
+    @_quiet
     def moments(self, order: int, about: ArrayLike | None = None) -> Array:
         """Joint moments E[Π_j (x_ij − a_ij)] of all features with each other, central ones by default.
 
@@ -51,8 +55,8 @@ class Expectations(Values):
 
         Raises
         ------
-        ValueError : order is negative, the array would have more than 2²⁷ numbers, or `about` is not n_features
-            finite numbers.
+        ValueError : order is negative, the array would have more than 2²⁷ numbers, a moment is beyond the range of
+            float64, or `about` is not n_features finite numbers.
         TypeError : order is not an integer.
 
         Notes
@@ -81,9 +85,9 @@ class Expectations(Values):
         centre = self.mean if about is None else self._point(about)
         total = np.zeros(int(order) * (self.n_features,))
         dense = self.family.dense(self.covariances, self.n_components, self.n_features)
-        for share, mean, covariance in zip(self._shares, self.means, dense, strict=True):
-            total += share * _of_component(int(order), mean - centre, covariance)
-        return total
+        for k in np.flatnonzero(self._shares):
+            total += self._shares[k] * _of_component(int(order), self.means[k] - centre, dense[k])
+        return _in_range(total)
 
     @cached_property
     def _shares(self) -> Array:
@@ -92,6 +96,7 @@ class Expectations(Values):
         return shares
 
     @cached_property
+    @_quiet
     def _mean_and_spread(self) -> tuple[Array, Array]:
         """The mean (n_features,) and the covariance of the μ_k, (n_features, n_features)."""
         means, spreads = mean_and_spread(self._shares[None], lambda k: self.means[k : k + 1])
@@ -102,6 +107,12 @@ class Expectations(Values):
             raise ValueError(f"about must have shape ({self.n_features},), not {np.shape(about)}.")
         point: Array = self._block(np.asarray(about)[None], "about").rows[0].astype(np.float64)
         return point
+
+
+def _in_range(moments: Array) -> Array:
+    if not np.isfinite(moments).all():
+        raise ValueError("These moments are beyond the range of float64: rescale the features.")
+    return moments
 
 
 def _of_component(order: int, offset: Array, covariance: Array) -> Array:

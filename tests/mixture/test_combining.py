@@ -187,7 +187,7 @@ def test_concatenate(names, expected, rng):
 
 @families
 def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng):
-    twice = Mixture.concatenate([mixture, mixture], [0.25, 0.75])
+    twice = Mixture.concatenate((mixture for _ in range(2)), [0.25, 0.75])
     assert twice.family.is_shared is family.is_shared
     assert twice.feature_names == NAMES
     rows = rng.normal(size=(10, 3))

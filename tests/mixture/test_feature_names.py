@@ -30,7 +30,9 @@ def test_numbers_and_names_say_where(named):
         (["age", 2], ValueError, "Feature 'age' is there twice"),
         (3, ValueError, "no feature 3: the mixture has 3"),
         (-4, ValueError, "no feature -4"),
-        (1.0, TypeError, "."),
+        (1.0, TypeError, "a number or a name, not 1.0"),
+        (slice(2), TypeError, r"a number or a name, not slice\(None, 2, None\)"),
+        ({"age"}, TypeError, r"a number or a name, not \{'age'\}"),
         ([True], TypeError, "a number or a name, not True"),
     ],
 )

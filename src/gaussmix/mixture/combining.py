@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Self
 
 import numpy as np
@@ -133,7 +133,7 @@ class Combining(Values):
         return type(self)(weights, means, covariances, family, names)
 
     @classmethod
-    def concatenate(cls, mixtures: Sequence[Self], weights: ArrayLike) -> Self:
+    def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
         """The mixture of mixtures, Σ_i w_i p_i(x), with the components of all, in their order.
 
         Parameters
@@ -157,6 +157,7 @@ class Combining(Values):
         >>> Mixture.concatenate([m, m.convolve(2.0)], [0.75, 0.25]).weights
         array([0.375, 0.375, 0.125, 0.125])
         """
+        mixtures = list(mixtures)
         names = common_names(mixtures)
         shares = _numbers("weights", weights, 1)
         if len(shares) != len(mixtures):

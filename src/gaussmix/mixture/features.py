@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,9 @@ def places(features: Features, n_features: int, names: tuple[str, ...] | None) -
     ValueError : there is no such feature, or one is there twice.
     TypeError : something is neither a number nor a name.
     """
-    several: list[Any] = [features] if isinstance(features, str | int | np.integer) else list(features)
+    several: list[Any] = [features]
+    if isinstance(features, Iterable) and not isinstance(features, str | Set):  # a set has no order
+        several = [*features]
     found = [_place(feature, n_features, names) for feature in several]
     if len(set(found)) < len(found):
         twice = next(feature for feature, place in zip(several, found, strict=True) if found.count(place) > 1)

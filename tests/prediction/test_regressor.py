@@ -114,6 +114,14 @@ def test_quantiles_where_a_component_has_hardly_any_weight():
     np.testing.assert_allclose(row_quantiles(weights, means, np.ones(2), 0.1), ndtri(0.1), rtol=1e-12)
 
 
+@pytest.mark.parametrize("ask", ["predict", "predict_mixture", "predict_quantiles"])
+def test_a_row_beyond_float64_is_named(ask, rng):
+    X = rng.normal(size=(100, 1))
+    regressor = GaussianMixtureRegressor().fit(X, 3 * X[:, 0])
+    with pytest.raises(ValueError, match="row 1 is so far away that the answer is beyond the range of float64"):
+        getattr(regressor, ask)([[0.0], [1e308]])
+
+
 def test_rows_of_a_predictive_distribution_are_taken_one_by_one(bent):
     predictive = GaussianMixtureRegressor(2, random_state=0).fit(*bent).predict_mixture(bent[0])
     np.testing.assert_array_equal(predictive[np.int64(3)].means, predictive[3].means)

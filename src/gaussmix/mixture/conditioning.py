@@ -95,6 +95,14 @@ class Conditional:
         return means
 
     @_quiet
+    def each_mean(self, rows: Array) -> Array:
+        """m_k(x) of each row and component, (n_rows, n_components, n_unknown)."""
+        means = np.empty((len(rows), *self.means.shape))
+        for component in range(means.shape[1]):
+            means[:, component] = self.means_of(component, rows)
+        return _in_range(means)
+
+    @_quiet
     def mean(self, rows: ArrayLike, n_jobs: int | None = None) -> Array:
         """E[u | x] = Σ_k γ_k m_k(x) of each row, (n_rows, n_unknown)."""
         block = self._block(rows)

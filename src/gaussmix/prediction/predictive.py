@@ -44,10 +44,7 @@ class Predictive:
         cls, split: Conditional, rows: Rows, order: Places, names: tuple[str, ...] | None, n_jobs: int | None
     ) -> Predictive:
         """Of the unknown features of rows (n_rows, n_known), brought to an order (n_targets,)."""
-        known = rows.astype(np.float64, copy=False)
-        means = np.empty((len(rows), *split.means.shape))
-        for component in range(means.shape[1]):
-            means[:, component] = split.means_of(component, known)[:, order]
+        means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
         family, covariances = split.family.marginal(split.covariances, order, *split.means.shape)
         return cls(split.weights_of(rows, n_jobs), means, covariances, family, names)
 

@@ -28,7 +28,7 @@ def made(family, n_components=3):
 def test_parameters_make_the_mixture_that_has_them(family):
     mixture = made(family)
     given = mixture.weights.tolist(), mixture.means.tolist()
-    for name in [family.name, *(alias for alias in ("VVV", "EEE", "VVI", "VII") if family.name in alias)]:
+    for name in [family, family.name, *(alias for alias in ("VVV", "EEE", "VVI", "VII") if family.name in alias)]:
         again = Mixture.from_parameters(*given, mixture.covariances, covariance_type=name, feature_names="abc")
         np.testing.assert_array_equal(again.covariances, mixture.covariances)
         assert (again.family, again.feature_names) == (family, ("a", "b", "c"))
@@ -40,6 +40,14 @@ def test_parameters_make_the_mixture_that_has_them(family):
     np.testing.assert_allclose(
         by_precisions.covariances, mixture.covariances, rtol=1e-9, atol=1e-12 * np.abs(dense).max()
     )
+
+
+def test_a_structure_comes_with_its_options():
+    """Covariances ΛΛᵀ + diag ψ of two factors, where one is usual."""
+    family = FAMILIES["factor_analyzer"].with_options(n_factors=2)
+    compact = [[[1.0, 0.0, 2.0], [0.0, 1.0, 2.0], [1.0, 1.0, 2.0]]]
+    mixture = Mixture.from_parameters([1.0], [[0.0] * 3], compact, covariance_type=family)
+    np.testing.assert_array_equal(mixture.covariance, [[3.0, 0.0, 1.0], [0.0, 3.0, 1.0], [1.0, 1.0, 4.0]])
 
 
 def test_precisions_are_inverted():

@@ -31,7 +31,7 @@ class Conversion(Values):
         covariances: ArrayLike | None = None,
         *,
         precisions: ArrayLike | None = None,
-        covariance_type: str = "full",
+        covariance_type: str | Family = "full",
         feature_names: Iterable[str] | None = None,
     ) -> Self:
         """The mixture of known parameters, checked at once.
@@ -43,7 +43,8 @@ class Conversion(Values):
         covariances : data units²; the shape is that of the structure, as scikit-learn's `covariances_`: for "full"
             (n_components, n_features, n_features).
         precisions : inverses of the covariances, in the same shape, instead of these.
-        covariance_type : name of the structure: "full", "tied", "diag", "spherical" or one of mclust's.
+        covariance_type : name of the structure: "full", "tied", "diag", "spherical" or one of mclust's; or, where it
+            has options, the structure itself: `FAMILIES["factor_analyzer"].with_options(n_factors=2)`.
         feature_names : one for each feature; None for none.
 
         Raises
@@ -57,7 +58,7 @@ class Conversion(Values):
         >>> Mixture.from_parameters([1.0], [[0.0, 0.0]], precisions=[[4.0, 1.0]], covariance_type="diag").covariances
         array([[0.25, 1.  ]])
         """
-        family = family_named(covariance_type)
+        family = covariance_type if isinstance(covariance_type, Family) else family_named(covariance_type)
         if (covariances is None) == (precisions is None):
             raise ValueError("Give covariances or precisions, one of the two.")
         shares, centres = _numbers("weights", weights), _numbers("means", means)

@@ -229,6 +229,11 @@ def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng
         ),
         (lambda m: m.product(2.0), TypeError, "A mixture is needed, not 2.0"),
         (lambda m: SINGULAR.product(SINGULAR), SingularCovariance, "component 0"),
+        (
+            lambda m: m.transform(1e154 * np.eye(3)).convolve(1.7e308),
+            ValueError,
+            "sum with covariance is beyond the range",
+        ),
         (lambda m: Mixture.concatenate([], []), ValueError, "at least one mixture"),
         (lambda m: Mixture.concatenate([m, m], [1.0]), ValueError, "one for each of 2 mixtures, not 1"),
         (lambda m: Mixture.concatenate([m, m], [1.5, -0.5]), ValueError, "0 or more and sum to 1, not .1.5, -0.5."),

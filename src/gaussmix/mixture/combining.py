@@ -80,7 +80,8 @@ class Combining(Values):
 
         Raises
         ------
-        ValueError : covariance has another shape, is not finite, symmetric or positive semidefinite.
+        ValueError : covariance has another shape, is not finite, symmetric or positive semidefinite, or the sum is
+            beyond the range of float64.
         TypeError : covariance is not real numbers.
 
         Examples
@@ -92,7 +93,10 @@ class Combining(Values):
         """
         noise = self._noise(covariance)
         n_axes = max(noise.ndim, self._plain.ndim)
-        plain = lifted(self._plain, n_axes, self.n_features) + lifted(noise, n_axes, self.n_features)
+        with np.errstate(over="ignore"):
+            plain = lifted(self._plain, n_axes, self.n_features) + lifted(noise, n_axes, self.n_features)
+        if not np.isfinite(plain).all():
+            raise ValueError("The sum with covariance is beyond the range of float64: rescale the features.")
         family, covariances = structured(plain, self.family.is_shared)
         return type(self)(self.weights, self.means, covariances, family, self.feature_names)
 
@@ -190,7 +194,7 @@ class Combining(Values):
         lowest = np.linalg.eigvalsh(scaled)[0]
         if lowest < -8 * d * np.finfo(np.float64).eps:
             raise ValueError("covariance is not positive semidefinite: no noise has it.")
-        return lowered(0.5 * (matrix + matrix.T))
+        return lowered(0.5 * matrix + 0.5 * matrix.T)
 
 
 def _numbers(name: str, values: ArrayLike, n_axes: int | None) -> Array:

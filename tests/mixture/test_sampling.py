@@ -61,6 +61,13 @@ def test_a_seed_serves_as_its_generator_and_anything_else_is_named(draw):
         draw(-1)
 
 
+@pytest.mark.parametrize("n_jobs", ["2", 1.5, True])
+def test_threads_that_are_no_number_are_named(n_jobs):
+    for ask in (APART.log_density, APART.gradient, lambda rows, n_jobs: APART.sample(5, n_jobs=n_jobs)):
+        with pytest.raises(TypeError, match=f"n_jobs must be an integer other than 0, .*, not {n_jobs!r}"):
+            ask(np.zeros((2, 1)), n_jobs=n_jobs)
+
+
 def test_draws_without_a_seed_are_others_each_time():
     assert not np.array_equal(APART.sample(50)[0], APART.sample(50)[0])
     known = np.zeros((50, 1))

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import cache
+from numbers import Integral
 from typing import Any
 
 from joblib import cpu_count
@@ -35,6 +36,7 @@ def choose(n_jobs: int | None = None) -> Engine[Any]:
     Raises
     ------
     ValueError : n_jobs is 0, or GAUSSMIX_ENGINE names no engine that can run here.
+    TypeError : n_jobs is neither an integer nor None.
     """
     return ENGINES[_engine_name()](n_threads(n_jobs))
 
@@ -42,12 +44,20 @@ def choose(n_jobs: int | None = None) -> Engine[Any]:
 def n_threads(n_jobs: int | None) -> int:
     """Turn scikit-learn's n_jobs into a number of threads; None respects OMP_NUM_THREADS as OpenMP would."""
     usable = min(len(os.sched_getaffinity(0)), _quota()) if hasattr(os, "sched_getaffinity") else _quota()
+    n_jobs = check_jobs(n_jobs)
     if n_jobs is None:
         limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
         return min(usable, int(limit)) if limit.isdecimal() and int(limit) > 0 else usable
     if n_jobs == 0:
         raise ValueError("n_jobs=0 has no meaning; use 1 for one thread or None for every processor.")
     return max(1, usable + 1 + n_jobs) if n_jobs < 0 else min(n_jobs, MOST_THREADS)
+
+
+def check_jobs(n_jobs: Any) -> int | None:
+    """A number of threads as scikit-learn counts them, or None."""
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral)):
+        raise TypeError(f"n_jobs must be an integer other than 0, or None for every processor, not {n_jobs!r}.")
+    return None if n_jobs is None else int(n_jobs)
 
 
 @cache

@@ -14,12 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.em.restarts import Run
 from gaussmix.em.trace import Frozen
-from gaussmix.engines import choose
+from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome, unknown_name
 from gaussmix.facade.attributes import MixtureAttributes, narrowed
 from gaussmix.facade.notices import notices_of
-from gaussmix.facade.parameters import check_jobs, check_seed
+from gaussmix.facade.parameters import check_seed
 from gaussmix.facade.saved import Saved, unchanged_on_failure
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.mixture.merging import Merging, merge_by_entropy

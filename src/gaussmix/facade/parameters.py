@@ -62,13 +62,6 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_jobs(n_jobs: Any) -> int | None:
-    """A number of threads as scikit-learn counts them, or None."""
-    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral)):
-        raise TypeError(f"n_jobs must be an integer other than 0, or None for every processor, not {n_jobs!r}.")
-    return None if n_jobs is None else int(n_jobs)
-
-
 def check_seed(random_state: Any) -> np.random.Generator:
     """A generator seeded by `random_state`; an integer stands for a RandomState of it, as in scikit-learn."""
     try:

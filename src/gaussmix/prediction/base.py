@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.engines import choose
+from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
 from gaussmix.facade.candidates import EVERY
 from gaussmix.facade.estimator import MixtureEstimator
 from gaussmix.facade.gaussian_mixture import GaussianMixture
 from gaussmix.facade.mixture_ic import GaussianMixtureIC
-from gaussmix.facade.parameters import check_jobs, check_seed
+from gaussmix.facade.parameters import check_seed
 from gaussmix.facade.saved import Saved
 from gaussmix.facade.validation import check_rows
 from gaussmix.waist.arrays import Rows

@@ -11,8 +11,9 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.engines import check_jobs
 from gaussmix.facade.attributes import narrowed
-from gaussmix.facade.parameters import check_flag, check_jobs
+from gaussmix.facade.parameters import check_flag
 from gaussmix.facade.saved import unchanged_on_failure
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.prediction.base import Counts, MixturePredictor, Structures

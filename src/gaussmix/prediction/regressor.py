@@ -11,9 +11,10 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.engines import check_jobs
 from gaussmix.errors import SingularCovariance
 from gaussmix.facade.files import FOUND, Reader, array_of
-from gaussmix.facade.parameters import check_flag, check_jobs, check_numbers
+from gaussmix.facade.parameters import check_flag, check_numbers
 from gaussmix.facade.saved import unchanged_on_failure
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.mixture.conditioning import Conditional

@@ -16,6 +16,8 @@ from gaussmix.waist.arrays import Array
 from gaussmix.waist.factorise import factorise
 from gaussmix.waist.plain import image, lifted, lowered, matrices
 
+_SMALLEST = np.finfo(np.float64).tiny  # of variances: those below have fewer digits
+
 
 class Combining(Values):
     """Closed forms whose result is again a mixture."""
@@ -35,8 +37,8 @@ class Combining(Values):
 
         Raises
         ------
-        ValueError : A or b have another shape, are not finite, or A's rows depend on each other: then A x + b has no
-            density.
+        ValueError : A or b have another shape, are not finite, A's rows depend on each other, so that A x + b has no
+            density, or it is beyond the range of float64.
         TypeError : A or b are not real numbers.
         SingularCovariance : a covariance is not positive definite.
 
@@ -55,15 +57,20 @@ class Combining(Values):
         if offset.shape != (len(matrix),):
             raise ValueError(f"b must have shape ({len(matrix)},), not {offset.shape}.")
         _ = self.whitening  # raises SingularCovariance: what follows is then A's doing
-        plain = image(self._plain, matrix)
-        dependent = factorise(matrices(plain, len(matrix)))[2]
+        with np.errstate(over="ignore", invalid="ignore"):
+            plain, means = image(self._plain, matrix), self.means @ matrix.T + offset
+            dense = matrices(plain, len(matrix))
+        variances = np.diagonal(dense, axis1=1, axis2=2)[:, matrix.any(axis=1)]
+        if not (np.isfinite(means).all() and np.isfinite(dense).all() and (variances >= _SMALLEST).all()):
+            raise ValueError("A x + b is beyond the range of float64: rescale A.")
+        dependent = factorise(dense)[2]
         if dependent.any():
             raise ValueError(
                 f"The rows of A, {len(matrix)} for {self.n_features} features, depend on each other (to working "
                 "precision): A x + b would have no density. Leave out rows that follow from others."
             )
         family, covariances = structured(plain, self.family.is_shared)
-        return type(self)(self.weights, self.means @ matrix.T + offset, covariances, family)
+        return type(self)(self.weights, means, covariances, family)
 
     def convolve(self, covariance: ArrayLike) -> Self:
         """The distribution of x + e with independent Gaussian noise e of mean 0: a blurred mixture.

@@ -304,7 +304,7 @@ def test_a_singular_covariance_is_named(ask):
 @pytest.mark.parametrize("n_draws", [1, 0, -5, 10.0, True, "many"])
 def test_too_few_draws_are_refused(n_draws):
     for ask in (lambda: ONE.kl(OTHER, n_draws=n_draws), lambda: ONE.entropy(n_draws=n_draws)):
-        with pytest.raises(ValueError, match=r"n_draws=.* must be an integer of at least 2"):
+        with pytest.raises((TypeError, ValueError), match=r"n_draws.* must be an integer ≥ 2"):
             ask()
 
 

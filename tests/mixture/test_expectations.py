@@ -112,8 +112,8 @@ def test_weights_that_sum_to_nearly_one_are_shares():
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
-        ((-1,), ValueError, "order=-1 must be 0 or more"),
-        ((2.0,), TypeError, "order must be an integer, not 2.0"),
+        ((-1,), ValueError, "order=-1 must be an integer ≥ 0"),
+        ((2.0,), TypeError, "order must be an integer ≥ 0, not 2.0"),
         ((True,), TypeError, "order must be an integer"),
         ((40,), ValueError, "Moments of order 40 of 3 features are 3.40 numbers: take the marginal"),
         ((2, [0.0]), ValueError, r"about must have shape \(3,\), not \(1,\)"),

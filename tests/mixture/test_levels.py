@@ -219,7 +219,7 @@ def test_a_weight_of_0_and_no_rows():
         (lambda m: m.in_highest_density_region([[0.0, 0.0]], -1), "p holds -1.0"),
         (lambda m: m.tail_probability([[0.0, np.nan]]), "nan in row 0, column 1"),
         (lambda m: m.tail_probability([[0.0]]), r"must have shape \(n_rows, 2\)"),
-        (lambda m: m.tail_probability([[0.0, 0.0]], n_points=0), "n_points=0 must be a positive integer"),
+        (lambda m: m.tail_probability([[0.0, 0.0]], n_points=0), "n_points=0 must be an integer ≥ 1"),
     ],
 )
 def test_bad_input_is_named(call, said):

@@ -8,11 +8,12 @@ from typing import Any
 
 from gaussmix.errors import unknown_name
 from gaussmix.facade.factors import options_of
-from gaussmix.facade.parameters import check_count, check_name
+from gaussmix.facade.parameters import check_name
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named
 from gaussmix.families.one_feature import check_features
 from gaussmix.selection.candidate import Candidate
 from gaussmix.selection.criteria import CRITERIA
+from gaussmix.waist.counts import check_count
 
 EVERY = "all"
 HELD_OUT = "cv"

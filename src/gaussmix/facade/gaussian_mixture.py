@@ -14,7 +14,6 @@ from gaussmix.facade.estimator import MixtureEstimator
 from gaussmix.facade.factors import check_family
 from gaussmix.facade.fitting import Data, Fitting, GivenStart
 from gaussmix.facade.parameters import (
-    check_count,
     check_covariances,
     check_flag,
     check_means,
@@ -26,6 +25,7 @@ from gaussmix.facade.parameters import (
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.facade.verbosity import reports
 from gaussmix.families.one_feature import check_features
+from gaussmix.waist.counts import check_count
 
 
 class GaussianMixture(MixtureEstimator):

@@ -14,12 +14,13 @@ from gaussmix.engines import check_jobs
 from gaussmix.facade.candidates import HELD_OUT, check_candidates, check_criterion, one_feature_notes
 from gaussmix.facade.estimator import MixtureEstimator
 from gaussmix.facade.fitting import Data
-from gaussmix.facade.parameters import check_count, check_number, check_ridge, check_start_names
+from gaussmix.facade.parameters import check_number, check_ridge, check_start_names
 from gaussmix.facade.results import results_table
 from gaussmix.facade.searching import Searching
 from gaussmix.facade.validation import check_row_weight, check_rows
 from gaussmix.selection.choice import highest_within_error, lowest
 from gaussmix.starts.base import repeated
+from gaussmix.waist.counts import check_count
 
 Announce = Callable[[], None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from reprlib import repr as shorten
 from typing import Any
 
@@ -19,15 +19,6 @@ from gaussmix.waist.need import Second
 from gaussmix.waist.pieces import copied, pieces
 
 STRAY = 1e-4  # by which numbers typed with five digits may miss a structure
-
-
-def check_count(name: str, value: Any, smallest: int) -> int:
-    """A whole number that is not below `smallest`."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer ≥ {smallest}, not {value!r}.")
-    if value < smallest:
-        raise ValueError(f"{name}={value!r} must be an integer ≥ {smallest}.")
-    return int(value)
 
 
 def check_number(name: str, value: Any, hint: str = "") -> float:

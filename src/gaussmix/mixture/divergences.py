@@ -44,8 +44,8 @@ class Divergences(Values):
 
         Raises
         ------
-        ValueError : other has other features, n_draws is no integer of at least 2, or densities overflow.
-        TypeError : other is no mixture, or rng no source of randomness.
+        ValueError : other has other features, n_draws is below 2, or densities overflow.
+        TypeError : other is no mixture, n_draws no integer, or rng no source of randomness.
 
         Notes
         -----
@@ -159,8 +159,8 @@ class Divergences(Values):
 
         Raises
         ------
-        ValueError : other has other features, n_draws is no integer of at least 2, or densities overflow.
-        TypeError : other is no mixture, or rng no source of randomness.
+        ValueError : other has other features, n_draws is below 2, or densities overflow.
+        TypeError : other is no mixture, n_draws no integer, or rng no source of randomness.
 
         Examples
         --------

@@ -28,7 +28,7 @@ class Entropy(Values):
 
         Raises
         ------
-        ValueError : n_draws is no integer of at least 2.
+        ValueError, TypeError : n_draws is no integer of at least 2.
 
         Examples
         --------

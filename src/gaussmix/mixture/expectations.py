@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from gaussmix.mixture.spread import mean_and_spread
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array, frozen
+from gaussmix.waist.counts import check_count
 
 MOST_NUMBERS = 2**27  # of an array of moments: 1 GB
 
@@ -73,20 +74,17 @@ class Expectations(Values):
         >>> m.moments(1, about=[0.0])
         array([1.])
         """
-        if isinstance(order, bool) or not isinstance(order, int | np.integer):
-            raise TypeError(f"order must be an integer, not {order!r:.60}.")
-        if order < 0:
-            raise ValueError(f"order={order} must be 0 or more.")
+        order = check_count("order", order, 0)
         if order * np.log2(self.n_features) > np.log2(MOST_NUMBERS):
             raise ValueError(
                 f"Moments of order {order} of {self.n_features} features are {self.n_features}^{order} numbers: take "
                 "the marginal of a few features first."
             )
         centre = self.mean if about is None else self._point(about)
-        total = np.zeros(int(order) * (self.n_features,))
+        total = np.zeros(order * (self.n_features,))
         dense = self.family.dense(self.covariances, self.n_components, self.n_features)
         for k in np.flatnonzero(self._shares):
-            total += self._shares[k] * _of_component(int(order), self.means[k] - centre, dense[k])
+            total += self._shares[k] * _of_component(order, self.means[k] - centre, dense[k])
         return _in_range(total)
 
     @cached_property

@@ -15,9 +15,9 @@ from gaussmix.mixture.level_sample import LevelSample
 from gaussmix.mixture.level_sets import LevelSets
 from gaussmix.mixture.quantiles import probabilities
 from gaussmix.mixture.randomness import Rng, generator
-from gaussmix.mixture.scrambles import checked_points
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.counts import check_count
 
 N_POINTS = 2**16
 
@@ -70,8 +70,8 @@ class Levels(Values):
 
         Raises
         ------
-        ValueError : rows are not finite numbers of shape (n_rows, n_features); n_points is no positive integer.
-        TypeError : rows are not real numbers.
+        ValueError : rows are not finite numbers of shape (n_rows, n_features); n_points is below 1.
+        TypeError : rows are not real numbers, or n_points is no integer.
 
         Notes
         -----
@@ -137,7 +137,7 @@ class Levels(Values):
 
         Raises
         ------
-        ValueError : a probability is not between 0 and 1; n_points is no positive integer.
+        ValueError : a probability is not between 0 and 1; n_points is below 1.
 
         Notes
         -----
@@ -181,7 +181,7 @@ class Levels(Values):
         return choose(None).log_density(self._block(rows), self.parameters)
 
     def _levels(self, n_points: int, rng: Rng) -> LevelSets | LevelEllipsoid | LevelSample:
-        checked_points(n_points)
+        check_count("n_points", n_points, 1)
         if self._exact_levels is not None:
             return self._exact_levels
         if rng is None and n_points == N_POINTS:

@@ -16,6 +16,7 @@ from gaussmix.mixture.sampling import alone, sample
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
+from gaussmix.waist.counts import check_count
 from gaussmix.waist.pieces import pieces
 
 DRAWS = 100_000  # where nobody says how many
@@ -44,10 +45,9 @@ def expectation(
 
     Raises
     ------
-    ValueError : n_draws is no such number, or f is beyond the range of `within_range`.
+    ValueError, TypeError : n_draws is no such number, or f is beyond the range of `within_range`.
     """
-    if isinstance(n_draws, bool) or not isinstance(n_draws, int | np.integer) or n_draws < 2:
-        raise ValueError(f"n_draws={n_draws!r} must be an integer of at least 2.")
+    n_draws = check_count("n_draws", n_draws, 2)
     source, weights, value, variance = generator(rng, 0), of.weights / of.weights.sum(), 0.0, 0.0
 
     def draw(component: int, n_rows: int) -> Array:

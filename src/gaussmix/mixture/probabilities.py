@@ -11,9 +11,9 @@ from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.features import check_order
 from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.rectangles import log_masses
-from gaussmix.mixture.scrambles import checked_points
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.counts import check_count
 
 N_POINTS = 2**13
 
@@ -67,8 +67,8 @@ class Probabilities(Values):
 
         Raises
         ------
-        ValueError : rows hold NaN or are not of shape (n_rows, n_features); n_points is no positive integer.
-        TypeError : rows are not real numbers.
+        ValueError : rows hold NaN or are not of shape (n_rows, n_features); n_points is below 1.
+        TypeError : rows are not real numbers, or n_points is no integer.
 
         Examples
         --------
@@ -167,7 +167,7 @@ class Probabilities(Values):
         return self._log_masses(low, high, n_points, rng)[0].reshape(shape)[()]
 
     def _log_masses(self, lower: Array, upper: Array, n_points: int, rng: Rng) -> tuple[Array, Array]:
-        checked_points(n_points)
+        check_count("n_points", n_points, 1)
         return log_masses(self, lower, upper, n_points, generator(rng, 0))
 
     def _pair(self, lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array, tuple[int, ...]]:

@@ -11,6 +11,7 @@ from gaussmix.engines import choose
 from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
+from gaussmix.waist.counts import check_count
 from gaussmix.waist.whitening import Whitening
 
 Labels = NDArray[np.int64]
@@ -81,12 +82,9 @@ class Sampling(Values):
         >>> m.sample(2, component=1, return_labels=False).shape
         (2, 1)
         """
+        count = check_count("n_rows", n_rows, 0)
         weights = self.weights if component is None else alone(component, self.n_components)
-        if isinstance(n_rows, bool) or not isinstance(n_rows, int | np.integer):
-            raise TypeError(f"n_rows must be an integer of 0 or more, not {n_rows!r:.60}.")
-        if n_rows < 0:
-            raise ValueError(f"n_rows={n_rows} must be 0 or more.")
-        rows, labels = sample(weights, self.means, self.whitening, int(n_rows), generator(rng), n_jobs)
+        rows, labels = sample(weights, self.means, self.whitening, count, generator(rng), n_jobs)
         return (rows, labels) if return_labels else rows
 
 

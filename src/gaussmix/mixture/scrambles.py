@@ -18,12 +18,6 @@ def scrambled(n_features: int, n_points: int, rng: np.random.Generator) -> Array
     return np.array(nets) + 0.5 ** (_BITS + 1)
 
 
-def checked_points(n_points: object) -> None:
-    """Raise ValueError where this is no number of points."""
-    if isinstance(n_points, bool) or not isinstance(n_points, int | np.integer) or n_points < 1:
-        raise ValueError(f"n_points={n_points!r} must be a positive integer.")
-
-
 def log_mean(log_values: Array, log_steps: Array | None = None) -> tuple[Array, Array]:
     """Log of the mean over the scrambles (N_SCRAMBLES, n), and the standard error of that mean relative to it.
 

@@ -12,12 +12,13 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.facade.candidates import check_families, one_feature_notes
 from gaussmix.facade.factors import check_family
 from gaussmix.facade.notices import about
-from gaussmix.facade.parameters import check_count, check_number, check_ridge, check_share
+from gaussmix.facade.parameters import check_number, check_ridge, check_share
 from gaussmix.families.base import FAMILIES
 from gaussmix.prediction.base import MixturePredictor
 from gaussmix.prediction.class_fits import ClassFit, LabelledRows
 from gaussmix.prediction.class_mixtures import shares_nothing
 from gaussmix.prediction.labels import check_priors, no_class
+from gaussmix.waist.counts import check_count
 
 
 class KnownClasses(MixturePredictor):

@@ -153,6 +153,7 @@ BAD = {
         pd.DataFrame(np.where([0, 1, 0], np.nan, ROWS), columns=["a", "b", "c"]),
         "Column 'b'",
     ),
+    "one complete row": (np.where(np.eye(20, 3, -1), np.nan, ROWS)[:4], "Only one row of X has no missing values"),
     "no complete row": (
         np.where(np.arange(3) == np.arange(20)[:, None] % 3, np.nan, ROWS),
         "Every row of X has missing",

@@ -188,6 +188,11 @@ def _complete(rows: Rows, row_weight: Array | None) -> tuple[Rows, Array | None]
         )
     if len(complete) == len(rows):
         return rows, row_weight
+    if len(complete) == 1:
+        raise ValueError(
+            "Only one row of X has no missing values, and a mixture is fitted to two complete rows or more: leave "
+            "columns out."
+        )
     return rows[complete], None if row_weight is None else row_weight[complete]
 
 

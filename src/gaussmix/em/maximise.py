@@ -91,16 +91,30 @@ def next_mixture(
 ) -> tuple[Mixture, dict[int, Frozen]]:
     """The mixture after a step, and the components that keep mean and covariance: `frozen` and newly stuck ones."""
     weights, means, scatter = maximise(moments, current.means)
-    empty = weights <= LOST_SHARE
-    stuck = {int(k): Frozen.LOST for k in np.flatnonzero(empty)} | dict(frozen)
-    scatter = _fill_empty(scatter, empty).with_ridge(ridge)
-    covariances = _updated(current.family, engine, scatter, current.covariances)
+    scatter = scatter.with_ridge(ridge)
+    stuck = {int(k): Frozen.LOST for k in np.flatnonzero(weights <= LOST_SHARE)} | dict(frozen)
     while True:
-        mixture = _keep(Mixture._trusted(weights, means, covariances, current.family), current, list(stuck))
+        if stuck:
+            is_stuck = np.isin(np.arange(len(means)), list(stuck))
+            means = np.where(is_stuck[:, None], current.means, means)
+        covariances = _moved(current, engine, scatter, stuck)
+        mixture = Mixture._trusted(weights, means, covariances, current.family)
         collapsed = (set(_noise(mixture, ridge)) | set(_singular(mixture))) - set(stuck)
         if not collapsed:
             return mixture, stuck
         stuck |= dict.fromkeys(sorted(collapsed), Frozen.COLLAPSED)
+
+
+def _moved(current: Mixture, engine: Engine[Any], scatter: Scatter, stuck: Mapping[int, Frozen]) -> Array:
+    """Covariances after an update in which stuck components have no part, or it would not raise the likelihood."""
+    moving = [k for k in range(current.n_components) if k not in stuck]
+    if not moving:
+        return current.covariances
+    if not stuck or current.family.is_shared:
+        return _updated(current.family, engine, scatter, current.covariances)
+    covariances = copied(current.covariances)
+    covariances[moving] = _updated(current.family, engine, scatter.part(moving), covariances[moving])
+    return covariances
 
 
 def loss(anchor: Array, mixture: Mixture) -> float:
@@ -135,18 +149,6 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     mass, second = np.array(scatter.mass), copied(scatter.second)
     mass[empty], second[empty] = TRACE * mass.sum(), TRACE * second.sum(axis=0)
     return replace(scatter, mass=mass, second=second)
-
-
-def _keep(mixture: Mixture, current: Mixture, components: list[int]) -> Mixture:
-    """Give components their means and covariances of before; weights still follow the rows."""
-    if not components:
-        return mixture
-    means = np.array(mixture.means)
-    means[components] = current.means[components]
-    family, covariances = current.family, mixture.covariances
-    if not family.is_shared or len(components) == mixture.n_components:
-        covariances = family.keep(covariances, current.covariances, components)
-    return Mixture._trusted(mixture.weights, means, covariances, family)
 
 
 def _noise(mixture: Mixture, ridge: Array) -> list[int]:

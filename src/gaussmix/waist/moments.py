@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,6 +107,13 @@ class Scatter:
     second: Array
     n_features: int
     need: Need
+
+    def part(self, components: Sequence[int]) -> Scatter:
+        """Of some components, where it is not pooled."""
+        places, need = list(components), self.need
+        if need.projection is not None and len(need.projection) > 1:
+            need = replace(need, projection=need.projection[places])
+        return replace(self, mass=self.mass[places], second=self.second[places], need=need)
 
     def with_ridge(self, ridge: Array) -> Scatter:
         """Add `ridge` (n_features,), data units², to every variance that a family will make of this."""

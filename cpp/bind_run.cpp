@@ -84,7 +84,7 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
     require(second.size() == size, "second must be of the algebra's size");
     require(!current || current->size() == size, "current must be of the algebra's size");
     NewArray<double, 1> covariances({size});
-    const ScatterView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
+    const SecondSumsView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
     Interrupt interrupt(is_interrupted);
     run_unlocked([&] {
         update(*target.kernels, algebra, scatter, current ? current->data() : nullptr, interrupt.listener(),

@@ -16,8 +16,6 @@ namespace {
 
 constexpr double kLog2Pi = 1.8378770664093456;
 
-Numbers room(Index count) { return Numbers(static_cast<std::size_t>(count)); }
-
 // A mixture, and the factors of its covariances.
 struct State {
     Numbers weights, means, covariances, factors, log_abs_det;
@@ -116,7 +114,7 @@ private:
             add_ridge(mass_[k], second);
         }
         if (algebra_.is_shared() && !has_one_matrix_) pool();
-        const ScatterView scatter{n_components_, d_, mass_.data(), second_.data()};
+        const SecondSumsView scatter{n_components_, d_, mass_.data(), second_.data()};
         update(kernels_, algebra_, scatter, current.covariances.data(), listener_, following.covariances.data());
         return true;
     }

@@ -13,8 +13,6 @@ namespace {
 
 constexpr int kMostSweeps = 100;
 
-Numbers room(Index count) { return Numbers(static_cast<std::size_t>(count)); }
-
 void turn(const KernelTable& kernels, const ScattersView& scatters, Listener listener, Numbers& axes) {
     const Buffer scratch = Buffer::of_doubles(shared_axes_scratch(scatters.n_components, scatters.n_features));
     kernels.shared_axes(scatters, kMostSweeps, listener, scratch.doubles(), axes.data());

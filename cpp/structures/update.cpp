@@ -16,7 +16,7 @@ namespace {
 struct Update {
     const KernelTable& kernels;
     const Algebra& algebra;
-    const ScatterView& scatter;
+    const SecondSumsView& scatter;
     const double* current;
     Listener listener;
     double* out;
@@ -188,7 +188,7 @@ bool is_known(const Algebra& algebra) {
            (algebra.shape != Across::nothing || algebra.orientation == Across::nothing);
 }
 
-void update(const KernelTable& kernels, const Algebra& algebra, const ScatterView& scatter, const double* current,
+void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances) {
     const Update update{kernels, algebra, scatter, current, listener, covariances};
     if (algebra.is_shared()) return update.share();

@@ -4,7 +4,7 @@
 
 namespace gaussmix {
 
-struct ScatterView {  // in the form of `Algebra::second`, data units^2
+struct SecondSumsView {  // in the form of `Algebra::second`, data units^2
     Index n_components, n_features;
     const double* mass;    // (n_components,)
     const double* second;  // one for each component, or where all share a covariance the sum
@@ -17,7 +17,7 @@ bool is_known(const Algebra& algebra);
 //
 // `current` are the last covariances, where searches start; null at the first step. Formulas and their sources: families/,
 // one file each, say the same at length.
-void update(const KernelTable& kernels, const Algebra& algebra, const ScatterView& scatter, const double* current,
+void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances);
 
 }  // namespace gaussmix

@@ -10,6 +10,8 @@ namespace gaussmix {
 
 using Numbers = std::vector<double>;
 
+inline Numbers room(Index count) { return Numbers(static_cast<std::size_t>(count)); }
+
 // e^x for |x| < 700, by sums and products alone: the C library's has bits of its own.
 double exponential(double x);
 

@@ -53,7 +53,8 @@ const double* view_factors(const Factors& factors, Shape& shape) {
         return array->data();
     }
     throw nb::value_error(
-        "factors must have 1, 2, 3 or 3 dimensions for structure 0, 1, 2, 3 (spherical, diagonal, triangular, low rank)");
+        "factors must have 1, 2, 3 or 3 dimensions for structure 0, 1, 2, 3 (spherical, diagonal, triangular, low "
+        "rank)");
 }
 
 }  // namespace

@@ -41,7 +41,8 @@ ParametersView view_gaussians(const Maybe<2>& means, const Factors& factors, Sha
 // All but the anchor; finds out `shape.is_shared`.
 ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means, const Factors& factors, Shape& shape);
 const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_rows);
-VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& motion, const Shape& shape, Index n_rows);
+VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& motion, const Shape& shape,
+                     Index n_rows);
 const double* view_anchor(const Maybe<2>& anchor, const Shape& shape);
 
 // Finds out `shape.n_projected`.

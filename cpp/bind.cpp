@@ -19,9 +19,9 @@ namespace gaussmix {
 
 namespace {
 
-using StepResult = std::tuple<double, Result<double, 1>, Result<double, 2>,
-                              std::optional<std::variant<Result<double, 1>, Result<double, 2>, Result<double, 3>>>,
-                              Index, Index>;
+using StepResult =
+    std::tuple<double, Result<double, 1>, Result<double, 2>,
+               std::optional<std::variant<Result<double, 1>, Result<double, 2>, Result<double, 3>>>, Index, Index>;
 
 // The second moments in the shape that `second` gives them.
 class NewSecond {
@@ -74,11 +74,12 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     // Places are checked, not that each comes once: that is up to the engine.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
-    require(!in_single || (task.rows.is_float32 && shape.rule == Rule::soft && shape.second != Second::none &&
-                           shape.second != Second::projected && shape.structure != Structure::low_rank &&
-                           !shape.is_shared && !origin),
-            "in_single goes with float32 rows without an origin, a factor for each component of structure 0, 1, 2, rule "
-            "0 (soft) and second 1, 2, 3");
+    require(
+        !in_single || (task.rows.is_float32 && shape.rule == Rule::soft && shape.second != Second::none &&
+                       shape.second != Second::projected && shape.structure != Structure::low_rank &&
+                       !shape.is_shared && !origin),
+        "in_single goes with float32 rows without an origin, a factor for each component of structure 0, 1, 2, rule "
+        "0 (soft) and second 1, 2, 3");
     const Precision precision = in_single ? Precision::single : Precision::widened;
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
@@ -91,8 +92,12 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     double log_likelihood = 0, n_far = 0, n_near = 0;
     const MomentsView out{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), second_moments.data()};
     run_unlocked([&] { return step(*target.kernels, task, parameters, precision, execution, out); });
-    return {log_likelihood, mass.release(), first.release(), second_moments.release(),
-            static_cast<Index>(n_far), static_cast<Index>(n_near)};
+    return {log_likelihood,
+            mass.release(),
+            first.release(),
+            second_moments.release(),
+            static_cast<Index>(n_far),
+            static_cast<Index>(n_near)};
 }
 
 using EvaluateResult = std::variant<Result<double, 1>, Result<double, 2>, Result<std::int64_t, 1>>;
@@ -134,8 +139,12 @@ Result<float, 2> bound_measure_motion(const Target& target, int structure, const
                                       const Factors& factors_before, const Contiguous<2>& means_after,
                                       const Factors& factors_after) {
     const std::size_t count = means_before.shape(0);
-    Shape shape{static_cast<Index>(count), static_cast<Index>(means_before.shape(1)), to_structure(structure), false,
-                Rule::soft, Second::none};
+    Shape shape{static_cast<Index>(count),
+                static_cast<Index>(means_before.shape(1)),
+                to_structure(structure),
+                false,
+                Rule::soft,
+                Second::none};
     const ParametersView before = view_gaussians(means_before, factors_before, shape);
     require(!shape.is_shared && shape.structure != Structure::low_rank,
             "motion is measured with one factor for each component, and not of structure 3 (low rank)");
@@ -196,8 +205,8 @@ constexpr const char* kStepSignature =
     "means: " FLOATS " | None, structure: int, factors: " FLOATS " | None, anchor: " FLOATS
     " | None, rule: int, second: int, "
     "n_threads: int, order: " PLACES " | None = None, labels: " PLACES " | None = None, bounds: " SINGLES
-    " | None = None, motion: " SINGLES " | None = None, in_single: bool = False, projection: " FLOATS " | None = None) -> tuple[float, " FLOATS ", " FLOATS
-    ", " FLOATS " | None, int, int]";
+    " | None = None, motion: " SINGLES " | None = None, in_single: bool = False, projection: " FLOATS
+    " | None = None) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None, int, int]";
 constexpr const char* kEvaluateSignature =
     "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS
     " | None, log_scale: " FLOATS
@@ -208,9 +217,9 @@ constexpr const char* kEvaluateSignature =
 constexpr const char* kFactoriseSignature =
     "def factorise(self, covariances: " FLOATS ") -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.bool_]]";
 constexpr const char* kLogSignature = "def log(self, numbers: " FLOATS ") -> " FLOATS;
-constexpr const char* kMotionSignature = "def measure_motion(self, structure: int, means_before: " FLOATS
-                                         ", factors_before: " FLOATS ", means_after: " FLOATS
-                                         ", factors_after: " FLOATS ") -> " SINGLES;
+constexpr const char* kMotionSignature =
+    "def measure_motion(self, structure: int, means_before: " FLOATS ", factors_before: " FLOATS
+    ", means_after: " FLOATS ", factors_after: " FLOATS ") -> " SINGLES;
 #undef FLOATS
 #undef SINGLES
 #undef PLACES

@@ -49,7 +49,8 @@ struct ParametersView {       // log density of row x under k: log_scale_k - |W_
     const double* means;      // (n_components, n_features)
     const double* factors;    // W, by structure: (n_components,), (n_components, n_features), triangles, or [F | w]
     const double* anchor;     // (n_components, n_features), the point of the moments; null with Second::none
-    const double* projection = nullptr;  // B', (n_components, n_features, n_projected), with Second::projected; else null
+    const double* projection =
+        nullptr;  // B', (n_components, n_features, n_projected), with Second::projected; else null
 };
 
 struct Shape {  // all that sizes and layouts depend on
@@ -62,10 +63,10 @@ struct Shape {  // all that sizes and layouts depend on
     Index n_projected = 0;  // rows of B, with Second::projected
 };
 
-struct VisitView {           // what one pass leaves for the next over the same rows; each may be null
-    std::uint16_t* labels;   // (n_rows,), written: the likeliest component of each row
-    float* bounds;           // (n_groups, n_components), moved, used and renewed: see kernels/bounds.hpp
-    const float* ratio;      // (n_components,), how the bounds are moved first
+struct VisitView {          // what one pass leaves for the next over the same rows; each may be null
+    std::uint16_t* labels;  // (n_rows,), written: the likeliest component of each row
+    float* bounds;          // (n_groups, n_components), moved, used and renewed: see kernels/bounds.hpp
+    const float* ratio;     // (n_components,), how the bounds are moved first
     const float* shift;
 };
 

@@ -34,7 +34,8 @@ Index rows_in_block(const Shape& shape) {
 
 double work_per_drawn_row(const Shape& shape) {
     const auto d = static_cast<double>(shape.n_features);
-    return 100 + 40 * d + 2 * d * static_cast<double>(shape.n_factors) + (shape.structure == Structure::triangular ? d * d / 2 : 0);
+    return 100 + 40 * d + 2 * d * static_cast<double>(shape.n_factors) +
+           (shape.structure == Structure::triangular ? d * d / 2 : 0);
 }
 
 // Where the search for a component begins: with many more buckets than components it hardly ever has to go on, and a

@@ -15,7 +15,8 @@ constexpr double kNegligible = 0x1.4cb5ecf0a9650p+5;
 
 namespace bounds {
 
-constexpr double kMargin = kIsSingle ? 0x1p-10 : 0x1p-20;  // relative: far above the rounding of distances, and of a float
+constexpr double kMargin =
+    kIsSingle ? 0x1p-10 : 0x1p-20;  // relative: far above the rounding of distances, and of a float
 
 struct View {
     float* distance;     // [component]: at most the least |W (x - mean)| of the group's rows; null: nothing is known
@@ -40,7 +41,8 @@ inline void move(const View& b, const Real* log_scale, Index n_components) {
 
 // Leaves the bounds of all rows of a group to its second half, too: a pass in double takes halves.
 inline void share(const View& b, Index n_components) {
-    if (b.twin != b.distance) __builtin_memcpy(b.twin, b.distance, static_cast<std::size_t>(n_components) * sizeof(float));
+    if (b.twin != b.distance)
+        __builtin_memcpy(b.twin, b.distance, static_cast<std::size_t>(n_components) * sizeof(float));
 }
 
 // The component of the least score.

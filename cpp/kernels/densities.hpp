@@ -28,7 +28,7 @@ struct DensityView {
 struct GroupView {
     const Real* rows;
     Real* densities;
-    Real* differences;    // room for x - mean of the group
+    Real* differences;      // room for x - mean of the group
     unsigned char* active;  // [component]
     unsigned char bit;      // of this group in `active`
     bounds::View bounds;
@@ -39,8 +39,7 @@ struct GroupView {
 GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], Real log_scale, Real* out,
                                          Vec (&best)[kGroupVectors]) {
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-        const Vec l =
-            fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(kLargest)), Vec::broadcast(log_scale));
+        const Vec l = fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(kLargest)), Vec::broadcast(log_scale));
         l.store(out + v * kLanes);
         best[v] = max(best[v], l);
     }
@@ -83,7 +82,9 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
             return panels::squared_distance(group.rows, mean, shift, factor, d, limit, group.differences, squares);
         case Structure::diagonal:
             return flat::squared_distance<flat::Scale::per_feature>(group.rows, mean, shift, factor, d, limit, squares);
-        default: return flat::squared_distance<flat::Scale::per_component>(group.rows, mean, shift, factor, d, limit, squares);
+        default:
+            return flat::squared_distance<flat::Scale::per_component>(group.rows, mean, shift, factor, d, limit,
+                                                                      squares);
     }
 }
 
@@ -170,8 +171,8 @@ inline void low_rank_densities(const DensityView& p, const GroupView& group, Vec
     const Index d = p.shape.n_features, n_factors = p.shape.n_factors;
     for (Index k = 0; k < p.shape.n_components; ++k) {
         Vec squares[kGroupVectors];
-        low_rank::squared_distance(group.rows, p.means() + k * d, p.factors() + k * p.layout.factor_stride, d, n_factors,
-                                   group.differences, squares);
+        low_rank::squared_distance(group.rows, p.means() + k * d, p.factors() + k * p.layout.factor_stride, d,
+                                   n_factors, group.differences, squares);
         store_log_densities(squares, p.log_scale()[k], group.densities + k * kGroupRows, best);
         if (group.patience->is_over(kGroupRows * 2 * d * (n_factors + 2))) return;
     }

@@ -86,7 +86,8 @@ private:
         for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * stride + n_factors];
         for (Index l = 0; l < n_factors; ++l) {
             double square = 0;
-            for (Index i = 0; i < n_features_; ++i) square = __builtin_fma(w[i * stride + l], w[i * stride + l], square);
+            for (Index i = 0; i < n_features_; ++i)
+                square = __builtin_fma(w[i * stride + l], w[i * stride + l], square);
             scratch_.scales[n_features_ + l] = 1 / (1 - square);
         }
     }

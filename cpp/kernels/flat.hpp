@@ -22,9 +22,12 @@ struct Components {
 // The difference of a row from a mean as it is squared, from x - mean; `scale` and `shift` are those of the feature.
 template <Scale kScale, class V>
 GAUSSMIX_INLINE V scaled_difference(V u, const Real* scale, const Real* shift) {
-    if constexpr (kScale == Scale::none) return u;
-    else if constexpr (kScale == Scale::per_component) return kIsSingle ? u + V::broadcast(*shift) : u;
-    else return kIsSingle ? fma(u, V::broadcast(*scale), V::broadcast(*shift)) : u * V::broadcast(*scale);
+    if constexpr (kScale == Scale::none)
+        return u;
+    else if constexpr (kScale == Scale::per_component)
+        return kIsSingle ? u + V::broadcast(*shift) : u;
+    else
+        return kIsSingle ? fma(u, V::broadcast(*scale), V::broadcast(*shift)) : u * V::broadcast(*scale);
 }
 
 // Log densities of C components, their squares in registers.
@@ -65,8 +68,8 @@ GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Ind
 }
 
 template <Scale kScale>
-void log_densities(const Real* rows, Components p, Index n_components, Index n_features, Patience& patience,
-                   Real* out, Vec (&best)[kGroupVectors]) {
+void log_densities(const Real* rows, Components p, Index n_components, Index n_features, Patience& patience, Real* out,
+                   Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
     constexpr Index kManyFeatures = 256;  // with fewer, it is soon enough to ask after all components
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
@@ -85,7 +88,8 @@ void log_densities(const Real* rows, Components p, Index n_components, Index n_f
 // Squared distances to one component; false as soon as every lane is known to be beyond its limit.
 template <Scale kScale>
 GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* shift, const Real* scale,
-                                      Index n_features, const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
+                                      Index n_features, const Vec (&limit)[kGroupVectors],
+                                      Vec (&squares)[kGroupVectors]) {
     constexpr Index kBetween = 16;  // features from one look at the limits to the next
     const auto scaled = [&](Vec q) { return kScale == Scale::per_component ? q * Vec::broadcast(*scale) : q; };
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
@@ -111,7 +115,7 @@ constexpr int kTogether = kRegisters / 4;  // features of M: two accumulators an
 constexpr Index component_stride(Index n_features) { return round_up(n_features, 4) * 2; }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
-struct Component {  // of a tile
+struct Component {     // of a tile
     const Real* rows;  // from the first of some features on
     Real* responsibilities;
     const Real* row_factor;
@@ -170,11 +174,13 @@ inline void add_moments(const TileView& tile, const Real* anchor, double* mass, 
             constexpr int R = smaller(decltype(count)::value, kTogether);
             for (Index k = 0; k < tile.n_components; ++k) {
                 if (tile.active[k] == 0) continue;
-                const Component c{tile.rows + i * kGroupRows, tile.densities + k * kGroupRows, tile.row_factor,
-                                  tile.rows_stride(),         tile.densities_stride(),         active_groups(tile.active[k])};
+                const Component c{
+                    tile.rows + i * kGroupRows, tile.densities + k * kGroupRows, tile.row_factor,
+                    tile.rows_stride(),         tile.densities_stride(),         active_groups(tile.active[k])};
                 const Real* center = anchor + k * d + i;
                 double* out = sums + k * stride + i * 2;
-                i == 0 ? add_features<R, true>(c, center, mass + k, out) : add_features<R, false>(c, center, mass + k, out);
+                i == 0 ? add_features<R, true>(c, center, mass + k, out)
+                       : add_features<R, false>(c, center, mass + k, out);
             }
         });
     }

@@ -179,7 +179,8 @@ inline void add_moments(const TileView& tile, const Shape& shape, const Real* an
         for (Index i = 0; i < d; i += kSide) {
             for (Index l = 0; l < n_factors; l += kSide, out += kSide * kSide) {
                 const auto block = [&](auto n_features, auto n_along) {
-                    constexpr int C = smaller(decltype(n_features)::value, kSide), R = smaller(decltype(n_along)::value, kSide);
+                    constexpr int C = smaller(decltype(n_features)::value, kSide),
+                                  R = smaller(decltype(n_along)::value, kSide);
                     Vec totals[kSide * kSide];
                     GAUSSMIX_UNROLL for (int j = 0; j < kSide * kSide; ++j) totals[j] = Vec::zero();
                     multiply<C, R>(tile, groups, tile.rows + i * kGroupRows, anchors + i,
@@ -187,7 +188,8 @@ inline void add_moments(const TileView& tile, const Shape& shape, const Real* an
                     add_all_lane_sums(totals, out);
                 };
                 with_constant(smaller(Index{kSide}, d - i), [&](auto n_features) {
-                    with_constant(smaller(Index{kSide}, n_factors - l), [&](auto n_along) { block(n_features, n_along); });
+                    with_constant(smaller(Index{kSide}, n_factors - l),
+                                  [&](auto n_along) { block(n_features, n_along); });
                 });
             }
         }

@@ -66,7 +66,9 @@ namespace gaussmix::GAUSSMIX_ISA {
 inline void measure_motion(const Shape& shape, const ParametersView& before, const ParametersView& after,
                            Listener listener, double* scratch, float* ratio, float* shift) noexcept {
     const Index d = shape.n_features;
-    const Index stride = shape.structure == Structure::spherical ? 1 : shape.structure == Structure::diagonal ? d : d * d;
+    const Index stride = shape.structure == Structure::spherical  ? 1
+                         : shape.structure == Structure::diagonal ? d
+                                                                  : d * d;
     Patience patience(listener);
     for (Index k = 0; k < shape.n_components && !patience.is_over(stride * (d + 6) / 6); ++k) {
         const motion::Factor w{before.factors + k * stride, after.factors + k * stride};

@@ -28,7 +28,7 @@ inline void pack(const double* factor, Index n_features, Real* out) {
 struct Panel {
     const Real* differences;  // x - mean of the features before this panel
     Index n_before;
-    const Real* rows;  // from the panel's first feature on, as are:
+    const Real* rows;   // from the panel's first feature on, as are:
     const Real* mean;   // null: zero
     const Real* shift;  // read in float only; null: zero
     const Real* weights;

@@ -14,7 +14,6 @@ GAUSSMIX_INLINE Index row_at(const RowsView& rows, Index position) {
     return rows.order == nullptr ? position : position - position % kBlockRows + rows.order[position];
 }
 
-
 // An array of T that need not be aligned even to T, as NumPy allows.
 template <class T>
 struct Elements {
@@ -31,8 +30,10 @@ struct Elements {
 // The next kLanes elements as a vector. (V is Vec, and a template argument so that each precision compiles its own.)
 template <class T, class V = Vec>
 GAUSSMIX_INLINE V load_lanes(const char* p) {
-    if constexpr (sizeof(T) == sizeof(Real)) return V::load_unaligned(p);
-    else return V::load_floats(p);
+    if constexpr (sizeof(T) == sizeof(Real))
+        return V::load_unaligned(p);
+    else
+        return V::load_floats(p);
 }
 
 // Lane j of features[i] becomes element i of row j, for the first `count` of eight.
@@ -42,7 +43,7 @@ GAUSSMIX_INLINE void load_features(const char* const (&row)[kLanes], int count, 
         load_transposed(row, count, features);
     } else {
         GAUSSMIX_UNROLL for (int i = 0; i < kFeaturesTogether; ++i) {
-            features[i] = count == kFeaturesTogether      ? load_lanes<T>(row[i])
+            features[i] = count == kFeaturesTogether    ? load_lanes<T>(row[i])
                           : sizeof(T) == sizeof(double) ? V::load_head(row[i], count)
                                                         : V::load_floats_head(row[i], count);
         }
@@ -98,7 +99,8 @@ void read_by_element(const RowsView& rows, const Index (&row)[kLanes], Real* out
     const Elements<T> elements{static_cast<const char*>(rows.data)};
     for (Index feature = 0; feature < rows.n_features; ++feature) {
         alignas(64) Real lanes[kLanes];
-        for (int i = 0; i < kLanes; ++i) lanes[i] = static_cast<Real>(elements[row[i] * rows.row_stride + feature * rows.column_stride]);
+        for (int i = 0; i < kLanes; ++i)
+            lanes[i] = static_cast<Real>(elements[row[i] * rows.row_stride + feature * rows.column_stride]);
         store_feature(rows, feature, Vec::load(lanes), out);
     }
 }
@@ -115,7 +117,8 @@ void read_vector(const RowsView& rows, Index first, Real* out) {
     }
     Index row[kLanes];
     for (int i = 0; i < kLanes; ++i) row[i] = row_at(rows, smaller(first + i, rows.n_rows - 1));
-    if (rows.row_stride == 1 && rows.order == nullptr && row[kLanes - 1] == first + kLanes - 1) return read_by_vector<T>(rows, first, out);
+    if (rows.row_stride == 1 && rows.order == nullptr && row[kLanes - 1] == first + kLanes - 1)
+        return read_by_vector<T>(rows, first, out);
     if (rows.column_stride == 1) return read_by_transpose<T>(rows, row, out);
     return read_by_element<T>(rows, row, out);
 }

@@ -22,7 +22,8 @@ constexpr Index component_stride(Index n_features) {
     Index size = 0;
     for (Index panel = 0; panel < n_features; panel += kSide) {
         const Index height = smaller(Index{kSide}, n_features - panel);
-        size += round_up(triangle(height) + height, kSumsTogether) + panel / kSide * round_up(height * kSide, kSumsTogether);
+        size += round_up(triangle(height) + height, kSumsTogether) +
+                panel / kSide * round_up(height * kSide, kSumsTogether);
     }
     return size;
 }
@@ -136,8 +137,13 @@ inline void add_moments(const TileView& tile, const Real* anchor, double* mass, 
     for (Index k = 0; k < tile.n_components; ++k, anchor += d, sums += component_stride(d)) {
         if (tile.active[k] == 0) continue;
         if (tile.patience->is_over(kTileRows * d * d / 2)) return;
-        Component c{tile.rows,          tile.densities + k * kGroupRows, tile.row_factor, mass + k,
-                    tile.rows_stride(), tile.densities_stride(),         active_groups(tile.active[k])};
+        Component c{tile.rows,
+                    tile.densities + k * kGroupRows,
+                    tile.row_factor,
+                    mass + k,
+                    tile.rows_stride(),
+                    tile.densities_stride(),
+                    active_groups(tile.active[k])};
         double* out = sums;
         for (Index panel = 0; panel < d; panel += kSide, c.rows += kSide * kGroupRows) {
             with_constant(smaller(Index{kSide}, d - panel), [&](auto count) {

@@ -13,9 +13,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 // A row whose squared distance from every mean exceeds this is far: rounding of the distance, some 1e-16 of it (1e-7 in
 // float, where rows near a mean have about n_features), begins to show in its responsibilities. Such rows are counted,
 // for the engine to share them otherwise; in float their tile is summed in double.
-constexpr double far_distance(Index n_features) {
-    return kIsSingle ? 1000 + 4 * static_cast<double>(n_features) : 1e8;
-}
+constexpr double far_distance(Index n_features) { return kIsSingle ? 1000 + 4 * static_cast<double>(n_features) : 1e8; }
 
 // A row is far if even the largest log density is below this. A single component has every row whole.
 inline double far_limit(const Shape& shape, const Real* log_scale) {

@@ -126,8 +126,7 @@ private:
             case Second::full: return scatter::add_moments(tile, anchor, mass, sums);
             case Second::projected:
                 return low_rank::add_moments(tile, shape_, anchor, operands_ + operands_layout_.projection, mass, sums);
-            default:
-                return flat::add_moments(tile, anchor, mass, sums, flat::component_stride(shape_.n_features));
+            default: return flat::add_moments(tile, anchor, mass, sums, flat::component_stride(shape_.n_features));
         }
     }
 

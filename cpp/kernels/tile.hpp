@@ -6,9 +6,9 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 struct TileView {
-    const Real* rows;           // [group][feature][vector][lane]
-    Real* densities;            // [group][component][vector][lane]: responsibilities times row weights, once weighted
-    const Real* row_factor;     // [group][vector][lane]: row weight over the sum of a row's exponentials
+    const Real* rows;             // [group][feature][vector][lane]
+    Real* densities;              // [group][component][vector][lane]: responsibilities times row weights, once weighted
+    const Real* row_factor;       // [group][vector][lane]: row weight over the sum of a row's exponentials
     const unsigned char* active;  // [component]
     Index n_features, n_components, padded_components;
     int n_groups;

@@ -178,7 +178,8 @@ GAUSSMIX_INLINE void transpose(Vec (&rows)[8]) {
 
 // Four rows of two, three or four numbers, one after another, become a part for each number.
 GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
-    const __m256d low = _mm256_permute2f128_pd(a[0].v, a[1].v, 0x20), high = _mm256_permute2f128_pd(a[0].v, a[1].v, 0x31);
+    const __m256d low = _mm256_permute2f128_pd(a[0].v, a[1].v, 0x20),
+                  high = _mm256_permute2f128_pd(a[0].v, a[1].v, 0x31);
     a[0].v = _mm256_unpacklo_pd(low, high);
     a[1].v = _mm256_unpackhi_pd(low, high);
 }
@@ -192,9 +193,9 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // x y z x | y z x y | z x y 
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
     // Features 0, 1 of all rows, then 2, 3; an immediate operand must be one before loops are unrolled.
-    const __m256d half[4] = {
-        _mm256_permute2f128_pd(a[0].v, a[2].v, 0x20), _mm256_permute2f128_pd(a[1].v, a[3].v, 0x20),
-        _mm256_permute2f128_pd(a[0].v, a[2].v, 0x31), _mm256_permute2f128_pd(a[1].v, a[3].v, 0x31)};
+    const __m256d half[4] = {_mm256_permute2f128_pd(a[0].v, a[2].v, 0x20), _mm256_permute2f128_pd(a[1].v, a[3].v, 0x20),
+                             _mm256_permute2f128_pd(a[0].v, a[2].v, 0x31),
+                             _mm256_permute2f128_pd(a[1].v, a[3].v, 0x31)};
     GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
         a[2 * i].v = _mm256_unpacklo_pd(half[2 * i], half[2 * i + 1]);
         a[2 * i + 1].v = _mm256_unpackhi_pd(half[2 * i], half[2 * i + 1]);

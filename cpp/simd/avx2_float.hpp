@@ -178,11 +178,11 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
     a[1].v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(y), 0xD8));
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {
-    const __m256 low = _mm256_blend_ps(a[0].v, a[1].v, 0xF0);  // x y z x of rows 0, 1 and 4, 5
+    const __m256 low = _mm256_blend_ps(a[0].v, a[1].v, 0xF0);            // x y z x of rows 0, 1 and 4, 5
     const __m256 middle = _mm256_permute2f128_ps(a[0].v, a[2].v, 0x21);  // y z x y of rows 1, 2 and 5, 6
-    const __m256 high = _mm256_blend_ps(a[1].v, a[2].v, 0xF0);  // z x y z of rows 2, 3 and 6, 7
-    const __m256 later = _mm256_shuffle_ps(middle, high, 0x9E);  // x2 y2 x3 y3
-    const __m256 sooner = _mm256_shuffle_ps(low, middle, 0x49);  // y0 z0 y1 z1
+    const __m256 high = _mm256_blend_ps(a[1].v, a[2].v, 0xF0);           // z x y z of rows 2, 3 and 6, 7
+    const __m256 later = _mm256_shuffle_ps(middle, high, 0x9E);          // x2 y2 x3 y3
+    const __m256 sooner = _mm256_shuffle_ps(low, middle, 0x49);          // y0 z0 y1 z1
     a[0].v = _mm256_shuffle_ps(low, later, 0x8C);
     a[1].v = _mm256_shuffle_ps(sooner, later, 0xD8);
     a[2].v = _mm256_shuffle_ps(sooner, high, 0xCD);

@@ -92,9 +92,7 @@ GAUSSMIX_INLINE void add_lane_sums(double* sums, const Vec* a) {
 // Lane j of features[i] becomes feature i of row j, of the first `count` of eight features; others are zero, and their
 // memory is not touched.
 GAUSSMIX_INLINE void load_transposed(const char* const (&rows)[kLanes], int count, Vec (&features)[8]) {
-    const auto row = [&](int i) {
-        return _mm256_maskz_loadu_ps(static_cast<__mmask8>((1u << count) - 1), rows[i]);
-    };
+    const auto row = [&](int i) { return _mm256_maskz_loadu_ps(static_cast<__mmask8>((1u << count) - 1), rows[i]); };
     __m512 fours[2][4];  // of rows 8 b .. 8 b + 7: features 0..3 and 4..7 of four rows, twice
     GAUSSMIX_UNROLL for (int b = 0; b < 2; ++b) {
         __m512 both[4], pairs[4];

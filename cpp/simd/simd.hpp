@@ -17,7 +17,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 // kLanes: whatever the registers, since the lanes a row falls into decide the bits of every sum.
 constexpr bool kIsSingle = sizeof(Real) == sizeof(float);
 constexpr int kPartLanes = kLanes / kParts;
-constexpr int kSumsTogether = 8;  // vectors whose lanes are added up together
+constexpr int kSumsTogether = 8;      // vectors whose lanes are added up together
 constexpr int kFeaturesTogether = 8;  // features that are transposed together
 
 // sums[i] += the lanes of a[i], for any number of vectors; `sums` has room for a multiple of eight.

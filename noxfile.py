@@ -86,6 +86,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    session.run("clang-format", "--dry-run", "--Werror", *map(str, sorted(Path("cpp").rglob("*.[ch]pp"))))
     session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
     session.run("repo-review", ".")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mpmath import mp
 from scipy.integrate import quad
-from scipy.special import log_ndtr, ndtr
+from scipy.special import log_ndtr, logsumexp, ndtr
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.mixture import bivariate
@@ -78,7 +78,7 @@ def test_orthants_of_two_features(correlation):
 
 @pytest.mark.parametrize("correlation", [-0.99, 0.0, 0.5])
 def test_owens_function_at_the_origin(correlation):
-    below = bivariate._below(np.zeros(1), np.zeros(1), np.array([correlation]), np.sqrt(1 - correlation**2))
+    below = bivariate._below(np.zeros(1), np.zeros(1), np.array([correlation]), np.sqrt([1 - correlation**2]))
     assert below == pytest.approx(0.25 + np.arcsin(correlation) / (2 * np.pi), abs=4 * EPS)
 
 
@@ -91,6 +91,24 @@ def test_limits_of_two_features(sign):
     np.testing.assert_allclose(mixture.cdf(rows), least, atol=1e-6)  # √(1 − ρ²)
     np.testing.assert_allclose(mixture.cdf(np.column_stack([h, np.full(4, np.inf)])), ndtr(h), atol=4 * EPS)
     np.testing.assert_array_equal(mixture.cdf([[-np.inf, 1.0], [np.inf, np.inf], [1.0, -np.inf]]), [0.0, 1.0, 0.0])
+
+
+@pytest.mark.parametrize("far", [0.0, 4.0, 30.0])
+def test_every_component_of_two_features_that_counts_is_counted(far, rng):
+    """The mixture's mass is that of its components, each by itself, near and far; to the digits of single ones."""
+    factors = rng.normal(size=(12, 2, 2))
+    covariances, means = factors @ factors.transpose(0, 2, 1) + 0.1 * np.eye(2), rng.normal(size=(12, 2), scale=4)
+    weights = np.append(rng.dirichlet(np.full(11, 0.3)), 1e-9)
+    mixture = Mixture(weights / weights.sum(), means, covariances, FAMILIES["full"])
+    lower = mixture.sample(100, rng)[0] - far
+    for upper in (lower + rng.exponential(size=lower.shape), np.full_like(lower, np.inf)):
+        parts = [
+            Mixture([1.0], mean[None], covariance[None], FAMILIES["full"]).log_probability(lower, upper)
+            for mean, covariance in zip(means, covariances, strict=True)
+        ]
+        exact = logsumexp(np.array(parts) + np.log(mixture.weights)[:, None], axis=0)
+        np.testing.assert_allclose(mixture.log_probability(lower, upper), exact, rtol=4 * EPS, atol=1e-11)
+        np.testing.assert_allclose(mixture.probability(lower, upper), np.exp(exact), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_features", [3, 5, 8])

@@ -16,6 +16,8 @@ from gaussmix.waist.pieces import pieces
 
 _FAR = 40.0  # deviations: beyond lies 1e-350
 _SMALL = 1e-3  # mass below which differences of Owen's function have too few digits
+_NOTHING = 1e-20  # mass that rounding of 1 does not see
+_NEGLIGIBLE = 40.0  # nats below a part of a sum: 4e-18 of it
 _DROP = 45.0  # nats below its peak the integrand is 1e-20 of it
 _TURN = np.array([-8.0, 0.0, 8.0])  # deviations over which Φ goes from 0 to 1
 _HALVINGS = 80  # of 1e12 deviations, where features are nearly equal, to a part of the narrowest peak
@@ -23,49 +25,76 @@ _EVALUATED = 160  # numbers for a row, at most
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
-def log_masses(lower: Array, upper: Array, correlation: float, rest: float) -> Array:
-    """Log of the mass between lower < upper (n, 2), deviations from the mean, nats.
+def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array, rests: Array) -> Array:
+    """Log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), nats.
 
     Parameters
     ----------
-    correlation, rest : ρ, and √(1 − ρ²), which has its digits where ρ is near ±1.
+    log_weights : (n_components,), log π_k; the weights sum to 1.
+    lower, upper : (n_components, n, 2), deviations from the means.
+    correlations, rests : (n_components,), ρ, and √(1 − ρ²), which has its digits where ρ is near ±1.
 
     Notes
     -----
-    By Owen's function, to rounding of 1; smaller masses, to rounding of their own, by Gauss and Legendre's rule.
+    By Owen's function, to rounding of 1. Of a smaller sum, to rounding of its own, the parts that count are found by
+    Gauss and Legendre's rule; others are below 1e-17 of it, since no rectangle has more mass than either of its sides.
     """
-    log_mass = np.empty(len(lower))
-    for part in pieces((len(lower), _EVALUATED)):
-        log_mass[part] = _log_masses(lower[part], upper[part], correlation, rest)
-    return log_mass
+    masses = _masses(lower, upper, correlations[:, None], rests[:, None])
+    total = np.exp(log_weights) @ masses
+    log_total = np.log(np.clip(total, _SMALL, 1.0))
+    small = np.flatnonzero(total < _SMALL)
+    for part in pieces((len(small), len(masses), _EVALUATED)):
+        rows = small[part]
+        known = np.where(masses[:, rows] < _SMALL, np.nan, np.log(np.maximum(masses[:, rows], _SMALL)))
+        log_total[rows] = _small_sums(log_weights, known, lower[:, rows], upper[:, rows], correlations, rests)
+    return log_total
 
 
-def _log_masses(lower: Array, upper: Array, correlation: float, rest: float) -> Array:
+def _small_sums(
+    log_weights: Array, known: Array, lower: Array, upper: Array, correlations: Array, rests: Array
+) -> Array:
+    """As `log_sums`; `known` are logarithms of masses (n_components, n), NaN where Owen's function has too few digits.
+
+    The mass that is likeliest to be the largest comes first: it says what others do not count.
+    """
+    bounds = np.where(np.isnan(known), log_interval(lower, upper).min(axis=2), known) + log_weights[:, None]
+    log_parts = np.where(np.isnan(known), -np.inf, known + log_weights[:, None])
+    is_first = np.arange(len(bounds))[:, None] == bounds.argmax(axis=0)
+    for of_pass in (is_first, ~is_first):
+        counts = of_pass & np.isnan(known) & (bounds > -np.inf)
+        k, row = np.nonzero(counts & (bounds > log_parts.max(axis=0) - _NEGLIGIBLE))
+        if len(k):
+            integrand = _Integrand(lower[k, row], upper[k, row], correlations[k, None], rests[k, None])
+            log_parts[k, row] = log_weights[k] + _integral(integrand)
+    return log_sum(log_parts, axis=0)
+
+
+def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
+    """P(lower < z < upper), to rounding of 1."""
     with np.errstate(invalid="ignore"):  # −inf + inf: nothing to flip
         flipped = lower + upper > 0  # to the side where less cancels
     lower, upper = np.where(flipped, -upper, lower), np.where(flipped, -lower, upper)
-    rho = np.where(flipped.sum(axis=1) == 1, -correlation, correlation)
-    mass = (
-        _below(upper[:, 0], upper[:, 1], rho, rest)
-        - _below(lower[:, 0], upper[:, 1], rho, rest)
-        - _below(upper[:, 0], lower[:, 1], rho, rest)
-        + _below(lower[:, 0], lower[:, 1], rho, rest)
+    rho = np.where(flipped.sum(axis=-1) == 1, -rho, rho)
+    return np.asarray(
+        _below(upper[..., 0], upper[..., 1], rho, rest)
+        - _below(lower[..., 0], upper[..., 1], rho, rest)
+        - _below(upper[..., 0], lower[..., 1], rho, rest)
+        + _below(lower[..., 0], lower[..., 1], rho, rest)
     )
-    log_mass = np.log(np.clip(mass, _SMALL, 1.0))
-    small = mass < _SMALL
-    if small.any():
-        log_mass[small] = _integral(_Integrand(lower[small], upper[small], rho[small, None], rest))
-    return log_mass
 
 
-def _below(h: Array, k: Array, rho: Array, rest: float) -> Array:
+def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
     """P(x < h, y < k), Owen (1956) eq. 2.1; infinite limits stand for what is far enough."""
-    h, k = h.clip(-_FAR, _FAR), k.clip(-_FAR, _FAR)
+    below_h, below_k = ndtr(h), ndtr(k)
+    counts = np.minimum(below_h, below_k) > _NOTHING
+    mass = np.zeros(h.shape)
+    h, k = h[counts].clip(-_FAR, _FAR), k[counts].clip(-_FAR, _FAR)
+    rho, rest = (np.broadcast_to(array, mass.shape)[counts] for array in (rho, rest))
     h, k = (np.where((h == 0) & (k == 0), np.finfo(np.float64).tiny, limit) for limit in (h, k))
     differ = np.where((h * k < 0) | ((h * k == 0) & (h + k < 0)), 0.5, 0.0)
-    return np.asarray(
-        0.5 * (ndtr(h) + ndtr(k)) - _owen(h, (k - rho * h) / rest) - _owen(k, (h - rho * k) / rest) - differ
-    )
+    parts = _owen(h, (k - rho * h) / rest) + _owen(k, (h - rho * k) / rest)
+    mass[counts] = 0.5 * (below_h[counts] + below_k[counts]) - parts - differ
+    return mass
 
 
 def _owen(h: Array, numerator: Array) -> Array:
@@ -82,7 +111,7 @@ class _Integrand:
     lower: Array
     upper: Array
     rho: Array  # (n, 1)
-    rest: float
+    rest: Array  # (n, 1)
 
     def log(self, x: Array) -> Array:
         return log_interval(*self._given(x)) - 0.5 * (x**2 + LOG_2PI)
@@ -95,7 +124,7 @@ class _Integrand:
         """Where it turns from one shape to another, and the ends of the turn, (n, 6); NaN where it does not."""
         limits = np.stack([self.lower[:, 1], self.upper[:, 1]], axis=1)[:, :, None]
         with np.errstate(divide="ignore", invalid="ignore"):
-            bends = (limits + self.rest * _TURN) / self.rho[..., None]
+            bends = (limits + self.rest[..., None] * _TURN) / self.rho[..., None]
         return np.where(np.isfinite(bends), bends, np.nan).reshape(len(limits), -1)
 
     def _given(self, x: Array) -> tuple[Array, Array]:

@@ -12,6 +12,7 @@ from gaussmix.waist.arrays import Array
 from gaussmix.waist.pieces import pieces
 from gaussmix.waist.whitening import Structure
 
+_NUMBERS = 10  # for a row and a component, at a time
 _INFINITE = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
 
 
@@ -24,6 +25,8 @@ def log_masses(
         log_mass, error = mixture._line.log_between(lower[:, 0], upper[:, 0]), exact
     elif mixture.whitening.structure in (Structure.SPHERICAL, Structure.DIAGONAL):
         log_mass, error = _independent(mixture, lower, upper), exact
+    elif mixture.n_features == 2:
+        log_mass, error = _pairs(mixture, lower, upper), exact
     else:
         log_mass, error = _correlated(mixture, lower, upper, n_points, rng)
     return np.minimum(log_mass, 0.0), error
@@ -41,26 +44,41 @@ def _independent(mixture: Values, lower: Array, upper: Array) -> Array:
     return log_sum(log_parts + np.log(mixture.weights[real] / mixture.weights.sum()))
 
 
+def _pairs(mixture: Values, lower: Array, upper: Array) -> Array:
+    """Of two correlated features."""
+    real = np.flatnonzero(mixture.weights)
+    dense = mixture.family.dense(mixture.covariances, mixture.n_components, 2)[real]
+    deviations = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
+    volumes = deviations.prod(axis=1)
+    log_abs_det = np.broadcast_to(mixture.whitening.log_abs_det, mixture.n_components)[real]
+    rests = np.exp(-log_abs_det) / volumes  # from the determinant: right where ρ is near ±1
+    log_weights = np.log(mixture.weights[real] / mixture.weights.sum())
+    log_mass = np.empty(len(lower))
+    for part in pieces((len(lower), len(real), _NUMBERS)):
+        low, high = (
+            _finite_or_infinite((limit[part] - mixture.means[real, None]) / deviations[:, None])
+            for limit in (lower, upper)
+        )
+        log_mass[part] = bivariate.log_sums(log_weights, low, high, dense[:, 0, 1] / volumes, rests)
+    return log_mass
+
+
 def _correlated(
     mixture: Values, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
+    """Of three features and more."""
     n_features, real = mixture.n_features, np.flatnonzero(mixture.weights)
     dense = mixture.family.dense(mixture.covariances, mixture.n_components, n_features)
-    log_abs_det = np.broadcast_to(mixture.whitening.log_abs_det, mixture.n_components)
-    net = scrambled(n_features - 1, n_points, rng) if n_features > 2 else np.empty((1, 0, 1))
+    net = scrambled(n_features - 1, n_points, rng)
     log_parts = np.full((len(real), len(net), len(lower)), -np.inf)
     for log_part, k in zip(log_parts, real, strict=True):
         deviations = np.sqrt(np.diagonal(dense[k]))
         correlation = dense[k] / np.outer(deviations, deviations)
         low, high = (_finite_or_infinite((limit - mixture.means[k]) / deviations) for limit in (lower, upper))
         apart = (low < high).all(axis=1)
-        if n_features == 2:
-            rest = np.exp(-log_abs_det[k]) / deviations.prod()  # from the determinant: right where ρ is near ±1
-            log_part[0, apart] = bivariate.log_masses(low[apart], high[apart], float(correlation[0, 1]), rest)
-        else:
-            log_part[:, apart] = rectangle_sample.log_masses(low[apart], high[apart], correlation, net)
-    total = log_sum(log_parts + np.log(mixture.weights[real] / mixture.weights.sum())[:, None, None], axis=0)
-    return (total[0], np.zeros(len(lower))) if n_features == 2 else log_mean(total)
+        log_part[:, apart] = rectangle_sample.log_masses(low[apart], high[apart], correlation, net)
+    log_weights = np.log(mixture.weights[real] / mixture.weights.sum())
+    return log_mean(log_sum(log_parts + log_weights[:, None, None], axis=0))
 
 
 def _finite_or_infinite(limits: Array) -> Array:

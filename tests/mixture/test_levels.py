@@ -250,3 +250,13 @@ def test_all_turns_are_found(seed):
     np.testing.assert_allclose(found, grid[1:][rises[1:] != rises[:-1]], atol=grid[1] - grid[0])
     assert (mixture.hessian(found[::2, None]) < 0).all()
     assert (mixture.hessian(found[1::2, None]) > 0).all()
+
+
+def test_no_mass_lies_above_the_highest_mode(rng):
+    """Of several features too, where points of quasi-Monte Carlo lie beside it; others are not moved."""
+    mixture = Mixture([0.3, 0.3, 0.4], 1.5 * rng.normal(size=(3, 2)), np.ones(3), FAMILIES["spherical"])
+    level, error = mixture.highest_density_level([0.0, 0.5], return_error=True)
+    assert level[0] == mixture.modes().log_density[0] > mixture._usual_levels.log_levels.max()
+    assert error[0] == 0 < error[1]
+    assert level[1] == pytest.approx(mixture.highest_density_level(0.5), rel=8 * EPS)
+    assert mixture.in_highest_density_region(mixture.modes().places[:1], 0.0).all()

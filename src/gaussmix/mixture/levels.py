@@ -13,16 +13,16 @@ from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.level_ellipsoid import LevelEllipsoid
 from gaussmix.mixture.level_sample import LevelSample
 from gaussmix.mixture.level_sets import LevelSets
+from gaussmix.mixture.modality import Modality
 from gaussmix.mixture.quantiles import probabilities
 from gaussmix.mixture.randomness import Rng, generator
-from gaussmix.mixture.values import Values
 from gaussmix.waist.arrays import Array
 from gaussmix.waist.counts import check_count
 
 N_POINTS = 2**16
 
 
-class Levels(Values):
+class Levels(Modality):
     """Highest density regions (Hyndman 1996) and the mass outside them.
 
     One feature or one component is exact. Otherwise quasi-Monte Carlo says how much mass lies below a level.
@@ -132,8 +132,8 @@ class Levels(Values):
 
         Returns
         -------
-        level : (n_p,) or the shape of p, nats, to be compared with `log_density`; −inf for p = 1. With
-            `return_error` an `Estimate` of it.
+        level : (n_p,) or the shape of p, nats, to be compared with `log_density`; −inf for p = 1 and the highest
+            of `modes` for p = 0. With `return_error` an `Estimate` of it.
 
         Raises
         ------
@@ -152,6 +152,9 @@ class Levels(Values):
         """
         wanted = probabilities(p)
         level, error = self._levels(n_points, rng).level(wanted.ravel())
+        if self._exact_levels is None and (wanted == 0).any():  # points lie beside the highest mode, not on it
+            top = wanted.ravel() == 0
+            level[top], error[top] = np.maximum(level[top], self.modes().log_density[0]), 0.0
         level, error = level.reshape(wanted.shape)[()], error.reshape(wanted.shape)[()]
         return Estimate(level, error) if return_error else level
 

@@ -346,3 +346,20 @@ def test_bounds_are_those_of_the_papers(apart):
     variational = apart**2 / 4  # one component has no share to choose: the convexity of the divergence
     assert p.kl_bounds(q) == pytest.approx((durrieu[0], min(durrieu[1], variational)), rel=1e-13)
     assert p.kl_variational(q) == pytest.approx(crossed[0] - upper, rel=1e-13)
+
+
+@pytest.mark.parametrize("name", ["spherical", "full"])
+@pytest.mark.parametrize("far", [1e3, 1e17, 1e300])
+def test_distance_from_the_origin_costs_no_digits(name, far):
+    """Where a deviation is less than the spacing of float64 too: what is told is the distribution's, not the rows'."""
+    family = FAMILIES[name]
+    one, two = (
+        Mixture([0.5, 0.5], [[0.0], [far]], np.reshape(v, family.shape(2, 1)), family) for v in ([1, 1], [4, 4])
+    )
+    lower, upper = one.entropy_bounds()  # these meet, as components are apart
+    entropy, kl = one.entropy(n_draws=10_000), one.kl(two, n_draws=10_000)
+    assert lower - 5 * entropy.error <= entropy.value <= upper + 5 * entropy.error
+    assert abs(kl.value - (LOG_2 + 1 / 8 - 1 / 2)) <= 5 * kl.error
+    near = [Mixture([1.0], [[0.0]], [variance], FAMILIES["spherical"]) for variance in (1.0, 4.0)]
+    expected, found = near[0].js(near[1], n_draws=10_000), one.js(two, n_draws=10_000)
+    assert abs(found.value - expected.value) <= 5 * (found.error + expected.error)

@@ -9,7 +9,7 @@ import numpy as np
 from gaussmix.mixture.bounds import kl_bounds, kl_variational
 from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.gaussians import Gaussians, kl_divergences, within_range
-from gaussmix.mixture.monte_carlo import DRAWS, expectation, log_density
+from gaussmix.mixture.monte_carlo import DRAWS, expectation
 from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.values import Values, common_names
 from gaussmix.waist.arrays import Array
@@ -65,10 +65,7 @@ class Divergences(Values):
         if len(one.weights) == len(another.weights) == 1:
             return Estimate(within_range(float(kl_divergences(one, another)[0, 0])), 0.0)
 
-        def excess(rows: Array) -> Array:
-            return log_density(self, rows, n_jobs) - log_density(other, rows, n_jobs)
-
-        found = expectation(excess, self, n_draws, rng, n_jobs)
+        found = expectation(np.subtract, [self, other], n_draws, rng, n_jobs)
         return Estimate(max(found.value, 0.0), found.error)
 
     def kl_bounds(self, other: Self) -> tuple[float, float]:
@@ -175,11 +172,10 @@ class Divergences(Values):
         def half(p: Values, q: Values) -> Estimate[float]:
             """KL(p‖m): the mean of log (p / m) = log 2 − log (1 + q / p) over p."""
 
-            def excess(rows: Array) -> Array:
-                ratio = log_density(q, rows, n_jobs) - log_density(p, rows, n_jobs)
-                return _LOG_2 - np.logaddexp(0.0, ratio)
+            def excess(log_p: Array, log_q: Array) -> Array:
+                return np.asarray(_LOG_2 - np.logaddexp(0.0, log_q - log_p))
 
-            return expectation(excess, p, n_draws, seed, n_jobs)
+            return expectation(excess, [p, q], n_draws, seed, n_jobs)
 
         one, another = half(self, other), half(other, self)
         value = 0.5 * (one.value + another.value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gaussmix.mixture.bounds import entropy_bounds
 from gaussmix.mixture.estimate import Estimate
 from gaussmix.mixture.gaussians import Gaussians
-from gaussmix.mixture.monte_carlo import DRAWS, expectation, log_density
+from gaussmix.mixture.monte_carlo import DRAWS, expectation
 from gaussmix.mixture.randomness import Rng
 from gaussmix.mixture.values import Values
 
@@ -42,7 +44,7 @@ class Entropy(Values):
         own = Gaussians.of(self)
         if len(own.weights) == 1:
             return Estimate(float(own.entropies[0]), 0.0)
-        return expectation(lambda rows: -log_density(self, rows, n_jobs), self, n_draws, rng, n_jobs)
+        return expectation(np.negative, [self], n_draws, rng, n_jobs)
 
     def entropy_bounds(self) -> tuple[float, float]:
         """Bounds of the entropy in closed form; Kolchinsky & Tracey (2017), Entropy 19, 361.

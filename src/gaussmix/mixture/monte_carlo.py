@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,26 +19,23 @@ from gaussmix.waist.block import Block
 from gaussmix.waist.counts import check_count
 from gaussmix.waist.pieces import pieces
 
+_LARGEST = float(np.finfo(np.float64).max)
 DRAWS = 100_000  # where nobody says how many
 
 
-def log_density(mixture: Values, rows: Array, n_jobs: int | None) -> Array:
-    """log p(x) of rows that were drawn, (n_rows,), nats."""
-    return choose(n_jobs).log_density(Block(0, rows), mixture.parameters)
-
-
 def expectation(
-    integrand: Callable[[Array], Array], of: Values, n_draws: Any, rng: Rng, n_jobs: int | None
+    integrand: Callable[..., Array], mixtures: Sequence[Values], n_draws: Any, rng: Rng, n_jobs: int | None
 ) -> Estimate[float]:
-    """E f(x) over a mixture, by draws from each component in proportion to its weight, and at least two from each.
+    """E f(log p(x), log q(x), …) over p, by draws from each component in proportion to its weight, at least two each.
 
     So a rare component in which f is large is never missed, and what differs between components adds no error;
-    Cochran (1977) theorem 5.3.
+    Cochran (1977) theorem 5.3. Rows are drawn about the component's mean, so that they have digits however far from
+    the origin it is.
 
     Parameters
     ----------
-    integrand : f of rows (n_rows, n_features), (n_rows,).
-    of : the mixture.
+    integrand : f of the log densities in each of the mixtures, (n_rows,) all of them, nats.
+    mixtures : p, which rows are drawn from, and others of the same features.
     n_draws : about how many; an integer of at least 2.
     rng : source of randomness, or a seed; None for the same each time.
     n_jobs : threads.
@@ -48,17 +45,30 @@ def expectation(
     ValueError, TypeError : n_draws is no such number, or f is beyond the range of `within_range`.
     """
     n_draws = check_count("n_draws", n_draws, 2)
-    source, weights, value, variance = generator(rng, 0), of.weights / of.weights.sum(), 0.0, 0.0
+    of, source, value, variance = mixtures[0], generator(rng, 0), 0.0, 0.0
+    weights = of.weights / of.weights.sum()
 
-    def draw(component: int, n_rows: int) -> Array:
+    def draw(component: int, moved: Sequence[Values], n_rows: int) -> Array:
         only = alone(component, of.n_components)
-        return integrand(sample(only, of.means, of.whitening, n_rows, source, n_jobs)[0])
+        rows = sample(only, moved[0].means, of.whitening, n_rows, source, n_jobs)[0]
+        return integrand(*(choose(n_jobs).log_density(Block(0, rows), mixture.parameters) for mixture in moved))
 
     for k in map(int, np.flatnonzero(weights)):
-        mean, squared_error = moments(partial(draw, k), max(2, int(np.ceil(n_draws * weights[k]))), of.n_features)
+        moved = [_about(mixture, of.means[k]) for mixture in mixtures]
+        n_own = max(2, int(np.ceil(n_draws * weights[k])))
+        mean, squared_error = moments(partial(draw, k, moved), n_own, of.n_features)
         value += float(weights[k]) * mean
         variance += float(weights[k]) ** 2 * squared_error
     return Estimate(value, float(np.sqrt(variance)))
+
+
+def _about(mixture: Values, origin: Array) -> Values:
+    """The mixture as it is seen from a point, with the factors that it has."""
+    with np.errstate(over="ignore"):
+        means = np.clip(mixture.means - origin, -_LARGEST, _LARGEST)
+    moved = mixture._trusted(mixture.weights, means, mixture.covariances, mixture.family)
+    vars(moved)["whitening"] = mixture.whitening
+    return moved
 
 
 def moments(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from mpmath import mp
+from scipy.special import ndtr
 from scipy.stats import chi2, kstest
 
 from gaussmix import FAMILIES, Mixture
@@ -235,6 +236,15 @@ def test_turns_of_a_nearly_flat_top(first, distance, n_turns):
     found = turns(mixture._line)
     assert len(found) == n_turns
     assert found[n_turns // 2] == pytest.approx(first + distance / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("far", [1e4, 1e8, 1e12])
+def test_turns_of_components_far_apart(far):
+    """Where equal ones meet; an interval that cells of one sign cut into thousands of millions, but for logarithms."""
+    mixture = Mixture([0.5, 0.5], [[0.0], [far]], [1.0, 1.0], FAMILIES["spherical"])
+    np.testing.assert_allclose(turns(mixture._line), [0.0, 0.5 * far, far], rtol=4 * EPS, atol=EPS)
+    found = mixture.tail_probability([[0.0], [2.0], [0.5 * far]])
+    np.testing.assert_allclose(found, [1.0, 2 * ndtr(-2.0), 0.0], rtol=4 * EPS * far, atol=0)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -18,8 +18,9 @@ _EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's 
 def turns(line: Line) -> Array:
     """Modes and the minima between them, (2 n_modes − 1,), ascending; modes are first and last."""
     low, high = _monotone_cells(line)
-    rises = np.where(line.slope_and_curvature(low)[0] >= 0, 1.0, -1.0)  # 0 counts to the right: no turn is found twice
-    has_turn = (line.slope_and_curvature(high)[0] >= 0) != (rises > 0)
+    # 0 counts to the right: no turn is found twice. Signs as cells have them, though what makes them may underflow.
+    rises, rises_after = (np.where(_scaled_sum(*_derivatives(line, ends)[0]) >= 0, 1.0, -1.0) for ends in (low, high))
+    has_turn = rises_after != rises
     low, high, rises = low[has_turn], high[has_turn], rises[has_turn]
 
     def descent(x: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
@@ -69,16 +70,37 @@ def _monotone_cells(line: Line) -> tuple[Array, Array]:
 
 def _signs_known(line: Line, cells: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether the first and the second derivative of the density are sure to have one sign on each of cells (2, n)."""
-    whitened = line.whiten(cells.ravel())
-    log_parts = (line.log_scale - 0.5 * whitened**2).reshape(-1, *cells.shape)
-    parts = np.exp(log_parts - log_parts.max(axis=(0, 1)))
-    whitened, deviations = whitened.reshape(parts.shape), (line.deviations / line.deviations.min())[:, None, None]
-    first = -whitened / deviations * parts
-    second = (whitened**2 - 1) / deviations**2 * parts
-    return _has_one_sign(first), _has_one_sign(second)
+    first, second = _derivatives(line, cells.ravel())
+    return _has_one_sign(*first, cells.shape), _has_one_sign(*second, cells.shape)
 
 
-def _has_one_sign(terms: Array) -> NDArray[np.bool_]:
-    """Of sums of terms (n_components, 2, n) that are monotone between the two."""
-    known: NDArray[np.bool_] = (terms.min(axis=1).sum(axis=0) > 0) | (terms.max(axis=1).sum(axis=0) < 0)
+def _derivatives(line: Line, x: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Each component's part of the first and the second derivative of the density, as signs and logarithms (K, n)."""
+    whitened = line.whiten(x)
+    log_deviations = np.log(line.deviations / line.deviations.min())[:, None]
+    log_parts = line.log_scale - 0.5 * whitened**2
+    bend = (whitened - 1) * (whitened + 1)
+    with np.errstate(divide="ignore"):
+        first = np.log(np.abs(whitened)) - log_deviations + log_parts
+        second = np.log(np.abs(bend)) - 2 * log_deviations + log_parts
+    return (-np.sign(whitened), first), (np.sign(bend), second)
+
+
+def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Of sums of terms sign · exp(log) at both ends of cells of a shape (2, n), monotone between the two.
+
+    In log space, since across a long cell a term may fall by more than float64 has, and still be what decides.
+    """
+    (sign, other_sign), (log, other_log) = (terms.reshape(-1, *shape).swapaxes(0, 1) for terms in (signs, logs))
+    with np.errstate(invalid="ignore"):  # 0 · −inf, of two zeros
+        other_is_less = np.where(sign == other_sign, sign * log > sign * other_log, sign > other_sign)
+    least = _scaled_sum(np.where(other_is_less, other_sign, sign), np.where(other_is_less, other_log, log))
+    most = _scaled_sum(np.where(other_is_less, sign, other_sign), np.where(other_is_less, log, other_log))
+    known: NDArray[np.bool_] = (least > 0) | (most < 0)
     return known
+
+
+def _scaled_sum(signs: Array, logs: Array) -> Array:
+    """Σ_k sign · exp(log) as parts of the largest, (n,)."""
+    largest = logs.max(axis=0)
+    return np.asarray((signs * np.exp(logs - np.where(largest > -np.inf, largest, 0.0))).sum(axis=0))

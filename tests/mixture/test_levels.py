@@ -247,6 +247,14 @@ def test_turns_of_components_far_apart(far):
     np.testing.assert_allclose(found, [1.0, 2 * ndtr(-2.0), 0.0], rtol=4 * EPS * far, atol=0)
 
 
+@pytest.mark.parametrize(("variance", "said"), [(1.0, r"1e\+200"), (1e-240, "inf")])
+def test_components_that_float64_can_not_tell_the_distance_of_are_refused(variance, said):
+    mixture = Mixture([0.5, 0.5], [[0.0], [1e200]], [variance, variance], FAMILIES["spherical"])
+    for ask in (mixture.modes, lambda: mixture.tail_probability([[0.0]])):
+        with pytest.raises(ValueError, match=rf"0 and 1e\+200, are {said} standard deviations apart.*one by one"):
+            ask()
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_all_turns_are_found(seed):
     """As many as the signs of the slope on a fine grid say, modes and minima by turns."""

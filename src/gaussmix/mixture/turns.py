@@ -12,11 +12,24 @@ from gaussmix.waist.arrays import Array
 # Of the smallest deviation: a rise and fall within so little changes the density by less than its rounding.
 _NARROW = 1e-6
 _FLAT = 8 * float(np.finfo(np.float64).eps)  # nats
+_FARTHEST = 1e150  # deviations, whose squares float64 has
 _EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's first three derivatives turn
 
 
 def turns(line: Line) -> Array:
-    """Modes and the minima between them, (2 n_modes − 1,), ascending; modes are first and last."""
+    """Modes and the minima between them, (2 n_modes − 1,), ascending; modes are first and last.
+
+    Raises
+    ------
+    ValueError : components are so far apart that float64 has no logarithm of the density between them.
+    """
+    with np.errstate(over="ignore"):
+        reach = (line.means[-1] - line.means[0]) / line.deviations.min()
+    if not reach < _FARTHEST:
+        raise ValueError(
+            f"The outermost means, {line.means[0]:.3g} and {line.means[-1]:.3g}, are {reach:.3g} standard deviations "
+            "apart, and float64 has no logarithm of the density between them: ask about the components one by one."
+        )
     low, high = _monotone_cells(line)
     # 0 counts to the right: no turn is found twice. Signs as cells have them, though what makes them may underflow.
     rises, rises_after = (np.where(_scaled_sum(*_derivatives(line, ends)[0]) >= 0, 1.0, -1.0) for ends in (low, high))

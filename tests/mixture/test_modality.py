@@ -114,6 +114,14 @@ def test_boundaries_are_where_predictions_change(seed):
     assert n_changes <= np.count_nonzero(np.abs(boundaries) <= 20)
 
 
+@pytest.mark.parametrize("far", [1e17, 1e150, 1e200, 1e300])
+def test_boundaries_however_far(far):
+    """Where deviations are less than the rounding of a place, and their squares beyond float64: (far − x) / σ = ± x."""
+    equal, unlike = (line([0.5, 0.5], [0.0, far], [variance, 1.0]).decision_boundary() for variance in (1.0, 4.0))
+    np.testing.assert_allclose(equal, [far / 2], rtol=8 * EPS)
+    np.testing.assert_allclose(unlike, [2 * far / 3, 2 * far], rtol=8 * EPS)
+
+
 def test_boundaries_are_of_one_feature():
     with pytest.raises(ValueError, match="decision_boundary is of one feature, and here are 2"):
         Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"]).decision_boundary()

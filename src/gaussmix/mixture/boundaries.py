@@ -26,10 +26,11 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
     ratio = deviations[first] / deviations[second]
     rise = log_scale[second] - log_scale[first]
     square, half = 0.5 * (1 - ratio) * (1 + ratio), 0.5 * ratio**2 * apart
-    with np.errstate(divide="ignore", invalid="ignore"):
-        root = np.sqrt((0.5 * ratio * apart) ** 2 - square * rise)
+    unit = np.maximum(np.abs(apart), 1.0)  # whose square may be beyond float64
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        root = unit * np.sqrt((0.5 * ratio * (apart / unit)) ** 2 - square * (rise / unit / unit))
         larger = -(half + np.copysign(root, half))
-        steps = np.stack([larger / square, (rise - half * apart) / larger]) * deviations[first]
+        steps = np.stack([larger / square, (rise / unit - half * (apart / unit)) / (larger / unit)]) * deviations[first]
     places = steps + means[first]
     rounding = 8 * np.finfo(np.float64).eps * (np.abs(steps) + np.abs(means[first]) + deviations[first])
     order = np.argsort(places, axis=None)

@@ -19,6 +19,7 @@ from gaussmix.waist.block import Block
 
 # Of a deviation: ends of climbs that are nearer are one mode. Modes so near differ by 1e-12 in log density.
 _SAME = 1e-3
+_BESIDE = 1e-6  # of a place: next to it, and far more than its rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ class Modality(Values):
         places = crossings(self.parameters.log_scale[real], self.means[real, 0], self._deviations[real, 0])
         if not len(places):
             return places
-        reach = self._deviations.max()
+        reach = self._deviations.max() + _BESIDE * np.abs(places).max()
         edges = np.concatenate([[places[0] - reach], places, [places[-1] + reach]])
         labels = choose(None).labels(Block(0, (edges[:-1] + 0.5 * np.diff(edges))[:, None]), self.parameters)
         return np.asarray(places[labels[1:] != labels[:-1]])

@@ -146,6 +146,18 @@ def test_product_is_symmetric(first, second):
     assert_same(one.product(other), expected, rounding(one) + rounding(other))
 
 
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
+def test_a_weight_of_0_far_away_changes_no_product_and_no_gradient(name):
+    """1e310 deviations away, which float64 does not have."""
+    family = FAMILIES[name]
+    covariances = 1e-20 * np.broadcast_to(np.eye(2) if family.is_matrix else 1.0, family.shape(2, 2))
+    mixture = Mixture([0.0, 1.0], [[1e300, 1e300], [0.0, 0.0]], covariances, family)
+    product = mixture.product(mixture)
+    np.testing.assert_array_equal(product.weights, [0.0, 0.0, 0.0, 1.0])
+    np.testing.assert_allclose(product.means, np.outer([1e300, 5e299, 5e299, 0.0], [1, 1]), rtol=8 * EPS)
+    np.testing.assert_allclose(mixture.gradient([[1e-10, 0.0]]), [[-1e10, 0.0]], rtol=8 * EPS)
+
+
 def test_product_of_sharp_and_flat_keeps_the_digits_of_the_sharp():
     one = Mixture([1.0], [[1.0, 2.0]], [np.diag([1e-12, 1e-12])], FAMILIES["full"])
     other = Mixture([0.4, 0.6], np.zeros((2, 2)), 1e12 * np.array([np.eye(2), np.eye(2)]), FAMILIES["full"])

@@ -147,8 +147,10 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     offsets = rows - np.ldexp(means[reference], -exponent[:, None])
     log_odds = np.empty((len(rows), len(means)))
     for k, mean in enumerate(means):
-        moved = whitening.whiten(k, (means[reference] - mean)[None])
-        difference = whitening.whiten_change(k, reference, offsets) + np.ldexp(moved, -exponent[:, None])
+        apart = means[reference] - mean
+        size = np.frexp(np.abs(apart).max())[1]
+        moved = whitening.whiten(k, np.ldexp(apart, -size)[None])
+        difference = whitening.whiten_change(k, reference, offsets) + np.ldexp(moved, size - exponent[:, None])
         total = whitening.whiten(k, rows - np.ldexp(mean, -exponent[:, None])) + whitening.whiten(reference, offsets)
         (difference, low), (total, high) = _scaled(difference), _scaled(total)
         with np.errstate(over="ignore"):

@@ -76,16 +76,17 @@ def _matrices(first: Array, second: Array, apart: Array) -> Pairs:
     C⁻¹ = RᵀR, m = μ + R⁻¹ z.
     """
     n_features = apart.shape[2]
+    unit = np.ldexp(1.0, np.frexp(np.abs(apart).max(axis=2))[1] - 1)  # so that V δ is within float64
     left, right = TriangularWhitening.of(first), TriangularWhitening.of(second)
     stacked = np.zeros((*apart.shape[:2], 2 * n_features, n_features + 1))
     stacked[:, :, :n_features, :-1] = left.factors[:, None]
     stacked[:, :, n_features:, :-1] = right.factors
-    stacked[:, :, n_features:, -1:] = right.factors @ apart[..., None]
+    stacked[:, :, n_features:, -1:] = right.factors @ (apart / unit[..., None])[..., None]
     factor = np.asarray(np.linalg.qr(stacked, mode="r"))
     triangle = factor[..., :-1, :-1]
     # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
     inverse: Array = np.linalg.solve(triangle, np.broadcast_to(np.eye(n_features), triangle.shape))
-    steps: Array = np.linalg.solve(triangle, factor[..., :-1, -1:])[..., 0]
+    steps: Array = np.linalg.solve(triangle, factor[..., :-1, -1:])[..., 0] * unit[..., None]
     log_scale = left.log_abs_det[:, None] + right.log_abs_det
     log_scale = log_scale - log(np.abs(np.diagonal(triangle, axis1=2, axis2=3))).sum(axis=2)
-    return log_scale, factor[..., -1, -1] ** 2, steps, np.einsum("klij,klmj->klim", inverse, inverse)
+    return log_scale, (factor[..., -1, -1] * unit) ** 2, steps, np.einsum("klij,klmj->klim", inverse, inverse)

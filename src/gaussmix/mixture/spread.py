@@ -11,8 +11,9 @@ from gaussmix.waist.arrays import Array
 
 def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
     """Σ_k γ_k v_k of each row, (n_rows, n); parameters as below."""
-    means: Array = np.zeros_like(vectors(0))
-    for k in np.flatnonzero(shared.any(axis=0)):
+    there = np.flatnonzero(shared.any(axis=0))  # what has no share may be beyond float64
+    means: Array = np.zeros_like(vectors(int(there[0]) if len(there) else 0))
+    for k in there:
         means += shared[:, k, None] * vectors(int(k))
     return means
 

@@ -93,6 +93,21 @@ def test_limits_of_two_features(sign):
     np.testing.assert_array_equal(mixture.cdf([[-np.inf, 1.0], [np.inf, np.inf], [1.0, -np.inf]]), [0.0, 1.0, 0.0])
 
 
+@pytest.mark.parametrize("correlation", [-0.99, 0.0, 0.6, 1 - 1e-6])
+@pytest.mark.parametrize("corner", [-9.0, -5.0, 3.0, 12.0])
+@pytest.mark.parametrize("side", [0.05, 0.4, 1.5, 6.0])
+def test_a_rectangle_of_two_features_is_the_sum_of_its_cells(correlation, corner, side):
+    """Cells of a side small and large, level and steep: each is integrated in the way that suits it."""
+    m = Mixture([1.0], [[0.0, 0.0]], [[[1.0, correlation], [correlation, 1.0]]], FAMILIES["full"])
+    edges = corner + np.array([0.0, 0.1, 0.3, 0.35, 0.7, 1.0]) * side
+    lower, upper = (np.stack(np.meshgrid(ends, ends), axis=-1).reshape(-1, 2) for ends in (edges[:-1], edges[1:]))
+    whole = m.log_probability(edges[[0, 0]], edges[[-1, -1]])
+    parts = logsumexp(m.log_probability(lower, upper))
+    # Digits of a limit, which is rounded, times how much a unit of it changes the logarithm: the slope times its size.
+    steepness = (abs(corner) + side) ** 2 / (1 - correlation**2)
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=64 * EPS * (1 + steepness))
+
+
 @pytest.mark.parametrize("far", [0.0, 4.0, 30.0])
 def test_every_component_of_two_features_that_counts_is_counted(far, rng):
     """The mixture's mass is that of its components, each by itself, near and far; to the digits of single ones."""

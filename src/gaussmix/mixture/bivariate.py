@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, owens_t
 
 from gaussmix.mixture.normal_interval import log_interval, log_sum, mean_between
-from gaussmix.waist.arrays import Array
+from gaussmix.waist.arrays import Array, Places
 from gaussmix.waist.parameters import LOG_2PI
 from gaussmix.waist.pieces import pieces
 
@@ -18,6 +18,7 @@ _FAR = 40.0  # deviations: beyond lies 1e-350
 _SMALL = 1e-3  # mass below which differences of Owen's function have too few digits
 _NOTHING = 1e-20  # mass that rounding of 1 does not see
 _NEGLIGIBLE = 40.0  # nats below a part of a sum: 4e-18 of it
+_SHORT, _LEVEL = 1.0, 10.0  # deviations, and nats that the integrand changes: the rule needs no closer look at it
 _DROP = 45.0  # nats below its peak the integrand is 1e-20 of it
 _TURN = np.array([-8.0, 0.0, 8.0])  # deviations over which Φ goes from 0 to 1
 _HALVINGS = 80  # of 1e12 deviations, where features are nearly equal, to a part of the narrowest peak
@@ -120,6 +121,10 @@ class _Integrand:
         """Of the log: −x + ρ E(z | x) / √(1 − ρ²)."""
         return np.asarray(self.rho / self.rest * mean_between(*self._given(x)) - x)
 
+    def part(self, rows: Places) -> _Integrand:
+        """Some of the rectangles."""
+        return _Integrand(self.lower[rows], self.upper[rows], self.rho[rows], self.rest[rows])
+
     def bends(self) -> Array:
         """Where it turns from one shape to another, and the ends of the turn, (n, 6); NaN where it does not."""
         limits = np.stack([self.lower[:, 1], self.upper[:, 1]], axis=1)[:, :, None]
@@ -134,6 +139,38 @@ class _Integrand:
 
 def _integral(integrand: _Integrand) -> Array:
     """Log of the integral over x, (n,), by the rule on each side of the peak and over each turn."""
+    low, high = integrand.lower[:, :1].copy(), integrand.upper[:, :1].copy()
+    is_level = _is_level(integrand)
+    peak = np.where(is_level, low, 0.0)
+    rest = np.flatnonzero(~is_level)
+    if len(rest):
+        low[rest], peak[rest], high[rest] = _range(integrand.part(rest))
+    bends = integrand.bends()
+    bends = np.where(np.isnan(bends), peak, bends).clip(low, high)
+    cuts = np.sort(np.concatenate([low, peak, high, bends], axis=1), axis=1)
+    lengths, log_parts = np.diff(cuts, axis=1), np.full((len(cuts), cuts.shape[1] - 1), -np.inf)
+    row, piece = np.nonzero(lengths > 0)  # most limits have no turn between them
+    first, length = cuts[row, piece][:, None], lengths[row, piece][:, None]
+    found = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
+    log_parts[row, piece] = log_sum(found)
+    total = log_sum(log_parts)
+    # Beyond 1e9 deviations 45 nats are below the rounding of the logarithm: all it has is the height of the peak.
+    return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]
+
+
+def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:
+    """Where the integrand hardly changes between its limits, (n, 1): its log is concave, hence steepest at one of them."""
+    length = integrand.upper[:, :1] - integrand.lower[:, :1]
+    is_level = length <= _SHORT
+    short = np.flatnonzero(is_level)
+    part = integrand.part(short)
+    steepest = np.maximum(np.abs(part.slope(part.lower[:, :1])), np.abs(part.slope(part.upper[:, :1])))
+    is_level[short] = steepest * length[short] <= _LEVEL
+    return is_level
+
+
+def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
+    """Where the integrand begins to count, is highest and ceases to count, (n, 1) each."""
     first, last = integrand.lower[:, :1], integrand.upper[:, :1]
     start = np.clip(0.0, first, last)
     reach = np.abs(integrand.slope(start))  # the slope falls by one over each unit at least
@@ -142,16 +179,7 @@ def _integral(integrand: _Integrand) -> Array:
     floor, width = integrand.log(peak) - _DROP, np.sqrt(2 * _DROP)
     low = _bisected(lambda x: integrand.log(x) < floor, np.maximum(peak - width, integrand.lower[:, :1]), peak)
     high = _bisected(lambda x: integrand.log(x) > floor, peak, np.minimum(peak + width, integrand.upper[:, :1]))
-    bends = integrand.bends()
-    bends = np.where(np.isnan(bends), peak, bends).clip(low, high)
-    cuts = np.sort(np.concatenate([low, peak, high, bends], axis=1), axis=1)
-    lengths = np.diff(cuts, axis=1)[..., None]
-    x = (cuts[:, :-1, None] + 0.5 * lengths * (1 + _NODES)).reshape(len(cuts), -1)
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(0.5 * lengths * _NODE_WEIGHTS).reshape(x.shape)
-    total = log_sum(integrand.log(x) + log_weights)
-    # Beyond 1e9 deviations 45 nats are below the rounding of the logarithm: all it has is the height of the peak.
-    return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]
+    return low, peak, high
 
 
 def _bisected(is_before: Callable[[Array], NDArray[np.bool_]], low: Array, high: Array) -> Array:

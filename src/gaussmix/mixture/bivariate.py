@@ -159,7 +159,7 @@ def _integral(integrand: _Integrand) -> Array:
 
 
 def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:
-    """Where the integrand hardly changes between its limits, (n, 1): its log is concave, hence steepest at one of them."""
+    """Where the integrand hardly changes between its limits, (n, 1): its log is concave, so steepest at one of them."""
     length = integrand.upper[:, :1] - integrand.lower[:, :1]
     is_level = length <= _SHORT
     short = np.flatnonzero(is_level)

@@ -27,7 +27,7 @@ from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
 
 
-class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, ABC):
     """An estimator whose fit leaves a mixture; it has the parameters `random_state` and `n_jobs`."""
 
     random_state: int | np.random.RandomState | None

@@ -30,8 +30,6 @@ class Family(ABC):
     """A covariance structure. To add one, see docs/develop/add-a-structure.md."""
 
     name: ClassVar[str]  # set by `register`
-    is_shared: ClassVar[bool] = False  # one covariance for all components, without a component axis
-    equivariance: ClassVar[Equivariance]
     precision: ClassVar[float] = 0.0  # of covariances that `update` searches for, relative; 0 where it is a formula
     algebra: ClassVar[Algebra | None] = (
         None  # all of `update`, where this says it; not inherited: each class has its own
@@ -43,6 +41,16 @@ class Family(ABC):
     def __init_subclass__(cls) -> None:
         if "algebra" not in cls.__dict__:
             cls.algebra = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all components have one covariance, without a component axis."""
+        return False
+
+    @property
+    @abstractmethod
+    def equivariance(self) -> Equivariance:
+        """The maps of the data that a fit follows."""
 
     @property
     def options(self) -> dict[str, Any]:

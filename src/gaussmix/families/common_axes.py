@@ -24,7 +24,7 @@ class CommonAxes(Full):
     log-likelihood. There may be several maxima.
     """
 
-    equivariance: ClassVar[Equivariance] = Equivariance.SIMILARITY
+    equivariance = Equivariance.SIMILARITY
     precision: ClassVar[float] = 1e-6  # the likelihood is level there: it gains 1e-12 at most
 
     @abstractmethod

@@ -19,7 +19,7 @@ from gaussmix.waist.pieces import in_pieces
 class Diagonal(Family):
     """Σ_k = diag(v_k) (mclust's VVI): v_k = diag(S_k) / N_k, Celeux & Govaert (1995) section 3.2."""
 
-    equivariance: ClassVar[Equivariance] = Equivariance.SCALING
+    equivariance = Equivariance.SCALING
     is_matrix: ClassVar[bool] = False
     algebra: ClassVar[Algebra | None] = Algebra(Across.OWN, Across.OWN)
 

@@ -18,8 +18,8 @@ from gaussmix.waist.need import Need, Second
 class EEI(Family):
     """Σ_k = diag(v): v = Σ_k diag(S_k) / Σ_k N_k, Celeux & Govaert (1995) section 3.2."""
 
-    is_shared: ClassVar[bool] = True
-    equivariance: ClassVar[Equivariance] = Equivariance.SCALING
+    is_shared = True
+    equivariance = Equivariance.SCALING
     is_matrix: ClassVar[bool] = False
     algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.EQUAL)
 

@@ -20,7 +20,7 @@ class EEV(Full):
     Celeux & Govaert (1995) section 3.1.
     """
 
-    equivariance: ClassVar[Equivariance] = Equivariance.SIMILARITY
+    equivariance = Equivariance.SIMILARITY
     algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.EQUAL, Across.OWN)
 
     def update(self, scatter: Scatter, current: Array | None) -> Array:

@@ -18,8 +18,8 @@ from gaussmix.waist.spherical import SphericalWhitening
 class EII(Family):
     """Σ_k = v I: v = Σ_k tr(S_k) / (d Σ_k N_k), Celeux & Govaert (1995) section 3.3."""
 
-    is_shared: ClassVar[bool] = True
-    equivariance: ClassVar[Equivariance] = Equivariance.SIMILARITY
+    is_shared = True
+    equivariance = Equivariance.SIMILARITY
     is_matrix: ClassVar[bool] = False
     algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL)
 

@@ -84,11 +84,11 @@ class FactorAnalyzer(Family):
         return f"too many factors: n_factors={self.n_factors} is not below the number of features, {n_features}"
 
     @property
-    def is_shared(self) -> bool:  # type: ignore[override]
+    def is_shared(self) -> bool:
         return self.shared_loadings and self.shared_noise
 
     @property
-    def equivariance(self) -> Equivariance:  # type: ignore[override]
+    def equivariance(self) -> Equivariance:
         return Equivariance.SIMILARITY if self.noise == NOISES[1] else Equivariance.SCALING
 
     def need(self) -> Need:

@@ -19,7 +19,7 @@ from gaussmix.waist.triangular import TriangularWhitening
 class Full(Family):
     """Σ_k unrestricted (mclust's VVV): Σ_k = S_k / N_k, Bishop (2006) eq. 9.19."""
 
-    equivariance: ClassVar[Equivariance] = Equivariance.AFFINE
+    equivariance = Equivariance.AFFINE
     is_matrix: ClassVar[bool] = True
     algebra: ClassVar[Algebra | None] = Algebra(Across.OWN, Across.OWN, Across.OWN)
 

@@ -18,7 +18,7 @@ from gaussmix.waist.spherical import SphericalWhitening
 class Spherical(Family):
     """Σ_k = v_k I (mclust's VII): v_k = tr(S_k) / (d N_k), Celeux & Govaert (1995) section 3.3."""
 
-    equivariance: ClassVar[Equivariance] = Equivariance.SIMILARITY
+    equivariance = Equivariance.SIMILARITY
     is_matrix: ClassVar[bool] = False
     algebra: ClassVar[Algebra | None] = Algebra(Across.OWN)
 

@@ -18,8 +18,8 @@ from gaussmix.waist.triangular import TriangularWhitening
 class Tied(Family):
     """Σ_k = Σ (mclust's EEE): Σ = Σ_k S_k / Σ_k N_k, Celeux & Govaert (1995) section 3.1."""
 
-    is_shared: ClassVar[bool] = True
-    equivariance: ClassVar[Equivariance] = Equivariance.AFFINE
+    is_shared = True
+    equivariance = Equivariance.AFFINE
     is_matrix: ClassVar[bool] = True
     algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.EQUAL, Across.EQUAL)
 

@@ -28,7 +28,7 @@ Counts = int | Iterable[int]
 Structures = str | Iterable[str]
 
 
-class MixturePredictor(Saved, BaseEstimator):  # type: ignore[misc]
+class MixturePredictor(Saved, BaseEstimator):
     """An estimator that fits a mixture, or several, and predicts from it.
 
     Several numbers of components or structures ask for a choice by BIC, which `GaussianMixtureIC` makes.

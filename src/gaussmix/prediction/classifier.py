@@ -26,7 +26,7 @@ from gaussmix.prediction.labels import check_classes, check_mass, no_class
 from gaussmix.waist.arrays import Array
 
 
-class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):  # type: ignore[misc]
+class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
     """Classifier that knows each class by its density: p(c | x) ∝ π_c p(x | c).
 
     Parameters

@@ -21,7 +21,7 @@ _AUTO = "auto"
 MASS = 0.95
 
 
-class GaussianMixtureDetector(OutlierMixin, MixturePredictor):  # type: ignore[misc]
+class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     """Outlier detector: what lies outside the smallest region that holds nearly all mass of a mixture.
 
     Parameters

@@ -20,7 +20,7 @@ from gaussmix.prediction.base import Counts, MixturePredictor, Structures
 from gaussmix.waist.arrays import Array, Places, Rows
 
 
-class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePredictor):  # type: ignore[misc]
+class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePredictor):
     """Fill missing values (NaN) of each row with what a mixture expects where the rest of the row is known.
 
     Parameters

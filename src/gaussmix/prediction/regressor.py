@@ -26,7 +26,7 @@ from gaussmix.prediction.targets import check_target, check_targets, copied_colu
 from gaussmix.waist.arrays import Array, Places, Rows
 
 
-class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):  # type: ignore[misc]
+class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     """Regression by a mixture fitted to predictors and targets together: p(y | x) is a mixture for every x.
 
     Parameters

@@ -30,21 +30,11 @@ class Levels(Modality):
 
     @overload
     def tail_probability(
-        self,
-        rows: ArrayLike,
-        *,
-        n_points: int = ...,
-        rng: Rng = ...,
-        return_error: Literal[False] = ...,
+        self, rows: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[False] = ...
     ) -> Array: ...
     @overload
     def tail_probability(
-        self,
-        rows: ArrayLike,
-        *,
-        n_points: int = ...,
-        rng: Rng = ...,
-        return_error: Literal[True],
+        self, rows: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[True]
     ) -> Estimate[Array]: ...
     def tail_probability(
         self,
@@ -104,12 +94,7 @@ class Levels(Modality):
 
     @overload
     def highest_density_level(
-        self,
-        p: ArrayLike,
-        *,
-        n_points: int = ...,
-        rng: Rng = ...,
-        return_error: Literal[False] = ...,
+        self, p: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[False] = ...
     ) -> Array: ...
     @overload
     def highest_density_level(

@@ -28,21 +28,11 @@ class Probabilities(Values):
 
     @overload
     def cdf(
-        self,
-        rows: ArrayLike,
-        *,
-        n_points: int = ...,
-        rng: Rng = ...,
-        return_error: Literal[False] = ...,
+        self, rows: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[False] = ...
     ) -> Array: ...
     @overload
     def cdf(
-        self,
-        rows: ArrayLike,
-        *,
-        n_points: int = ...,
-        rng: Rng = ...,
-        return_error: Literal[True],
+        self, rows: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[True]
     ) -> Estimate[Array]: ...
     def cdf(
         self,
@@ -108,13 +98,7 @@ class Probabilities(Values):
     ) -> Array: ...
     @overload
     def probability(
-        self,
-        lower: ArrayLike,
-        upper: ArrayLike,
-        *,
-        n_points: int = ...,
-        rng: Rng = ...,
-        return_error: Literal[True],
+        self, lower: ArrayLike, upper: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[True]
     ) -> Estimate[Array]: ...
     def probability(
         self,

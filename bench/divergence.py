@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.machine import facts, head
 from gaussmix import Mixture
-from gaussmix.mixture.estimate import Estimate
+from gaussmix.mixture.compare.estimate import Estimate
 
 RESULT = Path(__file__).parent / "results" / "divergence.md"
 N_DRAWS = 1_000_000

@@ -19,11 +19,11 @@ import numpy as np
 
 from bench.machine import facts, head
 from gaussmix import Mixture
-from gaussmix.engines.native import NativeEngine
+from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.native.precision import suits_single
 from gaussmix.families.base import FAMILIES
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second
-from gaussmix.waist.single import suits_single
 
 PAGE = Path(__file__).parent / "results" / "float32.md"
 N_COMPONENTS = 16

@@ -26,8 +26,8 @@ from gaussmix.engines import choose
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import family_named
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
 from gaussmix.starts import Partition
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "oracle"))

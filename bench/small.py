@@ -20,7 +20,7 @@ from gaussmix.em.loop import run_em
 from gaussmix.em.start import start_mixture
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
-from gaussmix.engines.native import NativeEngine
+from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture

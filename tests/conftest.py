@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gaussmix.engines import ENGINES
-from gaussmix.waist.core import native_target
+from gaussmix.numerics.core import native_target
 
 
 @pytest.fixture(params=sorted(ENGINES))

@@ -3,14 +3,14 @@
 from importlib.metadata import version
 
 from gaussmix.errors import NotAModelFile, Outcome, SingularCovariance
-from gaussmix.facade.gaussian_mixture import GaussianMixture
-from gaussmix.facade.mixture_ic import GaussianMixtureIC
+from gaussmix.estimators.classifier.classifier import GaussianMixtureClassifier
+from gaussmix.estimators.detector import GaussianMixtureDetector
+from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix.estimators.imputer import GaussianMixtureImputer
+from gaussmix.estimators.regressor import GaussianMixtureRegressor
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.prediction.classifier import GaussianMixtureClassifier
-from gaussmix.prediction.detector import GaussianMixtureDetector
-from gaussmix.prediction.imputer import GaussianMixtureImputer
-from gaussmix.prediction.regressor import GaussianMixtureRegressor
 
 __all__ = [
     "FAMILIES",

@@ -71,3 +71,19 @@ def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueEr
     nearest = get_close_matches(str(value).lower(), in_lower_case, n=1, cutoff=0.4)
     hint = f" Did you mean {in_lower_case[nearest[0]]!r}?" if nearest else ""
     return ValueError(f"{parameter}={value!r} is not one of {', '.join(map(repr, names))}.{hint}")
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 value", "2 values"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Names in quotes with commas; a long list is cut."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def quoted(text: str) -> str:
+    """A value in quotes, cut where it is long."""
+    return repr(text if len(text) <= 20 else f"{text[:19]}…")

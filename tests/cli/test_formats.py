@@ -13,9 +13,9 @@ import pytest
 from pyarrow import feather, parquet
 
 from gaussmix import GaussianMixture, Mixture
-from gaussmix.cli.readers import READERS, open_table
-from gaussmix.cli.tables import BadTable
 from gaussmix.cli.writers import WRITERS
+from gaussmix.sources.tables.readers import READERS, open_table
+from gaussmix.sources.tables.tables import BadTable
 
 ROWS = np.array([[1.5, 2.0], [3.0, 1 / 3], [-1e-300, 7.0]])
 FRAME = pa.table({"x": ROWS[:, 0], "y": ROWS[:, 1]})

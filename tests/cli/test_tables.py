@@ -5,8 +5,8 @@ import gzip
 import numpy as np
 import pytest
 
-from gaussmix.cli.readers import open_table
-from gaussmix.cli.tables import BadTable
+from gaussmix.sources.tables.readers import open_table
+from gaussmix.sources.tables.tables import BadTable
 
 GOOD = {
     "plain": "x,y\n1,2\n3,4.5\n",

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, NotAModelFile
-from gaussmix.facade.files import details_of
+from gaussmix.estimators.files import details_of
 from gaussmix.mixture import files
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_"]

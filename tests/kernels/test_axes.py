@@ -4,9 +4,9 @@ import mpmath
 import numpy as np
 import pytest
 
+from gaussmix.numerics import axes as reference
 from gaussmix.testing.check_family import random_scatters
 from gaussmix.testing.closeness import EPS
-from gaussmix.waist import axes as reference
 
 ROUNDING = 8 * EPS  # of d sums, and of d rotations in each of some eight sweeps
 

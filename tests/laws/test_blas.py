@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from gaussmix.waist.blas import one_blas_thread
+from gaussmix.numerics.blas import one_blas_thread
 
 
 def n_threads():

@@ -8,11 +8,11 @@ import pytest
 
 from gaussmix.families import family_named
 from gaussmix.families.orientation import composed, spectra_along
+from gaussmix.numerics.axes import _rounds, principal_axes, shared_axes
+from gaussmix.numerics.core import native_target
+from gaussmix.numerics.geometric_mean import exponential, geometric_mean
 from gaussmix.testing.check_family import random_scatters
 from gaussmix.testing.closeness import EPS
-from gaussmix.waist.axes import _rounds, principal_axes, shared_axes
-from gaussmix.waist.core import native_target
-from gaussmix.waist.geometric_mean import exponential, geometric_mean
 from gaussmix.waist.moments import Scatter
 
 
@@ -20,7 +20,7 @@ from gaussmix.waist.moments import Scatter
 def axes_by(request, monkeypatch):
     """Axes by each implementation in turn."""
     if request.param == "numpy":
-        monkeypatch.setattr("gaussmix.waist.axes.native_target", lambda: None)
+        monkeypatch.setattr("gaussmix.numerics.axes.native_target", lambda: None)
     elif native_target() is None:
         pytest.skip("the C++ core is not built, or this processor cannot run it")
 
@@ -87,7 +87,7 @@ def test_families_find_the_same_covariances_with_and_without_the_core(name, rng,
     mass, second = random_scatters(rng, 3, 5)
     scatter = Scatter(mass, second, 5, family.need())
     found = family.update(scatter, None)
-    monkeypatch.setattr("gaussmix.waist.axes.native_target", lambda: None)
+    monkeypatch.setattr("gaussmix.numerics.axes.native_target", lambda: None)
     expected = family.update(scatter, None)
     gap = np.abs(np.diff(np.linalg.eigvalsh(second), axis=1)).min()
     rounding = 64 * EPS * np.abs(second).max() / gap

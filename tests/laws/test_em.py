@@ -11,12 +11,12 @@ from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import Equivariance
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
 from gaussmix.testing.check_family import updated
 from gaussmix.testing.check_fit import fit
 from gaussmix.testing.closeness import EPS
-from gaussmix.waist.core import native_target
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 problems = pytest.mark.parametrize("problem", PROBLEMS)

@@ -3,9 +3,9 @@
 import pytest
 
 from gaussmix.engines import ENGINES
+from gaussmix.numerics.core import native_target
 from gaussmix.testing import check_reproducible
 from gaussmix.testing.check_engine import CHECKS
-from gaussmix.waist.core import native_target
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

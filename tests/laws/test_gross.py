@@ -8,9 +8,9 @@ import pytest
 from gaussmix.em.start import start_mixture
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.distinct import distinct_rows
 from gaussmix.starts import STARTS
 from gaussmix.starts.gross import find_gross
+from gaussmix.starts.sample import distinct_rows
 from gaussmix.waist.block import BLOCK_ROWS, Block
 
 AT_RANDOM = ["random", "random_from_data"]

@@ -5,9 +5,9 @@ import pytest
 from scipy.cluster.hierarchy import fcluster, ward
 
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.distinct import distinct_rows
 from gaussmix.starts import STARTS, hierarchical
 from gaussmix.starts.hierarchical import MOST_LEAVES, tree_of
+from gaussmix.starts.sample import distinct_rows
 from gaussmix.waist.block import Block
 
 

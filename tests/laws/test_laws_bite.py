@@ -15,8 +15,8 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import nearest_centre
 from gaussmix.testing import check_engine, check_family, check_moments, check_source, check_start, check_whitening
 from gaussmix.testing.check_family import check_nested
-from gaussmix.waist.diagonal import DiagonalWhitening
 from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.whitening.diagonal import DiagonalWhitening
 
 
 class UnbiasedVariances(Diagonal):

@@ -13,11 +13,11 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.engines import ENGINES
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
+from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.distinct import distinct_rows
 from gaussmix.starts import STARTS
+from gaussmix.starts.sample import distinct_rows
 from gaussmix.waist.block import Block
-from gaussmix.waist.core import native_target
 
 few = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 shapes = st.tuples(st.integers(1, 30), st.integers(1, 7))

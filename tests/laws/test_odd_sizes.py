@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
+from gaussmix.numerics.core import native_target
 from gaussmix.testing import PROBLEMS, check_monotone
 from gaussmix.testing.agreement import assert_same_moments
 from gaussmix.testing.check_engine import TOLERANCE
 from gaussmix.testing.engine_cases import NEEDS, random_block, random_need, random_parameters
 from gaussmix.testing.problems import groups
-from gaussmix.waist.core import native_target
 from gaussmix.waist.need import Need, Rule, Second
-from gaussmix.waist.whitening import Structure
+from gaussmix.waist.whitening.base import Structure
 
 quick = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
 seeds = st.integers(0, 2**32 - 1)

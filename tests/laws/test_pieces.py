@@ -6,10 +6,10 @@ import pytest
 from gaussmix import GaussianMixture, Mixture
 from gaussmix.em.maximise import loss
 from gaussmix.families import FAMILIES
+from gaussmix.numerics import pieces
+from gaussmix.numerics.pieces import copied, in_pieces, taken
+from gaussmix.numerics.rows import extreme_rows
 from gaussmix.starts import STARTS
-from gaussmix.waist import pieces
-from gaussmix.waist.pieces import copied, in_pieces, taken
-from gaussmix.waist.rows import extreme_rows
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "lower_bound_", "n_iter_"]
 FORMS = {

@@ -7,7 +7,7 @@ import pytest
 
 from gaussmix.em.ridge import automatic_ridge
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.distinct import distinct_rows
+from gaussmix.starts.sample import distinct_rows
 
 N = 1000
 

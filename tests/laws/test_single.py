@@ -9,15 +9,15 @@ from gaussmix import GaussianMixture
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE, em_step, run_em
 from gaussmix.em.maximise import loss
 from gaussmix.em.stopping import Stopping
-from gaussmix.engines.native import NativeEngine
-from gaussmix.engines.single import WORK, steps_in_single
+from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.native.precision import AMPLIFICATION, suits_single
+from gaussmix.engines.native.single import WORK, steps_in_single
 from gaussmix.families.base import FAMILIES
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.waist.block import Block
-from gaussmix.waist.core import native_target
 from gaussmix.waist.need import Need, Rule, Second
-from gaussmix.waist.single import AMPLIFICATION, suits_single
 
 pytestmark = pytest.mark.skipif(native_target() is None, reason="single precision is the C++ core's alone")
 ENGINE = NativeEngine(2)
@@ -222,7 +222,7 @@ HARD = {
 @pytest.mark.parametrize("name", HARD)
 def test_hard_float32_data_are_fitted_as_their_doubles(rng, monkeypatch, name, covariance_type):
     """As many steps, and means to 1e-5 deviations, with weights of 1e50, float32 wherever it claims to be safe."""
-    monkeypatch.setattr("gaussmix.engines.single.WORK", 0)
+    monkeypatch.setattr("gaussmix.engines.native.single.WORK", 0)
     rows = HARD[name](mixed(rng), rng).astype(np.float32)
     weight = rng.uniform(0, 2e50, len(rows))
     single, double = (

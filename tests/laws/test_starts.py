@@ -8,10 +8,10 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import Full
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.distinct import distinct_rows
 from gaussmix.starts import STARTS, Partition
 from gaussmix.starts.base import SETTLED
 from gaussmix.starts.random_shares import HashedShares
+from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing import check_start
 from gaussmix.waist.block import Block
 

@@ -7,17 +7,18 @@ from gaussmix.em.loop import run_em
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.stride import Strides
 from gaussmix.em.trace import Frozen
-from gaussmix.engines import ENGINES, alone
+from gaussmix.engines import ENGINES
+from gaussmix.engines.native import run as alone
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import Full
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS, check_runner
 from gaussmix.testing.check_family import updated
 from gaussmix.testing.check_fit import fit
 from gaussmix.testing.check_runner import Stepwise, check_singular_update, check_update
-from gaussmix.waist.core import native_target
 
 pytestmark = pytest.mark.skipif(
     native_target() is None, reason="the C++ core is not built, or this processor cannot run it"

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from gaussmix.em.loop import em_step
-from gaussmix.engines import ENGINES, visits
-from gaussmix.engines.arguments import Arguments
-from gaussmix.engines.visits import GROUP_ROWS
+from gaussmix.engines import ENGINES
+from gaussmix.engines.native import visits
+from gaussmix.engines.native.arguments import Arguments
+from gaussmix.engines.native.visits import GROUP_ROWS
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing.agreement import assert_same_moments
-from gaussmix.waist.core import native_target
 from gaussmix.waist.need import Need, Second
 
 pytestmark = pytest.mark.skipif(native_target() is None, reason="only the C++ core visits rows in an order of its own")
@@ -140,9 +141,9 @@ def test_an_interrupt_leaves_an_order_and_bounds_that_belong_together(clusters, 
 
     _, before = run(source, mixture, n_steps=2)  # the next pass writes labels
     with monkeypatch.context() as patched:
-        patched.setattr(f"gaussmix.engines.visits.{where}", interrupted)
+        patched.setattr(f"gaussmix.engines.native.visits.{where}", interrupted)
         if where == "_changes":  # asked only where there is an order
-            patched.setattr("gaussmix.engines.visits._changes", interrupted)
+            patched.setattr("gaussmix.engines.native.visits._changes", interrupted)
             _, state = source._opened
             state.visits._order = (np.arange(N_ROWS) % 65_520).astype(np.uint16)
         with pytest.raises(KeyboardInterrupt):

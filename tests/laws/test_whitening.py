@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from gaussmix.errors import SingularCovariance
+from gaussmix.numerics import factorise
+from gaussmix.numerics.core import native_target
 from gaussmix.testing import check_whitening
 from gaussmix.testing.engine_cases import random_covariances, whitening_of
-from gaussmix.waist import factorise
-from gaussmix.waist.core import native_target
-from gaussmix.waist.triangular import TriangularWhitening
-from gaussmix.waist.whitening import Structure
+from gaussmix.waist.whitening.base import Structure
+from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 
 @pytest.fixture(params=["core", "scipy"], autouse=True)

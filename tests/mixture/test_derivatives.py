@@ -8,7 +8,7 @@ from fifty_digits import deviations, log_density, rounding
 from mpmath import mp
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.mixture import few_rows
+from gaussmix.mixture.parts import few_rows
 from gaussmix.testing.closeness import assert_close
 from gaussmix.testing.problems import PROBLEMS
 

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.mixture.monte_carlo import moments
+from gaussmix.mixture.compare.monte_carlo import moments
+from gaussmix.numerics.pieces import PIECE
 from gaussmix.testing.problems import groups
-from gaussmix.waist.pieces import PIECE
 
 SIX_SIGMA = stats.norm.isf(5e-10)
 LOG_2 = np.log(2.0)

@@ -9,13 +9,14 @@ from fifty_digits import conditional, deviations, rounding
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
+from gaussmix.covariances import plain
 from gaussmix.engines import choose
-from gaussmix.engines.far import FAR
-from gaussmix.mixture import few_rows
+from gaussmix.engines.native.far import FAR
+from gaussmix.mixture.parts import few_rows
+from gaussmix.numerics.factorise import factorise
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS
-from gaussmix.waist import plain, triangular
-from gaussmix.waist.factorise import factorise
+from gaussmix.waist.whitening import triangular
 
 NAMES = tuple("abcdefghi")
 # The structures that marginals and conditionals keep; of others they are unconstrained.

@@ -9,9 +9,9 @@ from scipy.integrate import quad
 from scipy.special import log_ndtr, logsumexp, ndtr
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.mixture import bivariate
-from gaussmix.mixture.estimate import Estimate
-from gaussmix.mixture.normal_interval import log_interval
+from gaussmix.mixture.compare.estimate import Estimate
+from gaussmix.mixture.masses import bivariate
+from gaussmix.mixture.masses.normal_interval import log_interval
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS
 

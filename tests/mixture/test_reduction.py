@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.mixture.gaussians import Gaussians
-from gaussmix.mixture.reduction import _joined, _merged, _refined
+from gaussmix.mixture.compare.gaussians import Gaussians
+from gaussmix.mixture.compare.reduction import _joined, _merged, _refined
 from gaussmix.testing.problems import groups
 
 EPSILON = np.finfo(float).eps

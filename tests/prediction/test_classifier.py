@@ -12,8 +12,8 @@ from sklearn.naive_bayes import GaussianNB
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier
 from gaussmix.engines import choose
-from gaussmix.facade.fitting import Data
-from gaussmix.prediction.class_fits import LabelledRows
+from gaussmix.estimators.classifier.class_fits import LabelledRows
+from gaussmix.estimators.fitting import Data
 
 
 @pytest.mark.parametrize(

@@ -23,15 +23,15 @@ import numpy as np
 from sklearn.base import clone
 
 import gaussmix.em.loop
-import gaussmix.facade.estimator
-import gaussmix.facade.fitting
-import gaussmix.facade.validation
+import gaussmix.estimators.estimator
+import gaussmix.estimators.fitting
+import gaussmix.estimators.validation
 import gaussmix.starts.gross
 import gaussmix.starts.kmeans
 from gaussmix import FAMILIES, GaussianMixture
-from gaussmix.sources import distinct
 from gaussmix.sources.array import ArraySource
-from gaussmix.waist import triangular
+from gaussmix.starts import sample as distinct
+from gaussmix.waist.whitening import triangular
 
 FAMILY_NAMES = "full", "tied", "diag", "spherical"
 
@@ -139,18 +139,18 @@ def seconds_to_interrupt(call, owner, name, delay):
 
 
 MOMENTS = {
-    "converting": (gaussmix.facade.validation, "copied"),
-    "looking for extremes": (gaussmix.facade.validation, "extreme_rows"),
-    "checking shares": (gaussmix.facade.fitting, "check_given"),
-    "finding distinct rows": (gaussmix.facade.fitting, "distinct_rows"),
+    "converting": (gaussmix.estimators.validation, "copied"),
+    "looking for extremes": (gaussmix.estimators.validation, "extreme_rows"),
+    "checking shares": (gaussmix.estimators.fitting, "check_given"),
+    "finding distinct rows": (gaussmix.estimators.fitting, "distinct_rows"),
     "finding gross rows": (gaussmix.starts.gross, "find_gross"),
     "sampling": (ArraySource, "sample"),
     "sorting": (distinct, "lexicographic_order"),
-    "the automatic ridge": (gaussmix.facade.fitting, "automatic_ridge"),
+    "the automatic ridge": (gaussmix.estimators.fitting, "automatic_ridge"),
     "k-means++": (gaussmix.starts.kmeans, "spread_centres"),
     "k-means": (gaussmix.starts.kmeans, "lloyd"),
-    "the first M-step": (gaussmix.facade.fitting, "start_mixture"),
-    "EM": (gaussmix.facade.fitting, "run_em"),
+    "the first M-step": (gaussmix.estimators.fitting, "start_mixture"),
+    "EM": (gaussmix.estimators.fitting, "run_em"),
     "an M-step": (gaussmix.em.loop, "next_mixture"),
     "factorising": (triangular, "factorise"),
 }
@@ -191,7 +191,7 @@ def interrupt_call(method, n_jobs):
     many = np.broadcast_to(rows[0], (200_000 if method == "predict_proba" else 1_000_000, 64))
     call = getattr(fitted, method)
     expected = call(rows).tobytes()
-    latency = seconds_to_interrupt(lambda: call(many), gaussmix.facade.estimator, "choose", 0.1)
+    latency = seconds_to_interrupt(lambda: call(many), gaussmix.estimators.estimator, "choose", 0.1)
     return {"latency": latency, "same": call(rows).tobytes() == expected}
 
 

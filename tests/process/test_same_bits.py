@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gaussmix.waist.core import native_target
+from gaussmix.numerics.core import native_target
 
 CHILD = Path(__file__).with_name("child.py")
 pytestmark = pytest.mark.skipif(native_target() is None, reason="the NumPy engine is the same to rounding only")

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaussmix.cli.inputs import STANDARD
-from gaussmix.cli.tables import Numbers, Table, invented_names
-from gaussmix.cli.wording import listed
-from gaussmix.errors import unknown_name
-from gaussmix.facade.gaussian_mixture import GaussianMixture
+from gaussmix.errors import listed, unknown_name
+from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix.estimators.regressor import GaussianMixtureRegressor
 from gaussmix.formats import Details
 from gaussmix.mixture import files
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.prediction.regressor import GaussianMixtureRegressor
+from gaussmix.sources.tables.inputs import STANDARD
+from gaussmix.sources.tables.tables import Numbers, Table, invented_names
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import click
 
-from gaussmix.cli.inputs import STANDARD
-from gaussmix.cli.readers import READERS
 from gaussmix.cli.writers import WRITERS
-from gaussmix.facade.candidates import EVERY
+from gaussmix.estimators.candidates import EVERY
 from gaussmix.families import family_named
+from gaussmix.sources.tables.inputs import STANDARD
+from gaussmix.sources.tables.readers import READERS
 
 _MOST_CANDIDATES = 1000
 

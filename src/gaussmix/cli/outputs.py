@@ -12,10 +12,10 @@ from typing import BinaryIO
 import click
 import pyarrow as pa
 
-from gaussmix.cli.inputs import STANDARD
-from gaussmix.cli.readers import EXTENSIONS
 from gaussmix.cli.writers import FOR_PEOPLE, WRITERS
 from gaussmix.formats import whole_file
+from gaussmix.sources.tables.inputs import STANDARD
+from gaussmix.sources.tables.readers import EXTENSIONS
 
 
 def check_target(target: str, *inputs: str) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from gaussmix.cli.describe import describe
-from gaussmix.cli.fit import fit
-from gaussmix.cli.predict import predict
-from gaussmix.cli.sample import sample
-from gaussmix.cli.score import score
+from gaussmix.cli.verbs.describe import describe
+from gaussmix.cli.verbs.fit import fit
+from gaussmix.cli.verbs.predict import predict
+from gaussmix.cli.verbs.sample import sample
+from gaussmix.cli.verbs.score import score
 from gaussmix.formats.record import package_version
 
 CANNOT, USAGE, INTERRUPTED = 1, 2, 130

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from gaussmix.cli.tables import BadTable, is_numeric
+from gaussmix.sources.tables.tables import BadTable, is_numeric
 
 _ROWS_AT_ONCE = 10_000
 

@@ -9,7 +9,7 @@ from operator import add
 from typing import Any
 
 from gaussmix.engines.base import Engine
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
 from gaussmix.waist.block import BLOCK_ROWS, Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule

@@ -8,9 +8,9 @@ from typing import Any
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines.base import Engine
+from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import Partition
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Second
 

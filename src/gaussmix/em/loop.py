@@ -12,12 +12,12 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.stride import Strides
 from gaussmix.em.trace import Frozen, Trace
 from gaussmix.engines.base import Engine
+from gaussmix.engines.native.precision import suits_single
 from gaussmix.errors import Outcome
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Moments
-from gaussmix.waist.single import suits_single
 
 # Log-likelihoods of steps in float32 vary by up to 1e-7 or so: below this tolerance every step is in double.
 TOLERANCE_IN_SINGLE = 1e-6

@@ -14,9 +14,9 @@ from gaussmix.engines.base import Engine, Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.waist.moments import Moments, Scatter
-from gaussmix.waist.pieces import copied, pieces
 
 # Below this share of the row weight a component has no rows left to learn from.
 LOST_SHARE = 2.0**-40

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.sources.distinct import Distinct, variances_of
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
+from gaussmix.starts.sample import Distinct, variances_of
 
 SHARE = 1e-6
 TRIMMED = 0.01  # of the weight, dropped at each end, and one row more

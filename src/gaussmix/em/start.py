@@ -13,9 +13,9 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import Partition
-from gaussmix.waist.arrays import Array
 
 FEW_STEPS = 4  # tell which beginning is the best
 

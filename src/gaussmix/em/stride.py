@@ -10,8 +10,8 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine, Runner
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import BLOCK_ROWS, Block
 from gaussmix.waist.course import Control
 

@@ -12,10 +12,10 @@ from typing import Any
 from joblib import cpu_count
 
 from gaussmix.engines.base import Engine
-from gaussmix.engines.native import NativeEngine
+from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.errors import unknown_name
-from gaussmix.waist.core import native_target
+from gaussmix.numerics.core import native_target
 
 ENGINES: dict[str, Callable[[int], Engine[Any]]] = {
     "native": NativeEngine,

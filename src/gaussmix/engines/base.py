@@ -8,14 +8,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Algebra
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.course import Control, Course, Gaussians
 from gaussmix.waist.moments import Moments, Scatter
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.whitening import Whitening
+from gaussmix.waist.whitening.base import Whitening
 
 # In `step` a responsibility of at most 2⁻⁶⁰ of its row's largest *is* zero, in every engine (docs/develop/numerics.md).
 NEGLIGIBLE = 60 * 0.6931471805599453  # log 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
 
 Words = NDArray[np.uint64]  # of 32 bits each
 

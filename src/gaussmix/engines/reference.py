@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE
-from gaussmix.engines.far import Apart, far_limit, far_places, far_responsibilities
+from gaussmix.engines.native.far import Apart, far_limit, far_places, far_responsibilities
 from gaussmix.engines.randomness import label_uniforms, standard_normals
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.pieces import pieces
-from gaussmix.waist.whitening import Whitening
+from gaussmix.waist.whitening.base import Whitening
 
 CHUNK_ROWS = 8_190  # rows whose (n_rows, n_components) arrays are held at once
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from gaussmix.covariances.plain import conditional, marginal
 from gaussmix.errors import unknown_name
+from gaussmix.numerics.arrays import Array, Places
 from gaussmix.waist.algebra import Algebra
-from gaussmix.waist.arrays import Array, Places
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need
-from gaussmix.waist.plain import conditional, marginal
-from gaussmix.waist.whitening import Whitening
+from gaussmix.waist.whitening.base import Whitening
 
 
 class Equivariance(Enum):
@@ -134,7 +134,7 @@ class Family(ABC):
         """Full covariance matrices, (n_components, n_features, n_features)."""
 
     def plain(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        """Covariances in the plain form of `gaussmix.waist.plain`, n = 1 where one is shared, else n_components."""
+        """Covariances in the form of `gaussmix.covariances.plain`, n = 1 where one is shared, else n_components."""
         each: Array = covariances[None] if self.is_shared else covariances
         return each
 

@@ -10,8 +10,8 @@ import numpy as np
 from gaussmix.families.base import Equivariance
 from gaussmix.families.full import Full
 from gaussmix.families.orientation import composed, spectra_along
-from gaussmix.waist.arrays import Array
-from gaussmix.waist.axes import principal_axes, shared_axes
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.axes import principal_axes, shared_axes
 from gaussmix.waist.moments import Scatter
 
 MOST_COMPONENTS = 8  # whose axes are tried

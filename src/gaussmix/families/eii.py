@@ -7,11 +7,11 @@ from typing import ClassVar
 import numpy as np
 
 from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
-from gaussmix.waist.spherical import SphericalWhitening
+from gaussmix.waist.whitening.spherical import SphericalWhitening
 
 
 @register("EII", "E")

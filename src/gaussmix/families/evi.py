@@ -7,9 +7,9 @@ from typing import ClassVar
 from gaussmix.families.base import register
 from gaussmix.families.diagonal import Diagonal
 from gaussmix.families.volume import equal_volumes
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.geometric_mean import geometric_mean
 from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.arrays import Array
-from gaussmix.waist.geometric_mean import geometric_mean
 from gaussmix.waist.moments import Scatter
 
 

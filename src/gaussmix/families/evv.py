@@ -9,10 +9,10 @@ import numpy as np
 from gaussmix.families.base import register
 from gaussmix.families.full import Full
 from gaussmix.families.volume import equal_volumes
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.factorise import factorise
+from gaussmix.numerics.geometric_mean import exponential
 from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.arrays import Array
-from gaussmix.waist.factorise import factorise
-from gaussmix.waist.geometric_mean import exponential
 from gaussmix.waist.moments import Scatter
 
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from gaussmix.errors import unknown_name
 from gaussmix.families.base import FAMILIES, Equivariance, Family, family_named, register
-from gaussmix.waist.arrays import Array, Places
-from gaussmix.waist.axes import principal_axes
-from gaussmix.waist.factorise import factorise
-from gaussmix.waist.hashing import mix, uniform
-from gaussmix.waist.low_rank import LowRankWhitening, spectrum
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.factorise import factorise
+from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
+from gaussmix.waist.whitening.low_rank import LowRankWhitening, spectrum
 
 NOISES = ("diagonal", "isotropic")
 ROUNDING = 4 * float(np.finfo(np.float64).eps)  # of a feature's variance: what is left of it by subtraction is no less

@@ -7,12 +7,12 @@ from typing import ClassVar
 import numpy as np
 
 from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import in_pieces
 from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
-from gaussmix.waist.pieces import in_pieces
-from gaussmix.waist.triangular import TriangularWhitening
+from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 
 @register("full", "VVV")

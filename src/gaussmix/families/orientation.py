@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
 
 
 def spectra_along(scatters: Array, axes: Array) -> Array:

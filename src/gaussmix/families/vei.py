@@ -7,8 +7,8 @@ from typing import ClassVar
 from gaussmix.families.base import register
 from gaussmix.families.diagonal import Diagonal
 from gaussmix.families.volume import with_own_volumes
+from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
 
 

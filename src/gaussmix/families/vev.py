@@ -10,9 +10,9 @@ from gaussmix.families.base import Equivariance, register
 from gaussmix.families.full import Full
 from gaussmix.families.orientation import composed
 from gaussmix.families.volume import with_own_volumes
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.axes import principal_axes
 from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.arrays import Array
-from gaussmix.waist.axes import principal_axes
 from gaussmix.waist.moments import Scatter
 
 

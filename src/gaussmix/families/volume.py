@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
 
 # Where volumes stop: the likelihood is level there, so that what it has left to gain is the square of it.
 SETTLED = 1e-13

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from gaussmix.families.base import register
 from gaussmix.families.common_axes import CommonAxes
+from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.arrays import Array
 
 
 @register("VVE")

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
 
 FORMAT = "gaussmix-mixture"
 _KEY = "gaussmix"

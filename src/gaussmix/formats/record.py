@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
 
 Scalar = str | int | float | bool | None
 Json = Any  # what JSON has: numbers that are finite, text, true, false, null, lists and objects of these

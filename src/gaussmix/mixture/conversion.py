@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from gaussmix.families.base import Family, family_named, structured
 from gaussmix.mixture.soundness import flaw
 from gaussmix.mixture.values import Values
-from gaussmix.waist.arrays import Array
-from gaussmix.waist.whitening import Structure
+from gaussmix.numerics.arrays import Array
+from gaussmix.waist.whitening.base import Structure
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture

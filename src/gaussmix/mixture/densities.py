@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.engines import choose
 from gaussmix.mixture.values import Values
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
 from gaussmix.waist.parameters import Parameters
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from gaussmix.mixture.combining import Combining
+from gaussmix.mixture.compare.distances import Distances
+from gaussmix.mixture.compare.divergences import Divergences
+from gaussmix.mixture.compare.entropy import Entropy
+from gaussmix.mixture.compare.ordering import Ordering
+from gaussmix.mixture.compare.reduction import Reduction
 from gaussmix.mixture.conversion import Conversion
 from gaussmix.mixture.densities import Densities
-from gaussmix.mixture.derivatives import Derivatives
-from gaussmix.mixture.distances import Distances
-from gaussmix.mixture.divergences import Divergences
-from gaussmix.mixture.entropy import Entropy
-from gaussmix.mixture.expectations import Expectations
-from gaussmix.mixture.levels import Levels
-from gaussmix.mixture.modality import Modality
-from gaussmix.mixture.ordering import Ordering
-from gaussmix.mixture.parts import Parts
-from gaussmix.mixture.probabilities import Probabilities
-from gaussmix.mixture.quantiles import Quantiles
-from gaussmix.mixture.reduction import Reduction
+from gaussmix.mixture.levels.levels import Levels
+from gaussmix.mixture.line.quantiles import Quantiles
+from gaussmix.mixture.masses.probabilities import Probabilities
+from gaussmix.mixture.parts.combining import Combining
+from gaussmix.mixture.parts.derivatives import Derivatives
+from gaussmix.mixture.parts.expectations import Expectations
+from gaussmix.mixture.parts.modality import Modality
+from gaussmix.mixture.parts.parts import Parts
 from gaussmix.mixture.sampling import Sampling
 from gaussmix.mixture.storage import Storage
 

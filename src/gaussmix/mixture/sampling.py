@@ -7,12 +7,12 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.checks import check_count
 from gaussmix.engines import choose
 from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.values import Values
-from gaussmix.waist.arrays import Array
-from gaussmix.waist.counts import check_count
-from gaussmix.waist.whitening import Whitening
+from gaussmix.numerics.arrays import Array
+from gaussmix.waist.whitening.base import Whitening
 
 Labels = NDArray[np.int64]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gaussmix.errors import SingularCovariance, name_components
 from gaussmix.families.base import Family
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
 
 # Weights that a user typed with seven digits pass, as at the façade; weights from EM sum to 1 within K·ε.
 SUM_TOLERANCE = 1e-6

@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, check_order, checked_names, places
-from gaussmix.mixture.line import Line
+from gaussmix.mixture.line.line import Line
 from gaussmix.mixture.soundness import flaw_at_sight
-from gaussmix.waist.arrays import Array, Rows, frozen
+from gaussmix.numerics.arrays import Array, Rows, frozen
+from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.rows import first_beyond, in_whole_steps
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.pieces import copied
-from gaussmix.waist.rows import first_beyond, in_whole_steps
-from gaussmix.waist.whitening import Whitening
+from gaussmix.waist.whitening.base import Whitening
 
 _ARRAYS = ("weights", "means", "covariances")
 

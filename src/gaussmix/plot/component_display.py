@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
 from gaussmix.plot.features import Feature, chosen_features, names_of
 from gaussmix.plot.geometry import normal_density, one_sigma_axes, points_for_curves
 from gaussmix.plot.palette import COLORS, MARKERS, faded
-from gaussmix.waist.arrays import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
 
 
 class Axes(NamedTuple):

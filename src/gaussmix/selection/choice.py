@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.families.base import FAMILIES
+from gaussmix.numerics.arrays import Array
 from gaussmix.selection.candidate import Result
-from gaussmix.waist.arrays import Array
 
 # What to do about candidates that failed in a way, and about those that failed in others.
 _ADVICE = {

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines.base import Engine
+from gaussmix.numerics.arrays import Array
 from gaussmix.selection.candidate import Result
 from gaussmix.sources.base import Source
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.need import Need, Second
 
 

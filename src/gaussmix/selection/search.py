@@ -20,13 +20,13 @@ from gaussmix.em.trace import Trace
 from gaussmix.engines.base import Engine
 from gaussmix.errors import NonFiniteLikelihood, SingularCovariance
 from gaussmix.mixture.values import free_parameters
+from gaussmix.numerics.arrays import Array
 from gaussmix.selection.candidate import Candidate, Result, refuse_collapsed, why_failed
 from gaussmix.selection.criteria import evidence_of
 from gaussmix.selection.parallel import mapped
 from gaussmix.sources.base import Source
-from gaussmix.sources.distinct import Distinct
 from gaussmix.starts import STARTS
-from gaussmix.waist.arrays import Array
+from gaussmix.starts.sample import Distinct
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.hashing import mix, uniform
+from gaussmix.numerics.pieces import taken
+from gaussmix.numerics.rows import extreme_rows
 from gaussmix.sources.base import Task
-from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import BLOCK_ROWS, Block
-from gaussmix.waist.hashing import mix, uniform
 from gaussmix.waist.moments import Moments
-from gaussmix.waist.pieces import taken
-from gaussmix.waist.rows import extreme_rows
 
 
 class ArraySource:

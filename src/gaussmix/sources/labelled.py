@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.pieces import taken
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Task
-from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
-from gaussmix.waist.pieces import taken
 
 
 class LabelledSource(ArraySource):

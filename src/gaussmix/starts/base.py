@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from gaussmix.engines.base import Engine
-from gaussmix.sources.distinct import Distinct
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
+from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Rule
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.spherical import SphericalWhitening
+from gaussmix.waist.whitening.spherical import SphericalWhitening
 
 
 @dataclass(frozen=True, eq=False)

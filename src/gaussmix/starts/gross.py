@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
-from gaussmix.sources.distinct import Distinct
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.pieces import pieces, taken
 from gaussmix.starts.base import Partition, Start
-from gaussmix.waist.arrays import Array, Rows
+from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
-from gaussmix.waist.pieces import pieces, taken
 
 REACH = 1e3  # times the width of the middle three quarters of a feature: what is farther out is gross
 MOST = 0.125  # of the weight: rows that are more are no outliers, but what the data look like

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import ward
 
 from gaussmix.engines.base import Engine
-from gaussmix.sources.distinct import Distinct, variances_of
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.starts.base import Partition, register
 from gaussmix.starts.gross import gross_rows_apart
-from gaussmix.waist.arrays import Array
+from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
-from gaussmix.waist.hashing import mix, uniform
 from gaussmix.waist.need import Rule
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.triangular import TriangularWhitening
+from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 MOST_LEAVES = 2000  # time and memory grow with the square
 FLAT = 1e-10  # of the largest eigenvalue of the correlations: below, a direction is rounding noise and tells nothing

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from gaussmix.engines.base import Engine
-from gaussmix.sources.distinct import Distinct, variances_of
+from gaussmix.numerics.arrays import Array
 from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
 from gaussmix.starts.kmeans_plus_plus import spread_centres
-from gaussmix.waist.arrays import Array
+from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 

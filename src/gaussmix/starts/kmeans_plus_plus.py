@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from gaussmix.engines.base import Engine
-from gaussmix.sources.distinct import Distinct
+from gaussmix.numerics.arrays import Array
 from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
-from gaussmix.waist.arrays import Array
+from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
 
 

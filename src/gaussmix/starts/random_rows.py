@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from gaussmix.engines.base import Engine
-from gaussmix.sources.distinct import Distinct
+from gaussmix.numerics.logarithm import log
 from gaussmix.starts.base import Partition, nearest_centre, register
 from gaussmix.starts.gross import gross_rows_apart
-from gaussmix.waist.logarithm import log
+from gaussmix.starts.sample import Distinct
 
 
 @register("random_from_data")

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
-from gaussmix.sources.distinct import Distinct
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.starts.base import Partition, register
 from gaussmix.starts.gross import gross_rows_apart
-from gaussmix.waist.arrays import Array
+from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
-from gaussmix.waist.hashing import mix, uniform
 
 
 @register("random")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaussmix.numerics.arrays import Array
 from gaussmix.testing.closeness import assert_close
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Second
 

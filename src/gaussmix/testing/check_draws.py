@@ -11,7 +11,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import random_parameters
-from gaussmix.waist.whitening import Structure
+from gaussmix.waist.whitening.base import Structure
 
 
 def check_draws(engine: Engine[Any], rng: np.random.Generator) -> None:

@@ -11,15 +11,15 @@ import numpy as np
 
 from gaussmix.engines.base import Engine
 from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.testing.agreement import assert_same_moments
 from gaussmix.testing.check_draws import check_draws
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import EngineCase, all_layouts, engine_cases, random_block, random_parameters
-from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import BLOCK_ROWS, Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule, Second
-from gaussmix.waist.whitening import Structure
+from gaussmix.waist.whitening.base import Structure
 
 REFERENCE = ReferenceEngine()
 TOLERANCE = (

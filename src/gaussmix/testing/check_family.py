@@ -10,10 +10,10 @@ import numpy as np
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
+from gaussmix.numerics.arrays import Array
 from gaussmix.testing.check_fit import check_equivariance, check_monotone
 from gaussmix.testing.check_whitening import check_whitening
 from gaussmix.testing.closeness import EPS, assert_close
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 

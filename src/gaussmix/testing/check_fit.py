@@ -14,9 +14,9 @@ from gaussmix.engines.base import Engine
 from gaussmix.families.base import Equivariance, Family
 from gaussmix.families.factor_analyzer import FactorAnalyzer
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS, Problem
-from gaussmix.waist.arrays import Array
 
 N_STEPS = 20
 

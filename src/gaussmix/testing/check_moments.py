@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from gaussmix.engines.base import Engine
+from gaussmix.numerics.arrays import Array
 from gaussmix.testing.agreement import assert_same_moments
 from gaussmix.testing.closeness import EPS
 from gaussmix.testing.engine_cases import random_need
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule, Second

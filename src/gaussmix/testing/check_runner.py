@@ -14,10 +14,10 @@ from gaussmix.engines.base import Engine, Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
 from gaussmix.testing.check_family import SHAPES, as_needed, random_scatters
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS
-from gaussmix.waist.arrays import Array
 from gaussmix.waist.need import Second
 
 N_STEPS = 10

@@ -9,14 +9,14 @@ import numpy as np
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.testing.agreement import assert_same_moments
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import random_parameters
-from gaussmix.waist.arrays import Array, Rows
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second
-from gaussmix.waist.whitening import Structure
+from gaussmix.waist.whitening.base import Structure
 
 N_ROWS = 3_000
 

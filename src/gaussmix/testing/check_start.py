@@ -10,11 +10,11 @@ from gaussmix.em.start import start_mixture
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.distinct import distinct_rows
 from gaussmix.starts.base import Start
+from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.closeness import EPS, assert_close
-from gaussmix.waist.arrays import Array
 
 
 def check_start(start: Start, engine: Engine[Any], family: Family, rng: np.random.Generator) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaussmix.numerics.arrays import Array
 from gaussmix.testing.closeness import EPS, assert_close
-from gaussmix.waist.arrays import Array
-from gaussmix.waist.whitening import Structure, Whitening
+from gaussmix.waist.whitening.base import Structure, Whitening
 
 
 def check_whitening(whitening: Whitening, dense: Array) -> None:

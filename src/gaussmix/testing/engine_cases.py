@@ -9,15 +9,15 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.waist.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.waist.block import Block
-from gaussmix.waist.diagonal import DiagonalWhitening
-from gaussmix.waist.low_rank import LowRankWhitening
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.spherical import SphericalWhitening
-from gaussmix.waist.triangular import TriangularWhitening
-from gaussmix.waist.whitening import Structure, Whitening
+from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.diagonal import DiagonalWhitening
+from gaussmix.waist.whitening.low_rank import LowRankWhitening
+from gaussmix.waist.whitening.spherical import SphericalWhitening
+from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 NEEDS = [Need(Second.NONE)]
 NEEDS += [Need(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]

@@ -12,9 +12,9 @@ from gaussmix.em.start import start_mixture
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
-from gaussmix.waist.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.waist.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array, Rows
 
 BLOCK_ROWS = 65_520  # rows in the blocks that `cut` makes: 455 of the core's tiles of 144 rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
 
 
 class Gaussians(Protocol):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gaussmix.waist.arrays import Array
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import copied, in_pieces
 from gaussmix.waist.need import Need, Second
-from gaussmix.waist.pieces import copied, in_pieces
 
 
 @dataclass(frozen=True, eq=False)

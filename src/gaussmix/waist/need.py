@@ -7,8 +7,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from gaussmix.waist.arrays import Array
-from gaussmix.waist.pieces import pieces
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import pieces
 
 
 class Second(IntEnum):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gaussmix.waist.arrays import Array
-from gaussmix.waist.logarithm import log
-from gaussmix.waist.whitening import Whitening
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.logarithm import log
+from gaussmix.waist.whitening.base import Whitening
 
 LOG_2PI = 1.8378770664093456
 

@@ -1,0 +1,84 @@
+"""Tables for people: aligned, with as many digits as mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from math import floor, log10
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from gaussmix.families.base import Family
+from gaussmix.mixture.mixture import Mixture
+
+NARROWEST = 72  # a narrower terminal wraps lines; numbers must not be cut
+_LONGEST_NAME = 24
+_GAP = 3  # what the box puts between columns
+
+
+def show_components(console: Console, mixture: Mixture, names: Sequence[str]) -> None:
+    """Print weights, means and standard deviations; of wide data the features that fit on the console."""
+    n_components, n_features = mixture.n_components, mixture.n_features
+    deviations = np.sqrt(mixture.family.variances(mixture.covariances, n_components, n_features))
+    columns = [["component", *map(str, range(n_components))], ["weight", *map(share, mixture.weights)]]
+    for feature in range(min(n_features, console.width)):  # more can't fit
+        cells = mean_and_deviation(mixture.means[:, feature], deviations[:, feature])
+        columns.append([shorten(names[feature]), *cells])
+    columns = _cut(columns, n_features, console.width)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column[0], justify="right", no_wrap=True)
+    for row in zip(*(column[1:] for column in columns), strict=True):
+        table.add_row(*row)
+    console.print(table)
+
+
+def _cut(columns: list[list[str]], n_features: int, width: int) -> list[list[str]]:
+    """The columns that fit in a width, one feature at least; where some don't, a last column counts them."""
+    ends = list(accumulate(max(map(len, column)) + _GAP for column in columns))
+    if len(columns) == n_features + 2 and ends[-1] - _GAP <= width:
+        return columns
+    room = width - len(f"… {n_features:,} more")
+    kept = max(3, sum(end <= room for end in ends))
+    if kept == n_features + 2:
+        return columns
+    return [*columns[:kept], [f"… {n_features + 2 - kept:,} more", *[""] * (len(columns[0]) - 1)]]
+
+
+def share(weight: float) -> str:
+    """A weight with four decimals; with as many as it takes where that would show nothing."""
+    return f"{weight:.4f}" if weight >= 0.00005 or weight == 0 else f"{weight:.1e}"
+
+
+def mean_and_deviation(means: NDArray[np.float64], deviations: NDArray[np.float64]) -> list[str]:
+    """ "mean ± sd" of one feature in each component, with three digits of the smallest sd.
+
+    Where deviations or numbers are of many orders of magnitude, each has digits of its own.
+    """
+    smallest, largest = float(deviations.min()), float(deviations.max())
+    decimals = max(0, 2 - floor(log10(smallest)))
+    pairs = list(zip(means, deviations, strict=True))
+    if largest < 100 * smallest and max(largest, float(np.abs(means).max())) < 1e7 and decimals <= 7:
+        return [f"{mean:.{decimals}f} ± {sd:.{decimals}f}" for mean, sd in pairs]
+    return [_with_own_digits(mean, sd) for mean, sd in pairs]
+
+
+def _with_own_digits(mean: float, sd: float) -> str:
+    beyond = floor(log10(abs(mean) / sd)) if abs(mean) > sd else 0
+    return f"{mean:.{min(3 + beyond, 15)}g} ± {sd:.3g}"
+
+
+def shorten(name: str) -> str:
+    """A name that can be printed: without control characters, and not too long."""
+    printable = name if name.isprintable() else repr(name)
+    return printable if len(printable) <= _LONGEST_NAME else f"{printable[: _LONGEST_NAME - 1]}…"
+
+
+def covariances_of(family: Family) -> str:
+    """ "tied covariances", and the options of the structure where it has some."""
+    options = ", ".join(f"{name}={value}" for name, value in family.options.items())
+    return f"{family.name} covariances ({options})" if options else f"{family.name} covariances"

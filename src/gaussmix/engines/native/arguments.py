@@ -1,0 +1,74 @@
+"""Parameters as the core takes them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import pieces
+from gaussmix.waist.need import Need
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.whitening.base import Structure, Whitening
+
+# Whitened rows are taken about a common origin only while every mean is nearer to it than this many standard
+# deviations: the rounding of y − m is then below 1e3 ε.
+FARTHEST_MEAN = 1e3
+
+
+class Arguments(NamedTuple):
+    """Four arguments of `Target.step` and `Target.evaluate`: one factor each, unless rows are whitened once for all."""
+
+    log_scale: Array
+    means: Array
+    structure: int
+    factors: Array
+
+
+def common_origin(parameters: Parameters) -> Array | None:
+    """Where rows are whitened about once for all components; None where each component whitens them itself."""
+    if not (parameters.whitening.is_shared and parameters.whitening.structure is Structure.TRIANGULAR):
+        return None
+    centre: Array = parameters.means.mean(axis=0)
+    return centre if is_near(parameters, centre) else None
+
+
+def is_near(parameters: Parameters, centre: Array) -> bool:
+    """Whether rows may be whitened once for all components, about the centre, without loss."""
+    if parameters.whitening.structure is not Structure.TRIANGULAR or not parameters.whitening.is_shared:
+        return False
+    with np.errstate(over="ignore"):
+        whitened = parameters.whitening.whiten_each(parameters.means - centre)
+        return bool((whitened**2).sum(axis=1).max() <= FARTHEST_MEAN**2)
+
+
+def arguments_of(parameters: Parameters, whiten_once: bool = False) -> Arguments:
+    """One factor each, or the one of all where rows are whitened once."""
+    whitening, n_components = parameters.whitening, len(parameters.means)
+    factors = whitening.factors if whiten_once else one_each(whitening, n_components)
+    return Arguments(parameters.log_scale, np.ascontiguousarray(parameters.means), int(whitening.structure), factors)
+
+
+def one_each(whitening: Whitening, n_components: int) -> Array:
+    """The factors, one for each component."""
+    if not whitening.is_shared or n_components == 1:
+        return np.ascontiguousarray(whitening.factors)
+    each = np.empty((n_components, *whitening.factors.shape[1:]))
+    for part in pieces(each.shape):
+        each[part] = whitening.factors
+    return each
+
+
+def projection_of(need: Need, n_components: int) -> Array | None:
+    """B_kᵀ for each component, (n_components, n_features, n_projected); None where nothing is projected."""
+    if need.projection is None:
+        return None
+    each = np.broadcast_to(need.projection, (n_components, *need.projection.shape[1:]))
+    return np.ascontiguousarray(each.swapaxes(1, 2))
+
+
+def no_arguments(anchor: Array) -> Arguments:
+    """What stands in the place of parameters under `Rule.GIVEN`, which reads none of them."""
+    n_components = len(anchor)
+    return Arguments(np.zeros(n_components), np.zeros(anchor.shape), int(Structure.SPHERICAL), np.ones(n_components))

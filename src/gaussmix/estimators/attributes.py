@@ -1,0 +1,142 @@
+"""The fitted attributes of scikit-learn's mixtures, read off the mixture, and what its test suite calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix.em.start import start_mixture
+from gaussmix.engines import choose
+from gaussmix.estimators.factors import check_family
+from gaussmix.estimators.parameters import check_covariances
+from gaussmix.families.factor_analyzer import FactorAnalyzer
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts import Partition
+from gaussmix.waist.whitening.base import Structure
+
+Floats = NDArray[np.floating[Any]]
+
+
+class Fitted(property):
+    """A fitted attribute: a read-only array read off the mixture, never set by hand."""
+
+    def __get__(self, estimator: Any, owner: type | None = None) -> Any:
+        if estimator is None:
+            return self
+        if not hasattr(estimator, "mixture_"):
+            raise AttributeError(f"This {type(estimator).__name__} is not fitted yet: {self._name} comes with fit.")
+        shown = super().__get__(estimator, owner).view()
+        shown.flags.writeable = False  # what is written here would not reach the mixture
+        return shown
+
+    @property
+    def _name(self) -> str:
+        assert self.fget is not None
+        return self.fget.__name__
+
+    def __set__(self, estimator: Any, value: Any) -> None:
+        raise AttributeError(
+            f"{type(estimator).__name__} has no {self._name} to set: fit it from weights_init, means_init and "
+            "covariances_init with max_iter=0, or use gaussmix.Mixture, the distribution itself."
+        )
+
+
+def narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Floats:
+    """The values in a floating type, or as they are where a finite one would become infinite."""
+    if dtype == values.dtype:
+        return values
+    with np.errstate(over="ignore"):
+        narrow: Floats = values.astype(dtype)
+    return narrow if (np.isfinite(narrow) | ~np.isfinite(values)).all() else values
+
+
+class MixtureAttributes:
+    """Attributes in the type of the training data where it can hold them; `mixture_` holds them in float64."""
+
+    mixture_: Mixture
+    _dtype: np.dtype[Any]
+
+    # Of the estimator this is mixed into.
+    covariance_type: Any
+    precisions_init: ArrayLike | None
+
+    @Fitted
+    def weights_(self) -> Floats:
+        return self.mixture_.weights.astype(self._dtype, copy=False)
+
+    @Fitted
+    def means_(self) -> Floats:
+        return narrowed(self.mixture_.means, self._dtype)
+
+    @Fitted
+    def covariances_(self) -> Floats:
+        mixture = self.mixture_
+        return self._narrowed_matrices(mixture.family.shown(mixture.covariances, *mixture.means.shape))
+
+    @Fitted
+    def precisions_(self) -> Floats:
+        return self._compact(self.mixture_.whitening.precisions())
+
+    @Fitted
+    def precisions_cholesky_(self) -> Floats:
+        mixture, shown_as = self.mixture_, self.mixture_.family.shown_as
+        whitening = mixture.whitening
+        if shown_as is not mixture.family:
+            shown = mixture.family.shown(mixture.covariances, *mixture.means.shape)
+            whitening = shown_as.whitening(shown, mixture.n_features)
+        upper = whitening.structure is Structure.TRIANGULAR
+        return self._compact(whitening.factors.transpose(0, 2, 1) if upper else whitening.factors)
+
+    @Fitted
+    def loadings_(self) -> Floats:
+        return narrowed(self._factor_analysis(0), self._dtype)
+
+    @Fitted
+    def noise_variances_(self) -> Floats:
+        noise = self._factor_analysis(1)
+        return noise if noise.min() < np.finfo(self._dtype).tiny else narrowed(noise, self._dtype)
+
+    def _factor_analysis(self, part: int) -> NDArray[np.float64]:
+        """Loadings or noise variances of each component, where there are any."""
+        mixture = self.mixture_
+        if not isinstance(mixture.family, FactorAnalyzer):
+            raise AttributeError(f"covariance_type={mixture.family.name!r} has no loadings and noise variances.")
+        values = mixture.family.split(mixture.covariances)[part]
+        return np.broadcast_to(values, (mixture.n_components, *values.shape[1:]))
+
+    def _compact(self, per_component: NDArray[np.float64]) -> Floats:
+        return self._narrowed_matrices(self.mixture_.family.shown_as.compact(per_component))
+
+    def _narrowed_matrices(self, matrices: NDArray[np.float64]) -> Floats:
+        """Covariances, precisions or factors (compact form): a variance of 0 after rounding would be wrong."""
+        diagonals = self.mixture_.family.shown_as.variances(matrices, *self.mixture_.means.shape)
+        if diagonals.min() < np.finfo(self._dtype).tiny:
+            return matrices
+        return narrowed(matrices, self._dtype)
+
+    def _n_parameters(self) -> int:
+        """Number of free parameters of the fitted mixture."""
+        return self.mixture_.n_parameters
+
+    def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
+        """Become the mixture of (weights, means, covariances, their precision factors, which are made anew)."""
+        weights, means, covariances = (np.asarray(value) for value in params[:3])
+        share = weights / weights.sum()  # scikit-learn's own estimates are masses
+        self.mixture_ = Mixture(share, means, covariances, check_family(self))
+        self._dtype = means.dtype
+
+    def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
+        """Become the start that responsibilities (n_samples, n_components) give, with `precisions_init` if set."""
+        rows, shares = np.asarray(X), np.asarray(resp, dtype=np.float64)
+        family, n_components = check_family(self), shares.shape[1]
+        source = ArraySource(rows, given=shares)
+        mixture = start_mixture(source, choose(), family, n_components, Partition(), np.zeros(source.n_features))
+        if self.precisions_init is not None:
+            shape = n_components, source.n_features
+            precisions = check_covariances(self.precisions_init, family, *shape, "precision")
+            covariances = family.inverse(precisions, source.n_features)
+            mixture = Mixture(mixture.weights, mixture.means, covariances, family)
+        self.mixture_, self._dtype = mixture, rows.dtype

@@ -1,0 +1,93 @@
+"""The parameters that say what is tried and what decides, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import Any
+
+from gaussmix.checks import check_count
+from gaussmix.errors import unknown_name
+from gaussmix.estimators.factors import options_of
+from gaussmix.estimators.parameters import check_name
+from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named
+from gaussmix.families.one_feature import check_features
+from gaussmix.selection.candidate import Candidate
+from gaussmix.selection.criteria import CRITERIA
+
+EVERY = "all"
+HELD_OUT = "cv"
+
+
+def check_criterion(criterion: Any) -> str:
+    """The name of a criterion."""
+    if not isinstance(criterion, str) or criterion not in (*CRITERIA, HELD_OUT):
+        raise unknown_name("criterion", criterion, (*CRITERIA, HELD_OUT))
+    return criterion
+
+
+def check_candidates(estimator: Any, n_features: int) -> list[Candidate]:
+    """Every pair of a structure and a number of components that the parameters of an estimator name, each once."""
+    counts = check_counts("n_components", estimator.n_components)
+    return [Candidate(family, count) for family in check_families(estimator, n_features) for count in counts]
+
+
+def check_counts(parameter: str, value: Any) -> list[int]:
+    """Whole numbers, each once: one, or several."""
+    if isinstance(value, (Integral, str)):
+        return [check_count(parameter, value, 1)]
+    counts = _several(parameter, value, "an integer ≥ 1 or several, such as range(1, 10)")
+    return list(dict.fromkeys(check_count(parameter, count, 1) for count in counts))
+
+
+def check_families(estimator: Any, n_features: int) -> list[Family]:
+    """The families that an estimator names, each once, or one for each number of factors.
+
+    "all" is those that a name is enough for, of those that there are for so many features.
+    """
+    covariance_type, options = estimator.covariance_type, options_of(estimator)
+    if _is_every(covariance_type):
+        of_one = [FAMILIES[name] for alias, name in ALIASES.items() if len(alias) == 1]  # mclust's E and V
+        for option, value in options.items():
+            raise ValueError(
+                f"{option}={value!r} has no meaning with covariance_type={EVERY!r}, structures without factors: name "
+                "the structures to try."
+            )
+        return of_one if n_features == 1 else [family for family in FAMILIES.values() if not family.options]
+    names = _names(covariance_type)
+    choices = [options]
+    if "n_factors" in options:
+        choices = [{**options, "n_factors": count} for count in check_counts("n_factors", options["n_factors"])]
+    takers = {name for name in map(check_name, names) if family_named(name).options}
+    families: dict[Family, None] = {}
+    for name in names:
+        check_features(name, n_features)
+        for said in choices if name in takers or not takers else [{}]:
+            families[family_named(name, **said)] = None
+    return list(families)
+
+
+def one_feature_notes(covariance_type: Any) -> list[str]:
+    """What names of structures mean where there is one feature, in sentences."""
+    names = [] if _is_every(covariance_type) else _names(covariance_type)
+    return [sentence for name in names if (sentence := check_features(name, 1)) is not None]
+
+
+def _is_every(covariance_type: Any) -> bool:
+    return isinstance(covariance_type, str) and covariance_type == EVERY
+
+
+def _names(covariance_type: Any) -> Sequence[Any]:
+    if isinstance(covariance_type, str):
+        return [covariance_type]
+    return _several("covariance_type", covariance_type, f'the name of a structure, several, or "{EVERY}"')
+
+
+def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
+    """The values of something that has one or more."""
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{parameter} must be {wanted}, not {values!r}.")
+    found = list(values)
+    if not found:
+        raise ValueError(f"{parameter} is empty: give {wanted}.")
+    return found

@@ -1,0 +1,199 @@
+"""Mixtures of classes from rows whose class is known, and from others beside them.
+
+mclust calls one component for each class EDDA, and a mixture for each class MclustDA; Fraley & Raftery (2002), JASA 97,
+section 4; Scrucca et al. (2023), chapter 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.em.accumulate import StepTask
+from gaussmix.em.first_moments import FirstMoments
+from gaussmix.em.loop import run_em
+from gaussmix.em.maximise import first_mixtures
+from gaussmix.em.restarts import Run
+from gaussmix.em.stopping import Stopping
+from gaussmix.engines.base import Engine
+from gaussmix.errors import SingularCovariance
+from gaussmix.estimators.classifier.class_mixtures import ClassMixtures
+from gaussmix.estimators.fitting import Data
+from gaussmix.families.base import Family
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
+from gaussmix.sources.labelled import LabelledSource
+from gaussmix.starts import Partition
+from gaussmix.waist.block import Block
+from gaussmix.waist.need import Need, Second
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.whitening.diagonal import DiagonalWhitening
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFit:
+    """Classes and what there is to say of how they were fitted.
+
+    Parameters
+    ----------
+    classes : the mixtures.
+    log_likelihood : Σ s log p(x, c) over rows of known class, Σ s log p(x) over others; nats, a total.
+    n_parameters : free ones, the classes' probabilities among them.
+    structures : the name of each class's.
+    n_steps : of EM, the most that a class took.
+    run : of EM, where there was one.
+    """
+
+    classes: ClassMixtures
+    log_likelihood: float
+    n_parameters: int
+    structures: list[str]
+    n_steps: int
+    run: Run | None = None
+
+    def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
+        """The fit with probabilities (n_classes,) of the classes that were known beforehand; of rows of known class."""
+        change = row_weight * float(self.classes.prior @ (np.log(prior) - np.log(self.classes.prior)))
+        return replace(
+            self,
+            classes=self.classes.with_prior(prior),
+            log_likelihood=self.log_likelihood + change,
+            n_parameters=self.n_parameters - len(prior) + 1,
+        )
+
+    def bic(self, row_weight: float) -> float:
+        """−2 log L + p log Σs; lower is better. mclust's has the opposite sign, and none of the probabilities."""
+        return -2 * self.log_likelihood + self.n_parameters * float(np.log(row_weight))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """Rows, and the classes that are known of them.
+
+    Parameters
+    ----------
+    data : the rows.
+    labels : (n_rows,), in 0 … n_classes − 1, and −1 where the class is not known.
+    engine : sums over them.
+    """
+
+    data: Data
+    labels: NDArray[np.int32]
+    engine: Engine[Any]
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.labels.max()) + 1
+
+    @property
+    def n_features(self) -> int:
+        return int(self.data.rows.shape[1])
+
+    @property
+    def total_weight(self) -> float:
+        return float(self._weight.sum())
+
+    @property
+    def is_complete(self) -> bool:
+        """Every row has a class."""
+        return bool((self.labels >= 0).all())
+
+    def without_spread(self) -> list[int]:
+        """Classes of which all rows are equal, where no row of unknown class may add to them."""
+        found = []
+        for number in range(self.n_classes) if self.is_complete else ():
+            rows = self.data.rows[(self.labels == number) & (self._weight > 0)]
+            if (rows == rows[:1]).all():
+                found.append(number)
+        return found
+
+    def best_of_one_component_each(
+        self, families: Sequence[Family], ridge: float | None, stopping: Stopping
+    ) -> ClassFit:
+        """The fit of lowest BIC; of equals the first. A component for each class; their covariances have a structure.
+
+        Raises
+        ------
+        SingularCovariance : no family has covariances, by the numbers of the classes that have too few distinct rows.
+        """
+        given = self.labels if self.is_complete else self._first_shares()
+        first = FirstMoments(self.data.source(given), self.engine, self.n_classes, Partition())
+        best: ClassFit | None = None
+        failure: SingularCovariance | None = None
+        for family in families:
+            try:
+                found = self._one_component_each(first, family, self.data.ridges(ridge), stopping)
+            except SingularCovariance as error:
+                failure = error
+                continue
+            if best is None or found.bic(self.total_weight) < best.bic(self.total_weight):
+                best = found
+        if best is None:
+            assert failure is not None, "at least one family"
+            raise failure
+        return best
+
+    def _one_component_each(self, first: FirstMoments, family: Family, ridges: Array, stopping: Stopping) -> ClassFit:
+        run, numbers = None, np.arange(self.n_classes)
+        mixture = self._shared(first, family, ridges)
+        if family.is_step or not self.is_complete:
+            run = self._em(mixture, numbers, ridges, stopping)
+            mixture = run[0]
+        classes = ClassMixtures(mixture, numbers)
+        return self._fit(classes, mixture.n_parameters, [family.name] * self.n_classes, 1, run)
+
+    def several_components_each(
+        self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
+    ) -> ClassFit:
+        """From a mixture of each class's own rows; those of unknown class are shared by EM."""
+        known = self.labels >= 0
+        mass = np.bincount(self.labels[known], self._weight[known], self.n_classes)
+        classes, run = ClassMixtures.of(mixtures, mass / mass.sum()), None
+        size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
+        if not self.is_complete:
+            run = self._em(classes.mixture, classes.component_class, self.data.ridges(ridge), stopping)
+            classes = replace(classes, mixture=run[0])
+        return self._fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, run)
+
+    @property
+    def _weight(self) -> Array:
+        weight = self.data.row_weight
+        return np.ones(len(self.labels)) if weight is None else weight
+
+    def _shared(self, first: FirstMoments, family: Family, ridges: Array) -> Mixture:
+        """The M-step of rows that are shared already: nothing is left for EM to choose."""
+        moments, means = first.about_means(family.need())
+        return first_mixtures(moments, family, self.engine, ridges, means)[0]
+
+    def _first_shares(self) -> Array:
+        """Responsibilities (n_rows, n_classes): those that are known, others by distance in standard deviations."""
+        known = self.labels >= 0
+        source = self.data.part(known).source(self.labels[known])
+        first = FirstMoments(source, self.engine, self.n_classes, Partition())
+        moments, means = first.about_means(Need(Second.DIAGONAL, pooled=True))
+        assert moments.second is not None
+        variances = moments.second / moments.row_weight + self.data.ridge
+        near = Parameters.of(moments.mass / moments.row_weight, means, DiagonalWhitening.of(variances[None]))
+        shares = self.engine.responsibilities(Block(0, self.data.rows), near)
+        shares[known] = self.labels[known, None] == np.arange(self.n_classes)
+        return shares
+
+    def _em(self, start: Mixture, component_class: NDArray[np.intp], ridges: Array, stopping: Stopping) -> Run:
+        return run_em(self._source(component_class), self.engine, start, ridge=ridges, stopping=stopping)
+
+    def _source(self, component_class: NDArray[np.intp]) -> LabelledSource:
+        return LabelledSource(self.data.rows, self.data.reduced_weight, self.labels, component_class)
+
+    def _fit(
+        self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, run: Run | None
+    ) -> ClassFit:
+        mixture = classes.mixture
+        task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
+        moments = self._source(classes.component_class).map_merge(task)
+        log_likelihood = moments.log_likelihood * self.data.unit
+        n_steps = n_steps if run is None else max(1, run[1].n_steps)
+        return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps, run)

@@ -1,0 +1,98 @@
+"""A mixture for each class, and how probable they make a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.engines.base import Engine
+from gaussmix.families.base import Family
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.logarithm import log
+from gaussmix.waist.block import Block
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMixtures:
+    """p(x, c) = π_c Σ_k π_{k|c} N(x | μ_k, Σ_k): one mixture, whose components stand in the order of their classes.
+
+    Parameters
+    ----------
+    mixture : of all classes together.
+    component_class : (n_components,), the class 0 … n_classes − 1 of each component; rising.
+    """
+
+    mixture: Mixture
+    component_class: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, mixtures: Sequence[Mixture], prior: Array) -> ClassMixtures:
+        """From a mixture for each class and the classes' probabilities (n_classes,)."""
+        sizes, family = [mixture.n_components for mixture in mixtures], mixtures[0].family
+        numbers = np.repeat(np.arange(len(mixtures)), sizes)
+        is_one = all(mixture.family == family for mixture in mixtures)
+        if not is_one or not shares_nothing(family, mixtures[0].n_features):
+            return cls(Mixture.concatenate(mixtures, prior), numbers)
+        arrays = [
+            (share * each.weights, each.means, each.covariances) for share, each in zip(prior, mixtures, strict=True)
+        ]
+        weights, means, covariances = (np.concatenate(part) for part in zip(*arrays, strict=True))
+        return cls(Mixture(weights, means, covariances, family), numbers)
+
+    @cached_property
+    def prior(self) -> Array:
+        """Probabilities of the classes, (n_classes,), all positive; they sum to 1."""
+        prior: Array = np.bincount(self.component_class, self.mixture.weights).astype(np.float64)
+        return prior
+
+    def with_prior(self, prior: Array) -> ClassMixtures:
+        """The same classes, with other probabilities (n_classes,)."""
+        weights = self._weights_within * prior[self.component_class]
+        mixture = self.mixture
+        return ClassMixtures(Mixture(weights, mixture.means, mixture.covariances, mixture.family), self.component_class)
+
+    @cached_property
+    def each(self) -> list[Mixture]:
+        """p(x | c), the mixtures of the classes."""
+        return [self._mixture_of(number) for number in range(len(self.prior))]
+
+    def _mixture_of(self, number: int) -> Mixture:
+        mixture, mine = self.mixture, self.component_class == number
+        covariances = mixture.covariances if mixture.family.is_shared else mixture.covariances[mine]
+        return Mixture(
+            self._weights_within[mine], mixture.means[mine], covariances, mixture.family, mixture.feature_names
+        )
+
+    def log_joint(self, rows: Rows, engine: Engine[Any]) -> Array:
+        """log p(x, c) of each row and class, (n_rows, n_classes), nats."""
+        first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
+        found = np.empty((len(rows), len(first)))
+        for block in Block(0, rows).cut():
+            log_density = engine.component_log_density(block, self.mixture.parameters)
+            part = slice(block.first_row, block.first_row + block.n_rows)
+            found[part] = np.logaddexp.reduceat(log_density, first, axis=1)
+        return found
+
+    @property
+    def _weights_within(self) -> Array:
+        """π_{k|c}, (n_components,)."""
+        within: Array = self.mixture.weights / self.prior[self.component_class]
+        return within
+
+
+def shares_nothing(family: Family, n_features: int) -> bool:
+    """Whether covariances of a structure are each component's own, so that components may be put together."""
+    return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
+
+
+def normalised(log_joint: Array) -> Array:
+    """log p(c | x) from log p(x, c), (n_rows, n_classes): the largest is taken out before exponentiating."""
+    relative = log_joint - log_joint.max(axis=1, keepdims=True)
+    found: Array = relative - log(np.exp(relative).sum(axis=1, keepdims=True))
+    return found

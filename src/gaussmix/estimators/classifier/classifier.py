@@ -1,0 +1,245 @@
+"""`GaussianMixtureClassifier`: classes told apart by a mixture of each."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix.estimators.classifier.class_fits import ClassFit, LabelledRows
+from gaussmix.estimators.classifier.class_mixtures import ClassMixtures, normalised
+from gaussmix.estimators.classifier.known_classes import KnownClasses
+from gaussmix.estimators.classifier.labels import check_classes, check_mass, no_class
+from gaussmix.estimators.files import Reader, array_of, of_type
+from gaussmix.estimators.fitting import Data
+from gaussmix.estimators.notices import notices_of
+from gaussmix.estimators.parameters import check_numbers, check_share
+from gaussmix.estimators.predictor import Counts, Structures
+from gaussmix.estimators.saved import unchanged_on_failure
+from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
+
+
+class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
+    """Classifier that knows each class by its density: p(c | x) ∝ π_c p(x | c).
+
+    Parameters
+    ----------
+    n_components : int, iterable of int or None, default None
+        None: one component for each class, whose covariances have a structure together (mclust's EDDA): "full" is
+        quadratic, "tied" linear discriminant analysis, "diag" Gaussian naive Bayes. A number: a mixture of so many
+        components for each class, within which the structure holds (MclustDA). Several numbers: of them BIC
+        chooses, for each class.
+    covariance_type : str or list of str, default "full"
+        As of `GaussianMixture`; of several, or "all", BIC chooses: for all classes together where `n_components` is
+        None, else for each.
+    n_factors : int or iterable of int, default None
+        Number of factors, for "factor_analyzer"; of several BIC chooses.
+    priors : (n_classes,), default None
+        Probabilities of the classes in the order of `classes_`, > 0; their shares of the training rows by default.
+    unknown : float, default 0
+        Rows that lie further out in every class than all but this share of its mass are of no known class: `predict`
+        labels them -1, or "unknown" where classes are text. See `tail_probability`.
+    tol, reg_covar, max_iter, n_init, init_params, random_state, n_jobs : as of `GaussianMixture`
+        Where BIC chooses, the `reg_covar` "auto" is 0. One component for each class has no start and takes no steps,
+        but for rows of unknown class.
+
+    Attributes
+    ----------
+    classes_ : (n_classes,), sorted.
+    class_prior_ : (n_classes,), probabilities of the classes.
+    mixture_ : Mixture
+        p(x) of all classes together, in float64.
+    component_class_ : (n_components,), the class of each of its components, by its place in `classes_`.
+    covariance_type_ : (n_classes,), the structure of each class's covariances.
+    log_likelihood_ : float
+        Σ log p(x, c) over rows of known class, and Σ log p(x) over others, nats.
+    n_parameters_ : int
+        Free parameters, the classes' probabilities among them.
+    n_iter_ : int
+        Steps of EM, the most that a class took; 1 where rows of known class leave nothing to iterate.
+    bic_ : float
+        −2 log L + p log Σw, lower is better; mclust's sign is opposite.
+    n_features_in_, feature_names_in_ : as in scikit-learn.
+
+    Notes
+    -----
+    In `fit`, a y of -1 marks a row whose class is not known; EM shares it among the classes. With one other class
+    only, -1 is a class like any.
+
+    References
+    ----------
+    Bensmail & Celeux (1996), JASA 91, 1743–1748 (EDDA); Hastie & Tibshirani (1996), JRSS B 58, 155–176; Fraley &
+    Raftery (2002), JASA 97, 611–631 (MclustDA).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureClassifier
+    >>> X = np.array([[0.0, 1], [1, 0], [1, 2], [0, 0], [7, 8], [8, 7], [9, 9], [7, 9]])
+    >>> y = ["small"] * 4 + ["large"] * 4
+    >>> classifier = GaussianMixtureClassifier(covariance_type="tied", unknown=1e-6).fit(X, y)
+    >>> classifier.predict([[1, 1], [8, 8], [50, -50]])
+    array(['small', 'large', 'unknown'], dtype='<U7')
+    """
+
+    component_class_: NDArray[np.intp]
+    _classes: ClassMixtures
+
+    _attributes: ClassVar[Mapping[str, Reader]] = {
+        "classes_": array_of("iufbU"),
+        "component_class_": array_of("i"),
+        "covariance_type_": array_of("U"),
+        "log_likelihood_": of_type(float),
+        "n_parameters_": of_type(int),
+        "n_iter_": of_type(int),
+        "bic_": of_type(float),
+    }
+
+    def __init__(
+        self,
+        n_components: Counts | None = None,
+        *,
+        covariance_type: Structures = "full",
+        n_factors: Counts | None = None,
+        priors: ArrayLike | None = None,
+        unknown: float = 0.0,
+        tol: float = 1e-3,
+        reg_covar: float | str = "auto",
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        super().__init__(
+            n_components,
+            covariance_type=covariance_type,
+            n_factors=n_factors,
+            tol=tol,
+            reg_covar=reg_covar,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            n_jobs=n_jobs,
+        )
+        self.priors = priors
+        self.unknown = unknown
+
+    @property
+    def class_prior_(self) -> Array:
+        """Probabilities of the classes, (n_classes,), in the order of `classes_`."""
+        return self._classes.prior
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the classes.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), numbers in data units; an array or a data frame.
+        y : (n_samples,), classes: numbers or text; -1 where the class of a row is not known.
+        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
+
+        Returns
+        -------
+        self : the fitted estimator.
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used; a class has too few rows.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning, RuntimeWarning : as of `GaussianMixture`, with the class.
+        """
+        with unchanged_on_failure(self):
+            rows = check_rows(self, X, reset=True)
+            self.classes_, labels = check_classes(y, len(rows))
+            weight = check_row_weight(sample_weight, len(rows), 1)
+            check_mass(labels, weight, self.classes_)
+            self._check_parameters(rows.shape[1], is_complete=bool((labels >= 0).all()))
+            known = LabelledRows(Data(rows, weight), labels, self._engine())
+            if self.n_components is None:
+                found = self._one_component_each(known)
+            else:
+                found = self._several_components_each(known)
+            self._publish(found, known)
+            for sentence, category in () if found.run is None else notices_of(found.run):
+                warnings.warn(sentence, category, stacklevel=2)
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable class of each row, (n_samples,); -1 or "unknown" of rows that `unknown` rules out.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        """
+        best = self._log_joint(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[best]
+        level = check_share("unknown", self.unknown)
+        if level == 0:
+            return labels
+        is_far = self.tail_probability(X).max(axis=1) < level
+        return np.where(is_far, no_class(self.classes_), labels)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """p(c | x), (n_samples, n_classes); rows sum to 1. Raises as `predict`."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """log p(c | x), (n_samples, n_classes), nats: right also where p(c | x) underflows. Raises as `predict`."""
+        return normalised(self._log_joint(X))
+
+    def tail_probability(self, X: ArrayLike) -> Array:
+        """The share of a class's mass that is further out than a row, (n_samples, n_classes): p-values of each class.
+
+        Further out is what the class makes less probable; see `Mixture.tail_probability`. Raises as `predict`.
+        """
+        rows = self._rows(X)
+        return np.column_stack([mixture.tail_probability(rows) for mixture in self._classes.each])
+
+    def class_mixture(self, label: Any) -> Mixture:
+        """The mixture p(x | c) of a class.
+
+        Parameters
+        ----------
+        label : one of `classes_`.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError : there is no such class.
+        """
+        check_is_fitted(self)
+        places = np.flatnonzero(self.classes_ == label)
+        if not places.size:
+            raise ValueError(f"There is no class {label!r}; there are {', '.join(map(repr, self.classes_.tolist()))}.")
+        return self._classes.each[int(places[0])]
+
+    def _log_joint(self, X: ArrayLike) -> Array:
+        rows = self._rows(X)
+        return self._classes.log_joint(rows, self._engine())
+
+    def _publish(self, found: ClassFit, known: LabelledRows) -> None:
+        """Set the fitted attributes."""
+        if self.priors is not None:
+            found = found.with_prior(check_numbers("priors", self.priors), known.total_weight)
+        self.component_class_, self.covariance_type_ = found.classes.component_class, np.array(found.structures)
+        self.log_likelihood_, self.n_parameters_ = found.log_likelihood, found.n_parameters
+        self.n_iter_, self.bic_ = found.n_steps, found.bic(known.total_weight)
+        self._dtype = known.data.rows.dtype
+        self._woken(found.classes.mixture.with_feature_names(getattr(self, "feature_names_in_", None)))
+
+    def _woken(self, mixture: Mixture) -> None:
+        super()._woken(mixture)
+        self._classes = ClassMixtures(mixture, self.component_class_)

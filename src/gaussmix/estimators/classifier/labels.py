@@ -1,0 +1,97 @@
+"""The classes that a user passes as y, checked, and turned into numbers."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from gaussmix.estimators.parameters import check_numbers
+from gaussmix.numerics.arrays import Array
+
+UNLABELLED = -1
+
+
+def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Classes in y, sorted, and the number of each row's, (n_rows,): −1 where y is −1, for no known class.
+
+    With one other class only, −1 is a class like any: two classes −1 and 1 are a habit, and of one there is nothing to
+    tell.
+
+    Raises
+    ------
+    ValueError : no labels, one class, missing or continuous values, another length than the rows.
+    """
+    if y is None:
+        raise ValueError("A classifier requires y to be passed, but the target y is None.")
+    given: NDArray[Any] = column_or_1d(y, warn=True)
+    if len(given) != n_rows:
+        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    _check_values(given)
+    known = ~_is_unlabelled(given)
+    if len(set(given[known].tolist())) < 2:
+        known[:] = True
+    named = given[known]
+    if not any(isinstance(value, str) for value in named.tolist()):
+        named = np.asarray(named.tolist())  # numbers that were objects are numbers
+    check_classification_targets(named)
+    classes, numbers = np.unique(named, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two or more.")
+    labels = np.full(n_rows, -1, dtype=np.int32)
+    labels[known] = numbers
+    return classes, labels
+
+
+def check_mass(labels: NDArray[np.int32], row_weight: Array | None, classes: NDArray[Any]) -> None:
+    """Raise ValueError for a class whose rows have no weight."""
+    if row_weight is None:
+        return
+    mass = np.bincount(labels[labels >= 0], row_weight[labels >= 0], len(classes))
+    if not mass.all():
+        name = classes.tolist()[int(mass.argmin())]
+        raise ValueError(f"No row of the class {name!r} has a positive sample_weight: leave the class out.")
+
+
+def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Array:
+    """Probabilities of the classes, (n_classes,); raises ValueError where they are none, or EM is to change them."""
+    prior = check_numbers("priors", priors)
+    if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
+        raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
+    if not is_complete:
+        raise ValueError("Rows of unknown class (y == -1) change the classes' probabilities: leave priors out.")
+    return prior
+
+
+def no_class(classes: NDArray[Any]) -> int | str:
+    """What a row of none of these classes is called; raises ValueError where one of them is called so."""
+    label = "unknown" if classes.dtype.kind in "UO" else UNLABELLED
+    if label in classes.tolist():
+        raise ValueError(
+            f"With unknown above 0, rows of no known class are labelled {label!r}, which a class of y is called too: "
+            "rename the class, or ask tail_probability."
+        )
+    return label
+
+
+def _is_unlabelled(y: NDArray[Any]) -> NDArray[np.bool_]:
+    if y.dtype.kind in "iuf":
+        is_unlabelled: NDArray[np.bool_] = y == UNLABELLED
+        return is_unlabelled
+    if y.dtype.kind == "O":  # text, and −1 between
+        return np.array([isinstance(value, Integral) and value == UNLABELLED for value in y], dtype=bool)
+    return np.zeros(len(y), dtype=bool)
+
+
+def _check_values(y: NDArray[Any]) -> None:
+    for row, value in enumerate(y.tolist()) if y.dtype.kind in "fO" else ():
+        if value is None or value != value:
+            raise ValueError(f"Input y contains NaN: row {row}. Label a row of unknown class -1, or remove it.")
+        if isinstance(value, float) and np.isinf(value):
+            raise ValueError(
+                f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Give classes."
+            )

@@ -1,0 +1,189 @@
+"""`GaussianMixtureDetector`: rows that a mixture makes improbable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import OutlierMixin
+
+from gaussmix.estimators.files import FOUND, Reader, of_type
+from gaussmix.estimators.parameters import check_number
+from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.estimators.saved import unchanged_on_failure
+from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.numerics.arrays import Array
+from gaussmix.waist.block import Block
+
+_AUTO = "auto"
+MASS = 0.95
+
+
+class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
+    """Outlier detector: what lies outside the smallest region that holds nearly all mass of a mixture.
+
+    Parameters
+    ----------
+    n_components : int or iterable of int, default 1
+        Number of components; of several BIC chooses.
+    contamination : "auto" or float in (0, 0.5], default "auto"
+        The share of the training rows that are to be outliers; "auto" asks for `mass` instead.
+    mass : float in (0, 1), default 0.95
+        How much of the fitted mixture lies inside, where `contamination` is "auto": of new rows like those of `fit` a
+        share of 1 − mass is called outliers.
+    covariance_type : str or list of str, default "full"
+        As of `GaussianMixture`; of several, or "all", BIC chooses.
+    n_factors : int or iterable of int, default None
+        Number of factors, for "factor_analyzer"; of several BIC chooses.
+    tol, reg_covar, max_iter, n_init, init_params, random_state, n_jobs : as of `GaussianMixture`
+        Where BIC chooses, the `reg_covar` "auto" is 0.
+
+    Attributes
+    ----------
+    mixture_ : Mixture
+        The fitted distribution, in float64.
+    offset_ : float
+        The log density, nats, below which a row is an outlier.
+    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as of `GaussianMixture`
+    n_features_in_, feature_names_in_ : as in scikit-learn.
+
+    References
+    ----------
+    Hyndman (1996), The American Statistician 50, 120–126, for regions of highest density.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureDetector
+    >>> X = np.random.default_rng(0).normal(size=(500, 2))
+    >>> detector = GaussianMixtureDetector().fit(X)
+    >>> detector.predict([[0.0, 1.0], [5.0, 5.0]])
+    array([ 1, -1])
+    >>> detector.p_values([[0.0, 1.0], [5.0, 5.0]]).round(2)
+    array([0.58, 0.  ])
+    """
+
+    offset_: float
+
+    _attributes: ClassVar[Mapping[str, Reader]] = {**FOUND, "offset_": of_type(float)}
+
+    def __init__(
+        self,
+        n_components: Counts = 1,
+        *,
+        contamination: float | str = _AUTO,
+        mass: float = MASS,
+        covariance_type: Structures = "full",
+        n_factors: Counts | None = None,
+        tol: float = 1e-3,
+        reg_covar: float | str = "auto",
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        super().__init__(
+            n_components,
+            covariance_type=covariance_type,
+            n_factors=n_factors,
+            tol=tol,
+            reg_covar=reg_covar,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            n_jobs=n_jobs,
+        )
+        self.contamination = contamination
+        self.mass = mass
+
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the mixture and find the edge of what is usual.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), numbers in data units; an array or a data frame.
+        y : ignored; pipelines pass it.
+        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
+
+        Returns
+        -------
+        self : the fitted estimator.
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning, RuntimeWarning : as of `GaussianMixture`.
+        """
+        with unchanged_on_failure(self):
+            share, mass = self._contamination(), _inside("mass", self.mass, 1.0)
+            rows = check_rows(self, X, reset=True)
+            weight = check_row_weight(sample_weight, len(rows), 1)
+            fitted = self._mixture_estimator()
+            fitted._refit(rows, weight)
+            self._adopt(fitted)
+            self.mixture_ = self.mixture_.with_feature_names(getattr(self, "feature_names_in_", None))
+            if share is None:
+                self.offset_ = float(self.mixture_.highest_density_level(mass))
+            else:
+                self.offset_ = _lowest_inside(self.score_samples(X), weight, share)
+        return self
+
+    def score_samples(self, X: ArrayLike) -> Array:
+        """log p(x) of each row, (n_samples,), nats.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        """
+        rows = self._rows(X)
+        return self._engine().log_density(Block(0, rows), self.mixture_.parameters)
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """log p(x) − `offset_`, (n_samples,), nats: negative of outliers. Raises as `score_samples`."""
+        excess: Array = self.score_samples(X) - self.offset_
+        return excess
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """1 of usual rows, −1 of outliers, (n_samples,). Raises as `score_samples`."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: ArrayLike) -> Array:
+        """The share of the mixture's mass that is less probable than a row, (n_samples,).
+
+        Of rows that the mixture made it is uniform on [0, 1]; `Mixture.tail_probability`. Raises as `score_samples`.
+        """
+        rows = self._rows(X)
+        return self.mixture_.tail_probability(rows)
+
+    def _contamination(self) -> float | None:
+        """The share of the training rows, None where the mixture decides."""
+        if isinstance(self.contamination, str) and self.contamination == _AUTO:
+            return None
+        return _inside("contamination", self.contamination, 0.5, ', or "auto"')
+
+
+def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
+    """A number above 0 that is at most `largest`, and below 1: some is outside and some inside."""
+    share = check_number(name, value, hint)
+    if not 0 < share <= largest or share == 1:
+        limit = "below 1" if largest == 1 else f"at most {largest:g}"
+        raise ValueError(f"{name}={value!r} must be a number above 0 and {limit}{hint}.")
+    return share
+
+
+def _lowest_inside(scores: Array, row_weight: Array | None, share: float) -> float:
+    """The lowest score that is no outlier, where rows below it have at most this share of the weight."""
+    order = np.argsort(scores, kind="stable")
+    weight = np.ones(len(scores)) if row_weight is None else row_weight[order]
+    reached = np.cumsum(weight)
+    outside = np.searchsorted(reached, share * reached[-1] * (1 + 1e-12), side="right")  # 0.1 · 30 is more than 3
+    return float(scores[order[min(outside, len(scores) - 1)]])

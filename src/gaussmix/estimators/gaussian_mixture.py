@@ -1,0 +1,261 @@
+"""`GaussianMixture`: scikit-learn's estimator, on gaussmix."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix.checks import check_count
+from gaussmix.em.restarts import best_run
+from gaussmix.em.stopping import Stopping
+from gaussmix.estimators.estimator import MixtureEstimator
+from gaussmix.estimators.factors import check_family
+from gaussmix.estimators.fitting import Data, Fitting, GivenStart
+from gaussmix.estimators.parameters import (
+    check_covariances,
+    check_flag,
+    check_means,
+    check_number,
+    check_ridge,
+    check_start_names,
+    check_weights,
+)
+from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.estimators.verbosity import reports
+from gaussmix.families.one_feature import check_features
+
+
+class GaussianMixture(MixtureEstimator):
+    """Gaussian mixture fitted by EM, with the names and meanings of `sklearn.mixture.GaussianMixture`.
+
+    Parameters
+    ----------
+    n_components : int, default 1
+        Number of components K.
+    covariance_type : str, default "full"
+        "full": a covariance matrix per component; "tied": one for all; "diag": a variance per component and feature;
+        "spherical": one variance per component. Or one of mclust's structures, Σ_k = λ_k D_k A_k D_kᵀ, by letters for
+        the volume λ, the shape A and the orientation D, which are E, equal for all components, V, varying, or I, the
+        identity: EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. VVV is "full", EEE "tied", VVI "diag" and VII
+        "spherical". For one feature E and V. Or "factor_analyzer", for many features: Σ_k = Λ_k Λ_kᵀ + Ψ_k, with
+        `n_factors` columns in Λ_k and a diagonal Ψ_k, at the cost of 2 d q per row and component.
+    n_factors : int, default None
+        Number q of factors of each component, from 1 to d − 1, for "factor_analyzer": 1 if it is not said.
+    noise : {"diagonal", "isotropic"}, default "diagonal"
+        Ψ_k of "factor_analyzer": a noise variance for each feature, or one for all, which makes the mixture one of
+        probabilistic principal components.
+    shared_loadings, shared_noise : bool, default False
+        Whether Λ_k, or Ψ_k, of "factor_analyzer" is the same for all components.
+    tol : float, default 1e-3
+        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less.
+    reg_covar : "auto" or float, default "auto"
+        Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that
+        the units of the data do not matter; 0 gives plain maximum likelihood.
+    max_iter : int, default 100
+        Limit on EM steps; 0 returns the start.
+    n_init : int, default 1
+        Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
+    init_params : str, list of str, array or callable, default "kmeans"
+        "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), or several
+        of these, of which the run with the largest likelihood is kept; integer labels (n_samples,);
+        responsibilities (n_samples, n_components); or a callable ``(X, n_components, rng)`` that returns either.
+    weights_init, means_init : array-like, default None
+        Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the
+        rest of the start comes from the rows nearest to each mean, where `init_params` is a name.
+    precisions_init, covariances_init : array-like, default None
+        Precisions or covariances to start from, not both, in the shape of `covariances_`.
+    random_state : int, RandomState or None, default None
+        Seed of the starts and of `sample`.
+    warm_start : bool, default False
+        Go on from the last fit instead of starting anew.
+    verbose, verbose_interval : int, default 0 and 10
+        Print progress every so many steps; times too where `verbose` is 2.
+    n_jobs : int or None, default None
+        Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.
+
+    Attributes
+    ----------
+    weights_ : (n_components,)
+    means_ : (n_components, n_features), data units
+    covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
+        (K, d, d) for "full" and the others with an orientation, (d, d) for "tied", (K, d) for "diag", VEI and EVI,
+        (d,) for EEI, (K,) for "spherical", () for EII. The upper triangular C in `precisions_cholesky_` satisfies
+        C Cᵀ = Σ⁻¹. For "factor_analyzer" matrices are made whenever they are asked for.
+    loadings_, noise_variances_ : (K, d, q), data units, and (K, d), data units²
+        Λ_k and the diagonal of Ψ_k, for "factor_analyzer" only.
+    mixture_ : Mixture
+        The fitted distribution itself, in float64.
+    converged_ : bool
+    n_iter_ : int
+        Steps of the best run.
+    lower_bound_, lower_bounds_ : float and list of float
+        Mean log-likelihood (nats) at the last and at each step of the best run.
+    collapsed_ : list of int
+        Components that fell onto too few distinct rows and were frozen; empty where the fit is sound. The
+        likelihood of others can't be compared with theirs.
+    n_features_in_, feature_names_in_ : as in scikit-learn.
+
+    See Also
+    --------
+    gaussmix.Mixture : what can be asked of the fitted distribution.
+
+    References
+    ----------
+    Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2; Celeux &
+    Govaert (1995), Pattern Recognition 28, for the structures; McLachlan & Peel (2000), Finite Mixture Models, chapter
+    8, Tipping & Bishop (1999), Neural Computation 11, and McNicholas & Murphy (2008), Statistics and Computing 18, for
+    "factor_analyzer".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> gm = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> gm.means_[gm.means_[:, 0].argsort()].round(6)
+    array([[ 1.,  2.],
+           [10.,  2.]])
+    >>> labels = gm.predict([[0, 0], [12, 3]])
+    >>> bool(labels[0] != labels[1])
+    True
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        n_factors: int | None = None,
+        noise: str = "diagonal",
+        shared_loadings: bool = False,
+        shared_noise: bool = False,
+        tol: float = 1e-3,
+        reg_covar: float | str = "auto",
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        covariances_init: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.n_factors = n_factors
+        self.noise = noise
+        self.shared_loadings = shared_loadings
+        self.shared_noise = shared_noise
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.covariances_init = covariances_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_jobs = n_jobs
+
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the mixture.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), numbers in data units; an array or a data frame.
+        y : ignored; pipelines pass it.
+        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
+
+        Returns
+        -------
+        self : the fitted estimator.
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used, or no start has positive definite covariances.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning : `max_iter` steps were not enough.
+        RuntimeWarning : a component lost its mass or collapsed and was frozen, or has a covariance so nearly
+            singular that rounding changes log densities by more than 1e-6; or X has one feature, for which the
+            structure is mclust's "E" or "V".
+        """
+        return self._refit(X, sample_weight)
+
+    def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int64]:
+        """Fit the mixture and label its rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
+        return self._refit(X, sample_weight).predict(X)
+
+    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
+        fitting, stopping, n_init, given = self._checked(X, sample_weight)
+        note = check_features(self.covariance_type, fitting.source.n_features)
+        if note is not None:
+            warnings.warn(note, RuntimeWarning, stacklevel=4)
+        progress = reports(self.verbose, check_count("verbose_interval", self.verbose_interval, 1))
+        if (
+            check_flag("warm_start", self.warm_start)
+            and hasattr(self, "converged_")
+            and fitting.continues(self.mixture_)
+        ):
+            mixture, reached = self.mixture_, self.lower_bound_
+            run = best_run([lambda: fitting.run(mixture, stopping, next(progress), reached)])
+        else:
+            run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
+        self._publish(run, fitting.source.dtype)
+        self._warn(run)
+
+    def _checked(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Fitting, Stopping, int, GivenStart]:
+        """Everything the user passed, as objects."""
+        n_components = check_count("n_components", self.n_components, 1)
+        family = check_family(self)
+        stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
+        n_init = check_count("n_init", self.n_init, 1)
+        ridge = check_ridge(self.reg_covar)
+        check_start_names(self.init_params)
+        rows = check_rows(self, X, reset=True)
+        if len(rows) < n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {len(rows)}"
+            )
+        refusal = family.refusal(rows.shape[1])
+        if refusal is not None:
+            raise ValueError(f"{refusal}.")
+        weight = check_row_weight(sample_weight, len(rows), n_components)
+        fitting = Fitting(Data(rows, weight), family, self._engine(), n_components, ridge)
+        return fitting, stopping, n_init, self._given(fitting)
+
+    def _given(self, fitting: Fitting) -> GivenStart:
+        """The start parameters that the user passed, checked."""
+        family, shape = fitting.family, (fitting.n_components, fitting.source.n_features)
+        if self.precisions_init is not None and self.covariances_init is not None:
+            raise ValueError("Give precisions_init or covariances_init, not both.")
+        covariances = None
+        if family.shown_as is not family and not (self.precisions_init is None and self.covariances_init is None):
+            name = "precisions_init" if self.covariances_init is None else "covariances_init"
+            raise ValueError(
+                f"{name} can't start covariance_type={family.name!r}, whose covariances are loadings and noise: give "
+                "means_init, or labels or responsibilities as init_params."
+            )
+        if self.covariances_init is not None:
+            covariances = check_covariances(self.covariances_init, family, *shape, "covariance")
+        elif self.precisions_init is not None:
+            precisions = check_covariances(self.precisions_init, family, *shape, "precision")
+            covariances = family.inverse(precisions, shape[1])
+        return GivenStart(
+            None if self.weights_init is None else check_weights(self.weights_init, shape[0]),
+            None if self.means_init is None else check_means(self.means_init, *shape),
+            covariances,
+        )

@@ -1,0 +1,232 @@
+"""The estimator's parameters, checked: each error names the parameter, its value and what it may be."""
+
+from __future__ import annotations
+
+from numbers import Real
+from reprlib import repr as shorten
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_random_state
+
+from gaussmix.errors import SingularCovariance, name_components, unknown_name
+from gaussmix.families.base import Family, known_names
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import copied, pieces
+from gaussmix.starts import STARTS
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Second
+
+STRAY = 1e-4  # by which numbers typed with five digits may miss a structure
+
+
+def check_number(name: str, value: Any, hint: str = "") -> float:
+    """A finite number that is not negative."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
+    number = float(value)
+    if not 0 <= number < np.inf:
+        raise ValueError(f"{name}={value!r} must be a finite number ≥ 0{hint}.")
+    return number
+
+
+def check_share(name: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    number = check_number(name, value)
+    if number > 1:
+        raise ValueError(f"{name}={value!r} must be a number from 0 to 1.")
+    return number
+
+
+def check_ridge(reg_covar: Any) -> float | None:
+    """A number to add to every variance, None for "auto"."""
+    if isinstance(reg_covar, str) and reg_covar == "auto":
+        return None
+    return check_number("reg_covar", reg_covar, ' or "auto"')
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """True or False, and nothing that only counts as one of them."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, not {value!r}.")
+    return bool(value)
+
+
+def check_seed(random_state: Any) -> np.random.Generator:
+    """A generator seeded by `random_state`; an integer stands for a RandomState of it, as in scikit-learn."""
+    try:
+        state: np.random.RandomState = check_random_state(random_state)
+    except ValueError:
+        raise ValueError(
+            f"random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not {random_state!r}."
+        ) from None
+    return np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
+
+
+def check_name(covariance_type: Any) -> str:
+    """The name of a structure, which need not be a known one."""
+    if not isinstance(covariance_type, str):
+        names = ", ".join(map(repr, known_names()))
+        raise TypeError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
+    return covariance_type
+
+
+def check_start_names(init_params: Any) -> tuple[str, ...]:
+    """The known starts that `init_params` names, one or several; none where it is something else."""
+    several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
+    names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
+    for name in names:
+        if not isinstance(name, str) or name not in STARTS:
+            raise unknown_name("init_params", name, STARTS)
+    return names
+
+
+def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
+    """Mixture weights (n_components,); the sentences begin as scikit-learn's do."""
+    weights = _numbers("weights", "weights_init", weights_init, (n_components,))
+    outside = (weights < 0) | (weights > 1)
+    if outside.any():
+        # scikit-learn swaps the two numbers, and its own test suite matches the sentence; the rest is ours.
+        k = int(outside.argmax())
+        raise ValueError(
+            f"The parameter 'weights' should be in the range [0, 1], but got max value {weights.min():.5f}, "
+            f"min value {weights.max():.5f}: weights_init[{k}] is {weights[k]:.5g}."
+        )
+    if abs(1.0 - weights.sum()) > 1e-6:
+        raise ValueError(
+            f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}: "
+            "divide weights_init by its sum."
+        )
+    normalised: Array = weights / weights.sum()
+    return normalised
+
+
+def check_means(means_init: ArrayLike, n_components: int, n_features: int) -> Array:
+    """Means (n_components, n_features)."""
+    return _numbers("means", "means_init", means_init, (n_components, n_features))
+
+
+def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Array:
+    """Covariances or precisions (`what`) in the family's compact form, positive definite and symmetric to the bit."""
+    name, parameter = f"{family.name} {what}", f"{what}s_init"
+    matrices = _numbers(name, parameter, values, family.shape(n_components, n_features))
+    message = f"'{name}' should be {family.requirement}"
+    if family.is_matrix:
+        roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
+        scale = roots[..., :, None] * roots[..., None, :]  # so that units don't matter
+        asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8 * scale
+        if asymmetric.any():
+            place = [int(i) for i in np.argwhere(asymmetric)[0]]
+            raise ValueError(f"{message}, but {parameter} is not symmetric at {place}.")
+        matrices = 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2)
+    try:
+        family.whitening(matrices, n_features)
+    except SingularCovariance as error:
+        which = "" if family.is_shared else f" of {name_components(error.components)}"
+        raise ValueError(f"{message}, but {parameter}{which} is not.") from None
+    _check_structure(matrices, family, n_features, parameter)
+    return matrices
+
+
+def _check_structure(matrices: Array, family: Family, n_features: int, parameter: str) -> None:
+    """Whether a maximisation on the matrices' own moments gives them back; the inverse has the structure too."""
+    need = family.need()
+    if need.pooled or need.second is Second.TRACE:
+        return  # the compact form has no room for more than the structure
+    n_components = len(matrices)
+    nearest = family.update(Scatter(np.ones(n_components), matrices, n_features, need), matrices)
+    deviations = np.sqrt(family.variances(matrices, n_components, n_features))
+    size = deviations[:, :, None] * deviations[:, None, :] if family.is_matrix else deviations**2
+    apart = (np.abs(nearest - matrices) / size).reshape(n_components, -1)
+    if not (apart <= STRAY).all():
+        k = int(apart.max(axis=1).argmax())
+        raise ValueError(
+            f"{parameter} does not have the structure {family.name}: the nearest that has it differs by "
+            f"{100 * apart[k].max():.2g} % in component {k}. Give those of such a fit, or another covariance_type."
+        )
+
+
+def check_numbers(parameter: str, values: ArrayLike) -> Array:
+    """Real numbers of any shape in float64, copied only to convert; NaN and infinity pass.
+
+    Raises
+    ------
+    ValueError : text, complex numbers, lists of unequal length.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind != "c":
+            return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
+    raise ValueError(f"{parameter} must be real numbers, not complex ones.")
+
+
+def check_given(
+    given: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool
+) -> Array | NDArray[np.int32]:
+    """Labels (n_rows,) or responsibilities `shape` = (n_rows, n_components) of a user, or of a callable (`returned`).
+
+    Raises
+    ------
+    ValueError : another shape, labels that are not 0 … n_components − 1, shares that don't sum to 1, components
+        without rows: two of them would stay equal for ever.
+    """
+    origin = "what the callable init_params returned" if returned else "init_params"
+    n_rows, n_components = shape
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{origin} is no array: {error}") from None
+    if array.shape == (n_rows,) and array.dtype.kind in "iu":
+        if array.min() < 0 or array.max() >= n_components:
+            raise ValueError(
+                f"{origin} holds the labels {array.min()} … {array.max()}; with n_components={n_components} "
+                f"they must lie in 0 … {n_components - 1}."
+            )
+        _check_all_have_rows(origin, np.bincount(array, row_weight, n_components).astype(np.float64))
+        return array.astype(np.int32)
+    if array.shape == (n_rows,) and array.dtype.kind in "fb":
+        raise ValueError(f"{origin} holds labels of type {array.dtype}; make them integers, as by .astype(int).")
+    if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
+        has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(given)}"
+        names = "" if returned else f"one of {', '.join(map(repr, STARTS))}, "
+        raise ValueError(
+            f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
+            f"({n_rows}, {n_components})."
+        )
+    shares, mass = copied(array), np.zeros(n_components)
+    for part in pieces(shares.shape):
+        some = shares[part]
+        wrong = ~(np.abs(some.sum(axis=1) - 1) <= 1e-6) | (some < 0).any(axis=1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(
+                f"{origin}: the responsibilities of row {part.start + row} must be ≥ 0 and sum to 1, not {some[row]}."
+            )
+        mass += some.sum(axis=0) if row_weight is None else (row_weight[part, None] * some).sum(axis=0)
+    _check_all_have_rows(origin, mass)
+    return shares
+
+
+def _check_all_have_rows(origin: str, mass: Array) -> None:
+    if not mass.all():
+        missing = np.flatnonzero(mass == 0).tolist()
+        raise ValueError(
+            f"{origin} gives no row (of positive weight) to {name_components(missing)} of 0 … {len(mass) - 1}; "
+            "number the labels without gaps, or lower n_components."
+        )
+
+
+def _numbers(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Finite numbers of a shape in float64; `name` is what scikit-learn's sentences call the parameter."""
+    array = check_numbers(parameter, values)
+    if array.shape != shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape} in {parameter}."
+        )
+    if not np.isfinite(array).all():
+        place = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        raise ValueError(f"{parameter}{place} is {array[tuple(place)]}; give finite numbers.")
+    return array

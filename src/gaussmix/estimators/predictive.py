@@ -1,0 +1,125 @@
+"""Predictive distributions of many rows: mixtures that share their covariances, without an object for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import index
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, ndtri
+
+from gaussmix.estimators.targets import check_target
+from gaussmix.families.base import Family
+from gaussmix.mixture.line.bracketing import increasing_roots
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.parts.conditioning import Conditional
+from gaussmix.mixture.parts.few_rows import MOST_NUMBERS
+from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.numerics.logarithm import log
+from gaussmix.waist.parameters import LOG_2PI
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """p(y | x) = Σ_k γ_k(x) N(y | m_k(x), C_k) of each row x; `predictive[i]` is that of row i, a `Mixture`.
+
+    Parameters
+    ----------
+    weights : γ, (n_rows, n_components).
+    means : m, (n_rows, n_components, n_targets), data units.
+    covariances : C_k, the same for all rows, in the compact form of the family, data units².
+    family : their structure.
+    names : of the targets, None where they have none.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    family: Family
+    names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(
+        cls, split: Conditional, rows: Rows, order: Places, names: tuple[str, ...] | None, n_jobs: int | None
+    ) -> Predictive:
+        """Of the unknown features of rows (n_rows, n_known), brought to an order (n_targets,)."""
+        means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
+        family, covariances = split.family.marginal(split.covariances, order, *split.means.shape)
+        return cls(split.weights_of(rows, n_jobs), means, covariances, family, names)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __getitem__(self, row: int) -> Mixture:
+        row = index(row)
+        return Mixture(self.weights[row], self.means[row], self.covariances, self.family, self.names)
+
+    def log_density(self, y: ArrayLike) -> Array:
+        """log p(y | x) of a value of the targets for each row, (n_rows,), nats: what a forecast is scored by.
+
+        Parameters
+        ----------
+        y : (n_rows, n_targets), or (n_rows,) for one target, data units.
+
+        Raises
+        ------
+        ValueError : y is not finite numbers of this shape.
+        """
+        n_rows, n_components, n_targets = self.means.shape
+        values = check_target(y, n_rows).reshape(n_rows, -1)
+        if values.shape[1] != n_targets:
+            raise ValueError(f"y must have {n_targets} columns, one for each target, not {values.shape[1]}.")
+        whitening = self.family.whitening(self.covariances, n_targets)
+        log_joint = log(self.weights) + whitening.log_abs_det - 0.5 * n_targets * LOG_2PI
+        for component in range(n_components):
+            whitened = whitening.whiten(component, values - self.means[:, component])
+            log_joint[:, component] -= 0.5 * np.einsum("nt,nt->n", whitened, whitened)
+        log_density: Array = np.logaddexp.reduce(log_joint, axis=1)
+        return log_density
+
+    def quantiles(self, p: Array) -> Array:
+        """Where the mass of each target alone is p (n_quantiles,), in (0, 1): (n_rows, n_targets, n_quantiles)."""
+        n_rows, n_components, n_targets = self.means.shape
+        deviations = np.sqrt(self.family.variances(self.covariances, n_components, n_targets))
+        found = np.empty((n_rows, n_targets, len(p)))
+        few = max(1, MOST_NUMBERS // n_components)
+        for first in range(0, n_rows, few):
+            part = slice(first, first + few)
+            for target in range(n_targets):
+                line = self.weights[part], self.means[part, :, target], deviations[:, target]
+                for place, share in enumerate(p.tolist()):
+                    found[part, target, place] = row_quantiles(*line, share)
+        return found
+
+
+def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> Array:
+    """The quantile of a mixture of one feature for each row, (n_rows,): roots of all rows are bracketed together.
+
+    Parameters
+    ----------
+    weights, means : (n_rows, n_components).
+    deviations : (n_components,).
+    p : in (0, 1).
+    """
+    if p > 0.5:  # a small mass keeps its digits
+        return -row_quantiles(weights, -means, deviations, 1 - p)
+    height = np.exp(-0.5 * LOG_2PI) / deviations
+
+    def excess(at: Array, rows: Places) -> tuple[Array, Array]:
+        """Log of (mass below) / p, and its slope."""
+        whitened, shares = (at[:, None] - means[rows]) / deviations, weights[rows]
+        mass = np.einsum("nk,nk->n", shares, ndtr(whitened))
+        density = np.einsum("nk,nk,k->n", shares, np.exp(-0.5 * whitened**2), height)
+        return np.log(mass / p), density / mass
+
+    # The quantile lies between those of the components alone; the mass below, between max_k π_k Φ_k and K times that.
+    with np.errstate(divide="ignore", over="ignore"):
+        part = p / weights  # of a component's mass; all of it and more lies below infinity
+    alone = means + deviations * ndtri(p)
+    low = (means + deviations * ndtri(np.minimum(part / weights.shape[1], 1.0))).min(axis=1)
+    low = np.maximum(low, np.where(weights > 0, alone, np.inf).min(axis=1))
+    high = (means + deviations * ndtri(np.minimum(part, 1.0))).min(axis=1)
+    high = np.minimum(high, np.where(weights > 0, alone, -np.inf).max(axis=1))
+    slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + np.abs(high) + deviations.max())
+    return increasing_roots(excess, low - slack, high + slack, float(deviations.max()))

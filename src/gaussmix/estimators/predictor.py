@@ -1,0 +1,98 @@
+"""What estimators that predict from a mixture share: its parameters, how it is fitted, and that it can be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix.engines import check_jobs, choose
+from gaussmix.engines.base import Engine
+from gaussmix.estimators.candidates import EVERY
+from gaussmix.estimators.estimator import MixtureEstimator
+from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix.estimators.parameters import check_seed
+from gaussmix.estimators.saved import Saved
+from gaussmix.estimators.validation import check_rows
+from gaussmix.numerics.arrays import Rows
+
+_OF_MIXTURE = ("n_factors", "tol", "reg_covar", "max_iter", "n_init", "init_params", "random_state", "n_jobs")
+_ADOPTED = ("mixture_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "collapsed_", "_dtype")
+
+Counts = int | Iterable[int]
+Structures = str | Iterable[str]
+
+
+class MixturePredictor(Saved, BaseEstimator):
+    """An estimator that fits a mixture, or several, and predicts from it.
+
+    Several numbers of components or structures ask for a choice by BIC, which `GaussianMixtureIC` makes.
+    """
+
+    _dtype: np.dtype[Any]
+
+    def __init__(
+        self,
+        n_components: Any,
+        *,
+        covariance_type: Structures,
+        n_factors: Counts | None,
+        tol: float,
+        reg_covar: float | str,
+        max_iter: int,
+        n_init: int,
+        init_params: Any,
+        random_state: int | np.random.RandomState | None,
+        n_jobs: int | None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.n_factors = n_factors
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @property
+    def _is_choice(self) -> bool:
+        """Whether several structures or numbers of components or factors are named."""
+        counts = self.n_components, self.n_factors
+        several = any(isinstance(count, Iterable) and not isinstance(count, str) for count in counts)
+        return several or not isinstance(self.covariance_type, str) or self.covariance_type == EVERY
+
+    @property
+    def _chosen_reg_covar(self) -> float | str:
+        """Where BIC chooses, "auto" is 0: a ridge gives components on too few rows a likelihood, and they would win."""
+        is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
+        return 0.0 if self._is_choice and is_auto else self.reg_covar
+
+    def _mixture_estimator(self) -> MixtureEstimator:
+        """What fits a mixture with the parameters of this estimator."""
+        parameters: dict[str, Any] = {name: getattr(self, name) for name in _OF_MIXTURE}
+        parameters |= {"covariance_type": self.covariance_type, "reg_covar": self._chosen_reg_covar}
+        cls = GaussianMixtureIC if self._is_choice else GaussianMixture
+        return cls(self.n_components, **parameters)
+
+    def _adopt(self, fitted: MixtureEstimator) -> None:
+        """Take over what a fit found."""
+        for name in _ADOPTED:
+            setattr(self, name, getattr(fitted, name))
+
+    def _rows(self, X: ArrayLike) -> Rows:
+        check_is_fitted(self)
+        return check_rows(self, X, reset=False)
+
+    def _engine(self) -> Engine[Any]:
+        return choose(check_jobs(self.n_jobs))
+
+    def _rng(self) -> np.random.Generator:
+        """A generator seeded by `random_state`."""
+        return check_seed(self.random_state)

@@ -1,0 +1,82 @@
+"""From checked parameters and rows to what became of every candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gaussmix.em.stopping import Stopping
+from gaussmix.engines import choose, n_threads
+from gaussmix.estimators.fitting import Data
+from gaussmix.numerics.arrays import Array
+from gaussmix.selection.candidate import Candidate, Result
+from gaussmix.selection.held_out import folds, held_out, mean_and_error
+from gaussmix.selection.search import Search
+
+SMALL = 2**13  # numbers in X: fits of fewer spend their time in Python, where threads wait for each other
+
+
+@dataclass(frozen=True, eq=False)
+class Searching:
+    """How candidates are fitted, whatever the rows.
+
+    Parameters
+    ----------
+    candidates : what to try.
+    starts : names, as often as each is to be made.
+    stopping : when EM ends.
+    ridge : added to each variance, data units²; None for the automatic one.
+    rng : the state that every start begins with.
+    n_jobs : threads, as scikit-learn counts them.
+    announce : called after each fit.
+    """
+
+    candidates: Sequence[Candidate]
+    starts: Sequence[str]
+    stopping: Stopping
+    ridge: float | None
+    rng: np.random.Generator
+    n_jobs: int | None
+    announce: Callable[[], None]
+
+    def results(self, data: Data) -> list[Result]:
+        """What becomes of each candidate on these rows."""
+        threads = n_threads(self.n_jobs)
+        at_a_time = 1 if data.rows.size < SMALL else min(threads, len(self.candidates))
+        search = Search(
+            source=data.source,
+            n_rows=len(data.rows) if data.row_weight is None else int(np.count_nonzero(data.row_weight)),
+            unit=data.unit,
+            sample=data.sample,
+            ridge=data.ridges(self.ridge),
+            engine=choose(threads // at_a_time),
+            starts=self.starts,
+            stopping=self.stopping,
+            rng=self.rng,
+        )
+        return search.results(self.candidates, at_a_time, self.announce)
+
+    def cross_validated(self, data: Data, results: Sequence[Result], n_folds: int) -> tuple[list[Result], Array, Array]:
+        """The results, failures where some fold fails; means of held-out rows and their errors, NaN of what failed.
+
+        Raises
+        ------
+        ValueError : there are fewer rows of positive weight than folds.
+        """
+        if data.row_weight is not None and not data.row_weight.all():
+            data = data.part(data.row_weight > 0)
+        if len(data.rows) < n_folds:
+            raise ValueError(f"n_folds={n_folds}, but there are only {len(data.rows)} rows (of positive weight).")
+        fold, by_fold, judged = folds(len(data.rows), n_folds, self.rng), [], list(results)
+        for number in range(n_folds):
+            fitted = self.results(data.part(fold != number))
+            by_fold.append(held_out(fitted, data.part(fold == number).source(), choose(n_threads(self.n_jobs))))
+            for place, result in enumerate(fitted):
+                if result.failure is not None and judged[place].failure is None:
+                    why = f"failed without a fold: {result.failure}"
+                    judged[place] = replace(judged[place], failure=why, evidence=None)
+        mean, error = mean_and_error(np.array(by_fold))
+        failed = np.array([result.failure is not None for result in judged])
+        return judged, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)

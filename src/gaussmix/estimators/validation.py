@@ -1,0 +1,191 @@
+"""What the user passes with the data, turned into rows and weights, or refused in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from gaussmix.estimators.parameters import check_numbers
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.pieces import copied, pieces
+from gaussmix.numerics.rows import extreme_rows, first_beyond, in_whole_steps
+
+SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
+MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
+LARGEST_WEIGHT = 1e150  # of all rows together
+
+
+def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool = False) -> Rows:
+    """Rows (n_samples, n_features), float32 or float64, of what scikit-learn takes as X; copied only to convert.
+
+    NaN passes where values `may_miss`.
+
+    Raises
+    ------
+    ValueError : text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
+        samples or features.
+    TypeError : a sparse matrix, or cells that are neither numbers nor text.
+    """
+    if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
+        raise ValueError("Input X is a masked array with masked cells. Remove or fill such rows first.")
+    if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
+        raise TypeError(
+            "Input X holds dates or durations. Give numbers: divide durations by a unit, such as "
+            "np.timedelta64(1, 's'), and dates after subtracting an origin."
+        )
+    try:
+        rows: Rows = validate_data(
+            estimator,
+            _as_doubles(X),
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+            ensure_min_samples=2 if reset else 1,
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        if str(error).startswith("Complex data not supported"):  # scikit-learn goes on to print all of X
+            raise ValueError(
+                "Complex data not supported: X must be real numbers; real and imaginary part can be two columns."
+            ) from None
+        _check_cells(X, getattr(estimator, "feature_names_in_", None))
+        raise
+    largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
+    if reset:  # squared offsets add up without overflow
+        largest = (largest / (4 * len(rows))) ** 0.5
+    _check_values(np.where(np.isnan(rows), 0, rows) if may_miss else rows, names, largest)
+    if reset and not may_miss:
+        _check_spread(X, rows, names)
+    return in_whole_steps(rows)
+
+
+def _as_doubles(X: Any) -> Any:
+    """A NumPy array of numbers as the doubles that scikit-learn would make of it, in pieces; all else as it is."""
+    if type(X) not in (np.ndarray, np.memmap) or X.ndim != 2 or X.dtype.kind not in "biuf":
+        return X
+    return X if X.dtype in (np.float64, np.float32) else copied(X)
+
+
+def _check_cells(X: ArrayLike, names: Any) -> None:
+    """Name the first cell that is no number; what is no table or fails otherwise is scikit-learn's to refuse."""
+    if _converts(X, np.float64) or not _converts(X, object):
+        return
+    cells = np.asarray(X, dtype=object)
+    for (row, column), cell in np.ndenumerate(cells) if cells.ndim == 2 else ():
+        try:
+            float(cell)
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
+                f"Input X: {error}, in {_place(row, column, names)}. Give numbers: drop or encode such columns first."
+            ) from None
+
+
+def _converts(X: ArrayLike, dtype: Any) -> bool:
+    try:
+        np.asarray(X, dtype=dtype)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _place(row: int, column: int, names: Any) -> str:
+    """Say where a cell is."""
+    return f"row {row}, {_column(column, names)}"
+
+
+def _column(column: int, names: Any) -> str:
+    """A column by its name where it has one."""
+    where = repr(str(names[column])) if names is not None else str(column)
+    return f"column {where} (counted from 0)"
+
+
+def _check_values(rows: Rows, names: Any, largest: float) -> None:
+    """Name the first row and column that hold NaN or too large a number."""
+    cell = first_beyond(rows, largest)
+    if cell is None:
+        return
+    value, where = rows[cell], _place(*cell, names)
+    if np.isfinite(value):
+        raise ValueError(f"Input X contains {value:.3g}: {where}. Its square overflows: rescale the columns of X.")
+    what = "NaN" if np.isnan(value) else "infinity"
+    raise ValueError(f"Input X contains {what}: {where}. Remove or fill such rows first.")
+
+
+def _check_spread(X: ArrayLike, rows: Rows, names: Any) -> None:
+    """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
+    low, high = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
+    spread = high - low
+    vanishing = (spread > 0) & (spread < SMALLEST_SPREAD)
+    if vanishing.any():
+        column = int(vanishing.argmax())
+        raise ValueError(
+            f"Input X varies by only {spread[column]:.3g} in {_column(column, names)}: squares of that underflow. "
+            "Rescale the columns of X."
+        )
+    largest = np.maximum(np.abs(low), np.abs(high))
+    if largest.max() >= 2.0**53 and _kind(X) in "iu":
+        _check_integers(np.asarray(X), largest, names)
+
+
+def _check_integers(integers: NDArray[np.integer[Any]], largest: Array, names: Any) -> None:
+    """Raise ValueError for a column of integers, up to `largest` (n_features,), that merge in a double."""
+    for column, step in enumerate(np.spacing(largest)):
+        values = integers[:, column]
+        size = int(values.max()) - int(values.min())
+        if step > MERGED_SHARE * size > 0 and step > 1 and _leave_a_rest(values, int(step)):
+            raise ValueError(
+                f"Input X holds integers of size {largest[column]:.3g} that differ by at most {size} in "
+                f"{_column(column, names)}: a double can't tell them apart. Subtract a constant from the column first."
+            )
+
+
+def _leave_a_rest(integers: NDArray[np.integer[Any]], step: int) -> bool:
+    return any((integers[part] % step).any() for part in pieces(integers.shape))
+
+
+def _kind(X: Any) -> str:
+    """NumPy's letter for the kind of numbers that an array or frame holds."""
+    try:
+        return np.asarray(X[:1]).dtype.kind
+    except (TypeError, ValueError, LookupError, OverflowError, NotImplementedError):
+        return "?"  # not a table: scikit-learn's to refuse
+
+
+def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components: int) -> Array | None:
+    """Row weights (n_rows,), float64; None where all are 1.
+
+    Raises
+    ------
+    ValueError : no numbers, wrong shape, not finite, negative, positive for fewer rows than components, or so large
+        that sums overflow.
+    """
+    if sample_weight is None:
+        return None
+    weight = check_numbers("sample_weight", sample_weight)
+    if weight.ndim == 0:
+        weight = np.full(n_rows, float(weight))
+    if weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got shape {weight.shape}.")
+    if weight.shape != (n_rows,):
+        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one number for each row.")
+    for wrong, what in ((~np.isfinite(weight), "a finite number"), (weight < 0, "≥ 0")):
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(f"sample_weight must be {what}, but row {row} has {weight[row]}.")
+    with np.errstate(over="ignore"):
+        if not weight.sum() <= LARGEST_WEIGHT:
+            raise ValueError(
+                f"sample_weight adds up to more than {LARGEST_WEIGHT:g}; divide it by its maximum, {weight.max()}."
+            )
+    positive = int(np.count_nonzero(weight))
+    if positive == 0:
+        raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")
+    if positive < n_components:
+        raise ValueError(
+            f"Expected at least n_components={n_components} rows of positive sample_weight, but got {positive}."
+        )
+    return in_whole_steps(weight)

@@ -1,0 +1,1 @@
+"""Mixtures beside each other: divergences, distances, entropy, order, reduction and merging."""

@@ -1,0 +1,182 @@
+"""Gaussian components and what pairs of them are to each other, in closed form.
+
+Every function of two sets of components answers (n, m) numbers for n and m components. It holds n matrices at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from gaussmix.mixture.values import Values
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.waist.parameters import LOG_2PI
+from gaussmix.waist.whitening.base import Whitening
+from gaussmix.waist.whitening.diagonal import DiagonalWhitening
+from gaussmix.waist.whitening.triangular import TriangularWhitening
+
+FARTHEST = 1e150  # nats: what is farther is as far, so that differences and squares are numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussians:
+    """Components that have weight; those without are not there.
+
+    Parameters
+    ----------
+    weights : (n,), positive; sum to 1.
+    means : (n, n_features), data units.
+    covariances : (n, n_features, n_features), or (n, n_features) where the axes are the features; data units².
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+
+    @classmethod
+    def of(cls, mixture: Values, *, axis_parallel: bool | None = None) -> Gaussians:
+        """The components of a mixture; as vectors of variances where they can be, or where it is said.
+
+        Raises
+        ------
+        SingularCovariance : a covariance is not positive definite; the message names it.
+        """
+        family, shape = mixture.family, mixture.means.shape
+        if not np.isfinite(mixture.whitening.log_abs_det).all():
+            raise ValueError("The covariances of this mixture are beyond the range of float64: rescale the features.")
+        axis_parallel = not family.shown_as.is_matrix if axis_parallel is None else axis_parallel
+        covariances = (family.variances if axis_parallel else family.dense)(mixture.covariances, *shape)
+        there = mixture.weights > 0
+        weights = mixture.weights[there]
+        return cls(weights / weights.sum(), mixture.means[there], covariances[there])
+
+    @classmethod
+    def pair(cls, one: Values, other: Values) -> tuple[Gaussians, Gaussians]:
+        """The components of two mixtures in the same form."""
+        axis_parallel = not (one.family.shown_as.is_matrix or other.family.shown_as.is_matrix)
+        return cls.of(one, axis_parallel=axis_parallel), cls.of(other, axis_parallel=axis_parallel)
+
+    @property
+    def n_features(self) -> int:
+        return int(self.means.shape[1])
+
+    @cached_property
+    def log_weights(self) -> Array:
+        logarithms: Array = np.log(self.weights)
+        return logarithms
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        return whitening_of(self.covariances)
+
+    @cached_property
+    def roots(self) -> Array:
+        """L_k with Σ_k = L_k L_kᵀ, lower triangular, in the form of the covariances; data units."""
+        roots: Array = (
+            np.sqrt(self.covariances)
+            if self.covariances.ndim == 2
+            else np.asarray(np.linalg.cholesky(self.covariances))
+        )
+        return roots
+
+    @property
+    def entropies(self) -> Array:
+        """−∫ N_k log N_k, (n,), nats; Cover & Thomas (2006) theorem 8.4.1."""
+        return 0.5 * self.n_features * (1 + LOG_2PI) - self.whitening.log_abs_det
+
+
+def within_range(nats: float) -> float:
+    """The divergence or distance; raises ValueError where components were too far apart to find it."""
+    if not abs(nats) < 1e-10 * FARTHEST:
+        raise ValueError("The mixtures are too far apart for float64: components are 1e70 standard deviations away.")
+    return nats
+
+
+def whitening_of(covariances: Array) -> Whitening:
+    """Factors of covariances (n, d, d) or variances (n, d); raises `SingularCovariance`."""
+    return DiagonalWhitening.of(covariances) if covariances.ndim == 2 else TriangularWhitening.of(covariances)
+
+
+@one_blas_thread()
+def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
+    """∫ N_i log (N_i / M_j), (n, m), nats.
+
+    Notes
+    -----
+    ½ (‖T‖² − d − log |det T|² + ‖W_j (μ_i − μ_j)‖²) with T = W_j L_i: no term is negative, and as T nears the identity
+    each vanishes without cancellation.
+    """
+    divergences = np.empty((len(these.weights), len(those.weights)))
+    for j in range(len(those.weights)):
+        offsets = those.whitening.whiten(j, these.means - those.means[j])
+        with np.errstate(over="ignore"):
+            divergences[:, j] = _misfit(these.roots, those.whitening.factor(j)) + 0.5 * (offsets**2).sum(axis=1)
+    return np.minimum(divergences, FARTHEST)
+
+
+def _misfit(roots: Array, factor: Array) -> Array:
+    """½ (‖T‖² − d) − log |det T| of T = W L for each L, (n,)."""
+    if roots.ndim == 2:
+        diagonals, rest = roots * factor, 0.0
+    else:
+        relative = factor @ roots
+        diagonals = np.diagonal(relative, axis1=1, axis2=2)
+        rest = (np.tril(relative, -1) ** 2).sum(axis=(1, 2))
+    beyond = diagonals - 1
+    misfit: Array = (0.5 * beyond**2 + (beyond - np.log(diagonals))).sum(axis=1) + 0.5 * rest
+    return misfit
+
+
+@one_blas_thread()
+def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
+    """log ∫ N_i M_j = log N(μ_i; μ_j, Σ_i + Σ_j), (n, m), nats (per unit of data volume)."""
+    overlaps = np.empty((len(these.weights), len(those.weights)))
+    for j, (squared, log_abs_det) in enumerate(_of_sums(these, those)):
+        overlaps[:, j] = log_abs_det - 0.5 * squared
+    return overlaps - 0.5 * these.n_features * LOG_2PI
+
+
+@one_blas_thread()
+def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
+    """−log ∫ √(N_i M_j), (n, m), nats; Kolchinsky & Tracey (2017), Chernoff's divergence with α = ½."""
+    distances = np.empty((len(these.weights), len(those.weights)))
+    own = these.whitening.log_abs_det
+    for j, (squared, log_abs_det) in enumerate(_of_sums(these, those)):
+        volumes = 0.5 * (own + those.whitening.log_abs_det[j]) - log_abs_det
+        distances[:, j] = 0.25 * squared + volumes - 0.5 * these.n_features * np.log(2.0)
+    return distances
+
+
+def _of_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Array]]:
+    """For each j: ‖W (μ_i − μ_j)‖² and log |det W| of the factors W of Σ_i + Σ_j, (n,) each."""
+    for mean, covariance in zip(those.means, those.covariances, strict=True):
+        whitening = whitening_of(these.covariances + covariance)
+        with np.errstate(over="ignore"):
+            squared = (whitening.whiten_each(these.means - mean) ** 2).sum(axis=1)
+        yield np.minimum(squared, FARTHEST), whitening.log_abs_det
+
+
+@one_blas_thread()
+def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Array:
+    """Squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖² over rotations U, (n, m), in unit².
+
+    Notes
+    -----
+    The second term is Bures' tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½), Delon & Desolneux (2020) section 2, as a sum of
+    squares: U = V Zᵀ where L_jᵀ L_i = V S Zᵀ is a singular value decomposition. So nothing cancels where i and j agree.
+    """
+    distances = np.empty((len(these.weights), len(those.weights)))
+    roots = these.roots / unit
+    for j, (mean, root) in enumerate(zip(those.means, those.roots / unit, strict=True)):
+        if root.ndim == 1:
+            residuals = ((roots - root) ** 2).sum(axis=1)
+        else:
+            left, _, right = np.linalg.svd(root.T @ roots)
+            turned, plain = roots - root @ (left @ right), roots - root
+            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 for equal ones
+        distances[:, j] = (((these.means - mean) / unit) ** 2).sum(axis=1) + residuals
+    return distances

@@ -1,0 +1,39 @@
+"""Where two components of one feature are equally probable."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.numerics.arrays import Array
+
+
+def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
+    """Where log π_j N_j(x) = log π_k N_k(x) for some j < k, ascending, each once.
+
+    In u = (x − μ_j) / σ_j, with δ = (μ_k − μ_j) / σ_j, r = σ_j / σ_k and c = log π_k N_k(μ_k) − log π_j N_j(μ_j), the
+    difference is ½ (1 − r²) u² + r² δ u + c − ½ r² δ²; its roots are q / a and c / q, neither a difference of like
+    numbers (Press et al. 2007, eq. 5.6.4), of which the first is infinite where the deviations are equal.
+
+    Parameters
+    ----------
+    log_scale : (n_components,), log π_k N(μ_k | μ_k, σ_k²), finite, nats.
+    means, deviations : (n_components,), data units.
+    """
+    narrow_first = np.argsort(deviations, kind="stable")  # so that roots have the rounding of the narrower
+    log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))
+    first, second = np.triu_indices(len(means), 1)
+    apart = (means[second] - means[first]) / deviations[first]
+    ratio = deviations[first] / deviations[second]
+    rise = log_scale[second] - log_scale[first]
+    square, half = 0.5 * (1 - ratio) * (1 + ratio), 0.5 * ratio**2 * apart
+    unit = np.maximum(np.abs(apart), 1.0)  # whose square may be beyond float64
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        root = unit * np.sqrt((0.5 * ratio * (apart / unit)) ** 2 - square * (rise / unit / unit))
+        larger = -(half + np.copysign(root, half))
+        steps = np.stack([larger / square, (rise / unit - half * (apart / unit)) / (larger / unit)]) * deviations[first]
+    places = steps + means[first]
+    rounding = 8 * np.finfo(np.float64).eps * (np.abs(steps) + np.abs(means[first]) + deviations[first])
+    order = np.argsort(places, axis=None)
+    order = order[np.isfinite(places.ravel()[order])]
+    places, rounding = places.ravel()[order], rounding.ravel()[order]
+    return places[np.diff(places, prepend=-np.inf) > rounding]  # where three meet, all pairs do

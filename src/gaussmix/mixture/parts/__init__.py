@@ -1,0 +1,1 @@
+"""Mixtures made of mixtures: marginals, conditionals, maps, products; derivatives and modes."""

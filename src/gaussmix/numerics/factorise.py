@@ -1,0 +1,50 @@
+"""Cholesky factors of a stack of covariances, inverted: by the C++ core, else by SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
+
+
+def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Invert the Cholesky factor of each covariance.
+
+    Parameters
+    ----------
+    covariances : (n, n_features, n_features), data units².
+
+    Returns
+    -------
+    factors : (n, n_features, n_features), lower triangular W with Σ⁻¹ = WᵀW; NaN where failed.
+    log_abs_det : (n,), log |det W|.
+    failed : (n,), singular to working precision: no positive pivots, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
+    """
+    target = native_target()
+    if target is not None:
+        return target.factorise(np.ascontiguousarray(covariances))
+    factors = np.full(covariances.shape, np.nan)
+    for factor, covariance in zip(factors, covariances, strict=True):
+        _invert_factor(covariance, factor)
+    diagonals = np.diagonal(factors, axis1=1, axis2=2)
+    return factors, np.log(diagonals).sum(axis=1), np.isnan(diagonals).any(axis=1)
+
+
+def _invert_factor(covariance: Array, out: Array) -> None:
+    """Write the inverse Cholesky factor to `out`; leave it alone where there is none."""
+    try:
+        lower = cholesky(covariance, lower=True)
+    except (LinAlgError, ValueError):
+        return
+    factor = solve_triangular(lower, np.eye(len(covariance)), lower=True)
+    if (_inflation(covariance, factor) < 1 / (8 * len(covariance) * np.finfo(np.float64).eps)).all():
+        out[:] = factor
+
+
+def _inflation(covariance: Array, factor: Array) -> Array:
+    """Σ_jj (Σ⁻¹)_jj: how many times the variance of a feature exceeds what the other features leave of it."""
+    inflation: Array = ((np.sqrt(np.diagonal(covariance)) * factor) ** 2).sum(axis=0)
+    return inflation

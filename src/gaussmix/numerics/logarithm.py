@@ -1,0 +1,21 @@
+"""The logarithm that parameters are made with: the core's, since NumPy's last bit depends on the processor."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
+from gaussmix.numerics.pieces import pieces
+
+
+def log(numbers: Array) -> Array:
+    """Natural logarithm of each number of an array of at least one dimension, nats, in its shape; −inf of 0."""
+    target = native_target()
+    if target is not None:
+        logarithms = np.empty(numbers.shape)
+        for part in pieces(numbers.shape):
+            logarithms[part] = target.log(np.ascontiguousarray(numbers[part]).ravel()).reshape(numbers[part].shape)
+        return logarithms
+    with np.errstate(divide="ignore"):
+        return np.log(numbers)

@@ -1,1 +1,0 @@
-"""Estimators made of a mixture that predict: numbers, classes, outliers, and what is missing."""

@@ -1,0 +1,150 @@
+"""CSV files, also compressed, of which at first only the first line is read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import TextIOWrapper
+from itertools import chain
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from gaussmix.errors import counted, quoted
+from gaussmix.sources.tables.inputs import Input
+from gaussmix.sources.tables.tables import BadTable, Table, check_names, invented_names, kind_of
+
+_DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvTable(Table):
+    """A CSV file; its delimiter is a comma or, where the first line has none, semicolon, tab or bar.
+
+    Parameters
+    ----------
+    source : its bytes.
+    n_blank : blank lines before the first.
+    """
+
+    source: Input
+    n_blank: int
+
+    @classmethod
+    def open(cls, source: Input, has_header: bool | None = None) -> CsvTable:
+        """Look at the first line; without word from the user, it is a header unless it holds numbers only.
+
+        Raises
+        ------
+        BadTable : the file is empty, not text, or two columns have one name.
+        OSError : it can't be opened.
+        """
+        with _text(source) as text:
+            lines = _decoded(text, source.name)
+            n_blank, first = next(((at, line) for at, line in enumerate(lines) if line.strip()), (0, ""))
+            if not first:
+                raise BadTable(f"{source.name} is empty.")
+            if "\0" in first:
+                raise BadTable(f"{source.name} holds binary data, not CSV.")
+            delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
+            fields = _first_fields(chain([first], lines), delimiter, source.name)
+        notices = []
+        if has_header is None:
+            has_header = not all(_is_number(field) for field in fields)
+            if not has_header:
+                notices = [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
+        names = tuple(fields) if has_header else invented_names(len(fields))
+        check_names(source.name, names)
+        return cls(
+            name=source.name,
+            names=names,
+            has_names=has_header,
+            notices=tuple(notices),
+            delimiter=delimiter,
+            source=source,
+            n_blank=n_blank,
+        )
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        return self._read(columns)
+
+    def passed_on(self) -> pa.Table:
+        return self._read(self.names, as_text=True)
+
+    def place(self, row: int) -> str:
+        """The line that a row ends on, counted from 1: not the row's number where lines are empty or fields go on."""
+        return f"line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
+
+    def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
+        """A text column that begins with numbers is perhaps a typing error, so it shows."""
+        if not pa.types.is_string(kind):
+            return kind_of(kind)
+        column = self.names.index(name)
+        for line, fields in self._data():
+            if not _is_number(fields[column]):
+                return f"line {line} holds {quoted(fields[column])}, not a number"
+        return "it does not hold numbers"
+
+    def _read(self, columns: Sequence[str], *, as_text: bool = False) -> pa.Table:
+        types = dict.fromkeys(columns, pa.string()) if as_text else None
+        try:
+            return arrow_csv.read_csv(
+                self.source.source,
+                read_options=arrow_csv.ReadOptions(
+                    skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_names)
+                ),
+                parse_options=arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+                convert_options=arrow_csv.ConvertOptions(
+                    include_columns=list(columns), column_types=types, strings_can_be_null=False
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            raise BadTable(self._why_unreadable(error)) from None
+
+    def _why_unreadable(self, error: Exception) -> str:
+        has_rows = False
+        for line, fields in self._data():
+            has_rows = True
+            if len(fields) != len(self.names):
+                values, columns = counted(len(fields), "value"), counted(len(self.names), "column")
+                return f"{self.name}, line {line}: {values} for {columns}."
+        return f"{self.name} can't be read as CSV: {error}." if has_rows else f"{self.name} has a header but no rows."
+
+    def _data(self) -> Iterator[tuple[int, list[str]]]:
+        """Line numbers and fields by Python's slow reader, for messages."""
+        with _text(self.source) as lines:
+            reader = csv.reader(_decoded(lines, self.name), delimiter=self.delimiter)
+            rows = ((reader.line_num, fields) for fields in reader if fields)
+            if self.has_names:
+                next(rows, None)
+            try:
+                yield from rows
+            except csv.Error as error:
+                raise BadTable(f"{self.name}, line {reader.line_num}: {error}.") from None
+
+
+def _text(source: Input) -> TextIOWrapper:
+    return TextIOWrapper(source.stream(compressed=True), encoding="utf-8-sig", newline="")
+
+
+def _decoded(lines: TextIOWrapper, path: str) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError:
+        raise BadTable(f"{path} is not UTF-8 text: save it as CSV in UTF-8.") from None
+
+
+def _first_fields(lines: Iterable[str], delimiter: str, path: str) -> list[str]:
+    try:
+        return [field.strip() for field in next(csv.reader(lines, delimiter=delimiter))]
+    except csv.Error as error:
+        raise BadTable(f"{path} can't be read as CSV: {error}.") from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

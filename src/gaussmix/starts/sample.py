@@ -1,0 +1,122 @@
+"""The weighted empirical distribution of a sample: distinct rows in one order, whatever order they came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.pieces import pieces, taken
+from gaussmix.sources.base import Source
+from gaussmix.waist.block import BLOCK_ROWS
+
+
+@dataclass(frozen=True, eq=False)
+class Distinct:
+    """Distinct rows of a sample in lexicographic order.
+
+    Parameters
+    ----------
+    rows : (n_distinct, n_features), float64.
+    weight : (n_distinct,), all positive.
+    rank : (n_rows,), the distinct row that each row of the source is; None where the sample is only a part of it.
+    """
+
+    rows: Array
+    weight: Array
+    rank: NDArray[np.intp] | None = None
+
+    def draw(self, rng: np.random.Generator, score: Array | None = None) -> int:
+        """Draw a row with probability ∝ weight · score, by the inverse cumulative distribution."""
+        return int(self.draw_many(rng, 1, score)[0])
+
+    def draw_many(self, rng: np.random.Generator, size: int, score: Array | None = None) -> NDArray[np.intp]:
+        """Draw rows with replacement; by weight alone where no row has a positive score."""
+        cumulative = np.cumsum(self.weight if score is None else self.weight * score)
+        if not cumulative[-1] > 0:
+            cumulative = np.cumsum(self.weight)
+        drawn = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
+        inside: NDArray[np.intp] = np.minimum(drawn, len(cumulative) - 1)
+        return inside
+
+    @cached_property
+    def middle(self) -> tuple[Array, Array]:
+        """Where the middle three quarters of the weight begin and end, (n_features,) each.
+
+        The smallest values with more than an eighth of the weight up to them, and the largest with more from them on.
+        """
+        ends = np.empty((2, self.rows.shape[1]))
+        alike = bool((self.weight == self.weight[0]).all())
+        for column, values in enumerate(self.rows.T):
+            ends[:, column] = _ends_of_rows(values) if alike else _ends_of_weight(values, self.weight)
+        return ends[0], ends[1]
+
+
+def _ends_of_rows(values: Array) -> Array:
+    dropped = len(values) // 8
+    places = [dropped, len(values) - 1 - dropped]
+    ends: Array = np.partition(values, places)[places]
+    return ends
+
+
+def _ends_of_weight(values: Array, weight: Array) -> Array:
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weight[order])
+    eighth = reached[-1] / 8
+    first = np.searchsorted(reached, eighth, side="right")
+    last = np.searchsorted(reached, reached[-1] - eighth, side="left")
+    ends: Array = values[order[[first, last]]]
+    return ends
+
+
+def distinct_rows(source: Source) -> Distinct:
+    """Distinct rows among all, or about 65,520 chosen by weight and a hash of their number.
+
+    Rows of weight 0 count as absent; their rank plays no part.
+    """
+    block = source.sample(BLOCK_ROWS)
+    weight = np.ones(block.n_rows) if block.row_weight is None else block.row_weight
+    order = lexicographic_order(block.rows)
+    order = order[np.argsort(weight[order] == 0, kind="stable")]  # rows of weight 0 last
+    present = int(np.count_nonzero(weight))
+    rank = np.empty(block.n_rows, dtype=np.intp)
+    is_new = np.zeros(block.n_rows, dtype=bool)
+    is_new[:1] = True
+    rows, weight = np.empty((present, source.n_features)), weight[order[:present]]
+    for part in pieces(rows.shape):
+        rows[part] = block.rows[order[:present][part]] + 0.0  # −0 and 0 are the same number
+    for part in pieces(rows[1:].shape):
+        is_new[1:present][part] = (rows[1:][part] != rows[:-1][part]).any(axis=1)
+    rank[order] = np.cumsum(is_new) - 1
+    whole = rank if block.n_rows == source.n_rows else None
+    first = is_new[:present].nonzero()[0]
+    if len(first) == present:
+        return Distinct(rows, weight, whole)
+    return Distinct(taken(rows, first), np.add.reduceat(weight, first), whole)
+
+
+def lexicographic_order(rows: Rows) -> NDArray[np.intp]:
+    """Order by the first column, then the second, …; later columns are looked at only where there are ties."""
+    order = np.argsort(rows[:, 0], kind="stable")
+    first = rows[order, 0]
+    tie = first[1:] == first[:-1]
+    if rows.shape[1] > 1 and tie.any():
+        tied = np.concatenate(([False], tie)) | np.concatenate((tie, [False]))
+        places = order[tied]  # tied rows are consecutive in runs, which a sort by all columns keeps in place
+        for column in rows.T[::-1]:  # as np.lexsort does, which hears of no interrupt before its end
+            places = places[np.argsort(column[places], kind="stable")]
+        order[tied] = places
+    return order
+
+
+def variances_of(rows: Array, weight: Array) -> Array:
+    """Weighted variances of columns, (n_features,); exactly 0 for equal values: taken about one of them first."""
+    share, spread = (weight / weight.sum())[:, None], np.empty(rows.shape[1])
+    nearby = rows[np.argmax(weight)]
+    for part in pieces(rows.shape[::-1]):  # of the columns, for the sake of memory
+        offsets = rows[:, part] - nearby[part]
+        spread[part] = (share * (offsets - (share * offsets).sum(axis=0)) ** 2).sum(axis=0)
+    return spread

@@ -1,0 +1,147 @@
+"""Whitening by a diagonal and a few directions: covariances ΛΛᵀ + Ψ of factor analysers, never made as matrices."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from gaussmix.errors import SingularCovariance
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.logarithm import log
+from gaussmix.numerics.roots import inverse_root
+from gaussmix.waist.whitening.base import Structure, Whitening
+
+
+class LowRankWhitening(Whitening):
+    """Σ_k = Λ_k Λ_kᵀ + diag(ψ_k), W_k = (I − F_k F_kᵀ) diag(w_k), w_k = ψ_k^(−½).
+
+    With diag(w) Λ = U diag(s) Vᵀ, the singular value decomposition, Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹, and
+    F = U C^½ with C = I − (I + s²)^(−½): the columns of F are orthogonal, and their squared norms are C. Whitened rows
+    are z − F (Fᵀz), z = w u, and squared afterwards: the difference ‖z‖² − ‖…‖² would lose the digits of s².
+    """
+
+    structure: ClassVar[Structure] = Structure.LOW_RANK
+
+    @classmethod
+    def of(cls, loadings: Array, noise: Array) -> LowRankWhitening:
+        """From loadings Λ (n, n_features, n_factors), data units, and noise variances ψ (n, n_features), data units².
+
+        Raises
+        ------
+        SingularCovariance : some noise variances are not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j as for
+            matrices; the message names their components.
+        """
+        roots, directions, spread, _ = spectrum(loadings, noise)
+        stretch = np.sqrt(1.0 + spread**2)
+        size = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
+        left = 1.0 - ((directions * (spread / stretch)[:, None, :]) ** 2).sum(axis=2)  # ψ_j (Σ⁻¹)_jj
+        singular = (size * left >= 1 / (8 * noise.shape[1] * np.finfo(np.float64).eps)).any(axis=1)
+        if singular.any():
+            raise SingularCovariance(np.flatnonzero(singular))
+        factors = np.empty((*noise.shape, loadings.shape[2] + 1))
+        factors[..., :-1] = directions * np.sqrt(spread**2 / (stretch * (1.0 + stretch)))[:, None, :]
+        factors[..., -1] = roots
+        return cls(factors, log(roots).sum(axis=1) - log(stretch).sum(axis=1))
+
+    def whiten(self, component: int, offsets: Array) -> Array:
+        factor = self.factor(component)
+        return _shrunk(offsets * factor[:, -1], factor[:, :-1])
+
+    def whiten_each(self, offsets: Array) -> Array:
+        return self._whiten_each(offsets, -1.0)
+
+    def _whiten_each(self, offsets: Array, sign: float) -> Array:
+        scaled = offsets * self.factors[..., -1]
+        directions = np.broadcast_to(self.factors[..., :-1], (*scaled.shape, self.factors.shape[2] - 1))
+        along = np.einsum("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
+        whitened: Array = scaled + sign * np.einsum("kdq,kq->kd", directions, along)
+        return whitened
+
+    def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
+        own, other = self.factor(component), self.factor(reference)
+        if np.array_equal(own, other):
+            return np.zeros(offsets.shape)
+        scaled, change = offsets * other[:, -1], offsets * (own[:, -1] - other[:, -1])
+        along = (offsets * own[:, -1]) @ own[:, :-1] @ own[:, :-1].T - scaled @ other[:, :-1] @ other[:, :-1].T
+        moved: Array = change - along
+        return moved
+
+    def whiten_at_most(self, offsets: Array) -> Array:
+        bounds = LowRankWhitening(np.abs(self.factors), self.log_abs_det)
+        return bounds._whiten_each(offsets, 1.0)
+
+    def colour(self, component: int, whitened: Array) -> Array:
+        factor = self.factor(component)
+        directions = factor[:, :-1]
+        along = (whitened @ directions) / (1.0 - (directions**2).sum(axis=0))
+        coloured: Array = (whitened + along @ directions.T) / factor[:, -1]
+        return coloured
+
+    def precision_times(self, component: int, offsets: Array) -> Array:
+        factor = self.factor(component)
+        return _shrunk(self.whiten(component, offsets), factor[:, :-1]) * factor[:, -1]
+
+    def precisions(self) -> Array:
+        roots = self.factors[..., -1]
+        lost = self._lost() * roots[..., None]
+        precisions: Array = -np.einsum("kiq,kjq->kij", lost, lost)
+        np.einsum("kii->ki", precisions)[...] += roots**2
+        return precisions
+
+    def precision_diagonals(self) -> Array:
+        diagonals: Array = (1.0 - (self._lost() ** 2).sum(axis=2)) * self.factors[..., -1] ** 2
+        return diagonals
+
+    def _lost(self) -> Array:
+        """G with Σ⁻¹ = diag(w) (I − G Gᵀ) diag(w), (n, n_features, n_factors)."""
+        directions = self.factors[..., :-1]
+        shrinkage = (directions**2).sum(axis=1, keepdims=True)
+        lost: Array = directions * np.sqrt(2.0 - shrinkage)
+        return lost
+
+
+def _shrunk(rows: Array, directions: Array) -> Array:
+    """(I − F Fᵀ) z of each row z."""
+    shrunk: Array = rows - (rows @ directions) @ directions.T
+    return shrunk
+
+
+def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
+    """What the factors do beside the noise: w = ψ^(−½) and U, s, V of the singular value decomposition of diag(w) Λ.
+
+    By rotations of the columns: sums of one order, which have the same bits on every processor.
+
+    Parameters
+    ----------
+    loadings : Λ, (n, n_features, n_factors), data units.
+    noise : ψ, (n, n_features), data units².
+
+    Returns
+    -------
+    roots : w, (n, n_features).
+    directions : U, (n, n_features, n_factors), orthonormal columns, or zeros where s is 0.
+    spread : s, (n, n_factors), largest first: the standard deviation along each direction in units of the noise.
+    turn : V, (n, n_factors, n_factors), orthonormal columns.
+
+    Raises
+    ------
+    SingularCovariance : some noise variances are not positive, or loadings are beyond the range of float64 beside them.
+    """
+    roots = inverse_root(noise)
+    scaled = loadings * roots[..., None]
+    with np.errstate(over="ignore"):
+        usable = np.isfinite((scaled**2).sum(axis=(1, 2)))
+    if not usable.all():
+        raise SingularCovariance(np.flatnonzero(~usable))
+    turn = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
+    for _ in range(2):
+        axes = principal_axes(np.einsum("kdq,kdr->kqr", scaled, scaled))[1]
+        scaled, turn = np.einsum("kdq,kqr->kdr", scaled, axes), np.einsum("kqr,krs->kqs", turn, axes)
+    spread = np.sqrt((scaled**2).sum(axis=1))
+    directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
+    for later in range(1, directions.shape[2]):  # the rounding of large columns is along them in small ones
+        larger, small = directions[..., :later], directions[..., later]
+        small -= np.einsum("kdq,kq->kd", larger, np.einsum("kdq,kd->kq", larger, small))
+    return roots, directions, spread, turn

@@ -1,0 +1,81 @@
+"""Whitening by a lower triangular matrix per component."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from gaussmix.errors import SingularCovariance
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
+from gaussmix.numerics.factorise import factorise
+from gaussmix.numerics.pieces import pieces
+from gaussmix.waist.need import Rule, Second
+from gaussmix.waist.whitening.base import Structure, Whitening
+
+if TYPE_CHECKING:
+    from gaussmix._core import Target
+
+
+class TriangularWhitening(Whitening):
+    """Σ_k = L_k L_kᵀ (Cholesky), W_k = L_k⁻¹."""
+
+    structure: ClassVar[Structure] = Structure.TRIANGULAR
+
+    @classmethod
+    def of(cls, covariances: Array) -> TriangularWhitening:
+        """From covariances (n, n_features, n_features), data units².
+
+        Raises
+        ------
+        SingularCovariance : some are not positive definite to working precision, or have variances so small that
+            digits are missing; the message names them.
+        """
+        factors, log_abs_det, failed = factorise(covariances)
+        variances = np.diagonal(covariances, axis1=1, axis2=2)
+        failed = failed | (variances < np.finfo(np.float64).tiny).any(axis=1)
+        if failed.any():
+            raise SingularCovariance(np.flatnonzero(failed))
+        return cls(factors, log_abs_det)
+
+    def whiten(self, component: int, offsets: Array) -> Array:
+        return offsets @ self.factor(component).T
+
+    def whiten_each(self, offsets: Array) -> Array:
+        whitened = np.empty(offsets.shape)
+        for part in pieces((len(offsets), *self.factors.shape[1:])):  # without BLAS, which has bits of its own
+            factors = self.factors if self.is_shared else self.factors[part]
+            whitened[part] = np.einsum("kij,kj->ki", factors, offsets[part])
+        return whitened
+
+    def colour(self, component: int, whitened: Array) -> Array:
+        solved: Array = solve_triangular(self.factor(component), whitened.T, lower=True).T
+        return solved
+
+    def precision_times(self, component: int, offsets: Array) -> Array:
+        return self.whiten(component, offsets) @ self.factor(component)
+
+    def precisions(self) -> Array:
+        target = native_target()
+        if target is None:
+            return self.factors.transpose(0, 2, 1) @ self.factors
+        few = range(32, len(self.factors), 32)
+        return np.concatenate([_products(target, part) for part in np.split(self.factors, few)])
+
+    def precision_diagonals(self) -> Array:
+        diagonals = np.empty(self.factors.shape[:2])
+        for part in pieces(self.factors.shape):
+            diagonals[part] = (self.factors[part] ** 2).sum(axis=1)
+        return diagonals
+
+
+def _products(target: Target, factors: Array) -> Array:
+    """WᵀW of a few factors: the second moments of their rows about 0, by the core, since a BLAS has bits of its own."""
+    n_factors, n_features, _ = factors.shape
+    labels = np.repeat(np.arange(n_factors, dtype=np.int32), n_features)
+    rows, origin = factors.reshape(-1, n_features), np.zeros((n_factors, n_features))
+    second = target.step(rows, None, labels, None, None, None, 0, None, origin, Rule.GIVEN, Second.FULL, 1)[3]
+    assert second is not None
+    return second

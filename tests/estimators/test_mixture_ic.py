@@ -1,0 +1,289 @@
+"""`GaussianMixtureIC`: what it tries, what it chooses, and what it says of what failed."""
+
+import re
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import check_estimator
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
+from gaussmix.em import loop
+from gaussmix.em.loop import em_step
+from gaussmix.em.stopping import Stopping
+from gaussmix.estimators.fitting import Data
+from gaussmix.estimators.parameters import check_seed
+from gaussmix.estimators.searching import Searching
+from gaussmix.families import family_named
+from gaussmix.selection.candidate import Candidate
+from gaussmix.selection.held_out import folds
+
+FOUR = ["full", "tied", "diag", "spherical"]
+SKIPPED = {"check_array_api_input"}  # runs with SCIPY_ARRAY_API=1 and arrays of other libraries
+
+
+def without_seconds(estimator):
+    return {name: column for name, column in estimator.results_.items() if name != "seconds"}
+
+
+def rows_of(estimator):
+    """What is known of each candidate, whatever their order."""
+    table = without_seconds(estimator)
+    pairs = zip(table["structure"], table["n_components"], strict=True)
+    return {pair: repr([column[place] for column in table.values()]) for place, pair in enumerate(pairs)}
+
+
+@pytest.mark.filterwarnings("ignore:components? .* lost its mass:RuntimeWarning")
+@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+def test_every_check_passes(each_engine):
+    estimator = GaussianMixtureIC([1, 2, 3], covariance_type=FOUR, n_jobs=2)
+    results = check_estimator(estimator, on_fail=None, on_skip=None)
+    outcomes = {result["check_name"]: (result["status"], result["exception"]) for result in results}
+    assert {name: what for name, what in outcomes.items() if what != ("passed", None) and name not in SKIPPED} == {}
+    assert "check_sample_weight_equivalence_on_dense_data" in outcomes
+
+
+def test_it_becomes_the_best_mixture(X, each_engine):
+    chosen = GaussianMixtureIC(range(1, 6), covariance_type=FOUR, random_state=0).fit(X)
+    assert (chosen.n_components_, chosen.covariance_type_) == (3, "spherical")
+    table = pd.DataFrame(chosen.results_)
+    assert len(table) == 5 * len(FOUR)
+    assert table.bic.idxmin() == chosen.best_index_
+    best = table.iloc[chosen.best_index_]
+    assert best.bic == pytest.approx(chosen.bic(X), rel=1e-13)
+    assert best.aic == pytest.approx(chosen.aic(X), rel=1e-13)
+    assert best.log_likelihood == pytest.approx(chosen.score(X) * len(X), rel=1e-13)
+    assert best.n_parameters == chosen.mixture_.n_parameters
+    assert chosen.predict_proba(X).shape == (len(X), 3)
+    assert chosen.sample(5)[0].shape == (5, 3)
+
+
+def test_frames_take_the_table_as_it_is(X):
+    table = GaussianMixtureIC([1, 2], covariance_type=FOUR).fit(X).results_
+    assert pd.DataFrame(table).shape == pl.DataFrame(table).shape == (8, len(table))
+
+
+@pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc"])
+def test_a_row_is_what_gaussian_mixture_gives(criterion, X):
+    settings = {"tol": 1e-5, "reg_covar": 0, "max_iter": 1000, "init_params": "kmeans", "random_state": 3, "n_init": 2}
+    chosen = GaussianMixtureIC([2, 3], covariance_type=FOUR, criterion=criterion, **settings).fit(X)
+    for place, (name, n_components) in enumerate(
+        zip(chosen.results_["structure"], chosen.results_["n_components"], strict=True)
+    ):
+        alone = GaussianMixture(n_components, covariance_type=name, **settings).fit(X)
+        assert chosen.results_["bic"][place] == pytest.approx(alone.bic(X), rel=1e-13)
+        hard = alone.score_samples(X).sum() + np.log(alone.predict_proba(X).max(axis=1)).sum()
+        icl = -2 * hard + alone.mixture_.n_parameters * np.log(len(X))
+        assert chosen.results_["icl"][place] == pytest.approx(icl, rel=1e-12)
+    p, n = np.array(chosen.results_["n_parameters"]), len(X)
+    corrected = np.array(chosen.results_["aic"]) + 2 * p * (p + 1) / (n - p - 1)
+    np.testing.assert_allclose(chosen.results_["aicc"], corrected, rtol=1e-13)
+
+
+def test_neither_order_nor_other_candidates_nor_threads_change_a_row(X):
+    tall = np.vstack([X] * 80) + np.arange(80).repeat(len(X))[:, None] * 1e-6  # large enough to be shared by threads
+    settings = {"random_state": 5, "init_params": ["kmeans", "hierarchical"], "max_iter": 5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        first = GaussianMixtureIC([2, 3], covariance_type=["diag", "full"], n_jobs=1, **settings).fit(tall)
+        other = GaussianMixtureIC([5, 3, 2], covariance_type=["full", "tied", "diag"], n_jobs=3, **settings).fit(tall)
+    known = rows_of(other)
+    assert {pair: known[pair] for pair in rows_of(first)} == rows_of(first)
+
+
+def test_a_useless_candidate_changes_nothing(X):
+    first = GaussianMixtureIC([1, 3], covariance_type=["spherical", "diag"], random_state=0).fit(X)
+    second = GaussianMixtureIC([1, 3, 200], covariance_type=["full", "diag", "spherical"], random_state=0).fit(X)
+    assert np.array_equal(first.means_, second.means_)
+    assert first.covariance_type_ == second.covariance_type_
+
+
+@pytest.mark.parametrize("names", [FOUR, FOUR[::-1]])
+def test_ties_go_to_fewer_parameters(names, rng):
+    """With one component and one feature all structures are one Gaussian; with AIC's and BIC's count they tie."""
+    rows = rng.normal(size=(50, 1))
+    chosen = GaussianMixtureIC(1, covariance_type=names).fit(rows)
+    table = chosen.results_
+    assert max(table["bic"]) == pytest.approx(min(table["bic"]), rel=1e-13)
+    assert chosen.covariance_type_ == next(name for name in FAMILIES if name in names)
+
+
+def test_all_in_one_dimension_is_equal_and_unequal_variances(rng):
+    table = GaussianMixtureIC([2], random_state=0).fit(rng.normal(size=(90, 1))).results_
+    assert table["structure"] == [family_named(name).name for name in "EV"]
+    assert table["n_parameters"] == [4, 5]
+
+
+def test_a_structure_that_one_feature_has_not_is_tried_with_a_note(rng):
+    with pytest.warns(RuntimeWarning, match="'VVE' is 'V' for one feature"):
+        chosen = GaussianMixtureIC(1, covariance_type=["VVE", "E"]).fit(rng.normal(size=(30, 1)))
+    assert len(chosen.results_["bic"]) == 2
+    with pytest.raises(ValueError, match="'E' is for one feature, and X has 2"):
+        GaussianMixtureIC(1, covariance_type=["VVE", "E"]).fit(rng.normal(size=(30, 2)))
+
+
+def test_what_cannot_be_fitted_is_reported_and_never_wins(rng):
+    rows = np.column_stack([rng.normal(size=40), np.full(40, 7.0)])
+    chosen = GaussianMixtureIC([1, 2, 41], covariance_type=FOUR, random_state=0).fit(rows)
+    table = chosen.results_
+    assert chosen.covariance_type_ == "spherical"
+    for structure, n_components, failure, bic, converged in zip(
+        *(table[name] for name in ("structure", "n_components", "failure", "bic", "converged")), strict=True
+    ):
+        if n_components == 41:
+            assert failure == "fewer rows than components: 40"
+        elif structure == "spherical":
+            assert failure is None
+        else:
+            assert failure.startswith("singular covariance: component")
+        assert np.isnan(bic) == (failure is not None)
+        assert not (converged and failure)
+
+
+def test_all_that_fail_are_one_error_with_reasons_counted(rng):
+    rows = np.column_stack([rng.normal(size=20), np.zeros(20)])
+    message = "None of 4 candidates could be fitted: 2 × singular covariance, 2 × fewer rows than components. Lower"
+    estimator = GaussianMixtureIC([1, 30], covariance_type=["full", "diag"])
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(rows)
+    assert not hasattr(estimator, "mixture_")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"n_factors": [3, 4]},
+            "None of 2 candidates could be fitted: 2 × too many factors. Lower n_factors.",
+        ),
+        (
+            {"n_components": 9},
+            "The only candidate could not be fitted: 1 × fewer rows than components. Lower n_components.",
+        ),
+        (
+            {"criterion": "aicc"},
+            "The only candidate could not be fitted: 1 × criterion not finite. Choose another criterion, or give more "
+            "rows than parameters.",
+        ),
+    ],
+    ids=str,
+)
+def test_the_error_of_all_that_fail_says_what_would_help(given, sentence, rng):
+    estimator = GaussianMixtureIC(**{"n_components": 1, "covariance_type": "factor_analyzer", **given})
+    with pytest.raises(ValueError, match=re.escape(sentence) + "$"):
+        estimator.fit(rng.normal(size=(8, 3)))
+
+
+def test_a_collapsed_component_has_no_likelihood(rng):
+    rows = np.vstack([rng.normal(size=(60, 2)), np.full((6, 2), 9.0)])
+    table = GaussianMixtureIC([1, 2], covariance_type="full").fit(rows).results_
+    assert table["failure"][0] is None
+    assert table["failure"][1] is not None
+
+
+def test_a_candidate_ends_where_a_component_collapses(monkeypatch):
+    """It has failed, and further steps of the other components would be to no end."""
+
+    def step(source, engine, mixture, ridge, frozen, **how):
+        assert not frozen
+        return em_step(source, engine, mixture, ridge, frozen, **how)
+
+    monkeypatch.setattr(loop, "em_step", step)
+    rows = np.random.default_rng(5).normal(size=(60, 6))
+    table = GaussianMixtureIC(3, covariance_type=["VVE", "EVE"]).fit(rows).results_
+    assert table["failure"][0].startswith("collapsed onto too few distinct rows: component")
+    assert table["failure"][1] is None
+
+
+def test_held_out_rows_decide_by_one_standard_error(X):
+    chosen = GaussianMixtureIC([1, 2, 3, 4], covariance_type=FOUR, criterion="cv", random_state=0).fit(X)
+    table = pd.DataFrame(chosen.results_)
+    top = table.loc[table.cv.idxmax()]
+    within = table[table.cv >= top.cv - top.cv_error]
+    assert chosen.best_index_ == within.n_parameters.idxmin()
+    assert chosen.n_components_ == 3
+    judged = table.dropna(subset="cv")  # a component on few rows may collapse without those of a fold
+    assert len(judged) >= 15
+    assert (judged.cv < judged.log_likelihood / len(X)).all()
+    again = GaussianMixtureIC([1, 2, 3, 4], covariance_type=FOUR, criterion="cv", random_state=0, n_jobs=1).fit(X)
+    assert repr(without_seconds(again)) == repr(without_seconds(chosen))
+
+
+def test_held_out_means_and_errors_are_those_of_folds(X):
+    """The same folds, fitted one by one."""
+    chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1).fit(X)
+    fold = folds(len(X), 4, check_seed(1))
+    scores = []
+    for number in range(4):
+        gm = GaussianMixture(2, init_params="hierarchical", reg_covar=0, tol=1e-6, max_iter=1000)
+        scores.append(gm.fit(X[fold != number]).score(X[fold == number]))
+    assert chosen.results_["cv"] == pytest.approx([np.mean(scores)], rel=1e-12)
+    assert chosen.results_["cv_error"] == pytest.approx([np.std(scores, ddof=1) / 2], rel=1e-10)
+
+
+def test_what_fails_with_all_rows_or_without_a_fold_is_not_judged_by_the_others(X):
+    candidates = [Candidate(FAMILIES["diag"], n_components) for n_components in (1, 2, 150)]
+    searching = Searching(candidates, ["kmeans"], Stopping(), 1e-3, np.random.default_rng(0), 1, lambda: None)
+    data = Data(X, None)
+    found = searching.results(data)
+    assert [result.failure for result in found] == [None] * 3
+    found[0] = replace(found[0], failure="as if: it had failed", evidence=None)
+    judged, mean, error = searching.cross_validated(data, found, 3)
+    assert np.isnan(mean).tolist() == np.isnan(error).tolist() == [True, False, True]
+    assert [result.failure for result in judged] == [
+        "as if: it had failed",
+        None,
+        "failed without a fold: fewer rows than components: 120",
+    ]
+
+
+def test_weights_count_rows(X, rng):
+    counts = rng.integers(1, 3, size=len(X))
+    weighted = GaussianMixtureIC([2, 3], covariance_type=FOUR, random_state=0).fit(X, sample_weight=counts)
+    repeated = GaussianMixtureIC([2, 3], covariance_type=FOUR, random_state=0).fit(X.repeat(counts, axis=0))
+    for name in ("log_likelihood", "bic", "icl", "aicc"):
+        np.testing.assert_allclose(weighted.results_[name], repeated.results_[name], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"criterion": "bick"}, ValueError, "criterion='bick' is not one of 'bic', .* Did you mean 'bic'"),
+        ({"n_components": []}, ValueError, "n_components is empty"),
+        ({"n_components": [2, 0]}, ValueError, "n_components=0 must be an integer ≥ 1"),
+        ({"n_components": 2.5}, TypeError, "n_components must be an integer ≥ 1 or several"),
+        ({"n_components": "3"}, TypeError, "n_components must be an integer ≥ 1, not '3'"),
+        ({"covariance_type": "fully"}, ValueError, "covariance_type='fully' is not one of .* Did you mean 'full'"),
+        ({"covariance_type": []}, ValueError, "covariance_type is empty"),
+        ({"covariance_type": 3}, TypeError, "covariance_type must be the name of a structure, several, or"),
+        ({"init_params": np.zeros(180, dtype=int)}, TypeError, "init_params must be the name of a start or several"),
+        ({"criterion": "cv", "n_folds": 1}, ValueError, "n_folds=1 must be an integer ≥ 2"),
+        ({"criterion": "cv", "n_folds": 181}, ValueError, "n_folds=181, but there are only 180 rows"),
+        ({"reg_covar": "automatic"}, TypeError, "reg_covar must be a number ≥ 0 or"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(wrong, error, message, X):
+    with pytest.raises(error, match=message):
+        GaussianMixtureIC(**({"n_components": [1, 2], "covariance_type": FOUR} | wrong)).fit(X)
+
+
+def test_a_fit_that_did_not_converge_says_so(X):
+    with pytest.warns(ConvergenceWarning):
+        GaussianMixtureIC([3], covariance_type="full", max_iter=1, random_state=0).fit(X)
+
+
+def test_it_is_saved_and_read_back(X, tmp_path):
+    chosen = GaussianMixtureIC([1, 2], covariance_type=FOUR, init_params=["kmeans", "hierarchical"]).fit(X)
+    chosen.save(tmp_path / "chosen.gmm")
+    read = GaussianMixtureIC.load(tmp_path / "chosen.gmm")
+    assert read.covariance_type == FOUR
+    assert read.init_params == ["kmeans", "hierarchical"]
+    assert list(read.n_components) == [1, 2]
+    assert repr(read.results_) == repr(chosen.results_)
+    assert read.best_index_ == chosen.best_index_
+    assert (read.n_components_, read.covariance_type_) == (chosen.n_components_, chosen.covariance_type_)
+    assert np.array_equal(read.predict_proba(X), chosen.predict_proba(X))

@@ -11,6 +11,7 @@ from gaussmix.engines.base import NEGLIGIBLE
 from gaussmix.engines.native.far import Apart, far_limit, far_places, far_responsibilities
 from gaussmix.engines.randomness import label_uniforms, standard_normals
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.logspace import log_sum, softmax
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
@@ -53,10 +54,7 @@ class ReferenceEngine:
         return total
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        log_joint = self.component_log_density(block, parameters)
-        largest = log_joint.max(axis=1)
-        density: Array = largest + np.log(np.exp(log_joint - largest[:, None]).sum(axis=1))
-        return density
+        return log_sum(self.component_log_density(block, parameters))
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
         log_joint = np.empty((block.n_rows, len(parameters.means)))
@@ -66,9 +64,7 @@ class ReferenceEngine:
         return log_joint
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        log_joint = self.component_log_density(block, parameters)
-        unnormalised = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
-        shared: Array = unnormalised / unnormalised.sum(axis=1, keepdims=True)
+        shared = softmax(self.component_log_density(block, parameters))
         far, far_shared = far_responsibilities(block, parameters, self.log_density)
         shared[far] = far_shared
         return shared

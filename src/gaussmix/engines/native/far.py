@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE, Engine
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.logspace import softmax
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
@@ -133,9 +134,7 @@ def _responsibilities(rows: Array, parameters: Parameters) -> Array:
         for k in np.unique(nearest):
             log_odds[nearest == k] = _log_odds(rows[nearest == k], int(k), parameters)
         nearest = log_odds.argmax(axis=1)
-    unnormalised = np.exp(log_odds - log_odds.max(axis=1, keepdims=True))
-    shared: Array = unnormalised / unnormalised.sum(axis=1, keepdims=True)
-    return shared
+    return softmax(log_odds)
 
 
 def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:

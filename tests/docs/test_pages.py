@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+://)([^)#]+)")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RECORDS = [path for path in PAGES if path.parent.name == "decisions" and path.name != "index.md"]
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -77,6 +78,14 @@ def test_the_commands_print_what_the_guide_shows(tmp_path: Path) -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     text = FENCE.sub("", path.read_text(encoding="utf-8"))
     assert [target for target in LINK.findall(text) if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_a_decision_is_at_most_ten_lines(path: Path) -> None:
+    title, *lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+    assert title.startswith("# ")
+    assert 0 < len(lines) <= 10
+    assert max(map(len, lines)) <= 120
 
 
 def test_the_two_commands_are_one_line_each() -> None:

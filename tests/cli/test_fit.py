@@ -98,7 +98,7 @@ def test_columns_that_hold_no_numbers_are_left_out_by_name(cli, csv_file):
     assert "3 rows, 2 features (x, y)" in result.stdout
     assert result.stderr.splitlines() == [
         "gaussmix: left out column 'name': line 2 holds 'ann', not a number.",
-        "gaussmix: left out column 'when': it holds dates or times, not numbers.",
+        "gaussmix: left out column 'when': it holds dates, times or durations, not numbers.",
         "gaussmix: left out column 'empty': it is empty.",
     ]
 

@@ -91,9 +91,18 @@ def test_other_columns_are_left_out_by_name(csv_file):
     assert numbers.names == ("x",)
     assert numbers.notices == (
         "left out column 'name': it holds text, not numbers.",
-        "left out column 'when': it holds dates or times, not numbers.",
+        "left out column 'when': it holds dates, times or durations, not numbers.",
         "left out column 'ok': it holds bool, not numbers.",
     )
+
+
+@pytest.mark.parametrize("kind", ["timestamp[s]", "date32", "time64[us]", "duration[s]"])
+def test_times_are_no_features_and_the_sentence_says_what_to_do(kind, csv_file):
+    times = pa.array([1, 2, 3], pa.int32() if kind == "date32" else pa.int64()).cast(kind)
+    path = str(csv_file(written(parquet.write_table, pa.table({"x": [1.0, 2.0, 3.0], "when": times})), "a.parquet"))
+    assert open_table(path).numeric().names == ("x",)
+    with pytest.raises(BadTable, match=r"column 'when': it holds dates, times or durations.*days since the first\.$"):
+        open_table(path).numeric(["x", "when"])
 
 
 BAD = {

@@ -1,8 +1,11 @@
 """Data that can't be fitted are refused in one sentence that names the place, the value and what to do."""
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
@@ -18,6 +21,23 @@ def holding(value, row=4, column=1, dtype=np.float64):
     rows = ROWS.astype(dtype)
     rows[row, column] = value
     return rows
+
+
+TIMES = {
+    "dates": dt.date(2001, 2, 3),
+    "moments": dt.datetime(2001, 2, 3, 4),
+    "moments in a time zone": dt.datetime(2001, 2, 3, 4, tzinfo=dt.UTC),
+    "times of day": dt.time(4, 5),
+    "durations": dt.timedelta(hours=4),
+}
+
+
+def with_polars(value):
+    return pl.from_pandas(REST).with_columns(when=pl.Series([None, *[value] * 3]))
+
+
+def with_arrow(value):
+    return pa.Table.from_pandas(REST).append_column("when", pa.array([None, *[value] * 3]))
 
 
 # Name of the case → X, the error, what its sentence says.
@@ -54,10 +74,20 @@ BAD_ROWS = {
         ValueError,
         "'a', in row 0, column 'town'",
     ),
-    "dates in a frame": (
-        REST.assign(day=pd.to_datetime("2001-02-03")),
+    **{
+        f"{kind} in a table of {library}": (make(TIMES[kind]), TypeError, "durations in column 'when'. Give numbers")
+        for kind in TIMES
+        for library, make in {"polars": with_polars, "Arrow": with_arrow}.items()
+    },
+    "dates in a pandas frame": (
+        REST.assign(when=pd.to_datetime("2001-02-03")),
         TypeError,
-        "not 'Timestamp', in row 0, column 'day' (counted from 0). Give numbers: drop or encode",
+        "Input X holds dates, times or durations in column 'when'. Give numbers: divide durations by a unit",
+    ),
+    "durations in a pandas frame": (
+        REST.assign(when=pd.to_timedelta(3, unit="s")),
+        TypeError,
+        "durations in column 'when'. Give numbers",
     ),
     "a dictionary in a cell": (np.array([[1, {}], [2, 3]], dtype=object), TypeError, "not 'dict', in row 0, column 1"),
     "complex": (ROWS + 1j, ValueError, "Complex data not supported: X must be real numbers"),

@@ -37,7 +37,7 @@ def test_times_are_no_numbers(kind, frame):
     if frame is pd.DataFrame:
         X = X.astype("datetime64[s]" if "date" in kind else kind)
     X[3, 1] = "NaT"
-    with pytest.raises(TypeError, match=r"Input X holds dates or durations\. Give numbers"):
+    with pytest.raises(TypeError, match=r"Input X holds dates, times or durations.*\. Give numbers"):
         GaussianMixture(3).fit(frame(X))
 
 

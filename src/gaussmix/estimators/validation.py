@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from gaussmix.numerics.rows import extreme_rows, first_beyond, in_whole_steps
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
 LARGEST_WEIGHT = 1e150  # of all rows together
+_TIMES = re.compile("date|time|duration", re.IGNORECASE)  # how types of pandas, polars and Arrow that hold times begin
 
 
 def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool = False) -> Rows:
@@ -28,15 +30,11 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss:
     ------
     ValueError : text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
         samples or features.
-    TypeError : a sparse matrix, or cells that are neither numbers nor text.
+    TypeError : a sparse matrix, dates, times or durations, or cells that are neither numbers nor text.
     """
     if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
         raise ValueError("Input X is a masked array with masked cells. Remove or fill such rows first.")
-    if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
-        raise TypeError(
-            "Input X holds dates or durations. Give numbers: divide durations by a unit, such as "
-            "np.timedelta64(1, 's'), and dates after subtracting an origin."
-        )
+    _check_times(X)
     try:
         rows: Rows = validate_data(
             estimator,
@@ -60,6 +58,25 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss:
     if reset and not may_miss:
         _check_spread(X, rows, names)
     return in_whole_steps(rows)
+
+
+def _check_times(X: Any) -> None:
+    """Raise TypeError for dates, times or durations, also in a column beside numbers.
+
+    NumPy would count units since 1970, and take a missing time for −9.2e18.
+    """
+    kind = _kind(X)
+    where = "" if kind in "mM" else None
+    if hasattr(X, "columns") and not (hasattr(X, "iloc") and kind in "biuf"):  # pandas makes no numbers of times
+        is_arrow = hasattr(X, "column_names")
+        names, types = (X.column_names, X.schema.types) if is_arrow else (X.columns, getattr(X, "dtypes", ()))
+        times = (name for name, type in zip(names, types, strict=False) if _TIMES.match(str(type)))
+        where = next((f" in column {name!r}" for name in times), where)
+    if where is not None:
+        raise TypeError(
+            f"Input X holds dates, times or durations{where}. Give numbers: divide durations by a unit, such as "
+            "np.timedelta64(1, 's'), and dates after subtracting an origin."
+        )
 
 
 def _as_doubles(X: Any) -> Any:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from gaussmix.errors import listed
 
+_ADVICE = "; write them as numbers first, such as days since the first"
+
 
 class BadTable(ValueError):
     """A table that can't be read, or can't be used; the message names the file and the place."""
@@ -86,7 +88,8 @@ class Table(ABC):
             raise BadTable(f"{self.name} has a header but no rows.")
         whys = [f"column {name!r}: {self.why_not_numeric(name, arrow[name].type)}" for name in left_out]
         if whys and (wanted is not None or not kept):
-            raise BadTable(f"{self.name}, {whys[0]}.")
+            is_time = pa.types.is_temporal(arrow[left_out[0]].type)
+            raise BadTable(f"{self.name}, {whys[0]}{_ADVICE if is_time else ''}.")
         if not kept:
             raise BadTable(f"{self.name} has no column to read beside {listed(list(without))}.")
         rows = np.empty((arrow.num_rows, len(kept)))
@@ -140,7 +143,7 @@ def kind_of(kind: Any) -> str:
         return "it is empty"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "it holds text, not numbers"
-    return f"it holds {'dates or times' if pa.types.is_temporal(kind) else kind}, not numbers"
+    return f"it holds {'dates, times or durations' if pa.types.is_temporal(kind) else kind}, not numbers"
 
 
 def invented_names(n_columns: int) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy.special import logsumexp
 from sklearn.datasets import load_iris
@@ -219,6 +220,59 @@ def test_labels_come_in_any_container(classes):
         assert GaussianMixtureClassifier().fit(X, given).predict(X).tolist() == expected
 
 
+def some_unknown(y, unknown):
+    """Labels of text as a list, one in five of them unknown."""
+    return [unknown if row % 5 == 0 else label for row, label in enumerate(y)]
+
+
+@pytest.mark.parametrize("unknown", [-1, -1.0, np.nan], ids=str)
+def test_unknown_labels_beside_text_are_no_class_though_numpy_makes_them_text(unknown, classes):
+    X, y = classes
+    names = np.array(["a", "b", "c"])[y]
+    partly = some_unknown(names.tolist(), unknown)
+    classifier = GaussianMixtureClassifier().fit(X, partly)
+    assert classifier.classes_.tolist() == ["a", "b", "c"]
+    assert (classifier.predict(X) == names).mean() > 0.95
+    assert GaussianMixtureClassifier().fit(X, np.asarray(partly)).log_likelihood_ == classifier.log_likelihood_
+
+
+MISSING = {
+    "None": lambda y: np.array(some_unknown(y, None), dtype=object),
+    "NaN": lambda y: np.array(some_unknown(y, np.nan), dtype=object),
+    "pandas": lambda y: pd.Series(some_unknown(y, None)),
+    "pandas.NA": lambda y: pd.Series(some_unknown(y, pd.NA), dtype=object),
+    "nullable": lambda y: pd.Series(some_unknown(y, pd.NA), dtype="Int64" if y[0] == 0 else "string"),
+    "category": lambda y: pd.Series(some_unknown(y, None), dtype="category"),
+    "Categorical": lambda y: pd.Categorical(some_unknown(y, None)),
+    "polars": lambda y: pl.Series(some_unknown(y, None)),
+    "Arrow": lambda y: pa.array(some_unknown(y, None)),
+}
+
+
+@pytest.mark.parametrize("container", MISSING)
+@pytest.mark.parametrize("names", [[0, 1, 2], ["a", "b", "c"]], ids=["numbers", "text"])
+def test_missing_labels_are_unknown(names, container, classes):
+    X, y = classes
+    labels = np.array(names, dtype=object)[y]
+    expected = GaussianMixtureClassifier().fit(X, np.array(some_unknown(labels.tolist(), -1), dtype=object))
+    found = GaussianMixtureClassifier().fit(X, MISSING[container](labels.tolist()))
+    assert found.classes_.tolist() == names
+    assert found.log_likelihood_ == expected.log_likelihood_
+    assert found.predict(X).tolist() == expected.predict(X).tolist()
+
+
+def test_nullable_integers_stay_integers(classes):
+    X, y = classes
+    for labels in (pd.Series(some_unknown(y.tolist(), None), dtype="Int64"), pl.Series(some_unknown(y.tolist(), None))):
+        assert GaussianMixtureClassifier().fit(X, labels).predict(X).dtype == np.int64
+
+
+def test_minus_one_beside_one_other_class_is_a_class_and_a_missing_label_is_not(classes):
+    X, y = classes
+    classifier = GaussianMixtureClassifier().fit(X, np.where(y == 2, np.nan, 2.0 * y - 1))
+    assert classifier.classes_.tolist() == [-1, 1]
+
+
 def test_minus_one_is_a_class_beside_one_other(classes):
     X, y = classes
     classifier = GaussianMixtureClassifier().fit(X[y < 2], 2 * y[y < 2] - 1)
@@ -258,12 +312,9 @@ BAD = {
     "one class, text": ({}, ["a"] * 20, "y holds one class only, 'a'"),
     "no label at all": ({}, -np.ones(20), "y holds one class only, -1.0"),
     "too short": ({}, LABELS[:5], "y holds 5 labels, but X has 20 rows"),
-    "NaN": (
-        {},
-        np.where(np.arange(20) == 3, np.nan, LABELS),
-        "Input y contains NaN: row 3. Label a row of unknown class -1",
-    ),
-    "None": ({}, np.array(["a", None] * 10, dtype=object), "Input y contains NaN: row 1"),
+    "infinity": ({}, np.where(np.arange(20) == 3, np.inf, LABELS), "Input y contains infinity or a value too large"),
+    "nothing but NaN": ({}, np.full(20, np.nan), "y holds no class: every label is missing"),
+    "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y holds one class only, 'a'"),
     "continuous": ({}, np.linspace(0, 1, 20), "Unknown label type: continuous"),
     "few rows": ({"n_components": 3}, [0] * 18 + [1] * 2, "Class 1: Expected n_samples >= n_components"),
     "too few distinct": ({"reg_covar": 0}, [0] * 18 + [1] * 2, "Too few distinct rows for the covariance of class 1:"),

@@ -70,8 +70,9 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
 
     Notes
     -----
-    In `fit`, a y of -1 marks a row whose class is not known; EM shares it among the classes. With one other class
-    only, -1 is a class like any.
+    In `fit`, a y of -1 or a missing y (None, NaN, pandas.NA, a null) marks a row whose class is not known; EM shares
+    such rows among the classes. NumPy writes -1 and NaN beside text as "-1" and "nan", so these texts mean the same.
+    With only one other class, -1 is a class itself.
 
     References
     ----------
@@ -144,7 +145,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
         Parameters
         ----------
         X : (n_samples, n_features), numbers in data units; an array or a data frame.
-        y : (n_samples,), classes: numbers or text; -1 where the class of a row is not known.
+        y : (n_samples,), classes: numbers or text; -1 or missing where the class of a row is not known.
         sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
 
         Returns

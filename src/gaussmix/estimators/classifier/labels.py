@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,35 +14,40 @@ from gaussmix.estimators.parameters import check_numbers
 from gaussmix.numerics.arrays import Array
 
 UNLABELLED = -1
+_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a list that holds text too
 
 
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Classes in y, sorted, and the number of each row's, (n_rows,): −1 where y is −1, for no known class.
+    """Classes in y, sorted, and the number of each row's class, (n_rows,): −1 where the class is not known.
 
-    With one other class only, −1 is a class like any: two classes −1 and 1 are a habit, and of one there is nothing to
-    tell.
+    The class of a row is not known where y is −1 or missing: None, NaN, pandas.NA, a null of polars or Arrow. NumPy
+    turns −1 and NaN beside text into text, so "-1" and "nan" mean the same. −1 beside only one other class is a class
+    itself: many people call their two classes −1 and 1.
 
     Raises
     ------
-    ValueError : no labels, one class, missing or continuous values, another length than the rows.
+    ValueError : no labels, one class, infinite or continuous values, another length than the rows.
     """
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
     given: NDArray[Any] = column_or_1d(y, warn=True)
     if len(given) != n_rows:
         raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
-    _check_values(given)
-    known = ~_is_unlabelled(given)
+    _check_finite(given)
+    present = ~_is_missing(given)
+    known = present & ~_is_unlabelled(given)
     if len(set(given[known].tolist())) < 2:
-        known[:] = True
+        known = present
     named = given[known]
     if not any(isinstance(value, str) for value in named.tolist()):
-        named = np.asarray(named.tolist())  # numbers that were objects are numbers
+        named = np.asarray(named.tolist(), dtype=_type_of_numbers(y, given))  # numbers that were objects are numbers
+    if not named.size:
+        raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
     check_classification_targets(named)
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two or more.")
-    labels = np.full(n_rows, -1, dtype=np.int32)
+    labels = np.full(n_rows, UNLABELLED, dtype=np.int32)
     labels[known] = numbers
     return classes, labels
 
@@ -79,18 +84,43 @@ def no_class(classes: NDArray[Any]) -> int | str:
 
 
 def _is_unlabelled(y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where y is −1, or the text that NumPy makes of it; (n_rows,)."""
     if y.dtype.kind in "iuf":
         is_unlabelled: NDArray[np.bool_] = y == UNLABELLED
         return is_unlabelled
-    if y.dtype.kind == "O":  # text, and −1 between
-        return np.array([isinstance(value, Integral) and value == UNLABELLED for value in y], dtype=bool)
-    return np.zeros(len(y), dtype=bool)
+    if y.dtype.kind not in "OU":
+        return np.zeros(len(y), dtype=bool)
+    return np.array([_is_minus_one(value) for value in y.tolist()], dtype=bool)
 
 
-def _check_values(y: NDArray[Any]) -> None:
+def _is_minus_one(value: Any) -> bool:
+    if isinstance(value, str):
+        return value in _UNLABELLED_TEXT
+    return isinstance(value, Real) and bool(value == UNLABELLED)
+
+
+def _is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where y holds no value at all, (n_rows,)."""
+    if y.dtype.kind not in "fO":
+        return np.zeros(len(y), dtype=bool)
+    return np.array([_is_no_value(value) for value in y.tolist()], dtype=bool)
+
+
+def _is_no_value(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA does not say whether it equals itself
+        return True
+
+
+def _type_of_numbers(y: Any, given: NDArray[Any]) -> type[np.int64] | None:
+    """Integers where a data frame's integers became floating because some are missing, else NumPy's choice."""
+    name = str(getattr(y, "dtype", "")).lower().removeprefix("u")
+    return np.int64 if given.dtype.kind == "f" and name.startswith("int") else None
+
+
+def _check_finite(y: NDArray[Any]) -> None:
     for row, value in enumerate(y.tolist()) if y.dtype.kind in "fO" else ():
-        if value is None or value != value:
-            raise ValueError(f"Input y contains NaN: row {row}. Label a row of unknown class -1, or remove it.")
         if isinstance(value, float) and np.isinf(value):
             raise ValueError(
                 f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Give classes."

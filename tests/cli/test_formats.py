@@ -113,6 +113,11 @@ BAD = {
     "empty": ("a.feather", b"", "can't be read as Arrow or Feather: "),
     "no npy": ("a.npy", b"x,y\n1,2\n", "can't be read as .npy: "),
     "cut npy": ("a.npy", FILES["npy"][1][:-8], "can't be read as .npy: "),
+    "an open bracket in an npy header": (
+        "a.npy",
+        FILES["npy"][1].replace(b"(3, 2)", b"(3, 2 "),
+        "can't be read as .npy: a bracket or quote is not closed.",
+    ),
     "objects": ("a.npy", npy(np.array([[1, "a"]], dtype=object)), "can't be read as .npy: Object arrays cannot"),
     "complex": ("a.npy", npy(np.ones((2, 2), complex)), "holds complex128, not numbers"),
     "a cube": ("a.npy", npy(np.ones((2, 2, 2))), r"an array of shape (2, 2, 2), not rows and columns"),

@@ -1,12 +1,24 @@
 """CSV files in all their shapes: read rightly, or refused in one sentence that names the place."""
 
+import bz2
 import gzip
+import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from gaussmix.sources.tables.readers import open_table
 from gaussmix.sources.tables.tables import BadTable
+
+LONG = np.arange(2000.0).reshape(1000, 2) ** 2 % 97
+TEXT = b"x,y\n" + b"".join(b"%d,%d\n" % tuple(row) for row in LONG)
+COMPRESSED = {
+    "gz": gzip.compress(TEXT),
+    "bz2": bz2.compress(TEXT),
+    "zst": pa.compress(TEXT, codec="zstd", asbytes=True),
+    "lz4": pa.compress(TEXT, codec="lz4", asbytes=True),
+}
 
 GOOD = {
     "plain": "x,y\n1,2\n3,4.5\n",
@@ -31,9 +43,37 @@ def test_csv_in_all_its_shapes(name, csv_file):
     assert numbers.notices == table.notices == ()
 
 
-def test_compressed_files_are_read_as_they_are(csv_file):
-    table = open_table(str(csv_file(gzip.compress(b"x,y\n1,2\n"), "data.csv.gz")))
-    assert np.array_equal(table.numeric().rows, [[1, 2]])
+@pytest.mark.parametrize("codec", COMPRESSED)
+@pytest.mark.parametrize("name", ["data.csv.gz", "data.csv"], ids=["by extension", "by beginning"])
+def test_compressed_files_are_read_as_they_are(codec, name, csv_file):
+    table = open_table(str(csv_file(COMPRESSED[codec], name)))
+    assert np.array_equal(table.numeric().rows, LONG)
+
+
+@pytest.mark.parametrize("codec", COMPRESSED)
+def test_standard_input_may_be_compressed(codec, cli):
+    result = cli("fit", "-", "-k", 1, "--json", input=COMPRESSED[codec])
+    assert json.loads(result.stdout)["n_rows"] == len(LONG)
+
+
+@pytest.mark.parametrize("way", ["a file", "standard input"])
+@pytest.mark.parametrize("harm", ["truncated", "damaged"])
+@pytest.mark.parametrize("codec", COMPRESSED)
+def test_compressed_bytes_that_are_incomplete_or_wrong_are_a_sentence(codec, harm, way, cli, csv_file):
+    half = len(COMPRESSED[codec]) // 2
+    contents = COMPRESSED[codec][:half]
+    if harm == "damaged":
+        contents += bytes(byte ^ 0xFF for byte in COMPRESSED[codec][half:])
+    path = csv_file(contents, f"data.csv.{codec}")
+    result = cli("fit", path) if way == "a file" else cli("fit", "-", input=contents)
+    assert (result.exit_code, result.stdout) == (1, "")
+    name = path if way == "a file" else "standard input"
+    assert result.stderr.startswith(f"gaussmix: {name} can't be read as CSV: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_name_that_begins_as_a_compressed_file_does_is_a_name(csv_file):
+    assert open_table(str(csv_file("BZh,y\n1,2\n"))).names == ("BZh", "y")
 
 
 def test_a_first_line_of_numbers_is_data_and_that_is_said(csv_file):

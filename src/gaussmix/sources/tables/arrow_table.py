@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from gaussmix.sources.tables.inputs import Input
+from gaussmix.sources.tables.inputs import Input, reading
 from gaussmix.sources.tables.tables import BadTable, Table, check_names, invented_names, kind_of
 
 _FEATHER_1 = b"FEA1"
@@ -52,7 +51,7 @@ def read_parquet(source: Input) -> ArrowTable:
     """A Parquet file."""
     from pyarrow import parquet  # slow to import, and seldom needed
 
-    with _said(source, "Parquet"):
+    with reading(source, "Parquet"):
         arrow = parquet.ParquetFile(source.source).read()
     return ArrowTable.of(source.name, arrow)
 
@@ -62,7 +61,7 @@ def read_arrow(source: Input) -> ArrowTable:
     from pyarrow import feather
 
     start = source.start(len(_ARROW_FILE))
-    with _said(source, "Arrow or Feather"):
+    with reading(source, "Arrow or Feather"):
         if start.startswith(_FEATHER_1):
             arrow = feather.read_table(source.source)
         else:
@@ -74,7 +73,7 @@ def read_arrow(source: Input) -> ArrowTable:
 
 def read_npy(source: Input) -> ArrowTable:
     """A NumPy array: rows of numbers, one column of them, or records with names."""
-    with _said(source, ".npy"), source.stream() as file:
+    with reading(source, ".npy"), source.stream() as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
     if array.dtype.names:
         columns = {name: array[name] for name in array.dtype.names}
@@ -88,18 +87,6 @@ def read_npy(source: Input) -> ArrowTable:
         rows = array[:, None] if array.ndim == 1 else array
         columns = dict(zip(invented_names(rows.shape[1]), rows.T, strict=True))
     native = {name: np.ascontiguousarray(column, column.dtype.newbyteorder("=")) for name, column in columns.items()}
-    with _said(source, ".npy"):
+    with reading(source, ".npy"):
         arrow = pa.table(native)
     return ArrowTable.of(source.name, arrow, has_names=bool(array.dtype.names))
-
-
-@contextmanager
-def _said(source: Input, format: str) -> Iterator[None]:
-    """Say in one sentence what a reader complains of; an error of the system says enough by itself."""
-    try:
-        yield
-    except (pa.ArrowException, ValueError, EOFError, TypeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise BadTable(f"{source.name} can't be read as {format}: {reason}.") from None

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from gaussmix.errors import counted, quoted
-from gaussmix.sources.tables.inputs import Input
+from gaussmix.sources.tables.inputs import Input, reading
 from gaussmix.sources.tables.tables import BadTable, Table, check_names, invented_names, kind_of
 
 _DELIMITERS = ",;\t|"
@@ -41,7 +41,7 @@ class CsvTable(Table):
         OSError : it can't be opened.
         """
         with _text(source) as text:
-            lines = _decoded(text, source.name)
+            lines = _decoded(text, source)
             n_blank, first = next(((at, line) for at, line in enumerate(lines) if line.strip()), (0, ""))
             if not first:
                 raise BadTable(f"{source.name} is empty.")
@@ -88,19 +88,20 @@ class CsvTable(Table):
 
     def _read(self, columns: Sequence[str], *, as_text: bool = False) -> pa.Table:
         types = dict.fromkeys(columns, pa.string()) if as_text else None
-        try:
-            return arrow_csv.read_csv(
-                self.source.source,
-                read_options=arrow_csv.ReadOptions(
-                    skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_names)
-                ),
-                parse_options=arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
-                convert_options=arrow_csv.ConvertOptions(
-                    include_columns=list(columns), column_types=types, strings_can_be_null=False
-                ),
-            )
-        except pa.ArrowInvalid as error:
-            raise BadTable(self._why_unreadable(error)) from None
+        with reading(self.source, "CSV"):
+            try:
+                return arrow_csv.read_csv(
+                    self.source.stream(compressed=True),
+                    read_options=arrow_csv.ReadOptions(
+                        skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_names)
+                    ),
+                    parse_options=arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+                    convert_options=arrow_csv.ConvertOptions(
+                        include_columns=list(columns), column_types=types, strings_can_be_null=False
+                    ),
+                )
+            except pa.ArrowInvalid as error:
+                raise BadTable(self._why_unreadable(error)) from None
 
     def _why_unreadable(self, error: Exception) -> str:
         has_rows = False
@@ -114,7 +115,7 @@ class CsvTable(Table):
     def _data(self) -> Iterator[tuple[int, list[str]]]:
         """Line numbers and fields by Python's slow reader, for messages."""
         with _text(self.source) as lines:
-            reader = csv.reader(_decoded(lines, self.name), delimiter=self.delimiter)
+            reader = csv.reader(_decoded(lines, self.source), delimiter=self.delimiter)
             rows = ((reader.line_num, fields) for fields in reader if fields)
             if self.has_names:
                 next(rows, None)
@@ -128,11 +129,12 @@ def _text(source: Input) -> TextIOWrapper:
     return TextIOWrapper(source.stream(compressed=True), encoding="utf-8-sig", newline="")
 
 
-def _decoded(lines: TextIOWrapper, path: str) -> Iterator[str]:
-    try:
-        yield from lines
-    except UnicodeDecodeError:
-        raise BadTable(f"{path} is not UTF-8 text: save it as CSV in UTF-8.") from None
+def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
+    with reading(source, "CSV"):
+        try:
+            yield from lines
+        except UnicodeDecodeError:
+            raise BadTable(f"{source.name} is not UTF-8 text: save it as CSV in UTF-8.") from None
 
 
 def _first_fields(lines: Iterable[str], delimiter: str, path: str) -> list[str]:

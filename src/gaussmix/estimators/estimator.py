@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral
 from typing import Any, Self
@@ -18,7 +17,6 @@ from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome, unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, narrowed
-from gaussmix.estimators.notices import notices_of
 from gaussmix.estimators.parameters import check_seed
 from gaussmix.estimators.saved import Saved, unchanged_on_failure
 from gaussmix.estimators.validation import check_row_weight, check_rows
@@ -145,11 +143,6 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
         self.lower_bounds_ = list(trace.log_likelihood)
         self.collapsed_ = sorted(k for k, why in trace.frozen.items() if why is Frozen.COLLAPSED)
         self._dtype = dtype
-
-    def _warn(self, run: Run) -> None:
-        """Say in a warning what the user should know of the best run."""
-        for sentence, category in notices_of(run):
-            warnings.warn(sentence, category, stacklevel=5)
 
     def _rows(self, X: ArrayLike) -> Rows:
         check_is_fitted(self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +13,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.factors import check_family
 from gaussmix.estimators.fitting import Data, Fitting, GivenStart
+from gaussmix.estimators.messages import warn, warn_of
 from gaussmix.estimators.parameters import (
     check_covariances,
     check_flag,
@@ -203,7 +203,7 @@ class GaussianMixture(MixtureEstimator):
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
         note = check_features(self.covariance_type, fitting.source.n_features)
         if note is not None:
-            warnings.warn(note, RuntimeWarning, stacklevel=4)
+            warn(note)
         progress = reports(self.verbose, check_count("verbose_interval", self.verbose_interval, 1))
         if (
             check_flag("warm_start", self.warm_start)
@@ -215,7 +215,7 @@ class GaussianMixture(MixtureEstimator):
         else:
             run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
         self._publish(run, fitting.source.dtype)
-        self._warn(run)
+        warn_of(run)
 
     def _checked(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Fitting, Stopping, int, GivenStart]:
         """Everything the user passed, as objects."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ from gaussmix.engines import check_jobs
 from gaussmix.estimators.candidates import HELD_OUT, check_candidates, check_criterion, one_feature_notes
 from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.fitting import Data
+from gaussmix.estimators.messages import warn, warn_of
 from gaussmix.estimators.parameters import check_number, check_ridge, check_start_names
 from gaussmix.estimators.results import results_table
 from gaussmix.estimators.searching import Searching
@@ -215,6 +215,6 @@ class GaussianMixtureIC(MixtureEstimator):
         run = results[self.best_index_].run
         assert run is not None, "what failed is never chosen"
         self._publish(run, rows.dtype)
-        self._warn(run)
+        warn_of(run)
         for sentence in one_feature_notes(self.covariance_type) if rows.shape[1] == 1 else ():
-            warnings.warn(sentence, RuntimeWarning, stacklevel=4)
+            warn(sentence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -17,7 +16,7 @@ from gaussmix.estimators.classifier.known_classes import KnownClasses
 from gaussmix.estimators.classifier.labels import check_classes, check_mass, no_class
 from gaussmix.estimators.files import Reader, array_of, of_type
 from gaussmix.estimators.fitting import Data
-from gaussmix.estimators.notices import notices_of
+from gaussmix.estimators.messages import warn_of
 from gaussmix.estimators.parameters import check_numbers, check_share
 from gaussmix.estimators.predictor import Counts, Structures
 from gaussmix.estimators.saved import unchanged_on_failure
@@ -173,8 +172,8 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
             else:
                 found = self._several_components_each(known)
             self._publish(found, known)
-            for sentence, category in () if found.run is None else notices_of(found.run):
-                warnings.warn(sentence, category, stacklevel=2)
+            if found.run is not None:
+                warn_of(found.run)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -15,14 +14,14 @@ from gaussmix.estimators.classifier.class_fits import ClassFit, LabelledRows
 from gaussmix.estimators.classifier.class_mixtures import shares_nothing
 from gaussmix.estimators.classifier.labels import check_priors, no_class
 from gaussmix.estimators.factors import check_family
-from gaussmix.estimators.notices import about
+from gaussmix.estimators.messages import about, warn
 from gaussmix.estimators.parameters import check_number, check_ridge, check_share
 from gaussmix.estimators.predictor import MixturePredictor
 from gaussmix.families.base import FAMILIES
 
 
 class KnownClasses(MixturePredictor):
-    """Parameters of a classifier turned into fits; warnings name the line that calls its `fit`."""
+    """Parameters of a classifier turned into fits."""
 
     classes_: NDArray[Any]
     priors: ArrayLike | None
@@ -47,7 +46,7 @@ class KnownClasses(MixturePredictor):
         """The best of the structures that are named."""
         families = check_families(self, known.n_features)
         for sentence in one_feature_notes(self.covariance_type) if known.n_features == 1 else ():
-            warnings.warn(sentence, RuntimeWarning, stacklevel=3)
+            warn(sentence)
         try:
             found = known.best_of_one_component_each(families, check_ridge(self._chosen_reg_covar), self._stopping())
         except SingularCovariance as error:
@@ -57,11 +56,9 @@ class KnownClasses(MixturePredictor):
                 "that classes share, such as 'tied', or drop columns that are constant or follow from others."
             ) from None
         for number in () if found.classes.mixture.family.is_shared else known.without_spread():
-            warnings.warn(
+            warn(
                 f"Class {self.classes_.tolist()[number]!r}: all its rows are equal, so that its covariance is "
-                "reg_covar alone. Choose a covariance_type that classes share, such as 'tied', or leave the class out.",
-                RuntimeWarning,
-                stacklevel=3,
+                "reg_covar alone. Choose a covariance_type that classes share, such as 'tied', or leave the class out."
             )
         return found
 

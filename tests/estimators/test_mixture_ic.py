@@ -249,6 +249,37 @@ def test_weights_count_rows(X, rng):
         np.testing.assert_allclose(weighted.results_[name], repeated.results_[name], rtol=1e-9)
 
 
+SHARES = "sample_weight sums to .*, less than two rows, and criteria such as BIC count rows"
+
+
+@pytest.mark.parametrize("total", [1e-3, 1, 1 + 1e-9, 1.9])
+@pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc", "cv"])
+def test_weights_that_are_shares_are_scaled_to_count_rows(criterion, total, rng):
+    rows = rng.normal(size=(300, 2))
+    parameters = {"n_components": [1, 4], "covariance_type": "full", "criterion": criterion, "random_state": 0}
+    weight = np.full(300, total / 300)
+    with pytest.warns(RuntimeWarning, match=SHARES) as caught:
+        chosen = GaussianMixtureIC(**parameters).fit(rows, sample_weight=weight)
+    assert [warning.filename for warning in caught] == [__file__]
+    alone = GaussianMixtureIC(**parameters).fit(rows)
+    assert chosen.n_components_ == alone.n_components_
+    if criterion == "bic":
+        assert chosen.n_components_ == 1
+    np.testing.assert_allclose(chosen.results_[criterion], alone.results_[criterion], rtol=1e-9)
+    for name in ("bic", "aic"):
+        with pytest.warns(RuntimeWarning, match=SHARES):
+            assert getattr(chosen, name)(rows, weight) == pytest.approx(getattr(alone, name)(rows), rel=1e-9)
+
+
+def test_weights_of_two_rows_or_more_are_frequencies(rng):
+    rows = rng.normal(size=(50, 2))
+    fitted = GaussianMixture().fit(rows)
+    assert fitted.bic(rows[:1], [1.0]) == fitted.bic(rows[:1])
+    assert fitted.bic(rows[:2], [1.0, 1.0]) == fitted.bic(rows[:2])
+    few = np.full(50, 2 / 50)
+    assert fitted.bic(rows, few) == pytest.approx(-4 * fitted.score(rows) + 5 * np.log(2), rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [

@@ -141,6 +141,22 @@ def test_a_weight_of_2_counts_as_two_rows(n_components, classes):
     assert weighted.bic_ == pytest.approx(repeated.bic_, rel=1e-9)
 
 
+@pytest.mark.parametrize("n_components", [None, [1, 2]])
+def test_weights_that_are_shares_are_scaled_to_count_rows(n_components, classes):
+    X, y = classes
+    shares = np.full(len(y), 1 / len(y))
+    alone = GaussianMixtureClassifier(n_components, covariance_type=["full", "diag"], random_state=0).fit(X, y)
+    with pytest.warns(RuntimeWarning, match="sample_weight sums to 1, less than two rows") as caught:
+        chosen = GaussianMixtureClassifier(n_components, covariance_type=["full", "diag"], random_state=0).fit(
+            X, y, shares
+        )
+    assert [warning.filename for warning in caught] == [__file__]
+    assert chosen.covariance_type_.tolist() == alone.covariance_type_.tolist()
+    assert chosen.bic_ == pytest.approx(alone.bic_, rel=1e-9)
+    plain = GaussianMixtureClassifier().fit(X, y, shares)  # nothing is chosen: no warning, and the same bic_
+    assert plain.bic_ == pytest.approx(GaussianMixtureClassifier().fit(X, y).bic_, rel=1e-9)
+
+
 @pytest.mark.parametrize("n_components", [None, 2])
 @pytest.mark.parametrize("label", [int, str], ids=["numbers", "text"])
 def test_rows_of_unknown_class_raise_the_likelihood_and_help(label, n_components, classes, rng):

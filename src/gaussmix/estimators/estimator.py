@@ -19,7 +19,7 @@ from gaussmix.errors import Outcome, unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, narrowed
 from gaussmix.estimators.parameters import check_seed
 from gaussmix.estimators.saved import Saved, unchanged_on_failure
-from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.estimators.validation import check_counts_of_rows, check_row_weight, check_rows
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.waist.block import Block
@@ -63,12 +63,16 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
         return float(log_density.mean() if weight is None else weight @ log_density / weight.sum())
 
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Bayesian information criterion −2 log L + p log Σw; lower is better. Schwarz (1978). Raises as `predict`."""
+        """Bayesian information criterion −2 log L + p log Σw; lower is better; Schwarz (1978). Raises as `predict`.
+
+        `sample_weight` are frequencies. Weights that sum to less than two rows are scaled to sum to the number of rows,
+        with a RuntimeWarning.
+        """
         deviance, total = self._deviance(X, sample_weight)
         return deviance + self.mixture_.n_parameters * float(np.log(total))
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Akaike information criterion −2 log L + 2 p; lower is better. Akaike (1974). Raises as `predict`."""
+        """Akaike information criterion −2 log L + 2 p; lower is better; Akaike (1974). Weights as for `bic`."""
         return self._deviance(X, sample_weight)[0] + 2 * self.mixture_.n_parameters
 
     def merge(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, method: str = "entropy") -> Merging:
@@ -154,7 +158,8 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
     def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
         """−2 log L and the total weight."""
         rows = self._rows(X)
-        log_density, weight = self._log_density(rows), check_row_weight(sample_weight, len(rows), 1)
+        weight = check_counts_of_rows(check_row_weight(sample_weight, len(rows), 1))
+        log_density = self._log_density(rows)
         if weight is None:
             return -2.0 * float(log_density.sum()), float(len(rows))
         return -2.0 * float(weight @ log_density), float(weight.sum())

@@ -18,7 +18,7 @@ from gaussmix.estimators.messages import warn, warn_of
 from gaussmix.estimators.parameters import check_number, check_ridge, check_start_names
 from gaussmix.estimators.results import results_table
 from gaussmix.estimators.searching import Searching
-from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.estimators.validation import check_counts_of_rows, check_row_weight, check_rows
 from gaussmix.selection.choice import highest_within_error, lowest
 from gaussmix.starts.base import repeated
 
@@ -169,7 +169,8 @@ class GaussianMixtureIC(MixtureEstimator):
         X : (n_samples, n_features), numbers in data units; an array or a data frame.
         y : ignored; pipelines pass it.
         sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows. For "cv" it is one
-            row all the same, in one fold.
+            row all the same, in one fold. Weights that sum to less than two rows are taken for shares: criteria count
+            rows, so such weights are scaled to sum to the number of rows of positive weight.
 
         Returns
         -------
@@ -184,7 +185,8 @@ class GaussianMixtureIC(MixtureEstimator):
         -----
         ConvergenceWarning : `max_iter` steps were not enough for the best mixture.
         RuntimeWarning : a component of it lost its mass, or has a covariance so nearly singular that rounding changes
-            log densities by more than 1e-6; or a structure that was named is "E" or "V" for one feature.
+            log densities by more than 1e-6; a structure that was named is "E" or "V" for one feature; or
+            `sample_weight` sums to less than two rows.
         """
         return self._refit(X, sample_weight)
 
@@ -201,7 +203,7 @@ class GaussianMixtureIC(MixtureEstimator):
         stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
         ridge, n_jobs = check_ridge(self.reg_covar), check_jobs(self.n_jobs)
         rows = check_rows(self, X, reset=True)
-        data = Data(rows, check_row_weight(sample_weight, len(rows), 1))
+        data = Data(rows, check_counts_of_rows(check_row_weight(sample_weight, len(rows), 1)))
         candidates = check_candidates(self, rows.shape[1])
         searching = Searching(candidates, starts, stopping, ridge, self._rng(), n_jobs, announce)
         results = searching.results(data)

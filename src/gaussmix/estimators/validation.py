@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from gaussmix.estimators.messages import warn
 from gaussmix.estimators.parameters import check_numbers
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.pieces import copied, pieces
@@ -206,3 +207,32 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components:
             f"Expected at least n_components={n_components} rows of positive sample_weight, but got {positive}."
         )
     return in_whole_steps(weight)
+
+
+def check_counts_of_rows(row_weight: Array | None, *, is_silent: bool = False) -> Array | None:
+    """Row weights for criteria such as BIC, which take the sum of the weights for the number of rows.
+
+    Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or
+    around. They are shares: they are scaled so that they sum to the number of rows of positive weight.
+
+    Parameters
+    ----------
+    row_weight : (n_rows,), as `check_row_weight` returns them; None where all are 1.
+    is_silent : no warning where they are scaled.
+
+    Returns
+    -------
+    row_weight : (n_rows,), the same or scaled.
+    """
+    if row_weight is None:
+        return None
+    total, n_rows = float(row_weight.sum()), int(np.count_nonzero(row_weight))
+    if total >= min(2, n_rows):
+        return row_weight
+    if not is_silent:
+        warn(
+            f"sample_weight sums to {total:.3g}, less than two rows, and criteria such as BIC count rows: the weights "
+            f"are taken for shares and scaled to sum to {n_rows}, the number of rows of positive weight. Give "
+            "frequencies: a row of weight 2 counts as two rows."
+        )
+    return row_weight * (n_rows / total)

@@ -20,7 +20,7 @@ from gaussmix.estimators.messages import warn_of
 from gaussmix.estimators.parameters import check_numbers, check_share
 from gaussmix.estimators.predictor import Counts, Structures
 from gaussmix.estimators.saved import unchanged_on_failure
-from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.estimators.validation import check_counts_of_rows, check_row_weight, check_rows
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 
@@ -145,7 +145,8 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
         ----------
         X : (n_samples, n_features), numbers in data units; an array or a data frame.
         y : (n_samples,), classes: numbers or text; -1 or missing where the class of a row is not known.
-        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
+        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows. Weights that sum to
+            less than two rows are scaled to sum to the number of rows, for `bic_` counts rows.
 
         Returns
         -------
@@ -165,6 +166,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
             self.classes_, labels = check_classes(y, len(rows))
             weight = check_row_weight(sample_weight, len(rows), 1)
             check_mass(labels, weight, self.classes_)
+            weight = check_counts_of_rows(weight, is_silent=not self._is_choice)
             self._check_parameters(rows.shape[1], is_complete=bool((labels >= 0).all()))
             known = LabelledRows(Data(rows, weight), labels, self._engine())
             if self.n_components is None:

@@ -26,42 +26,46 @@ Enum to_enum(int value, Enum last, const char* message) {
     return static_cast<Enum>(value);
 }
 
-// Checks a factor's shape for its structure; returns its data, and whether one serves all components.
+// Checks a factor against its shape; returns its data, and whether one serves all components.
 const double* view_factors(const Factors& factors, Shape& shape) {
     require(factors.has_value(), "factors are missing");
     const Index components = shape.n_components, features = shape.n_features;
-    if (const auto* array = std::get_if<Contiguous<1>>(&*factors); array && shape.structure == Structure::spherical) {
+    if (const auto* array = std::get_if<Contiguous<1>>(&*factors);
+        array && shape.factor_shape == FactorShape::spherical) {
         require(extent(*array, 0) == components, "spherical factors must have shape (n_components,)");
         return array->data();
     }
-    if (const auto* array = std::get_if<Contiguous<2>>(&*factors); array && shape.structure == Structure::diagonal) {
+    if (const auto* array = std::get_if<Contiguous<2>>(&*factors);
+        array && shape.factor_shape == FactorShape::diagonal) {
         require(extent(*array, 0) == components && extent(*array, 1) == features,
                 "diagonal factors must have shape (n_components, n_features)");
         return array->data();
     }
-    if (const auto* array = std::get_if<Contiguous<3>>(&*factors); array && shape.structure == Structure::triangular) {
+    if (const auto* array = std::get_if<Contiguous<3>>(&*factors);
+        array && shape.factor_shape == FactorShape::triangular) {
         const Index count = extent(*array, 0);
         require((count == components || count == 1) && extent(*array, 1) == features && extent(*array, 2) == features,
                 "triangular factors must have shape (n_components or 1, n_features, n_features)");
         shape.is_shared = count < components;
         return array->data();
     }
-    if (const auto* array = std::get_if<Contiguous<3>>(&*factors); array && shape.structure == Structure::low_rank) {
+    if (const auto* array = std::get_if<Contiguous<3>>(&*factors);
+        array && shape.factor_shape == FactorShape::low_rank) {
         shape.n_factors = extent(*array, 2) - 1;
         require(extent(*array, 0) == components && extent(*array, 1) == features && shape.n_factors >= 0,
                 "low-rank factors must have shape (n_components, n_features, n_factors + 1)");
         return array->data();
     }
     throw nb::value_error(
-        "factors must have 1, 2, 3 or 3 dimensions for structure 0, 1, 2, 3 (spherical, diagonal, triangular, low "
+        "factors must have 1, 2, 3 or 3 dimensions for factor_shape 0, 1, 2, 3 (spherical, diagonal, triangular, low "
         "rank)");
 }
 
 }  // namespace
 
-Structure to_structure(int value) {
-    return to_enum(value, Structure::low_rank,
-                   "structure must be 0, 1, 2 or 3 (spherical, diagonal, triangular, low rank)");
+FactorShape to_factor_shape(int value) {
+    return to_enum(value, FactorShape::low_rank,
+                   "factor_shape must be 0, 1, 2 or 3 (spherical, diagonal, triangular, low rank)");
 }
 
 Rule to_rule(int value) { return to_enum(value, Rule::given, "rule must be 0, 1 or 2 (soft, hard, given)"); }
@@ -161,8 +165,8 @@ VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& m
     require(bounds.has_value() == motion.has_value(), "bounds and motion go together");
     VisitView view{labels ? labels->data() : nullptr, nullptr, nullptr, nullptr};
     if (!bounds) return view;
-    require(!shape.is_shared && shape.structure != Structure::low_rank,
-            "bounds go with one factor for each component, and not with structure 3 (low rank)");
+    require(!shape.is_shared && shape.factor_shape != FactorShape::low_rank,
+            "bounds go with one factor for each component, and not with factor_shape 3 (low rank)");
     require(extent(*bounds, 0) * kGroupRows >= n_rows && extent(*bounds, 1) == shape.n_components,
             "bounds must have shape (n_groups, n_components)");
     require(extent(*motion, 0) == 2 && extent(*motion, 1) == shape.n_components,

@@ -24,7 +24,7 @@ using Motion = std::optional<nb::ndarray<const float, nb::ndim<2>, nb::c_contig,
 // Throws ValueError unless the claim holds.
 void require(bool claim, const char* message);
 
-Structure to_structure(int value);
+FactorShape to_factor_shape(int value);
 Rule to_rule(int value);
 Second to_second(int value);
 Output to_output(int value);

@@ -53,7 +53,7 @@ private:
 };
 
 StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight, const Given& given,
-                      const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int structure,
+                      const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int factor_shape,
                       const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads,
                       const Order& order, const Labels& labels, const Bounds& bounds, const Motion& motion,
                       bool in_single, const Maybe<3>& projection) {
@@ -62,7 +62,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     Shape& shape = task.shape;
     shape = {count_components(log_scale, means, anchor, given),
              task.rows.n_features,
-             to_structure(structure),
+             to_factor_shape(factor_shape),
              false,
              to_rule(rule),
              to_second(second)};
@@ -76,9 +76,9 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
     require(
         !in_single || (task.rows.is_float32 && shape.rule == Rule::soft && shape.second != Second::none &&
-                       shape.second != Second::projected && shape.structure != Structure::low_rank &&
+                       shape.second != Second::projected && shape.factor_shape != FactorShape::low_rank &&
                        !shape.is_shared && !origin),
-        "in_single goes with float32 rows without an origin, a factor for each component of structure 0, 1, 2, rule "
+        "in_single goes with float32 rows without an origin, a factor for each component of factor_shape 0, 1, 2, rule "
         "0 (soft) and second 1, 2, 3");
     const Precision precision = in_single ? Precision::single : Precision::widened;
     Interrupt interrupt(is_interrupted);
@@ -91,7 +91,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     NewSecond second_moments(shape);
     double log_likelihood = 0, n_far = 0, n_near = 0;
     const MomentsView out{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), second_moments.data()};
-    run_unlocked([&] { return step(*target.kernels, task, parameters, precision, execution, out); });
+    without_gil([&] { return step(*target.kernels, task, parameters, precision, execution, out); });
     return {log_likelihood,
             mass.release(),
             first.release(),
@@ -104,17 +104,17 @@ using EvaluateResult = std::variant<Result<double, 1>, Result<double, 2>, Result
 
 template <class T, int kDimensions, class Pass>
 EvaluateResult evaluate_into(NewArray<T, kDimensions> out, Pass&& pass) {
-    run_unlocked([&] { return pass(out.data()); });
+    without_gil([&] { return pass(out.data()); });
     return out.release();
 }
 
 EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Maybe<1>& origin,
-                              const Contiguous<1>& log_scale, const Contiguous<2>& means, int structure,
+                              const Contiguous<1>& log_scale, const Contiguous<2>& means, int factor_shape,
                               const Factors& factors, int output, int n_threads) {
     const RowsView view = view_rows(rows, origin);
     Shape shape{count_components(log_scale, means, {}, {}),
                 view.n_features,
-                to_structure(structure),
+                to_factor_shape(factor_shape),
                 false,
                 Rule::soft,
                 Second::none};
@@ -135,24 +135,24 @@ EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Mayb
     }
 }
 
-Result<float, 2> bound_measure_motion(const Target& target, int structure, const Contiguous<2>& means_before,
+Result<float, 2> bound_measure_motion(const Target& target, int factor_shape, const Contiguous<2>& means_before,
                                       const Factors& factors_before, const Contiguous<2>& means_after,
                                       const Factors& factors_after) {
     const std::size_t count = means_before.shape(0);
     Shape shape{static_cast<Index>(count),
                 static_cast<Index>(means_before.shape(1)),
-                to_structure(structure),
+                to_factor_shape(factor_shape),
                 false,
                 Rule::soft,
                 Second::none};
     const ParametersView before = view_gaussians(means_before, factors_before, shape);
-    require(!shape.is_shared && shape.structure != Structure::low_rank,
-            "motion is measured with one factor for each component, and not of structure 3 (low rank)");
+    require(!shape.is_shared && shape.factor_shape != FactorShape::low_rank,
+            "motion is measured with one factor for each component, and not of factor_shape 3 (low rank)");
     const ParametersView after = view_gaussians(means_after, factors_after, shape);
     require(!shape.is_shared, "motion is measured with one factor for each component");
     NewArray<float, 2> motion({2, count});
     Interrupt interrupt(is_interrupted);
-    run_unlocked([&] {
+    without_gil([&] {
         return measure_motion(*target.kernels, shape, before, after, motion.data(), motion.data() + count, interrupt);
     });
     return motion.release();
@@ -166,7 +166,7 @@ std::tuple<Result<double, 3>, Result<double, 1>, Result<bool, 1>> bound_factoris
     NewArray<double, 1> log_abs_det({count});
     NewArray<bool, 1> failed({count});
     Interrupt interrupt(is_interrupted);
-    run_unlocked([&] {
+    without_gil([&] {
         return factorise(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), covariances.data(),
                          factors.data(), log_abs_det.data(), failed.data(), interrupt);
     });
@@ -202,7 +202,7 @@ constexpr const char* kStepSignature =
     " | None, "
     "given: numpy.typing.NDArray[numpy.int32] | " FLOATS " | None, origin: " FLOATS " | None, log_scale: " FLOATS
     " | None, "
-    "means: " FLOATS " | None, structure: int, factors: " FLOATS " | None, anchor: " FLOATS
+    "means: " FLOATS " | None, factor_shape: int, factors: " FLOATS " | None, anchor: " FLOATS
     " | None, rule: int, second: int, "
     "n_threads: int, order: " PLACES " | None = None, labels: " PLACES " | None = None, bounds: " SINGLES
     " | None = None, motion: " SINGLES " | None = None, in_single: bool = False, projection: " FLOATS
@@ -211,14 +211,14 @@ constexpr const char* kEvaluateSignature =
     "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS
     " | None, log_scale: " FLOATS
     ", "
-    "means: " FLOATS ", structure: int, factors: " FLOATS
+    "means: " FLOATS ", factor_shape: int, factors: " FLOATS
     ", output: int, n_threads: int) "
     "-> " FLOATS " | numpy.typing.NDArray[numpy.int64]";
 constexpr const char* kFactoriseSignature =
     "def factorise(self, covariances: " FLOATS ") -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.bool_]]";
 constexpr const char* kLogSignature = "def log(self, numbers: " FLOATS ") -> " FLOATS;
 constexpr const char* kMotionSignature =
-    "def measure_motion(self, structure: int, means_before: " FLOATS ", factors_before: " FLOATS
+    "def measure_motion(self, factor_shape: int, means_before: " FLOATS ", factors_before: " FLOATS
     ", means_after: " FLOATS ", factors_after: " FLOATS ") -> " SINGLES;
 #undef FLOATS
 #undef SINGLES
@@ -231,16 +231,16 @@ void bind_targets(nb::module_& module) {
             "isa", [](const Target& target) { return target.kernels->isa; },
             "Name of the instruction set: avx2 or avx512.")
         .def("step", bound_step, nb::sig(kStepSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "given"_a.noconvert().none(), "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(), "structure"_a,
+             "given"_a.noconvert().none(), "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(), "factor_shape"_a,
              "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,
              "order"_a.noconvert().none() = nb::none(), "labels"_a.noconvert().none() = nb::none(),
              "bounds"_a.noconvert().none() = nb::none(), "motion"_a.noconvert().none() = nb::none(),
              "in_single"_a = false, "projection"_a.none() = nb::none(),
              "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, n_far, n_near).")
         .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(),
-             "log_scale"_a, "means"_a, "structure"_a, "factors"_a, "output"_a, "n_threads"_a,
+             "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "output"_a, "n_threads"_a,
              "Log density, responsibilities, weighted log densities or label of each row.")
-        .def("measure_motion", bound_measure_motion, nb::sig(kMotionSignature), "structure"_a, "means_before"_a,
+        .def("measure_motion", bound_measure_motion, nb::sig(kMotionSignature), "factor_shape"_a, "means_before"_a,
              "factors_before"_a.noconvert(), "means_after"_a, "factors_after"_a.noconvert(),
              "How components moved between two steps, as the second takes it to move `bounds`: (2, n_components).")
         .def("factorise", bound_factorise, nb::sig(kFactoriseSignature), "covariances"_a,
@@ -250,7 +250,7 @@ void bind_targets(nb::module_& module) {
              "Natural logarithm of each number, the same bits on every processor.");
     bind_axes(type);
     bind_draws(type);
-    bind_runs(type);
+    bind_em(type);
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
     module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.");
 }

@@ -22,7 +22,7 @@ inline int check_threads(int n_threads) {
 
 // Runs a pass without the GIL; an interrupt's exception goes on to the caller.
 template <class Pass>
-void run_unlocked(Pass&& pass) {
+void without_gil(Pass&& pass) {
     bool is_complete;
     {
         const nb::gil_scoped_release release;
@@ -34,6 +34,6 @@ void run_unlocked(Pass&& pass) {
 // Methods of one file each.
 void bind_axes(nb::class_<Target>& type);
 void bind_draws(nb::class_<Target>& type);
-void bind_runs(nb::class_<Target>& type);
+void bind_em(nb::class_<Target>& type);
 
 }  // namespace gaussmix

@@ -19,7 +19,7 @@ std::tuple<Result<double, 2>, Result<double, 3>> bound_principal_axes(const Targ
     NewArray<double, 2> spectra({count, features});
     NewArray<double, 3> axes({count, features, features});
     Interrupt interrupt(is_interrupted);
-    run_unlocked([&] {
+    without_gil([&] {
         return principal_axes(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), matrices.data(),
                               spectra.data(), axes.data(), interrupt);
     });
@@ -37,7 +37,7 @@ Result<double, 2> bound_shared_axes(const Target& target, const Contiguous<3>& s
     const ScattersView view{static_cast<Index>(count), static_cast<Index>(features), scatters.data(),
                             importance ? importance->data() : nullptr};
     Interrupt interrupt(is_interrupted);
-    run_unlocked([&] { return shared_axes(*target.kernels, view, most_sweeps, axes.data(), interrupt); });
+    without_gil([&] { return shared_axes(*target.kernels, view, most_sweeps, axes.data(), interrupt); });
     return axes.release();
 }
 

@@ -11,14 +11,14 @@ namespace {
 
 using Words = nb::ndarray<const std::uint32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-void bound_draw(const Target& target, const Contiguous<1>& cumulative, const Contiguous<2>& means, int structure,
+void bound_draw(const Target& target, const Contiguous<1>& cumulative, const Contiguous<2>& means, int factor_shape,
                 const Factors& factors, std::uint64_t key, const Writable<double, 2>& rows,
                 const Writable<std::int64_t, 1>& labels, int n_threads) {
     require(means.shape(1) > 0, "means must have features");
     DrawView view{};
     view.shape = {count_components(cumulative, means, {}, {}),
                   static_cast<Index>(means.shape(1)),
-                  to_structure(structure),
+                  to_factor_shape(factor_shape),
                   false,
                   Rule::soft,
                   Second::none};
@@ -35,7 +35,7 @@ void bound_draw(const Target& target, const Contiguous<1>& cumulative, const Con
     view.labels = labels.data();
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
-    run_unlocked([&] { return draw(*target.kernels, view, static_cast<Index>(rows.shape(0)), execution); });
+    without_gil([&] { return draw(*target.kernels, view, static_cast<Index>(rows.shape(0)), execution); });
 }
 
 Result<double, 2> bound_normals(const Target& target, const Words& words) {
@@ -49,14 +49,14 @@ Result<double, 2> bound_normals(const Target& target, const Words& words) {
 
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
 constexpr const char* kDrawSignature =
-    "def draw(self, cumulative: " FLOATS ", means: " FLOATS ", structure: int, factors: " FLOATS
+    "def draw(self, cumulative: " FLOATS ", means: " FLOATS ", factor_shape: int, factors: " FLOATS
     ", key: int, rows: " FLOATS ", labels: numpy.typing.NDArray[numpy.int64], n_threads: int) -> None";
 constexpr const char* kNormalsSignature = "def normals(self, words: numpy.typing.NDArray[numpy.uint32]) -> " FLOATS;
 #undef FLOATS
 
 void bind_draws(nb::class_<Target>& type) {
     using namespace nb::literals;
-    type.def("draw", bound_draw, nb::sig(kDrawSignature), "cumulative"_a, "means"_a, "structure"_a, "factors"_a,
+    type.def("draw", bound_draw, nb::sig(kDrawSignature), "cumulative"_a, "means"_a, "factor_shape"_a, "factors"_a,
              "key"_a, "rows"_a.noconvert(), "labels"_a.noconvert(), "n_threads"_a,
              "Fill rows and labels with draws of a mixture: each row a function of the key and its number.")
         .def("normals", bound_normals, nb::sig(kNormalsSignature), "words"_a.noconvert(),

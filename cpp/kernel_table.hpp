@@ -18,7 +18,7 @@ constexpr Index kGroupRows = 24;
 // Rows are put in order within blocks of this many.
 constexpr Index kBlockRows = 455 * kTileRows;
 
-enum class Structure { spherical, diagonal, triangular, low_rank };
+enum class FactorShape { spherical, diagonal, triangular, low_rank };
 enum class Rule { soft, hard, given };
 enum class Second { none, trace, diagonal, full, projected };
 enum class Output { log_density, responsibilities, weighted_log_density, labels };
@@ -47,7 +47,7 @@ struct GivenView {  // one of the two, for Rule::given; both null otherwise
 struct ParametersView {       // log density of row x under k: log_scale_k - |W_k (x - mean_k)|^2 / 2
     const double* log_scale;  // (n_components,)
     const double* means;      // (n_components, n_features)
-    const double* factors;    // W, by structure: (n_components,), (n_components, n_features), triangles, or [F | w]
+    const double* factors;    // W, by its shape: (n_components,), (n_components, n_features), triangles, or [F | w]
     const double* anchor;     // (n_components, n_features), the point of the moments; null with Second::none
     const double* projection =
         nullptr;  // B', (n_components, n_features, n_projected), with Second::projected; else null
@@ -55,11 +55,11 @@ struct ParametersView {       // log density of row x under k: log_scale_k - |W_
 
 struct Shape {  // all that sizes and layouts depend on
     Index n_components, n_features;
-    Structure structure;
+    FactorShape factor_shape;
     bool is_shared;  // one triangular factor for all components
     Rule rule;
     Second second;
-    Index n_factors = 0;    // columns of F, with Structure::low_rank
+    Index n_factors = 0;    // columns of F, with FactorShape::low_rank
     Index n_projected = 0;  // rows of B, with Second::projected
 };
 

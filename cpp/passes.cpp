@@ -107,7 +107,7 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
 
     clear(total.doubles(), n_sums, own);
     for (int worker = 0; worker < n_workers; ++worker) clear(sums_of(worker), n_sums, own);
-    job.run = [&](int worker, Index first, Index last, Listener listener) {
+    job.process = [&](int worker, Index first, Index last, Listener listener) {
         double* sums = sums_of(worker);
         // Where one tile after another needs double, float is tried more and more seldom.
         for (Index tiles = 1; in_single && first < last; tiles *= 2) {
@@ -122,7 +122,7 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
     job.merge = [&](int worker, Listener listener) {
         kernels.in_double.merge(task.shape, listener, sums_of(worker), total.doubles());
     };
-    if (own.ask(own.self) || !run_spans(job, execution)) return false;
+    if (own.ask(own.self) || !process_spans(job, execution)) return false;
     kernels.in_double.unpack(task.shape, total.doubles(), own, out);
     if (task.row_weight.scale != 1) unscale(task.shape, task.row_weight.scale, own, out);
     return !own.ask(own.self);
@@ -135,11 +135,11 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
     const std::vector<Buffer> scratch =
         make_buffers(count_workers(job, execution.n_threads), kernels.in_double.sizes(shape).scratch);
 
-    job.run = [&](int worker, Index first, Index last, Listener listener) {
+    job.process = [&](int worker, Index first, Index last, Listener listener) {
         void* room = scratch[static_cast<std::size_t>(worker)].get();
         kernels.evaluate(shape, rows, output, operands.get(), first, last, listener, room, out);
     };
-    return !execution.interrupt.has_come() && run_spans(job, execution);
+    return !execution.interrupt.has_come() && process_spans(job, execution);
 }
 
 bool factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,

@@ -35,7 +35,7 @@ Index rows_in_block(const Shape& shape) {
 double work_per_drawn_row(const Shape& shape) {
     const auto d = static_cast<double>(shape.n_features);
     return 100 + 40 * d + 2 * d * static_cast<double>(shape.n_factors) +
-           (shape.structure == Structure::triangular ? d * d / 2 : 0);
+           (shape.factor_shape == FactorShape::triangular ? d * d / 2 : 0);
 }
 
 // Where the search for a component begins: with many more buckets than components it hardly ever has to go on, and a
@@ -63,10 +63,10 @@ bool draw(const KernelTable& kernels, DrawView view, Index n_rows, const Executi
     for (int i = 0; i < count_workers(job, execution.n_threads); ++i) {
         scratch.emplace_back(view.shape, std::min(job.rows_in_span, n_rows));
     }
-    job.run = [&](int worker, Index first, Index last, Listener listener) {
+    job.process = [&](int worker, Index first, Index last, Listener listener) {
         kernels.draw(view, first, last, listener, scratch[static_cast<std::size_t>(worker)].view());
     };
-    return !execution.interrupt.has_come() && run_spans(job, execution);
+    return !execution.interrupt.has_come() && process_spans(job, execution);
 }
 
 }  // namespace gaussmix

@@ -17,13 +17,13 @@ constexpr double kSpanWork = 5e6;
 constexpr double kThreadWork = 1.5e7;  // below, starting a thread costs more than it gains
 constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};
 
-class SpanRunner {
+class SpanWorkers {
 public:
-    SpanRunner(const SpanJob& job, Interrupt& interrupt)
+    SpanWorkers(const SpanJob& job, Interrupt& interrupt)
         : job_(job), interrupt_(interrupt), n_spans_((job.n_rows + job.rows_in_span - 1) / job.rows_in_span) {}
 
     // False if interrupted.
-    bool run(int n_workers) {
+    bool process(int n_workers) {
         Threads threads;
         threads.reserve(static_cast<std::size_t>(n_workers));
         for (int worker = 1; worker < n_workers; ++worker) {
@@ -55,7 +55,7 @@ private:
         const Listener listener{[](void* p) { return static_cast<Worker*>(p)->is_stopped(); }, &self};
         for (Index span = next_++; span < n_spans_ && !is_stopped_; span = next_++) {
             const Index first = span * job_.rows_in_span;
-            job_.run(worker, first, std::min(first + job_.rows_in_span, job_.n_rows), listener);
+            job_.process(worker, first, std::min(first + job_.rows_in_span, job_.n_rows), listener);
             if (self.is_stopped()) return;
             if (!job_.merge) continue;
             if (!wait_for_turn(span, worker)) return;
@@ -95,10 +95,10 @@ private:
     }
 
     struct Worker {
-        SpanRunner* runner;
+        SpanWorkers* all;
         int worker;
 
-        bool is_stopped() { return runner->is_stopped_by(worker); }
+        bool is_stopped() { return all->is_stopped_by(worker); }
     };
 
     const SpanJob& job_;
@@ -126,7 +126,7 @@ Listener Interrupt::listener() {
 
 double work_per_row(const Shape& shape) {
     const double d = static_cast<double>(shape.n_features);
-    const bool is_dense = shape.structure == Structure::triangular && !shape.is_shared;
+    const bool is_dense = shape.factor_shape == FactorShape::triangular && !shape.is_shared;
     const double along = 2 * d * static_cast<double>(shape.n_factors);
     const double densities = shape.rule == Rule::given ? 1 : 20 + (is_dense ? d * d / 2 + 1.5 * d : 2 * d + along);
     const double moments = shape.second == Second::full   ? d * d / 2 + 2.5 * d
@@ -150,8 +150,8 @@ int count_workers(const SpanJob& job, int n_threads) {
     return static_cast<int>(std::min<Index>(n_threads, n_spans));
 }
 
-bool run_spans(const SpanJob& job, const Execution& execution) {
-    return SpanRunner(job, execution.interrupt).run(count_workers(job, execution.n_threads));
+bool process_spans(const SpanJob& job, const Execution& execution) {
+    return SpanWorkers(job, execution.interrupt).process(count_workers(job, execution.n_threads));
 }
 
 }  // namespace gaussmix

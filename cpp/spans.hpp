@@ -40,14 +40,14 @@ struct Execution {
 struct SpanJob {
     Index n_rows, rows_in_span;
     double work_per_row;
-    std::function<void(int worker, Index first, Index last, Listener)> run;  // the rows of a span
-    std::function<void(int worker, Listener)> merge;                         // in span order; empty: nothing to merge
+    std::function<void(int worker, Index first, Index last, Listener)> process;  // the rows of a span
+    std::function<void(int worker, Listener)> merge;  // in span order; empty: nothing to merge
 };
 
-// How many workers `run_spans` will use: run and merge see 0 .. this - 1.
+// How many workers `process_spans` will use: process and merge see 0 .. this - 1.
 int count_workers(const SpanJob& job, int n_threads);
 
 // False if interrupted.
-bool run_spans(const SpanJob& job, const Execution& execution);
+bool process_spans(const SpanJob& job, const Execution& execution);
 
 }  // namespace gaussmix

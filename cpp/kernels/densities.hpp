@@ -77,10 +77,10 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
     const Real* mean = p.means() + k * d;
     const Real* shift = p.shifts() + k * d;
     const Real* factor = p.factors() + k * p.layout.factor_stride;
-    switch (p.shape.structure) {
-        case Structure::triangular:
+    switch (p.shape.factor_shape) {
+        case FactorShape::triangular:
             return panels::squared_distance(group.rows, mean, shift, factor, d, limit, group.differences, squares);
-        case Structure::diagonal:
+        case FactorShape::diagonal:
             return flat::squared_distance<flat::Scale::per_feature>(group.rows, mean, shift, factor, d, limit, squares);
         default:
             return flat::squared_distance<flat::Scale::per_component>(group.rows, mean, shift, factor, d, limit,
@@ -90,9 +90,9 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
 
 // Which component comes next, the likeliest first: the sooner a good one is known, the sooner the others are seen to be
 // hopeless.
-class Visits {
+class ComponentOrder {
 public:
-    Visits(const DensityView& p, const GroupView& group)
+    ComponentOrder(const DensityView& p, const GroupView& group)
         : bounds_(group.bounds), n_components_(p.shape.n_components), first_(*group.likeliest) {
         if (bounds_.is_known()) bounds::move(bounds_, p.log_scale(), n_components_);
     }
@@ -135,8 +135,8 @@ private:
 inline void visit_components(const DensityView& p, const GroupView& group, Prefetch& next_rows,
                              Vec (&best)[kGroupVectors]) {
     const Index n_components = p.shape.n_components, d = p.shape.n_features;
-    Visits visits(p, group);
-    for (Index k = visits.next(best); k >= 0; k = visits.next(best)) {
+    ComponentOrder order(p, group);
+    for (Index k = order.next(best); k >= 0; k = order.next(best)) {
         const Real log_scale = p.log_scale()[k];
         Vec limit[kGroupVectors], squares[kGroupVectors];
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
@@ -183,15 +183,15 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
                           Vec (&best)[kGroupVectors]) {
     const Index d = p.shape.n_features;
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = Vec::broadcast(-__builtin_inf());
-    const bool has_panels = p.shape.structure == Structure::triangular && !p.shape.is_shared && d > kPanelRows;
+    const bool has_panels = p.shape.factor_shape == FactorShape::triangular && !p.shape.is_shared && d > kPanelRows;
     if (has_panels || group.bounds.is_known()) return visit_components(p, group, next_rows, best);
     for (Index k = 0; k < p.shape.n_components; ++k) group.active[k] |= group.bit;
     next_rows.fetch_all();
-    if (p.shape.structure == Structure::spherical) {
+    if (p.shape.factor_shape == FactorShape::spherical) {
         flat_densities<flat::Scale::per_component>(p, group, group.rows, best);
-    } else if (p.shape.structure == Structure::diagonal) {
+    } else if (p.shape.factor_shape == FactorShape::diagonal) {
         flat_densities<flat::Scale::per_feature>(p, group, group.rows, best);
-    } else if (p.shape.structure == Structure::low_rank) {
+    } else if (p.shape.factor_shape == FactorShape::low_rank) {
         return low_rank_densities(p, group, best);
     } else if (p.shape.is_shared) {
         panels::whiten(group.rows, p.factors(), d, group.differences);

@@ -62,10 +62,10 @@ private:
     }
 
     const double* factor(Index component) const {
-        switch (view_.shape.structure) {
-            case Structure::spherical: return view_.factors + component;
-            case Structure::diagonal: return view_.factors + component * n_features_;
-            case Structure::low_rank: return view_.factors + component * n_features_ * (view_.shape.n_factors + 1);
+        switch (view_.shape.factor_shape) {
+            case FactorShape::spherical: return view_.factors + component;
+            case FactorShape::diagonal: return view_.factors + component * n_features_;
+            case FactorShape::low_rank: return view_.factors + component * n_features_ * (view_.shape.n_factors + 1);
             default: return view_.factors + (view_.shape.is_shared ? 0 : component * n_features_ * n_features_);
         }
     }
@@ -73,10 +73,10 @@ private:
     // scratch.scales: -1 / W_ii. With the sign, the solution's lanes are multiplied and added, not subtracted.
     void invert_diagonal(Index component) const {
         const double* w = factor(component);
-        if (view_.shape.structure == Structure::low_rank) return invert_low_rank(w);
-        const Index step = view_.shape.structure == Structure::spherical  ? 0
-                           : view_.shape.structure == Structure::diagonal ? 1
-                                                                          : n_features_ + 1;
+        if (view_.shape.factor_shape == FactorShape::low_rank) return invert_low_rank(w);
+        const Index step = view_.shape.factor_shape == FactorShape::spherical  ? 0
+                           : view_.shape.factor_shape == FactorShape::diagonal ? 1
+                                                                               : n_features_ + 1;
         for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * step];
     }
 
@@ -132,10 +132,10 @@ private:
     // From normal numbers to rows, a panel of features after the other.
     void colour(Index component, const std::uint64_t* rows, int n_lanes, double* lanes) const {
         const double *w = factor(component), *mean = view_.means + component * n_features_;
-        if (view_.shape.structure == Structure::low_rank) stretch(w, lanes);
+        if (view_.shape.factor_shape == FactorShape::low_rank) stretch(w, lanes);
         for (Index i = 0; i < n_features_; i += kPanel) {
             const int height = n_features_ - i < kPanel ? static_cast<int>(n_features_ - i) : kPanel;
-            if (view_.shape.structure == Structure::triangular) {
+            if (view_.shape.factor_shape == FactorShape::triangular) {
                 solve(height, w + i * n_features_, i, lanes);
             } else {
                 scale(i, i + height, lanes);

@@ -67,10 +67,10 @@ struct OperandsLayout {
     explicit OperandsLayout(const Shape& shape) {
         const Index n_means = shape.n_components * shape.n_features;
         const bool has_densities = shape.rule != Rule::given;
-        factor_stride = shape.structure == Structure::spherical  ? 1
-                        : shape.structure == Structure::diagonal ? shape.n_features
-                        : shape.structure == Structure::low_rank ? shape.n_features * (shape.n_factors + 1)
-                                                                 : packed_triangle(shape.n_features);
+        factor_stride = shape.factor_shape == FactorShape::spherical  ? 1
+                        : shape.factor_shape == FactorShape::diagonal ? shape.n_features
+                        : shape.factor_shape == FactorShape::low_rank ? shape.n_features * (shape.n_factors + 1)
+                                                                      : packed_triangle(shape.n_features);
         Carver carver;
         log_scale = carver.take(has_densities ? shape.n_components : 0);
         means = carver.take(has_densities ? n_means : 0);

@@ -27,11 +27,11 @@ inline double growth_of_triangle(Index d, Factor w, double* row) {
 
 inline double growth(const Shape& shape, Factor w, double* row) {
     const Index d = shape.n_features;
-    switch (shape.structure) {
-        case Structure::spherical: return *w.before / *w.after;
-        case Structure::triangular: return growth_of_triangle(d, w, row);
-        case Structure::diagonal:
-        case Structure::low_rank: break;  // of which no motion is measured
+    switch (shape.factor_shape) {
+        case FactorShape::spherical: return *w.before / *w.after;
+        case FactorShape::triangular: return growth_of_triangle(d, w, row);
+        case FactorShape::diagonal:
+        case FactorShape::low_rank: break;  // of which no motion is measured
     }
     double largest = 0;
     for (Index j = 0; j < d; ++j) {
@@ -48,10 +48,10 @@ inline double shift(const Shape& shape, const double* factor, const double* befo
     double sum = 0;
     for (Index j = 0; j < d; ++j) {
         double z = 0;
-        if (shape.structure == Structure::triangular) {
+        if (shape.factor_shape == FactorShape::triangular) {
             for (Index i = 0; i <= j; ++i) z = __builtin_fma(factor[j * d + i], after[i] - before[i], z);
         } else {
-            z = factor[shape.structure == Structure::diagonal ? j : 0] * (after[j] - before[j]);
+            z = factor[shape.factor_shape == FactorShape::diagonal ? j : 0] * (after[j] - before[j]);
         }
         sum = __builtin_fma(z, z, sum);
     }
@@ -66,9 +66,9 @@ namespace gaussmix::GAUSSMIX_ISA {
 inline void measure_motion(const Shape& shape, const ParametersView& before, const ParametersView& after,
                            Listener listener, double* scratch, float* ratio, float* shift) noexcept {
     const Index d = shape.n_features;
-    const Index stride = shape.structure == Structure::spherical  ? 1
-                         : shape.structure == Structure::diagonal ? d
-                                                                  : d * d;
+    const Index stride = shape.factor_shape == FactorShape::spherical  ? 1
+                         : shape.factor_shape == FactorShape::diagonal ? d
+                                                                       : d * d;
     Patience patience(listener);
     for (Index k = 0; k < shape.n_components && !patience.is_over(stride * (d + 6) / 6); ++k) {
         const motion::Factor w{before.factors + k * stride, after.factors + k * stride};

@@ -28,16 +28,16 @@ inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const
                          Real* out) {
     Patience patience(listener);
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;
-    switch (shape.structure) {
-        case Structure::spherical:
+    switch (shape.factor_shape) {
+        case FactorShape::spherical:
             for (Index k = 0; k < count; ++k) out[k] = static_cast<Real>(factors[k] * factors[k]);
             return;
-        case Structure::diagonal: return copy(factors, count * d, out);
-        case Structure::low_rank:
+        case FactorShape::diagonal: return copy(factors, count * d, out);
+        case FactorShape::low_rank:
             for (Index k = 0; k < count && !patience.is_over(kCostOfMoving * layout.factor_stride); ++k)
                 copy(factors + k * layout.factor_stride, layout.factor_stride, out + k * layout.factor_stride);
             return;
-        case Structure::triangular:
+        case FactorShape::triangular:
             for (Index k = 0; k < count && !patience.is_over(kCostOfMoving * d * d); ++k)
                 panels::pack(factors + k * d * d, d, out + k * layout.factor_stride);
     }
@@ -53,8 +53,8 @@ inline void pack_shifts(const Shape& shape, const ParametersView& parameters, Li
         const double* mean = parameters.means + k * d;
         for (Index j = 0; j < d; ++j) {
             double shift = rest(mean[j]);
-            if (shape.structure == Structure::diagonal) shift *= parameters.factors[k * d + j];
-            if (shape.structure == Structure::triangular) {
+            if (shape.factor_shape == FactorShape::diagonal) shift *= parameters.factors[k * d + j];
+            if (shape.factor_shape == FactorShape::triangular) {
                 const double* factor = parameters.factors + (k * d + j) * d;
                 shift = 0;
                 for (Index i = 0; i <= j; ++i) shift = __builtin_fma(factor[i], rest(mean[i]), shift);

@@ -13,10 +13,10 @@ struct Algebra {
     Across volume, shape, orientation;  // without a shape: spheres; without an orientation: along the coordinates
 
     bool is_shared() const { return volume != Across::own && shape != Across::own && orientation != Across::own; }
-    Structure structure() const {
-        return shape == Across::nothing         ? Structure::spherical
-               : orientation == Across::nothing ? Structure::diagonal
-                                                : Structure::triangular;
+    FactorShape factor_shape() const {
+        return shape == Across::nothing         ? FactorShape::spherical
+               : orientation == Across::nothing ? FactorShape::diagonal
+                                                : FactorShape::triangular;
     }
     Second second() const {
         return shape == Across::nothing         ? Second::trace

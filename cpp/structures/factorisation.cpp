@@ -19,16 +19,16 @@ bool invert_roots(const double* variances, Index count, double* roots) {
 
 }  // namespace
 
-bool whiten(const KernelTable& kernels, Structure structure, Index n, Index n_features, const double* covariances,
+bool whiten(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features, const double* covariances,
             Listener listener, double* factors, double* log_abs_det) {
     const Index d = n_features;
-    if (structure == Structure::spherical) {
+    if (factor_shape == FactorShape::spherical) {
         if (!invert_roots(covariances, n, factors)) return false;
         kernels.log(factors, n, log_abs_det);
         for (Index k = 0; k < n; ++k) log_abs_det[k] *= static_cast<double>(d);
         return true;
     }
-    if (structure == Structure::diagonal) {
+    if (factor_shape == FactorShape::diagonal) {
         if (!invert_roots(covariances, n * d, factors)) return false;
         Numbers logarithms(static_cast<std::size_t>(n * d));
         kernels.log(factors, n * d, logarithms.data());

@@ -22,9 +22,9 @@ private:
     Numbers room_;
 };
 
-// Factors (n, by structure) and their log |det W|, (n,), of n covariances. False where one is singular, or has variances
+// Factors (n, by factor_shape) and their log |det W|, (n,), of n covariances. False where one is singular, or has variances
 // so small that digits are missing.
-bool whiten(const KernelTable& kernels, Structure structure, Index n, Index n_features, const double* covariances,
+bool whiten(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features, const double* covariances,
             Listener listener, double* factors, double* log_abs_det);
 
 }  // namespace gaussmix

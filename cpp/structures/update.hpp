@@ -1,4 +1,4 @@
-// Covariances of every structure that volume, shape and orientation make, from the scatter about the new means.
+// Covariances of every factor_shape that volume, shape and orientation make, from the scatter about the new means.
 #pragma once
 #include "algebra.hpp"
 
@@ -10,10 +10,10 @@ struct SecondSumsView {  // in the form of `Algebra::second`, data units^2
     const double* second;  // one for each component, or where all share a covariance the sum
 };
 
-// Whether `update` knows the structure.
+// Whether `update` knows the factor_shape.
 bool is_known(const Algebra& algebra);
 
-// Maximises the expected log-likelihood over covariances of a structure, in the compact form of its family.
+// Maximises the expected log-likelihood over covariances of a factor_shape, in the compact form of its family.
 //
 // `current` are the last covariances, where searches start; null at the first step. Formulas and their sources: families/,
 // one file each, say the same at length.

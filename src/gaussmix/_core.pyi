@@ -22,7 +22,7 @@ class Target:
         origin: numpy.typing.NDArray[numpy.float64] | None,
         log_scale: numpy.typing.NDArray[numpy.float64] | None,
         means: numpy.typing.NDArray[numpy.float64] | None,
-        structure: int,
+        factor_shape: int,
         factors: numpy.typing.NDArray[numpy.float64] | None,
         anchor: numpy.typing.NDArray[numpy.float64] | None,
         rule: int,
@@ -52,7 +52,7 @@ class Target:
         origin: numpy.typing.NDArray[numpy.float64] | None,
         log_scale: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
-        structure: int,
+        factor_shape: int,
         factors: numpy.typing.NDArray[numpy.float64],
         output: int,
         n_threads: int,
@@ -63,7 +63,7 @@ class Target:
 
     def measure_motion(
         self,
-        structure: int,
+        factor_shape: int,
         means_before: numpy.typing.NDArray[numpy.float64],
         factors_before: numpy.typing.NDArray[numpy.float64],
         means_after: numpy.typing.NDArray[numpy.float64],
@@ -107,7 +107,7 @@ class Target:
         self,
         cumulative: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
-        structure: int,
+        factor_shape: int,
         factors: numpy.typing.NDArray[numpy.float64],
         key: int,
         rows: numpy.typing.NDArray[numpy.float64],
@@ -123,7 +123,7 @@ class Target:
         Two standard normal numbers of each four words of random bits (n, 4), by Box and Muller.
         """
 
-    def run(
+    def run_em(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64] | None,
@@ -141,9 +141,11 @@ class Target:
         max_steps: int,
         seconds: float,
         n_threads: int,
-    ) -> numpy.typing.NDArray[numpy.float64]:
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]
+    ]:
         """
-        Make steps of EM, writing the mixture where it lies: the mean log-likelihood before each of them.
+        Make steps of EM and write the mixture where it lies: (mean log-likelihood before each step, whitening factors, log |det| of each factor).
         """
 
     def update(
@@ -154,7 +156,7 @@ class Target:
         n_features: int,
         current: numpy.typing.NDArray[numpy.float64] | None,
     ) -> numpy.typing.NDArray[numpy.float64]:
-        """Covariances of a structure from the scatter about the new means."""
+        """Covariances of a family from the scatter about the new means."""
 
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""

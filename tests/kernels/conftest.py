@@ -46,7 +46,7 @@ class Problem:
     origin: np.ndarray | None
     log_scale: np.ndarray
     means: np.ndarray
-    structure: int
+    factor_shape: int
     factors: np.ndarray
     anchor: np.ndarray | None
     rule: int
@@ -64,7 +64,7 @@ class Problem:
 
     def evaluate(self, target, output, n_threads=1):
         """The core's answer for each row."""
-        density = (self.origin, self.log_scale, self.means, self.structure, self.factors)
+        density = (self.origin, self.log_scale, self.means, self.factor_shape, self.factors)
         return target.evaluate(self.rows, *density, output, n_threads)
 
     def but(self, **changes):
@@ -76,7 +76,7 @@ class Problem:
 def make_problem(rng):
     """Overlapping components, so that most responsibilities count; every argument in use."""
 
-    def make(n_rows, n_features, n_components=3, structure=TRIANGULAR, rule=SOFT, second=FULL):
+    def make(n_rows, n_features, n_components=3, factor_shape=TRIANGULAR, rule=SOFT, second=FULL):
         shape = (n_components, n_features)
         means = rng.normal(size=shape)
         triangles = 0.5 * np.tril(rng.normal(size=(*shape, n_features)) / np.sqrt(n_features)) + np.eye(n_features)
@@ -95,8 +95,8 @@ def make_problem(rng):
             origin=np.full(n_features, 5.0),
             log_scale=rng.normal(size=n_components),
             means=means,
-            structure={SHARED: 2, LOW_RANK: 3}.get(structure, structure),
-            factors=factors[structure],
+            factor_shape={SHARED: 2, LOW_RANK: 3}.get(factor_shape, factor_shape),
+            factors=factors[factor_shape],
             anchor=None if second == NONE else means + 0.1 * rng.normal(size=shape),
             rule=rule,
             second=second,
@@ -119,9 +119,9 @@ def weighted_log_densities(problem):
     table = np.empty((len(rows), len(problem.means)), np.longdouble)
     for k, mean in enumerate(problem.means):
         u = rows - mean
-        if problem.structure == TRIANGULAR:
+        if problem.factor_shape == TRIANGULAR:
             whitened = u @ problem.factors[min(k, len(problem.factors) - 1)].astype(np.longdouble).T
-        elif problem.structure == 3:
+        elif problem.factor_shape == 3:
             scaled, directions = u * problem.factors[k, :, -1], problem.factors[k, :, :-1].astype(np.longdouble)
             whitened = scaled - scaled @ directions @ directions.T
         else:
@@ -239,7 +239,7 @@ def move(rng):
             factors=problem.factors * (1 + 0.02 * rng.normal(size=problem.factors.shape)),
         )
         before_and_after = problem.means, problem.factors, after.means, after.factors
-        visit["motion"] = target.measure_motion(problem.structure, *before_and_after)
+        visit["motion"] = target.measure_motion(problem.factor_shape, *before_and_after)
         return after
 
     return moved
@@ -253,7 +253,7 @@ def assert_bounds():
         rows, nearest = centred_rows(problem).astype(float), np.empty(bounds.shape)
         for k, mean in enumerate(problem.means):
             factor = problem.factors[k]
-            whitened = (rows - mean) @ factor.T if problem.structure == TRIANGULAR else (rows - mean) * factor
+            whitened = (rows - mean) @ factor.T if problem.factor_shape == TRIANGULAR else (rows - mean) * factor
             nearest[:, k] = np.sqrt((whitened**2).sum(axis=1)).reshape(-1, GROUP_ROWS).min(axis=1)
         assert (bounds <= nearest).all()
         assert (bounds >= 0).all()

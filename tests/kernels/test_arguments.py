@@ -12,7 +12,7 @@ WRONG_VALUES = {
     "means": [np.zeros((2, 4)), np.zeros((3, 3)), None],
     "factors": [np.ones(2), np.ones((2, 3)), np.ones((2, 3, 4)), np.ones((3, 3, 3)), None],
     "anchor": [np.zeros((2, 4)), None],
-    "structure": [-1, 4],
+    "factor_shape": [-1, 4],
     "projection": [np.zeros((2, 3, 1))],
     "rule": [-1, 3, 2],
     "second": [-1, 4, 5, 0],
@@ -24,7 +24,7 @@ WRONG_TYPES = {
     "row_weight": [np.ones(10, np.float32), np.ones((10, 1)), 1.0],
     "given": [np.zeros(10, np.int64), np.zeros((10, 2), np.float32), "0"],
     "means": [np.zeros(6), "mean"],
-    "structure": ["full", None],
+    "factor_shape": ["full", None],
 }
 
 
@@ -45,7 +45,7 @@ def test_wrong_values(target, make_problem, name, value):
     "change", [{"factors": np.ones((2, 4, 2))}, {"factors": np.ones((2, 3, 0))}, {"projection": None}]
 )
 def test_wrong_factors_and_projections(target, make_problem, change):
-    problem = make_problem(10, 3, 2, structure=4, second=4)
+    problem = make_problem(10, 3, 2, factor_shape=4, second=4)
     with pytest.raises(ValueError, match=r"must have shape|goes with"):
         problem.but(**change).step(target)
 

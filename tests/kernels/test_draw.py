@@ -67,9 +67,9 @@ def test_the_largest_normal_number(target):
 
 @pytest.fixture
 def make_mixture(rng):
-    """The arguments of a draw that say from what: cumulative weights, means, structure, factors."""
+    """The arguments of a draw that say from what: cumulative weights, means, factor_shape, factors."""
 
-    def make(n_features, n_components, structure):
+    def make(n_features, n_components, factor_shape):
         shape = (n_components, n_features)
         cumulative = np.cumsum(rng.dirichlet(np.ones(n_components)))
         cumulative[-1] = np.inf
@@ -80,7 +80,7 @@ def make_mixture(rng):
             TRIANGULAR: triangles,
             SHARED: triangles[:1],
         }
-        return cumulative, rng.normal(size=shape), min(structure, TRIANGULAR), factors[structure]
+        return cumulative, rng.normal(size=shape), min(factor_shape, TRIANGULAR), factors[factor_shape]
 
     return make
 
@@ -92,12 +92,12 @@ def draw(target, mixture, n_rows, n_threads=1, key=KEY):
     return rows, labels
 
 
-@pytest.mark.parametrize("structure", range(4))
+@pytest.mark.parametrize("factor_shape", range(4))
 @pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 17, 33])
-def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_features, structure):
+def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_features, factor_shape):
     """Both sides of lanes, groups and blocks; some components with one row, some with many; every instruction set."""
     for n_components in (1, 3, 300):
-        mixture = make_mixture(n_features, n_components, structure)
+        mixture = make_mixture(n_features, n_components, factor_shape)
         rows, labels = draw(targets[0], mixture, 8_300)
         assert np.isfinite(rows).all()
         for target in targets:
@@ -105,10 +105,10 @@ def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_f
                 same_bits(draw(target, mixture, n_rows), (rows[:n_rows], labels[:n_rows]))
 
 
-@pytest.mark.parametrize("structure", range(4))
-def test_threads_agree(target, make_mixture, same_bits, structure):
+@pytest.mark.parametrize("factor_shape", range(4))
+def test_threads_agree(target, make_mixture, same_bits, factor_shape):
     for n_features, n_components in ((2, 5), (5, 300)):
-        mixture = make_mixture(n_features, n_components, structure)
+        mixture = make_mixture(n_features, n_components, factor_shape)
         expected = draw(target, mixture, 200_003)
         for n_threads in (2, 3, 8):
             same_bits(draw(target, mixture, 200_003, n_threads), expected)
@@ -117,8 +117,8 @@ def test_threads_agree(target, make_mixture, same_bits, structure):
 def test_rows_are_the_means_and_the_solved_normal_numbers(target, make_mixture):
     """The same key gives the same normal numbers, here seen through the unit mixture."""
     for n_features in (1, 6, 20):
-        cumulative, means, structure, factors = make_mixture(n_features, 4, TRIANGULAR)
-        rows, labels = draw(target, (cumulative, means, structure, factors), 500)
+        cumulative, means, factor_shape, factors = make_mixture(n_features, 4, TRIANGULAR)
+        rows, labels = draw(target, (cumulative, means, factor_shape, factors), 500)
         normals, _ = draw(target, (cumulative, np.zeros_like(means), SPHERICAL, np.ones(4)), 500)
         whitened = np.einsum("nij,nj->ni", factors[labels], rows - means[labels])
         np.testing.assert_allclose(whitened, normals, rtol=0, atol=100 * n_features * EPS)
@@ -137,9 +137,9 @@ def test_labels_are_found_by_the_cumulative_weights(target, rng):
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e150])
-@pytest.mark.parametrize("structure", range(4))
-def test_any_scale(target, make_mixture, structure, scale):
-    cumulative, means, kind, factors = make_mixture(9, 3, structure)
+@pytest.mark.parametrize("factor_shape", range(4))
+def test_any_scale(target, make_mixture, factor_shape, scale):
+    cumulative, means, kind, factors = make_mixture(9, 3, factor_shape)
     rows, labels = draw(target, (cumulative, means, kind, factors), 100)
     scaled = draw(target, (cumulative, means * scale, kind, factors / scale), 100)
     np.testing.assert_array_equal(scaled[1], labels)
@@ -155,7 +155,7 @@ def test_any_scale(target, make_mixture, structure, scale):
         ("means", np.zeros((3, 3))),
         ("means", np.zeros((2, 4))),
         ("means", np.zeros((2, 0))),
-        ("structure", 4),
+        ("factor_shape", 4),
         ("factors", np.ones(2)),
         ("rows", np.zeros((10, 2))),
         ("rows", np.zeros((9, 3))),
@@ -167,7 +167,7 @@ def test_wrong_values(target, name, value):
     arguments = {
         "cumulative": np.array([0.5, np.inf]),
         "means": np.zeros((2, 3)),
-        "structure": TRIANGULAR,
+        "factor_shape": TRIANGULAR,
         "factors": np.ones((2, 3, 3)),
         "key": 1,
         "rows": np.zeros((10, 3)),

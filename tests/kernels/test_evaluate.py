@@ -7,11 +7,11 @@ import pytest
 LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
 
 
-@pytest.mark.parametrize("structure", range(4))
+@pytest.mark.parametrize("factor_shape", range(4))
 @pytest.mark.parametrize("n_features", [1, 2, 4, 5, 8, 9, 17, 33])
-def test_evaluations_are_their_definitions(target, make_problem, exact_log_densities, n_features, structure):
+def test_evaluations_are_their_definitions(target, make_problem, exact_log_densities, n_features, factor_shape):
     for n_rows, n_components in [(0, 2), (1, 1), (25, 3), (145, 9), (300, 17)]:
-        problem = make_problem(n_rows, n_features, n_components, structure)
+        problem = make_problem(n_rows, n_features, n_components, factor_shape)
         table = exact_log_densities(problem)
         largest = table.max(1, keepdims=True)
         log_density = largest[:, 0] + np.log(np.exp(table - largest).sum(1))

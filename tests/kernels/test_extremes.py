@@ -7,13 +7,13 @@ SOFT, HARD = 0, 1
 LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
 
 
-@pytest.mark.parametrize("structure", range(4))
+@pytest.mark.parametrize("factor_shape", range(4))
 @pytest.mark.parametrize("n_features", [1, 3, 6, 12])
 @pytest.mark.parametrize("distance", [1e4, 1e100, 1e200, 1e300])
 @pytest.mark.parametrize("every", [1, 3])
-def test_far_rows_have_an_answer(target, make_problem, every, distance, n_features, structure):
+def test_far_rows_have_an_answer(target, make_problem, every, distance, n_features, factor_shape):
     """Whole groups of them, too, where no component is near enough to eliminate another."""
-    problem = make_problem(30, n_features, 3, structure, SOFT, 0)
+    problem = make_problem(30, n_features, 3, factor_shape, SOFT, 0)
     problem.rows[::every] *= distance
     problem = problem.but(row_weight=None)
     for rule in (SOFT, HARD):
@@ -85,6 +85,6 @@ def test_one_component_takes_all(target, make_problem):
 def test_tiny_and_huge_units(target, make_problem, same_bits, scale):
     """Powers of ten far from 1 in data and factors: the same responsibilities."""
     scale = 2.0 ** round(np.log2(scale))
-    problem = make_problem(100, 5, 3, structure=2, second=0).but(origin=None)
+    problem = make_problem(100, 5, 3, factor_shape=2, second=0).but(origin=None)
     scaled = problem.but(rows=problem.rows * scale, means=problem.means * scale, factors=problem.factors / scale)
     same_bits(scaled.step(target)[:2], problem.step(target)[:2])

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-SPHERICAL, DIAGONAL, TRIANGULAR = STRUCTURES = range(3)
+SPHERICAL, DIAGONAL, TRIANGULAR = FACTOR_SHAPES = range(3)
 SOFT, FULL = 0, 3
 SECONDS = 1, 2, 3  # trace, diagonal, full
 EPS = float(np.finfo(np.float32).eps)
@@ -26,17 +26,17 @@ def single(problem):
 def make_single(make_problem):
     """Problems as `make_problem` makes them, in float32."""
 
-    def make(n_rows, n_features, n_components=3, structure=TRIANGULAR, second=FULL):
-        return single(make_problem(n_rows, n_features, n_components, structure, SOFT, second))
+    def make(n_rows, n_features, n_components=3, factor_shape=TRIANGULAR, second=FULL):
+        return single(make_problem(n_rows, n_features, n_components, factor_shape, SOFT, second))
 
     return make
 
 
 @pytest.mark.parametrize("second", SECONDS)
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 64])
-def test_step_is_its_definition(target, make_single, agrees_with_definition, n_features, structure, second):
-    problem = make_single(300, n_features, 5, structure, second)
+def test_step_is_its_definition(target, make_single, agrees_with_definition, n_features, factor_shape, second):
+    problem = make_single(300, n_features, 5, factor_shape, second)
     for case in (problem, problem.but(row_weight=None)):
         agrees_with_definition(case, case.step(target, in_single=True), EPS)
 
@@ -70,8 +70,8 @@ def test_any_layout(target, make_single, same_bits, n_features):
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 33, 64])
 def test_instruction_sets_agree(targets, make_single, same_bits, n_features):
-    for structure, second in itertools.product(STRUCTURES, SECONDS):
-        problem = make_single(700, n_features, 6, structure, second)
+    for factor_shape, second in itertools.product(FACTOR_SHAPES, SECONDS):
+        problem = make_single(700, n_features, 6, factor_shape, second)
         problem.rows[500] *= 1e6  # a far row, whose tile is in double
         case = problem.but(row_weight=None if second == FULL else problem.row_weight)
         expected = case.step(targets[0], in_single=True)
@@ -87,12 +87,14 @@ def test_threads_agree(target, make_single, same_bits):
         same_bits(problem.step(target, n_threads, in_single=True), expected)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", [3, 7, 20])
 @pytest.mark.parametrize("offset", [1e4, 1e6, -1e7])
-def test_rounding_the_means_costs_nothing(target, make_single, agrees_with_definition, n_features, offset, structure):
+def test_rounding_the_means_costs_nothing(
+    target, make_single, agrees_with_definition, n_features, offset, factor_shape
+):
     """Means that are not numbers of float32: up to half a deviation lies between them and what rows are taken about."""
-    problem = make_single(300, n_features, 3, structure)
+    problem = make_single(300, n_features, 3, factor_shape)
     rows = (problem.rows + offset).astype(SINGLE)
     means = problem.means + offset
     anchor = means.astype(SINGLE).astype(float)
@@ -104,8 +106,8 @@ def test_rounding_the_means_costs_nothing(target, make_single, agrees_with_defin
 @pytest.mark.parametrize("far", [1e3, 1e6, 1e18, 3e38])
 def test_tiles_with_far_rows_are_summed_in_double(target, make_single, same_bits, n_features, far):
     """A far row in every tile: float32 adds nothing."""
-    for n_components, structure in itertools.product((1, 3), STRUCTURES):
-        problem = make_single(400, n_features, n_components, structure).but(row_weight=None)
+    for n_components, factor_shape in itertools.product((1, 3), FACTOR_SHAPES):
+        problem = make_single(400, n_features, n_components, factor_shape).but(row_weight=None)
         problem.rows[[10, 200, 399], 0] = far
         same_bits(problem.step(target, in_single=True), problem.step(target))
         assert problem.full_step(target, in_single=True)[4:] == problem.full_step(target)[4:]

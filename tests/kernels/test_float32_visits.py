@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-SPHERICAL, DIAGONAL, TRIANGULAR = STRUCTURES = range(3)
+SPHERICAL, DIAGONAL, TRIANGULAR = FACTOR_SHAPES = range(3)
 LABELS = 3
 BLOCK_ROWS = 65_520
 N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
@@ -13,8 +13,8 @@ N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
 def apart(make_problem, rng):
     """Clusters of float32 rows so far apart that most components are hopeless for most rows, sorted by cluster."""
 
-    def make(n_rows, n_features, n_components, structure=TRIANGULAR):
-        problem = make_problem(n_rows, n_features, n_components, structure)
+    def make(n_rows, n_features, n_components, factor_shape=TRIANGULAR):
+        problem = make_problem(n_rows, n_features, n_components, factor_shape)
         means = 12 * rng.normal(size=problem.means.shape)
         labels = np.sort(rng.integers(n_components, size=n_rows))
         rows = means[labels] + rng.normal(size=(n_rows, n_features))
@@ -37,10 +37,10 @@ def test_an_order_is_the_rows_in_that_order(target, apart, same_bits, rng, n_fea
 
 
 @pytest.mark.parametrize("n_features", N_FEATURES)
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_rows", [501, 528, 24, 25])
-def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_features, n_rows, structure):
-    problem = apart(n_rows, n_features, 11, structure)
+def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_features, n_rows, factor_shape):
+    problem = apart(n_rows, n_features, 11, factor_shape)
     problem.rows[200:210, 0] = 1e5  # a tile that is taken in double
     expected = problem.step(target, in_single=True)
     labels, visit = np.empty(n_rows, np.uint16), no_bounds(problem)
@@ -51,13 +51,13 @@ def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_
 
 
 @pytest.mark.parametrize("precisions", [[True], [True, False], [False, True, True]], ids=str)
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
 def test_bounds_are_bounds_in_either_precision(
-    target, apart, no_bounds, move, assert_bounds, same_bits, n_features, precisions, structure
+    target, apart, no_bounds, move, assert_bounds, same_bits, n_features, precisions, factor_shape
 ):
     """At most the distance of the nearest row of the group, step after step; and mostly of its order."""
-    problem = apart(240, n_features, 7, structure)
+    problem = apart(240, n_features, 7, factor_shape)
     visit = no_bounds(problem)
     for in_single in 3 * precisions:
         problem = move(problem, visit, target)

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 TRIANGULAR, LOW_RANK = 2, 4
-STRUCTURES, SECONDS, RULES = range(5), range(5), range(3)
+FACTOR_SHAPES, SECONDS, RULES = range(5), range(5), range(3)
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 16, 17, 33, 64])
 def test_instruction_sets_agree(targets, make_problem, same_bits, n_features):
-    for structure, rule, second in itertools.product(STRUCTURES, RULES, SECONDS):
-        problem = make_problem(333, n_features, 6, structure, rule, second)
+    for factor_shape, rule, second in itertools.product(FACTOR_SHAPES, RULES, SECONDS):
+        problem = make_problem(333, n_features, 6, factor_shape, rule, second)
         expected = problem.step(targets[0])
         for target in targets[1:]:
             same_bits(problem.step(target), expected)
 
 
 def test_instruction_sets_agree_in_evaluations(targets, make_problem, same_bits):
-    for structure, n_features, output in itertools.product(STRUCTURES, [1, 3, 8, 10, 33], range(4)):
-        problem = make_problem(333, n_features, 9, structure)
+    for factor_shape, n_features, output in itertools.product(FACTOR_SHAPES, [1, 3, 8, 10, 33], range(4)):
+        problem = make_problem(333, n_features, 9, factor_shape)
         expected = problem.evaluate(targets[0], output)
         for target in targets[1:]:
             same_bits(problem.evaluate(target, output), expected)
@@ -39,8 +39,8 @@ def test_instruction_sets_agree_in_factors(targets, rng, same_bits):
 @pytest.mark.parametrize(("n_rows", "n_features"), [(70_001, 2), (12_001, 16)])
 def test_threads_agree(target, make_problem, same_bits, n_rows, n_features, second):
     """Enough rows for several spans and several threads, the last span cut short."""
-    for structure in (TRIANGULAR, LOW_RANK):
-        problem = make_problem(n_rows, n_features, 16, structure, second=second)
+    for factor_shape in (TRIANGULAR, LOW_RANK):
+        problem = make_problem(n_rows, n_features, 16, factor_shape, second=second)
         expected = problem.step(target, 1)
         for n_threads in [2, 3, 8]:
             same_bits(problem.step(target, n_threads), expected)

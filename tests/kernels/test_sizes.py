@@ -19,18 +19,18 @@ def test_labels_out_of_range_count_for_nothing(target, make_problem, same_bits, 
     same_bits([value for value in got if value is not None], [value for value in want if value is not None])
 
 
-@pytest.mark.parametrize("structure", range(4))
+@pytest.mark.parametrize("factor_shape", range(4))
 @pytest.mark.parametrize("rule", range(3))
-def test_no_rows(target, make_problem, structure, rule):
-    log_likelihood, mass, first, second = make_problem(0, 9, 3, structure, rule).step(target, 4)
+def test_no_rows(target, make_problem, factor_shape, rule):
+    log_likelihood, mass, first, second = make_problem(0, 9, 3, factor_shape, rule).step(target, 4)
     assert log_likelihood == 0
     for sums in (mass, first, second):
         assert not sums.any()
 
 
-@pytest.mark.parametrize("structure", range(4))
-def test_ten_thousand_components(target, make_problem, structure):
-    problem = make_problem(30, 9, 10_000, structure, second=2)
+@pytest.mark.parametrize("factor_shape", range(4))
+def test_ten_thousand_components(target, make_problem, factor_shape):
+    problem = make_problem(30, 9, 10_000, factor_shape, second=2)
     _, mass, _, _ = problem.step(target, 2)
     assert mass.sum() == pytest.approx(problem.row_weight.sum(), rel=1e-12)
     shared = problem.evaluate(target, 1)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-SPHERICAL, DIAGONAL, TRIANGULAR, SHARED, LOW_RANK = STRUCTURES = range(5)
+SPHERICAL, DIAGONAL, TRIANGULAR, SHARED, LOW_RANK = FACTOR_SHAPES = range(5)
 SOFT, HARD, GIVEN = RULES = range(3)
 NONE, TRACE, DIAGONAL_SECOND, FULL, PROJECTED = SECONDS = range(5)
 N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]
@@ -13,11 +13,11 @@ N_ROWS = [0, 1, 7, 8, 9, 23, 24, 25, 143, 144, 145, 4097]
 
 
 @pytest.mark.parametrize("second", SECONDS)
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
-def test_step_is_its_definition(target, make_problem, agrees_with_definition, n_features, structure, second):
+def test_step_is_its_definition(target, make_problem, agrees_with_definition, n_features, factor_shape, second):
     for rule in RULES:
-        problem = make_problem(151, n_features, 5, structure, rule, second)
+        problem = make_problem(151, n_features, 5, factor_shape, rule, second)
         agrees_with_definition(problem, problem.step(target))
 
 
@@ -34,8 +34,8 @@ def test_any_number_of_rows(target, make_problem, agrees_with_definition, n_rows
 
 @pytest.mark.parametrize("n_components", [1, 2, 4, 5, 8, 9, 17])
 def test_any_number_of_components(target, make_problem, agrees_with_definition, n_components):
-    for structure, second, n_features in itertools.product(STRUCTURES, SECONDS, [3, 10]):
-        problem = make_problem(100, n_features, n_components, structure, SOFT, second)
+    for factor_shape, second, n_features in itertools.product(FACTOR_SHAPES, SECONDS, [3, 10]):
+        problem = make_problem(100, n_features, n_components, factor_shape, SOFT, second)
         agrees_with_definition(problem, problem.step(target))
 
 
@@ -107,11 +107,11 @@ def test_responsibilities_below_the_threshold_are_zero(target):
 
 
 @pytest.mark.parametrize(
-    ("structure", "n_features"), [(TRIANGULAR, 2), (TRIANGULAR, 11), (SHARED, 6), (DIAGONAL, 5), (LOW_RANK, 7)]
+    ("factor_shape", "n_features"), [(TRIANGULAR, 2), (TRIANGULAR, 11), (SHARED, 6), (DIAGONAL, 5), (LOW_RANK, 7)]
 )
-def test_counts_the_rows_that_are_far_from_every_mean(target, make_problem, structure, n_features):
+def test_counts_the_rows_that_are_far_from_every_mean(target, make_problem, factor_shape, n_features):
     """1e4 deviations from the nearest, in rows that count."""
-    problem = make_problem(300, n_features, structure=structure).but(row_weight=np.ones(300))
+    problem = make_problem(300, n_features, factor_shape=factor_shape).but(row_weight=np.ones(300))
     assert problem.full_step(target)[4] == 0
     rows, row_weight = np.array(problem.rows), np.ones(300)
     rows[[0, 77, 143, 144, 299]] += 1e6

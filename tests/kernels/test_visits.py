@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-SPHERICAL, DIAGONAL, TRIANGULAR = STRUCTURES = range(3)
+SPHERICAL, DIAGONAL, TRIANGULAR = FACTOR_SHAPES = range(3)
 BLOCK_ROWS, GROUP_ROWS = 65_520, 24
 LABELS = 3
 N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
@@ -13,8 +13,8 @@ N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
 def apart(make_problem, rng):
     """Clusters so far apart that most components are hopeless for most rows; rows sorted by cluster, or not."""
 
-    def make(n_rows, n_features, n_components, structure, is_sorted=True):
-        problem = make_problem(n_rows, n_features, n_components, structure)
+    def make(n_rows, n_features, n_components, factor_shape, is_sorted=True):
+        problem = make_problem(n_rows, n_features, n_components, factor_shape)
         means = 12 * rng.normal(size=problem.means.shape)
         labels = rng.integers(n_components, size=n_rows)
         labels = np.sort(labels) if is_sorted else labels
@@ -37,11 +37,11 @@ def test_an_order_is_the_rows_in_that_order(target, make_problem, same_bits, rng
     same_bits(stored.step(target, 2, order=order.astype(np.uint16)), moved.step(target))
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
-def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_features, structure):
+def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_features, factor_shape):
     for is_sorted in (True, False):
-        problem = apart(501, n_features, 11, structure, is_sorted)
+        problem = apart(501, n_features, 11, factor_shape, is_sorted)
         expected = problem.step(target)
         labels, visit = np.empty(501, np.uint16), no_bounds(problem)
         for _ in range(3):
@@ -50,13 +50,13 @@ def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_
             visit["motion"][0] = 1  # the parameters stay where they are
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
 def test_bounds_are_bounds_while_components_move(
-    target, apart, no_bounds, move, assert_bounds, same_bits, n_features, structure
+    target, apart, no_bounds, move, assert_bounds, same_bits, n_features, factor_shape
 ):
     """At most the distance of the nearest row of the group, step after step; and mostly of its order."""
-    problem = apart(240, n_features, 7, structure)
+    problem = apart(240, n_features, 7, factor_shape)
     visit = no_bounds(problem)
     for _ in range(6):
         problem = move(problem, visit, target)
@@ -64,21 +64,22 @@ def test_bounds_are_bounds_while_components_move(
         assert_bounds(visit["bounds"], problem, part=1 / 4)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
-def test_motion_bounds_how_distances_change(target, make_problem, rng, structure):
+@pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
+def test_motion_bounds_how_distances_change(target, make_problem, rng, factor_shape):
     """ratio ≤ σ_min(W' W⁻¹), no farther below than a Frobenius norm is above, and shift is |W (μ' − μ)|."""
-    problem = make_problem(1, 6, 5, structure)
+    problem = make_problem(1, 6, 5, factor_shape)
     means = problem.means + rng.normal(size=problem.means.shape)
     factors = problem.factors * (1 + 0.05 * rng.normal(size=problem.factors.shape))
-    ratio, shift = target.measure_motion(structure, problem.means, problem.factors, means, factors)
+    ratio, shift = target.measure_motion(factor_shape, problem.means, problem.factors, means, factors)
     for k in range(5):
         before, after = (
-            f[k] if structure == TRIANGULAR else np.diag(np.broadcast_to(f[k], 6)) for f in (problem.factors, factors)
+            f[k] if factor_shape == TRIANGULAR else np.diag(np.broadcast_to(f[k], 6))
+            for f in (problem.factors, factors)
         )
         growth = before @ np.linalg.inv(after)
         smallest = 1 / np.linalg.norm(growth, 2)
         assert ratio[k] <= min(smallest, 1)
-        largest = np.linalg.norm(growth - np.eye(6), "fro") + 1 if structure == TRIANGULAR else 1 / smallest
+        largest = np.linalg.norm(growth - np.eye(6), "fro") + 1 if factor_shape == TRIANGULAR else 1 / smallest
         assert ratio[k] >= min(1, 1 / largest) * (1 - 1e-5)
         moved = np.linalg.norm(before @ (means[k] - problem.means[k]))
         assert moved <= shift[k] <= moved * (1 + 1e-5)

@@ -20,12 +20,12 @@ from gaussmix.testing.check_engine import TOLERANCE
 from gaussmix.testing.engine_cases import NEEDS, random_block, random_need, random_parameters
 from gaussmix.testing.problems import groups
 from gaussmix.waist.need import Need, Rule, Second
-from gaussmix.waist.whitening.base import Structure
+from gaussmix.waist.whitening.base import FactorShape
 
 quick = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
 seeds = st.integers(0, 2**32 - 1)
 names = [name for name in ENGINES if name != "native" or native_target() is not None]
-kinds = st.sampled_from(list(product(Structure, (False, True), NEEDS, Rule)))
+kinds = st.sampled_from(list(product(FactorShape, (False, True), NEEDS, Rule)))
 # Rows beyond two tiles of the core, features beyond two of its panels.
 sizes = st.tuples(st.integers(0, 300), st.integers(1, 37), st.integers(1, 11))
 
@@ -34,11 +34,11 @@ class Steps:
     """Steps of an engine on drawn rows of a drawn kind, about the means of the parameters."""
 
     def __init__(self, name, kind, size, seed):
-        structure, is_shared, need, self.rule = kind
+        factor_shape, is_shared, need, self.rule = kind
         n_rows, n_features, n_components = size
         self.rng, self.engine = np.random.default_rng(seed), ENGINES[name](2)
         self.need = random_need(self.rng, need, n_components, n_features)
-        self.parameters = random_parameters(self.rng, n_components, n_features, structure, is_shared)
+        self.parameters = random_parameters(self.rng, n_components, n_features, factor_shape, is_shared)
         self.block = random_block(self.rng, n_rows, self.parameters, self.rule)
 
     def __call__(self, block, need=None):

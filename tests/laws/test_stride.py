@@ -8,7 +8,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.stride import Strides
 from gaussmix.em.trace import Frozen
 from gaussmix.engines import ENGINES
-from gaussmix.engines.native import run as alone
+from gaussmix.engines.native import run as fast_path
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import Full
@@ -71,7 +71,7 @@ def test_a_course_ends_where_that_of_the_loop_does(family, problem, native):
 @families
 def test_coming_back_after_every_step_changes_no_bit(family, native, monkeypatch):
     at_once, trace = fit(PROBLEMS["overlapping"], family, native)
-    monkeypatch.setattr(alone, "SECONDS", 0.0)
+    monkeypatch.setattr(fast_path, "SECONDS", 0.0)
     piecewise, other = fit(PROBLEMS["overlapping"], family, native)
     assert trace.log_likelihood == other.log_likelihood
     for name in ("weights", "means", "covariances"):
@@ -110,7 +110,7 @@ def test_what_is_unusual_is_left_to_the_loop(family, place, twins, native, rng):
 @families
 def test_the_trace_is_reported_whenever_the_engine_comes_back_and_at_the_end(family, native, monkeypatch):
     given, seen = PROBLEMS["separate"], []
-    monkeypatch.setattr(alone, "SECONDS", 0.0)
+    monkeypatch.setattr(fast_path, "SECONDS", 0.0)
     run_em(
         given.source, native, given.start(family), ridge=given.no_ridge, stopping=UNTIL_SETTLED,
         report=lambda trace: seen.append((trace.n_steps, trace.outcome)),

@@ -56,7 +56,7 @@ def visit_of(source, mixture):
     """What the next step would be told."""
     _, state = source._opened
     whitening = mixture.whitening
-    arguments = Arguments(mixture.parameters.log_scale, mixture.means, int(whitening.structure), whitening.factors)
+    arguments = Arguments(mixture.parameters.log_scale, mixture.means, int(whitening.factor_shape), whitening.factors)
     return copy(state.visits).begin(native_target(), arguments)
 
 

@@ -1,4 +1,4 @@
-"""Laws of whitening, over structures; factors by the C++ core and by SciPy."""
+"""Laws of whitening, over shapes of factors; factors by the C++ core and by SciPy."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from gaussmix.numerics import factorise
 from gaussmix.numerics.core import native_target
 from gaussmix.testing import check_whitening
 from gaussmix.testing.engine_cases import random_covariances, whitening_of
-from gaussmix.waist.whitening.base import Structure
+from gaussmix.waist.whitening.base import FactorShape
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 
@@ -21,65 +21,65 @@ def factors_by(request, monkeypatch):
         pytest.skip("the C++ core is not built, or this processor cannot run it")
 
 
-def dense(covariances, structure, n_features):
-    if structure is Structure.SPHERICAL:
+def dense(covariances, factor_shape, n_features):
+    if factor_shape is FactorShape.SPHERICAL:
         return covariances[:, None, None] * np.eye(n_features)
-    if structure is Structure.LOW_RANK:
+    if factor_shape is FactorShape.LOW_RANK:
         loadings, noise = covariances[..., :-1], covariances[..., -1]
         return loadings @ loadings.transpose(0, 2, 1) + noise[:, :, None] * np.eye(n_features)
-    return covariances[:, :, None] * np.eye(n_features) if structure is Structure.DIAGONAL else covariances
+    return covariances[:, :, None] * np.eye(n_features) if factor_shape is FactorShape.DIAGONAL else covariances
 
 
-def in_units(covariances, structure, unit):
+def in_units(covariances, factor_shape, unit):
     """The covariances times `unit`: loadings are a root of them."""
-    if structure is not Structure.LOW_RANK:
+    if factor_shape is not FactorShape.LOW_RANK:
         return covariances * unit
     return np.concatenate((covariances[..., :-1] * np.sqrt(unit), covariances[..., -1:] * unit), axis=2)
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 8, 9, 17, 40])
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("structure", Structure)
-def test_whitening_is_the_inverse_root(structure, count, n_features, rng):
-    covariances = random_covariances(rng, count, n_features, structure)
-    whitening = whitening_of(covariances, n_features, structure)
-    check_whitening(whitening, np.repeat(dense(covariances, structure, n_features), 1 if count > 1 else 4, axis=0))
+@pytest.mark.parametrize("factor_shape", FactorShape)
+def test_whitening_is_the_inverse_root(factor_shape, count, n_features, rng):
+    covariances = random_covariances(rng, count, n_features, factor_shape)
+    whitening = whitening_of(covariances, n_features, factor_shape)
+    check_whitening(whitening, np.repeat(dense(covariances, factor_shape, n_features), 1 if count > 1 else 4, axis=0))
 
 
 @pytest.mark.parametrize("unit", [1e-150, 1e-30, 1e30, 1e150])
-@pytest.mark.parametrize("structure", Structure)
-def test_units_do_not_matter(structure, unit, rng):
-    covariances = in_units(random_covariances(rng, 2, 3, structure), structure, unit)
-    check_whitening(whitening_of(covariances, 3, structure), dense(covariances, structure, 3))
+@pytest.mark.parametrize("factor_shape", FactorShape)
+def test_units_do_not_matter(factor_shape, unit, rng):
+    covariances = in_units(random_covariances(rng, 2, 3, factor_shape), factor_shape, unit)
+    check_whitening(whitening_of(covariances, 3, factor_shape), dense(covariances, factor_shape, 3))
 
 
 def test_each_feature_may_have_its_own_unit(rng):
     units = np.geomspace(1e-60, 1e60, 5)
-    covariances = random_covariances(rng, 2, 5, Structure.TRIANGULAR) * np.multiply.outer(units, units)
+    covariances = random_covariances(rng, 2, 5, FactorShape.TRIANGULAR) * np.multiply.outer(units, units)
     check_whitening(TriangularWhitening.of(covariances), covariances)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-@pytest.mark.parametrize("structure", Structure)
-def test_what_has_no_factor_is_named(structure, bad, rng):
-    covariances = random_covariances(rng, 4, 3, structure)
-    if structure is Structure.SPHERICAL:
+@pytest.mark.parametrize("factor_shape", FactorShape)
+def test_what_has_no_factor_is_named(factor_shape, bad, rng):
+    covariances = random_covariances(rng, 4, 3, factor_shape)
+    if factor_shape is FactorShape.SPHERICAL:
         covariances[[1, 3]] = bad
-    elif structure is Structure.DIAGONAL:
+    elif factor_shape is FactorShape.DIAGONAL:
         covariances[[1, 3], 2] = bad
-    elif structure is Structure.LOW_RANK:
+    elif factor_shape is FactorShape.LOW_RANK:
         covariances[[1, 3], 2, -1] = bad
     else:
         covariances[[1, 3], 2, 2] = bad
     with pytest.raises(SingularCovariance, match=r"components 1, 3\.") as caught:
-        whitening_of(covariances, 3, structure)
+        whitening_of(covariances, 3, factor_shape)
     assert caught.value.components == (1, 3)
 
 
 @pytest.mark.parametrize("n_features", [1, 4, 11])
 def test_a_feature_twice_has_no_factor(n_features, rng):
     """Its pivot is what rounding leaves of p − √p², and no more."""
-    covariance = random_covariances(rng, 1, n_features, Structure.TRIANGULAR)
+    covariance = random_covariances(rng, 1, n_features, FactorShape.TRIANGULAR)
     twice = covariance[:, [*range(n_features), 0]][:, :, [*range(n_features), 0]]
     with pytest.raises(SingularCovariance):
         TriangularWhitening.of(twice)

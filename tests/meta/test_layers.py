@@ -33,6 +33,7 @@ MAY_IMPORT = {
         "mixture",
         "families.base",
         "engines.base",
+        "engines.runner",
         "engines.native.precision",
         "sources.base",
         "starts.base",

@@ -1,4 +1,4 @@
-"""The EM loop, the only one."""
+"""The EM loop. On small tables an engine may make its usual steps (`engines.runner`); this one makes all."""
 
 from __future__ import annotations
 

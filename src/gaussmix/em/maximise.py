@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.trace import Frozen
-from gaussmix.engines.base import Engine, Runner
+from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture

@@ -7,13 +7,13 @@ from typing import Any
 
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
 from gaussmix.em.stopping import Stopping
-from gaussmix.engines.base import Engine, Runner
+from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Control, Runner
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import BLOCK_ROWS, Block
-from gaussmix.waist.course import Control
 
 
 class Strides:
@@ -45,11 +45,14 @@ class Strides:
             return mixture, []
         left = stopping.max_steps - n_steps
         control = Control(self._ridge, stopping.tolerance, left, previous, LOST_SHARE, NOISE, MAX_LOSS)
-        course = engine.run(*self._opened, mixture, algebra, control)
+        start = mixture.weights, mixture.means, mixture.covariances
+        course = engine.run_em(*self._opened, start, algebra, control)
         if course is None or not course.log_likelihood:
             return mixture, []
-        weights, means, covariances, log_likelihood = course
-        return Mixture._trusted(weights, means, covariances, self._family), log_likelihood
+        following = Mixture._trusted(course.weights, course.means, course.covariances, self._family)
+        if course.whitening is not None:
+            vars(following)["whitening"] = course.whitening  # so that nobody factors these covariances again
+        return following, course.log_likelihood
 
     @cached_property
     def _opened(self) -> tuple[Block, Any]:

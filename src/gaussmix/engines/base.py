@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
-from gaussmix.waist.course import Control, Course, Gaussians
-from gaussmix.waist.moments import Moments, Scatter
+from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
@@ -93,33 +90,4 @@ class Engine(Protocol[StateT]):
         -------
         rows : (n_rows, n_features).
         labels : (n_rows,), the component of each row.
-        """
-
-
-class Runner(ABC):
-    """What an engine may be able to do besides: what is made of moments, for families that are algebra.
-
-    The answers are those of the families and of `run_em`, but for rounding.
-    """
-
-    @abstractmethod
-    def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
-        """As `Family.update`."""
-
-    @abstractmethod
-    def run(self, block: Block, state: Any, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
-        """Go on from a mixture until it settles, time is up, or a step is unusual and left to Python.
-
-        Parameters
-        ----------
-        block : all rows.
-        state : what `open` made for them.
-        mixture : where to start.
-        algebra : what the family's `update` is.
-        control : when to end.
-
-        Returns
-        -------
-        course : where it led; None where the engine had rather make single steps. Neither depends on the number of
-            threads, and that it comes back sooner or later changes no bit.
         """

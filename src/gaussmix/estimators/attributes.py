@@ -15,7 +15,7 @@ from gaussmix.families.factor_analyzer import FactorAnalyzer
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
-from gaussmix.waist.whitening.base import Structure
+from gaussmix.waist.whitening.base import FactorShape
 
 Floats = NDArray[np.floating[Any]]
 
@@ -87,7 +87,7 @@ class MixtureAttributes:
         if shown_as is not mixture.family:
             shown = mixture.family.shown(mixture.covariances, *mixture.means.shape)
             whitening = shown_as.whitening(shown, mixture.n_features)
-        upper = whitening.structure is Structure.TRIANGULAR
+        upper = whitening.factor_shape is FactorShape.TRIANGULAR
         return self._compact(whitening.factors.transpose(0, 2, 1) if upper else whitening.factors)
 
     @Fitted

@@ -12,7 +12,7 @@ from gaussmix.families.base import Family, family_named, structured
 from gaussmix.mixture.soundness import flaw
 from gaussmix.mixture.values import Values
 from gaussmix.numerics.arrays import Array
-from gaussmix.waist.whitening.base import Structure
+from gaussmix.waist.whitening.base import FactorShape
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -136,7 +136,7 @@ class Conversion(Values):
 
         family, covariances = self._as_sklearn_has_it()
         whitening = family.whitening(covariances, self.n_features)
-        upper = whitening.structure is Structure.TRIANGULAR
+        upper = whitening.factor_shape is FactorShape.TRIANGULAR
         estimator = GaussianMixture(self.n_components, covariance_type=family.name)
         estimator.weights_, estimator.means_ = np.array(self.weights), np.array(self.means)
         estimator.covariances_ = np.array(covariances)

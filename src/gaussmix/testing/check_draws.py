@@ -11,18 +11,18 @@ from gaussmix.engines.base import Engine
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import random_parameters
-from gaussmix.waist.whitening.base import Structure
+from gaussmix.waist.whitening.base import FactorShape
 
 
 def check_draws(engine: Engine[Any], rng: np.random.Generator) -> None:
     """The reference's labels and, to rounding, its rows; a smaller draw is the beginning of a larger one."""
-    for structure, is_shared, n_features in product(Structure, (False, True), (1, 2, 3, 8, 9, 21)):
-        parameters = random_parameters(rng, 5, n_features, structure, is_shared)
+    for factor_shape, is_shared, n_features in product(FactorShape, (False, True), (1, 2, 3, 8, 9, 21)):
+        parameters = random_parameters(rng, 5, n_features, factor_shape, is_shared)
         cumulative = np.cumsum([0.0, 0.3, 0.0, 0.7, 0.0])
         cumulative[3:] = np.inf
         key = int(rng.integers(2**64, dtype=np.uint64))
         drawn = cumulative, parameters.means, parameters.whitening, key
-        what = f"of {n_features} features, {'shared ' if is_shared else ''}{structure.name}"
+        what = f"of {n_features} features, {'shared ' if is_shared else ''}{factor_shape.name}"
         expected_rows, expected_labels = ReferenceEngine().draw(333, *drawn)
         rows, labels = engine.draw(333, *drawn)
         assert_same_bits(labels, expected_labels, f"labels {what}")

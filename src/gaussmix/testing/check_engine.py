@@ -19,7 +19,7 @@ from gaussmix.testing.engine_cases import EngineCase, all_layouts, engine_cases,
 from gaussmix.waist.block import BLOCK_ROWS, Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule, Second
-from gaussmix.waist.whitening.base import Structure
+from gaussmix.waist.whitening.base import FactorShape
 
 REFERENCE = ReferenceEngine()
 TOLERANCE = (
@@ -44,7 +44,7 @@ def check_engine(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 
 def check_steps(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Every structure, need, rule, tail length and type: the reference's moments."""
+    """Every factor shape, need, rule, tail length and type: the reference's moments."""
     for case in engine_cases(rng):
         actual, expected = _step(engine, case), _step(REFERENCE, case)
         assert_same_moments(actual, expected, _spread(case, expected.anchor), TOLERANCE, case.name)
@@ -101,8 +101,8 @@ def check_densities(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 def check_far_groups(engine: Engine[Any], rng: np.random.Generator) -> None:
     """Means a million deviations apart: a row's own density keeps its digits, and so do the sums about the means."""
-    for structure, is_shared, n_features in product(Structure, (False, True), (1, 3, 6)):
-        near = random_parameters(rng, 3, n_features, structure, is_shared)
+    for factor_shape, is_shared, n_features in product(FactorShape, (False, True), (1, 3, 6)):
+        near = random_parameters(rng, 3, n_features, factor_shape, is_shared)
         parameters = replace(near, means=np.round(near.means) * 2.0**20)
         block = random_block(rng, 100, parameters, Rule.SOFT)
         case = EngineCase(block, parameters, Need(Second.FULL, is_shared), Rule.SOFT)
@@ -125,14 +125,14 @@ def check_layouts(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 def _layout_cases(rng: np.random.Generator) -> Iterator[tuple[EngineCase, list[Rows]]]:
     """Cases of either type, and their rows in all layouts."""
-    for structure, n_features in (
-        (Structure.TRIANGULAR, 3),
-        (Structure.TRIANGULAR, 11),
-        (Structure.DIAGONAL, 6),
-        (Structure.LOW_RANK, 11),
+    for factor_shape, n_features in (
+        (FactorShape.TRIANGULAR, 3),
+        (FactorShape.TRIANGULAR, 11),
+        (FactorShape.DIAGONAL, 6),
+        (FactorShape.LOW_RANK, 11),
     ):
-        parameters = random_parameters(rng, 3, n_features, structure)
-        doubles = random_parameters(rng, 150, n_features, structure).means
+        parameters = random_parameters(rng, 3, n_features, factor_shape)
+        doubles = random_parameters(rng, 150, n_features, factor_shape).means
         for rows in (doubles, doubles.astype(np.float32)):
             case = EngineCase(Block(0, rows, rng.random(150)), parameters, Need(Second.FULL), Rule.SOFT)
             yield case, list(all_layouts(rows))
@@ -141,7 +141,7 @@ def _layout_cases(rng: np.random.Generator) -> Iterator[tuple[EngineCase, list[R
 def check_ties(engine: Engine[Any], rng: np.random.Generator) -> None:
     """Of equally probable components the first is the most probable, for labels and for the hard rule."""
     for n_features in (2, 7):
-        parameters = random_parameters(rng, 1, n_features, Structure.TRIANGULAR)
+        parameters = random_parameters(rng, 1, n_features, FactorShape.TRIANGULAR)
         means, log_scale = parameters.means.repeat(3, axis=0), parameters.log_scale.repeat(3)
         twins = replace(parameters, means=means, log_scale=log_scale)
         block = Block(0, rng.standard_normal((31, n_features)))
@@ -155,9 +155,9 @@ def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
 
     Twice with one state, which may remember what was far, and once more after the far rows have come near.
     """
-    for structure, is_shared in product(Structure, (False, True)):
+    for factor_shape, is_shared in product(FactorShape, (False, True)):
         for distance in (1e4, 1e4 * (1 + 1e-9), 1e4 * (1 - 1e-9), 1e6, 1e12):
-            near = random_parameters(rng, 3, 2, structure, is_shared)
+            near = random_parameters(rng, 3, 2, factor_shape, is_shared)
             log_scale = np.array([0.0, 0.0, -2.0])  # the nearest component need not have the largest
             far = replace(near, means=np.array([[0.0, 0.0], [1e-3, 0.0], [0.0, 1.0]]), log_scale=log_scale)
             rows = rng.standard_normal((60, 2))
@@ -178,8 +178,8 @@ def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 def check_extremes(engine: Engine[Any], rng: np.random.Generator) -> None:
     """A component of weight 0, distances whose squares overflow, rows of weight 0 far away: no NaN anywhere."""
-    for structure, n_features in product(Structure, (1, 2, 4, 6, 9)):
-        parameters = random_parameters(rng, 3, n_features, structure)
+    for factor_shape, n_features in product(FactorShape, (1, 2, 4, 6, 9)):
+        parameters = random_parameters(rng, 3, n_features, factor_shape)
         lost = replace(parameters, log_scale=np.array([-np.inf, *parameters.log_scale[1:]]))
         rows, weight = rng.standard_normal((50, n_features)), np.ones(50)
         rows[[3, 49]] = 1e200 * rng.choice([-1.0, 1.0], size=(2, n_features))
@@ -226,7 +226,7 @@ def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random
     """
     one = make_engine(1)
     for n_features, is_shared in ((2, False), (6, False), (5, True)):
-        parameters = random_parameters(rng, 3, n_features, Structure.TRIANGULAR, is_shared)
+        parameters = random_parameters(rng, 3, n_features, FactorShape.TRIANGULAR, is_shared)
         rows = random_block(rng, 2 * BLOCK_ROWS + 1_234, parameters, Rule.SOFT).rows
         case = EngineCase(Block(0, rows), parameters, Need(Second.FULL, is_shared), Rule.SOFT)
         expected, density = _step(one, case), one.log_density(case.block, parameters)

@@ -1,4 +1,4 @@
-"""The law of engines that make EM's steps by themselves: each is the step of the loop in Python, but for rounding."""
+"""The laws of an engine's fast path: each of its steps is the step of the loop in Python, to rounding."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from gaussmix.em.loop import em_step
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.stride import Strides
-from gaussmix.engines.base import Engine, Runner
+from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.testing.check_family import SHAPES, as_needed, random_scatters
-from gaussmix.testing.closeness import EPS, assert_close
+from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.problems import PROBLEMS
 from gaussmix.waist.need import Second
 
@@ -37,9 +38,11 @@ class Stepwise:
 def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float) -> None:
     """Let an engine and the loop in Python make the same steps, each from where the loop is.
 
+    The factors that the engine returns have the bits of the family's own.
+
     Parameters
     ----------
-    engine : one with `run`.
+    engine : one with a fast path.
     family : one with an algebra.
     problem : a name in `PROBLEMS`.
     ridge : as a part of the variances of the rows.
@@ -61,6 +64,9 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
         expected = moments.log_likelihood / moments.row_weight
         assert_close(course[0], expected, _rounding(given.rows), 10 + abs(expected), f"{what}: log-likelihood")
         _assert_same_mixture(found, following, _rounding(given.rows), what)
+        expected_factors = family.whitening(found.covariances, found.n_features)
+        assert_same_bits(found.whitening.factors, expected_factors.factors, f"{what}: factors")
+        assert_same_bits(found.whitening.log_abs_det, expected_factors.log_abs_det, f"{what}: log |det| of factors")
         mixture = following
 
 

@@ -16,7 +16,7 @@ from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import random_parameters
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second
-from gaussmix.waist.whitening.base import Structure
+from gaussmix.waist.whitening.base import FactorShape
 
 N_ROWS = 3_000
 
@@ -46,7 +46,7 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:
     """A pass gives the moments of all rows; a second pass, and one after another task, gives them again."""
     engine = ReferenceEngine()
-    parameters = random_parameters(rng, 3, block.rows.shape[1], Structure.TRIANGULAR)
+    parameters = random_parameters(rng, 3, block.rows.shape[1], FactorShape.TRIANGULAR)
     need = Need(Second.FULL)
     task: StepTask = StepTask(engine, 3, parameters, need)
     expected = engine.step(block, 3, parameters, need)

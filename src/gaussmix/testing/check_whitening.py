@@ -1,4 +1,4 @@
-"""The laws of whitening: A Σ Aᵀ = I, whichever structure A has."""
+"""The laws of whitening: A Σ Aᵀ = I, whichever shape the factors have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.testing.closeness import EPS, assert_close
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 
 def check_whitening(whitening: Whitening, dense: Array) -> None:
@@ -62,7 +62,7 @@ def factor_of(whitening: Whitening, component: int, n_features: int) -> Array:
 def dense_precision(whitening: Whitening, component: int, n_features: int) -> Array:
     """`precisions()` of a component as a full matrix."""
     precision = whitening.precisions()[0 if whitening.is_shared else component]
-    if whitening.structure in (Structure.TRIANGULAR, Structure.LOW_RANK):
+    if whitening.factor_shape in (FactorShape.TRIANGULAR, FactorShape.LOW_RANK):
         return np.asarray(precision)
     return np.asarray(np.diag(np.broadcast_to(precision, n_features)))
 

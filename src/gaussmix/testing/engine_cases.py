@@ -1,4 +1,4 @@
-"""Random blocks and parameters on which engines are compared: every structure, need, rule and tail length."""
+"""Random blocks and parameters on which engines are compared: every factor shape, need, rule and tail length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
 from gaussmix.waist.whitening.low_rank import LowRankWhitening
 from gaussmix.waist.whitening.spherical import SphericalWhitening
@@ -28,7 +28,7 @@ N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 33]
 N_COMPONENTS = [1, 2, 3, 5, 9]
 N_FACTORS = [1, 2, 3, 4, 5, 9]
 
-Kind = tuple[Structure, bool, Need, Rule]  # with or without one whitening for all
+Kind = tuple[FactorShape, bool, Need, Rule]  # with or without one whitening for all
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +46,12 @@ class EngineCase:
         shared = "shared " if whitening.is_shared else ""
         pooled = "pooled " if self.need.pooled else ""
         sizes = f"{self.block.n_rows} rows × {n_features} ({self.block.rows.dtype}), K = {len(self.parameters.means)}"
-        return f"{sizes}, {shared}{whitening.structure.name}, {pooled}{self.need.second.name}, {self.rule.name}"
+        return f"{sizes}, {shared}{whitening.factor_shape.name}, {pooled}{self.need.second.name}, {self.rule.name}"
 
 
 def engine_cases(rng: np.random.Generator) -> Iterator[EngineCase]:
-    """Each structure × need × rule on some random shapes, then each shape with a random structure, need and rule."""
-    kinds: list[Kind] = list(product(Structure, (False, True), NEEDS, Rule))
+    """Each factor shape × need × rule on some random sizes, then each size with random ones."""
+    kinds: list[Kind] = list(product(FactorShape, (False, True), NEEDS, Rule))
     shapes = list(product(N_ROWS, N_FEATURES))
     for kind in kinds:
         for i in rng.choice(len(shapes), 3):
@@ -63,9 +63,9 @@ def engine_cases(rng: np.random.Generator) -> Iterator[EngineCase]:
 
 def random_case(rng: np.random.Generator, n_rows: int, n_features: int, kind: Kind) -> EngineCase:
     """Rows near the means of random parameters, in any layout and either type, with weights or without."""
-    structure, is_shared, need, rule = kind
+    factor_shape, is_shared, need, rule = kind
     n_components = int(rng.choice(N_COMPONENTS))
-    parameters = random_parameters(rng, n_components, n_features, structure, is_shared)
+    parameters = random_parameters(rng, n_components, n_features, factor_shape, is_shared)
     block = random_block(rng, n_rows, parameters, rule)
     return EngineCase(block, parameters, random_need(rng, need, n_components, n_features), rule)
 
@@ -79,21 +79,21 @@ def random_need(rng: np.random.Generator, need: Need, n_components: int, n_featu
 
 
 def random_parameters(
-    rng: np.random.Generator, n_components: int, n_features: int, structure: Structure, is_shared: bool = False
+    rng: np.random.Generator, n_components: int, n_features: int, factor_shape: FactorShape, is_shared: bool = False
 ) -> Parameters:
     """Means some deviations apart, covariances of condition number some tens."""
     means = rng.normal(0.0, 2.0, size=(n_components, n_features))
-    whitening = random_whitening(rng, 1 if is_shared else n_components, n_features, structure)
+    whitening = random_whitening(rng, 1 if is_shared else n_components, n_features, factor_shape)
     return Parameters.of(rng.dirichlet(np.full(n_components, 3.0)), means, whitening)
 
 
-def random_covariances(rng: np.random.Generator, count: int, n_features: int, structure: Structure) -> Array:
-    """In the form that the whitening of the structure is made of."""
-    if structure is Structure.SPHERICAL:
+def random_covariances(rng: np.random.Generator, count: int, n_features: int, factor_shape: FactorShape) -> Array:
+    """In the form from which a whitening with such factors is made."""
+    if factor_shape is FactorShape.SPHERICAL:
         return rng.uniform(0.3, 3.0, size=count)
-    if structure is Structure.DIAGONAL:
+    if factor_shape is FactorShape.DIAGONAL:
         return rng.uniform(0.3, 3.0, size=(count, n_features))
-    if structure is Structure.LOW_RANK:  # [loadings | noise]
+    if factor_shape is FactorShape.LOW_RANK:  # [loadings | noise]
         loadings = rng.normal(size=(count, n_features, min(int(rng.choice(N_FACTORS)), n_features)))
         return np.concatenate((loadings, rng.uniform(0.3, 3.0, size=(count, n_features, 1))), axis=2)
     factors = rng.normal(size=(count, n_features, n_features)) / np.sqrt(n_features)
@@ -101,18 +101,18 @@ def random_covariances(rng: np.random.Generator, count: int, n_features: int, st
     return covariances
 
 
-def random_whitening(rng: np.random.Generator, count: int, n_features: int, structure: Structure) -> Whitening:
-    """A whitening of the structure, made of random covariances."""
-    return whitening_of(random_covariances(rng, count, n_features, structure), n_features, structure)
+def random_whitening(rng: np.random.Generator, count: int, n_features: int, factor_shape: FactorShape) -> Whitening:
+    """A whitening with such factors, made of random covariances."""
+    return whitening_of(random_covariances(rng, count, n_features, factor_shape), n_features, factor_shape)
 
 
-def whitening_of(covariances: Array, n_features: int, structure: Structure) -> Whitening:
-    """A whitening of the structure, of covariances in the form of `random_covariances`."""
-    if structure is Structure.SPHERICAL:
+def whitening_of(covariances: Array, n_features: int, factor_shape: FactorShape) -> Whitening:
+    """A whitening with such factors, of covariances in the form of `random_covariances`."""
+    if factor_shape is FactorShape.SPHERICAL:
         return SphericalWhitening.of(covariances, n_features)
-    if structure is Structure.DIAGONAL:
+    if factor_shape is FactorShape.DIAGONAL:
         return DiagonalWhitening.of(covariances)
-    if structure is Structure.LOW_RANK:
+    if factor_shape is FactorShape.LOW_RANK:
         return LowRankWhitening.of(covariances[..., :-1], covariances[..., -1])
     return TriangularWhitening.of(covariances)
 

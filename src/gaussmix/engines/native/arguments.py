@@ -10,7 +10,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.need import Need
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 # Whitened rows are taken about a common origin only while every mean is nearer to it than this many standard
 # deviations: the rounding of y − m is then below 1e3 ε.
@@ -22,13 +22,13 @@ class Arguments(NamedTuple):
 
     log_scale: Array
     means: Array
-    structure: int
+    factor_shape: int
     factors: Array
 
 
 def common_origin(parameters: Parameters) -> Array | None:
     """Where rows are whitened about once for all components; None where each component whitens them itself."""
-    if not (parameters.whitening.is_shared and parameters.whitening.structure is Structure.TRIANGULAR):
+    if not (parameters.whitening.is_shared and parameters.whitening.factor_shape is FactorShape.TRIANGULAR):
         return None
     centre: Array = parameters.means.mean(axis=0)
     return centre if is_near(parameters, centre) else None
@@ -36,7 +36,7 @@ def common_origin(parameters: Parameters) -> Array | None:
 
 def is_near(parameters: Parameters, centre: Array) -> bool:
     """Whether rows may be whitened once for all components, about the centre, without loss."""
-    if parameters.whitening.structure is not Structure.TRIANGULAR or not parameters.whitening.is_shared:
+    if parameters.whitening.factor_shape is not FactorShape.TRIANGULAR or not parameters.whitening.is_shared:
         return False
     with np.errstate(over="ignore"):
         whitened = parameters.whitening.whiten_each(parameters.means - centre)
@@ -47,7 +47,7 @@ def arguments_of(parameters: Parameters, whiten_once: bool = False) -> Arguments
     """One factor each, or the one of all where rows are whitened once."""
     whitening, n_components = parameters.whitening, len(parameters.means)
     factors = whitening.factors if whiten_once else one_each(whitening, n_components)
-    return Arguments(parameters.log_scale, np.ascontiguousarray(parameters.means), int(whitening.structure), factors)
+    return Arguments(parameters.log_scale, np.ascontiguousarray(parameters.means), int(whitening.factor_shape), factors)
 
 
 def one_each(whitening: Whitening, n_components: int) -> Array:
@@ -71,4 +71,4 @@ def projection_of(need: Need, n_components: int) -> Array | None:
 def no_arguments(anchor: Array) -> Arguments:
     """What stands in the place of parameters under `Rule.GIVEN`, which reads none of them."""
     n_components = len(anchor)
-    return Arguments(np.zeros(n_components), np.zeros(anchor.shape), int(Structure.SPHERICAL), np.ones(n_components))
+    return Arguments(np.zeros(n_components), np.zeros(anchor.shape), int(FactorShape.SPHERICAL), np.ones(n_components))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import Runner
 from gaussmix.engines.native.arguments import (
+    Arguments,
     arguments_of,
     common_origin,
     is_near,
@@ -18,19 +18,19 @@ from gaussmix.engines.native.arguments import (
     projection_of,
 )
 from gaussmix.engines.native.far import Apart, far_places, far_responsibilities
-from gaussmix.engines.native.run import goes_alone, run, shares_matrix
+from gaussmix.engines.native.run import run_em, shares_matrix, suits_core
 from gaussmix.engines.native.single import rounded, scaled_for_single, steps_in_single
 from gaussmix.engines.native.visits import Visit, Visits, may_be_ordered
+from gaussmix.engines.runner import Control, Course, Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
-from gaussmix.waist.course import Control, Course, Gaussians
 from gaussmix.waist.moments import Moments, Scatter
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 if TYPE_CHECKING:
     from gaussmix._core import Target
@@ -40,16 +40,16 @@ LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Targ
 
 @dataclass(eq=False)
 class State:
-    """Kept beside a block.
+    """What the engine keeps beside a block.
 
     Parameters
     ----------
     n_components : K.
     row_weight : total weight of the block.
-    total : moments of the whole block as one component about its mean, which no E-step changes; None until a
-        step with pooled second moments asks for it.
-    visits : in which order to visit the rows.
-    apart : rows that were far in the last soft step, and the state of the others.
+    visits : the order in which to visit the rows.
+    total : moments of the whole block as one component about its mean, which no E-step changes; made by the first step
+        that needs it.
+    apart : the rows that were far in the last soft step, and the state of the others; None if no row was.
     """
 
     n_components: int
@@ -60,8 +60,34 @@ class State:
 
 
 @dataclass(frozen=True)
+class StepPlan:
+    """How one step calls the core.
+
+    Parameters
+    ----------
+    arguments : parameters as the core takes them.
+    anchor : (n_components, n_features), the points the sums are about.
+    second : the second moments that the core sums.
+    origin : (n_features,), rows are read as their distance from it; None for 0.
+    whole : second moments that need no summing, because they are those of the whole block; None where they do.
+    in_single : the core works in float32.
+    offset : log p(x) is larger by this than the core's, nats.
+    is_ordered : the rows may be visited in another order.
+    """
+
+    arguments: Arguments
+    anchor: Array
+    second: Second
+    origin: Array | None = None
+    whole: Array | None = None
+    in_single: bool = False
+    offset: float = 0.0
+    is_ordered: bool = False
+
+
+@dataclass(frozen=True)
 class NativeEngine(Runner):
-    """Fused E- and M-step in C++ (DESIGN section 3), on `n_threads` threads for the length of a call."""
+    """Fused E- and M-step in C++ (docs/develop/performance.md), on `n_threads` threads for the length of a call."""
 
     n_threads: int = 1
 
@@ -74,15 +100,6 @@ class NativeEngine(Runner):
     def open(self, block: Block, need: Need, n_components: int) -> State:
         return State(n_components, block.total_weight, Visits(block.n_rows, n_components, block.rows.shape[1]))
 
-    def _total(self, block: Block) -> Moments:
-        """Moments of the block as one component: the mean first, then the scatter about it."""
-        zero = np.zeros((1, block.rows.shape[1]))
-        everything = replace(block, given=np.broadcast_to(np.int32(0), block.n_rows))
-        for need in Need(Second.NONE), Need(Second.FULL):
-            moments, _ = self._sums(everything, self.open(everything, need, 1), None, need, Rule.GIVEN, zero)
-            zero = moments.means(zero)
-        return moments
-
     def step(
         self,
         block: Block,
@@ -93,24 +110,24 @@ class NativeEngine(Runner):
         anchor: Array | None = None,
     ) -> Moments:
         if parameters is None or rule is not Rule.SOFT:
-            return self._step(block, state, parameters, need, rule, anchor)[0]
+            return self._sum(block, state, parameters, need, rule, anchor)[0]
+        near, near_state = (block, state) if state.apart is None else (state.apart[0].near, state.apart[1])
+        moments, n_far = self._sum(near, near_state, parameters, need, rule, anchor)
+        if n_far:
+            near, near_state = _take_apart(block, state, far_places(block, parameters, self.log_density))
+            moments, _ = self._sum(near, near_state, parameters, need, rule, anchor)
         if state.apart is None:
-            moments, n_far = self._step(block, state, parameters, need, rule, anchor)
-            if not n_far:
-                return moments
-        else:
-            moments, n_far = self._step(state.apart[0].near, state.apart[1], parameters, need, rule, anchor)
-        if n_far or state.apart is None:
-            state.apart = _take_apart(block, state, far_places(block, parameters, self.log_density))
-            moments, _ = self._step(state.apart[0].near, state.apart[1], parameters, need, rule, anchor)
+            return moments
         apart = state.apart[0]
         moments += apart.moments(self, parameters, need, moments.anchor)
         still = far_places(apart.far, parameters, self.log_density)
-        if len(still) < len(apart.places):
-            state.apart = _take_apart(block, state, apart.places[still]) if still.size else None
+        if not still.size:
+            state.apart = None
+        elif len(still) < len(apart.places):
+            _take_apart(block, state, apart.places[still])
         return moments
 
-    def _step(
+    def _sum(
         self,
         block: Block,
         state: State,
@@ -119,65 +136,68 @@ class NativeEngine(Runner):
         rule: Rule,
         anchor: Array | None,
     ) -> tuple[Moments, int]:
-        """A step, and how many rows are too far for what it says of them."""
-        if parameters is not None and anchor is None and need == Need(Second.FULL, pooled=True):
-            state.total = state.total or self._total(block)
-            if is_near(parameters, state.total.anchor[0]):
-                return self._step_about_centre(block, state.total, parameters, need, rule)
-        about = anchor
-        if about is None:
-            shape = state.n_components, block.rows.shape[1]
-            about = np.zeros(shape) if parameters is None or need.second is Second.NONE else parameters.means
-        in_single = anchor is None and steps_in_single(block, parameters, need, rule)
-        moments, n_far = self._sums(block, state, parameters, need, rule, about, in_single)
-        if need.pooled and moments.second is not None:
-            moments = replace(moments, second=_pooled(moments.second))
+        """Moments as the core sums them, and the number of rows that are too far for it to share."""
+        plan = self._plan(block, state, parameters, need, rule, anchor)
+        visit = state.visits.begin(self._target, plan.arguments) if plan.is_ordered else Visit()
+        log_likelihood, mass, first, second, n_far, n_near = self._target.step(
+            block.rows, block.row_weight, block.given if rule is Rule.GIVEN else None, plan.origin, *plan.arguments,
+            None if plan.second is Second.NONE else plan.anchor, rule, plan.second, self.n_threads, *visit,
+            plan.in_single, projection_of(need, state.n_components),
+        )  # fmt: skip
+        if plan.is_ordered:
+            state.visits.end(visit, plan.arguments, n_near)
+        if plan.whole is not None:
+            second = plan.whole
+        elif need.pooled and second is not None:
+            second = _pooled(second)
+        log_likelihood += plan.offset * state.row_weight
+        moments = Moments(mass, first, second, plan.anchor, log_likelihood, state.row_weight, need, plan.in_single)
         return moments, n_far
 
-    def _step_about_centre(
-        self, block: Block, total: Moments, parameters: Parameters, need: Need, rule: Rule
-    ) -> tuple[Moments, int]:
-        """Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the block's own scatter."""
-        centre = total.anchor[0]
-        centred = replace(parameters, means=parameters.means - centre)
-        log_likelihood, mass, first, _, n_far, _ = self._target.step(
-            block.rows, block.row_weight, None, centre, *arguments_of(centred, whiten_once=True),
-            None, rule, Second.NONE, self.n_threads,
-        )  # fmt: skip
-        anchor = np.broadcast_to(centre, first.shape)
-        second = None if total.second is None else total.second[0]
-        return Moments(mass, first, second, anchor, log_likelihood, total.row_weight, need), n_far
-
-    def _sums(
+    def _plan(
         self,
         block: Block,
         state: State,
         parameters: Parameters | None,
         need: Need,
         rule: Rule,
-        anchor: Array,
-        in_single: bool = False,
-    ) -> tuple[Moments, int]:
-        """Moments per component about the anchor, and the number of far rows."""
-        offset = 0.0
-        if in_single and parameters is not None:
-            anchor = rounded(anchor)
-            parameters, offset = scaled_for_single(parameters)
-        arguments = arguments_of(parameters) if parameters is not None else no_arguments(anchor)
-        sums_about = None if need.second is Second.NONE else np.ascontiguousarray(anchor)
-        is_soft = parameters is not None and rule is Rule.SOFT and may_be_ordered(parameters.whitening)
-        visit = state.visits.begin(self._target, arguments) if is_soft else Visit()
-        log_likelihood, mass, first, second, n_far, n_near = self._target.step(
-            block.rows, block.row_weight, block.given if rule is Rule.GIVEN else None, None, *arguments,
-            sums_about, rule, need.second, self.n_threads, *visit, in_single, projection_of(need, state.n_components),
-        )  # fmt: skip
-        if is_soft:
-            state.visits.end(visit, arguments, n_near)
-        log_likelihood += offset * state.row_weight
-        moments = Moments(mass, first, second, anchor, log_likelihood, state.row_weight, need, in_single)
-        if sums_about is None and anchor.any():  # without second moments the core sums about 0
-            moments = replace(moments, anchor=np.zeros(anchor.shape)).about(anchor)
-        return moments, n_far
+        anchor: Array | None,
+    ) -> StepPlan:
+        """Decide about origin, anchor and precision; nothing but the arguments and the rows' moments decides."""
+        shape = state.n_components, block.rows.shape[1]
+        if need.second is Second.NONE:  # then any point is as good
+            about = np.zeros(shape)
+        elif anchor is not None:
+            about = np.ascontiguousarray(anchor)
+        else:
+            about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
+        if parameters is None:
+            return StepPlan(no_arguments(about), about, need.second)
+        if anchor is None and need == Need(Second.FULL, pooled=True):
+            state.total = state.total or self._total(block)
+            centre = state.total.anchor[0]
+            if state.total.second is not None and is_near(parameters, centre):
+                # Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the block's own scatter.
+                centred = replace(parameters, means=parameters.means - centre)
+                arguments, about = arguments_of(centred, whiten_once=True), np.broadcast_to(centre, shape)
+                return StepPlan(arguments, about, Second.NONE, centre, state.total.second[0])
+        is_ordered = rule is Rule.SOFT and may_be_ordered(parameters.whitening)
+        if anchor is None and steps_in_single(block, parameters, need, rule):
+            scaled, offset = scaled_for_single(parameters)
+            return StepPlan(
+                arguments_of(scaled), rounded(about), need.second,
+                in_single=True, offset=offset, is_ordered=is_ordered,
+            )  # fmt: skip
+        return StepPlan(arguments_of(parameters), about, need.second, is_ordered=is_ordered)
+
+    def _total(self, block: Block) -> Moments:
+        """Moments of the block as one component: the mean first, then the scatter about it."""
+        zero = np.zeros((1, block.rows.shape[1]))
+        everything = replace(block, given=np.broadcast_to(np.int32(0), block.n_rows))
+        for need in Need(Second.NONE), Need(Second.FULL):
+            moments = self.step(everything, self.open(everything, need, 1), None, need, Rule.GIVEN, zero)
+            zero = moments.means(zero)
+        return moments
 
     def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
         last = None if current is None else current.reshape(-1)
@@ -185,12 +205,14 @@ class NativeEngine(Runner):
         covariances: Array = found.reshape(scatter.second.shape)
         return covariances
 
-    def run(self, block: Block, state: State, mixture: Gaussians, algebra: Algebra, control: Control) -> Course | None:
-        if block.log_prior is not None or not goes_alone(block, len(mixture.weights), algebra):
+    def run_em(
+        self, block: Block, state: State, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+    ) -> Course | None:
+        if block.log_prior is not None or not suits_core(block, state.n_components, algebra):
             return None
         if shares_matrix(algebra):
             state.total = state.total or self._total(block)
-        return run(self._target, self.n_threads, block, state.total, mixture, algebra, control)
+        return run_em(self._target, self.n_threads, block, state.total, start, algebra, control)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         density: Array = self._evaluate(block, parameters, LOG_DENSITY)
@@ -217,10 +239,10 @@ class NativeEngine(Runner):
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
     ) -> tuple[Array, NDArray[np.int64]]:
         rows, labels = np.empty((n_rows, means.shape[1])), np.empty(n_rows, np.int64)
-        is_triangular = whitening.structure is Structure.TRIANGULAR
+        is_triangular = whitening.factor_shape is FactorShape.TRIANGULAR
         factors = np.ascontiguousarray(whitening.factors) if is_triangular else one_each(whitening, len(means))
         self._target.draw(
-            np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.structure), factors, key,
+            np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.factor_shape), factors, key,
             rows, labels, self.n_threads,
         )  # fmt: skip
         return rows, labels
@@ -233,10 +255,12 @@ class NativeEngine(Runner):
         return self._target.evaluate(block.rows, origin, *arguments, output, self.n_threads)
 
 
-def _take_apart(block: Block, state: State, places: NDArray[np.intp]) -> tuple[Apart, State]:
-    """Far rows, and the state of the others: they are visited in the order of all."""
+def _take_apart(block: Block, state: State, places: NDArray[np.intp]) -> tuple[Block, State]:
+    """Set far rows apart; returns the block of the others and its state, which visits rows in the order of all."""
     apart = Apart.of(block, places)
-    return apart, State(state.n_components, apart.near.total_weight, state.visits)
+    near_state = State(state.n_components, apart.near.total_weight, state.visits)
+    state.apart = apart, near_state
+    return apart.near, near_state
 
 
 def _pooled(second: Array) -> Array:

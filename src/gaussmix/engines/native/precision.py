@@ -13,7 +13,7 @@ import numpy as np
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 AMPLIFICATION = 32.0  # 1e-4 nats at d = 1000; 1.4e-4 of a variance from 400 rows, and less from more
 N_FEATURES = 1024
@@ -43,7 +43,7 @@ def suits_single(parameters: Parameters) -> bool:
 
 
 def _amplification(whitening: Whitening, deviations: Array) -> float:
-    if whitening.structure is not Structure.TRIANGULAR:
+    if whitening.factor_shape is not FactorShape.TRIANGULAR:
         return 1.0
     largest = 0.0
     for part in pieces((len(deviations), *whitening.factors.shape[1:])):

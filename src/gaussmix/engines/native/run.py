@@ -1,4 +1,4 @@
-"""EM by the core alone, where nothing is decided between steps: on small tables Python would take most of the time."""
+"""The fast path of the native engine: steps of EM in the core (cpp/em), for families that are algebra."""
 
 from __future__ import annotations
 
@@ -8,21 +8,30 @@ import numpy as np
 
 from gaussmix.engines.native.arguments import FARTHEST_MEAN
 from gaussmix.engines.native.visits import could_pay, is_long
+from gaussmix.engines.runner import Control, Course
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.logarithm import log
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.block import Block
-from gaussmix.waist.course import Control, Course, Gaussians
 from gaussmix.waist.moments import Moments
+from gaussmix.waist.whitening.base import Whitening
+from gaussmix.waist.whitening.diagonal import DiagonalWhitening
+from gaussmix.waist.whitening.spherical import SphericalWhitening
+from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 if TYPE_CHECKING:
     from gaussmix._core import Target
 
-SECONDS = 0.05  # after which Python is told
-MOST_STEPS = 2**31  # at a time: the core counts in 64 bits, and Python without end
-MOST_NUMBERS = 2**18  # of the covariances: larger ones take their time and memory in the M-step, wherever it is made
+SECONDS = 0.05  # the core makes no further step after this long, so that callers can report and stop
+MOST_STEPS = 2**31  # in one call: the core counts in 64 bits, Python without a limit
+MOST_NUMBERS = 2**18  # in the covariances: M-steps with more take long enough for Python, and much memory
 
 
-def goes_alone(block: Block, n_components: int, algebra: Algebra) -> bool:
-    """Whether no pass could be made in float32, nor gain by another order of the rows; and M-steps are short."""
+def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
+    """Whether steps on this block have nothing to decide between them, and short M-steps.
+
+    Between steps the engine decides about float32 and about the order of the rows. Neither pays on a short pass.
+    """
     n_features, is_triangular = block.rows.shape[1], algebra.orientation is not Across.NOTHING
     if n_components * n_features ** (2 if is_triangular else 1) > MOST_NUMBERS:
         return False
@@ -37,28 +46,39 @@ def shares_matrix(algebra: Algebra) -> bool:
     return algebra.is_shared and algebra.orientation is Across.EQUAL
 
 
-def run(
+def run_em(
     target: Target,
     n_threads: int,
     block: Block,
     total: Moments | None,
-    mixture: Gaussians,
+    start: tuple[Array, Array, Array],
     algebra: Algebra,
     control: Control,
 ) -> Course:
-    """Steps of EM in the core.
+    """Make steps of EM in the core; see `Runner.run_em`.
 
     Parameters
     ----------
-    total : moments of the block as one component, where `shares_matrix`; else None.
+    total : moments of the block as one component if `shares_matrix(algebra)`, None otherwise.
     """
-    start = mixture.weights, mixture.means, mixture.covariances
     weights, means, covariances = (np.array(each, order="C") for each in start)
     centre, second = (None, None) if total is None or total.second is None else (total.anchor[0], total.second[0])
     limits = control.lost_share, control.noise, control.loss, FARTHEST_MEAN
     n_steps = min(control.max_steps, MOST_STEPS)
-    log_likelihood = target.run(
+    log_likelihood, factors, log_abs_det = target.run_em(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1), centre,
         second, control.ridge, limits, control.tolerance, control.previous, n_steps, SECONDS, n_threads,
     )  # fmt: skip
-    return Course(weights, means, covariances, log_likelihood.tolist())
+    whitening = None
+    if log_likelihood.size:
+        whitening = _whitening(algebra, factors.reshape(len(log_abs_det), -1), log_abs_det, means.shape[1])
+    return Course(weights, means, covariances, whitening, log_likelihood.tolist())
+
+
+def _whitening(algebra: Algebra, factors: Array, log_abs_det: Array, n_features: int) -> Whitening:
+    """Factors as families make them, of the core's (n, n_numbers)."""
+    if algebra.orientation is not Across.NOTHING:
+        return TriangularWhitening(factors.reshape(-1, n_features, n_features), log_abs_det)
+    if algebra.shape is Across.NOTHING:
+        return SphericalWhitening(factors[:, 0], log_abs_det)
+    return DiagonalWhitening(factors, log(factors).sum(axis=1))  # the core adds the logarithms in another order

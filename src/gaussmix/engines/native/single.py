@@ -11,7 +11,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 WORK = 1e7  # multiply-adds, an exponential counting as 20: a pass of about a millisecond
 
@@ -23,9 +23,9 @@ def steps_in_single(block: Block, parameters: Parameters | None, need: Need, rul
     whitening, (n_components, n_features) = parameters.whitening, parameters.means.shape
     if need.pooled or need.second in (Second.NONE, Second.PROJECTED) or len(whitening.factors) < n_components:
         return False
-    if whitening.structure is Structure.LOW_RANK:  # the core has these in double only
+    if whitening.factor_shape is FactorShape.LOW_RANK:  # the core has these in double only
         return False
-    is_dense = whitening.structure is Structure.TRIANGULAR
+    is_dense = whitening.factor_shape is FactorShape.TRIANGULAR
     work = float(block.n_rows) * n_components * (20 + (n_features**2 if is_dense else 4 * n_features))
     return work >= WORK and suits_single(parameters)
 
@@ -49,9 +49,9 @@ def scaled_for_single(parameters: Parameters) -> tuple[Parameters, float]:
 def _rounding_of_log_det(whitening: Whitening, n_features: int) -> Array:
     """What rounding the factors, or the squares of spherical ones, adds to log |det W_k|, (n_components,)."""
     factors = whitening.factors
-    if whitening.structure is Structure.SPHERICAL:
+    if whitening.factor_shape is FactorShape.SPHERICAL:
         return _rounding(factors**2) * (n_features / 2)
-    diagonals = np.einsum("kii->ki", factors) if whitening.structure is Structure.TRIANGULAR else factors
+    diagonals = np.einsum("kii->ki", factors) if whitening.factor_shape is FactorShape.TRIANGULAR else factors
     growth: Array = _rounding(diagonals).sum(axis=1)
     return growth
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.native.arguments import Arguments
 from gaussmix.waist.block import BLOCK_ROWS
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 if TYPE_CHECKING:
     from gaussmix._core import Target
@@ -47,7 +47,7 @@ class Visit(NamedTuple):
 
 def may_be_ordered(whitening: Whitening) -> bool:
     """Whether an order of the rows can save work: a factor for each component, which whitens feature by feature."""
-    return not whitening.is_shared and whitening.structure is not Structure.LOW_RANK
+    return not whitening.is_shared and whitening.factor_shape is not FactorShape.LOW_RANK
 
 
 @dataclass(eq=False)
@@ -111,12 +111,12 @@ class Visits:
 
     def _is_worthwhile(self, arguments: Arguments) -> bool:
         """Whether any of this could pay: most fits are small, and their steps take microseconds."""
-        is_triangular = arguments.structure == Structure.TRIANGULAR
+        is_triangular = arguments.factor_shape == FactorShape.TRIANGULAR
         return could_pay(self.n_rows, self.n_components, self.n_features, is_triangular)
 
     def _pays(self, n_near: int, arguments: Arguments) -> bool:
         """Whether visiting in order saves work where so many responsibilities are above 0."""
-        pair = _work_of_pair(self.n_features, arguments.structure == Structure.TRIANGULAR)
+        pair = _work_of_pair(self.n_features, arguments.factor_shape == FactorShape.TRIANGULAR)
         visited = VISITED * n_near * pair + OUT_OF_TURN * self.n_rows
         return visited < GAIN * self.n_rows * self.n_components * pair
 
@@ -126,7 +126,7 @@ class Visits:
         if self._are_new or before is None:
             return np.zeros((2, self.n_components), dtype=np.float32)
         return target.measure_motion(
-            arguments.structure, before.means, before.factors, arguments.means, arguments.factors
+            arguments.factor_shape, before.means, before.factors, arguments.means, arguments.factors
         )
 
 
@@ -150,11 +150,11 @@ def _work_of_pair(n_features: int, is_triangular: bool) -> int:
 
 def _moved_away(before: Arguments, after: Arguments) -> bool:
     """Whether half of the components moved by more than a standard deviation: this is another run of EM."""
-    if before.means.shape != after.means.shape or before.structure != after.structure:
+    if before.means.shape != after.means.shape or before.factor_shape != after.factor_shape:
         return True
     moved = after.means - before.means
     with np.errstate(over="ignore", invalid="ignore"):
-        if before.structure == Structure.TRIANGULAR:
+        if before.factor_shape == FactorShape.TRIANGULAR:
             whitened = np.einsum("kij,kj->ki", before.factors, moved)
         else:
             whitened = moved * (before.factors if before.factors.ndim == 2 else before.factors[:, None])

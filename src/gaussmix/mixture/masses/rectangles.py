@@ -10,7 +10,7 @@ from gaussmix.mixture.masses.scrambles import log_mean, scrambled
 from gaussmix.mixture.values import Values
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
-from gaussmix.waist.whitening.base import Structure
+from gaussmix.waist.whitening.base import FactorShape
 
 _NUMBERS = 10  # for a row and a component, at a time
 _INFINITE = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
@@ -23,7 +23,7 @@ def log_masses(
     exact = np.zeros(len(lower))
     if mixture.n_features == 1:
         log_mass, error = mixture._line.log_between(lower[:, 0], upper[:, 0]), exact
-    elif mixture.whitening.structure in (Structure.SPHERICAL, Structure.DIAGONAL):
+    elif mixture.whitening.factor_shape in (FactorShape.SPHERICAL, FactorShape.DIAGONAL):
         log_mass, error = _independent(mixture, lower, upper), exact
     elif mixture.n_features == 2:
         log_mass, error = _pairs(mixture, lower, upper), exact

@@ -12,7 +12,7 @@ import numpy as np
 from gaussmix.numerics.arrays import Array
 
 
-class Structure(IntEnum):
+class FactorShape(IntEnum):
     """Shape of the factors; the numbers are those of the C++ core."""
 
     SPHERICAL = 0  # w_k         factors (K,)
@@ -27,14 +27,14 @@ class Whitening(ABC):
 
     Parameters
     ----------
-    factors : 1 or n_components factors on the first axis, 1 / data units; see `Structure`.
+    factors : 1 or n_components factors on the first axis, 1 / data units; see `FactorShape`.
     log_abs_det : (1,) or (n_components,), log |det W_k| = −½ log det Σ_k.
     """
 
     factors: Array
     log_abs_det: Array
 
-    structure: ClassVar[Structure]
+    factor_shape: ClassVar[FactorShape]
 
     @property
     def is_shared(self) -> bool:

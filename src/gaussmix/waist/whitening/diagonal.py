@@ -7,13 +7,13 @@ from typing import ClassVar
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.logarithm import log
 from gaussmix.numerics.roots import inverse_root
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 
 class DiagonalWhitening(Whitening):
     """Σ_k = diag(v_k), W_k = diag(v_k^(−½))."""
 
-    structure: ClassVar[Structure] = Structure.DIAGONAL
+    factor_shape: ClassVar[FactorShape] = FactorShape.DIAGONAL
 
     @classmethod
     def of(cls, variances: Array) -> DiagonalWhitening:

@@ -11,7 +11,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.logarithm import log
 from gaussmix.numerics.roots import inverse_root
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 
 class LowRankWhitening(Whitening):
@@ -22,7 +22,7 @@ class LowRankWhitening(Whitening):
     are z − F (Fᵀz), z = w u, and squared afterwards: the difference ‖z‖² − ‖…‖² would lose the digits of s².
     """
 
-    structure: ClassVar[Structure] = Structure.LOW_RANK
+    factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
 
     @classmethod
     def of(cls, loadings: Array, noise: Array) -> LowRankWhitening:

@@ -7,13 +7,13 @@ from typing import ClassVar
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.logarithm import log
 from gaussmix.numerics.roots import inverse_root
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 
 class SphericalWhitening(Whitening):
     """Σ_k = v_k I, W_k = v_k^(−½) I."""
 
-    structure: ClassVar[Structure] = Structure.SPHERICAL
+    factor_shape: ClassVar[FactorShape] = FactorShape.SPHERICAL
 
     @classmethod
     def of(cls, variances: Array, n_features: int) -> SphericalWhitening:

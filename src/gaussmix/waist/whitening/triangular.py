@@ -13,7 +13,7 @@ from gaussmix.numerics.core import native_target
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.need import Rule, Second
-from gaussmix.waist.whitening.base import Structure, Whitening
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 if TYPE_CHECKING:
     from gaussmix._core import Target
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class TriangularWhitening(Whitening):
     """Σ_k = L_k L_kᵀ (Cholesky), W_k = L_k⁻¹."""
 
-    structure: ClassVar[Structure] = Structure.TRIANGULAR
+    factor_shape: ClassVar[FactorShape] = FactorShape.TRIANGULAR
 
     @classmethod
     def of(cls, covariances: Array) -> TriangularWhitening:

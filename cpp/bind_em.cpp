@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "bind.hpp"
-#include "em/run.hpp"
+#include "em/run_em.hpp"
 #include "structures/update.hpp"
 
 namespace gaussmix {
@@ -23,7 +23,7 @@ Across to_across(int value) {
 Algebra to_algebra(const std::tuple<int, int, int>& letters) {
     const auto [volume, shape, orientation] = letters;
     const Algebra algebra{to_across(volume), to_across(shape), to_across(orientation)};
-    require(is_known(algebra), "no structure has such an algebra");
+    require(is_known(algebra), "no family has such an algebra");
     return algebra;
 }
 
@@ -33,13 +33,16 @@ double* written(const Array& array, std::size_t size, const char* message) {
     return array.data();
 }
 
-Result<double, 1> bound_run(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
-                            const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
-                            const Writable<double, 2>& means, const Writable<double, 1>& covariances,
-                            const Maybe<1>& centre, const Maybe<2>& total, const Contiguous<1>& ridge,
-                            const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
-                            Index max_steps, double seconds, int n_threads) {
-    RunView task{};
+// Log-likelihoods, factors, log |det|.
+using EmResult = std::tuple<Result<double, 1>, Result<double, 1>, Result<double, 1>>;
+
+EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
+                      const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
+                      const Writable<double, 2>& means, const Writable<double, 1>& covariances, const Maybe<1>& centre,
+                      const Maybe<2>& total, const Contiguous<1>& ridge,
+                      const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
+                      Index max_steps, double seconds, int n_threads) {
+    EmView task{};
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
     task.total_weight = total_weight;
@@ -61,17 +64,19 @@ Result<double, 1> bound_run(const Target& target, const Rows& rows, const RowWei
     task.previous = previous;
     task.max_steps = max_steps;
     task.seconds = seconds;
+    const std::size_t n_covariances = task.algebra.is_shared() ? 1 : count;
+    NewArray<double, 1> factors({n_covariances * size}), log_abs_det({n_covariances});
     const MixtureView mixture{weights.data(),
                               written(means, count * features, "means must have shape (n_components, n_features)"),
-                              written(covariances, (task.algebra.is_shared() ? 1 : count) * size,
-                                      "covariances must be of the algebra's size")};
+                              written(covariances, n_covariances * size, "covariances must be of the algebra's size"),
+                              factors.data(), log_abs_det.data()};
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
     Numbers log_likelihoods;
-    run_unlocked([&] { return run(*target.kernels, task, execution, mixture, log_likelihoods); });
+    without_gil([&] { return run_em(*target.kernels, task, execution, mixture, log_likelihoods); });
     NewArray<double, 1> out({log_likelihoods.size()});
     std::copy(log_likelihoods.begin(), log_likelihoods.end(), out.data());
-    return out.release();
+    return {out.release(), factors.release(), log_abs_det.release()};
 }
 
 Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, int>& letters,
@@ -86,7 +91,7 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
     NewArray<double, 1> covariances({size});
     const SecondSumsView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
     Interrupt interrupt(is_interrupted);
-    run_unlocked([&] {
+    without_gil([&] {
         update(*target.kernels, algebra, scatter, current ? current->data() : nullptr, interrupt.listener(),
                covariances.data());
         return !interrupt.has_come();
@@ -97,27 +102,27 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
 }  // namespace
 
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
-constexpr const char* kRunSignature =
-    "def run(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
+constexpr const char* kEmSignature =
+    "def run_em(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None, total_weight: float, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
     ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
-    "n_threads: int) "
-    "-> " FLOATS;
+    "n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS "]";
 constexpr const char* kUpdateSignature =
     "def update(self, algebra: tuple[int, int, int], mass: " FLOATS ", second: " FLOATS
     ", n_features: int, current: " FLOATS " | None) -> " FLOATS;
 #undef FLOATS
 
-void bind_runs(nb::class_<Target>& type) {
+void bind_em(nb::class_<Target>& type) {
     using namespace nb::literals;
-    type.def("run", bound_run, nb::sig(kRunSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+    type.def("run_em", bound_run_em, nb::sig(kEmSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "total_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a, "n_threads"_a,
-             "Make steps of EM, writing the mixture where it lies: the mean log-likelihood before each of them.")
+             "Make steps of EM and write the mixture where it lies: (mean log-likelihood before each step, whitening "
+             "factors, log |det| of each factor).")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
-             "current"_a.none(), "Covariances of a structure from the scatter about the new means.");
+             "current"_a.none(), "Covariances of a family from the scatter about the new means.");
 }
 
 }  // namespace gaussmix

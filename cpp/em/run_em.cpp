@@ -1,4 +1,4 @@
-#include "run.hpp"
+#include "run_em.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -23,7 +23,7 @@ struct State {
 
 class Loop {
 public:
-    Loop(const KernelTable& kernels, const RunView& task, const Execution& execution)
+    Loop(const KernelTable& kernels, const EmView& task, const Execution& execution)
         : kernels_(kernels),
           task_(task),
           algebra_(task.algebra),
@@ -48,7 +48,7 @@ public:
     }
 
     bool factorise(State& mixture) const {
-        return whiten(kernels_, algebra_.structure(), n_covariances_, d_, mixture.covariances.data(), listener_,
+        return whiten(kernels_, algebra_.factor_shape(), n_covariances_, d_, mixture.covariances.data(), listener_,
                       mixture.factors.data(), mixture.log_abs_det.data());
     }
 
@@ -66,7 +66,7 @@ public:
 
 private:
     bool expect(const State& mixture, MomentsView out) {
-        const Shape shape{n_components_,   d_,         algebra_.structure(),
+        const Shape shape{n_components_,   d_,         algebra_.factor_shape(),
                           has_one_matrix_, Rule::soft, has_one_matrix_ ? Second::none : algebra_.second()};
         StepView step_task{shape, task_.rows, task_.row_weight, {}, {}};
         kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
@@ -167,9 +167,9 @@ private:
             };
             for (Index i = 0; i < d_; ++i) {
                 double& whitened = offsets_[k * d_ + i] = 0;
-                switch (algebra_.structure()) {
-                    case Structure::spherical: whitened = offset(i) * factor[0]; break;
-                    case Structure::diagonal: whitened = offset(i) * factor[i]; break;
+                switch (algebra_.factor_shape()) {
+                    case FactorShape::spherical: whitened = offset(i) * factor[0]; break;
+                    case FactorShape::diagonal: whitened = offset(i) * factor[i]; break;
                     default:
                         for (Index j = 0; j <= i; ++j) whitened += factor[i * d_ + j] * offset(j);
                 }
@@ -209,7 +209,7 @@ private:
     }
 
     const KernelTable& kernels_;
-    const RunView& task_;
+    const EmView& task_;
     const Algebra algebra_;
     const Execution execution_;
     const Listener listener_;
@@ -220,8 +220,8 @@ private:
 
 }  // namespace
 
-bool run(const KernelTable& kernels, const RunView& task, const Execution& execution, MixtureView mixture,
-         Numbers& log_likelihoods) {
+bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
+            Numbers& log_likelihoods) {
     Loop loop(kernels, task, execution);
     State current = loop.state(mixture), following = current;
     if (!loop.factorise(current)) return !execution.interrupt.has_come();
@@ -237,6 +237,8 @@ bool run(const KernelTable& kernels, const RunView& task, const Execution& execu
     std::copy(current.weights.begin(), current.weights.end(), mixture.weights);
     std::copy(current.means.begin(), current.means.end(), mixture.means);
     std::copy(current.covariances.begin(), current.covariances.end(), mixture.covariances);
+    std::copy(current.factors.begin(), current.factors.end(), mixture.factors);
+    std::copy(current.log_abs_det.begin(), current.log_abs_det.end(), mixture.log_abs_det);
     return !execution.interrupt.has_come();
 }
 

@@ -1,0 +1,48 @@
+// EM on a small table without coming back to Python: the steps of em/loop.py once more, for families that are algebra.
+#pragma once
+#include "spans.hpp"
+#include "structures/algebra.hpp"
+#include "structures/volume.hpp"
+
+namespace gaussmix {
+
+struct TotalView {         // of all rows as one component, for a full covariance that all components share
+    const double* centre;  // (n_features,), their mean
+    const double* second;  // (n_features, n_features), about it
+};
+
+struct Limits {         // a step that passes one of them is left to em/maximise.py
+    double lost_share;  // the least share of the row weight that a component keeps
+    double noise;       // the least standard deviation, as a part of the mean
+    double loss;        // how many times larger second moments are about the anchor than about the new means
+    double distance;    // how many standard deviations a mean is from the centre
+};
+
+struct EmView {
+    RowsView rows;
+    RowWeightView row_weight;
+    double total_weight;
+    Algebra algebra;
+    Index n_components;
+    TotalView total;      // null unless the algebra shares a full covariance
+    const double* ridge;  // (n_features,), data units^2
+    Limits limits;
+    double tolerance, previous;  // nats per unit of row weight; the mean log-likelihood of the step before
+    Index max_steps;
+    double seconds;  // it makes no further step after so long
+};
+
+struct MixtureView {      // where EM starts, and where it ends
+    double* weights;      // (n_components,)
+    double* means;        // (n_components, n_features)
+    double* covariances;  // in compact form
+    double* factors;      // written only: the whitening factors of the covariances, of their size
+    double* log_abs_det;  // written only: log |det| of each factor
+};
+
+// Appends the mean log-likelihood before each step that it makes. It stops when the log-likelihood has settled, when time
+// is up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.
+bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
+            Numbers& log_likelihoods);
+
+}  // namespace gaussmix

@@ -1,0 +1,96 @@
+"""The fast path of an engine: whole steps of EM, for families that describe themselves as algebra.
+
+A step on a small table takes an engine a few microseconds, and the loop in Python tens of them. An engine may therefore
+inherit from `Runner` and make the steps itself. The loop in Python (`em/loop.py`) stays the complete one: an engine
+stops before every step that is unusual, and the loop makes that step. `gaussmix.testing.check_runner` holds the two to
+each other. docs/develop/waist.md says what this costs and what it buys.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+from gaussmix.numerics.arrays import Array
+from gaussmix.waist.algebra import Algebra
+from gaussmix.waist.block import Block
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.whitening.base import Whitening
+
+
+class Control(NamedTuple):
+    """When to stop, and which steps to leave to the loop in Python.
+
+    Parameters
+    ----------
+    ridge : (n_features,), added to every variance at each step, data units².
+    tolerance : stop when the mean log-likelihood changes by less, nats per unit of row weight.
+    max_steps : limit on the number of steps.
+    previous : mean log-likelihood of the step that preceded this run (−inf if none); used for the first convergence
+        test.
+    lost_share : leave a step that would give a component less than this share of the row weight.
+    noise : leave a step after which a feature without a ridge has a standard deviation below this part of its mean.
+    loss : leave a step for which second moments about the anchor are more than so many times those about the new means.
+    """
+
+    ridge: Array
+    tolerance: float
+    max_steps: int
+    previous: float
+    lost_share: float
+    noise: float
+    loss: float
+
+
+class Course(NamedTuple):
+    """The mixture that some steps of EM reached, and the log-likelihoods on the way.
+
+    Parameters
+    ----------
+    weights : (n_components,), after the last step.
+    means : (n_components, n_features), after the last step, data units.
+    covariances : after the last step, in compact form, data units².
+    whitening : factors of these covariances, with the bits of the family's own; None where no step was made.
+    log_likelihood : mean before each step, nats per unit of row weight; empty where the first step is unusual.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    whitening: Whitening | None
+    log_likelihood: list[float]
+
+
+class Runner(ABC):
+    """What an engine with a fast path can do besides the `Engine` protocol."""
+
+    @abstractmethod
+    def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
+        """Make covariances of a scatter, as `Family.update` does, to rounding.
+
+        Parameters
+        ----------
+        algebra : which covariances the family makes.
+        scatter : mass and second sums about the new means.
+        current : covariances before the step, in compact form; None at the first step.
+        """
+
+    @abstractmethod
+    def run_em(
+        self, block: Block, state: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+    ) -> Course | None:
+        """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
+
+        Parameters
+        ----------
+        block : all rows.
+        state : what `Engine.open` made for them.
+        start : weights, means and covariances in compact form.
+        algebra : which covariances the family makes.
+        control : when to stop.
+
+        Returns
+        -------
+        course : the mixture reached and the log-likelihoods on the way; None if this problem does not suit the fast
+            path. Its bits depend neither on the number of threads nor on when time is up.
+        """

@@ -119,8 +119,7 @@ void bind_em(nb::class_<Target>& type) {
              "total_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a, "n_threads"_a,
-             "Make steps of EM and write the mixture where it lies: (mean log-likelihood before each step, whitening "
-             "factors, log |det| of each factor).")
+             "Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.");
 }

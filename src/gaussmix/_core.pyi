@@ -145,7 +145,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]
     ]:
         """
-        Make steps of EM and write the mixture where it lies: (mean log-likelihood before each step, whitening factors, log |det| of each factor).
+        Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).
         """
 
     def update(

@@ -1,6 +1,15 @@
 """How Sphinx builds the documentation: `nox -s docs`."""
 
+from __future__ import annotations
+
 from importlib.metadata import version as installed_version
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from gaussmix import FAMILIES
+from gaussmix.families import ALIASES
 
 project = "gaussmix"
 author = "the gaussmix developers"
@@ -23,3 +32,19 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say more: shapes and units
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+
+
+class RegisteredFamilies(SphinxDirective):
+    """`.. families::` lists the registered families: their names, then their class."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = []
+        for name, family in FAMILIES.items():
+            names = [name, *(alias for alias, own in ALIASES.items() if own == name)]
+            lines += [".. rubric:: " + ", ".join(f"``{each}``" for each in names), ""]
+            lines += [f".. autoclass:: {type(family).__module__}.{type(family).__name__}", ""]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def setup(app: Sphinx) -> None:
+    app.add_directive("families", RegisteredFamilies)

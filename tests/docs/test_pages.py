@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from gaussmix.families import ALIASES, FAMILIES
+
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+://)([^)#]+)")
@@ -86,6 +88,28 @@ def test_a_decision_is_at_most_ten_lines(path: Path) -> None:
     assert title.startswith("# ")
     assert 0 < len(lines) <= 10
     assert max(map(len, lines)) <= 120
+
+
+def value_of(formula: str, n_components: int, n_features: int) -> float:
+    """The value of a formula in which products have no sign, such as K d(d+1)/2."""
+    signed = re.sub(r"(?<=[Kd)]) ?(?=[Kd(])", "*", formula.replace("−", "-"))
+    return eval(signed, {"K": n_components, "d": n_features})
+
+
+def test_the_guide_lists_all_structures_with_their_numbers_of_parameters() -> None:
+    text = (ROOT / "docs/guide/getting-started.md").read_text(encoding="utf-8")
+    shown = {}
+    for name, formula in re.findall(r'^\| `"(\w+)"` \|.*?\| ([^|]*) \|.*$', text, flags=re.MULTILINE):
+        shown[name] = formula
+    for names, formulas in re.findall(r"^\| (`[EVI]{3}`.*?) \|.*\| ([^|]*) \|$", text, flags=re.MULTILINE):
+        shown |= dict(zip(re.findall(r"`([EVI]{3})`", names), formulas.split(", "), strict=True))
+        for alias, name in re.findall(r'`([EVI]{3})` \(`"(\w+)"`\)', names):
+            assert ALIASES[alias] == name
+    ours = {name for name, each in FAMILIES.items() if type(each).__module__.startswith("gaussmix.families.")}
+    without_options = {name for name in ours if not FAMILIES[name].options}
+    assert set(shown) == without_options | {name for name in ALIASES if len(name) == 3}
+    for name, formula in shown.items():
+        assert value_of(formula, 3, 5) == FAMILIES[ALIASES.get(name, name)].n_parameters(3, 5)
 
 
 def test_the_two_commands_are_one_line_each() -> None:

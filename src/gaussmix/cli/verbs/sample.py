@@ -17,7 +17,7 @@ from gaussmix.cli.verbs.predict import free_name
 @click.argument("model", metavar="MODEL.gmm")
 @click.option("-n", "n_rows", type=click.IntRange(1), required=True, metavar="N", help="How many rows.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Another seed, other rows."
+    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the draw; another seed gives other rows."
 )
 @click.option("--components", is_flag=True, help="Add a column with the component that each row was drawn from.")
 @writing

@@ -16,9 +16,7 @@ from gaussmix.cli.verbs.predict import free_name
 @click.command(short_help="Draw rows from a model.")
 @click.argument("model", metavar="MODEL.gmm")
 @click.option("-n", "n_rows", type=click.IntRange(1), required=True, metavar="N", help="How many rows.")
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the draw; another seed gives other rows."
-)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the draw.")
 @click.option("--components", is_flag=True, help="Add a column with the component that each row was drawn from.")
 @writing
 @json_option

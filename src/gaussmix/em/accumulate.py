@@ -10,8 +10,9 @@ from typing import Any
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
+from gaussmix.sources.base import Source
 from gaussmix.waist.block import BLOCK_ROWS, Block
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 
@@ -43,14 +44,18 @@ class StepTask:
     def open(self, block: Block) -> Any:
         return self.engine.open(block, self.need, self.n_components)
 
-    def call(self, block: Block, state: Any) -> Moments:
+    def over(self, source: Source) -> Moments:
+        """Make the pass: sums of every block, merged and finished."""
+        return self.engine.finish(source.map_merge(self), self.parameters)
+
+    def call(self, block: Block, state: Any) -> Partial:
         if self.share is None:
             return self._step(block, state)
         n_rows = max(1, SHARES // (TILE_ROWS * self.n_components)) * TILE_ROWS
         parts = (replace(part, given=self.share(part)) for part in block.cut(min(n_rows, BLOCK_ROWS)))
         return reduce(add, (self._step(part, self.open(part)) for part in parts))
 
-    def _step(self, block: Block, state: Any) -> Moments:
+    def _step(self, block: Block, state: Any) -> Partial:
         parameters = self.parameters
         if parameters is not None and block.log_prior is not None:
             assert block.log_prior.ndim == 1, "a source cuts rows of which unlike things are known apart"

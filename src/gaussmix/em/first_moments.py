@@ -49,4 +49,4 @@ class FirstMoments:
     def _sum(self, need: Need, anchor: Array | None) -> Moments:
         parameters, rule, share = self._partition.parameters, self._partition.rule, self._partition.share
         task = StepTask(self._engine, self._n_components, parameters, need, rule, anchor=anchor, share=share)
-        return self._source.map_merge(task)
+        return task.over(self._source)

@@ -94,12 +94,12 @@ def em_step(
     is_far = need.pooled and loss(_centre(mixture), mixture) > MAX_LOSS
     anchor = mixture.means if is_far or (is_exact and not need.pooled) else None
     task = StepTask(engine, mixture.n_components, mixture.parameters, need, anchor=anchor)
-    moments = source.map_merge(task)
+    moments = task.over(source)
     following, stuck = next_mixture(moments, mixture, engine, ridge, frozen)
     is_inexact = moments.in_single and not suits_single(following.parameters)
     max_loss = MAX_LOSS_IN_SINGLE if moments.in_single else MAX_LOSS
     if len(stuck) > len(frozen) or is_inexact or loss(moments.anchor, following) > max_loss:
-        moments = source.map_merge(replace(task, anchor=moments.means(mixture.means)))
+        moments = replace(task, anchor=moments.means(mixture.means)).over(source)
         following, stuck = next_mixture(moments, mixture, engine, ridge, frozen)
     frozen.update(stuck)
     return moments, following

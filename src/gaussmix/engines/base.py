@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.block import Block
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
@@ -38,8 +38,10 @@ class Engine(Protocol[StateT]):
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
-    ) -> Moments:
-        """Share each row among the components and sum moments; Bishop (2006) eq. 9.23 and 9.27.
+    ) -> Partial:
+        """Share each row of a block among the components and sum moments; Bishop (2006) eq. 9.23 and 9.27.
+
+        The sums of different blocks are merged by `+`, and finished by `finish`.
 
         Parameters
         ----------
@@ -49,12 +51,24 @@ class Engine(Protocol[StateT]):
         need : the second moments to accumulate.
         rule : how a row is shared.
         anchor : (n_components, n_features), the points to take the sums about, in float64; None leaves the choice
-            to the engine, and the moments say which it took: the means, or others where that is cheaper.
+            to the engine, which returns it: the means, or others where that is cheaper. Without second moments the
+            engine always chooses.
 
         Returns
         -------
-        moments : `log_likelihood` in nats, summed over rows; 0 under `Rule.GIVEN`. A squared distance that
+        partial : `log_likelihood` in nats, summed over rows; 0 under `Rule.GIVEN`. A squared distance that
             overflows counts as the largest double, so neither mass nor log-likelihood is ever NaN.
+        """
+
+    def finish(self, partial: Partial, parameters: Parameters | None) -> Moments:
+        """Make moments of the merged sums of all blocks, once for each pass.
+
+        Here an engine completes what only the sums of all rows allow. Those of gaussmix have nothing to complete.
+
+        Parameters
+        ----------
+        partial : the sums of all blocks.
+        parameters : those that the steps had.
         """
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:

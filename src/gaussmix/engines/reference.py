@@ -14,7 +14,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.logspace import log_sum, softmax
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
@@ -37,7 +37,7 @@ class ReferenceEngine:
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
-    ) -> Moments:
+    ) -> Partial:
         if anchor is None:
             anchor = np.zeros((state, block.rows.shape[1])) if parameters is None else parameters.means
         total = _moments(np.zeros(anchor.shape), np.zeros((0, state)), (0.0, 0.0), anchor, need)
@@ -47,11 +47,14 @@ class ReferenceEngine:
             if rule is Rule.SOFT and parameters is not None and (log_density[weight > 0] < far_limit(parameters)).any():
                 apart = Apart.of(block, far_places(block, parameters, self.log_density))
                 near = self.step(apart.near, state, parameters, need, rule, anchor)
-                return near + apart.moments(self, parameters, need, anchor)
+                return near + apart.sums(self, parameters, need, anchor)
             rows = part.rows.astype(np.float64)
             totals = float(weight @ log_density), part.total_weight
             total += _moments(rows, weight[:, None] * shared, totals, anchor, need)
         return total
+
+    def finish(self, partial: Partial, parameters: Parameters | None) -> Moments:
+        return Moments.of(partial)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         return log_sum(self.component_log_density(block, parameters))
@@ -118,8 +121,8 @@ def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components
     return kept / total, (largest + np.log(total))[:, 0]
 
 
-def _moments(rows: Array, shared: Array, totals: tuple[float, float], anchor: Array, need: Need) -> Moments:
-    """Sum moments of rows shared (n_rows, n_components); totals: log-likelihood and row weight."""
+def _moments(rows: Array, shared: Array, totals: tuple[float, float], anchor: Array, need: Need) -> Partial:
+    """Sums of rows shared (n_rows, n_components); totals: log-likelihood and row weight."""
     n_components, n_features = anchor.shape
     shapes = {Second.NONE: None, Second.TRACE: (), Second.DIAGONAL: (n_features,), Second.FULL: (n_features,) * 2}
     if need.projection is not None:
@@ -144,4 +147,4 @@ def _moments(rows: Array, shared: Array, totals: tuple[float, float], anchor: Ar
                 second[k] = squares.sum() if need.second is Second.TRACE else squares
     if second is not None and need.pooled:
         second = second.sum(axis=0)
-    return Moments(shared.sum(axis=0), first, second, anchor, *totals, need)
+    return Partial(shared.sum(axis=0), first, second, anchor, *totals, need)

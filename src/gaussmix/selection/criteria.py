@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines.base import Engine
@@ -34,8 +34,8 @@ class Evidence:
 def evidence_of(mixture: Mixture, source: Source, engine: Engine[object], unit: float = 1.0) -> Evidence:
     """Two passes over the rows; `unit` is what the row weights were divided by."""
     task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
-    soft = source.map_merge(task)
-    hard = source.map_merge(StepTask(engine, mixture.n_components, mixture.parameters, task.need, Rule.HARD))
+    soft = task.over(source)
+    hard = replace(task, rule=Rule.HARD).over(source)
     return Evidence(
         soft.log_likelihood * unit, hard.log_likelihood * unit, mixture.n_parameters, soft.row_weight * unit
     )

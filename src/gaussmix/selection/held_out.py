@@ -28,7 +28,7 @@ def held_out(results: Sequence[Result], source: Source, engine: Engine[Any]) -> 
     for place, result in enumerate(results):
         if result.run is not None and result.failure is None:
             mixture = result.run[0]
-            moments = source.map_merge(StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE)))
+            moments = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE)).over(source)
             means[place] = moments.log_likelihood / moments.row_weight
     return means
 

@@ -13,7 +13,7 @@ from gaussmix.numerics.pieces import taken
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.sources.base import Task
 from gaussmix.waist.block import BLOCK_ROWS, Block
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Partial
 
 
 class ArraySource:
@@ -41,7 +41,7 @@ class ArraySource:
     def dtype(self) -> np.dtype[Any]:
         return self.block.rows.dtype
 
-    def map_merge(self, task: Task) -> Moments:
+    def map_merge(self, task: Task) -> Partial:
         if self._opened is None or self._opened[0] != task.key:
             self._opened = task.key, task.open(self.block)
         return task.call(self.block, self._opened[1])

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gaussmix.waist.block import Block
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Partial
 
 
 class Task(Protocol):
@@ -21,7 +21,7 @@ class Task(Protocol):
     def open(self, block: Block) -> Any:
         """Make what may be kept beside a block between passes."""
 
-    def call(self, block: Block, state: Any) -> Moments:
+    def call(self, block: Block, state: Any) -> Partial:
         """Do the work on one block."""
 
 
@@ -44,7 +44,7 @@ class Source(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...
 
-    def map_merge(self, task: Task) -> Moments:
+    def map_merge(self, task: Task) -> Partial:
         """Run the task on every block, and merge the results in the order of the rows."""
 
     def sample(self, n_rows: int) -> Block:

@@ -15,7 +15,7 @@ from gaussmix.numerics.pieces import taken
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Task
 from gaussmix.waist.block import Block
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Partial
 
 
 class LabelledSource(ArraySource):
@@ -43,7 +43,7 @@ class LabelledSource(ArraySource):
             weight = None if row_weight is None else row_weight[places]
             self._parts.append(ArraySource(taken(rows, places), weight, log_prior=log_prior))
 
-    def map_merge(self, task: Task) -> Moments:
+    def map_merge(self, task: Task) -> Partial:
         return reduce(add, (part.map_merge(task) for part in self._parts))
 
     def sample(self, n_rows: int) -> Block:

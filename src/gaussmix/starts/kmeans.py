@@ -30,7 +30,8 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     settled = TOLERANCE * float(variances_of(sample.rows, sample.weight).mean())
     state = engine.open(block, need, len(centres))
     for _ in range(MAX_PASSES):
-        moments = engine.step(block, state, centre_parameters(centres), need, Rule.HARD)
+        parameters = centre_parameters(centres)
+        moments = engine.finish(engine.step(block, state, parameters, need, Rule.HARD), parameters)
         moved = moments.means(centres)
         if not moments.mass.all():
             moved = _refill(block, engine, centres, moved, moments.mass == 0)

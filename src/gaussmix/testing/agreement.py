@@ -6,11 +6,11 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.testing.closeness import assert_close
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Second
 
 
-def assert_same_moments(actual: Moments, expected: Moments, spread: Array, tolerance: float, what: str) -> None:
+def assert_same_moments(actual: Partial, expected: Partial, spread: Array, tolerance: float, what: str) -> None:
     """Raise unless two moments agree.
 
     Parameters

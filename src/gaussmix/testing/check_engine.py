@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import reduce
 from itertools import product
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,9 @@ from gaussmix.testing.check_draws import check_draws
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import EngineCase, all_layouts, engine_cases, random_block, random_parameters
 from gaussmix.waist.block import BLOCK_ROWS, Block
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import FactorShape
 
 REFERENCE = ReferenceEngine()
@@ -48,6 +51,18 @@ def check_steps(engine: Engine[Any], rng: np.random.Generator) -> None:
     for case in engine_cases(rng):
         actual, expected = _step(engine, case), _step(REFERENCE, case)
         assert_same_moments(actual, expected, _spread(case, expected.anchor), TOLERANCE, case.name)
+
+
+def check_blocks(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """The sums of blocks merge, and finish, to the moments of all rows, whatever block each row is in."""
+    for case in list(engine_cases(rng))[::3]:
+        if case.block.n_rows == 0:
+            continue
+        expected = _step(REFERENCE, case)
+        cut = 1 + case.block.n_rows // 3
+        sums = [_sums(engine, replace(case, block=part), expected.anchor) for part in case.block.cut(cut)]
+        actual = engine.finish(reduce(add, sums), _shared_by(case))
+        assert_same_moments(actual, expected, _spread(case, expected.anchor), TOLERANCE, f"{case.name}, in blocks")
 
 
 def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
@@ -201,6 +216,7 @@ def check_extremes(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 CHECKS = (
     check_steps,
+    check_blocks,
     check_anchors,
     check_densities,
     check_far_groups,
@@ -242,9 +258,16 @@ def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random
 
 
 def _step(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) -> Moments:
-    given = case.rule is Rule.GIVEN
+    return engine.finish(_sums(engine, case, anchor), _shared_by(case))
+
+
+def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) -> Partial:
     state = engine.open(case.block, case.need, len(case.parameters.means))
-    return engine.step(case.block, state, None if given else case.parameters, case.need, case.rule, anchor)
+    return engine.step(case.block, state, _shared_by(case), case.need, case.rule, anchor)
+
+
+def _shared_by(case: EngineCase) -> Parameters | None:
+    return None if case.rule is Rule.GIVEN else case.parameters
 
 
 def _spread(case: EngineCase, anchor: Array) -> Array:

@@ -61,7 +61,8 @@ def check_moments(engine: Engine[Any], need: Need, rng: np.random.Generator) -> 
 
 
 def _sums(engine: Engine[Any], block: Block, need: Need, anchor: Array) -> Moments:
-    return engine.step(block, engine.open(block, need, len(anchor)), None, need, Rule.GIVEN, anchor)
+    state = engine.open(block, need, len(anchor))
+    return engine.finish(engine.step(block, state, None, need, Rule.GIVEN, anchor), None)
 
 
 def _spread(engine: Engine[Any], block: Block, anchor: Array) -> Array:

@@ -1,9 +1,10 @@
-"""Moments: the weighted sums that an E-step leaves behind, and all that an M-step sees of the rows."""
+"""Moments: the weighted sums that an E-step makes, and all that an M-step sees of the rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -13,14 +14,17 @@ from gaussmix.waist.need import Need, Second
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
-    """Sums over rows i of weight s_i shared by responsibilities γ_ik, about an anchor a_k per component.
+class Partial:
+    """Sums over some rows i of weight s_i shared by responsibilities γ_ik, about an anchor a_k per component.
+
+    Sums of different rows merge by `+`. `Engine.finish` makes `Moments` of the sums of all rows.
 
     Parameters
     ----------
     mass : (n_components,), N_k = Σ_i s_i γ_ik.
     first : (n_components, n_features), Σ_i s_i γ_ik (x_i − a_k), data units.
-    second : what `need` names, about the anchor, data units²; None for `Second.NONE`.
+    second : what `need` names, about the anchor, data units²; None for `Second.NONE`. Pooled sums are pooled here
+        already: they are n_components times smaller to keep and to send.
     anchor : (n_components, n_features), the points the sums are taken about.
     log_likelihood : Σ_i s_i log p(x_i), nats, a total.
     row_weight : Σ_i s_i.
@@ -29,7 +33,7 @@ class Moments:
 
     Notes
     -----
-    Taking sums about a point near the mean is what keeps Σγxx − μμ cancellation out; see
+    Sums about a point near the mean avoid the cancellation of Σγxx − μμ; see
     Chan, Golub & LeVeque (1983), The American Statistician 37, eq. 1.5 and 2.1.
     """
 
@@ -42,8 +46,8 @@ class Moments:
     need: Need
     in_single: bool = False
 
-    def __add__(self, other: Moments) -> Moments:
-        """Merge with the moments of other rows; the sums stay about this anchor."""
+    def __add__(self, other: Partial) -> Self:
+        """Merge with the sums of other rows; the result is about this anchor."""
         if other.anchor is not self.anchor and not np.array_equal(other.anchor, self.anchor):
             other = other.about(self.anchor)
         second = None if self.second is None or other.second is None else self.second + other.second
@@ -57,17 +61,7 @@ class Moments:
             in_single=self.in_single or other.in_single,
         )
 
-    def means(self, default: Array) -> Array:
-        """Weighted mean of each component, `default` (n_components, n_features) where it has no mass."""
-        has_mass = self.mass > 0
-        if has_mass.all():
-            return in_pieces(
-                lambda anchor, first, mass: anchor + first / mass, self.anchor, self.first, self.mass[:, None]
-            )
-        divisor = np.where(has_mass, self.mass, 1.0)[:, None]
-        return np.where(has_mass[:, None], self.anchor + self.first / divisor, default)
-
-    def about(self, anchor: Array) -> Moments:
+    def about(self, anchor: Array) -> Self:
         """Move the anchor to (n_components, n_features) `anchor`, in closed form.
 
         With f and f' the first moments about the old and the new anchor, S' = S − f fᵀ / N + f' f'ᵀ / N.
@@ -89,6 +83,25 @@ class Moments:
                 self.second, self.first, first, root_mass,
             )  # fmt: skip
         return replace(self, first=first, second=second, anchor=anchor)
+
+
+class Moments(Partial):
+    """The sums of all rows of a pass, finished by the engine: what an M-step starts from."""
+
+    @classmethod
+    def of(cls, partial: Partial) -> Moments:
+        """The sums of all rows, where nothing is left to complete."""
+        return cls(**vars(partial))
+
+    def means(self, default: Array) -> Array:
+        """Weighted mean of each component, `default` (n_components, n_features) where it has no mass."""
+        has_mass = self.mass > 0
+        if has_mass.all():
+            return in_pieces(
+                lambda anchor, first, mass: anchor + first / mass, self.anchor, self.first, self.mass[:, None]
+            )
+        divisor = np.where(has_mass, self.mass, 1.0)[:, None]
+        return np.where(has_mass[:, None], self.anchor + self.first / divisor, default)
 
 
 @dataclass(frozen=True, eq=False)

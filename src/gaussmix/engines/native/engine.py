@@ -27,7 +27,7 @@ from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
-from gaussmix.waist.moments import Moments, Scatter
+from gaussmix.waist.moments import Moments, Partial, Scatter
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import FactorShape, Whitening
@@ -108,24 +108,24 @@ class NativeEngine(Runner):
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
-    ) -> Moments:
+    ) -> Partial:
         if parameters is None or rule is not Rule.SOFT:
             return self._sum(block, state, parameters, need, rule, anchor)[0]
         near, near_state = (block, state) if state.apart is None else (state.apart[0].near, state.apart[1])
-        moments, n_far = self._sum(near, near_state, parameters, need, rule, anchor)
+        sums, n_far = self._sum(near, near_state, parameters, need, rule, anchor)
         if n_far:
             near, near_state = _take_apart(block, state, far_places(block, parameters, self.log_density))
-            moments, _ = self._sum(near, near_state, parameters, need, rule, anchor)
+            sums, _ = self._sum(near, near_state, parameters, need, rule, anchor)
         if state.apart is None:
-            return moments
+            return sums
         apart = state.apart[0]
-        moments += apart.moments(self, parameters, need, moments.anchor)
+        sums += apart.sums(self, parameters, need, sums.anchor)
         still = far_places(apart.far, parameters, self.log_density)
         if not still.size:
             state.apart = None
         elif len(still) < len(apart.places):
             _take_apart(block, state, apart.places[still])
-        return moments
+        return sums
 
     def _sum(
         self,
@@ -135,8 +135,8 @@ class NativeEngine(Runner):
         need: Need,
         rule: Rule,
         anchor: Array | None,
-    ) -> tuple[Moments, int]:
-        """Moments as the core sums them, and the number of rows that are too far for it to share."""
+    ) -> tuple[Partial, int]:
+        """The sums that the core makes, and the number of rows that are too far for it to share."""
         plan = self._plan(block, state, parameters, need, rule, anchor)
         visit = state.visits.begin(self._target, plan.arguments) if plan.is_ordered else Visit()
         log_likelihood, mass, first, second, n_far, n_near = self._target.step(
@@ -151,8 +151,8 @@ class NativeEngine(Runner):
         elif need.pooled and second is not None:
             second = _pooled(second)
         log_likelihood += plan.offset * state.row_weight
-        moments = Moments(mass, first, second, plan.anchor, log_likelihood, state.row_weight, need, plan.in_single)
-        return moments, n_far
+        sums = Partial(mass, first, second, plan.anchor, log_likelihood, state.row_weight, need, plan.in_single)
+        return sums, n_far
 
     def _plan(
         self,
@@ -195,7 +195,7 @@ class NativeEngine(Runner):
         zero = np.zeros((1, block.rows.shape[1]))
         everything = replace(block, given=np.broadcast_to(np.int32(0), block.n_rows))
         for need in Need(Second.NONE), Need(Second.FULL):
-            moments = self.step(everything, self.open(everything, need, 1), None, need, Rule.GIVEN, zero)
+            moments = Moments.of(self.step(everything, self.open(everything, need, 1), None, need, Rule.GIVEN, zero))
             zero = moments.means(zero)
         return moments
 
@@ -213,6 +213,9 @@ class NativeEngine(Runner):
         if shares_matrix(algebra):
             state.total = state.total or self._total(block)
         return run_em(self._target, self.n_threads, block, state.total, start, algebra, control)
+
+    def finish(self, partial: Partial, parameters: Parameters | None) -> Moments:
+        return Moments.of(partial)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         density: Array = self._evaluate(block, parameters, LOG_DENSITY)

@@ -19,7 +19,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.logspace import softmax
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.waist.block import Block
-from gaussmix.waist.moments import Moments
+from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 
@@ -109,15 +109,15 @@ class Apart:
         weight[places] = 0.0
         return cls(replace(block, row_weight=weight), far, places)
 
-    def moments(self, engine: Engine[Any], parameters: Parameters, need: Need, anchor: Array) -> Moments:
+    def sums(self, engine: Engine[Any], parameters: Parameters, need: Need, anchor: Array) -> Partial:
         """What far rows add to a soft step whose sums are about an anchor."""
         shared = _responsibilities(self.far.rows.astype(np.float64), parameters)
         far = replace(self.far, given=_without_negligible(shared))
-        moments = engine.step(far, engine.open(far, need, len(anchor)), None, need, Rule.GIVEN, anchor)
+        sums = engine.step(far, engine.open(far, need, len(anchor)), None, need, Rule.GIVEN, anchor)
         weight = self.far.row_weight
         assert weight is not None, "made by `of`"
         log_density = engine.log_density(far, parameters)
-        return replace(moments, log_likelihood=float((weight * log_density)[weight > 0].sum()))
+        return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
 
 
 def _without_negligible(shared: Array) -> Array:

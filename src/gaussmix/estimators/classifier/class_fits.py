@@ -193,7 +193,7 @@ class LabelledRows:
     ) -> ClassFit:
         mixture = classes.mixture
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
-        moments = self._source(classes.component_class).map_merge(task)
+        moments = task.over(self._source(classes.component_class))
         log_likelihood = moments.log_likelihood * self.data.unit
         n_steps = n_steps if run is None else max(1, run[1].n_steps)
         return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps, run)

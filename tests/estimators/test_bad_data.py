@@ -10,7 +10,14 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from gaussmix import GaussianMixture
+from gaussmix import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureDetector,
+    GaussianMixtureIC,
+    GaussianMixtureImputer,
+    GaussianMixtureRegressor,
+)
 
 ROWS = np.arange(60.0).reshape(20, 3) % 7
 NAMES = ["height", "width", "depth"]
@@ -206,3 +213,44 @@ def test_numbers_whose_squares_overflow_are_named_by_fit_and_no_matter_to_predic
     mixture = GaussianMixture(2, random_state=0).fit([[0.0], [1.0], [9.0], [11.0]])
     assert np.isfinite(mixture.score_samples(X)).all()
     assert mixture.predict_proba(X).sum(axis=1) == pytest.approx(1, rel=1e-15)
+
+
+CONSTANT = "constant, so that all of the variance there is reg_covar='auto', down to .* Leave out constant columns, or"
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, -1e5])
+def test_a_constant_column_is_named(value, rng, covariance_type):
+    rows = rng.normal(size=(60, 3))
+    rows[:, 1] = value
+    if covariance_type == "spherical":  # the ridge of the others is there too
+        GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(rows)
+        return
+    with pytest.warns(RuntimeWarning, match=rf"^Column 1 \(counted from 0\) of X is {CONSTANT}") as caught:
+        GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(rows)
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(RuntimeWarning, match=rf"^Column 'b' of X is {CONSTANT}"):
+        GaussianMixture(covariance_type=covariance_type).fit(pd.DataFrame(rows, columns=["a", "b", "c"]))
+
+
+def test_a_column_that_is_constant_where_weights_are_positive_is_named(rng):
+    rows = rng.normal(size=(60, 4))
+    rows[:50, [0, 3]] = 2.0
+    GaussianMixture(random_state=0).fit(rows)
+    with pytest.warns(RuntimeWarning, match=rf"^Columns 0, 3 \(counted from 0\) of X are {CONSTANT}"):
+        GaussianMixture().fit(rows, sample_weight=np.arange(60) < 50)
+    GaussianMixture(reg_covar=1e-6).fit(rows, sample_weight=np.arange(60) < 50)  # the user said how wide
+
+
+def test_predictors_name_a_constant_column(rng):
+    rows, y = rng.normal(size=(60, 3)), np.arange(60) % 2
+    rows[:, 2] = 5.0
+    for fit in (
+        lambda: GaussianMixtureIC([1, 2], covariance_type="diag", reg_covar="auto", random_state=0).fit(rows),
+        lambda: GaussianMixtureClassifier().fit(rows, y),
+        lambda: GaussianMixtureDetector().fit(rows),
+        lambda: GaussianMixtureImputer().fit(rows),
+        lambda: GaussianMixtureRegressor().fit(rows, rows[:, 0] + y),
+    ):
+        with pytest.warns(RuntimeWarning, match=rf"^Column 2 \(counted from 0\) of X is {CONSTANT}") as caught:
+            fit()
+        assert [warning.filename for warning in caught] == [__file__]

@@ -95,7 +95,8 @@ def test_a_constant_column_needs_a_ridge(rows):
     constant = np.column_stack([rows, np.full(len(rows), 3.0)])
     with pytest.raises(ValueError, match="ill-defined empirical covariance"):
         GaussianMixture(2, covariance_type=NAME, n_factors=2, reg_covar=0, random_state=0).fit(constant)
-    gm = GaussianMixture(2, covariance_type=NAME, n_factors=2, random_state=0).fit(constant)
+    with pytest.warns(RuntimeWarning, match=r"Column . \(counted from 0\) of X is constant"):
+        gm = GaussianMixture(2, covariance_type=NAME, n_factors=2, random_state=0).fit(constant)
     assert np.isfinite(gm.score_samples(constant)).all()
 
 

@@ -38,6 +38,7 @@ def rows_of(estimator):
 
 
 @pytest.mark.filterwarnings("ignore:components? .* lost its mass:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.* candidates could not be fitted:RuntimeWarning")  # rows that are equal
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 def test_every_check_passes(each_engine):
     estimator = GaussianMixtureIC([1, 2, 3], covariance_type=FOUR, n_jobs=2)
@@ -128,7 +129,13 @@ def test_a_structure_that_one_feature_has_not_is_tried_with_a_note(rng):
 
 def test_what_cannot_be_fitted_is_reported_and_never_wins(rng):
     rows = np.column_stack([rng.normal(size=40), np.full(40, 7.0)])
-    chosen = GaussianMixtureIC([1, 2, 41], covariance_type=FOUR, random_state=0).fit(rows)
+    said = (
+        r"10 of 12 candidates could not be fitted: 6 × singular covariance, 4 × fewer rows than components\. "
+        r"Column 1 \(counted from 0\) of X is constant\. Lower n_components, raise reg_covar, or drop columns"
+    )
+    with pytest.warns(RuntimeWarning, match=said) as caught:
+        chosen = GaussianMixtureIC([1, 2, 41], covariance_type=FOUR, random_state=0).fit(rows)
+    assert [warning.filename for warning in caught] == [__file__]
     table = chosen.results_
     assert chosen.covariance_type_ == "spherical"
     for structure, n_components, failure, bic, converged in zip(
@@ -142,6 +149,14 @@ def test_what_cannot_be_fitted_is_reported_and_never_wins(rng):
             assert failure.startswith("singular covariance: component")
         assert np.isnan(bic) == (failure is not None)
         assert not (converged and failure)
+
+
+def test_candidates_that_fail_are_no_warning_while_most_are_left_and_no_column_is_constant(rng):
+    rows = rng.normal(size=(12, 2))
+    chosen = GaussianMixtureIC([1, 2, 13], covariance_type=FOUR, random_state=0).fit(rows)
+    assert chosen.results_["failure"].count("fewer rows than components: 12") == 4
+    with pytest.warns(RuntimeWarning, match=r"^8 of 12 candidates could not be fitted: 8 × fewer rows than components"):
+        GaussianMixtureIC([1, 13, 14], covariance_type=FOUR, random_state=0).fit(rows)
 
 
 def test_all_that_fail_are_one_error_with_reasons_counted(rng):

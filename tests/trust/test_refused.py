@@ -41,6 +41,7 @@ def test_times_are_no_numbers(kind, frame):
         GaussianMixture(3).fit(frame(X))
 
 
+@pytest.mark.filterwarnings("ignore:Column .* constant:RuntimeWarning")
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
 @pytest.mark.parametrize("frame", [np.asarray, np.ndarray.tolist, pd.DataFrame, pl.DataFrame])
 def test_integers_that_merge_in_a_double_are_refused(dtype, frame):

@@ -13,7 +13,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.factors import check_family
 from gaussmix.estimators.fitting import Data, Fitting, GivenStart
-from gaussmix.estimators.messages import warn, warn_of
+from gaussmix.estimators.messages import constant_sentence, warn, warn_of
 from gaussmix.estimators.parameters import (
     check_covariances,
     check_flag,
@@ -202,8 +202,7 @@ class GaussianMixture(MixtureEstimator):
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
         note = check_features(self.covariance_type, fitting.source.n_features)
-        if note is not None:
-            warn(note)
+        warn(note)
         progress = reports(self.verbose, check_count("verbose_interval", self.verbose_interval, 1))
         if (
             check_flag("warm_start", self.warm_start)
@@ -216,6 +215,9 @@ class GaussianMixture(MixtureEstimator):
             run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
         self._publish(run, fitting.source.dtype)
         warn_of(run)
+        if fitting.ridge is None:
+            data, names = fitting.data, getattr(self, "feature_names_in_", None)
+            warn(constant_sentence(run[0], fitting.ridges, data.rows, data.row_weight, names))
 
     def _checked(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Fitting, Stopping, int, GivenStart]:
         """Everything the user passed, as objects."""

@@ -14,7 +14,7 @@ from gaussmix.engines import check_jobs
 from gaussmix.estimators.candidates import HELD_OUT, check_candidates, check_criterion, one_feature_notes
 from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.fitting import Data
-from gaussmix.estimators.messages import warn, warn_of
+from gaussmix.estimators.messages import constant_sentence, dropped_sentence, warn, warn_of
 from gaussmix.estimators.parameters import check_number, check_ridge, check_start_names
 from gaussmix.estimators.results import results_table
 from gaussmix.estimators.searching import Searching
@@ -218,5 +218,9 @@ class GaussianMixtureIC(MixtureEstimator):
         assert run is not None, "what failed is never chosen"
         self._publish(run, rows.dtype)
         warn_of(run)
+        about = data.rows, data.row_weight, getattr(self, "feature_names_in_", None)
+        if ridge is None:
+            warn(constant_sentence(run[0], data.ridge, *about))
+        warn(dropped_sentence(results, *about))
         for sentence in one_feature_notes(self.covariance_type) if rows.shape[1] == 1 else ():
             warn(sentence)

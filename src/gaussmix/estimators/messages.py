@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 
@@ -13,8 +13,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.em.restarts import Run
 from gaussmix.em.trace import Frozen, Trace
-from gaussmix.errors import Outcome, name_components
+from gaussmix.errors import Outcome, counted, listed, name_components
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.selection.candidate import Result
+from gaussmix.selection.choice import reasons_and_advice
 
 ROUNDED = 1e-6  # nats: the smallest rounding of a log density that is worth a warning
 
@@ -32,8 +35,10 @@ _NOT_CONVERGED = (
 )
 
 
-def warn(sentence: str, category: type[Warning] = RuntimeWarning) -> None:
-    """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found."""
+def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None:
+    """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found; None is no reason."""
+    if sentence is None:
+        return
     for level in count(1):  # from Python 3.12 on, `skip_file_prefixes` does this
         frame = sys._getframe(level)
         if frame.f_back is None or not frame.f_globals.get("__name__", "").startswith(("gaussmix.", "contextlib")):
@@ -57,9 +62,8 @@ def about(subject: str) -> Iterator[None]:
 def warn_of(run: Run) -> None:
     """Warn of what the user should know of a run."""
     mixture, trace = run
-    for sentence in frozen_sentence(trace), rounding_sentence(mixture):
-        if sentence is not None:
-            warn(sentence)
+    warn(frozen_sentence(trace))
+    warn(rounding_sentence(mixture))
     if trace.outcome is not Outcome.CONVERGED and trace.n_steps > 0:
         warn(_NOT_CONVERGED, ConvergenceWarning)
 
@@ -72,6 +76,60 @@ def frozen_sentence(trace: Trace) -> str | None:
         if components:
             sentences.append(f"{name_components(components)} {reason.value}: {advice}")
     return " ".join(sentences) or None
+
+
+def constant_columns(rows: Rows, row_weight: Array | None) -> list[int]:
+    """Columns with the same value in every row of positive weight."""
+    places = np.arange(len(rows)) if row_weight is None else np.flatnonzero(row_weight)
+    first = rows[places[0]]
+    suspects = np.flatnonzero((rows[places[:100]] == first).all(axis=0))  # few columns are left to read whole
+    return [column for column in suspects.tolist() if (rows[places, column] == first[column]).all()]
+
+
+def constant_sentence(
+    mixture: Mixture, ridge: Array, rows: Rows, row_weight: Array | None, names: Sequence[str] | None
+) -> str | None:
+    """Say which columns are constant and have no variance but the automatic ridge, (n_features,); else None."""
+    variances = mixture.family.variances(mixture.covariances, *mixture.means.shape)
+    is_ridge = np.all(variances <= 2 * ridge, axis=0)
+    if not is_ridge.any():  # the rows need not be read
+        return None
+    constant = [column for column in constant_columns(rows, row_weight) if is_ridge[column]]
+    if not constant:
+        return None
+    return (
+        f"{_name_columns(constant, names)} constant, so that all of the variance there is reg_covar='auto', down to "
+        f"{variances[:, constant].min():.1g}, and the density of a row with another value is next to 0. Leave out "
+        "constant columns, or give reg_covar as a number."
+    )
+
+
+def dropped_sentence(
+    results: Sequence[Result], rows: Rows, row_weight: Array | None, names: Sequence[str] | None
+) -> str | None:
+    """Say why candidates failed, where most of them did or a column is constant; None otherwise.
+
+    It is usual that some fail, such as those with the most components; the table of results says which and why.
+    """
+    failed = [result for result in results if result.failure is not None]
+    constant = constant_columns(rows, row_weight) if failed else []
+    if not constant and 2 * len(failed) <= len(results):
+        return None
+    reasons, advice = reasons_and_advice(failed)
+    why = f" {_name_columns(constant, names)} constant." if constant else ""
+    number = f"{len(failed)} of {counted(len(results), 'candidate')}"
+    return f"{number} could not be fitted: {reasons}{why} {advice} `results_` has the reason of each."
+
+
+def _name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
+    """Say "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
+    several = len(columns) > 1
+    if names is not None:
+        which = listed([str(names[column]) for column in columns])
+    else:
+        rest = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
+        which = f"{', '.join(map(str, columns[:10]))}{rest} (counted from 0)"
+    return f"Column{'s' * several} {which} of X {'are' if several else 'is'}"
 
 
 def rounding_sentence(mixture: Mixture) -> str | None:

@@ -61,8 +61,13 @@ def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
 
 def none_could_be_fitted(results: Sequence[Result]) -> ValueError:
     """The error for candidates that all failed."""
-    kinds = Counter((result.failure or "criterion not finite").partition(":")[0] for result in results).most_common()
+    none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
+    return ValueError(f"{none} be fitted: {' '.join(reasons_and_advice(results))}")
+
+
+def reasons_and_advice(failed: Sequence[Result]) -> tuple[str, str]:
+    """How many candidates failed for each reason, and what to do about it: two sentences."""
+    kinds = Counter((result.failure or "criterion not finite").partition(":")[0] for result in failed).most_common()
     reasons = ", ".join(f"{number} × {kind}" for kind, number in kinds)
     advice = "; ".join(dict.fromkeys(_ADVICE.get(kind, _GENERAL) for kind, _ in kinds))
-    none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
-    return ValueError(f"{none} be fitted: {reasons}. {advice[0].upper()}{advice[1:]}.")
+    return f"{reasons}.", f"{advice[0].upper()}{advice[1:]}."

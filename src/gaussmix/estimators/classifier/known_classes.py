@@ -14,7 +14,7 @@ from gaussmix.estimators.classifier.class_fits import ClassFit, LabelledRows
 from gaussmix.estimators.classifier.class_mixtures import shares_nothing
 from gaussmix.estimators.classifier.labels import check_priors, no_class
 from gaussmix.estimators.factors import check_family
-from gaussmix.estimators.messages import about, warn
+from gaussmix.estimators.messages import about, constant_sentence, warn
 from gaussmix.estimators.parameters import check_number, check_ridge, check_share
 from gaussmix.estimators.predictor import MixturePredictor
 from gaussmix.families.base import FAMILIES
@@ -47,14 +47,20 @@ class KnownClasses(MixturePredictor):
         families = check_families(self, known.n_features)
         for sentence in one_feature_notes(self.covariance_type) if known.n_features == 1 else ():
             warn(sentence)
+        ridge = check_ridge(self._chosen_reg_covar)
         try:
-            found = known.best_of_one_component_each(families, check_ridge(self._chosen_reg_covar), self._stopping())
+            found = known.best_of_one_component_each(families, ridge, self._stopping())
         except SingularCovariance as error:
-            names = ", ".join(repr(self.classes_.tolist()[number]) for number in error.components)
+            classes = ", ".join(repr(self.classes_.tolist()[number]) for number in error.components)
             raise ValueError(
-                f"Too few distinct rows for the covariance of class {names}: raise reg_covar, choose a covariance_type "
-                "that classes share, such as 'tied', or drop columns that are constant or follow from others."
+                f"Too few distinct rows for the covariance of class {classes}: raise reg_covar, choose a "
+                "covariance_type that classes share, such as 'tied', or drop columns that are constant or follow from "
+                "others."
             ) from None
+        if ridge is None:
+            names = getattr(self, "feature_names_in_", None)
+            data = known.data
+            warn(constant_sentence(found.classes.mixture, data.ridge, data.rows, data.row_weight, names))
         for number in () if found.classes.mixture.family.is_shared else known.without_spread():
             warn(
                 f"Class {self.classes_.tolist()[number]!r}: all its rows are equal, so that its covariance is "

@@ -218,6 +218,7 @@ HARD = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Column .* constant:RuntimeWarning")
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
 @pytest.mark.parametrize("name", HARD)
 def test_hard_float32_data_are_fitted_as_their_doubles(rng, monkeypatch, name, covariance_type):

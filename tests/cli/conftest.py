@@ -31,6 +31,8 @@ def shell():
     """Start a command as a process of its own."""
     source = str(Path(gaussmix.__file__).parents[1])
 
+    started = []
+
     def start(*arguments, prelude="", **options):
         runs = [sys.executable, "-m", "gaussmix"]
         if prelude:  # what to do to the interpreter before the command line is asked for
@@ -38,9 +40,13 @@ def shell():
         environment = {**os.environ, "PYTHONPATH": source, "PYTHONUTF8": "1"}
         environment.pop("PYTHONUNBUFFERED", None)  # users' output is buffered, and fails later
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
-        return subprocess.Popen([*runs, *map(str, arguments)], env=environment, text=True, **pipes)
+        started.append(subprocess.Popen([*runs, *map(str, arguments)], env=environment, text=True, **pipes))
+        return started[-1]
 
-    return start
+    yield start
+    for process in started:  # one that a failed test left behind
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

@@ -67,20 +67,20 @@ def test_help_is_no_error(arguments, cli):
 
 def test_a_process_fits_and_predicts(shell, faithful, tmp_path):
     fit = shell("fit", faithful, "-k", "1:3", "-o", tmp_path / "m.gmm")
-    said, complaints = fit.communicate()
+    said, complaints = fit.communicate(timeout=60)
     assert fit.returncode == 0
     assert "lowest BIC" in said
     assert "fitting" not in said + complaints, "progress is for terminals"
     assert "\x1b" not in said
     predict = shell("predict", tmp_path / "m.gmm", faithful)
-    said, _ = predict.communicate()
+    said, _ = predict.communicate(timeout=60)
     assert predict.returncode == 0
     assert said.count("\n") == 273
 
 
 def test_an_error_is_a_sentence_in_a_process_too(shell):
     process = shell("fit", "none.csv")
-    said, complaints = process.communicate()
+    said, complaints = process.communicate(timeout=60)
     assert (process.returncode, said) == (1, "")
     assert complaints.endswith("gaussmix: none.csv: No such file or directory.\n")
     assert "Traceback" not in complaints
@@ -89,7 +89,7 @@ def test_an_error_is_a_sentence_in_a_process_too(shell):
 @pytest.mark.parametrize("package", ["click", "rich", "pyarrow"])
 def test_without_the_extra_one_sentence_says_what_to_install(package, shell):
     process = shell("--help", prelude=f"import sys\nsys.modules[{package!r}] = None")
-    said, complaints = process.communicate()
+    said, complaints = process.communicate(timeout=60)
     assert (process.returncode, said) == (1, "")
     assert complaints == f"gaussmix: the command line needs {package}: install gaussmix[cli].\n"
 
@@ -103,7 +103,7 @@ def test_a_reader_that_leaves_is_no_error_to_speak_of(n_rows, shell, model, csv_
     process.stdout.close()
     with process.stderr:
         complaints = process.stderr.read()
-    assert process.wait() == 1
+    assert process.wait(60) == 1
     assert "Traceback" not in complaints
     assert "pipe" not in complaints.lower()
 
@@ -112,7 +112,7 @@ def test_a_reader_that_leaves_is_no_error_to_speak_of(n_rows, shell, model, csv_
 def test_a_full_disk_is_a_sentence(shell, model, faithful):
     with open("/dev/full", "w") as full:
         process = shell("predict", model, faithful, stdout=full)
-        _, complaints = process.communicate()
+        _, complaints = process.communicate(timeout=60)
     assert process.returncode == 1
     assert complaints.endswith("gaussmix: No space left on device.\n")
     assert "Traceback" not in complaints
@@ -125,13 +125,14 @@ class TestTerminal:
 
         text = "\n".join(f"{x},{y}" for x, y in rng.normal(size=(20_000, 2)))
         ours, theirs = pty.openpty()
-        process = shell(
-            "fit", csv_file("x,y\n" + text), "-k", "20:500", "--tol", 0, "--max-iter", 100_000, stderr=theirs
-        )
+        # Python leaves SIGINT ignored where its parent ignores it, as behind "&" in a script.
+        heeding = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+        endless = "-k", "20:500", "--tol", 0, "--max-iter", 100_000
+        process = shell("fit", csv_file("x,y\n" + text), *endless, stderr=theirs, prelude=heeding)
         os.close(theirs)
         seen = self.read_until(ours, b"fitting")
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate()
+        said, _ = process.communicate(timeout=60)
         seen += self.read_until(ours, None)
         os.close(ours)
         assert process.returncode == 130

@@ -234,7 +234,7 @@ def test_a_terminal_is_spared_what_it_cannot_show(model, shell):
 
     ours, theirs = pty.openpty()
     process = shell("sample", model, "-n", 3, "--to", "npy", stdout=theirs)
-    _, complaints = process.communicate()
+    _, complaints = process.communicate(timeout=60)
     os.close(theirs)
     os.close(ours)
     assert process.returncode == 1

@@ -150,17 +150,17 @@ def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, 
 
 
 def measure(session: nox.Session, *parts: str, beside: tuple[str, ...] = ()) -> None:
-    """Run modules of bench/, each of which writes its page of bench/results."""
+    """Run modules of bench/pages; each writes its page of bench/results."""
     session.install(".[test]", *beside)
     session.run(*IMPORT_CORE)
     for part in parts:
-        session.run("python", "-m", f"bench.{part}", *(session.posargs if len(parts) == 1 else []))
+        session.run("python", "-m", f"bench.pages.{part}", *(session.posargs if len(parts) == 1 else []))
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Seconds for each EM iteration beside scikit-learn's; `-- --help` for a part of it."""
-    measure(session, "run")
+    measure(session, "scikit_learn")
 
 
 @nox.session

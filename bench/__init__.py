@@ -1,1 +1,1 @@
-"""Measurements, run from the root of the repository: `python -m bench.run`, and README.md for the others."""
+"""Measurements, run from the root of the repository; README.md lists the commands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
@@ -37,4 +38,8 @@ def _peak_of_a_fit(package: str, n_rows: int) -> float:
 
 
 if __name__ == "__main__":
-    print(_peak_of_a_fit(sys.argv[1], int(sys.argv[2])))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("package", choices=["gaussmix", "sklearn"])
+    parser.add_argument("n_rows", type=int)
+    arguments = parser.parse_args()
+    print(_peak_of_a_fit(arguments.package, arguments.n_rows))

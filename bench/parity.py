@@ -1,4 +1,6 @@
-"""gaussmix beside R's mclust, fit by fit: `python -m bench.parity` prints the table.
+"""gaussmix beside R's mclust, fit by fit: `python -m bench.parity FOLDER` prints the table.
+
+FOLDER holds what tests/oracle/mclust/main.R wrote, untrimmed.
 
 Every data set of the reference × 14 structures × 1 to 5 components, from mclust's own start labels, M-step first, until
 |ΔL| / (1 + |L|) < 1e-10 (mclust's `tight` control). Structures whose M-step is a formula must take the same number of
@@ -33,7 +35,6 @@ from gaussmix.waist.block import Block
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "oracle"))
 from mclust_rule import MclustStopping, RecordingSource  # found by the line above
 
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "mclust"
 DATA_SETS = ["galaxies", "eruptions", "faithful", "cross", "iris", "banknote"]
 SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}
 TIGHT = 1e-10
@@ -86,23 +87,24 @@ class Fit:
 
 @dataclass(frozen=True)
 class Reference:
-    """A data set and what mclust made of it."""
+    """A data set of a folder, and what mclust made of it."""
 
+    folder: Path
     name: str
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((REFERENCE / f"{self.name}.json").read_text())
+        found: dict[str, Any] = json.loads((self.folder / f"{self.name}.json").read_text())
         return found
 
     @cached_property
     def rows(self) -> Array:
-        return np.loadtxt(REFERENCE / f"{self.name}.csv", delimiter=",", skiprows=1, ndmin=2)
+        return np.loadtxt(self.folder / f"{self.name}.csv", delimiter=",", skiprows=1, ndmin=2)
 
     @cached_property
     def monotone(self) -> dict[tuple[str, int], float]:
         """Log-likelihoods of a monotone EM, by structure and number of components."""
-        fits = json.loads((REFERENCE / "x_vve_proper.json").read_text())["fits"]
+        fits = json.loads((self.folder / "x_vve_proper.json").read_text())["fits"]
         return {(f["model"], f["G"]): f["loglik_monotone_em"] for f in fits if f["dataset"] == self.name}
 
     def best(self, entry: dict[str, Any]) -> float | None:
@@ -171,10 +173,10 @@ def verdict(reference: Reference, entry: dict[str, Any], ours: Fit | None, their
     return "another maximum" if is_above else "DIFFERS"
 
 
-def lines() -> Iterator[tuple[str, str, str]]:
+def lines(folder: Path) -> Iterator[tuple[str, str, str]]:
     """Structure, verdict and a line of the table, fit by fit."""
     for name in DATA_SETS:
-        reference = Reference(name)
+        reference = Reference(folder, name)
         for entry in reference.values["fits"]:
             fits = our_fit(reference, entry), reference.fit(entry)
             found, best = verdict(reference, entry, *fits), reference.best(entry)
@@ -193,14 +195,14 @@ def shown(fit: Fit | None) -> str:
 def main() -> int:
     """Print the table; 1 where a difference is not explained."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
-    if not REFERENCE.is_dir():
-        print(f"There is no reference at {REFERENCE}: see tests/oracle/mclust/README.md for the scripts that make it.")
-        return 2
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="what tests/oracle/mclust/main.R wrote")
+    folder = parser.parse_args().folder
+    if not (folder / f"{DATA_SETS[0]}.json").is_file():
+        parser.error(f"{folder} holds no reference: tests/oracle/mclust/README.md says how to make it.")
     fields = f"{'log-likelihood':>17}{'steps':>6}{'par':>4}{'BIC':>16}{'ICL':>16}"
     print(f"{'':16} {'gaussmix':>59} {'mclust':>59}\n{'data':<10}{'':4}{'K':>2} {fields} {fields} {'relative':>9}")
     counts: Counter[tuple[str, str]] = Counter()
-    for structure, found, line in lines():
+    for structure, found, line in lines(folder):
         counts[found, structure] += 1
         print(line, flush=True)
     for found, note in NOTES.items():

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import SHAPES, Case
-from bench.machine import facts
+from bench.pages.base import facts
 from bench.peers.bars import BARS, KINDS, Result, best, cases_of, title, verdict
 from bench.peers.page import markdown
 from bench.peers.process import in_a_process

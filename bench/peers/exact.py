@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bench.cases import Case
 from bench.peers.base import Fit, Peer, Problem
+from bench.peers.process import asked
 from bench.peers.program import SCRATCH
 from bench.peers.registry import PEERS
 
@@ -106,5 +107,6 @@ def examined(peer: Peer, structure: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    out, peer = Path(sys.argv[1]), PEERS[sys.argv[2]]
-    out.write_text(json.dumps({structure: examined(peer, structure) for structure in peer.structures}))
+    arguments = asked(__doc__, "peer")
+    peer = PEERS[arguments.peer]
+    arguments.out.write_text(json.dumps({structure: examined(peer, structure) for structure in peer.structures}))

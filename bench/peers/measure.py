@@ -8,11 +8,9 @@ not allow even the least on all rows, the peer gets fewer of them and its time i
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import numpy as np
 from bench.cases import Case
 from bench.peak import rise_of_peak
 from bench.peers.base import Peer, Problem
+from bench.peers.process import asked
 from bench.peers.registry import PEERS
 
 LEAST_REPEATS, MOST_REPEATS = 2, 3  # of one, a single interruption would be the result
@@ -138,7 +137,8 @@ def measure(peer: Peer, case: Case, budget: float | Plan, threads: Sequence[int]
 
 
 if __name__ == "__main__":
-    out, request = Path(sys.argv[1]), json.loads(sys.argv[2])
+    arguments = asked(__doc__, "request")
+    request = json.loads(arguments.request)
     budget = Plan(**request["plan"]) if "plan" in request else request["budget"]
     found = measure(PEERS[request["peer"]], Case(**request["case"]), budget, request.get("threads", ()))
-    out.write_text(json.dumps(found))
+    arguments.out.write_text(json.dumps(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.cases import SHAPES, Case
-from bench.machine import head
+from bench.pages.base import head
 from bench.peers.bars import BARS, KINDS, Result, best, cases_of, found, geometric_mean, ratios, title, verdict
 
 Report = dict[str, Any]

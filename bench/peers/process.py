@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -13,6 +14,14 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 150  # seconds
+
+
+def asked(description: str | None, word: str) -> argparse.Namespace:
+    """What `in_a_process` passed to this process: `out`, a path, and one word more."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="file to write JSON to")
+    parser.add_argument(word)
+    return parser.parse_args()
 
 
 def in_a_process(module: str, *words: str, limit: float = LIMIT) -> Any:

@@ -1,7 +1,7 @@
 """How many inputs that have an answer are answered rightly: gaussmix beside scikit-learn, on the cases of tests/trust.
 
-    python -m bench.trust                # all of them, a few minutes; rewrites bench/results/trust.md
-    python -m bench.trust -k float32     # those with this in their name, printed only
+    python -m bench.pages.trust                # all of them, a few minutes; rewrites bench/results/trust.md
+    python -m bench.pages.trust -k float32     # those with this in their name, printed only
 
 Each estimator works through the cases in a process of its own, with its default parameters but for what a case sets.
 An answer is right, or the input was refused with a clear error (ValueError or TypeError), or the answer is wrong: a
@@ -10,7 +10,6 @@ number that is off, NaN, another error, or none within the time limit.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import sys
 import warnings
@@ -20,16 +19,16 @@ from pathlib import Path
 
 from sklearn.mixture import GaussianMixture as Theirs
 
-from bench.machine import facts
+from bench.pages.base import RESULTS, facts, parser_of
 from gaussmix import GaussianMixture as Ours
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "trust"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "trust"))
 from trust_cases import CASES, Wrong  # found by the line above
 
 CONTESTANTS = {"gaussmix": Ours, "scikit-learn": Theirs}
 VERDICTS = RIGHT, REFUSED, WRONG = "right", "refused with a clear error", "wrong"
 SECONDS = 30  # for one case; the slowest takes a fraction of one
-RESULT = Path(__file__).parent / "results" / "trust.md"
+RESULT = RESULTS / "trust.md"
 
 Verdict = tuple[str, str]  # and why
 
@@ -97,7 +96,12 @@ def page(results: dict[str, dict[str, Verdict]]) -> str:
     """The table, what it was made on, and examples of wrong answers."""
     machine = facts()
     kept = "date", "commit", "processor", "system", "gaussmix", "scikit-learn", "NumPy, SciPy"
-    lines = ["# Right, refused or wrong", "", "Made by `python -m bench.trust` from the cases of `tests/trust`.", ""]
+    lines = [
+        "# Right, refused or wrong",
+        "",
+        "Made by `python -m bench.pages.trust` from the cases of `tests/trust`.",
+        "",
+    ]
     lines += [f"- {fact}: {machine[fact]}" for fact in kept]
     lines += [
         "",
@@ -125,7 +129,7 @@ def _examples(found: dict[str, Verdict]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("-k", default="", help="only cases with this in their name or item")
     arguments = parser.parse_args()
     names = [name for name, case in CASES.items() if arguments.k in name or arguments.k in case.item]

@@ -1,14 +1,13 @@
 """How time and memory of an EM iteration grow with rows, features, components and threads, beside scikit-learn's.
 
-    python -m bench.growth                 # everything, under 12 minutes; rewrites bench/results/growth.*
-    python -m bench.growth --most 3e4 --out FOLDER     # only sizes up to this, to FOLDER
+    python -m bench.pages.growth                 # everything, under 12 minutes; rewrites bench/results/growth.*
+    python -m bench.pages.growth --most 3e4 --out FOLDER     # only sizes up to this, to FOLDER
 
 Full covariances, overlapping clusters, so that no work can be skipped. Each point is a process of its own.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import SHAPES, Case
-from bench.growth_page import draw, markdown
-from bench.machine import facts
+from bench.pages.base import RESULTS, facts, parser_of
+from bench.pages.growth_page import draw, markdown
 from bench.peers.base import ALL
 from bench.peers.process import in_a_process
 
-RESULTS = Path(__file__).parent / "results"
 FIXED = {"n_rows": 100_000, "n_features": 8, "n_components": 16}  # what does not vary
 SWEEPS = {
     "n_rows": [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000],
@@ -110,9 +108,7 @@ def run(most: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.growth", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--most", type=float, default=1e9, help="no size beyond this")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for growth.json, growth.md and plots")
     arguments = parser.parse_args()

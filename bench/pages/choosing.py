@@ -1,4 +1,7 @@
-"""The whole job, 14 structures × K = 1 … 9 and the best by BIC, beside R's mclust: `python -m bench.choosing`.
+"""The whole job, 14 structures × K = 1 … 9 and the best by BIC, beside R's mclust.
+
+    python -m bench.pages.choosing                # rewrites bench/results/choosing.md
+    python -m bench.pages.choosing --case iris    # one case, printed only
 
 Both read the same numbers and search the same candidates with the defaults of each; R's own start and its reading of
 the file are not counted. Without R or mclust ours is measured alone.
@@ -6,7 +9,6 @@ the file are not counted. Without R or mclust ours is measured alone.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import tempfile
@@ -19,14 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_iris
 
-from bench.machine import facts, head
+from bench.pages.base import RESULTS, facts, head, parser_of
 from bench.peers.mclust import Mclust
 from gaussmix import GaussianMixtureIC
 from gaussmix.families import family_named
 
 BARS = {"iris": 5, "2,000 × 6": 15, "20,000 × 8": 30}  # times as fast as mclust
 SHORT = 1000  # rows
-RESULTS = Path(__file__).parent / "results"
 
 
 def clusters(n_rows: int, n_features: int, n_clusters: int) -> NDArray[np.float64]:
@@ -94,11 +95,11 @@ def line(name: str, mine: dict[str, Any], other: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--case", action="append", choices=CASES, help="only this one, and nothing is written")
     parser.add_argument("--limit", type=float, default=600, help="seconds that mclust may take for a case")
     options = parser.parse_args()
-    made_by = "`python -m bench.choosing`: 14 structures × K = 1 … 9 and the lowest BIC, whole job in seconds"
+    made_by = "`python -m bench.pages.choosing`: 14 structures × K = 1 … 9 and the lowest BIC, whole job in seconds"
     lines = [
         *head("Choosing a mixture, beside R's mclust", made_by, facts() | {"mclust": _version()}),
         "",

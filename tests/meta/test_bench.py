@@ -1,10 +1,13 @@
-"""The peers' table and the growth curves, without the peers: who is in them, what a budget buys, what the pages say."""
+"""The benches without measuring: commands, peers, what a budget buys, what the pages say."""
 
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "bench" / "peers"
+COMMAND = re.compile(r"python -m (bench[.\w]*)")
 SECONDS = {"gaussmix": 0.01, "scikit-learn": 0.3, "oneDAL": 0.04, "R mclust": 2.0}  # 30× and 4×
 
 
@@ -21,6 +25,39 @@ SECONDS = {"gaussmix": 0.01, "scikit-learn": 0.3, "oneDAL": 0.04, "R mclust": 2.
 def bench(monkeypatch: pytest.MonkeyPatch) -> None:
     """The benches run from the root of the repository."""
     monkeypatch.syspath_prepend(str(ROOT))
+
+
+HELP_OF_EACH = """
+import runpy, sys
+for name in sys.argv[1:]:
+    sys.argv = [name, "--help"]
+    try:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        print(name, end.code)
+"""
+
+
+def test_every_command_has_help_and_measures_nothing_for_it() -> None:
+    files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "bench").rglob("*.py")]
+    names = sorted(
+        ".".join(path.parts).removesuffix(".__main__")
+        for path in files
+        if '__name__ == "__main__"' in (ROOT / path).with_suffix(".py").read_text(encoding="utf-8")
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", HELP_OF_EACH, *names], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    said = run.stdout.splitlines()
+    assert [line for line in said if line in {f"{name} 0" for name in names}] == [f"{name} 0" for name in names], run
+    assert sum(line.startswith("usage: ") for line in said) == len(names)
+
+
+def test_documents_name_commands_that_are_there() -> None:
+    documents = [*(ROOT / "docs" / "develop").rglob("*.md"), ROOT / "bench" / "README.md", ROOT / "README.md"]
+    named = {name for path in documents for name in COMMAND.findall(path.read_text(encoding="utf-8"))}
+    assert "bench.pages.roofline" in named
+    assert [name for name in sorted(named) if find_spec(name) is None] == []
 
 
 def classes(path: Path) -> list[ast.ClassDef]:
@@ -179,7 +216,7 @@ def test_the_plots_are_drawn(tmp_path: Path) -> None:
 
 
 def test_growth_states_the_exponents_of_its_points(tmp_path: Path) -> None:
-    from bench.growth_page import PLOTS, draw, markdown
+    from bench.pages.growth_page import PLOTS, draw, markdown
 
     powers = {"n_rows": 1.0, "n_features": 2.0, "n_components": 1.5}
     sizes = [1, 10, 100, 1_000, 10_000, 100_000]

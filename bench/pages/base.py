@@ -1,10 +1,12 @@
-"""What the figures were measured on."""
+"""What pages of results have in common: folder, command, head, and what the figures were measured on."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +16,18 @@ import sklearn
 
 import gaussmix
 from gaussmix import _core
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """A parser of the command line of the module that is run, whose help is the module's docstring."""
+    spec = sys.modules["__main__"].__spec__
+    return argparse.ArgumentParser(
+        prog=f"python -m {spec.name}" if spec is not None else None,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def facts() -> dict[str, str]:

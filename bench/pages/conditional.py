@@ -1,6 +1,6 @@
 """What a mixture says of unknown features where others are known, beside gmr and plain NumPy, in one run.
 
-    python -m bench.conditional               # about two minutes and 5 GB; rewrites bench/results/conditional.md
+    python -m bench.pages.conditional               # about two minutes and 5 GB; rewrites bench/results/conditional.md
 
 gmr (https://github.com/AlexanderFabisch/gmr, `pip install gmr`) is what people take for this; where it is not installed
 its column is empty. The NumPy version is vectorised over rows and components, on pieces of rows whose arrays fit a
@@ -10,22 +10,20 @@ interleaved, and the least of the repeats counts, of the others with one BLAS th
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import threadpool_limits
 
-from bench.machine import facts, head
+from bench.pages.base import RESULTS, facts, head, parser_of
 from gaussmix import FAMILIES, Mixture
 
-RESULT = Path(__file__).parent / "results" / "conditional.md"
+RESULT = RESULTS / "conditional.md"
 Array = NDArray[np.float64]
 SHAPES = [  # rows, features, known features, components
     (1_000_000, 10, 5, 20),
@@ -155,12 +153,12 @@ def one_row(repeats: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     how = f"milliseconds of the conditional mean of all rows, least of {arguments.repeats}, interleaved"
     machine = facts() | ({"gmr": version("gmr")} if find_spec("gmr") is not None else {})
-    lines = head("Unknown features from known ones", f"`python -m bench.conditional`; {how}", machine)
+    lines = head("Unknown features from known ones", f"`python -m bench.pages.conditional`; {how}", machine)
     lines += [
         "",
         "| n | d | known | K | gmr | NumPy | gaussmix, 1 thread | gaussmix | to gmr | to NumPy |",

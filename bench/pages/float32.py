@@ -1,6 +1,6 @@
 """How much faster an EM step on float32 rows is than on the same rows in double.
 
-    python -m bench.float32        about two minutes; writes results/float32.md
+    python -m bench.pages.float32        about two minutes; writes results/float32.md
 
 One thread, full covariances, 16 overlapping components, as many rows as make a step in double take 20 to 50 ms. What is
 timed is the core's pass with given parameters, in double, in float32 and on float32 rows that are widened, interleaved,
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.machine import facts, head
+from bench.pages.base import RESULTS, facts, head, parser_of
 from gaussmix import Mixture
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.native.precision import suits_single
@@ -25,7 +24,7 @@ from gaussmix.families.base import FAMILIES
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second
 
-PAGE = Path(__file__).parent / "results" / "float32.md"
+PAGE = RESULTS / "float32.md"
 N_COMPONENTS = 16
 N_FEATURES = 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 128
 WORK = 1.2e9  # multiply-adds of a step
@@ -72,8 +71,9 @@ def timed(step: Callable[[], Any]) -> float:
 
 def main() -> None:
     """Measure, and write the page."""
+    parser_of(__doc__).parse_args()
     machine = {name: value for name, value in facts().items() if name != "scikit-learn"}
-    lines = head("float32 beside float64", f"`python -m bench.float32`; the bars: {BARS}", machine)
+    lines = head("float32 beside float64", f"`python -m bench.pages.float32`; the bars: {BARS}", machine)
     lines += [
         "",
         f"Milliseconds of processor time of an EM step on one thread: full, K = {N_COMPONENTS}, overlapping.",

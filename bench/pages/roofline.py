@@ -1,6 +1,6 @@
 """How near the kernels come to what the processor can do: shares of the peak, in one run with the peak itself.
 
-    python -m bench.roofline        # five minutes; writes bench/results/roofline.md and .json
+    python -m bench.pages.roofline        # five minutes; writes bench/results/roofline.md and .json
 
 A step is E and M together, by the core itself, on overlapping data. Useful operations of a full step are
 n K (2 d² + 6 d); the peak is a loop of fused multiply-adds, run between the steps. Both in processor time of one
@@ -14,16 +14,14 @@ import json
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench import fma, instructions
-from bench.machine import facts, head
+from bench.pages.base import RESULTS, facts, head, parser_of
 from gaussmix import _core
 
-RESULTS = Path(__file__).parent / "results"
 REPEATS = 40
 WORK = 2.5e8  # multiply-adds of a step, some 10 ms
 # The core's numbers of structure and second moments.
@@ -118,7 +116,7 @@ def _elapsed(step: Callable[[], Any]) -> float:
 
 def markdown(report: dict[str, Any]) -> str:
     """The page."""
-    made_by = "`python -m bench.roofline`; what is measured how is said there"
+    made_by = "`python -m bench.pages.roofline`; what is measured how is said there"
     lines = head("Shares of the peak", made_by, report["machine"])
     lines += [
         "",
@@ -159,6 +157,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def main() -> None:
+    parser_of(__doc__).parse_args()
     targets = {target.isa: target for target in _core.targets()}
     newest = _core.active()
     report = {

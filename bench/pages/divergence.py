@@ -1,6 +1,6 @@
 """Divergences, distances and reduction of mixtures: seconds, and what was found, beside scikit-learn's pieces.
 
-    python -m bench.divergence                # one to two minutes; rewrites bench/results/divergence.md
+    python -m bench.pages.divergence                # one to two minutes; rewrites bench/results/divergence.md
 
 scikit-learn has no divergence: its users draw with `sample` and average the difference of two `score_samples`. The runs
 are interleaved and the least of the repeats counts.
@@ -8,19 +8,17 @@ are interleaved and the least of the repeats counts.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.machine import facts, head
+from bench.pages.base import RESULTS, facts, head, parser_of
 from gaussmix import Mixture
 from gaussmix.mixture.compare.estimate import Estimate
 
-RESULT = Path(__file__).parent / "results" / "divergence.md"
+RESULT = RESULTS / "divergence.md"
 N_DRAWS = 1_000_000
 N_FEATURES = 8
 
@@ -76,7 +74,7 @@ def shown(found: object) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     named = cases()
@@ -87,7 +85,7 @@ def main() -> None:
             found[name] = ask()
             least[name] = min(least[name], time.perf_counter() - start)
     how = f"milliseconds, least of {arguments.repeats}, interleaved; d = {N_FEATURES}, K = 16 where no other is named"
-    lines = head("Divergences, distances and reduction", f"`python -m bench.divergence`; {how}", facts())
+    lines = head("Divergences, distances and reduction", f"`python -m bench.pages.divergence`; {how}", facts())
     lines += ["", "| what | ms | found |", "|---|---:|---:|"]
     lines += [f"| {name} | {1e3 * least[name]:.3g} | {shown(found[name])} |" for name in named]
     RESULT.write_text("\n".join(lines) + "\n")

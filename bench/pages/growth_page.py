@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.machine import head
+from bench.pages.base import head
 
 Report = dict[str, Any]
 LETTERS = {"n_rows": "n", "n_features": "d", "n_components": "K"}
@@ -33,7 +33,7 @@ def exponent(points: list[dict[str, float]], what: str) -> float | None:
 
 def markdown(report: Report) -> str:
     """The whole page."""
-    lines = head("How time and memory grow", "`python -m bench.growth`", report["machine"])
+    lines = head("How time and memory grow", "`python -m bench.pages.growth`", report["machine"])
     lines += ["", f"![time and memory]({PLOTS['growth']})", "", "## Exponents", "", *exponents(report)]
     for varied in report["sweeps"]:
         lines += ["", f"## {LETTERS[varied]}: {_fixed(report, varied)}", "", *table(report, varied)]

@@ -1,4 +1,6 @@
-"""Steps of EM on a small table: by the core alone, and one by one from Python; `python -m bench.small`.
+"""Steps of EM on a small table: by the core alone, and one by one from Python.
+
+    python -m bench.pages.small    # a minute; writes bench/results/small.md
 
 Both make the same steps of the same fit of iris, from the same partition; of many repeats the least counts.
 """
@@ -7,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, ward
 from sklearn.datasets import load_iris
 
-from bench.machine import facts, head
+from bench.pages.base import RESULTS, facts, head, parser_of
 from gaussmix.em.loop import run_em
 from gaussmix.em.start import start_mixture
 from gaussmix.em.stopping import Stopping
@@ -28,7 +29,7 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.testing.check_runner import Stepwise
 
-RESULT = Path(__file__).parent / "results" / "small.md"
+RESULT = RESULTS / "small.md"
 FEW, MANY = 5, 30  # steps: their difference drops what a run costs once
 SECONDS = 0.5  # for the repeats of a line
 COMPONENTS = 3, 6
@@ -59,7 +60,8 @@ def step(engine: Engine[Any], source: ArraySource, start: Mixture) -> float:
 
 
 def main() -> None:
-    made_by = f"`python -m bench.small`; microseconds of a step, as the difference of runs of {FEW} and {MANY}"
+    parser_of(__doc__).parse_args()
+    made_by = f"`python -m bench.pages.small`; microseconds of a step, as the difference of runs of {FEW} and {MANY}"
     lines = head("Steps of EM on iris, 150 × 4", made_by, facts())
     lines += ["", "| structure | K | by the core | from Python | ratio |", "|---|" + "---:|" * 4]
     for n_components in COMPONENTS:

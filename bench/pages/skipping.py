@@ -1,7 +1,7 @@
 """What is saved where clusters are apart: time of an EM iteration at steady state, beside the same shape's dense one.
 
-    python -m bench.skipping                          # a few minutes; writes bench/results/skipping.md and .json
-    python -m bench.skipping --mlbench LIBRARY/data   # with Shuttle and Letter from the R package mlbench (needs rdata)
+    python -m bench.pages.skipping                         # a few minutes; writes bench/results/skipping.*
+    python -m bench.pages.skipping --mlbench FOLDER/data   # with Shuttle and Letter, of R's mlbench (needs rdata)
 
 Dense is an iteration on overlapping clusters, where nothing can be left out. Both in processor time of one thread; the
 least of the dense iterations, and of the last ones on clusters apart (centres drawn 3 standard deviations wide in every
@@ -10,7 +10,6 @@ coordinate) or on real data, whose iterations start from a fit.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -19,14 +18,13 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_sample_images
 
-from bench.machine import facts, head
+from bench.pages.base import RESULTS, facts, head, parser_of
 from gaussmix import GaussianMixture, Mixture
 from gaussmix.em.loop import em_step
 from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
 
-RESULTS = Path(__file__).parent / "results"
 # n, d, K and the factor asked for.
 SHAPES = {
     "full": [
@@ -108,7 +106,7 @@ def mlbench(folder: Path, name: str) -> Any:
 
 def markdown(report: dict[str, Any]) -> str:
     """The page."""
-    made_by = "`python -m bench.skipping`; milliseconds of one thread"
+    made_by = "`python -m bench.pages.skipping`; milliseconds of one thread"
     lines = head("Work that need not be done", made_by, report["machine"])
     lines += [
         "",
@@ -126,7 +124,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--mlbench", type=Path, help="folder with Shuttle.rda and LetterRecognition.rda")
     arguments = parser.parse_args()
     results = []

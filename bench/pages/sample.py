@@ -1,6 +1,6 @@
 """Drawing rows beside scikit-learn, in one run: seconds of `GaussianMixture.sample`.
 
-    python -m bench.sample                    # about three minutes and 3 GB; rewrites bench/results/sample.md
+    python -m bench.pages.sample                    # about three minutes and 3 GB; rewrites bench/results/sample.md
 
 Both draw from the same mixture, the runs are interleaved and the least of the repeats counts. The first touch of the
 memory of the result is in the time on both sides.
@@ -8,20 +8,18 @@ memory of the result is in the time on both sides.
 
 from __future__ import annotations
 
-import argparse
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
 from bench.cases import Case
-from bench.machine import facts, head
+from bench.pages.base import RESULTS, facts, head, parser_of
 from gaussmix import GaussianMixture as Ours
 
-RESULT = Path(__file__).parent / "results" / "sample.md"
+RESULT = RESULTS / "sample.md"
 SHAPES = [
     ("full", 10_000_000, 8, 16),
     ("tied", 10_000_000, 8, 16),
@@ -87,12 +85,12 @@ def line(case: Case, times: dict[str, float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     how = f"milliseconds of `GaussianMixture.sample`, least of {arguments.repeats}, interleaved"
-    lines = head("Drawing rows, beside scikit-learn", f"`python -m bench.sample`; {how}", facts())
+    lines = head("Drawing rows, beside scikit-learn", f"`python -m bench.pages.sample`; {how}", facts())
     lines += [
         "",
         "| structure | n | d | K | gaussmix | gaussmix, 1 thread | scikit-learn | ns per number, 1 thread | ratio |",

@@ -6,12 +6,11 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import sklearn.mixture
 
-from bench.machine import facts
+from bench.pages.base import RESULTS, facts, parser_of
 from bench.peak import rise_of_peak
 from gaussmix import GaussianMixture
 from gaussmix.em.loop import em_step
@@ -20,7 +19,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 
 N_ROWS, N_FEATURES, N_COMPONENTS, N_FACTORS = 20_000, 1000, 10, 5
-PAGE = Path(__file__).parent / "results" / "factors.md"
+PAGE = RESULTS / "factors.md"
 REPEATS = 5
 
 
@@ -85,6 +84,7 @@ def seconds_of_scikit_learn(rows: np.ndarray, mixture: Mixture) -> tuple[float, 
 
 
 def main() -> None:
+    parser_of(__doc__).parse_args()
     warnings.simplefilter("ignore")
     load = os.getloadavg()[0]
     rows, labels = made_rows()
@@ -101,9 +101,9 @@ def main() -> None:
     lines = [
         f"# Factor analysers: {N_ROWS:,} × {N_FEATURES:,} numbers, K = {N_COMPONENTS}, q = {N_FACTORS}",
         "",
-        "Written by `python -m bench.factors`. Seconds are those of one EM step, the least of a few. Megabytes are the",
-        f"rise of the resident peak in a fit from labels, beyond the rows, which take {rows.nbytes / 2**20:.0f}. The",
-        f"mixture has {numbers:,} numbers, {8 * numbers / 2**20:.1f} MB.",
+        "Written by `python -m bench.pages.factors`. Seconds are those of one EM step, the least of a few. Megabytes",
+        "are the rise of the resident peak in a fit from labels, beyond the rows, which take",
+        f"{rows.nbytes / 2**20:.0f}. The mixture has {numbers:,} numbers, {8 * numbers / 2**20:.1f} MB.",
         "",
         "| | seconds | MB |",
         "|---|---|---|",

@@ -1,4 +1,4 @@
-"""`reg_covar="auto"` is what DESIGN says, word for word."""
+"""`reg_covar="auto"` is what docs/develop/numerics.md says under "The automatic ridge", word for word."""
 
 import math
 

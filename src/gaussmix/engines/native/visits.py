@@ -1,6 +1,6 @@
 """What passes over the same rows leave for the next: the order to visit rows in, and how far components were.
 
-Rows of one component that follow each other share what can be left out (DESIGN 3.5). All decisions are made by
+Consecutive rows of one component can leave out the same work (docs/develop/performance.md). Decisions are made by
 counting, at fixed passes, so that a fit has the same bits whatever the machine; the order itself decides which rows are
 added up first, and so the last bits of sums.
 """

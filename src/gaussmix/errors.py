@@ -1,4 +1,4 @@
-"""What can go wrong, as classes that carry the offending value and say what to try, and why EM ended."""
+"""Errors that carry the offending values and a hint, and the reasons why EM ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """Why EM ended; the value is a sentence for the user."""
+    """Why EM ended. The value is a sentence for the user."""
 
     CONVERGED = "The mean log-likelihood changed by less than tol."
     STEP_LIMIT = "max_iter steps were made before the mean log-likelihood settled; raise max_iter or tol."
@@ -21,8 +21,8 @@ class SingularCovariance(ValueError):
 
     Parameters
     ----------
-    components : indices of the components concerned, counted from 0.
-    sentence : what happened and what to do; by default that such covariances have no density.
+    components : indices of the components, counted from 0.
+    sentence : what happened and what to do. By default: such covariances have no density.
     """
 
     def __init__(self, components: Iterable[int], sentence: str | None = None) -> None:
@@ -48,24 +48,24 @@ class SingularCovariance(ValueError):
 
 
 class NonFiniteLikelihood(ValueError):
-    """The log-likelihood of the start is not a number EM can raise."""
+    """The log-likelihood of the start is not a finite number, so EM cannot raise it."""
 
     def __init__(self) -> None:
         super().__init__(Outcome.NON_FINITE.value)
 
 
 class NotAModelFile(ValueError):
-    """A file that is damaged, truncated or not a gaussmix model."""
+    """The file is damaged, truncated or not a gaussmix model."""
 
 
 def name_components(components: Sequence[int]) -> str:
-    """Say "component 2" or "components 0, 3", and shorten a long list."""
+    """Write "component 2" or "components 0, 3", and shorten a long list."""
     shown = ", ".join(str(k) for k in components[:10]) + (", …" if len(components) > 10 else "")
     return f"component{'s' if len(components) > 1 else ''} {shown}"
 
 
 def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:
-    """The error for a name nobody knows, with the known ones and the nearest of them."""
+    """The error for an unknown name. It lists the known names and suggests the nearest."""
     names = list(known)
     in_lower_case = {name.lower(): name for name in names}
     nearest = get_close_matches(str(value).lower(), in_lower_case, n=1, cutoff=0.4)
@@ -79,11 +79,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
-    """Names in quotes with commas; a long list is cut."""
+    """Names in quotes with commas; a long list is shortened."""
     shown = ", ".join(repr(name) for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def quoted(text: str) -> str:
-    """A value in quotes, cut where it is long."""
+    """A value in quotes; a long one is shortened."""
     return repr(text if len(text) <= 20 else f"{text[:19]}…")

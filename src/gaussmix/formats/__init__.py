@@ -1,7 +1,7 @@
-"""Model files: written whole or not at all, read without running anything, checked before they are believed.
+"""Model files: written completely or not at all, read without running code, and checked.
 
-Files hold plain records: arrays, names and numbers. What they mean, and whether they make a mixture, is for those to
-say who know mixtures and estimators.
+Files hold plain records: arrays, names and numbers. `gaussmix.mixture` and `gaussmix.estimators` check whether a record
+makes a mixture or an estimator.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def save(place: Place, record: Record) -> None:
 
     Parameters
     ----------
-    place : a path, where an existing file is replaced, at once and only when the new one is complete; or a binary
-        file open for writing.
-    record : what to write; the file holds its float64 numbers bit for bit.
+    place : a path, or a binary file open for writing. An existing file at the path is replaced in one step, once the
+        new one is complete.
+    record : what to write. The file holds its float64 numbers bit for bit.
 
     Raises
     ------
-    ValueError : the record contradicts itself, or holds what JSON has no value for.
+    ValueError : the record contradicts itself, or holds a value that JSON cannot express.
     OSError : the file can't be written.
     """
     wrong = record.flaw()
@@ -57,11 +57,11 @@ def load(place: Place) -> Record:
 
     Returns
     -------
-    record : bit for bit as it was saved. Whether its numbers make a mixture has not been checked.
+    record : bit for bit as it was saved. Nothing has checked whether its numbers make a mixture.
 
     Raises
     ------
-    NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+    NotAModelFile : the file is damaged, truncated, of a later layout or of another kind; the message says which.
     OSError : there is no such file, or it can't be read.
     """
     try:
@@ -79,12 +79,12 @@ def load(place: Place) -> Record:
 
 
 def not_usable(place: Place, why: str) -> NotAModelFile:
-    """The error for a file that is no model, for a reason that ends a sentence."""
+    """The error for a file that is no model; `why` ends its sentence."""
     return NotAModelFile(f"{name_of(place)} is not a usable gaussmix model: {why}.")
 
 
 def name_of(place: Place) -> str:
-    """What to call a file in a message."""
+    """The name of a file in messages."""
     return os.fspath(place) if isinstance(place, str | os.PathLike) else str(getattr(place, "name", "the file"))
 
 

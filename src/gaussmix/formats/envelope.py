@@ -1,8 +1,8 @@
 """The envelope of every layout: a safetensors file with one JSON header, sealed by a digest over both.
 
 The JSON is one value of the metadata, because safetensors writes several in random order and equal models should
-give equal files. The digest is there for bit rot, not for enemies: a changed digit of a mean is still a number, and
-no other check would notice it.
+give equal files. The digest detects damage, not forgery: a changed digit of a mean is still a number, and no other
+check would detect it.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
 
 
 def unpack(file: BinaryIO) -> tuple[Header, Tensors]:
-    """Read what `pack` made; of other files no more than it takes to see that they are something else.
+    """Read what `pack` made. Of another kind of file, read only as much as shows that it is one.
 
-    It is read, not mapped into memory: a file that somebody cuts short under a map ends the process.
+    The file is read, not mapped into memory: if a mapped file is cut short, the process ends with a bus error.
 
     Raises
     ------
-    Damaged : it is something else, or not what was written.
+    Damaged : the file is of another kind, or differs from what was written.
     OSError : it can't be read.
     """
     beginning = _beginning(file)
@@ -86,7 +86,7 @@ def _beginning(file: BinaryIO) -> bytes:
 
 
 def _header(contents: bytes) -> tuple[Header, str | None]:
-    """Our header within that of safetensors and, apart, the digest in it."""
+    """Our header, which lies in that of safetensors, and the digest that it held."""
     try:
         metadata = json.loads(contents).get("__metadata__")
     except (ValueError, RecursionError):
@@ -96,7 +96,7 @@ def _header(contents: bytes) -> tuple[Header, str | None]:
         raise Damaged("it is a safetensors file, but of something else")
     try:
         header = json.loads(text)
-        _canonical(header)  # what can't be written was not written: NaN, nesting without end
+        _canonical(header)  # refuses what `pack` never writes: NaN, endless nesting
     except (ValueError, RecursionError):
         raise Damaged("its header is damaged") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
@@ -109,7 +109,7 @@ def _tensor(tensor: Mapping[str, Any]) -> Array:
         raise Damaged("its numbers are not float64")
     try:
         return np.frombuffer(tensor["data"], "<f8").reshape(tensor["shape"]).astype(np.float64, copy=False)
-    except (ValueError, OverflowError):  # safetensors lets nothing times 2**63 pass
+    except (ValueError, OverflowError):  # safetensors accepts shapes such as (0, 2**63)
         raise _broken() from None
 
 
@@ -122,5 +122,5 @@ def _digest(header: Header, tensors: Mapping[str, Array]) -> str:
 
 
 def _canonical(header: Header) -> str:
-    """One spelling for equal headers; all ASCII, so that the file can be read anywhere."""
+    """One spelling for equal headers, in ASCII."""
     return json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,4 +1,4 @@
-"""What a model file holds: plain values, with no word on whether they make a mixture."""
+"""What a model file holds: plain values, not checked for making a mixture."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from gaussmix.numerics.arrays import Array
 
 Scalar = str | int | float | bool | None
-Json = Any  # what JSON has: numbers that are finite, text, true, false, null, lists and objects of these
+Json = Any  # a JSON value: finite number, text, true, false, null, or a list or object of these
 
 
 def package_version() -> str:
-    """The version of gaussmix; "unknown" where it runs from a source tree that was never installed."""
+    """The version of gaussmix; "unknown" if it runs from a source tree that was never installed."""
     try:
         return version("gaussmix")
     except PackageNotFoundError:
@@ -28,10 +28,10 @@ class FitRecord:
     Parameters
     ----------
     n_rows : rows of the training data.
-    row_weight : their total weight; n_rows where there were no weights.
+    row_weight : their total weight; n_rows if there were no weights.
     log_likelihood : of the training data under the mixture, nats, a total.
     n_steps : EM steps of the run that was kept.
-    has_converged : that run ended because the likelihood had settled.
+    has_converged : whether that run ended because the likelihood had settled.
     settings : the estimator's parameters by name (reg_covar, init_params, random_state, …), plain values only.
     """
 
@@ -51,7 +51,7 @@ class EstimatorRecord:
     ----------
     name : of its class.
     parameters : by name, as JSON values.
-    attributes : what its fit found beside the mixture, by name, as JSON values.
+    attributes : fitted attributes besides the mixture, by name, as JSON values.
     """
 
     name: str
@@ -61,14 +61,14 @@ class EstimatorRecord:
 
 @dataclass(frozen=True)
 class Details:
-    """What is known of a mixture beside its numbers.
+    """What a file says about a mixture besides its arrays.
 
     Parameters
     ----------
-    feature_names : one name per feature, in order; None where the training data had no names.
-    dtype : type of the training data, such as "float64"; None where unknown.
-    fit : how it was fitted; None for a mixture that was not, or where nothing was kept of it.
-    estimator : what an estimator needs to wake up as it was; None where only a mixture was saved.
+    feature_names : one name per feature, in order; None if the training data had no names.
+    dtype : type of the training data, such as "float64"; None if unknown.
+    fit : how it was fitted; None if it was not fitted, or if nothing is known of the fit.
+    estimator : the estimator's parameters and attributes; None if only a mixture was saved.
     package_version : the gaussmix that wrote the file.
     """
 
@@ -86,9 +86,9 @@ class Record:
     Parameters
     ----------
     family : name of the covariance structure.
-    family_options : what it is made of beside, plain values; none for most.
+    family_options : options of the structure, plain values; empty for most.
     weights, means, covariances : its arrays, float64; covariances in the compact form of the structure.
-    details : what is known beside.
+    details : everything besides the arrays.
     layout : version of the layout it was read from.
     """
 
@@ -101,7 +101,7 @@ class Record:
     family_options: Mapping[str, Scalar] = field(default_factory=dict)
 
     def flaw(self) -> str | None:
-        """Say how its parts contradict each other, as the end of a sentence; None where they don't."""
+        """How its parts contradict each other, as the end of a sentence; None if they do not."""
         names, shape = self.details.feature_names, self.means.shape
         if names is not None and len(shape) == 2 and len(names) != shape[1]:
             return f"it names {len(names)} features, but its means have {shape[1]}"

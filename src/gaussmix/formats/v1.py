@@ -5,8 +5,8 @@
      "fit": {"n_rows", "row_weight", "log_likelihood", "n_steps", "has_converged", "settings": {…}} | null,
      "estimator": {"name", "parameters": {…}, "attributes": {…}} | absent, "sha256": …}
 
-This file reads layout 1 until the project ends. Keys may be added, and readers ignore those they don't know; anything
-else is a new layout in a new file.
+This file reads layout 1 until the project ends. Keys may be added, and readers ignore unknown keys. Any other change is
+a new layout in a new file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import BinaryIO
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for writing beside the target, and rename it onto the target once the block has ended well.
+    """Open a file for writing beside the target, and rename it onto the target if the block ends without an error.
 
     Parameters
     ----------
-    path : the target. A link is followed; what is no regular file (a terminal, /dev/null) is written to directly,
-        since renaming onto it would put a file in its place.
+    path : the target. A link is followed. A target that is no regular file (a terminal, /dev/null) is written to
+        directly, because renaming would replace it.
 
     Yields
     ------
-    file : binary, to write to. Should the block or the writing fail, the target is as it was.
+    file : binary, to write to. If the block or the writing fails, the target stays as it was.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The array types of the waist, and how an array becomes read-only."""
+"""Types of arrays, and how an array becomes read-only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ Places = NDArray[np.intp]  # numbers of features, rows or components
 
 
 def frozen(array: Array) -> Array:
-    """Mark an array we own as read-only and give it back."""
+    """Mark an array that we own as read-only, and return it."""
     array.flags.writeable = False
     return array

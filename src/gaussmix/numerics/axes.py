@@ -1,4 +1,4 @@
-"""Axes of each matrix, and axes that several matrices share as well as they can: by the C++ core, else by NumPy."""
+"""Principal axes of matrices, and the best common axes of several: by the C++ core, else by NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.geometric_mean import geometric_mean
 
-# A rotation that gains less, as a part of Σ_k c_k, is not made: log-likelihoods have no more digits.
+# A rotation that gains less than this part of Σ_k c_k is not made: log-likelihoods have no more digits.
 SETTLED = 4 * float(np.finfo(np.float64).eps)
 MOST_SWEEPS = 100
 TINY = float(np.finfo(np.float64).tiny)
@@ -22,13 +22,13 @@ def principal_axes(matrices: Array) -> tuple[Array, Array]:
 
     Parameters
     ----------
-    matrices : (n, d, d), symmetric. One that holds infinity or NaN is taken for 0, which has no Cholesky factor.
+    matrices : (n, d, d), symmetric. One that holds infinity or NaN counts as 0, which has no Cholesky factor.
 
     Notes
     -----
     The core's small eigenvalues have all the digits that correlations determine (cpp/kernels/principal_axes.hpp).
-    LAPACK's eigenvectors are right to ε of the largest eigenvalue. The variances along them are taken anew, for the
-    error in these is its square.
+    LAPACK's eigenvectors are right to ε of the largest eigenvalue. The variances along them are computed again from the
+    matrices, because their error is then the square of that of the eigenvectors.
     """
     target = native_target()
     if target is not None:
@@ -46,9 +46,8 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, most: i
     ----------
     scatters : (n_components, d, d), S_k, data units².
     start : (d, d), orthonormal columns.
-    importance : (n_components,), c_k; where these are the masses, D are Flury's common principal components (1984,
-        Journal of the American Statistical Association 79). None for Π_j (DᵀS_kD)_jj^(1/d), whose sum is then made
-        smallest.
+    importance : (n_components,), c_k. If these are the masses, D are Flury's common principal components (1984,
+        Journal of the American Statistical Association 79). None minimises Σ_k Π_j (DᵀS_kD)_jj^(1/d) instead.
     most : limit on sweeps over all pairs.
 
     Notes
@@ -83,12 +82,12 @@ def _diagonals(matrices: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Round:
-    """Disjoint pairs of axes, which turn at once.
+    """Disjoint pairs of axes, which are rotated at once.
 
     Parameters
     ----------
     first, second : (n_pairs,), p and q.
-    partner : (d,), the other one of each axis; itself where an odd number leaves one out.
+    partner : (d,), the other axis of each axis's pair; the axis itself if it has no pair.
     """
 
     first: Places
@@ -96,7 +95,7 @@ class _Round:
     partner: Places
 
     def spread(self, cosine: Array, sine: Array) -> tuple[Array, Array]:
-        """What multiplies each axis and its partner, (d,): p becomes cos · p + sin · q, and q cos · q − sin · p."""
+        """Factors of each axis and its partner, (d,): p becomes cos · p + sin · q, and q becomes cos · q − sin · p."""
         own, other = np.ones(len(self.partner)), np.zeros(len(self.partner))
         own[self.first], own[self.second] = cosine, cosine
         other[self.first], other[self.second] = sine, -sine
@@ -105,7 +104,7 @@ class _Round:
 
 @cache
 def _rounds(n_features: int) -> tuple[_Round, ...]:
-    """All pairs in rounds: one axis stays, the others walk round the table."""
+    """All pairs in rounds of disjoint pairs (the circle method)."""
     places, rounds = list(range(n_features + n_features % 2)), []
     for _ in range(len(places) - 1):
         pairs = zip(places[: len(places) // 2], reversed(places[len(places) // 2 :]), strict=True)
@@ -118,7 +117,7 @@ def _rounds(n_features: int) -> tuple[_Round, ...]:
 
 
 def _rotation(turned: Array, p: Places, q: Places, importance: Array) -> tuple[Array, Array]:
-    """Cosines and sines (n_pairs,) by which Σ_k c_k t_k² / (v_p v_q) grows most; 1 and 0 where it hardly would."""
+    """Cosines and sines (n_pairs,) that maximise Σ_k c_k t_k² / (v_p v_q); 1 and 0 if the gain is negligible."""
     first, second, off = turned[:, p, p], turned[:, q, q], turned[:, p, q]
     product, half = first * second, 0.5 * (first - second)
     weight = np.divide(importance[:, None], product, out=np.zeros(product.shape), where=product > 0)

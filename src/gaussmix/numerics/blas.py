@@ -1,7 +1,7 @@
-"""BLAS on one thread, where many small matrices follow each other.
+"""BLAS on one thread, for many small matrices in turn.
 
-They gain nothing from more threads. Where processors are shared, the threads of OpenBLAS spin while they wait for each
-other, and together take ten times as long as one.
+Small matrices gain nothing from more threads. On shared processors, the threads of OpenBLAS spin while they wait for
+each other and take ten times as long as one thread.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from functools import cache
 from threadpoolctl import ThreadpoolController
 
 
-@cache  # looking for the libraries takes some 30 ms
+@cache  # finding the libraries takes about 30 ms
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread, in the whole process; also a decorator."""
+    """Limit BLAS of the whole process to one thread; also a decorator."""
     with _controller().limit(limits=1, user_api="blas"):
         yield

@@ -1,4 +1,4 @@
-"""The one place that knows whether the C++ core can run on this machine."""
+"""The one place that finds out whether the C++ core can run on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @cache
 def native_target() -> Target | None:
-    """The best instruction set of the C++ core that this processor has; None where there is none."""
+    """The core for the best instruction set that this processor has; None if the core cannot run."""
     try:
         from gaussmix import _core
     except ImportError:

@@ -19,9 +19,9 @@ def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
 
     Returns
     -------
-    factors : (n, n_features, n_features), lower triangular W with Σ⁻¹ = WᵀW; NaN where failed.
+    factors : (n, n_features, n_features), lower triangular W with Σ⁻¹ = WᵀW; NaN for failed ones.
     log_abs_det : (n,), log |det W|.
-    failed : (n,), singular to working precision: no positive pivots, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
+    failed : (n,), singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
     """
     target = native_target()
     if target is not None:
@@ -34,7 +34,7 @@ def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
 
 
 def _invert_factor(covariance: Array, out: Array) -> None:
-    """Write the inverse Cholesky factor to `out`; leave it alone where there is none."""
+    """Write the inverse Cholesky factor to `out`; leave `out` unchanged if there is none."""
     try:
         lower = cholesky(covariance, lower=True)
     except (LinAlgError, ValueError):
@@ -45,6 +45,6 @@ def _invert_factor(covariance: Array, out: Array) -> None:
 
 
 def _inflation(covariance: Array, factor: Array) -> Array:
-    """Σ_jj (Σ⁻¹)_jj: how many times the variance of a feature exceeds what the other features leave of it."""
+    """Σ_jj (Σ⁻¹)_jj: the variance of each feature over its residual variance given the other features."""
     inflation: Array = ((np.sqrt(np.diagonal(covariance)) * factor) ** 2).sum(axis=0)
     return inflation

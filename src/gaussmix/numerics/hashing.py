@@ -1,4 +1,4 @@
-"""A hash that chooses and draws the same for any order and partition of the rows."""
+"""A hash, for choices and draws that do not depend on the order or partition of the rows."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniform(hashed: NDArray[np.uint64]) -> Array:
-    """Numbers in (0, 1] of the upper 53 bits."""
+    """Numbers in (0, 1] from the upper 53 bits."""
     return ((hashed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

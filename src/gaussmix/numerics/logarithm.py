@@ -1,4 +1,4 @@
-"""The logarithm that parameters are made with: the core's, since NumPy's last bit depends on the processor."""
+"""The logarithm for parameters: the core's, because the last bit of NumPy's depends on the processor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gaussmix.numerics.pieces import pieces
 
 
 def log(numbers: Array) -> Array:
-    """Natural logarithm of each number of an array of at least one dimension, nats, in its shape; −inf of 0."""
+    """Natural logarithm of each number of an array with at least one dimension; −inf for 0."""
     target = native_target()
     if target is not None:
         logarithms = np.empty(numbers.shape)

@@ -1,4 +1,4 @@
-"""Work on large arrays in pieces: NumPy hears of an interrupt only between its calls."""
+"""Work on large arrays in pieces, because Ctrl-C cannot interrupt one call of NumPy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gaussmix.numerics.arrays import Array
 
 Number = TypeVar("Number", bound=np.floating[Any])
 
-PIECE = 2**21  # numbers that one call of NumPy may work on, 16 MB: some 10 ms, the first touch of memory included
+PIECE = 2**21  # numbers for one call of NumPy, 16 MB: about 10 ms, including the first touch of the memory
 
 
 def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Slices of the first axis of such an array, in order; a small array is one piece."""
+    """Slices of the first axis of an array of this shape, in order; a small array is one piece."""
     numbers = prod(shape)
     if numbers <= PIECE:
         yield slice(0, shape[0] if shape else 1)
@@ -28,7 +28,10 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def in_pieces(work: Callable[..., Array], *arrays: Array) -> Array:
-    """What `work` makes of arrays with the same first axis, in the shape of the first, for work row by row."""
+    """Call `work` on pieces of arrays with the same first axis; for work that treats rows one by one.
+
+    The result has the shape of the first array.
+    """
     if arrays[0].size <= PIECE:
         return work(*arrays)
     done = np.empty(arrays[0].shape)

@@ -1,4 +1,4 @@
-"""Arrays as they come from users: made fit for an engine, the first cell that is not, and how far they reach."""
+"""Rows as users give them: whole strides, the first bad cell, and the extreme rows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from gaussmix.numerics.pieces import pieces
 
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
-AT_A_TIME = 65_520  # rows whose extremes are found by one call: their mask stays in the cache
+AT_A_TIME = 65_520  # rows for one call, whose mask stays in the cache
 
 
 def in_whole_steps(array: AnyArray) -> AnyArray:
-    """The array, or a copy where its strides are no whole elements: a field of packed records."""
+    """The array, or a copy if its strides are no whole elements, as those of a field of packed records."""
     if any(stride % array.itemsize for stride in array.strides):
         return array.copy()
     return array
 
 
 def first_beyond(rows: Rows, largest: float) -> tuple[int, int] | None:
-    """Row and column of the first number that is NaN or larger than `largest` in size; None where there is none.
+    """Row and column of the first number that is NaN or larger than `largest` in size; None if there is none.
 
-    A block at a time, so that no mask of all rows is made.
+    Works on `AT_A_TIME` rows at a time, so that it makes no mask of all rows.
     """
     for first in range(0, len(rows), AT_A_TIME):
         part = rows[first : first + AT_A_TIME]
@@ -40,8 +40,8 @@ def first_beyond(rows: Rows, largest: float) -> tuple[int, int] | None:
 def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp]:
     """The rows with the smallest and the largest number of each feature, (2, n_features); the first of equals.
 
-    Of the rows of positive weight where there are weights (n_rows,). By argmin, which NumPy does 2 to 10 times faster
-    along the first axis than min.
+    With weights (n_rows,), only rows of positive weight count. Uses argmin, because along the first axis NumPy's argmin
+    is 2 to 10 times as fast as its min.
     """
     low, high = [], []
     for part in pieces(rows.shape):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 Options = Mapping[str, Any] | None
 
-ROW_ALPHA = 0.6  # of a row that belongs to its component for certain; one in doubt is paler
-FILL_ALPHA = 0.08  # of one ellipse: those inside each other add up
+ROW_ALPHA = 0.6  # opacity of a row whose component is certain; a less certain row is paler
+FILL_ALPHA = 0.08  # opacity of one ellipse; nested ellipses add up
 MOST_IN_LEGEND = 12
 
 
@@ -44,9 +44,9 @@ class ComponentDisplay:
 
     Attributes
     ----------
-    ax_ : the `matplotlib.axes.Axes` drawn on; like all that follow, from the first `plot` on.
-    figure_ : the `matplotlib.figure.Figure` it belongs to.
-    rows_ : the rows: a collection of points for each component, or the bars of the histogram.
+    ax_ : the `matplotlib.axes.Axes` drawn on. `plot` sets this attribute and all that follow.
+    figure_ : the `matplotlib.figure.Figure` of these axes.
+    rows_ : a collection of points for each component, or the bars of the histogram.
     components_ : for each component a list: its ellipses by level, or its curve.
     colors_ : the colour of each component.
 
@@ -92,8 +92,8 @@ class ComponentDisplay:
         ----------
         estimator : a fitted `gaussmix.GaussianMixture`, or a `gaussmix.Mixture`.
         X : (n_samples, n_features), all features of the mixture, data units.
-        features : one or two features to show, by index or by name; the first two by default. Of the others the
-            mixture is the marginal: the ellipses are those of the features shown.
+        features : one or two features to show, by index or by name; the first two by default. The ellipses are those of
+            the marginal distribution of these features.
         feature_names : one for each feature of X; by default those the estimator was fitted with, or those of X.
         ax : axes to draw on; new ones by default.
         **options : for `plot`.
@@ -106,8 +106,8 @@ class ComponentDisplay:
         ------
         ImportError : matplotlib is not installed.
         NotFittedError : before `fit`.
-        ValueError : a feature that is not there, or X is not numbers of shape (n_samples, n_features).
-        TypeError : what is to be drawn is no mixture, or X is not numbers.
+        ValueError : a feature does not exist, or X is not numbers of shape (n_samples, n_features).
+        TypeError : `estimator` has no mixture, or X is not numbers.
         """
         mixture = _mixture_of(estimator)
         names = names_of(mixture.n_features, feature_names, estimator, X)
@@ -138,10 +138,10 @@ class ComponentDisplay:
         Parameters
         ----------
         ax : axes to draw on; new ones by default.
-        levels : how far from the mean ellipses and intervals reach, in standard deviations; all positive.
-        colors : of the components, in turn; by default six that every kind of colour vision tells apart. Where there
-            are more components the colours come again, with another marker.
-        legend : whether to name the components, with their weights; never more than 12.
+        levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive.
+        colors : of the components, in turn; by default six that people with any kind of colour vision can distinguish.
+            Further components get the same colours again, with another marker.
+        legend : whether to name the components, with their weights; no legend names more than 12.
         row_kwargs : for `Axes.scatter` or, in one feature, `Axes.hist`.
         component_kwargs : for each `matplotlib.patches.Ellipse` or, in one feature, for each curve by `Axes.plot`.
 
@@ -187,7 +187,7 @@ class ComponentDisplay:
         self.ax_.autoscale_view()
 
     def _scatter(self, kwargs: dict[str, Any]) -> list[Any]:
-        """Points of each component's rows, paler where other components may have made the row as well."""
+        """Draw the rows of each component as points; a row is paler, the less certain its component is."""
         labels, certainty = self.responsibilities.argmax(axis=1), self.responsibilities.max(axis=1)
         points = []
         for k, color in enumerate(self.colors_):
@@ -213,7 +213,7 @@ class ComponentDisplay:
                 inside = abs(points - means[k]) <= level * deviations[k]
                 self.ax_.fill_between(points, curve, where=inside, color=color, alpha=1.5 * FILL_ALPHA, linewidth=0)
         (line,) = self.ax_.plot(points, total, linewidth=1, linestyle="--", zorder=2)
-        line.set_color(self.ax_.xaxis.label.get_color())  # that of text: seen on this background
+        line.set_color(self.ax_.xaxis.label.get_color())  # the colour of text, which is visible on this background
 
     def _marker(self, component: int) -> str:
         return MARKERS[component // len(set(self.colors_)) % len(MARKERS)]

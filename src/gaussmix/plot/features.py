@@ -1,4 +1,4 @@
-"""Which features a picture shows, and what they are called."""
+"""Which features a picture shows, and their names."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Feature = int | str
 
 
 def names_of(n_features: int, given: Sequence[str] | None, *carriers: Any) -> list[str]:
-    """Names as given, else as the first carrier has them (a fitted estimator, a frame), else x0, x1, … .
+    """The names that are given, or those of the first carrier (a fitted estimator, a frame), or x0, x1, … .
 
     Raises
     ------
-    ValueError : the names given are not one for each feature.
+    ValueError : the number of given names is not that of the features.
     """
     if given is not None:
         if isinstance(given, str) or len(given) != n_features:
@@ -33,11 +33,11 @@ def names_of(n_features: int, given: Sequence[str] | None, *carriers: Any) -> li
 
 
 def chosen_features(features: Feature | Sequence[Feature] | None, names: Sequence[str]) -> list[int]:
-    """Indices of one or two different features, given by index or name; the first two where none are given.
+    """Indices of one or two different features, given by index or name; by default the first two.
 
     Raises
     ------
-    ValueError : a name or an index that no feature has, or not one or two different features.
+    ValueError : no feature has a name or an index, or there are not one or two different features.
     """
     if features is None:
         return list(range(min(2, len(names))))

@@ -1,4 +1,4 @@
-"""Curves of equal density of normal distributions, as a plotting library takes them."""
+"""Ellipses and curves of normal distributions, in the form that a plotting library takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Axes(NamedTuple):
 def one_sigma_axes(covariance: Array) -> Axes:
     """The ellipse (x − μ)ᵀ Σ⁻¹ (x − μ) = 1 of a covariance (2, 2), from Σ = Q Λ Qᵀ: half-lengths √λ along Q.
 
-    A singular covariance is a line: rounding may leave its eigenvalue 0 slightly negative, which is taken as 0.
+    The ellipse of a singular covariance is a line. Rounding may make its eigenvalue slightly negative; it counts as 0.
     """
     variances, directions = np.linalg.eigh(covariance)  # ascending
     shorter, longer = np.sqrt(np.maximum(variances, 0.0))
@@ -35,7 +35,7 @@ def normal_density(points: Array, mean: float, deviation: float) -> Array:
 
 
 def points_for_curves(means: Array, deviations: Array, reach: float) -> Array:
-    """Where to compute curves: to `reach` σ on either side of each mean, close enough for each curve's own width.
+    """Where to compute curves: within `reach` σ of each mean, at distances that suit the width of each curve.
 
     Evenly spaced points would miss a narrow component beside a wide one.
     """

@@ -1,4 +1,4 @@
-"""Colours and markers that components are told apart by."""
+"""Colours and markers of components."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 # vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
-MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # a next one for each time round the colours
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # components beyond the number of colours get the next marker
 
 
 def faded(color: Any, alpha: float) -> tuple[float, float, float, float]:
-    """Red, green, blue and opacity of a colour that shows as much of what is below it."""
+    """Red, green, blue and opacity of a colour; alpha is the opacity, from 0 to 1."""
     from matplotlib.colors import to_rgba
 
     rgba: tuple[float, float, float, float] = to_rgba(color, alpha=float(alpha))

@@ -1,4 +1,4 @@
-"""A start shares the rows among components for the first M-step."""
+"""Starts: how rows are shared among components for the first M-step."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gaussmix.waist.whitening.spherical import SphericalWhitening
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """How rows are shared before there are parameters.
+    """How rows are shared before EM has parameters.
 
     Parameters
     ----------
     parameters : with `Rule.HARD`, rows go to the component that is most probable under these.
-    rule : `Rule.GIVEN` takes shares from the blocks, or from `share`.
-    share : responsibilities (n_rows, n_components) of a block, made where the rows are.
+    rule : with `Rule.GIVEN`, shares come from the blocks, or from `share`.
+    share : computes responsibilities (n_rows, n_components) of a block; picklable, called where the rows are.
     """
 
     parameters: Parameters | None = None
@@ -34,7 +34,7 @@ class Partition:
 
 
 class Start(Protocol):
-    """Makes a partition from a sample, the weighted empirical distribution: the order of rows plays no part."""
+    """Makes a partition from a sample, which does not depend on the order of the rows."""
 
     def __call__(
         self, sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator
@@ -63,7 +63,7 @@ def repeated(names: Iterable[str], n_times: int) -> list[str]:
 
 
 def nearest_centre(centres: Array) -> Partition:
-    """Each row to its nearest centre (n_components, n_features)."""
+    """The partition that gives each row to its nearest centre (n_components, n_features)."""
     return Partition(centre_parameters(centres), Rule.HARD)
 
 

@@ -1,8 +1,8 @@
-"""Gross rows: so far off that whatever they have a part in takes their place and size.
+"""Gross rows: outliers so remote that any component with a share of them gets its mean and covariance from them alone.
 
-A start at random shares every row among all components. One row a million standard deviations away then gives each of
-them a covariance that tells the other rows no more apart. So gross rows get components of their own, and the others are
-shared as they would be without them.
+A random start shares every row among all components. One row a million standard deviations away then gives each
+component so large a covariance that it no longer distinguishes the other rows. So gross rows get components of their
+own, and the other rows are shared as if there were none.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from gaussmix.starts.base import Partition, Start
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
 
-REACH = 1e3  # times the width of the middle three quarters of a feature: what is farther out is gross
-MOST = 0.125  # of the weight: rows that are more are no outliers, but what the data look like
+REACH = 1e3  # times the width of the middle three quarters of a feature: rows farther out are gross
+MOST = 0.125  # of the weight: if far rows have more, they are not outliers
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +31,10 @@ class Gross:
 
     Parameters
     ----------
-    low, high : (n_features,), where the middle of each feature begins and ends.
-    reach : (n_features,), how far from there a row is gross, data units; infinite where a feature tells nothing.
-    places : (n_places, n_features), rows that are gross, and farther than `reach` from each other.
+    low, high : (n_features,), the ends of the middle three quarters of each feature.
+    reach : (n_features,), the distance from the middle above which a row is gross, data units; infinite for a feature
+        whose middle is one number.
+    places : (n_places, n_features), gross rows that are farther than `reach` from each other.
     """
 
     low: Array
@@ -47,7 +48,7 @@ class Gross:
         return outside
 
     def nearest(self, rows: Rows) -> NDArray[np.intp]:
-        """The place that each row is nearest to, (n_rows,); the first of equals."""
+        """The nearest place of each row, (n_rows,); the first of equals."""
         distances = [_distance(rows, place, place, self.reach) for place in self.places]
         nearest: NDArray[np.intp] = np.argmin(distances, axis=0)
         return nearest
@@ -55,13 +56,13 @@ class Gross:
 
 @dataclass(frozen=True, eq=False)
 class GrossApart:
-    """Responsibilities of a partition, but the last components have the gross rows, each by its place.
+    """Responsibilities of a partition in which the last components have the gross rows, one component per place.
 
     Parameters
     ----------
-    gross : which rows these are.
-    partition : how the others are shared among the first `n_others` components.
-    engine : finds the most probable of these where the partition has parameters.
+    gross : which rows are gross.
+    partition : how the other rows are shared among the first `n_others` components.
+    engine : finds the most probable of these components if the partition has parameters.
     """
 
     gross: Gross
@@ -82,7 +83,10 @@ class GrossApart:
 
 
 def gross_rows_apart(start: Start) -> Start:
-    """The start that is made without gross rows and one component less for each of their places, and these put back."""
+    """Decorate a start: call it without the gross rows and their components, then add both again.
+
+    The start makes one component less for each place of gross rows.
+    """
 
     @wraps(start)
     def apart(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
@@ -97,11 +101,11 @@ def gross_rows_apart(start: Start) -> Start:
 
 
 def find_gross(sample: Distinct, most_places: int) -> Gross | None:
-    """The gross rows of a sample; None without any.
+    """Find the gross rows of a sample; None if there are none.
 
-    In some feature they are more than `REACH` times farther out than the middle three quarters of the weight are wide.
-    The first place is the farthest of them, the next the one farthest from the middle and the places before, as long as
-    it is out of their reach: Gonzalez (1985), Theoretical Computer Science 38, 293–306.
+    In some feature, a gross row is farther from the middle three quarters of the weight than `REACH` times their width.
+    The first place is the farthest gross row. Each next place is the row farthest from the middle and from the places
+    so far, while it is out of their reach: Gonzalez (1985), Theoretical Computer Science 38, 293–306.
     """
     if most_places == 0:
         return None
@@ -124,7 +128,7 @@ def find_gross(sample: Distinct, most_places: int) -> Gross | None:
 
 
 def _distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
-    """How far rows are from a box, in its reach: of the features the largest, (n_rows,); below 0 inside."""
+    """Distance of rows from a box in units of reach, the largest over the features, (n_rows,); negative inside."""
     distance = np.empty(len(rows))
     with np.errstate(over="ignore"):
         for part in pieces(rows.shape):
@@ -133,7 +137,7 @@ def _distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
 
 
 def _without(sample: Distinct, gross: Gross) -> Distinct:
-    """The sample of the other rows, ranked among themselves."""
+    """The sample of the other rows, with ranks among these."""
     others = ~gross.outside(sample.rows)
     rank = None if sample.rank is None else (np.cumsum(others) - 1)[sample.rank]
     return replace(sample, rows=taken(sample.rows, others.nonzero()[0]), weight=sample.weight[others], rank=rank)

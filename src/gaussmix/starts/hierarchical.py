@@ -1,4 +1,4 @@
-"""Agglomerative clustering: merge rows from the bottom up once, then cut the tree for any number of components."""
+"""Agglomerative clustering: build one tree by merging rows, then cut it for any number of components."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 MOST_LEAVES = 2000  # time and memory grow with the square
-FLAT = 1e-10  # of the largest eigenvalue of the correlations: below, a direction is rounding noise and tells nothing
+FLAT = 1e-10  # of the largest eigenvalue of the correlations: a direction with less is rounding noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,10 @@ class Tree:
 
     Parameters
     ----------
-    leaves : (n_leaves,), the distinct row that each leaf is; a row may have several, side by side.
-    merges : (n_leaves − 1, 2), the nodes that become node n_leaves + i.
-    whitening : W with ‖W (x − y)‖ the distance that rows were merged by.
-    is_whole : every distinct row has its leaves.
+    leaves : (n_leaves,), the distinct row of each leaf; the leaves of one row are consecutive.
+    merges : (n_leaves − 1, 2), the two nodes that are merged to node n_leaves + i.
+    whitening : W; rows were merged by the distance ‖W (x − y)‖.
+    is_whole : whether every distinct row has a leaf.
     """
 
     leaves: NDArray[np.intp]
@@ -44,7 +44,7 @@ class Tree:
     is_whole: bool
 
     def cut(self, n_clusters: int) -> NDArray[np.intp]:
-        """The cluster of each leaf, (n_leaves,), after all but the last merges: 0 has the most leaves."""
+        """The cluster of each leaf, (n_leaves,), after n_leaves − n_clusters merges; cluster 0 has the most leaves."""
         n_leaves = len(self.leaves)
         kept = n_leaves - n_clusters
         parent = np.arange(2 * n_leaves - 1)
@@ -56,12 +56,12 @@ class Tree:
         return number[clusters]
 
 
-_TREES: WeakKeyDictionary[Distinct, Tree] = WeakKeyDictionary()  # one is cut for each number of components
-_ONE_AT_A_TIME = Lock()  # threads with a number of components each want the same tree
+_TREES: WeakKeyDictionary[Distinct, Tree] = WeakKeyDictionary()  # one tree serves all numbers of components
+_ONE_AT_A_TIME = Lock()  # several threads, each with another number of components, use one tree
 
 
 def tree_of(sample: Distinct) -> Tree:
-    """Ward's hierarchy of a sample, made once and kept as long as the sample is.
+    """Ward's hierarchy of a sample, built once and kept as long as the sample exists.
 
     Ward (1963), JASA 58, 236–244, on rows scaled as mclust's default does: each feature to unit variance, then each
     principal axis by the root of its singular value; Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
@@ -80,7 +80,7 @@ def tree_of(sample: Distinct) -> Tree:
 @register("hierarchical", is_drawn=False)
 @gross_rows_apart
 def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """The clusters of a cut, where all rows are in the tree; else each row to the nearest of their centres."""
+    """Rows of the tree keep their cluster. If the tree lacks some rows, each row goes to the nearest cluster centre."""
     tree = tree_of(sample)
     n_clusters = min(n_components, len(tree.leaves))
     clusters = tree.cut(n_clusters)
@@ -101,7 +101,7 @@ class Labels:
     Parameters
     ----------
     labels : (n_distinct,), component of each distinct row.
-    rank : (n_rows,), the distinct row that each row is.
+    rank : (n_rows,), the number of each row's distinct row.
     n_components : K.
     """
 
@@ -116,10 +116,11 @@ class Labels:
 
 
 def _leaves(weight: Array) -> NDArray[np.intp]:
-    """Distinct rows as often as they weigh, (n_leaves,), so that Ward's criterion, which knows no weights, counts them.
+    """The distinct row of each leaf, (n_leaves,): a row of weight 2 has two, because SciPy's Ward takes no weights.
 
-    A draw of `MOST_LEAVES` where that would be more, or no whole number of times: one row out of each of equal parts
-    of the cumulative weight, at a place in the part that is a hash of its number. The same for the same rows.
+    If there would be more than `MOST_LEAVES` leaves, or if weights are no whole multiples of the smallest,
+    `MOST_LEAVES` leaves are drawn: one from each of equal parts of the cumulative weight, at a place in the part that a
+    hash of its number gives. The same sample gives the same leaves.
     """
     times = weight / weight.min()
     if times.sum() <= MOST_LEAVES and (times == np.rint(times)).all():
@@ -132,10 +133,10 @@ def _leaves(weight: Array) -> NDArray[np.intp]:
 
 
 def _scaling(sample: Distinct) -> tuple[Array, TriangularWhitening]:
-    """Axes (n_features, n_features) that rows are to be multiplied by, and the whitening of the same distances.
+    """Axes (n_features, n_features) to multiply rows by, and the whitening with the same distances.
 
     With D the deviations of the features and V Λ Vᵀ their correlations, axes are D⁻¹ V Λ^(−¼): singular values are
-    the roots of eigenvalues. Flat directions, in which all rows are the same but for rounding, are not blown up.
+    the roots of eigenvalues. Flat directions, in which rows differ only by rounding, are not scaled up.
     """
     share = (sample.weight / sample.weight.sum())[:, None]
     deviations = np.sqrt(variances_of(sample.rows, sample.weight))

@@ -1,4 +1,4 @@
-"""k-means, on the engine: EM with one unit sphere for all components and rule "hard"."""
+"""k-means on the engine: EM with one unit sphere for all components and `Rule.HARD`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 
-MAX_PASSES = 100  # on data without clusters k-means creeps; EM goes on from there anyway
+MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from wherever it stops
 TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 
 @register("kmeans")
 def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Each row to the nearest centre of k-means (Lloyd 1982) on at most 65,520 rows."""
+    """Give each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
     return nearest_centre(lloyd(sample, engine, spread_centres(sample, engine, n_components, rng)))
 
 
 def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
-    """Move centres (n_components, n_features) to the means of their rows until they stay."""
+    """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
     block, need = Block(0, sample.rows, sample.weight), Need(Second.NONE)
     settled = TOLERANCE * float(variances_of(sample.rows, sample.weight).mean())
     state = engine.open(block, need, len(centres))

@@ -1,4 +1,4 @@
-"""k-means++: rows far from each other as centres."""
+"""k-means++: centres are rows far from each other."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from gaussmix.waist.block import Block
 
 @register("k-means++")
 def kmeans_plus_plus(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Each row to the nearest of the centres that greedy k-means++ draws."""
+    """Give each row to the nearest of the centres that greedy k-means++ draws."""
     return nearest_centre(spread_centres(sample, engine, n_components, rng))
 
 
 def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Array:
-    """Greedy k-means++, Arthur & Vassilvitskii (2007): of 2 + log K rows drawn ∝ D², the one that helps most.
+    """Greedy k-means++, Arthur & Vassilvitskii (2007).
+
+    Each centre is the best of 2 + log K rows drawn with probability ∝ D²: the one that lowers Σ D² most.
 
     Returns
     -------

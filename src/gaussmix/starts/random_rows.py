@@ -16,7 +16,7 @@ from gaussmix.starts.sample import Distinct
 @register("random_from_data")
 @gross_rows_apart
 def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
+    """Give each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
 
     Efraimidis & Spirakis (2006): the K rows with the largest log(u) / weight, u uniform.
     """

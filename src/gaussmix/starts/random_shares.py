@@ -32,7 +32,8 @@ class HashedShares:
     ----------
     n_components : K.
     key : seed.
-    rank : of each row among all, which units and origin of the data don't change; without it, what is in the row.
+    rank : of each row among all, which does not depend on units and origin of the data. Without it, the hash is that of
+        the row's numbers.
     """
 
     n_components: int

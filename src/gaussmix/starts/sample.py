@@ -1,4 +1,4 @@
-"""The weighted empirical distribution of a sample: distinct rows in one order, whatever order they came in."""
+"""The weighted empirical distribution of a sample: its distinct rows, sorted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Distinct:
     ----------
     rows : (n_distinct, n_features), float64.
     weight : (n_distinct,), all positive.
-    rank : (n_rows,), the distinct row that each row of the source is; None where the sample is only a part of it.
+    rank : (n_rows,), the number of the distinct row of each row of the source; None if the sample is a part of it.
     """
 
     rows: Array
@@ -34,7 +34,7 @@ class Distinct:
         return int(self.draw_many(rng, 1, score)[0])
 
     def draw_many(self, rng: np.random.Generator, size: int, score: Array | None = None) -> NDArray[np.intp]:
-        """Draw rows with replacement; by weight alone where no row has a positive score."""
+        """Draw rows with replacement; by weight alone if no row has a positive score."""
         cumulative = np.cumsum(self.weight if score is None else self.weight * score)
         if not cumulative[-1] > 0:
             cumulative = np.cumsum(self.weight)
@@ -44,9 +44,9 @@ class Distinct:
 
     @cached_property
     def middle(self) -> tuple[Array, Array]:
-        """Where the middle three quarters of the weight begin and end, (n_features,) each.
+        """The ends of the middle three quarters of the weight, (n_features,) each.
 
-        The smallest values with more than an eighth of the weight up to them, and the largest with more from them on.
+        The smallest value with more than an eighth of the weight at or below it, and the largest with more at or above.
         """
         ends = np.empty((2, self.rows.shape[1]))
         alike = bool((self.weight == self.weight[0]).all())
@@ -73,9 +73,9 @@ def _ends_of_weight(values: Array, weight: Array) -> Array:
 
 
 def distinct_rows(source: Source) -> Distinct:
-    """Distinct rows among all, or about 65,520 chosen by weight and a hash of their number.
+    """The distinct rows of a source, or of about 65,520 rows chosen by weight and a hash of their number.
 
-    Rows of weight 0 count as absent; their rank plays no part.
+    Rows of weight 0 count as absent; their rank has no meaning.
     """
     block = source.sample(BLOCK_ROWS)
     weight = np.ones(block.n_rows) if block.row_weight is None else block.row_weight
@@ -99,21 +99,21 @@ def distinct_rows(source: Source) -> Distinct:
 
 
 def lexicographic_order(rows: Rows) -> NDArray[np.intp]:
-    """Order by the first column, then the second, …; later columns are looked at only where there are ties."""
+    """The order by the first column, then the second, …; later columns are read only for ties."""
     order = np.argsort(rows[:, 0], kind="stable")
     first = rows[order, 0]
     tie = first[1:] == first[:-1]
     if rows.shape[1] > 1 and tie.any():
         tied = np.concatenate(([False], tie)) | np.concatenate((tie, [False]))
-        places = order[tied]  # tied rows are consecutive in runs, which a sort by all columns keeps in place
-        for column in rows.T[::-1]:  # as np.lexsort does, which hears of no interrupt before its end
+        places = order[tied]  # tied rows are consecutive, and a sort by all columns keeps each run of them in place
+        for column in rows.T[::-1]:  # as np.lexsort does, which cannot be interrupted
             places = places[np.argsort(column[places], kind="stable")]
         order[tied] = places
     return order
 
 
 def variances_of(rows: Array, weight: Array) -> Array:
-    """Weighted variances of columns, (n_features,); exactly 0 for equal values: taken about one of them first."""
+    """Weighted variances of columns, (n_features,); exactly 0 for equal values, because they are taken about a row."""
     share, spread = (weight / weight.sum())[:, None], np.empty(rows.shape[1])
     nearby = rows[np.argmax(weight)]
     for part in pieces(rows.shape[::-1]):  # of the columns, for the sake of memory

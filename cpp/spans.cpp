@@ -83,7 +83,7 @@ private:
         turn_passed_.notify_all();
     }
 
-    // Worker 0 is the calling thread, which alone hears of an interrupt and tells the others.
+    // Worker 0 is the calling thread. Only it can see an interrupt; it stops the others.
     bool is_stopped_by(int worker) {
         if (worker != 0 || is_stopped_ || !interrupt_.has_come()) return is_stopped_;
         {

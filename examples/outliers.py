@@ -49,9 +49,7 @@ def compare(n_halves: int = 5) -> dict[str, tuple[float, float, float]]:
 
 def main() -> None:
     """Print the table."""
-    print(
-        "Breast tumours, fitted to half of the 357 benign ones, of which 5 % may be called suspicious; mean of five\n"
-    )
+    print("Breast tumours, fitted to half of the 357 benign ones, with 5 % allowed as suspicious; mean of five\n")
     print(f"{'':22}{'ROC area':>9}{'false alarms':>14}{'malignant found':>17}")
     for name, (area, false, found) in compare().items():
         print(f"{name:22}{area:9.3f}{false:14.1%}{found:17.1%}")

@@ -48,7 +48,7 @@ CASES = {
 
 
 def repeats(rows: NDArray[np.float64]) -> int:
-    """How often a job is done, of which the least time counts: a short one is soon disturbed."""
+    """How often a job is done; the least time counts, because a short job is easily disturbed."""
     return 5 if len(rows) < SHORT else 1
 
 

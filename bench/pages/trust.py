@@ -3,7 +3,7 @@
     python -m bench.pages.trust                # all of them, a few minutes; rewrites bench/results/trust.md
     python -m bench.pages.trust -k float32     # those with this in their name, printed only
 
-Each estimator works through the cases in a process of its own, with its default parameters but for what a case sets.
+Each estimator works through the cases in a process of its own, with default parameters except those that a case sets.
 An answer is right, or the input was refused with a clear error (ValueError or TypeError), or the answer is wrong: a
 number that is off, NaN, another error, or none within the time limit.
 """

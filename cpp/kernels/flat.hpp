@@ -1,6 +1,6 @@
 // Covariances without off-diagonal elements: the two kernels whose work per row and component is linear in d.
 //
-//   E   q = sum_i (s_i (x_i - mean_i) + shift_i)^2                         2-3 d operations, of which 1-2 d FMA or mul
+//   E   q = sum_i (s_i (x_i - mean_i) + shift_i)^2                         2-3 d operations, 1-2 d of them FMA or mul
 //   M   first_i = sum r (x_i - a_i),  second_i = sum r (x_i - a_i)^2       4 d
 //   sums of M: [component][four features][4 first, 4 second]
 //

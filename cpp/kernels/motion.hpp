@@ -31,7 +31,7 @@ inline double growth(const Shape& shape, Factor w, double* row) {
         case FactorShape::spherical: return *w.before / *w.after;
         case FactorShape::triangular: return growth_of_triangle(d, w, row);
         case FactorShape::diagonal:
-        case FactorShape::low_rank: break;  // of which no motion is measured
+        case FactorShape::low_rank: break;  // its motion is not measured
     }
     double largest = 0;
     for (Index j = 0; j < d; ++j) {

@@ -4,7 +4,7 @@
 // their cosine, so a small eigenvalue keeps the digits that the matrix D^-1 A D^-1 of correlations determines
 // (Demmel & Veselic 1992, SIAM Journal on Matrix Analysis and Applications 13): LAPACK's are right to a rounding of the
 // largest one only. Columns lie one after another, each filled up with zeros to a multiple of the lanes.
-// d^3/2 FMAs for G, then 4 d^3 a sweep, of which there are four to eight.
+// d^3/2 FMAs for G, then 4 d^3 a sweep; there are four to eight sweeps.
 #pragma once
 #include "factor.hpp"
 #include "plane_rotation.hpp"

@@ -6,10 +6,10 @@
 // A rotation by t in the plane of axes p, q makes v_p v_q = m^2 - r^2, m = (v_p + v_q) / 2,
 // r = (cos 2t, sin 2t) (h, o), h = (v_p - v_q) / 2, o = (D' S D)_pq. Both log(m^2 - r^2) and (m^2 - r^2)^(1/d) are
 // concave in r^2, thus below their tangent, which is lowest in closed form: majorise-minimise as Browne & McNicholas
-// (2014, Advances in Data Analysis and Classification 8), by exact rotations. Disjoint pairs form a round, at whose
-// beginning c_k are taken.
+// (2014, Advances in Data Analysis and Classification 8), by exact rotations. Disjoint pairs form a round; c_k are
+// computed when a round begins.
 //
-// Lanes are components: [p][q][lane], of which q >= p are kept. 4 d FMAs a rotation and lane, and 4 d for D.
+// Lanes are components: [p][q][lane], kept for q >= p. 4 d FMAs a rotation and lane, and 4 d for D.
 #pragma once
 #include "exp_log.hpp"
 #include "factor.hpp"

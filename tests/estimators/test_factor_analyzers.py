@@ -1,4 +1,4 @@
-"""Factor analysers through the estimators: what they are told, show, refuse, choose and keep."""
+"""Factor analysers through the estimators: parameters, attributes, refusals, choice and files."""
 
 import json
 import tracemalloc
@@ -91,7 +91,7 @@ def test_what_makes_no_factor_analyser_is_refused(given, error, said, rows):
 
 
 def test_a_constant_column_needs_a_ridge(rows):
-    """Without one it is a singular covariance, as of other structures; the default ridge makes it a narrow one."""
+    """Without a ridge the covariance is singular, as for other structures; the default ridge makes it a narrow one."""
     constant = np.column_stack([rows, np.full(len(rows), 3.0)])
     with pytest.raises(ValueError, match="ill-defined empirical covariance"):
         GaussianMixture(2, covariance_type=NAME, n_factors=2, reg_covar=0, random_state=0).fit(constant)

@@ -191,7 +191,7 @@ def test_the_mixture_itself_refuses_what_is_no_number(X):
 
 
 def test_rows_of_weight_0_count_as_absent_among_very_many_too(rng):
-    """More rows than a start looks at, of which few count: a sample must not miss them."""
+    """More rows than a start reads, but few have weight: a sample must not miss these."""
     X = rng.standard_normal((70_000, 2))
     weight = np.zeros(len(X))
     weight[rng.choice(len(X), size=60, replace=False)] = 1

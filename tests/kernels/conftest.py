@@ -38,7 +38,7 @@ def targets():
 
 @dataclass(frozen=True)
 class Problem:
-    """The arguments of a step, in its order but for the number of threads."""
+    """The arguments of a step in its order, without the number of threads."""
 
     rows: np.ndarray
     row_weight: np.ndarray | None
@@ -220,7 +220,7 @@ def exact_log_densities():
 
 @pytest.fixture
 def no_bounds():
-    """Bounds of which nothing is known, and the motion that says so, for a problem."""
+    """Bounds without information, and the motion that says so, for a problem."""
 
     def make(problem):
         shape = -(-len(problem.rows) // GROUP_ROWS), len(problem.means)

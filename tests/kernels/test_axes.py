@@ -121,7 +121,7 @@ def test_axes_have_the_same_bits_on_every_target(targets, rng):
 @pytest.mark.parametrize("n_components", [1, 3, 8, 9])
 @pytest.mark.parametrize("importance", ["masses", "volumes"])
 def test_shared_axes_are_those_of_the_reference(target, rng, n_features, n_components, importance, monkeypatch):
-    """The same rotations in the same order, but for those of a gain of about 4 ε, hence an angle of 1e-8 or so."""
+    """The same rotations in the same order, except those with a gain of about 4 ε: an angle of about 1e-8."""
     monkeypatch.setattr(reference, "native_target", lambda: None)
     mass, scatters = random_scatters(rng, n_components, n_features)
     start = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]

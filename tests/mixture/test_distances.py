@@ -113,7 +113,7 @@ def test_laws_of_a_distance(family, metric):
     p, q, r = made("p", family), made("q", family, 2), made("r", family, 4)
     turned = p._with_components(np.array([2, 0, 1]))
     assert p.distance(p, metric) == 0
-    # Sums in another order: ε of ∫ p², of which the root is taken.
+    # Sums in another order: ε of ∫ p², before the root is taken.
     assert turned.distance(p, metric) < np.sqrt(100 * EPSILON)
     assert p.distance(q, metric) == pytest.approx(q.distance(p, metric), rel=1e-9)
     assert p.distance(q, metric) == pytest.approx(turned.distance(q, metric), rel=1e-9)

@@ -351,7 +351,7 @@ def test_bounds_are_those_of_the_papers(apart):
 @pytest.mark.parametrize("name", ["spherical", "full"])
 @pytest.mark.parametrize("far", [1e3, 1e17, 1e300])
 def test_distance_from_the_origin_costs_no_digits(name, far):
-    """Where a deviation is less than the spacing of float64 too: what is told is the distribution's, not the rows'."""
+    """Also where a deviation is less than the spacing of float64: the result is that of the parameters, not of rows."""
     family = FAMILIES[name]
     one, two = (
         Mixture([0.5, 0.5], [[0.0], [far]], np.reshape(v, family.shape(2, 1)), family) for v in ([1, 1], [4, 4])

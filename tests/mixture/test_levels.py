@@ -240,7 +240,7 @@ def test_turns_of_a_nearly_flat_top(first, distance, n_turns):
 
 @pytest.mark.parametrize("far", [1e4, 1e8, 1e12])
 def test_turns_of_components_far_apart(far):
-    """Where equal ones meet; an interval that cells of one sign cut into thousands of millions, but for logarithms."""
+    """Two equal components; halving of the interval between them takes few cells, because it uses logarithms."""
     mixture = Mixture([0.5, 0.5], [[0.0], [far]], [1.0, 1.0], FAMILIES["spherical"])
     np.testing.assert_allclose(turns(mixture._line), [0.0, 0.5 * far, far], rtol=4 * EPS, atol=EPS)
     found = mixture.tail_probability([[0.0], [2.0], [0.5 * far]])

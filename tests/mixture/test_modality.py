@@ -61,7 +61,7 @@ def test_a_climb_goes_on_from_a_saddle():
 
 
 def test_more_modes_than_a_flat_top_has_digits_for():
-    """Two components exactly two deviations apart: one mode, of which only the third derivative is not 0."""
+    """Two components exactly two deviations apart have one mode, where the first three derivatives are 0."""
     for mixture in (
         line([0.5, 0.5], [0, 2], [1, 1]),
         Mixture([0.5, 0.5], [[0, 0], [2, 0]], [1.0, 1.0], FAMILIES["spherical"]),

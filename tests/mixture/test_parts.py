@@ -31,7 +31,7 @@ def mixture(family):
 
 
 def ill_conditioned(correlation, n_features=4):
-    """Two components whose features are alike but for 1 − correlation of their variance."""
+    """Two components whose features differ by 1 − correlation of their variance."""
     block = np.full((n_features, n_features), correlation) + (1 - correlation) * np.eye(n_features)
     units = np.outer(*2 * [np.geomspace(1e-3, 1e3, n_features)])
     means = np.array([np.zeros(n_features), np.sqrt(np.diag(units))])

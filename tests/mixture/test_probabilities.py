@@ -223,7 +223,7 @@ def test_weights_of_0_and_no_rows(name):
 
 @pytest.mark.parametrize("n_features", [2, 3])
 def test_far_corners_of_correlated_features(n_features):
-    """Far out the log mass is that of the corner's density, but for 2 d log a or less; Savage (1962)."""
+    """Far out the log mass is that of the corner's density, up to 2 d log a; Savage (1962)."""
     covariance = np.eye(n_features) + 0.5
     mixture, a = Mixture([1.0], np.zeros((1, n_features)), [covariance], FAMILIES["full"]), 10.0 ** np.arange(5, 16)
     height = -0.5 * a**2 * np.linalg.solve(covariance, np.ones(n_features)).sum()

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture
 def classes(rng):
-    """Three classes of 60 rows in 2 columns, of which the third has two parts: X, y."""
+    """X, y of three classes with 60 rows in 2 columns; the third class has two parts."""
     centres = np.array([[0.0, 0.0], [5.0, 0.0], [0.0, 6.0], [6.0, 6.0]])
     parts = np.repeat([0, 1, 2, 3], [60, 60, 30, 30])
     return centres[parts] + rng.normal(size=(180, 2)) * [1.0, 0.7], np.minimum(parts, 2)

@@ -1,4 +1,4 @@
-"""`GaussianMixtureClassifier`: its classes, what it knows of them beforehand, and what it is told wrongly."""
+"""`GaussianMixtureClassifier`: its classes, known labels, and wrong input."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""`GaussianMixtureRegressor`: what it predicts, from y and from columns of X, and what it is told wrongly."""
+"""`GaussianMixtureRegressor`: predictions with y and with columns of X, and wrong input."""
 
 import numpy as np
 import pandas as pd
@@ -100,7 +100,7 @@ def test_quantiles_of_many_rows_are_those_of_each(p, rng):
     weights, deviations = rng.dirichlet([0.3] * 4, size=50), np.array([1e-3, 0.5, 1.0, 30.0])
     weights[::7, 1:] = 0.0
     weights[::7, 0] = 1.0
-    weights[1::7, 1] = 1e-320  # of which the reciprocal is infinite
+    weights[1::7, 1] = 1e-320  # its reciprocal is infinite
     weights /= weights.sum(axis=1, keepdims=True)
     means = 5 * rng.normal(size=(50, 4))
     found = row_quantiles(weights, means, deviations, p)

@@ -95,7 +95,7 @@ def long_fit(name):
     n_rows, n_features, n_components = sizes[name]
     structure = "tied" if name == "many tied" else name if name in FAMILY_NAMES else "full"
     rows = rows_of(n_rows, n_features)
-    if name == "many of both":  # of which a start from labels takes long
+    if name == "many of both":  # a start from labels takes long
         start = {
             "means_init": rows,
             "covariances_init": np.ones(rows.shape),

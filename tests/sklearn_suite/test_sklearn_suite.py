@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its Gaussian mixture pass on ours, but for the exceptions listed here."""
+"""scikit-learn's own tests of its Gaussian mixture pass on ours, with the exceptions listed here."""
 
 from __future__ import annotations
 

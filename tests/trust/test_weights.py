@@ -1,4 +1,4 @@
-"""Weights of any size: only their ratios matter, but for what counts rows (BIC, the automatic ridge)."""
+"""Weights of any size: only their ratios matter, except where rows are counted (BIC, the automatic ridge)."""
 
 import numpy as np
 import pytest

@@ -31,7 +31,7 @@ def fit(
 
 
 def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
-    """No step lowers the likelihood, but for rounding, and no number is NaN.
+    """No step lowers the likelihood, up to rounding, and no number is NaN.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
 def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None:
     """Components in another order at the start come in that order at the end.
 
-    Parameters and errors as of `check_monotone`.
+    Parameters and errors are those of `check_monotone`.
     """
     given = PROBLEMS[problem]
     order = np.roll(np.arange(given.n_components), 1)

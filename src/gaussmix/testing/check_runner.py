@@ -77,11 +77,11 @@ def check_update(engine: Runner, family: Family, rng: np.random.Generator) -> No
     ----------
     engine : one that makes covariances.
     family : one with an algebra.
-    rng : draws scatters, of which some are singular.
+    rng : draws scatters; some are singular.
 
     Raises
     ------
-    AssertionError : covariances differ; the message says of which scatters.
+    AssertionError : covariances differ; the message names the scatters.
     """
     assert family.algebra is not None, "a family without an algebra is never passed to an engine"
     for n_components, n_features in [*SHAPES, MANY]:
@@ -99,7 +99,7 @@ def check_update(engine: Runner, family: Family, rng: np.random.Generator) -> No
 def check_singular_update(engine: Runner, family: Family, rng: np.random.Generator) -> None:
     """Scatters without a Cholesky factor make covariances without one, in the engine and in the family.
 
-    Parameters and errors as of `check_update`.
+    Parameters and errors are those of `check_update`.
     """
     assert family.algebra is not None, "a family without an algebra is never passed to an engine"
     for n_components, n_features in SHAPES:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 DATA_SETS = ["galaxies", "eruptions", "faithful", "cross", "iris", "banknote"]
-MODELS = {"E", "V", "EEE", "VVV", "VVI", "VII"}  # of which parameters are kept; of the others what can be compared
+MODELS = {"E", "V", "EEE", "VVV", "VVI", "VII"}  # their parameters are kept; for the others, only what can be compared
 FACTS = ["dataset", "n", "d", "versions", "start", "control_default", "control_tight", "start_labels"]
 RESULTS = ["loglik", "iterations", "return_code", "warning", "pro", "mean", "sigma_tril"]
 KINDS = ["default", "tight"]

@@ -53,6 +53,7 @@ BAD_ROWS = {
     "NaN in float32": (holding(np.nan, dtype=np.float32), ValueError, "contains NaN: row 4, column 1"),
     "the first of several": (holding(np.nan) * [1, 1, np.nan], ValueError, "contains NaN: row 0, column 2"),
     "infinity": (holding(np.inf), ValueError, "contains infinity: row 4, column 1"),
+    "infinity in float32": (holding(np.inf, dtype=np.float32), ValueError, "contains infinity: row 4, column 1"),
     "minus infinity": (holding(-np.inf, 19, 2), ValueError, "contains infinity: row 19, column 2"),
     "infinities that cancel": (np.array([[np.inf], [-np.inf], [0.0]]), ValueError, "infinity: row 0, column 0"),
     "NaN in a pandas frame": (pd.DataFrame(holding(np.nan), columns=NAMES), ValueError, "row 4, column 'width'"),

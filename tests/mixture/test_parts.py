@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from gaussmix import FAMILIES, Mixture, SingularCovariance
 from gaussmix.covariances import plain
 from gaussmix.engines import choose
-from gaussmix.engines.native.far import FAR
+from gaussmix.engines.far import FAR
 from gaussmix.mixture.parts import few_rows
 from gaussmix.numerics.factorise import factorise
 from gaussmix.testing.closeness import EPS, assert_close

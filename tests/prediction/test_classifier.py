@@ -1,5 +1,7 @@
 """`GaussianMixtureClassifier`: its classes, known labels, and wrong input."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -112,13 +114,37 @@ def test_a_row_so_far_that_probabilities_underflow_has_their_logarithms(classes)
     assert not np.isnan(classifier.predict_proba(far)).any()
 
 
+@pytest.mark.parametrize("structure", ["tied", "EEI", "EII"])
+@pytest.mark.parametrize("distance", [1e3, 1e8, 1e12])
+def test_a_row_far_along_the_boundary_is_decided_by_its_side(structure, distance, rng):
+    """Of a shared covariance log p(c | x) is linear in x: a row keeps its side however far it is along the boundary."""
+    X = rng.normal(size=(200, 2)) * [1.0, 2.0] + np.repeat([[0.0, 0.0], [3.0, 1.0]], 100, axis=0)
+    y = np.repeat([0, 1], 100)
+    classifier = GaussianMixtureClassifier(covariance_type=structure).fit(X, y)
+    mixture = classifier.mixture_
+    (mean, other), precision = mixture.means, np.linalg.inv(classifier.class_mixture(0).covariance)
+    slope = precision @ (other - mean)
+    along = np.array([-slope[1], slope[0]]) / np.hypot(*slope)
+    log_odds = np.linspace(-3, 3, 13)
+    rows = (mean + other) / 2 + np.outer(log_odds / (slope @ slope), slope) + distance * along
+    # What is left of the log odds after the rounding of the rows themselves.
+    log_odds = np.array(
+        [float(sum(Fraction(a) * Fraction(b) for a, b in zip(slope, row, strict=True))) for row in rows]
+    )
+    log_odds -= float(slope @ (mean + other) / 2)
+    expected = -np.logaddexp(0.0, -log_odds)
+    np.testing.assert_allclose(classifier.predict_log_proba(rows)[:, 1], expected, atol=1e-3 + 8e-15 * distance)
+    clear = np.abs(log_odds) > 0.1
+    np.testing.assert_array_equal(classifier.predict(rows)[clear], (log_odds > 0)[clear])
+
+
 def test_priors_are_the_shares_or_those_that_are_given(classes):
     X, y = classes
     classifier = GaussianMixtureClassifier(2, random_state=0).fit(X, y, sample_weight=1.0 + (y == 2))
     np.testing.assert_allclose(classifier.class_prior_, [0.25, 0.25, 0.5])
     given = GaussianMixtureClassifier(2, priors=[0.5, 0.3, 0.2], random_state=0).fit(X, y, sample_weight=1.0 + (y == 2))
     np.testing.assert_allclose(given.class_prior_, [0.5, 0.3, 0.2])
-    log_joint = given._classes.log_joint(X, given._engine())[np.arange(len(y)), y]
+    log_joint = given._classes.log_odds(X, given._engine())[np.arange(len(y)), y]
     assert given.log_likelihood_ == pytest.approx((1.0 + (y == 2)) @ log_joint, rel=1e-12)
     assert given.n_parameters_ == classifier.n_parameters_ - 2
     change = (
@@ -170,7 +196,7 @@ def test_rows_of_unknown_class_raise_the_likelihood_and_help(label, n_components
     assert (classifier.predict(X) == names).mean() >= 0.95
 
     def log_likelihood(fit):
-        log_joint = fit._classes.log_joint(X, fit._engine())
+        log_joint = fit._classes.log_odds(X, fit._engine())
         return log_joint[known, y[known]].sum() + logsumexp(log_joint[~known], axis=1).sum()
 
     assert classifier.log_likelihood_ == pytest.approx(log_likelihood(classifier), rel=1e-12)

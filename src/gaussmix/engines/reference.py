@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE
-from gaussmix.engines.native.far import Apart, far_limit, far_places, far_responsibilities
+from gaussmix.engines.far import Apart, correct_far_rows, far_limit, far_places
 from gaussmix.engines.randomness import label_uniforms, standard_normals
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.logspace import log_sum, softmax
@@ -68,15 +68,11 @@ class ReferenceEngine:
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         shared = softmax(self.component_log_density(block, parameters))
-        far, far_shared = far_responsibilities(block, parameters, self.log_density)
-        shared[far] = far_shared
-        return shared
+        return correct_far_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         best: NDArray[np.int64] = self.component_log_density(block, parameters).argmax(axis=1)
-        far, far_shared = far_responsibilities(block, parameters, self.log_density)
-        best[far] = far_shared.argmax(axis=1)
-        return best
+        return correct_far_rows(best, block, parameters, self.log_density)
 
     def draw(
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int

@@ -27,6 +27,8 @@ def first_beyond(rows: Rows, largest: float) -> tuple[int, int] | None:
 
     Works on `AT_A_TIME` rows at a time, so that it makes no mask of all rows.
     """
+    if rows.dtype.kind == "f":
+        largest = min(largest, float(np.finfo(rows.dtype).max))  # else float32 would round it to inf, and let inf pass
     for first in range(0, len(rows), AT_A_TIME):
         part = rows[first : first + AT_A_TIME]
         with np.errstate(invalid="ignore"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines.far import Apart, correct_far_rows, far_places
 from gaussmix.engines.native.arguments import (
     Arguments,
     arguments_of,
@@ -17,7 +18,6 @@ from gaussmix.engines.native.arguments import (
     one_each,
     projection_of,
 )
-from gaussmix.engines.native.far import Apart, far_places, far_responsibilities
 from gaussmix.engines.native.run import run_em, shares_matrix, suits_core
 from gaussmix.engines.native.single import rounded, scaled_for_single, steps_in_single
 from gaussmix.engines.native.visits import Visit, Visits, may_be_ordered
@@ -227,16 +227,12 @@ class NativeEngine(Runner):
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         shared: Array = self._evaluate(block, parameters, RESPONSIBILITIES)
-        far, far_shared = far_responsibilities(block, parameters, self.log_density)
-        shared[far] = far_shared
-        return shared
+        return correct_far_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
         best = best.view(np.int64)  # the core's is C++'s long long, which prints as another type than NumPy's
-        far, far_shared = far_responsibilities(block, parameters, self.log_density)
-        best[far] = far_shared.argmax(axis=1)
-        return best
+        return correct_far_rows(best, block, parameters, self.log_density)
 
     def draw(
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int

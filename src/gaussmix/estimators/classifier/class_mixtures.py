@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
+from gaussmix.engines.far import far_log_odds
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Rows
@@ -69,12 +70,17 @@ class ClassMixtures:
             self._weights_within[mine], mixture.means[mine], covariances, mixture.family, mixture.feature_names
         )
 
-    def log_joint(self, rows: Rows, engine: Engine[Any]) -> Array:
-        """log p(x, c) of each row and class, (n_rows, n_classes), nats."""
+    def log_odds(self, rows: Rows, engine: Engine[Any]) -> Array:
+        """log p(x, c) of each row and class plus a number for each row, (n_rows, n_classes), nats.
+
+        The number is 0 except for rows far from every mean: log densities cannot compare their classes.
+        """
         first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
         found = np.empty((len(rows), len(first)))
         for block in Block(0, rows).cut():
             log_density = engine.component_log_density(block, self.mixture.parameters)
+            far, far_odds = far_log_odds(block, self.mixture.parameters, engine.log_density)
+            log_density[far] = far_odds
             part = slice(block.first_row, block.first_row + block.n_rows)
             found[part] = np.logaddexp.reduceat(log_density, first, axis=1)
         return found
@@ -91,8 +97,8 @@ def shares_nothing(family: Family, n_features: int) -> bool:
     return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
 
 
-def normalised(log_joint: Array) -> Array:
-    """log p(c | x) from log p(x, c), (n_rows, n_classes): the largest is taken out before exponentiating."""
-    relative = log_joint - log_joint.max(axis=1, keepdims=True)
+def normalised(log_odds: Array) -> Array:
+    """log p(c | x) from log odds, (n_rows, n_classes): the largest is taken out before exponentiating."""
+    relative = log_odds - log_odds.max(axis=1, keepdims=True)
     found: Array = relative - log(np.exp(relative).sum(axis=1, keepdims=True))
     return found

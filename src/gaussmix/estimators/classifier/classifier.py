@@ -186,7 +186,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
         NotFittedError : before `fit`.
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
-        best = self._log_joint(X).argmax(axis=1)
+        best = self._log_odds(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[best]
         level = check_share("unknown", self.unknown)
         if level == 0:
@@ -200,7 +200,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """log p(c | x), (n_samples, n_classes), nats: right also where p(c | x) underflows. Raises as `predict`."""
-        return normalised(self._log_joint(X))
+        return normalised(self._log_odds(X))
 
     def tail_probability(self, X: ArrayLike) -> Array:
         """The share of a class's mass that is further out than a row, (n_samples, n_classes): p-values of each class.
@@ -228,9 +228,9 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
             raise ValueError(f"There is no class {label!r}; there are {', '.join(map(repr, self.classes_.tolist()))}.")
         return self._classes.each[int(places[0])]
 
-    def _log_joint(self, X: ArrayLike) -> Array:
+    def _log_odds(self, X: ArrayLike) -> Array:
         rows = self._rows(X)
-        return self._classes.log_joint(rows, self._engine())
+        return self._classes.log_odds(rows, self._engine())
 
     def _publish(self, found: ClassFit, known: LabelledRows) -> None:
         """Set the fitted attributes."""

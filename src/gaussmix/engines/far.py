@@ -1,15 +1,16 @@
-"""Responsibilities of rows so far from every mean that squared distances no longer tell components apart.
+"""Responsibilities of rows that are far from every mean, for any engine.
 
-At D standard deviations a squared distance is rounded by about ε D², and from 1e154 on it overflows. The *difference*
-of two squared distances keeps its digits as (b − a)·(b + a), with a = W_r (x − μ_r) and b = W_k (x − μ_k), where
-b − a = (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k) is not found by subtracting a from b.
+At D standard deviations from a mean, rounding changes a squared distance by about ε D², and beyond 1e154 it overflows.
+Squared distances then no longer tell which component is nearest. Their *difference* keeps its digits in the form
+(b − a)·(b + a), with a = W_r (x − μ_r) and b = W_k (x − μ_k), if b − a = (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k) is
+computed from the right-hand side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,40 +24,64 @@ from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 
-# Standard deviations up to which differences of squared distances are good to about 1e-8 nats a feature.
+# Beyond this many standard deviations a row is far: up to here differences of squared distances are good to about 1e-8
+# nats a feature.
 FAR = 1e4
-# The nearest component is known after the first round but for rounding, which the second sees; the third is to spare.
+# The first round finds the nearest component to rounding, the second settles ties, the third is a reserve.
 ROUNDS = 3
 
 LogDensity = Callable[[Block, Parameters], Array]
+PerRow = TypeVar("PerRow", Array, NDArray[np.int64])
 
 
-def far_responsibilities(
-    block: Block, parameters: Parameters, log_density: LogDensity
-) -> tuple[NDArray[np.intp], Array]:
-    """Find the rows farther than `FAR` from every mean.
+def correct_far_rows(found: PerRow, block: Block, parameters: Parameters, log_density: LogDensity) -> PerRow:
+    """Replace what an engine found for far rows by what their log odds say.
+
+    Both engines end `responsibilities` and `labels` with this.
+
+    Parameters
+    ----------
+    found : responsibilities (n_rows, n_components) or labels (n_rows,) of the rows of the block; written to.
+    block : the rows.
+    parameters : of the mixture.
+    log_density : log p(x) of rows, as the engine computes it.
+
+    Returns
+    -------
+    found : the same array.
+    """
+    places, log_odds = far_log_odds(block, parameters, log_density)
+    if places.size:
+        shared = softmax(log_odds)
+        found[places] = shared if found.ndim == 2 else shared.argmax(axis=1)
+    return found
+
+
+def far_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) -> tuple[NDArray[np.intp], Array]:
+    """Find the rows that are far from every mean, and how their components compare.
 
     Parameters
     ----------
     block : the rows.
     parameters : of the mixture.
-    log_density : of rows, as an engine computes it.
+    log_density : log p(x) of rows, as the engine computes it.
 
     Returns
     -------
-    places : (n_far,), of those rows in the block.
-    responsibilities : (n_far, n_components), rows sum to 1.
+    places : (n_far,), of these rows in the block.
+    log_odds : log p(x, k) − log p(x, r) with the nearest component r of each row, (n_far, n_components), nats.
     """
     places = far_places(block, parameters, log_density)
     if not places.size:
         return places, np.empty((0, len(parameters.means)))
-    return places, _responsibilities(block.rows[places].astype(np.float64), parameters)
+    return places, _log_odds_of_nearest(block.rows[places].astype(np.float64), parameters)
 
 
 def far_places(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
-    """Places of far rows; most blocks are seen to have none from their largest and smallest numbers alone.
+    """Places of far rows, (n_far,).
 
-    At least of the rows that engines count as far in a step: those compare the largest log p(x, k), round otherwise.
+    A superset of the rows that `step` counts as far: `step` tests max_k log p(x, k), which rounds differently from
+    log p(x). For most blocks the smallest and largest number of each feature already show that no row is far.
     """
     limit = far_limit(parameters) + np.log(len(parameters.means)) + 1.0
     if not block.n_rows or _box_is_near(block, parameters, limit):
@@ -68,14 +93,14 @@ def far_places(block: Block, parameters: Parameters, log_density: LogDensity) ->
 
 
 def far_limit(parameters: Parameters) -> float:
-    """The log density, nats, below which a row is far; a single component has every row whole."""
+    """The log density, nats, below which a row is far; −inf for one component, to which every row belongs."""
     if len(parameters.log_scale) == 1:
         return -np.inf
     return float(parameters.log_scale.max()) - FAR**2 / 2
 
 
 def _box_is_near(block: Block, parameters: Parameters, limit: float) -> bool:
-    """Whether log p(x, k) of one component is at least the limit all over the box about the rows.
+    """Whether log p(x, k) of one component is at least the limit everywhere in the smallest box around the rows.
 
     |W||x − μ| bounds |W (x − μ)|.
     """
@@ -89,13 +114,13 @@ def _box_is_near(block: Block, parameters: Parameters, limit: float) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Apart:
-    """Far rows of a block, and the others.
+    """A block taken apart into far rows and the others.
 
     Parameters
     ----------
-    near : the block, in which far rows have weight 0.
-    far : far rows alone, with their weights.
-    places : (n_far,), of far rows in the block.
+    near : the block, with weight 0 for far rows.
+    far : the far rows alone, with their weights.
+    places : (n_far,), of the far rows in the block.
     """
 
     near: Block
@@ -110,8 +135,8 @@ class Apart:
         return cls(replace(block, row_weight=weight), far, places)
 
     def sums(self, engine: Engine[Any], parameters: Parameters, need: Need, anchor: Array) -> Partial:
-        """What far rows add to a soft step whose sums are about an anchor."""
-        shared = _responsibilities(self.far.rows.astype(np.float64), parameters)
+        """The sums over the far rows in a soft step, about an anchor."""
+        shared = softmax(_log_odds_of_nearest(self.far.rows.astype(np.float64), parameters))
         far = replace(self.far, given=_without_negligible(shared))
         sums = engine.step(far, engine.open(far, need, len(anchor)), None, need, Rule.GIVEN, anchor)
         weight = self.far.row_weight
@@ -121,26 +146,27 @@ class Apart:
 
 
 def _without_negligible(shared: Array) -> Array:
-    """Responsibilities as a step takes them: 0 from 2⁻⁶⁰ of the row's largest on."""
+    """Responsibilities as `step` defines them: 0 where at most 2⁻⁶⁰ of the row's largest."""
     kept = np.where(shared > np.exp(-NEGLIGIBLE) * shared.max(axis=1, keepdims=True), shared, 0.0)
     normalised: Array = kept / kept.sum(axis=1, keepdims=True)
     return normalised
 
 
-def _responsibilities(rows: Array, parameters: Parameters) -> Array:
+def _log_odds_of_nearest(rows: Array, parameters: Parameters) -> Array:
+    """log p(x, k) − log p(x, r) with the nearest component r of each row, (n_rows, n_components)."""
     nearest = np.zeros(len(rows), dtype=np.intp)
     log_odds = np.empty((len(rows), len(parameters.means)))
     for _ in range(ROUNDS):
         for k in np.unique(nearest):
             log_odds[nearest == k] = _log_odds(rows[nearest == k], int(k), parameters)
         nearest = log_odds.argmax(axis=1)
-    return softmax(log_odds)
+    return log_odds
 
 
 def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
-    """log p(x, k) − log p(x, reference), (n_rows, n_components); the largest double where it overflows."""
+    """log p(x, k) − log p(x, reference), (n_rows, n_components); ± the largest double where it overflows."""
     means, whitening, largest = parameters.means, parameters.whitening, float(np.finfo(np.float64).max)
-    # Whatever overflows is scaled by powers of 2, which round nothing.
+    # Powers of 2 are taken out of everything that could overflow. That rounds nothing.
     exponent = np.frexp(np.maximum(np.abs(rows).max(axis=1), np.abs(means).max()))[1]
     rows = np.ldexp(rows, -exponent[:, None])
     offsets = rows - np.ldexp(means[reference], -exponent[:, None])
@@ -161,6 +187,6 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
 
 
 def _scaled(vectors: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Rows of at most 1 in size and the exponents of 2 that were taken out."""
+    """Rows scaled to a size of at most 1, and the exponents of 2 that were taken out."""
     exponent = np.frexp(np.abs(vectors).max(axis=1))[1]
     return np.ldexp(vectors, -exponent[:, None]), exponent.astype(np.intp)

@@ -1,8 +1,9 @@
-"""Errors that carry the offending values and a hint, and the reasons why EM ends."""
+"""Errors and failures that carry the offending values and a hint, and the reasons why EM ends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 
@@ -16,6 +17,54 @@ class Outcome(Enum):
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
 
 
+class FailureKind(Enum):
+    """Why a family and a number of components have no fit: a few words, and what to do about it."""
+
+    TOO_MANY_FACTORS = "too many factors", "lower n_factors"
+    UNSUITED = "structure not for these features", "choose another covariance_type"
+    TOO_FEW_ROWS = "fewer rows than components", "lower n_components"
+    SINGULAR = (
+        "singular covariance",
+        "lower n_components, raise reg_covar, or drop columns that are constant or follow from others",
+    )
+    COLLAPSED = "collapsed onto too few distinct rows", SINGULAR[1]
+    NON_FINITE = "likelihood not finite", SINGULAR[1]
+    WITHOUT_A_FOLD = "failed without a fold", SINGULAR[1]
+    NO_CRITERION = "criterion not finite", "choose another criterion, or give more rows than parameters"
+
+    def __init__(self, words: str, advice: str) -> None:
+        self.words = words
+        self.advice = advice
+
+    @classmethod
+    def of_text(cls, text: str) -> FailureKind:
+        """The kind of a failure that a table of results or a file has as text."""
+        return next(kind for kind in cls if text.startswith(kind.words))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a family and a number of components have no fit. `str` words it for a table: "kind: details".
+
+    Parameters
+    ----------
+    kind : what happened.
+    components : indices of the components concerned, counted from 0.
+    details : what else there is to know, as the end of a sentence.
+    cause : the failure of a part that made the whole fail, such as that of a fold.
+    """
+
+    kind: FailureKind
+    components: tuple[int, ...] = ()
+    details: str = ""
+    cause: Failure | None = None
+
+    def __str__(self) -> str:
+        where = name_components(self.components) if self.components else ""
+        details = where, self.details, "" if self.cause is None else str(self.cause)
+        return ": ".join([self.kind.words, *filter(None, details)])
+
+
 class SingularCovariance(ValueError):
     """Covariances that have no Cholesky factor to working precision.
 
@@ -27,14 +76,14 @@ class SingularCovariance(ValueError):
 
     def __init__(self, components: Iterable[int], sentence: str | None = None) -> None:
         self.components = tuple(int(k) for k in components)
-        sentence = sentence or (
+        self.sentence = sentence or (
             "A covariance is not positive definite to working precision, so that there is no density. Add to its "
             "variances, or leave out features that follow from others."
         )
-        super().__init__(f"{sentence} Concerned: {name_components(self.components)}.")
+        super().__init__(f"{self.sentence} Concerned: {name_components(self.components)}.")
 
     def __reduce__(self) -> tuple[type[SingularCovariance], tuple[tuple[int, ...], str]]:
-        return type(self), (self.components, str(self).rpartition(" Concerned: ")[0])
+        return type(self), (self.components, self.sentence)
 
     @classmethod
     def of_fit(cls, components: Iterable[int]) -> SingularCovariance:
@@ -64,13 +113,18 @@ def name_components(components: Sequence[int]) -> str:
     return f"component{'s' if len(components) > 1 else ''} {shown}"
 
 
-def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:
-    """The error for an unknown name. It lists the known names and suggests the nearest."""
+def not_one_of(value: object, known: Iterable[str]) -> str:
+    """Say that a name is not one of the known ones, and which of them is the nearest: a sentence."""
     names = list(known)
     in_lower_case = {name.lower(): name for name in names}
     nearest = get_close_matches(str(value).lower(), in_lower_case, n=1, cutoff=0.4)
     hint = f" Did you mean {in_lower_case[nearest[0]]!r}?" if nearest else ""
-    return ValueError(f"{parameter}={value!r} is not one of {', '.join(map(repr, names))}.{hint}")
+    return f"{value!r} is not one of {', '.join(map(repr, names))}.{hint}"
+
+
+def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:
+    """The error for an unknown name. It lists the known names and suggests the nearest."""
+    return ValueError(f"{parameter}={not_one_of(value, known)}")
 
 
 def counted(number: int, noun: str) -> str:

@@ -15,6 +15,7 @@ from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
 from gaussmix.em import loop
 from gaussmix.em.loop import em_step
 from gaussmix.em.stopping import Stopping
+from gaussmix.errors import Failure, FailureKind
 from gaussmix.estimators.fitting import Data
 from gaussmix.estimators.parameters import check_seed
 from gaussmix.estimators.searching import Searching
@@ -246,14 +247,20 @@ def test_what_fails_with_all_rows_or_without_a_fold_is_not_judged_by_the_others(
     data = Data(X, None)
     found = searching.results(data)
     assert [result.failure for result in found] == [None] * 3
-    found[0] = replace(found[0], failure="as if: it had failed", evidence=None)
+    as_if = Failure(FailureKind.SINGULAR, (1,))
+    found[0] = replace(found[0], failure=as_if, evidence=None)
     judged, mean, error = searching.cross_validated(data, found, 3)
     assert np.isnan(mean).tolist() == np.isnan(error).tolist() == [True, False, True]
-    assert [result.failure for result in judged] == [
-        "as if: it had failed",
-        None,
-        "failed without a fold: fewer rows than components: 120",
-    ]
+    too_few = Failure(FailureKind.TOO_FEW_ROWS, details="120")
+    assert [result.failure for result in judged] == [as_if, None, Failure(FailureKind.WITHOUT_A_FOLD, cause=too_few)]
+    assert str(judged[2].failure) == "failed without a fold: fewer rows than components: 120"
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_the_kind_of_a_failure_is_read_off_its_text(kind):
+    text = str(Failure(kind, (0, 3), "details: more", Failure(FailureKind.SINGULAR)))
+    assert text == f"{kind.words}: components 0, 3: details: more: singular covariance"
+    assert FailureKind.of_text(text) is kind
 
 
 def test_weights_count_rows(X, rng):

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import click
 
 from gaussmix.cli.writers import WRITERS
+from gaussmix.errors import not_one_of
 from gaussmix.estimators.candidates import EVERY
-from gaussmix.families import family_named
+from gaussmix.families.base import known_names
 from gaussmix.sources.tables.inputs import STANDARD
 from gaussmix.sources.tables.readers import READERS
 
@@ -42,10 +43,8 @@ def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | 
     if names == [EVERY]:
         return EVERY
     for name in names:
-        try:
-            family_named(name)
-        except ValueError as error:
-            raise click.BadParameter(f"{str(error).partition('=')[2]} {EVERY!r} tries each.") from None
+        if name not in known_names():
+            raise click.BadParameter(f"{not_one_of(name, known_names())} {EVERY!r} tries each.")
     return names
 
 

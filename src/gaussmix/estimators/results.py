@@ -33,5 +33,5 @@ def _row(result: Result, has_factors: bool) -> dict[str, Any]:
         "converged": trace is not None and trace.outcome is Outcome.CONVERGED,
         "n_iter": 0 if trace is None else trace.n_steps,
         "seconds": result.seconds,
-        "failure": result.failure,
+        "failure": None if result.failure is None else str(result.failure),
     }

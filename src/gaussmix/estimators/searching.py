@@ -9,6 +9,7 @@ import numpy as np
 
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import choose, n_threads
+from gaussmix.errors import Failure, FailureKind
 from gaussmix.estimators.fitting import Data
 from gaussmix.numerics.arrays import Array
 from gaussmix.selection.candidate import Candidate, Result
@@ -75,7 +76,7 @@ class Searching:
             by_fold.append(held_out(fitted, data.part(fold == number).source(), choose(n_threads(self.n_jobs))))
             for place, result in enumerate(fitted):
                 if result.failure is not None and judged[place].failure is None:
-                    why = f"failed without a fold: {result.failure}"
+                    why = Failure(FailureKind.WITHOUT_A_FOLD, cause=result.failure)
                     judged[place] = replace(judged[place], failure=why, evidence=None)
         mean, error = mean_and_error(np.array(by_fold))
         failed = np.array([result.failure is not None for result in judged])

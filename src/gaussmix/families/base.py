@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from gaussmix.covariances.plain import conditional, marginal
-from gaussmix.errors import unknown_name
+from gaussmix.errors import Failure, unknown_name
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.moments import Scatter
@@ -61,8 +61,8 @@ class Family(ABC):
         """The structure with other options; raises ValueError or TypeError where one can't be what it is."""
         return self
 
-    def refusal(self, n_features: int) -> str | None:
-        """Why data of so many features can't have this structure, "kind: details"; None if they can."""
+    def refusal(self, n_features: int) -> Failure | None:
+        """Why data of so many features can't have this structure; None if they can."""
         return None
 
     @property

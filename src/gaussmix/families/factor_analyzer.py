@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.errors import unknown_name
+from gaussmix.errors import Failure, FailureKind, unknown_name
 from gaussmix.families.base import FAMILIES, Equivariance, Family, family_named, register
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
@@ -78,10 +78,11 @@ class FactorAnalyzer(Family):
     def with_options(self, **options: Any) -> Family:
         return replace(self, **options)
 
-    def refusal(self, n_features: int) -> str | None:
+    def refusal(self, n_features: int) -> Failure | None:
         if self.n_factors < n_features:
             return None
-        return f"too many factors: n_factors={self.n_factors} is not below the number of features, {n_features}"
+        details = f"n_factors={self.n_factors} is not below the number of features, {n_features}"
+        return Failure(FailureKind.TOO_MANY_FACTORS, details=details)
 
     @property
     def is_shared(self) -> bool:

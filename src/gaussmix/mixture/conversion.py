@@ -161,9 +161,9 @@ class Conversion(Values):
 
 def _inverses(family: Family, weights: Array, means: Array, precisions: Array) -> Array:
     """Covariances of precisions; raises ValueError where there are none."""
-    wrong = flaw(weights, means, precisions, family)
+    wrong = flaw(weights, means, precisions, family, "precision")
     if wrong is not None:
-        raise ValueError(f"This is no mixture: {wrong.replace('covariance', 'precision')}.")
+        raise ValueError(f"This is no mixture: {wrong}.")
     return family.inverse(_symmetric(family, precisions), means.shape[1])
 
 

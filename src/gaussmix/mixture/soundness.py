@@ -14,23 +14,28 @@ SUM_TOLERANCE = 1e-6
 _ASYMMETRY = 1e-8
 
 
-def flaw(weights: Array, means: Array, covariances: Array, family: Family) -> str | None:
-    """Say what keeps numbers from being a mixture of a family, as the end of a sentence; None where nothing does."""
-    wrong = flaw_at_sight(weights, means, covariances, family)
+def flaw(weights: Array, means: Array, covariances: Array, family: Family, noun: str = "covariance") -> str | None:
+    """Say what keeps numbers from being a mixture of a family, as the end of a sentence; None if they are one.
+
+    `noun` is what to call the matrices: precisions have the same flaws.
+    """
+    wrong = flaw_at_sight(weights, means, covariances, family, noun)
     if wrong is not None:
         return wrong
     with np.errstate(all="ignore"):
-        return _covariance_flaw(covariances, family, means.shape[1])
+        return _matrix_flaw(covariances, family, means.shape[1], noun)
 
 
-def flaw_at_sight(weights: Array, means: Array, covariances: Array, family: Family) -> str | None:
+def flaw_at_sight(
+    weights: Array, means: Array, covariances: Array, family: Family, noun: str = "covariance"
+) -> str | None:
     """As `flaw`, without factoring the covariances."""
     if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
         return f"weights of shape {weights.shape} don't go with means of shape {means.shape}"
     shape = family.shape(*means.shape)
     if covariances.shape != shape:
-        return f"its covariances have shape {covariances.shape}, not {shape}"
-    for name, values in (("weights", weights), ("means", means), ("covariances", covariances)):
+        return f"its {noun}s have shape {covariances.shape}, not {shape}"
+    for name, values in (("weights", weights), ("means", means), (f"{noun}s", covariances)):
         if not np.isfinite(values).all():
             return f"its {name} hold NaN or infinity"
     if (weights < 0).any():
@@ -40,14 +45,14 @@ def flaw_at_sight(weights: Array, means: Array, covariances: Array, family: Fami
     return None
 
 
-def _covariance_flaw(covariances: Array, family: Family, n_features: int) -> str | None:
+def _matrix_flaw(covariances: Array, family: Family, n_features: int, noun: str) -> str | None:
     if family.is_matrix and not is_symmetric(covariances):
-        return "a covariance matrix is not symmetric"
+        return f"a {noun} matrix is not symmetric"
     try:
         usable = np.isfinite(family.whitening(covariances, n_features).log_abs_det).all()
     except SingularCovariance as error:
-        return f"the covariance of {name_components(error.components)} is not positive definite"
-    return None if usable else "its covariances are beyond the range of float64"
+        return f"the {noun} of {name_components(error.components)} is not positive definite"
+    return None if usable else f"its {noun}s are beyond the range of float64"
 
 
 def is_symmetric(matrices: Array) -> bool:

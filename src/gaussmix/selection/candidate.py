@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gaussmix.em.restarts import Run
 from gaussmix.em.trace import Frozen, Trace
-from gaussmix.errors import SingularCovariance, name_components
+from gaussmix.errors import Failure, FailureKind, SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.selection.criteria import Evidence
 
@@ -29,7 +29,7 @@ class Result:
     run : the best one; None where there was none.
     n_parameters : free ones, also of what failed.
     evidence : what it is judged by; None where it failed.
-    failure : why it failed, "kind: details"; None where it did not.
+    failure : why it failed; None if it did not.
     seconds : it took.
     """
 
@@ -37,7 +37,7 @@ class Result:
     run: Run | None
     n_parameters: int
     evidence: Evidence | None
-    failure: str | None
+    failure: Failure | None
     seconds: float
 
 
@@ -52,9 +52,9 @@ def refuse_collapsed(trace: Trace) -> None:
         raise Collapsed(collapsed)
 
 
-def why_failed(error: ValueError) -> str:
-    """The few words for a table that an error of a fit has."""
+def why_failed(error: ValueError) -> Failure:
+    """The failure that an error of a fit stands for."""
     if isinstance(error, SingularCovariance):
-        kind = Frozen.COLLAPSED.value if isinstance(error, Collapsed) else "singular covariance"
-        return f"{kind}: {name_components(error.components)}"
-    return "likelihood not finite: rescale the columns of X"
+        kind = FailureKind.COLLAPSED if isinstance(error, Collapsed) else FailureKind.SINGULAR
+        return Failure(kind, error.components)
+    return Failure(FailureKind.NON_FINITE, details="rescale the columns of X")

@@ -8,17 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.errors import FailureKind
 from gaussmix.families.base import FAMILIES
 from gaussmix.numerics.arrays import Array
 from gaussmix.selection.candidate import Result
 
-# What to do about candidates that failed in a way, and about those that failed in others.
-_ADVICE = {
-    "too many factors": "lower n_factors",
-    "fewer rows than components": "lower n_components",
-    "criterion not finite": "choose another criterion, or give more rows than parameters",
-}
-_GENERAL = "lower n_components, raise reg_covar, or drop columns that are constant or follow from others"
 ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion but for rounding
 
 
@@ -67,7 +61,8 @@ def none_could_be_fitted(results: Sequence[Result]) -> ValueError:
 
 def reasons_and_advice(failed: Sequence[Result]) -> tuple[str, str]:
     """How many candidates failed for each reason, and what to do about it: two sentences."""
-    kinds = Counter((result.failure or "criterion not finite").partition(":")[0] for result in failed).most_common()
-    reasons = ", ".join(f"{number} × {kind}" for kind, number in kinds)
-    advice = "; ".join(dict.fromkeys(_ADVICE.get(kind, _GENERAL) for kind, _ in kinds))
+    failures = (result.failure for result in failed)
+    kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()
+    reasons = ", ".join(f"{number} × {kind.words}" for kind, number in kinds)
+    advice = "; ".join(dict.fromkeys(kind.advice for kind, _ in kinds))
     return f"{reasons}.", f"{advice[0].upper()}{advice[1:]}."

@@ -18,7 +18,7 @@ from gaussmix.em.start import begin
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Trace
 from gaussmix.engines.base import Engine
-from gaussmix.errors import NonFiniteLikelihood, SingularCovariance
+from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, SingularCovariance
 from gaussmix.mixture.values import free_parameters
 from gaussmix.numerics.arrays import Array
 from gaussmix.selection.candidate import Candidate, Result, refuse_collapsed, why_failed
@@ -85,7 +85,7 @@ class Search:
         if refusal is not None:
             failure = refusal
         elif n_components > self.n_rows:
-            failure = f"fewer rows than components: {self.n_rows}"
+            failure = Failure(FailureKind.TOO_FEW_ROWS, details=str(self.n_rows))
         else:
             try:
                 run = best_run(

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from gaussmix.errors import FailureKind
 from gaussmix.estimators.candidates import HELD_OUT
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 
@@ -78,7 +79,7 @@ def show_matrix(console: Console, chosen: GaussianMixtureIC) -> None:
         console.print(table)
     failed = sum(why is not None for why in results["failure"])
     if failed:
-        reasons = dict.fromkeys(why.partition(":")[0] for why in results["failure"] if why is not None)
+        reasons = dict.fromkeys(FailureKind.of_text(why).words for why in results["failure"] if why is not None)
         console.print(f"\n{FAILED} {failed} failed: {', '.join(reasons)}.", soft_wrap=True)
 
 

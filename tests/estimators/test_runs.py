@@ -115,6 +115,33 @@ def test_a_collapsed_component_is_frozen_and_named(rng):
         assert GaussianMixture(2, init_params=labels, tol=1e-9, max_iter=500).fit(X).converged_
 
 
+@pytest.mark.parametrize(("structure", "seed"), [("full", 11), ("diag", 29), ("VVE", 101)])
+@pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
+def test_a_warm_start_leaves_collapsed_components_frozen(structure, seed):
+    """Another step from where they froze would move them."""
+    X = np.random.default_rng(seed).normal(size=(20, 2)).round()
+    mixture = GaussianMixture(3, covariance_type=structure, init_params="random", random_state=seed, reg_covar=0)
+    mixture.set_params(tol=1e-6, max_iter=300, warm_start=True).fit(X)
+    first, collapsed = mixture.mixture_, mixture.collapsed_
+    assert collapsed
+    with pytest.warns(RuntimeWarning, match="collapsed onto too few distinct rows"):
+        again = mixture.fit(X).mixture_
+    assert mixture.collapsed_ == collapsed
+    assert (again.means[collapsed] == first.means[collapsed]).all()
+    assert (again.covariances[collapsed] == first.covariances[collapsed]).all()
+    assert mixture.set_params(reg_covar=1e-3).fit(X).collapsed_ == []  # a ridge carries them
+
+
+def test_fewer_distinct_rows_than_components_is_a_warning(rng):
+    X = np.repeat([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]], 50, axis=0)
+    with pytest.warns(RuntimeWarning, match="X has 3 distinct rows, fewer than n_components=5, so that") as caught:
+        GaussianMixture(5, random_state=0).fit(X)
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(RuntimeWarning, match="X has 2 distinct rows, fewer than n_components=3"):
+        GaussianMixture(3, random_state=0).fit(X, sample_weight=np.arange(150) < 100)
+    GaussianMixture(3, random_state=0).fit(X)
+
+
 def test_a_lost_component_is_frozen_and_named(X):
     far = np.array([[0.0, 0, 0], [5, 5, 0], [1e4, 1e4, 1e4]])
     given = {"means_init": far, "weights_init": np.full(3, 1 / 3), "covariances_init": np.stack([np.eye(3)] * 3)}

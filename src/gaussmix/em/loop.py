@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +33,7 @@ def run_em(
     ridge: Array,
     stopping: Stopping,
     previous: float = float("-inf"),
+    frozen: Mapping[int, Frozen] | None = None,
     report: Report | None = None,
 ) -> tuple[Mixture, Trace]:
     """Raise the likelihood of a mixture until it settles; Bishop (2006) section 9.2.2.
@@ -45,6 +46,7 @@ def run_em(
     ridge : (n_features,), added to every variance at each step, data units².
     stopping : when to end.
     previous : mean log-likelihood before the first step, where the run goes on from an earlier one.
+    frozen : components that the earlier run froze, and why; they stay frozen.
     report : called with the trace whenever it has grown: by a step, or by several that the engine made by itself.
 
     Returns
@@ -52,7 +54,7 @@ def run_em(
     mixture : after the last step.
     trace : mean log-likelihoods before each step, frozen components, outcome.
     """
-    mixture, trace = start, Trace()
+    mixture, trace = start, Trace(frozen=dict(frozen or {}))
     stride = Strides(source, engine, start.family, start.n_components, ridge, stopping)
     trace.outcome = None if stopping.max_steps > 0 else Outcome.STEP_LIMIT
     while trace.outcome is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -15,6 +15,7 @@ from gaussmix.em.restarts import Run, best_run
 from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.start import start_mixture
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Frozen
 from gaussmix.engines.base import Engine
 from gaussmix.estimators.parameters import check_given, check_start_names
 from gaussmix.families.base import Family
@@ -142,10 +143,25 @@ class Fitting:
             starts = starts[:1]
         return best_run(partial(run, start) for start in starts)
 
-    def run(self, start: Mixture, stopping: Stopping, report: Report | None, previous: float = -np.inf) -> Run:
-        """EM from a mixture."""
+    def run(
+        self,
+        start: Mixture,
+        stopping: Stopping,
+        report: Report | None,
+        previous: float = -np.inf,
+        collapsed: Iterable[int] = (),
+    ) -> Run:
+        """EM from a mixture; components that an earlier run froze stay frozen unless a ridge carries them now."""
+        frozen = {} if self.ridges.all() else dict.fromkeys(collapsed, Frozen.COLLAPSED)
         return run_em(
-            self.source, self.engine, start, ridge=self.ridges, stopping=stopping, previous=previous, report=report
+            self.source,
+            self.engine,
+            start,
+            ridge=self.ridges,
+            stopping=stopping,
+            previous=previous,
+            frozen=frozen,
+            report=report,
         )
 
     def start(self, init: Given | StartCall | str, given: GivenStart, rng: np.random.Generator) -> Mixture:

@@ -13,7 +13,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.factors import check_family
 from gaussmix.estimators.fitting import Data, Fitting, GivenStart
-from gaussmix.estimators.messages import constant_sentence, warn, warn_of
+from gaussmix.estimators.messages import constant_sentence, few_rows_sentence, warn, warn_of
 from gaussmix.estimators.parameters import (
     check_covariances,
     check_flag,
@@ -94,8 +94,8 @@ class GaussianMixture(MixtureEstimator):
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) at the last and at each step of the best run.
     collapsed_ : list of int
-        Components that fell onto too few distinct rows and were frozen; empty where the fit is sound. The
-        likelihood of others can't be compared with theirs.
+        Components that fell onto too few distinct rows and were frozen; the likelihood of such a fit can't be compared
+        with that of others. With a `reg_covar` above 0 none is frozen. A warm start leaves them frozen.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -190,8 +190,9 @@ class GaussianMixture(MixtureEstimator):
         -----
         ConvergenceWarning : `max_iter` steps were not enough.
         RuntimeWarning : a component lost its mass or collapsed and was frozen, or has a covariance so nearly
-            singular that rounding changes log densities by more than 1e-6; or X has one feature, for which the
-            structure is mclust's "E" or "V".
+            singular that rounding changes log densities by more than 1e-6; X has fewer distinct rows than components,
+            or with `reg_covar` "auto" a constant column; or X has one feature, for which the structure is mclust's "E"
+            or "V".
         """
         return self._refit(X, sample_weight)
 
@@ -209,12 +210,13 @@ class GaussianMixture(MixtureEstimator):
             and hasattr(self, "converged_")
             and fitting.continues(self.mixture_)
         ):
-            mixture, reached = self.mixture_, self.lower_bound_
-            run = best_run([lambda: fitting.run(mixture, stopping, next(progress), reached)])
+            mixture, reached, collapsed = self.mixture_, self.lower_bound_, self.collapsed_
+            run = best_run([lambda: fitting.run(mixture, stopping, next(progress), reached, collapsed)])
         else:
             run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
         self._publish(run, fitting.source.dtype)
         warn_of(run)
+        warn(few_rows_sentence(fitting.data.rows, fitting.data.row_weight, fitting.n_components))
         if fitting.ridge is None:
             data, names = fitting.data, getattr(self, "feature_names_in_", None)
             warn(constant_sentence(run[0], fitting.ridges, data.rows, data.row_weight, names))

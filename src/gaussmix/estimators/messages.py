@@ -78,6 +78,19 @@ def frozen_sentence(trace: Trace) -> str | None:
     return " ".join(sentences) or None
 
 
+def few_rows_sentence(rows: Rows, row_weight: Array | None, n_components: int) -> str | None:
+    """Say that there are fewer distinct rows of positive weight than components; None where there are enough."""
+    present = rows if row_weight is None else rows[row_weight > 0]
+    for some in present[: 20 * n_components], present:  # a few rows are mostly enough
+        n_distinct = len(np.unique(some, axis=0))
+        if n_distinct >= n_components:
+            return None
+    return (
+        f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
+        "components describe the same row, with reg_covar as all of their variance. Lower n_components."
+    )
+
+
 def constant_columns(rows: Rows, row_weight: Array | None) -> list[int]:
     """Columns with the same value in every row of positive weight."""
     places = np.arange(len(rows)) if row_weight is None else np.flatnonzero(row_weight)

@@ -1,9 +1,11 @@
 """Every covariance structure, and every name it has, through the estimator."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture, Mixture
 from gaussmix.families import ALIASES, FAMILIES, family_named
@@ -61,17 +63,44 @@ CONSTRAINED = ["VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"]
 
 @pytest.mark.parametrize("parameter", ["covariances_init", "precisions_init"])
 @pytest.mark.parametrize("name", CONSTRAINED)
-def test_covariances_outside_the_structure_are_refused(name, parameter, rows):
+def test_covariances_outside_the_structure_are_a_warning(name, parameter, rows):
     """Those of a freer fit; five digits of the right ones are enough."""
     free = GaussianMixture(2, covariance_type="diag" if name.endswith("I") else "full", random_state=0).fit(rows)
     given = free.covariances_ if parameter == "covariances_init" else free.precisions_
     said = f"{parameter} does not have the structure {name}: the nearest that has it differs by .* % in component"
-    with pytest.raises(ValueError, match=said):
-        GaussianMixture(2, covariance_type=name, **{parameter: given}).fit(rows)
+    with pytest.warns(RuntimeWarning, match=said) as caught:
+        started = GaussianMixture(2, covariance_type=name, tol=1e-6, max_iter=500, **{parameter: given}).fit(rows)
+    assert [warning.filename for warning in caught] == [__file__]
+    own = started.covariances_ if parameter == "covariances_init" else started.precisions_
+    GaussianMixture(2, covariance_type=name, max_iter=0, **{parameter: own}).fit(rows)  # a step gave it the structure
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
     own = gm.covariances_ if parameter == "covariances_init" else gm.precisions_
     digits = np.vectorize(lambda number: float(f"{number:.5g}"))(own)
     GaussianMixture(2, covariance_type=name, max_iter=0, means_init=gm.means_, **{parameter: digits}).fit(rows)
+
+
+@pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
+@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+@pytest.mark.parametrize("name", ["EVI", "EVE", "VVE", "EVV"])
+def test_a_fit_with_frozen_components_starts_its_own_structure(name):
+    """They keep their axes and volumes, and those that the others share move on."""
+    n_strays = 0
+    for seed in range(40):
+        X = np.random.default_rng(seed).normal(size=(20, 2)).round()
+        parameters = {"covariance_type": name, "reg_covar": 0, "tol": 1e-6, "max_iter": 300}
+        try:
+            frozen = GaussianMixture(3, init_params="random", random_state=seed, **parameters).fit(X)
+        except ValueError:  # too few distinct rows in this draw
+            continue
+        if not 0 < len(frozen.collapsed_) < 3:
+            continue
+        given = {"weights_init": frozen.weights_, "means_init": frozen.means_, "covariances_init": frozen.covariances_}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            again = GaussianMixture(3, **parameters, **given).fit(X)
+        n_strays += any(f"covariances_init does not have the structure {name}" in str(w.message) for w in caught)
+        assert np.isfinite(again.lower_bound_)
+    assert n_strays > 0
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if len(name) == 3])

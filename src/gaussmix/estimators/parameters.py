@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gaussmix.errors import SingularCovariance, name_components, unknown_name
+from gaussmix.estimators.messages import warn
 from gaussmix.families.base import Family, known_names
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied, pieces
@@ -125,26 +126,34 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
     except SingularCovariance as error:
         which = "" if family.is_shared else f" of {name_components(error.components)}"
         raise ValueError(f"{message}, but {parameter}{which} is not.") from None
-    _check_structure(matrices, family, n_features, parameter)
+    warn(_stray_sentence(matrices, family, n_features, parameter))
     return matrices
 
 
-def _check_structure(matrices: Array, family: Family, n_features: int, parameter: str) -> None:
-    """Whether a maximisation on the matrices' own moments gives them back; the inverse has the structure too."""
+def _stray_sentence(matrices: Array, family: Family, n_features: int, parameter: str) -> str | None:
+    """Say that matrices do not have the structure; None where they have.
+
+    Matrices that have it come back from a maximisation on their own moments. Their inverses have it too.
+
+    This is no error: components that were frozen in a fit keep what they had, and what the others share moves on, so
+    that the covariances of such a fit do not have its structure.
+    """
     need = family.need()
     if need.pooled or need.second is Second.TRACE:
-        return  # the compact form has no room for more than the structure
+        return None  # the compact form has no room for more than the structure
     n_components = len(matrices)
     nearest = family.update(Scatter(np.ones(n_components), matrices, n_features, need), matrices)
     deviations = np.sqrt(family.variances(matrices, n_components, n_features))
     size = deviations[:, :, None] * deviations[:, None, :] if family.is_matrix else deviations**2
     apart = (np.abs(nearest - matrices) / size).reshape(n_components, -1)
-    if not (apart <= STRAY).all():
-        k = int(apart.max(axis=1).argmax())
-        raise ValueError(
-            f"{parameter} does not have the structure {family.name}: the nearest that has it differs by "
-            f"{100 * apart[k].max():.2g} % in component {k}. Give those of such a fit, or another covariance_type."
-        )
+    if (apart <= STRAY).all():
+        return None
+    k = int(apart.max(axis=1).argmax())
+    return (
+        f"{parameter} does not have the structure {family.name}: the nearest that has it differs by "
+        f"{100 * apart[k].max():.2g} % in component {k}. EM starts from it all the same, and its first step may lower "
+        "the likelihood. Check covariance_type, unless these are of a fit with frozen components."
+    )
 
 
 def check_numbers(parameter: str, values: ArrayLike) -> Array:

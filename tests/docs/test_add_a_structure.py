@@ -22,7 +22,8 @@ def shared_diagonal(tmp_path: Path) -> Iterator[Family]:
     """The example in a file elsewhere, registered under another name for the length of a test."""
     own = tmp_path / "own.py"
     own.write_text(
-        EXAMPLE.read_text(encoding="utf-8").replace('@register("EEI")', f'@register("{NAME}")'), encoding="utf-8"
+        EXAMPLE.read_text(encoding="utf-8").replace('@register("EEI", in_all=True)', f'@register("{NAME}")'),
+        encoding="utf-8",
     )
     runpy.run_path(str(own))
     yield FAMILIES[NAME]

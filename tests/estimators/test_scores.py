@@ -97,7 +97,7 @@ def test_samples_come_from_the_mixture(X, covariance_type):
     mixture = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
     n_samples = 20_000
     rows, labels = mixture.sample(n_samples)
-    dense = mixture.mixture_.family.dense(mixture.mixture_.covariances, 3, 3)
+    dense = mixture.mixture_.model.covariances.dense()
     for k, share in enumerate(mixture.weights_):
         drawn = rows[labels == k]
         # Six standard errors of a share, a mean, and a covariance (variance of s_ij: (Σ_ij² + Σ_ii Σ_jj) / n).

@@ -43,7 +43,7 @@ def load(place):
 def mixture_of(family, rng, n_components=3, n_features=4):
     """Any mixture of a family: positive numbers, or A Aᵀ + I where it has matrices."""
     compact = rng.uniform(0.5, 2.0, family.shape(n_components, n_features))
-    if compact.ndim >= 2 and family.is_matrix:
+    if compact.ndim >= 2 and family.kind.is_matrix:
         compact = compact @ compact.swapaxes(-1, -2) + np.eye(n_features)
     weights = rng.dirichlet(np.ones(n_components))
     return Mixture(weights, rng.normal(size=(n_components, n_features)), compact, family)

@@ -19,7 +19,7 @@ def arguments(family, rows=None, **changes):
     if family.algebra == TIED:
         centre = rows.mean(axis=0)
         total = (rows - centre).T @ (rows - centre)
-    mixture = (np.array(start.weights), np.array(start.means), np.array(start.covariances).reshape(-1))
+    mixture = (np.array(start.weights), np.array(start.means), np.array(start.covariances.array).reshape(-1))
     values = {
         "rows": rows, "row_weight": None, "total_weight": float(len(rows)), "algebra": family.algebra,
         "weights": mixture[0], "means": mixture[1], "covariances": mixture[2], "centre": centre, "total": total,
@@ -45,7 +45,7 @@ def test_every_target_makes_the_same_covariances(targets, name, rng):
     root = rng.normal(size=(3, 4, 4))
     full, mass = root @ root.swapaxes(1, 2), rng.uniform(1, 9, 3)
     second = {1: np.trace(full, axis1=1, axis2=2), 2: np.diagonal(full, axis1=1, axis2=2), 3: full}
-    need = FAMILIES[name].need()
+    need = FAMILIES[name].need(None)
     scatter = second[need.second].sum(axis=0) if need.pooled else second[need.second]
     first = [target.update(ALGEBRAS[name], mass, scatter.reshape(-1), 4, None) for target in targets]
     then = [target.update(ALGEBRAS[name], mass, scatter.reshape(-1), 4, first[0]) for target in targets]

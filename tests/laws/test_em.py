@@ -42,7 +42,7 @@ def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, 
         moments, mixture = em_step(given.source, engine, mixture, given.no_ridge, {0: Frozen.COLLAPSED})
         course.append(moments.log_likelihood / moments.row_weight)
     assert mixture.means[0].tobytes() == start.means[0].tobytes()
-    assert mixture.covariances[0].tobytes() == start.covariances[0].tobytes()
+    assert mixture.covariances.each[0].tobytes() == start.covariances.each[0].tobytes()
     assert (np.diff(course) >= -1e-12 * np.abs(course[:-1])).all()  # gains of `Family.precision` ** 2 may be missed
 
 
@@ -70,7 +70,7 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
         assert other.n_steps == trace.n_steps
         assert other.last == pytest.approx(trace.last, rel=1e-12)
         np.testing.assert_allclose(mixture.means, first.means, atol=1e-9)
-        np.testing.assert_allclose(mixture.covariances, first.covariances, atol=1e-9)
+        np.testing.assert_allclose(mixture.covariances.each, first.covariances.each, atol=1e-9)
 
 
 @needs_core
@@ -79,7 +79,7 @@ def test_a_whole_fit_has_the_same_bits_on_any_number_of_threads(family):
     fits = [fit(PROBLEMS["wide"], family, ENGINES["native"](n_threads))[0] for n_threads in (1, 2, 8)]
     for mixture in fits[1:]:
         assert (mixture.means == fits[0].means).all()
-        assert (mixture.covariances == fits[0].covariances).all()
+        assert (mixture.covariances.each == fits[0].covariances.each).all()
 
 
 @needs_core
@@ -89,9 +89,9 @@ def test_engines_agree_on_a_whole_fit(family, problem):
     (first, trace), (second, other) = (fit(PROBLEMS[problem], family, make(1)) for make in ENGINES.values())
     farthest = (np.abs(PROBLEMS[problem].rows).max(axis=0) / PROBLEMS[problem].rows.std(axis=0)).max()
     tolerance = 1e-12 * farthest  # what rounding of the rows' own size moves, in deviations
-    if family.is_matrix and family.equivariance is Equivariance.SIMILARITY:
+    if family.kind.is_matrix and family.equivariance is Equivariance.SIMILARITY:
         deviations = PROBLEMS[problem].rows.std(axis=0)  # axes are right to ε of the largest
-        tolerance = max(tolerance * deviations.max() / deviations.min(), family.precision)
+        tolerance = max(tolerance * deviations.max() / deviations.min(), family.accuracy)
     assert trace.log_likelihood == pytest.approx(other.log_likelihood, rel=tolerance)
     np.testing.assert_allclose(first.weights, second.weights, atol=100 * tolerance)
     np.testing.assert_allclose(first.means, second.means, rtol=100 * tolerance)
@@ -106,11 +106,11 @@ def round_mixture(family, means):
     """Equal weights and unit spheres about the means."""
     n_components, n_features = np.shape(means)
     covariances = updated(family, np.ones(n_components), np.repeat(np.eye(n_features)[None], n_components, axis=0))
-    return Mixture(np.full(n_components, 1 / n_components), np.array(means), covariances, family)
+    return Mixture(np.full(n_components, 1 / n_components), np.array(means), covariances.array, family).model
 
 
 def finite(mixture):
-    return all(np.isfinite(values).all() for values in (mixture.weights, mixture.means, mixture.covariances))
+    return all(np.isfinite(values).all() for values in (mixture.weights, mixture.means, mixture.covariances.each))
 
 
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
@@ -148,12 +148,12 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
     mixture, _ = fit(given, family, engine, n_steps=3)
     centred = [noise[labels == k] - noise[labels == k].mean(axis=0) for k in range(3)]
     scatters = np.array([u.T @ u for u in centred])
-    expected, found = updated(family, np.full(3, 30.0), scatters), mixture.covariances
+    expected, found = updated(family, np.full(3, 30.0), scatters).each, mixture.covariances.each
     if family.is_step:  # whose other numbers are on their way, but variances are those of the rows
-        expected, found = np.diagonal(scatters, axis1=1, axis2=2) / 30, family.variances(found, 3, 2)
+        expected, found = np.diagonal(scatters, axis1=1, axis2=2) / 30, mixture.covariances.variances()
     # A loss of up to 1e3 is accepted (em.maximise.MAX_LOSS), and a mean is rounded to ε of where it is.
     tolerance = 1e4 * EPS + (2 * apart * EPS) ** 2
-    tolerance = max(tolerance, family.precision)
+    tolerance = max(tolerance, family.accuracy)
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
@@ -193,7 +193,7 @@ def test_float32_rows_count_as_the_doubles_they_are(family, engine):
         for form in (rows, rows.astype(np.float64))
     )
     np.testing.assert_allclose(single.means, double.means, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(single.covariances, double.covariances, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(single.covariances.each, double.covariances.each, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -62,14 +62,15 @@ def test_variances_are_those_of_the_rows_after_any_step(n_factors, rng):
     for _ in range(5):
         covariances = family.update(as_needed(family, mass, full, covariances), covariances)
         # A sum of at most 4 squares that is taken away and added again.
-        np.testing.assert_allclose(family.variances(covariances, 3, 6), expected, rtol=8 * EPS)
+        np.testing.assert_allclose(covariances.variances(), expected, rtol=8 * EPS)
 
 
 def test_what_is_shared_is_the_same_to_the_bit(rng):
     mass, full = random_scatters(rng, 3, 5)
     for noise, shared_loadings, shared_noise in KINDS:
         family = FactorAnalyzer(2, noise, shared_loadings, shared_noise)
-        loadings, variances = family.split(updated(family, mass, full))
+        covariances = updated(family, mass, full)
+        loadings, variances = covariances.loadings, covariances.noise
         assert (loadings == loadings[:1]).all() == shared_loadings
         assert (variances == variances[:1]).all() == shared_noise
         assert (variances == variances[:, :1]).all() == (noise == NOISES[1])
@@ -81,8 +82,9 @@ def test_shared_noise_is_the_mean_over_rows_of_each_components_own(noise, rng):
     own, shared = (FactorAnalyzer(2, noise, shared_noise=is_shared) for is_shared in (False, True))
     current = updated(shared, mass, full)
     scatter = as_needed(shared, mass, full, current)
-    (loadings, each), (same, one) = (family.split(family.update(scatter, current)) for family in (own, shared))
-    np.testing.assert_array_equal(same, loadings)
+    expected, found = (family.update(scatter, current) for family in (own, shared))
+    each, one = expected.noise, found.noise
+    np.testing.assert_array_equal(found.loadings, expected.loadings)
     np.testing.assert_allclose(one, np.broadcast_to(mass @ each / mass.sum(), one.shape), rtol=1e-13)
 
 
@@ -102,8 +104,8 @@ def test_a_ridge_is_added_to_the_noise(kind, rng):
     scatter = as_needed(family, mass, full, current := updated(family, mass, full))
     before, after = (family.update(each, current) for each in (scatter, scatter.with_ridge(ridge)))
     added = np.full(5, ridge.mean()) if kind[0] == NOISES[1] else ridge
-    np.testing.assert_allclose(family.split(after)[0], family.split(before)[0], rtol=1e-14)
-    np.testing.assert_allclose(family.split(after)[1], family.split(before)[1] + added, rtol=1e-13)
+    np.testing.assert_allclose(after.loadings, before.loadings, rtol=1e-14)
+    np.testing.assert_allclose(after.noise, before.noise + added, rtol=1e-13)
 
 
 @kinds
@@ -112,7 +114,7 @@ def test_what_rounding_leaves_of_constant_features_is_refused_as_no_variance(kin
     family = FactorAnalyzer(1, *kind)
     scatter = as_needed(family, np.ones(2), np.broadcast_to(-1e-18 * np.eye(3), (2, 3, 3)))
     with pytest.raises(SingularCovariance):
-        family.whitening(family.update(scatter, None), 3)
+        _ = family.update(scatter, None).whitening
 
 
 @pytest.mark.parametrize("shared_loadings", [False, True])
@@ -122,8 +124,8 @@ def test_a_component_without_rows_keeps_factors_to_start_with(shared_loadings, e
     problem = Problem(given.rows, None, np.where(given.labels == 1, 2, 0).astype(np.int32))
     family = FactorAnalyzer(2, shared_loadings=shared_loadings)
     mixture = start_mixture(problem.source, engine, family, 3, Partition(), problem.no_ridge)
-    assert np.isfinite(mixture.covariances).all()
-    loadings, noise = family.split(mixture.covariances)
+    assert np.isfinite(mixture.covariances.each).all()
+    loadings, noise = mixture.covariances.loadings, mixture.covariances.noise
     assert (np.abs(loadings[1]) > 0).all()
     assert (noise[1] > 0).all()
-    check_whitening(mixture.whitening, family.dense(mixture.covariances, 3, 9))
+    check_whitening(mixture.whitening, mixture.covariances.dense())

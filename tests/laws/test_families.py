@@ -28,9 +28,7 @@ def test_a_ridge_is_added_to_each_variance(name, n_components, n_features, rng):
     """As it stands, or its mean over features where there is one variance; covariances stay."""
     family, ridge = FAMILIES[name], rng.uniform(0.1, 1.0, n_features)
     scatter = as_needed(family, *random_scatters(rng, n_components, n_features))
-    shape = n_components, n_features
-    before = family.dense(family.update(scatter, None), *shape)
-    after = family.dense(family.update(scatter.with_ridge(ridge), None), *shape)
+    before, after = (family.update(each, None).dense() for each in (scatter, scatter.with_ridge(ridge)))
     added = np.full(n_features, ridge.mean()) if name in ("spherical", "EII") else ridge
     np.testing.assert_allclose(after, before + np.diag(added), rtol=1e-14, atol=1e-14)
 
@@ -41,7 +39,7 @@ def test_volumes_are_found_at_the_end_of_the_range_of_float64(name, rng):
     mass, full = random_scatters(rng, 3, 4)
     expected = family.update(as_needed(family, mass, full), None)
     found = family.update(as_needed(family, mass, full * unit), None)
-    np.testing.assert_allclose(found / unit, expected, rtol=1e-12)  # each search ends within 1e-13
+    np.testing.assert_allclose(found.each / unit, expected.each, rtol=1e-12)  # each search ends within 1e-13
 
 
 def is_nested(smaller, larger):

@@ -51,10 +51,12 @@ def test_the_others_start_as_without(name, far, family, engine, rng):
     np.testing.assert_allclose(mixture.means[:kept], without.means, atol=tolerance * np.abs(rows).max())
     atol = tolerance * np.abs(rows).max() ** 2
     if family != "tied":
-        np.testing.assert_allclose(mixture.covariances[:kept], without.covariances, atol=atol)
+        np.testing.assert_allclose(mixture.covariances.array[:kept], without.covariances.array, atol=atol)
     elif len(np.unique(wild, axis=0)) == n_places:  # else their scatter is a part of the covariance of all
         ridge = RIDGE * np.eye(2)
-        np.testing.assert_allclose(mixture.covariances - ridge, (without.covariances - ridge) * share, atol=atol)
+        np.testing.assert_allclose(
+            mixture.covariances.array - ridge, (without.covariances.array - ridge) * share, atol=atol
+        )
 
 
 @pytest.mark.parametrize("name", AT_RANDOM)
@@ -94,7 +96,7 @@ def test_shares_of_gross_rows_travel(name, engine, rng):
 def test_few_distinct_rows_beside_a_gross_one_make_no_nan(name, n_components, engine):
     rows = np.repeat([[0.0, 1.0], [2.0, 5.0], [1e15, -1e15]], [6, 6, 1], axis=0)
     start = started(name, engine, rows, n_components)
-    for values in (start.weights, start.means, start.covariances):
+    for values in (start.weights, start.means, start.covariances.each):
         assert np.isfinite(values).all()
 
 

@@ -50,7 +50,7 @@ def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, 
         except SingularCovariance:
             continue
         mixture, trace = run_em(source, engine, first, ridge=ridge, stopping=Stopping(1e-3, 10))
-        for values in (mixture.weights, mixture.means, mixture.covariances, trace.log_likelihood):
+        for values in (mixture.weights, mixture.means, mixture.covariances.each, trace.log_likelihood):
             assert np.isfinite(values).all()
         assert mixture.weights.sum() == pytest.approx(1.0, rel=1e-12)
         shared = engine.responsibilities(Block(0, rows), mixture.parameters)

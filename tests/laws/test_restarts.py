@@ -11,7 +11,7 @@ from gaussmix.mixture.mixture import Mixture
 
 
 def ends(*log_likelihood, outcome=Outcome.CONVERGED):
-    mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"])
+    mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"]).model
     trace = Trace(list(log_likelihood), {}, outcome)
     return lambda: (mixture, trace)
 

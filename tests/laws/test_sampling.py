@@ -13,6 +13,7 @@ from gaussmix.engines.randomness import philox
 from gaussmix.mixture.sampling import cumulative_shares
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
+from gaussmix.waist.whitening.spherical import SphericalWhitening
 
 RARE = 1e-9
 SIX_SIGMA = stats.norm.isf(RARE / 2)  # 6.1 standard errors
@@ -33,7 +34,7 @@ def ks_distance(numbers, cdf):
 def normals(engine, n_rows, n_features, key=KEY):
     """Standard normal numbers, as the engine draws them."""
     means = np.zeros((1, n_features))
-    whitening = FAMILIES["spherical"].whitening(np.ones(1), n_features)
+    whitening = SphericalWhitening.of(np.ones(1), n_features)
     return engine.draw(n_rows, np.array([np.inf]), means, whitening, key)[0]
 
 
@@ -41,14 +42,14 @@ def make_mixture(rng, name, n_components=4, n_features=3):
     """Overlapping components of uneven weights and correlated features."""
     roots = rng.normal(size=(n_components, n_features, 2 * n_features)) / np.sqrt(2 * n_features)
     dense = roots @ roots.transpose(0, 2, 1)
-    need, mass = FAMILIES[name].need(), np.ones(n_components)
+    need, mass = FAMILIES[name].need(None), np.ones(n_components)
     second = {
         Second.TRACE: np.einsum("kii->k", dense),
         Second.DIAGONAL: np.einsum("kii->ki", dense),
         Second.FULL: dense,
     }[need.second]
     second = second.sum(axis=0) if need.pooled else second
-    covariances = FAMILIES[name].update(Scatter(mass, second, n_features, need), None)
+    covariances = FAMILIES[name].update(Scatter(mass, second, n_features, need), None).array
     weights = rng.dirichlet(np.full(n_components, 3.0))
     return Mixture(weights, 2 * rng.normal(size=(n_components, n_features)), covariances, FAMILIES[name])
 
@@ -110,7 +111,7 @@ def test_tails(engine):
 def test_labels_have_the_weights_and_no_order(engine, rng):
     n_rows, n_components = 200_000, 7
     weights = rng.dirichlet(np.ones(n_components))
-    means, whitening = np.zeros((n_components, 3)), FAMILIES["spherical"].whitening(np.ones(n_components), 3)
+    means, whitening = np.zeros((n_components, 3)), SphericalWhitening.of(np.ones(n_components), 3)
     rows, labels = engine.draw(n_rows, cumulative_shares(weights), means, whitening, KEY)
     assert stats.chisquare(np.bincount(labels, minlength=n_components), n_rows * weights).pvalue > RARE
     for lag in 1, 2, 8, 16:
@@ -126,7 +127,7 @@ def test_labels_have_the_weights_and_no_order(engine, rng):
 def test_rows_have_the_cdf_of_the_mixture_in_any_direction(engine, rng, name):
     mixture = make_mixture(rng, name)
     rows, _ = engine.draw(100_000, cumulative_shares(mixture.weights), mixture.means, mixture.whitening, KEY)
-    dense = mixture.family.dense(mixture.covariances, mixture.n_components, mixture.n_features)
+    dense = mixture.model.covariances.dense()
     for direction in [*np.eye(3), *rng.normal(size=(3, 3))]:
         centres = mixture.means @ direction
         spreads = np.sqrt(np.einsum("i,kij,j->k", direction, dense, direction))
@@ -142,7 +143,7 @@ def test_log_density_says_of_drawn_rows_what_it_says_of_numpys(engine, rng, name
     """Two samples of log p(x): ours, and one of NumPy's generator by another factorisation of the covariances."""
     mixture = make_mixture(rng, name)
     rows, labels = engine.draw(50_000, cumulative_shares(mixture.weights), mixture.means, mixture.whitening, KEY)
-    dense = mixture.family.dense(mixture.covariances, mixture.n_components, mixture.n_features)
+    dense = mixture.model.covariances.dense()
     counts = rng.multinomial(len(rows), mixture.weights)
     theirs = np.vstack(
         [rng.multivariate_normal(*of, size=n) for *of, n in zip(mixture.means, dense, counts, strict=True)]
@@ -159,7 +160,7 @@ def test_components_of_weight_zero_are_never_drawn(engine):
     weights = np.array([0.0, 0.4, 0.0, 0.6, 0.0, 0.0])
     cumulative = cumulative_shares(weights)
     np.testing.assert_array_equal(cumulative, [0, 0.4, 0.4, np.inf, np.inf, np.inf])
-    whitening = FAMILIES["spherical"].whitening(np.ones(6), 1)
+    whitening = SphericalWhitening.of(np.ones(6), 1)
     labels = engine.draw(10_000, cumulative, np.zeros((6, 1)), whitening, KEY)[1]
     assert set(labels.tolist()) == {1, 3}
 

@@ -44,19 +44,18 @@ def mixture_of(covariances, means=None, weights=None):
     n_components, n_features, _ = covariances.shape
     means = np.zeros((n_components, n_features)) if means is None else means
     weights = np.full(n_components, 1 / n_components) if weights is None else weights
-    return Mixture(weights, means, covariances, FAMILIES["full"])
+    return Mixture(weights, means, covariances, FAMILIES["full"]).model
 
 
 def enough_rows(rng, mixture, factor=1.0):
     """Float32 rows of a mixture, as many as make it worth while."""
     work = mixture.n_components * (mixture.n_features**2 + 20)
-    return mixture.sample(int(factor * WORK / work) + 1, rng)[0].astype(np.float32)
+    return Mixture.of(mixture).sample(int(factor * WORK / work) + 1, rng)[0].astype(np.float32)
 
 
 def whitened(mixture, other):
     """The covariances of a mixture in coordinates in which another's are 1."""
-    shape = mixture.means.shape
-    ours, theirs = (m.family.dense(m.covariances, *shape) for m in (mixture, other))
+    ours, theirs = (m.covariances.dense() for m in (mixture, other))
     factors = np.linalg.inv(np.linalg.cholesky(theirs))
     return np.einsum("kij,kjl,kml->kim", factors, ours, factors)
 
@@ -74,7 +73,7 @@ def test_the_errors_are_what_the_limit_of_amplification_says(rng, n_features):
     """At the limit: 1.5 ε a √d + ε d^1.5 / 8 nats (root mean square), and 2.3 ε a² of whitened moments; of 400 rows."""
     mixture = mixture_of(correlated(rng, n_features, 0.99 * AMPLIFICATION)[None])
     assert suits_single(mixture.parameters)
-    rows = mixture.sample(400, rng)[0].astype(np.float32)
+    rows = Mixture.of(mixture).sample(400, rng)[0].astype(np.float32)
     p, factor = mixture.parameters, mixture.whitening.factors[0]
     arguments = np.zeros(1), p.means, 2, p.whitening.factors, p.means, 0, 3, 1
     step = native_target().step
@@ -125,9 +124,10 @@ def test_parameters_that_float32_cannot_take_are_refused(rng, mixture):
 def test_a_fit_of_float32_rows_is_that_of_their_doubles(rng, mixture, family):
     """Means to 1e-5 deviations and covariances to 1e-4: ε times the amplification, a few steps' worth."""
     rows, ridge, stopping = enough_rows(rng, mixture, 2), np.zeros(4), Stopping(1e-5, 30)
-    variances = np.diagonal(mixture.covariances, axis1=1, axis2=2)
-    covariances = {"full": 1.5 * mixture.covariances, "diag": variances, "spherical": variances.mean(axis=1)}[family]
-    start = Mixture(mixture.weights, mixture.means, covariances, FAMILIES[family])
+    variances = np.diagonal(mixture.covariances.each, axis1=1, axis2=2)
+    full = 1.5 * mixture.covariances.each
+    covariances = {"full": full, "diag": variances, "spherical": variances.mean(axis=1)}[family]
+    start = Mixture(mixture.weights, mixture.means, covariances, FAMILIES[family]).model
     (single, trace), (double, expected) = (
         run_em(ArraySource(form), ENGINE, start, ridge=ridge, stopping=stopping) for form in (rows, rows.astype(float))
     )
@@ -138,7 +138,8 @@ def test_a_fit_of_float32_rows_is_that_of_their_doubles(rng, mixture, family):
     assert (np.abs(single.means - double.means) / deviations).max() < 1e-5
     np.testing.assert_allclose(single.weights, double.weights, rtol=0, atol=1e-5)
     assert np.abs(whitened(single, double) - np.eye(4)).max() < 1e-4
-    np.testing.assert_allclose(single.log_density(rows), double.log_density(rows), rtol=0, atol=1e-3)
+    densities = (Mixture.of(model).log_density(rows) for model in (single, double))
+    np.testing.assert_allclose(*densities, rtol=0, atol=1e-3)
 
 
 def test_a_small_tolerance_asks_for_double(rng, mixture):
@@ -148,14 +149,14 @@ def test_a_small_tolerance_asks_for_double(rng, mixture):
         for form in (rows, rows.astype(float))
     )
     assert narrow[1].log_likelihood == wide[1].log_likelihood
-    np.testing.assert_array_equal(narrow[0].covariances, wide[0].covariances)
+    np.testing.assert_array_equal(narrow[0].covariances.each, wide[0].covariances.each)
 
 
 def test_what_float32_would_decide_is_summed_in_double(rng):
     """A step from round components into a narrow one, and one that moves a mean by many deviations."""
     narrow = mixture_of(correlated(rng, 3, 3 * AMPLIFICATION)[None])
-    wide = mixture_of(np.diag(np.diagonal(narrow.covariances[0]))[None])
-    near = mixture_of(wide.covariances, 7 * wide.parameters.deviations)
+    wide = mixture_of(np.diag(np.diagonal(narrow.covariances.each[0]))[None])
+    near = mixture_of(wide.covariances.each, 7 * wide.parameters.deviations)
     for start, truth in ((wide, narrow), (near, wide)):
         rows = enough_rows(rng, truth)
         assert steps_in_single(Block(0, rows), start.parameters, FULL, Rule.SOFT)
@@ -233,5 +234,5 @@ def test_hard_float32_data_are_fitted_as_their_doubles(rng, monkeypatch, name, c
     assert single.n_iter_ == double.n_iter_
     deviations = double.mixture_.parameters.deviations
     assert (np.abs(single.mixture_.means - double.mixture_.means) / deviations).max() < 1e-5
-    assert np.abs(whitened(single.mixture_, double.mixture_) - np.eye(rows.shape[1])).max() < 1e-3
+    assert np.abs(whitened(single.mixture_.model, double.mixture_.model) - np.eye(rows.shape[1])).max() < 1e-3
     assert abs(single.lower_bound_ - double.lower_bound_) < 1e-5

@@ -1,12 +1,14 @@
 """Laws of starts, over the registry."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gaussmix.em.start import start_mixture
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
-from gaussmix.families.full import Full
+from gaussmix.families.full import VVV
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS, Partition
 from gaussmix.starts.base import SETTLED
@@ -37,7 +39,7 @@ def test_units_and_origin_do_not_change_the_start(name, factor, shift, engine, r
 @pytest.mark.parametrize("name", STARTS)
 def test_fewer_distinct_rows_than_components_make_no_nan(name, engine):
     start = started(name, np.repeat([[0.0, 1.0], [2.0, 5.0]], 6, axis=0), engine, n_components=4)
-    for values in (start.weights, start.means, start.covariances):
+    for values in (start.weights, start.means, start.covariances.each):
         assert np.isfinite(values).all()
     assert start.weights.sum() == pytest.approx(1.0, rel=1e-15)
 
@@ -85,23 +87,27 @@ def started(name, rows, engine, n_components=3, seed=7):
     return start_mixture(source, engine, FAMILIES["diag"], n_components, partition, ridge)
 
 
-class Hopeless(Full):
+class Hopeless(VVV):
     """Begins with covariances that few steps of EM lead nowhere from, and with singular ones."""
 
-    def other_beginnings(self, scatter):
+    algebra = None
+
+    def other_initial_covariances(self, scatter):
         best = self.update(scatter, None)
-        return [1e6 * best, 0 * best]
+        return [replace(best, each=1e6 * best.each), replace(best, each=0 * best.each)]
 
 
-class Hopeful(Full):
+class Hopeful(VVV):
     """Whose first M-step is the hopeless one."""
+
+    algebra = None
 
     def update(self, scatter, current):
         best = super().update(scatter, current)
-        return 1e6 * best if current is None else best
+        return replace(best, each=1e6 * best.each) if current is None else best
 
-    def other_beginnings(self, scatter):
-        return [super().update(scatter, None), *Hopeless().other_beginnings(scatter)]
+    def other_initial_covariances(self, scatter):
+        return [super().update(scatter, None), *Hopeless().other_initial_covariances(scatter)]
 
 
 @pytest.mark.parametrize("family", [Hopeless, Hopeful])
@@ -110,13 +116,14 @@ def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
     source, ridge = ArraySource(rows, given=np.repeat(np.arange(2, dtype=np.int32), 40)), np.zeros(2)
     best = start_mixture(source, engine, FAMILIES["full"], 2, Partition(), ridge)
     np.testing.assert_array_equal(
-        start_mixture(source, engine, family(), 2, Partition(), ridge).covariances, best.covariances
+        start_mixture(source, engine, family(), 2, Partition(), ridge).covariances.each, best.covariances.each
     )
 
 
 class Flat(Hopeless):
     def update(self, scatter, current):
-        return 0 * super().update(scatter, current)
+        best = super().update(scatter, current)
+        return replace(best, each=0 * best.each)
 
 
 def test_where_every_beginning_is_singular_the_components_are_named(engine, rng):

@@ -1,6 +1,7 @@
 """Visiting rows in order: only where it pays, to rounding the same, and the same bits for any number of threads."""
 
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def clusters(rng):
         }
         weights = np.full(N_COMPONENTS, 1 / N_COMPONENTS)
         means = centres + 0.3 * rng.normal(size=centres.shape)
-        return rows, Mixture(weights, means, identity[structure], FAMILIES[structure])
+        return rows, Mixture(weights, means, identity[structure], FAMILIES[structure]).model
 
     return make
 
@@ -104,7 +105,7 @@ def test_another_run_starts_without_an_order(clusters):
     rows, mixture = clusters("full", 30.0)
     source = ArraySource(rows)
     _, before = run(source, mixture)
-    elsewhere = Mixture(mixture.weights, mixture.means[::-1] + 5.0, mixture.covariances, mixture.family)
+    elsewhere = replace(mixture, means=mixture.means[::-1] + 5.0)
     assert visit_of(source, before).order is not None
     assert visit_of(source, elsewhere).order is None
 
@@ -123,7 +124,7 @@ def test_another_run_starts_anew_with_or_without_bounds(clusters, monkeypatch, h
     rows, mixture = clusters("full", 30.0)
     source = ArraySource(rows)
     run(source, mixture, n_steps=9)
-    elsewhere = Mixture(mixture.weights, mixture.means + 9.0, mixture.covariances, mixture.family)
+    elsewhere = replace(mixture, means=mixture.means + 9.0)
     expected, _ = run(ArraySource(rows), elsewhere, n_steps=3)
     found, _ = run(source, elsewhere, n_steps=3)
     for name in ("mass", "first", "second", "log_likelihood"):

@@ -20,16 +20,16 @@ pairs = pytest.mark.parametrize(("first", "second"), [(f, s) for f in PLAIN for 
 @pytest.fixture
 def mixture(family):
     """Three components of 3 features, with names."""
-    return PROBLEMS["overlapping"].start(family).with_feature_names(NAMES)
+    return Mixture.of(PROBLEMS["overlapping"].start(family)).with_feature_names(NAMES)
 
 
 def another(name, size=0.7):
     """A mixture of the same features elsewhere."""
-    return offset(PROBLEMS["overlapping"], size).start(FAMILIES[name])
+    return Mixture.of(offset(PROBLEMS["overlapping"], size).start(FAMILIES[name]))
 
 
 def dense(mixture):
-    return mixture.family.dense(mixture.covariances, *mixture.means.shape)
+    return mixture.model.covariances.dense()
 
 
 def matrix(numbers):
@@ -103,7 +103,7 @@ def test_convolve(mixture, family, noise):
     assert found.family.is_shared is family.is_shared
     if family.name in PLAIN[2:]:
         assert dense(found).shape == (3, 3, 3)
-        assert found.family.is_matrix is (np.ndim(noise) == 2)
+        assert found.family.kind.is_matrix is (np.ndim(noise) == 2)
     np.testing.assert_allclose(dense(mixture.convolve(added)), dense(found), rtol=2 * EPS)
 
 
@@ -150,7 +150,7 @@ def test_product_is_symmetric(first, second):
 def test_a_weight_of_0_far_away_changes_no_product_and_no_gradient(name):
     """1e310 deviations away, which float64 does not have."""
     family = FAMILIES[name]
-    covariances = 1e-20 * np.broadcast_to(np.eye(2) if family.is_matrix else 1.0, family.shape(2, 2))
+    covariances = 1e-20 * np.broadcast_to(np.eye(2) if family.kind.is_matrix else 1.0, family.shape(2, 2))
     mixture = Mixture([0.0, 1.0], [[1e300, 1e300], [0.0, 0.0]], covariances, family)
     product = mixture.product(mixture)
     np.testing.assert_array_equal(product.weights, [0.0, 0.0, 0.0, 1.0])

@@ -57,14 +57,14 @@ def assert_exact(mixture, rows):
 @families
 @pytest.mark.parametrize("problem", ["overlapping", "unlike units", "far from 0"])
 def test_gradient_and_hessian(family, problem):
-    mixture = PROBLEMS[problem].start(family)
+    mixture = Mixture.of(PROBLEMS[problem].start(family))
     assert_exact(mixture, np.vstack([PROBLEMS[problem].rows[:3], mixture.means[:1], mixture.mean]))
 
 
 @families
 @pytest.mark.parametrize("far", [1e2, 1e6, 1e8])
 def test_gradient_and_hessian_far_away(family, far):
-    mixture = PROBLEMS["separate"].start(family)
+    mixture = Mixture.of(PROBLEMS["separate"].start(family))
     assert_exact(mixture, far * np.array([[1.0, 0.3], [-0.2, 1.0], [1.0, 0.0]]))
 
 
@@ -94,7 +94,7 @@ def test_zero_weights_and_enormous_rows():
 
 @families
 def test_few_rows_at_a_time_are_as_all(family, monkeypatch, rng):
-    mixture, rows = PROBLEMS["overlapping"].start(family), rng.normal(size=(20, 3)).astype(np.float32)
+    mixture, rows = Mixture.of(PROBLEMS["overlapping"].start(family)), rng.normal(size=(20, 3)).astype(np.float32)
     gradient, hessian = mixture.gradient(rows), mixture.hessian(rows)
     monkeypatch.setattr(few_rows, "MOST_ROWS", 17)
     monkeypatch.setattr(few_rows, "FEWEST_ROWS", 1)
@@ -107,7 +107,7 @@ def test_few_rows_at_a_time_are_as_all(family, monkeypatch, rng):
 
 @pytest.mark.parametrize("rows", [[[1.0]], [[np.nan, 0.0, 0.0]]])
 def test_rows_that_are_none_are_refused(rows):
-    mixture = PROBLEMS["overlapping"].start(FAMILIES["full"])
+    mixture = Mixture.of(PROBLEMS["overlapping"].start(FAMILIES["full"]))
     for derivative in (mixture.gradient, mixture.hessian):
         with pytest.raises(ValueError, match="rows"):
             derivative(rows)

@@ -17,11 +17,11 @@ OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILI
 
 def made(name, family, n_components=3, n_features=3):
     """A mixture of overlapping components; others have other names."""
-    return groups(name, 90, n_features, n_components, apart=2.0).start(family)
+    return Mixture.of(groups(name, 90, n_features, n_components, apart=2.0).start(family))
 
 
 def dense(mixture):
-    return mixture.family.dense(mixture.covariances, *mixture.means.shape)
+    return mixture.model.covariances.dense()
 
 
 def density(mixture, points):

@@ -23,7 +23,7 @@ OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILI
 
 def made(name, family, n_components=3):
     """A mixture of overlapping components of 3 features; others have other names."""
-    return groups(name, 90, 3, n_components, apart=2.0).start(family)
+    return Mixture.of(groups(name, 90, 3, n_components, apart=2.0).start(family))
 
 
 def density(mixture):
@@ -162,7 +162,7 @@ def test_js_is_symmetric_and_at_most_log_2(family):
 
 def moved(mixture, matrix, shift):
     """The distribution of A x + b."""
-    dense = mixture.family.dense(mixture.covariances, *mixture.means.shape)
+    dense = mixture.model.covariances.dense()
     covariances = matrix @ dense @ matrix.T
     symmetric = (covariances + covariances.swapaxes(1, 2)) / 2
     return Mixture(mixture.weights, mixture.means @ matrix.T + shift, symmetric, FAMILIES["full"])

@@ -101,7 +101,7 @@ def test_levels_of_one_feature_are_the_inverse(name):
 @pytest.mark.parametrize("problem", ["one feature", "separate", "overlapping", "unlike units"])
 def test_tail_probabilities_of_samples_are_uniform(family, problem, rng):
     """Kolmogorov–Smirnov, at a level of one in a hundred thousand."""
-    mixture = PROBLEMS[problem].start(family)
+    mixture = Mixture.of(PROBLEMS[problem].start(family))
     assert kstest(mixture.tail_probability(mixture.sample(5000, rng)[0]), "uniform").pvalue > 1e-5
 
 
@@ -110,7 +110,7 @@ def test_one_component_is_exact(family, rng):
     """The mass outside an ellipsoid is a tail of the chi-squared distribution."""
     shape = family.shape(1, 3)
     covariances = 4.0 * np.broadcast_to(
-        np.eye(3) if family.is_matrix else np.ones(3)[: shape[-1] if shape else 1], shape or (1,)
+        np.eye(3) if family.kind.is_matrix else np.ones(3)[: shape[-1] if shape else 1], shape or (1,)
     )
     if family.options:  # no loadings, and the noise
         covariances = np.stack((np.zeros((1, 3)), np.full((1, 3), 4.0)), axis=2)
@@ -193,7 +193,7 @@ def test_what_is_too_deep_to_tell_is_bounded_and_never_0():
 
 
 def test_a_row_keeps_its_tail_probability_in_company():
-    mixture = PROBLEMS["separate"].start(FAMILIES["full"])
+    mixture = Mixture.of(PROBLEMS["separate"].start(FAMILIES["full"]))
     rows = np.vstack([mixture.means, mixture.means + 50.0])
     together = mixture.tail_probability(rows)
     alone = [mixture.tail_probability(row[None])[0] for row in rows]

@@ -15,7 +15,7 @@ PEOPLE = Mixture(
 
 
 def made(name, family, n_components=4):
-    return groups(name, 120, 3, n_components, apart=2.0).start(family)
+    return Mixture.of(groups(name, 120, 3, n_components, apart=2.0).start(family))
 
 
 def turned(mixture, order):

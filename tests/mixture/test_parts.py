@@ -9,7 +9,7 @@ from fifty_digits import conditional, deviations, rounding
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.covariances import plain
+from gaussmix.covariances import dense as matrices
 from gaussmix.engines import choose
 from gaussmix.engines.far import FAR
 from gaussmix.mixture.parts import few_rows
@@ -27,7 +27,7 @@ families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 @pytest.fixture
 def mixture(family):
     """Two components of 9 features, with names."""
-    return PROBLEMS["wide"].start(family).with_feature_names(NAMES)
+    return Mixture.of(PROBLEMS["wide"].start(family)).with_feature_names(NAMES)
 
 
 def ill_conditioned(correlation, n_features=4):
@@ -53,7 +53,7 @@ def assert_exact(mixture, rows, known):
         for found, what in ((shared[i], "conditional_weights"), (one.weights, "condition: weights")):
             assert_close(found, weights, tolerance, 1 + squared, what)
         assert_close(one.means, means, tolerance, reach * units, "condition: means")
-        dense = one.family.dense(one.covariances, *one.means.shape)
+        dense = one.model.covariances.dense()
         assert_close(dense, covariances, tolerance, np.outer(units, units), "condition: covariances")
         whole = weights @ means
         assert_close(mean[i], whole, tolerance * (1 + squared), reach * units, "conditional_mean")
@@ -65,7 +65,7 @@ def assert_exact(mixture, rows, known):
 @families
 @pytest.mark.parametrize("problem", ["wide", "unlike units", "far from 0", "overlapping"])
 def test_condition_and_conditional_mean_covariance_and_weights(family, problem, rng):
-    mixture = PROBLEMS[problem].start(family)
+    mixture = Mixture.of(PROBLEMS[problem].start(family))
     known = rng.permutation(mixture.n_features)[: mixture.n_features // 2 + 1]
     known = known[: mixture.n_features - 1].tolist()
     rows = PROBLEMS[problem].rows[:4][:, known]
@@ -123,7 +123,7 @@ def test_components_far_apart_keep_their_digits():
 def test_marginal(mixture, family):
     places = [4, 0, 7]
     marginal = mixture.marginal(places)
-    dense, part = (m.family.dense(m.covariances, *m.means.shape) for m in (mixture, marginal))
+    dense, part = (m.model.covariances.dense() for m in (mixture, marginal))
     np.testing.assert_array_equal(part, dense[:, places][:, :, places])
     np.testing.assert_array_equal(marginal.means, mixture.means[:, places])
     np.testing.assert_array_equal(marginal.weights, mixture.weights)
@@ -190,7 +190,7 @@ def test_products_stay_below_what_blas_shares_among_threads(ask, monkeypatch, rn
 @pytest.mark.parametrize("ask", ["sample_conditional", "tail_probability"])
 def test_triangular_systems_are_solved_on_one_thread(ask, monkeypatch):
     """LAPACK shares the smallest of them, and threads that wait for each other took forty times as long."""
-    mixture, threads, real = PROBLEMS["wide"].start(FAMILIES["full"]), [], triangular.solve_triangular
+    mixture, threads, real = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"])), [], triangular.solve_triangular
 
     def solve(*arguments, **options):
         threads.extend(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
@@ -248,7 +248,7 @@ def test_sample_conditional_takes_components_by_their_conditional_weights(rng):
 
 
 def test_sample_conditional_is_repeatable(rng, monkeypatch):
-    mixture = PROBLEMS["wide"].start(FAMILIES["full"])
+    mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"]))
     rows = rng.normal(size=(50, 2))
     drawn = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1))
     few = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
@@ -272,7 +272,7 @@ def test_a_component_of_no_weight_and_one_component_alone(rng):
 
 
 def test_rows_in_float32_and_integers(rng):
-    mixture = PROBLEMS["wide"].start(FAMILIES["full"])
+    mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"]))
     rows = rng.integers(-3, 3, size=(5, 2))
     expected = mixture.conditional_mean(rows.astype(np.float64), [2, 3])
     for dtype in (np.float32, np.int64):
@@ -283,8 +283,8 @@ def test_rows_in_float32_and_integers(rng):
 
 def test_covariances_are_factored_once_for_each_set_of_known_features(monkeypatch):
     factored = []
-    monkeypatch.setattr(plain, "factorise", lambda matrices: factored.append(len(matrices)) or factorise(matrices))
-    mixture = PROBLEMS["wide"].start(FAMILIES["full"])
+    monkeypatch.setattr(matrices, "factorise", lambda matrices: factored.append(len(matrices)) or factorise(matrices))
+    mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"]))
     for value in range(5):
         mixture.condition({0: value, 3: 1.0})
         mixture.conditional_covariance([[value, 1.0]] * 4, [0, 3])
@@ -294,7 +294,7 @@ def test_covariances_are_factored_once_for_each_set_of_known_features(monkeypatc
 
 
 def test_names_given_later_are_those_of_the_conditional():
-    mixture = PROBLEMS["wide"].start(FAMILIES["full"])
+    mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"]))
     assert mixture.condition({0: 1.0}).feature_names is None
     assert mixture.with_feature_names(NAMES).condition({"a": 1.0}).feature_names == NAMES[1:]
 
@@ -319,6 +319,6 @@ def test_names_given_later_are_those_of_the_conditional():
     ],
 )
 def test_what_cannot_be_asked_is_refused(asked, error, said):
-    mixture = PROBLEMS["wide"].start(FAMILIES["full"]).with_feature_names(NAMES)
+    mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"])).with_feature_names(NAMES)
     with pytest.raises(error, match=said):
         asked(mixture)

@@ -165,7 +165,7 @@ def test_probability_of_independent_features(name):
     scale = np.sqrt(1.5)
     parts = np.prod(ndtr((upper - means) / scale) - ndtr((lower - means) / scale), axis=1)
     assert mixture.probability(lower, upper) == pytest.approx(parts @ [0.25, 0.75], rel=16 * EPS)
-    dense = Mixture([0.25, 0.75], means, family.dense(mixture.covariances, 2, 3), FAMILIES["full"])
+    dense = Mixture([0.25, 0.75], means, mixture.model.covariances.dense(), FAMILIES["full"])
     value, error = dense.probability(lower, upper, return_error=True)
     assert abs(value - mixture.probability(lower, upper)) <= 6 * error + 16 * EPS
     far = np.full((1, 3), -60.0)
@@ -177,7 +177,7 @@ def test_probability_of_independent_features(name):
 @pytest.mark.parametrize("problem", ["one feature", "separate", "overlapping"])
 def test_samples_agree_with_probabilities(family, problem, rng):
     """Of each structure: counts in boxes within five binomial standard errors."""
-    mixture = PROBLEMS[problem].start(family)
+    mixture = Mixture.of(PROBLEMS[problem].start(family))
     rows = mixture.sample(20_000, rng)[0]
     corners = np.sort(rows[rng.integers(len(rows), size=(2, 6))], axis=0)
     mass, error = mixture.probability(*corners, return_error=True)
@@ -211,7 +211,7 @@ def test_the_same_points_at_every_call_or_those_of_rng():
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
 def test_weights_of_0_and_no_rows(name):
     family = FAMILIES[name]
-    covariances = np.broadcast_to(np.eye(3) if family.is_matrix else 1.0, family.shape(2, 3))
+    covariances = np.broadcast_to(np.eye(3) if family.kind.is_matrix else 1.0, family.shape(2, 3))
     mixture = Mixture([0.0, 1.0], [[0.0] * 3, [1.0] * 3], covariances, family)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -236,7 +236,7 @@ def test_far_corners_of_correlated_features(n_features):
 def test_as_far_as_float64_goes(name, n_features):
     """A row 1e7 deviations away has a log mass of −½ 1e14 and more; of one at 1e160 the log is beyond float64."""
     family = FAMILIES[name]
-    covariances = np.broadcast_to(np.eye(n_features) if family.is_matrix else 1.0, family.shape(2, n_features))
+    covariances = np.broadcast_to(np.eye(n_features) if family.kind.is_matrix else 1.0, family.shape(2, n_features))
     mixture = Mixture([0.5, 0.5], [[0.0] * n_features, [1.0] * n_features], covariances, family)
     rows = np.zeros((3, n_features))
     rows[:, 0] = [-1e7, -1e160, -1e308]

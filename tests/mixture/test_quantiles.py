@@ -84,7 +84,7 @@ def test_many_quantiles_are_those_of_few(rng):
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_samples_agree_with_the_cdf(family, rng):
     """Kolmogorov–Smirnov, at a level of one in a hundred thousand."""
-    shared = np.array([[2.0]]) if family.is_matrix else np.array([2.0])
+    shared = np.array([[2.0]]) if family.kind.is_matrix else np.array([2.0])
     covariances = np.broadcast_to(shared, family.shape(3, 1)) if family.shape(3, 1) else np.array(2.0)
     mixture = Mixture([0.2, 0.5, 0.3], [[0.0], [3.0], [9.0]], covariances, family)
     rows = mixture.sample(100_000, rng)[0]

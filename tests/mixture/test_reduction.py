@@ -15,11 +15,11 @@ STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def made(name, family, n_components=12, n_features=3):
-    return groups(name, 20 * n_components, n_features, n_components, apart=2.0).start(family)
+    return Mixture.of(groups(name, 20 * n_components, n_features, n_components, apart=2.0).start(family))
 
 
 def dense(mixture):
-    return mixture.family.dense(mixture.covariances, *mixture.means.shape)
+    return mixture.model.covariances.dense()
 
 
 def moments(weights, means, covariances):

@@ -35,7 +35,7 @@ def test_one_component_is_factor_analysis_as_scikit_learn_has_it(engine, rng):
     mixture, trace = fitted(rows, FactorAnalyzer(3), engine)
     assert trace.last == pytest.approx(theirs.score(rows), rel=1e-11)
     # The likelihood is level at its maximum: √1e-12 of it is 1e-6 of a covariance.
-    found = mixture.family.dense(mixture.covariances, 1, 12)[0]
+    found = mixture.covariances.dense()[0]
     np.testing.assert_allclose(found, theirs.get_covariance(), atol=1e-5 * found.max())
 
 
@@ -56,7 +56,7 @@ def test_densities_are_those_of_the_matrices(n_factors, engine, rng):
     covariances[..., :-1] = rng.normal(size=(3, 20, n_factors))
     mixture = Mixture(np.full(3, 1 / 3), 3 * rng.normal(size=(3, 20)), covariances, family)
     rows, _ = mixture.sample(200, rng)
-    dense = family.dense(covariances, 3, 20)
+    dense = mixture.model.covariances.dense()
     each = [multivariate_normal(mean, matrix) for mean, matrix in zip(mixture.means, dense, strict=True)]
     expected = np.array([one.logpdf(rows) for one in each]).T
     # SciPy's error, of a matrix with condition 1e3 or so, of squared distances up to 1e5.

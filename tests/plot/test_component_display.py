@@ -53,7 +53,7 @@ def test_an_ellipse_is_where_its_distance_is_its_level(mixture, rows):
     """Points of the ellipse lie `level` standard deviations from the mean, (x − μ)ᵀ Σ⁻¹ (x − μ) = level², by a
     solver that the display does not use."""
     display = ComponentDisplay.from_estimator(mixture, rows, features=[2, 0], levels=(3, 1.5))
-    dense = mixture.family.dense(mixture.covariances, 2, 3)
+    dense = mixture.model.covariances.dense()
     for k, ellipses in enumerate(display.components_):
         assert len(ellipses) == 2
         for ellipse, level in zip(ellipses, (1.5, 3), strict=True):
@@ -98,7 +98,7 @@ def test_everything_drawn_is_in_view(mixture, rows):
 
 def test_one_feature_is_drawn_as_curves_that_hold_the_weights(mixture, rows):
     display = ComponentDisplay.from_estimator(mixture, rows, features=1, levels=[6])
-    dense = mixture.family.dense(mixture.covariances, 2, 3)
+    dense = mixture.model.covariances.dense()
     for k, (curve,) in enumerate(display.components_):
         points, density = curve.get_data()
         assert np.trapezoid(density, points) == pytest.approx(WEIGHTS[k], rel=1e-2)  # by a rule of steps ≤ σ / 13

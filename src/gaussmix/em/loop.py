@@ -14,7 +14,7 @@ from gaussmix.em.trace import Frozen, Trace
 from gaussmix.engines.base import Engine
 from gaussmix.engines.native.precision import suits_single
 from gaussmix.errors import Outcome
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.waist.moments import Moments
@@ -28,14 +28,14 @@ Report = Callable[[Trace], None]
 def run_em(
     source: Source,
     engine: Engine[Any],
-    start: Mixture,
+    start: Model,
     *,
     ridge: Array,
     stopping: Stopping,
     previous: float = float("-inf"),
     frozen: Mapping[int, Frozen] | None = None,
     report: Report | None = None,
-) -> tuple[Mixture, Trace]:
+) -> tuple[Model, Trace]:
     """Raise the likelihood of a mixture until it settles; Bishop (2006) section 9.2.2.
 
     Parameters
@@ -80,19 +80,19 @@ def run_em(
 def em_step(
     source: Source,
     engine: Engine[Any],
-    mixture: Mixture,
+    mixture: Model,
     ridge: Array,
     frozen: dict[int, Frozen],
     *,
     is_exact: bool = True,
-) -> tuple[Moments, Mixture]:
+) -> tuple[Moments, Model]:
     """One E- and M-step; components that get stuck enter `frozen`.
 
     Sums are taken about the engine's own anchor, and again about the new means where moving them there would
     cost digits: a first step from a far start, pooled moments of far components. About an anchor that is given, an
     engine sums in double: so it does if `is_exact`, and where float32 would decide what becomes of a component.
     """
-    need = mixture.family.next_need(mixture.covariances)
+    need = mixture.family.need(mixture.covariances)
     is_far = need.pooled and loss(_centre(mixture), mixture) > MAX_LOSS
     anchor = mixture.means if is_far or (is_exact and not need.pooled) else None
     task = StepTask(engine, mixture.n_components, mixture.parameters, need, anchor=anchor)
@@ -107,7 +107,7 @@ def em_step(
     return moments, following
 
 
-def _centre(mixture: Mixture) -> Array:
+def _centre(mixture: Model) -> Array:
     """The mean of the mixture, near which an engine takes pooled moments."""
     centre: Array = (mixture.weights[:, None] * mixture.means).sum(axis=0)
     return centre

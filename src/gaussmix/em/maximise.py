@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.covariances import Covariances
 from gaussmix.em.trace import Frozen
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.arrays import Array
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.waist.moments import Moments, Scatter
 
@@ -53,8 +54,8 @@ def first_mixtures(
     engine: Engine[Any],
     ridge: Array,
     default_means: Array,
-    current: Array | None = None,
-) -> list[Mixture]:
+    current: Covariances | None = None,
+) -> list[Model]:
     """The mixtures that EM may start from: the M-step's first, then other beginnings of the family.
 
     Or, where the first step takes several updates, the one after an update of covariances that are `current`.
@@ -72,12 +73,12 @@ def first_mixtures(
     scatter = _fill_empty(scatter, empty).with_ridge(ridge)
     updated = _updated(family, engine, scatter, current)
     if current is None:
-        beginnings = [updated, *family.other_beginnings(scatter)]
+        beginnings = [updated, *family.other_initial_covariances(scatter)]
     else:
-        beginnings = [family.keep(updated, current, np.flatnonzero(empty).tolist()) if empty.any() else updated]
+        beginnings = [_kept(updated, current, np.flatnonzero(empty)) if empty.any() else updated]
     mixtures, collapsed = [], set()
     for covariances in beginnings:
-        mixture = Mixture._trusted(weights / weights.sum(), means, covariances, family)
+        mixture = Model(weights / weights.sum(), means, covariances, family)
         wrong = set(_noise(mixture, ridge)) | set(_singular(mixture))
         if not wrong:
             mixtures.append(mixture)
@@ -88,8 +89,8 @@ def first_mixtures(
 
 
 def next_mixture(
-    moments: Moments, current: Mixture, engine: Engine[Any], ridge: Array, frozen: Mapping[int, Frozen]
-) -> tuple[Mixture, dict[int, Frozen]]:
+    moments: Moments, current: Model, engine: Engine[Any], ridge: Array, frozen: Mapping[int, Frozen]
+) -> tuple[Model, dict[int, Frozen]]:
     """The mixture after a step, and the components that keep mean and covariance: `frozen` and newly stuck ones."""
     weights, means, scatter = maximise(moments, current.means)
     scatter = scatter.with_ridge(ridge)
@@ -99,26 +100,33 @@ def next_mixture(
             is_stuck = np.isin(np.arange(len(means)), list(stuck))
             means = np.where(is_stuck[:, None], current.means, means)
         covariances = _moved(current, engine, scatter, stuck)
-        mixture = Mixture._trusted(weights, means, covariances, current.family)
+        mixture = Model(weights, means, covariances, current.family)
         collapsed = (set(_noise(mixture, ridge)) | set(_singular(mixture))) - set(stuck)
         if not collapsed:
             return mixture, stuck
         stuck |= dict.fromkeys(sorted(collapsed), Frozen.COLLAPSED)
 
 
-def _moved(current: Mixture, engine: Engine[Any], scatter: Scatter, stuck: Mapping[int, Frozen]) -> Array:
-    """Covariances after an update in which stuck components have no part, or it would not raise the likelihood."""
+def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Mapping[int, Frozen]) -> Covariances:
+    """Update the covariances of the components that still move.
+
+    Frozen components are left out of what the others share; otherwise the step could lower the likelihood.
+    """
+    covariances = current.covariances
     moving = [k for k in range(current.n_components) if k not in stuck]
     if not moving:
-        return current.covariances
-    if not stuck or current.family.is_shared:
-        return _updated(current.family, engine, scatter, current.covariances)
-    covariances = copied(current.covariances)
-    covariances[moving] = _updated(current.family, engine, scatter.part(moving), covariances[moving])
-    return covariances
+        return covariances
+    if not stuck or covariances.is_shared:
+        return _updated(current.family, engine, scatter, covariances)
+    return covariances.put(moving, _updated(current.family, engine, scatter.part(moving), covariances.take(moving)))
 
 
-def loss(anchor: Array, mixture: Mixture) -> float:
+def _kept(updated: Covariances, previous: Covariances, components: Places) -> Covariances:
+    """Covariances in which some components have what they had; a shared one is theirs too."""
+    return updated.put(components, previous.take(components))
+
+
+def loss(anchor: Array, mixture: Model) -> float:
     """How many times larger second moments about the anchor are than about the means of the mixture, at most.
 
     Moving them takes N_k δ_k δ_kᵀ away, δ_k = mean − anchor. In whitened coordinates what remains is N_k I, so
@@ -129,17 +137,18 @@ def loss(anchor: Array, mixture: Mixture) -> float:
     if not offsets.any():
         return 0.0
     whitened = mixture.whitening.whiten_each(offsets)
-    if not mixture.family.need().pooled:
+    if not mixture.covariances.is_shared:
         return float((whitened**2).sum(axis=1).max())
     scaled = whitened * np.sqrt(mixture.weights)[:, None]
     parts = pieces((len(scaled), *scaled.shape))
     return max(float(np.abs(np.einsum("ij,kj->ik", scaled[part], scaled)).sum(axis=1).max()) for part in parts)
 
 
-def _updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Array | None) -> Array:
+def _updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Covariances | None) -> Covariances:
     """`family.update`, by the engine where it can."""
     if family.algebra is not None and isinstance(engine, Runner):
-        return engine.update(family.algebra, scatter, current)
+        last = None if current is None else current.array
+        return family.covariances(engine.update(family.algebra, scatter, last), *scatter.shape)
     return family.update(scatter, current)
 
 
@@ -152,22 +161,22 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     return replace(scatter, mass=mass, second=second)
 
 
-def _noise(mixture: Mixture, ridge: Array) -> list[int]:
+def _noise(mixture: Model, ridge: Array) -> list[int]:
     """Components whose spread in some feature is only the rounding of its mean, without a ridge to stand on."""
     if ridge.all():
         return []
-    variances = mixture.family.variances(mixture.covariances, mixture.n_components, mixture.n_features)
+    variances = mixture.covariances.variances()
     limits = (NOISE * mixture.means) ** 2
-    if mixture.family.is_shared:  # to which all add
+    if mixture.covariances.is_shared:  # to which all add
         limits = np.broadcast_to((mixture.weights[:, None] * limits).sum(axis=0), limits.shape)
     noise = (variances <= limits) & (ridge == 0)
     return np.flatnonzero(noise.any(axis=1)).tolist() if noise.any() else []
 
 
-def _singular(mixture: Mixture) -> tuple[int, ...]:
+def _singular(mixture: Model) -> tuple[int, ...]:
     """Components without a Cholesky factor; a shared covariance stands for all of them."""
     try:
         _ = mixture.whitening
     except SingularCovariance as error:
-        return tuple(range(mixture.n_components)) if mixture.family.is_shared else error.components
+        return tuple(range(mixture.n_components)) if mixture.covariances.is_shared else error.components
     return ()

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 from gaussmix.em.trace import Frozen, Trace
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 
-Run = tuple[Mixture, Trace]
+Run = tuple[Model, Trace]
 
 ROUNDING = 1e-10  # nats, or of the log-likelihood: runs to one maximum, by another order of the components, differ so
 

@@ -10,7 +10,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Control, Runner
 from gaussmix.families.base import Family
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import BLOCK_ROWS, Block
@@ -31,7 +31,7 @@ class Strides:
         self._source, self._engine, self._family, self._n_components = source, engine, family, n_components
         self._ridge, self._stopping = ridge, stopping
 
-    def __call__(self, mixture: Mixture, n_steps: int, previous: float) -> tuple[Mixture, list[float]]:
+    def __call__(self, mixture: Model, n_steps: int, previous: float) -> tuple[Model, list[float]]:
         """Steps after the first `n_steps`, of which the last found a mean log-likelihood of `previous`.
 
         Returns
@@ -45,17 +45,17 @@ class Strides:
             return mixture, []
         left = stopping.max_steps - n_steps
         control = Control(self._ridge, stopping.tolerance, left, previous, LOST_SHARE, NOISE, MAX_LOSS)
-        start = mixture.weights, mixture.means, mixture.covariances
+        start = mixture.weights, mixture.means, mixture.covariances.array
         course = engine.run_em(*self._opened, start, algebra, control)
         if course is None or not course.log_likelihood:
             return mixture, []
-        following = Mixture._trusted(course.weights, course.means, course.covariances, self._family)
+        found = self._family.covariances(course.covariances, *course.means.shape)
         if course.whitening is not None:
-            vars(following)["whitening"] = course.whitening  # so that nobody factors these covariances again
-        return following, course.log_likelihood
+            found = found.factored(course.whitening)  # so that nobody factors these covariances again
+        return Model(course.weights, course.means, found, self._family), course.log_likelihood
 
     @cached_property
     def _opened(self) -> tuple[Block, Any]:
         """All rows, and what the engine keeps beside them."""
         block = self._source.sample(BLOCK_ROWS)
-        return block, self._engine.open(block, self._family.need(), self._n_components)
+        return block, self._engine.open(block, self._family.need(None), self._n_components)

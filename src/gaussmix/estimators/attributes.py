@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix.covariances import Covariances, LowRank
 from gaussmix.em.start import start_mixture
 from gaussmix.engines import choose
 from gaussmix.estimators.factors import check_family
 from gaussmix.estimators.parameters import check_covariances
-from gaussmix.families.factor_analyzer import FactorAnalyzer
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
-from gaussmix.waist.whitening.base import FactorShape
 
 Floats = NDArray[np.floating[Any]]
 
@@ -73,49 +73,49 @@ class MixtureAttributes:
 
     @Fitted
     def covariances_(self) -> Floats:
-        mixture = self.mixture_
-        return self._narrowed_matrices(mixture.family.shown(mixture.covariances, *mixture.means.shape))
+        return self._narrowed_matrices(self._shown)
 
     @Fitted
     def precisions_(self) -> Floats:
-        return self._compact(self.mixture_.whitening.precisions())
+        return self._narrowed_matrices(self.mixture_.model.covariances.inverse())
 
     @Fitted
     def precisions_cholesky_(self) -> Floats:
-        mixture, shown_as = self.mixture_, self.mixture_.family.shown_as
-        whitening = mixture.whitening
-        if shown_as is not mixture.family:
-            shown = mixture.family.shown(mixture.covariances, *mixture.means.shape)
-            whitening = shown_as.whitening(shown, mixture.n_features)
-        upper = whitening.factor_shape is FactorShape.TRIANGULAR
-        return self._compact(whitening.factors.transpose(0, 2, 1) if upper else whitening.factors)
+        factors = self._shown.whitening.factors
+        upper = factors.transpose(0, 2, 1) if self._shown.is_matrix else factors
+        return self._narrowed_matrices(replace(self._shown, each=upper))
 
     @Fitted
     def loadings_(self) -> Floats:
-        return narrowed(self._factor_analysis(0), self._dtype)
+        return narrowed(self._of_factors(self._low_rank.loadings), self._dtype)
 
     @Fitted
     def noise_variances_(self) -> Floats:
-        noise = self._factor_analysis(1)
+        noise = self._of_factors(self._low_rank.noise)
         return noise if noise.min() < np.finfo(self._dtype).tiny else narrowed(noise, self._dtype)
 
-    def _factor_analysis(self, part: int) -> NDArray[np.float64]:
-        """Loadings or noise variances of each component, where there are any."""
-        mixture = self.mixture_
-        if not isinstance(mixture.family, FactorAnalyzer):
-            raise AttributeError(f"covariance_type={mixture.family.name!r} has no loadings and noise variances.")
-        values = mixture.family.split(mixture.covariances)[part]
-        return np.broadcast_to(values, (mixture.n_components, *values.shape[1:]))
+    @property
+    def _shown(self) -> Covariances:
+        """The covariances in the form that is shown."""
+        return self.mixture_.model.covariances.simple()
 
-    def _compact(self, per_component: NDArray[np.float64]) -> Floats:
-        return self._narrowed_matrices(self.mixture_.family.shown_as.compact(per_component))
+    @property
+    def _low_rank(self) -> LowRank:
+        """The covariances of a structure with factors; raises AttributeError for others."""
+        covariances = self.mixture_.model.covariances
+        if not isinstance(covariances, LowRank):
+            raise AttributeError(f"covariance_type={self.mixture_.family.name!r} has no loadings and noise variances.")
+        return covariances
 
-    def _narrowed_matrices(self, matrices: NDArray[np.float64]) -> Floats:
-        """Covariances, precisions or factors (compact form): a variance of 0 after rounding would be wrong."""
-        diagonals = self.mixture_.family.shown_as.variances(matrices, *self.mixture_.means.shape)
-        if diagonals.min() < np.finfo(self._dtype).tiny:
-            return matrices
-        return narrowed(matrices, self._dtype)
+    def _of_factors(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Loadings or noise variances of each component, from those that all may share."""
+        return np.broadcast_to(values, (self.mixture_.n_components, *values.shape[1:]))
+
+    def _narrowed_matrices(self, matrices: Covariances) -> Floats:
+        """Covariances, precisions or factors: a variance of 0 after rounding would be wrong."""
+        if matrices.variances().min() < np.finfo(self._dtype).tiny:
+            return matrices.array
+        return narrowed(matrices.array, self._dtype)
 
     def _n_parameters(self) -> int:
         """Number of free parameters of the fitted mixture."""
@@ -133,10 +133,9 @@ class MixtureAttributes:
         rows, shares = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), shares.shape[1]
         source = ArraySource(rows, given=shares)
-        mixture = start_mixture(source, choose(), family, n_components, Partition(), np.zeros(source.n_features))
+        model = start_mixture(source, choose(), family, n_components, Partition(), np.zeros(source.n_features))
         if self.precisions_init is not None:
             shape = n_components, source.n_features
             precisions = check_covariances(self.precisions_init, family, *shape, "precision")
-            covariances = family.inverse(precisions, source.n_features)
-            mixture = Mixture(mixture.weights, mixture.means, covariances, family)
-        self.mixture_, self._dtype = mixture, rows.dtype
+            model = replace(model, covariances=precisions.inverse())
+        self.mixture_, self._dtype = Mixture.of(model), rows.dtype

@@ -21,6 +21,7 @@ from gaussmix.estimators.parameters import check_seed
 from gaussmix.estimators.saved import Saved, unchanged_on_failure
 from gaussmix.estimators.validation import check_counts_of_rows, check_row_weight, check_rows
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
+from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.waist.block import Block
 
@@ -139,8 +140,8 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
 
     def _publish(self, run: Run, dtype: np.dtype[Any]) -> None:
         """Set the fitted attributes."""
-        mixture, trace = run
-        self.mixture_ = mixture.with_feature_names(getattr(self, "feature_names_in_", None))
+        model, trace = run
+        self.mixture_ = Mixture.of(model).with_feature_names(getattr(self, "feature_names_in_", None))
         self.converged_ = trace.outcome is Outcome.CONVERGED
         self.n_iter_ = trace.n_steps
         self.lower_bound_ = trace.last

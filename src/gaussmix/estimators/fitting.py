@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.covariances import Covariances
 from gaussmix.em.loop import Report, run_em
 from gaussmix.em.restarts import Run, best_run
 from gaussmix.em.ridge import automatic_ridge
@@ -19,7 +20,7 @@ from gaussmix.em.trace import Frozen
 from gaussmix.engines.base import Engine
 from gaussmix.estimators.parameters import check_given, check_start_names
 from gaussmix.families.base import Family
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.pieces import taken
 from gaussmix.sources.array import ArraySource
@@ -38,7 +39,7 @@ class GivenStart:
 
     weights: Array | None = None
     means: Array | None = None
-    covariances: Array | None = None
+    covariances: Covariances | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -118,7 +119,7 @@ class Fitting:
         """The ridge of each feature, (n_features,)."""
         return self.data.ridges(self.ridge)
 
-    def continues(self, mixture: Mixture) -> bool:
+    def continues(self, mixture: Model) -> bool:
         """Whether EM can go on from a mixture: it has the size and the structure of this one."""
         return mixture.means.shape == (self.n_components, self.source.n_features) and mixture.family == self.family
 
@@ -145,7 +146,7 @@ class Fitting:
 
     def run(
         self,
-        start: Mixture,
+        start: Model,
         stopping: Stopping,
         report: Report | None,
         previous: float = -np.inf,
@@ -164,19 +165,19 @@ class Fitting:
             report=report,
         )
 
-    def start(self, init: Given | StartCall | str, given: GivenStart, rng: np.random.Generator) -> Mixture:
+    def start(self, init: Given | StartCall | str, given: GivenStart, rng: np.random.Generator) -> Model:
         """The mixture that EM starts from: what is given, and the rest from an M-step on shared rows."""
         if given.weights is not None and given.means is not None and given.covariances is not None:
-            return Mixture(given.weights, given.means, given.covariances, self.family)
+            return Model(given.weights, given.means, given.covariances, self.family)
         found = self._found(init, given, rng)
-        return Mixture(
+        return Model(
             found.weights if given.weights is None else given.weights,
             found.means if given.means is None else given.means,
             found.covariances if given.covariances is None else given.covariances,
             self.family,
         )
 
-    def _found(self, init: Given | StartCall | str, given: GivenStart, rng: np.random.Generator) -> Mixture:
+    def _found(self, init: Given | StartCall | str, given: GivenStart, rng: np.random.Generator) -> Model:
         source = self.source
         # Covariances that are given need not be found, so they can't be singular either.
         ridge = self.ridges if given.covariances is None else self.data.ridge

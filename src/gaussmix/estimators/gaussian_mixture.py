@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.checks import check_count
+from gaussmix.covariances import LowRank
 from gaussmix.em.restarts import best_run
 from gaussmix.em.stopping import Stopping
 from gaussmix.estimators.estimator import MixtureEstimator
@@ -208,9 +209,9 @@ class GaussianMixture(MixtureEstimator):
         if (
             check_flag("warm_start", self.warm_start)
             and hasattr(self, "converged_")
-            and fitting.continues(self.mixture_)
+            and fitting.continues(self.mixture_.model)
         ):
-            mixture, reached, collapsed = self.mixture_, self.lower_bound_, self.collapsed_
+            mixture, reached, collapsed = self.mixture_.model, self.lower_bound_, self.collapsed_
             run = best_run([lambda: fitting.run(mixture, stopping, next(progress), reached, collapsed)])
         else:
             run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
@@ -247,7 +248,7 @@ class GaussianMixture(MixtureEstimator):
         if self.precisions_init is not None and self.covariances_init is not None:
             raise ValueError("Give precisions_init or covariances_init, not both.")
         covariances = None
-        if family.shown_as is not family and not (self.precisions_init is None and self.covariances_init is None):
+        if family.kind is LowRank and not (self.precisions_init is None and self.covariances_init is None):
             name = "precisions_init" if self.covariances_init is None else "covariances_init"
             raise ValueError(
                 f"{name} can't start covariance_type={family.name!r}, whose covariances are loadings and noise: give "
@@ -257,7 +258,7 @@ class GaussianMixture(MixtureEstimator):
             covariances = check_covariances(self.covariances_init, family, *shape, "covariance")
         elif self.precisions_init is not None:
             precisions = check_covariances(self.precisions_init, family, *shape, "precision")
-            covariances = family.inverse(precisions, shape[1])
+            covariances = precisions.inverse()
         return GivenStart(
             None if self.weights_init is None else check_weights(self.weights_init, shape[0]),
             None if self.means_init is None else check_means(self.means_init, *shape),

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gaussmix.em.restarts import Run
 from gaussmix.em.trace import Frozen, Trace
 from gaussmix.errors import Outcome, counted, listed, name_components
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.selection.candidate import Result
 from gaussmix.selection.choice import reasons_and_advice
@@ -100,10 +100,10 @@ def constant_columns(rows: Rows, row_weight: Array | None) -> list[int]:
 
 
 def constant_sentence(
-    mixture: Mixture, ridge: Array, rows: Rows, row_weight: Array | None, names: Sequence[str] | None
+    mixture: Model, ridge: Array, rows: Rows, row_weight: Array | None, names: Sequence[str] | None
 ) -> str | None:
     """Say which columns are constant and have no variance but the automatic ridge, (n_features,); else None."""
-    variances = mixture.family.variances(mixture.covariances, *mixture.means.shape)
+    variances = mixture.covariances.variances()
     is_ridge = np.all(variances <= 2 * ridge, axis=0)
     if not is_ridge.any():  # the rows need not be read
         return None
@@ -145,16 +145,15 @@ def _name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
     return f"Column{'s' * several} {which} of X {'are' if several else 'is'}"
 
 
-def rounding_sentence(mixture: Mixture) -> str | None:
+def rounding_sentence(mixture: Model) -> str | None:
     """Say which covariances are so nearly singular that log densities have lost digits; None where none is.
 
     The rounding of Σ is multiplied by Σ_jj (Σ⁻¹)_jj, the ratio of the variance of feature j to the variance that is
     left of it when the other features are known.
     """
-    family, shape = mixture.family, mixture.means.shape
     precisions = mixture.whitening.precision_diagonals()
-    inflation = (family.variances(mixture.covariances, *shape) * precisions).max(axis=1)
-    error = shape[1] * float(np.finfo(np.float64).eps) * inflation
+    inflation = (mixture.covariances.variances() * precisions).max(axis=1)
+    error = mixture.n_features * float(np.finfo(np.float64).eps) * inflation
     concerned = np.flatnonzero(error > ROUNDED)
     if not concerned.size:
         return None

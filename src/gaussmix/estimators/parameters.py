@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from gaussmix.covariances import Covariances
 from gaussmix.errors import SingularCovariance, name_components, unknown_name
 from gaussmix.estimators.messages import warn
 from gaussmix.families.base import Family, known_names
@@ -108,12 +109,13 @@ def check_means(means_init: ArrayLike, n_components: int, n_features: int) -> Ar
     return _numbers("means", "means_init", means_init, (n_components, n_features))
 
 
-def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Array:
-    """Covariances or precisions (`what`) in the family's compact form, positive definite and symmetric to the bit."""
+def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Covariances:
+    """Covariances or precisions (`what`) of a family's shape, positive definite and symmetric to the bit."""
     name, parameter = f"{family.name} {what}", f"{what}s_init"
     matrices = _numbers(name, parameter, values, family.shape(n_components, n_features))
-    message = f"'{name}' should be {family.requirement}"
-    if family.is_matrix:
+    required = "symmetric, positive-definite" if family.kind.is_matrix else "positive"
+    message = f"'{name}' should be {required}"
+    if family.kind.is_matrix:
         roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
         scale = roots[..., :, None] * roots[..., None, :]  # so that units don't matter
         asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8 * scale
@@ -121,16 +123,17 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
             place = [int(i) for i in np.argwhere(asymmetric)[0]]
             raise ValueError(f"{message}, but {parameter} is not symmetric at {place}.")
         matrices = 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2)
+    found = family.covariances(matrices, n_components, n_features)
     try:
-        family.whitening(matrices, n_features)
+        _ = found.whitening
     except SingularCovariance as error:
         which = "" if family.is_shared else f" of {name_components(error.components)}"
         raise ValueError(f"{message}, but {parameter}{which} is not.") from None
-    warn(_stray_sentence(matrices, family, n_features, parameter))
-    return matrices
+    warn(_stray_sentence(found, family, parameter))
+    return found
 
 
-def _stray_sentence(matrices: Array, family: Family, n_features: int, parameter: str) -> str | None:
+def _stray_sentence(found: Covariances, family: Family, parameter: str) -> str | None:
     """Say that matrices do not have the structure; None where they have.
 
     Matrices that have it come back from a maximisation on their own moments. Their inverses have it too.
@@ -138,14 +141,14 @@ def _stray_sentence(matrices: Array, family: Family, n_features: int, parameter:
     This is no error: components that were frozen in a fit keep what they had, and what the others share moves on, so
     that the covariances of such a fit do not have its structure.
     """
-    need = family.need()
+    need = family.need(None)
     if need.pooled or need.second is Second.TRACE:
-        return None  # the compact form has no room for more than the structure
-    n_components = len(matrices)
-    nearest = family.update(Scatter(np.ones(n_components), matrices, n_features, need), matrices)
-    deviations = np.sqrt(family.variances(matrices, n_components, n_features))
-    size = deviations[:, :, None] * deviations[:, None, :] if family.is_matrix else deviations**2
-    apart = (np.abs(nearest - matrices) / size).reshape(n_components, -1)
+        return None  # an array of this shape has no room for more than the structure
+    n_components, n_features = found.n_components, found.n_features
+    nearest = family.update(Scatter(np.ones(n_components), found.each, n_features, need), found)
+    deviations = np.sqrt(found.variances())
+    size = deviations[:, :, None] * deviations[:, None, :] if found.is_matrix else deviations**2
+    apart = (np.abs(nearest.each - found.each) / size).reshape(n_components, -1)
     if (apart <= STRAY).all():
         return None
     k = int(apart.max(axis=1).argmax())

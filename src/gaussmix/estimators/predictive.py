@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from operator import index
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
+from gaussmix.covariances import Covariances
 from gaussmix.estimators.targets import check_target
 from gaussmix.families.base import Family
 from gaussmix.mixture.line.bracketing import increasing_roots
@@ -28,7 +30,7 @@ class Predictive:
     ----------
     weights : γ, (n_rows, n_components).
     means : m, (n_rows, n_components, n_targets), data units.
-    covariances : C_k, the same for all rows, in the compact form of the family, data units².
+    covariances : C_k, the same for all rows, in the shape of `family.shape`, data units².
     family : their structure.
     names : of the targets, None where they have none.
     """
@@ -45,8 +47,12 @@ class Predictive:
     ) -> Predictive:
         """Of the unknown features of rows (n_rows, n_known), brought to an order (n_targets,)."""
         means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
-        family, covariances = split.family.marginal(split.covariances, order, *split.means.shape)
-        return cls(split.weights_of(rows, n_jobs), means, covariances, family, names)
+        covariances = split.covariances.marginal(order)
+        return cls(split.weights_of(rows, n_jobs), means, covariances.array, split.family.relaxed(covariances), names)
+
+    @cached_property
+    def _each(self) -> Covariances:
+        return self.family.covariances(self.covariances, *self.means.shape[1:])
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -70,7 +76,7 @@ class Predictive:
         values = check_target(y, n_rows).reshape(n_rows, -1)
         if values.shape[1] != n_targets:
             raise ValueError(f"y must have {n_targets} columns, one for each target, not {values.shape[1]}.")
-        whitening = self.family.whitening(self.covariances, n_targets)
+        whitening = self._each.whitening
         log_joint = log(self.weights) + whitening.log_abs_det - 0.5 * n_targets * LOG_2PI
         for component in range(n_components):
             whitened = whitening.whiten(component, values - self.means[:, component])
@@ -81,7 +87,7 @@ class Predictive:
     def quantiles(self, p: Array) -> Array:
         """Where the mass of each target alone is p (n_quantiles,), in (0, 1): (n_rows, n_targets, n_quantiles)."""
         n_rows, n_components, n_targets = self.means.shape
-        deviations = np.sqrt(self.family.variances(self.covariances, n_components, n_targets))
+        deviations = np.sqrt(self._each.variances())
         found = np.empty((n_rows, n_targets, len(p)))
         few = max(1, MOST_NUMBERS // n_components)
         for first in range(0, n_rows, few):

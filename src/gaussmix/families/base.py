@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
-
-from gaussmix.covariances.plain import conditional, marginal
+from gaussmix.covariances import Covariances, Dense, Diagonal, Spherical
 from gaussmix.errors import Failure, unknown_name
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need
-from gaussmix.waist.whitening.base import Whitening
 
 
 class Equivariance(Enum):
@@ -27,24 +24,19 @@ class Equivariance(Enum):
 
 
 class Family(ABC):
-    """A covariance structure. To add one, see docs/develop/add-a-structure.md."""
+    """A covariance structure: moments in, covariances out. To add one, see docs/develop/add-a-structure.md."""
 
     name: ClassVar[str]  # set by `register`
-    precision: ClassVar[float] = 0.0  # of covariances that `update` searches for, relative; 0 where it is a formula
-    algebra: ClassVar[Algebra | None] = (
-        None  # all of `update`, where this says it; not inherited: each class has its own
-    )
-    n_first_updates: ClassVar[int] = 1  # that find covariances from nothing, each from the last
+    in_all: ClassVar[bool] = False  # set by `register`: covariance_type="all" tries it
+    kind: ClassVar[type[Covariances]]  # the form of the covariances
+    algebra: ClassVar[Algebra | None] = None  # `update` in these terms, for engines that make whole steps by themselves
+    accuracy: ClassVar[float] = 0.0  # relative, of covariances that `update` searches for; 0 where it is a formula
+    n_first_updates: ClassVar[int] = 1  # updates that find covariances from nothing, each from the last
     is_step: ClassVar[bool] = False  # `update` is a step towards the maximum, not the maximum
-    is_matrix: ClassVar[bool]  # the compact form ends in (n_features, n_features): symmetric, positive definite
-
-    def __init_subclass__(cls) -> None:
-        if "algebra" not in cls.__dict__:
-            cls.algebra = None
 
     @property
     def is_shared(self) -> bool:
-        """Whether all components have one covariance, without a component axis."""
+        """Whether all components have one covariance."""
         return False
 
     @property
@@ -58,31 +50,27 @@ class Family(ABC):
         return {}
 
     def with_options(self, **options: Any) -> Family:
-        """The structure with other options; raises ValueError or TypeError where one can't be what it is."""
+        """The structure with other options; raises ValueError or TypeError for an impossible one."""
         return self
 
     def refusal(self, n_features: int) -> Failure | None:
         """Why data of so many features can't have this structure; None if they can."""
         return None
 
-    @property
-    def requirement(self) -> str:
-        """What covariances and precisions of this structure must be, in scikit-learn's words."""
-        return "symmetric, positive-definite" if self.is_matrix else "positive"
-
     def __reduce__(self) -> tuple[Callable[[type[Family]], Family], tuple[type[Family]]]:
         return registered, (type(self),)  # a copy or an unpickled one is the one of the registry
 
-    @abstractmethod
-    def need(self) -> Need:
-        """Say what second moments `update` reads."""
+    def need(self, current: Covariances | None) -> Need:
+        """Say which second moments `update` reads.
 
-    def next_need(self, covariances: Array) -> Need:
-        """Say what second moments `update` reads where it goes on from covariances."""
-        return self.need()
+        Parameters
+        ----------
+        current : the covariances that `update` will start from; None at the first step.
+        """
+        return Need(self.kind.second, pooled=self.is_shared)
 
     @abstractmethod
-    def update(self, scatter: Scatter, current: Array | None) -> Array:
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Maximise the expected log-likelihood over covariances of this structure.
 
         Parameters
@@ -90,88 +78,36 @@ class Family(ABC):
         scatter : mass and second sums about the new means, as `need` asked for them. Mass is positive; where moments
             are pooled, only its sum is.
         current : the last covariances, where an iterative structure starts from; None at the first step.
-
-        Returns
-        -------
-        covariances : the structure's compact form, `shape(n_components, n_features)`, data units².
         """
 
-    def other_beginnings(self, scatter: Scatter) -> list[Array]:
-        """Covariances from which EM may begin besides `update(scatter, None)`: it does where a few steps go higher."""
+    def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
+        """Alternatives to `update(scatter, None)`.
+
+        EM takes a few steps from each and continues from the one with the highest likelihood.
+        """
         return []
-
-    @abstractmethod
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        """Shape of the compact form of the covariances."""
-
-    @abstractmethod
-    def whitening(self, covariances: Array, n_features: int) -> Whitening:
-        """Factor the covariances; raises `SingularCovariance` naming the components that have no factor."""
-
-    @abstractmethod
-    def compact(self, per_component: Array) -> Array:
-        """Bring factors or precisions (1 or n_components on the first axis) to the compact form."""
-
-    def inverse(self, matrices: Array, n_features: int) -> Array:
-        """Invert covariances or precisions, to the form that is `shown`; raises `SingularCovariance`."""
-        return self.shown_as.compact(self.whitening(matrices, n_features).precisions())
-
-    @property
-    def shown_as(self) -> Family:
-        """The family in whose compact form estimators show covariances and precisions."""
-        return self
-
-    def shown(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        """Covariances in that form."""
-        return covariances
-
-    @abstractmethod
-    def variances(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        """Diagonals of the covariances, (n_components, n_features), data units²."""
-
-    @abstractmethod
-    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        """Full covariance matrices, (n_components, n_features, n_features)."""
-
-    def plain(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        """Covariances in the form of `gaussmix.covariances.plain`, n = 1 where one is shared, else n_components."""
-        each: Array = covariances[None] if self.is_shared else covariances
-        return each
-
-    def marginal(self, covariances: Array, places: Places, n_components: int, n_features: int) -> tuple[Family, Array]:
-        """Covariances of the features at `places`, in this order: their structure, and they in its compact form."""
-        plain = self.plain(covariances, n_components, n_features)
-        return structured(marginal(plain, places), self.is_shared)
-
-    def conditional(
-        self, covariances: Array, known: Places, unknown: Places, n_components: int, n_features: int
-    ) -> tuple[Family, Array, Array]:
-        """Covariances of unknown features given known ones, and how their means follow.
-
-        Returns
-        -------
-        family, covariances : of the unknown features in their order, in compact form.
-        regression : B_k of μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known); n = 1 where all are the same.
-
-        Raises
-        ------
-        SingularCovariance : a covariance has no Cholesky factor to working precision.
-        """
-        plain = self.plain(covariances, n_components, n_features)
-        rest, regression = conditional(plain, known, unknown)
-        return *structured(rest, self.is_shared), regression
 
     @abstractmethod
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Count the free parameters of the covariances; weights and means are counted elsewhere."""
 
-    def keep(self, covariances: Array, previous: Array, components: Sequence[int]) -> Array:
-        """Put the previous covariances of some components back: a shared one belongs to all."""
-        if self.is_shared:
-            return previous
-        kept = np.array(covariances)
-        kept[list(components)] = previous[list(components)]
-        return kept
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        """The shape of `covariances_`."""
+        return self.kind.shape(n_components, n_features, self.is_shared)
+
+    def covariances(self, array: Array, n_components: int, n_features: int) -> Covariances:
+        """The value that an array of `shape` stands for, data units²."""
+        return self.kind.of(array, n_components, n_features, self.is_shared)
+
+    def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
+        """The structure of covariances that a map made of ones of this structure, which may keep no constraint.
+
+        Parameters
+        ----------
+        covariances : the image: a marginal, a conditional or another linear map.
+        is_conditional : whether other features are known.
+        """
+        return unconstrained(covariances)
 
 
 FAMILIES: dict[str, Family] = {}
@@ -180,11 +116,17 @@ ALIASES: dict[str, str] = {}  # mclust's names of families that scikit-learn nam
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
 
 
-def register(name: str, *aliases: str) -> Callable[[FamilyClass], FamilyClass]:
-    """Make a family known under a name, which files and messages use, and under others."""
+def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[FamilyClass], FamilyClass]:
+    """Make a family known under a name, which files and messages use, and under others.
+
+    Parameters
+    ----------
+    name, aliases : what users may call it.
+    in_all : whether covariance_type="all" tries it. Leave it out: what is registered must change nothing for others.
+    """
 
     def decorate(cls: FamilyClass) -> FamilyClass:
-        cls.name = name
+        cls.name, cls.in_all = name, in_all
         FAMILIES[name] = cls()
         ALIASES.update(dict.fromkeys(aliases, name))
         return cls
@@ -192,21 +134,20 @@ def register(name: str, *aliases: str) -> Callable[[FamilyClass], FamilyClass]:
     return decorate
 
 
-# By the number of axes of the plain form, and whether one covariance is shared: structures without constraints.
-_PLAIN = {
-    (1, True): "EII",
-    (1, False): "spherical",
-    (2, True): "EEI",
-    (2, False): "diag",
-    (3, True): "tied",
-    (3, False): "full",
+# Structures without constraints, by the form of the covariances and whether one is shared.
+_UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
+    (Spherical, True): "EII",
+    (Spherical, False): "spherical",
+    (Diagonal, True): "EEI",
+    (Diagonal, False): "diag",
+    (Dense, True): "tied",
+    (Dense, False): "full",
 }
 
 
-def structured(plain: Array, is_shared: bool) -> tuple[Family, Array]:
-    """The structure of covariances in plain form, and they in its compact form."""
-    family = FAMILIES[_PLAIN[plain.ndim, is_shared]]
-    return family, family.compact(plain)
+def unconstrained(covariances: Covariances) -> Family:
+    """The structure that has all covariances of this form; they are spherical, diagonal or dense."""
+    return FAMILIES[_UNCONSTRAINED[type(covariances), covariances.is_shared]]
 
 
 def registered(cls: type[Family]) -> Family:

@@ -1,57 +1,54 @@
-"""What structures with one orientation for all components have in common: the search for it."""
+"""The search for axes that all components share, for structures with one orientation."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
 
 import numpy as np
 
-from gaussmix.families.base import Equivariance
-from gaussmix.families.full import Full
 from gaussmix.families.orientation import composed, spectra_along
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes, shared_axes
 from gaussmix.waist.moments import Scatter
 
-MOST_COMPONENTS = 8  # whose axes are tried
+MOST_COMPONENTS = 8  # the number of largest components whose own axes are tried
+ACCURACY = 1e-6  # relative, of the covariances: the likelihood is level there, so at most 1e-12 of it is left to gain
+
+# The variances along the axes, (n_components, d), that suit the diagonals (n_components, d) of DᵀS_kD and masses best.
+Along = Callable[[Array, Array], Array]
 
 
-class CommonAxes(Full):
-    """Σ_k = D diag(v_k) Dᵀ, in compact form as "full".
+def with_best_axes(scatter: Scatter, current: Array | None, importance: Array | None, along: Along) -> Array:
+    """Matrices D diag(v_k) Dᵀ, (n_components, d, d), that fit scatters best near the last ones.
 
-    D starts from the last one, at first from the axes of the pooled scatter, and never lowers the expected
+    D starts from the axes of `current`, or from those of the pooled scatter, and never lowers the expected
     log-likelihood. There may be several maxima.
+
+    Parameters
+    ----------
+    scatter : of all components.
+    current : the last matrices; None at the first step.
+    importance : as of `shared_axes`.
+    along : gives the v_k.
     """
+    axes = principal_axes(_pooled(scatter))[1][0] if current is None else _axes_of(current)
+    return _with_axes(shared_axes(scatter.second, axes, importance), scatter, along)
 
-    equivariance = Equivariance.SIMILARITY
-    precision: ClassVar[float] = 1e-6  # the likelihood is level there: it gains 1e-12 at most
 
-    @abstractmethod
-    def variances_along(self, spectra: Array, mass: Array) -> Array:
-        """The v_k (n_components, d) that suit the diagonals `spectra` of DᵀS_kD best."""
+def with_other_axes(scatter: Scatter, along: Along) -> list[Array]:
+    """Matrices with the axes of the pooled scatter, and with those of each of the largest components.
 
-    @abstractmethod
-    def importance(self, mass: Array) -> Array | None:
-        """The c_k (n_components,) by which `shared_axes` weighs components; None for those that it finds itself."""
+    The axes that suit a partition best may lie where EM has no way to those that suit the rows best.
+    """
+    if len(scatter.mass) == 1 or scatter.n_features == 1:
+        return []
+    largest = np.argsort(-scatter.mass, kind="stable")[:MOST_COMPONENTS]
+    matrices = np.concatenate((_pooled(scatter), scatter.second[np.sort(largest)]))
+    return [_with_axes(axes, scatter, along) for axes in principal_axes(matrices)[1]]
 
-    def update(self, scatter: Scatter, current: Array | None) -> Array:
-        axes = principal_axes(_pooled(scatter))[1][0] if current is None else _axes_of(current)
-        return self._along(shared_axes(scatter.second, axes, self.importance(scatter.mass)), scatter)
 
-    def other_beginnings(self, scatter: Scatter) -> list[Array]:
-        """The axes of the pooled scatter and of the largest components as they are.
-
-        Those that suit a partition best may leave EM no way to those that suit the rows best.
-        """
-        if len(scatter.mass) == 1 or scatter.n_features == 1:
-            return []
-        largest = np.argsort(-scatter.mass, kind="stable")[:MOST_COMPONENTS]
-        matrices = np.concatenate((_pooled(scatter), scatter.second[np.sort(largest)]))
-        return [self._along(axes, scatter) for axes in principal_axes(matrices)[1]]
-
-    def _along(self, axes: Array, scatter: Scatter) -> Array:
-        return composed(axes[None], self.variances_along(spectra_along(scatter.second, axes), scatter.mass))
+def _with_axes(axes: Array, scatter: Scatter, along: Along) -> Array:
+    return composed(axes[None], along(spectra_along(scatter.second, axes), scatter.mass))
 
 
 def _pooled(scatter: Scatter) -> Array:

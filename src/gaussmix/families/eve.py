@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from gaussmix.families.base import register
-from gaussmix.families.common_axes import CommonAxes
+from gaussmix.covariances import Covariances, Dense
+from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.families.common_axes import ACCURACY, with_best_axes, with_other_axes
 from gaussmix.families.volume import equal_volumes
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.geometric_mean import geometric_mean
 from gaussmix.waist.algebra import Across, Algebra
+from gaussmix.waist.moments import Scatter
 
 
-@register("EVE")
-class EVE(CommonAxes):
+@register("EVE", in_all=True)
+class EVE(Family):
     """Σ_k = λ D diag(a_k) Dᵀ, Π_j a_kj = 1: a_k ∝ diag(DᵀS_kD), and D makes Σ_k (det diag(DᵀS_kD))^(1/d) smallest.
 
     Celeux & Govaert (1995) section 3.1; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8.
     """
 
-    algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.OWN, Across.EQUAL)
+    kind = Dense
+    equivariance = Equivariance.SIMILARITY
+    algebra = Algebra(Across.EQUAL, Across.OWN, Across.EQUAL)
+    accuracy = ACCURACY
 
-    def variances_along(self, spectra: Array, mass: Array) -> Array:
-        return spectra * equal_volumes(geometric_mean(spectra), mass)[:, None]
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+        last = None if current is None else current.each
+        return self.covariances(with_best_axes(scatter, last, None, _along), *scatter.shape)
 
-    def importance(self, mass: Array) -> None:
-        return None
+    def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
+        return [self.covariances(each, *scatter.shape) for each in with_other_axes(scatter, _along)]
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return 1 + n_components * (n_features - 1) + n_features * (n_features - 1) // 2
+
+
+def _along(spectra: Array, mass: Array) -> Array:
+    return spectra * equal_volumes(geometric_mean(spectra), mass)[:, None]

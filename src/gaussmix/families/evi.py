@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from gaussmix.families.base import register
-from gaussmix.families.diagonal import Diagonal
+from gaussmix.covariances import Covariances, Diagonal
+from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.families.volume import equal_volumes
-from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.geometric_mean import geometric_mean
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
-@register("EVI")
-class EVI(Diagonal):
-    """Σ_k = λ diag(a_k), Π_j a_kj = 1: a_k ∝ diag(S_k), Celeux & Govaert (1995) section 3.2; compact as "diag"."""
+@register("EVI", in_all=True)
+class EVI(Family):
+    """Σ_k = λ diag(a_k), Π_j a_kj = 1: a_k ∝ diag(S_k), Celeux & Govaert (1995) section 3.2."""
 
-    algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.OWN)
+    kind = Diagonal
+    equivariance = Equivariance.SCALING
+    algebra = Algebra(Across.EQUAL, Across.OWN)
 
-    def update(self, scatter: Scatter, current: Array | None) -> Array:
-        return scatter.second * equal_volumes(geometric_mean(scatter.second), scatter.mass)[:, None]
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+        variances = scatter.second * equal_volumes(geometric_mean(scatter.second), scatter.mass)[:, None]
+        return self.covariances(variances, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return 1 + n_components * (n_features - 1)

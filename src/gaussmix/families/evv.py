@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
-from gaussmix.families.base import register
-from gaussmix.families.full import Full
+from gaussmix.covariances import Covariances, Dense
+from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.families.volume import equal_volumes
-from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.geometric_mean import exponential
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
-@register("EVV")
-class EVV(Full):
-    """Σ_k = λ C_k, det C_k = 1: C_k ∝ S_k, Celeux & Govaert (1995) section 3.1; in compact form as "full"."""
+@register("EVV", in_all=True)
+class EVV(Family):
+    """Σ_k = λ C_k, det C_k = 1: C_k ∝ S_k, Celeux & Govaert (1995) section 3.1."""
 
-    algebra: ClassVar[Algebra | None] = Algebra(Across.EQUAL, Across.OWN, Across.OWN)
+    kind = Dense
+    equivariance = Equivariance.AFFINE
+    algebra = Algebra(Across.EQUAL, Across.OWN, Across.OWN)
 
-    def update(self, scatter: Scatter, current: Array | None) -> Array:
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         _, log_abs_det, failed = factorise(scatter.second)
         exponents = np.where(failed, 0.0, -2.0 / scatter.n_features * log_abs_det)
         roots = np.where(failed, 0.0, exponential(exponents))
-        return scatter.second * equal_volumes(roots, scatter.mass)[:, None, None]
+        matrices = scatter.second * equal_volumes(roots, scatter.mass)[:, None, None]
+        return self.covariances(matrices, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return 1 + n_components * (n_features * (n_features + 1) // 2 - 1)

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.covariances import Covariances, LowRank
+from gaussmix.covariances.low_rank import symmetric_root
 from gaussmix.errors import Failure, FailureKind, unknown_name
-from gaussmix.families.base import FAMILIES, Equivariance, Family, family_named, register
-from gaussmix.numerics.arrays import Array, Places
-from gaussmix.numerics.axes import principal_axes
+from gaussmix.families.base import Equivariance, Family, family_named, register
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
-from gaussmix.waist.whitening.low_rank import LowRankWhitening, spectrum
 
 NOISES = ("diagonal", "isotropic")
 ROUNDING = 4 * float(np.finfo(np.float64).eps)  # of a feature's variance: what is left of it by subtraction is no less
@@ -40,8 +40,7 @@ class FactorAnalyzer(Family):
 
     Notes
     -----
-    The compact form is [Λ_k | diag Ψ_k], (n_components, n_features, n_factors + 1), without its first axis where both
-    are shared. `update` is one step of EM for the factors, of the scatter about the new means: a cycle of AECM
+    `update` is one step of EM for the factors, of the scatter about the new means: a cycle of AECM
     (Meng & van Dyk 1997) that keeps the responsibilities, so it never lowers the likelihood. It is sped up by
     parameter expansion (Liu, Rubin & Wu 1998): factors may take any covariance R, which Λ R^½ then takes in. With
     loadings and a diagonal noise of its own, a component's variances then are those of its rows, exactly.
@@ -52,9 +51,9 @@ class FactorAnalyzer(Family):
     shared_loadings: bool = False
     shared_noise: bool = False
 
+    kind = LowRank
     n_first_updates = 5
     is_step = True
-    is_matrix = False
 
     def __post_init__(self) -> None:
         if isinstance(self.n_factors, bool) or not isinstance(self.n_factors, Integral):
@@ -92,33 +91,29 @@ class FactorAnalyzer(Family):
     def equivariance(self) -> Equivariance:
         return Equivariance.SIMILARITY if self.noise == NOISES[1] else Equivariance.SCALING
 
-    def need(self) -> Need:
-        return Need(Second.DIAGONAL, pooled=self.is_shared)
+    def need(self, current: Covariances | None) -> Need:
+        """Variances at first; later moments along β_k too, which makes a row's expected factors."""
+        if current is None:
+            return Need(Second.DIAGONAL, pooled=self.is_shared)
+        assert isinstance(current, LowRank), "a factor analyser has no others"
+        return Need(Second.PROJECTED, pooled=self.is_shared, projection=current.posterior()[0])
 
-    def next_need(self, covariances: Array) -> Need:
-        """Moments along β_k, which makes a row's expected factors."""
-        return Need(Second.PROJECTED, pooled=self.is_shared, projection=_posterior(*self.split(covariances))[0])
-
-    def split(self, covariances: Array) -> tuple[Array, Array]:
-        """Loadings (n, n_features, n_factors) and noise variances (n, n_features); n = 1 where both are shared."""
-        each = covariances[None] if self.is_shared else covariances
-        return each[..., :-1], each[..., -1]
-
-    def update(self, scatter: Scatter, current: Array | None) -> Array:
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         mass = scatter.mass.sum(keepdims=True) if self.is_shared else scatter.mass
         second = scatter.second[None] if self.is_shared else scatter.second
         if current is None:
-            return self._joined(*self._first(mass, second / mass[:, None]))
-        assert scatter.need.projection is not None, "asked for by `next_need`"
+            return LowRank.joined(*self._first(mass, second / mass[:, None]), scatter.n_components, self.is_shared)
+        assert isinstance(current, LowRank), "a factor analyser has no others"
+        assert scatter.need.projection is not None, "`need` asks for it"
         moments = second / mass[:, None, None]
         crossed, variances = moments[..., :-1], moments[..., -1]  # of rows with factors, and of rows
-        factors = np.einsum("kqd,kdr->kqr", scatter.need.projection, crossed) + _posterior(*self.split(current))[1]
+        factors = np.einsum("kqd,kdr->kqr", scatter.need.projection, crossed) + current.posterior()[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
-            loadings, noise = _common(mass, crossed, variances, factors, self.split(current)[1])
+            loadings, noise = _common(mass, crossed, variances, factors, current.noise)
         else:
             loadings, noise = _own(crossed, variances, factors)
-        return self._joined(loadings, self._tied(mass, noise))
+        return LowRank.joined(loadings, self._tied(mass, noise), scatter.n_components, self.is_shared)
 
     def _first(self, mass: Array, variances: Array) -> tuple[Array, Array]:
         """Half of each variance to the noise and half to factors in fixed directions, for EM to turn."""
@@ -139,57 +134,15 @@ class FactorAnalyzer(Family):
             noise = np.broadcast_to((mass[:, None] * noise).sum(axis=0) / mass.sum(), noise.shape)
         return noise
 
-    def _joined(self, loadings: Array, noise: Array) -> Array:
-        covariances = np.concatenate((loadings, noise[..., None]), axis=2)
-        joined: Array = covariances[0] if self.is_shared else covariances
-        return joined
-
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         one = n_features, self.n_factors + 1
         return one if self.is_shared else (n_components, *one)
 
-    def whitening(self, covariances: Array, n_features: int) -> LowRankWhitening:
-        return LowRankWhitening.of(*self.split(covariances))
-
-    def compact(self, per_component: Array) -> Array:
-        compact: Array = per_component[0] if self.is_shared else per_component
-        return compact
-
-    @property
-    def shown_as(self) -> Family:
-        """Estimators show matrices, made when they are asked for."""
-        return FAMILIES["tied" if self.is_shared else "full"]
-
-    def shown(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        return self.shown_as.compact(self.plain(covariances, n_components, n_features))
-
-    def plain(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        loadings, noise = self.split(covariances)
-        plain: Array = np.einsum("kiq,kjq->kij", loadings, loadings)
-        np.einsum("kii->ki", plain)[...] += noise
-        return plain
-
-    def marginal(self, covariances: Array, places: Places, n_components: int, n_features: int) -> tuple[Family, Array]:
-        return self, covariances[..., places, :]
-
-    def conditional(
-        self, covariances: Array, known: Places, unknown: Places, n_components: int, n_features: int
-    ) -> tuple[Family, Array, Array]:
-        """Of the same factors: their covariance given what is known is P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ of the known features."""
-        loadings, noise = self.split(covariances)
-        projection, left = _posterior(loadings[:, known], noise[:, known])
-        rest = np.einsum("kdq,kqr->kdr", loadings[:, unknown], _root(left))
-        family = replace(self, shared_loadings=self.is_shared)  # where noise differs, so does what is known of factors
-        regression = np.einsum("kdq,kqe->kde", loadings[:, unknown], projection)
-        return family, family._joined(rest, noise[:, unknown]), regression
-
-    def variances(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        loadings, noise = self.split(covariances)
-        return np.broadcast_to((loadings**2).sum(axis=2) + noise, (n_components, n_features))
-
-    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        plain = self.plain(covariances, n_components, n_features)
-        return np.broadcast_to(plain, (n_components, n_features, n_features))
+    def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
+        """Factors stay. Where noise differs, so does what known features say of them: loadings are then not shared."""
+        if not isinstance(covariances, LowRank):
+            return super().relaxed(covariances)
+        return replace(self, shared_loadings=self.is_shared) if is_conditional else self
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """n_factors n_features less the rotations of factors, and the noise; never more than matrices have.
@@ -205,20 +158,6 @@ class FactorAnalyzer(Family):
         if self.shared_noise:
             return min(n_components * turned + noise, n_components * matrix)
         return n_components * min(turned + noise, matrix)
-
-
-def _posterior(loadings: Array, noise: Array) -> tuple[Array, Array]:
-    """What a row x − μ says of its factors: their mean β (x − μ) and covariance P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ.
-
-    Returns
-    -------
-    projection : β = Λᵀ Σ⁻¹, (n, n_factors, n_features), 1 / data units.
-    left : P, (n, n_factors, n_factors).
-    """
-    roots, directions, spread, turn = spectrum(loadings, noise)
-    scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
-    projection = np.einsum("krq,kdq->krd", scaled, directions * roots[..., None])
-    return projection, np.einsum("kqs,ks,krs->kqr", turn, 1.0 / (1.0 + spread**2), turn)
 
 
 def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
@@ -238,12 +177,5 @@ def _common(mass: Array, crossed: Array, variances: Array, factors: Array, noise
     loadings = np.einsum("drq,dr->dq", np.where(failed[:, None, None], 0.0, inverse), half)
     explained = np.einsum("dq,kdq->kd", loadings, 2.0 * crossed - np.einsum("dr,krq->kdq", loadings, factors))
     together = (mass[:, None, None] * factors).sum(axis=0) / mass.sum()
-    loadings = np.einsum("dq,qr->dr", loadings, _root(together[None])[0])
+    loadings = np.einsum("dq,qr->dr", loadings, symmetric_root(together[None])[0])
     return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING * variances)
-
-
-def _root(matrices: Array) -> Array:
-    """The symmetric root of positive semidefinite matrices (n, n_factors, n_factors)."""
-    values, axes = principal_axes(matrices)
-    root: Array = np.einsum("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
-    return root

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
-from gaussmix.families.base import register
-from gaussmix.families.full import Full
+from gaussmix.covariances import Covariances, Dense
+from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.families.volume import reciprocal, settled_volumes
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import factorise
@@ -15,13 +13,15 @@ from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
-@register("VEE")
-class VEE(Full):
-    """Σ_k = λ_k C: C and λ_k in turns, Celeux & Govaert (1995) section 3.1; in compact form as "full"."""
+@register("VEE", in_all=True)
+class VEE(Family):
+    """Σ_k = λ_k C: C and λ_k in turns, Celeux & Govaert (1995) section 3.1."""
 
-    algebra: ClassVar[Algebra | None] = Algebra(Across.OWN, Across.EQUAL, Across.EQUAL)
+    kind = Dense
+    equivariance = Equivariance.AFFINE
+    algebra = Algebra(Across.OWN, Across.EQUAL, Across.EQUAL)
 
-    def update(self, scatter: Scatter, current: Array | None) -> Array:
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         second, mass = scatter.second, scatter.mass
 
         def common(volumes: Array) -> Array:
@@ -35,10 +35,10 @@ class VEE(Full):
             found: Array = np.einsum("ij,kij->k", np.einsum("ji,jl->il", factors[0], factors[0]), second)
             return found
 
-        start = second / mass[:, None, None] if current is None else current
+        start = second / mass[:, None, None] if current is None else current.each
         volumes = np.trace(start, axis1=1, axis2=2) / scatter.n_features
         volumes = settled_volumes(volumes, mass, scatter.n_features, traces)
-        return volumes[:, None, None] * common(volumes)
+        return self.covariances(volumes[:, None, None] * common(volumes), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components - 1 + n_features * (n_features + 1) // 2

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
-from gaussmix.families.base import Equivariance, register
-from gaussmix.families.full import Full
+from gaussmix.covariances import Covariances, Dense
+from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.families.orientation import composed
 from gaussmix.families.volume import with_own_volumes
-from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
-@register("VEV")
-class VEV(Full):
-    """Σ_k = λ_k D_k diag(b) D_kᵀ: S_k = D_k diag(ω_k) D_kᵀ in order, b and λ_k in turns; compact as "full".
+@register("VEV", in_all=True)
+class VEV(Family):
+    """Σ_k = λ_k D_k diag(b) D_kᵀ: S_k = D_k diag(ω_k) D_kᵀ in order, b and λ_k in turns.
 
     Celeux & Govaert (1995) section 3.1.
     """
 
+    kind = Dense
     equivariance = Equivariance.SIMILARITY
-    algebra: ClassVar[Algebra | None] = Algebra(Across.OWN, Across.EQUAL, Across.OWN)
+    algebra = Algebra(Across.OWN, Across.EQUAL, Across.OWN)
 
-    def update(self, scatter: Scatter, current: Array | None) -> Array:
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         spectra, axes = principal_axes(scatter.second)
-        start = scatter.second / scatter.mass[:, None, None] if current is None else current
+        start = scatter.second / scatter.mass[:, None, None] if current is None else current.each
         volumes = np.trace(start, axis1=1, axis2=2) / scatter.n_features
-        return composed(axes, with_own_volumes(spectra, scatter.mass, volumes))
+        variances = with_own_volumes(spectra, scatter.mass, volumes)
+        return self.covariances(composed(axes, variances), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components + n_features - 1 + n_components * n_features * (n_features - 1) // 2

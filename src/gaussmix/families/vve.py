@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from gaussmix.families.base import register
-from gaussmix.families.common_axes import CommonAxes
+from gaussmix.covariances import Covariances, Dense
+from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.families.common_axes import ACCURACY, with_best_axes, with_other_axes
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Across, Algebra
+from gaussmix.waist.moments import Scatter
 
 
-@register("VVE")
-class VVE(CommonAxes):
+@register("VVE", in_all=True)
+class VVE(Family):
     """Σ_k = D diag(v_k) Dᵀ: v_k = diag(DᵀS_kD) / N_k, which makes D Flury's (1984) common principal components.
 
     Celeux & Govaert (1995) section 3.1; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8.
     """
 
-    algebra: ClassVar[Algebra | None] = Algebra(Across.OWN, Across.OWN, Across.EQUAL)
+    kind = Dense
+    equivariance = Equivariance.SIMILARITY
+    algebra = Algebra(Across.OWN, Across.OWN, Across.EQUAL)
+    accuracy = ACCURACY
 
-    def variances_along(self, spectra: Array, mass: Array) -> Array:
-        return spectra / mass[:, None]
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+        last = None if current is None else current.each
+        return self.covariances(with_best_axes(scatter, last, scatter.mass, _along), *scatter.shape)
 
-    def importance(self, mass: Array) -> Array:
-        return mass
+    def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
+        return [self.covariances(each, *scatter.shape) for each in with_other_axes(scatter, _along)]
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features + n_features * (n_features - 1) // 2
+
+
+def _along(spectra: Array, mass: Array) -> Array:
+    return spectra / mass[:, None]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.families.base import Family, family_named, structured
-from gaussmix.mixture.soundness import flaw
+from gaussmix.covariances import Covariances, Dense
+from gaussmix.families.base import Family, family_named, unconstrained
 from gaussmix.mixture.values import Values
+from gaussmix.model import flaw
 from gaussmix.numerics.arrays import Array
-from gaussmix.waist.whitening.base import FactorShape
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -134,29 +135,27 @@ class Conversion(Values):
         """
         from sklearn.mixture import GaussianMixture
 
-        family, covariances = self._as_sklearn_has_it()
-        whitening = family.whitening(covariances, self.n_features)
-        upper = whitening.factor_shape is FactorShape.TRIANGULAR
+        covariances = self._as_sklearn_has_it()
+        family, whitening = unconstrained(covariances), covariances.whitening
+        factors = whitening.factors.swapaxes(1, 2) if covariances.is_matrix else whitening.factors
         estimator = GaussianMixture(self.n_components, covariance_type=family.name)
         estimator.weights_, estimator.means_ = np.array(self.weights), np.array(self.means)
-        estimator.covariances_ = np.array(covariances)
-        estimator.precisions_cholesky_ = np.array(
-            family.compact(whitening.factors.transpose(0, 2, 1) if upper else whitening.factors)
-        )
-        estimator.precisions_ = np.array(family.compact(whitening.precisions()))
+        estimator.covariances_ = np.array(covariances.array)
+        estimator.precisions_cholesky_ = np.array(replace(covariances, each=factors).array)
+        estimator.precisions_ = np.array(covariances.inverse().array)
         estimator.n_features_in_ = self.n_features
         estimator.converged_, estimator.n_iter_, estimator.lower_bound_ = True, 0, -np.inf
         if self.feature_names is not None:
             estimator.feature_names_in_ = np.array(self.feature_names, dtype=object)
         return estimator
 
-    def _as_sklearn_has_it(self) -> tuple[Family, Array]:
-        """A structure that scikit-learn has, and the covariances in its form."""
-        plain = self.family.plain(self.covariances, self.n_components, self.n_features)
-        if plain.ndim < 3:  # scikit-learn shares matrices only
-            each: Array = np.broadcast_to(plain, (self.n_components, *plain.shape[1:]))
-            return structured(each, is_shared=False)
-        return structured(plain, self.family.is_shared)
+    def _as_sklearn_has_it(self) -> Covariances:
+        """The covariances in a form that scikit-learn has."""
+        covariances = self.model.covariances.simple()
+        if isinstance(covariances, Dense) or not covariances.is_shared:
+            return covariances
+        each = np.broadcast_to(covariances.each, (self.n_components, *covariances.each.shape[1:]))
+        return replace(covariances, each=each, is_shared=False)  # scikit-learn shares matrices only
 
 
 def _inverses(family: Family, weights: Array, means: Array, precisions: Array) -> Array:
@@ -164,12 +163,12 @@ def _inverses(family: Family, weights: Array, means: Array, precisions: Array) -
     wrong = flaw(weights, means, precisions, family, "precision")
     if wrong is not None:
         raise ValueError(f"This is no mixture: {wrong}.")
-    return family.inverse(_symmetric(family, precisions), means.shape[1])
+    return family.covariances(_symmetric(family, precisions), *means.shape).inverse().array
 
 
 def _symmetric(family: Family, matrices: Array) -> Array:
     """The same to the bit on both sides, where rounding left a difference."""
-    return 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2) if family.is_matrix else matrices
+    return 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2) if family.kind.is_matrix else matrices
 
 
 def _numbers(name: str, values: ArrayLike | None) -> Array:

@@ -11,7 +11,7 @@ from gaussmix import formats
 from gaussmix.families.base import FAMILIES, Family, family_named
 from gaussmix.formats import Details, Place, Record
 from gaussmix.mixture.features import checked_names
-from gaussmix.mixture.soundness import flaw
+from gaussmix.model import flaw
 from gaussmix.numerics.arrays import Array
 
 Numbers = tuple[Array, Array, Array, Family]  # weights, means, covariances, family: what a Mixture is made of

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, check_order, checked_names, places
 from gaussmix.mixture.line.line import Line
-from gaussmix.mixture.soundness import flaw_at_sight
+from gaussmix.model import Model, flaw_at_sight
 from gaussmix.numerics.arrays import Array, Rows, frozen
 from gaussmix.numerics.pieces import copied
 from gaussmix.numerics.rows import first_beyond, in_whole_steps
@@ -22,11 +22,6 @@ from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
 
 _ARRAYS = ("weights", "means", "covariances")
-
-
-def free_parameters(family: Family, n_components: int, n_features: int) -> int:
-    """Free parameters of a mixture of some size."""
-    return n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +46,22 @@ class Values:
             object.__setattr__(self, "feature_names", checked_names(self.feature_names, self.n_features))
 
     @classmethod
-    def _trusted(cls, weights: Array, means: Array, covariances: Array, family: Family) -> Self:
-        """A mixture of arrays that are right and nobody else's: neither checked nor copied. For EM's steps."""
+    def of(cls, model: Model, feature_names: tuple[str, ...] | None = None) -> Self:
+        """The distribution of a model, which is right: nothing is checked or copied."""
         mixture = object.__new__(cls)
-        for name, array in zip(_ARRAYS, (weights, means, covariances), strict=True):
-            object.__setattr__(mixture, name, frozen(array))
-        object.__setattr__(mixture, "family", family)
-        object.__setattr__(mixture, "feature_names", None)
+        arrays = model.weights, model.means, model.covariances.array
+        for name, array in zip(_ARRAYS, arrays, strict=True):
+            object.__setattr__(mixture, name, array)
+        object.__setattr__(mixture, "family", model.family)
+        object.__setattr__(mixture, "feature_names", feature_names)
+        vars(mixture)["model"] = model
         return mixture
+
+    @cached_property
+    def model(self) -> Model:
+        """The numbers and their structure, as EM, engines and files share them."""
+        covariances = self.family.covariances(self.covariances, *self.means.shape)
+        return Model(self.weights, self.means, covariances, self.family)
 
     def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
         return type(self), (*self._numbers, self.feature_names)  # read-only again when it wakes
@@ -93,9 +96,7 @@ class Values:
 
     def _with_components(self, places: NDArray[np.intp]) -> Self:
         """A mixture of some of the components, in this order; the others have no weight."""
-        family = self.family
-        covariances = self.covariances if family.is_shared else self.covariances[places]
-        return type(self)(self.weights[places], self.means[places], covariances, family, self.feature_names)
+        return self.of(self.model.take(places), self.feature_names)
 
     @property
     def _numbers(self) -> tuple[Array, Array, Array, Family]:
@@ -114,23 +115,22 @@ class Values:
     @property
     def n_parameters(self) -> int:
         """Free parameters: K − 1 weights, K·d means and what the family counts for the covariances."""
-        return free_parameters(self.family, self.n_components, self.n_features)
+        return self.model.n_parameters
 
-    @cached_property
+    @property
     def whitening(self) -> Whitening:
         """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k."""
-        return self.family.whitening(self.covariances, self.n_features)
+        return self.model.whitening
 
-    @cached_property
+    @property
     def parameters(self) -> Parameters:
         """What an engine needs for the E-step."""
-        variances = self.family.variances(self.covariances, self.n_components, self.n_features)
-        return Parameters.of(self.weights, self.means, self.whitening, np.sqrt(variances))
+        return self.model.parameters
 
     @cached_property
     def _line(self) -> Line:
         """The mixture of one feature, as a distribution on the line."""
-        deviations = np.sqrt(self.family.variances(self.covariances, self.n_components, 1))
+        deviations = np.sqrt(self.model.covariances.variances())
         return Line.of(self.weights, self.means[:, 0], deviations[:, 0])
 
     def _block(self, rows: ArrayLike, name: str = "rows") -> Block:

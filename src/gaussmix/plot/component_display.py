@@ -112,7 +112,7 @@ class ComponentDisplay:
         mixture = _mixture_of(estimator)
         names = names_of(mixture.n_features, feature_names, estimator, X)
         shown = chosen_features(features, names)
-        dense = mixture.family.dense(mixture.covariances, mixture.n_components, mixture.n_features)
+        dense = mixture.model.covariances.dense()
         display = cls(
             responsibilities=mixture.responsibilities(X) if mixture is estimator else estimator.predict_proba(X),
             rows=np.asarray(X, dtype=np.float64)[:, shown],

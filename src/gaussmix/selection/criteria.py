@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines.base import Engine
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.sources.base import Source
 from gaussmix.waist.need import Need, Rule, Second
 
@@ -31,7 +31,7 @@ class Evidence:
     row_weight: float
 
 
-def evidence_of(mixture: Mixture, source: Source, engine: Engine[object], unit: float = 1.0) -> Evidence:
+def evidence_of(mixture: Model, source: Source, engine: Engine[object], unit: float = 1.0) -> Evidence:
     """Two passes over the rows; `unit` is what the row weights were divided by."""
     task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
     soft = task.over(source)

@@ -19,7 +19,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Trace
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, SingularCovariance
-from gaussmix.mixture.values import free_parameters
+from gaussmix.model import free_parameters
 from gaussmix.numerics.arrays import Array
 from gaussmix.selection.candidate import Candidate, Result, refuse_collapsed, why_failed
 from gaussmix.selection.criteria import evidence_of

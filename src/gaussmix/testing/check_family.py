@@ -7,12 +7,15 @@ from itertools import product
 
 import numpy as np
 
+from gaussmix.covariances import Covariances
+from gaussmix.engines.native import NativeEngine
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
+from gaussmix.testing.check_covariances import check_covariances
 from gaussmix.testing.check_fit import check_equivariance, check_monotone
-from gaussmix.testing.check_whitening import check_whitening
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
@@ -37,13 +40,13 @@ def check_family(family: Family, rng: np.random.Generator) -> None:
     """
     for n_components, n_features in SHAPES:
         check_shapes(family, n_components, n_features, rng)
-        check_whitening_of_family(family, n_components, n_features, rng)
         if not family.is_step:
             check_update_is_a_maximum(family, n_components, n_features, rng)
         check_exact_moments(family, n_components, n_features, rng)
         check_warm_start(family, n_components, n_features, rng)
         check_singular(family, n_components, n_features, rng)
         check_ridge(family, n_components, n_features, rng)
+        check_algebra(family, n_components, n_features, rng)
         check_n_parameters(family, n_components, n_features, rng)
     check_equivariance(family, ReferenceEngine(), rng)
     check_monotone(family, ReferenceEngine(), "overlapping")
@@ -58,9 +61,9 @@ def random_scatters(rng: np.random.Generator, n_components: int, n_features: int
     return mass, mass[:, None, None] * covariances
 
 
-def as_needed(family: Family, mass: Array, full: Array, current: Array | None = None) -> Scatter:
+def as_needed(family: Family, mass: Array, full: Array, current: Covariances | None = None) -> Scatter:
     """Full scatter matrices in the form that a family asks for, where it starts or goes on from covariances."""
-    need = family.need() if current is None else family.next_need(current)
+    need = family.need(current)
     second = full
     if need.projection is not None:
         projection = np.broadcast_to(need.projection, (len(full), *need.projection.shape[1:]))
@@ -73,9 +76,9 @@ def as_needed(family: Family, mass: Array, full: Array, current: Array | None = 
     return Scatter(mass, second.sum(axis=0) if need.pooled else second, full.shape[1], need)
 
 
-def updated(family: Family, mass: Array, full: Array) -> Array:
-    """Covariances in compact form that maximise the expected log-likelihood, or the first steps to them."""
-    covariances: Array | None = None
+def updated(family: Family, mass: Array, full: Array) -> Covariances:
+    """Covariances that maximise the expected log-likelihood, or the first steps to them."""
+    covariances: Covariances | None = None
     for _ in range(family.n_first_updates):
         covariances = family.update(as_needed(family, mass, full, covariances), covariances)
     assert covariances is not None, "at least one update"
@@ -90,34 +93,15 @@ def expected_log_likelihood(dense: Array, mass: Array, full: Array) -> float:
 
 
 def check_shapes(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Compact, dense and diagonal forms have their shapes and tell the same."""
+    """`update` makes covariances of the family's own form, which is a value as `check_covariances` asks."""
     covariances = updated(family, *random_scatters(rng, n_components, n_features))
-    dense = family.dense(covariances, n_components, n_features)
-    assert_close(covariances.shape, family.shape(n_components, n_features), 0.0, 1.0, "shape of update")
-    assert_close(dense.shape, (n_components, n_features, n_features), 0.0, 1.0, "shape of dense")
-    diagonals = np.diagonal(dense, axis1=1, axis2=2)
-    variances = family.variances(covariances, n_components, n_features)
-    assert_close(variances, diagonals, 8 * n_features * EPS, diagonals, "variances")
-    if n_components > 1 and not family.is_shared:
-        kept = family.keep(covariances, 2 * covariances, [1])
-        assert_close(kept[1], 2 * covariances[1], 0.0, 1.0, "a kept component")
-        assert_close(kept[0], covariances[0], 0.0, 1.0, "a component that is not kept")
-
-
-def check_whitening_of_family(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """`whitening` factors what `dense` shows; `inverse` is its own inverse."""
-    covariances = updated(family, *random_scatters(rng, n_components, n_features))
-    dense = family.dense(covariances, n_components, n_features)
-    whitening = family.whitening(covariances, n_features)
-    check_whitening(whitening, dense)
-    if family.is_shared and not whitening.is_shared:
-        raise AssertionError("a shared covariance must make a shared whitening")
-    precisions, shown_as = family.inverse(covariances, n_features), family.shown_as
-    back, shown = shown_as.inverse(precisions, n_features), family.shown(covariances, n_components, n_features)
-    tolerance = 16 * n_features * float(np.linalg.cond(dense).max()) * EPS
-    assert_close(back, shown, tolerance, np.abs(shown).max(), "inverse ∘ inverse")
-    product_ = shown_as.dense(precisions, n_components, n_features) @ dense
-    assert_close(product_, np.broadcast_to(np.eye(n_features), product_.shape), tolerance, 1.0, "inverse times itself")
+    found = type(covariances), covariances.is_shared, covariances.n_components, covariances.n_features
+    if found != (family.kind, family.is_shared, n_components, n_features):
+        raise AssertionError(f"update makes {found}, not the family's own form")
+    assert_close(covariances.array.shape, family.shape(n_components, n_features), 0.0, 1.0, "shape of update")
+    back = family.covariances(covariances.array, n_components, n_features)
+    assert_close(back.each, covariances.each, 0.0, 1.0, "covariances from their array")
+    check_covariances(covariances, rng)
 
 
 def check_update_is_a_maximum(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
@@ -127,7 +111,7 @@ def check_update_is_a_maximum(family: Family, n_components: int, n_features: int
 
     def value(near: Array) -> float:  # what `update` makes of any scatter is of the structure
         covariances = family.update(as_needed(family, mass, near), found)
-        return expected_log_likelihood(family.dense(covariances, n_components, n_features), mass, full)
+        return expected_log_likelihood(covariances.dense(), mass, full)
 
     best, size = value(full), float(mass.sum()) * n_features
     for nudge in _nudges(mass, n_features):
@@ -156,16 +140,15 @@ def check_exact_moments(family: Family, n_components: int, n_features: int, rng:
     """The scatter of a model itself, N_k Σ_k, gives the model back; that of any beginning of EM does."""
     mass, full = random_scatters(rng, n_components, n_features)
     scatter = as_needed(family, mass, full)
-    for covariances in (family.update(scatter, None), *family.other_beginnings(scatter)):
-        dense = family.dense(covariances, n_components, n_features)
-        moments = mass[:, None, None] * dense
+    for covariances in (family.update(scatter, None), *family.other_initial_covariances(scatter)):
+        moments = mass[:, None, None] * covariances.dense()
         if family.is_step:
             back = family.update(as_needed(family, mass, moments, covariances), covariances)
         else:
             back = updated(family, mass, moments)
         # An iterative update leaves √GAIN of the covariance where it leaves GAIN of a likelihood that is flat there.
-        size = np.abs(covariances).max()
-        assert_close(back, covariances, np.sqrt(GAIN), size, "covariances of the model's own moments")
+        size = np.abs(covariances.each).max()
+        assert_close(back.each, covariances.each, np.sqrt(GAIN), size, "covariances of the model's own moments")
 
 
 def check_warm_start(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
@@ -174,14 +157,14 @@ def check_warm_start(family: Family, n_components: int, n_features: int, rng: np
     last = updated(family, *random_scatters(rng, *shape))
     for distance in (1.0, 1e-3):
         mass, full = random_scatters(rng, *shape)
-        near = (1 - distance) * mass[:, None, None] * family.dense(last, *shape) + distance * full
+        near = (1 - distance) * mass[:, None, None] * last.dense() + distance * full
         scatter = as_needed(family, mass, near, last)
         found = family.update(scatter, last)
-        before, after = (expected_log_likelihood(family.dense(c, *shape), mass, near) for c in (last, found))
+        before, after = (expected_log_likelihood(c.dense(), mass, near) for c in (last, found))
         size = float(mass.sum()) * n_features
         if after < before - GAIN * size:
             raise AssertionError(f"`update` from the last covariances loses {before - after:.3g} nats on them")
-        again = expected_log_likelihood(family.dense(family.update(scatter, found), *shape), mass, near)
+        again = expected_log_likelihood(family.update(scatter, found).dense(), mass, near)
         if abs(again - after) > GAIN * size and not family.is_step:
             raise AssertionError(f"`update` from its own covariances moves on by {again - after:.3g} nats")
         last = found
@@ -196,9 +179,9 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
             poor = np.repeat(one[None], n_components, axis=0) if all_of_them else np.concatenate((one[None], full[1:]))
             try:
                 covariances = updated(family, mass, poor)
-                if not np.isfinite(covariances).all():
+                if not np.isfinite(covariances.each).all():
                     raise AssertionError("singular scatter makes covariances of NaN or infinity")
-                usable = bool(np.isfinite(family.whitening(covariances, n_features).factors).all())
+                usable = bool(np.isfinite(covariances.whitening.factors).all())
             except SingularCovariance as error:
                 usable = bool(error.components)
             if not usable:
@@ -210,10 +193,21 @@ def check_ridge(family: Family, n_components: int, n_features: int, rng: np.rand
     mass, full = random_scatters(rng, n_components, n_features)
     scatter = as_needed(family, mass, full)
     ridged = scatter.with_ridge(rng.uniform(0.5, 1.0, n_features))
-    dense = (family.dense(family.update(each, None), n_components, n_features) for each in (scatter, ridged))
+    dense = (family.update(each, None).dense() for each in (scatter, ridged))
     before, after = ((mass * np.linalg.slogdet(each)[1]).sum() for each in dense)
     if not after > before:
         raise AssertionError("a ridge on every feature does not raise the volumes")
+
+
+def check_algebra(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """`algebra` is what `update` does: an engine with a fast path makes the same covariances from it."""
+    if family.algebra is None or native_target() is None:
+        return
+    scatter = as_needed(family, *random_scatters(rng, n_components, n_features))
+    expected = family.update(scatter, None)
+    found = NativeEngine().update(family.algebra, scatter, None)
+    tolerance = max(8 * n_components * n_features**2 * EPS, family.accuracy)
+    assert_close(found, expected.array, tolerance, np.abs(expected.each).max(), "covariances by the algebra")
 
 
 def check_nested(smaller: Family, larger: Family, rng: np.random.Generator) -> None:
@@ -231,8 +225,7 @@ def check_nested(smaller: Family, larger: Family, rng: np.random.Generator) -> N
     for shape in SHAPES:
         mass, full = random_scatters(rng, *shape)
         values = [
-            expected_log_likelihood(family.dense(updated(family, mass, full), *shape), mass, full)
-            for family in (smaller, larger)
+            expected_log_likelihood(updated(family, mass, full).dense(), mass, full) for family in (smaller, larger)
         ]
         if values[1] < values[0] - GAIN * float(mass.sum()) * shape[1]:
             raise AssertionError(f"{larger.name} is {values[0] - values[1]:.3g} nats less likely than {smaller.name}")
@@ -244,7 +237,7 @@ def check_n_parameters(family: Family, n_components: int, n_features: int, rng: 
     found, columns = updated(family, mass, full), []
     for nudge in _nudges(mass, n_features):
         scatters = (as_needed(family, mass, full + n, found) for n in (nudge, -nudge))
-        ends = (family.dense(family.update(each, found), n_components, n_features) for each in scatters)
+        ends = (family.update(each, found).dense() for each in scatters)
         columns.append(np.subtract(*ends).ravel() / (2 * STEP))
     singular_values = np.linalg.svd(np.array(columns), compute_uv=False)
     rank = int((singular_values > 1e-6 * singular_values[0]).sum())

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.covariances import LowRank
 from gaussmix.em.loop import run_em
 from gaussmix.em.restarts import Run
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Equivariance, Family
-from gaussmix.families.factor_analyzer import FactorAnalyzer
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS, Problem
@@ -22,7 +22,7 @@ N_STEPS = 20
 
 
 def fit(
-    problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Mixture | None = None
+    problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Model | None = None
 ) -> Run:
     """So many steps of EM from the problem's labels, or from a mixture, without a ridge."""
     stopping = Stopping(0.0, n_steps)
@@ -46,7 +46,7 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
     mixture, trace = fit(PROBLEMS[problem], family, engine)
     course = np.array(trace.log_likelihood)
     # Rows are off by ε of their size, which shifts log densities by at most as much in standard deviations.
-    deviations = np.sqrt(family.variances(mixture.covariances, mixture.n_components, mixture.n_features)).min(axis=0)
+    deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
     rounding = (8 * np.abs(course).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
     # Elements of Σ are off by ε of their size, and that is no motion within the structure, where likelihoods are level.
     rounding += EPS * rows.shape[1] * _inflation(mixture)
@@ -56,8 +56,12 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
         raise AssertionError(
             f"{problem}: step {step + 1} lowers the mean log-likelihood by {-np.diff(course)[step]:.3g}"
         )
-    for name in ("weights", "means", "covariances"):
-        if not np.isfinite(getattr(mixture, name)).all():
+    for name, numbers in (
+        ("weights", mixture.weights),
+        ("means", mixture.means),
+        ("covariances", mixture.covariances.each),
+    ):
+        if not np.isfinite(numbers).all():
             raise AssertionError(f"{problem}: {name} are not finite")
 
 
@@ -95,26 +99,25 @@ def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Gener
     before, trace = fit(given, family, engine)
     after, mapped_trace = fit(mapped, family, engine, start=_mapped_start(given.start(family), matrix, shift))
     condition = float(np.linalg.cond(matrix)) ** 2
-    tolerance = max(_rounding(given.rows) * condition, family.precision)
+    tolerance = max(_rounding(given.rows) * condition, family.accuracy)
     what = family.equivariance.value
     assert_close(after.weights, before.weights, tolerance, 1.0, f"weights under {what}")
     size = np.abs(after.means).max() + np.abs(mapped.rows).max()
     assert_close(after.means, before.means @ matrix.T + shift, tolerance, size, f"means under {what}")
-    dense, expected = (family.dense(m.covariances, m.n_components, n_features) for m in (after, before))
+    dense, expected = (m.covariances.dense() for m in (after, before))
     expected = matrix @ expected @ matrix.T
     assert_close(dense, expected, tolerance, np.abs(expected).max(), f"covariances under {what}")
     lower = np.array(trace.log_likelihood) - np.linalg.slogdet(matrix)[1]
     assert_close(mapped_trace.log_likelihood, lower, tolerance, 1 + np.abs(lower), f"log-likelihoods under {what}")
 
 
-def _mapped_start(start: Mixture, matrix: Array, shift: Array) -> Mixture | None:
+def _mapped_start(start: Model, matrix: Array, shift: Array) -> Model | None:
     """Factor analysers under a map of their own; None for what labels make, which then moves by itself."""
-    family = start.family
-    if not isinstance(family, FactorAnalyzer):
+    if not isinstance(start.covariances, LowRank):
         return None
-    loadings, noise = family.split(start.covariances)
-    mapped = np.concatenate((matrix @ loadings, (noise @ (matrix**2).T)[..., None]), axis=2)
-    return Mixture(start.weights, start.means @ matrix.T + shift, family.compact(mapped), family)
+    last = start.covariances
+    mapped = LowRank.joined(matrix @ last.loadings, last.noise @ (matrix**2).T, last.n_components, last.is_shared)
+    return Model(start.weights, start.means @ matrix.T + shift, mapped, start.family)
 
 
 def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Generator) -> Array:
@@ -128,29 +131,26 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
     return matrix + 2 * np.eye(n_features)
 
 
-def _permuted(mixture: Mixture, order: Any) -> Mixture:
+def _permuted(mixture: Model, order: Any) -> Model:
     """Component k of the mixture becomes component order[k]."""
-    places = np.argsort(order)
-    covariances = mixture.covariances if mixture.family.is_shared else mixture.covariances[places]
-    return Mixture(mixture.weights[places], mixture.means[places], covariances, mixture.family)
+    return mixture.take(np.argsort(order))
 
 
-def _inflation(mixture: Mixture) -> float:
+def _inflation(mixture: Model) -> float:
     """The largest Σ_jj (Σ⁻¹)_jj: what a relative error of Σ is multiplied by in a log density."""
-    family, shape = mixture.family, mixture.means.shape
-    precisions = mixture.whitening.precision_diagonals()
-    return float((family.variances(mixture.covariances, *shape) * precisions).max())
+    return float((mixture.covariances.variances() * mixture.whitening.precision_diagonals()).max())
 
 
 def _assert_same_fit(found: Run, expected: Run, rows: Array, what: str) -> None:
     (mixture, trace), (expected_mixture, expected_trace) = found, expected
-    tolerance = max(_rounding(rows), expected_mixture.family.precision)
+    tolerance = max(_rounding(rows), expected_mixture.family.accuracy)
     assert_close(trace.log_likelihood, expected_trace.log_likelihood, tolerance, 1 + abs(trace.last), f"{what}: course")
     assert_close(mixture.weights, expected_mixture.weights, tolerance, 1.0, f"{what}: weights")
     size = np.abs(rows).max(axis=0)
     assert_close(mixture.means, expected_mixture.means, tolerance, size, f"{what}: means")
-    size = np.abs(expected_mixture.covariances).max()
-    assert_close(mixture.covariances, expected_mixture.covariances, tolerance, size, f"{what}: covariances")
+    expected_covariances = expected_mixture.covariances.each
+    size = np.abs(expected_covariances).max()
+    assert_close(mixture.covariances.each, expected_covariances, tolerance, size, f"{what}: covariances")
 
 
 def _rounding(rows: Array) -> float:

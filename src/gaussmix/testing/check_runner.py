@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from gaussmix.covariances import Covariances
 from gaussmix.em.loop import em_step
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.stride import Strides
@@ -14,7 +15,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.testing.check_family import SHAPES, as_needed, random_scatters
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
@@ -64,7 +65,7 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
         expected = moments.log_likelihood / moments.row_weight
         assert_close(course[0], expected, _rounding(given.rows), 10 + abs(expected), f"{what}: log-likelihood")
         _assert_same_mixture(found, following, _rounding(given.rows), what)
-        expected_factors = family.whitening(found.covariances, found.n_features)
+        expected_factors = replace(found.covariances).whitening
         assert_same_bits(found.whitening.factors, expected_factors.factors, f"{what}: factors")
         assert_same_bits(found.whitening.log_abs_det, expected_factors.log_abs_det, f"{what}: log |det| of factors")
         mixture = following
@@ -85,14 +86,16 @@ def check_update(engine: Runner, family: Family, rng: np.random.Generator) -> No
     """
     assert family.algebra is not None, "a family without an algebra is never passed to an engine"
     for n_components, n_features in [*SHAPES, MANY]:
-        what, current = f"covariances of {n_components} × {n_features}", None
+        what = f"covariances of {n_components} × {n_features}"
+        current: Covariances | None = None
         for number in range(3):
             mass, full = random_scatters(rng, n_components, n_features)
             scatter = as_needed(family, mass, full)
-            found, expected = engine.update(family.algebra, scatter, current), family.update(scatter, current)
+            expected = family.update(scatter, current)
+            found = engine.update(family.algebra, scatter, None if current is None else current.array)
             # Each element is a sum of K d² products at most, whose factors are of the size of the variances.
-            tolerance = max(8 * n_components * n_features**2 * EPS, family.precision)
-            assert_close(found, expected, tolerance, np.abs(expected).max(), f"{what}, update {number}")
+            tolerance = max(8 * n_components * n_features**2 * EPS, family.accuracy)
+            assert_close(found, expected.array, tolerance, np.abs(expected.each).max(), f"{what}, update {number}")
             current = expected
 
 
@@ -105,25 +108,25 @@ def check_singular_update(engine: Runner, family: Family, rng: np.random.Generat
     for n_components, n_features in SHAPES:
         mass, full = random_scatters(rng, n_components, n_features)
         full[:, 0, :] = full[:, :, 0] = 0.0
-        if family.need().second is Second.TRACE:
+        if family.need(None).second is Second.TRACE:
             full[:] = 0.0
         scatter = as_needed(family, mass, full)
-        for made in engine.update(family.algebra, scatter, None), family.update(scatter, None):
+        by_engine = family.covariances(engine.update(family.algebra, scatter, None), *scatter.shape)
+        for made in by_engine, family.update(scatter, None):
             try:
-                family.whitening(made, n_features)
+                _ = made.whitening
             except SingularCovariance:
                 continue
             raise AssertionError(f"{n_components} × {n_features}: singular scatters, but factors of the covariances")
 
 
-def _assert_same_mixture(found: Mixture, expected: Mixture, rounding: float, what: str) -> None:
-    family, shape = expected.family, expected.means.shape
-    deviations = np.sqrt(family.variances(expected.covariances, *shape))
+def _assert_same_mixture(found: Model, expected: Model, rounding: float, what: str) -> None:
+    deviations = np.sqrt(expected.covariances.variances())
     assert_close(found.weights, expected.weights, rounding, 1.0, f"{what}: weights")
     assert_close(found.means, expected.means, rounding, np.abs(expected.means) + deviations, f"{what}: means")
-    dense, other = (family.dense(mixture.covariances, *shape) for mixture in (found, expected))
+    dense, other = (mixture.covariances.dense() for mixture in (found, expected))
     scale = deviations[:, :, None] * deviations[:, None, :]
-    assert_close(dense, other, max(rounding, family.precision), scale, f"{what}: covariances")
+    assert_close(dense, other, max(rounding, expected.family.accuracy), scale, f"{what}: covariances")
 
 
 def _rounding(rows: Array) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gaussmix.em.start import start_mixture
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families.base import Family
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
@@ -44,7 +44,7 @@ class Problem:
     def no_ridge(self) -> Array:
         return np.zeros(self.rows.shape[1])
 
-    def start(self, family: Family) -> Mixture:
+    def start(self, family: Family) -> Model:
         """The M-step on the labels, by the reference engine."""
         return start_mixture(self.source, ReferenceEngine(), family, self.n_components, Partition(), self.no_ridge)
 

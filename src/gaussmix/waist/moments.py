@@ -121,6 +121,15 @@ class Scatter:
     n_features: int
     need: Need
 
+    @property
+    def n_components(self) -> int:
+        return len(self.mass)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_components, n_features)."""
+        return len(self.mass), self.n_features
+
     def part(self, components: Sequence[int]) -> Scatter:
         """Of some components, where it is not pooled."""
         places, need = list(components), self.need

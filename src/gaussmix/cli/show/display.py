@@ -23,7 +23,7 @@ _GAP = 3  # what the box puts between columns
 def show_components(console: Console, mixture: Mixture, names: Sequence[str]) -> None:
     """Print weights, means and standard deviations; of wide data the features that fit on the console."""
     n_components, n_features = mixture.n_components, mixture.n_features
-    deviations = np.sqrt(mixture.family.variances(mixture.covariances, n_components, n_features))
+    deviations = np.sqrt(mixture.model.covariances.variances())
     columns = [["component", *map(str, range(n_components))], ["weight", *map(share, mixture.weights)]]
     for feature in range(min(n_features, console.width)):  # more can't fit
         cells = mean_and_deviation(mixture.means[:, feature], deviations[:, feature])

@@ -25,6 +25,7 @@ from gaussmix.estimators.classifier.class_mixtures import ClassMixtures
 from gaussmix.estimators.fitting import Data
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.labelled import LabelledSource
 from gaussmix.starts import Partition
@@ -143,7 +144,7 @@ class LabelledRows:
         if family.is_step or not self.is_complete:
             run = self._em(mixture, numbers, ridges, stopping)
             mixture = run[0]
-        classes = ClassMixtures(mixture, numbers)
+        classes = ClassMixtures(Mixture.of(mixture), numbers)
         return self._fit(classes, mixture.n_parameters, [family.name] * self.n_classes, 1, run)
 
     def several_components_each(
@@ -155,8 +156,8 @@ class LabelledRows:
         classes, run = ClassMixtures.of(mixtures, mass / mass.sum()), None
         size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
         if not self.is_complete:
-            run = self._em(classes.mixture, classes.component_class, self.data.ridges(ridge), stopping)
-            classes = replace(classes, mixture=run[0])
+            run = self._em(classes.mixture.model, classes.component_class, self.data.ridges(ridge), stopping)
+            classes = replace(classes, mixture=Mixture.of(run[0]))
         return self._fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, run)
 
     @property
@@ -164,9 +165,9 @@ class LabelledRows:
         weight = self.data.row_weight
         return np.ones(len(self.labels)) if weight is None else weight
 
-    def _shared(self, first: FirstMoments, family: Family, ridges: Array) -> Mixture:
+    def _shared(self, first: FirstMoments, family: Family, ridges: Array) -> Model:
         """The M-step of rows that are shared already: nothing is left for EM to choose."""
-        moments, means = first.about_means(family.need())
+        moments, means = first.about_means(family.need(None))
         return first_mixtures(moments, family, self.engine, ridges, means)[0]
 
     def _first_shares(self) -> Array:
@@ -182,7 +183,7 @@ class LabelledRows:
         shares[known] = self.labels[known, None] == np.arange(self.n_classes)
         return shares
 
-    def _em(self, start: Mixture, component_class: NDArray[np.intp], ridges: Array, stopping: Stopping) -> Run:
+    def _em(self, start: Model, component_class: NDArray[np.intp], ridges: Array, stopping: Stopping) -> Run:
         return run_em(self._source(component_class), self.engine, start, ridge=ridges, stopping=stopping)
 
     def _source(self, component_class: NDArray[np.intp]) -> LabelledSource:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -64,11 +64,9 @@ class ClassMixtures:
         return [self._mixture_of(number) for number in range(len(self.prior))]
 
     def _mixture_of(self, number: int) -> Mixture:
-        mixture, mine = self.mixture, self.component_class == number
-        covariances = mixture.covariances if mixture.family.is_shared else mixture.covariances[mine]
-        return Mixture(
-            self._weights_within[mine], mixture.means[mine], covariances, mixture.family, mixture.feature_names
-        )
+        mine = np.flatnonzero(self.component_class == number)
+        part = replace(self.mixture.model.take(mine), weights=self._weights_within[mine])
+        return Mixture.of(part, self.mixture.feature_names)
 
     def log_odds(self, rows: Rows, engine: Engine[Any]) -> Array:
         """log p(x, c) of each row and class plus a number for each row, (n_rows, n_classes), nats.

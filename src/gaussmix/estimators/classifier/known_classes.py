@@ -60,7 +60,7 @@ class KnownClasses(MixturePredictor):
         if ridge is None:
             names = getattr(self, "feature_names_in_", None)
             data = known.data
-            warn(constant_sentence(found.classes.mixture, data.ridge, data.rows, data.row_weight, names))
+            warn(constant_sentence(found.classes.mixture.model, data.ridge, data.rows, data.row_weight, names))
         for number in () if found.classes.mixture.family.is_shared else known.without_spread():
             warn(
                 f"Class {self.classes_.tolist()[number]!r}: all its rows are equal, so that its covariance is "

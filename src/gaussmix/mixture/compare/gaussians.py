@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from gaussmix.covariances import Diagonal, Spherical
 from gaussmix.mixture.values import Values
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
@@ -45,11 +46,11 @@ class Gaussians:
         ------
         SingularCovariance : a covariance is not positive definite; the message names it.
         """
-        family, shape = mixture.family, mixture.means.shape
+        all_of_them = mixture.model.covariances
         if not np.isfinite(mixture.whitening.log_abs_det).all():
             raise ValueError("The covariances of this mixture are beyond the range of float64: rescale the features.")
-        axis_parallel = not family.shown_as.is_matrix if axis_parallel is None else axis_parallel
-        covariances = (family.variances if axis_parallel else family.dense)(mixture.covariances, *shape)
+        axis_parallel = not _has_matrices(mixture) if axis_parallel is None else axis_parallel
+        covariances = all_of_them.variances() if axis_parallel else all_of_them.dense()
         there = mixture.weights > 0
         weights = mixture.weights[there]
         return cls(weights / weights.sum(), mixture.means[there], covariances[there])
@@ -57,7 +58,7 @@ class Gaussians:
     @classmethod
     def pair(cls, one: Values, other: Values) -> tuple[Gaussians, Gaussians]:
         """The components of two mixtures in the same form."""
-        axis_parallel = not (one.family.shown_as.is_matrix or other.family.shown_as.is_matrix)
+        axis_parallel = not (_has_matrices(one) or _has_matrices(other))
         return cls.of(one, axis_parallel=axis_parallel), cls.of(other, axis_parallel=axis_parallel)
 
     @property
@@ -87,6 +88,11 @@ class Gaussians:
     def entropies(self) -> Array:
         """−∫ N_k log N_k, (n,), nats; Cover & Thomas (2006) theorem 8.4.1."""
         return 0.5 * self.n_features * (1 + LOG_2PI) - self.whitening.log_abs_det
+
+
+def _has_matrices(mixture: Values) -> bool:
+    """Whether features may be correlated within a component."""
+    return not isinstance(mixture.model.covariances, Spherical | Diagonal)
 
 
 def within_range(nats: float) -> float:

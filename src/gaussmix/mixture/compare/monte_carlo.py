@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -66,7 +67,7 @@ def _about(mixture: Values, origin: Array) -> Values:
     """The mixture as it is seen from a point, with the factors that it has."""
     with np.errstate(over="ignore"):
         means = np.clip(mixture.means - origin, -_LARGEST, _LARGEST)
-    moved = mixture._trusted(mixture.weights, means, mixture.covariances, mixture.family)
+    moved = mixture.of(replace(mixture.model, means=means))
     vars(moved)["whitening"] = mixture.whitening
     return moved
 

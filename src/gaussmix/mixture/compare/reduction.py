@@ -8,8 +8,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.covariances import Dense
 from gaussmix.errors import SingularCovariance
-from gaussmix.families.base import structured
+from gaussmix.families.base import unconstrained
 from gaussmix.mixture.compare.gaussians import FARTHEST, Gaussians, kl_divergences
 from gaussmix.mixture.values import Values
 from gaussmix.numerics.arrays import Array
@@ -72,8 +73,9 @@ class Reduction(Values):
         parts = Gaussians.of(self, axis_parallel=False)
         labels = _merged(parts, int(n_components))
         merged = _refined(parts, labels) if refine else _joined(parts, labels)
-        family, covariances = structured(merged.covariances, is_shared=False)
-        return type(self)(merged.weights, merged.means, covariances, family, self.feature_names)
+        covariances = Dense(merged.covariances, *merged.means.shape)
+        family = unconstrained(covariances)
+        return type(self)(merged.weights, merged.means, covariances.array, family, self.feature_names)
 
 
 @one_blas_thread()

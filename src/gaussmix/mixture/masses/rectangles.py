@@ -34,7 +34,7 @@ def log_masses(
 
 def _independent(mixture: Values, lower: Array, upper: Array) -> Array:
     """Σ_k π_k Π_j P(lower_j < x_j < upper_j | k)."""
-    deviations = np.sqrt(mixture.family.variances(mixture.covariances, mixture.n_components, mixture.n_features))
+    deviations = np.sqrt(mixture.model.covariances.variances())
     real = np.flatnonzero(mixture.weights)
     log_parts = np.empty((len(lower), len(real)))
     for part in pieces(lower.shape):
@@ -47,7 +47,7 @@ def _independent(mixture: Values, lower: Array, upper: Array) -> Array:
 def _pairs(mixture: Values, lower: Array, upper: Array) -> Array:
     """Of two correlated features."""
     real = np.flatnonzero(mixture.weights)
-    dense = mixture.family.dense(mixture.covariances, mixture.n_components, 2)[real]
+    dense = mixture.model.covariances.dense()[real]
     deviations = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
     volumes = deviations.prod(axis=1)
     log_abs_det = np.broadcast_to(mixture.whitening.log_abs_det, mixture.n_components)[real]
@@ -68,7 +68,7 @@ def _correlated(
 ) -> tuple[Array, Array]:
     """Of three features and more."""
     n_features, real = mixture.n_features, np.flatnonzero(mixture.weights)
-    dense = mixture.family.dense(mixture.covariances, mixture.n_components, n_features)
+    dense = mixture.model.covariances.dense()
     net = scrambled(n_features - 1, n_points, rng)
     log_parts = np.full((len(real), len(net), len(lower)), -np.inf)
     for log_part, k in zip(log_parts, real, strict=True):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.covariances.plain import image, lifted, lowered, matrices
-from gaussmix.families.base import structured
+from gaussmix.covariances import Covariances, Dense, Diagonal, Spherical
+from gaussmix.families.base import unconstrained
 from gaussmix.mixture.parts import products
-from gaussmix.mixture.soundness import SUM_TOLERANCE, is_symmetric
 from gaussmix.mixture.values import Values, common_names
+from gaussmix.model import SUM_TOLERANCE, is_symmetric
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import factorise
 
@@ -58,8 +59,8 @@ class Combining(Values):
             raise ValueError(f"b must have shape ({len(matrix)},), not {offset.shape}.")
         _ = self.whitening  # raises SingularCovariance: what follows is then A's doing
         with np.errstate(over="ignore", invalid="ignore"):
-            plain, means = image(self._plain, matrix), self.means @ matrix.T + offset
-            dense = matrices(plain, len(matrix))
+            covariances, means = self.model.covariances.simple().transform(matrix), self.means @ matrix.T + offset
+            dense = covariances.lift(Dense).each
         variances = np.diagonal(dense, axis1=1, axis2=2)[:, matrix.any(axis=1)]
         if not (np.isfinite(means).all() and np.isfinite(dense).all() and (variances >= _SMALLEST).all()):
             raise ValueError("A x + b is beyond the range of float64: rescale A.")
@@ -69,8 +70,7 @@ class Combining(Values):
                 f"The rows of A, {len(matrix)} for {self.n_features} features, depend on each other (to working "
                 "precision): A x + b would have no density. Leave out rows that follow from others."
             )
-        family, covariances = structured(plain, self.family.is_shared)
-        return type(self)(self.weights, means, covariances, family)
+        return type(self)(self.weights, means, covariances.array, unconstrained(covariances))
 
     def convolve(self, covariance: ArrayLike) -> Self:
         """The distribution of x + e with independent Gaussian noise e of mean 0: a blurred mixture.
@@ -98,14 +98,13 @@ class Combining(Values):
         >>> m.convolve(0.5).covariances
         array([1.5, 1.5])
         """
-        noise = self._noise(covariance)
-        n_axes = max(noise.ndim, self._plain.ndim)
+        own, noise = _lifted([self.model.covariances.simple(), self._noise(covariance)])
         with np.errstate(over="ignore"):
-            plain = lifted(self._plain, n_axes, self.n_features) + lifted(noise, n_axes, self.n_features)
-        if not np.isfinite(plain).all():
+            covariances = replace(own, each=own.each + noise.each)
+        if not np.isfinite(covariances.each).all():
             raise ValueError("The sum with covariance is beyond the range of float64: rescale the features.")
-        family, covariances = structured(plain, self.family.is_shared)
-        return type(self)(self.weights, self.means, covariances, family, self.feature_names)
+        family = unconstrained(covariances)
+        return type(self)(self.weights, self.means, covariances.array, family, self.feature_names)
 
     def product(self, other: Self) -> Self:
         """The normalised product p(x) q(x) / ∫ p q: what two independent sources say of x together.
@@ -139,9 +138,8 @@ class Combining(Values):
         (array([0.5, 2.5]), array([0.881, 0.119]))
         """
         names = common_names([self, other])
-        weights, means, plain = products.product(self, other)
-        family, covariances = structured(plain, self.family.is_shared and other.family.is_shared)
-        return type(self)(weights, means, covariances, family, names)
+        weights, means, covariances = products.product(self, other)
+        return type(self)(weights, means, covariances.array, unconstrained(covariances), names)
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
@@ -175,25 +173,18 @@ class Combining(Values):
             raise ValueError(f"weights must be one for each of {len(mixtures)} mixtures, not {len(shares)}.")
         if (shares < 0).any() or abs(shares.sum() - 1) > SUM_TOLERANCE:
             raise ValueError(f"weights must be 0 or more and sum to 1, not {shares.tolist()!r:.60}.")
-        plains = [m._plain for m in mixtures]
-        n_axes, n_features = max(plain.ndim for plain in plains), mixtures[0].n_features
-        is_shared = all(m.family.is_shared and np.array_equal(m._plain, plains[0]) for m in mixtures)
-        lift = [lifted(plain, n_axes, n_features) for plain in plains]
-        each = [np.broadcast_to(p, (m.n_components, *p.shape[1:])) for p, m in zip(lift, mixtures, strict=True)]
-        family, covariances = structured(lift[0] if is_shared else np.concatenate(each), is_shared)
+        covariances = _concatenated([m.model.covariances.simple() for m in mixtures])
         together = np.concatenate([share * m.weights for share, m in zip(shares, mixtures, strict=True)])
-        return cls(together, np.concatenate([m.means for m in mixtures]), covariances, family, names)
+        means = np.concatenate([m.means for m in mixtures])
+        return cls(together, means, covariances.array, unconstrained(covariances), names)
 
-    @property
-    def _plain(self) -> Array:
-        return self.family.plain(self.covariances, *self.means.shape)
-
-    def _noise(self, covariance: ArrayLike) -> Array:
-        """A covariance that a user gives, in its least general plain form, n = 1."""
+    def _noise(self, covariance: ArrayLike) -> Covariances:
+        """A covariance that a user gives, in its least general form, shared by all components."""
         noise, d = _numbers("covariance", covariance, None), self.n_features
         if noise.shape not in ((), (d,), (d, d)):
             raise ValueError(f"covariance must be a number, or of shape ({d},) or ({d}, {d}), not {noise.shape}.")
-        matrix = matrices(noise[None], d)[0]
+        form = (Spherical, Diagonal, Dense)[noise.ndim]
+        matrix = form(noise[None], self.n_components, d, is_shared=True).lift(Dense).each[0]
         if not is_symmetric(matrix):
             raise ValueError("covariance is not symmetric: give, for instance, (C + C.T) / 2.")
         deviations = np.sqrt(np.abs(np.diagonal(matrix)))
@@ -201,7 +192,28 @@ class Combining(Values):
         lowest = np.linalg.eigvalsh(scaled)[0]
         if lowest < -8 * d * np.finfo(np.float64).eps:
             raise ValueError("covariance is not positive semidefinite: no noise has it.")
-        return lowered(0.5 * matrix + 0.5 * matrix.T)
+        matrix = 0.5 * matrix + 0.5 * matrix.T
+        if (matrix != np.diag(variances := np.diagonal(matrix))).any():
+            return Dense(matrix[None], self.n_components, d, is_shared=True)
+        if (variances != variances[0]).any():
+            return Diagonal(variances[None], self.n_components, d, is_shared=True)
+        return Spherical(variances[:1], self.n_components, d, is_shared=True)
+
+
+def _lifted(all_of_them: Sequence[Covariances]) -> list[Covariances]:
+    """Covariances, which are spherical, diagonal or dense, in the form of the most general."""
+    general = next(kind for kind in (Dense, Diagonal, Spherical) if any(isinstance(c, kind) for c in all_of_them))
+    return [covariances.lift(general) for covariances in all_of_them]
+
+
+def _concatenated(all_of_them: Sequence[Covariances]) -> Covariances:
+    """The covariances of all components together: shared where all share the same."""
+    first, n_components = all_of_them[0], sum(c.n_components for c in all_of_them)
+    if all(c.is_shared and type(c) is type(first) and np.array_equal(c.each, first.each) for c in all_of_them):
+        return replace(first, n_components=n_components)
+    lifted = _lifted(all_of_them)
+    each = [np.broadcast_to(c.each, (c.n_components, *c.each.shape[1:])) for c in lifted]
+    return replace(lifted[0], each=np.concatenate(each), n_components=n_components, is_shared=False)
 
 
 def _numbers(name: str, values: ArrayLike, n_axes: int | None) -> Array:

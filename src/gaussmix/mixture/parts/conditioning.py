@@ -9,11 +9,13 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gaussmix.covariances import Covariances
 from gaussmix.engines import choose
 from gaussmix.families.base import Family
 from gaussmix.mixture.parts.few_rows import few_rows
 from gaussmix.mixture.parts.spread import mean_and_spread, weighted_mean
 from gaussmix.mixture.values import Values
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.rows import first_beyond
@@ -39,15 +41,15 @@ class Conditional:
     known : the mixture of the known features alone; its means are the μ_k.
     means : ν_k, (n_components, n_unknown), data units.
     regression : B_k, (n_components, n_unknown, n_known); or (1, n_unknown, n_known), one for all.
-    family : the structure of the C_k.
-    covariances : C_k in its compact form, data units².
+    covariances : C_k, data units².
+    family : their structure.
     """
 
     known: Values
     means: Array
     regression: Array
+    covariances: Covariances
     family: Family
-    covariances: Array
 
     @classmethod
     def of(cls, mixture: Values, known: Places) -> Conditional:
@@ -58,25 +60,25 @@ class Conditional:
         ValueError : no feature is known, or all are.
         SingularCovariance : a covariance has no Cholesky factor to working precision.
         """
-        weights, means, covariances, family = mixture._numbers
+        means, covariances, family = mixture.means, mixture.model.covariances, mixture.family
         unknown = np.delete(np.arange(mixture.n_features), known)
         if not len(known):
             raise ValueError("No feature is known: name at least one, or take the mixture as it is.")
         if not len(unknown):
             raise ValueError("All features are known, so none is left to tell: leave at least one out.")
-        part, part_covariances = family.marginal(covariances, known, *means.shape)
-        rest = family.conditional(covariances, known, unknown, *means.shape)
-        marginal = Values._trusted(weights, means[:, known], part_covariances, part)
-        return cls(marginal, means[:, unknown], rest[2], *rest[:2])
+        part = covariances.marginal(known)
+        rest, regression = covariances.conditional(known, unknown)
+        marginal = Values.of(Model(mixture.weights, means[:, known], part, family.relaxed(part)))
+        return cls(marginal, means[:, unknown], regression, rest, family.relaxed(rest, is_conditional=True))
 
     @property
     def n_unknown(self) -> int:
         return int(self.means.shape[1])
 
-    @cached_property
+    @property
     def whitening(self) -> Whitening:
         """Factors W_k with C_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`."""
-        return self.family.whitening(self.covariances, self.n_unknown)
+        return self.covariances.whitening
 
     def weights_of(self, rows: ArrayLike, n_jobs: int | None = None) -> Array:
         """γ, (n_rows, n_components), of rows (n_rows, n_known)."""
@@ -114,7 +116,7 @@ class Conditional:
     @_quiet
     def covariance(self, rows: ArrayLike, n_jobs: int | None = None) -> Array:
         """Cov[u | x] of each row, (n_rows, n_unknown, n_unknown): Σ_k γ_k C_k and the spread of the m_k(x)."""
-        within = self.family.dense(self.covariances, len(self.means), self.n_unknown)
+        within = self.covariances.dense()
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
         for part, values, shared in self._pieces(block, n_jobs, self.n_unknown):

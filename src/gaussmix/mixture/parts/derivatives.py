@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.covariances.plain import matrices
 from gaussmix.mixture.parts.few_rows import few_rows
 from gaussmix.mixture.parts.spread import mean_and_spread, weighted_mean
 from gaussmix.mixture.values import Values
@@ -70,10 +69,8 @@ class Derivatives(Values):
         <BLANKLINE>
                [[-1.]]])
         """
-        block, square = self._block(rows), (self.n_features, self.n_features)
-        precisions = matrices(self.whitening.precisions(), self.n_features)
-        precisions = np.broadcast_to(precisions, (self.n_components, *square))
-        hessian = np.empty((block.n_rows, *square))
+        block, precisions = self._block(rows), self.model.covariances.inverse().dense()
+        hessian = np.empty((block.n_rows, self.n_features, self.n_features))
         for part, values, shared in few_rows(self, block, n_jobs, product=precisions.size, array=precisions[0].size):
             spread = mean_and_spread(shared, partial(self._pull_apart, rows=values))[1]
             hessian[part] = spread - np.tensordot(shared, precisions, axes=1)

@@ -37,7 +37,7 @@ class Expectations(Values):
     @_quiet
     def covariance(self) -> Array:
         """Cov[x] = Σ_k π_k (Σ_k + (μ_k − E[x])(μ_k − E[x])ᵀ), (n_features, n_features), data units²."""
-        dense = self.family.dense(self.covariances, self.n_components, self.n_features)
+        dense = self.model.covariances.dense()
         return frozen(_in_range(np.tensordot(self._shares, dense, axes=1) + self._mean_and_spread[1]))
 
     @_quiet
@@ -82,7 +82,7 @@ class Expectations(Values):
             )
         centre = self.mean if about is None else self._point(about)
         total = np.zeros(order * (self.n_features,))
-        dense = self.family.dense(self.covariances, self.n_components, self.n_features)
+        dense = self.model.covariances.dense()
         for k in np.flatnonzero(self._shares):
             total += self._shares[k] * _of_component(order, self.means[k] - centre, dense[k])
         return _in_range(total)

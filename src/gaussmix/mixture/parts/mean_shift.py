@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.covariances.plain import matrices
 from gaussmix.engines import choose
 from gaussmix.mixture.parts.derivatives import Derivatives
 from gaussmix.numerics.arrays import Array
@@ -25,8 +24,7 @@ def climbed(mixture: Derivatives, rows: Array) -> Array:
     where the density is concave, Newton's step goes on, which needs a handful of steps.
     """
     rows = rows.copy()
-    precisions = matrices(mixture.whitening.precisions(), mixture.n_features)
-    precisions = np.broadcast_to(precisions, (mixture.n_components, *precisions.shape[1:]))
+    precisions = mixture.model.covariances.inverse().dense()
     moving = np.arange(len(rows))
     for _ in range(_STEPS):
         if not len(moving):

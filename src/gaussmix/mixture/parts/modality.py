@@ -68,7 +68,7 @@ class Modality(Values):
             cuts = turns(self._line)
             ends, of_component = cuts[::2, None], np.searchsorted(cuts[1::2], self.means[:, 0])
         else:
-            ends, of_component = _distinct(climbed(Derivatives(*self._numbers), self.means), self._deviations)
+            ends, of_component = _distinct(climbed(Derivatives.of(self.model), self.means), self._deviations)
         heights = self._heights(ends)
         order = np.argsort(-heights, kind="stable")
         return Modes(ends[order], heights[order], np.argsort(order)[of_component])
@@ -110,7 +110,7 @@ class Modality(Values):
 
     @cached_property
     def _deviations(self) -> Array:
-        variances = self.family.variances(self.covariances, self.n_components, self.n_features)
+        variances = self.model.covariances.variances()
         return np.asarray(np.sqrt(variances))
 
 

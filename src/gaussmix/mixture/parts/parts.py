@@ -13,6 +13,7 @@ from gaussmix.mixture.features import Feature, Features, check_order
 from gaussmix.mixture.parts.conditioning import Conditional
 from gaussmix.mixture.randomness import Rng, generator
 from gaussmix.mixture.values import Values
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 
 KEPT_SPLITS = 8  # into known and unknown features, with their factors
@@ -47,8 +48,9 @@ class Parts(Values):
         places = self._places(features)
         if not len(places):
             raise ValueError("A marginal needs at least one feature.")
-        family, covariances = self.family.marginal(self.covariances, places, *self.means.shape)
-        return type(self)(self.weights, self.means[:, places], covariances, family, self._names_at(places))
+        covariances = self.model.covariances.marginal(places)
+        model = Model(self.weights, self.means[:, places], covariances, self.family.relaxed(covariances))
+        return self.of(model, self._names_at(places))
 
     def condition(self, values: Mapping[Feature, float]) -> Self:
         """The distribution of the other features where some are known: p(u | x) = Σ_k p(k | x) p(u | x, k).
@@ -87,8 +89,8 @@ class Parts(Values):
         means = split.means_at(row)
         if not np.isfinite(means).all():
             raise ValueError("These values are so far away that the conditional means are beyond the range of float64.")
-        mixture = self._trusted(weights, means, split.covariances, split.family)
-        return mixture.with_feature_names(self._names_at(np.delete(np.arange(self.n_features), known)))
+        model = Model(weights, means, split.covariances, split.family)
+        return self.of(model, self._names_at(np.delete(np.arange(self.n_features), known)))
 
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """E[u | x] of the unknown features u for each row x of known ones: the best guess in least squares.

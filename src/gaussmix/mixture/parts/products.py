@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.covariances.plain import lifted
+from gaussmix.covariances import Covariances, Dense, Diagonal, Spherical
 from gaussmix.mixture.values import Values
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.logarithm import log
@@ -16,8 +16,8 @@ FARTHEST = 1e4
 Pairs = tuple[Array, Array, Array, Array]
 
 
-def product(one: Values, other: Values) -> tuple[Array, Array, Array]:
-    """Weights (n_pairs,), means (n_pairs, d) and covariances in plain form, n = 1 where both share theirs.
+def product(one: Values, other: Values) -> tuple[Array, Array, Covariances]:
+    """Weights (n_pairs,), means (n_pairs, d) and covariances, shared where both share theirs.
 
     Pairs in the order of the components of one, for each those of the other.
 
@@ -26,20 +26,22 @@ def product(one: Values, other: Values) -> tuple[Array, Array, Array]:
     ValueError : the mixtures are so far apart that the weights of pairs would have no digits.
     SingularCovariance : a covariance is not positive definite.
     """
-    plains = [m.family.plain(m.covariances, *m.means.shape) for m in (one, other)]
-    n_axes, is_shared = max(plain.ndim for plain in plains), len(plains[0]) == len(plains[1]) == 1
-    first, second = (lifted(plain, max(n_axes, 2), one.n_features) for plain in plains)
+    pair = [mixture.model.covariances.simple() for mixture in (one, other)]
+    kind = next(kind for kind in (Dense, Diagonal, Spherical) if any(isinstance(c, kind) for c in pair))
+    is_shared = all(covariances.is_shared for covariances in pair)
+    first, second = (c.lift(Dense if kind is Dense else Diagonal).each for c in pair)
     apart = other.means - one.means[:, None]
     with np.errstate(over="ignore"):
-        log_scale, squared, steps, covariances = (_matrices if n_axes == 3 else _diagonals)(first, second, apart)
+        log_scale, squared, steps, covariances = (_matrices if kind is Dense else _diagonals)(first, second, apart)
         log_weights = (log(one.weights)[:, None] + log(other.weights) + log_scale - 0.5 * squared).ravel()
     if is_shared:
         covariances = covariances[:1, :1]
     else:
         covariances = np.broadcast_to(covariances, (*apart.shape[:2], *covariances.shape[2:]))
-    covariances = covariances.reshape(-1, *covariances.shape[2:])
+    each = covariances.reshape(-1, *covariances.shape[2:])
     means = (one.means[:, None] + steps).reshape(-1, one.n_features)
-    return _normalised(log_weights, squared), means, covariances[:, 0] if n_axes == 1 else covariances
+    each = each[:, 0] if kind is Spherical else each
+    return _normalised(log_weights, squared), means, kind(each, len(means), one.n_features, is_shared)
 
 
 def _normalised(log_weights: Array, squared: Array) -> Array:

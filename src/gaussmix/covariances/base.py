@@ -1,0 +1,132 @@
+"""Covariances as a value: one Σ_k for each component, or one Σ for all. To add a form, answer what is abstract here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gaussmix.numerics.arrays import Array, Places, frozen
+from gaussmix.waist.need import Second
+from gaussmix.waist.whitening.base import Whitening
+
+
+@dataclass(frozen=True, eq=False)
+class Covariances(ABC):
+    """Covariances of the components of a mixture.
+
+    Parameters
+    ----------
+    each : 1 covariance on the first axis where all components share it, else n_components; the class says what
+        follows. Data units². The array becomes read-only.
+    n_components, n_features : K and d.
+    is_shared : whether all components share one covariance.
+    """
+
+    each: Array
+    n_components: int
+    n_features: int
+    is_shared: bool = False
+
+    second: ClassVar[Second]  # the second moments that have this form
+    is_matrix: ClassVar[bool] = False  # a covariance is a symmetric, positive definite matrix, not positive numbers
+
+    def __post_init__(self) -> None:
+        frozen(self.each)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (np.array(self.each), self.n_components, self.n_features, self.is_shared)
+
+    @classmethod
+    def shape(cls, n_components: int, n_features: int, is_shared: bool) -> tuple[int, ...]:
+        """The shape of `array`."""
+        one = cls._shape_of_one(n_features)
+        return one if is_shared else (n_components, *one)
+
+    @staticmethod
+    @abstractmethod
+    def _shape_of_one(n_features: int) -> tuple[int, ...]:
+        """The shape of one covariance in `array`."""
+
+    @classmethod
+    def of(cls, array: Array, n_components: int, n_features: int, is_shared: bool) -> Self:
+        """Covariances from the form that `array` has."""
+        return cls(array[None] if is_shared else array, n_components, n_features, is_shared)
+
+    @cached_property
+    def array(self) -> Array:
+        """The smallest array that says all, as in `covariances_` and files: without a component axis where shared."""
+        return self.each[0, ...] if self.is_shared else self.each
+
+    @abstractmethod
+    def variances(self) -> Array:
+        """Diagonals of the covariances, (n_components, n_features), data units²."""
+
+    @abstractmethod
+    def dense(self) -> Array:
+        """Matrices, (n_components, n_features, n_features), data units²."""
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`, which names the components without one."""
+        return self._whitening()
+
+    @abstractmethod
+    def _whitening(self) -> Whitening: ...
+
+    def factored(self, whitening: Whitening) -> Self:
+        """The same value with factors that are known already."""
+        known = replace(self)
+        vars(known)["whitening"] = whitening
+        return known
+
+    @abstractmethod
+    def simple(self) -> Covariances:
+        """The same covariances as `Spherical`, `Diagonal` or `Dense`: the form that estimators show."""
+
+    def lift(self, kind: type[Covariances]) -> Covariances:
+        """The same covariances as `kind`, in the order `Spherical`, `Diagonal`, `Dense`: none is made less general."""
+        return self
+
+    def inverse(self) -> Covariances:
+        """The precisions Σ_k⁻¹, in the form of `simple`; raises `SingularCovariance`."""
+        return replace(self.simple(), each=self.whitening.precisions())
+
+    def take(self, components: Sequence[int] | Places) -> Self:
+        """The covariances of some components, in this order."""
+        places = np.asarray(components, dtype=np.intp)
+        return replace(self, each=self.each if self.is_shared else self.each[places], n_components=len(places))
+
+    def put(self, components: Sequence[int] | Places, others: Covariances) -> Self:
+        """Replace the covariances of some components by others of this form; a shared one is replaced whole."""
+        each = others.each
+        if not self.is_shared:
+            each = np.array(self.each)
+            each[np.asarray(components, dtype=np.intp)] = others.each
+        return replace(self, each=each)
+
+    @abstractmethod
+    def marginal(self, places: Places) -> Covariances:
+        """Covariances of the features at `places`, in this order."""
+
+    @abstractmethod
+    def conditional(self, known: Places, unknown: Places) -> tuple[Covariances, Array]:
+        """Covariances of unknown features given known ones, and how their means follow; Bishop (2006) eq. 2.81–2.82.
+
+        Returns
+        -------
+        covariances : Σ_uu − Σ_uk Σ_kk⁻¹ Σ_ku of the unknown features in their order, symmetric to the bit.
+        regression : B_k of μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known); n = 1 where all are the same.
+
+        Raises
+        ------
+        SingularCovariance : a covariance has no Cholesky factor to working precision.
+        """
+
+    @abstractmethod
+    def transform(self, A: Array) -> Covariances:
+        """A Σ Aᵀ of a linear map (m, n_features), symmetric to the bit, for covariances that have Cholesky factors."""

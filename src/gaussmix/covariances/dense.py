@@ -1,0 +1,67 @@
+"""Covariance matrices without a special form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gaussmix.covariances.base import Covariances
+from gaussmix.errors import SingularCovariance
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.factorise import factorise
+from gaussmix.waist.need import Second
+from gaussmix.waist.whitening.triangular import TriangularWhitening
+
+
+class Dense(Covariances):
+    """Σ_k any symmetric, positive definite matrix; `each` is (n, n_features, n_features)."""
+
+    second = Second.FULL
+    is_matrix = True
+
+    @staticmethod
+    def _shape_of_one(n_features: int) -> tuple[int, ...]:
+        return n_features, n_features
+
+    def variances(self) -> Array:
+        return np.broadcast_to(np.diagonal(self.each, axis1=1, axis2=2), (self.n_components, self.n_features))
+
+    def dense(self) -> Array:
+        return np.broadcast_to(self.each, (self.n_components, self.n_features, self.n_features))
+
+    def _whitening(self) -> TriangularWhitening:
+        return TriangularWhitening.of(self.each)
+
+    def simple(self) -> Dense:
+        return self
+
+    def marginal(self, places: Places) -> Dense:
+        return replace(self, each=self.each[:, places[:, None], places], n_features=len(places))
+
+    def conditional(self, known: Places, unknown: Places) -> tuple[Dense, Array]:
+        """As in the base class. With the known features first, the Cholesky factor [[L_k, 0], [L_uk, L_u]] has both
+        results: B = L_uk L_k⁻¹ and L_u L_uᵀ, without a difference of large numbers.
+        """
+        ordered = self.marginal(np.concatenate((known, unknown))).each
+        failed = factorise(ordered)[2]
+        if failed.any():
+            raise SingularCovariance(np.flatnonzero(failed))
+        lower = np.asarray(np.linalg.cholesky(ordered), np.float64)
+        n_known = len(known)
+        # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
+        upper = lower[:, :n_known, :n_known].swapaxes(1, 2)
+        across = np.linalg.solve(upper, lower[:, n_known:, :n_known].swapaxes(1, 2))
+        regression = np.asarray(across.swapaxes(1, 2), np.float64)
+        rest = squared(lower[:, n_known:, n_known:])
+        return replace(self, each=rest, n_features=len(unknown)), regression
+
+    def transform(self, A: Array) -> Dense:
+        roots: Array = A @ np.linalg.cholesky(self.each)
+        return replace(self, each=squared(roots), n_features=len(A))
+
+
+def squared(roots: Array) -> Array:
+    """R Rᵀ of each (m, n), symmetric to the bit."""
+    product: Array = np.einsum("kij,klj->kil", roots, roots)
+    return product

@@ -1,0 +1,62 @@
+"""Diagonal covariances: a variance for each feature."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gaussmix.covariances.base import Covariances
+from gaussmix.covariances.dense import Dense, squared
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.waist.need import Second
+from gaussmix.waist.whitening.diagonal import DiagonalWhitening
+
+
+class Diagonal(Covariances):
+    """Σ_k = diag(v_k); `each` is (n, n_features)."""
+
+    second = Second.DIAGONAL
+
+    @staticmethod
+    def _shape_of_one(n_features: int) -> tuple[int, ...]:
+        return (n_features,)
+
+    def variances(self) -> Array:
+        return np.broadcast_to(self.each, (self.n_components, self.n_features))
+
+    def dense(self) -> Array:
+        matrices = self.each[:, :, None] * np.eye(self.n_features)
+        return np.broadcast_to(matrices, (self.n_components, self.n_features, self.n_features))
+
+    def _whitening(self) -> DiagonalWhitening:
+        return DiagonalWhitening.of(self.each)
+
+    def simple(self) -> Diagonal:
+        return self
+
+    def lift(self, kind: type[Covariances]) -> Covariances:
+        if kind is not Dense:
+            return self
+        return Dense(
+            self.each[:, :, None] * np.eye(self.n_features), self.n_components, self.n_features, self.is_shared
+        )
+
+    def marginal(self, places: Places) -> Diagonal:
+        return replace(self, each=self.each[:, places], n_features=len(places))
+
+    def conditional(self, known: Places, unknown: Places) -> tuple[Diagonal, Array]:
+        return self.marginal(unknown), np.zeros((1, len(unknown), len(known)))
+
+    def transform(self, A: Array) -> Covariances:
+        if is_scaled_selection(A):
+            scales = np.abs(A).max(axis=1) ** 2
+            return replace(self, each=self.each[:, (A != 0).argmax(axis=1)] * scales, n_features=len(A))
+        deviations = np.sqrt(self.each)
+        return Dense(squared(A * deviations[:, None, :]), self.n_components, len(A), self.is_shared)
+
+
+def is_scaled_selection(A: Array) -> bool:
+    """Whether a map (m, n_features) only scales, drops and reorders features."""
+    present = A != 0
+    return bool((present.sum(axis=1) == 1).all() and (present.sum(axis=0) <= 1).all())

@@ -1,0 +1,92 @@
+"""Covariances of a few common factors and noise, for many features: never made as matrices unless asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gaussmix.covariances.base import Covariances
+from gaussmix.covariances.dense import Dense
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.axes import principal_axes
+from gaussmix.waist.need import Second
+from gaussmix.waist.whitening.low_rank import LowRankWhitening, spectrum
+
+
+class LowRank(Covariances):
+    """Σ_k = Λ_k Λ_kᵀ + diag(ψ_k) with loadings Λ_k (n_features, n_factors); `each` is [Λ | ψ], (n, d, q + 1)."""
+
+    second = Second.PROJECTED
+
+    @staticmethod
+    def _shape_of_one(n_features: int) -> tuple[int, ...]:
+        raise TypeError("the shape depends on the number of factors: ask the family")
+
+    @classmethod
+    def joined(cls, loadings: Array, noise: Array, n_components: int, is_shared: bool) -> LowRank:
+        """From loadings (n, n_features, n_factors), data units, and noise variances (n, n_features), data units²."""
+        each = np.concatenate((loadings, noise[..., None]), axis=2)
+        return cls(each, n_components, each.shape[1], is_shared)
+
+    @property
+    def loadings(self) -> Array:
+        """Λ, (n, n_features, n_factors), data units."""
+        return self.each[..., :-1]
+
+    @property
+    def noise(self) -> Array:
+        """ψ, (n, n_features), data units²."""
+        return self.each[..., -1]
+
+    def posterior(self) -> tuple[Array, Array]:
+        """What a row x − μ says of its factors: their mean β (x − μ) and covariance P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ.
+
+        Returns
+        -------
+        projection : β = Λᵀ Σ⁻¹, (n, n_factors, n_features), 1 / data units.
+        covariance : P, (n, n_factors, n_factors).
+        """
+        roots, directions, spread, turn = spectrum(self.loadings, self.noise)
+        scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
+        projection = np.einsum("krq,kdq->krd", scaled, directions * roots[..., None])
+        return projection, np.einsum("kqs,ks,krs->kqr", turn, 1.0 / (1.0 + spread**2), turn)
+
+    def variances(self) -> Array:
+        each = (self.loadings**2).sum(axis=2) + self.noise
+        return np.broadcast_to(each, (self.n_components, self.n_features))
+
+    def dense(self) -> Array:
+        return self.simple().dense()
+
+    def _whitening(self) -> LowRankWhitening:
+        return LowRankWhitening.of(self.loadings, self.noise)
+
+    def simple(self) -> Dense:
+        matrices: Array = np.einsum("kiq,kjq->kij", self.loadings, self.loadings)
+        np.einsum("kii->ki", matrices)[...] += self.noise
+        return Dense(matrices, self.n_components, self.n_features, self.is_shared)
+
+    def lift(self, kind: type[Covariances]) -> Covariances:
+        return self.simple()
+
+    def marginal(self, places: Places) -> LowRank:
+        return replace(self, each=self.each[:, places], n_features=len(places))
+
+    def conditional(self, known: Places, unknown: Places) -> tuple[LowRank, Array]:
+        """As in the base class, by the same factors: given what is known their covariance is P of `posterior`."""
+        projection, left = self.marginal(known).posterior()
+        rest = self.marginal(unknown)
+        loadings = np.einsum("kdq,kqr->kdr", rest.loadings, symmetric_root(left))
+        regression = np.einsum("kdq,kqe->kde", rest.loadings, projection)
+        return LowRank.joined(loadings, rest.noise, self.n_components, self.is_shared), regression
+
+    def transform(self, A: Array) -> Dense:
+        return self.simple().transform(A)
+
+
+def symmetric_root(matrices: Array) -> Array:
+    """The symmetric root of positive semidefinite matrices (n, n_factors, n_factors)."""
+    values, axes = principal_axes(matrices)
+    root: Array = np.einsum("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
+    return root

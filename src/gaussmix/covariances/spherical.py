@@ -1,0 +1,54 @@
+"""Covariances v I: one variance for all features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gaussmix.covariances.base import Covariances
+from gaussmix.covariances.diagonal import Diagonal, is_scaled_selection
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.waist.need import Second
+from gaussmix.waist.whitening.spherical import SphericalWhitening
+
+
+class Spherical(Covariances):
+    """Σ_k = v_k I; `each` is (n,)."""
+
+    second = Second.TRACE
+
+    @staticmethod
+    def _shape_of_one(n_features: int) -> tuple[int, ...]:
+        return ()
+
+    def variances(self) -> Array:
+        return np.broadcast_to(self.each[:, None], (self.n_components, self.n_features))
+
+    def dense(self) -> Array:
+        matrices = self.each[:, None, None] * np.eye(self.n_features)
+        return np.broadcast_to(matrices, (self.n_components, self.n_features, self.n_features))
+
+    def _whitening(self) -> SphericalWhitening:
+        return SphericalWhitening.of(self.each, self.n_features)
+
+    def simple(self) -> Spherical:
+        return self
+
+    def lift(self, kind: type[Covariances]) -> Covariances:
+        if kind is Spherical:
+            return self
+        variances = np.broadcast_to(self.each[:, None], (len(self.each), self.n_features))
+        return Diagonal(variances, self.n_components, self.n_features, self.is_shared).lift(kind)
+
+    def marginal(self, places: Places) -> Spherical:
+        return replace(self, n_features=len(places))
+
+    def conditional(self, known: Places, unknown: Places) -> tuple[Spherical, Array]:
+        return self.marginal(unknown), np.zeros((1, len(unknown), len(known)))
+
+    def transform(self, A: Array) -> Covariances:
+        scales = np.abs(A).max(axis=1, initial=0.0) ** 2
+        if is_scaled_selection(A) and (scales == scales[0]).all():
+            return replace(self, each=self.each * scales[:1], n_features=len(A))
+        return self.lift(Diagonal).transform(A)

@@ -1,0 +1,25 @@
+"""A variance per component and feature."""
+
+from __future__ import annotations
+
+from gaussmix.covariances import Covariances, Diagonal
+from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.numerics.pieces import in_pieces
+from gaussmix.waist.algebra import Across, Algebra
+from gaussmix.waist.moments import Scatter
+
+
+@register("diag", "VVI", in_all=True)
+class VVI(Family):
+    """Σ_k = diag(v_k) (mclust's VVI): v_k = diag(S_k) / N_k, Celeux & Govaert (1995) section 3.2."""
+
+    kind = Diagonal
+    equivariance = Equivariance.SCALING
+    algebra = Algebra(Across.OWN, Across.OWN)
+
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+        variances = in_pieces(lambda second, mass: second / mass, scatter.second, scatter.mass[:, None])
+        return self.covariances(variances, *scatter.shape)
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components * n_features

@@ -1,0 +1,133 @@
+"""A mixture as EM, engines, selection and files share it: numbers and their structure, without what one asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gaussmix.covariances import Covariances
+from gaussmix.errors import SingularCovariance, name_components
+from gaussmix.families.base import Family
+from gaussmix.numerics.arrays import Array, Places, frozen
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.whitening.base import Whitening
+
+# Weights that a user typed with seven digits pass, as in the estimators; weights from EM sum to 1 within K·ε.
+SUM_TOLERANCE = 1e-6
+# Relative to the standard deviations; sums in another order differ by n·ε at most, far less.
+_ASYMMETRY = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Σ_k π_k N(x | μ_k, Σ_k). The arrays become read-only; they are neither checked nor copied (see `flaw`).
+
+    Parameters
+    ----------
+    weights : (n_components,), π_k.
+    means : (n_components, n_features), μ_k, data units.
+    covariances : Σ_k.
+    family : the structure of the covariances.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Covariances
+    family: Family
+
+    def __post_init__(self) -> None:
+        frozen(self.weights)
+        frozen(self.means)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (np.array(self.weights), np.array(self.means), self.covariances, self.family)
+
+    @property
+    def n_components(self) -> int:
+        return len(self.weights)
+
+    @property
+    def n_features(self) -> int:
+        return int(self.means.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: K − 1 weights, K·d means and what the family counts for the covariances."""
+        return free_parameters(self.family, self.n_components, self.n_features)
+
+    @property
+    def whitening(self) -> Whitening:
+        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`."""
+        return self.covariances.whitening
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """What an engine needs for the E-step; raises `SingularCovariance`."""
+        return Parameters.of(self.weights, self.means, self.whitening, np.sqrt(self.covariances.variances()))
+
+    def take(self, components: Sequence[int] | Places) -> Model:
+        """Some of the components, in this order, with the weights they have."""
+        places = np.asarray(components, dtype=np.intp)
+        return Model(self.weights[places], self.means[places], self.covariances.take(places), self.family)
+
+
+def free_parameters(family: Family, n_components: int, n_features: int) -> int:
+    """Free parameters of a mixture of some size."""
+    return n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
+
+
+def flaw(weights: Array, means: Array, covariances: Array, family: Family, noun: str = "covariance") -> str | None:
+    """Say what keeps numbers from being a mixture of a family, as the end of a sentence; None if they are one.
+
+    Parameters
+    ----------
+    weights, means : as of `Model`.
+    covariances : an array, which should have the family's shape.
+    family : the structure.
+    noun : what to call the matrices: precisions have the same flaws.
+    """
+    wrong = flaw_at_sight(weights, means, covariances, family, noun)
+    if wrong is not None:
+        return wrong
+    with np.errstate(all="ignore"):
+        return _matrix_flaw(family.covariances(covariances, *means.shape), noun)
+
+
+def flaw_at_sight(
+    weights: Array, means: Array, covariances: Array, family: Family, noun: str = "covariance"
+) -> str | None:
+    """As `flaw`, without factoring the covariances."""
+    if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
+        return f"weights of shape {weights.shape} don't go with means of shape {means.shape}"
+    shape = family.shape(*means.shape)
+    if covariances.shape != shape:
+        return f"its {noun}s have shape {covariances.shape}, not {shape}"
+    for name, values in (("weights", weights), ("means", means), (f"{noun}s", covariances)):
+        if not np.isfinite(values).all():
+            return f"its {name} hold NaN or infinity"
+    if (weights < 0).any():
+        return f"weight {int((weights < 0).argmax())} is negative"
+    if abs(weights.sum() - 1) > SUM_TOLERANCE:
+        return f"its weights sum to {weights.sum():.7g}, not to 1"
+    return None
+
+
+def _matrix_flaw(covariances: Covariances, noun: str) -> str | None:
+    if covariances.is_matrix and not is_symmetric(covariances.array):
+        return f"a {noun} matrix is not symmetric"
+    try:
+        usable = np.isfinite(covariances.whitening.log_abs_det).all()
+    except SingularCovariance as error:
+        return f"the {noun} of {name_components(error.components)} is not positive definite"
+    return None if usable else f"its {noun}s are beyond the range of float64"
+
+
+def is_symmetric(matrices: Array) -> bool:
+    """Whether matrices (…, d, d) are symmetric up to rounding and a few typed digits."""
+    scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
+    allowed = _ASYMMETRY * scale[..., :, None] * scale[..., None, :]
+    return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all())

@@ -1,0 +1,79 @@
+"""The laws of covariances: every form agrees with the matrices it stands for."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+
+from gaussmix.covariances import Covariances
+from gaussmix.numerics.arrays import Array
+from gaussmix.testing.check_whitening import check_whitening
+from gaussmix.testing.closeness import EPS, assert_close
+
+
+def check_covariances(covariances: Covariances, rng: np.random.Generator) -> None:
+    """Hold a value against the matrices that its `dense` shows.
+
+    Parameters
+    ----------
+    covariances : any, positive definite.
+    rng : draws features, components and a map.
+
+    Raises
+    ------
+    AssertionError : a law is broken; the message says which.
+    """
+    n_components, n_features = covariances.n_components, covariances.n_features
+    dense = covariances.dense()
+    assert_close(dense.shape, (n_components, n_features, n_features), 0.0, 1.0, "shape of dense")
+    if covariances.is_shared and not (dense == dense[:1]).all():
+        raise AssertionError("components do not share what is_shared says they share")
+    size, condition = np.abs(dense).max(), float(np.linalg.cond(dense).max())
+    few, many = 8 * n_features * EPS, 16 * n_features * condition * EPS
+    diagonals = np.diagonal(dense, axis1=1, axis2=2)
+    assert_close(covariances.variances(), diagonals, few, diagonals, "variances")
+    assert_close(covariances.simple().dense(), dense, few, size, "simple")
+    assert_close(pickle.loads(pickle.dumps(covariances)).each, covariances.each, 0.0, 1.0, "a copy")
+    check_whitening(covariances.whitening, dense)
+    assert_close(len(covariances.each), 1 if covariances.is_shared else n_components, 0.0, 1.0, "number of covariances")
+    if covariances.is_shared and not covariances.whitening.is_shared:
+        raise AssertionError("a shared covariance must make a shared whitening")
+    inverse = covariances.inverse()
+    unit = np.broadcast_to(np.eye(n_features), dense.shape)
+    assert_close(inverse.dense() @ dense, unit, many, 1.0, "inverse times itself")
+    assert_close(inverse.inverse().dense(), dense, many, size, "inverse ∘ inverse")
+    _check_components(covariances, dense, rng)
+    _check_features(covariances, dense, many, rng)
+
+
+def _check_components(covariances: Covariances, dense: Array, rng: np.random.Generator) -> None:
+    order = rng.permutation(covariances.n_components)
+    taken = covariances.take(order)
+    assert_close(taken.dense(), dense[order], 0.0, 1.0, "take")
+    if not covariances.is_shared:
+        put = covariances.put(order[:1], covariances.take(order[-1:])).dense()
+        expected = np.array(dense)
+        expected[order[0]] = dense[order[-1]]
+        assert_close(put, expected, 0.0, 1.0, "put")
+
+
+def _check_features(covariances: Covariances, dense: Array, rounding: float, rng: np.random.Generator) -> None:
+    n_features, size = covariances.n_features, np.abs(dense).max()
+    places = rng.permutation(n_features)[: max(1, n_features - 1)]
+    part = dense[:, places[:, None], places]
+    assert_close(covariances.marginal(places).dense(), part, 8 * n_features * EPS, size, "marginal")
+    for A in rng.normal(size=(1, n_features)), np.diag(rng.uniform(0.5, 2.0, n_features))[places]:
+        image = covariances.transform(A).dense()
+        assert_close(image, A @ dense @ A.T, rounding, np.abs(image).max(), "transform")
+    if n_features == 1:
+        return
+    unknown, known = np.split(rng.permutation(n_features), [1])
+    rest, regression = covariances.conditional(known, unknown)
+    across = dense[:, unknown[:, None], known]
+    expected = np.linalg.solve(dense[:, known[:, None], known], across.swapaxes(1, 2)).swapaxes(1, 2)
+    found = np.broadcast_to(regression, expected.shape)
+    scale = np.abs(expected).max() + 1.0
+    assert_close(found, expected, rounding, scale, "regression")
+    left = dense[:, unknown[:, None], unknown] - expected @ across.swapaxes(1, 2)
+    assert_close(rest.dense(), left, rounding, size, "conditional")

@@ -1,12 +1,16 @@
 """Fixtures that every test may ask for: an engine of each kind, and randomness that is passed in."""
 
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gaussmix.engines import ENGINES
 from gaussmix.numerics.core import native_target
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this one
 
 
 @pytest.fixture(params=sorted(ENGINES))

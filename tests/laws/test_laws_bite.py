@@ -1,9 +1,12 @@
 """Each law rejects what breaks it: families, engines, sources and starts that are wrong in one place."""
 
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pytest
+from many_blocks import ManyBlocks
 
 from gaussmix.covariances import Diagonal
 from gaussmix.engines.reference import ReferenceEngine
@@ -216,9 +219,9 @@ class ShrinkingSource(ArraySource):
     """Loses its last row after the first pass."""
 
     def map_merge(self, task):
-        moments = super().map_merge(task)
-        self.block = replace(self.block, rows=self.block.rows[:-1], row_weight=None)
-        return moments
+        sums = super().map_merge(task)
+        self._blocks = [replace(block, rows=block.rows[:-1], row_weight=None) for block in self._blocks]
+        return sums
 
 
 class CarelessSample(ArraySource):
@@ -228,7 +231,28 @@ class CarelessSample(ArraySource):
         return replace(super().sample(n_rows), row_weight=None)
 
 
-@pytest.mark.parametrize("source", [ShrinkingSource, CarelessSample])
+class OneState(ManyBlocks):
+    """Gives every block the state of the first."""
+
+    def map_merge(self, task):
+        return reduce(add, (task.call(block, task.open(next(self.blocks()))) for block in self.blocks()))
+
+
+class AnyOrder(ManyBlocks):
+    """Gives results of rows in the order in which they come in."""
+
+    def map_rows(self, task):
+        return reversed(list(super().map_rows(task)))
+
+
+class CountsAnew(ManyBlocks):
+    """Numbers the rows of each block from 0."""
+
+    def blocks(self):
+        return [replace(block, first_row=0) for block in super().blocks()]
+
+
+@pytest.mark.parametrize("source", [ShrinkingSource, CarelessSample, OneState, AnyOrder, CountsAnew])
 def test_a_wrong_source_is_found_out(source, rng):
     with pytest.raises(AssertionError):
         check_source(source, rng)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from many_blocks import ManyBlocks
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.loop import run_em
@@ -18,8 +19,26 @@ def test_an_array_keeps_the_laws_of_sources(rng):
     check_source(ArraySource, rng)
 
 
-def test_an_array_of_unknown_labels_keeps_them_too(rng):
-    check_source(lambda rows, weight: LabelledSource(rows, weight, np.full(len(rows), -1), np.arange(3)), rng)
+def test_an_array_in_many_blocks_keeps_them_too(rng):
+    check_source(ManyBlocks, rng)
+
+
+@pytest.mark.parametrize("make", [ArraySource, ManyBlocks])
+def test_unknown_labels_keep_them_too(make, rng):
+    check_source(lambda rows, weight: LabelledSource(make(rows, weight), np.full(len(rows), -1), np.arange(3)), rng)
+
+
+@pytest.mark.parametrize("make", [ArraySource, ManyBlocks])
+def test_changed_sources_keep_them_too(make, rng):
+    """Rows among others, of half their weight."""
+
+    def part_of_more(rows, weight):
+        chosen = np.arange(2 * len(rows)) // 50 % 2 == 1
+        more, weights = np.full((2 * len(rows), rows.shape[1]), 1e3), np.full(2 * len(rows), 1e3)
+        more[chosen], weights[chosen] = rows, 0 if weight is None else weight * 2
+        return make(more, None if weight is None else weights).part(chosen).reweighted(0.5)
+
+    check_source(part_of_more, rng)
 
 
 def test_known_labels_decide(engine):
@@ -27,7 +46,7 @@ def test_known_labels_decide(engine):
     problem = PROBLEMS["weighted"]
     start = problem.start(FAMILIES["full"])
     task = StepTask(engine, 3, start.parameters, Need(Second.FULL), anchor=start.means + 1.0)
-    found = LabelledSource(problem.rows, problem.row_weight, problem.labels, np.arange(3)).map_merge(task)
+    found = LabelledSource(problem.source, problem.labels, np.arange(3)).map_merge(task)
     given = StepTask(engine, 3, None, Need(Second.FULL), Rule.GIVEN, anchor=start.means + 1.0)
     expected = problem.source.map_merge(given)
     for name in ("mass", "first", "second"):
@@ -41,7 +60,7 @@ def test_known_labels_decide(engine):
 def test_a_label_of_several_components_leaves_the_choice_among_them(engine):
     problem = PROBLEMS["overlapping"]
     start = problem.start(FAMILIES["full"])
-    source = LabelledSource(problem.rows, None, np.zeros(len(problem.rows), dtype=int), np.array([0, 1, 0]))
+    source = LabelledSource(problem.source, np.zeros(len(problem.rows), dtype=int), np.array([0, 1, 0]))
     found = source.map_merge(StepTask(engine, 3, start.parameters, Need(Second.NONE)))
     joint = np.exp(Mixture.of(start).component_log_density(problem.rows)) * start.weights * [1, 0, 1]
     np.testing.assert_allclose(found.mass, (joint / joint.sum(axis=1, keepdims=True)).sum(axis=0), atol=1e-9)
@@ -52,7 +71,7 @@ def test_a_label_of_several_components_leaves_the_choice_among_them(engine):
 def test_em_raises_the_likelihood_of_rows_and_labels(name, engine):
     problem, family = PROBLEMS["overlapping"], FAMILIES[name]
     labels = np.where(np.arange(len(problem.rows)) % 4, -1, problem.labels)
-    source = LabelledSource(problem.rows, None, labels, np.arange(3))
+    source = LabelledSource(problem.source, labels, np.arange(3))
     _, trace = run_em(source, engine, problem.start(family), ridge=problem.no_ridge, stopping=Stopping(1e-6, 60))
     gains = np.diff(trace.log_likelihood)
     assert (gains > -1e-11).all()

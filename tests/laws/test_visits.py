@@ -55,7 +55,7 @@ def run(source, mixture, n_threads=1, n_steps=N_STEPS):
 
 def visit_of(source, mixture):
     """What the next step would be told."""
-    _, state = source._opened
+    state = source._kept[1][0]
     whitening = mixture.whitening
     arguments = Arguments(mixture.parameters.log_scale, mixture.means, int(whitening.factor_shape), whitening.factors)
     return copy(state.visits).begin(native_target(), arguments)
@@ -77,8 +77,8 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
 def native_step(rows, mixture, need):
     """Moments about the means."""
     source, engine = ArraySource(rows), ENGINES["native"](1)
-    state = engine.open(source.block, need, N_COMPONENTS)
-    return engine.step(source.block, state, mixture.parameters, need, anchor=mixture.means)
+    state = engine.open(source.whole, need, N_COMPONENTS)
+    return engine.step(source.whole, state, mixture.parameters, need, anchor=mixture.means)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -145,7 +145,7 @@ def test_an_interrupt_leaves_an_order_and_bounds_that_belong_together(clusters, 
         patched.setattr(f"gaussmix.engines.native.visits.{where}", interrupted)
         if where == "_changes":  # asked only where there is an order
             patched.setattr("gaussmix.engines.native.visits._changes", interrupted)
-            _, state = source._opened
+            state = source._kept[1][0]
             state.visits._order = (np.arange(N_ROWS) % 65_520).astype(np.uint16)
         with pytest.raises(KeyboardInterrupt):
             run(source, before, n_steps=3)

@@ -43,7 +43,7 @@ def fitted(name, fit, kind):
     if trace.frozen:
         raise SingularCovariance(trace.frozen)
     total = trace.last * len(rows)
-    surest = np.log(engine.responsibilities(source.block, source.parameters).max(axis=1)).sum()
+    surest = np.log(engine.responsibilities(source.whole, source.parameters).max(axis=1)).sum()
     icl = 2 * total - mixture.n_parameters * np.log(len(rows)) + 2 * surest
     return total, trace.n_steps, mixture.n_parameters, icl
 

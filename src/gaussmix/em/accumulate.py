@@ -1,4 +1,4 @@
-"""One pass over the rows: a task for the source, made of an engine's step."""
+"""One pass over the rows: an engine's step on every block of a source."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ TILE_ROWS = 144  # the core's: parts end where tiles do
 
 @dataclass(frozen=True)
 class StepTask:
-    """`Engine.step` with everything but the block.
+    """The arguments of `Engine.step` without the block; picklable where the engine and `share` are.
 
     Parameters
     ----------
-    share : makes `Block.given` where the rows are, a part of a block at a time; the rule is then `Rule.GIVEN`.
+    engine, parameters, need, rule, anchor : as for `Engine.step`.
+    n_components : K.
+    share : makes `Block.given` where the rows are, for a part of a block at a time; the rule is then `Rule.GIVEN`.
     """
 
     engine: Engine[Any]
@@ -37,6 +39,10 @@ class StepTask:
     anchor: Array | None = None
     share: Callable[[Block], Array] | None = None
 
+    def over(self, source: Source) -> Moments:
+        """Make the pass: sums of every block, merged and finished."""
+        return self.engine.finish(source.map_merge(self), self.parameters)
+
     @property
     def key(self) -> Hashable:
         return self.engine, self.need, self.n_components
@@ -44,20 +50,15 @@ class StepTask:
     def open(self, block: Block) -> Any:
         return self.engine.open(block, self.need, self.n_components)
 
-    def over(self, source: Source) -> Moments:
-        """Make the pass: sums of every block, merged and finished."""
-        return self.engine.finish(source.map_merge(self), self.parameters)
-
     def call(self, block: Block, state: Any) -> Partial:
-        if self.share is None:
-            return self._step(block, state)
-        n_rows = max(1, SHARES // (TILE_ROWS * self.n_components)) * TILE_ROWS
-        parts = (replace(part, given=self.share(part)) for part in block.cut(min(n_rows, BLOCK_ROWS)))
-        return reduce(add, (self._step(part, self.open(part)) for part in parts))
-
-    def _step(self, block: Block, state: Any) -> Partial:
+        if self.share is not None:
+            return self._share_and_call(block, self.share)
         parameters = self.parameters
         if parameters is not None and block.log_prior is not None:
-            assert block.log_prior.ndim == 1, "a source cuts rows of which unlike things are known apart"
             parameters = replace(parameters, log_scale=parameters.log_scale + block.log_prior)
         return self.engine.step(block, state, parameters, self.need, self.rule, self.anchor)
+
+    def _share_and_call(self, block: Block, share: Callable[[Block], Array]) -> Partial:
+        shared, n_rows = replace(self, share=None), max(1, SHARES // (TILE_ROWS * self.n_components)) * TILE_ROWS
+        parts = (replace(part, given=share(part)) for part in block.cut(min(n_rows, BLOCK_ROWS)))
+        return reduce(add, (shared.call(part, self.open(part)) for part in parts))

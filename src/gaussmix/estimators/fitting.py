@@ -188,7 +188,7 @@ class Fitting:
         else:
             rows, shape = self.data.rows, (source.n_rows, self.n_components)
             shared = init(_read_only(rows), self.n_components, rng) if callable(init) else init
-            shares = check_given(shared, source.block.row_weight, shape, returned=callable(init))
+            shares = check_given(shared, self.data.reduced_weight, shape, returned=callable(init))
             source, partition = self.data.source(shares), Partition()
         return start_mixture(source, self.engine, self.family, self.n_components, partition, ridge)
 

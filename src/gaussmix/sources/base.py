@@ -1,57 +1,215 @@
-"""Sources say where rows live: they cut rows into blocks, map a task over them and merge. They never know what."""
+"""Sources say where rows are: they cut rows into blocks, take work to each block and merge what comes back."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from copy import copy
+from dataclasses import replace
+from functools import cached_property, partial
+from itertools import chain
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.hashing import mix, uniform
+from gaussmix.numerics.pieces import taken
+from gaussmix.numerics.rows import extreme_rows
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Partial
 
+T = TypeVar("T")
+Number = TypeVar("Number", bound=np.generic)
+Given = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components) or labels (n_rows,)
+
 
 class Task(Protocol):
-    """What is to be done with each block; picklable, so that it can go where the rows are."""
+    """Work on a block whose results add up. It must be picklable, because it goes where the rows are."""
 
     @property
     def key(self) -> Hashable:
-        """Tasks of equal key share what they keep beside a block."""
+        """Tasks with equal keys share the states that are kept beside blocks."""
 
     def open(self, block: Block) -> Any:
-        """Make what may be kept beside a block between passes."""
+        """Make the state of a block, which may be kept between passes. It may be lost, and is then made again."""
 
     def call(self, block: Block, state: Any) -> Partial:
         """Do the work on one block."""
 
 
-class Source(Protocol):
-    """Rows somewhere, of known width.
+class Profile(NamedTuple):
+    """What one pass finds out about the row weights.
 
     Parameters
     ----------
-    n_features : number of columns.
-    n_rows : number of rows.
-    dtype : float32 or float64.
+    total_weight : sum of the row weights; the number of rows where there are no weights.
+    n_positive : number of rows of positive weight.
+    largest_weight : the largest row weight; None where there are no weights.
     """
 
-    @property
-    def n_features(self) -> int: ...
+    total_weight: float
+    n_positive: int
+    largest_weight: float | None
+
+
+class Source(ABC):
+    """Rows somewhere: all that fits and predictions know of their data.
+
+    A new source sets the attributes and yields blocks; everything else follows. A source whose rows lie in other
+    processes overrides `map_merge`, `map_rows` and `changed` too, and sends the work there.
+
+    Attributes
+    ----------
+    n_rows : number of rows, at least 1.
+    n_features : number of columns.
+    dtype : float32 or float64, the type of the rows in every block.
+    """
+
+    n_rows: int
+    n_features: int
+    dtype: np.dtype[Any]
+
+    _kept: tuple[Hashable, dict[int, Any]] = None, {}  # a task's key, and the state of each block by its number
+
+    @abstractmethod
+    def blocks(self) -> Iterable[Block]:
+        """Cut the rows into blocks: consecutive rows, in order, and the same blocks in every pass.
+
+        `Block.first_row` counts over all rows. Numbers are finite. All blocks have row weights, or none has.
+        """
 
     @property
-    def n_rows(self) -> int: ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def whole(self) -> Block | None:
+        """All rows as one block; None where they are cut into several."""
+        return None
 
     def map_merge(self, task: Task) -> Partial:
-        """Run the task on every block, and merge the results in the order of the rows."""
+        """Run a task on every block and merge the results in the order of the rows."""
+        if self._kept[0] != task.key:
+            self._kept = task.key, {}
+        states, total = self._kept[1], None
+        for number, block in enumerate(self.blocks()):
+            if number not in states:
+                states[number] = task.open(block)
+            sums = task.call(block, states[number])
+            total = sums if total is None else total + sums
+        assert total is not None, "a source has at least one row"
+        return total
+
+    def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
+        """What a picklable function returns for each block, in the order of the rows."""
+        return map(task, self.blocks())
+
+    def each_row(self, task: Callable[[Block], NDArray[Number]]) -> NDArray[Number]:
+        """What a picklable function returns for the rows of each block, as one array (n_rows, …)."""
+        results = self.map_rows(task)
+        result, first = next(results), 0
+        if len(result) == self.n_rows:
+            return result
+        found = np.empty((self.n_rows, *result.shape[1:]), result.dtype)
+        for part in chain([result], results):
+            found[first : first + len(part)] = part
+            first += len(part)
+        return found
+
+    @cached_property
+    def profile(self) -> Profile:
+        """Numbers and weights of all rows."""
+        parts = list(self.map_rows(_profile))
+        largest = [part.largest_weight for part in parts if part.largest_weight is not None]
+        total = float(sum(part.total_weight for part in parts))
+        return Profile(total, sum(part.n_positive for part in parts), max(largest, default=None))
 
     def sample(self, n_rows: int) -> Block:
         """All rows where there are at most `n_rows`, else about that many chosen by a hash of the row number.
 
         The same rows for any partition into blocks. A row is chosen with probability p = min(1, weight / fair),
-        fair = total weight / `n_rows`, and stands for weight / p: heavy rows are always there, rows of weight 0 never.
-        The first rows with the smallest and the largest number of each feature are always there too, so that no start
+        fair = total weight / `n_rows`, and stands for weight / p: heavy rows are always chosen, rows of weight 0 never.
+        The first rows with the smallest and the largest number of each feature are always chosen too, so that no start
         overlooks an outlier; they count as if they had been drawn.
         """
+        if self.n_rows <= n_rows:
+            return Block.joined(self.blocks())
+        fair = self.profile.total_weight / n_rows
+        blocks, is_drawn = zip(*self.map_rows(partial(_draw, fair=fair)), strict=True)
+        block, chosen = Block.joined(blocks), np.concatenate(is_drawn)
+        chosen[extreme_rows(block.rows, block.row_weight)] = True
+        places, weight = chosen.nonzero()[0], block.row_weight
+        return Block(0, taken(block.rows, places), None if weight is None else np.maximum(weight[places], fair))
+
+    def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
+        """The `n_rows` rows in the blocks that a picklable function makes of each block."""
+        return _Changed(self, change, n_rows)
+
+    def fresh(self) -> Self:
+        """The same rows without the states of their blocks: fits at the same time need a source each."""
+        twin = copy(self)
+        twin._kept = None, {}
+        return twin
+
+    def with_given(self, given: Given) -> Source:
+        """The same rows, shared as `given` says: labels (n_rows,) or responsibilities (n_rows, n_components)."""
+        return self.changed(partial(_with_given, given=given), self.n_rows)
+
+    def reweighted(self, factor: float) -> Source:
+        """The same rows with their weights multiplied by a factor. Rows without weights stay without."""
+        if self.profile.largest_weight is None or factor == 1.0:
+            return self.fresh()
+        return self.changed(partial(_reweighted, factor=factor), self.n_rows)
+
+    def part(self, chosen: NDArray[np.bool_]) -> Source:
+        """The rows for which `chosen` (n_rows,) is true, counted anew."""
+        places = chosen.nonzero()[0]
+        return self.changed(partial(_part, places=places), len(places))
+
+
+class _Changed(Source):
+    """The blocks of another source, changed in every pass."""
+
+    def __init__(self, source: Source, change: Callable[[Block], Iterable[Block]], n_rows: int) -> None:
+        self.n_rows, self.n_features, self.dtype = n_rows, source.n_features, source.dtype
+        self._source, self._change = source, change
+
+    def blocks(self) -> Iterator[Block]:
+        return chain.from_iterable(map(self._change, self._source.blocks()))
+
+
+def _profile(block: Block) -> Profile:
+    weight = block.row_weight
+    if weight is None:
+        return Profile(float(block.n_rows), block.n_rows, None)
+    return Profile(block.total_weight, int(np.count_nonzero(weight)), float(weight.max()))
+
+
+def _draw(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
+    """The rows of a block that a sample may have, and whether each was drawn (n_drawn,): others are extreme here."""
+    weight, drawn = block.row_weight, np.zeros(block.n_rows, dtype=np.bool_)
+    for part in block.cut():  # for the sake of memory
+        numbers = np.arange(part.first_row, part.first_row + part.n_rows, dtype=np.uint64)
+        first = part.first_row - block.first_row
+        drawn[first : first + part.n_rows] = uniform(mix(mix(numbers))) * fair < (
+            1.0 if part.row_weight is None else part.row_weight
+        )
+    candidates = drawn.copy()
+    if weight is None or weight.any():
+        candidates[extreme_rows(block.rows, weight)] = True
+    places = candidates.nonzero()[0]
+    rows = Block(block.first_row, taken(block.rows, places), None if weight is None else weight[places])
+    return rows, drawn[places]
+
+
+def _with_given(block: Block, given: Given) -> Iterable[Block]:
+    return [replace(block, given=given[block.places])]
+
+
+def _reweighted(block: Block, factor: float) -> Iterable[Block]:
+    assert block.row_weight is not None, "all blocks have row weights, or none has"
+    return [replace(block, row_weight=block.row_weight * factor)]
+
+
+def _part(block: Block, places: NDArray[np.intp]) -> Iterable[Block]:
+    """The rows of a block at some places, which rise and count over all rows; no block where there are none."""
+    first, end = np.searchsorted(places, [block.places.start, block.places.stop])
+    return [block.taken(places[first:end] - block.first_row, int(first))] if first < end else []

@@ -1,56 +1,53 @@
-"""Rows in memory whose components are known for some."""
+"""Rows whose components are known for some."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import reduce
-from operator import add
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.numerics.pieces import taken
-from gaussmix.sources.array import ArraySource
-from gaussmix.sources.base import Task
+from gaussmix.sources.base import Source, Task
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Partial
 
+Labels = NDArray[np.integer[Any]]
 
-class LabelledSource(ArraySource):
-    """An array and its labels: a block of rows for each label, and one of rows without.
+
+class LabelledSource(Source):
+    """Another source's rows and their labels: in a pass the rows of each label are a block of their own.
+
+    Labels take part in `map_merge` alone. `changed`, and what is made by it, gives the rows without them.
 
     Parameters
     ----------
-    rows, row_weight : as of `ArraySource`.
+    source : the rows.
     labels : (n_rows,), a number for each row; below 0 where nothing is known.
     component_label : (n_components,), the label whose rows a component may have.
     """
 
-    def __init__(
-        self,
-        rows: Rows,
-        row_weight: Array | None,
-        labels: NDArray[np.integer[Any]],
-        component_label: NDArray[np.integer[Any]],
-    ) -> None:
-        super().__init__(rows, row_weight)
-        self._labels, self._component_label = labels, component_label
-        self._parts = []
-        for label in np.unique(labels):
-            places, log_prior = np.flatnonzero(labels == label), self._log_prior(label)
-            weight = None if row_weight is None else row_weight[places]
-            self._parts.append(ArraySource(taken(rows, places), weight, log_prior=log_prior))
+    def __init__(self, source: Source, labels: Labels, component_label: Labels) -> None:
+        self.n_rows, self.n_features, self.dtype = source.n_rows, source.n_features, source.dtype
+        self._source = source
+        self._by_label = source.changed(partial(_by_label, labels=labels, component_label=component_label), self.n_rows)
+
+    def blocks(self) -> Iterable[Block]:
+        return self._source.blocks()
 
     def map_merge(self, task: Task) -> Partial:
-        return reduce(add, (part.map_merge(task) for part in self._parts))
+        return self._by_label.map_merge(task)
 
-    def sample(self, n_rows: int) -> Block:
-        """As of `ArraySource`; what is known of each row is in the block where it has them all."""
-        block = super().sample(n_rows)
-        return block if block is not self.block else replace(block, log_prior=self._log_prior(self._labels[:, None]))
+    def fresh(self) -> Self:
+        twin = super().fresh()
+        twin._by_label = self._by_label.fresh()
+        return twin
 
-    def _log_prior(self, labels: Any) -> Array:
-        """0 where a label allows a component, −inf where not; (n_components,) for one label."""
-        return np.where((self._component_label == labels) | (labels < 0), 0.0, -np.inf)
+
+def _by_label(block: Block, labels: Labels, component_label: Labels) -> Iterable[Block]:
+    mine = labels[block.places]
+    for label in np.unique(mine):
+        log_prior = np.where((component_label == label) | (label < 0), 0.0, -np.inf)
+        yield replace(block.taken(np.flatnonzero(mine == label), block.first_row), log_prior=log_prior)

@@ -1,24 +1,29 @@
-"""The laws of sources: the same moments however rows are cut, and the same sample for any partition."""
+"""The laws of sources: the same rows, moments and samples however rows are cut into blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.testing.agreement import assert_same_moments
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import random_parameters
 from gaussmix.waist.block import Block
+from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Second
 from gaussmix.waist.whitening.base import FactorShape
 
-N_ROWS = 3_000
+N_ROWS, N_COMPONENTS = 3_000, 3
+ENGINE = ReferenceEngine()
 
 
 def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.random.Generator) -> None:
@@ -26,7 +31,7 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
 
     Parameters
     ----------
-    make_source : a source of rows (n_rows, n_features) and row weights (n_rows,) or None.
+    make_source : makes a source of rows (n_rows, n_features), float64, and row weights (n_rows,) or None.
     rng : draws the rows.
 
     Raises
@@ -35,29 +40,73 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
     """
     rows = rng.standard_normal((N_ROWS, 3))
     weight = rng.choice([0.0, 0.5, 1.0, 2.0, 50.0], size=N_ROWS)
+    weight[:200] = 0.0  # so that a block may have no weight at all
     for row_weight in (None, weight):
-        source = make_source(rows, row_weight)
-        if (source.n_rows, source.n_features, np.dtype(source.dtype)) != (*rows.shape, rows.dtype):
-            raise AssertionError("n_rows, n_features or dtype is not that of the rows")
-        _check_passes(source, Block(0, rows, row_weight), rng)
+        source, block = make_source(rows, row_weight), Block(0, rows, row_weight)
+        _check_rows(source, block)
+        _check_profile(source, block)
+        _check_passes(source, block, rng)
+        _check_states(source, rng)
         _check_sample(source, make_source(rows, row_weight), rows, row_weight)
+        _check_changes(source, block, rng)
+
+
+def _check_rows(source: Source, block: Block) -> None:
+    """Blocks are the rows and weights, in order, counted over all; results of rows come in that order."""
+    if (source.n_rows, source.n_features, np.dtype(source.dtype)) != (*block.rows.shape, block.rows.dtype):
+        raise AssertionError("n_rows, n_features or dtype is not that of the rows")
+    for number in range(2):
+        assert_same_bits(source.each_row(_rows), block.rows, f"rows of pass {number}")
+        assert_same_bits(source.each_row(_numbers), np.arange(block.n_rows), f"numbers of rows of pass {number}")
+        assert_same_bits(source.each_row(_weights), _weights(block), f"weights of pass {number}")
+    if source.whole is not None:
+        assert_same_bits(source.whole.rows, block.rows, "all rows as one block")
+
+
+def _check_profile(source: Source, block: Block) -> None:
+    """The profile is that of the rows."""
+    weight, profile = _weights(block), source.profile
+    assert_close(profile.total_weight, weight.sum(), N_ROWS * EPS, weight.sum(), "total_weight")
+    expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
+    if (profile.n_positive, profile.largest_weight) != expected:
+        raise AssertionError(f"n_positive and largest_weight are {profile[1:]}, not {expected}")
 
 
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:
     """A pass gives the moments of all rows; a second pass, and one after another task, gives them again."""
-    engine = ReferenceEngine()
-    parameters = random_parameters(rng, 3, block.rows.shape[1], FactorShape.TRIANGULAR)
+    parameters = random_parameters(rng, N_COMPONENTS, block.rows.shape[1], FactorShape.TRIANGULAR)
     need = Need(Second.FULL)
-    task: StepTask = StepTask(engine, 3, parameters, need)
-    expected = engine.step(block, 3, parameters, need)
-    diagonal = engine.step(block, 3, parameters, Need(Second.DIAGONAL)).second
+    task = StepTask(ENGINE, N_COMPONENTS, parameters, need)
+    expected = ENGINE.step(block, N_COMPONENTS, parameters, need)
+    diagonal = ENGINE.step(block, N_COMPONENTS, parameters, Need(Second.DIAGONAL)).second
     assert diagonal is not None
     first = source.map_merge(task)
     assert_same_moments(first, expected, diagonal, N_ROWS * EPS, "a pass")
-    source.map_merge(StepTask(engine, 3, parameters, Need(Second.NONE)))
-    again = source.map_merge(task)
-    for name in ("mass", "first", "second", "log_likelihood", "row_weight"):
-        assert_same_bits(getattr(again, name), getattr(first, name), f"{name} of a second pass")
+    source.map_merge(StepTask(ENGINE, N_COMPONENTS, parameters, Need(Second.NONE)))
+    for again, what in ((source, "a second pass"), (source.fresh(), "a pass without the states of the first")):
+        sums = again.map_merge(task)
+        for name in ("mass", "first", "second", "log_likelihood", "row_weight"):
+            assert_same_bits(getattr(sums, name), getattr(first, name), f"{name} of {what}")
+
+
+@dataclass(frozen=True)
+class _Marked(StepTask):
+    """A pass in which the state of a block is the sum of its rows."""
+
+    def open(self, block: Block) -> Any:
+        return self.need, block.rows.sum()
+
+    def call(self, block: Block, state: Any) -> Partial:
+        if state != self.open(block):
+            raise AssertionError("a block comes with the state of another block, or of another task")
+        return super().call(block, self.n_components)
+
+
+def _check_states(source: Source, rng: np.random.Generator) -> None:
+    """Each block comes with the state that was made for it by a task of the same key."""
+    parameters = random_parameters(rng, N_COMPONENTS, source.n_features, FactorShape.SPHERICAL)
+    for need in (Need(Second.NONE), Need(Second.FULL), Need(Second.FULL), Need(Second.NONE)):
+        source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, need))
 
 
 def _check_sample(source: Source, twin: Source, rows: Rows, row_weight: Array | None) -> None:
@@ -68,6 +117,8 @@ def _check_sample(source: Source, twin: Source, rows: Rows, row_weight: Array | 
         assert_same_bits(_weights(whole), _weights(Block(0, rows, row_weight)), "weights of a sample of all rows")
     some: Any = source.sample(N_ROWS // 3)
     assert_same_bits(twin.sample(N_ROWS // 3).rows, some.rows, "a sample of the same rows")
+    in_memory = ArraySource(rows, row_weight).sample(N_ROWS // 3)
+    assert_same_bits(some.rows, in_memory.rows, "a sample of the same rows in memory")
     weight = _weights(Block(0, rows, row_weight))
     fair = weight.sum() / (N_ROWS // 3)
     chance = np.minimum(weight / fair, 1.0)
@@ -85,6 +136,35 @@ def _check_sample(source: Source, twin: Source, rows: Rows, row_weight: Array | 
         raise AssertionError("a row of more than the fair weight, or an extreme one, is missing in a sample")
     if (weight[found] == 0).any():
         raise AssertionError("a row of weight 0 is in a sample")
+
+
+def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> None:
+    """Shares go to their rows; a part has the rows that were chosen; weights are multiplied."""
+    labels = rng.integers(N_COMPONENTS, size=block.n_rows).astype(np.int32)
+    given = source.with_given(labels)
+    assert_same_bits(given.each_row(_given), labels, "the labels of rows")
+    assert_same_bits(given.each_row(_rows), block.rows, "rows with labels")
+    chosen = (rng.random(block.n_rows) < 0.2) & (np.arange(block.n_rows) // 100 % 3 > 0)
+    part = source.part(chosen)
+    for task, expected in ((_rows, block.rows), (_weights, _weights(block))):
+        assert_same_bits(part.each_row(task), expected[chosen], "the rows of a part")
+    assert_same_bits(part.each_row(_numbers), np.arange(chosen.sum()), "numbers of the rows of a part")
+    assert_same_bits(part.with_given(labels[chosen]).each_row(_given), labels[chosen], "the labels of a part")
+    factor = 1.0 if block.row_weight is None else 0.25
+    assert_same_bits(source.reweighted(0.25).each_row(_weights), factor * _weights(block), "weights times a factor")
+
+
+def _rows(block: Block) -> Rows:
+    return block.rows
+
+
+def _numbers(block: Block) -> NDArray[np.intp]:
+    return np.arange(block.places.start, block.places.stop)
+
+
+def _given(block: Block) -> NDArray[Any]:
+    assert block.given is not None
+    return block.given
 
 
 def _weights(block: Block) -> Array:

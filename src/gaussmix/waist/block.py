@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.numerics.pieces import taken
 
 BLOCK_ROWS = 65_520  # rows in the blocks that `cut` makes: 455 of the core's tiles of 144 rows
 
@@ -24,8 +25,7 @@ class Block:
     row_weight : (n_rows,) non-negative frequency weights; 1 when absent.
     given : responsibilities (n_rows, n_components) or labels (n_rows,) int32, read by `Rule.GIVEN` only.
     log_prior : (n_components,), what is known of the components of all these rows, added to log p(x, k): 0 where a
-        component is allowed, −inf where not; 0 when absent. Rows of which unlike things are known have a row each,
-        (n_rows, n_components); no engine takes a step on them, so their source cuts them apart.
+        component is allowed, −inf where not; 0 when absent. A source puts rows with other knowledge in other blocks.
     """
 
     first_row: int
@@ -37,6 +37,11 @@ class Block:
     @property
     def n_rows(self) -> int:
         return int(self.rows.shape[0])
+
+    @property
+    def places(self) -> slice:
+        """Where its rows are in arrays of all rows."""
+        return slice(self.first_row, self.first_row + self.n_rows)
 
     @property
     def total_weight(self) -> float:
@@ -53,7 +58,24 @@ class Block:
                 rows=self.rows[part],
                 row_weight=None if self.row_weight is None else self.row_weight[part],
                 given=None if self.given is None else self.given[part],
-                log_prior=self.log_prior
-                if self.log_prior is None or self.log_prior.ndim == 1
-                else self.log_prior[part],
             )
+
+    def taken(self, places: Places, first_row: int) -> Block:
+        """Copy the rows at some places (n_places,) of this block to a block that begins with row `first_row`."""
+        return replace(
+            self,
+            first_row=first_row,
+            rows=taken(self.rows, places),
+            row_weight=None if self.row_weight is None else self.row_weight[places],
+            given=None if self.given is None else self.given[places],
+        )
+
+    @classmethod
+    def joined(cls, blocks: Iterable[Block]) -> Block:
+        """Join consecutive blocks, their rows and weights; a single block is returned as it is."""
+        first, *others = blocks
+        if not others:
+            return first
+        weights = [block.row_weight for block in (first, *others) if block.row_weight is not None]
+        rows = np.concatenate([block.rows for block in (first, *others)])
+        return cls(first.first_row, rows, np.concatenate(weights) if weights else None)

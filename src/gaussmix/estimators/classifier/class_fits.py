@@ -187,7 +187,7 @@ class LabelledRows:
         return run_em(self._source(component_class), self.engine, start, ridge=ridges, stopping=stopping)
 
     def _source(self, component_class: NDArray[np.intp]) -> LabelledSource:
-        return LabelledSource(self.data.rows, self.data.reduced_weight, self.labels, component_class)
+        return LabelledSource(self.data.source(), self.labels, component_class)
 
     def _fit(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, run: Run | None

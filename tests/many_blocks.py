@@ -1,0 +1,45 @@
+"""A source of many small blocks: rows in memory that are cut where files and clusters might cut them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import cycle
+
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
+
+SIZES = 61, 7, 30  # rows in one block after the other, over and over
+
+
+class ManyBlocks(Source):
+    """An array in blocks of unlike sizes, none of which holds all rows.
+
+    Parameters
+    ----------
+    rows, row_weight, given : as for `ArraySource`.
+    """
+
+    def __init__(self, rows: Rows, row_weight: Array | None = None, given: Array | None = None) -> None:
+        self.n_rows, self.n_features, self.dtype = rows.shape[0], rows.shape[1], rows.dtype
+        self._all = Block(0, rows, row_weight, given)
+
+    def blocks(self) -> Iterator[Block]:
+        return cut(self._all)
+
+
+def cut(block: Block) -> Iterator[Block]:
+    """Consecutive parts of a block: two at least where it has two rows."""
+    sizes, first = cycle(SIZES), 0
+    while first < block.n_rows:
+        size = min(next(sizes), max(1, block.n_rows - 1))
+        places = slice(first, first + size)
+        yield replace(
+            block,
+            first_row=block.first_row + first,
+            rows=block.rows[places],
+            row_weight=None if block.row_weight is None else block.row_weight[places],
+            given=None if block.given is None else block.given[places],
+        )
+        first += size

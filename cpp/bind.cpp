@@ -173,6 +173,25 @@ std::tuple<Result<double, 3>, Result<double, 1>, Result<bool, 1>> bound_factoris
     return {factors.release(), log_abs_det.release(), failed.release()};
 }
 
+Result<double, 3> bound_gram(const Target& target, const Contiguous<3>& factors) {
+    const std::size_t count = factors.shape(0), features = factors.shape(1);
+    require(features > 0 && factors.shape(2) == features, "factors must have shape (n, n_features, n_features)");
+    NewArray<double, 3> products({count, features, features});
+    Interrupt interrupt(is_interrupted);
+    without_gil([&] {
+        return gram(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), factors.data(),
+                    products.data(), interrupt);
+    });
+    return products.release();
+}
+
+double bound_work_per_row(const Target&, int factor_shape, Index n_components, Index n_features, Index n_factors) {
+    constexpr Second kSeconds[] = {Second::trace, Second::diagonal, Second::full, Second::projected};
+    const FactorShape factors = to_factor_shape(factor_shape);
+    return work_per_row({n_components, n_features, factors, false, Rule::soft, kSeconds[static_cast<int>(factors)],
+                         n_factors, n_factors});
+}
+
 Result<double, 1> bound_log(const Target& target, const Contiguous<1>& numbers) {
     NewArray<double, 1> out({numbers.shape(0)});
     target.kernels->log(numbers.data(), static_cast<Index>(numbers.shape(0)), out.data());
@@ -216,6 +235,7 @@ constexpr const char* kEvaluateSignature =
     "-> " FLOATS " | numpy.typing.NDArray[numpy.int64]";
 constexpr const char* kFactoriseSignature =
     "def factorise(self, covariances: " FLOATS ") -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.bool_]]";
+constexpr const char* kGramSignature = "def gram(self, factors: " FLOATS ") -> " FLOATS;
 constexpr const char* kLogSignature = "def log(self, numbers: " FLOATS ") -> " FLOATS;
 constexpr const char* kMotionSignature =
     "def measure_motion(self, factor_shape: int, means_before: " FLOATS ", factors_before: " FLOATS
@@ -246,6 +266,10 @@ void bind_targets(nb::module_& module) {
         .def("factorise", bound_factorise, nb::sig(kFactoriseSignature), "covariances"_a,
              "Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive "
              "definite.")
+        .def("gram", bound_gram, nb::sig(kGramSignature), "factors"_a,
+             "W' W of each factor W, (n, n_features, n_features).")
+        .def("work_per_row", bound_work_per_row, "factor_shape"_a, "n_components"_a, "n_features"_a, "n_factors"_a = 0,
+             "Multiply-adds of a step for each row, about: an exponential counts as 20.")
         .def("log", bound_log, nb::sig(kLogSignature), "numbers"_a,
              "Natural logarithm of each number, the same bits on every processor.");
     bind_axes(type);

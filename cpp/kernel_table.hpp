@@ -12,6 +12,9 @@ using Index = std::ptrdiff_t;
 // part of the numerical contract. 18 vectors are within a point of the best size at every n_features measured.
 constexpr Index kTileRows = 144;
 
+// A matrix is singular where rounding decides its inverse: where S_jj (S^-1)_jj reaches this many over n_features.
+constexpr double kMostInflation = 0x1p49;  // 1 / (8 epsilon)
+
 // Rows that are whitened together, and share their bounds.
 constexpr Index kGroupRows = 24;
 

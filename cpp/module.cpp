@@ -10,6 +10,8 @@ NB_MODULE(_core, module) {
     module.doc() = "Gaussian mixture kernels: moments, densities and small factorisations.";
     module.attr("TILE_ROWS") = gaussmix::kTileRows;
     module.attr("GROUP_ROWS") = gaussmix::kGroupRows;
+    module.attr("BLOCK_ROWS") = gaussmix::kBlockRows;
+    module.attr("MOST_INFLATION") = gaussmix::kMostInflation;
     // What Python still holds when it exits (a cached Target, a traceback) is not a leak of ours to report.
     nanobind::set_leak_warnings(false);
     gaussmix::bind_targets(module);

@@ -153,6 +153,29 @@ bool factorise(const KernelTable& kernels, Index count, Index n_features, const 
     return !interrupt.has_come();
 }
 
+bool gram(const KernelTable& kernels, Index count, Index n_features, const double* factors, double* out,
+          Interrupt& interrupt) {
+    constexpr Index kTogether = 32;  // factors
+    const Index d = n_features, size = d * d;
+    std::vector<std::int32_t> labels(static_cast<std::size_t>(kTogether * d));
+    for (Index i = 0; i < kTogether * d; ++i) labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i / d);
+    const std::vector<double> zero(static_cast<std::size_t>(kTogether * d), 0.0);
+    std::vector<double> mass(static_cast<std::size_t>(kTogether)), first(static_cast<std::size_t>(kTogether * d));
+    // W' W is the second moment about 0 of the rows of W, which the kernels of a step sum.
+    for (Index k = 0; k < count; k += kTogether) {
+        const Index n = std::min(kTogether, count - k);
+        StepView task{};
+        task.shape = {n, d, FactorShape::spherical, false, Rule::given, Second::full};
+        task.rows = {factors + k * size, false, n * d, d, d, 1, nullptr, nullptr};
+        task.given = {labels.data(), nullptr, 1, 0};
+        double log_likelihood, n_far, n_near;
+        const MomentsView sums{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), out + k * size};
+        if (!step(kernels, task, {nullptr, nullptr, nullptr, zero.data()}, Precision::widened, {1, interrupt}, sums))
+            return false;
+    }
+    return true;
+}
+
 bool principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices, double* spectra,
                     double* axes, Interrupt& interrupt) {
     const Index size = n_features * n_features;

@@ -24,6 +24,10 @@ bool measure_motion(const KernelTable& kernels, const Shape& shape, const Parame
 bool factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,
                double* log_abs_det, bool* failed, Interrupt& interrupt);
 
+// W' W of factors W (count, n_features, n_features). False if interrupted.
+bool gram(const KernelTable& kernels, Index count, Index n_features, const double* factors, double* out,
+          Interrupt& interrupt);
+
 // Eigenvalues (count, n_features) of positive semidefinite matrices, largest first, and eigenvectors in columns. False
 // if interrupted.
 bool principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices, double* spectra,

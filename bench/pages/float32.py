@@ -19,7 +19,7 @@ import numpy as np
 from bench.pages.base import RESULTS, facts, head, parser_of
 from gaussmix import Mixture
 from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.engines.native.precision import suits_single
+from gaussmix.engines.native.float32 import suits_single
 from gaussmix.families.base import FAMILIES
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second

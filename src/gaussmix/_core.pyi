@@ -7,6 +7,10 @@ TILE_ROWS: int = 144
 
 GROUP_ROWS: int = 24
 
+BLOCK_ROWS: int = 65520
+
+MOST_INFLATION: float = 562949953421312.0
+
 class Target:
     """The kernels compiled for one instruction set."""
 
@@ -80,6 +84,14 @@ class Target:
     ]:
         """
         Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive definite.
+        """
+
+    def gram(self, factors: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """W' W of each factor W, (n, n_features, n_features)."""
+
+    def work_per_row(self, factor_shape: int, n_components: int, n_features: int, n_factors: int = 0) -> float:
+        """
+        Multiply-adds of a step for each row, about: an exponential counts as 20.
         """
 
     def log(self, numbers: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:

@@ -71,3 +71,18 @@ def test_nothing_to_factorise(target):
     factors, log_abs_det, failed = target.factorise(np.zeros((0, 3, 3)))
     assert factors.shape == (0, 3, 3)
     assert len(log_abs_det) == len(failed) == 0
+
+
+@pytest.mark.parametrize(("count", "n_features"), [(1, 1), (3, 5), (33, 4), (2, 40), (70, 9)])
+def test_products_of_factors_are_their_definition(targets, count, n_features, rng):
+    """Also of more factors than are multiplied together, and with the same bits on every target."""
+    factors = np.tril(rng.normal(size=(count, n_features, n_features)))
+    products = [target.gram(factors) for target in targets]
+    expected = factors.swapaxes(1, 2) @ factors
+    np.testing.assert_allclose(products[0], expected, rtol=0, atol=1e-14 * n_features * np.abs(expected).max())
+    assert all(product.tobytes() == products[0].tobytes() for product in products)
+
+
+def test_products_of_wrong_factors(target):
+    with pytest.raises(ValueError, match="factors must have shape"):
+        target.gram(np.zeros((2, 3, 4)))

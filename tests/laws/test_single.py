@@ -10,8 +10,8 @@ from gaussmix.em.loop import TOLERANCE_IN_SINGLE, em_step, run_em
 from gaussmix.em.maximise import loss
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.engines.native.precision import AMPLIFICATION, suits_single
-from gaussmix.engines.native.single import WORK, steps_in_single
+from gaussmix.engines.native.float32 import MOST_AMPLIFICATION, steps_in_single, suits_single
+from gaussmix.engines.native.work import LONG_PASS, work_per_row
 from gaussmix.families.base import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.core import native_target
@@ -48,9 +48,9 @@ def mixture_of(covariances, means=None, weights=None):
 
 
 def enough_rows(rng, mixture, factor=1.0):
-    """Float32 rows of a mixture, as many as make it worth while."""
-    work = mixture.n_components * (mixture.n_features**2 + 20)
-    return Mixture.of(mixture).sample(int(factor * WORK / work) + 1, rng)[0].astype(np.float32)
+    """Float32 rows of a mixture, as many as make a long pass."""
+    work = work_per_row(mixture.whitening.factor_shape, mixture.n_components, mixture.n_features)
+    return Mixture.of(mixture).sample(int(factor * LONG_PASS / work) + 1, rng)[0].astype(np.float32)
 
 
 def whitened(mixture, other):
@@ -71,7 +71,7 @@ def mixture(rng):
 @pytest.mark.parametrize("n_features", [2, 8, 32, 64])
 def test_the_errors_are_what_the_limit_of_amplification_says(rng, n_features):
     """At the limit: 1.5 ε a √d + ε d^1.5 / 8 nats (root mean square), and 2.3 ε a² of whitened moments; of 400 rows."""
-    mixture = mixture_of(correlated(rng, n_features, 0.99 * AMPLIFICATION)[None])
+    mixture = mixture_of(correlated(rng, n_features, 0.99 * MOST_AMPLIFICATION)[None])
     assert suits_single(mixture.parameters)
     rows = Mixture.of(mixture).sample(400, rng)[0].astype(np.float32)
     p, factor = mixture.parameters, mixture.whitening.factors[0]
@@ -80,9 +80,9 @@ def test_the_errors_are_what_the_limit_of_amplification_says(rng, n_features):
     found = [step(row[None], None, None, None, *arguments, in_single=True)[0] for row in rows]
     expected = [step(row[None], None, None, None, *arguments)[0] for row in rows]
     error = np.sqrt(np.mean(np.subtract(found, expected) ** 2))
-    assert error < 1.5 * EPS * AMPLIFICATION * n_features**0.5 + EPS * n_features**1.5 / 8 < 1e-4
+    assert error < 1.5 * EPS * MOST_AMPLIFICATION * n_features**0.5 + EPS * n_features**1.5 / 8 < 1e-4
     narrow, wide = (step(rows, None, None, None, *arguments, in_single=flag)[3][0] for flag in (True, False))
-    assert np.linalg.norm(factor @ (narrow - wide) @ factor.T / len(rows), 2) < 2.3 * EPS * AMPLIFICATION**2 < 2e-4
+    assert np.linalg.norm(factor @ (narrow - wide) @ factor.T / len(rows), 2) < 2.3 * EPS * MOST_AMPLIFICATION**2 < 2e-4
 
 
 def test_float32_is_chosen_by_its_conditions(rng, mixture):
@@ -108,7 +108,7 @@ def test_parameters_that_float32_cannot_take_are_refused(rng, mixture):
     assert suits_single(parameters)
     refused = {
         "deviations unknown": replace(parameters, deviations=None),
-        "too correlated": mixture_of(correlated(rng, 4, 1.02 * AMPLIFICATION)[None]).parameters,
+        "too correlated": mixture_of(correlated(rng, 4, 1.02 * MOST_AMPLIFICATION)[None]).parameters,
         "too narrow": replace(parameters, deviations=deviations * 1e-18),
         "too wide": replace(parameters, deviations=deviations * 1e18),
         "too far": replace(parameters, means=parameters.means + 2e18),
@@ -154,7 +154,7 @@ def test_a_small_tolerance_asks_for_double(rng, mixture):
 
 def test_what_float32_would_decide_is_summed_in_double(rng):
     """A step from round components into a narrow one, and one that moves a mean by many deviations."""
-    narrow = mixture_of(correlated(rng, 3, 3 * AMPLIFICATION)[None])
+    narrow = mixture_of(correlated(rng, 3, 3 * MOST_AMPLIFICATION)[None])
     wide = mixture_of(np.diag(np.diagonal(narrow.covariances.each[0]))[None])
     near = mixture_of(wide.covariances.each, 7 * wide.parameters.deviations)
     for start, truth in ((wide, narrow), (near, wide)):
@@ -224,7 +224,7 @@ HARD = {
 @pytest.mark.parametrize("name", HARD)
 def test_hard_float32_data_are_fitted_as_their_doubles(rng, monkeypatch, name, covariance_type):
     """As many steps, and means to 1e-5 deviations, with weights of 1e50, float32 wherever it claims to be safe."""
-    monkeypatch.setattr("gaussmix.engines.native.single.WORK", 0)
+    monkeypatch.setattr("gaussmix.engines.native.work.LONG_PASS", 0)
     rows = HARD[name](mixed(rng), rng).astype(np.float32)
     weight = rng.uniform(0, 2e50, len(rows))
     single, double = (

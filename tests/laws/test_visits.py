@@ -10,7 +10,6 @@ from gaussmix.em.loop import em_step
 from gaussmix.engines import ENGINES
 from gaussmix.engines.native import visits
 from gaussmix.engines.native.arguments import Arguments
-from gaussmix.engines.native.visits import GROUP_ROWS
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.core import native_target
@@ -110,17 +109,11 @@ def test_another_run_starts_without_an_order(clusters):
     assert visit_of(source, elsewhere).order is None
 
 
-def test_groups_are_the_cores():
-    from gaussmix import _core
-
-    assert _core.GROUP_ROWS == GROUP_ROWS
-
-
 @pytest.mark.parametrize("has_bounds", [True, False])
 def test_another_run_starts_anew_with_or_without_bounds(clusters, monkeypatch, has_bounds):
     """However many passes there have been, the next ones are counted from 1."""
     if not has_bounds:
-        monkeypatch.setattr(visits, "MAX_BOUNDS", 0)
+        monkeypatch.setattr(visits, "MOST_BOUNDS", 0)
     rows, mixture = clusters("full", 30.0)
     source = ArraySource(rows)
     run(source, mixture, n_steps=9)

@@ -35,7 +35,7 @@ MAY_IMPORT = {
         "families.base",
         "engines.base",
         "engines.runner",
-        "engines.native.precision",
+        "engines.native.float32",
         "sources.base",
         "starts.base",
         "starts.sample",

@@ -12,7 +12,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.stride import Strides
 from gaussmix.em.trace import Frozen, Trace
 from gaussmix.engines.base import Engine
-from gaussmix.engines.native.precision import suits_single
+from gaussmix.engines.native.float32 import suits_single
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array

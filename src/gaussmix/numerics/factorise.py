@@ -9,6 +9,10 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 
+# A covariance is singular to working precision where Σ_jj (Σ⁻¹)_jj reaches this many over the number of features: there
+# rounding decides the inverse. The C++ core has the same number; a test compares them.
+MOST_INFLATION = 1 / (8 * float(np.finfo(np.float64).eps))
+
 
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Invert the Cholesky factor of each covariance.
@@ -40,7 +44,7 @@ def _invert_factor(covariance: Array, out: Array) -> None:
     except (LinAlgError, ValueError):
         return
     factor = solve_triangular(lower, np.eye(len(covariance)), lower=True)
-    if (_inflation(covariance, factor) < 1 / (8 * len(covariance) * np.finfo(np.float64).eps)).all():
+    if (_inflation(covariance, factor) < MOST_INFLATION / len(covariance)).all():
         out[:] = factor
 
 

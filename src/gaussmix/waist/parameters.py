@@ -9,6 +9,9 @@ from gaussmix.numerics.logarithm import log
 from gaussmix.waist.whitening.base import Whitening
 
 LOG_2PI = 1.8378770664093456
+# Rows are whitened about one centre for all components only while every mean is nearer to it than this many standard
+# deviations: the rounding of W (x − c) − W (μ − c) is then below 1e3 ε.
+FARTHEST_MEAN = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +23,7 @@ class Parameters:
     log_scale : (n_components,), log π_k + log |det W_k| − ½ d log 2π, nats; −inf for a weight of 0.
     means : (n_components, n_features), data units.
     whitening : factors W_k.
-    deviations : (n_components, n_features), roots of the diagonals of Σ_k, data units; None where nobody knows them.
+    deviations : (n_components, n_features), roots of the diagonals of Σ_k, data units; None where they are unknown.
     """
 
     log_scale: Array

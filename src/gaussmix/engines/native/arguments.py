@@ -9,16 +9,15 @@ import numpy as np
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.need import Need
-from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.parameters import FARTHEST_MEAN, Parameters
 from gaussmix.waist.whitening.base import FactorShape, Whitening
-
-# Whitened rows are taken about a common origin only while every mean is nearer to it than this many standard
-# deviations: the rounding of y − m is then below 1e3 ε.
-FARTHEST_MEAN = 1e3
 
 
 class Arguments(NamedTuple):
-    """Four arguments of `Target.step` and `Target.evaluate`: one factor each, unless rows are whitened once for all."""
+    """Four arguments of `Target.step` and `Target.evaluate`.
+
+    There is one factor for each component, or a single one with which the core whitens each row once.
+    """
 
     log_scale: Array
     means: Array
@@ -27,7 +26,7 @@ class Arguments(NamedTuple):
 
 
 def common_origin(parameters: Parameters) -> Array | None:
-    """Where rows are whitened about once for all components; None where each component whitens them itself."""
+    """The point about which rows are whitened once for all components; None where each component whitens them."""
     if not (parameters.whitening.is_shared and parameters.whitening.factor_shape is FactorShape.TRIANGULAR):
         return None
     centre: Array = parameters.means.mean(axis=0)
@@ -35,7 +34,7 @@ def common_origin(parameters: Parameters) -> Array | None:
 
 
 def is_near(parameters: Parameters, centre: Array) -> bool:
-    """Whether rows may be whitened once for all components, about the centre, without loss."""
+    """Whether rows may be whitened once for all components about the centre: all means are near to it."""
     if parameters.whitening.factor_shape is not FactorShape.TRIANGULAR or not parameters.whitening.is_shared:
         return False
     with np.errstate(over="ignore"):
@@ -44,14 +43,14 @@ def is_near(parameters: Parameters, centre: Array) -> bool:
 
 
 def arguments_of(parameters: Parameters, whiten_once: bool = False) -> Arguments:
-    """One factor each, or the one of all where rows are whitened once."""
+    """Parameters as the core takes them, with one factor for each component or, to whiten once, with the shared one."""
     whitening, n_components = parameters.whitening, len(parameters.means)
     factors = whitening.factors if whiten_once else one_each(whitening, n_components)
     return Arguments(parameters.log_scale, np.ascontiguousarray(parameters.means), int(whitening.factor_shape), factors)
 
 
 def one_each(whitening: Whitening, n_components: int) -> Array:
-    """The factors, one for each component."""
+    """The factors, repeated if they are shared, one for each component."""
     if not whitening.is_shared or n_components == 1:
         return np.ascontiguousarray(whitening.factors)
     each = np.empty((n_components, *whitening.factors.shape[1:]))
@@ -69,6 +68,6 @@ def projection_of(need: Need, n_components: int) -> Array | None:
 
 
 def no_arguments(anchor: Array) -> Arguments:
-    """What stands in the place of parameters under `Rule.GIVEN`, which reads none of them."""
+    """Placeholders under `Rule.GIVEN`, which reads no parameters."""
     n_components = len(anchor)
     return Arguments(np.zeros(n_components), np.zeros(anchor.shape), int(FactorShape.SPHERICAL), np.ones(n_components))

@@ -18,8 +18,8 @@ from gaussmix.engines.native.arguments import (
     one_each,
     projection_of,
 )
+from gaussmix.engines.native.float32 import rounded, scaled_for_single, steps_in_single
 from gaussmix.engines.native.run import run_em, shares_matrix, suits_core
-from gaussmix.engines.native.single import rounded, scaled_for_single, steps_in_single
 from gaussmix.engines.native.visits import Visit, Visits, may_be_ordered
 from gaussmix.engines.runner import Control, Course, Runner
 from gaussmix.numerics.arrays import Array

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaussmix.engines.native.arguments import FARTHEST_MEAN
-from gaussmix.engines.native.visits import could_pay, is_long
+from gaussmix.engines.native.visits import could_pay
+from gaussmix.engines.native.work import is_long
 from gaussmix.engines.runner import Control, Course
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.logarithm import log
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
-from gaussmix.waist.whitening.base import Whitening
+from gaussmix.waist.parameters import FARTHEST_MEAN
+from gaussmix.waist.whitening.base import FactorShape, Whitening
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
 from gaussmix.waist.whitening.spherical import SphericalWhitening
 from gaussmix.waist.whitening.triangular import TriangularWhitening
@@ -32,13 +33,18 @@ def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
 
     Between steps the engine decides about float32 and about the order of the rows. Neither pays on a short pass.
     """
-    n_features, is_triangular = block.rows.shape[1], algebra.orientation is not Across.NOTHING
-    if n_components * n_features ** (2 if is_triangular else 1) > MOST_NUMBERS:
+    n_features, factor_shape = block.rows.shape[1], _factor_shape(algebra)
+    if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MOST_NUMBERS:
         return False
-    shape = block.n_rows, n_components, n_features, is_triangular
-    if block.rows.dtype != np.float64 and is_long(*shape):
+    if block.rows.dtype != np.float64 and is_long(block.n_rows, factor_shape, n_components, n_features):
         return False
-    return algebra.is_shared or not could_pay(*shape)
+    return algebra.is_shared or not could_pay(block.n_rows, factor_shape, n_components, n_features)
+
+
+def _factor_shape(algebra: Algebra) -> FactorShape:
+    if algebra.orientation is not Across.NOTHING:
+        return FactorShape.TRIANGULAR
+    return FactorShape.SPHERICAL if algebra.shape is Across.NOTHING else FactorShape.DIAGONAL
 
 
 def shares_matrix(algebra: Algebra) -> bool:
@@ -77,8 +83,9 @@ def run_em(
 
 def _whitening(algebra: Algebra, factors: Array, log_abs_det: Array, n_features: int) -> Whitening:
     """Factors as families make them, of the core's (n, n_numbers)."""
-    if algebra.orientation is not Across.NOTHING:
+    factor_shape = _factor_shape(algebra)
+    if factor_shape is FactorShape.TRIANGULAR:
         return TriangularWhitening(factors.reshape(-1, n_features, n_features), log_abs_det)
-    if algebra.shape is Across.NOTHING:
+    if factor_shape is FactorShape.SPHERICAL:
         return SphericalWhitening(factors[:, 0], log_abs_det)
     return DiagonalWhitening(factors, log(factors).sum(axis=1))  # the core adds the logarithms in another order

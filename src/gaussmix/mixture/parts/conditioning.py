@@ -20,12 +20,9 @@ from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.rows import first_beyond
 from gaussmix.waist.block import Block
+from gaussmix.waist.parameters import FARTHEST_MEAN
 from gaussmix.waist.whitening.base import Whitening
 from gaussmix.waist.whitening.spherical import SphericalWhitening
-
-# Regressions of all components are summed about a common centre only while every mean is nearer to it than this many
-# standard deviations: what that rounds is then below 1e3 ε of a standard deviation, as where engines whiten once.
-FARTHEST_MEAN = 1e3
 
 _quiet = np.errstate(over="ignore", invalid="ignore")  # `_in_range` says so instead
 

@@ -9,6 +9,7 @@ import numpy as np
 from gaussmix.errors import SingularCovariance
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.factorise import MOST_INFLATION
 from gaussmix.numerics.logarithm import log
 from gaussmix.numerics.roots import inverse_root
 from gaussmix.waist.whitening.base import FactorShape, Whitening
@@ -37,7 +38,7 @@ class LowRankWhitening(Whitening):
         stretch = np.sqrt(1.0 + spread**2)
         size = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
         left = 1.0 - ((directions * (spread / stretch)[:, None, :]) ** 2).sum(axis=2)  # ψ_j (Σ⁻¹)_jj
-        singular = (size * left >= 1 / (8 * noise.shape[1] * np.finfo(np.float64).eps)).any(axis=1)
+        singular = (size * left >= MOST_INFLATION / noise.shape[1]).any(axis=1)
         if singular.any():
             raise SingularCovariance(np.flatnonzero(singular))
         factors = np.empty((*noise.shape, loadings.shape[2] + 1))

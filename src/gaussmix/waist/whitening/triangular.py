@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -12,11 +12,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.pieces import pieces
-from gaussmix.waist.need import Rule, Second
 from gaussmix.waist.whitening.base import FactorShape, Whitening
-
-if TYPE_CHECKING:
-    from gaussmix._core import Target
 
 
 class TriangularWhitening(Whitening):
@@ -61,21 +57,10 @@ class TriangularWhitening(Whitening):
         target = native_target()
         if target is None:
             return self.factors.transpose(0, 2, 1) @ self.factors
-        few = range(32, len(self.factors), 32)
-        return np.concatenate([_products(target, part) for part in np.split(self.factors, few)])
+        return target.gram(np.ascontiguousarray(self.factors))
 
     def precision_diagonals(self) -> Array:
         diagonals = np.empty(self.factors.shape[:2])
         for part in pieces(self.factors.shape):
             diagonals[part] = (self.factors[part] ** 2).sum(axis=1)
         return diagonals
-
-
-def _products(target: Target, factors: Array) -> Array:
-    """WᵀW of a few factors: the second moments of their rows about 0, by the core, since a BLAS has bits of its own."""
-    n_factors, n_features, _ = factors.shape
-    labels = np.repeat(np.arange(n_factors, dtype=np.int32), n_features)
-    rows, origin = factors.reshape(-1, n_features), np.zeros((n_factors, n_features))
-    second = target.step(rows, None, labels, None, None, None, 0, None, origin, Rule.GIVEN, Second.FULL, 1)[3]
-    assert second is not None
-    return second

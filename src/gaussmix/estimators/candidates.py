@@ -43,7 +43,7 @@ def check_counts(parameter: str, value: Any) -> list[int]:
 def check_families(estimator: Any, n_features: int) -> list[Family]:
     """The families that an estimator names, each once, or one for each number of factors.
 
-    "all" is those that a name is enough for, of those that there are for so many features.
+    "all" means every family registered for it that is defined for this number of features.
     """
     covariance_type, options = estimator.covariance_type, options_of(estimator)
     if _is_every(covariance_type):
@@ -53,7 +53,7 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
                 f"{option}={value!r} has no meaning with covariance_type={EVERY!r}, structures without factors: name "
                 "the structures to try."
             )
-        return of_one if n_features == 1 else [family for family in FAMILIES.values() if not family.options]
+        return of_one if n_features == 1 else [family for family in FAMILIES.values() if family.in_all]
     names = _names(covariance_type)
     choices = [options]
     if "n_factors" in options:

@@ -10,7 +10,7 @@ from gaussmix.families import family_named
 from gaussmix.families.orientation import composed, spectra_along
 from gaussmix.numerics.axes import _rounds, principal_axes, shared_axes
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.geometric_mean import exponential, geometric_mean
+from gaussmix.numerics.elementary import exponential, geometric_mean
 from gaussmix.testing.check_family import random_scatters
 from gaussmix.testing.closeness import EPS
 from gaussmix.waist.moments import Scatter

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.special import softmax as scipy_softmax
 
-from gaussmix.numerics.logspace import log_sum, softmax
+from gaussmix.numerics.elementary import log_sum, softmax
 from gaussmix.testing.closeness import EPS
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE, Engine
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.logspace import softmax
+from gaussmix.numerics.elementary import softmax
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Partial

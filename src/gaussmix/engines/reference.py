@@ -11,7 +11,7 @@ from gaussmix.engines.base import NEGLIGIBLE
 from gaussmix.engines.far import Apart, correct_far_rows, far_limit, far_places
 from gaussmix.engines.randomness import label_uniforms, standard_normals
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.logspace import log_sum, softmax
+from gaussmix.numerics.elementary import log_sum, softmax
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments, Partial

@@ -18,7 +18,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.parts.conditioning import Conditional
 from gaussmix.mixture.parts.few_rows import MOST_NUMBERS
 from gaussmix.numerics.arrays import Array, Places, Rows
-from gaussmix.numerics.logarithm import log
+from gaussmix.numerics.elementary import log
 from gaussmix.waist.parameters import LOG_2PI
 
 

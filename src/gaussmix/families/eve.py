@@ -7,7 +7,7 @@ from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.families.common_axes import ACCURACY, with_best_axes, with_other_axes
 from gaussmix.families.volume import equal_volumes
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.geometric_mean import geometric_mean
+from gaussmix.numerics.elementary import geometric_mean
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 

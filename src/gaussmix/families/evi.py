@@ -5,7 +5,7 @@ from __future__ import annotations
 from gaussmix.covariances import Covariances, Diagonal
 from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.families.volume import equal_volumes
-from gaussmix.numerics.geometric_mean import geometric_mean
+from gaussmix.numerics.elementary import geometric_mean
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 

@@ -7,8 +7,8 @@ import numpy as np
 from gaussmix.covariances import Covariances, Dense
 from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.families.volume import equal_volumes
+from gaussmix.numerics.elementary import exponential
 from gaussmix.numerics.factorise import factorise
-from gaussmix.numerics.geometric_mean import exponential
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 

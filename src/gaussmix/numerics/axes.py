@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.geometric_mean import geometric_mean
+from gaussmix.numerics.elementary import geometric_mean
 
 # A rotation that gains less than this part of Σ_k c_k is not made: log-likelihoods have no more digits.
 SETTLED = 4 * float(np.finfo(np.float64).eps)

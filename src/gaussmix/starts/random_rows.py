@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.engines.base import Engine
-from gaussmix.numerics.logarithm import log
+from gaussmix.numerics.elementary import log
 from gaussmix.starts.base import Partition, nearest_centre, register
 from gaussmix.starts.gross import gross_rows_apart
 from gaussmix.starts.sample import Distinct

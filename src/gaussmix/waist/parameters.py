@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.logarithm import log
+from gaussmix.numerics.elementary import log
 from gaussmix.waist.whitening.base import Whitening
 
 LOG_2PI = 1.8378770664093456

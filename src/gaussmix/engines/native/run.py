@@ -10,7 +10,7 @@ from gaussmix.engines.native.visits import could_pay
 from gaussmix.engines.native.work import is_long
 from gaussmix.engines.runner import Control, Course
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.logarithm import log
+from gaussmix.numerics.elementary import log
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments

@@ -15,7 +15,7 @@ from gaussmix.engines.far import far_log_odds
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.numerics.logarithm import log
+from gaussmix.numerics.elementary import log
 from gaussmix.waist.block import Block
 
 

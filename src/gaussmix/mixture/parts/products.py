@@ -7,7 +7,7 @@ import numpy as np
 from gaussmix.covariances import Covariances, Dense, Diagonal, Spherical
 from gaussmix.mixture.values import Values
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.logarithm import log
+from gaussmix.numerics.elementary import log
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 # Standard deviations up to which squared distances, and with them log weights, are good to about 1e-8 nats a feature.

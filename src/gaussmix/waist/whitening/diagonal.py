@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.logarithm import log
-from gaussmix.numerics.roots import inverse_root
+from gaussmix.numerics.elementary import inverse_root, log
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 

@@ -9,9 +9,8 @@ import numpy as np
 from gaussmix.errors import SingularCovariance
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.elementary import inverse_root, log
 from gaussmix.numerics.factorise import MOST_INFLATION
-from gaussmix.numerics.logarithm import log
-from gaussmix.numerics.roots import inverse_root
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 

@@ -82,6 +82,19 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [target for target in LINK.findall(text) if not (path.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("path", [*PAGES, *(ROOT / "bench").glob("*.md")], ids=lambda path: str(path.relative_to(ROOT)))
+def test_sentences_are_plain(path: Path) -> None:
+    text = " ".join(FENCE.sub("", path.read_text(encoding="utf-8")).split())
+    assert re.findall(r"\b(?:but for|of which|that there are|as of)\b", text) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_a_page_names_exist(path: Path) -> None:
+    named = re.findall(r"`([\w.-]+/[\w./-]+\.(?:py|md|cpp|hpp|csv))`", FENCE.sub("", path.read_text(encoding="utf-8")))
+    folders = [ROOT, ROOT / "src/gaussmix", ROOT / "src", ROOT / "cpp"]
+    assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
+
+
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_a_decision_is_at_most_ten_lines(path: Path) -> None:
     title, *lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]

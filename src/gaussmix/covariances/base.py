@@ -1,4 +1,4 @@
-"""Covariances as a value: one Σ_k for each component, or one Σ for all. To add a form, answer what is abstract here."""
+"""Covariances as a value: one Σ_k for each component, or one Σ for all. A new form implements the abstract methods."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Covariances(ABC):
 
     Parameters
     ----------
-    each : 1 covariance on the first axis where all components share it, else n_components; the class says what
-        follows. Data units². The array becomes read-only.
+    each : covariances, data units². The first axis has length 1 if all components share one, otherwise n_components;
+        the class defines the other axes. The array becomes read-only.
     n_components, n_features : K and d.
     is_shared : whether all components share one covariance.
     """
@@ -54,12 +54,12 @@ class Covariances(ABC):
 
     @classmethod
     def of(cls, array: Array, n_components: int, n_features: int, is_shared: bool) -> Self:
-        """Covariances from the form that `array` has."""
+        """Make covariances of an array in the form of `array`."""
         return cls(array[None] if is_shared else array, n_components, n_features, is_shared)
 
     @cached_property
     def array(self) -> Array:
-        """The smallest array that says all, as in `covariances_` and files: without a component axis where shared."""
+        """`each` without the first axis if the covariance is shared: the form of `covariances_` and of model files."""
         return self.each[0, ...] if self.is_shared else self.each
 
     @abstractmethod
@@ -89,7 +89,10 @@ class Covariances(ABC):
         """The same covariances as `Spherical`, `Diagonal` or `Dense`: the form that estimators show."""
 
     def lift(self, kind: type[Covariances]) -> Covariances:
-        """The same covariances as `kind`, in the order `Spherical`, `Diagonal`, `Dense`: none is made less general."""
+        """The same covariances in the form `kind`; unchanged if `kind` is less general.
+
+        The order is `Spherical`, `Diagonal`, `Dense`.
+        """
         return self
 
     def inverse(self) -> Covariances:

@@ -40,7 +40,7 @@ class LowRank(Covariances):
         return self.each[..., -1]
 
     def posterior(self) -> tuple[Array, Array]:
-        """What a row x − μ says of its factors: their mean β (x − μ) and covariance P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ.
+        """The factors given a row x: mean β (x − μ) and covariance P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ.
 
         Returns
         -------
@@ -74,7 +74,7 @@ class LowRank(Covariances):
         return replace(self, each=self.each[:, places], n_features=len(places))
 
     def conditional(self, known: Places, unknown: Places) -> tuple[LowRank, Array]:
-        """As in the base class, by the same factors: given what is known their covariance is P of `posterior`."""
+        """As in the base class. The factors stay; given the known features, their covariance is P of `posterior`."""
         projection, left = self.marginal(known).posterior()
         rest = self.marginal(unknown)
         loadings = np.einsum("kdq,kqr->kdr", rest.loadings, symmetric_root(left))

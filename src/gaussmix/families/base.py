@@ -46,7 +46,7 @@ class Family(ABC):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What a structure is made of beside its name, as plain values; see `family_named`."""
+        """Options of the structure, as plain values; see `family_named`."""
         return {}
 
     def with_options(self, **options: Any) -> Family:
@@ -100,7 +100,7 @@ class Family(ABC):
         return self.kind.of(array, n_components, n_features, self.is_shared)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
-        """The structure of covariances that a map made of ones of this structure, which may keep no constraint.
+        """The structure of the image of such covariances under a map; it may keep no constraint.
 
         Parameters
         ----------
@@ -151,22 +151,22 @@ def unconstrained(covariances: Covariances) -> Family:
 
 
 def registered(cls: type[Family]) -> Family:
-    """The family of a class: the one in the registry, where it is there."""
+    """The registered family of a class; a new one if the class is not registered."""
     known = FAMILIES.get(getattr(cls, "name", ""))
     return known if type(known) is cls else cls()
 
 
 def known_names() -> list[str]:
-    """What families are called: scikit-learn's names, then mclust's."""
+    """All names of families: scikit-learn's names, then mclust's."""
     return sorted([*FAMILIES, *ALIASES], key=lambda name: (name.isupper(), name))
 
 
 def family_named(name: str, **options: Any) -> Family:
-    """Look a family up by its name or another, with options where it has some.
+    """Look up a family by its name or an alias, with options if it has some.
 
     Raises
     ------
-    ValueError, TypeError : nobody knows the name (the message has the nearest), or an option can't be what it is.
+    ValueError, TypeError : the name is unknown (the message suggests the nearest), or an option is impossible.
     """
     own = ALIASES.get(name, name)
     if own not in FAMILIES:

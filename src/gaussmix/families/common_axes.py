@@ -12,7 +12,7 @@ from gaussmix.numerics.axes import principal_axes, shared_axes
 from gaussmix.waist.moments import Scatter
 
 MOST_COMPONENTS = 8  # the number of largest components whose own axes are tried
-ACCURACY = 1e-6  # relative, of the covariances: the likelihood is level there, so at most 1e-12 of it is left to gain
+ACCURACY = 1e-6  # relative error of the covariances; the likelihood is flat there and loses at most 1e-12 of itself
 
 # The variances along the axes, (n_components, d), that suit the diagonals (n_components, d) of DᵀS_kD and masses best.
 Along = Callable[[Array, Array], Array]
@@ -28,7 +28,7 @@ def with_best_axes(scatter: Scatter, current: Array | None, importance: Array | 
     ----------
     scatter : of all components.
     current : the last matrices; None at the first step.
-    importance : as of `shared_axes`.
+    importance : as for `shared_axes`.
     along : gives the v_k.
     """
     axes = principal_axes(_pooled(scatter))[1][0] if current is None else _axes_of(current)
@@ -38,7 +38,7 @@ def with_best_axes(scatter: Scatter, current: Array | None, importance: Array | 
 def with_other_axes(scatter: Scatter, along: Along) -> list[Array]:
     """Matrices with the axes of the pooled scatter, and with those of each of the largest components.
 
-    The axes that suit a partition best may lie where EM has no way to those that suit the rows best.
+    From the axes that suit a partition best, EM may never reach those that suit the rows best.
     """
     if len(scatter.mass) == 1 or scatter.n_features == 1:
         return []
@@ -57,7 +57,7 @@ def _pooled(scatter: Scatter) -> Array:
 
 
 def _axes_of(covariances: Array) -> Array:
-    """The axes that covariances share: those of a sum of them, then rotated where some were of equal variance in it."""
+    """The axes that covariances share: those of a weighted sum, then rotated in case the sum has equal variances."""
     sizes = np.trace(covariances, axis1=1, axis2=2)
     places = np.arange(1.0, len(sizes) + 1)
     mixed: Array = np.einsum("kij,k->ij", covariances, 1 / (sizes * places))

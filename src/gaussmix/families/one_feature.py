@@ -8,7 +8,7 @@ _THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # of volume, shape and orie
 
 
 def check_features(name: str, n_features: int) -> str | None:
-    """What a name of mclust's means for so many features, in a sentence, where it means something else than it says.
+    """Say what a name means if that differs from its letters for this number of features; None otherwise.
 
     Raises
     ------

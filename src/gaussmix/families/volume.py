@@ -1,4 +1,4 @@
-"""Volumes: one for all components, and volumes of their own for components that share a shape."""
+"""Volumes: one for all components, or one each for components that share a shape."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array
 
-# Where volumes stop: the likelihood is level there, so that what it has left to gain is the square of it.
+# Volumes stop when they change by less than this part. The likelihood is flat there: it can gain the square at most.
 SETTLED = 1e-13
 MOST_ROUNDS = 500
 # Volumes that move by such a factor have no limit: the shape is singular, and the likelihood has no bound.
 RUNAWAY = 2.0**50
-RESTLESS = 0.01  # a change in the last round that no search on its way to a limit makes
+RESTLESS = 0.01  # volumes that still change by more than this part in the last round have no limit
 
 
 def equal_volumes(roots: Array, mass: Array) -> Array:

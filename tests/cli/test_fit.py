@@ -285,3 +285,8 @@ def test_options_of_factors_are_checked(options, said, cli, faithful):
     result = cli("fit", faithful, "-k", "1", *options)
     assert result.exit_code != 0
     assert said in result.stderr
+
+
+def test_what_holds_for_the_search_is_not_said_of_the_chosen_fit(cli, faithful):
+    result = cli("fit", faithful, "-k", 2, "-s", "factor_analyzer", "--n-factors", "1:3")
+    assert "gaussmix: 2 of 3 candidates could not be fitted: 2 × too many factors. " in result.stderr

@@ -13,9 +13,8 @@ import pytest
 from pyarrow import feather, parquet
 
 from gaussmix import GaussianMixture, Mixture
-from gaussmix.cli.writers import WRITERS
-from gaussmix.sources.tables.readers import READERS, open_table
-from gaussmix.sources.tables.tables import BadTable
+from gaussmix.cli.outputs import WRITERS
+from gaussmix.sources.tables import FORMATS, BadTable, open_table
 
 ROWS = np.array([[1.5, 2.0], [3.0, 1 / 3], [-1e-300, 7.0]])
 FRAME = pa.table({"x": ROWS[:, 0], "y": ROWS[:, 1]})
@@ -143,7 +142,7 @@ def test_what_cannot_be_used_is_named(name, csv_file):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("format", [name for name in READERS if name != "csv"])
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "csv"])
 def test_what_is_written_is_read_again(format, cli, model, faithful, tmp_path):
     target = tmp_path / f"out.{format}"
     assert cli("predict", model, faithful, "-o", target).exit_code == 0

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from gaussmix import Mixture
-from gaussmix.cli.writers import write_json
+from gaussmix.cli.outputs import write_json
 from gaussmix.mixture import files
 
 

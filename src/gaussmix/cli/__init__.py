@@ -1,4 +1,4 @@
-"""The command `gaussmix`: one file per verb, no numerics."""
+"""The command `gaussmix`: `verbs/` has a file per verb, `show/` has what they print."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import click
 
-from gaussmix.cli.writers import WRITERS
+from gaussmix.cli.outputs import WRITERS
 from gaussmix.errors import not_one_of
 from gaussmix.estimators.candidates import EVERY
 from gaussmix.families.base import known_names
-from gaussmix.sources.tables.inputs import STANDARD
-from gaussmix.sources.tables.readers import READERS
+from gaussmix.sources.tables import FORMATS
+from gaussmix.sources.tables.base import STANDARD
 
 _MOST_CANDIDATES = 1000
 
@@ -129,7 +129,7 @@ def reading(verb: Verb) -> Verb:
         ),
         click.option(
             "--format",
-            type=click.Choice(list(READERS)),
+            type=click.Choice(list(FORMATS)),
             help="Format of DATA.  [default: by its extension or its first bytes]",
         ),
     ):

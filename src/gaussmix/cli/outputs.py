@@ -1,25 +1,34 @@
-"""Where results go: standard output, or a file that appears once it is complete."""
+"""Tables as files of every format, and where results go: standard output, or a file that appears once complete."""
 
 from __future__ import annotations
 
+import codecs
+import csv
 import errno
+import json
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePath
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import click
+import numpy as np
 import pyarrow as pa
 
-from gaussmix.cli.writers import FOR_PEOPLE, WRITERS
 from gaussmix.formats import whole_file
-from gaussmix.sources.tables.inputs import STANDARD
-from gaussmix.sources.tables.readers import EXTENSIONS
+from gaussmix.sources.tables import BadTable, format_by_name, is_numeric
+from gaussmix.sources.tables.base import STANDARD
+
+_ROWS_AT_ONCE = 10_000
 
 
 def check_target(target: str, *inputs: str) -> None:
-    """See before long work that its result can be written, and that it does not replace what is read."""
+    """Check before long work that its result can be written and does not replace an input.
+
+    Raises OSError, or UsageError where the target is an input.
+    """
     path = Path(target)
     if target == STANDARD:
         return
@@ -33,29 +42,29 @@ def check_target(target: str, *inputs: str) -> None:
 
 
 def check_inputs(*inputs: str) -> None:
-    """Refuse to read two things from standard input."""
+    """Raise UsageError if two inputs are standard input."""
     if inputs.count(STANDARD) > 1:
         raise click.UsageError("only one input can be standard input.", click.get_current_context())
 
 
 def format_of(target: str, to: str | None, *, as_json: bool) -> str:
-    """What to write a table as: by the user's word, the target's extension, or else CSV."""
-    extension = PurePath(target).suffix.lower()
-    by_name = "json" if extension == ".json" else EXTENSIONS.get(extension)
+    """The format to write a table in: `to`, or by the extension of the target, or CSV."""
+    extension = Path(target).suffix.lower()
+    by_name = "json" if extension == ".json" else format_by_name(target)
     if as_json and (to or by_name or "json") not in FOR_PEOPLE:
         raise click.UsageError(f"--json contradicts {to or by_name}.", click.get_current_context())
     return "json" if as_json else to or by_name or "csv"
 
 
 def write_table(target: str, format: str, table: pa.Table, delimiter: str = ",") -> None:
-    """Write a table; raises ValueError for what its format can't hold, OSError where it can't be written."""
-    with opened(target, for_people=format in FOR_PEOPLE) as file:
+    """Write a table. Raises ValueError if the format can't hold it, OSError if it can't be written."""
+    with open_target(target, for_people=format in FOR_PEOPLE) as file:
         WRITERS[format](file, table, delimiter)
 
 
 @contextmanager
-def opened(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
-    """Standard output by "-", or a file."""
+def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
+    """Open a file, or standard output for "-". Raises ValueError if a terminal can't show what is written."""
     if target != STANDARD:
         with whole_file(target) as file:
             yield file
@@ -65,3 +74,71 @@ def opened(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
         raise ValueError("standard output is a terminal, which can't show this: add -o FILE, or send it on by | or >.")
     yield stream
     stream.flush()
+
+
+def write_csv(file: BinaryIO, table: pa.Table, delimiter: str) -> None:
+    """Write text as it is and numbers with all their digits. Lines end with LF."""
+    writer = csv.writer(codecs.getwriter("utf-8")(file), delimiter=delimiter, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows(_rows(table))
+
+
+def write_json(file: BinaryIO, table: pa.Table, delimiter: str) -> None:
+    """Write an array with one object per row, one per line."""
+    text = codecs.getwriter("utf-8")(file)
+    text.write("[")
+    for number, row in enumerate(_rows(table)):
+        text.write(",\n" if number else "\n")
+        record = {name: json_value(value) for name, value in zip(table.column_names, row, strict=True)}
+        text.write(json.dumps(record, ensure_ascii=False, default=str))
+    text.write("\n]\n")
+
+
+def write_parquet(file: BinaryIO, table: pa.Table, delimiter: str) -> None:
+    """Write Parquet."""
+    from pyarrow import parquet  # slow to import
+
+    parquet.write_table(table, pa.PythonFile(file, "w"))
+
+
+def write_arrow(file: BinaryIO, table: pa.Table, delimiter: str) -> None:
+    """Write an Arrow file, which is also a Feather file of version 2."""
+    with pa.ipc.new_file(pa.PythonFile(file, "w"), table.schema) as writer:
+        writer.write_table(table)
+
+
+def write_npy(file: BinaryIO, table: pa.Table, delimiter: str) -> None:
+    """Write the columns as float64 (n_rows, n_columns). Raises BadTable if one holds no numbers."""
+    rows = np.empty((table.num_rows, table.num_columns))
+    for at, name in enumerate(table.column_names):
+        if not is_numeric(table[name].type):
+            raise BadTable(f"column {name!r} holds no numbers, and .npy holds nothing else: write another format.")
+        rows[:, at] = table[name].to_numpy()
+    np.lib.format.write_array(file, rows)
+
+
+WRITERS: dict[str, Callable[[BinaryIO, pa.Table, str], None]] = {
+    "csv": write_csv,
+    "json": write_json,
+    "parquet": write_parquet,
+    "arrow": write_arrow,
+    "npy": write_npy,
+}
+FOR_PEOPLE = ("csv", "json")  # what a terminal can show
+
+
+def json_value(value: Any) -> Any:
+    """A value as JSON has it: null for NaN and infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def free_name(name: str, columns: list[str]) -> str:
+    """A name for a new column; underscores are added to one that the table has."""
+    while name in columns:
+        name += "_"
+    return name
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

@@ -25,6 +25,9 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.waist.block import Block
 
+# What a fit of a mixture sets.
+FITTED = ("mixture_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "collapsed_", "_dtype")
+
 
 class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, ABC):
     """An estimator whose fit leaves a mixture; it has the parameters `random_state` and `n_jobs`."""

@@ -27,6 +27,7 @@ from gaussmix.estimators.parameters import (
 from gaussmix.estimators.validation import check_row_weight, check_rows
 from gaussmix.estimators.verbosity import reports
 from gaussmix.families.one_feature import check_features
+from gaussmix.mixture.mixture import Mixture
 
 
 class GaussianMixture(MixtureEstimator):
@@ -264,3 +265,12 @@ class GaussianMixture(MixtureEstimator):
             None if self.means_init is None else check_means(self.means_init, *shape),
             covariances,
         )
+
+
+def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:
+    """A fitted estimator of a mixture, to label and score rows with."""
+    family = mixture.family
+    estimator = GaussianMixture(mixture.n_components, covariance_type=family.name, n_jobs=n_jobs)
+    estimator.set_params(**family.options)
+    estimator.mixture_, estimator._dtype = mixture, np.dtype(np.float64)
+    return estimator

@@ -12,9 +12,11 @@ from gaussmix.checks import check_count
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import check_jobs
 from gaussmix.estimators.candidates import HELD_OUT, check_candidates, check_criterion, one_feature_notes
-from gaussmix.estimators.estimator import MixtureEstimator
+from gaussmix.estimators.estimator import FITTED, MixtureEstimator
+from gaussmix.estimators.factors import FACTORS
 from gaussmix.estimators.fitting import Data
-from gaussmix.estimators.messages import constant_sentence, dropped_sentence, warn, warn_of
+from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix.estimators.messages import SearchWarning, constant_sentence, dropped_sentence, warn, warn_of
 from gaussmix.estimators.parameters import check_number, check_ridge, check_start_names
 from gaussmix.estimators.results import results_table
 from gaussmix.estimators.searching import Searching
@@ -221,6 +223,17 @@ class GaussianMixtureIC(MixtureEstimator):
         about = data.rows, data.row_weight, getattr(self, "feature_names_in_", None)
         if ridge is None:
             warn(constant_sentence(run[0], data.ridge, *about))
-        warn(dropped_sentence(results, *about))
+        warn(dropped_sentence(results, *about), SearchWarning)
         for sentence in one_feature_notes(self.covariance_type) if rows.shape[1] == 1 else ():
-            warn(sentence)
+            warn(sentence, SearchWarning)
+
+
+def as_single(search: GaussianMixtureIC) -> GaussianMixture:
+    """The `GaussianMixture` that ends with the mixture that a search has chosen, with the same parameters."""
+    names = GaussianMixture._get_param_names()
+    parameters = {name: value for name, value in search.get_params().items() if name in names}
+    parameters |= {"n_components": search.n_components_, "covariance_type": search.covariance_type_, "n_jobs": None}
+    single = GaussianMixture(**parameters | FACTORS | dict(search.mixture_.family.options))
+    for name in FITTED:
+        setattr(single, name, getattr(search, name))
+    return single

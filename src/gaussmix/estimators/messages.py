@@ -35,6 +35,10 @@ _NOT_CONVERGED = (
 )
 
 
+class SearchWarning(RuntimeWarning):
+    """What the user should know of a search as a whole, and not of the mixture that it chose."""
+
+
 def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None:
     """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found; None is no reason."""
     if sentence is None:
@@ -131,7 +135,7 @@ def dropped_sentence(
     reasons, advice = reasons_and_advice(failed)
     why = f" {_name_columns(constant, names)} constant." if constant else ""
     number = f"{len(failed)} of {counted(len(results), 'candidate')}"
-    return f"{number} could not be fitted: {reasons}{why} {advice} `results_` has the reason of each."
+    return f"{number} could not be fitted: {reasons}{why} {advice} The table of results has the reason of each."
 
 
 def _name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:

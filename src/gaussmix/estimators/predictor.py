@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
 from gaussmix.estimators.candidates import EVERY
-from gaussmix.estimators.estimator import MixtureEstimator
+from gaussmix.estimators.estimator import FITTED, MixtureEstimator
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.parameters import check_seed
@@ -22,7 +22,6 @@ from gaussmix.estimators.validation import check_rows
 from gaussmix.numerics.arrays import Rows
 
 _OF_MIXTURE = ("n_factors", "tol", "reg_covar", "max_iter", "n_init", "init_params", "random_state", "n_jobs")
-_ADOPTED = ("mixture_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "collapsed_", "_dtype")
 
 Counts = int | Iterable[int]
 Structures = str | Iterable[str]
@@ -83,7 +82,7 @@ class MixturePredictor(Saved, BaseEstimator):
 
     def _adopt(self, fitted: MixtureEstimator) -> None:
         """Take over what a fit found."""
-        for name in _ADOPTED:
+        for name in FITTED:
             setattr(self, name, getattr(fitted, name))
 
     def _rows(self, X: ArrayLike) -> Rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -199,11 +199,6 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             y = np.asarray(_safe_indexing(X, self._places, axis=1))
         return float(super().score(X, y, sample_weight))
 
-    def _set_mixture(self, mixture: Mixture, targets: Places) -> None:
-        """Become the estimator of a mixture and the places of its targets, (n_targets,)."""
-        self.targets_, self._dtype = targets, np.dtype(np.float64)
-        self._woken(mixture)
-
     @property
     def _places(self) -> Places:
         return np.atleast_1d(self.targets_).astype(np.intp)
@@ -265,3 +260,11 @@ def _said_of_copies(rows: Rows, targets: Places, error: SingularCovariance) -> V
         f"The target in column {copies[0]} equals column {copies[1]} of X, so that their covariance is singular: leave "
         "one out, or raise reg_covar."
     )
+
+
+def regressor_of(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = None) -> GaussianMixtureRegressor:
+    """A fitted estimator of a mixture that predicts the features at some places from the others."""
+    regressor = GaussianMixtureRegressor(mixture.n_components, targets=list(targets), n_jobs=n_jobs)
+    regressor.targets_, regressor._dtype = np.array(targets), np.dtype(np.float64)
+    regressor._woken(mixture)
+    return regressor

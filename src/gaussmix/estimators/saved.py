@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.estimators.files import FOUND, Reader, details_of, restored
-from gaussmix.formats import Place
+from gaussmix.formats import FitRecord, Place
 from gaussmix.mixture import files
 from gaussmix.mixture.mixture import Mixture
 
@@ -39,8 +39,7 @@ class Saved:
         OSError : the file can't be written.
         """
         check_is_fitted(self)
-        mixture = self.mixture_
-        files.write(path, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details_of(self))
+        write_estimator(path, self)
 
     @classmethod
     def load(cls, path: Place) -> Self:
@@ -76,3 +75,11 @@ def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
     except BaseException:
         estimator.__dict__ = before
         raise
+
+
+def write_estimator(
+    place: Place, estimator: Any, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
+) -> None:
+    """Write a fitted estimator to a model file; `names` and `fit` as for `details_of`, errors as of `Saved.save`."""
+    mixture, details = estimator.mixture_, details_of(estimator, names, fit)
+    files.write(place, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details)

@@ -1,39 +1,58 @@
-"""What the user should know beside the result: one line each, on standard error."""
+"""What goes to standard error: notices of one line each, and a progress bar."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.engines import choose
 
 
-def notice(sentence: str, *, quiet: bool) -> None:
-    """Say something on standard error, unless the user wants quiet."""
-    if not quiet:
-        click.echo(f"gaussmix: {' '.join(sentence.split())}", err=True)
+def print_notices(sentences: Iterable[str | Warning], *, quiet: bool) -> None:
+    """Print sentences on standard error, one line each, unless the user wants quiet."""
+    for sentence in () if quiet else sentences:
+        click.echo(f"gaussmix: {' '.join(str(sentence).split())}", err=True)
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
-    """Collect the library's warnings as sentences, each once; that of convergence is the caller's to put."""
-    sentences: list[str] = []
+def collected_warnings() -> Iterator[list[Warning]]:
+    """Collect the warnings of the block, each once. Those of convergence are left to the caller."""
+    collected: list[Warning] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        yield sentences
-    for warning in caught:
-        if not issubclass(warning.category, ConvergenceWarning):
-            sentences.append(str(warning.message))
-    sentences[:] = dict.fromkeys(sentences)
+        yield collected
+    others = [caution.message for caution in caught if not issubclass(caution.category, ConvergenceWarning)]
+    collected.extend({str(warning): warning for warning in others if isinstance(warning, Warning)}.values())
 
 
 def check_engine(jobs: int | None, *, quiet: bool) -> None:
-    """Choose the engine once, so that what there is to say about it is said once and not of some fit."""
-    with heard() as sentences:
+    """Choose the engine before any fit, so that its warnings are printed once and not as those of a fit."""
+    with collected_warnings() as collected:
         choose(jobs)
-    for sentence in sentences:
-        notice(sentence, quiet=quiet)
+    print_notices(collected, quiet=quiet)
+
+
+@contextmanager
+def progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Show a bar while the block runs, if standard error is a terminal; call what is yielded after each of `total`."""
+    console = Console(stderr=True)
+    hidden = quiet or not console.is_terminal  # rich would leave an empty line in a log
+    columns = (SpinnerColumn(), TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
+    with Progress(*columns, *left, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)

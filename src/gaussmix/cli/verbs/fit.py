@@ -1,25 +1,22 @@
-"""`gaussmix fit`: a table in, the best of many mixtures out."""
+"""`gaussmix fit`: fit mixtures to a table and choose the best."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from gaussmix.cli.model_file import write_search
 from gaussmix.cli.options import columns, counts, number, number_or_auto, reading, structures, weights
-from gaussmix.cli.outputs import check_target, opened
-from gaussmix.cli.show.fit_report import Wish, as_json, details, show
-from gaussmix.cli.show.notices import check_engine, heard, notice
-from gaussmix.cli.show.progress import progress
-from gaussmix.errors import counted
+from gaussmix.cli.outputs import check_target, open_target
+from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices, progress
+from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, show_fit
 from gaussmix.estimators.candidates import HELD_OUT, check_candidates
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix.mixture import files
 from gaussmix.selection.criteria import CRITERIA
-from gaussmix.sources.tables.inputs import STANDARD
-from gaussmix.sources.tables.readers import open_table
+from gaussmix.sources.tables import open_table
+from gaussmix.sources.tables.base import STANDARD
 
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
 
@@ -112,62 +109,55 @@ _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
     help="Added to every variance.",
 )
 @reading
-def fit(jobs: int | None, **given: Any) -> None:
+def fit(
+    data: str,
+    counts: tuple[int, ...],
+    model: str | None,
+    columns: tuple[str, ...],
+    weights: str | None,
+    format: str | None,
+    has_header: bool | None,
+    as_json: bool,
+    quiet: bool,
+    jobs: int | None,
+    **parameters: Any,
+) -> None:
     """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
 
     DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input.
     """
-    wish = Wish(**{name: given.pop(name) for name in Wish.__dataclass_fields__})
-    check_wish(wish)
-    check_engine(jobs, quiet=wish.quiet)
-    table = open_table(wish.data, wish.format, wish.has_header)
-    numbers = table.numeric(wish.columns or None, without=[] if wish.weights is None else [wish.weights])
-    row_weight = None if wish.weights is None else table.row_weight(wish.weights)
-    if len(numbers.rows) == 1:
+    check_usage(data, model, columns, weights, as_json=as_json)
+    check_engine(jobs, quiet=quiet)
+    table = open_table(data, format, has_header)
+    numeric = table.numeric(columns or None, without=[] if weights is None else [weights])
+    row_weight = None if weights is None else table.row_weight(weights)
+    n_rows, n_features = numeric.rows.shape
+    if n_rows == 1:
         raise ValueError(f"{table.name} has a single row; a fit needs at least two.")
-    for sentence in (*table.notices, *numbers.notices):
-        notice(sentence, quiet=wish.quiet)
-    chosen = GaussianMixtureIC(wish.counts, **given, n_jobs=jobs)
-    n_candidates = len(check_candidates(chosen, numbers.rows.shape[1]))
-    n_fits = n_candidates * (1 + chosen.n_folds if chosen.criterion == HELD_OUT else 1)
-    with progress(n_fits, quiet=wish.quiet) as announce, heard() as sentences:
-        chosen._fit(numbers.rows, row_weight, announce)
-    say_notices(chosen, sentences, wish.quiet)
-    if wish.model is not None:
-        mixture, kept = chosen.mixture_, details(numbers, chosen, row_weight, has_names=table.has_names)
-        with opened(wish.model, for_people=False) as file:
-            files.write(file, (mixture.weights, mixture.means, mixture.covariances, mixture.family), kept)
-    if wish.as_json:
-        click.echo(json.dumps(as_json(wish, numbers, chosen, row_weight), ensure_ascii=False))
-    elif not wish.quiet:
-        show(wish, numbers, chosen, row_weight)
+    print_notices((*table.notices, *numeric.notices), quiet=quiet)
+    search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs)
+    n_fits = len(check_candidates(search, n_features)) * (1 + search.n_folds if search.criterion == HELD_OUT else 1)
+    with progress(n_fits, quiet=quiet) as advance, collected_warnings() as collected:
+        search._fit(numeric.rows, row_weight, advance)
+    print_notices(fit_notices(search, collected), quiet=quiet)
+    total = float(n_rows if row_weight is None else row_weight.sum())
+    if model is not None:
+        with open_target(model, for_people=False) as file:
+            write_search(file, search, numeric.names if table.has_names else None, n_rows, total)
+    report = FitReport(search, data, numeric.names, n_rows, total, weights, model)
+    if as_json:
+        click.echo(json.dumps(fit_as_json(report), ensure_ascii=False))
+    elif not quiet:
+        show_fit(report)
 
 
-def check_wish(wish: Wish) -> None:
-    """Refuse what can't be done before anything is."""
+def check_usage(data: str, model: str | None, columns: tuple[str, ...], weights: str | None, *, as_json: bool) -> None:
+    """Raise UsageError or OSError before any work for what could not end well."""
     context = click.get_current_context()
-    if wish.weights is not None and wish.weights in wish.columns:
-        raise click.UsageError(f"{wish.weights!r} can't be a feature and the weight.", context)
-    if wish.model is None:
+    if weights is not None and weights in columns:
+        raise click.UsageError(f"{weights!r} can't be a feature and the weight.", context)
+    if model is None:
         return
-    check_target(wish.model, wish.data)
-    if wish.model == STANDARD and wish.as_json:
+    check_target(model, data)
+    if model == STANDARD and as_json:
         raise click.UsageError("-o - and --json would both go to standard output.", context)
-
-
-def say_notices(chosen: GaussianMixtureIC, sentences: Sequence[str], quiet: bool) -> None:
-    """What happened in the fit that was chosen, and which fits did not come to an end."""
-    for sentence in sentences:
-        notice(f"K = {chosen.n_components_}: {sentence}", quiet=quiet)
-    table = chosen.results_
-    ended = zip(table["structure"], table["n_components"], table["converged"], table["failure"], strict=True)
-    slow = [(structure, k) for structure, k, converged, failure in ended if not converged and failure is None]
-    if not slow:
-        return
-    if len(set(table["structure"])) == 1:
-        which = f"K = {', '.join(str(k) for _, k in slow)}"
-    else:
-        which = (
-            f"{counted(len(slow), 'fit')} ({', '.join(f'{name} {k}' for name, k in slow[:3])}{' …' * (len(slow) > 3)})"
-        )
-    notice(f"{which}: not converged; raise --max-iter or --tol.", quiet=quiet)

@@ -1,4 +1,4 @@
-"""`gaussmix predict`: a model and a table in, the table with each row's component and density out."""
+"""`gaussmix predict`: add to a table each row's component and density, or predict columns."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from gaussmix.cli.models import Model
+from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import column_names, columns, reading, shares, writing
-from gaussmix.cli.outputs import check_inputs, check_target, format_of, write_table
-from gaussmix.cli.show.notices import check_engine, heard, notice
+from gaussmix.cli.outputs import check_inputs, check_target, format_of, free_name, write_table
+from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.estimators.detector import MASS
-from gaussmix.sources.tables.readers import open_table
-from gaussmix.sources.tables.tables import Numbers, Table
+from gaussmix.estimators.regressor import regressor_of
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
+from gaussmix.sources.tables import NumericColumns, Table, open_table
 
 _RESULTS = ("component", "probability", "log_density")
 
@@ -36,7 +38,21 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @columns
 @writing
 @reading
-def predict(model: str, data: str, output: str, to: str | None, jobs: int | None, **given: Any) -> None:
+def predict(
+    model: str,
+    data: str,
+    targets: tuple[str, ...],
+    quantiles: tuple[str, ...],
+    outliers: bool,
+    columns: tuple[str, ...],
+    output: str,
+    to: str | None,
+    format: str | None,
+    has_header: bool | None,
+    as_json: bool,
+    quiet: bool,
+    jobs: int | None,
+) -> None:
     """Add to each row of DATA its most probable component, that component's probability and the log density.
 
     With --targets, add what the model expects of these features where the others are known; DATA may lack them.
@@ -44,76 +60,67 @@ def predict(model: str, data: str, output: str, to: str | None, jobs: int | None
     Columns are matched with the model's by name; --columns takes others in their place. The rest is passed on unused.
     MODEL.gmm or DATA may be "-", standard input.
     """
-    quiet: bool = given["quiet"]
-    targets: tuple[str, ...] = given["targets"]
     check_inputs(model, data)
-    if given["quantiles"] and not targets:
+    if quantiles and not targets:
         raise click.UsageError("--quantiles are of --targets: name some.", click.get_current_context())
-    if given["outliers"] and targets:
+    if outliers and targets:
         raise click.UsageError("--outliers needs every feature: leave --targets out.", click.get_current_context())
-    format = format_of(output, to, as_json=given["as_json"])
+    written_as = format_of(output, to, as_json=as_json)
     check_target(output, model, data)
     check_engine(jobs, quiet=quiet)
-    opened = Model.open(model)
-    table = open_table(data, given["format"], given["has_header"])
-    numbers = opened.features(table, given["columns"], targets=targets)
-    with heard() as sentences:
+    opened = ModelFile.open(model)
+    table = open_table(data, format, has_header)
+    numeric = opened.columns_of(table, columns, targets=targets)
+    with collected_warnings() as collected:
         if targets:
-            results = predicted_targets(opened, numbers, targets, given["quantiles"], jobs)
+            results = predicted_targets(opened, numeric.rows, targets, quantiles, jobs)
         else:
-            results = predictions(opened, numbers, jobs) | (outliers(opened, numbers) if given["outliers"] else {})
-    sentences.extend(table.notices)
-    passed_on = table.passed_on() if format == "csv" else with_numbers(table, numbers)
+            results = predictions(opened.mixture, numeric.rows, jobs)
+            results |= tail_probabilities(opened.mixture, numeric.rows) if outliers else {}
+    notices = [*map(str, collected), *table.notices]
+    predicted = table.unchanged() if written_as == "csv" else with_numbers(table, numeric)
     for name, values in results.items():
-        free = free_name(name, passed_on.column_names)
+        free = free_name(name, predicted.column_names)
         if free != name:
-            sentences.append(f"{data} has a column {name!r} already, so the new one is called {free!r}.")
-        passed_on = passed_on.append_column(free, pa.array(values))
-    for sentence in sentences:
-        notice(sentence, quiet=quiet)
-    write_table(output, format, passed_on, table.delimiter)
+            notices.append(f"{data} has a column {name!r} already, so the new one is called {free!r}.")
+        predicted = predicted.append_column(free, pa.array(values))
+    print_notices(notices, quiet=quiet)
+    write_table(output, written_as, predicted, table.delimiter)
 
 
-def predictions(model: Model, numbers: Numbers, jobs: int | None) -> Columns:
-    """The new columns."""
-    responsibilities = model.mixture.responsibilities(numbers.rows, n_jobs=jobs)
-    log_density = model.mixture.log_density(numbers.rows, n_jobs=jobs)
+def predictions(mixture: Mixture, rows: Array, jobs: int | None) -> Columns:
+    """The most probable component of each row, its probability, and the log density, nats."""
+    responsibilities = mixture.responsibilities(rows, n_jobs=jobs)
+    log_density = mixture.log_density(rows, n_jobs=jobs)
     values = responsibilities.argmax(axis=1), responsibilities.max(axis=1), log_density
     return dict(zip(_RESULTS, values, strict=True))
 
 
-def outliers(model: Model, numbers: Numbers) -> Columns:
-    """How much of the mass is less probable than each row, and whether that is little."""
-    p_value = model.mixture.tail_probability(numbers.rows)
+def tail_probabilities(mixture: Mixture, rows: Array) -> Columns:
+    """The share of the mass that is less probable than each row, and whether it is small."""
+    p_value = mixture.tail_probability(rows)
     return {"p_value": p_value, "outlier": p_value < 1 - MASS}
 
 
 def predicted_targets(
-    model: Model, numbers: Numbers, targets: tuple[str, ...], quantiles: tuple[str, ...], jobs: int | None
+    model: ModelFile, rows: Array, targets: tuple[str, ...], quantiles: tuple[str, ...], jobs: int | None
 ) -> Columns:
-    """What is expected of each target, give or take how much, and its quantiles."""
-    regressor = model.regressor(targets, jobs)
-    mean, deviation = regressor.predict(numbers.rows, return_std=True)
-    found = regressor.predict_quantiles(numbers.rows, [float(share) for share in quantiles])
+    """Mean, standard deviation and quantiles of each target, given the other features (n_rows, n_known)."""
+    regressor = regressor_of(model.mixture, [model.names.index(target) for target in targets], jobs)
+    mean, deviation = regressor.predict(rows, return_std=True)
+    values = regressor.predict_quantiles(rows, [float(quantile) for quantile in quantiles])
     results: Columns = {}
     for column, target in enumerate(targets):
         results |= {f"{target}_predicted": mean[:, column], f"{target}_std": deviation[:, column]}
-        for place, share in enumerate(quantiles):
-            results[f"{target}_{share}"] = found[:, column, place]
+        for place, quantile in enumerate(quantiles):
+            results[f"{target}_{quantile}"] = values[:, column, place]
     return results
 
 
-def with_numbers(table: Table, numbers: Numbers) -> pa.Table:
-    """Every column, where what the model reads are numbers, also of a file that holds text only."""
-    passed_on = table.passed_on()
-    for name, values in zip(numbers.names, numbers.rows.T, strict=True):
-        if pa.types.is_string(passed_on[name].type):
-            passed_on = passed_on.set_column(passed_on.column_names.index(name), name, pa.array(values))
-    return passed_on
-
-
-def free_name(name: str, columns: list[str]) -> str:
-    """A name for a new column, with underscores behind it where the table has it already."""
-    while name in columns:
-        name += "_"
-    return name
+def with_numbers(table: Table, numeric: NumericColumns) -> pa.Table:
+    """Every column of a table. What the model reads is numbers, also if the file holds text only."""
+    unchanged = table.unchanged()
+    for name, values in zip(numeric.names, numeric.rows.T, strict=True):
+        if pa.types.is_string(unchanged[name].type):
+            unchanged = unchanged.set_column(unchanged.column_names.index(name), name, pa.array(values))
+    return unchanged

@@ -1,4 +1,4 @@
-"""`gaussmix sample`: rows drawn from a model."""
+"""`gaussmix sample`: draw rows from a model."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from gaussmix.cli.models import Model
+from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import as_json as json_option
 from gaussmix.cli.options import writing
-from gaussmix.cli.outputs import check_target, format_of, write_table
-from gaussmix.cli.verbs.predict import free_name
+from gaussmix.cli.outputs import check_target, format_of, free_name, write_table
 
 
 @click.command(short_help="Draw rows from a model.")
@@ -27,7 +26,7 @@ def sample(model: str, n_rows: int, seed: int, components: bool, output: str, to
     """
     format = format_of(output, to, as_json=as_json)
     check_target(output, model)
-    opened = Model.open(model)
+    opened = ModelFile.open(model)
     rows, labels = opened.mixture.sample(n_rows, np.random.default_rng(seed))
     columns = dict(zip(opened.names, np.ascontiguousarray(rows.T), strict=True))
     if components:

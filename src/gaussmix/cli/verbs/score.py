@@ -1,4 +1,4 @@
-"""`gaussmix score`: how well a model describes a table."""
+"""`gaussmix score`: say how well a model describes a table."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from gaussmix.cli.models import Model
+from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import columns, reading, weights, writing
-from gaussmix.cli.outputs import check_inputs, check_target, format_of, write_table
-from gaussmix.cli.show.notices import check_engine, heard, notice
-from gaussmix.cli.writers import json_value
-from gaussmix.errors import counted
-from gaussmix.sources.tables.inputs import STANDARD
-from gaussmix.sources.tables.readers import open_table
-from gaussmix.sources.tables.tables import Numbers
+from gaussmix.cli.outputs import check_inputs, check_target, format_of, json_value, write_table
+from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
+from gaussmix.cli.show.reports import show_scores
+from gaussmix.estimators.gaussian_mixture import estimator_of
+from gaussmix.numerics.arrays import Array
+from gaussmix.sources.tables import open_table
+from gaussmix.sources.tables.base import STANDARD
 
 
 @click.command(short_help="Print mean log-likelihood, BIC and AIC of a table.")
@@ -27,41 +27,52 @@ from gaussmix.sources.tables.tables import Numbers
 @weights
 @writing
 @reading
-def score(model: str, data: str, output: str, to: str | None, jobs: int | None, **given: Any) -> None:
+def score(
+    model: str,
+    data: str,
+    per_row: bool,
+    columns: tuple[str, ...],
+    weights: str | None,
+    output: str,
+    to: str | None,
+    format: str | None,
+    has_header: bool | None,
+    as_json: bool,
+    quiet: bool,
+    jobs: int | None,
+) -> None:
     """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC, of which lower is better.
 
     Columns are matched as by predict. Log-likelihoods are in nats. MODEL.gmm or DATA may be "-", standard input.
     """
-    quiet: bool = given["quiet"]
     check_inputs(model, data)
-    if not given["per_row"] and (output != STANDARD or to is not None):
+    if not per_row and (output != STANDARD or to is not None):
         raise click.UsageError("-o and --to are for --rows.", click.get_current_context())
-    format = format_of(output, to, as_json=given["as_json"])
+    written_as = format_of(output, to, as_json=as_json)
     check_target(output, model, data)
     check_engine(jobs, quiet=quiet)
-    opened = Model.open(model)
-    table = open_table(data, given["format"], given["has_header"])
-    numbers = opened.features(table, given["columns"], given["weights"])
-    row_weight = None if given["weights"] is None else table.row_weight(given["weights"])
-    with heard() as sentences:
-        if given["per_row"]:
-            log_density = opened.mixture.log_density(numbers.rows, n_jobs=jobs)
+    opened = ModelFile.open(model)
+    table = open_table(data, format, has_header)
+    numeric = opened.columns_of(table, columns, weights)
+    row_weight = None if weights is None else table.row_weight(weights)
+    with collected_warnings() as collected:
+        if per_row:
+            log_density = opened.mixture.log_density(numeric.rows, n_jobs=jobs)
         else:
-            found = scores(opened, numbers, row_weight, jobs)
-    for sentence in (*table.notices, *numbers.notices, *sentences):
-        notice(sentence, quiet=quiet)
-    if given["per_row"]:
-        write_table(output, format, pa.table({"log_density": log_density}))
-    elif given["as_json"]:
-        values = {name: json_value(value) for name, value in found.items()}
+            scores = scores_of(opened, numeric.rows, row_weight, jobs)
+    print_notices((*table.notices, *numeric.notices, *collected), quiet=quiet)
+    if per_row:
+        write_table(output, written_as, pa.table({"log_density": log_density}))
+    elif as_json:
+        values = {name: json_value(value) for name, value in scores.items()}
         click.echo(json.dumps({"model": model, "data": data, **values}, ensure_ascii=False))
     else:
-        show(data, found)
+        show_scores(data, scores)
 
 
-def scores(model: Model, numbers: Numbers, row_weight: Any, jobs: int | None) -> dict[str, Any]:
-    """What there is to say, by name."""
-    estimator, rows = model.estimator(jobs), numbers.rows
+def scores_of(model: ModelFile, rows: Array, row_weight: Array | None, jobs: int | None) -> dict[str, Any]:
+    """The scores by name; `row_weight` (n_rows,) is None if all rows count once."""
+    estimator = estimator_of(model.mixture, jobs)
     return {
         "n_rows": len(rows),
         "row_weight": float(len(rows) if row_weight is None else row_weight.sum()),
@@ -70,13 +81,3 @@ def scores(model: Model, numbers: Numbers, row_weight: Any, jobs: int | None) ->
         "bic": estimator.bic(rows, row_weight),
         "aic": estimator.aic(rows, row_weight),
     }
-
-
-def show(data: str, found: dict[str, Any]) -> None:
-    """Print it for people."""
-    weighted = "" if found["row_weight"] == found["n_rows"] else f" of total weight {found['row_weight']:g}"
-    name = "standard input" if data == STANDARD else data
-    click.echo(f"{name}: {counted(found['n_rows'], 'row')}{weighted}\n")
-    click.echo(f"mean log-likelihood  {found['mean_log_likelihood']:.6f}")
-    click.echo(f"BIC                  {found['bic']:.2f}")
-    click.echo(f"AIC                  {found['aic']:.2f}")

@@ -1,1 +1,76 @@
-"""Tables in files: CSV, Parquet, Arrow, Feather, .npy."""
+"""Tables in files and pipes: a new format is a function in a file of its own, and an entry of `FORMATS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from gaussmix.sources.tables.arrow_table import read_arrow, read_npy, read_parquet
+from gaussmix.sources.tables.base import BadTable, Input, NumericColumns, Table, invented_names, is_numeric
+from gaussmix.sources.tables.csv_table import read_csv
+
+__all__ = [
+    "FORMATS",
+    "BadTable",
+    "NumericColumns",
+    "Table",
+    "format_by_name",
+    "invented_names",
+    "is_numeric",
+    "open_table",
+]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of tables.
+
+    Parameters
+    ----------
+    read : makes a table of the bytes. Raises BadTable if they are not of this format, OSError if they can't be read.
+    extensions : of the names of its files, in lower case.
+    beginnings : how its files begin.
+    """
+
+    read: Callable[[Input], Table]
+    extensions: tuple[str, ...]
+    beginnings: tuple[bytes, ...] = ()
+
+
+_ARROW_STREAM = b"\xff\xff\xff\xff"
+FORMATS = {
+    "csv": Format(read_csv, (".csv", ".tsv", ".txt")),
+    "parquet": Format(read_parquet, (".parquet", ".pq"), (b"PAR1",)),
+    "arrow": Format(read_arrow, (".arrow", ".arrows", ".ipc", ".feather"), (b"ARROW1", b"FEA1", _ARROW_STREAM)),
+    "npy": Format(read_npy, (".npy",), (b"\x93NUMPY",)),
+}
+
+
+def open_table(path: str, format: str | None = None, has_header: bool | None = None) -> Table:
+    """Open a table.
+
+    Parameters
+    ----------
+    path : of a file or a pipe; "-" for standard input.
+    format : a key of FORMATS. By default the extension of the path decides, then the first bytes; else it is "csv".
+    has_header : whether the first line of CSV holds names. By default it does unless it holds numbers only.
+
+    Raises
+    ------
+    BadTable : the file is not of its format.
+    OSError : it can't be opened.
+    """
+    source = Input.of(path, has_header)
+    format = format or format_by_name(source.name) or _format_by_beginning(source) or "csv"
+    return FORMATS[format].read(source)
+
+
+def format_by_name(path: str) -> str | None:
+    """The format that the extension of a path stands for; None if it stands for none."""
+    extension = PurePath(path).suffix.lower()
+    return next((name for name, format in FORMATS.items() if extension in format.extensions), None)
+
+
+def _format_by_beginning(source: Input) -> str | None:
+    return next((name for name, format in FORMATS.items() if source.first_bytes(8).startswith(format.beginnings)), None)

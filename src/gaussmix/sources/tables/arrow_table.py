@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from gaussmix.sources.tables.inputs import Input, reading
-from gaussmix.sources.tables.tables import BadTable, Table, check_names, invented_names, kind_of
+from gaussmix.sources.tables.base import BadTable, Input, Table, check_names, invented_names, kind_of, reading
 
 _FEATHER_1 = b"FEA1"
 _ARROW_FILE = b"ARROW1"
@@ -19,13 +18,13 @@ _INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a 
 
 @dataclass(frozen=True, kw_only=True)
 class ArrowTable(Table):
-    """A table in memory, in Arrow's types."""
+    """A table in memory, with Arrow's types."""
 
     arrow: pa.Table
 
     @classmethod
     def of(cls, name: str, arrow: pa.Table, *, has_names: bool = True) -> ArrowTable:
-        """A table read from a file; raises BadTable where it has no columns, or two of one name."""
+        """A table read from a file; raises BadTable if it has no columns, or two of the same name."""
         index = [column for column in arrow.column_names if _INDEX.fullmatch(column)]
         arrow = arrow.drop_columns(index)
         if not arrow.column_names:
@@ -37,7 +36,7 @@ class ArrowTable(Table):
     def read(self, columns: Sequence[str]) -> pa.Table:
         return self.arrow.select(list(columns))
 
-    def passed_on(self) -> pa.Table:
+    def unchanged(self) -> pa.Table:
         return self.arrow
 
     def place(self, row: int) -> str:
@@ -49,10 +48,10 @@ class ArrowTable(Table):
 
 def read_parquet(source: Input) -> ArrowTable:
     """A Parquet file."""
-    from pyarrow import parquet  # slow to import, and seldom needed
+    from pyarrow import parquet  # slow to import
 
     with reading(source, "Parquet"):
-        arrow = parquet.ParquetFile(source.source).read()
+        arrow = parquet.ParquetFile(source.for_arrow).read()
     return ArrowTable.of(source.name, arrow)
 
 
@@ -60,10 +59,10 @@ def read_arrow(source: Input) -> ArrowTable:
     """An Arrow file or stream, or a Feather file of either version."""
     from pyarrow import feather
 
-    start = source.start(len(_ARROW_FILE))
+    start = source.first_bytes(len(_ARROW_FILE))
     with reading(source, "Arrow or Feather"):
         if start.startswith(_FEATHER_1):
-            arrow = feather.read_table(source.source)
+            arrow = feather.read_table(source.for_arrow)
         else:
             is_file = start.startswith(_ARROW_FILE)
             stream = source.stream() if not is_file or source.contents is not None else pa.OSFile(source.name)

@@ -1,4 +1,4 @@
-"""CSV files, also compressed, of which at first only the first line is read."""
+"""CSV files, also compressed."""
 
 from __future__ import annotations
 
@@ -12,72 +12,36 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from gaussmix.errors import counted, quoted
-from gaussmix.sources.tables.inputs import Input, reading
-from gaussmix.sources.tables.tables import BadTable, Table, check_names, invented_names, kind_of
+from gaussmix.sources.tables.base import BadTable, Input, Table, check_names, invented_names, kind_of, reading
 
 _DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CsvTable(Table):
-    """A CSV file; its delimiter is a comma or, where the first line has none, semicolon, tab or bar.
+    """A CSV file. Its delimiter is the first of comma, semicolon, tab and bar that is in its first line.
 
     Parameters
     ----------
     source : its bytes.
-    n_blank : blank lines before the first.
+    n_blank : blank lines at its beginning.
     """
 
     source: Input
     n_blank: int
 
-    @classmethod
-    def open(cls, source: Input, has_header: bool | None = None) -> CsvTable:
-        """Look at the first line; without word from the user, it is a header unless it holds numbers only.
-
-        Raises
-        ------
-        BadTable : the file is empty, not text, or two columns have one name.
-        OSError : it can't be opened.
-        """
-        with _text(source) as text:
-            lines = _decoded(text, source)
-            n_blank, first = next(((at, line) for at, line in enumerate(lines) if line.strip()), (0, ""))
-            if not first:
-                raise BadTable(f"{source.name} is empty.")
-            if "\0" in first:
-                raise BadTable(f"{source.name} holds binary data, not CSV.")
-            delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
-            fields = _first_fields(chain([first], lines), delimiter, source.name)
-        notices = []
-        if has_header is None:
-            has_header = not all(_is_number(field) for field in fields)
-            if not has_header:
-                notices = [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
-        names = tuple(fields) if has_header else invented_names(len(fields))
-        check_names(source.name, names)
-        return cls(
-            name=source.name,
-            names=names,
-            has_names=has_header,
-            notices=tuple(notices),
-            delimiter=delimiter,
-            source=source,
-            n_blank=n_blank,
-        )
-
     def read(self, columns: Sequence[str]) -> pa.Table:
         return self._read(columns)
 
-    def passed_on(self) -> pa.Table:
+    def unchanged(self) -> pa.Table:
         return self._read(self.names, as_text=True)
 
     def place(self, row: int) -> str:
-        """The line that a row ends on, counted from 1: not the row's number where lines are empty or fields go on."""
+        """The line that a row ends on: not the row's number if lines are empty or fields span several."""
         return f"line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        """A text column that begins with numbers is perhaps a typing error, so it shows."""
+        """For text, name the first value that is no number: a typing error in a column of numbers shows."""
         if not pa.types.is_string(kind):
             return kind_of(kind)
         column = self.names.index(name)
@@ -91,7 +55,7 @@ class CsvTable(Table):
         with reading(self.source, "CSV"):
             try:
                 return arrow_csv.read_csv(
-                    self.source.stream(compressed=True),
+                    self.source.stream(decompress=True),
                     read_options=arrow_csv.ReadOptions(
                         skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_names)
                     ),
@@ -113,7 +77,7 @@ class CsvTable(Table):
         return f"{self.name} can't be read as CSV: {error}." if has_rows else f"{self.name} has a header but no rows."
 
     def _data(self) -> Iterator[tuple[int, list[str]]]:
-        """Line numbers and fields by Python's slow reader, for messages."""
+        """Line numbers and fields, by Python's slow reader: for messages."""
         with _text(self.source) as lines:
             reader = csv.reader(_decoded(lines, self.source), delimiter=self.delimiter)
             rows = ((reader.line_num, fields) for fields in reader if fields)
@@ -125,8 +89,45 @@ class CsvTable(Table):
                 raise BadTable(f"{self.name}, line {reader.line_num}: {error}.") from None
 
 
+def read_csv(source: Input) -> CsvTable:
+    """Read the first line of a CSV file; the rest is read when columns are asked for.
+
+    If the user does not say whether the first line is a header, it is one unless it holds numbers only.
+
+    Raises
+    ------
+    BadTable : the file is empty or not text, or two columns have the same name.
+    OSError : it can't be opened.
+    """
+    with _text(source) as text:
+        lines = _decoded(text, source)
+        n_blank, first = next(((at, line) for at, line in enumerate(lines) if line.strip()), (0, ""))
+        if not first:
+            raise BadTable(f"{source.name} is empty.")
+        if "\0" in first:
+            raise BadTable(f"{source.name} holds binary data, not CSV.")
+        delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
+        fields = _first_fields(chain([first], lines), delimiter, source.name)
+    has_header, notices = source.has_header, []
+    if has_header is None:
+        has_header = not all(_is_number(field) for field in fields)
+        if not has_header:
+            notices = [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
+    names = tuple(fields) if has_header else invented_names(len(fields))
+    check_names(source.name, names)
+    return CsvTable(
+        name=source.name,
+        names=names,
+        has_names=has_header,
+        notices=tuple(notices),
+        delimiter=delimiter,
+        source=source,
+        n_blank=n_blank,
+    )
+
+
 def _text(source: Input) -> TextIOWrapper:
-    return TextIOWrapper(source.stream(compressed=True), encoding="utf-8-sig", newline="")
+    return TextIOWrapper(source.stream(decompress=True), encoding="utf-8-sig", newline="")
 
 
 def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a search found, as tables for people: the best candidates, and the criterion of all."""
+"""A search as tables for people: the best candidates, and the criterion of all."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from gaussmix.errors import FailureKind
 from gaussmix.estimators.candidates import HELD_OUT
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 
-MOST = 10  # candidates that are shown one by one, where several structures were tried
-FAILED = "–"
+_MOST = 10  # candidates that are shown one by one, if several structures were tried
+_FAILED = "–"
 
 
-def show_top(console: Console, chosen: GaussianMixtureIC) -> None:
-    """Print every candidate where there is one structure; else the best, in their order."""
-    results, criterion = chosen.results_, chosen.criterion
+def show_top(console: Console, search: GaussianMixtureIC) -> None:
+    """Print every candidate if there is one structure, otherwise the best in their order."""
+    results, criterion = search.results_, search.criterion
     names = structures(results)
     several = len(set(names)) > 1
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in (*["structure"] * several, "K", "log-likelihood", criterion.upper(), "steps"):
         table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
     table.add_column("converged")  # the only one that may wrap: a reason can be long
-    for place in _best_first(chosen) if several else range(len(names)):
+    for place in _best_first(search) if several else range(len(names)):
         row = {name: column[place] for name, column in results.items()}
         begin = [*[names[place]] * several, str(row["n_components"])]
         if row["failure"] is not None:
-            table.add_row(*begin, *[FAILED] * 3, f"failed: {row['failure']}", style="dim")
+            table.add_row(*begin, *[_FAILED] * 3, f"failed: {row['failure']}", style="dim")
             continue
-        is_best = place == chosen.best_index_
-        ended = ("yes" if row["converged"] else "no") + (f"  ← {_praise(criterion)}" if is_best else "")
+        is_best = place == search.best_index_
+        ended = ("yes" if row["converged"] else "no") + (f"  ← {_mark(criterion)}" if is_best else "")
         numbers = f"{row['log_likelihood']:.2f}", _value(row[criterion], criterion), str(row["n_iter"])
         table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
     console.print(table)
 
 
 def structures(results: dict[str, list[Any]]) -> list[str]:
-    """The name of each candidate's structure, with its number of factors where it has some."""
+    """The name of each candidate's structure, with its number of factors if it has some."""
     n_factors = results.get("n_factors", [None] * len(results["structure"]))
     pairs = zip(results["structure"], n_factors, strict=True)
     return [name if count is None else f"{name} {count}" for name, count in pairs]
 
 
-def _best_first(chosen: GaussianMixtureIC) -> list[int]:
-    """The candidates with the best values in order, and the chosen one in any case: "cv" may take a simpler one."""
-    values = np.array(chosen.results_[chosen.criterion])
-    order = np.argsort(-values if chosen.criterion == HELD_OUT else values, kind="stable")
-    shown: list[int] = [place for place in order.tolist() if math.isfinite(values[place])][:MOST]
-    return shown if chosen.best_index_ in shown else [*shown[:-1], chosen.best_index_]
+def _best_first(search: GaussianMixtureIC) -> list[int]:
+    """The candidates with the best values in order, and the chosen one even if it is not among them ("cv")."""
+    values = np.array(search.results_[search.criterion])
+    order = np.argsort(-values if search.criterion == HELD_OUT else values, kind="stable")
+    shown: list[int] = [place for place in order.tolist() if math.isfinite(values[place])][:_MOST]
+    return shown if search.best_index_ in shown else [*shown[:-1], search.best_index_]
 
 
-def show_matrix(console: Console, chosen: GaussianMixtureIC) -> None:
-    """Print the criterion of every structure (rows) and K (columns), in as many tables as the width takes."""
-    results, criterion = chosen.results_, chosen.criterion
+def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
+    """Print the criterion of every structure (rows) and K (columns), in as many tables as the width requires."""
+    results, criterion = search.results_, search.criterion
     pairs = list(zip(structures(results), results["n_components"], strict=True))
     names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
     if len(names) == 1:
         return
     texts = [_value(value, criterion, 1) for value in results[criterion]]
-    texts[chosen.best_index_] += "*"
+    texts[search.best_index_] += "*"
     cells = dict(zip(pairs, texts, strict=True))
     width = 3 + max(map(len, cells.values()))
     at_a_time = max(1, (console.width - max(len("structure"), *map(len, names))) // width)
@@ -75,20 +75,20 @@ def show_matrix(console: Console, chosen: GaussianMixtureIC) -> None:
             table.add_column(f"K = {count}", justify="right", no_wrap=True)
         for name in names:
             table.add_row(name, *(cells[name, count] for count in shown))
-        console.print(f"\n{criterion.upper()} of each; * marks the {_praise(criterion)}:\n" if first == 0 else "")
+        console.print(f"\n{criterion.upper()} of each; * marks the {_mark(criterion)}:\n" if first == 0 else "")
         console.print(table)
     failed = sum(why is not None for why in results["failure"])
     if failed:
         reasons = dict.fromkeys(FailureKind.of_text(why).words for why in results["failure"] if why is not None)
-        console.print(f"\n{FAILED} {failed} failed: {', '.join(reasons)}.", soft_wrap=True)
+        console.print(f"\n{_FAILED} {failed} failed: {', '.join(reasons)}.", soft_wrap=True)
 
 
-def _praise(criterion: str) -> str:
+def _mark(criterion: str) -> str:
     return "simplest within an error of the highest" if criterion == HELD_OUT else f"lowest {criterion.upper()}"
 
 
 def _value(value: float, criterion: str, decimals: int = 2) -> str:
     """A criterion in few digits: totals with one or two decimals, means over rows with four."""
     if math.isnan(value):
-        return FAILED
+        return _FAILED
     return f"{value:.{4 if criterion == HELD_OUT else decimals}f}"

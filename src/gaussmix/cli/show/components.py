@@ -1,4 +1,4 @@
-"""Tables for people: aligned, with as many digits as mean something."""
+"""Components as a table for people: aligned, with the digits that mean something."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ from rich.table import Table
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 
-NARROWEST = 72  # a narrower terminal wraps lines; numbers must not be cut
+_NARROWEST = 72  # a narrower terminal wraps lines; numbers must not be cut
 _LONGEST_NAME = 24
 _GAP = 3  # what the box puts between columns
 
 
+def console(*, stderr: bool = False) -> Console:
+    """A console that prints names as they are, never narrower than tables need."""
+    made = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
+    made.width = max(made.width, _NARROWEST)
+    return made
+
+
 def show_components(console: Console, mixture: Mixture, names: Sequence[str]) -> None:
-    """Print weights, means and standard deviations; of wide data the features that fit on the console."""
+    """Print weights, means and standard deviations of as many features as fit on the console."""
     n_components, n_features = mixture.n_components, mixture.n_features
     deviations = np.sqrt(mixture.model.covariances.variances())
     columns = [["component", *map(str, range(n_components))], ["weight", *map(share, mixture.weights)]]
@@ -38,7 +45,7 @@ def show_components(console: Console, mixture: Mixture, names: Sequence[str]) ->
 
 
 def _cut(columns: list[list[str]], n_features: int, width: int) -> list[list[str]]:
-    """The columns that fit in a width, one feature at least; where some don't, a last column counts them."""
+    """The columns that fit in a width, at least one feature. A last column counts those that do not fit."""
     ends = list(accumulate(max(map(len, column)) + _GAP for column in columns))
     if len(columns) == n_features + 2 and ends[-1] - _GAP <= width:
         return columns
@@ -50,14 +57,14 @@ def _cut(columns: list[list[str]], n_features: int, width: int) -> list[list[str
 
 
 def share(weight: float) -> str:
-    """A weight with four decimals; with as many as it takes where that would show nothing."""
+    """A weight with four decimals, or in scientific notation if they would all be 0."""
     return f"{weight:.4f}" if weight >= 0.00005 or weight == 0 else f"{weight:.1e}"
 
 
 def mean_and_deviation(means: NDArray[np.float64], deviations: NDArray[np.float64]) -> list[str]:
     """ "mean ± sd" of one feature in each component, with three digits of the smallest sd.
 
-    Where deviations or numbers are of many orders of magnitude, each has digits of its own.
+    If deviations or numbers span many orders of magnitude, each is shown with three digits of its own.
     """
     smallest, largest = float(deviations.min()), float(deviations.max())
     decimals = max(0, 2 - floor(log10(smallest)))
@@ -73,12 +80,12 @@ def _with_own_digits(mean: float, sd: float) -> str:
 
 
 def shorten(name: str) -> str:
-    """A name that can be printed: without control characters, and not too long."""
+    """A name without control characters, cut if it is long."""
     printable = name if name.isprintable() else repr(name)
     return printable if len(printable) <= _LONGEST_NAME else f"{printable[: _LONGEST_NAME - 1]}…"
 
 
 def covariances_of(family: Family) -> str:
-    """ "tied covariances", and the options of the structure where it has some."""
+    """ "tied covariances", with the options of the structure if it has some."""
     options = ", ".join(f"{name}={value}" for name, value in family.options.items())
     return f"{family.name} covariances ({options})" if options else f"{family.name} covariances"

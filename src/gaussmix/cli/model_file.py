@@ -1,0 +1,128 @@
+"""Model files as the verbs read and write them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from gaussmix.errors import listed, unknown_name
+from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
+from gaussmix.estimators.saved import write_estimator
+from gaussmix.formats import Details, FitRecord
+from gaussmix.mixture import files
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.tables import NumericColumns, Table, invented_names
+from gaussmix.sources.tables.base import STANDARD
+
+_NOT_KEPT = ("n_components", "n_jobs")  # the mixture has the one, and the other changes no result
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A mixture, and what its file says about it.
+
+    Parameters
+    ----------
+    name : of the file, for messages.
+    mixture, details : what it holds.
+    layout : version of its layout.
+    """
+
+    name: str
+    mixture: Mixture
+    details: Details
+    layout: int
+
+    @classmethod
+    def open(cls, path: str) -> ModelFile:
+        """Read a file, or standard input for "-". Raises NotAModelFile or OSError."""
+        numbers, record = files.read(sys.stdin.buffer if path == STANDARD else path)
+        name = "standard input" if path == STANDARD else path
+        return cls(name, Mixture(*numbers), record.details, record.layout)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the features; x1, x2 … if they have none."""
+        return self.details.feature_names or invented_names(self.mixture.n_features)
+
+    def columns_of(
+        self,
+        table: Table,
+        columns: tuple[str, ...] = (),
+        without: str | None = None,
+        targets: tuple[str, ...] = (),
+    ) -> NumericColumns:
+        """The columns of a table that are the features of the model, in its order.
+
+        They are matched by name. If the table or the model has no names, or `columns` are other names, they are
+        matched by place.
+
+        Parameters
+        ----------
+        table : the data.
+        columns : which to take.
+        without : a column that is no feature.
+        targets : features that are not read. The table may lack them.
+
+        Raises
+        ------
+        ValueError : a column is missing or does not hold numbers, their number is not that of the features, or a target
+            is no feature.
+        """
+        known = self._known(targets)
+        wanted = None if self.details.feature_names is None else known
+        if wanted is not None and set(columns) == set(wanted):
+            columns = wanted  # the same names in another order rename nothing
+        if columns or wanted is None or not table.has_names:
+            numeric = table.numeric(columns or None, without=[without] if without is not None else [])
+            return self._by_place(table.name, numeric, known)
+        missing = [name for name in wanted if name not in table.names]
+        if missing:
+            raise ValueError(
+                f"{table.name} has no column {listed(missing)}, which {self.name} needs; it has {listed(table.names)}."
+            )
+        return table.numeric(wanted)
+
+    def _known(self, targets: tuple[str, ...]) -> tuple[str, ...]:
+        """The features that are not targets."""
+        for target in targets:
+            if target not in self.names:
+                raise unknown_name("--targets", target, self.names)
+        known = tuple(name for name in self.names if name not in targets)
+        if not known:
+            raise ValueError(f"--targets names every feature of {self.name}: leave at least one to predict from.")
+        return known
+
+    def _by_place(self, table: str, numeric: NumericColumns, known: tuple[str, ...]) -> NumericColumns:
+        """The columns that are the known features, where a table holds these or all features."""
+        if len(numeric.names) == len(known):
+            return numeric
+        if len(numeric.names) != self.mixture.n_features:
+            beside = " beside the targets" if len(known) < len(self.names) else ""
+            raise ValueError(
+                f"{table} has {len(numeric.names)} numeric columns, but {self.name} has {len(known)} features{beside}."
+            )
+        places = [self.names.index(name) for name in known]
+        names = tuple(numeric.names[place] for place in places)
+        return NumericColumns(names, numeric.rows[:, places], numeric.notices)
+
+
+def write_search(
+    file: BinaryIO, search: GaussianMixtureIC, names: tuple[str, ...] | None, n_rows: int, row_weight: float
+) -> None:
+    """Write the chosen mixture of a search, and the `GaussianMixture` that would have ended with it.
+
+    Parameters
+    ----------
+    file : open for writing.
+    search : fitted.
+    names : of the features; None if they have none.
+    n_rows, row_weight : number of rows fitted to, and their total weight.
+    """
+    single = as_single(search)
+    shared = search.get_params().keys() - _NOT_KEPT
+    settings = {key: value for key, value in single.get_params().items() if key in shared}
+    log_likelihood = search.results_["log_likelihood"][search.best_index_]
+    fit = FitRecord(n_rows, row_weight, log_likelihood, search.n_iter_, search.converged_, settings)
+    write_estimator(file, single, names, fit)

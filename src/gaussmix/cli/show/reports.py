@@ -1,0 +1,199 @@
+"""What `fit`, `describe` and `score` print: for people, and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+from gaussmix.cli.model_file import ModelFile
+from gaussmix.cli.outputs import json_value
+from gaussmix.cli.show.components import console, covariances_of, shorten, show_components
+from gaussmix.cli.show.search import show_matrix, show_top
+from gaussmix.errors import counted
+from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix.estimators.messages import SearchWarning
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.tables.base import STANDARD
+
+_MOST_NAMES = 20
+_NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")  # shown elsewhere, or without effect
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """A search that has ended, and what the user asked for besides its parameters.
+
+    Parameters
+    ----------
+    search : the fitted estimator.
+    data : path of the table.
+    feature_names : of the columns that were fitted.
+    n_rows, row_weight : number of rows, and their total weight.
+    weight_column : its name; None if the rows have no weights.
+    model : path of the model file; None if there is none.
+    """
+
+    search: GaussianMixtureIC
+    data: str
+    feature_names: tuple[str, ...]
+    n_rows: int
+    row_weight: float
+    weight_column: str | None
+    model: str | None
+
+
+def show_fit(report: FitReport) -> None:
+    """Print a search for people."""
+    search, mixture, names = report.search, report.search.mixture_, report.feature_names
+    screen = console(stderr=report.model == STANDARD)  # the model goes to standard output
+    features = ", ".join(map(shorten, names[:5])) + (", …" if len(names) > 5 else "")
+    size = f"{counted(report.n_rows, 'row')}{_weighted(report)}, {counted(len(names), 'feature')}"
+    screen.print(f"{_name_of(report.data)}: {size} ({features})\n", soft_wrap=True)
+    show_top(screen, search)
+    show_matrix(screen, search)
+    counts = search.results_["n_components"]
+    if len(set(counts)) > 1 and mixture.n_components == max(counts):
+        screen.print(f"K = {mixture.n_components} is the largest tried; a larger one may be better still.")
+    screen.print(f"\nK = {mixture.n_components}, {covariances_of(mixture.family)}, mean ± sd:\n")
+    show_components(screen, mixture, names)
+    target = "standard output" if report.model == STANDARD else report.model
+    written = f"Model written to {target}" if target is not None else "Not saved: add -o MODEL.gmm"
+    screen.print(f"\n{written}", soft_wrap=True)
+
+
+def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
+    """The warnings of a search and of the fit it chose, and which fits did not converge."""
+    for warning in warnings:
+        yield str(warning) if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {warning}"
+    table = search.results_
+    ended = zip(table["structure"], table["n_components"], table["converged"], table["failure"], strict=True)
+    slow = [(structure, k) for structure, k, converged, failure in ended if not converged and failure is None]
+    if not slow:
+        return
+    if len(set(table["structure"])) == 1:
+        which = f"K = {', '.join(str(k) for _, k in slow)}"
+    else:
+        named = ", ".join(f"{structure} {k}" for structure, k in slow[:3])
+        which = f"{counted(len(slow), 'fit')} ({named}{' …' * (len(slow) > 3)})"
+    yield f"{which}: not converged; raise --max-iter or --tol."
+
+
+def fit_as_json(report: FitReport) -> dict[str, Any]:
+    """A search for programs."""
+    search, table = report.search, report.search.results_
+    n_candidates = len(table["structure"])
+    return {
+        "data": report.data,
+        "n_rows": report.n_rows,
+        "weights": report.weight_column,
+        "row_weight": report.row_weight,
+        "feature_names": list(report.feature_names),
+        "criterion": search.criterion,
+        "candidates": [
+            _candidate_as_json({name: column[place] for name, column in table.items()}) for place in range(n_candidates)
+        ],
+        "chosen": _mixture_as_json(search.mixture_, n_components=search.n_components_),
+        "model": report.model,
+    }
+
+
+def _candidate_as_json(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table of results, without the columns that say nothing of it."""
+    if row["failure"] is not None:
+        named = {key: row[key] for key in ("structure", "n_components", "n_factors") if row.get(key) is not None}
+        return {**named, "failed": row["failure"]}
+    named = {"n_iter": "n_steps", "converged": "has_converged"}
+    shown = {named.get(key, key): value for key, value in row.items() if key not in ("failure", "seconds")}
+    return {key: json_value(value) for key, value in shown.items()}
+
+
+def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
+    return {
+        "structure": mixture.family.name,
+        **mixture.family.options,
+        **sizes,
+        "weights": mixture.weights.tolist(),
+        "means": mixture.means.tolist(),
+        "covariances": mixture.covariances.tolist(),
+    }
+
+
+def show_model(model: ModelFile) -> None:
+    """Print a model file for people."""
+    screen, mixture = console(), model.mixture
+    size = f"{counted(mixture.n_components, 'component')}, {counted(mixture.n_features, 'feature')}"
+    screen.print(f"{model.name}: {size}, {covariances_of(mixture.family)}\n", soft_wrap=True)
+    for heading, value in _headings(model):
+        screen.print(f"{heading:<12}{value}", soft_wrap=True)
+    screen.print("\nmean ± sd:\n")
+    show_components(screen, mixture, model.names)
+    if model.details.feature_names is None:
+        screen.print("\nThe features have no names.")
+
+
+def model_as_json(model: ModelFile) -> dict[str, Any]:
+    """A whole model file for programs."""
+    mixture = model.mixture
+    return {
+        "model": model.name,
+        "layout": model.layout,
+        "n_features": mixture.n_features,
+        "n_components": mixture.n_components,
+        "n_parameters": mixture.n_parameters,
+        **asdict(model.details),
+        **_mixture_as_json(mixture),
+    }
+
+
+def _headings(model: ModelFile) -> list[tuple[str, str]]:
+    """What a file says besides the numbers of the mixture: headings and values."""
+    details, fit, estimator = model.details, model.details.fit, model.details.estimator
+    lines = [("written by", f"gaussmix {details.package_version}, layout {model.layout}")]
+    if details.feature_names is not None:
+        names = [shorten(name) for name in details.feature_names]
+        more = f", … {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+        lines.append(("features", ", ".join(names[:_MOST_NAMES]) + more))
+    if fit is not None:
+        weighted = "" if fit.row_weight == fit.n_rows else f" of total weight {fit.row_weight:g}"
+        lines.append(("fitted to", f"{counted(fit.n_rows, 'row')}{weighted}, {details.dtype or 'unknown type'}"))
+        steps = f"{counted(fit.n_steps, 'step')}, {_end(fit.has_converged)}"
+        lines.append(("log-lik.", f"{fit.log_likelihood:.2f} nats after {steps}"))
+    elif estimator is not None and "converged_" in estimator.attributes:
+        values = estimator.attributes
+        steps = f"{counted(values.get('n_iter_', 0), 'step')}, {_end(values['converged_'])}"
+        lines.append(("fitted", f"{steps}, {details.dtype}"))
+    settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
+    shown = [
+        f"{name}={value}"
+        for name, value in settings.items()
+        if name not in _NOT_SETTINGS and value is not None and not isinstance(value, dict)
+    ]
+    if shown:
+        lines.append(("settings", ", ".join(shown)))
+    return lines
+
+
+def _end(has_converged: bool) -> str:
+    return "converged" if has_converged else "not converged"
+
+
+def show_scores(data: str, scores: dict[str, Any]) -> None:
+    """Print the scores of a table for people."""
+    weighted = "" if scores["row_weight"] == scores["n_rows"] else f" of total weight {scores['row_weight']:g}"
+    click.echo(f"{_name_of(data)}: {counted(scores['n_rows'], 'row')}{weighted}\n")
+    click.echo(f"mean log-likelihood  {scores['mean_log_likelihood']:.6f}")
+    click.echo(f"BIC                  {scores['bic']:.2f}")
+    click.echo(f"AIC                  {scores['aic']:.2f}")
+
+
+def _weighted(report: FitReport) -> str:
+    if report.weight_column is None:
+        return ""
+    return f" of total weight {report.row_weight:g} ({shorten(report.weight_column)})"
+
+
+def _name_of(path: str) -> str:
+    return "standard input" if path == STANDARD else path

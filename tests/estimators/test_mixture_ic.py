@@ -22,6 +22,7 @@ from gaussmix.estimators.searching import Searching
 from gaussmix.families import family_named
 from gaussmix.selection.candidate import Candidate
 from gaussmix.selection.held_out import folds
+from gaussmix.sources.array import ArraySource
 
 FOUR = ["full", "tied", "diag", "spherical"]
 SKIPPED = {"check_array_api_input"}  # runs with SCIPY_ARRAY_API=1 and arrays of other libraries
@@ -244,7 +245,7 @@ def test_held_out_means_and_errors_are_those_of_folds(X):
 def test_what_fails_with_all_rows_or_without_a_fold_is_not_judged_by_the_others(X):
     candidates = [Candidate(FAMILIES["diag"], n_components) for n_components in (1, 2, 150)]
     searching = Searching(candidates, ["kmeans"], Stopping(), 1e-3, np.random.default_rng(0), 1, lambda: None)
-    data = Data(X, None)
+    data = Data(ArraySource(X))
     found = searching.results(data)
     assert [result.failure for result in found] == [None] * 3
     as_if = Failure(FailureKind.SINGULAR, (1,))

@@ -76,3 +76,13 @@ def test_em_raises_the_likelihood_of_rows_and_labels(name, engine):
     gains = np.diff(trace.log_likelihood)
     assert (gains > -1e-11).all()
     assert gains.sum() > 0
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_em_never_forgets_a_label(name, engine):
+    """Groups far apart, labels of two of them exchanged: no step of any path gives a row to another's component."""
+    problem, family = PROBLEMS["separate"], FAMILIES[name]
+    wrong = np.array([1, 0, 2])[problem.labels]
+    source = LabelledSource(problem.source, wrong, np.arange(3))
+    mixture, _ = run_em(source, engine, problem.start(family), ridge=problem.no_ridge, stopping=Stopping(1e-6, 60))
+    np.testing.assert_allclose(mixture.weights, np.bincount(wrong) / len(wrong), rtol=1e-12)

@@ -41,7 +41,7 @@ class Strides:
         """
         engine, algebra, stopping = self._engine, self._family.algebra, self._stopping
         is_plain = type(stopping) is Stopping  # another rule says itself when to end
-        if algebra is None or not is_plain or self._source.n_rows > BLOCK_ROWS or not isinstance(engine, Runner):
+        if algebra is None or not is_plain or self._opened is None or not isinstance(engine, Runner):
             return mixture, []
         left = stopping.max_steps - n_steps
         control = Control(self._ridge, stopping.tolerance, left, previous, LOST_SHARE, NOISE, MAX_LOSS)
@@ -55,7 +55,9 @@ class Strides:
         return Model(course.weights, course.means, found, self._family), course.log_likelihood
 
     @cached_property
-    def _opened(self) -> tuple[Block, Any]:
-        """All rows, and what the engine keeps beside them."""
-        block = self._source.sample(BLOCK_ROWS)
+    def _opened(self) -> tuple[Block, Any] | None:
+        """All rows and the engine's state; None where the source has them in several blocks, or they are many."""
+        block = self._source.whole
+        if block is None or block.n_rows > BLOCK_ROWS:
+            return None
         return block, self._engine.open(block, self._family.need(None), self._n_components)

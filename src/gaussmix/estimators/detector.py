@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
+from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.estimators.files import FOUND, Reader, of_type
 from gaussmix.estimators.parameters import check_number
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.estimators.saved import unchanged_on_failure
-from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.estimators.validation import check_source
 from gaussmix.numerics.arrays import Array
-from gaussmix.waist.block import Block
+from gaussmix.sources.base import Source
 
 _AUTO = "auto"
 MASS = 0.95
@@ -124,16 +126,15 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """
         with unchanged_on_failure(self):
             share, mass = self._contamination(), _inside("mass", self.mass, 1.0)
-            rows = check_rows(self, X, reset=True)
-            weight = check_row_weight(sample_weight, len(rows), 1)
+            source = check_source(self, X, sample_weight, reset=True)
             fitted = self._mixture_estimator()
-            fitted._refit(rows, weight)
+            fitted._refit(source, None)
             self._adopt(fitted)
             self.mixture_ = self.mixture_.with_feature_names(getattr(self, "feature_names_in_", None))
             if share is None:
                 self.offset_ = float(self.mixture_.highest_density_level(mass))
             else:
-                self.offset_ = _lowest_inside(self.score_samples(X), weight, share)
+                self.offset_ = _lowest_inside(self._log_density(source), source.row_weight, share)
         return self
 
     def score_samples(self, X: ArrayLike) -> Array:
@@ -144,8 +145,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         NotFittedError : before `fit`.
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
-        rows = self._rows(X)
-        return self._engine().log_density(Block(0, rows), self.mixture_.parameters)
+        check_is_fitted(self)
+        return self._log_density(check_source(self, X, reset=False))
 
     def decision_function(self, X: ArrayLike) -> Array:
         """log p(x) − `offset_`, (n_samples,), nats: negative of outliers. Raises as `score_samples`."""
@@ -163,6 +164,9 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """
         rows = self._rows(X)
         return self.mixture_.tail_probability(rows)
+
+    def _log_density(self, source: Source) -> Array:
+        return source.each_row(partial(self._engine().log_density, parameters=self.mixture_.parameters))
 
     def _contamination(self) -> float | None:
         """The share of the training rows, None where the mixture decides."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from numbers import Integral
 from typing import Any, Self
 
@@ -19,11 +21,13 @@ from gaussmix.errors import Outcome, unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, narrowed
 from gaussmix.estimators.parameters import check_seed
 from gaussmix.estimators.saved import Saved, unchanged_on_failure
-from gaussmix.estimators.validation import check_counts_of_rows, check_row_weight, check_rows
+from gaussmix.estimators.validation import check_counts_of_rows, check_source
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array
+from gaussmix.sources.base import Number, Source
 from gaussmix.waist.block import Block
+from gaussmix.waist.parameters import Parameters
 
 # What a fit of a mixture sets.
 FITTED = ("mixture_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "collapsed_", "_dtype")
@@ -43,28 +47,25 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
         NotFittedError : before `fit`.
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
-        rows = self._rows(X)
-        return self._engine().labels(Block(0, rows), self.mixture_.parameters)
+        return self._each_row(self._source(X), self._engine().labels)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components), rows sum to 1.
 
         Raises as `predict`.
         """
-        rows = self._rows(X)
-        shared = self._engine().responsibilities(Block(0, rows), self.mixture_.parameters)
-        return shared.astype(rows.dtype, copy=False)
+        source = self._source(X)
+        return self._each_row(source, self._engine().responsibilities).astype(source.dtype, copy=False)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """log p(x) of each row, (n_samples,), nats. Raises as `predict`."""
-        rows = self._rows(X)
-        return narrowed(self._log_density(rows), rows.dtype)
+        source = self._source(X)
+        return narrowed(self._each_row(source, self._engine().log_density), source.dtype)
 
     def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """Mean of log p(x) per unit of weight, nats. Raises as `predict`."""
-        rows = self._rows(X)
-        log_density, weight = self._log_density(rows), check_row_weight(sample_weight, len(rows), 1)
-        return float(log_density.mean() if weight is None else weight @ log_density / weight.sum())
+        source = self._source(X, sample_weight)
+        return self._log_likelihood(source) / source.profile.total_weight
 
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Bayesian information criterion −2 log L + p log Σw; lower is better; Schwarz (1978). Raises as `predict`.
@@ -99,13 +100,11 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
         NotFittedError : before `fit`.
         ValueError, TypeError : X or a parameter can't be used.
         """
-        rows = self._rows(X)
+        source = self._source(X, sample_weight)
         if method != "entropy":
             raise unknown_name("method", method, ["entropy"])
-        weight = check_row_weight(sample_weight, len(rows), 1)
-        return merge_by_entropy(
-            self.mixture_, self._engine().responsibilities(Block(0, rows), self.mixture_.parameters), weight
-        )
+        shares = self._each_row(source, self._engine().responsibilities)
+        return merge_by_entropy(self.mixture_, shares, source.row_weight)
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows from the mixture, in random order.
@@ -131,14 +130,14 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
         return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
 
-    def _refit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> Self:
+    def _refit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> Self:
         """Fit, or leave the estimator as it was; called by what the user calls, whose line warnings are to name."""
         with unchanged_on_failure(self):
             self._fit(X, sample_weight)
         return self
 
     @abstractmethod
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
+    def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
         """Set the fitted attributes, and warn."""
 
     def _publish(self, run: Run, dtype: np.dtype[Any]) -> None:
@@ -152,21 +151,23 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
         self.collapsed_ = sorted(k for k, why in trace.frozen.items() if why is Frozen.COLLAPSED)
         self._dtype = dtype
 
-    def _rows(self, X: ArrayLike) -> Rows:
+    def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
         check_is_fitted(self)
-        return check_rows(self, X, reset=False)
+        return check_source(self, X, sample_weight, reset=False)
 
-    def _log_density(self, rows: Rows) -> Array:
-        return self._engine().log_density(Block(0, rows), self.mixture_.parameters)
+    def _each_row(self, source: Source, method: Callable[..., NDArray[Number]]) -> NDArray[Number]:
+        """What a method of an engine says of each row, (n_rows, …)."""
+        return source.each_row(partial(method, parameters=self.mixture_.parameters))
+
+    def _log_likelihood(self, source: Source) -> float:
+        """Σ s log p(x), nats."""
+        task = partial(_log_likelihood, engine=self._engine(), parameters=self.mixture_.parameters)
+        return float(sum(source.map_rows(task)))
 
     def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
         """−2 log L and the total weight."""
-        rows = self._rows(X)
-        weight = check_counts_of_rows(check_row_weight(sample_weight, len(rows), 1))
-        log_density = self._log_density(rows)
-        if weight is None:
-            return -2.0 * float(log_density.sum()), float(len(rows))
-        return -2.0 * float(weight @ log_density), float(weight.sum())
+        source = check_counts_of_rows(self._source(X, sample_weight))
+        return -2.0 * self._log_likelihood(source), source.profile.total_weight
 
     def _engine(self) -> Engine[Any]:
         return choose(check_jobs(self.n_jobs))
@@ -174,3 +175,8 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
     def _rng(self) -> np.random.Generator:
         """A generator seeded by `random_state`."""
         return check_seed(self.random_state)
+
+
+def _log_likelihood(block: Block, engine: Engine[Any], parameters: Parameters) -> float:
+    log_density, weight = engine.log_density(block, parameters), block.row_weight
+    return float(log_density.sum() if weight is None else weight @ log_density)

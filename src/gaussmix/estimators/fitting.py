@@ -22,15 +22,15 @@ from gaussmix.estimators.parameters import check_given, check_start_names
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.numerics.pieces import taken
-from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Given, Source
 from gaussmix.starts import STARTS, Partition
 from gaussmix.starts.base import nearest_centre, repeated
 from gaussmix.starts.sample import Distinct, distinct_rows
 
-Given = Array | NDArray[np.int32]
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
 Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
+
+SMALLEST_EXPONENT = -1021  # of the unit of weights, so that it has a reciprocal
 
 
 @dataclass(frozen=True)
@@ -52,25 +52,25 @@ class Data:
 
     Parameters
     ----------
-    rows, row_weight : (n_rows, n_features) and (n_rows,); no weights where all are 1.
+    original : the rows, with the weights that the user gave.
     """
 
-    rows: Rows
-    row_weight: Array | None
+    original: Source
 
     @cached_property
     def unit(self) -> float:
         """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
-        return 1.0 if self.row_weight is None else 2.0 ** int(np.frexp(self.row_weight.max())[1])
+        largest = self.original.profile.largest_weight
+        return 1.0 if largest is None else 2.0 ** max(int(np.frexp(largest)[1]), SMALLEST_EXPONENT)
 
     @cached_property
-    def reduced_weight(self) -> Array | None:
-        """Weights below 1, which changes no bit of a fit."""
-        return None if self.row_weight is None else self.row_weight / self.unit
+    def _reduced(self) -> Source:
+        """The rows with weights below 1, which changes no bit of a fit."""
+        return self.original.reweighted(1 / self.unit)
 
-    def source(self, given: Given | None = None) -> ArraySource:
-        """The rows, and room for what a fit keeps beside them."""
-        return ArraySource(self.rows, self.reduced_weight, given)
+    def source(self, given: Given | None = None) -> Source:
+        """The rows with weights below 1, and with states of their own: for one fit."""
+        return self._reduced.fresh() if given is None else self._reduced.with_given(given)
 
     @cached_property
     def sample(self) -> Distinct:
@@ -84,12 +84,11 @@ class Data:
 
     def ridges(self, ridge: float | None) -> Array:
         """A ridge for each feature, (n_features,): the number, or without one the automatic ones."""
-        return self.ridge if ridge is None else np.full(self.rows.shape[1], ridge)
+        return self.ridge if ridge is None else np.full(self.original.n_features, ridge)
 
     def part(self, chosen: NDArray[np.bool_]) -> Data:
         """Some of the rows."""
-        places = chosen.nonzero()[0]
-        return Data(taken(self.rows, places), None if self.row_weight is None else self.row_weight[places])
+        return Data(self.original.part(chosen))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +109,8 @@ class Fitting:
     ridge: float | None
 
     @cached_property
-    def source(self) -> ArraySource:
-        """The rows, with what this fit keeps beside them."""
+    def source(self) -> Source:
+        """The rows, with the states that this fit keeps beside them."""
         return self.data.source()
 
     @property
@@ -186,15 +185,18 @@ class Fitting:
         elif isinstance(init, str):
             partition = STARTS[init](self.data.sample, self.engine, self.n_components, rng)
         else:
-            rows, shape = self.data.rows, (source.n_rows, self.n_components)
-            shared = init(_read_only(rows), self.n_components, rng) if callable(init) else init
-            shares = check_given(shared, self.data.reduced_weight, shape, returned=callable(init))
+            shared = init(_rows_for_a_callable(source), self.n_components, rng) if callable(init) else init
+            shape = source.n_rows, self.n_components
+            shares = check_given(shared, source.row_weight, shape, returned=callable(init))
             source, partition = self.data.source(shares), Partition()
         return start_mixture(source, self.engine, self.family, self.n_components, partition, ridge)
 
 
-def _read_only(rows: Rows) -> Rows:
-    """A view for somebody else's function, through which the user's data can't be changed."""
-    view = rows.view()
+def _rows_for_a_callable(source: Source) -> Rows:
+    """All rows, as a view through which somebody else's function cannot change the user's data."""
+    block = source.whole
+    if block is None:
+        raise ValueError("init_params can't be a callable for rows that are not one array in memory: name a start.")
+    view = block.rows.view()
     view.flags.writeable = False
     return view

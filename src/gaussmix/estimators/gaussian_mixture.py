@@ -24,10 +24,11 @@ from gaussmix.estimators.parameters import (
     check_start_names,
     check_weights,
 )
-from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.estimators.validation import check_enough_rows, check_source
 from gaussmix.estimators.verbosity import reports
 from gaussmix.families.one_feature import check_features
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.base import Source
 
 
 class GaussianMixture(MixtureEstimator):
@@ -202,7 +203,7 @@ class GaussianMixture(MixtureEstimator):
         """Fit the mixture and label its rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
         return self._refit(X, sample_weight).predict(X)
 
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
+    def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
         note = check_features(self.covariance_type, fitting.source.n_features)
         warn(note)
@@ -218,12 +219,14 @@ class GaussianMixture(MixtureEstimator):
             run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
         self._publish(run, fitting.source.dtype)
         warn_of(run)
-        warn(few_rows_sentence(fitting.data.rows, fitting.data.row_weight, fitting.n_components))
+        warn(few_rows_sentence(fitting.data.original, fitting.n_components))
         if fitting.ridge is None:
-            data, names = fitting.data, getattr(self, "feature_names_in_", None)
-            warn(constant_sentence(run[0], fitting.ridges, data.rows, data.row_weight, names))
+            names = getattr(self, "feature_names_in_", None)
+            warn(constant_sentence(run[0], fitting.ridges, fitting.data.original, names))
 
-    def _checked(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Fitting, Stopping, int, GivenStart]:
+    def _checked(
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None
+    ) -> tuple[Fitting, Stopping, int, GivenStart]:
         """Everything the user passed, as objects."""
         n_components = check_count("n_components", self.n_components, 1)
         family = check_family(self)
@@ -231,16 +234,12 @@ class GaussianMixture(MixtureEstimator):
         n_init = check_count("n_init", self.n_init, 1)
         ridge = check_ridge(self.reg_covar)
         check_start_names(self.init_params)
-        rows = check_rows(self, X, reset=True)
-        if len(rows) < n_components:
-            raise ValueError(
-                f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {len(rows)}"
-            )
-        refusal = family.refusal(rows.shape[1])
+        source = check_source(self, X, sample_weight, reset=True)
+        check_enough_rows(source, n_components)
+        refusal = family.refusal(source.n_features)
         if refusal is not None:
             raise ValueError(f"{refusal}.")
-        weight = check_row_weight(sample_weight, len(rows), n_components)
-        fitting = Fitting(Data(rows, weight), family, self._engine(), n_components, ridge)
+        fitting = Fitting(Data(source), family, self._engine(), n_components, ridge)
         return fitting, stopping, n_init, self._given(fitting)
 
     def _given(self, fitting: Fitting) -> GivenStart:

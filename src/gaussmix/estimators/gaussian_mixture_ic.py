@@ -20,8 +20,9 @@ from gaussmix.estimators.messages import SearchWarning, constant_sentence, dropp
 from gaussmix.estimators.parameters import check_number, check_ridge, check_start_names
 from gaussmix.estimators.results import results_table
 from gaussmix.estimators.searching import Searching
-from gaussmix.estimators.validation import check_counts_of_rows, check_row_weight, check_rows
+from gaussmix.estimators.validation import check_counts_of_rows, check_source
 from gaussmix.selection.choice import highest_within_error, lowest
+from gaussmix.sources.base import Source
 from gaussmix.starts.base import repeated
 
 Announce = Callable[[], None]
@@ -196,7 +197,7 @@ class GaussianMixtureIC(MixtureEstimator):
         """Fit and label rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
         return self._refit(X, sample_weight).predict(X)
 
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None, announce: Announce = lambda: None) -> None:
+    def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, announce: Announce = lambda: None) -> None:
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         names = check_start_names(self.init_params)
         if not names:
@@ -204,9 +205,8 @@ class GaussianMixtureIC(MixtureEstimator):
         starts = repeated(names, check_count("n_init", self.n_init, 1))
         stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
         ridge, n_jobs = check_ridge(self.reg_covar), check_jobs(self.n_jobs)
-        rows = check_rows(self, X, reset=True)
-        data = Data(rows, check_counts_of_rows(check_row_weight(sample_weight, len(rows), 1)))
-        candidates = check_candidates(self, rows.shape[1])
+        source = check_counts_of_rows(check_source(self, X, sample_weight, reset=True))
+        data, candidates = Data(source), check_candidates(self, source.n_features)
         searching = Searching(candidates, starts, stopping, ridge, self._rng(), n_jobs, announce)
         results = searching.results(data)
         if criterion == HELD_OUT:
@@ -218,13 +218,13 @@ class GaussianMixtureIC(MixtureEstimator):
             self.best_index_ = lowest(results, np.array(self.results_[criterion]))
         run = results[self.best_index_].run
         assert run is not None, "what failed is never chosen"
-        self._publish(run, rows.dtype)
+        self._publish(run, source.dtype)
         warn_of(run)
-        about = data.rows, data.row_weight, getattr(self, "feature_names_in_", None)
+        about = source, getattr(self, "feature_names_in_", None)
         if ridge is None:
             warn(constant_sentence(run[0], data.ridge, *about))
         warn(dropped_sentence(results, *about), SearchWarning)
-        for sentence in one_feature_notes(self.covariance_type) if rows.shape[1] == 1 else ():
+        for sentence in one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
             warn(sentence, SearchWarning)
 
 

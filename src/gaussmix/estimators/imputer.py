@@ -118,7 +118,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         with unchanged_on_failure(self):
             check_flag("sample_posterior", self.sample_posterior)
             rows = check_rows(self, X, reset=True, may_miss=True)
-            weight = check_row_weight(sample_weight, len(rows), 1)
+            weight = check_row_weight(sample_weight, len(rows))
             names = getattr(self, "feature_names_in_", None)
             _check_columns(rows, names)
             fitted = self._mixture_estimator()

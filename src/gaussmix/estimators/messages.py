@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -18,6 +19,8 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.selection.candidate import Result
 from gaussmix.selection.choice import reasons_and_advice
+from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 
 ROUNDED = 1e-6  # nats: the smallest rounding of a log density that is worth a warning
 
@@ -82,36 +85,56 @@ def frozen_sentence(trace: Trace) -> str | None:
     return " ".join(sentences) or None
 
 
-def few_rows_sentence(rows: Rows, row_weight: Array | None, n_components: int) -> str | None:
+def few_rows_sentence(source: Source, n_components: int) -> str | None:
     """Say that there are fewer distinct rows of positive weight than components; None where there are enough."""
-    present = rows if row_weight is None else rows[row_weight > 0]
-    for some in present[: 20 * n_components], present:  # a few rows are mostly enough
-        n_distinct = len(np.unique(some, axis=0))
-        if n_distinct >= n_components:
+    distinct = np.empty((0, source.n_features))
+    for some in source.map_rows(partial(_some_distinct, most=n_components)):
+        distinct = np.unique(np.concatenate((distinct, some)), axis=0)
+        if len(distinct) >= n_components:
             return None
     return (
-        f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
+        f"X has {counted(len(distinct), 'distinct row')}, fewer than n_components={n_components}, so that several "
         "components describe the same row, with reg_covar as all of their variance. Lower n_components."
     )
 
 
-def constant_columns(rows: Rows, row_weight: Array | None) -> list[int]:
+def _some_distinct(block: Block, most: int) -> Rows:
+    """Distinct rows of positive weight in a block, up to `most` of them; all where there are fewer."""
+    present = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
+    distinct = np.unique(present[: 20 * most], axis=0)  # a few rows are mostly enough
+    return (distinct if len(distinct) >= most else np.unique(present, axis=0))[:most]
+
+
+def constant_columns(source: Source) -> list[int]:
     """Columns with the same value in every row of positive weight."""
-    places = np.arange(len(rows)) if row_weight is None else np.flatnonzero(row_weight)
-    first = rows[places[0]]
-    suspects = np.flatnonzero((rows[places[:100]] == first).all(axis=0))  # few columns are left to read whole
-    return [column for column in suspects.tolist() if (rows[places, column] == first[column]).all()]
+    found: Rows | None = None
+    for values in source.map_rows(_constants):
+        if values is not None:
+            found = values if found is None else np.where(values == found, found, np.nan)
+    assert found is not None, "some row has a positive weight"
+    return np.flatnonzero(~np.isnan(found)).tolist()
 
 
-def constant_sentence(
-    mixture: Model, ridge: Array, rows: Rows, row_weight: Array | None, names: Sequence[str] | None
-) -> str | None:
+def _constants(block: Block) -> Rows | None:
+    """The value of each column that is constant in a block, NaN for others; None without rows of positive weight."""
+    places = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
+    if not places.size:
+        return None
+    first = block.rows[places[0]]
+    suspects = np.flatnonzero((block.rows[places[:100]] == first).all(axis=0))  # few columns are left to read whole
+    constant = [column for column in suspects.tolist() if (block.rows[places, column] == first[column]).all()]
+    values: Rows = np.full_like(first, np.nan)
+    values[constant] = first[constant]
+    return values
+
+
+def constant_sentence(mixture: Model, ridge: Array, source: Source, names: Sequence[str] | None) -> str | None:
     """Say which columns are constant and have no variance but the automatic ridge, (n_features,); else None."""
     variances = mixture.covariances.variances()
     is_ridge = np.all(variances <= 2 * ridge, axis=0)
     if not is_ridge.any():  # the rows need not be read
         return None
-    constant = [column for column in constant_columns(rows, row_weight) if is_ridge[column]]
+    constant = [column for column in constant_columns(source) if is_ridge[column]]
     if not constant:
         return None
     return (
@@ -121,15 +144,13 @@ def constant_sentence(
     )
 
 
-def dropped_sentence(
-    results: Sequence[Result], rows: Rows, row_weight: Array | None, names: Sequence[str] | None
-) -> str | None:
+def dropped_sentence(results: Sequence[Result], source: Source, names: Sequence[str] | None) -> str | None:
     """Say why candidates failed, where most of them did or a column is constant; None otherwise.
 
     It is usual that some fail, such as those with the most components; the table of results says which and why.
     """
     failed = [result for result in results if result.failure is not None]
-    constant = constant_columns(rows, row_weight) if failed else []
+    constant = constant_columns(source) if failed else []
     if not constant and 2 * len(failed) <= len(results):
         return None
     reasons, advice = reasons_and_advice(failed)

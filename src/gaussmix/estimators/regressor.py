@@ -135,7 +135,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             joint, self.targets_, names = self._joined(rows, y)
             fitted = self._mixture_estimator()
             try:
-                fitted._refit(joint, check_row_weight(sample_weight, len(rows), 1))
+                fitted._refit(joint, check_row_weight(sample_weight, len(rows)))
             except SingularCovariance as error:
                 raise _said_of_copies(joint, self._places, error) from None
             self._adopt(fitted)

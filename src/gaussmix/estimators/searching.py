@@ -45,10 +45,10 @@ class Searching:
     def results(self, data: Data) -> list[Result]:
         """What becomes of each candidate on these rows."""
         threads = n_threads(self.n_jobs)
-        at_a_time = 1 if data.rows.size < SMALL else min(threads, len(self.candidates))
+        at_a_time = 1 if data.original.n_rows * data.original.n_features < SMALL else min(threads, len(self.candidates))
         search = Search(
             source=data.source,
-            n_rows=len(data.rows) if data.row_weight is None else int(np.count_nonzero(data.row_weight)),
+            n_rows=data.original.profile.n_positive,
             unit=data.unit,
             sample=data.sample,
             ridge=data.ridges(self.ridge),
@@ -66,11 +66,13 @@ class Searching:
         ------
         ValueError : there are fewer rows of positive weight than folds.
         """
-        if data.row_weight is not None and not data.row_weight.all():
-            data = data.part(data.row_weight > 0)
-        if len(data.rows) < n_folds:
-            raise ValueError(f"n_folds={n_folds}, but there are only {len(data.rows)} rows (of positive weight).")
-        fold, by_fold, judged = folds(len(data.rows), n_folds, self.rng), [], list(results)
+        weight = data.original.row_weight
+        if weight is not None and not weight.all():
+            data = data.part(weight > 0)
+        n_rows = data.original.n_rows
+        if n_rows < n_folds:
+            raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
+        fold, by_fold, judged = folds(n_rows, n_folds, self.rng), [], list(results)
         for number in range(n_folds):
             fitted = self.results(data.part(fold != number))
             by_fold.append(held_out(fitted, data.part(fold == number).source(), choose(n_threads(self.n_jobs))))

@@ -15,11 +15,51 @@ from gaussmix.estimators.parameters import check_numbers
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.numerics.rows import extreme_rows, first_beyond, in_whole_steps
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
 
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
 LARGEST_WEIGHT = 1e150  # of all rows together
 _TIMES = re.compile("date|time|duration", re.IGNORECASE)  # how types of pandas, polars and Arrow that hold times begin
+
+
+def check_source(
+    estimator: BaseEstimator, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, *, reset: bool
+) -> Source:
+    """The rows of X and their weights; a source has its own weights and passes as it is.
+
+    Raises
+    ------
+    ValueError, TypeError : as for `check_rows` and `check_row_weight`; or `sample_weight` beside a source.
+    """
+    if not isinstance(X, Source):
+        rows = check_rows(estimator, X, reset=reset)
+        return ArraySource(rows, check_row_weight(sample_weight, len(rows)))
+    if sample_weight is not None:
+        raise ValueError("A source of rows has its own row weights: leave out sample_weight.")
+    if reset:
+        vars(estimator).pop("feature_names_in_", None)
+        estimator.n_features_in_ = X.n_features
+    elif X.n_features != estimator.n_features_in_:  # scikit-learn's sentence
+        raise ValueError(
+            f"X has {X.n_features} features, but {type(estimator).__name__} is expecting {estimator.n_features_in_} "
+            "features as input."
+        )
+    return X
+
+
+def check_enough_rows(source: Source, n_components: int) -> None:
+    """Raise ValueError for fewer rows, or rows of positive weight, than components."""
+    if source.n_rows < n_components:
+        raise ValueError(
+            f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {source.n_rows}"
+        )
+    n_positive = source.profile.n_positive
+    if n_positive < n_components:
+        raise ValueError(
+            f"Expected at least n_components={n_components} rows of positive sample_weight, but got {n_positive}."
+        )
 
 
 def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool = False) -> Rows:
@@ -173,13 +213,12 @@ def _kind(X: Any) -> str:
         return "?"  # not a table: scikit-learn's to refuse
 
 
-def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components: int) -> Array | None:
+def check_row_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
     """Row weights (n_rows,), float64; None where all are 1.
 
     Raises
     ------
-    ValueError : no numbers, wrong shape, not finite, negative, positive for fewer rows than components, or so large
-        that sums overflow.
+    ValueError : no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
     """
     if sample_weight is None:
         return None
@@ -199,40 +238,33 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, n_components:
             raise ValueError(
                 f"sample_weight adds up to more than {LARGEST_WEIGHT:g}; divide it by its maximum, {weight.max()}."
             )
-    positive = int(np.count_nonzero(weight))
-    if positive == 0:
+    if not weight.any():
         raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")
-    if positive < n_components:
-        raise ValueError(
-            f"Expected at least n_components={n_components} rows of positive sample_weight, but got {positive}."
-        )
     return in_whole_steps(weight)
 
 
-def check_counts_of_rows(row_weight: Array | None, *, is_silent: bool = False) -> Array | None:
-    """Row weights for criteria such as BIC, which take the sum of the weights for the number of rows.
+def check_counts_of_rows(source: Source, *, is_silent: bool = False) -> Source:
+    """Rows with weights for criteria such as BIC, which take the sum of the weights for the number of rows.
 
     Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or
     around. They are shares: they are scaled so that they sum to the number of rows of positive weight.
 
     Parameters
     ----------
-    row_weight : (n_rows,), as `check_row_weight` returns them; None where all are 1.
+    source : the rows, with weights as they were given.
     is_silent : no warning where they are scaled.
 
     Returns
     -------
-    row_weight : (n_rows,), the same or scaled.
+    source : the rows, with the same weights or scaled ones.
     """
-    if row_weight is None:
-        return None
-    total, n_rows = float(row_weight.sum()), int(np.count_nonzero(row_weight))
-    if total >= min(2, n_rows):
-        return row_weight
+    total, n_rows, largest = source.profile
+    if largest is None or total >= min(2, n_rows):
+        return source
     if not is_silent:
         warn(
             f"sample_weight sums to {total:.3g}, less than two rows, and criteria such as BIC count rows: the weights "
             f"are taken for shares and scaled to sum to {n_rows}, the number of rows of positive weight. Give "
             "frequencies: a row of weight 2 counts as two rows."
         )
-    return row_weight * (n_rows / total)
+    return source.reweighted(n_rows / total)

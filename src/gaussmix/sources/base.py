@@ -122,6 +122,11 @@ class Source(ABC):
         total = float(sum(part.total_weight for part in parts))
         return Profile(total, sum(part.n_positive for part in parts), max(largest, default=None))
 
+    @property
+    def row_weight(self) -> Array | None:
+        """The weights of all rows, (n_rows,), in memory; None where all are 1."""
+        return None if self.profile.largest_weight is None else self.each_row(_weights)
+
     def sample(self, n_rows: int) -> Block:
         """All rows where there are at most `n_rows`, else about that many chosen by a hash of the row number.
 
@@ -183,6 +188,11 @@ def _profile(block: Block) -> Profile:
     return Profile(block.total_weight, int(np.count_nonzero(weight)), float(weight.max()))
 
 
+def _weights(block: Block) -> Array:
+    assert block.row_weight is not None, "all blocks have row weights, or none has"
+    return block.row_weight
+
+
 def _draw(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     """The rows of a block that a sample may have, and whether each was drawn (n_drawn,): others are extreme here."""
     weight, drawn = block.row_weight, np.zeros(block.n_rows, dtype=np.bool_)
@@ -205,8 +215,7 @@ def _with_given(block: Block, given: Given) -> Iterable[Block]:
 
 
 def _reweighted(block: Block, factor: float) -> Iterable[Block]:
-    assert block.row_weight is not None, "all blocks have row weights, or none has"
-    return [replace(block, row_weight=block.row_weight * factor)]
+    return [replace(block, row_weight=_weights(block) * factor)]
 
 
 def _part(block: Block, places: NDArray[np.intp]) -> Iterable[Block]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,13 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.estimators.classifier.class_mixtures import ClassMixtures
 from gaussmix.estimators.fitting import Data
+from gaussmix.estimators.messages import constant_columns
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.labelled import LabelledSource
 from gaussmix.starts import Partition
-from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
@@ -92,7 +93,7 @@ class LabelledRows:
 
     @property
     def n_features(self) -> int:
-        return int(self.data.rows.shape[1])
+        return self.data.original.n_features
 
     @property
     def total_weight(self) -> float:
@@ -107,8 +108,8 @@ class LabelledRows:
         """Classes of which all rows are equal, where no row of unknown class may add to them."""
         found = []
         for number in range(self.n_classes) if self.is_complete else ():
-            rows = self.data.rows[(self.labels == number) & (self._weight > 0)]
-            if (rows == rows[:1]).all():
+            mine = self.data.original.part((self.labels == number) & (self._weight > 0))
+            if len(constant_columns(mine)) == self.n_features:
                 found.append(number)
         return found
 
@@ -162,7 +163,7 @@ class LabelledRows:
 
     @property
     def _weight(self) -> Array:
-        weight = self.data.row_weight
+        weight = self.data.original.row_weight
         return np.ones(len(self.labels)) if weight is None else weight
 
     def _shared(self, first: FirstMoments, family: Family, ridges: Array) -> Model:
@@ -179,7 +180,7 @@ class LabelledRows:
         assert moments.second is not None
         variances = moments.second / moments.row_weight + self.data.ridge
         near = Parameters.of(moments.mass / moments.row_weight, means, DiagonalWhitening.of(variances[None]))
-        shares = self.engine.responsibilities(Block(0, self.data.rows), near)
+        shares = self.data.original.each_row(partial(self.engine.responsibilities, parameters=near))
         shares[known] = self.labels[known, None] == np.arange(self.n_classes)
         return shares
 

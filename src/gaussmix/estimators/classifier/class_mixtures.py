@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from gaussmix.engines.base import Engine
 from gaussmix.engines.far import far_log_odds
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.elementary import log
+from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
+from gaussmix.waist.parameters import Parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,26 +70,31 @@ class ClassMixtures:
         part = replace(self.mixture.model.take(mine), weights=self._weights_within[mine])
         return Mixture.of(part, self.mixture.feature_names)
 
-    def log_odds(self, rows: Rows, engine: Engine[Any]) -> Array:
+    def log_odds(self, source: Source, engine: Engine[Any]) -> Array:
         """log p(x, c) of each row and class plus a number for each row, (n_rows, n_classes), nats.
 
         The number is 0 except for rows far from every mean: log densities cannot compare their classes.
         """
         first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
-        found = np.empty((len(rows), len(first)))
-        for block in Block(0, rows).cut():
-            log_density = engine.component_log_density(block, self.mixture.parameters)
-            far, far_odds = far_log_odds(block, self.mixture.parameters, engine.log_density)
-            log_density[far] = far_odds
-            part = slice(block.first_row, block.first_row + block.n_rows)
-            found[part] = np.logaddexp.reduceat(log_density, first, axis=1)
-        return found
+        return source.each_row(partial(_log_odds, engine=engine, parameters=self.mixture.parameters, first=first))
 
     @property
     def _weights_within(self) -> Array:
         """π_{k|c}, (n_components,)."""
         within: Array = self.mixture.weights / self.prior[self.component_class]
         return within
+
+
+def _log_odds(block: Block, engine: Engine[Any], parameters: Parameters, first: Places) -> Array:
+    """Log odds of classes that begin with the components `first` (n_classes,)."""
+    found = np.empty((block.n_rows, len(first)))
+    for part in block.cut():
+        log_density = engine.component_log_density(part, parameters)
+        far, far_odds = far_log_odds(part, parameters, engine.log_density)
+        log_density[far] = far_odds
+        places = slice(part.first_row - block.first_row, part.places.stop - block.first_row)
+        found[places] = np.logaddexp.reduceat(log_density, first, axis=1)
+    return found
 
 
 def shares_nothing(family: Family, n_features: int) -> bool:

@@ -23,6 +23,7 @@ from gaussmix.estimators.saved import unchanged_on_failure
 from gaussmix.estimators.validation import check_counts_of_rows, check_row_weight, check_rows
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.sources.array import ArraySource
 
 
 class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
@@ -164,11 +165,11 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
         with unchanged_on_failure(self):
             rows = check_rows(self, X, reset=True)
             self.classes_, labels = check_classes(y, len(rows))
-            weight = check_row_weight(sample_weight, len(rows), 1)
+            weight = check_row_weight(sample_weight, len(rows))
             check_mass(labels, weight, self.classes_)
-            weight = check_counts_of_rows(weight, is_silent=not self._is_choice)
+            source = check_counts_of_rows(ArraySource(rows, weight), is_silent=not self._is_choice)
             self._check_parameters(rows.shape[1], is_complete=bool((labels >= 0).all()))
-            known = LabelledRows(Data(rows, weight), labels, self._engine())
+            known = LabelledRows(Data(source), labels, self._engine())
             if self.n_components is None:
                 found = self._one_component_each(known)
             else:
@@ -229,8 +230,8 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
         return self._classes.each[int(places[0])]
 
     def _log_odds(self, X: ArrayLike) -> Array:
-        rows = self._rows(X)
-        return self._classes.log_odds(rows, self._engine())
+        source = ArraySource(self._rows(X))
+        return self._classes.log_odds(source, self._engine())
 
     def _publish(self, found: ClassFit, known: LabelledRows) -> None:
         """Set the fitted attributes."""
@@ -239,7 +240,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
         self.component_class_, self.covariance_type_ = found.classes.component_class, np.array(found.structures)
         self.log_likelihood_, self.n_parameters_ = found.log_likelihood, found.n_parameters
         self.n_iter_, self.bic_ = found.n_steps, found.bic(known.total_weight)
-        self._dtype = known.data.rows.dtype
+        self._dtype = known.data.original.dtype
         self._woken(found.classes.mixture.with_feature_names(getattr(self, "feature_names_in_", None)))
 
     def _woken(self, mixture: Mixture) -> None:

@@ -59,8 +59,7 @@ class KnownClasses(MixturePredictor):
             ) from None
         if ridge is None:
             names = getattr(self, "feature_names_in_", None)
-            data = known.data
-            warn(constant_sentence(found.classes.mixture.model, data.ridge, data.rows, data.row_weight, names))
+            warn(constant_sentence(found.classes.mixture.model, known.data.ridge, known.data.original, names))
         for number in () if found.classes.mixture.family.is_shared else known.without_spread():
             warn(
                 f"Class {self.classes_.tolist()[number]!r}: all its rows are equal, so that its covariance is "
@@ -71,7 +70,8 @@ class KnownClasses(MixturePredictor):
     def _several_components_each(self, known: LabelledRows) -> ClassFit:
         fits = []
         for number, label in enumerate(self.classes_.tolist()):
-            mine = known.data.part(known.labels == number)
+            part = known.data.original.part(known.labels == number)
+            mine = part.sample(part.n_rows)
             with about(f"Class {label!r}"):
                 fits.append(self._mixture_estimator()._refit(mine.rows, mine.row_weight))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)

@@ -1,64 +1,8 @@
-// Sixteen lanes of float in two 256-bit registers.
+// Sixteen lanes of float in two 256-bit registers: what is not written once in part.hpp and vec.hpp.
 #pragma once
-#include <immintrin.h>
-
-#include "inline.hpp"
+#include "vec.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
-
-using Real = float;
-constexpr Real kLargest = __FLT_MAX__;
-constexpr int kLanes = 16;
-constexpr int kRegisters = 16;
-
-// A register tile works on one part of the lanes at a time, or its accumulators would not fit the registers.
-struct Part {
-    __m256 v;
-
-    GAUSSMIX_INLINE static Part zero() { return {_mm256_setzero_ps()}; }
-    GAUSSMIX_INLINE static Part broadcast(Real x) { return {_mm256_set1_ps(x)}; }
-    GAUSSMIX_INLINE static Part load(const Real* p) { return {_mm256_load_ps(p)}; }
-    GAUSSMIX_INLINE void store(Real* p) const { _mm256_store_ps(p, v); }
-};
-
-struct Vec {
-    Part low, high;
-
-    GAUSSMIX_INLINE static Vec zero() { return {Part::zero(), Part::zero()}; }
-    GAUSSMIX_INLINE static Vec broadcast(Real x) { return {Part::broadcast(x), Part::broadcast(x)}; }
-    GAUSSMIX_INLINE static Vec load(const Real* p) { return {Part::load(p), Part::load(p + 8)}; }
-    GAUSSMIX_INLINE static Vec load_unaligned(const void* p) {
-        const Real* q = static_cast<const Real*>(p);
-        return {{_mm256_loadu_ps(q)}, {_mm256_loadu_ps(q + 8)}};
-    }
-    GAUSSMIX_INLINE void store(Real* p) const { low.store(p), high.store(p + 8); }
-};
-
-constexpr int kParts = 2;
-GAUSSMIX_INLINE Part part(const Vec& a, int h) { return h == 0 ? a.low : a.high; }
-GAUSSMIX_INLINE void set_part(Vec& a, int h, Part x) { (h == 0 ? a.low : a.high) = x; }
-
-// As in avx2.hpp: keeps a loaded operand in a register.
-GAUSSMIX_INLINE Part held(Part a) {
-    asm("" : "+x"(a.v));
-    return a;
-}
-
-GAUSSMIX_INLINE Part operator+(Part a, Part b) { return {_mm256_add_ps(a.v, b.v)}; }
-GAUSSMIX_INLINE Part operator-(Part a, Part b) { return {_mm256_sub_ps(a.v, b.v)}; }
-GAUSSMIX_INLINE Part operator*(Part a, Part b) { return {_mm256_mul_ps(a.v, b.v)}; }
-GAUSSMIX_INLINE Part operator/(Part a, Part b) { return {_mm256_div_ps(a.v, b.v)}; }
-GAUSSMIX_INLINE Part fma(Part a, Part b, Part c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
-GAUSSMIX_INLINE Part max(Part a, Part b) { return {_mm256_max_ps(a.v, b.v)}; }
-GAUSSMIX_INLINE Part min(Part a, Part b) { return {_mm256_min_ps(a.v, b.v)}; }  // b where a is NaN
-
-GAUSSMIX_INLINE Vec operator+(Vec a, Vec b) { return {a.low + b.low, a.high + b.high}; }
-GAUSSMIX_INLINE Vec operator-(Vec a, Vec b) { return {a.low - b.low, a.high - b.high}; }
-GAUSSMIX_INLINE Vec operator*(Vec a, Vec b) { return {a.low * b.low, a.high * b.high}; }
-GAUSSMIX_INLINE Vec operator/(Vec a, Vec b) { return {a.low / b.low, a.high / b.high}; }
-GAUSSMIX_INLINE Vec fma(Vec a, Vec b, Vec c) { return {fma(a.low, b.low, c.low), fma(a.high, b.high, c.high)}; }
-GAUSSMIX_INLINE Vec max(Vec a, Vec b) { return {max(a.low, b.low), max(a.high, b.high)}; }
-GAUSSMIX_INLINE Vec min(Vec a, Vec b) { return {min(a.low, b.low), min(a.high, b.high)}; }
 
 // Sums of many numbers, lane by lane in double.
 struct Total {
@@ -79,21 +23,6 @@ GAUSSMIX_INLINE Total operator+(Total a, Vec b) {
              _mm256_add_pd(a.fours[3], _mm256_cvtps_pd(_mm256_extractf128_ps(b.high.v, 1)))}};
 }
 
-struct Mask {
-    __m256 low, high;
-};
-GAUSSMIX_INLINE Mask less(Vec a, Vec b) {
-    return {_mm256_cmp_ps(a.low.v, b.low.v, _CMP_LT_OQ), _mm256_cmp_ps(a.high.v, b.high.v, _CMP_LT_OQ)};
-}
-GAUSSMIX_INLINE Mask equal(Vec a, Vec b) {
-    return {_mm256_cmp_ps(a.low.v, b.low.v, _CMP_EQ_OQ), _mm256_cmp_ps(a.high.v, b.high.v, _CMP_EQ_OQ)};
-}
-GAUSSMIX_INLINE bool any(Mask m) { return _mm256_movemask_ps(_mm256_or_ps(m.low, m.high)) != 0; }
-GAUSSMIX_INLINE Vec keep(Mask m, Vec a) { return {{_mm256_and_ps(m.low, a.low.v)}, {_mm256_and_ps(m.high, a.high.v)}}; }
-GAUSSMIX_INLINE Vec select(Mask m, Vec yes, Vec no) {
-    return {{_mm256_blendv_ps(no.low.v, yes.low.v, m.low)}, {_mm256_blendv_ps(no.high.v, yes.high.v, m.high)}};
-}
-
 // a * 2^i, where the low bits of each lane of `index` hold the integer i.
 GAUSSMIX_INLINE Part scale_by_twos(Part a, Part index) {
     const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(index.v), 23);
@@ -103,7 +32,6 @@ GAUSSMIX_INLINE Vec scale_by_twos(Vec a, Vec index) {
     return {scale_by_twos(a.low, index.low), scale_by_twos(a.high, index.high)};
 }
 
-// x = fraction * 2^exponent with the fraction in [sqrt(1/2), sqrt(2)); x is positive and normal.
 GAUSSMIX_INLINE void split(Part x, Part& fraction, Part& exponent) {
     const __m256i half_root = _mm256_set1_epi32(0x3f3504f3);
     const __m256i bits = _mm256_add_epi32(_mm256_castps_si256(x.v), _mm256_set1_epi32(0x3f800000 - 0x3f3504f3));
@@ -111,11 +39,6 @@ GAUSSMIX_INLINE void split(Part x, Part& fraction, Part& exponent) {
     const __m256i mantissa = _mm256_and_si256(bits, _mm256_set1_epi32(0x007fffff));
     fraction = {_mm256_castsi256_ps(_mm256_add_epi32(mantissa, half_root))};
 }
-GAUSSMIX_INLINE void split(Vec x, Vec& fraction, Vec& exponent) {
-    split(x.low, fraction.low, exponent.low);
-    split(x.high, fraction.high, exponent.high);
-}
-
 // sums[i] += the sixteen lanes of a[i]: lanes j and j+8 first, then j and j+4, j and j+2, then the last pair.
 GAUSSMIX_INLINE void add_lane_sums(double* sums, const Vec* a) {
     __m256 half[8], quarter[4], pairs[2];
@@ -201,16 +124,6 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
         a[2 * i].v = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
         a[2 * i + 1].v = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
     }
-}
-
-// Sixteen rows become a vector for each number.
-template <int D>
-GAUSSMIX_INLINE void deinterleave(Vec (&a)[D]) {
-    Part parts[2][D];
-    GAUSSMIX_UNROLL for (int i = 0; i < 2 * D; ++i) parts[i / D][i % D] = part(a[i / 2], i % 2);
-    deinterleave(parts[0]);
-    deinterleave(parts[1]);
-    GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) a[i] = {parts[0][i], parts[1][i]};
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

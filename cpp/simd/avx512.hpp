@@ -1,64 +1,20 @@
-// Eight lanes of double in one 512-bit register.
+// Eight lanes of double in one 512-bit register: what is not written once in part.hpp and vec.hpp.
 #pragma once
-#include <immintrin.h>
-
-#include "inline.hpp"
+#include "vec.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-using Real = double;
-constexpr Real kLargest = __DBL_MAX__;
-constexpr int kLanes = 8;
-constexpr int kRegisters = 32;
-
-struct Vec {
-    __m512d v;
-
-    GAUSSMIX_INLINE static Vec zero() { return {_mm512_setzero_pd()}; }
-    GAUSSMIX_INLINE static Vec broadcast(double x) { return {_mm512_set1_pd(x)}; }
-    GAUSSMIX_INLINE static Vec load(const double* p) { return {_mm512_load_pd(p)}; }
-    GAUSSMIX_INLINE static Vec load_unaligned(const void* p) { return {_mm512_loadu_pd(p)}; }
-    GAUSSMIX_INLINE static Vec load_floats(const void* p) {
-        return {_mm512_cvtps_pd(_mm256_loadu_ps(static_cast<const float*>(p)))};
-    }
-    GAUSSMIX_INLINE void store(double* p) const { _mm512_store_pd(p, v); }
-    GAUSSMIX_INLINE void store_unaligned(double* p) const { _mm512_storeu_pd(p, v); }
-
-    // The first `count` lanes; the others are zero, and their memory is not touched.
-    GAUSSMIX_INLINE static Vec load_head(const void* p, int count) { return {_mm512_maskz_loadu_pd(head(count), p)}; }
-    GAUSSMIX_INLINE static Vec load_floats_head(const void* p, int count) {
-        return {_mm512_cvtps_pd(_mm512_castps512_ps256(_mm512_maskz_loadu_ps(head(count), p)))};
-    }
-    GAUSSMIX_INLINE void store_head(double* p, int count) const { _mm512_mask_storeu_pd(p, head(count), v); }
-
-private:
-    GAUSSMIX_INLINE static __mmask8 head(int count) { return static_cast<__mmask8>((1u << count) - 1); }
-};
-
-// A register tile works on one part of the lanes at a time: here a part is the whole.
-using Part = Vec;
-constexpr int kParts = 1;
-GAUSSMIX_INLINE Part part(const Vec& a, int) { return a; }
-GAUSSMIX_INLINE void set_part(Vec& a, int, Part x) { a = x; }
-GAUSSMIX_INLINE Part held(Part a) { return a; }
-
-GAUSSMIX_INLINE Vec operator+(Vec a, Vec b) { return {_mm512_add_pd(a.v, b.v)}; }
-GAUSSMIX_INLINE Vec operator-(Vec a, Vec b) { return {_mm512_sub_pd(a.v, b.v)}; }
-GAUSSMIX_INLINE Vec operator*(Vec a, Vec b) { return {_mm512_mul_pd(a.v, b.v)}; }
-GAUSSMIX_INLINE Vec operator/(Vec a, Vec b) { return {_mm512_div_pd(a.v, b.v)}; }
-GAUSSMIX_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
-GAUSSMIX_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_pd(a.v, b.v)}; }
-GAUSSMIX_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_pd(a.v, b.v)}; }  // b where a is NaN
-GAUSSMIX_INLINE Vec sqrt(Vec a) { return {_mm512_sqrt_pd(a.v)}; }
+GAUSSMIX_INLINE __mmask8 head_mask(int count) { return static_cast<__mmask8>((1u << count) - 1); }
+GAUSSMIX_INLINE Part Part::load_floats(const void* p) {
+    return {_mm512_cvtps_pd(_mm256_loadu_ps(static_cast<const float*>(p)))};
+}
+GAUSSMIX_INLINE Part Part::load_head(const void* p, int count) { return {_mm512_maskz_loadu_pd(head_mask(count), p)}; }
+GAUSSMIX_INLINE Part Part::load_floats_head(const void* p, int count) {
+    return {_mm512_cvtps_pd(_mm512_castps512_ps256(_mm512_maskz_loadu_ps(head_mask(count), p)))};
+}
+GAUSSMIX_INLINE void Part::store_head(double* p, int count) const { _mm512_mask_storeu_pd(p, head_mask(count), v); }
 
 using Total = Vec;  // sums of many numbers, lane by lane in double
-
-using Mask = __mmask8;
-GAUSSMIX_INLINE Mask less(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }
-GAUSSMIX_INLINE Mask equal(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ); }
-GAUSSMIX_INLINE bool any(Mask m) { return m != 0; }
-GAUSSMIX_INLINE Vec keep(Mask m, Vec a) { return {_mm512_maskz_mov_pd(m, a.v)}; }
-GAUSSMIX_INLINE Vec select(Mask m, Vec yes, Vec no) { return {_mm512_mask_mov_pd(no.v, m, yes.v)}; }
 
 // table[i mod 8], where the low bits of each lane of `index` hold the integer i.
 GAUSSMIX_INLINE Vec lookup(const double* table, Vec index) {
@@ -71,7 +27,6 @@ GAUSSMIX_INLINE Vec scale_by_eighths(Vec a, Vec index) {
     return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a.v), _mm512_slli_epi64(eighths, 49)))};
 }
 
-// x = fraction * 2^exponent with the fraction in [sqrt(1/2), sqrt(2)); x is positive and normal.
 GAUSSMIX_INLINE void split(Vec x, Vec& fraction, Vec& exponent) {
     const __m512i half_root = _mm512_set1_epi64(0x3fe6a09e00000000);
     const __m512i bits =

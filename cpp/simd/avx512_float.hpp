@@ -1,40 +1,8 @@
-// Sixteen lanes of float in one 512-bit register.
+// Sixteen lanes of float in one 512-bit register: what is not written once in part.hpp and vec.hpp.
 #pragma once
-#include <immintrin.h>
-
-#include "inline.hpp"
+#include "vec.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
-
-using Real = float;
-constexpr Real kLargest = __FLT_MAX__;
-constexpr int kLanes = 16;
-constexpr int kRegisters = 32;
-
-struct Vec {
-    __m512 v;
-
-    GAUSSMIX_INLINE static Vec zero() { return {_mm512_setzero_ps()}; }
-    GAUSSMIX_INLINE static Vec broadcast(Real x) { return {_mm512_set1_ps(x)}; }
-    GAUSSMIX_INLINE static Vec load(const Real* p) { return {_mm512_load_ps(p)}; }
-    GAUSSMIX_INLINE static Vec load_unaligned(const void* p) { return {_mm512_loadu_ps(p)}; }
-    GAUSSMIX_INLINE void store(Real* p) const { _mm512_store_ps(p, v); }
-};
-
-// A register tile works on one part of the lanes at a time: here a part is the whole.
-using Part = Vec;
-constexpr int kParts = 1;
-GAUSSMIX_INLINE Part part(const Vec& a, int) { return a; }
-GAUSSMIX_INLINE void set_part(Vec& a, int, Part x) { a = x; }
-GAUSSMIX_INLINE Part held(Part a) { return a; }
-
-GAUSSMIX_INLINE Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
-GAUSSMIX_INLINE Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
-GAUSSMIX_INLINE Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
-GAUSSMIX_INLINE Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
-GAUSSMIX_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-GAUSSMIX_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
-GAUSSMIX_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }  // b where a is NaN
 
 // Sums of many numbers, lane by lane in double.
 struct Total {
@@ -48,20 +16,12 @@ GAUSSMIX_INLINE Total operator+(Total a, Vec b) {
             _mm512_add_pd(a.high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(b.v, 1)))};
 }
 
-using Mask = __mmask16;
-GAUSSMIX_INLINE Mask less(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
-GAUSSMIX_INLINE Mask equal(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
-GAUSSMIX_INLINE bool any(Mask m) { return m != 0; }
-GAUSSMIX_INLINE Vec keep(Mask m, Vec a) { return {_mm512_maskz_mov_ps(m, a.v)}; }
-GAUSSMIX_INLINE Vec select(Mask m, Vec yes, Vec no) { return {_mm512_mask_mov_ps(no.v, m, yes.v)}; }
-
 // a * 2^i, where the low bits of each lane of `index` hold the integer i.
 GAUSSMIX_INLINE Vec scale_by_twos(Vec a, Vec index) {
     const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(index.v), 23);
     return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a.v), exponent))};
 }
 
-// x = fraction * 2^exponent with the fraction in [sqrt(1/2), sqrt(2)); x is positive and normal.
 GAUSSMIX_INLINE void split(Vec x, Vec& fraction, Vec& exponent) {
     const __m512i half_root = _mm512_set1_epi32(0x3f3504f3);
     const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(x.v), _mm512_set1_epi32(0x3f800000 - 0x3f3504f3));

@@ -1,22 +1,18 @@
-// The vector of this compilation: `Vec`, a fixed number of logical lanes of `Real`, and `Part`, the lanes of one
-// register. Defined with GAUSSMIX_SINGLE, `Real` is float.
+// The vector of this compilation: `Vec`, a fixed number of logical lanes of `Real`, and `Part`, the lanes of one register.
 #pragma once
+#include "vec.hpp"
 #if defined(__AVX512F__) && defined(GAUSSMIX_SINGLE)
 #include "avx512_float.hpp"
 #elif defined(__AVX512F__)
 #include "avx512.hpp"
-#elif defined(__AVX2__) && defined(GAUSSMIX_SINGLE)
+#elif defined(GAUSSMIX_SINGLE)
 #include "avx2_float.hpp"
-#elif defined(__AVX2__)
-#include "avx2.hpp"
 #else
-#error "kernels are compiled for one of the instruction sets in cpp/simd"
+#include "avx2.hpp"
 #endif
 
 namespace gaussmix::GAUSSMIX_ISA {
-// kLanes: whatever the registers, since the lanes a row falls into decide the bits of every sum.
 constexpr bool kIsSingle = sizeof(Real) == sizeof(float);
-constexpr int kPartLanes = kLanes / kParts;
 constexpr int kSumsTogether = 8;      // vectors whose lanes are added up together
 constexpr int kFeaturesTogether = 8;  // features that are transposed together
 

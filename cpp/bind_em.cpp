@@ -9,7 +9,7 @@
 
 #include "bind.hpp"
 #include "em/run_em.hpp"
-#include "structures/update.hpp"
+#include "families/update.hpp"
 
 namespace gaussmix {
 

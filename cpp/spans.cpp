@@ -12,7 +12,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr auto kPatience = std::chrono::milliseconds(20);
+constexpr auto kPollInterval = std::chrono::milliseconds(20);
 constexpr double kSpanWork = 5e6;
 constexpr double kThreadWork = 1.5e7;  // below, starting a thread costs more than it gains
 constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};
@@ -67,7 +67,7 @@ private:
     // False if interrupted. Blocks rather than spins: on a shared machine the awaited thread may not be running.
     bool wait_for_turn(Index span, int worker) {
         std::unique_lock lock(mutex_);
-        while (!turn_passed_.wait_for(lock, kPatience, [&] { return merged_ == span || is_stopped_; })) {
+        while (!turn_passed_.wait_for(lock, kPollInterval, [&] { return merged_ == span || is_stopped_; })) {
             lock.unlock();
             is_stopped_by(worker);
             lock.lock();
@@ -115,7 +115,7 @@ private:
 
 bool Interrupt::has_come() {
     const auto now = std::chrono::steady_clock::now();
-    if (has_come_ || now - last_check_ < kPatience) return has_come_;
+    if (has_come_ || now - last_check_ < kPollInterval) return has_come_;
     last_check_ = now;
     return has_come_ = is_interrupted_();
 }

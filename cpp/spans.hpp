@@ -1,8 +1,8 @@
-// Cuts rows into spans, runs them on threads of one call's own, and merges their results in span order.
+// Cuts rows into spans, works on them with threads that live for one call, and merges their results in span order.
 //
-// A span is a whole number of tiles, the same whatever the number of rows or threads: with the ordered merge it makes
-// every bit of a sum independent of both. At most one partial result for each thread exists. (This replaces the block
-// of 455 tiles as the unit of threads; the numbers of tiles divide 455, so that spans end where such blocks do.)
+// The number of tiles in a span depends neither on the number of rows nor on that of threads. Together with the ordered
+// merge this makes every bit of a sum independent of both. At most one partial result for each thread exists. The numbers
+// of tiles divide 455, so that spans end where blocks of 455 tiles end.
 #pragma once
 #include <chrono>
 #include <functional>
@@ -19,7 +19,7 @@ double work_per_row(const Shape& shape);
 // that adding up its sums (about 25 multiply-adds' time each) stays below 2 % of its work.
 Index span_rows(const Shape& shape);
 
-// Asks whether there is an interrupt, about every 20 ms; from the calling thread alone. Once there is, there is.
+// Checks for an interrupt about every 20 ms. Only the calling thread may use it. An interrupt is not forgotten.
 class Interrupt {
 public:
     explicit Interrupt(bool (*is_interrupted)()) : is_interrupted_(is_interrupted) {}
@@ -45,7 +45,7 @@ struct SpanJob {
     std::function<void(int worker, Listener)> merge;  // in span order; empty: nothing to merge
 };
 
-// How many workers `process_spans` will use: process and merge see 0 .. this - 1.
+// How many workers `process_spans` will use. It passes the numbers 0 .. this - 1 to process and merge.
 int count_workers(const SpanJob& job, int n_threads);
 
 // False if interrupted.

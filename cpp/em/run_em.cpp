@@ -5,10 +5,10 @@
 #include <cmath>
 #include <utility>
 
-#include "kernels/patience.hpp"
+#include "families/factorisation.hpp"
+#include "families/update.hpp"
+#include "kernels/poll.hpp"
 #include "passes.hpp"
-#include "structures/factorisation.hpp"
-#include "structures/update.hpp"
 
 namespace gaussmix {
 
@@ -188,8 +188,8 @@ private:
     double loss(const State& mixture, const double* anchor) {
         const Numbers& whitened = whiten_offsets(mixture, anchor);
         double largest = 0;
-        baseline::Patience patience(listener_);
-        for (Index k = 0; k < n_components_ && !patience.is_over(n_components_ * d_); ++k) {
+        baseline::Poll poll(listener_);
+        for (Index k = 0; k < n_components_ && !poll.is_cancelled(n_components_ * d_); ++k) {
             double total = 0;
             if (!algebra_.is_shared()) total = product(whitened, k, k);
             for (Index l = 0; l < n_components_ && algebra_.is_shared(); ++l) {

@@ -1,8 +1,8 @@
 // EM on a small table without coming back to Python: the steps of em/loop.py once more, for families that are algebra.
 #pragma once
+#include "families/algebra.hpp"
+#include "families/volume.hpp"
 #include "spans.hpp"
-#include "structures/algebra.hpp"
-#include "structures/volume.hpp"
 
 namespace gaussmix {
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "buffer.hpp"
-#include "kernels/patience.hpp"
+#include "kernels/poll.hpp"
 
 namespace gaussmix {
 
@@ -66,10 +66,10 @@ Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Nu
     Spectra spectra{room(n_components * d), std::move(axes)};
     turn(kernels, scatters, listener, spectra.axes);
     const Index size = d * d;
-    baseline::Patience patience(listener);
+    baseline::Poll poll(listener);
     for (Index k = 0; k < n_components; ++k) {
         const double* scatter = scatters.data + k * size;
-        for (Index j = 0; j < d && !patience.is_over(size); ++j) {
+        for (Index j = 0; j < d && !poll.is_cancelled(size); ++j) {
             double variance = 0;
             for (Index i = 0; i < d; ++i) {
                 double product = 0;
@@ -87,12 +87,12 @@ void compose(Index n_components, Index n_features, const Numbers& axes, const Nu
     const Index d = n_features, size = d * d;
     const bool is_shared = static_cast<Index>(axes.size()) == size;
     Numbers roots = room(size);
-    baseline::Patience patience(listener);
+    baseline::Poll poll(listener);
     for (Index k = 0; k < n_components; ++k) {
         const double* own = axes.data() + (is_shared ? 0 : k * size);
         double* covariance = covariances + k * size;
         for (Index i = 0; i < size; ++i) roots[i] = own[i] * std::sqrt(variances[k * d + i % d]);
-        for (Index i = 0; i < d && !patience.is_over((i + 1) * d); ++i) {
+        for (Index i = 0; i < d && !poll.is_cancelled((i + 1) * d); ++i) {
             for (Index j = 0; j <= i; ++j) {
                 double product = 0;
                 for (Index l = 0; l < d; ++l) product += roots[i * d + l] * roots[j * d + l];

@@ -13,7 +13,7 @@ struct Spectra {
 // Eigenvalues, largest first, and eigenvectors of each scatter.
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
-// Axes (n_features, n_features) that covariances of one factor_shape share.
+// Axes (n_features, n_features) that the covariances of a family share.
 Numbers axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                 Listener listener);
 

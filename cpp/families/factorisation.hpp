@@ -22,7 +22,7 @@ private:
     Numbers room_;
 };
 
-// Factors (n, by factor_shape) and their log |det W|, (n,), of n covariances. False where one is singular, or has variances
+// Factors (n, by shape) and their log |det W|, (n,), of n covariances. False where one is singular, or has variances
 // so small that digits are missing.
 bool whiten(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features, const double* covariances,
             Listener listener, double* factors, double* log_abs_det);

@@ -6,7 +6,7 @@
 
 #include "axes.hpp"
 #include "factorisation.hpp"
-#include "kernels/patience.hpp"
+#include "kernels/poll.hpp"
 #include "volume.hpp"
 
 namespace gaussmix {
@@ -33,8 +33,8 @@ struct Update {
     // Sigma_k = factor_k S_k.
     void scale(const Numbers& factors) const {
         const Index size = algebra.size(d);
-        baseline::Patience patience(listener);
-        for (Index k = 0; k < n_components && !patience.is_over(size); ++k) {
+        baseline::Poll poll(listener);
+        for (Index k = 0; k < n_components && !poll.is_cancelled(size); ++k) {
             for (Index i = 0; i < size; ++i) out[k * size + i] = scatter.second[k * size + i] * factors[k];
         }
     }
@@ -42,8 +42,8 @@ struct Update {
     // Sigma_k = S_k / N_k; of spheres, another d-th of it.
     void divide() const {
         const Index size = algebra.size(d);
-        baseline::Patience patience(listener);
-        for (Index k = 0; k < n_components && !patience.is_over(size); ++k) {
+        baseline::Poll poll(listener);
+        for (Index k = 0; k < n_components && !poll.is_cancelled(size); ++k) {
             const double divisor = scatter.mass[k] * per_feature();
             for (Index i = 0; i < size; ++i) out[k * size + i] = scatter.second[k * size + i] / divisor;
         }
@@ -116,8 +116,8 @@ struct Update {
     // W'W of a lower triangular W.
     void square(const Numbers& factor, Numbers& precision) const {
         std::fill(precision.begin(), precision.end(), 0.0);
-        baseline::Patience patience(listener);
-        for (Index l = 0; l < d && !patience.is_over((l + 1) * (l + 1)); ++l) {
+        baseline::Poll poll(listener);
+        for (Index l = 0; l < d && !poll.is_cancelled((l + 1) * (l + 1)); ++l) {
             for (Index i = 0; i <= l; ++i) {
                 const double element = factor[l * d + i];
                 for (Index j = 0; j <= l; ++j) precision[i * d + j] += element * factor[l * d + j];

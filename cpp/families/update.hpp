@@ -1,4 +1,4 @@
-// Covariances of every factor_shape that volume, shape and orientation make, from the scatter about the new means.
+// Covariances of every family that volume, shape and orientation describe, from the scatter about the new means.
 #pragma once
 #include "algebra.hpp"
 
@@ -10,13 +10,13 @@ struct SecondSumsView {  // in the form of `Algebra::second`, data units^2
     const double* second;  // one for each component, or where all share a covariance the sum
 };
 
-// Whether `update` knows the factor_shape.
+// Whether `update` can make covariances of this family.
 bool is_known(const Algebra& algebra);
 
-// Maximises the expected log-likelihood over covariances of a factor_shape, in the compact form of its family.
+// Maximises the expected log-likelihood over the covariances of a family, in compact form.
 //
-// `current` are the last covariances, where searches start; null at the first step. Formulas and their sources: families/,
-// one file each, say the same at length.
+// `current` are the last covariances, where searches start; null at the first step. The Python files in families/,
+// one for each family, have the formulas and their sources.
 void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances);
 

@@ -5,7 +5,7 @@
 #include "bounds.hpp"
 #include "low_rank.hpp"
 #include "panels.hpp"
-#include "patience.hpp"
+#include "poll.hpp"
 #include "rows.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
@@ -33,7 +33,7 @@ struct GroupView {
     unsigned char bit;      // of this group in `active`
     bounds::View bounds;
     Index* likeliest;  // without bounds, the component to try first: the likeliest for a row of the group before
-    Patience* patience;
+    Poll* poll;
 };
 
 GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], Real log_scale, Real* out,
@@ -88,8 +88,8 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
     }
 }
 
-// Which component comes next, the likeliest first: the sooner a good one is known, the sooner the others are seen to be
-// hopeless.
+// The order in which a group visits the components, the likeliest first. Once a good one is known, the others can be left
+// out after fewer features.
 class ComponentOrder {
 public:
     ComponentOrder(const DensityView& p, const GroupView& group)
@@ -149,7 +149,7 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
             group.active[k] |= group.bit;
             store_log_densities(squares, log_scale, group.densities + k * kGroupRows, best);
         }
-        if (group.patience->is_over(kGroupRows * (d + 1) * d / 2)) return;
+        if (group.poll->is_cancelled(kGroupRows * (d + 1) * d / 2)) return;
     }
     next_rows.fetch_all();
     if (group.bounds.is_known()) return bounds::share(group.bounds, n_components);
@@ -163,7 +163,7 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
 template <flat::Scale kScale>
 void flat_densities(const DensityView& p, const GroupView& group, const Real* rows, Vec (&best)[kGroupVectors]) {
     const flat::Components components{p.means(), p.shifts(), p.factors(), p.log_scale()};
-    flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.patience,
+    flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.poll,
                                 group.densities, best);
 }
 
@@ -174,11 +174,11 @@ inline void low_rank_densities(const DensityView& p, const GroupView& group, Vec
         low_rank::squared_distance(group.rows, p.means() + k * d, p.factors() + k * p.layout.factor_stride, d,
                                    n_factors, group.differences, squares);
         store_log_densities(squares, p.log_scale()[k], group.densities + k * kGroupRows, best);
-        if (group.patience->is_over(kGroupRows * 2 * d * (n_factors + 2))) return;
+        if (group.poll->is_cancelled(kGroupRows * 2 * d * (n_factors + 2))) return;
     }
 }
 
-// What it leaves is not complete where patience is over.
+// What it leaves is not complete where poll is over.
 inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next_rows,
                           Vec (&best)[kGroupVectors]) {
     const Index d = p.shape.n_features;
@@ -199,7 +199,7 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
     } else {
         with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, best); });
     }
-    group.patience->is_over(kGroupRows * (p.shape.n_components + (p.shape.is_shared ? d / 2 : 0)) * d);
+    group.poll->is_cancelled(kGroupRows * (p.shape.n_components + (p.shape.is_shared ? d / 2 : 0)) * d);
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

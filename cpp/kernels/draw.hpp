@@ -6,7 +6,7 @@
 // A row costs d/2 runs of Philox and Box-Muller, and d^2/2 multiply-adds where W is triangular.
 #pragma once
 #include "normals.hpp"
-#include "patience.hpp"
+#include "poll.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
@@ -44,13 +44,13 @@ public:
         for (Index row = first; row < last; ++row) scratch_.order[ends[view_.labels[row]]++] = row;
     }
 
-    void draw_component(Index component, Patience& patience) const {
+    void draw_component(Index component, Poll& poll) const {
         const Index first = scratch_.starts[component], last = scratch_.starts[component + 1];
         if (first == last) return;
         invert_diagonal(component);
         for (Index i = first; i < last; i += kDrawnAtOnce) {
             draw_group(component, scratch_.order + i, last - i < kDrawnAtOnce ? last - i : kDrawnAtOnce);
-            if (patience.is_over(kDrawnAtOnce * n_features_ * (kCostOfNormal + n_features_ / 2))) return;
+            if (poll.is_cancelled(kDrawnAtOnce * n_features_ * (kCostOfNormal + n_features_ / 2))) return;
         }
     }
 
@@ -230,10 +230,10 @@ private:
 inline void draw(const DrawView& view, Index first, Index last, Listener listener,
                  const DrawScratch& scratch) noexcept {
     const RowDrawer drawer(view, scratch);
-    Patience patience(listener);
+    Poll poll(listener);
     drawer.draw_labels(first, last);
     drawer.sort(first, last);
-    for (Index k = 0; k < view.shape.n_components && !patience.is_over(); ++k) drawer.draw_component(k, patience);
+    for (Index k = 0; k < view.shape.n_components && !poll.is_cancelled(); ++k) drawer.draw_component(k, poll);
 }
 
 // Two normal numbers of each four words.

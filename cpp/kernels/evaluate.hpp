@@ -78,7 +78,7 @@ GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, GroupRows
 
 inline void evaluate(const Shape& shape, const RowsView& rows, Output output, const void* operands, Index first,
                      Index last, Listener listener, void* room, void* out) noexcept {
-    Patience patience(listener);
+    Poll poll(listener);
     const OperandsLayout operands_layout(shape);
     const ScratchLayout layout(shape);
     const DensityView parameters{shape, operands_layout, static_cast<const Real*>(operands), false};
@@ -92,13 +92,13 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, co
                           1,
                           {},
                           &likeliest,
-                          &patience};
+                          &poll};
     for (; first < last; first += kGroupRows) {
         const GroupRows results{first, smaller(Index{kGroupRows}, last - first)};
         Vec best[kGroupVectors];
         read_group(rows, first, scratch + layout.rows);
         log_densities(parameters, group, Prefetch(rows, first + kGroupRows, shape.n_components), best);
-        if (patience.is_over()) return;
+        if (poll.is_cancelled()) return;
         switch (output) {
             case Output::log_density:
                 write_log_density(l, shape.n_components, best, results, static_cast<double*>(out));

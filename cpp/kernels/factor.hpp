@@ -6,7 +6,7 @@
 #pragma once
 #include "exp_log.hpp"
 #include "layout.hpp"
-#include "patience.hpp"
+#include "poll.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
@@ -16,10 +16,10 @@ GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, 
 }
 
 // Writes L by columns: column j at out + j * d, from its diagonal on at out[j * d + j]. False where a pivot is not a
-// positive number, and where patience is over.
-inline bool cholesky(Index d, const double* covariance, Patience& patience, double* out) {
+// positive number, and where poll is over.
+inline bool cholesky(Index d, const double* covariance, Poll& poll, double* out) {
     for (Index j = 0; j < d; ++j) {
-        if (patience.is_over((j + 1) * (d - j))) return false;
+        if (poll.is_cancelled((j + 1) * (d - j))) return false;
         double* column = out + j * d + j;
         for (Index i = j; i < d; ++i) column[i - j] = covariance[i * d + j];
         for (Index p = 0; p < j; ++p) add_multiple(-out[p * d + j], out + p * d + j, d - j, column);
@@ -33,8 +33,8 @@ inline bool cholesky(Index d, const double* covariance, Patience& patience, doub
 }
 
 // W by rows from L by columns: row i of W is (e_i - sum_{p < i} L_ip row p) / L_ii.
-inline void invert_triangle(Index d, const double* columns, Patience& patience, double* out) {
-    for (Index i = 0; i < d && !patience.is_over((i + 1) * (i + 1) / 2); ++i) {
+inline void invert_triangle(Index d, const double* columns, Poll& poll, double* out) {
+    for (Index i = 0; i < d && !poll.is_cancelled((i + 1) * (i + 1) / 2); ++i) {
         double* row = out + i * d;
         const double diagonal = columns[i * d + i];
         for (Index j = 0; j < d; ++j) row[j] = 0;
@@ -79,9 +79,9 @@ inline bool is_singular(Index d, const double* covariance, const double* factor,
 // `scratch` has room for d * (d + 2).
 inline bool factorise(Index d, const double* covariance, Listener listener, double* scratch, double* factor,
                       double* log_abs_det) noexcept {
-    Patience patience(listener);
-    if (cholesky(d, covariance, patience, scratch)) {
-        invert_triangle(d, scratch, patience, factor);
+    Poll poll(listener);
+    if (cholesky(d, covariance, poll, scratch)) {
+        invert_triangle(d, scratch, poll, factor);
         *log_abs_det = log_abs_det_of_inverse(d, scratch);
         if (!is_singular(d, covariance, factor, scratch + d * d)) return true;
     }

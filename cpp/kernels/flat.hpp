@@ -68,12 +68,12 @@ GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Ind
 }
 
 template <Scale kScale>
-void log_densities(const Real* rows, Components p, Index n_components, Index n_features, Patience& patience, Real* out,
+void log_densities(const Real* rows, Components p, Index n_components, Index n_features, Poll& poll, Real* out,
                    Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
     constexpr Index kManyFeatures = 256;  // with fewer, it is soon enough to ask after all components
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
-        if (n_features > kManyFeatures && patience.is_over(kTogether * kGroupRows * 2 * n_features)) return;
+        if (n_features > kManyFeatures && poll.is_cancelled(kTogether * kGroupRows * 2 * n_features)) return;
         with_constant(smaller(Index{kTogether}, left), [&](auto count) {
             constexpr int C = smaller(decltype(count)::value, kTogether);
             log_densities_of<C, kScale>(rows, p, n_features, out, best);
@@ -169,7 +169,7 @@ void add_features(const Component& c, const Real* anchor, double* mass, double* 
 inline void add_moments(const TileView& tile, const Real* anchor, double* mass, double* sums, Index stride) {
     const Index d = tile.n_features;
     for (Index i = 0; i < d; i += kTogether) {
-        if (tile.patience->is_over(kTileRows * 2 * kTogether * tile.n_components)) return;
+        if (tile.poll->is_cancelled(kTileRows * 2 * kTogether * tile.n_components)) return;
         with_constant(smaller(Index{kTogether}, d - i), [&](auto count) {
             constexpr int R = smaller(decltype(count)::value, kTogether);
             for (Index k = 0; k < tile.n_components; ++k) {

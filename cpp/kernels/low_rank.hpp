@@ -172,7 +172,7 @@ inline void add_moments(const TileView& tile, const Shape& shape, const Real* an
     sums += flat::component_stride(d);
     for (Index k = 0; k < tile.n_components; ++k, sums += stride, anchors += d, projections += d * n_factors) {
         if (tile.active[k] == 0) continue;
-        if (tile.patience->is_over(kTileRows * 2 * d * n_factors)) return;
+        if (tile.poll->is_cancelled(kTileRows * 2 * d * n_factors)) return;
         const ActiveGroups& groups = active_groups(tile.active[k]);
         weigh_factors(tile, groups, k, anchors, projections, n_factors, tile.differences);
         double* out = sums;

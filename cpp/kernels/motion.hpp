@@ -69,8 +69,8 @@ inline void measure_motion(const Shape& shape, const ParametersView& before, con
     const Index stride = shape.factor_shape == FactorShape::spherical  ? 1
                          : shape.factor_shape == FactorShape::diagonal ? d
                                                                        : d * d;
-    Patience patience(listener);
-    for (Index k = 0; k < shape.n_components && !patience.is_over(stride * (d + 6) / 6); ++k) {
+    Poll poll(listener);
+    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(stride * (d + 6) / 6); ++k) {
         const motion::Factor w{before.factors + k * stride, after.factors + k * stride};
         const double growth = motion::growth(shape, w, scratch);
         const double moved = motion::shift(shape, w.before, before.means + k * d, after.means + k * d);

@@ -1,7 +1,7 @@
 // Arranges the parameters of a call as the kernels read them; every bit by scalar FMAs in one fixed order.
 #pragma once
 #include "panels.hpp"
-#include "patience.hpp"
+#include "poll.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
@@ -13,8 +13,8 @@ void copy(const double* from, Index count, To* to) {
 // W mean_k: with a shared factor, distances are taken between whitened rows and whitened means.
 inline void whiten_means(const Shape& shape, const ParametersView& parameters, Listener listener, Real* out) {
     const Index d = shape.n_features;
-    Patience patience(listener);
-    for (Index k = 0; k < shape.n_components && !patience.is_over(kCostOfMoving * d * d); ++k) {
+    Poll poll(listener);
+    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
         for (Index j = 0; j < d; ++j) {
             double z = 0;
             for (Index i = 0; i <= j; ++i)
@@ -26,7 +26,7 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, L
 
 inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, Listener listener,
                          Real* out) {
-    Patience patience(listener);
+    Poll poll(listener);
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;
     switch (shape.factor_shape) {
         case FactorShape::spherical:
@@ -34,11 +34,11 @@ inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const
             return;
         case FactorShape::diagonal: return copy(factors, count * d, out);
         case FactorShape::low_rank:
-            for (Index k = 0; k < count && !patience.is_over(kCostOfMoving * layout.factor_stride); ++k)
+            for (Index k = 0; k < count && !poll.is_cancelled(kCostOfMoving * layout.factor_stride); ++k)
                 copy(factors + k * layout.factor_stride, layout.factor_stride, out + k * layout.factor_stride);
             return;
         case FactorShape::triangular:
-            for (Index k = 0; k < count && !patience.is_over(kCostOfMoving * d * d); ++k)
+            for (Index k = 0; k < count && !poll.is_cancelled(kCostOfMoving * d * d); ++k)
                 panels::pack(factors + k * d * d, d, out + k * layout.factor_stride);
     }
 }
@@ -48,8 +48,8 @@ inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const
 inline void pack_shifts(const Shape& shape, const ParametersView& parameters, Listener listener, Real* out) {
     const Index d = shape.n_features;
     const auto rest = [](double mean) { return static_cast<double>(static_cast<Real>(mean)) - mean; };
-    Patience patience(listener);
-    for (Index k = 0; k < shape.n_components && !patience.is_over(kCostOfMoving * d * d); ++k) {
+    Poll poll(listener);
+    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
         const double* mean = parameters.means + k * d;
         for (Index j = 0; j < d; ++j) {
             double shift = rest(mean[j]);

@@ -1,5 +1,5 @@
-// Asks the listener about every 0.1 ms of work whether to go on: seldom enough to cost nothing, and often enough that
-// an interrupt waits for no loop, however many components and features there are.
+// Checks about every 0.1 ms of work whether the pass is cancelled. That costs nothing, and no loop delays an interrupt,
+// however many components and features there are.
 #pragma once
 #include "../kernel_table.hpp"
 
@@ -7,24 +7,24 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 constexpr Index kCostOfMoving = 4;  // a number from one place in memory to another, in multiply-adds
 
-class Patience {
+class Poll {
 public:
-    explicit Patience(const Listener& listener) : listener_(listener) {}
+    explicit Poll(const Listener& listener) : listener_(listener) {}
 
-    // Call after so many multiply-adds, roughly. True if what is being done is to be given up.
-    bool is_over(Index work) {
+    // Call after about so many multiply-adds. True if the pass is cancelled.
+    bool is_cancelled(Index work) {
         spent_ += work;
-        if (spent_ < kWorkBetween || is_over_) return is_over_;
+        if (spent_ < kWorkBetween || is_cancelled_) return is_cancelled_;
         spent_ = 0;
-        return is_over_ = listener_.ask(listener_.self);
+        return is_cancelled_ = listener_.ask(listener_.self);
     }
-    bool is_over() const { return is_over_; }
+    bool is_cancelled() const { return is_cancelled_; }
 
 private:
     static constexpr Index kWorkBetween = 1'000'000;
     Listener listener_;
     Index spent_ = 0;
-    bool is_over_ = false;
+    bool is_cancelled_ = false;
 };
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -42,8 +42,7 @@ inline double largest_variance(Index d, const double* matrix) {
 
 // Writes the columns of G, and returns how many there are: what others leave of a feature's variance is rounding of it
 // when less than d eps is left, and then begins no column. `rest` has room for 2 d.
-inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double scale, double* rest,
-                                  Patience& patience) {
+inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double scale, double* rest, Poll& poll) {
     const Index d = g.d;
     double* least = rest + d;
     for (Index i = 0; i < d; ++i) {
@@ -55,7 +54,7 @@ inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double
         for (Index i = 0; i < d; ++i) {
             if (rest[i] > least[i] && (pivot < 0 || rest[i] > rest[pivot])) pivot = i;
         }
-        if (pivot < 0 || patience.is_over((rank + kCostOfMoving) * d)) return rank;
+        if (pivot < 0 || poll.is_cancelled((rank + kCostOfMoving) * d)) return rank;
         double* column = g.at(rank);
         for (Index i = 0; i < d; ++i) column[i] = matrix[pivot * d + i] * scale;
         for (Index p = 0; p < rank; ++p) add_multiple(-g.at(p)[pivot], g.at(p), d, column);
@@ -85,7 +84,7 @@ GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double li
     return true;
 }
 
-inline void diagonalise(const Columns& g, Index rank, Patience& patience) {
+inline void diagonalise(const Columns& g, Index rank, Poll& poll) {
     const double limit = __builtin_sqrt(static_cast<double>(g.d)) * __DBL_EPSILON__;  // of a cosine: its rounding
     for (Index j = 0; j < rank; ++j) g.measure(j);
     const Index n_seats = round_up(rank, 2);
@@ -97,19 +96,19 @@ inline void diagonalise(const Columns& g, Index rank, Patience& patience) {
                 const Pair pair = pair_of_round(n_seats, round, i);
                 if (pair.q < rank) turns |= orthogonalise(g, pair.p, pair.q, limit);
             }
-            if (patience.is_over(2 * n_seats * g.stride)) return;
+            if (poll.is_cancelled(2 * n_seats * g.stride)) return;
         }
     }
 }
 
 // Columns of length 1 at right angles to those before: of the features' axes, each time the one that lies furthest from
 // them. `rest` has room for d.
-inline void complete(const Columns& g, Index rank, double* rest, Patience& patience) {
+inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
     for (Index i = 0; i < g.d; ++i) {
         rest[i] = 1;
         for (Index j = 0; j < rank; ++j) rest[i] = __builtin_fma(-g.at(j)[i], g.at(j)[i], rest[i]);
     }
-    for (; rank < g.d && !patience.is_over(4 * rank * g.stride); ++rank) {
+    for (; rank < g.d && !poll.is_cancelled(4 * rank * g.stride); ++rank) {
         Index furthest = 0;
         for (Index i = 1; i < g.d; ++i) furthest = rest[i] > rest[furthest] ? i : furthest;
         double* column = g.at(rank);
@@ -144,7 +143,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 // A matrix that holds infinity or NaN is taken for 0.
 inline void principal_axes(Index d, const double* matrix, Listener listener, double* scratch, double* spectrum,
                            double* axes) noexcept {
-    Patience patience(listener);
+    Poll poll(listener);
     const Index stride = round_up(d, kLanes);
     const principal::Columns g{d, stride, scratch, scratch + d * stride};
     double* rest = scratch + (d + 1) * stride;
@@ -152,13 +151,13 @@ inline void principal_axes(Index d, const double* matrix, Listener listener, dou
     Index rank = 0;
     const double largest = principal::largest_variance(d, matrix);
     const double scale = power_of_two_near_reciprocal(largest);
-    if (largest > 0) rank = principal::cholesky_with_pivots(g, matrix, scale, rest, patience);
-    principal::diagonalise(g, rank, patience);
+    if (largest > 0) rank = principal::cholesky_with_pivots(g, matrix, scale, rest, poll);
+    principal::diagonalise(g, rank, poll);
     for (Index j = 0; j < rank; ++j) {
         const double length = __builtin_sqrt(g.squared[j]);
         for (Index i = 0; i < d; ++i) g.at(j)[i] = g.at(j)[i] / length;
     }
-    principal::complete(g, rank, rest, patience);
+    principal::complete(g, rank, rest, poll);
     principal::write_in_order(g, 1 / scale, spectrum, axes);
 }
 

@@ -88,7 +88,7 @@ inline void add_moments(const TileView& tile, double* mass, double* sums) {
     weigh(tile, mass);
     clear_inactive(tile);
     for (Index k = 0; k < tile.n_components; k += kSide) {
-        if (tile.patience->is_over(kTileRows * kSide * tile.n_features)) return;
+        if (tile.poll->is_cancelled(kTileRows * kSide * tile.n_features)) return;
         for (Index i = 0; i < tile.n_features; i += kSide, sums += kSide * kSide) {
             with_constant(smaller(Index{kSide}, tile.n_features - i), [&](auto count) {
                 constexpr int C = smaller(decltype(count)::value, kSide);

@@ -136,7 +136,7 @@ inline void add_moments(const TileView& tile, const Real* anchor, double* mass, 
     const Index d = tile.n_features;
     for (Index k = 0; k < tile.n_components; ++k, anchor += d, sums += component_stride(d)) {
         if (tile.active[k] == 0) continue;
-        if (tile.patience->is_over(kTileRows * d * d / 2)) return;
+        if (tile.poll->is_cancelled(kTileRows * d * d / 2)) return;
         Component c{tile.rows,
                     tile.densities + k * kGroupRows,
                     tile.row_factor,
@@ -175,8 +175,8 @@ inline void unpack_component(Index d, const double* sums, double* first, double*
 
 inline void unpack(const Shape& shape, const double* sums, Listener listener, MomentsView out) {
     const Index d = shape.n_features;
-    Patience patience(listener);
-    for (Index k = 0; k < shape.n_components && !patience.is_over(kCostOfMoving * d * d); ++k) {
+    Poll poll(listener);
+    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
         unpack_component(d, sums + k * component_stride(d), out.first + k * d, out.second + k * d * d);
     }
 }

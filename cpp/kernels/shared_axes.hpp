@@ -89,7 +89,7 @@ inline void take_geometric_means(const Turned& turned) {
 }
 
 // Turns every pair once; false if nothing moved.
-inline bool sweep(const Turned& turned, bool by_volumes, Patience& patience) {
+inline bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     const Index n_seats = round_up(turned.d, 2);
     bool moves = false;
     for (Index round = 0; round < n_seats - 1; ++round) {
@@ -103,7 +103,7 @@ inline bool sweep(const Turned& turned, bool by_volumes, Patience& patience) {
             if (rotation.sine == 0) continue;
             turn_pair(turned, pair.p, pair.q, rotation);
             moves = true;
-            if (patience.is_over(3 * turned.d * turned.n_lanes)) return false;
+            if (poll.is_cancelled(3 * turned.d * turned.n_lanes)) return false;
         }
     }
     return moves;
@@ -141,7 +141,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 // Turns `axes` (d, d), in columns. `scratch` has room for shared_axes_scratch(n_components, d).
 inline void shared_axes(const ScattersView& scatters, int most_sweeps, Listener listener, double* scratch,
                         double* axes) noexcept {
-    Patience patience(listener);
+    Poll poll(listener);
     const Index d = scatters.n_features;
     const Index n_lanes = round_up(scatters.n_components, kLanes), stride = round_up(d, kLanes);
     double* const importance = scratch + d * d * n_lanes;
@@ -151,10 +151,10 @@ inline void shared_axes(const ScattersView& scatters, int most_sweeps, Listener 
     const double scale = power_of_two_near_reciprocal(shared::largest_variance(scatters));
     for (Index k = 0; k < scatters.n_components; ++k) {
         if (scatters.importance != nullptr) importance[k] = scatters.importance[k];
-        if (patience.is_over(2 * d * d * d)) return;
+        if (poll.is_cancelled(2 * d * d * d)) return;
         shared::load_scatter(turned, k, scatters.data + k * d * d, scale, turned.axes + d * stride);
     }
-    for (int i = 0; i < most_sweeps && shared::sweep(turned, scatters.importance == nullptr, patience); ++i) {}
+    for (int i = 0; i < most_sweeps && shared::sweep(turned, scatters.importance == nullptr, poll); ++i) {}
     for (Index i = 0; i < d * d; ++i) axes[i] = turned.axes[i % d * stride + i / d];
 }
 

@@ -26,7 +26,7 @@ class Step {
 public:
     Step(const StepView& task, const Real* operands, Listener listener, Real* scratch, double* sums)
         : task_(task),
-          patience_(listener),
+          poll_(listener),
           shape_(task.shape),
           operands_layout_(shape_),
           scratch_layout_(shape_),
@@ -45,14 +45,14 @@ public:
         LogLikelihood log_likelihood{task_.row_weight.data != nullptr || n_components > kMostFactors, far_limit_};
         for (int g = 0; g < n_groups; ++g) {
             add_group(g, first + g * kGroupRows, log_likelihood);
-            if (patience_.is_over() || needs_double_) return false;
+            if (poll_.is_cancelled() || needs_double_) return false;
         }
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         sums_[sums_layout_.n_near] += n_near_;
         sums_[sums_layout_.n_far] += log_likelihood.far_rows();
         add_moments(n_groups);
         for (Index k = 0; k < n_components; ++k) touched()[k] |= active()[k];
-        return !patience_.is_over(kTileRows * n_components);
+        return !poll_.is_cancelled(kTileRows * n_components);
     }
 
 private:
@@ -73,7 +73,7 @@ private:
                               static_cast<unsigned char>(1 << g),
                               bounds_of(first),
                               &likeliest_,
-                              &patience_};
+                              &poll_};
         read_group(task_.rows, first, rows);
         read_row_weight(task_.row_weight, task_.rows, first, row_factor);
         if (shape_.rule == Rule::given) {
@@ -84,7 +84,7 @@ private:
         const Prefetch next_rows(task_.rows, first + kGroupRows, shape_.n_components);
         log_densities({shape_, operands_layout_, operands_, true}, group, next_rows, best);
         needs_double_ = kIsSingle && has_far_row(best, row_factor, far_limit_);
-        if (patience_.is_over() || needs_double_) return;
+        if (poll_.is_cancelled() || needs_double_) return;
         if (first / kGroupRows % kCountedGroup == 0) {
             n_near_ += kCountedGroup * count_near(group, shape_.n_components, best);
         }
@@ -116,7 +116,7 @@ private:
                             n_groups,
                             scratch_ + scratch_layout_.differences,
                             scratch_ + scratch_layout_.weighted,
-                            &patience_};
+                            &poll_};
         const Real* anchor = operands_ + operands_layout_.anchor;
         double* sums = sums_ + sums_layout_.moments;
         if (is_fixed(shape_)) return fixed::add_moments(tile, anchor, sums);
@@ -131,7 +131,7 @@ private:
     }
 
     const StepView& task_;
-    Patience patience_;
+    Poll poll_;
     const Shape& shape_;
     const OperandsLayout operands_layout_;
     const ScratchLayout scratch_layout_;
@@ -178,10 +178,10 @@ inline void add_and_clear(double* from, Index count, double* to) {
 inline void merge(const Shape& shape, Listener listener, double* span, double* total) noexcept {
     const SumsLayout layout(shape, moments_size(shape));
     const Slices slices(shape);
-    Patience patience(listener);
+    Poll poll(listener);
     unsigned char* touched = reinterpret_cast<unsigned char*>(span + layout.touched);
     add_and_clear(span, layout.touched, total);
-    for (Index k = 0; k < shape.n_components && !patience.is_over(kCostOfMoving * 2); k += slices.n_together) {
+    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * 2); k += slices.n_together) {
         bool is_touched = false;
         for (Index i = k; i < smaller(k + slices.n_together, shape.n_components); ++i) {
             is_touched |= touched[i] != 0;
@@ -190,7 +190,7 @@ inline void merge(const Shape& shape, Listener listener, double* span, double* t
         if (!is_touched) continue;
         const Index place = layout.moments + k / slices.n_together * slices.size;
         add_and_clear(span + place, slices.size, total + place);
-        if (patience.is_over(kCostOfMoving * slices.size)) return;
+        if (poll.is_cancelled(kCostOfMoving * slices.size)) return;
     }
 }
 

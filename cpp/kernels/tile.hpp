@@ -1,7 +1,7 @@
 // One tile as the M kernels see it.
 #pragma once
 #include "layout.hpp"
-#include "patience.hpp"
+#include "poll.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
@@ -14,7 +14,7 @@ struct TileView {
     int n_groups;
     Real* differences;  // room for x - anchor of one component, or for its factors
     Real* weighted;     // and for r (x - anchor) of one panel
-    Patience* patience;
+    Poll* poll;
 
     Index rows_stride() const { return n_features * kGroupRows; }
     Index densities_stride() const { return padded_components * kGroupRows; }

@@ -1,4 +1,4 @@
-"""Engines by name, and which one runs here."""
+"""Engines by name, and the choice of the one for this machine."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ ENGINES: dict[str, Callable[[int], Engine[Any]]] = {
 }
 
 
-MOST_THREADS = 4096  # more are never of use, and the core counts in 32 bits
+MOST_THREADS = 4096  # more never help, and the core counts threads in 32 bits
 
 
 def choose(n_jobs: int | None = None) -> Engine[Any]:
-    """The engine of this machine: the one GAUSSMIX_ENGINE names, else native, else NumPy with a warning.
+    """Choose the engine that GAUSSMIX_ENGINE names; by default native, or NumPy with a warning where native cannot run.
 
     Parameters
     ----------
-    n_jobs : threads; None or -1 for every processor this process may use, -2 for all but one, and so on.
+    n_jobs : number of threads; None or -1 for every processor that this process may use, -2 for all but one, and so on.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def choose(n_jobs: int | None = None) -> Engine[Any]:
 
 
 def n_threads(n_jobs: int | None) -> int:
-    """Turn scikit-learn's n_jobs into a number of threads; None respects OMP_NUM_THREADS as OpenMP would."""
+    """Turn scikit-learn's n_jobs into a number of threads; None respects OMP_NUM_THREADS, as OpenMP does."""
     usable = min(len(os.sched_getaffinity(0)), _quota()) if hasattr(os, "sched_getaffinity") else _quota()
     n_jobs = check_jobs(n_jobs)
     if n_jobs is None:
@@ -54,7 +54,7 @@ def n_threads(n_jobs: int | None) -> int:
 
 
 def check_jobs(n_jobs: Any) -> int | None:
-    """A number of threads as scikit-learn counts them, or None."""
+    """Check a number of threads in scikit-learn's convention; returns an integer or None."""
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral)):
         raise TypeError(f"n_jobs must be an integer other than 0, or None for every processor, not {n_jobs!r}.")
     return None if n_jobs is None else int(n_jobs)
@@ -62,7 +62,7 @@ def check_jobs(n_jobs: Any) -> int | None:
 
 @cache
 def _quota() -> int:
-    """Processors that this machine, or the container, gives the process."""
+    """Number of processors that the machine or the container gives the process."""
     return int(cpu_count())
 
 

@@ -1,4 +1,4 @@
-"""Engines: rows and parameters in, moments and densities out. They never hear a family's name."""
+"""What an engine is: it makes moments and densities of rows and parameters. It depends on no family."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
 
-# In `step` a responsibility of at most 2⁻⁶⁰ of its row's largest *is* zero, in every engine (docs/develop/numerics.md).
+# In `step` every engine sets responsibilities to 0 that are at most 2⁻⁶⁰ of their row's largest (numerics.md).
 NEGLIGIBLE = 60 * 0.6931471805599453  # log 2
 
 StateT = TypeVar("StateT")
@@ -23,12 +23,12 @@ StateT = TypeVar("StateT")
 class Engine(Protocol[StateT]):
     """The E-step and the sums for the M-step, over one block at a time.
 
-    Sums are in float64 whatever the rows are, or the moments say that they are not (`Moments.in_single`). Results do
-    not depend on the number of threads.
+    Sums are in float64, also of float32 rows, unless `Partial.in_single` says otherwise. Results do not depend on the
+    number of threads.
     """
 
     def open(self, block: Block, need: Need, n_components: int) -> StateT:
-        """Prepare what may be kept beside a block between passes; it may be lost and is then made again."""
+        """Make the state that is kept beside a block between passes. It may be lost, and is then made again."""
 
     def step(
         self,
@@ -47,8 +47,8 @@ class Engine(Protocol[StateT]):
         ----------
         block : rows (n_rows, n_features) and their weights.
         state : what `open` made for this block, need and number of components.
-        parameters : of the mixture that shares rows; None under `Rule.GIVEN`, which reads `block.given`.
-        need : the second moments to accumulate.
+        parameters : of the mixture whose components share the rows; None under `Rule.GIVEN`, which reads `block.given`.
+        need : the second moments to sum.
         rule : how a row is shared.
         anchor : (n_components, n_features), the points to take the sums about, in float64; None leaves the choice
             to the engine, which returns it: the means, or others where that is cheaper. Without second moments the
@@ -78,7 +78,7 @@ class Engine(Protocol[StateT]):
         """log p(x, k) of each row and component, nats, (n_rows, n_components)."""
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        """p(k | x), (n_rows, n_components); rows sum to 1."""
+        """p(k | x), (n_rows, n_components); each row sums to 1. Right also for rows far from every mean (`far.py`)."""
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         """The most probable component of each row, (n_rows,); the first of equals."""
@@ -88,14 +88,14 @@ class Engine(Protocol[StateT]):
     ) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows x = μ_k + W_k⁻¹ z, z standard normal; Bishop (2006) section 11.1.
 
-        Everything about a row is a function of the key and the row's number: a smaller draw is the beginning of a
-        larger one, and a row may be drawn anywhere, in any order (docs/develop/numerics.md says which function).
+        A row is a function of the key and the row's number (docs/develop/numerics.md says which). So a smaller draw is
+        the beginning of a larger one, and rows may be drawn anywhere, in any order.
 
         Parameters
         ----------
-        n_rows : how many.
-        cumulative : (n_components,), rising: the first to exceed a number of [0, 1) is that number's component; the
-            last exceeds 1.
+        n_rows : number of rows.
+        cumulative : (n_components,), rising, the last above 1. A uniform number in [0, 1) belongs to the first
+            component whose entry exceeds it.
         means : (n_components, n_features).
         whitening : W_k.
         key : 64 bits.

@@ -1,4 +1,4 @@
-"""The random numbers of rows in NumPy: functions of a key and a row number, the same as the C++ core draws."""
+"""Random numbers of rows in NumPy: functions of a key and a row number, the same as in the C++ core."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gaussmix.numerics.arrays import Array
 
 Words = NDArray[np.uint64]  # of 32 bits each
 
-NORMALS, LABELS = range(2)  # what bits are for: the last word of the counter
+NORMALS, LABELS = range(2)  # the purpose of the bits, which is the last word of the counter
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -38,7 +38,7 @@ def philox(counter: tuple[Words, Words, Words, Words], key: int) -> tuple[Words,
 
 
 def label_uniforms(key: int, first: int, last: int) -> Array:
-    """Numbers in [0, 1) that decide the components of rows first..last-1; a run of Philox serves two rows."""
+    """Numbers in [0, 1) that decide the components of rows first..last-1; a call of Philox makes those of two rows."""
     pairs = np.arange(first // 2, (last + 1) // 2, dtype=np.uint64)
     a, b, c, d = philox(_counter(pairs, 0, LABELS), key)
     both = np.stack([_uniform(a, b), _uniform(c, d)], axis=1).ravel()
@@ -47,7 +47,7 @@ def label_uniforms(key: int, first: int, last: int) -> Array:
 
 
 def standard_normals(key: int, first: int, last: int, n_features: int) -> Array:
-    """Independent standard normal numbers of rows first..last-1, (n_rows, n_features), two of each run of Philox."""
+    """Standard normal numbers of rows first..last-1, (n_rows, n_features); one call of Philox makes two of them."""
     rows = np.arange(first, last, dtype=np.uint64)
     normals = np.empty((last - first, n_features + n_features % 2))
     for i in range(0, n_features, 2):
@@ -59,7 +59,7 @@ def box_muller(words: tuple[Words, Words, Words, Words]) -> Array:
     """√(−2 log u) (cos 2πv, sin 2πv) of u in (0, 1] and v in [0, 1), (…, 2); Box & Muller (1958), AMS 29."""
     a, b, c, d = words
     radius = np.sqrt(-2.0 * np.log(_uniform(a, b) + 2.0**-53))
-    turns = 4.0 * _uniform(c, d)  # quarter turns: whole ones are taken off, which is exact
+    turns = 4.0 * _uniform(c, d)  # in quarter turns; subtracting whole ones is exact
     quarter = np.rint(turns)
     angle = np.pi / 2 * (turns - quarter)
     cosine, sine = np.cos(angle), np.sin(angle)
@@ -74,7 +74,7 @@ def box_muller(words: tuple[Words, Words, Words, Words]) -> Array:
 
 
 def _counter(rows: Words, number: int, purpose: int) -> tuple[Words, Words, Words, Words]:
-    """The row (64 bits), a number within the row, what the bits are for."""
+    """The counter of Philox: the row (64 bits), a number within the row, the purpose."""
     constant = [np.full(rows.shape, word, np.uint64) for word in (number, purpose)]
     return rows & LOW, rows >> HALF, constant[0], constant[1]
 

@@ -1,4 +1,4 @@
-"""The yardstick: obvious NumPy, against which every other engine is held."""
+"""The reference engine: plain NumPy. The laws compare every other engine with it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
 
-CHUNK_ROWS = 8_190  # rows whose (n_rows, n_components) arrays are held at once
+CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at once
 
 
 @dataclass(frozen=True)
 class ReferenceEngine:
-    """All formulas as they stand in the docstring of `Moments`, direct sums about the anchor."""
+    """The formulas in the docstring of `Partial`, as direct sums about the anchor."""
 
     def open(self, block: Block, need: Need, n_components: int) -> int:
         return n_components

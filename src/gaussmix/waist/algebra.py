@@ -1,4 +1,4 @@
-"""What a family's update is, as algebra: enough for an engine that makes EM's steps by itself."""
+"""A family's `update` as algebra. An engine with a fast path needs no more to make whole steps of EM."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 
 class Across(IntEnum):
-    """How a part of the covariances differs across components; the numbers are those of the C++ core."""
+    """How a part of the covariances differs across components. The C++ core uses the same numbers."""
 
-    NOTHING = 0  # there is no such part: mclust's letter I
-    EQUAL = 1  # the same for all components: E
-    OWN = 2  # each component's own: V
+    NOTHING = 0  # the covariances have no such part; mclust's letter I
+    EQUAL = 1  # one for all components; E
+    OWN = 2  # one for each component; V
 
 
 class Algebra(NamedTuple):
@@ -19,9 +19,9 @@ class Algebra(NamedTuple):
 
     Parameters
     ----------
-    volume : λ_k.
-    shape : a_k; spheres without one.
-    orientation : D_k; along the coordinates without one.
+    volume : how λ_k differs.
+    shape : how a_k differs; without it the covariances are spheres.
+    orientation : how D_k differs; without it the axes are those of the coordinates.
     """
 
     volume: Across
@@ -30,5 +30,5 @@ class Algebra(NamedTuple):
 
     @property
     def is_shared(self) -> bool:
-        """One covariance serves all components."""
+        """Whether all components have the same covariance."""
         return Across.OWN not in self

@@ -1,4 +1,4 @@
-"""The C++ core as an engine."""
+"""The C++ core as an engine, and its fast paths."""
 
 from gaussmix.engines.native.engine import NativeEngine
 

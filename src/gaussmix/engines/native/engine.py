@@ -1,4 +1,4 @@
-"""The C++ core as an engine: chooses origin and anchor, lays arrays out, and calls it."""
+"""The C++ core as an engine: plan a step, lay out the arrays, call the core."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ class NativeEngine(Runner):
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
-        best = best.view(np.int64)  # the core's is C++'s long long, which prints as another type than NumPy's
+        best = best.view(np.int64)  # the core's type is C++'s long long, which NumPy prints under another name
         return correct_far_rows(best, block, parameters, self.log_density)
 
     def draw(

@@ -1,4 +1,4 @@
-"""Whitening: factors W_k with Σ_k⁻¹ = W_kᵀ W_k, the form in which an E-step takes covariances."""
+"""Whitening: factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step takes covariances in this form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gaussmix.numerics.arrays import Array
 
 
 class FactorShape(IntEnum):
-    """Shape of the factors; the numbers are those of the C++ core."""
+    """Shape of the factors. The C++ core uses the same numbers."""
 
     SPHERICAL = 0  # w_k         factors (K,)
     DIAGONAL = 1  # diag(w_k)   factors (K, d)

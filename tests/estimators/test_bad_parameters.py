@@ -63,6 +63,10 @@ CASES = {
         "random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not Generator",
     ),
     "warm_start text": ({"warm_start": "no"}, TypeError, "warm_start must be True or False, not 'no'."),
+    "verbose text": ({"verbose": "x"}, TypeError, "verbose must be an integer ≥ 0, not 'x'."),
+    "verbose negative": ({"verbose": -1}, ValueError, "verbose=-1 must be an integer ≥ 0."),
+    "verbose fraction": ({"verbose": 1.5}, TypeError, "verbose must be an integer ≥ 0, not 1.5."),
+    "tol beyond doubles": ({"tol": 10**400}, ValueError, "must be a finite number ≥ 0."),
     "verbose_interval 0": ({"verbose_interval": 0}, ValueError, "verbose_interval=0 must be an integer ≥ 1."),
     "weights_init sum": (
         {"weights_init": [0.5, 0.6]},

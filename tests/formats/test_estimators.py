@@ -11,8 +11,18 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from gaussmix import FAMILIES, GaussianMixture, Mixture, NotAModelFile
-from gaussmix.estimators.files import details_of
+from gaussmix import (
+    FAMILIES,
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureDetector,
+    GaussianMixtureIC,
+    GaussianMixtureRegressor,
+    Mixture,
+    NotAModelFile,
+)
+from gaussmix.estimators.base import details_of
+from gaussmix.formats.values import from_plain, plain
 from gaussmix.mixture import files
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_"]
@@ -117,6 +127,70 @@ def test_what_no_file_can_hold_is_named_and_leaves_no_file(value, rng, tmp_path)
     with pytest.raises(ValueError, match=r"GaussianMixture: init_params is .* which a file can't hold"):
         estimator.save(tmp_path / "m.gmm")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [range(1, 4), range(7, 1, -2), range(3, 4), [1, 2, 3], (1, 2), np.array([2, 1]), 3],
+    ids=repr,
+)
+def test_a_choice_comes_back_with_its_parameters(value, rng, tmp_path):
+    names = ("full", "diag") if isinstance(value, tuple) else ["full", "diag"]
+    chosen = GaussianMixtureIC(value, covariance_type=names, tol=0.1).fit(rng.normal(size=(40, 2)))
+    again = there_and_back(chosen, tmp_path / "m.gmm")
+    assert type(again.n_components) is type(value)
+    assert np.array_equal(again.n_components, value)
+    assert again.covariance_type == names
+
+
+NESTED = [
+    [[0.0, 1.0], [2.0, 3.0]],
+    ((0.0, 1.0), (2.0, 3.0)),
+    [np.array([0.0, 1.0]), np.array([2.0, 3.0])],
+    ([0, 1], [2, 3]),
+]
+
+
+@pytest.mark.parametrize("means", NESTED, ids=repr)
+def test_nested_lists_and_tuples_come_back(means, rng, tmp_path):
+    again = there_and_back(GaussianMixture(2, means_init=means).fit(rng.normal(size=(40, 2))), tmp_path / "m.gmm")
+    assert repr(again.means_init) == repr(means)
+
+
+def test_what_knows_only_arrays_reads_ranges_as_arrays():
+    assert plain("counts", range(1, 4)) == {"array": [1, 2, 3], "dtype": "int64", "as": ["range"]}
+    assert from_plain("counts", {"array": [1, 2, 3], "dtype": "int64"}).tolist() == [1, 2, 3]
+
+
+def test_a_mixture_set_by_hand_is_saved(rng, tmp_path):
+    rows = rng.normal(size=(40, 2))
+    mixture = GaussianMixture(2).fit(rows).mixture_
+    by_hand = GaussianMixture(2)
+    by_hand.mixture_ = mixture
+    again = there_and_back(by_hand, tmp_path / "m.gmm")
+    assert np.array_equal(again.means_, by_hand.means_)
+    assert np.array_equal(again.score_samples(rows), mixture.log_density(rows))
+    for lacking, name in (
+        (GaussianMixtureDetector(), "offset_"),
+        (GaussianMixtureRegressor(), "targets_"),
+        (GaussianMixtureClassifier(), "classes_"),
+    ):
+        lacking.mixture_ = mixture
+        with pytest.raises(NotFittedError, match=f"has no {name}: call fit before save"):
+            lacking.save(tmp_path / "other.gmm")
+
+
+@pytest.mark.parametrize(
+    "path", [b"m.gmm", None, 3, 1.5, True, ["m.gmm"], io.StringIO()], ids=lambda value: type(value).__name__
+)
+def test_what_is_no_path_is_named(path, rng):
+    estimator = GaussianMixture().fit(rng.normal(size=(40, 2)))
+    for write in (estimator.save, estimator.mixture_.save):
+        with pytest.raises(TypeError, match=r"^Give a path as str or pathlib\.Path, or a binary file to write, not "):
+            write(path)
+    for read in (GaussianMixture.load, Mixture.load):
+        with pytest.raises(TypeError, match=r"^Give a path as str or pathlib\.Path, or a binary file to read, not "):
+            read(path)
 
 
 def test_what_is_not_fitted_is_not_saved(tmp_path):

@@ -6,9 +6,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from gaussmix import GaussianMixture, Mixture, NotAModelFile
+from gaussmix import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureDetector,
+    GaussianMixtureIC,
+    GaussianMixtureImputer,
+    GaussianMixtureRegressor,
+    Mixture,
+    NotAModelFile,
+)
 from gaussmix.formats.envelope import pack, unpack
 from gaussmix.mixture import files
 
@@ -120,6 +130,66 @@ def test_a_changed_header_under_a_true_seal_is_still_one_sentence(rng):
         loaded += 1
         assert np.isfinite(estimator.mixture_.log_density([[0.0, 0.0]])).all()
     assert 0 < loaded < RESEALED
+    assert not any("\n" in complaint for complaint in complaints)
+
+
+ESTIMATORS = {
+    "GaussianMixture": lambda X: GaussianMixture(3, covariance_type="factor_analyzer", n_factors=1).fit(X),
+    "GaussianMixtureIC": lambda X: GaussianMixtureIC(range(1, 3), covariance_type=["full", "diag"]).fit(X),
+    "GaussianMixtureDetector": lambda X: GaussianMixtureDetector(2, random_state=0).fit(X),
+    "GaussianMixtureImputer": lambda X: GaussianMixtureImputer(2, random_state=0).fit(X),
+    "GaussianMixtureRegressor": lambda X: GaussianMixtureRegressor(2, targets=[2, 0], random_state=0).fit(X),
+    "GaussianMixtureClassifier": lambda X: GaussianMixtureClassifier(2, random_state=0).fit(X, np.arange(len(X)) % 3),
+}
+FORGED = [
+    {"array": [7, -1], "dtype": "int64"},
+    {"array": [0, 0, 1, 1, 2, 2], "dtype": "int64"},
+    {"array": [1, 0, 2, 0, 1, 2], "dtype": "int64"},
+    {"array": [[0]], "dtype": "int64", "as": ["range"]},
+    {"array": [1, 5, 6], "dtype": "int64", "as": ["range"]},
+    {"array": [1], "dtype": "int64", "as": 3},
+    {"array": [1], "dtype": "(3,"},
+    {"table": [["a", [1]], ["b", []]]},
+    {"table": None},
+    {"names": ["a"]},
+    {"float": "inf"},
+    {"RandomState": []},
+    ["a", "a", "b"],
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_what_contradicts_itself_under_a_true_seal_is_one_sentence(name, rng):
+    """What loads can be used: a parameter may be wrong, and then the sentence about it comes with its use."""
+    rows = rng.normal(size=(60, 3))
+    fitted, file = ESTIMATORS[name](pd.DataFrame(rows, columns=["a", "b", "c"])), io.BytesIO()
+    fitted.save(file)
+    header, tensors = unpack(io.BytesIO(file.getvalue()))
+    everywhere, junk, n_loaded, complaints = list(places(header)), JUNK + FORGED, 0, set()
+    for _ in range(RESEALED // 5):
+        forged, path = copy.deepcopy(header), everywhere[rng.integers(len(everywhere))]
+        inner = forged
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = copy.deepcopy(junk[rng.integers(len(junk))])
+        if rng.random() < 0.1:
+            del inner[path[-1]]
+        try:
+            estimator = type(fitted).load(io.BytesIO(pack(forged, tensors)))
+        except ValueError as error:
+            complaints.add(str(error) if isinstance(error, NotAModelFile) or "holds a" in str(error) else "\n")
+            continue
+        n_loaded += 1
+        for method in ("predict", "transform", "score_samples", "predict_proba"):
+            try:
+                getattr(estimator, method, lambda rows: None)(rows[:4, : estimator.n_features_in_])
+            except (TypeError, ValueError) as error:
+                complaints.add(str(error))
+        if name == "GaussianMixture":
+            estimator.set_params(**GaussianMixture(3, warm_start=True).get_params()).fit(rows)
+        repr(estimator)
+    assert 0 < n_loaded < RESEALED // 5
     assert not any("\n" in complaint for complaint in complaints)
 
 

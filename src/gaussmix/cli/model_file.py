@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gaussmix.errors import listed, unknown_name
+from gaussmix.estimators.base import write_estimator
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
-from gaussmix.estimators.saved import write_estimator
 from gaussmix.formats import Details, FitRecord
 from gaussmix.mixture import files
 from gaussmix.mixture.mixture import Mixture

@@ -20,7 +20,7 @@ from gaussmix.starts import Partition
 Floats = NDArray[np.floating[Any]]
 
 
-class Fitted(property):
+class FittedAttribute(property):
     """A fitted attribute: a read-only array read off the mixture, never set by hand."""
 
     def __get__(self, estimator: Any, owner: type | None = None) -> Any:
@@ -63,33 +63,33 @@ class MixtureAttributes:
     covariance_type: Any
     precisions_init: ArrayLike | None
 
-    @Fitted
+    @FittedAttribute
     def weights_(self) -> Floats:
         return self.mixture_.weights.astype(self._dtype, copy=False)
 
-    @Fitted
+    @FittedAttribute
     def means_(self) -> Floats:
         return narrowed(self.mixture_.means, self._dtype)
 
-    @Fitted
+    @FittedAttribute
     def covariances_(self) -> Floats:
         return self._narrowed_matrices(self._shown)
 
-    @Fitted
+    @FittedAttribute
     def precisions_(self) -> Floats:
         return self._narrowed_matrices(self.mixture_.model.covariances.inverse())
 
-    @Fitted
+    @FittedAttribute
     def precisions_cholesky_(self) -> Floats:
         factors = self._shown.whitening.factors
         upper = factors.transpose(0, 2, 1) if self._shown.is_matrix else factors
         return self._narrowed_matrices(replace(self._shown, each=upper))
 
-    @Fitted
+    @FittedAttribute
     def loadings_(self) -> Floats:
         return narrowed(self._of_factors(self._low_rank.loadings), self._dtype)
 
-    @Fitted
+    @FittedAttribute
     def noise_variances_(self) -> Floats:
         noise = self._of_factors(self._low_rank.noise)
         return noise if noise.min() < np.finfo(self._dtype).tiny else narrowed(noise, self._dtype)

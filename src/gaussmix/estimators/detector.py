@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.estimators.files import FOUND, Reader, of_type
+from gaussmix.estimators.base import FOUND, fitted_of, unchanged_on_failure
 from gaussmix.estimators.parameters import check_number
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.saved import unchanged_on_failure
 from gaussmix.estimators.validation import check_source
+from gaussmix.formats.values import Reader, of_type
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 
@@ -70,6 +70,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     offset_: float
 
     _attributes: ClassVar[Mapping[str, Reader]] = {**FOUND, "offset_": of_type(float)}
+    _required: ClassVar[tuple[str, ...]] = ("offset_",)
 
     def __init__(
         self,
@@ -129,8 +130,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             source = check_source(self, X, sample_weight, reset=True)
             fitted = self._mixture_estimator()
             fitted._refit(source, None)
-            self._adopt(fitted)
-            self.mixture_ = self.mixture_.with_feature_names(getattr(self, "feature_names_in_", None))
+            self._publish(fitted_of(fitted), self._names)
             if share is None:
                 self.offset_ = float(self.mixture_.highest_density_level(mass))
             else:
@@ -167,6 +167,9 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     def _log_density(self, source: Source) -> Array:
         return source.each_row(partial(self._engine().log_density, parameters=self.mixture_.parameters))
+
+    def _flaw(self) -> str | None:
+        return "its 'offset_' is no number" if np.isnan(self.offset_) else super()._flaw()
 
     def _contamination(self) -> float | None:
         """The share of the training rows, None where the mixture decides."""

@@ -10,34 +10,24 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.em.restarts import Run
-from gaussmix.em.trace import Frozen
-from gaussmix.engines import check_jobs, choose
+from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
-from gaussmix.errors import Outcome, unknown_name
+from gaussmix.errors import unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, narrowed
-from gaussmix.estimators.parameters import check_seed
-from gaussmix.estimators.saved import Saved, unchanged_on_failure
+from gaussmix.estimators.base import Estimator, unchanged_on_failure
 from gaussmix.estimators.validation import check_counts_of_rows, check_source
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
-from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Number, Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
-# What a fit of a mixture sets.
-FITTED = ("mixture_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "collapsed_", "_dtype")
 
-
-class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, ABC):
-    """An estimator whose fit leaves a mixture; it has the parameters `random_state` and `n_jobs`."""
-
-    random_state: int | np.random.RandomState | None
-    n_jobs: int | None
+class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
+    """An estimator that is its mixture: it labels, scores and draws rows."""
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """The most probable component of each row, (n_samples,); the first of equals.
@@ -140,17 +130,6 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
     def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
         """Set the fitted attributes, and warn."""
 
-    def _publish(self, run: Run, dtype: np.dtype[Any]) -> None:
-        """Set the fitted attributes."""
-        model, trace = run
-        self.mixture_ = Mixture.of(model).with_feature_names(getattr(self, "feature_names_in_", None))
-        self.converged_ = trace.outcome is Outcome.CONVERGED
-        self.n_iter_ = trace.n_steps
-        self.lower_bound_ = trace.last
-        self.lower_bounds_ = list(trace.log_likelihood)
-        self.collapsed_ = sorted(k for k, why in trace.frozen.items() if why is Frozen.COLLAPSED)
-        self._dtype = dtype
-
     def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
         check_is_fitted(self)
         return check_source(self, X, sample_weight, reset=False)
@@ -168,13 +147,6 @@ class MixtureEstimator(MixtureAttributes, Saved, DensityMixin, BaseEstimator, AB
         """−2 log L and the total weight."""
         source = check_counts_of_rows(self._source(X, sample_weight))
         return -2.0 * self._log_likelihood(source), source.profile.total_weight
-
-    def _engine(self) -> Engine[Any]:
-        return choose(check_jobs(self.n_jobs))
-
-    def _rng(self) -> np.random.Generator:
-        """A generator seeded by `random_state`."""
-        return check_seed(self.random_state)
 
 
 def _log_likelihood(block: Block, engine: Engine[Any], parameters: Parameters) -> float:

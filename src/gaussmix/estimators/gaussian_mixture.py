@@ -11,6 +11,7 @@ from gaussmix.checks import check_count
 from gaussmix.covariances import LowRank
 from gaussmix.em.restarts import best_run
 from gaussmix.em.stopping import Stopping
+from gaussmix.estimators.base import Fitted
 from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.factors import check_family
 from gaussmix.estimators.fitting import Data, Fitting, GivenStart
@@ -22,6 +23,7 @@ from gaussmix.estimators.parameters import (
     check_number,
     check_ridge,
     check_start_names,
+    check_verbose,
     check_weights,
 )
 from gaussmix.estimators.validation import check_enough_rows, check_source
@@ -207,7 +209,7 @@ class GaussianMixture(MixtureEstimator):
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
         note = check_features(self.covariance_type, fitting.source.n_features)
         warn(note)
-        progress = reports(self.verbose, check_count("verbose_interval", self.verbose_interval, 1))
+        progress = reports(check_verbose(self.verbose), check_count("verbose_interval", self.verbose_interval, 1))
         if (
             check_flag("warm_start", self.warm_start)
             and hasattr(self, "converged_")
@@ -217,12 +219,11 @@ class GaussianMixture(MixtureEstimator):
             run = best_run([lambda: fitting.run(mixture, stopping, next(progress), reached, collapsed)])
         else:
             run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
-        self._publish(run, fitting.source.dtype)
+        self._publish(Fitted.of(run, fitting.source.dtype), self._names)
         warn_of(run)
         warn(few_rows_sentence(fitting.data.original, fitting.n_components))
         if fitting.ridge is None:
-            names = getattr(self, "feature_names_in_", None)
-            warn(constant_sentence(run[0], fitting.ridges, fitting.data.original, names))
+            warn(constant_sentence(run[0], fitting.ridges, fitting.data.original, self._names))
 
     def _checked(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None

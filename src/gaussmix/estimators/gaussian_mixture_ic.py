@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.checks import check_count
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import check_jobs
+from gaussmix.estimators.base import Fitted, fitted_of
 from gaussmix.estimators.candidates import HELD_OUT, check_candidates, check_criterion, one_feature_notes
-from gaussmix.estimators.estimator import FITTED, MixtureEstimator
+from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.factors import FACTORS
 from gaussmix.estimators.fitting import Data
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
@@ -197,6 +198,12 @@ class GaussianMixtureIC(MixtureEstimator):
         """Fit and label rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
         return self._refit(X, sample_weight).predict(X)
 
+    def _flaw(self) -> str | None:
+        lengths = {len(column) for column in getattr(self, "results_", {}).values()}
+        if len(lengths) > 1 or getattr(self, "best_index_", 0) not in range(max(lengths, default=1)):
+            return "its 'results_' are no table with a row 'best_index_'"
+        return super()._flaw()
+
     def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, announce: Announce = lambda: None) -> None:
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         names = check_start_names(self.init_params)
@@ -218,9 +225,9 @@ class GaussianMixtureIC(MixtureEstimator):
             self.best_index_ = lowest(results, np.array(self.results_[criterion]))
         run = results[self.best_index_].run
         assert run is not None, "what failed is never chosen"
-        self._publish(run, source.dtype)
+        self._publish(Fitted.of(run, source.dtype), self._names)
         warn_of(run)
-        about = source, getattr(self, "feature_names_in_", None)
+        about = source, self._names
         if ridge is None:
             warn(constant_sentence(run[0], data.ridge, *about))
         warn(dropped_sentence(results, *about), SearchWarning)
@@ -234,6 +241,5 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
     parameters = {name: value for name, value in search.get_params().items() if name in names}
     parameters |= {"n_components": search.n_components_, "covariance_type": search.covariance_type_, "n_jobs": None}
     single = GaussianMixture(**parameters | FACTORS | dict(search.mixture_.family.options))
-    for name in FITTED:
-        setattr(single, name, getattr(search, name))
+    single._publish(fitted_of(search), search.mixture_.feature_names)
     return single

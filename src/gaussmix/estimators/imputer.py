@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.engines import check_jobs
 from gaussmix.estimators.attributes import narrowed
+from gaussmix.estimators.base import fitted_of, unchanged_on_failure
 from gaussmix.estimators.parameters import check_flag
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.saved import unchanged_on_failure
 from gaussmix.estimators.validation import check_row_weight, check_rows
 from gaussmix.numerics.arrays import Array, Places, Rows
 
@@ -119,14 +119,12 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             check_flag("sample_posterior", self.sample_posterior)
             rows = check_rows(self, X, reset=True, may_miss=True)
             weight = check_row_weight(sample_weight, len(rows))
-            names = getattr(self, "feature_names_in_", None)
-            _check_columns(rows, names)
+            _check_columns(rows, self._names)
             fitted = self._mixture_estimator()
             if not get_tags(fitted).input_tags.allow_nan:
                 rows, weight = _complete(rows, weight)
             fitted._refit(rows, weight)
-            self._adopt(fitted)
-            self.mixture_ = self.mixture_.with_feature_names(names)
+            self._publish(fitted_of(fitted), self._names)
         return self
 
     def transform(self, X: ArrayLike) -> Rows:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from gaussmix.checks import check_count
 from gaussmix.covariances import Covariances
 from gaussmix.errors import SingularCovariance, name_components, unknown_name
 from gaussmix.estimators.messages import warn
@@ -27,7 +28,10 @@ def check_number(name: str, value: Any, hint: str = "") -> float:
     """A finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all doubles
+        number = np.inf
     if not 0 <= number < np.inf:
         raise ValueError(f"{name}={value!r} must be a finite number ≥ 0{hint}.")
     return number
@@ -53,6 +57,11 @@ def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}.")
     return bool(value)
+
+
+def check_verbose(verbose: Any) -> int:
+    """How much to print: False or 0 nothing, True or 1 steps, from 2 on times too."""
+    return int(verbose) if isinstance(verbose, (bool, np.bool_)) else check_count("verbose", verbose, 0)
 
 
 def check_seed(random_state: Any) -> np.random.Generator:

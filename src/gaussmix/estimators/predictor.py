@@ -6,20 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.engines import check_jobs, choose
-from gaussmix.engines.base import Engine
+from gaussmix.estimators.base import Estimator
 from gaussmix.estimators.candidates import EVERY
-from gaussmix.estimators.estimator import FITTED, MixtureEstimator
+from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix.estimators.parameters import check_seed
-from gaussmix.estimators.saved import Saved
-from gaussmix.estimators.validation import check_rows
-from gaussmix.numerics.arrays import Rows
 
 _OF_MIXTURE = ("n_factors", "tol", "reg_covar", "max_iter", "n_init", "init_params", "random_state", "n_jobs")
 
@@ -27,13 +19,11 @@ Counts = int | Iterable[int]
 Structures = str | Iterable[str]
 
 
-class MixturePredictor(Saved, BaseEstimator):
+class MixturePredictor(Estimator):
     """An estimator that fits a mixture, or several, and predicts from it.
 
     Several numbers of components or structures ask for a choice by BIC, which `GaussianMixtureIC` makes.
     """
-
-    _dtype: np.dtype[Any]
 
     def __init__(
         self,
@@ -79,19 +69,3 @@ class MixturePredictor(Saved, BaseEstimator):
         parameters |= {"covariance_type": self.covariance_type, "reg_covar": self._chosen_reg_covar}
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture
         return cls(self.n_components, **parameters)
-
-    def _adopt(self, fitted: MixtureEstimator) -> None:
-        """Take over what a fit found."""
-        for name in FITTED:
-            setattr(self, name, getattr(fitted, name))
-
-    def _rows(self, X: ArrayLike) -> Rows:
-        check_is_fitted(self)
-        return check_rows(self, X, reset=False)
-
-    def _engine(self) -> Engine[Any]:
-        return choose(check_jobs(self.n_jobs))
-
-    def _rng(self) -> np.random.Generator:
-        """A generator seeded by `random_state`."""
-        return check_seed(self.random_state)

@@ -13,13 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.engines import check_jobs
 from gaussmix.errors import SingularCovariance
-from gaussmix.estimators.files import FOUND, Reader, array_of
+from gaussmix.estimators.base import FOUND, fitted_of, unchanged_on_failure
 from gaussmix.estimators.parameters import check_flag, check_numbers
 from gaussmix.estimators.predictive import Predictive
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.saved import unchanged_on_failure
 from gaussmix.estimators.targets import check_target, check_targets, copied_column, target_names
 from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.parts.conditioning import Conditional
@@ -71,8 +71,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
         **FOUND,
-        "targets_": lambda value: value if type(value) is int else array_of("i")(value),
+        "targets_": lambda value: array_of("i", 0)(value).item() if type(value) is int else array_of("i")(value),
     }
+    _required: ClassVar[tuple[str, ...]] = ("targets_",)
 
     def __init__(
         self,
@@ -138,8 +139,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
                 fitted._refit(joint, check_row_weight(sample_weight, len(rows)))
             except SingularCovariance as error:
                 raise _said_of_copies(joint, self._places, error) from None
-            self._adopt(fitted)
-            self._woken(self.mixture_.with_feature_names(names))
+            self._publish(fitted_of(fitted), names)
+            self._take(self.mixture_)
         return self
 
     def predict(self, X: ArrayLike, *, return_std: bool = False) -> Array | tuple[Array, Array]:
@@ -227,9 +228,16 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         found = check_targets(self.targets, rows.shape[1], names)
         return rows, found if np.ndim(self.targets) else int(found[0]), names
 
-    def _woken(self, mixture: Mixture) -> None:
+    def _flaw(self) -> str | None:
+        places, n_features = self._places, self.mixture_.n_features
+        inside = (places >= 0) & (places < n_features)
+        if not inside.all() or not 0 < len(set(places.tolist())) == len(places) < n_features:
+            return "its 'targets_' are not some of its features"
+        return super()._flaw()
+
+    def _take(self, mixture: Mixture) -> None:
         """Know the predictors alone by their number and names."""
-        super()._woken(mixture)
+        super()._take(mixture)
         self.n_features_in_ = mixture.n_features - len(self._places)
         if mixture.feature_names is not None:
             self.feature_names_in_ = np.delete(self.feature_names_in_, self._places)
@@ -266,5 +274,5 @@ def regressor_of(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = 
     """A fitted estimator of a mixture that predicts the features at some places from the others."""
     regressor = GaussianMixtureRegressor(mixture.n_components, targets=list(targets), n_jobs=n_jobs)
     regressor.targets_, regressor._dtype = np.array(targets), np.dtype(np.float64)
-    regressor._woken(mixture)
+    regressor._take(mixture)
     return regressor

@@ -7,6 +7,7 @@ makes a mixture or an estimator.
 from __future__ import annotations
 
 import os
+from io import TextIOBase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +17,18 @@ from gaussmix.formats.envelope import Damaged, Header, Tensors, pack, unpack
 from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
 from gaussmix.formats.whole_file import whole_file
 
-__all__ = ["Details", "EstimatorRecord", "FitRecord", "Record", "load", "not_usable", "save", "whole_file"]
+__all__ = [
+    "Damaged",
+    "Details",
+    "EstimatorRecord",
+    "FitRecord",
+    "Record",
+    "load",
+    "name_of",
+    "not_usable",
+    "save",
+    "whole_file",
+]
 
 LAYOUTS = {1: v1}  # a layout is never removed: files last longer than programs
 
@@ -35,11 +47,13 @@ def save(place: Place, record: Record) -> None:
     Raises
     ------
     ValueError : the record contradicts itself, or holds a value that JSON cannot express.
+    TypeError : place is neither a path nor a binary file.
     OSError : the file can't be written.
     """
     wrong = record.flaw()
     if wrong is not None:
         raise ValueError(f"This mixture can't be saved: {wrong}.")
+    _check_place(place, "write")
     contents = pack(*v1.write(record))
     if not isinstance(place, str | os.PathLike):
         place.write(contents)
@@ -64,6 +78,7 @@ def load(place: Place) -> Record:
     NotAModelFile : the file is damaged, truncated, of a later layout or of another kind; the message says which.
     OSError : there is no such file, or it can't be read.
     """
+    _check_place(place, "read")
     try:
         header, tensors = _unpacked(place)
         version = header.get("version")
@@ -86,6 +101,14 @@ def not_usable(place: Place, why: str) -> NotAModelFile:
 def name_of(place: Place) -> str:
     """The name of a file in messages."""
     return os.fspath(place) if isinstance(place, str | os.PathLike) else str(getattr(place, "name", "the file"))
+
+
+def _check_place(place: object, wanted: str) -> None:
+    """Raise TypeError for what is neither a path nor a binary file with a method `wanted`."""
+    is_binary = hasattr(place, wanted) and not isinstance(place, TextIOBase)
+    if not isinstance(place, str | os.PathLike) and not is_binary:
+        found = "a text file" if isinstance(place, TextIOBase) else f"{place!r:.40}"
+        raise TypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {found}.")
 
 
 def _unpacked(place: Place) -> tuple[Header, Tensors]:

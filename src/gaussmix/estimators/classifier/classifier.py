@@ -10,17 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.classifier.class_fits import ClassFit, LabelledRows
 from gaussmix.estimators.classifier.class_mixtures import ClassMixtures, normalised
 from gaussmix.estimators.classifier.known_classes import KnownClasses
 from gaussmix.estimators.classifier.labels import check_classes, check_mass, no_class
-from gaussmix.estimators.files import Reader, array_of, of_type
 from gaussmix.estimators.fitting import Data
 from gaussmix.estimators.messages import warn_of
 from gaussmix.estimators.parameters import check_numbers, check_share
 from gaussmix.estimators.predictor import Counts, Structures
-from gaussmix.estimators.saved import unchanged_on_failure
 from gaussmix.estimators.validation import check_counts_of_rows, check_row_weight, check_rows
+from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
@@ -102,6 +102,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
         "n_iter_": of_type(int),
         "bic_": of_type(float),
     }
+    _required: ClassVar[tuple[str, ...]] = ("classes_", "component_class_")
 
     def __init__(
         self,
@@ -174,7 +175,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
                 found = self._one_component_each(known)
             else:
                 found = self._several_components_each(known)
-            self._publish(found, known)
+            self._publish_classes(found, known)
             if found.run is not None:
                 warn_of(found.run)
         return self
@@ -233,7 +234,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
         source = ArraySource(self._rows(X))
         return self._classes.log_odds(source, self._engine())
 
-    def _publish(self, found: ClassFit, known: LabelledRows) -> None:
+    def _publish_classes(self, found: ClassFit, known: LabelledRows) -> None:
         """Set the fitted attributes."""
         if self.priors is not None:
             found = found.with_prior(check_numbers("priors", self.priors), known.total_weight)
@@ -241,8 +242,20 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
         self.log_likelihood_, self.n_parameters_ = found.log_likelihood, found.n_parameters
         self.n_iter_, self.bic_ = found.n_steps, found.bic(known.total_weight)
         self._dtype = known.data.original.dtype
-        self._woken(found.classes.mixture.with_feature_names(getattr(self, "feature_names_in_", None)))
+        self._take(found.classes.mixture.with_feature_names(self._names))
 
-    def _woken(self, mixture: Mixture) -> None:
-        super()._woken(mixture)
+    def _flaw(self) -> str | None:
+        n_classes, numbers = len(self.classes_), self.component_class_
+        if n_classes < 2 or len(set(self.classes_.tolist())) < n_classes:
+            return "its 'classes_' are not two or more"
+        if len(numbers) != self.mixture_.n_components or sorted(set(numbers.tolist())) != list(range(n_classes)):
+            return "its 'component_class_' are not the classes of its components"
+        if (np.diff(numbers) < 0).any() or not np.bincount(numbers, self.mixture_.weights).all():
+            return "its components do not stand in the order of their classes, or a class has no weight"
+        if len(getattr(self, "covariance_type_", self.classes_)) != n_classes:
+            return "its 'covariance_type_' are not those of its classes"
+        return super()._flaw()
+
+    def _take(self, mixture: Mixture) -> None:
+        super()._take(mixture)
         self._classes = ClassMixtures(mixture, self.component_class_)

@@ -58,8 +58,7 @@ class KnownClasses(MixturePredictor):
                 "others."
             ) from None
         if ridge is None:
-            names = getattr(self, "feature_names_in_", None)
-            warn(constant_sentence(found.classes.mixture.model, known.data.ridge, known.data.original, names))
+            warn(constant_sentence(found.classes.mixture.model, known.data.ridge, known.data.original, self._names))
         for number in () if found.classes.mixture.family.is_shared else known.without_spread():
             warn(
                 f"Class {self.classes_.tolist()[number]!r}: all its rows are equal, so that its covariance is "

@@ -1,0 +1,246 @@
+"""What every estimator shares: a mixture as the result of `fit`, checked rows, and model files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix import formats
+from gaussmix.em.restarts import Run
+from gaussmix.em.trace import Frozen
+from gaussmix.engines import check_jobs, choose
+from gaussmix.engines.base import Engine
+from gaussmix.errors import Outcome
+from gaussmix.estimators.parameters import check_seed
+from gaussmix.estimators.validation import check_rows
+from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place
+from gaussmix.formats.values import Reader, from_plain, list_of, of_type, plain
+from gaussmix.mixture import files
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Rows
+
+# The attributes, beside the mixture, that a fit of one mixture or a choice among several sets. A file holds them.
+FOUND: dict[str, Reader] = {
+    "converged_": of_type(bool),
+    "n_iter_": of_type(int),
+    "lower_bound_": of_type(float),
+    "lower_bounds_": list_of("f"),
+    "collapsed_": list_of("fiu"),
+    "results_": of_type(dict),
+    "best_index_": of_type(int),
+}
+_DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a fit of one mixture finds; the fields are those attributes of an estimator.
+
+    Parameters
+    ----------
+    mixture_ : in float64.
+    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : see `GaussianMixture`.
+    dtype : of the training data.
+    """
+
+    mixture_: Mixture
+    converged_: bool
+    n_iter_: int
+    lower_bound_: float
+    lower_bounds_: list[float]
+    collapsed_: list[int]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, run: Run, dtype: np.dtype[Any]) -> Fitted:
+        """What a run of EM on data of a type found."""
+        model, trace = run
+        collapsed = sorted(k for k, why in trace.frozen.items() if why is Frozen.COLLAPSED)
+        is_converged = trace.outcome is Outcome.CONVERGED
+        return cls(
+            Mixture.of(model), is_converged, trace.n_steps, trace.last, list(trace.log_likelihood), collapsed, dtype
+        )
+
+
+class Estimator(BaseEstimator):
+    """An estimator whose fit leaves a mixture, and attributes that a file can hold."""
+
+    mixture_: Mixture
+    n_features_in_: int
+
+    # Parameters of the estimators.
+    random_state: int | np.random.RandomState | None
+    n_jobs: int | None
+
+    _attributes: ClassVar[Mapping[str, Reader]] = FOUND  # set by `fit` beside the mixture
+    _required: ClassVar[tuple[str, ...]] = ()  # attributes without which methods can't answer
+    _dtype: np.dtype[Any] = np.dtype(np.float64)  # of the training data; as it is here where `mixture_` was set by hand
+
+    def save(self, path: Place) -> None:
+        """Write the fitted estimator to a model file, which appears whole or not at all.
+
+        The file holds the mixture, the parameters, what `fit` found, and the names and type of the features.
+
+        Parameters
+        ----------
+        path : where, "….gmm" by custom; a file that is there is replaced. Or a binary file open for writing.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        TypeError : path is neither a path nor a binary file.
+        ValueError : a parameter is a function or another object that no file can hold.
+        OSError : the file can't be written.
+        """
+        check_is_fitted(self)
+        lacking = [name for name in self._required if not hasattr(self, name)]
+        if lacking:
+            raise NotFittedError(f"This {type(self).__name__} has no {lacking[0]}: call fit before save.")
+        write_estimator(path, self)
+
+    @classmethod
+    def load(cls, path: Place) -> Self:
+        """Read a fitted estimator from a model file, as it was when saved; nothing in the file is run.
+
+        Parameters
+        ----------
+        path : of a file written by `save` of this or an earlier version, or by the command line. Or a binary file
+            open for reading.
+
+        Raises
+        ------
+        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+        TypeError : path is neither a path nor a binary file.
+        ValueError : it holds a mixture alone, or another estimator.
+        OSError : there is no such file, or it can't be read.
+        """
+        numbers, record = files.read(path)
+        details, saved, name = record.details, record.details.estimator, formats.name_of(path)
+        if saved is None:
+            raise ValueError(f"{name} holds a mixture without an estimator: read it by Mixture.load.")
+        if saved.name != cls.__name__:
+            raise ValueError(
+                f"{name} holds a fitted {saved.name:.60}, not a {cls.__name__}: read it by the former's load."
+            )
+        try:
+            estimator = cls._restored(saved, details.dtype)
+            estimator.mixture_ = Mixture(*numbers, details.feature_names)
+            wrong = estimator._flaw()
+        except formats.Damaged as damage:
+            wrong = str(damage)
+        if wrong is not None:
+            raise formats.not_usable(path, wrong)
+        estimator._take(estimator.mixture_)
+        return estimator
+
+    @classmethod
+    def _restored(cls, saved: EstimatorRecord, dtype: str | None) -> Self:
+        """The estimator of a record, without its mixture; raises `Damaged`."""
+        unknown = [key for key in saved.parameters if key not in cls._get_param_names()]
+        if unknown:
+            raise formats.Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer one may")
+        if dtype not in _DTYPES:
+            raise formats.Damaged(f"its data were {dtype!r:.40}, which no estimator reads")
+        estimator = cls(**{key: from_plain(key, value) for key, value in saved.parameters.items()})
+        estimator._dtype = np.dtype(dtype)
+        for key, reader in cls._attributes.items():
+            if key in saved.attributes:
+                value = from_plain(key, saved.attributes[key])
+                try:
+                    setattr(estimator, key, reader(value))
+                except (TypeError, ValueError):
+                    raise formats.Damaged(f"{key!r} in its header is of the wrong type") from None
+            elif key in cls._required:
+                raise formats.Damaged(f"it lacks {key!r}")
+        return estimator
+
+    def _flaw(self) -> str | None:
+        """Say how what was read from a file contradicts itself, as the end of a sentence; None where nothing does."""
+        components = range(self.mixture_.n_components)
+        if not all(k in components for k in getattr(self, "collapsed_", [])):
+            return "its 'collapsed_' are not components of its mixture"
+        return None
+
+    def _take(self, mixture: Mixture) -> None:
+        """Become the estimator of a mixture, and of its features; the other attributes are there already."""
+        self.mixture_, self.n_features_in_ = mixture, mixture.n_features
+        if mixture.feature_names is not None:
+            self.feature_names_in_ = np.asarray(mixture.feature_names, dtype=object)
+
+    def _publish(self, fitted: Fitted, names: Sequence[str] | None) -> None:
+        """Set the attributes that a fit finds; the features of the mixture take the names."""
+        for name, value in vars(fitted).items():
+            setattr(self, "_dtype" if name == "dtype" else name, value)
+        self.mixture_ = fitted.mixture_.with_feature_names(names)
+
+    @property
+    def _names(self) -> Sequence[str] | None:
+        """The names of the features in `fit`; None where they had none."""
+        return getattr(self, "feature_names_in_", None)
+
+    def _rows(self, X: ArrayLike) -> Rows:
+        """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
+        check_is_fitted(self)
+        return check_rows(self, X, reset=False)
+
+    def _engine(self) -> Engine[Any]:
+        return choose(check_jobs(self.n_jobs))
+
+    def _rng(self) -> np.random.Generator:
+        """A generator seeded by `random_state`."""
+        return check_seed(self.random_state)
+
+
+def fitted_of(estimator: Estimator) -> Fitted:
+    """What the fit of an estimator found."""
+    found = {name: getattr(estimator, name) for name in Fitted.__dataclass_fields__ if name != "dtype"}
+    return Fitted(**found, dtype=estimator._dtype)
+
+
+def details_of(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
+    """What a file is to say of a fitted estimator beside its mixture.
+
+    Parameters
+    ----------
+    estimator : fitted.
+    names : of the features; those that its training data had by default.
+    fit : how it went, where the caller knows.
+
+    Raises
+    ------
+    ValueError : a file can't hold a parameter.
+    """
+    if names is None:
+        names = estimator.mixture_.feature_names
+    name = type(estimator).__name__
+    parameters = {key: plain(f"{name}: {key}", value) for key, value in estimator.get_params(deep=False).items()}
+    attributes = {key: plain(key, getattr(estimator, key)) for key in estimator._attributes if hasattr(estimator, key)}
+    dtype = estimator._dtype.name if estimator._dtype.name in _DTYPES else _DTYPES[-1]
+    return Details(names, dtype, fit, EstimatorRecord(name, parameters, attributes))
+
+
+def write_estimator(
+    place: Place, estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
+) -> None:
+    """Write a fitted estimator to a model file; parameters as of `details_of`, errors as of `save`."""
+    mixture, details = estimator.mixture_, details_of(estimator, names, fit)
+    files.write(place, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details)
+
+
+@contextmanager
+def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
+    """Leave an estimator as it was where what is done to it fails."""
+    before: dict[str, Any] = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise

@@ -1,0 +1,141 @@
+"""Values of an estimator's parameters and attributes as JSON has them, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gaussmix.formats.envelope import Damaged
+from gaussmix.formats.record import Json
+
+# Checks and converts the value of one attribute; raises TypeError or ValueError where it has the wrong type.
+Reader = Callable[[Any], Any]
+
+_NUMBERS = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
+
+
+def of_type(*types: type) -> Reader:
+    """Values of some types; a bool is a number only where bool is one of them."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise TypeError
+        return value
+
+    return read
+
+
+def array_of(kinds: str, n_dimensions: int = 1) -> Reader:
+    """Arrays whose `dtype.kind` is one of the letters; "U" is text."""
+
+    def read(value: Any) -> Any:
+        array = np.asarray(value)
+        if array.dtype.kind not in kinds or array.ndim != n_dimensions:
+            raise TypeError
+        return array
+
+    return read
+
+
+def list_of(kinds: str) -> Reader:
+    """Lists of what `array_of` takes."""
+    return lambda value: array_of(kinds)(value).tolist()
+
+
+def plain(name: str, value: Any) -> Json:
+    """A value as JSON has it. What JSON lacks becomes an object whose first key says what it is.
+
+    Lists, tuples and ranges of numbers are written as arrays, which earlier versions read, with "as" beside them: the
+    type at each depth.
+
+    Raises
+    ------
+    ValueError : a file can't hold the value; the message begins with its name.
+    """
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.dtype.kind in "UO"):
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.random.RandomState) and isinstance(value._bit_generator, np.random.MT19937):
+        _, keys, *rest = value.get_state(legacy=True)
+        return {"RandomState": [np.asarray(keys).tolist(), *rest]}
+    types = {"as": _types(value)} if isinstance(value, list | tuple | range) else {}
+    if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
+        return {"names": list(value)} | types
+    if isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
+        return {"table": [[key, [plain(name, cell) for cell in column]] for key, column in value.items()]}
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or not np.isfinite(array).all():
+        raise ValueError(f"{name} is {value!r:.80}, which a file can't hold: set another, or save mixture_ alone.")
+    return {"array": array.tolist(), "dtype": array.dtype.name} | types
+
+
+def from_plain(name: str, value: Json) -> Any:
+    """The value that `plain` wrote; raises `Damaged`, with the name, where nothing is written so."""
+    try:
+        match value:
+            case {"float": str(text)}:
+                return float(text)
+            case {"RandomState": [list(keys), int(place), *rest]} if len(keys) == 624 and 0 <= place <= 624:
+                state = np.random.RandomState()  # which would read beyond its keys from a place beyond them
+                state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
+                return state
+            case {"array": list(values), "dtype": str(dtype)} if dtype in _NUMBERS:
+                array = np.array(values, dtype=dtype)
+                return _of_types(array, value.get("as", []))
+            case {"names": [*names]} if all(isinstance(item, str) for item in names):
+                return tuple(names) if value.get("as") == ["tuple"] else names
+            case {"table": [*columns]}:
+                return {str(key): [from_plain(name, cell) for cell in column] for key, column in columns}
+            case None | bool() | int() | float() | str():
+                return value
+    except (TypeError, ValueError, OverflowError, IndexError, RecursionError):
+        pass
+    raise Damaged(f"{name!r:.60} in its header is no value")
+
+
+def _types(value: Any) -> list[str]:
+    """The names of the types of nested lists and tuples, from outside; arrays and numbers end them."""
+    for kind in (list, tuple, range):
+        if isinstance(value, kind):
+            return [kind.__name__, *(_types(value[0]) if len(value) else [])]
+    return []
+
+
+def _of_types(array: Any, types: Sequence[Any]) -> Any:
+    """An array as nested lists, tuples or a range of its numbers; as it is where there are no types."""
+    if not isinstance(array, np.ndarray):
+        return array
+    match list(types):
+        case ["list", *inner]:
+            return [_of_types(item, inner) for item in _items(array)]
+        case ["tuple", *inner]:
+            return tuple(_of_types(item, inner) for item in _items(array))
+        case ["range"] if array.ndim == 1 and array.dtype.kind == "i":
+            return _range(array.tolist())
+        case []:
+            return array
+    raise ValueError
+
+
+def _items(array: np.ndarray[Any, Any]) -> Sequence[Any]:
+    """The numbers of an array of one dimension, else its parts."""
+    numbers: list[Any] = array.tolist()
+    return numbers if array.ndim == 1 else list(array)
+
+
+def _range(numbers: list[int]) -> range:
+    """The range of these numbers; raises ValueError where they are none."""
+    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+    found = range(numbers[0], numbers[-1] + step, step) if numbers else range(0)
+    if list(found) != numbers:
+        raise ValueError
+    return found

@@ -43,6 +43,14 @@ def test_contamination_is_a_share_of_the_training_rows(share, X):
     assert detector.fit_predict(X).tolist() == detector.predict(X).tolist()
 
 
+@pytest.mark.parametrize(("share", "n_rows", "n_outliers"), [(0.29, 100, 29), (0.145, 200, 29), (0.1, 30, 3)])
+def test_a_share_that_rounds_below_a_whole_number_of_rows_is_that_number(share, n_rows, n_outliers, X):
+    detector = GaussianMixtureDetector(contamination=share)
+    assert (detector.fit(X[:n_rows]).predict(X[:n_rows]) == -1).sum() == n_outliers
+    tenths = np.full(n_rows, 0.1)
+    assert (detector.fit(X[:n_rows], sample_weight=tenths).predict(X[:n_rows]) == -1).sum() == n_outliers
+
+
 def test_contamination_counts_weights(X):
     weight = np.arange(400) % 4
     weighted = GaussianMixtureDetector(contamination=0.1).fit(X, sample_weight=weight)

@@ -192,5 +192,6 @@ def _lowest_inside(scores: Array, row_weight: Array | None, share: float) -> flo
     order = np.argsort(scores, kind="stable")
     weight = np.ones(len(scores)) if row_weight is None else row_weight[order]
     reached = np.cumsum(weight)
-    outside = np.searchsorted(reached, share * reached[-1] * (1 + 1e-12), side="right")  # 0.1 · 30 is more than 3
+    slack = 1 + 1e-12  # in doubles 0.29 · 100 is less than 29, and so are sums of weights
+    outside = np.searchsorted(reached, share * reached[-1] * slack, side="right")
     return float(scores[order[min(outside, len(scores) - 1)]])

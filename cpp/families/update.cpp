@@ -22,7 +22,7 @@ struct Update {
     double* out;
     const Index n_components = scatter.n_components, d = scatter.n_features;
 
-    // Sigma = sum_k S_k / sum_k N_k; of spheres, another d-th of it.
+    // Sigma = sum_k S_k / sum_k N_k; for spheres divided by d as well.
     void share() const {
         const double divisor = sum(scatter.mass, n_components) * per_feature();
         for (Index i = 0; i < algebra.size(d); ++i) out[i] = scatter.second[i] / divisor;
@@ -39,7 +39,7 @@ struct Update {
         }
     }
 
-    // Sigma_k = S_k / N_k; of spheres, another d-th of it.
+    // Sigma_k = S_k / N_k; for spheres divided by d as well.
     void divide() const {
         const Index size = algebra.size(d);
         baseline::Poll poll(listener);
@@ -49,7 +49,7 @@ struct Update {
         }
     }
 
-    // |S_k|^(1/d), 0 of a singular one.
+    // |S_k|^(1/d), or 0 if S_k is singular.
     Numbers roots() const {
         Factoriser factorise(kernels, d);
         Numbers factor(static_cast<std::size_t>(d * d)), found;
@@ -61,7 +61,7 @@ struct Update {
         return found;
     }
 
-    // Mean variances of the last covariances, where volumes start; of the plain ones S_k / N_k without any.
+    // Mean variances, from which the search for volumes starts: of the last covariances, or at first of S_k / N_k.
     Numbers sizes() const {
         const Index size = algebra.size(d), step = algebra.second() == Second::full ? d + 1 : 1;
         Numbers means;
@@ -74,7 +74,7 @@ struct Update {
         return means;
     }
 
-    // What all share, sum_k S_k / lambda_k / sum_k N_k, of scatters of `size` numbers.
+    // The common part, sum_k S_k / lambda_k / sum_k N_k, of scatters with `size` numbers each.
     void combine(const double* scatters, Index size, const Numbers& volumes, double* common) const {
         std::fill(common, common + size, 0.0);
         for (Index k = 0; k < n_components; ++k) {
@@ -125,7 +125,7 @@ struct Update {
         }
     }
 
-    // Variances along axes that suit the diagonals of scatters along them best, (n_components, d) each.
+    // Variances along axes that fit the diagonals of the scatters along them best, (n_components, d) each.
     void fit_variances(const double* spectra, double* variances) const {
         if (algebra.shape == Across::own) {
             const bool has_volumes = algebra.volume == Across::own;

@@ -6,9 +6,11 @@ import re
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from gaussmix import GaussianMixture
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.testing import check_source
@@ -16,10 +18,15 @@ from gaussmix.testing import check_source
 PAGE = Path(__file__).parents[2] / "docs/develop/add-a-source.md"
 
 
-def test_it_obeys_the_laws(tmp_path: Path, rng: np.random.Generator) -> None:
+def run_block(number: int, namespace: dict[str, Any]) -> None:
+    """Run a Python block of the page."""
     code = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    numbers, namespace = count(), {}
-    exec(compile(code[0], str(PAGE), "exec"), namespace)
+    exec(compile(code[number], str(PAGE), "exec"), namespace)
+
+
+def test_it_obeys_the_laws(tmp_path: Path, rng: np.random.Generator) -> None:
+    numbers, namespace = count(), dict[str, Any]()
+    run_block(0, namespace)
 
     def make_source(rows: Rows, row_weight: Array | None) -> Source:
         paths = []
@@ -32,3 +39,16 @@ def test_it_obeys_the_laws(tmp_path: Path, rng: np.random.Generator) -> None:
         return source.changed(lambda block: [replace(block, row_weight=row_weight[block.places])], source.n_rows)
 
     check_source(make_source, rng)
+
+
+def test_it_fits_and_predicts(tmp_path: Path, rng: np.random.Generator) -> None:
+    rows = np.concatenate([rng.standard_normal((300, 2)), rng.standard_normal((500, 2)) + 9])
+    namespace: dict[str, Any] = {"paths": [tmp_path / "a.npy", tmp_path / "b.npy"]}
+    for path, part in zip(namespace["paths"], np.split(rows, [450]), strict=True):
+        np.save(path, part)
+    run_block(0, namespace)
+    run_block(1, namespace)
+    whole = GaussianMixture(2, random_state=0).fit(rows)
+    # The same steps to rounding; the components are 12 deviations apart, so that errors do not grow.
+    np.testing.assert_allclose(namespace["gm"].means_, whole.means_, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(namespace["labels"], whole.predict(rows))

@@ -8,7 +8,7 @@ same bits on every machine. The order decides which rows are summed first, and s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -71,6 +71,7 @@ class Visits:
     n_rows: int
     n_components: int
     n_features: int
+    _could: dict[int, bool] = field(default_factory=dict)  # pay, by factor shape
     _n_passes: int = 0
     _wants_labels: bool = False
     _has_new_bounds: bool = False
@@ -119,8 +120,12 @@ class Visits:
         return np.zeros((n_groups, self.n_components), dtype=np.float32)
 
     def _could_pay(self, arguments: Arguments) -> bool:
-        """Whether any order could pay. Most fits are small, and their steps take microseconds."""
-        return could_pay(self.n_rows, FactorShape(arguments.factor_shape), self.n_components, self.n_features)
+        """Whether any order could pay; found out once, because most fits are small and step in microseconds."""
+        answer = self._could.get(arguments.factor_shape)
+        if answer is None:
+            answer = could_pay(self.n_rows, FactorShape(arguments.factor_shape), self.n_components, self.n_features)
+            self._could[arguments.factor_shape] = answer
+        return answer
 
     def _pays(self, n_near: int, arguments: Arguments) -> bool:
         """Whether an order pays with so many responsibilities above 0."""

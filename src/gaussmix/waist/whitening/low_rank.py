@@ -17,9 +17,10 @@ from gaussmix.waist.whitening.base import FactorShape, Whitening
 class LowRankWhitening(Whitening):
     """Σ_k = Λ_k Λ_kᵀ + diag(ψ_k), W_k = (I − F_k F_kᵀ) diag(w_k), w_k = ψ_k^(−½).
 
-    With diag(w) Λ = U diag(s) Vᵀ, the singular value decomposition, Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹, and
-    F = U C^½ with C = I − (I + s²)^(−½): the columns of F are orthogonal, and their squared norms are C. Whitened rows
-    are z − F (Fᵀz), z = w u, and squared afterwards: the difference ‖z‖² − ‖…‖² would lose the digits of s².
+    With the singular value decomposition diag(w) Λ = U diag(s) Vᵀ, Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Then
+    F = U C^½ with C = I − (I + s²)^(−½): the columns of F are orthogonal, and C holds their squared norms. Whitened rows
+    are z − F (Fᵀz) with z = w u. They are squared after the subtraction; a difference of squared norms would lose the
+    digits of s².
     """
 
     factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
@@ -35,9 +36,9 @@ class LowRankWhitening(Whitening):
         """
         roots, directions, spread, _ = spectrum(loadings, noise)
         stretch = np.sqrt(1.0 + spread**2)
-        size = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
-        left = 1.0 - ((directions * (spread / stretch)[:, None, :]) ** 2).sum(axis=2)  # ψ_j (Σ⁻¹)_jj
-        singular = (size * left >= MOST_INFLATION / noise.shape[1]).any(axis=1)
+        growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
+        shrinkage = 1.0 - ((directions * (spread / stretch)[:, None, :]) ** 2).sum(axis=2)  # ψ_j (Σ⁻¹)_jj
+        singular = (growth * shrinkage >= MOST_INFLATION / noise.shape[1]).any(axis=1)
         if singular.any():
             raise SingularCovariance(np.flatnonzero(singular))
         factors = np.empty((*noise.shape, loadings.shape[2] + 1))
@@ -85,21 +86,21 @@ class LowRankWhitening(Whitening):
 
     def precisions(self) -> Array:
         roots = self.factors[..., -1]
-        lost = self._lost() * roots[..., None]
-        precisions: Array = -np.einsum("kiq,kjq->kij", lost, lost)
+        scaled = self._gram_factor() * roots[..., None]
+        precisions: Array = -np.einsum("kiq,kjq->kij", scaled, scaled)
         np.einsum("kii->ki", precisions)[...] += roots**2
         return precisions
 
     def precision_diagonals(self) -> Array:
-        diagonals: Array = (1.0 - (self._lost() ** 2).sum(axis=2)) * self.factors[..., -1] ** 2
+        diagonals: Array = (1.0 - (self._gram_factor() ** 2).sum(axis=2)) * self.factors[..., -1] ** 2
         return diagonals
 
-    def _lost(self) -> Array:
+    def _gram_factor(self) -> Array:
         """G with Σ⁻¹ = diag(w) (I − G Gᵀ) diag(w), (n, n_features, n_factors)."""
         directions = self.factors[..., :-1]
         shrinkage = (directions**2).sum(axis=1, keepdims=True)
-        lost: Array = directions * np.sqrt(2.0 - shrinkage)
-        return lost
+        factor: Array = directions * np.sqrt(2.0 - shrinkage)
+        return factor
 
 
 def _shrunk(rows: Array, directions: Array) -> Array:
@@ -109,9 +110,9 @@ def _shrunk(rows: Array, directions: Array) -> Array:
 
 
 def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
-    """What the factors do beside the noise: w = ψ^(−½) and U, s, V of the singular value decomposition of diag(w) Λ.
+    """Scale the loadings by the noise, and decompose them: w = ψ^(−½), diag(w) Λ = U diag(s) Vᵀ.
 
-    By rotations of the columns: sums of one order, which have the same bits on every processor.
+    The columns are rotated by Jacobi's method. Its sums have one order, and so the same bits on every processor.
 
     Parameters
     ----------
@@ -123,7 +124,7 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
     roots : w, (n, n_features).
     directions : U, (n, n_features, n_factors), orthonormal columns, or zeros where s is 0.
     spread : s, (n, n_factors), largest first: the standard deviation along each direction in units of the noise.
-    turn : V, (n, n_factors, n_factors), orthonormal columns.
+    rotation : V, (n, n_factors, n_factors), orthonormal columns.
 
     Raises
     ------
@@ -135,13 +136,13 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
         usable = np.isfinite((scaled**2).sum(axis=(1, 2)))
     if not usable.all():
         raise SingularCovariance(np.flatnonzero(~usable))
-    turn = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
-    for _ in range(2):
+    rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
+    for _ in range(2):  # the second time removes what rounding in the Gram matrix left of large columns in small ones
         axes = principal_axes(np.einsum("kdq,kdr->kqr", scaled, scaled))[1]
-        scaled, turn = np.einsum("kdq,kqr->kdr", scaled, axes), np.einsum("kqr,krs->kqs", turn, axes)
+        scaled, rotation = np.einsum("kdq,kqr->kdr", scaled, axes), np.einsum("kqr,krs->kqs", rotation, axes)
     spread = np.sqrt((scaled**2).sum(axis=1))
     directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
-    for later in range(1, directions.shape[2]):  # the rounding of large columns is along them in small ones
+    for later in range(1, directions.shape[2]):  # small columns have rounding errors along the large ones
         larger, small = directions[..., :later], directions[..., later]
         small -= np.einsum("kdq,kq->kd", larger, np.einsum("kdq,kd->kq", larger, small))
-    return roots, directions, spread, turn
+    return roots, directions, spread, rotation

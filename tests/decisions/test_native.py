@@ -6,7 +6,6 @@ from itertools import product
 import numpy as np
 import pytest
 
-from gaussmix import _core
 from gaussmix.em.accumulate import TILE_ROWS
 from gaussmix.engines.native.float32 import scaled_for_single, steps_in_single
 from gaussmix.engines.native.run import MOST_NUMBERS, suits_core
@@ -42,6 +41,8 @@ def standard(rng, n_components, n_features, shape):
 
 
 def test_python_and_the_core_have_the_same_constants():
+    from gaussmix import _core
+
     assert (GROUP_ROWS, TILE_ROWS, BLOCK_ROWS) == (_core.GROUP_ROWS, _core.TILE_ROWS, _core.BLOCK_ROWS)
     assert MOST_INFLATION == _core.MOST_INFLATION
 

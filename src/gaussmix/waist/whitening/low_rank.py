@@ -18,9 +18,9 @@ class LowRankWhitening(Whitening):
     """Σ_k = Λ_k Λ_kᵀ + diag(ψ_k), W_k = (I − F_k F_kᵀ) diag(w_k), w_k = ψ_k^(−½).
 
     With the singular value decomposition diag(w) Λ = U diag(s) Vᵀ, Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Then
-    F = U C^½ with C = I − (I + s²)^(−½): the columns of F are orthogonal, and C holds their squared norms. Whitened rows
-    are z − F (Fᵀz) with z = w u. They are squared after the subtraction; a difference of squared norms would lose the
-    digits of s².
+    F = U C^½ with C = I − (I + s²)^(−½): the columns of F are orthogonal, and C holds their squared norms. Whitened
+    rows are z − F (Fᵀz) with z = w u. They are squared after the subtraction; a difference of squared norms would lose
+    the digits of s².
     """
 
     factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
@@ -137,7 +137,7 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
     if not usable.all():
         raise SingularCovariance(np.flatnonzero(~usable))
     rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
-    for _ in range(2):  # the second time removes what rounding in the Gram matrix left of large columns in small ones
+    for _ in range(2):  # large columns round small ones the first time
         axes = principal_axes(np.einsum("kdq,kdr->kqr", scaled, scaled))[1]
         scaled, rotation = np.einsum("kdq,kqr->kdr", scaled, axes), np.einsum("kqr,krs->kqs", rotation, axes)
     spread = np.sqrt((scaled**2).sum(axis=1))

@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.start import start_mixture
+from gaussmix.em.objective import Ridge
+from gaussmix.em.trace import final
 from gaussmix.engines import choose
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import family_named
@@ -140,12 +142,14 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Mixture | None =
     """gaussmix's fit without a ridge, from mclust's start labels or from a mixture; None where it is singular."""
     rows = reference.rows
     labels = np.array(reference.values["start_labels"][str(entry["G"])], dtype=np.int32) - 1
-    source, engine, no_ridge = RecordingSource(rows, given=labels), choose(1), np.zeros(rows.shape[1])
+    source, engine = RecordingSource(rows, given=labels), choose(1)
+    objective = Ridge(np.zeros(rows.shape[1]))
     try:
-        start = start or start_mixture(source, engine, family_named(entry["model"]), entry["G"], Partition(), no_ridge)
+        first = InitialMoments(source, engine, entry["G"], Partition())
+        start = start or first.model(family_named(entry["model"]), objective)
     except SingularCovariance:
         return None
-    mixture, trace = run_em(source, engine, start, ridge=no_ridge, stopping=MclustStopping(TIGHT, len(rows)))
+    mixture, trace, _ = final(run_em(source, engine, start, objective, MclustStopping(TIGHT, len(rows))))
     if trace.frozen:
         return None
     shares = engine.responsibilities(Block(0, rows), source.parameters)

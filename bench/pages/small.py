@@ -17,9 +17,11 @@ from scipy.cluster.hierarchy import fcluster, ward
 from sklearn.datasets import load_iris
 
 from bench.pages.base import RESULTS, facts, head, parser_of
+from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.start import start_mixture
+from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import final
 from gaussmix.engines.base import Engine
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.families import FAMILIES
@@ -40,7 +42,8 @@ def begun(family: Family, n_components: int) -> tuple[ArraySource, Mixture]:
     rows = load_iris().data
     labels = fcluster(ward(rows), n_components, "maxclust") - 1
     source = ArraySource(rows, None, labels.astype(np.int32))
-    return source, start_mixture(source, NativeEngine(), family, n_components, Partition(), np.zeros(rows.shape[1]))
+    first = InitialMoments(source, NativeEngine(), n_components, Partition())
+    return source, first.model(family, Ridge(np.zeros(rows.shape[1])))
 
 
 def seconds_of(call: Callable[[], Any]) -> float:
@@ -51,11 +54,12 @@ def seconds_of(call: Callable[[], Any]) -> float:
 
 def step(engine: Engine[Any], source: ArraySource, start: Mixture) -> float:
     """Microseconds of a step."""
-    run = partial(run_em, source, engine, start, ridge=np.zeros(source.n_features))
+    objective = Ridge(np.zeros(source.n_features))
     least, until = {FEW: np.inf, MANY: np.inf}, perf_counter() + SECONDS
     while perf_counter() < until:
         for n_steps in least:
-            least[n_steps] = min(least[n_steps], seconds_of(partial(run, stopping=Stopping(0.0, n_steps))))
+            states = run_em(source, engine, start, objective, Stopping(0.0, n_steps))
+            least[n_steps] = min(least[n_steps], seconds_of(partial(final, states)))
     return 1e6 * (least[MANY] - least[FEW]) / (MANY - FEW)
 
 

@@ -205,9 +205,9 @@ def test_a_collapsed_component_has_no_likelihood(rng):
 def test_a_candidate_ends_where_a_component_collapses(monkeypatch):
     """It has failed, and further steps of the other components would be to no end."""
 
-    def step(source, engine, mixture, ridge, frozen, **how):
+    def step(source, engine, model, objective, frozen, **how):
         assert not frozen
-        return em_step(source, engine, mixture, ridge, frozen, **how)
+        return em_step(source, engine, model, objective, frozen, **how)
 
     monkeypatch.setattr(loop, "em_step", step)
     rows = np.random.default_rng(5).normal(size=(60, 6))
@@ -242,15 +242,24 @@ def test_held_out_means_and_errors_are_those_of_folds(X):
     assert chosen.results_["cv_error"] == pytest.approx([np.std(scores, ddof=1) / 2], rel=1e-10)
 
 
+def returned(generator):
+    """What a generator returns, once it has yielded everything."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
+
+
 def test_what_fails_with_all_rows_or_without_a_fold_is_not_judged_by_the_others(X):
     candidates = [Candidate(FAMILIES["diag"], n_components) for n_components in (1, 2, 150)]
-    searching = Searching(candidates, ["kmeans"], Stopping(), 1e-3, np.random.default_rng(0), 1, lambda: None)
+    searching = Searching(candidates, ["kmeans"], Stopping(), 1e-3, np.random.default_rng(0), 1)
     data = Data(ArraySource(X))
-    found = searching.results(data)
+    found = returned(searching.results(data))
     assert [result.failure for result in found] == [None] * 3
     as_if = Failure(FailureKind.SINGULAR, (1,))
     found[0] = replace(found[0], failure=as_if, evidence=None)
-    judged, mean, error = searching.cross_validated(data, found, 3)
+    judged, mean, error = returned(searching.cross_validated(data, found, 3))
     assert np.isnan(mean).tolist() == np.isnan(error).tolist() == [True, False, True]
     too_few = Failure(FailureKind.TOO_FEW_ROWS, details="120")
     assert [result.failure for result in judged] == [as_if, None, Failure(FailureKind.WITHOUT_A_FOLD, cause=too_few)]

@@ -1,4 +1,4 @@
-"""Candidates side by side: in order, announced, and ended together."""
+"""Candidates side by side: begun in order, yielded when done, and ended together."""
 
 import threading
 import time
@@ -9,17 +9,16 @@ from gaussmix.selection.parallel import mapped
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_results_come_in_the_order_of_the_items(n_threads):
-    def work(item, check):
-        time.sleep(0.01 * (item == 0))  # the first ends last
-        check()
+def test_each_result_comes_with_its_place_when_it_is_done(n_threads):
+    def work(item, is_unwanted):
+        time.sleep(0.05 * (item == 0))  # the first ends last
+        assert not is_unwanted()
         return item**2, threading.get_ident()
 
-    done = []
-    results = mapped(work, range(9), n_threads, lambda: done.append(threading.get_ident()))
-    assert [square for square, _ in results] == [item**2 for item in range(9)]
-    assert done == [threading.get_ident()] * 9
-    assert (len({thread for _, thread in results} - {threading.get_ident()}) == 0) == (n_threads == 1)
+    done = list(mapped(work, range(9), n_threads))
+    assert sorted((place, square) for place, (square, _) in done) == [(item, item**2) for item in range(9)]
+    assert [place for place, _ in done].index(0) == (0 if n_threads == 1 else 8)
+    assert (len({thread for _, (_, thread) in done} - {threading.get_ident()}) == 0) == (n_threads == 1)
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -27,27 +26,31 @@ def test_an_error_ends_the_others(error):
     """They would go on for ever."""
     begun = threading.Event()
 
-    def work(item, check):
+    def work(item, is_unwanted):
         if item == 0:
             begun.wait()
             raise error("enough")
         begun.set()
-        while True:
-            check()
+        while not is_unwanted():
             time.sleep(0.001)
 
     with pytest.raises(error, match="enough"):
-        mapped(work, range(40), 2)
+        list(mapped(work, range(40), 2))
 
 
-def test_an_interrupt_while_waiting_ends_the_work():
-    def work(item, check):
-        while item == 1:
-            check()
+def test_who_stops_iterating_ends_the_work():
+    begun, ended = threading.Event(), threading.Event()
+
+    def work(item, is_unwanted):
+        if item == 0:
+            begun.wait()
+            return
+        begun.set()
+        while not is_unwanted():
             time.sleep(0.001)
+        ended.set()
 
-    def interrupt():
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        mapped(work, [0, 1], 2, interrupt)
+    results = mapped(work, [0, 1], 2)
+    assert next(results) == (0, None)
+    results.close()
+    assert ended.is_set()

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from gaussmix.em.loop import em_step, run_em
+from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen
+from gaussmix.em.trace import Frozen, final
 from gaussmix.engines import ENGINES
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families import FAMILIES
@@ -39,7 +40,7 @@ def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, 
     start = mixture = given.start(FAMILIES[name])
     course = []
     for _ in range(20):
-        moments, mixture = em_step(given.source, engine, mixture, given.no_ridge, {0: Frozen.COLLAPSED})
+        moments, mixture, _ = em_step(given.source, engine, mixture, given.objective, {0: Frozen.COLLAPSED})
         course.append(moments.log_likelihood / moments.row_weight)
     assert mixture.means[0].tobytes() == start.means[0].tobytes()
     assert mixture.covariances.each[0].tobytes() == start.covariances.each[0].tobytes()
@@ -63,10 +64,8 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
         ArraySource(given.rows.repeat(counts, axis=0)),
         ArraySource(rng.permutation(given.rows.repeat(counts, axis=0))),
     )
-    (first, trace), *others = (
-        run_em(source, engine, start, ridge=given.no_ridge, stopping=stopping) for source in ways
-    )
-    for mixture, other in others:
+    (first, trace, _), *others = (final(run_em(source, engine, start, given.objective, stopping)) for source in ways)
+    for mixture, other, _ in others:
         assert other.n_steps == trace.n_steps
         assert other.last == pytest.approx(trace.last, rel=1e-12)
         np.testing.assert_allclose(mixture.means, first.means, atol=1e-9)
@@ -86,7 +85,7 @@ def test_a_whole_fit_has_the_same_bits_on_any_number_of_threads(family):
 @problems
 @families
 def test_engines_agree_on_a_whole_fit(family, problem):
-    (first, trace), (second, other) = (fit(PROBLEMS[problem], family, make(1)) for make in ENGINES.values())
+    (first, trace, _), (second, other, _) = (fit(PROBLEMS[problem], family, make(1)) for make in ENGINES.values())
     farthest = (np.abs(PROBLEMS[problem].rows).max(axis=0) / PROBLEMS[problem].rows.std(axis=0)).max()
     tolerance = 1e-12 * farthest  # what rounding of the rows' own size moves, in deviations
     if family.kind.is_matrix and family.equivariance is Equivariance.SIMILARITY:
@@ -118,9 +117,9 @@ def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
     rows = spot(rng)
     family = FAMILIES[name]
     start = round_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
-    mixture, trace = run_em(ArraySource(rows), engine, start, ridge=np.zeros(2), stopping=Stopping(1e-9, 200))
+    mixture, trace, outcome = final(run_em(ArraySource(rows), engine, start, Ridge(np.zeros(2)), Stopping(1e-9, 200)))
     assert trace.frozen == {1: Frozen.COLLAPSED}
-    assert trace.outcome is Outcome.CONVERGED
+    assert outcome is Outcome.CONVERGED
     assert finite(mixture)
     assert np.isfinite(trace.log_likelihood).all()
     assert np.diff(trace.log_likelihood).min() > -1e-12
@@ -145,7 +144,7 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
     noise = np.round(rng.normal(size=(90, 2)) * 2.0**20) * 2.0**-20  # so that moving it is exact
     labels = (np.arange(90) % 3).astype(np.int32)
     given = Problem(noise + apart * np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 1.0]])[labels], None, labels)
-    mixture, _ = fit(given, family, engine, n_steps=3)
+    mixture, _, _ = fit(given, family, engine, n_steps=3)
     centred = [noise[labels == k] - noise[labels == k].mean(axis=0) for k in range(3)]
     scatters = np.array([u.T @ u for u in centred])
     expected, found = updated(family, np.full(3, 30.0), scatters).each, mixture.covariances.each
@@ -161,7 +160,7 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
 def test_a_component_that_loses_its_mass_is_frozen_and_named(family, engine, rng):
     rows = rng.normal(size=(80, 2))
     start = round_mixture(family, [[0.0, 0.0], [1.0, 0.0], [1e3, 0.0]])
-    mixture, trace = run_em(ArraySource(rows), engine, start, ridge=np.zeros(2), stopping=Stopping(1e-9, 500))
+    mixture, trace, _ = final(run_em(ArraySource(rows), engine, start, Ridge(np.zeros(2)), Stopping(1e-9, 500)))
     assert trace.frozen == {2: Frozen.LOST}
     assert mixture.weights[2] == 0.0
     assert (mixture.means[2] == start.means[2]).all()
@@ -177,8 +176,8 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     with pytest.raises(SingularCovariance, match=r"components 0, 1\."):
         Problem(rows, None, labels).start(family)
     start = round_mixture(family, [[0.0, 0.0], [3.0, 1.0]])
-    mixture, trace = run_em(ArraySource(rows), engine, start, ridge=np.zeros(2), stopping=Stopping(0.0, 200))
-    assert trace.outcome is Outcome.DEGENERATE
+    mixture, trace, outcome = final(run_em(ArraySource(rows), engine, start, Ridge(np.zeros(2)), Stopping(0.0, 200)))
+    assert outcome is Outcome.DEGENERATE
     assert sorted(trace.frozen) == [0, 1]
     assert finite(mixture)
 
@@ -189,7 +188,7 @@ def test_float32_rows_count_as_the_doubles_they_are(family, engine):
     rows = given.rows.astype(np.float32)
     start, stopping = given.start(family), Stopping(0.0, 10)
     single, double = (
-        run_em(ArraySource(form), engine, start, ridge=given.no_ridge, stopping=stopping)[0]
+        final(run_em(ArraySource(form), engine, start, given.objective, stopping))[0]
         for form in (rows, rows.astype(np.float64))
     )
     np.testing.assert_allclose(single.means, double.means, rtol=1e-12, atol=1e-12)

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from gaussmix.em.start import start_mixture
+from gaussmix.em.initial import InitialMoments
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.factor_analyzer import NOISES, FactorAnalyzer
 from gaussmix.starts import Partition
@@ -123,7 +123,7 @@ def test_a_component_without_rows_keeps_factors_to_start_with(shared_loadings, e
     given = PROBLEMS["wide"]
     problem = Problem(given.rows, None, np.where(given.labels == 1, 2, 0).astype(np.int32))
     family = FactorAnalyzer(2, shared_loadings=shared_loadings)
-    mixture = start_mixture(problem.source, engine, family, 3, Partition(), problem.no_ridge)
+    mixture = InitialMoments(problem.source, engine, 3, Partition()).model(family, problem.objective)
     assert np.isfinite(mixture.covariances.each).all()
     loadings, noise = mixture.covariances.loadings, mixture.covariances.noise
     assert (np.abs(loadings[1]) > 0).all()

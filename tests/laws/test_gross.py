@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from gaussmix.em.start import start_mixture
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.objective import Ridge
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS
@@ -33,7 +34,7 @@ def inliers(rng, n_rows=90):
 def started(name, engine, rows, n_components, family="diag", weight=None):
     source = ArraySource(rows, weight)
     partition = STARTS[name](distinct_rows(source), engine, n_components, np.random.default_rng(7))
-    return start_mixture(source, engine, FAMILIES[family], n_components, partition, np.full(2, RIDGE))
+    return InitialMoments(source, engine, n_components, partition).model(FAMILIES[family], Ridge(np.full(2, RIDGE)))
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # others give some of a far one to all

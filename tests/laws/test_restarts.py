@@ -4,20 +4,25 @@ import numpy as np
 import pytest
 
 from gaussmix.em.restarts import best_run
-from gaussmix.em.trace import Frozen, Trace
+from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 
-
-def ends(*log_likelihood, outcome=Outcome.CONVERGED):
-    mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"]).model
-    trace = Trace(list(log_likelihood), {}, outcome)
-    return lambda: (mixture, trace)
+MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"]).model
 
 
-def fails():
-    raise SingularCovariance([1])
+def ends(*objective, outcome=Outcome.CONVERGED, frozen=None):
+    """A run that ends with these values."""
+    trace = Trace(objective, objective, frozen or {})
+    return [State(MODEL, Trace()), State(MODEL, trace, outcome)]
+
+
+class Fails:
+    """A run whose start has no covariances."""
+
+    def __iter__(self):
+        raise SingularCovariance([1])
 
 
 NOT_FINITE = ends(float("nan"), outcome=Outcome.NON_FINITE)
@@ -25,22 +30,22 @@ NOT_FINITE = ends(float("nan"), outcome=Outcome.NON_FINITE)
 
 def test_the_largest_likelihood_wins_and_the_first_of_equals():
     runs = [ends(-3.0), ends(-9.0, -1.0), ends(-1.0), ends(-2.0)]
-    assert best_run(runs)[1].log_likelihood == [-9.0, -1.0]
+    assert best_run(runs).trace.objective == (-9.0, -1.0)
 
 
 def test_rounding_does_not_choose():
-    assert best_run([ends(-3.0), ends(-3.0 + 1e-14)])[1].last == -3.0
-    assert best_run([ends(-3e9), ends(-3e9 + 1e-6)])[1].last == -3e9
-    assert best_run([ends(-3.0), ends(-3.0 + 1e-8)])[1].last > -3.0
+    assert best_run([ends(-3.0), ends(-3.0 + 1e-14)]).trace.last == -3.0
+    assert best_run([ends(-3e9), ends(-3e9 + 1e-6)]).trace.last == -3e9
+    assert best_run([ends(-3.0), ends(-3.0 + 1e-8)]).trace.last > -3.0
 
 
-@pytest.mark.parametrize("bad", [fails, NOT_FINITE])
+@pytest.mark.parametrize("bad", [Fails(), NOT_FINITE])
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_run_that_failed_never_wins(bad, order):
-    assert best_run([bad, ends(-5.0)][::order])[1].last == -5.0
+    assert best_run([bad, ends(-5.0)][::order]).trace.last == -5.0
 
 
-@pytest.mark.parametrize(("bad", "error"), [(fails, SingularCovariance), (NOT_FINITE, NonFiniteLikelihood)])
+@pytest.mark.parametrize(("bad", "error"), [(Fails(), SingularCovariance), (NOT_FINITE, NonFiniteLikelihood)])
 def test_where_all_fail_the_last_failure_is_raised(bad, error):
     with pytest.raises(error):
         best_run([ends(float("nan"), outcome=Outcome.NON_FINITE), bad])
@@ -48,12 +53,11 @@ def test_where_all_fail_the_last_failure_is_raised(bad, error):
 
 def test_without_steps_the_first_start_is_kept():
     first, second = ends(outcome=Outcome.STEP_LIMIT), ends(outcome=Outcome.STEP_LIMIT)
-    assert best_run([first, second])[1] is first()[1]
+    assert best_run([first, second]) is first[-1]
 
 
 def test_a_run_with_a_collapsed_component_wins_only_where_all_have_one():
-    sound, lost, collapsed = ends(-9.0), ends(-8.0), ends(-1.0)
-    lost()[1].frozen[0] = Frozen.LOST
-    collapsed()[1].frozen[0] = Frozen.COLLAPSED
-    assert best_run([collapsed, sound, lost])[1].last == -8.0
-    assert best_run([collapsed])[1].last == -1.0
+    sound, lost = ends(-9.0), ends(-8.0, frozen={0: Frozen.LOST})
+    collapsed = ends(-1.0, frozen={0: Frozen.COLLAPSED})
+    assert best_run([collapsed, sound, lost]).trace.last == -8.0
+    assert best_run([collapsed]).trace.last == -1.0

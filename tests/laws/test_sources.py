@@ -7,6 +7,7 @@ from many_blocks import ManyBlocks
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.loop import run_em
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import final
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
@@ -72,7 +73,7 @@ def test_em_raises_the_likelihood_of_rows_and_labels(name, engine):
     problem, family = PROBLEMS["overlapping"], FAMILIES[name]
     labels = np.where(np.arange(len(problem.rows)) % 4, -1, problem.labels)
     source = LabelledSource(problem.source, labels, np.arange(3))
-    _, trace = run_em(source, engine, problem.start(family), ridge=problem.no_ridge, stopping=Stopping(1e-6, 60))
+    _, trace, _ = final(run_em(source, engine, problem.start(family), problem.objective, Stopping(1e-6, 60)))
     gains = np.diff(trace.log_likelihood)
     assert (gains > -1e-11).all()
     assert gains.sum() > 0
@@ -84,5 +85,5 @@ def test_em_never_forgets_a_label(name, engine):
     problem, family = PROBLEMS["separate"], FAMILIES[name]
     wrong = np.array([1, 0, 2])[problem.labels]
     source = LabelledSource(problem.source, wrong, np.arange(3))
-    mixture, _ = run_em(source, engine, problem.start(family), ridge=problem.no_ridge, stopping=Stopping(1e-6, 60))
+    mixture, _, _ = final(run_em(source, engine, problem.start(family), problem.objective, Stopping(1e-6, 60)))
     np.testing.assert_allclose(mixture.weights, np.bincount(wrong) / len(wrong), rtol=1e-12)

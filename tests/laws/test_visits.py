@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix.em.loop import em_step
+from gaussmix.em.objective import Ridge
 from gaussmix.engines import ENGINES
 from gaussmix.engines.native import visits
 from gaussmix.engines.native.arguments import Arguments
@@ -48,7 +49,7 @@ def run(source, mixture, n_threads=1, n_steps=N_STEPS):
     before = mixture
     for _ in range(n_steps):
         before = mixture
-        moments, mixture = em_step(source, ENGINES["native"](n_threads), mixture, np.zeros(N_FEATURES), {})
+        moments, mixture, _ = em_step(source, ENGINES["native"](n_threads), mixture, Ridge(np.zeros(N_FEATURES)), {})
     return moments, before
 
 

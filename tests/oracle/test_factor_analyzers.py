@@ -7,9 +7,11 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import FactorAnalysis
 
 from gaussmix import GaussianMixture, Mixture
+from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.start import start_mixture
+from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import final
 from gaussmix.families.factor_analyzer import FactorAnalyzer
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
@@ -25,14 +27,14 @@ def rows_of_factors(rng, n_rows=1500, n_features=12, n_factors=3):
 def fitted(rows, family, engine):
     """One component, until nothing is left to gain, without a ridge."""
     source, ridge = ArraySource(rows, None, np.zeros(len(rows), np.int32)), np.zeros(rows.shape[1])
-    start = start_mixture(source, engine, family, 1, Partition(), ridge)
-    return run_em(source, engine, start, ridge=ridge, stopping=Stopping(1e-13, 5000))
+    start = InitialMoments(source, engine, 1, Partition()).model(family, Ridge(ridge))
+    return final(run_em(source, engine, start, Ridge(ridge), Stopping(1e-13, 5000)))
 
 
 def test_one_component_is_factor_analysis_as_scikit_learn_has_it(engine, rng):
     rows = rows_of_factors(rng)
     theirs = FactorAnalysis(3, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(rows)
-    mixture, trace = fitted(rows, FactorAnalyzer(3), engine)
+    mixture, trace, _ = fitted(rows, FactorAnalyzer(3), engine)
     assert trace.last == pytest.approx(theirs.score(rows), rel=1e-11)
     # The likelihood is level at its maximum: √1e-12 of it is 1e-6 of a covariance.
     found = mixture.covariances.dense()[0]
@@ -43,7 +45,7 @@ def test_isotropic_noise_makes_principal_components(engine, rng):
     """Tipping & Bishop (1999), Neural Computation 11, eq. 3.12 (here q = 3): the noise is the mean of the d − q least
     eigenvalues, and the likelihood is that of all."""
     rows = rows_of_factors(rng)
-    _, trace = fitted(rows, FactorAnalyzer(3, "isotropic"), engine)
+    _, trace, _ = fitted(rows, FactorAnalyzer(3, "isotropic"), engine)
     values = np.linalg.eigvalsh(np.cov(rows.T, bias=True))[::-1]
     noise = values[3:].mean()
     expected = -0.5 * (12 * np.log(2 * np.pi) + np.log(values[:3]).sum() + 9 * np.log(noise) + 12)

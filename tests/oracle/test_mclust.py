@@ -9,8 +9,10 @@ from mclust_rule import MclustStopping, RecordingSource
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture
+from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.start import start_mixture
+from gaussmix.em.objective import Ridge
+from gaussmix.em.trace import final
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
@@ -54,10 +56,10 @@ def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
     source, ridge = RecordingSource(rows, given=labels), np.zeros(rows.shape[1])
     stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], len(rows))
 
-    start = start_mixture(source, engine, FAMILIES[family], fit["G"], Partition(), ridge)
-    _, trace = run_em(source, engine, start, ridge=ridge, stopping=stopping)
+    start = InitialMoments(source, engine, fit["G"], Partition()).model(FAMILIES[family], Ridge(ridge))
+    _, trace, outcome = final(run_em(source, engine, start, Ridge(ridge), stopping))
 
-    assert trace.outcome is Outcome.CONVERGED
+    assert outcome is Outcome.CONVERGED
     assert trace.frozen == {}
     assert trace.n_steps == expected["iterations"]
     assert trace.last * len(rows) == pytest.approx(expected["loglik"], rel=1e-11)
@@ -127,8 +129,8 @@ def bic_or_failed_components(name, n_components, family, engine):
     rows = read_rows(name)
     source, ridge = ArraySource(rows, given=read_labels(name, n_components)), np.zeros(rows.shape[1])
     try:
-        start = start_mixture(source, engine, family, n_components, Partition(), ridge)
+        start = InitialMoments(source, engine, n_components, Partition()).model(family, Ridge(ridge))
     except SingularCovariance as error:
         return None, error.components
-    mixture, trace = run_em(source, engine, start, ridge=ridge, stopping=MclustStopping(1e-5, len(rows)))
+    mixture, trace, _ = final(run_em(source, engine, start, Ridge(ridge), MclustStopping(1e-5, len(rows))))
     return -2 * trace.last * len(rows) + mixture.n_parameters * np.log(len(rows)), tuple(trace.frozen)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from mclust_rule import MclustStopping, RecordingSource
 
+from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.start import start_mixture
+from gaussmix.em.objective import Ridge
+from gaussmix.em.trace import final
 from gaussmix.engines import choose
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import family_named
@@ -38,8 +40,8 @@ def fitted(name, fit, kind):
     labels = np.array(REFERENCES[name]["start_labels"][str(fit["G"])], dtype=np.int32) - 1
     source, engine, no_ridge = RecordingSource(rows, given=labels), choose(1), np.zeros(rows.shape[1])
     stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], len(rows))
-    start = start_mixture(source, engine, family_named(fit["model"]), fit["G"], Partition(), no_ridge)
-    mixture, trace = run_em(source, engine, start, ridge=no_ridge, stopping=stopping)
+    start = InitialMoments(source, engine, fit["G"], Partition()).model(family_named(fit["model"]), Ridge(no_ridge))
+    mixture, trace, _ = final(run_em(source, engine, start, Ridge(no_ridge), stopping))
     if trace.frozen:
         raise SingularCovariance(trace.frozen)
     total = trace.last * len(rows)

@@ -22,6 +22,7 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 
+import gaussmix.em.initial
 import gaussmix.em.loop
 import gaussmix.estimators.estimator
 import gaussmix.estimators.fitting
@@ -150,9 +151,9 @@ MOMENTS = {
     "the automatic ridge": (gaussmix.estimators.fitting, "automatic_ridge"),
     "k-means++": (gaussmix.starts.kmeans, "spread_centres"),
     "k-means": (gaussmix.starts.kmeans, "lloyd"),
-    "the first M-step": (gaussmix.estimators.fitting, "start_mixture"),
+    "the first M-step": (gaussmix.em.initial.InitialMoments, "model"),
     "EM": (gaussmix.estimators.fitting, "run_em"),
-    "an M-step": (gaussmix.em.loop, "next_mixture"),
+    "an M-step": (gaussmix.em.loop, "next_model"),
     "factorising": (triangular, "factorise"),
 }
 

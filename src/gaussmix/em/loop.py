@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from gaussmix.em.accumulate import StepTask
-from gaussmix.em.maximise import MAX_LOSS, MAX_LOSS_IN_SINGLE, loss, next_mixture
+from gaussmix.em.fast_path import FastPath
+from gaussmix.em.maximise import MAX_LOSS, MAX_LOSS_IN_SINGLE, loss, next_model
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.stride import Strides
-from gaussmix.em.trace import Frozen, Trace
+from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.engines.base import Engine
 from gaussmix.engines.native.float32 import suits_single
 from gaussmix.errors import Outcome
@@ -22,92 +23,97 @@ from gaussmix.waist.moments import Moments
 # Log-likelihoods of steps in float32 vary by up to 1e-7 or so: below this tolerance every step is in double.
 TOLERANCE_IN_SINGLE = 1e-6
 
-Report = Callable[[Trace], None]
-
 
 def run_em(
     source: Source,
     engine: Engine[Any],
-    start: Model,
-    *,
-    ridge: Array,
+    model: Model,
+    objective: Objective,
     stopping: Stopping,
     previous: float = float("-inf"),
     frozen: Mapping[int, Frozen] | None = None,
-    report: Report | None = None,
-) -> tuple[Model, Trace]:
-    """Raise the likelihood of a mixture until it settles; Bishop (2006) section 9.2.2.
+) -> Iterator[State]:
+    """Raise the objective of a model until it settles; Bishop (2006) section 9.2.2.
+
+    Who wants no more steps stops iterating.
 
     Parameters
     ----------
     source : the rows.
     engine : sums responsibilities and moments over them.
-    start : where to begin; its family is kept.
-    ridge : (n_features,), added to every variance at each step, data units².
+    model : where to begin; its family is kept.
+    objective : what EM raises.
     stopping : when to end.
-    previous : mean log-likelihood before the first step, where the run goes on from an earlier one.
+    previous : the objective before the first step, where the run goes on from an earlier one.
     frozen : components that the earlier run froze, and why; they stay frozen.
-    report : called with the trace whenever it has grown: by a step, or by several that the engine made by itself.
 
-    Returns
-    -------
-    mixture : after the last step.
-    trace : mean log-likelihoods before each step, frozen components, outcome.
+    Yields
+    ------
+    state : first the start; then one after each step, or after several steps that the engine made by itself. Only the
+        last state has an outcome.
     """
-    mixture, trace = start, Trace(frozen=dict(frozen or {}))
-    stride = Strides(source, engine, start.family, start.n_components, ridge, stopping)
-    trace.outcome = None if stopping.max_steps > 0 else Outcome.STEP_LIMIT
-    while trace.outcome is None:
+    state = State(model, Trace(frozen=frozen or {}), None if stopping.max_steps > 0 else Outcome.STEP_LIMIT)
+    fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
+    is_exact = stopping.tolerance < TOLERANCE_IN_SINGLE
+    yield state
+    while state.outcome is None:
+        model, trace = state.model, state.trace
         before = trace.last if trace.n_steps else previous
-        following, course = mixture, list[float]()
+        reached, log_likelihood, stuck = model, list[float](), trace.frozen
         if not trace.frozen:
-            following, course = stride(mixture, trace.n_steps, before)
-        if not course:
-            is_exact = stopping.tolerance < TOLERANCE_IN_SINGLE
-            moments, following = em_step(source, engine, mixture, ridge, trace.frozen, is_exact=is_exact)
-            course = [moments.log_likelihood / moments.row_weight]
-        trace.log_likelihood.extend(course)
-        trace.outcome = stopping.outcome(trace.n_steps, course[-2] if len(course) > 1 else before, course[-1])
-        if trace.outcome is not Outcome.NON_FINITE:
-            mixture = following
-        if len(trace.frozen) == mixture.n_components:
-            trace.outcome = Outcome.DEGENERATE
-        if report is not None:
-            report(trace)
-    return mixture, trace
+            reached, log_likelihood = fast.run(model, trace.n_steps, before)
+        values = log_likelihood
+        if not log_likelihood:
+            moments, reached, stuck = em_step(source, engine, model, objective, trace.frozen, is_exact=is_exact)
+            log_likelihood = [moments.log_likelihood / moments.row_weight]
+            values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]
+        trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), stuck)
+        outcome = stopping.outcome(trace.n_steps, values[-2] if len(values) > 1 else before, values[-1])
+        if outcome is Outcome.NON_FINITE:
+            reached = model
+        if len(stuck) == model.n_components:
+            outcome = Outcome.DEGENERATE
+        state = State(reached, trace, outcome)
+        yield state
 
 
 def em_step(
     source: Source,
     engine: Engine[Any],
-    mixture: Model,
-    ridge: Array,
-    frozen: dict[int, Frozen],
+    model: Model,
+    objective: Objective,
+    frozen: Mapping[int, Frozen],
     *,
     is_exact: bool = True,
-) -> tuple[Moments, Model]:
-    """One E- and M-step; components that get stuck enter `frozen`.
+) -> tuple[Moments, Model, Mapping[int, Frozen]]:
+    """One E- and M-step.
 
-    Sums are taken about the engine's own anchor, and again about the new means where moving them there would
-    cost digits: a first step from a far start, pooled moments of far components. About an anchor that is given, an
-    engine sums in double: so it does if `is_exact`, and where float32 would decide what becomes of a component.
+    Sums are taken about the engine's own anchor. They are taken again about the new means where moving them there
+    would cost digits: in a first step from a far start, and for pooled moments of far components. About an anchor that
+    is given, an engine sums in double. So it does if `is_exact`, and where float32 would decide whether a component
+    gets stuck.
+
+    Returns
+    -------
+    moments : of the E-step.
+    model : after the M-step.
+    frozen : the components that were frozen, and those that got stuck in this step.
     """
-    need = mixture.family.need(mixture.covariances)
-    is_far = need.pooled and loss(_centre(mixture), mixture) > MAX_LOSS
-    anchor = mixture.means if is_far or (is_exact and not need.pooled) else None
-    task = StepTask(engine, mixture.n_components, mixture.parameters, need, anchor=anchor)
+    need = model.family.need(model.covariances)
+    is_far = need.pooled and loss(_centre(model), model) > MAX_LOSS
+    anchor = model.means if is_far or (is_exact and not need.pooled) else None
+    task = StepTask(engine, model.n_components, model.parameters, need, anchor=anchor)
     moments = task.over(source)
-    following, stuck = next_mixture(moments, mixture, engine, ridge, frozen)
+    following, stuck = next_model(moments, model, engine, objective, frozen)
     is_inexact = moments.in_single and not suits_single(following.parameters)
     max_loss = MAX_LOSS_IN_SINGLE if moments.in_single else MAX_LOSS
     if len(stuck) > len(frozen) or is_inexact or loss(moments.anchor, following) > max_loss:
-        moments = replace(task, anchor=moments.means(mixture.means)).over(source)
-        following, stuck = next_mixture(moments, mixture, engine, ridge, frozen)
-    frozen.update(stuck)
-    return moments, following
+        moments = replace(task, anchor=moments.means(model.means)).over(source)
+        following, stuck = next_model(moments, model, engine, objective, frozen)
+    return moments, following, stuck
 
 
-def _centre(mixture: Model) -> Array:
+def _centre(model: Model) -> Array:
     """The mean of the mixture, near which an engine takes pooled moments."""
-    centre: Array = (mixture.weights[:, None] * mixture.means).sum(axis=0)
+    centre: Array = (model.weights[:, None] * model.means).sum(axis=0)
     return centre

@@ -1,4 +1,4 @@
-"""The M-step: moments to a mixture, done once for all families."""
+"""The M-step: from moments to a model, done once for all families."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.covariances import Covariances
+from gaussmix.em.objective import Objective
 from gaussmix.em.trace import Frozen
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Runner
@@ -48,62 +49,75 @@ def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scat
     return weights, means, Scatter(moments.mass, second, means.shape[1], moments.need)
 
 
-def first_mixtures(
+def initial_models(
     moments: Moments,
     family: Family,
     engine: Engine[Any],
-    ridge: Array,
+    objective: Objective,
     default_means: Array,
     current: Covariances | None = None,
 ) -> list[Model]:
-    """The mixtures that EM may start from: the M-step's first, then other beginnings of the family.
+    """Make the models that EM may start from: that of the M-step first, then those of the family's alternatives.
 
-    Or, where the first step takes several updates, the one after an update of covariances that are `current`.
+    A component without rows starts at its default mean, with the pooled covariance of the others and `EMPTY_SHARE` of
+    an equal weight, so that rows can still find it.
 
-    A component without rows starts at its default mean, with the pooled covariance of the others and
-    `EMPTY_SHARE` of an equal weight, so that rows can still find it.
+    Parameters
+    ----------
+    moments : of rows that are shared already.
+    family : the covariance structure.
+    engine : makes covariances where it can.
+    objective : what EM is going to raise.
+    default_means : (n_components, n_features), the place of a component without rows.
+    current : covariances that were made of these rows before, for a family that takes several updates. There are no
+        alternatives then.
 
     Raises
     ------
-    SingularCovariance : a component has too few distinct rows for a covariance, and nothing to fall back on.
+    SingularCovariance : a component has too few distinct rows for a covariance in each of the models.
     """
     weights, means, scatter = maximise(moments, default_means)
     empty = weights <= LOST_SHARE
     weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
-    scatter = _fill_empty(scatter, empty).with_ridge(ridge)
+    weights, means, scatter = objective.constrain(weights / weights.sum(), means, _fill_empty(scatter, empty))
     updated = _updated(family, engine, scatter, current)
     if current is None:
-        beginnings = [updated, *family.other_initial_covariances(scatter)]
+        candidates = [updated, *family.other_initial_covariances(scatter)]
     else:
-        beginnings = [_kept(updated, current, np.flatnonzero(empty)) if empty.any() else updated]
-    mixtures, collapsed = [], set()
-    for covariances in beginnings:
-        mixture = Model(weights / weights.sum(), means, covariances, family)
-        wrong = set(_noise(mixture, ridge)) | set(_singular(mixture))
+        candidates = [_kept(updated, current, np.flatnonzero(empty)) if empty.any() else updated]
+    models, collapsed = [], set()
+    for covariances in candidates:
+        model = Model(weights, means, covariances, family)
+        wrong = set(_noise(model, objective.floor)) | set(_singular(model))
         if not wrong:
-            mixtures.append(mixture)
+            models.append(model)
         collapsed |= wrong
-    if not mixtures:
+    if not models:
         raise SingularCovariance.of_fit(sorted(collapsed))
-    return mixtures
+    return models
 
 
-def next_mixture(
-    moments: Moments, current: Model, engine: Engine[Any], ridge: Array, frozen: Mapping[int, Frozen]
+def next_model(
+    moments: Moments, current: Model, engine: Engine[Any], objective: Objective, frozen: Mapping[int, Frozen]
 ) -> tuple[Model, dict[int, Frozen]]:
-    """The mixture after a step, and the components that keep mean and covariance: `frozen` and newly stuck ones."""
-    weights, means, scatter = maximise(moments, current.means)
-    scatter = scatter.with_ridge(ridge)
+    """Make the model after a step.
+
+    Returns
+    -------
+    model : after the step.
+    stuck : the components that keep mean and covariance: `frozen`, and those that get stuck in this step.
+    """
+    weights, means, scatter = objective.constrain(*maximise(moments, current.means))
     stuck = {int(k): Frozen.LOST for k in np.flatnonzero(weights <= LOST_SHARE)} | dict(frozen)
     while True:
         if stuck:
             is_stuck = np.isin(np.arange(len(means)), list(stuck))
             means = np.where(is_stuck[:, None], current.means, means)
         covariances = _moved(current, engine, scatter, stuck)
-        mixture = Model(weights, means, covariances, current.family)
-        collapsed = (set(_noise(mixture, ridge)) | set(_singular(mixture))) - set(stuck)
+        model = Model(weights, means, covariances, current.family)
+        collapsed = (set(_noise(model, objective.floor)) | set(_singular(model))) - set(stuck)
         if not collapsed:
-            return mixture, stuck
+            return model, stuck
         stuck |= dict.fromkeys(sorted(collapsed), Frozen.COLLAPSED)
 
 
@@ -122,24 +136,24 @@ def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Mapping
 
 
 def _kept(updated: Covariances, previous: Covariances, components: Places) -> Covariances:
-    """Covariances in which some components have what they had; a shared one is theirs too."""
+    """Put the previous covariances of some components back; a shared covariance is put back whole."""
     return updated.put(components, previous.take(components))
 
 
-def loss(anchor: Array, mixture: Model) -> float:
-    """How many times larger second moments about the anchor are than about the means of the mixture, at most.
+def loss(anchor: Array, model: Model) -> float:
+    """An upper bound of how many times larger second moments about the anchor are than those about the means.
 
-    Moving them takes N_k δ_k δ_kᵀ away, δ_k = mean − anchor. In whitened coordinates what remains is N_k I, so
-    the factor is ‖W_k δ_k‖² of a component, and the largest eigenvalue of Σ_k π_k W δ_k δ_kᵀ Wᵀ where moments
-    are pooled: at most the largest row sum of the Gram matrix.
+    Moving them takes N_k δ_k δ_kᵀ away, δ_k = mean − anchor. In whitened coordinates what remains is N_k I. So the
+    factor of a component is ‖W_k δ_k‖². Where moments are pooled it is the largest eigenvalue of Σ_k π_k W δ_k δ_kᵀ Wᵀ,
+    which is at most the largest row sum of the Gram matrix.
     """
-    offsets = mixture.means - anchor
+    offsets = model.means - anchor
     if not offsets.any():
         return 0.0
-    whitened = mixture.whitening.whiten_each(offsets)
-    if not mixture.covariances.is_shared:
+    whitened = model.whitening.whiten_each(offsets)
+    if not model.covariances.is_shared:
         return float((whitened**2).sum(axis=1).max())
-    scaled = whitened * np.sqrt(mixture.weights)[:, None]
+    scaled = whitened * np.sqrt(model.weights)[:, None]
     parts = pieces((len(scaled), *scaled.shape))
     return max(float(np.abs(np.einsum("ij,kj->ik", scaled[part], scaled)).sum(axis=1).max()) for part in parts)
 
@@ -153,7 +167,11 @@ def _updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Cov
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
-    """Give components without mass a trace of the scatter of all: families divide by mass, and may pool."""
+    """Give components without mass a trace of the scatter of all, whose covariance is the pooled one.
+
+    Families divide by the degrees of freedom, so that these must be positive; and what components share must not feel
+    those without rows.
+    """
     if not empty.any() or scatter.need.pooled:
         return scatter
     mass, second = np.array(scatter.mass), copied(scatter.second)
@@ -161,22 +179,22 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     return replace(scatter, mass=mass, second=second)
 
 
-def _noise(mixture: Model, ridge: Array) -> list[int]:
-    """Components whose spread in some feature is only the rounding of its mean, without a ridge to stand on."""
-    if ridge.all():
+def _noise(model: Model, floor: Array) -> list[int]:
+    """Components whose spread in some feature is only the rounding of its mean, where the objective has no floor."""
+    if floor.all():
         return []
-    variances = mixture.covariances.variances()
-    limits = (NOISE * mixture.means) ** 2
-    if mixture.covariances.is_shared:  # to which all add
-        limits = np.broadcast_to((mixture.weights[:, None] * limits).sum(axis=0), limits.shape)
-    noise = (variances <= limits) & (ridge == 0)
+    variances = model.covariances.variances()
+    limits = (NOISE * model.means) ** 2
+    if model.covariances.is_shared:  # every component adds to the shared variance
+        limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
+    noise = (variances <= limits) & (floor == 0)
     return np.flatnonzero(noise.any(axis=1)).tolist() if noise.any() else []
 
 
-def _singular(mixture: Model) -> tuple[int, ...]:
-    """Components without a Cholesky factor; a shared covariance stands for all of them."""
+def _singular(model: Model) -> tuple[int, ...]:
+    """Components whose covariance has no Cholesky factor; where it is shared, all of them."""
     try:
-        _ = mixture.whitening
+        _ = model.whitening
     except SingularCovariance as error:
-        return tuple(range(mixture.n_components)) if mixture.covariances.is_shared else error.components
+        return tuple(range(model.n_components)) if model.covariances.is_shared else error.components
     return ()

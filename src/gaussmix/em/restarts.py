@@ -1,40 +1,43 @@
-"""Several starts; the run that ends with the largest likelihood is kept."""
+"""Several starts: the run that ends with the largest objective is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from gaussmix.em.trace import Frozen, Trace
+from gaussmix.em.trace import State, Trace, final
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
-from gaussmix.model import Model
 
-Run = tuple[Model, Trace]
-
-ROUNDING = 1e-10  # nats, or of the log-likelihood: runs to one maximum, by another order of the components, differ so
+# Nats, relative where the objective is above 1: ends of runs to one maximum differ by less, in the order of components.
+ROUNDING = 1e-10
 
 
-def best_run(starts: Iterable[Callable[[], Run]]) -> Run:
-    """Run each and keep the best; the first of equals but for rounding, which no engine or threads then decide.
+def best_run(runs: Iterable[Iterable[State]]) -> State:
+    """Make each run and keep the end of the best.
 
-    A run without collapsed components beats any with one.
+    Of runs that are equal up to rounding the first is kept, so that neither the engine nor the number of threads
+    decides. A run without collapsed components beats any with one.
+
+    Parameters
+    ----------
+    runs : the states of each; a run raises `SingularCovariance` where its start has no covariances.
 
     Raises
     ------
     SingularCovariance : no start had covariances; the error of the last one.
     NonFiniteLikelihood : the likelihood of the last start was not a finite number, and no other start did better.
     """
-    best: Run | None = None
+    best: State | None = None
     failure: ValueError | None = None
-    for start in starts:
+    for states in runs:
         try:
-            mixture, trace = start()
+            end = final(states)
         except SingularCovariance as error:
             failure = error
             continue
-        if trace.outcome is Outcome.NON_FINITE:
+        if end.outcome is Outcome.NON_FINITE:
             failure = NonFiniteLikelihood()
-        elif best is None or _is_better(trace, best[1]):
-            best = mixture, trace
+        elif best is None or _is_better(end.trace, best.trace):
+            best = end
     if best is None:
         assert failure is not None, "at least one start"
         raise failure
@@ -42,8 +45,7 @@ def best_run(starts: Iterable[Callable[[], Run]]) -> Run:
 
 
 def _is_better(one: Trace, other: Trace) -> bool:
-    """By likelihood, unless one has collapsed: then it tells when that component was frozen, not how it fits."""
-    collapsed, other_collapsed = (Frozen.COLLAPSED in trace.frozen.values() for trace in (one, other))
-    if collapsed != other_collapsed:
-        return other_collapsed
+    """Compare by objective, unless one run has collapsed: its objective says when that component was frozen."""
+    if bool(one.collapsed) != bool(other.collapsed):
+        return not one.collapsed
     return one.last > other.last + ROUNDING * max(1.0, abs(other.last))

@@ -1,11 +1,14 @@
-"""What each step of a fit recorded."""
+"""Where a run of EM stands: the model it has reached, what its steps recorded, and why it ended."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from gaussmix.errors import Outcome
+from gaussmix.model import Model
 
 
 class Frozen(Enum):
@@ -15,20 +18,20 @@ class Frozen(Enum):
     COLLAPSED = "collapsed onto too few distinct rows"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trace:
-    """The course of one EM run.
+    """What each step of a run recorded.
 
     Parameters
     ----------
-    log_likelihood : mean log-likelihood (nats per unit of row weight) before each step.
+    log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
+    objective : what EM raises, before each step: the mean log-likelihood and what a prior adds to it.
     frozen : component → why its mean and covariance no longer move.
-    outcome : why the run ended; None while it goes on.
     """
 
-    log_likelihood: list[float] = field(default_factory=list)
-    frozen: dict[int, Frozen] = field(default_factory=dict)
-    outcome: Outcome | None = None
+    log_likelihood: Sequence[float] = ()
+    objective: Sequence[float] = ()
+    frozen: Mapping[int, Frozen] = field(default_factory=dict)
 
     @property
     def n_steps(self) -> int:
@@ -36,5 +39,32 @@ class Trace:
 
     @property
     def last(self) -> float:
-        """The last mean log-likelihood, −inf before the first step."""
-        return self.log_likelihood[-1] if self.log_likelihood else float("-inf")
+        """The last value of the objective, −inf before the first step."""
+        return self.objective[-1] if self.objective else float("-inf")
+
+    @property
+    def collapsed(self) -> list[int]:
+        """Components that collapsed, in their order."""
+        return sorted(k for k, why in self.frozen.items() if why is Frozen.COLLAPSED)
+
+
+class State(NamedTuple):
+    """Where a run of EM stands.
+
+    Parameters
+    ----------
+    model : after the last step.
+    trace : what the steps so far recorded.
+    outcome : why the run ended; None while it goes on.
+    """
+
+    model: Model
+    trace: Trace
+    outcome: Outcome | None = None
+
+
+def final(states: Iterable[State]) -> State:
+    """The last state of a run, which has one at least."""
+    for state in states:  # noqa: B007 - the last one is wanted
+        pass
+    return state

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.covariances import Covariances, LowRank
-from gaussmix.em.start import start_mixture
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.objective import Ridge
 from gaussmix.engines import choose
 from gaussmix.estimators.factors import check_family
 from gaussmix.estimators.parameters import check_covariances
@@ -133,7 +134,8 @@ class MixtureAttributes:
         rows, shares = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), shares.shape[1]
         source = ArraySource(rows, given=shares)
-        model = start_mixture(source, choose(), family, n_components, Partition(), np.zeros(source.n_features))
+        first = InitialMoments(source, choose(), n_components, Partition())
+        model = first.model(family, Ridge(np.zeros(source.n_features)))
         if self.precisions_init is not None:
             shape = n_components, source.n_features
             precisions = check_covariances(self.precisions_init, family, *shape, "precision")

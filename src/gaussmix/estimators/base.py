@@ -14,8 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix import formats
-from gaussmix.em.restarts import Run
-from gaussmix.em.trace import Frozen
+from gaussmix.em.trace import State
 from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
@@ -60,14 +59,10 @@ class Fitted:
     dtype: np.dtype[Any]
 
     @classmethod
-    def of(cls, run: Run, dtype: np.dtype[Any]) -> Fitted:
+    def of(cls, run: State, dtype: np.dtype[Any]) -> Fitted:
         """What a run of EM on data of a type found."""
-        model, trace = run
-        collapsed = sorted(k for k, why in trace.frozen.items() if why is Frozen.COLLAPSED)
-        is_converged = trace.outcome is Outcome.CONVERGED
-        return cls(
-            Mixture.of(model), is_converged, trace.n_steps, trace.last, list(trace.log_likelihood), collapsed, dtype
-        )
+        mixture, trace, is_converged = Mixture.of(run.model), run.trace, run.outcome is Outcome.CONVERGED
+        return cls(mixture, is_converged, trace.n_steps, trace.last, list(trace.objective), trace.collapsed, dtype)
 
 
 class Estimator(BaseEstimator):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.covariances import Covariances
-from gaussmix.em.loop import Report, run_em
-from gaussmix.em.restarts import Run, best_run
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.loop import run_em
+from gaussmix.em.objective import Ridge
 from gaussmix.em.ridge import automatic_ridge
-from gaussmix.em.start import start_mixture
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen
+from gaussmix.em.trace import Frozen, State
 from gaussmix.engines.base import Engine
 from gaussmix.estimators.parameters import check_given, check_start_names
 from gaussmix.families.base import Family
@@ -34,8 +34,8 @@ SMALLEST_EXPONENT = -1021  # of the unit of weights, so that it has a reciprocal
 
 
 @dataclass(frozen=True)
-class GivenStart:
-    """Parameters that the user knows; None for what the start is to find."""
+class InitialParameters:
+    """Parameters that the user gives to start from; None for what the start is to find."""
 
     weights: Array | None = None
     means: Array | None = None
@@ -82,9 +82,9 @@ class Data:
         """The automatic ridge, (n_features,), of the weights as they were given: it counts rows."""
         return automatic_ridge(replace(self.sample, weight=self.sample.weight * self.unit))
 
-    def ridges(self, ridge: float | None) -> Array:
-        """A ridge for each feature, (n_features,): the number, or without one the automatic ones."""
-        return self.ridge if ridge is None else np.full(self.original.n_features, ridge)
+    def objective(self, ridge: float | None) -> Ridge:
+        """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
+        return Ridge(self.ridge if ridge is None else np.full(self.original.n_features, ridge))
 
     def part(self, chosen: NDArray[np.bool_]) -> Data:
         """Some of the rows."""
@@ -114,61 +114,45 @@ class Fitting:
         return self.data.source()
 
     @property
-    def ridges(self) -> Array:
-        """The ridge of each feature, (n_features,)."""
-        return self.data.ridges(self.ridge)
+    def objective(self) -> Ridge:
+        """What EM raises."""
+        return self.data.objective(self.ridge)
 
-    def continues(self, mixture: Model) -> bool:
-        """Whether EM can go on from a mixture: it has the size and the structure of this one."""
-        return mixture.means.shape == (self.n_components, self.source.n_features) and mixture.family == self.family
+    def continues(self, model: Model) -> bool:
+        """Whether EM can go on from a model: it has the size and the structure of this fit."""
+        return model.means.shape == (self.n_components, self.source.n_features) and model.family == self.family
 
-    def best(
-        self,
-        init: Init,
-        given: GivenStart,
-        n_init: int,
-        stopping: Stopping,
-        rng: np.random.Generator,
-        reports: Iterator[Report | None],
-    ) -> Run:
-        """The best of `n_init` runs from each start; one is enough where nothing is drawn."""
-
-        def run(start: Given | StartCall | str) -> Run:
-            report = next(reports)
-            return self.run(self.start(start, given, rng), stopping, report)
-
+    def runs(
+        self, init: Init, given: InitialParameters, n_init: int, stopping: Stopping, rng: np.random.Generator
+    ) -> Iterator[Iterator[State]]:
+        """`n_init` runs from each start; one is enough where nothing is drawn."""
         names = check_start_names(init)
         starts: Sequence[Any] = repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
         if given.is_complete or (names and given.means is not None):  # nothing is drawn
             starts = starts[:1]
-        return best_run(partial(run, start) for start in starts)
+        for start in starts:
+            yield self._run_from(start, given, stopping, rng)
+
+    def _run_from(
+        self, init: Given | StartCall | str, given: InitialParameters, stopping: Stopping, rng: np.random.Generator
+    ) -> Iterator[State]:
+        yield from self.run(self.initial_model(init, given, rng), stopping)
 
     def run(
-        self,
-        start: Model,
-        stopping: Stopping,
-        report: Report | None,
-        previous: float = -np.inf,
-        collapsed: Iterable[int] = (),
-    ) -> Run:
-        """EM from a mixture; components that an earlier run froze stay frozen unless a ridge carries them now."""
-        frozen = {} if self.ridges.all() else dict.fromkeys(collapsed, Frozen.COLLAPSED)
-        return run_em(
-            self.source,
-            self.engine,
-            start,
-            ridge=self.ridges,
-            stopping=stopping,
-            previous=previous,
-            frozen=frozen,
-            report=report,
-        )
+        self, model: Model, stopping: Stopping, previous: float = -np.inf, collapsed: Iterable[int] = ()
+    ) -> Iterator[State]:
+        """EM from a model. Components that an earlier run froze stay frozen, unless a ridge carries them now."""
+        objective = self.objective
+        frozen = {} if objective.floor.all() else dict.fromkeys(collapsed, Frozen.COLLAPSED)
+        return run_em(self.source, self.engine, model, objective, stopping, previous, frozen)
 
-    def start(self, init: Given | StartCall | str, given: GivenStart, rng: np.random.Generator) -> Model:
-        """The mixture that EM starts from: what is given, and the rest from an M-step on shared rows."""
+    def initial_model(self, init: Given | StartCall | str, given: InitialParameters, rng: np.random.Generator) -> Model:
+        """The model that EM starts from: what is given, and the rest from an M-step on shared rows."""
         if given.weights is not None and given.means is not None and given.covariances is not None:
             return Model(given.weights, given.means, given.covariances, self.family)
         found = self._found(init, given, rng)
+        if given.weights is None and given.means is None and given.covariances is None:
+            return found
         return Model(
             found.weights if given.weights is None else given.weights,
             found.means if given.means is None else given.means,
@@ -176,10 +160,10 @@ class Fitting:
             self.family,
         )
 
-    def _found(self, init: Given | StartCall | str, given: GivenStart, rng: np.random.Generator) -> Model:
+    def _found(self, init: Given | StartCall | str, given: InitialParameters, rng: np.random.Generator) -> Model:
         source = self.source
         # Covariances that are given need not be found, so they can't be singular either.
-        ridge = self.ridges if given.covariances is None else self.data.ridge
+        objective = self.data.objective(self.ridge if given.covariances is None else None)
         if isinstance(init, str) and given.means is not None:  # so that weights and covariances fit the given means
             partition = nearest_centre(given.means)
         elif isinstance(init, str):
@@ -189,7 +173,7 @@ class Fitting:
             shape = source.n_rows, self.n_components
             shares = check_given(shared, source.row_weight, shape, returned=callable(init))
             source, partition = self.data.source(shares), Partition()
-        return start_mixture(source, self.engine, self.family, self.n_components, partition, ridge)
+        return InitialMoments(source, self.engine, self.n_components, partition).model(self.family, objective)
 
 
 def _rows_for_a_callable(source: Source) -> Rows:

@@ -14,7 +14,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.estimators.base import Fitted
 from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.factors import check_family
-from gaussmix.estimators.fitting import Data, Fitting, GivenStart
+from gaussmix.estimators.fitting import Data, Fitting, InitialParameters
 from gaussmix.estimators.messages import constant_sentence, few_rows_sentence, warn, warn_of
 from gaussmix.estimators.parameters import (
     check_covariances,
@@ -27,7 +27,7 @@ from gaussmix.estimators.parameters import (
     check_weights,
 )
 from gaussmix.estimators.validation import check_enough_rows, check_source
-from gaussmix.estimators.verbosity import reports
+from gaussmix.estimators.verbosity import printed
 from gaussmix.families.one_feature import check_features
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.base import Source
@@ -209,25 +209,25 @@ class GaussianMixture(MixtureEstimator):
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
         note = check_features(self.covariance_type, fitting.source.n_features)
         warn(note)
-        progress = reports(check_verbose(self.verbose), check_count("verbose_interval", self.verbose_interval, 1))
+        verbose, interval = check_verbose(self.verbose), check_count("verbose_interval", self.verbose_interval, 1)
         if (
             check_flag("warm_start", self.warm_start)
             and hasattr(self, "converged_")
             and fitting.continues(self.mixture_.model)
         ):
-            mixture, reached, collapsed = self.mixture_.model, self.lower_bound_, self.collapsed_
-            run = best_run([lambda: fitting.run(mixture, stopping, next(progress), reached, collapsed)])
+            runs = iter([fitting.run(self.mixture_.model, stopping, self.lower_bound_, self.collapsed_)])
         else:
-            run = fitting.best(self.init_params, given, n_init, stopping, self._rng(), progress)
+            runs = fitting.runs(self.init_params, given, n_init, stopping, self._rng())
+        run = best_run(printed(runs, verbose, interval))
         self._publish(Fitted.of(run, fitting.source.dtype), self._names)
         warn_of(run)
         warn(few_rows_sentence(fitting.data.original, fitting.n_components))
         if fitting.ridge is None:
-            warn(constant_sentence(run[0], fitting.ridges, fitting.data.original, self._names))
+            warn(constant_sentence(run.model, fitting.objective.ridge, fitting.data.original, self._names))
 
     def _checked(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None
-    ) -> tuple[Fitting, Stopping, int, GivenStart]:
+    ) -> tuple[Fitting, Stopping, int, InitialParameters]:
         """Everything the user passed, as objects."""
         n_components = check_count("n_components", self.n_components, 1)
         family = check_family(self)
@@ -243,7 +243,7 @@ class GaussianMixture(MixtureEstimator):
         fitting = Fitting(Data(source), family, self._engine(), n_components, ridge)
         return fitting, stopping, n_init, self._given(fitting)
 
-    def _given(self, fitting: Fitting) -> GivenStart:
+    def _given(self, fitting: Fitting) -> InitialParameters:
         """The start parameters that the user passed, checked."""
         family, shape = fitting.family, (fitting.n_components, fitting.source.n_features)
         if self.precisions_init is not None and self.covariances_init is not None:
@@ -260,7 +260,7 @@ class GaussianMixture(MixtureEstimator):
         elif self.precisions_init is not None:
             precisions = check_covariances(self.precisions_init, family, *shape, "precision")
             covariances = precisions.inverse()
-        return GivenStart(
+        return InitialParameters(
             None if self.weights_init is None else check_weights(self.weights_init, shape[0]),
             None if self.means_init is None else check_means(self.means_init, *shape),
             covariances,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Generator, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.checks import check_count
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import check_jobs
-from gaussmix.estimators.base import Fitted, fitted_of
+from gaussmix.estimators.base import Fitted, fitted_of, unchanged_on_failure
 from gaussmix.estimators.candidates import HELD_OUT, check_candidates, check_criterion, one_feature_notes
 from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.factors import FACTORS
@@ -22,11 +22,10 @@ from gaussmix.estimators.parameters import check_number, check_ridge, check_star
 from gaussmix.estimators.results import results_table
 from gaussmix.estimators.searching import Searching
 from gaussmix.estimators.validation import check_counts_of_rows, check_source
+from gaussmix.selection.candidate import Result
 from gaussmix.selection.choice import highest_within_error, lowest
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import repeated
-
-Announce = Callable[[], None]
 
 
 class GaussianMixtureIC(MixtureEstimator):
@@ -204,7 +203,12 @@ class GaussianMixtureIC(MixtureEstimator):
             return "its 'results_' are no table with a row 'best_index_'"
         return super()._flaw()
 
-    def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, announce: Announce = lambda: None) -> None:
+    def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
+        for _ in self._fits(X, sample_weight):
+            pass
+
+    def _fits(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> Generator[Result, None, None]:
+        """Yield what became of each fit when it is done; the estimator is fitted at the end."""
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         names = check_start_names(self.init_params)
         if not names:
@@ -214,10 +218,10 @@ class GaussianMixtureIC(MixtureEstimator):
         ridge, n_jobs = check_ridge(self.reg_covar), check_jobs(self.n_jobs)
         source = check_counts_of_rows(check_source(self, X, sample_weight, reset=True))
         data, candidates = Data(source), check_candidates(self, source.n_features)
-        searching = Searching(candidates, starts, stopping, ridge, self._rng(), n_jobs, announce)
-        results = searching.results(data)
+        searching = Searching(candidates, starts, stopping, ridge, self._rng(), n_jobs)
+        results = yield from searching.results(data)
         if criterion == HELD_OUT:
-            results, mean, error = searching.cross_validated(data, results, n_folds)
+            results, mean, error = yield from searching.cross_validated(data, results, n_folds)
             self.best_index_ = highest_within_error(results, mean, error)
             self.results_ = results_table(results) | {"cv": mean.tolist(), "cv_error": error.tolist()}
         else:
@@ -229,7 +233,7 @@ class GaussianMixtureIC(MixtureEstimator):
         warn_of(run)
         about = source, self._names
         if ridge is None:
-            warn(constant_sentence(run[0], data.ridge, *about))
+            warn(constant_sentence(run.model, data.ridge, *about))
         warn(dropped_sentence(results, *about), SearchWarning)
         for sentence in one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
             warn(sentence, SearchWarning)
@@ -243,3 +247,14 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
     single = GaussianMixture(**parameters | FACTORS | dict(search.mixture_.family.options))
     single._publish(fitted_of(search), search.mixture_.feature_names)
     return single
+
+
+def fit_stepwise(
+    search: GaussianMixtureIC, X: ArrayLike | Source, sample_weight: ArrayLike | None = None
+) -> Generator[Result, None, None]:
+    """Fit as `GaussianMixtureIC.fit` does, and yield what became of each candidate when it is done.
+
+    With ``criterion="cv"`` the fits without each fold follow. Who stops iterating leaves the estimator as it was.
+    """
+    with unchanged_on_failure(search):
+        yield from search._fits(X, sample_weight)

@@ -12,8 +12,7 @@ from itertools import count
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.em.restarts import Run
-from gaussmix.em.trace import Frozen, Trace
+from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.errors import Outcome, counted, listed, name_components
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
@@ -66,12 +65,11 @@ def about(subject: str) -> Iterator[None]:
         warn(f"{subject}: {warning.message}", warning.category)
 
 
-def warn_of(run: Run) -> None:
-    """Warn of what the user should know of a run."""
-    mixture, trace = run
-    warn(frozen_sentence(trace))
-    warn(rounding_sentence(mixture))
-    if trace.outcome is not Outcome.CONVERGED and trace.n_steps > 0:
+def warn_of(run: State) -> None:
+    """Warn of what the user should know of the end of a run."""
+    warn(frozen_sentence(run.trace))
+    warn(rounding_sentence(run.model))
+    if run.outcome is not Outcome.CONVERGED and run.trace.n_steps > 0:
         warn(_NOT_CONVERGED, ConvergenceWarning)
 
 

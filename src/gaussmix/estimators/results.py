@@ -22,7 +22,7 @@ def results_table(results: Sequence[Result]) -> Table:
 
 def _row(result: Result, has_factors: bool) -> dict[str, Any]:
     family, evidence = result.candidate.family, result.evidence
-    trace = None if result.run is None else result.run[1]
+    run = result.run
     return {
         "structure": family.name,
         "n_components": result.candidate.n_components,
@@ -30,8 +30,8 @@ def _row(result: Result, has_factors: bool) -> dict[str, Any]:
         "log_likelihood": math.nan if evidence is None else evidence.log_likelihood,
         "n_parameters": result.n_parameters,
         **{name: math.nan if evidence is None else value(evidence) for name, value in CRITERIA.items()},
-        "converged": trace is not None and trace.outcome is Outcome.CONVERGED,
-        "n_iter": 0 if trace is None else trace.n_steps,
+        "converged": run is not None and run.outcome is Outcome.CONVERGED,
+        "n_iter": 0 if run is None else run.trace.n_steps,
         "seconds": result.seconds,
         "failure": None if result.failure is None else str(result.failure),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +31,6 @@ class Searching:
     ridge : added to each variance, data units²; None for the automatic one.
     rng : the state that every start begins with.
     n_jobs : threads, as scikit-learn counts them.
-    announce : called after each fit.
     """
 
     candidates: Sequence[Candidate]
@@ -40,10 +39,9 @@ class Searching:
     ridge: float | None
     rng: np.random.Generator
     n_jobs: int | None
-    announce: Callable[[], None]
 
-    def results(self, data: Data) -> list[Result]:
-        """What becomes of each candidate on these rows."""
+    def results(self, data: Data) -> Generator[Result, None, list[Result]]:
+        """Fit every candidate to these rows; see `Search.results`."""
         threads = n_threads(self.n_jobs)
         at_a_time = 1 if data.original.n_rows * data.original.n_features < SMALL else min(threads, len(self.candidates))
         search = Search(
@@ -51,16 +49,34 @@ class Searching:
             n_rows=data.original.profile.n_positive,
             unit=data.unit,
             sample=data.sample,
-            ridge=data.ridges(self.ridge),
+            objective=data.objective(self.ridge),
             engine=choose(threads // at_a_time),
             starts=self.starts,
             stopping=self.stopping,
             rng=self.rng,
         )
-        return search.results(self.candidates, at_a_time, self.announce)
+        return (yield from search.results(self.candidates, at_a_time))
 
-    def cross_validated(self, data: Data, results: Sequence[Result], n_folds: int) -> tuple[list[Result], Array, Array]:
-        """The results, failures where some fold fails; means of held-out rows and their errors, NaN of what failed.
+    def cross_validated(
+        self, data: Data, results: Sequence[Result], n_folds: int
+    ) -> Generator[Result, None, tuple[list[Result], Array, Array]]:
+        """Fit every candidate without each fold in turn, and judge it by the rows of the fold.
+
+        Parameters
+        ----------
+        data : the rows.
+        results : of all rows.
+        n_folds : number of folds.
+
+        Yields
+        ------
+        result : of a candidate without a fold, as soon as it is known.
+
+        Returns
+        -------
+        results : those of all rows, failures where a candidate failed without some fold.
+        mean : (n_candidates,), mean log-likelihood of held-out rows, nats per unit of weight; NaN of what failed.
+        error : (n_candidates,), its standard error.
 
         Raises
         ------
@@ -74,7 +90,7 @@ class Searching:
             raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
         fold, by_fold, judged = folds(n_rows, n_folds, self.rng), [], list(results)
         for number in range(n_folds):
-            fitted = self.results(data.part(fold != number))
+            fitted = yield from self.results(data.part(fold != number))
             by_fold.append(held_out(fitted, data.part(fold == number).source(), choose(n_threads(self.n_jobs))))
             for place, result in enumerate(fitted):
                 if result.failure is not None and judged[place].failure is None:

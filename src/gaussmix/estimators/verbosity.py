@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from time import perf_counter
 
-from gaussmix.em.loop import Report
-from gaussmix.em.trace import Trace
+from gaussmix.em.trace import State
 from gaussmix.errors import Outcome
 
 
-def reports(verbose: int, interval: int) -> Iterator[Report | None]:
-    """A report for each run of EM: None in silence, from 2 on with times and likelihoods."""
-    run = 0
-    while True:
-        if verbose:
-            print(f"Initialization {run}")
-        yield _report(verbose, interval) if verbose else None
-        run += 1
+def printed(runs: Iterable[Iterator[State]], verbose: int, interval: int) -> Iterator[Iterator[State]]:
+    """Pass runs of EM on, and print how far each has come as it is made.
+
+    Parameters
+    ----------
+    runs : the states of each run.
+    verbose : 0 prints nothing; from 2 on times and likelihoods are printed too.
+    interval : steps between two lines.
+    """
+    for number, states in enumerate(runs):
+        yield _printed(states, number, verbose > 1, interval) if verbose else states
 
 
-def _report(verbose: int, interval: int) -> Report:
+def _printed(states: Iterator[State], number: int, has_times: bool, interval: int) -> Iterator[State]:
+    print(f"Initialization {number}")
     began = last = perf_counter()
     n_seen = 0
-
-    def report(trace: Trace) -> None:
-        nonlocal last, n_seen
-        now, timed = perf_counter(), verbose > 1
-        course = [float("-inf"), *trace.log_likelihood]
-        for number in range(n_seen + 1, trace.n_steps + 1):
-            if number % interval == 0:
-                change = course[number] - course[number - 1]
-                details = f"\t time lapse {now - last:.5f}s\t ll change {change:.5f}" if timed else ""
-                print(f"  Iteration {number}{details}")
+    for state in states:
+        now, trace = perf_counter(), state.trace
+        course = [float("-inf"), *trace.objective]
+        for step in range(n_seen + 1, trace.n_steps + 1):
+            if step % interval == 0:
+                change = course[step] - course[step - 1]
+                details = f"\t time lapse {now - last:.5f}s\t ll change {change:.5f}" if has_times else ""
+                print(f"  Iteration {step}{details}")
                 last = now
         n_seen = trace.n_steps
-        if trace.outcome is not None:
-            ended = "converged" if trace.outcome is Outcome.CONVERGED else "did not converge"
-            details = f" time lapse {now - began:.5f}s\t lower bound {trace.last:.5f}." if timed else ""
+        if state.outcome is not None and n_seen:
+            ended = "converged" if state.outcome is Outcome.CONVERGED else "did not converge"
+            details = f" time lapse {now - began:.5f}s\t lower bound {trace.last:.5f}." if has_times else ""
             print(f"Initialization {ended}.{details}")
-
-    return report
+        yield state

@@ -27,8 +27,8 @@ def held_out(results: Sequence[Result], source: Source, engine: Engine[Any]) -> 
     means = np.full(len(results), np.nan)
     for place, result in enumerate(results):
         if result.run is not None and result.failure is None:
-            mixture = result.run[0]
-            moments = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE)).over(source)
+            model = result.run.model
+            moments = StepTask(engine, model.n_components, model.parameters, Need(Second.NONE)).over(source)
             means[place] = moments.log_likelihood / moments.row_weight
     return means
 

@@ -1,8 +1,8 @@
-"""Work on several items at a time, each on a thread of its own; the core lets go of Python's lock while it works."""
+"""Work on several items at a time, each on a thread of its own; the core releases Python's lock while it works."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Event
 from typing import TypeVar
@@ -11,48 +11,34 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Stopped(Exception):
-    """Somebody else failed, or the user wants no more."""
-
-
 def mapped(
-    work: Callable[[Item, Callable[[], None]], Result],
-    items: Sequence[Item],
-    n_threads: int,
-    announce: Callable[[], None] = lambda: None,
-) -> list[Result]:
-    """Results in the order of the items, which are begun in that order too.
+    work: Callable[[Item, Callable[[], bool]], Result], items: Sequence[Item], n_threads: int
+) -> Generator[tuple[int, Result], None, None]:
+    """Yield the place of each item and its result, whenever one is done. Items are begun in their order.
+
+    Where `work` fails, on an interrupt, and where the iterator is closed, the threads come to an end.
 
     Parameters
     ----------
-    work : is called with an item, and with what it should call now and then: that raises where nobody waits any more.
+    work : called with an item and a function, which says whether the result is no longer wanted: the work may then end
+        with any result.
     items : what to work on.
-    n_threads : at a time; with 1 everything runs here.
-    announce : called here whenever an item is done.
+    n_threads : at a time; with 1 everything runs on the thread that iterates.
 
     Raises
     ------
-    What `work` raises first, or KeyboardInterrupt, as soon as the other threads have heard of it.
+    What `work` raises first, or KeyboardInterrupt, once the other threads have ended.
     """
-    stop = Event()
-
-    def check() -> None:
-        if stop.is_set():
-            raise Stopped
-
-    def done(result: Result) -> Result:
-        announce()
-        return result
-
+    is_unwanted = Event()
     if min(n_threads, len(items)) <= 1:
-        return [done(work(item, check)) for item in items]
+        yield from ((place, work(item, is_unwanted.is_set)) for place, item in enumerate(items))
+        return
     with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
-        futures = [pool.submit(work, item, check) for item in items]
+        futures = {pool.submit(work, item, is_unwanted.is_set): place for place, item in enumerate(items)}
         try:
             for future in as_completed(futures):
-                done(future.result())
+                yield futures[future], future.result()
         except BaseException:
-            stop.set()
+            is_unwanted.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [future.result() for future in futures]

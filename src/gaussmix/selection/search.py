@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -11,18 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.em.first_moments import FirstMoments
+from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.restarts import Run, best_run
-from gaussmix.em.start import begin
+from gaussmix.em.objective import Objective
+from gaussmix.em.restarts import best_run
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Trace
+from gaussmix.em.trace import State
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, SingularCovariance
 from gaussmix.model import free_parameters
-from gaussmix.numerics.arrays import Array
-from gaussmix.selection.candidate import Candidate, Result, refuse_collapsed, why_failed
-from gaussmix.selection.criteria import evidence_of
+from gaussmix.selection.candidate import Candidate, Result
+from gaussmix.selection.criteria import Evidence, evidence_of
 from gaussmix.selection.parallel import mapped
 from gaussmix.sources.base import Source
 from gaussmix.starts import STARTS
@@ -35,74 +35,93 @@ class Search:
 
     Parameters
     ----------
-    source : opens the rows; what a fit keeps beside them is its own.
-    n_rows : of positive weight.
+    source : opens the rows for one fit, which may keep something beside them.
+    n_rows : number of rows of positive weight.
     unit : what their weights were divided by.
-    sample : of them, for starts.
-    ridge : (n_features,), added to every variance, data units².
+    sample : some of the rows, for starts.
+    objective : what EM raises.
     engine : sums over the rows; several candidates use it at a time.
     starts : names, as often as each is to be made.
     stopping : when EM ends.
-    rng : each number of components starts from the state that it has now, whatever else is tried.
+    rng : its state now is where the starts for each number of components begin, whatever else is tried.
     """
 
     source: Callable[[], Source]
     n_rows: int
     unit: float
     sample: Distinct
-    ridge: Array
+    objective: Objective
     engine: Engine[Any]
     starts: Sequence[str]
     stopping: Stopping
     rng: np.random.Generator
 
-    def results(
-        self, candidates: Sequence[Candidate], n_threads: int, announce: Callable[[], None] = lambda: None
-    ) -> list[Result]:
-        """What becomes of each candidate, in their order; `announce` is called after each."""
+    def results(self, candidates: Sequence[Candidate], n_threads: int) -> Generator[Result, None, list[Result]]:
+        """Fit every candidate, `n_threads` at a time.
+
+        Yields
+        ------
+        result : of a candidate, as soon as it is known.
+
+        Returns
+        -------
+        results : of all candidates, in their order.
+        """
         possible = sorted({c.n_components for c in candidates if c.n_components <= self.n_rows}, reverse=True)
-        beginnings = dict(zip(possible, mapped(self._beginnings, possible, n_threads), strict=True))
+        with closing(mapped(self._initial_moments, possible, n_threads)) as made:
+            moments = {possible[place]: found for place, found in made}
         # The largest first, so that no thread is left alone with one at the end.
         order = sorted(range(len(candidates)), key=lambda place: -candidates[place].n_components)
-        fit = partial(self._fit, beginnings=beginnings)
-        found = mapped(fit, [candidates[place] for place in order], n_threads, announce)
-        return [result for _, result in sorted(zip(order, found, strict=True), key=lambda pair: pair[0])]
+        results: dict[int, Result] = {}
+        fit = partial(self._fit, moments=moments)
+        with closing(mapped(fit, [candidates[place] for place in order], n_threads)) as fitted:
+            for turn, result in fitted:
+                results[order[turn]] = result
+                yield result
+        return [results[place] for place in range(len(candidates))]
 
-    def _beginnings(self, n_components: int, check: Callable[[], None]) -> list[FirstMoments]:
-        """The starts for a number of components: the same for all structures."""
-        check()
+    def _initial_moments(self, n_components: int, is_unwanted: Callable[[], bool]) -> list[InitialMoments]:
+        """The starts for a number of components, which are the same for all structures."""
         rng = deepcopy(self.rng)
-        partitions = (STARTS[name](self.sample, self.engine, n_components, rng) for name in self.starts)
-        return [FirstMoments(self.source(), self.engine, n_components, partition) for partition in partitions]
+        names = () if is_unwanted() else self.starts
+        partitions = (STARTS[name](self.sample, self.engine, n_components, rng) for name in names)
+        return [InitialMoments(self.source(), self.engine, n_components, partition) for partition in partitions]
 
     def _fit(
-        self, candidate: Candidate, check: Callable[[], None], beginnings: Mapping[int, Sequence[FirstMoments]]
+        self,
+        candidate: Candidate,
+        is_unwanted: Callable[[], bool],
+        moments: Mapping[int, Sequence[InitialMoments]],
     ) -> Result:
-        """Fit a candidate from every start, or say why not."""
-        began, run, evidence, failure = perf_counter(), None, None, None
-        source, n_components = self.source(), candidate.n_components
-        refusal = candidate.family.refusal(source.n_features)
-        if refusal is not None:
-            failure = refusal
-        elif n_components > self.n_rows:
+        """Fit a candidate from every start, or say why it has no fit."""
+        began, source = perf_counter(), self.source()
+        run: State | None = None
+        evidence: Evidence | None = None
+        failure = candidate.family.refusal(source.n_features)
+        if failure is None and candidate.n_components > self.n_rows:
             failure = Failure(FailureKind.TOO_FEW_ROWS, details=str(self.n_rows))
-        else:
+        if failure is None:
+            starts = moments[candidate.n_components]
             try:
-                run = best_run(
-                    partial(self._run, candidate, source, first, check) for first in beginnings[n_components]
-                )
-                evidence = evidence_of(run[0], source, self.engine, self.unit)
-            except (SingularCovariance, NonFiniteLikelihood) as error:
-                failure = why_failed(error)
-        size = free_parameters(candidate.family, n_components, source.n_features)
+                run = best_run(self._states(candidate, source, first, is_unwanted) for first in starts)
+            except SingularCovariance as error:
+                failure = Failure(FailureKind.SINGULAR, error.components)
+            except NonFiniteLikelihood:
+                failure = Failure(FailureKind.NON_FINITE, details="rescale the columns of X")
+        collapsed = () if run is None else tuple(run.trace.collapsed)
+        if collapsed:  # its likelihood can't be compared with that of others
+            run, failure = None, Failure(FailureKind.COLLAPSED, collapsed)
+        if run is not None and not is_unwanted():
+            evidence = evidence_of(run.model, source, self.engine, self.unit)
+        size = free_parameters(candidate.family, candidate.n_components, source.n_features)
         return Result(candidate, run, size, evidence, failure, perf_counter() - began)
 
-    def _run(self, candidate: Candidate, source: Source, first: FirstMoments, check: Callable[[], None]) -> Run:
-        """EM from one start, to where it ends or a component collapses."""
-
-        def report(trace: Trace) -> None:
-            check()
-            refuse_collapsed(trace)
-
-        start = begin(first, source, self.engine, candidate.family, self.ridge)
-        return run_em(source, self.engine, start, ridge=self.ridge, stopping=self.stopping, report=report)
+    def _states(
+        self, candidate: Candidate, source: Source, first: InitialMoments, is_unwanted: Callable[[], bool]
+    ) -> Iterator[State]:
+        """EM from one start, until it ends, a component collapses or the result is no longer wanted."""
+        model = first.model(candidate.family, self.objective, source)
+        for state in run_em(source, self.engine, model, self.objective, self.stopping):
+            yield state
+            if state.trace.collapsed or is_unwanted():
+                return

@@ -42,7 +42,7 @@ class Start(Protocol):
 
 
 STARTS: dict[str, Start] = {}
-SETTLED: set[str] = set()  # names of starts that draw nothing, so that once is enough
+DETERMINISTIC: set[str] = set()  # names of starts that draw nothing, so that once is enough
 
 
 def register(name: str, *, is_drawn: bool = True) -> Callable[[Start], Start]:
@@ -51,7 +51,7 @@ def register(name: str, *, is_drawn: bool = True) -> Callable[[Start], Start]:
     def decorate(start: Start) -> Start:
         STARTS[name] = start
         if not is_drawn:
-            SETTLED.add(name)
+            DETERMINISTIC.add(name)
         return start
 
     return decorate
@@ -59,7 +59,7 @@ def register(name: str, *, is_drawn: bool = True) -> Callable[[Start], Start]:
 
 def repeated(names: Iterable[str], n_times: int) -> list[str]:
     """Each name as often as a start of it is to be made: `n_times`, and once where nothing is drawn."""
-    return [name for name in names for _ in range(1 if name in SETTLED else n_times)]
+    return [name for name in names for _ in range(1 if name in DETERMINISTIC else n_times)]
 
 
 def nearest_centre(centres: Array) -> Partition:

@@ -9,8 +9,8 @@ import numpy as np
 
 from gaussmix.covariances import LowRank
 from gaussmix.em.loop import run_em
-from gaussmix.em.restarts import Run
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import State, final
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Equivariance, Family
 from gaussmix.model import Model
@@ -23,11 +23,11 @@ N_STEPS = 20
 
 def fit(
     problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Model | None = None
-) -> Run:
+) -> State:
     """So many steps of EM from the problem's labels, or from a mixture, without a ridge."""
     stopping = Stopping(0.0, n_steps)
     start = problem.start(family) if start is None else start
-    return run_em(problem.source, engine, start, ridge=problem.no_ridge, stopping=stopping)
+    return final(run_em(problem.source, engine, start, problem.objective, stopping))
 
 
 def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
@@ -43,7 +43,7 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
     AssertionError : a step lowered the mean log-likelihood; the message says which.
     """
     rows = PROBLEMS[problem].rows
-    mixture, trace = fit(PROBLEMS[problem], family, engine)
+    mixture, trace, _ = fit(PROBLEMS[problem], family, engine)
     course = np.array(trace.log_likelihood)
     # Rows are off by ε of their size, which shifts log densities by at most as much in standard deviations.
     deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
@@ -73,9 +73,9 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
     given = PROBLEMS[problem]
     order = np.roll(np.arange(given.n_components), 1)
     turned = replace(given, labels=order.astype(np.int32)[given.labels])
-    expected, trace = fit(given, family, engine)
+    expected, trace, outcome = fit(given, family, engine)
     found = fit(turned, family, engine)
-    _assert_same_fit(found, (_permuted(expected, order), trace), given.rows, problem)
+    _assert_same_fit(found, State(_permuted(expected, order), trace, outcome), given.rows, problem)
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
@@ -96,8 +96,8 @@ def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Gener
     n_features = given.rows.shape[1]
     matrix, shift = random_map(family.equivariance, n_features, rng), np.asarray(rng.normal(size=n_features))
     mapped = replace(given, rows=given.rows @ matrix.T + shift)
-    before, trace = fit(given, family, engine)
-    after, mapped_trace = fit(mapped, family, engine, start=_mapped_start(given.start(family), matrix, shift))
+    before, trace, _ = fit(given, family, engine)
+    after, mapped_trace, _ = fit(mapped, family, engine, start=_mapped_start(given.start(family), matrix, shift))
     condition = float(np.linalg.cond(matrix)) ** 2
     tolerance = max(_rounding(given.rows) * condition, family.accuracy)
     what = family.equivariance.value
@@ -141,8 +141,8 @@ def _inflation(mixture: Model) -> float:
     return float((mixture.covariances.variances() * mixture.whitening.precision_diagonals()).max())
 
 
-def _assert_same_fit(found: Run, expected: Run, rows: Array, what: str) -> None:
-    (mixture, trace), (expected_mixture, expected_trace) = found, expected
+def _assert_same_fit(found: State, expected: State, rows: Array, what: str) -> None:
+    (mixture, trace, _), (expected_mixture, expected_trace, _) = found, expected
     tolerance = max(_rounding(rows), expected_mixture.family.accuracy)
     assert_close(trace.log_likelihood, expected_trace.log_likelihood, tolerance, 1 + abs(trace.last), f"{what}: course")
     assert_close(mixture.weights, expected_mixture.weights, tolerance, 1.0, f"{what}: weights")

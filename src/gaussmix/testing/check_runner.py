@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from gaussmix.covariances import Covariances
+from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import em_step
+from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.stride import Strides
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Runner
 from gaussmix.errors import SingularCovariance
@@ -54,11 +55,11 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
     """
     given = PROBLEMS[problem]
     source, mixture = given.source, given.start(family)
-    ridges = ridge * given.rows.var(axis=0)
-    stride = Strides(source, engine, family, given.n_components, ridges, Stopping(0.0, 1))
+    objective = Ridge(ridge * given.rows.var(axis=0))
+    fast = FastPath(source, engine, family, given.n_components, objective, Stopping(0.0, 1))
     for number in range(N_STEPS):
-        moments, following = em_step(source, engine, mixture, ridges, {})
-        found, course = stride(mixture, 0, -np.inf)
+        moments, following, _ = em_step(source, engine, mixture, objective, {})
+        found, course = fast.run(mixture, 0, -np.inf)
         what = f"{problem}, step {number + 1}"
         if len(course) != 1:
             raise AssertionError(f"{what}: the engine made {len(course)} steps, not 1")

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.em.start import start_mixture
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.objective import Ridge
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.model import Model
@@ -58,5 +59,5 @@ def _started(
 ) -> Model:
     source = ArraySource(rows, weight)
     partition = start(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
-    ridge = np.full(rows.shape[1], 1e-3)  # a random start may leave a component one row
-    return start_mixture(source, engine, family, n_components, partition, ridge)
+    objective = Ridge(np.full(rows.shape[1], 1e-3))  # a random start may leave a component one row
+    return InitialMoments(source, engine, n_components, partition).model(family, objective)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.start import start_mixture
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.objective import Ridge
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families.base import Family
 from gaussmix.model import Model
@@ -41,12 +42,14 @@ class Problem:
         return ArraySource(self.rows, self.row_weight, self.labels)
 
     @property
-    def no_ridge(self) -> Array:
-        return np.zeros(self.rows.shape[1])
+    def objective(self) -> Ridge:
+        """Maximum likelihood, without a ridge."""
+        return Ridge(np.zeros(self.rows.shape[1]))
 
     def start(self, family: Family) -> Model:
         """The M-step on the labels, by the reference engine."""
-        return start_mixture(self.source, ReferenceEngine(), family, self.n_components, Partition(), self.no_ridge)
+        first = InitialMoments(self.source, ReferenceEngine(), self.n_components, Partition())
+        return first.model(family, self.objective)
 
 
 def groups(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices, progress
 from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, show_fit
 from gaussmix.estimators.candidates import HELD_OUT, check_candidates
-from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.selection.criteria import CRITERIA
 from gaussmix.sources.tables import open_table
 from gaussmix.sources.tables.base import STANDARD
@@ -137,8 +138,10 @@ def fit(
     print_notices((*table.notices, *numeric.notices), quiet=quiet)
     search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs)
     n_fits = len(check_candidates(search, n_features)) * (1 + search.n_folds if search.criterion == HELD_OUT else 1)
-    with progress(n_fits, quiet=quiet) as advance, collected_warnings() as collected:
-        search._fit(numeric.rows, row_weight, advance)
+    fits = fit_stepwise(search, numeric.rows, row_weight)
+    with progress(n_fits, quiet=quiet) as advance, collected_warnings() as collected, closing(fits):
+        for _ in fits:
+            advance()
     print_notices(fit_notices(search, collected), quiet=quiet)
     total = float(n_rows if row_weight is None else row_weight.sum())
     if model is not None:

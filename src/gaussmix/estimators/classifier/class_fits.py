@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.accumulate import StepTask
-from gaussmix.em.first_moments import FirstMoments
+from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.maximise import first_mixtures
-from gaussmix.em.restarts import Run
+from gaussmix.em.maximise import initial_models
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import State, final
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.estimators.classifier.class_mixtures import ClassMixtures
@@ -47,7 +48,7 @@ class ClassFit:
     n_parameters : free ones, the classes' probabilities among them.
     structures : the name of each class's.
     n_steps : of EM, the most that a class took.
-    run : of EM, where there was one.
+    run : the end of EM, where there was one.
     """
 
     classes: ClassMixtures
@@ -55,7 +56,7 @@ class ClassFit:
     n_parameters: int
     structures: list[str]
     n_steps: int
-    run: Run | None = None
+    run: State | None = None
 
     def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
         """The fit with probabilities (n_classes,) of the classes that were known beforehand; of rows of known class."""
@@ -123,12 +124,12 @@ class LabelledRows:
         SingularCovariance : no family has covariances, by the numbers of the classes that have too few distinct rows.
         """
         given = self.labels if self.is_complete else self._first_shares()
-        first = FirstMoments(self.data.source(given), self.engine, self.n_classes, Partition())
+        first = InitialMoments(self.data.source(given), self.engine, self.n_classes, Partition())
         best: ClassFit | None = None
         failure: SingularCovariance | None = None
         for family in families:
             try:
-                found = self._one_component_each(first, family, self.data.ridges(ridge), stopping)
+                found = self._one_component_each(first, family, self.data.objective(ridge), stopping)
             except SingularCovariance as error:
                 failure = error
                 continue
@@ -139,12 +140,14 @@ class LabelledRows:
             raise failure
         return best
 
-    def _one_component_each(self, first: FirstMoments, family: Family, ridges: Array, stopping: Stopping) -> ClassFit:
+    def _one_component_each(
+        self, first: InitialMoments, family: Family, objective: Objective, stopping: Stopping
+    ) -> ClassFit:
         run, numbers = None, np.arange(self.n_classes)
-        mixture = self._shared(first, family, ridges)
+        mixture = self._shared(first, family, objective)
         if family.is_step or not self.is_complete:
-            run = self._em(mixture, numbers, ridges, stopping)
-            mixture = run[0]
+            run = self._em(mixture, numbers, objective, stopping)
+            mixture = run.model
         classes = ClassMixtures(Mixture.of(mixture), numbers)
         return self._fit(classes, mixture.n_parameters, [family.name] * self.n_classes, 1, run)
 
@@ -157,8 +160,8 @@ class LabelledRows:
         classes, run = ClassMixtures.of(mixtures, mass / mass.sum()), None
         size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
         if not self.is_complete:
-            run = self._em(classes.mixture.model, classes.component_class, self.data.ridges(ridge), stopping)
-            classes = replace(classes, mixture=Mixture.of(run[0]))
+            run = self._em(classes.mixture.model, classes.component_class, self.data.objective(ridge), stopping)
+            classes = replace(classes, mixture=Mixture.of(run.model))
         return self._fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, run)
 
     @property
@@ -166,16 +169,16 @@ class LabelledRows:
         weight = self.data.original.row_weight
         return np.ones(len(self.labels)) if weight is None else weight
 
-    def _shared(self, first: FirstMoments, family: Family, ridges: Array) -> Model:
+    def _shared(self, first: InitialMoments, family: Family, objective: Objective) -> Model:
         """The M-step of rows that are shared already: nothing is left for EM to choose."""
         moments, means = first.about_means(family.need(None))
-        return first_mixtures(moments, family, self.engine, ridges, means)[0]
+        return initial_models(moments, family, self.engine, objective, means)[0]
 
     def _first_shares(self) -> Array:
         """Responsibilities (n_rows, n_classes): those that are known, others by distance in standard deviations."""
         known = self.labels >= 0
         source = self.data.part(known).source(self.labels[known])
-        first = FirstMoments(source, self.engine, self.n_classes, Partition())
+        first = InitialMoments(source, self.engine, self.n_classes, Partition())
         moments, means = first.about_means(Need(Second.DIAGONAL, pooled=True))
         assert moments.second is not None
         variances = moments.second / moments.row_weight + self.data.ridge
@@ -184,18 +187,18 @@ class LabelledRows:
         shares[known] = self.labels[known, None] == np.arange(self.n_classes)
         return shares
 
-    def _em(self, start: Model, component_class: NDArray[np.intp], ridges: Array, stopping: Stopping) -> Run:
-        return run_em(self._source(component_class), self.engine, start, ridge=ridges, stopping=stopping)
+    def _em(self, start: Model, component_class: NDArray[np.intp], objective: Objective, stopping: Stopping) -> State:
+        return final(run_em(self._source(component_class), self.engine, start, objective, stopping))
 
     def _source(self, component_class: NDArray[np.intp]) -> LabelledSource:
         return LabelledSource(self.data.source(), self.labels, component_class)
 
     def _fit(
-        self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, run: Run | None
+        self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, run: State | None
     ) -> ClassFit:
         mixture = classes.mixture
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
         moments = task.over(self._source(classes.component_class))
         log_likelihood = moments.log_likelihood * self.data.unit
-        n_steps = n_steps if run is None else max(1, run[1].n_steps)
+        n_steps = n_steps if run is None else max(1, run.trace.n_steps)
         return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps, run)

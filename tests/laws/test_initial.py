@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from gaussmix.em.first_moments import FirstMoments
-from gaussmix.em.start import begin, start_mixture
+from gaussmix.em.initial import InitialMoments
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
@@ -27,10 +26,10 @@ def numbers(model):
 def test_a_kind_of_moments_is_summed_once_and_gives_every_structure_its_own_start(engine):
     given = PROBLEMS["overlapping"]
     source = CountingSource(given.rows, None, given.labels)
-    first = FirstMoments(source, engine, given.n_components, Partition())
+    first = InitialMoments(source, engine, given.n_components, Partition())
     for family in FAMILIES.values():
-        shared = begin(first, given.source, engine, family, given.no_ridge)
-        alone = start_mixture(given.source, engine, family, given.n_components, Partition(), given.no_ridge)
+        shared = first.model(family, given.objective, given.source)
+        alone = InitialMoments(given.source, engine, given.n_components, Partition()).model(family, given.objective)
         for one, other in zip(numbers(shared), numbers(alone), strict=True):
             np.testing.assert_array_equal(one, other)
     further = sum(family.n_first_updates - 1 for family in FAMILIES.values())

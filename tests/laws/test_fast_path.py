@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import run_em
+from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.stride import Strides
-from gaussmix.em.trace import Frozen
+from gaussmix.em.trace import Frozen, final
 from gaussmix.engines import ENGINES
 from gaussmix.engines.native import run as fast_path
 from gaussmix.errors import Outcome
@@ -60,12 +61,12 @@ def test_a_step_is_that_of_the_loop(family, problem, ridge, native):
 def test_a_course_ends_where_that_of_the_loop_does(family, problem, native):
     given = PROBLEMS[problem]
     ways = [
-        run_em(given.source, engine, given.start(family), ridge=given.no_ridge, stopping=UNTIL_SETTLED)
+        final(run_em(given.source, engine, given.start(family), given.objective, UNTIL_SETTLED))
         for engine in (native, Stepwise(native))
     ]
-    (mixture, trace), (expected, other) = ways
+    (mixture, trace, outcome), (expected, other, expected_outcome) = ways
     assert trace.n_steps == other.n_steps
-    assert trace.outcome is other.outcome
+    assert outcome is expected_outcome
     # A rounding error grows no faster than EM goes on: what is left to gain by then is the tolerance.
     assert trace.log_likelihood == pytest.approx(other.log_likelihood, abs=UNTIL_SETTLED.tolerance / 100)
     np.testing.assert_allclose(mixture.weights, expected.weights, atol=1e-6)
@@ -73,9 +74,9 @@ def test_a_course_ends_where_that_of_the_loop_does(family, problem, native):
 
 @families
 def test_coming_back_after_every_step_changes_no_bit(family, native, monkeypatch):
-    at_once, trace = fit(PROBLEMS["overlapping"], family, native)
+    at_once, trace, _ = fit(PROBLEMS["overlapping"], family, native)
     monkeypatch.setattr(fast_path, "SECONDS", 0.0)
-    piecewise, other = fit(PROBLEMS["overlapping"], family, native)
+    piecewise, other, _ = fit(PROBLEMS["overlapping"], family, native)
     assert trace.log_likelihood == other.log_likelihood
     for one, other in zip(numbers(at_once), numbers(piecewise), strict=True):
         assert (one == other).all()
@@ -102,43 +103,40 @@ def test_what_is_unusual_is_left_to_the_loop(family, place, twins, native, rng):
     rows, ridge = two_groups(rng, twins), np.zeros(2)
     start = round_mixture(family, [[0.0, 0.0], [place, place]], [0.5, 0.5])
     ways = [
-        run_em(ArraySource(rows), engine, start, ridge=ridge, stopping=Stopping(1e-9, 200))
+        final(run_em(ArraySource(rows), engine, start, Ridge(ridge), Stopping(1e-9, 200)))
         for engine in (native, Stepwise(native))
     ]
-    (mixture, trace), (expected, other) = ways
+    (mixture, trace, outcome), (expected, other, expected_outcome) = ways
     assert trace.frozen == other.frozen
     assert twins or trace.frozen == {1: Frozen.LOST}
-    assert trace.outcome is other.outcome
+    assert outcome is expected_outcome
     assert trace.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-9)
     assert np.isfinite(mixture.covariances.each).all()
     assert np.isfinite(expected.covariances.each).all()
 
 
 @families
-def test_the_trace_is_reported_whenever_the_engine_comes_back_and_at_the_end(family, native, monkeypatch):
-    given, seen = PROBLEMS["separate"], []
+def test_there_is_a_state_whenever_the_engine_comes_back(family, native, monkeypatch):
+    given = PROBLEMS["separate"]
     monkeypatch.setattr(fast_path, "SECONDS", 0.0)
-    run_em(
-        given.source, native, given.start(family), ridge=given.no_ridge, stopping=UNTIL_SETTLED,
-        report=lambda trace: seen.append((trace.n_steps, trace.outcome)),
-    )  # fmt: skip
-    assert [number for number, _ in seen] == list(range(1, len(seen) + 1))
-    assert [outcome for _, outcome in seen] == [None] * (len(seen) - 1) + [Outcome.CONVERGED]
+    states = list(run_em(given.source, native, given.start(family), given.objective, UNTIL_SETTLED))
+    assert [state.trace.n_steps for state in states] == list(range(len(states)))
+    assert [state.outcome for state in states] == [None] * (len(states) - 1) + [Outcome.CONVERGED]
 
 
 @families
 def test_a_run_goes_on_from_an_earlier_one(family, native):
     given = PROBLEMS["separate"]
-    settled, trace = run_em(given.source, native, given.start(family), ridge=given.no_ridge, stopping=UNTIL_SETTLED)
-    _, other = run_em(given.source, native, settled, ridge=given.no_ridge, stopping=UNTIL_SETTLED, previous=trace.last)
+    settled, trace, _ = final(run_em(given.source, native, given.start(family), given.objective, UNTIL_SETTLED))
+    _, other, _ = final(run_em(given.source, native, settled, given.objective, UNTIL_SETTLED, previous=trace.last))
     assert other.n_steps == 1
 
 
 def test_any_number_of_steps_may_be_asked_for(native):
     given, full = PROBLEMS["separate"], FAMILIES["full"]
     stopping = Stopping(1e-6, 10**30)
-    _, trace = run_em(given.source, native, given.start(full), ridge=given.no_ridge, stopping=stopping)
-    assert trace.outcome is Outcome.CONVERGED
+    _, _, outcome = final(run_em(given.source, native, given.start(full), given.objective, stopping))
+    assert outcome is Outcome.CONVERGED
 
 
 def test_arrays_of_a_start_may_lie_in_any_order(native):
@@ -147,8 +145,7 @@ def test_arrays_of_a_start_may_lie_in_any_order(native):
     each = replace(start.covariances, each=np.asfortranarray(start.covariances.each))
     turned = Model(start.weights, np.asfortranarray(start.means), each, full)
     ends = [
-        run_em(given.source, native, first, ridge=given.no_ridge, stopping=Stopping(0.0, 5))[0]
-        for first in (start, turned)
+        final(run_em(given.source, native, first, given.objective, Stopping(0.0, 5)))[0] for first in (start, turned)
     ]
     np.testing.assert_array_equal(ends[0].means, ends[1].means)
     np.testing.assert_array_equal(ends[0].covariances.each, ends[1].covariances.each)
@@ -166,7 +163,7 @@ class ShrunkFull(VVV):
 
 def steps_of_engine(native, rows, family, stopping):
     start = round_mixture(family, [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
-    return Strides(ArraySource(rows), native, family, 2, np.zeros(2), stopping)(start, 0, -np.inf)[1]
+    return FastPath(ArraySource(rows), native, family, 2, Ridge(np.zeros(2)), stopping).run(start, 0, -np.inf)[1]
 
 
 def test_only_what_the_engine_knows_is_left_to_it(native, rng):
@@ -191,5 +188,6 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     unit = np.repeat(np.eye(n_features)[None], n_components, axis=0)
     start = Mixture(np.full(n_components, 1 / n_components), rows[:n_components].astype("f8"), unit, family).model
     for engine in (native, ENGINES["native"](8)):
-        stride = Strides(ArraySource(rows), engine, family, n_components, np.zeros(n_features), Stopping(0.0, 2))
-        assert len(stride(start, 0, -np.inf)[1]) == (2 if is_left else 0)
+        objective, stopping = Ridge(np.zeros(n_features)), Stopping(0.0, 2)
+        fast = FastPath(ArraySource(rows), engine, family, n_components, objective, stopping)
+        assert len(fast.run(start, 0, -np.inf)[1]) == (2 if is_left else 0)

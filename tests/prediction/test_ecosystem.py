@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from gaussmix import (
     GaussianMixture,
     GaussianMixtureClassifier,
+    GaussianMixtureDetector,
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
     Mixture,
@@ -172,3 +173,18 @@ def test_what_kind_of_estimator_each_is():
     assert sklearn.utils.get_tags(GaussianMixtureImputer()).input_tags.allow_nan
     assert not sklearn.utils.get_tags(GaussianMixtureRegressor(targets=0)).target_tags.required
     assert repr(GaussianMixtureRegressor(3, targets="y")) == "GaussianMixtureRegressor(n_components=3, targets='y')"
+
+
+class Own(GaussianMixtureDetector):
+    """A user's estimator with a parameter of its own, and others left as they are."""
+
+    def __init__(self, n_components=2, extra=3):
+        super().__init__(n_components, mass=0.9)
+        self.extra = extra
+
+
+def test_a_subclass_has_its_own_parameters(rng):
+    rows = rng.normal(size=(60, 2))
+    own = clone(Own(extra=5))
+    assert own.get_params() == {"n_components": 2, "extra": 5}
+    assert own.fit(rows).offset_ == GaussianMixtureDetector(2, mass=0.9).fit(rows).offset_

@@ -47,7 +47,7 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
     """
     covariance_type, options = estimator.covariance_type, options_of(estimator)
     if _is_every(covariance_type):
-        of_one = [FAMILIES[name] for alias, name in ALIASES.items() if len(alias) == 1]  # mclust's E and V
+        of_one = [FAMILIES[name] for alias, name in ALIASES.items() if len(alias) == 1 and FAMILIES[name].in_all]
         for option, value in options.items():
             raise ValueError(
                 f"{option}={value!r} has no meaning with covariance_type={EVERY!r}, structures without factors: name "

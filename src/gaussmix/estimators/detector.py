@@ -12,6 +12,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.estimators.base import FOUND, fitted_of, unchanged_on_failure
+from gaussmix.estimators.docs import documented
 from gaussmix.estimators.parameters import check_number
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.estimators.validation import check_source
@@ -23,6 +24,7 @@ _AUTO = "auto"
 MASS = 0.95
 
 
+@documented
 class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     """Outlier detector: what lies outside the smallest region that holds nearly all mass of a mixture.
 
@@ -35,12 +37,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     mass : float in (0, 1), default 0.95
         How much of the fitted mixture lies inside, where `contamination` is "auto": of new rows like those of `fit` a
         share of 1 − mass is called outliers.
-    covariance_type : str or list of str, default "full"
-        As of `GaussianMixture`; of several, or "all", BIC chooses.
-    n_factors : int or iterable of int, default None
-        Number of factors, for "factor_analyzer"; of several BIC chooses.
-    tol, reg_covar, max_iter, n_init, init_params, random_state, n_jobs : as of `GaussianMixture`
-        Where BIC chooses, the `reg_covar` "auto" is 0.
+    <choice>
+    <em>
 
     Attributes
     ----------
@@ -48,8 +46,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         The fitted distribution, in float64.
     offset_ : float
         The log density, nats, below which a row is an outlier.
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as of `GaussianMixture`
-    n_features_in_, feature_names_in_ : as in scikit-learn.
+    <found>
 
     References
     ----------
@@ -67,6 +64,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     array([0.58, 0.  ])
     """
 
+    contamination: float | str
+    mass: float
     offset_: float
 
     _attributes: ClassVar[Mapping[str, Reader]] = {**FOUND, "offset_": of_type(float)}
@@ -88,33 +87,14 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:
-        super().__init__(
-            n_components,
-            covariance_type=covariance_type,
-            n_factors=n_factors,
-            tol=tol,
-            reg_covar=reg_covar,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            random_state=random_state,
-            n_jobs=n_jobs,
-        )
-        self.contamination = contamination
-        self.mass = mass
+        self._keep(locals())
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture and find the edge of what is usual.
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units; an array or a data frame.
-        y : ignored; pipelines pass it.
-        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
-
-        Returns
-        -------
-        self : the fitted estimator.
+        <fit>
 
         Raises
         ------

@@ -12,6 +12,7 @@ from gaussmix.covariances import LowRank
 from gaussmix.em.restarts import best_run
 from gaussmix.em.stopping import Stopping
 from gaussmix.estimators.base import Fitted
+from gaussmix.estimators.docs import documented
 from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.factors import check_family
 from gaussmix.estimators.fitting import Data, Fitting, InitialParameters
@@ -33,6 +34,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.base import Source
 
 
+@documented
 class GaussianMixture(MixtureEstimator):
     """Gaussian mixture fitted by EM, with the names and meanings of `sklearn.mixture.GaussianMixture`.
 
@@ -44,9 +46,12 @@ class GaussianMixture(MixtureEstimator):
         "full": a covariance matrix per component; "tied": one for all; "diag": a variance per component and feature;
         "spherical": one variance per component. Or one of mclust's structures, Σ_k = λ_k D_k A_k D_kᵀ, by letters for
         the volume λ, the shape A and the orientation D, which are E, equal for all components, V, varying, or I, the
-        identity: EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. VVV is "full", EEE "tied", VVI "diag" and VII
-        "spherical". For one feature E and V. Or "factor_analyzer", for many features: Σ_k = Λ_k Λ_kᵀ + Ψ_k, with
-        `n_factors` columns in Λ_k and a diagonal Ψ_k, at the cost of 2 d q per row and component.
+        identity.
+
+        <letters>
+
+        Or "factor_analyzer", for many features: Σ_k = Λ_k Λ_kᵀ + Ψ_k, with `n_factors` columns in Λ_k and a diagonal
+        Ψ_k, at the cost of 2 d q per row and component.
     n_factors : int, default None
         Number q of factors of each component, from 1 to d − 1, for "factor_analyzer": 1 if it is not said.
     noise : {"diagonal", "isotropic"}, default "diagonal"
@@ -178,13 +183,7 @@ class GaussianMixture(MixtureEstimator):
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units; an array or a data frame.
-        y : ignored; pipelines pass it.
-        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
-
-        Returns
-        -------
-        self : the fitted estimator.
+        <fit>
 
         Raises
         ------

@@ -13,6 +13,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.engines import check_jobs
 from gaussmix.estimators.base import Fitted, fitted_of, unchanged_on_failure
 from gaussmix.estimators.candidates import HELD_OUT, check_candidates, check_criterion, one_feature_notes
+from gaussmix.estimators.docs import documented
 from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.factors import FACTORS
 from gaussmix.estimators.fitting import Data
@@ -28,6 +29,7 @@ from gaussmix.sources.base import Source
 from gaussmix.starts.base import repeated
 
 
+@documented
 class GaussianMixtureIC(MixtureEstimator):
     """Gaussian mixture whose structure and number of components are chosen by a criterion, as `LassoLarsIC` chooses.
 
@@ -38,8 +40,9 @@ class GaussianMixtureIC(MixtureEstimator):
     n_components : int or iterable of int, default 1 … 9
         Numbers of components to try, such as ``range(1, 10)``.
     covariance_type : str or list of str, default "all"
-        Structures to try, by the names that `GaussianMixture` takes; "all" is all fourteen, and for one feature the
-        two there are. "factor_analyzer" is none of them: it takes `n_factors`.
+        Structures to try, by the names that `GaussianMixture` takes.
+
+        <all>
     n_factors : int or iterable of int, default None
         Numbers of factors to try, for "factor_analyzer".
     noise, shared_loadings, shared_noise : of "factor_analyzer", as for `GaussianMixture`

@@ -14,12 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 from gaussmix.engines import check_jobs
 from gaussmix.estimators.attributes import narrowed
 from gaussmix.estimators.base import fitted_of, unchanged_on_failure
+from gaussmix.estimators.docs import documented
 from gaussmix.estimators.parameters import check_flag
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.estimators.validation import check_row_weight, check_rows
 from gaussmix.numerics.arrays import Array, Places, Rows
 
 
+@documented
 class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePredictor):
     """Fill missing values (NaN) of each row with what a mixture expects where the rest of the row is known.
 
@@ -27,23 +29,18 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     ----------
     n_components : int or iterable of int, default 1
         Number of components; of several BIC chooses.
-    covariance_type : str or list of str, default "full"
-        As of `GaussianMixture`; of several, or "all", BIC chooses.
-    n_factors : int or iterable of int, default None
-        Number of factors, for "factor_analyzer"; of several BIC chooses.
+    <choice>
     sample_posterior : bool, default False
         Fill with a draw from the distribution of what is missing instead of with its mean, which makes columns vary
         less and correlate more than they do. Several draws, of other seeds, show how much hangs on what is missing
         (multiple imputation, Rubin 1987).
-    tol, reg_covar, max_iter, n_init, init_params, random_state, n_jobs : as of `GaussianMixture`
-        Where BIC chooses, the `reg_covar` "auto" is 0. `random_state` is the seed of draws too.
+    <em>
 
     Attributes
     ----------
     mixture_ : Mixture
         The distribution of a row, in float64.
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as of `GaussianMixture`
-    n_features_in_, feature_names_in_ : as in scikit-learn.
+    <found>
 
     References
     ----------
@@ -58,6 +55,8 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     array([[2.5, 5. ],
            [2. , 4. ]])
     """
+
+    sample_posterior: bool
 
     def __init__(
         self,
@@ -74,19 +73,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:
-        super().__init__(
-            n_components,
-            covariance_type=covariance_type,
-            n_factors=n_factors,
-            tol=tol,
-            reg_covar=reg_covar,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            random_state=random_state,
-            n_jobs=n_jobs,
-        )
-        self.sample_posterior = sample_posterior
+        self._keep(locals())
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

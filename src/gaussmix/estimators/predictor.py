@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-import numpy as np
 
 from gaussmix.estimators.base import Estimator
 from gaussmix.estimators.candidates import EVERY
@@ -25,30 +23,20 @@ class MixturePredictor(Estimator):
     Several numbers of components or structures ask for a choice by BIC, which `GaussianMixtureIC` makes.
     """
 
-    def __init__(
-        self,
-        n_components: Any,
-        *,
-        covariance_type: Structures,
-        n_factors: Counts | None,
-        tol: float,
-        reg_covar: float | str,
-        max_iter: int,
-        n_init: int,
-        init_params: Any,
-        random_state: int | np.random.RandomState | None,
-        n_jobs: int | None,
-    ) -> None:
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.n_factors = n_factors
-        self.tol = tol
-        self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.random_state = random_state
-        self.n_jobs = n_jobs
+    n_components: Any
+    covariance_type: Structures
+    n_factors: Counts | None
+    tol: float
+    reg_covar: float | str
+    max_iter: int
+    n_init: int
+    init_params: Any
+
+    def _keep(self, parameters: Mapping[str, Any]) -> None:
+        """Set the parameters of a constructor, its `locals()`, as attributes: scikit-learn wants them named there."""
+        for name, value in parameters.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     @property
     def _is_choice(self) -> bool:

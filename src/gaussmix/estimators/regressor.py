@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from gaussmix.engines import check_jobs
 from gaussmix.errors import SingularCovariance
 from gaussmix.estimators.base import FOUND, fitted_of, unchanged_on_failure
+from gaussmix.estimators.docs import documented
 from gaussmix.estimators.parameters import check_flag, check_numbers
 from gaussmix.estimators.predictive import Predictive
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
@@ -26,6 +27,7 @@ from gaussmix.mixture.parts.conditioning import Conditional
 from gaussmix.numerics.arrays import Array, Places, Rows
 
 
+@documented
 class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     """Regression by a mixture fitted to predictors and targets together: p(y | x) is a mixture for every x.
 
@@ -40,8 +42,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         same for every x, and only the weights of the components change.
     n_factors : int or iterable of int, default None
         Number of factors, for "factor_analyzer"; of several BIC chooses.
-    tol, reg_covar, max_iter, n_init, init_params, random_state, n_jobs : as of `GaussianMixture`
-        Where BIC chooses, the `reg_covar` "auto" is 0.
+    <em>
 
     Attributes
     ----------
@@ -67,6 +68,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     array([0.25, 0.25])
     """
 
+    targets: Features | None
     targets_: Any
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
@@ -90,19 +92,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:
-        super().__init__(
-            n_components,
-            covariance_type=covariance_type,
-            n_factors=n_factors,
-            tol=tol,
-            reg_covar=reg_covar,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            random_state=random_state,
-            n_jobs=n_jobs,
-        )
-        self.targets = targets
+        self._keep(locals())
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

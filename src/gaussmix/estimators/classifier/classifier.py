@@ -15,6 +15,7 @@ from gaussmix.estimators.classifier.class_fits import ClassFit, LabelledRows
 from gaussmix.estimators.classifier.class_mixtures import ClassMixtures, normalised
 from gaussmix.estimators.classifier.known_classes import KnownClasses
 from gaussmix.estimators.classifier.labels import check_classes, check_mass, no_class
+from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import Data
 from gaussmix.estimators.messages import warn_of
 from gaussmix.estimators.parameters import check_numbers, check_share
@@ -26,6 +27,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
 
 
+@documented
 class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
     """Classifier that knows each class by its density: p(c | x) ∝ π_c p(x | c).
 
@@ -46,9 +48,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
     unknown : float, default 0
         Rows that lie further out in every class than all but this share of its mass are of no known class: `predict`
         labels them -1, or "unknown" where classes are text. See `tail_probability`.
-    tol, reg_covar, max_iter, n_init, init_params, random_state, n_jobs : as of `GaussianMixture`
-        Where BIC chooses, the `reg_covar` "auto" is 0. One component for each class has no start and takes no steps,
-        but for rows of unknown class.
+    <em>
 
     Attributes
     ----------
@@ -70,6 +70,8 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
 
     Notes
     -----
+    One component for each class has no start, and takes no steps unless there are rows of unknown class.
+
     In `fit`, a y of -1 or a missing y (None, NaN, pandas.NA, a null) marks a row whose class is not known; EM shares
     such rows among the classes. NumPy writes -1 and NaN beside text as "-1" and "nan", so these texts mean the same.
     With only one other class, -1 is a class itself.
@@ -120,20 +122,7 @@ class GaussianMixtureClassifier(ClassifierMixin, KnownClasses):
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:
-        super().__init__(
-            n_components,
-            covariance_type=covariance_type,
-            n_factors=n_factors,
-            tol=tol,
-            reg_covar=reg_covar,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            random_state=random_state,
-            n_jobs=n_jobs,
-        )
-        self.priors = priors
-        self.unknown = unknown
+        self._keep(locals())
 
     @property
     def class_prior_(self) -> Array:

@@ -1,0 +1,73 @@
+"""Parts that docstrings of several estimators share, and names of structures from the registry."""
+
+from __future__ import annotations
+
+import re
+from inspect import isfunction
+from textwrap import fill, indent
+from typing import TypeVar
+
+from gaussmix.families import ALIASES, FAMILIES
+
+Class = TypeVar("Class", bound=type)
+
+
+def _by_letters() -> list[str]:
+    """mclust's names of three letters, by orientation, then shape, then volume: I before E before V."""
+    letters = [name for name in (*FAMILIES, *ALIASES) if re.fullmatch("[EV][IEV][IEV]", name)]
+    known = [name for name in letters if FAMILIES[ALIASES.get(name, name)].in_all]
+    return sorted(known, key=lambda name: ["IEV".index(letter) for letter in reversed(name)])
+
+
+_SAME = ", ".join(f'{name} "{ALIASES[name]}"' for name in reversed(_by_letters()) if name in ALIASES)
+_ALL = ", ".join(f'"{name}"' for name, family in FAMILIES.items() if family.in_all)
+
+# The text of each part, as it stands in a docstring; `fill` wraps what has names in it.
+_PARTS = {
+    "letters": fill(f"They are {' '.join(_by_letters())}, and as other names of the same: {_SAME}.", 110),
+    "all": fill(
+        f'"all" is {_ALL}, and for one feature "E" and "V". A structure with options of its own, or one that somebody '
+        "else registers, has to be named.",
+        110,
+    ),
+    "choice": """\
+covariance_type : str or list of str, default "full"
+    As of `GaussianMixture`; of several, or "all", BIC chooses.
+n_factors : int or iterable of int, default None
+    Number of factors, for "factor_analyzer"; of several BIC chooses.""",
+    "em": """\
+tol : float, default 1e-3
+    EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less.
+reg_covar : "auto" or float, default "auto"
+    Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature; where BIC chooses, 0.
+max_iter : int, default 100
+    Limit on EM steps.
+n_init : int, default 1
+    Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
+init_params : str, list of str, array or callable, default "kmeans"
+    Starts, as of `GaussianMixture`; names of them where BIC chooses.
+random_state : int, RandomState or None, default None
+    Seed of the starts and of what else is drawn.
+n_jobs : int or None, default None
+    Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.""",
+    "found": """\
+converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as of `GaussianMixture`
+n_features_in_, feature_names_in_ : as in scikit-learn.""",
+    "fit": """\
+X : (n_samples, n_features), numbers in data units; an array or a data frame.
+y : ignored; pipelines pass it.
+sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
+
+Returns
+-------
+self : the fitted estimator.""",
+}
+_PLACE = re.compile(r"^( *)<(\w+)>$", re.MULTILINE)
+
+
+def documented(cls: Class) -> Class:
+    """Put the part in where a line of a docstring, of the class or of its own methods, is `<name>` and no more."""
+    for owner in (cls, *(member for member in vars(cls).values() if isfunction(member))):
+        if owner.__doc__:
+            owner.__doc__ = _PLACE.sub(lambda place: indent(_PARTS[place[2]], place[1]), owner.__doc__)
+    return cls

@@ -1,0 +1,76 @@
+"""A family that somebody else registers changes nothing for others; docstrings list names from the registry."""
+
+import inspect
+import re
+import subprocess
+import sys
+
+import pytest
+
+import gaussmix
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
+from gaussmix.families import ALIASES
+
+# Fits as they are by default, before and after somebody registers families, one with a single letter as alias.
+FOREIGN = """
+import json
+import numpy as np
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, GaussianMixtureIC
+from gaussmix.families.base import register
+from gaussmix.families.eei import EEI
+
+rng = np.random.default_rng(0)
+X = np.concatenate([rng.normal(0, 1, size=(100, 2)), rng.normal(4, 1, size=(60, 2))])
+y = np.arange(160) // 100
+
+def answers():
+    wide = GaussianMixtureIC([1, 2], random_state=0).fit(X)
+    line = GaussianMixtureIC([1, 2], random_state=0).fit(X[:, :1])
+    classes = GaussianMixtureClassifier(covariance_type="all").fit(X, y)
+    tables = [{name: repr(column) for name, column in chosen.results_.items() if name != "seconds"}
+              for chosen in (wide, line)]
+    detector = GaussianMixtureDetector([1, 2], covariance_type="all", random_state=0).fit(X)
+    return json.dumps([tables, classes.bic_, classes.covariance_type_.tolist(), detector.offset_])
+
+before = answers()
+
+@register("foreign", "F")
+class Foreign(EEI):
+    pass
+
+assert answers() == before
+own = GaussianMixture(2, covariance_type="foreign", random_state=0).fit(X)
+same = GaussianMixture(2, covariance_type="EEI", random_state=0).fit(X)
+assert own.mixture_.family is FAMILIES["foreign"]
+assert (own.covariances_ == same.covariances_).all()
+assert GaussianMixtureIC(2, covariance_type=["full", "foreign"]).fit(X).results_["structure"] == ["full", "foreign"]
+"""
+
+
+def test_what_somebody_registers_is_found_by_its_name_only():
+    done = subprocess.run([sys.executable, "-c", FOREIGN], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_docstrings_list_the_structures_that_are_registered():
+    assert GaussianMixture.__doc__
+    assert GaussianMixtureIC.__doc__
+    for name in (*FAMILIES, *ALIASES):
+        assert re.search(rf"\b{re.escape(name)}\b", GaussianMixture.__doc__), name
+    for name, family in FAMILIES.items():
+        listed = re.search(rf'"all" is [^.]*"{name}"', GaussianMixtureIC.__doc__)
+        assert bool(listed) == family.in_all, name
+
+
+ESTIMATORS = [
+    value for name in gaussmix.__all__ if name.startswith("GaussianMixture") and (value := getattr(gaussmix, name))
+]
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS, ids=lambda cls: cls.__name__)
+def test_no_part_is_left_out_and_lines_keep_their_width(cls):
+    for _, member in [("", cls), *inspect.getmembers(cls, inspect.isfunction)]:
+        text = member.__doc__ or ""
+        if member.__module__.startswith("gaussmix"):
+            assert not re.search(r"^ *<\w+>$", text, re.MULTILINE)
+            assert max(map(len, text.splitlines())) <= 120

@@ -73,4 +73,4 @@ def test_no_part_is_left_out_and_lines_keep_their_width(cls):
         text = member.__doc__ or ""
         if member.__module__.startswith("gaussmix"):
             assert not re.search(r"^ *<\w+>$", text, re.MULTILINE)
-            assert max(map(len, text.splitlines())) <= 120
+            assert all(len(line) <= 120 for line in text.splitlines())

@@ -1,15 +1,103 @@
-"""Whole numbers that a user gives."""
+"""Checks of what a user gives: counts, seeds, names, numbers. Each error calls the value by its name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import prod
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.rows import first_beyond
+
+Rng = np.random.Generator | int | None
+Numbers = TypeVar("Numbers", float, Array)
+
+LARGEST = float(np.finfo(np.float64).max)
 
 
 def check_count(name: str, value: Any, smallest: int) -> int:
-    """A whole number that is not below `smallest`; raises TypeError or ValueError, which call it by its name."""
+    """A whole number that is not below `smallest`; raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer ≥ {smallest}, not {value!r}.")
     if value < smallest:
         raise ValueError(f"{name}={value!r} must be an integer ≥ {smallest}.")
     return int(value)
+
+
+def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
+    """The generator itself, or one with the given seed.
+
+    Parameters
+    ----------
+    rng : a generator, a seed or None.
+    otherwise : the seed where rng is None; None for numbers that nobody can foresee.
+
+    Raises
+    ------
+    TypeError, ValueError : rng is no generator and no seed.
+    """
+    try:
+        return np.random.default_rng(otherwise if rng is None else rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"rng must be a numpy.random.Generator, an integer ≥ 0 that seeds one, or None, not {rng!r:.60}."
+        ) from None
+
+
+def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
+    """Names of features as a tuple; raises TypeError or ValueError."""
+    checked = tuple(names)
+    for name in checked:
+        if not isinstance(name, str):
+            raise TypeError(f"feature_names must be text, not {name!r:.60}.")
+    if len(checked) != n_features:
+        raise ValueError(f"feature_names has {len(checked)} names, but there are {n_features} features.")
+    return checked
+
+
+def check_real(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Real numbers as an array of the type that they have, NaN and infinity among them; raises TypeError."""
+    array: NDArray[Any] = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers, not {array.dtype}.")
+    return array
+
+
+def check_finite(name: str, values: ArrayLike, n_axes: int | None = None) -> Array:
+    """Finite real numbers as a float64 array with `n_axes` axes, or any; raises TypeError or ValueError."""
+    array = check_real(name, values)
+    if n_axes is not None and array.ndim != n_axes:
+        raise ValueError(f"{name} must have {n_axes} ax{'i' if n_axes == 1 else 'e'}s, not the shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity: give finite numbers.")
+    return array.astype(np.float64)
+
+
+def check_probabilities(name: str, values: ArrayLike) -> Array:
+    """Probabilities as a float64 array of the shape that they have; raises TypeError or ValueError."""
+    array = check_real(name, values).astype(np.float64)
+    wrong = ~((array >= 0) & (array <= 1))
+    if wrong.any():
+        raise ValueError(f"{name} holds {array[wrong][0]}: give probabilities, from 0 to 1.")
+    return array
+
+
+def check_range(numbers: Numbers, sentence: str, largest: float = LARGEST) -> Numbers:
+    """The numbers themselves; raises ValueError where one is NaN or larger than `largest` in size.
+
+    Parameters
+    ----------
+    numbers : a number or an array of any shape.
+    sentence : of the error; `{row}` stands for the place of the first such number on the first axis.
+    largest : by default the largest number of float64.
+    """
+    array = np.asarray(numbers)
+    rows = array.reshape(len(array), prod(array.shape[1:])) if array.ndim else array.reshape(1, 1)
+    cell = first_beyond(rows, largest)
+    if cell is not None:
+        raise ValueError(sentence.format(row=cell[0]))
+    return numbers

@@ -74,6 +74,11 @@ class Model:
         places = np.asarray(components, dtype=np.intp)
         return Model(self.weights[places], self.means[places], self.covariances.take(places), self.family)
 
+    def marginal(self, places: Places) -> Model:
+        """The distribution of the features at `places`, in this order."""
+        covariances = self.covariances.marginal(places)
+        return Model(self.weights, self.means[:, places], covariances, self.family.relaxed(covariances))
+
 
 def free_parameters(family: Family, n_components: int, n_features: int) -> int:
     """Free parameters of a mixture of some size."""

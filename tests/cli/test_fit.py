@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.mixture import files
+from gaussmix.formats import model_file
 
 # What the command line asks for by itself.
 SETTINGS = {"tol": 1e-6, "reg_covar": 0.0, "max_iter": 1000, "init_params": "hierarchical"}
 
 
 def load(place):
-    numbers, record = files.read(place)
-    return Mixture(*numbers), record.details
+    model, record = model_file.read(place)
+    return Mixture.of(model), record.details
 
 
 def test_old_faithful_has_two_components(cli, faithful, tmp_path):

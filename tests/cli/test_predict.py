@@ -10,12 +10,12 @@ import pytest
 
 from gaussmix import Mixture
 from gaussmix.cli.outputs import write_json
-from gaussmix.mixture import files
+from gaussmix.formats import model_file
 
 
 def load(place):
-    numbers, record = files.read(place)
-    return Mixture(*numbers), record.details
+    model, record = model_file.read(place)
+    return Mixture.of(model), record.details
 
 
 def read(text, delimiter=","):

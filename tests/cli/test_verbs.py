@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.mixture import files
+from gaussmix.formats import model_file
 
 WEIGHTED = "x,y,w\n1,2,2\n3,4.5,0\n5,1,1\n2,2,3\n0,7,1\n"
 REPEATED = "x,y\n1,2\n1,2\n5,1\n2,2\n2,2\n2,2\n0,7\n"
@@ -49,7 +49,7 @@ def test_a_weight_counts_as_so_many_rows(cli, csv_file, tmp_path):
     assert one["feature_names"] == ["x", "y"]
     for mine, theirs in zip(one["candidates"], two["candidates"], strict=True):
         assert mine["bic"] == pytest.approx(theirs["bic"], rel=1e-12)
-    _, record = files.read(tmp_path / "m.gmm")
+    _, record = model_file.read(tmp_path / "m.gmm")
     assert (record.details.fit.n_rows, record.details.fit.row_weight) == (5, 7.0)
     mine = json.loads(cli("score", tmp_path / "m.gmm", weighted, "--weights", "w", "--json").stdout)
     theirs = json.loads(cli("score", tmp_path / "m.gmm", repeated, "--json").stdout)
@@ -133,7 +133,7 @@ def test_the_estimator_of_a_fit_wakes_up(cli, model, faithful):
 
 def test_invented_names_are_not_kept(cli, csv_file, tmp_path):
     assert cli("fit", csv_file("1,2\n3,4\n5,1\n"), "-k", 1, "-o", tmp_path / "m.gmm", "-q").exit_code == 0
-    assert files.read(tmp_path / "m.gmm")[1].details.feature_names is None
+    assert model_file.read(tmp_path / "m.gmm")[1].details.feature_names is None
     assert cli("score", tmp_path / "m.gmm", csv_file("height,age\n1,2\n2,2\n")).exit_code == 0
 
 

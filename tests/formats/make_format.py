@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.formats import Details, FitRecord
-from gaussmix.mixture import files
+from gaussmix.formats import Details, FitRecord, model_file
 
 MIXTURE = Mixture(
     np.array([0.25, 0.75]),
@@ -32,4 +31,4 @@ if __name__ == "__main__":
     target = Path(__file__).with_name(sys.argv[1])
     if target.exists():
         sys.exit(f"{target.name} exists: a sample is never written again.")
-    files.write(target, (MIXTURE.weights, MIXTURE.means, MIXTURE.covariances, MIXTURE.family), DETAILS)
+    model_file.write(target, MIXTURE.model, DETAILS)

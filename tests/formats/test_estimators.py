@@ -22,8 +22,8 @@ from gaussmix import (
     NotAModelFile,
 )
 from gaussmix.estimators.base import details_of
+from gaussmix.formats import model_file
 from gaussmix.formats.values import from_plain, plain
-from gaussmix.mixture import files
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_"]
 FOUND = ["converged_", "n_iter_", "lower_bound_", "lower_bounds_"]
@@ -243,7 +243,7 @@ def test_false_contents_are_named(name, rng):
     values = {**getattr(details.estimator, part), **changes}
     details = replace(details, estimator=replace(details.estimator, **{part: values}))
     mixture, file = estimator.mixture_, io.BytesIO()
-    files.write(file, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details)
+    model_file.write(file, mixture.model, details)
     with pytest.raises(NotAModelFile, match=complaint):
         GaussianMixture.load(io.BytesIO(file.getvalue()))
 
@@ -254,7 +254,7 @@ def test_unknown_attributes_are_ignored(rng):
     more = {**details.estimator.attributes, "predict": 1, "colour_": 2}
     details = replace(details, estimator=replace(details.estimator, attributes=more))
     mixture, file = estimator.mixture_, io.BytesIO()
-    files.write(file, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details)
+    model_file.write(file, mixture.model, details)
     again = GaussianMixture.load(io.BytesIO(file.getvalue()))
     assert callable(again.predict)
     assert not hasattr(again, "colour_")
@@ -263,8 +263,7 @@ def test_unknown_attributes_are_ignored(rng):
 def test_a_type_no_estimator_reads_is_named(rng):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
     mixture, file = estimator.mixture_, io.BytesIO()
-    numbers = mixture.weights, mixture.means, mixture.covariances, mixture.family
-    files.write(file, numbers, replace(details_of(estimator), dtype="int8"))
+    model_file.write(file, mixture.model, replace(details_of(estimator), dtype="int8"))
     with pytest.raises(NotAModelFile, match="its data were 'int8'"):
         GaussianMixture.load(io.BytesIO(file.getvalue()))
 

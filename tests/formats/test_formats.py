@@ -15,9 +15,8 @@ import pytest
 from safetensors.numpy import save as save_tensors
 
 from gaussmix import FAMILIES, Mixture, NotAModelFile
-from gaussmix.formats import Details, FitRecord, whole_file
+from gaussmix.formats import Details, FitRecord, model_file, whole_file
 from gaussmix.formats.envelope import pack
-from gaussmix.mixture import files
 
 HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("v*.gmm"))
@@ -32,12 +31,12 @@ def made():
 
 
 def save(place, mixture, details=None):
-    files.write(place, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details)
+    model_file.write(place, mixture.model, details)
 
 
 def load(place):
-    numbers, record = files.read(place)
-    return Mixture(*numbers), record.details
+    model, record = model_file.read(place)
+    return Mixture.of(model), record.details
 
 
 def mixture_of(family, rng, n_components=3, n_features=4):

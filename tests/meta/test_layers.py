@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "families": ["covariances", "waist", "numerics", "checks"],
     "engines": ["covariances", "waist", "numerics", "checks", "_core"],
     "sources": ["waist", "numerics", "checks"],
-    "formats": ["numerics"],
+    "formats": ["model", "numerics", "checks", "families.base"],
     "model": ["covariances", "waist", "numerics", "families.base"],
     "mixture": ["model", "covariances", "waist", "numerics", "checks", "families.base", "engines", "formats"],
     "starts": ["covariances", "waist", "numerics", "checks", "families.base", "engines.base", "sources.base"],

@@ -146,6 +146,17 @@ def test_product_is_symmetric(first, second):
     assert_same(one.product(other), expected, rounding(one) + rounding(other))
 
 
+@pytest.mark.parametrize("name", ["EII", "EEI", "tied"])
+@pytest.mark.parametrize("of_one", ["full", "tied", "spherical", "EII"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_product_of_shared_covariances_with_one_component(name, of_one, is_first):
+    shared = another(name, 0.0)
+    first = another(of_one).model.take([0])
+    alone = Mixture([1.0], first.means, first.covariances.array, first.family)
+    one, other = (shared, alone) if is_first else (alone, shared)
+    assert_same(one.product(other), exact_product(one, other), rounding(one) + rounding(other))
+
+
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
 def test_a_weight_of_0_far_away_changes_no_product_and_no_gradient(name):
     """1e310 deviations away, which float64 does not have."""

@@ -7,6 +7,7 @@ from scipy import integrate, linalg, optimize, stats
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.mixture.compare.distances import METRICS
+from gaussmix.mixture.compare.transport import transport_cost
 from gaussmix.testing.problems import groups
 
 EPSILON = np.finfo(float).eps
@@ -103,15 +104,46 @@ def test_mw2_in_one_dimension_couples_in_order(rng):
     exact = np.sqrt(
         np.diff(steps) @ (at[0] - at[1])[: len(middles)] ** 2 + steps[0] * (points[0, 0] - points[1, 0]) ** 2
     )
-    # The solver's tolerance, 1e-10 of what moves at least.
-    assert p.distance(q) == pytest.approx(exact, rel=1e-8)
+    # ε of the weights that move between the same two points in both ways, and of their sums.
+    assert p.distance(q) == pytest.approx(exact, rel=1e-11)
+
+
+def test_the_least_cost_is_that_of_a_matching_of_equal_parts(rng):
+    """Masses of whole 24ths: SciPy matches 24 pieces with 24 others."""
+    for _ in range(100):
+        n, m = rng.integers(1, 9, size=2)
+        supply, demand = (rng.multinomial(24 - size, np.full(size, 1 / size)) + 1 for size in (n, m))
+        costs = rng.random((n, m)) ** rng.choice([1, 8]) * 10.0 ** rng.choice([-30, 0, 30])
+        of_pieces = costs[np.repeat(np.arange(n), supply)][:, np.repeat(np.arange(m), demand)]
+        least = of_pieces[optimize.linear_sum_assignment(of_pieces)].sum() / 24
+        assert transport_cost(costs, supply / 24, demand / 24) == pytest.approx(least, rel=100 * EPSILON)
+
+
+def test_the_smallest_weights_move_their_part():
+    """Three components of weight 1e-10 that move 1000 / √3e-10: 1000 in all."""
+    weights, places = [1 - 3e-10, 1e-10, 1e-10, 1e-10], np.array([[0.0], [1e9], [2e9], [3e9]])
+    moved = places + np.array([[0.0], [1.0], [1.0], [1.0]]) * 1000 / np.sqrt(3e-10)
+    p, q = (Mixture(weights, means, np.ones(4), FAMILIES["spherical"]) for means in (places, moved))
+    # The means are rounded to 1e-7 of 6e7.
+    assert p.distance(q) == pytest.approx(1000.0, rel=1e-13)
+
+
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_a_split_component_has_moved_nowhere(percent, rng):
+    means, share = rng.normal(size=(2, 2)), percent / 100
+    whole = Mixture([0.5, 0.5], means, [1.0, 2.0], FAMILIES["spherical"])
+    split = Mixture([0.5 * share, 0.5 * (1 - share), 0.5], means[[0, 0, 1]], [1.0, 1.0, 2.0], FAMILIES["spherical"])
+    # Weights are rounded to ε, which may move between components.
+    assert whole.distance(split) == pytest.approx(0.0, abs=np.sqrt(4 * EPSILON) * np.abs(means).max())
+    nearly = Mixture(split.weights, split.means + 1e-9, split.covariances, split.family)
+    assert whole.distance(nearly) < 1e-7
 
 
 @STRUCTURES
 @pytest.mark.parametrize("metric", METRICS)
 def test_laws_of_a_distance(family, metric):
     p, q, r = made("p", family), made("q", family, 2), made("r", family, 4)
-    turned = p._with_components(np.array([2, 0, 1]))
+    turned = Mixture.of(p.model.take([2, 0, 1]))
     assert p.distance(p, metric) == 0
     # Sums in another order: ε of ∫ p², before the root is taken.
     assert turned.distance(p, metric) < np.sqrt(100 * EPSILON)

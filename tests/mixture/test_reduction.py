@@ -124,7 +124,7 @@ def test_refinement_comes_nearer():
 
 def test_reducing_moves_the_mixture_at_most_by_the_costs():
     mixture = made("p", FAMILIES["full"], 20)
-    parts = Gaussians.of(mixture)
+    parts = Gaussians.of(mixture.model)
     for n_components in (15, 8, 2):
         labels = _merged(parts, n_components)
         bound = misfit(parts, _joined(parts, labels), labels)

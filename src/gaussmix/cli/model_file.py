@@ -9,8 +9,7 @@ from typing import BinaryIO
 from gaussmix.errors import listed, unknown_name
 from gaussmix.estimators.base import write_estimator
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
-from gaussmix.formats import Details, FitRecord
-from gaussmix.mixture import files
+from gaussmix.formats import Details, FitRecord, model_file
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.tables import NumericColumns, Table, invented_names
 from gaussmix.sources.tables.base import STANDARD
@@ -37,9 +36,9 @@ class ModelFile:
     @classmethod
     def open(cls, path: str) -> ModelFile:
         """Read a file, or standard input for "-". Raises NotAModelFile or OSError."""
-        numbers, record = files.read(sys.stdin.buffer if path == STANDARD else path)
+        model, record = model_file.read(sys.stdin.buffer if path == STANDARD else path)
         name = "standard input" if path == STANDARD else path
-        return cls(name, Mixture(*numbers), record.details, record.layout)
+        return cls(name, Mixture.of(model), record.details, record.layout)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -20,9 +20,8 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
 from gaussmix.estimators.parameters import check_seed
 from gaussmix.estimators.validation import check_rows
-from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place
+from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, model_file
 from gaussmix.formats.values import Reader, from_plain, list_of, of_type, plain
-from gaussmix.mixture import files
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Rows
 
@@ -117,7 +116,7 @@ class Estimator(BaseEstimator):
         ValueError : it holds a mixture alone, or another estimator.
         OSError : there is no such file, or it can't be read.
         """
-        numbers, record = files.read(path)
+        model, record = model_file.read(path)
         details, saved, name = record.details, record.details.estimator, formats.name_of(path)
         if saved is None:
             raise ValueError(f"{name} holds a mixture without an estimator: read it by Mixture.load.")
@@ -127,7 +126,7 @@ class Estimator(BaseEstimator):
             )
         try:
             estimator = cls._restored(saved, details.dtype)
-            estimator.mixture_ = Mixture(*numbers, details.feature_names)
+            estimator.mixture_ = Mixture.of(model, details.feature_names)
             wrong = estimator._flaw()
         except formats.Damaged as damage:
             wrong = str(damage)
@@ -226,8 +225,7 @@ def write_estimator(
     place: Place, estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
 ) -> None:
     """Write a fitted estimator to a model file; parameters as of `details_of`, errors as of `save`."""
-    mixture, details = estimator.mixture_, details_of(estimator, names, fit)
-    files.write(place, (mixture.weights, mixture.means, mixture.covariances, mixture.family), details)
+    model_file.write(place, estimator.mixture_.model, details_of(estimator, names, fit))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.parts.conditioning import Conditional
-from gaussmix.mixture.parts.few_rows import MOST_NUMBERS
+from gaussmix.mixture.parts.weighted import MOST_NUMBERS
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.parameters import LOG_2PI
@@ -43,12 +43,17 @@ class Predictive:
 
     @classmethod
     def of(
-        cls, split: Conditional, rows: Rows, order: Places, names: tuple[str, ...] | None, n_jobs: int | None
+        cls, split: Conditional, weights: Array, rows: Rows, order: Places, names: tuple[str, ...] | None
     ) -> Predictive:
-        """Of the unknown features of rows (n_rows, n_known), brought to an order (n_targets,)."""
+        """Make it for the unknown features of rows (n_rows, n_known), brought to an order (n_targets,).
+
+        Parameters
+        ----------
+        weights : (n_rows, n_components), p(k | known features).
+        """
         means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
         covariances = split.covariances.marginal(order)
-        return cls(split.weights_of(rows, n_jobs), means, covariances.array, split.family.relaxed(covariances), names)
+        return cls(weights, means, covariances.array, split.family.relaxed(covariances), names)
 
     @cached_property
     def _each(self) -> Covariances:

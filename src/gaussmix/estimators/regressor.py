@@ -23,7 +23,6 @@ from gaussmix.estimators.validation import check_row_weight, check_rows
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.parts.conditioning import Conditional
 from gaussmix.numerics.arrays import Array, Places, Rows
 
 
@@ -152,10 +151,10 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
         wants_std, rows, jobs = check_flag("return_std", return_std), self._predictors(X), check_jobs(self.n_jobs)
-        mean = self._in_order(self._split.mean(rows, jobs))
+        mean = self._in_order(self.mixture_.conditional_mean(rows, self._known, n_jobs=jobs))
         if not wants_std:
             return mean
-        variances = np.diagonal(self._split.covariance(rows, jobs), axis1=1, axis2=2)
+        variances = np.diagonal(self.mixture_.conditional_covariance(rows, self._known, n_jobs=jobs), axis1=1, axis2=2)
         return mean, self._in_order(np.sqrt(variances))
 
     def predict_quantiles(self, X: ArrayLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Array:
@@ -181,7 +180,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         """
         rows, names = self._predictors(X), self.mixture_.feature_names
         of_targets = None if names is None else tuple(names[place] for place in self._places)
-        return Predictive.of(self._split, rows, self._order, of_targets, check_jobs(self.n_jobs))
+        weights = self.mixture_.conditional_weights(rows, self._known, n_jobs=check_jobs(self.n_jobs))
+        return Predictive.of(self.mixture_._split(self._known), weights, rows, self._order, of_targets)
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """R², the share of the variance of y that `predict` explains; y from X where `targets` names its columns."""
@@ -200,9 +200,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return np.argsort(np.argsort(self._places))
 
     @property
-    def _split(self) -> Conditional:
-        known = np.delete(np.arange(self.mixture_.n_features), self._places)
-        return self.mixture_._split(known)
+    def _known(self) -> Places:
+        return np.delete(np.arange(self.mixture_.n_features), self._places)
 
     def _joined(self, rows: Rows, y: ArrayLike | None) -> tuple[Rows, Any, tuple[str, ...] | None]:
         """Predictors and targets together, where the targets stand, and the names of all."""

@@ -1,4 +1,4 @@
-"""Features by number or by name."""
+"""Features by number or by name, and rows whose columns are the features."""
 
 from __future__ import annotations
 
@@ -6,37 +6,30 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from gaussmix.checks import LARGEST, check_real
 from gaussmix.errors import unknown_name
+from gaussmix.numerics.arrays import Places, Rows
+from gaussmix.numerics.rows import first_beyond, in_whole_steps
+from gaussmix.waist.block import Block
 
 Feature = int | str
 Features = Feature | Sequence[Feature] | NDArray[np.integer[Any]]
 
 
-def checked_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
-    """Names of features as a tuple; raises TypeError or ValueError where they can't be."""
-    checked = tuple(names)
-    for name in checked:
-        if not isinstance(name, str):
-            raise TypeError(f"feature_names must be text, not {name!r:.60}.")
-    if len(checked) != n_features:
-        raise ValueError(f"feature_names has {len(checked)} names, but there are {n_features} features.")
-    return checked
-
-
-def places(features: Features, n_features: int, names: tuple[str, ...] | None) -> NDArray[np.intp]:
-    """Where features stand, (n,), each once.
+def places(features: Features, n_features: int, names: tuple[str, ...] | None) -> Places:
+    """Find where features stand, (n,).
 
     Parameters
     ----------
     features : numbers (from the end where negative) or names; one or several.
     n_features : d.
-    names : of the features, None where they have none.
+    names : of the features; None where they have none.
 
     Raises
     ------
-    ValueError : there is no such feature, or one is there twice.
+    ValueError : there is no such feature, or one is given twice.
     TypeError : something is neither a number nor a name.
     """
     several: list[Any] = [features]
@@ -49,8 +42,20 @@ def places(features: Features, n_features: int, names: tuple[str, ...] | None) -
     return np.array(found, dtype=np.intp)
 
 
+def names_at(names: tuple[str, ...] | None, places: Places) -> tuple[str, ...] | None:
+    """Names of the features at some places; None where features have none."""
+    return None if names is None else tuple(names[place] for place in places)
+
+
 def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
-    """Raise ValueError where a data frame has a feature in the column of another."""
+    """Raise ValueError where a data frame has a feature in the column of another.
+
+    Parameters
+    ----------
+    rows : anything; what has no `columns` passes.
+    names : of the features, in order; None where they have none.
+    called : what the error calls the rows.
+    """
     if names is None:
         return
     for place, column in enumerate(getattr(rows, "columns", ())):
@@ -59,6 +64,20 @@ def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> Non
                 f"{called} has {column!r} in column {place}, but the order of the features is {list(names)!r:.200}: "
                 "bring the columns into it."
             )
+
+
+def block_of(rows: ArrayLike, n_features: int, names: tuple[str, ...] | None = None, called: str = "rows") -> Block:
+    """Rows (n_rows, n_features) as engines take them; raises ValueError or TypeError. Parameters: `check_order`."""
+    check_order(rows, names, called)
+    array: Rows = check_real(called, rows)
+    if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+        array = array.astype(np.float64)
+    if array.ndim != 2 or array.shape[1] != n_features:
+        raise ValueError(f"{called} must have shape (n_rows, {n_features}), not {array.shape}.")
+    cell = first_beyond(array, LARGEST)
+    if cell is not None:
+        raise ValueError(f"{called} holds {array[cell]} in row {cell[0]}, column {cell[1]}: give finite numbers.")
+    return Block(0, in_whole_steps(array))
 
 
 def _place(feature: object, n_features: int, names: tuple[str, ...] | None) -> int:

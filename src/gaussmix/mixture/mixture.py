@@ -1,45 +1,29 @@
-"""A Gaussian mixture as an immutable value."""
+"""A Gaussian mixture as an immutable value. Each method is a docstring and a call of functions by subject."""
 
 from __future__ import annotations
 
-from gaussmix.mixture.compare.distances import Distances
-from gaussmix.mixture.compare.divergences import Divergences
-from gaussmix.mixture.compare.entropy import Entropy
-from gaussmix.mixture.compare.ordering import Ordering
-from gaussmix.mixture.compare.reduction import Reduction
-from gaussmix.mixture.conversion import Conversion
-from gaussmix.mixture.densities import Densities
-from gaussmix.mixture.levels.levels import Levels
-from gaussmix.mixture.line.quantiles import Quantiles
-from gaussmix.mixture.masses.probabilities import Probabilities
-from gaussmix.mixture.parts.combining import Combining
-from gaussmix.mixture.parts.derivatives import Derivatives
-from gaussmix.mixture.parts.expectations import Expectations
-from gaussmix.mixture.parts.modality import Modality
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix.checks import Rng, check_names
+from gaussmix.families.base import Family
+from gaussmix.formats import Details, Place, model_file
+from gaussmix.mixture.compare.comparisons import Comparisons
+from gaussmix.mixture.conversion import from_parameters, from_sklearn, to_sklearn
+from gaussmix.mixture.masses.masses import Masses
 from gaussmix.mixture.parts.parts import Parts
-from gaussmix.mixture.sampling import Sampling
-from gaussmix.mixture.storage import Storage
+from gaussmix.mixture.sampling import Labels, sample
+from gaussmix.numerics.arrays import Array
+from gaussmix.waist.parameters import Parameters
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 
-class Mixture(
-    Combining,
-    Conversion,
-    Densities,
-    Derivatives,
-    Distances,
-    Divergences,
-    Entropy,
-    Expectations,
-    Levels,
-    Modality,
-    Ordering,
-    Parts,
-    Probabilities,
-    Quantiles,
-    Reduction,
-    Sampling,
-    Storage,
-):
+class Mixture(Parts, Masses, Comparisons):
     """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
 
     Parameters
@@ -61,7 +45,8 @@ class Mixture(
 
     Notes
     -----
-    The arrays are read-only: a changed mixture is a new one.
+    The arrays are read-only: a changed mixture is a new one. Two mixtures are equal where their numbers, structures and
+    feature names are; equal mixtures have equal hashes.
 
     Examples
     --------
@@ -73,3 +58,241 @@ class Mixture(
     >>> m.log_density([[2.0]]).round(4)
     array([-2.9189])
     """
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike | None = None,
+        *,
+        precisions: ArrayLike | None = None,
+        covariance_type: str | Family = "full",
+        feature_names: Iterable[str] | None = None,
+    ) -> Self:
+        """The mixture of known parameters, checked at once.
+
+        Parameters
+        ----------
+        weights : (n_components,), sum to 1.
+        means : (n_components, n_features), data units.
+        covariances : data units²; the shape is that of the structure, as scikit-learn's `covariances_`: for "full"
+            (n_components, n_features, n_features).
+        precisions : inverses of the covariances, in the same shape, instead of these.
+        covariance_type : name of the structure: "full", "tied", "diag", "spherical" or one of mclust's; or, where it
+            has options, the structure itself: `FAMILIES["factor_analyzer"].with_options(n_factors=2)`.
+        feature_names : one for each feature; None for none.
+
+        Raises
+        ------
+        ValueError : the numbers make no mixture, both or neither of covariances and precisions are given, or there
+            is no such structure; the message says which.
+
+        Examples
+        --------
+        >>> from gaussmix import Mixture
+        >>> Mixture.from_parameters([1.0], [[0.0, 0.0]], precisions=[[4.0, 1.0]], covariance_type="diag").covariances
+        array([[0.25, 1.  ]])
+        """
+        model = from_parameters(weights, means, covariances, precisions, covariance_type)
+        return cls.of(model, None if feature_names is None else check_names(feature_names, model.n_features))
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """The distribution that an estimator of scikit-learn has fitted.
+
+        Parameters
+        ----------
+        estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn, or what has the same
+            attributes. Names of features come along. Of a Bayesian one, the point estimates are taken, as its own
+            `sample` does.
+
+        Raises
+        ------
+        TypeError : estimator is no fitted mixture.
+        ValueError : its numbers make no mixture.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import Mixture
+        >>> from sklearn.mixture import GaussianMixture
+        >>> theirs = GaussianMixture(covariance_type="diag").fit([[0.0, 1.0], [2.0, 5.0]])
+        >>> Mixture.from_sklearn(theirs).means
+        array([[1., 3.]])
+        """
+        model, names = from_sklearn(estimator)
+        return cls.of(model, None if names is None else check_names(names, model.n_features))
+
+    @classmethod
+    def load(cls, path: Place) -> Self:
+        """Read a mixture from a model file, bit for bit as it was saved; nothing in the file is run.
+
+        Parameters
+        ----------
+        path : of a file written by this or an earlier version, by `save` here or of an estimator, or by the command
+            line. Or a binary file open for reading.
+
+        Raises
+        ------
+        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+        OSError : there is no such file, or it can't be read.
+        """
+        model, record = model_file.read(path)
+        return cls.of(model, record.details.feature_names)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The mixture of a dictionary that `to_dict` made.
+
+        Parameters
+        ----------
+        values : "format", "version", "family", "weights", "means" and "covariances"; "feature_names" where
+            there are some; other keys are ignored.
+
+        Raises
+        ------
+        ValueError : the values make no mixture; the message says why.
+        """
+        return cls.of(*model_file.from_dict(values))
+
+    def log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
+        """log p(x) of each row.
+
+        Parameters
+        ----------
+        rows : (n_rows, n_features), data units.
+        n_jobs : threads; None for every processor.
+
+        Returns
+        -------
+        log_density : (n_rows,), nats (per unit of data volume).
+
+        Raises
+        ------
+        ValueError : rows are not finite numbers of shape (n_rows, n_features).
+        TypeError : rows are not real numbers.
+        """
+        return self._engine(n_jobs).log_density(self._block(rows), self.parameters)
+
+    def component_log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
+        """log N(x | μ_k, Σ_k) of each row and component, without weights; (n_rows, n_components), nats."""
+        equal = Parameters.of(np.ones(self.n_components), self.means, self.whitening)
+        return self._engine(n_jobs).component_log_density(self._block(rows), equal)
+
+    def responsibilities(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
+        """p(k | x), Bishop (2006) eq. 9.13; (n_rows, n_components), rows sum to 1."""
+        return self._engine(n_jobs).responsibilities(self._block(rows), self.parameters)
+
+    def predict(self, rows: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
+        """The most probable component of each row, (n_rows,); the first of equals."""
+        return self._engine(n_jobs).labels(self._block(rows), self.parameters)
+
+    @overload
+    def sample(
+        self,
+        n_rows: int,
+        rng: Rng = None,
+        *,
+        component: int | None = None,
+        return_labels: Literal[True] = True,
+        n_jobs: int | None = None,
+    ) -> tuple[Array, Labels]: ...
+    @overload
+    def sample(
+        self,
+        n_rows: int,
+        rng: Rng = None,
+        *,
+        component: int | None = None,
+        return_labels: Literal[False],
+        n_jobs: int | None = None,
+    ) -> Array: ...
+    def sample(
+        self,
+        n_rows: int,
+        rng: Rng = None,
+        *,
+        component: int | None = None,
+        return_labels: bool = True,
+        n_jobs: int | None = None,
+    ) -> tuple[Array, Labels] | Array:
+        """Draw rows, in random order.
+
+        Parameters
+        ----------
+        n_rows : how many.
+        rng : source of randomness, `numpy.random.default_rng(0)` for instance, or its seed; None for other rows each
+            time. In the same state it gives the same rows, and those of a smaller draw are the first of a larger one.
+        component : the one component to draw from, counted from 0; by default all, by their weights.
+        return_labels : whether labels come with the rows.
+        n_jobs : threads; None for every processor. They change no bit.
+
+        Returns
+        -------
+        rows : (n_rows, n_features), data units.
+        labels : (n_rows,), the component each row was drawn from; with return_labels.
+
+        Raises
+        ------
+        ValueError : n_rows or a seed is negative, or there is no such component.
+        TypeError : n_rows or component is no integer, or rng no source of randomness.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [40.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> rows, labels = m.sample(100, rng=0)
+        >>> bool(((rows[:, 0] > 20) == (labels == 1)).all())
+        True
+        >>> m.sample(2, component=1, return_labels=False).shape
+        (2, 1)
+        """
+        rows, labels = sample(self.model, n_rows, rng, component, self._engine(n_jobs))
+        return (rows, labels) if return_labels else rows
+
+    def to_sklearn(self) -> GaussianMixture:
+        """A fitted `sklearn.mixture.GaussianMixture` of this distribution, which predicts, scores and samples at once.
+
+        Returns
+        -------
+        estimator : with the structure of scikit-learn's that holds the covariances: its own four stay, others become
+            "spherical", "diag", "tied" or "full". It has the names of the features; `fit` with `warm_start=True`
+            goes on from here. Of a component of weight 0 scikit-learn says that it takes the logarithm of 0; what it
+            answers is right.
+
+        Raises
+        ------
+        SingularCovariance : a covariance is not positive definite.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.to_sklearn().predict([[0.3], [3.0]])
+        array([0, 1])
+        """
+        return to_sklearn(self.model, self.feature_names)
+
+    def save(self, path: Place) -> None:
+        """Write the mixture to a model file, which appears whole or not at all.
+
+        Parameters
+        ----------
+        path : where, "….gmm" by custom; a file that is there is replaced. Or a binary file open for writing.
+
+        Raises
+        ------
+        ValueError : this is no mixture: weights that don't sum to 1, covariances that are not positive definite …
+        OSError : the file can't be written.
+        """
+        model_file.write(path, self.model, Details(self.feature_names))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mixture as a dictionary of plain values, for JSON; `from_dict` brings it back bit for bit.
+
+        Raises
+        ------
+        ValueError : this is no mixture, as for `save`.
+        """
+        return model_file.to_dict(self.model, self.feature_names)

@@ -1,4 +1,4 @@
-"""Bounds of entropies and divergences in closed form, from what pairs of components are to each other; nats."""
+"""Bounds of entropies and divergences in closed form, from divergences between pairs of components; nats."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gaussmix.mixture.compare.gaussians import (
 )
 from gaussmix.numerics.arrays import Array
 
-# Of a bound that falls from step to step: steps with few components, exponentials with many, and the part of itself
-# that it must fall by. 16 components cost 10 ms, 500 half a second.
+# The variational bound falls from step to step. It stops after so many steps (with few components) or exponentials
+# (with many), or where a step lowers it by less than this share. 16 components take 10 ms, 500 half a second.
 _MOST_STEPS, _MOST_EXPONENTIALS = 1000, 10**7
 _LEAST_FALL = 1e-6
 
@@ -28,7 +28,10 @@ def entropy_bounds(p: Gaussians) -> tuple[float, float]:
 
 
 def kl_bounds(p: Gaussians, q: Gaussians) -> tuple[float, float]:
-    """Of −H(p) − ∫ p log q: bounds of both, and the variational one from above. Entropies of components cancel."""
+    """Bounds of −H(p) − ∫ p log q from bounds of both terms, in which entropies of components cancel.
+
+    The upper bound is the variational one where that is less.
+    """
     divergences = kl_divergences(p, q)
     overlaps = logsumexp(q.log_weights + log_overlaps(p, q), axis=1)
     lower = float(p.weights @ (_attained(p, kl_divergences(p, p)) - p.entropies - overlaps))
@@ -50,11 +53,11 @@ def _attained(q: Gaussians, distances: Array) -> Array:
 
 
 def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
-    """The least Σ φ_ij (log (φ_ij / ψ_ij) + KL(p_i‖q_j)) over shares φ of π_i and ψ of ω_j, all of them bounds.
+    """The least Σ φ_ij (log (φ_ij / ψ_ij) + KL(p_i‖q_j)) over shares φ of π_i and ψ of ω_j, each of which is a bound.
 
-    Hershey & Olsen (2007) section 8: for given ψ the best φ_ij is π_i times the share of ψ_ij e^−KL(p_i‖q_j) in
-    its row, where the bound is −Σ_i π_i log of the sum of the row, less the entropy of π; for given φ the best ψ_ij is
-    ω_j times the share of φ_ij in its column.
+    Hershey & Olsen (2007) section 8. For given ψ the best φ_ij is π_i times the share of ψ_ij e^−KL(p_i‖q_j) in its
+    row; the bound is then −Σ_i π_i log of the sum of the row, less the entropy of π. For given φ the best ψ_ij is ω_j
+    times the share of φ_ij in its column.
     """
     log_psi = q.log_weights + p.log_weights[:, None]
     bound = np.inf

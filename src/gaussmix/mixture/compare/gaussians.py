@@ -1,6 +1,6 @@
-"""Gaussian components and what pairs of them are to each other, in closed form.
+"""Gaussian components, and divergences, overlaps and distances between pairs of them in closed form.
 
-Every function of two sets of components answers (n, m) numbers for n and m components. It holds n matrices at a time.
+Every function of two sets of n and m components gives (n, m) numbers. It holds n matrices at a time.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
+from gaussmix.checks import check_range
 from gaussmix.covariances import Diagonal, Spherical
-from gaussmix.mixture.values import Values
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.waist.parameters import LOG_2PI
@@ -20,12 +21,13 @@ from gaussmix.waist.whitening.base import Whitening
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
-FARTHEST = 1e150  # nats: what is farther is as far, so that differences and squares are numbers
+FARTHEST = 1e150  # nats: greater distances count as this one, so that differences and squares are numbers
+TOO_FAR = "The mixtures are too far apart for float64: components are 1e70 standard deviations away."
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussians:
-    """Components that have weight; those without are not there.
+    """The components of a mixture that have weight.
 
     Parameters
     ----------
@@ -39,25 +41,24 @@ class Gaussians:
     covariances: Array
 
     @classmethod
-    def of(cls, mixture: Values, *, axis_parallel: bool | None = None) -> Gaussians:
-        """The components of a mixture; as vectors of variances where they can be, or where it is said.
+    def of(cls, model: Model, *, axis_parallel: bool | None = None) -> Gaussians:
+        """The components of a model, with vectors of variances where these suffice or `axis_parallel` asks for it.
 
         Raises
         ------
         SingularCovariance : a covariance is not positive definite; the message names it.
         """
-        all_of_them = mixture.model.covariances
-        if not np.isfinite(mixture.whitening.log_abs_det).all():
+        if not np.isfinite(model.whitening.log_abs_det).all():
             raise ValueError("The covariances of this mixture are beyond the range of float64: rescale the features.")
-        axis_parallel = not _has_matrices(mixture) if axis_parallel is None else axis_parallel
-        covariances = all_of_them.variances() if axis_parallel else all_of_them.dense()
-        there = mixture.weights > 0
-        weights = mixture.weights[there]
-        return cls(weights / weights.sum(), mixture.means[there], covariances[there])
+        axis_parallel = not _has_matrices(model) if axis_parallel is None else axis_parallel
+        covariances = model.covariances.variances() if axis_parallel else model.covariances.dense()
+        there = model.weights > 0
+        weights = model.weights[there]
+        return cls(weights / weights.sum(), model.means[there], covariances[there])
 
     @classmethod
-    def pair(cls, one: Values, other: Values) -> tuple[Gaussians, Gaussians]:
-        """The components of two mixtures in the same form."""
+    def pair(cls, one: Model, other: Model) -> tuple[Gaussians, Gaussians]:
+        """The components of two models in the same form."""
         axis_parallel = not (_has_matrices(one) or _has_matrices(other))
         return cls.of(one, axis_parallel=axis_parallel), cls.of(other, axis_parallel=axis_parallel)
 
@@ -90,16 +91,14 @@ class Gaussians:
         return 0.5 * self.n_features * (1 + LOG_2PI) - self.whitening.log_abs_det
 
 
-def _has_matrices(mixture: Values) -> bool:
+def _has_matrices(model: Model) -> bool:
     """Whether features may be correlated within a component."""
-    return not isinstance(mixture.model.covariances, Spherical | Diagonal)
+    return not isinstance(model.covariances, Spherical | Diagonal)
 
 
 def within_range(nats: float) -> float:
-    """The divergence or distance; raises ValueError where components were too far apart to find it."""
-    if not abs(nats) < 1e-10 * FARTHEST:
-        raise ValueError("The mixtures are too far apart for float64: components are 1e70 standard deviations away.")
-    return nats
+    """The divergence or distance itself; raises ValueError where components were too far apart to find it."""
+    return check_range(nats, TOO_FAR, 1e-10 * FARTHEST)
 
 
 def whitening_of(covariances: Array) -> Whitening:
@@ -173,7 +172,7 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
     Notes
     -----
     The second term is Bures' tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½), Delon & Desolneux (2020) section 2, as a sum of
-    squares: U = V Zᵀ where L_jᵀ L_i = V S Zᵀ is a singular value decomposition. So nothing cancels where i and j agree.
+    squares: U = V Zᵀ where L_jᵀ L_i = V S Zᵀ is a singular value decomposition. Nothing cancels where i and j agree.
     """
     distances = np.empty((len(these.weights), len(those.weights)))
     roots = these.roots / unit

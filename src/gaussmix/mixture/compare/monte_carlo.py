@@ -9,67 +9,63 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.checks import check_count
-from gaussmix.engines import choose
+from gaussmix.checks import LARGEST, Rng, check_count, generator
+from gaussmix.engines.base import Engine
 from gaussmix.mixture.compare.estimate import Estimate
 from gaussmix.mixture.compare.gaussians import within_range
-from gaussmix.mixture.randomness import Rng, generator
-from gaussmix.mixture.sampling import alone, sample
-from gaussmix.mixture.values import Values
+from gaussmix.mixture.sampling import alone, draw
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block
 
-_LARGEST = float(np.finfo(np.float64).max)
-DRAWS = 100_000  # where nobody says how many
+DRAWS = 100_000  # by default
 
 
 def expectation(
-    integrand: Callable[..., Array], mixtures: Sequence[Values], n_draws: Any, rng: Rng, n_jobs: int | None
+    integrand: Callable[..., Array], models: Sequence[Model], n_draws: Any, rng: Rng, engine: Engine[Any]
 ) -> Estimate[float]:
     """E f(log p(x), log q(x), …) over p, by draws from each component in proportion to its weight, at least two each.
 
-    So a rare component in which f is large is never missed, and what differs between components adds no error;
-    Cochran (1977) theorem 5.3. Rows are drawn about the component's mean, so that they have digits however far from
-    the origin it is.
+    A rare component in which f is large is never missed, and differences between components add no error; Cochran
+    (1977) theorem 5.3. Rows are drawn with the component's mean as the origin, so that they keep their digits however
+    far from 0 it is.
 
     Parameters
     ----------
-    integrand : f of the log densities in each of the mixtures, (n_rows,) all of them, nats.
-    mixtures : p, which rows are drawn from, and others of the same features.
+    integrand : f of the log densities in each of the models, (n_rows,) each, nats.
+    models : p, from which rows are drawn, and others of the same features.
     n_draws : about how many; an integer of at least 2.
     rng : source of randomness, or a seed; None for the same each time.
-    n_jobs : threads.
+    engine : draws rows and finds densities.
 
     Raises
     ------
     ValueError, TypeError : n_draws is no such number, or f is beyond the range of `within_range`.
     """
     n_draws = check_count("n_draws", n_draws, 2)
-    of, source, value, variance = mixtures[0], generator(rng, 0), 0.0, 0.0
+    of, source, value, variance = models[0], generator(rng, 0), 0.0, 0.0
     weights = of.weights / of.weights.sum()
 
-    def draw(component: int, moved: Sequence[Values], n_rows: int) -> Array:
+    def drawn(component: int, moved: Sequence[Model], n_rows: int) -> Array:
         only = alone(component, of.n_components)
-        rows = sample(only, moved[0].means, of.whitening, n_rows, source, n_jobs)[0]
-        return integrand(*(choose(n_jobs).log_density(Block(0, rows), mixture.parameters) for mixture in moved))
+        rows = draw(only, moved[0].means, of.whitening, n_rows, source, engine)[0]
+        return integrand(*(engine.log_density(Block(0, rows), model.parameters) for model in moved))
 
     for k in map(int, np.flatnonzero(weights)):
-        moved = [_about(mixture, of.means[k]) for mixture in mixtures]
+        moved = [_about(model, of.means[k]) for model in models]
         n_own = max(2, int(np.ceil(n_draws * weights[k])))
-        mean, squared_error = moments(partial(draw, k, moved), n_own, of.n_features)
+        mean, squared_error = moments(partial(drawn, k, moved), n_own, of.n_features)
         value += float(weights[k]) * mean
         variance += float(weights[k]) ** 2 * squared_error
     return Estimate(value, float(np.sqrt(variance)))
 
 
-def _about(mixture: Values, origin: Array) -> Values:
-    """The mixture as it is seen from a point, with the factors that it has."""
+def _about(model: Model, origin: Array) -> Model:
+    """The model with `origin` moved to 0, with the factors that it has."""
     with np.errstate(over="ignore"):
-        means = np.clip(mixture.means - origin, -_LARGEST, _LARGEST)
-    moved = mixture.of(replace(mixture.model, means=means))
-    vars(moved)["whitening"] = mixture.whitening
-    return moved
+        means = np.clip(model.means - origin, -LARGEST, LARGEST)
+    return replace(model, means=means)
 
 
 def moments(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tuple[float, float]:
@@ -77,7 +73,7 @@ def moments(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tupl
 
     Parameters
     ----------
-    draw : makes (n,) numbers of n.
+    draw : called with n, makes (n,) numbers.
     n_draws : at least 2.
     n_features : of the rows behind the numbers, for the size of a block.
 

@@ -1,9 +1,8 @@
-"""Fewer components that say nearly the same."""
+"""Merging of components: fewer of them, for nearly the same distribution."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from gaussmix.covariances import Dense
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import unconstrained
 from gaussmix.mixture.compare.gaussians import FARTHEST, Gaussians, kl_divergences
-from gaussmix.mixture.values import Values
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.pieces import pieces
@@ -22,60 +21,27 @@ Labels = NDArray[np.intp]
 _MOST_REFINEMENTS = 100
 
 
-class Reduction(Values):
-    """Merging of components."""
+def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
+    """Merge components until `n_components` are left; refine by moving them between the merged ones.
 
-    def reduce(self, n_components: int, *, refine: bool = False) -> Self:
-        """A mixture of fewer components with the same mean and covariance.
-
-        Parameters
-        ----------
-        n_components : how many are to be left; components of weight 0 go first.
-        refine : once they are merged, move components to the merged one that they diverge from least, until none
-            moves.
-
-        Returns
-        -------
-        mixture : merged components have full covariances, in the order of their first parts. The mixture itself where
-            it has so many components.
-
-        Raises
-        ------
-        ValueError : n_components is no integer from 1 to their number, or is so small that components would be merged
-            that are some 1e7 standard deviations apart.
-        SingularCovariance : a covariance is not positive definite.
-
-        Notes
-        -----
-        Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999: of all pairs, the one is merged whose
-        merging moves the mixture least, by the bound (w_i + w_j) log det P_ij − w_i log det P_i − w_j log det P_j of
-        twice the divergence. Refinement lowers the sum of these, Σ_i w_i KL(p_i‖merged), further: Davis & Dhillon
-        (2006), NIPS. No unit of the data changes the result.
-
-        Examples
-        --------
-        >>> from gaussmix import FAMILIES, Mixture
-        >>> m = Mixture([0.25, 0.25, 0.5], [[0.0], [2.0], [9.0]], [1.0, 1.0, 1.0], FAMILIES["spherical"]).reduce(2)
-        >>> m.means[:, 0], m.covariances[:, 0, 0]
-        (array([1., 9.]), array([2., 1.]))
-        """
-        most = self.n_components
-        if isinstance(n_components, bool) or not isinstance(n_components, int | np.integer):
-            raise ValueError(f"n_components={n_components!r} must be an integer from 1 to {most}.")
-        if not 1 <= n_components <= most:
-            raise ValueError(f"n_components={n_components} must be an integer from 1 to {most}, their number now.")
-        if n_components == most:
-            return self
-        there = np.flatnonzero(self.weights > 0)
-        if len(there) <= n_components:
-            others = np.flatnonzero(self.weights == 0)[: n_components - len(there)]
-            return self._with_components(np.sort(np.append(there, others)))
-        parts = Gaussians.of(self, axis_parallel=False)
-        labels = _merged(parts, int(n_components))
-        merged = _refined(parts, labels) if refine else _joined(parts, labels)
-        covariances = Dense(merged.covariances, *merged.means.shape)
-        family = unconstrained(covariances)
-        return type(self)(merged.weights, merged.means, covariances.array, family, self.feature_names)
+    Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999; refinement by Davis & Dhillon (2006), NIPS.
+    """
+    most = model.n_components
+    if isinstance(n_components, bool) or not isinstance(n_components, int | np.integer):
+        raise ValueError(f"n_components={n_components!r} must be an integer from 1 to {most}.")
+    if not 1 <= n_components <= most:
+        raise ValueError(f"n_components={n_components} must be an integer from 1 to {most}, their number now.")
+    if n_components == most:
+        return model
+    there = np.flatnonzero(model.weights > 0)
+    if len(there) <= n_components:
+        others = np.flatnonzero(model.weights == 0)[: n_components - len(there)]
+        return model.take(np.sort(np.append(there, others)))
+    parts = Gaussians.of(model, axis_parallel=False)
+    labels = _merged(parts, int(n_components))
+    merged = _refined(parts, labels) if refine else _joined(parts, labels)
+    covariances = Dense(merged.covariances, *merged.means.shape)
+    return Model(merged.weights, merged.means, covariances, unconstrained(covariances))
 
 
 @one_blas_thread()
@@ -112,7 +78,7 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
 
 @dataclass(eq=False)
 class _Live:
-    """Components on their way, changed in place: weights, means, covariances and their log determinants."""
+    """Components while they are merged, changed in place: weights, means, covariances and their log determinants."""
 
     weights: Array
     means: Array

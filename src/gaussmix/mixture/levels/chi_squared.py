@@ -9,7 +9,7 @@ from scipy.special import gammaincc, gammainccinv, gammaln
 from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.numerics.arrays import Array
 
-_LOG_DEEP = -650.0  # nats: below that SciPy's tail nears the least of float64's numbers
+_LOG_DEEP = -650.0  # nats: below it SciPy's tail nears the smallest number of float64
 
 
 def log_tail(half_squares: Array, n_features: int) -> Array:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp, ndtri
 
-from gaussmix.engines import choose
+from gaussmix.engines.base import Engine
 from gaussmix.mixture.levels.chi_squared import half_square, log_tail
 from gaussmix.mixture.masses.scrambles import N_SCRAMBLES, log_mean, scrambled
 from gaussmix.mixture.sampling import cumulative_shares
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.waist.block import Block
@@ -21,13 +23,13 @@ _DEPTH = 10.0  # nats: half of the far points lie where a component's own tail i
 
 @dataclass(frozen=True, eq=False)
 class LevelSample:
-    """Points with the log density and the mass that each stands for, of several scrambles.
+    """Points of several scrambles, each with its log density and the mass that it stands for.
 
     Parameters
     ----------
     log_levels : (N_SCRAMBLES, n_points), ascending log densities, nats.
     log_shares : (N_SCRAMBLES, n_points), log of the mass of each.
-    log_masses : (N_SCRAMBLES, n_points + 1), log of the mass of those before, from −inf to 0.
+    log_masses : (N_SCRAMBLES, n_points + 1), log of the mass of the points before each, from −inf to 0.
     log_weights, log_peaks : (n_components,), log π_k and log π_k N(μ_k | μ_k, Σ_k), nats.
     n_features : d.
     """
@@ -40,12 +42,13 @@ class LevelSample:
     n_features: int
 
     @classmethod
-    def of(cls, weights: Array, parameters: Parameters, n_points: int, rng: np.random.Generator) -> LevelSample:
+    def of(cls, model: Model, n_points: int, rng: np.random.Generator, engine: Engine[Any]) -> LevelSample:
         """Draw about n_points."""
-        n_features, real = parameters.means.shape[1], weights > 0
+        weights, parameters, n_features = model.weights, model.parameters, model.n_features
+        real = weights > 0
         net = scrambled(n_features + 1, n_points, rng).reshape(-1, n_features + 1)
         rows, log_mass = _points(net, weights, parameters)
-        log_density = choose(None).log_density(Block(0, rows), parameters).reshape(N_SCRAMBLES, -1)
+        log_density = engine.log_density(Block(0, rows), parameters).reshape(N_SCRAMBLES, -1)
         order = np.argsort(log_density, axis=1)
         log_shares = np.take_along_axis(log_mass.reshape(order.shape), order, axis=1)
         below = np.logaddexp.accumulate(log_shares, axis=1)
@@ -61,7 +64,7 @@ class LevelSample:
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
         """Log of the mass where the log density is below each of (n,), nats, and its standard error relative to it.
 
-        What lies deeper than the points can tell gets the bound of `_log_bound`, with an error as large.
+        A mass that is too small for the points to find is given as the bound of `_log_bound`, with an error as large.
         """
         places = np.array([np.searchsorted(levels, log_levels) for levels in self.log_levels])
         log_masses = np.take_along_axis(self.log_masses, places, axis=1)
@@ -85,7 +88,7 @@ class LevelSample:
         return level, error
 
     def _log_bound(self, log_levels: Array) -> Array:
-        """Log of Σ_k π_k P(π_k N_k < level): where the whole density is below a level, each part of it is."""
+        """Log of Σ_k π_k P(π_k N_k < level): where the density is below a level, so is the part of each component."""
         heights = np.maximum(self.log_peaks - log_levels[:, None], 0.0)
         log_tails = log_tail(heights.ravel(), self.n_features).reshape(heights.shape)
         return np.asarray(logsumexp(log_tails + self.log_weights, axis=1))
@@ -95,8 +98,9 @@ class LevelSample:
 def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, Array]:
     """Rows (n, d) from a net in the unit cube (n, d + 1), and the log of the mass that each stands for.
 
-    The first coordinate says the component, half of them in proportion to the weights and half evenly, since the far
-    outside may belong to a wide one of little weight; what is left of it says the radius. The others say the direction.
+    The first coordinate gives the component: half of the points in proportion to the weights and half evenly, since the
+    far outside may belong to a wide component of little weight. What the choice leaves of this coordinate gives the
+    radius. The other coordinates give the direction.
     """
     shares = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
     ends = cumulative_shares(shares)
@@ -115,7 +119,7 @@ def _radii(share: Array, n_features: int) -> tuple[Array, Array]:
     """Half squared radii for shares of (0, 1), and the log of the mass of each.
 
     With t = −log P(½χ² > y), half of the points have the density exp(−t) of a normal distribution, and half the
-    density √D / 2 (D + t)^(−3/2), which goes down without end: so that the mass far out, however little, is met.
+    density √D / 2 (D + t)^(−3/2), whose slow fall puts points far out, where there is hardly any mass.
     """
     near = share < 0.5
     with np.errstate(divide="ignore"):

@@ -1,189 +1,75 @@
-"""Density levels as probabilities: how much mass is less likely than a row."""
+"""How much mass lies where the density is below a level: exactly, or by quasi-Monte Carlo."""
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Literal, overload
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaincinv
 
-from gaussmix.checks import check_count
-from gaussmix.engines import choose
-from gaussmix.mixture.compare.estimate import Estimate
-from gaussmix.mixture.levels.level_ellipsoid import LevelEllipsoid
+from gaussmix.engines.base import Engine
+from gaussmix.mixture.levels.chi_squared import half_square, log_tail
 from gaussmix.mixture.levels.level_sample import LevelSample
 from gaussmix.mixture.line.level_sets import LevelSets
-from gaussmix.mixture.line.quantiles import probabilities
-from gaussmix.mixture.parts.modality import Modality
-from gaussmix.mixture.randomness import Rng, generator
+from gaussmix.mixture.line.line import Line
+from gaussmix.mixture.parts.modality import modes
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 
-N_POINTS = 2**16
 
+@dataclass(frozen=True)
+class LevelEllipsoid:
+    """Of a single component: its density is below a level outside an ellipsoid.
 
-class Levels(Modality):
-    """Highest density regions (Hyndman 1996) and the mass outside them.
+    Half the squared Mahalanobis distance of a row is the log density at the mean minus that at the row, and half of a
+    χ² variable.
 
-    One feature or one component is exact. Otherwise quasi-Monte Carlo says how much mass lies below a level.
+    Parameters
+    ----------
+    highest : log density at the mean, nats.
+    n_features : degrees of freedom.
     """
 
-    @overload
-    def tail_probability(
-        self, rows: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[False] = ...
-    ) -> Array: ...
-    @overload
-    def tail_probability(
-        self, rows: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[True]
-    ) -> Estimate[Array]: ...
-    def tail_probability(
-        self,
-        rows: ArrayLike,
-        *,
-        n_points: int = N_POINTS,
-        rng: Rng = None,
-        return_error: bool = False,
-    ) -> Array | Estimate[Array]:
-        """Mass where the density is lower than at each row: the p-value of "this row comes from the mixture".
+    highest: float
+    n_features: int
 
-        Parameters
-        ----------
-        rows : (n_rows, n_features), data units.
-        n_points : of quasi-Monte Carlo, where there are several features and several components.
-        rng : what scrambles them, or a seed; None for the same points at every call.
-        return_error : give the standard error too.
+    def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
+        """Log of the mass where the log density is below each of (n,), nats, and its error: 0."""
+        return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
 
-        Returns
-        -------
-        tail : (n_rows,), from 0 (nothing is less likely) to 1 (the highest mode), uniform on draws of the mixture. With
-            `return_error` an `Estimate` of it; the error is 0 where the mass is exact.
+    def level(self, p: Array) -> tuple[Array, Array]:
+        """Log density above which lies the mass p, (n,), nats, and its error: 0."""
+        with np.errstate(divide="ignore"):
+            outside = half_square(np.log1p(-p), self.n_features)
+        inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
+        return self.highest - np.where(p > 0.5, outside, inside), np.zeros_like(p)
 
-        Raises
-        ------
-        ValueError : rows are not finite numbers of shape (n_rows, n_features); n_points is below 1.
-        TypeError : rows are not real numbers, or n_points is no integer.
 
-        Notes
-        -----
-        Some of the points lie far out, with weights to match, so that a mass of 1e-15 has a relative error of some
-        percent. A mass that they can't tell from 0 is given as its bound Σ_k π_k P(π_k N_k < level), with an error as
-        large: never as 0. Only below 1e-308 float64 has no number for it: see `log_tail_probability`.
+def exact_levels(model: Model, line: Line | None) -> LevelSets | LevelEllipsoid | None:
+    """The levels of one feature or of one component; None where only sampling finds them."""
+    if line is not None:
+        return LevelSets(line)
+    if np.count_nonzero(model.weights) == 1:
+        return LevelEllipsoid(float(model.parameters.log_scale.max()), model.n_features)
+    return None
 
-        Examples
-        --------
-        >>> from gaussmix import FAMILIES, Mixture
-        >>> m = Mixture([0.5, 0.5], [[0.0], [10.0]], [1.0, 1.0], FAMILIES["spherical"])
-        >>> m.tail_probability([[0.0], [2.0], [5.0]]).round(4)  # 5 lies in the middle, and is an outlier all the same
-        array([1.    , 0.0455, 0.    ])
-        """
-        log_tail, error = self._log_tails(rows, n_points, rng)
-        tail = np.exp(log_tail)
-        return Estimate(tail, tail * error) if return_error else tail
 
-    def log_tail_probability(self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None) -> Array:
-        """Log of `tail_probability`, (n_rows,), nats, however far out a row lies.
+def log_tails(levels: LevelSets | LevelEllipsoid | LevelSample, log_levels: Array) -> tuple[Array, Array]:
+    """Log of the mass below levels (n,), nats, and its relative standard error; −inf and 0 for a level of −inf."""
+    logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
+    known = log_levels > -np.inf  # a row farther out than squares of float64 reach has the level −inf
+    logs[known], errors[known] = levels.log_mass_below(log_levels[known])
+    return logs, errors
 
-        Examples
-        --------
-        >>> from gaussmix import FAMILIES, Mixture
-        >>> m = Mixture([0.5, 0.5], [[0.0], [10.0]], [1.0, 1.0], FAMILIES["spherical"])
-        >>> m.log_tail_probability([[-60.0]]).round(3)
-        array([-1805.014])
-        """
-        return self._log_tails(rows, n_points, rng)[0]
 
-    @overload
-    def highest_density_level(
-        self, p: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[False] = ...
-    ) -> Array: ...
-    @overload
-    def highest_density_level(
-        self, p: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[True]
-    ) -> Estimate[Array]: ...
-    def highest_density_level(
-        self,
-        p: ArrayLike,
-        *,
-        n_points: int = N_POINTS,
-        rng: Rng = None,
-        return_error: bool = False,
-    ) -> Array | Estimate[Array]:
-        """Log density above which lies the mass p: the edge of the smallest region that holds p.
-
-        Parameters
-        ----------
-        p : (n_p,) or any other shape, probabilities.
-        n_points, rng, return_error : as for `tail_probability`.
-
-        Returns
-        -------
-        level : (n_p,) or the shape of p, nats, to be compared with `log_density`; −inf for p = 1 and the highest
-            of `modes` for p = 0. With `return_error` an `Estimate` of it.
-
-        Raises
-        ------
-        ValueError : a probability is not between 0 and 1; n_points is below 1.
-
-        Notes
-        -----
-        Hyndman (1996), Computing and graphing highest density regions, eq. 1.
-
-        Examples
-        --------
-        >>> from gaussmix import FAMILIES, Mixture
-        >>> m = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
-        >>> m.highest_density_level(0.95).round(4), m.log_density([[1.96]]).round(4)
-        (np.float64(-2.8397), array([-2.8397]))
-        """
-        wanted = probabilities(p)
-        level, error = self._levels(n_points, rng).level(wanted.ravel())
-        if self._exact_levels is None and (wanted == 0).any():  # points lie beside the highest mode, not on it
-            top = wanted.ravel() == 0
-            level[top], error[top] = np.maximum(level[top], self.modes().log_density[0]), 0.0
-        level, error = level.reshape(wanted.shape)[()], error.reshape(wanted.shape)[()]
-        return Estimate(level, error) if return_error else level
-
-    def in_highest_density_region(
-        self, rows: ArrayLike, p: float, *, n_points: int = N_POINTS, rng: Rng = None
-    ) -> NDArray[np.bool_]:
-        """Whether each row lies in the smallest region that holds the mass p, (n_rows,).
-
-        Examples
-        --------
-        >>> from gaussmix import FAMILIES, Mixture
-        >>> m = Mixture([0.5, 0.5], [[0.0], [10.0]], [1.0, 1.0], FAMILIES["spherical"])
-        >>> m.in_highest_density_region([[0.0], [1.9], [5.0]], 0.95)
-        array([ True,  True, False])
-        """
-        level = self.highest_density_level(float(p), n_points=n_points, rng=rng)
-        return np.asarray(self._log_levels(rows) >= level)
-
-    def _log_tails(self, rows: ArrayLike, n_points: int, rng: Rng) -> tuple[Array, Array]:
-        log_levels = self._log_levels(rows)
-        log_tails, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
-        known = log_levels > -np.inf  # farther out than squares of float64 reach
-        log_tails[known], errors[known] = self._levels(n_points, rng).log_mass_below(log_levels[known])
-        return log_tails, errors
-
-    def _log_levels(self, rows: ArrayLike) -> Array:
-        return choose(None).log_density(self._block(rows), self.parameters)
-
-    def _levels(self, n_points: int, rng: Rng) -> LevelSets | LevelEllipsoid | LevelSample:
-        check_count("n_points", n_points, 1)
-        if self._exact_levels is not None:
-            return self._exact_levels
-        if rng is None and n_points == N_POINTS:
-            return self._usual_levels
-        return LevelSample.of(self.weights, self.parameters, n_points, generator(rng, 0))
-
-    @cached_property
-    def _exact_levels(self) -> LevelSets | LevelEllipsoid | None:
-        if self.n_features == 1:
-            return LevelSets(self._line)
-        if np.count_nonzero(self.weights) == 1:
-            return LevelEllipsoid(float(self.parameters.log_scale.max()), self.n_features)
-        return None
-
-    @cached_property
-    def _usual_levels(self) -> LevelSample:
-        return LevelSample.of(self.weights, self.parameters, N_POINTS, np.random.default_rng(0))
+def highest_density_level(
+    levels: LevelSets | LevelEllipsoid | LevelSample, p: Array, model: Model, line: Line | None, engine: Engine[Any]
+) -> tuple[Array, Array]:
+    """Log density above which lies the mass p, in the shape of p, nats, and its standard error."""
+    wanted = p.ravel()
+    level, error = levels.level(wanted)
+    if isinstance(levels, LevelSample) and (wanted == 0).any():  # points lie beside the highest mode, not on it
+        top = wanted == 0
+        level[top], error[top] = np.maximum(level[top], modes(model, line, engine).log_density[0]), 0.0
+    return level.reshape(p.shape)[()], error.reshape(p.shape)[()]

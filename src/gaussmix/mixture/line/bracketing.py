@@ -19,15 +19,15 @@ _STEPS = 200  # bisection of the widest bracket there is takes as many as float6
 def increasing_roots(function: Increasing, low: Array, high: Array, length: float, start: Array | None = None) -> Array:
     """Where increasing functions cross 0, to rounding: Newton's method, and bisection where that leaves the bracket.
 
-    Press et al. (2007), Numerical Recipes, section 9.4 (`rtsafe`), for a vector of functions, of which those that are
-    done are not evaluated again.
+    Press et al. (2007), Numerical Recipes, section 9.4 (`rtsafe`), for a vector of functions. Functions whose root is
+    found are not evaluated again.
 
     Parameters
     ----------
-    function : value and slope; a value of ±inf, and any slope with it, is taken as its sign.
+    function : value and slope; of a value of ±inf only the sign counts.
     low, high : (n,), finite, where the values are ≤ 0 and ≥ 0.
     start : (n,), between them, where to begin; None for the middle.
-    length : the shortest over which the functions change; what is less than its rounding is no difference.
+    length : the shortest distance over which the functions change; steps below its rounding end the search.
     """
     low, high = low.copy(), high.copy()
     x = low + 0.5 * (high - low) if start is None else start.copy()

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_ndtr, ndtri_exp
 
+from gaussmix.checks import check_probabilities
 from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.line.line import Line
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import pieces
 
 _MANY = 1024  # quantiles
+
+
+def quantile(line: Line, p: ArrayLike) -> Array:
+    """Where the mass below is p, in the shape of p, data units; raises TypeError or ValueError."""
+    wanted = check_probabilities("p", p)
+    flat, x = wanted.ravel(), np.empty(wanted.size)
+    for part in pieces((len(x), len(line.means))):
+        x[part] = inverse_cdf(line, flat[part])
+    return x.reshape(wanted.shape)[()]
 
 
 def inverse_cdf(line: Line, p: Array) -> Array:
@@ -44,8 +55,8 @@ def _log_ratio(line: Line, x: Array, whole: Array) -> tuple[Array, Array]:
 
         Σ_right π_k Φ(−|z_k|) + (Σ_left π_k − p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊,
 
-    of which no side cancels: between components that lie far apart the mass is p to the last digit all the way. The
-    function is the log of the ratio of the two sides.
+    Neither side is a difference of like numbers, so that x is right to the last digit also between components that lie
+    far apart. The function is the log of the ratio of the two sides.
 
     Parameters
     ----------
@@ -64,7 +75,7 @@ def _log_ratio(line: Line, x: Array, whole: Array) -> tuple[Array, Array]:
 
 
 def _bounds(line: Line, p: Array) -> tuple[Array, Array]:
-    """Ends between which the quantiles of p > 0 lie: of many, those of a few bound the others."""
+    """Ends between which the quantiles of p > 0 lie. Of many, a few are found first and bound the others."""
     if len(p) > _MANY:
         ends = np.sort(p)[:: _MANY // 8]
         x = np.append(lower_quantile(line, ends), _bounds_alone(line, p.max(keepdims=True))[1])
@@ -77,7 +88,7 @@ def _bounds(line: Line, p: Array) -> tuple[Array, Array]:
 
 
 def _bounds_alone(line: Line, p: Array) -> tuple[Array, Array]:
-    """The mass below is max_k π_k Φ_k at least, and max_k Φ_k and K max_k π_k Φ_k at most."""
+    """As `_bounds`: the mass below is at least max_k π_k Φ_k, and at most max_k Φ_k and K max_k π_k Φ_k."""
 
     def where(log_masses: Array) -> Array:
         return np.asarray(line.means[:, None] + line.deviations[:, None] * ndtri_exp(np.minimum(log_masses, 0.0)))

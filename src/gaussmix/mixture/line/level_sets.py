@@ -13,8 +13,8 @@ from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.line.inverse_cdf import lower_quantile
 from gaussmix.mixture.line.line import Line
 from gaussmix.mixture.line.turns import turns
-from gaussmix.mixture.masses.normal_interval import log_sum
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.elementary import log_sum
 from gaussmix.numerics.pieces import pieces
 
 _MANY = 1024  # crossings
@@ -22,7 +22,7 @@ _MANY = 1024  # crossings
 
 @dataclass(frozen=True, eq=False)
 class LevelSets:
-    """The line cut where the density turns: between two cuts, a rise, it passes through a level once.
+    """The line, cut at the turns of the density. Between two cuts, a rise, the density passes through a level once.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class LevelSets:
 
     @cached_property
     def turns(self) -> Array:
-        """As `turns`."""
+        """Modes and the minima between them, ascending."""
         return turns(self.line)
 
     @cached_property
@@ -69,14 +69,14 @@ class LevelSets:
             log_mass, slope = self._log_mass_and_slope(log_levels)
             return log_mass - log_rest[numbers], slope
 
-        beyond = 0.5 * (1 - p[inner])  # at either end, so that p lies between, where the density is above `low`
+        beyond = 0.5 * (1 - p[inner])  # outside either end: p lies between the ends, where the density is above `low`
         at_ends = (line.log_density(lower_quantile(line, beyond)) for line in (self.line, self.line.mirrored))
         low = np.minimum(np.minimum(*at_ends), self.line.log_density(self.turns).min())
         levels[inner] = increasing_roots(excess, low, np.full(len(low), self.highest), 1.0)
         return levels, np.zeros_like(levels)
 
     def _rises(self) -> Iterator[tuple[Line, float, float]]:
-        """Where the density rises: to the right, and, of the mirrored distribution, to the left."""
+        """Every rise: those to the right, then those to the left as rises of the mirrored distribution."""
         for line, places in ((self.line, self.turns), (self.line.mirrored, -self.turns[::-1])):
             yield from ((line, *ends) for ends in zip([-np.inf, *places[1::2]], places[::2], strict=True))
 

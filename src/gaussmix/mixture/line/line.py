@@ -8,8 +8,10 @@ from functools import cached_property
 import numpy as np
 from scipy.special import log_ndtr
 
-from gaussmix.mixture.masses.normal_interval import log_interval, log_sum
+from gaussmix.mixture.masses.normal_interval import log_interval
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.elementary import log_sum
 from gaussmix.waist.parameters import LOG_2PI
 
 
@@ -28,8 +30,9 @@ class Line:
     deviations: Array
 
     @classmethod
-    def of(cls, weights: Array, means: Array, deviations: Array) -> Line:
-        """From weights that may be 0 and components in any order."""
+    def of(cls, model: Model) -> Line:
+        """Make it of a model of one feature, whose weights may be 0 and whose components come in any order."""
+        weights, means, deviations = model.weights, model.means[:, 0], np.sqrt(model.covariances.variances()[:, 0])
         order = np.argsort(means, kind="stable")
         order = order[weights[order] > 0]
         return cls(weights[order] / weights[order].sum(), means[order], deviations[order])
@@ -73,7 +76,7 @@ class Line:
         return first, second / total - first**2
 
     def _shares(self, whitened: Array) -> tuple[Array, Array, Array]:
-        """Log of the largest π_k N_k, all of them as parts of that, and their sum."""
+        """Log of the largest π_k N_k; all π_k N_k divided by the largest; and the sum of these quotients."""
         share = np.square(whitened)
         share *= -0.5
         share += self.log_scale
@@ -83,7 +86,7 @@ class Line:
         return largest, share, share.sum(axis=0)
 
     def log_between(self, lower: Array, upper: Array) -> Array:
-        """Log of the mass between lower and upper, (n,), or one of them (1,), nats."""
+        """Log of the mass between lower and upper, each (n,) or (1,), nats."""
         log_parts = self.log_weights + log_interval(self.whiten(lower), self.whiten(upper))
         return np.minimum(log_sum(log_parts, axis=0), 0.0)
 
@@ -91,6 +94,6 @@ class Line:
         """Log of the mass below each x (n,), nats."""
         log_mass = log_sum(self.log_weights + log_ndtr(self.whiten(x)), axis=0)
         is_most = log_mass > -0.5
-        rest = self.log_weights + log_ndtr(-self.whiten(x[is_most]))  # which has digits where log 1 has none
+        rest = self.log_weights + log_ndtr(-self.whiten(x[is_most]))  # has digits where log 1 has none
         log_mass[is_most] = np.log1p(-np.exp(rest).sum(axis=0))
         return log_mass

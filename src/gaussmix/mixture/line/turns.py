@@ -1,4 +1,4 @@
-"""Where the density of a mixture of one feature turns: its modes and the minima between them, all of them."""
+"""Where the density of a mixture of one feature turns: all its modes and the minima between them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.line.line import Line
 from gaussmix.numerics.arrays import Array
 
-# Of the smallest deviation: a rise and fall within so little changes the density by less than its rounding.
+# In smallest deviations: a rise and a fall within this length change the density by less than its rounding.
 _NARROW = 1e-6
 _FLAT = 8 * float(np.finfo(np.float64).eps)  # nats
 _FARTHEST = 1e150  # deviations, whose squares float64 has
@@ -31,7 +31,7 @@ def turns(line: Line) -> Array:
             "apart, and float64 has no logarithm of the density between them: ask about the components one by one."
         )
     low, high = _monotone_cells(line)
-    # 0 counts to the right: no turn is found twice. Signs as cells have them, though what makes them may underflow.
+    # A derivative of 0 counts as a rise, so that no turn is found twice. Log space keeps signs that would underflow.
     rises, rises_after = (np.where(_scaled_sum(*_derivatives(line, ends)[0]) >= 0, 1.0, -1.0) for ends in (low, high))
     has_turn = rises_after != rises
     low, high, rises = low[has_turn], high[has_turn], rises[has_turn]
@@ -44,7 +44,7 @@ def turns(line: Line) -> Array:
 
 
 def _without_flat(line: Line, places: Array) -> Array:
-    """Without what rounding alone made: a mode and the minimum beside it go in pairs, the flattest first."""
+    """Leave out turns that rounding alone made: a mode and the minimum beside it in pairs, the flattest first."""
     while len(places) > 1:
         heights = np.abs(np.diff(line.log_density(places)))
         flattest = int(heights.argmin())
@@ -55,11 +55,11 @@ def _without_flat(line: Line, places: Array) -> Array:
 
 
 def _monotone_cells(line: Line) -> tuple[Array, Array]:
-    """Intervals that hold all turns, and on which the density's derivative is monotone: they hold one turn at most.
+    """Intervals that hold all turns. On each the density's derivative is monotone, so that it holds one turn at most.
 
     A component's first and second derivatives are monotone between the edges, so that their sums over an interval lie
-    between sums of what they are at its ends. An interval is halved until the first sum is known not to change
-    its sign (and the interval holds no turn), or the second (and it is kept).
+    between sums of their values at its ends. An interval is halved until the first sum surely keeps its sign (then the
+    interval holds no turn and is dropped), or the second sum does (then it is kept).
     """
     steps = _EDGES * line.deviations[:, None]
     margin = line.deviations.min()
@@ -82,7 +82,7 @@ def _monotone_cells(line: Line) -> tuple[Array, Array]:
 
 
 def _signs_known(line: Line, cells: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether the first and the second derivative of the density are sure to have one sign on each of cells (2, n)."""
+    """Whether the first and the second derivative of the density surely keep their signs on each of cells (2, n)."""
     first, second = _derivatives(line, cells.ravel())
     return _has_one_sign(*first, cells.shape), _has_one_sign(*second, cells.shape)
 
@@ -100,9 +100,10 @@ def _derivatives(line: Line, x: Array) -> tuple[tuple[Array, Array], tuple[Array
 
 
 def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Of sums of terms sign · exp(log) at both ends of cells of a shape (2, n), monotone between the two.
+    """Whether sums of terms sign · exp(log) surely keep their signs between the two ends of cells of a shape (2, n).
 
-    In log space, since across a long cell a term may fall by more than float64 has, and still be what decides.
+    Each term is monotone between the ends. In log space, since across a long cell a term may fall by more than the
+    range of float64 and still decide.
     """
     (sign, other_sign), (log, other_log) = (terms.reshape(-1, *shape).swapaxes(0, 1) for terms in (signs, logs))
     with np.errstate(invalid="ignore"):  # 0 · −inf, of two zeros

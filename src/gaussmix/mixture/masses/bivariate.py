@@ -9,20 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, owens_t
 
-from gaussmix.mixture.masses.normal_interval import log_interval, log_sum, mean_between
+from gaussmix.mixture.masses.normal_interval import log_interval, mean_between
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.elementary import log_sum
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.parameters import LOG_2PI
 
 _FAR = 40.0  # deviations: beyond lies 1e-350
 _SMALL = 1e-3  # mass below which differences of Owen's function have too few digits
-_NOTHING = 1e-20  # mass that rounding of 1 does not see
-_NEGLIGIBLE = 40.0  # nats below a part of a sum: 4e-18 of it
-_SHORT, _LEVEL = 1.0, 10.0  # deviations, and nats that the integrand changes: the rule needs no closer look at it
+_NOTHING = 1e-20  # mass far below the rounding of 1
+_NEGLIGIBLE = 40.0  # nats: a part of a sum that is so far below another is 4e-18 of it
+# Deviations, and nats that the integrand changes: below both the rule is exact without a search for the peak.
+_SHORT, _LEVEL = 1.0, 10.0
 _DROP = 45.0  # nats below its peak the integrand is 1e-20 of it
 _TURN = np.array([-8.0, 0.0, 8.0])  # deviations over which Φ goes from 0 to 1
-_HALVINGS = 80  # of 1e12 deviations, where features are nearly equal, to a part of the narrowest peak
-_EVALUATED = 160  # numbers for a row, at most
+_HALVINGS = 80  # bring 1e12 deviations down to a part of the narrowest peak, where features are nearly equal
+_EVALUATED = 160  # most numbers that are held for a row
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
@@ -37,8 +39,9 @@ def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array
 
     Notes
     -----
-    By Owen's function, to rounding of 1. Of a smaller sum, to rounding of its own, the parts that count are found by
-    Gauss and Legendre's rule; others are below 1e-17 of it, since no rectangle has more mass than either of its sides.
+    Owen's function gives the sum to rounding of 1. A small sum is found to its own rounding: the parts that count are
+    integrated by Gauss and Legendre's rule. The others are below 1e-17 of it, since no rectangle has more mass than
+    either of its sides.
     """
     masses = _masses(lower, upper, correlations[:, None], rests[:, None])
     total = np.exp(log_weights) @ masses
@@ -56,7 +59,7 @@ def _small_sums(
 ) -> Array:
     """As `log_sums`; `known` are logarithms of masses (n_components, n), NaN where Owen's function has too few digits.
 
-    The mass that is likeliest to be the largest comes first: it says what others do not count.
+    The part with the largest bound is found first: the others count only where their bounds are near to it.
     """
     bounds = np.where(np.isnan(known), log_interval(lower, upper).min(axis=2), known) + log_weights[:, None]
     log_parts = np.where(np.isnan(known), -np.inf, known + log_weights[:, None])
@@ -107,7 +110,10 @@ def _owen(h: Array, numerator: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Integrand:
-    """φ(x) P(lower_2 < y < upper_2 | x) for x of the first feature, (n, m): log-concave, by one at least."""
+    """φ(x) P(lower_2 < y < upper_2 | x) for x of the first feature, (n, m).
+
+    It is log-concave: the second derivative of its log is at most −1.
+    """
 
     lower: Array
     upper: Array
@@ -126,7 +132,7 @@ class _Integrand:
         return _Integrand(self.lower[rows], self.upper[rows], self.rho[rows], self.rest[rows])
 
     def bends(self) -> Array:
-        """Where it turns from one shape to another, and the ends of the turn, (n, 6); NaN where it does not."""
+        """Where the integrand turns from one shape to another, and the ends of each turn, (n, 6); NaN for none."""
         limits = np.stack([self.lower[:, 1], self.upper[:, 1]], axis=1)[:, :, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             bends = (limits + self.rest[..., None] * _TURN) / self.rho[..., None]
@@ -154,12 +160,12 @@ def _integral(integrand: _Integrand) -> Array:
     found = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
     log_parts[row, piece] = log_sum(found)
     total = log_sum(log_parts)
-    # Beyond 1e9 deviations 45 nats are below the rounding of the logarithm: all it has is the height of the peak.
+    # Beyond 1e9 deviations the logarithm has no digits left but the height of the peak: 45 nats are below its rounding.
     return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]
 
 
 def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:
-    """Where the integrand hardly changes between its limits, (n, 1): its log is concave, so steepest at one of them."""
+    """Where the integrand hardly changes between its limits, (n, 1). Its log is concave: it is steepest at a limit."""
     length = integrand.upper[:, :1] - integrand.lower[:, :1]
     is_level = length <= _SHORT
     short = np.flatnonzero(is_level)
@@ -173,7 +179,7 @@ def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
     """Where the integrand begins to count, is highest and ceases to count, (n, 1) each."""
     first, last = integrand.lower[:, :1], integrand.upper[:, :1]
     start = np.clip(0.0, first, last)
-    reach = np.abs(integrand.slope(start))  # the slope falls by one over each unit at least
+    reach = np.abs(integrand.slope(start))  # the slope falls by at least one over each unit
     first, last = np.maximum(start - reach, first), np.minimum(start + reach, last)
     peak = _bisected(lambda x: integrand.slope(x) > 0, first, last)
     floor, width = integrand.log(peak) - _DROP, np.sqrt(2 * _DROP)
@@ -183,7 +189,7 @@ def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
 
 
 def _bisected(is_before: Callable[[Array], NDArray[np.bool_]], low: Array, high: Array) -> Array:
-    """Roughly where a claim ceases to be true."""
+    """Roughly where a claim ceases to be true between two ends."""
     for _ in range(_HALVINGS):
         middle = low + 0.5 * (high - low)
         before = is_before(middle)

@@ -6,18 +6,19 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.elementary import log_sum
 from gaussmix.waist.parameters import LOG_2PI
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
-_FAR = 1e5  # deviations: from there a mean is at the limit, to ten digits
-_SHORT = 1.0  # nats that the density changes by, at most, where ten nodes integrate it to rounding
+_FAR = 1e5  # deviations: beyond, the mean is the limit to ten digits
+_SHORT = 1.0  # nats: where the log density changes by less, ten nodes integrate the density to rounding
 
 
 def log_interval(lower: Array, upper: Array) -> Array:
     """log(Φ(upper) − Φ(lower)) for lower ≤ upper, nats, in their shape; −inf where they are equal.
 
-    The difference is taken in the tail that is nearer, since Φ rounds to 1 in the other; over a short interval, where
-    it would cancel, the density is integrated by Gauss and Legendre's rule.
+    The difference is taken in the nearer tail, since Φ rounds to 1 in the other. Over a short interval, where the
+    difference would cancel, the density is integrated by Gauss and Legendre's rule.
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         flipped = lower + upper > 0
@@ -39,15 +40,6 @@ def mean_between(lower: Array, upper: Array) -> Array:
         mean = np.exp(-0.5 * (lower**2 + LOG_2PI) - log_mass) - np.exp(-0.5 * (upper**2 + LOG_2PI) - log_mass)
         is_near = (np.abs(nearest) < _FAR) & np.isfinite(mean)
     return np.clip(np.where(is_near, mean, nearest), lower, upper)
-
-
-def log_sum(log_parts: Array, axis: int = -1) -> Array:
-    """Log of the sum of exponentials along an axis; −inf where all are. Five times as fast as SciPy's."""
-    largest = log_parts.max(axis=axis, keepdims=True)
-    largest[largest == -np.inf] = 0.0
-    with np.errstate(divide="ignore"):
-        total = np.log(np.exp(log_parts - largest).sum(axis=axis))
-    return np.asarray(total + largest.squeeze(axis))
 
 
 def _integral(lower: Array, length: Array) -> Array:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
-from gaussmix.mixture.masses.normal_interval import log_interval, log_sum, mean_between
+from gaussmix.mixture.masses.normal_interval import log_interval, mean_between
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.elementary import log_sum
 from gaussmix.numerics.pieces import pieces
 
 
 def log_masses(lower: Array, upper: Array, correlation: Array, net: Array) -> Array:
     """Log of the mass between lower and upper (n, d), deviations from the mean, nats, by each scramble of a net.
 
-    The features are taken one by one, each from its distribution between its limits given those before; the mass is the
-    mean over the net of the product of what lies between the limits. Genz (1992), J. Comput. Graph. Stat. 1, 141.
+    The features are drawn one by one, each between its limits given those before it. The mass is the mean, over the
+    net, of the product of the masses between these limits. Genz (1992), J. Comput. Graph. Stat. 1, 141.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def log_masses(lower: Array, upper: Array, correlation: Array, net: Array) -> Ar
 
 
 def _log_products(lower: Array, upper: Array, factor: Array, log_shares: Array) -> Array:
-    """Log of the product of what lies between the limits, (n_rows, n_points)."""
+    """Log of the product of the masses between the limits of each feature, (n_rows, n_points)."""
     n_rows, n_features = lower.shape
     log_products = np.zeros((n_rows, log_shares.shape[1]))
     drawn = np.empty((n_features, *log_products.shape))
@@ -49,7 +50,7 @@ def _log_products(lower: Array, upper: Array, factor: Array, log_shares: Array) 
 
 
 def _quantile(low: Array, high: Array, log_mass: Array, log_share: Array) -> Array:
-    """Where a share of the mass between two limits lies below, taken from the nearer tail."""
+    """The point below which a share of the mass between two limits lies, taken from the nearer tail."""
     with np.errstate(invalid="ignore"):  # −inf + inf: nothing to flip
         flipped = low + high > 0
     end = np.where(flipped, -high, low)
@@ -60,12 +61,12 @@ def _quantile(low: Array, high: Array, log_mass: Array, log_share: Array) -> Arr
 def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Array, Array]:
     """Limits (n, d) and the Cholesky factor (n, d, d) with the features of each row in an order of its own.
 
-    First comes the feature with the least mass between its limits, given that those before are at their means there:
-    the more is decided early, the less the product varies. Gibson, Glasbey & Elston (1994).
+    Next comes the feature with the least mass between its limits where those before it are at their means. The product
+    then varies less. Gibson, Glasbey & Elston (1994).
     """
     n_rows, n_features = lower.shape
     lower, upper = lower.copy(), upper.copy()
-    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # covariance given those before
+    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # covariance given the features before
     factor = np.zeros_like(left)
     shift = np.zeros_like(lower)
     each = np.arange(n_rows)

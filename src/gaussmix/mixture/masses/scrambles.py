@@ -1,4 +1,4 @@
-"""Nets of points for quasi-Monte Carlo, scrambled several times, so that their spread tells the error."""
+"""Nets of points for quasi-Monte Carlo, scrambled several times; the spread of the results gives the error."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def log_mean(log_values: Array, log_steps: Array | None = None) -> tuple[Array, 
 
     Parameters
     ----------
-    log_steps : in the same shape; each value can only be a multiple of about so much, which counts as rounding: all
-        scrambles may have the same.
+    log_steps : in the same shape; each value is a multiple of about so much. This counts as rounding in the error,
+        since all scrambles may have the same value.
     """
     largest = np.max(log_values if log_steps is None else np.maximum(log_values, log_steps), axis=0)
     largest = np.where(largest > -np.inf, largest, 0.0)

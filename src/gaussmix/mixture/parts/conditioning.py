@@ -1,30 +1,32 @@
-"""A mixture split into known and unknown features: factored once for each component, then asked for many rows."""
+"""A model split into known and unknown features: factored once for each component, then used for many rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gaussmix.checks import check_range
 from gaussmix.covariances import Covariances
-from gaussmix.engines import choose
+from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
-from gaussmix.mixture.parts.few_rows import few_rows
-from gaussmix.mixture.parts.spread import mean_and_spread, weighted_mean
-from gaussmix.mixture.values import Values
+from gaussmix.mixture.features import Feature, block_of
+from gaussmix.mixture.parts.weighted import few_rows, mean_and_spread, weighted_mean
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.blas import one_blas_thread
-from gaussmix.numerics.rows import first_beyond
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import FARTHEST_MEAN
 from gaussmix.waist.whitening.base import Whitening
 from gaussmix.waist.whitening.spherical import SphericalWhitening
 
-_quiet = np.errstate(over="ignore", invalid="ignore")  # `_in_range` says so instead
+BEYOND = "X_known row {row} is so far away that the answer is beyond the range of float64."
+
+_quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` reports what is beyond the range
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,38 +37,36 @@ class Conditional:
 
     Parameters
     ----------
-    known : the mixture of the known features alone; its means are the μ_k.
+    known : the model of the known features alone; its means are the μ_k.
     means : ν_k, (n_components, n_unknown), data units.
     regression : B_k, (n_components, n_unknown, n_known); or (1, n_unknown, n_known), one for all.
     covariances : C_k, data units².
     family : their structure.
     """
 
-    known: Values
+    known: Model
     means: Array
     regression: Array
     covariances: Covariances
     family: Family
 
     @classmethod
-    def of(cls, mixture: Values, known: Places) -> Conditional:
-        """Of a mixture whose features at `known` are known, in this order; the others are unknown, in theirs.
+    def of(cls, model: Model, known: Places) -> Conditional:
+        """Split a model; the features at `known` are known, in this order, and the others unknown, in theirs.
 
         Raises
         ------
         ValueError : no feature is known, or all are.
         SingularCovariance : a covariance has no Cholesky factor to working precision.
         """
-        means, covariances, family = mixture.means, mixture.model.covariances, mixture.family
-        unknown = np.delete(np.arange(mixture.n_features), known)
+        unknown = np.delete(np.arange(model.n_features), known)
         if not len(known):
             raise ValueError("No feature is known: name at least one, or take the mixture as it is.")
         if not len(unknown):
             raise ValueError("All features are known, so none is left to tell: leave at least one out.")
-        part = covariances.marginal(known)
-        rest, regression = covariances.conditional(known, unknown)
-        marginal = Values.of(Model(mixture.weights, means[:, known], part, family.relaxed(part)))
-        return cls(marginal, means[:, unknown], regression, rest, family.relaxed(rest, is_conditional=True))
+        rest, regression = model.covariances.conditional(known, unknown)
+        family = model.family.relaxed(rest, is_conditional=True)
+        return cls(model.marginal(known), model.means[:, unknown], regression, rest, family)
 
     @property
     def n_unknown(self) -> int:
@@ -77,9 +77,16 @@ class Conditional:
         """Factors W_k with C_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`."""
         return self.covariances.whitening
 
-    def weights_of(self, rows: ArrayLike, n_jobs: int | None = None) -> Array:
+    def at(self, row: Array, engine: Engine[Any]) -> Model:
+        """The model of the unknown features for one row of known ones, (n_known,)."""
+        weights, means = self.weights_of(row[None], engine)[0], self.means_at(row)
+        if not np.isfinite(means).all():
+            raise ValueError("These values are so far away that the conditional means are beyond the range of float64.")
+        return Model(weights, means, self.covariances, self.family)
+
+    def weights_of(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
         """γ, (n_rows, n_components), of rows (n_rows, n_known)."""
-        return choose(n_jobs).responsibilities(self._block(rows), self.known.parameters)
+        return engine.responsibilities(self._block(rows), self.known.parameters)
 
     def means_of(self, component: int, rows: Rows) -> Array:
         """m_k(x) of each row for one component, (n_rows, n_unknown)."""
@@ -99,52 +106,52 @@ class Conditional:
         means = np.empty((len(rows), *self.means.shape))
         for component in range(means.shape[1]):
             means[:, component] = self.means_of(component, rows)
-        return _in_range(means)
+        return check_range(means, BEYOND)
 
     @_quiet
-    def mean(self, rows: ArrayLike, n_jobs: int | None = None) -> Array:
+    def mean(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
         """E[u | x] = Σ_k γ_k m_k(x) of each row, (n_rows, n_unknown)."""
         block = self._block(rows)
         means = np.empty((block.n_rows, self.n_unknown))
-        for part, values, shared in self._pieces(block, n_jobs):
+        for part, values, shared in self._pieces(block, engine):
             means[part] = self._mean(values, shared)
-        return _in_range(means)
+        return check_range(means, BEYOND)
 
     @_quiet
-    def covariance(self, rows: ArrayLike, n_jobs: int | None = None) -> Array:
+    def covariance(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
         """Cov[u | x] of each row, (n_rows, n_unknown, n_unknown): Σ_k γ_k C_k and the spread of the m_k(x)."""
         within = self.covariances.dense()
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
-        for part, values, shared in self._pieces(block, n_jobs, self.n_unknown):
+        for part, values, shared in self._pieces(block, engine, self.n_unknown):
             between = mean_and_spread(shared, partial(self.means_of, rows=values))[1]
             covariances[part] = np.tensordot(shared, within, axes=1) + between
-        return _in_range(covariances)
+        return check_range(covariances, BEYOND)
 
     @one_blas_thread()
     @_quiet
-    def draw(self, rows: ArrayLike, rng: np.random.Generator, n_jobs: int | None = None) -> Array:
+    def draw(self, rows: ArrayLike, rng: np.random.Generator, engine: Engine[Any]) -> Array:
         """One draw of u for each row, (n_rows, n_unknown): a component by γ, then m_k(x) + W_k⁻¹ z."""
         block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
         standard, origin = SphericalWhitening.of(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
-        drawn, _ = choose(n_jobs).draw(block.n_rows, np.array([np.inf]), origin, standard, key)
-        for part, values, shared in self._pieces(block, n_jobs):
+        drawn, _ = engine.draw(block.n_rows, np.array([np.inf]), origin, standard, key)
+        for part, values, shared in self._pieces(block, engine):
             cumulative = shared.cumsum(axis=1)
             labels = (cumulative > rng.random((len(values), 1)) * cumulative[:, -1:]).argmax(axis=1)
             for k in np.unique(labels):
                 mine = np.flatnonzero(labels == k)
                 coloured = self.whitening.colour(int(k), drawn[part][mine])
                 drawn[part][mine] = self.means_of(int(k), values[mine]) + coloured
-        return _in_range(drawn)
+        return check_range(drawn, BEYOND)
 
-    def _pieces(self, block: Block, n_jobs: int | None, each: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
-        """Rows and γ, a few rows at a time, for so many numbers of each unknown feature."""
+    def _pieces(self, block: Block, engine: Engine[Any], each: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
+        """Rows and γ, a few rows at a time, where `each` numbers are held for a row and an unknown feature."""
         array = self.n_unknown * each
         product = max(array * self.known.n_components, self.n_unknown * self.known.n_features)
-        return few_rows(self.known, block, n_jobs, product=product, array=array)
+        return few_rows(self.known.parameters, block, engine, product=product, array=array)
 
     def _block(self, rows: ArrayLike) -> Block:
-        return self.known._block(rows, "X_known")
+        return block_of(rows, self.known.n_features, called="X_known")
 
     @cached_property
     def _centre(self) -> Array:
@@ -177,10 +184,15 @@ class Conditional:
         return summed.T
 
 
-def _in_range(values: Array) -> Array:
-    """The values; raises ValueError that names the row where one is beyond the range of float64."""
-    flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
-    cell = first_beyond(flat, float(np.finfo(np.float64).max))
-    if cell is not None:
-        raise ValueError(f"X_known row {cell[0]} is so far away that the answer is beyond the range of float64.")
-    return values
+def known_values(values: Mapping[Feature, float]) -> Array:
+    """The values of known features, (n_known,); raises TypeError or ValueError, which names the feature."""
+    return np.array([_number(feature, value) for feature, value in values.items()])
+
+
+def _number(feature: Feature, value: object) -> float:
+    number = np.asarray(value)
+    if number.dtype.kind not in "fiub" or number.ndim:
+        raise TypeError(f"The value of feature {feature!r:.60} must be a number, not {value!r:.60}.")
+    if not np.isfinite(number):
+        raise ValueError(f"The value of feature {feature!r:.60} is {value}: give a finite number, or leave it out.")
+    return float(number)

@@ -1,25 +1,29 @@
-"""Modes of the density, and where the most probable component changes."""
+"""Modes of the density: climbs uphill from the means, many at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines import choose
-from gaussmix.mixture.line.boundaries import crossings
+from gaussmix.engines.base import Engine
+from gaussmix.mixture.features import block_of
+from gaussmix.mixture.line.line import Line
 from gaussmix.mixture.line.turns import turns
-from gaussmix.mixture.parts.derivatives import Derivatives
-from gaussmix.mixture.parts.mean_shift import climbed
-from gaussmix.mixture.values import Values
+from gaussmix.mixture.parts.derivatives import gradient, hessian
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.block import Block
 
-# Of a deviation: ends of climbs that are nearer are one mode. Modes so near differ by 1e-12 in log density.
+# In deviations: ends of climbs that are nearer are one mode. Modes so near differ by 1e-12 in log density.
 _SAME = 1e-3
-_BESIDE = 1e-6  # of a place: next to it, and far more than its rounding
+_STEPS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
+_NEAR = 0.1  # deviations: where Newton's step may take over without leaving the hill
+_SETTLED = 1e-12  # deviations
+_FLAT = 1e-8  # curvature in deviations⁻² that rounding may make of none
+_ASIDE = 1e-2  # deviations: the step off a saddle on which a climb ended
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +33,8 @@ class Modes:
     Parameters
     ----------
     places : (n_modes, n_features), data units.
-    log_density : (n_modes,), there, nats.
-    of_component : (n_components,), the mode that each component's mean leads to uphill.
+    log_density : (n_modes,), at these places, nats.
+    of_component : (n_components,), the mode at which the climb from each component's mean ends.
     """
 
     places: Array
@@ -38,84 +42,69 @@ class Modes:
     of_component: NDArray[np.intp]
 
 
-class Modality(Values):
-    """Where the density is highest, and which component where."""
+def modes(model: Model, line: Line | None, engine: Engine[Any]) -> Modes:
+    """Modes to which the components lead: all of them where there is one feature, and `line` its distribution."""
+    if line is not None:
+        cuts = turns(line)
+        ends, of_component = cuts[::2, None], np.searchsorted(cuts[1::2], model.means[:, 0])
+    else:
+        ends, of_component = _distinct(_climbed(model, engine), np.sqrt(model.covariances.variances()))
+    heights = engine.log_density(Block(0, ends), model.parameters)
+    order = np.argsort(-heights, kind="stable")
+    return Modes(ends[order], heights[order], np.argsort(order)[of_component])
 
-    def modes(self) -> Modes:
-        """Find the modes that the components lead to, uphill from their means.
 
-        Returns
-        -------
-        modes : their places (n_modes, n_features), log densities and components.
+def _climbed(model: Model, engine: Engine[Any]) -> Array:
+    """Where climbs from the means end, (n_components, n_features).
 
-        Notes
-        -----
-        Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis and Machine Intelligence 22, section 4: the
-        fixed point of the mean shift, finished by Newton's method. Each has a Hessian without positive eigenvalues;
-        a climb that ends on a saddle goes on from beside it. With one feature all modes are found, of which there are
-        no more than components; with several there may be modes to which no component leads.
+    The mean shift goes from x to (Σ_k γ_k Σ_k⁻¹)⁻¹ Σ_k γ_k Σ_k⁻¹ μ_k; Carreira-Perpiñán (2000) eq. 8. Near its end,
+    where the density is concave, Newton's steps take over and need a handful.
+    """
+    rows = model.means.copy()
+    precisions = model.covariances.inverse().dense()
+    moving = np.arange(len(rows))
+    for _ in range(_STEPS):
+        if not len(moving):
+            break
+        shift, is_settled = _step(model, engine, precisions, rows[moving])
+        rows[moving] += shift
+        moving = moving[~is_settled]
+    return rows
 
-        Examples
-        --------
-        >>> from gaussmix import FAMILIES, Mixture
-        >>> m = Mixture([0.5, 0.2, 0.3], [[0.0], [1.0], [9.0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
-        >>> modes = m.modes()
-        >>> modes.places.round(3), modes.of_component
-        (array([[0.235],
-               [9.   ]]), array([0, 0, 1]))
-        """
-        if self.n_features == 1:
-            cuts = turns(self._line)
-            ends, of_component = cuts[::2, None], np.searchsorted(cuts[1::2], self.means[:, 0])
-        else:
-            ends, of_component = _distinct(climbed(Derivatives.of(self.model), self.means), self._deviations)
-        heights = self._heights(ends)
-        order = np.argsort(-heights, kind="stable")
-        return Modes(ends[order], heights[order], np.argsort(order)[of_component])
 
-    def decision_boundary(self) -> Array:
-        """Where the most probable component of a mixture of one feature changes.
+def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """The next step of each climb, and whether it is the last."""
+    shares = engine.responsibilities(Block(0, rows), model.parameters)
+    local = np.tensordot(shares, precisions, axes=1)
+    slope = gradient(model, block_of(rows, model.n_features), engine)  # raises where a climb leaves float64
+    step: Array = np.asarray(np.linalg.solve(local, slope[..., None])[..., 0], np.float64)
+    is_near = np.einsum("nd,nd->n", step, slope) < _NEAR**2
+    is_settled = np.zeros(len(rows), dtype=np.bool_)
+    if is_near.any():
+        bend = hessian(model, block_of(rows[is_near], model.n_features), engine)
+        step[is_near], is_settled[is_near] = _last_steps(slope[is_near], bend, local[is_near])
+    return step, is_settled
 
-        Returns
-        -------
-        boundaries : (n_boundaries,), ascending, data units. Between two of them `predict` is the same; a component may
-            have several intervals (a wide one lies on both sides of a narrow one), or none.
 
-        Raises
-        ------
-        ValueError : there are several features.
-
-        Examples
-        --------
-        >>> from gaussmix import FAMILIES, Mixture
-        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 4.0], FAMILIES["spherical"])
-        >>> m.decision_boundary().round(4)
-        array([-4.3266,  1.6599])
-        """
-        if self.n_features > 1:
-            raise ValueError(
-                f"decision_boundary is of one feature, and here are {self.n_features}: take marginal(feature) first."
-            )
-        real = np.flatnonzero(self.weights)
-        places = crossings(self.parameters.log_scale[real], self.means[real, 0], self._deviations[real, 0])
-        if not len(places):
-            return places
-        reach = self._deviations.max() + _BESIDE * np.abs(places).max()
-        edges = np.concatenate([[places[0] - reach], places, [places[-1] + reach]])
-        labels = choose(None).labels(Block(0, (edges[:-1] + 0.5 * np.diff(edges))[:, None]), self.parameters)
-        return np.asarray(places[labels[1:] != labels[:-1]])
-
-    def _heights(self, rows: Array) -> Array:
-        return choose(None).log_density(Block(0, rows), self.parameters)
-
-    @cached_property
-    def _deviations(self) -> Array:
-        variances = self.model.covariances.variances()
-        return np.asarray(np.sqrt(variances))
+def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Steps along the axes of the Hessian, in deviations by the local precision: Newton's where it is concave."""
+    roots = np.linalg.cholesky(local)  # R with local precision RRᵀ: R⁻¹ H R⁻ᵀ is the Hessian in deviations
+    scaled = np.linalg.solve(roots, np.linalg.solve(roots, bend).swapaxes(1, 2))
+    curvatures, axes = np.linalg.eigh(0.5 * (scaled + scaled.swapaxes(1, 2)))
+    slopes = np.einsum("nde,nd->ne", axes, np.linalg.solve(roots, slope[..., None])[..., 0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        newton = slopes / -curvatures
+    is_newton = (curvatures < -_FLAT) & (np.abs(newton) < _NEAR)
+    along = np.where(is_newton, newton, slopes)  # along other axes the step of the mean shift
+    is_still = np.abs(along).max(axis=1) < _SETTLED
+    on_saddle = is_still & (curvatures[:, -1] > _FLAT)
+    along[on_saddle, -1] = _ASIDE
+    step = np.linalg.solve(roots.swapaxes(1, 2), np.einsum("nde,ne->nd", axes, along)[..., None])[..., 0]
+    return step, is_still & ~on_saddle
 
 
 def _distinct(ends: Array, deviations: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Ends that are not the same, and which of them each is."""
+    """The ends that differ from each other, and the number of the one that each end is."""
     kept: list[int] = []
     which = np.empty(len(ends), dtype=np.intp)
     for k, end in enumerate(ends):

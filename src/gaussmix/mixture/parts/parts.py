@@ -1,26 +1,28 @@
-"""Some features of a mixture: alone, or given the others."""
+"""The methods of `Mixture` whose answer is about some features, another mixture made of it, or the density's shape."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.mixture.features import Feature, Features, check_order
-from gaussmix.mixture.parts.conditioning import Conditional
-from gaussmix.mixture.randomness import Rng, generator
-from gaussmix.mixture.values import Values
-from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
+from gaussmix.checks import Rng, generator
+from gaussmix.mixture.base import MixtureBase, common_names
+from gaussmix.mixture.features import Feature, Features, check_order, names_at
+from gaussmix.mixture.line.boundaries import decision_boundary
+from gaussmix.mixture.parts import combining, derivatives, expectations, modality
+from gaussmix.mixture.parts.conditioning import Conditional, known_values
+from gaussmix.mixture.parts.modality import Modes
+from gaussmix.numerics.arrays import Array, frozen
 
 KEPT_SPLITS = 8  # into known and unknown features, with their factors
 
 
-class Parts(Values):
-    """Marginal and conditional distributions."""
+class Parts(MixtureBase):
+    """Marginal and conditional distributions, combinations with other mixtures, moments, derivatives and modes."""
 
     def marginal(self, features: Features) -> Self:
         """The distribution of some features, whatever the others are: p(x_a) = ∫ p(x_a, x_b) dx_b.
@@ -48,9 +50,7 @@ class Parts(Values):
         places = self._places(features)
         if not len(places):
             raise ValueError("A marginal needs at least one feature.")
-        covariances = self.model.covariances.marginal(places)
-        model = Model(self.weights, self.means[:, places], covariances, self.family.relaxed(covariances))
-        return self.of(model, self._names_at(places))
+        return self._like(self.model.marginal(places), names_at(self.feature_names, places))
 
     def condition(self, values: Mapping[Feature, float]) -> Self:
         """The distribution of the other features where some are known: p(u | x) = Σ_k p(k | x) p(u | x, k).
@@ -83,14 +83,8 @@ class Parts(Values):
         if not isinstance(values, Mapping):
             raise TypeError(f"condition takes a dictionary of features and their values, not {values!r:.60}.")
         known = self._places([*values])
-        split = self._splits(tuple(known.tolist()))
-        row = np.array([_number(feature, value) for feature, value in values.items()])
-        weights = split.weights_of(row[None])[0]
-        means = split.means_at(row)
-        if not np.isfinite(means).all():
-            raise ValueError("These values are so far away that the conditional means are beyond the range of float64.")
-        model = Model(weights, means, split.covariances, split.family)
-        return self.of(model, self._names_at(np.delete(np.arange(self.n_features), known)))
+        conditional = self._splits(tuple(known.tolist())).at(known_values(values), self._engine())
+        return self._like(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
 
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """E[u | x] of the unknown features u for each row x of known ones: the best guess in least squares.
@@ -119,7 +113,7 @@ class Parts(Values):
         array([[6.],
                [5.]])
         """
-        return self._split(known, X_known).mean(X_known, n_jobs)
+        return self._split(known, X_known).mean(X_known, self._engine(n_jobs))
 
     def conditional_covariance(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """Cov[u | x] of the unknown features u for each row x of known ones.
@@ -138,7 +132,7 @@ class Parts(Values):
         >>> m.conditional_covariance([[4.0]], known=[0])
         array([[[8.]]])
         """
-        return self._split(known, X_known).covariance(X_known, n_jobs)
+        return self._split(known, X_known).covariance(X_known, self._engine(n_jobs))
 
     def conditional_weights(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """p(k | x), the weights of the components where the known features are x; (n_rows, n_components).
@@ -153,7 +147,7 @@ class Parts(Values):
         array([[0.5, 0.5],
                [0. , 1. ]])
         """
-        return self._split(known, X_known).weights_of(X_known, n_jobs)
+        return self._split(known, X_known).weights_of(X_known, self._engine(n_jobs))
 
     def sample_conditional(
         self, X_known: ArrayLike, known: Features, rng: Rng = None, *, n_jobs: int | None = None
@@ -178,28 +172,296 @@ class Parts(Values):
         >>> m.sample_conditional([[4.0], [2.0]], [0], rng=0).shape
         (2, 1)
         """
-        return self._split(known, X_known).draw(X_known, generator(rng), n_jobs)
+        return self._split(known, X_known).draw(X_known, generator(rng), self._engine(n_jobs))
+
+    def transform(self, A: ArrayLike, b: ArrayLike | None = None) -> Self:
+        """The distribution of A x + b.
+
+        Parameters
+        ----------
+        A : (n_new_features, n_features), of linearly independent rows: as many as there are features, or fewer.
+        b : (n_new_features,), data units; zeros by default.
+
+        Returns
+        -------
+        transformed : N(A μ_k + b, A Σ_k Aᵀ) of each component, without names. One shared covariance stays shared, a
+            diagonal one diagonal where A only scales, drops and reorders features.
+
+        Raises
+        ------
+        ValueError : A or b have another shape, are not finite, A's rows depend on each other, so that A x + b has no
+            density, or it is beyond the range of float64.
+        TypeError : A or b are not real numbers.
+        SingularCovariance : a covariance is not positive definite.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([1.0], [[2.0, 5.0]], [[[4.0, 2.0], [2.0, 9.0]]], FAMILIES["full"])
+        >>> difference = m.transform([[-1.0, 1.0]])
+        >>> difference.means, difference.covariances
+        (array([[3.]]), array([[[9.]]]))
+        """
+        return self._like(combining.transform(self.model, A, b))
+
+    def convolve(self, covariance: ArrayLike) -> Self:
+        """The distribution of x + e with independent Gaussian noise e of mean 0: a blurred mixture.
+
+        Parameters
+        ----------
+        covariance : of e, data units²: one variance for all features, (n_features,) variances, or a matrix
+            (n_features, n_features), symmetric and positive semidefinite: features may be without noise.
+
+        Returns
+        -------
+        blurred : Σ_k + covariance of each component, with the names of the features. Diagonal, spherical and shared
+            covariances stay so where the sum is.
+
+        Raises
+        ------
+        ValueError : covariance has another shape, is not finite, symmetric or positive semidefinite, or the sum is
+            beyond the range of float64.
+        TypeError : covariance is not real numbers.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.convolve(0.5).covariances
+        array([1.5, 1.5])
+        """
+        return self._like(combining.convolve(self.model, covariance), self.feature_names)
+
+    def product(self, other: Self) -> Self:
+        """The normalised product p(x) q(x) / ∫ p q: what two independent sources say of x together.
+
+        Parameters
+        ----------
+        other : q, a mixture of the same features.
+
+        Returns
+        -------
+        product : a component for each pair, those of the first component with every one of `other` first. Covariances
+            stay diagonal or spherical where both are, and shared where both are.
+
+        Raises
+        ------
+        ValueError : the features are not the same, or the mixtures are more than 1e4 standard deviations apart, where
+            the weights of pairs would have no digits.
+        TypeError : other is not a mixture.
+        SingularCovariance : a covariance is not positive definite.
+
+        Notes
+        -----
+        Bishop (2006) eq. 2.113–2.117 for each pair; the weights are π_i ρ_j N(μ_i | ν_j, Σ_i + T_j), normalised.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> sharper = m.product(Mixture([1.0], [[1.0]], [1.0], FAMILIES["spherical"]))
+        >>> sharper.means.ravel(), sharper.weights.round(3)
+        (array([0.5, 2.5]), array([0.881, 0.119]))
+        """
+        names = common_names([self, other])
+        return self._like(combining.product(self.model, other.model), names)
+
+    @classmethod
+    def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
+        """The mixture of mixtures, Σ_i w_i p_i(x), with the components of all, in their order.
+
+        Parameters
+        ----------
+        mixtures : one or more of the same features.
+        weights : w, one for each; sum to 1.
+
+        Returns
+        -------
+        mixture : covariances stay diagonal or spherical where all are; shared where all share the same.
+
+        Raises
+        ------
+        ValueError : there are none, their features are not the same, or weights are not as many or don't sum to 1.
+        TypeError : something is not a mixture, or weights are not real numbers.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> Mixture.concatenate([m, m.convolve(2.0)], [0.75, 0.25]).weights
+        array([0.375, 0.375, 0.125, 0.125])
+        """
+        several = list(mixtures)
+        names = common_names(several)
+        return cls.of(combining.concatenate([m.model for m in several], weights), names, several[0]._own_engine)
+
+    @cached_property
+    def mean(self) -> Array:
+        """E[x] = Σ_k π_k μ_k, (n_features,), data units.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.75, 0.25], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.mean, m.covariance
+        (array([1.]), array([[4.]]))
+        """
+        return frozen(self._mean_and_spread[0])
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Cov[x] = Σ_k π_k (Σ_k + (μ_k − E[x])(μ_k − E[x])ᵀ), (n_features, n_features), data units²."""
+        return frozen(expectations.covariance(self.model, self._mean_and_spread[1]))
+
+    def moments(self, order: int, about: ArrayLike | None = None) -> Array:
+        """Joint moments E[Π_j (x_ij − a_ij)] of all features with each other, central ones by default.
+
+        Parameters
+        ----------
+        order : of the moments, 0 or more; 2 is the covariance, 3 the skewness before standardisation …
+        about : a, (n_features,), data units; the mean by default. Zeros give raw moments, which have fewer digits
+            where the mean is many standard deviations from 0.
+
+        Returns
+        -------
+        moments : `order` axes of n_features each, (n_features, …, n_features), symmetric in all; data units^order.
+
+        Raises
+        ------
+        ValueError : order is negative, the array would have more than 2²⁷ numbers, a moment is beyond the range of
+            float64, or `about` is not n_features finite numbers.
+        TypeError : order is not an integer.
+
+        Notes
+        -----
+        Isserlis (1918), Biometrika 12, in the recursion E[y_i Y] = δ_i E[Y] + Σ_j Σ_ij E[Y without y_j] of each
+        component, with δ = μ_k − a; cf. Kan (2008), Journal of Multivariate Analysis 99, proposition 1.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.75, 0.25], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.moments(3)
+        array([[[6.]]])
+        >>> m.moments(1, about=[0.0])
+        array([1.])
+        """
+        return expectations.moments(self.model, order, about, self.mean)
+
+    def gradient(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
+        """∇ log p(x) = Σ_k γ_k Σ_k⁻¹ (μ_k − x) of each row, with γ_k = p(k | x).
+
+        Parameters
+        ----------
+        rows : (n_rows, n_features), data units.
+        n_jobs : threads; None for every processor.
+
+        Returns
+        -------
+        gradient : (n_rows, n_features), nats per data unit. In log space, right however far away a row is.
+
+        Raises
+        ------
+        ValueError : rows are not finite numbers of shape (n_rows, n_features).
+        TypeError : rows are not real numbers.
+
+        Notes
+        -----
+        Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis and Machine Intelligence 22, section 3.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.gradient([[2.0], [1e6]])
+        array([[      0.],
+               [-999996.]])
+        """
+        return derivatives.gradient(self.model, self._block(rows), self._engine(n_jobs))
+
+    def hessian(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
+        """Second derivatives of log p(x), Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹, of each row.
+
+        With g_k = Σ_k⁻¹ (μ_k − x) and the gradient g. Parameters and errors as of `gradient`.
+
+        Returns
+        -------
+        hessian : (n_rows, n_features, n_features), nats per data unit², symmetric.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.hessian([[2.0], [1e6]])
+        array([[[ 3.]],
+        <BLANKLINE>
+               [[-1.]]])
+        """
+        return derivatives.hessian(self.model, self._block(rows), self._engine(n_jobs))
+
+    def modes(self) -> Modes:
+        """Find the modes that the components lead to, uphill from their means.
+
+        Returns
+        -------
+        modes : their places (n_modes, n_features), log densities and components.
+
+        Notes
+        -----
+        Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis and Machine Intelligence 22, section 4: the
+        fixed point of the mean shift, finished by Newton's method. Each has a Hessian without positive eigenvalues;
+        a climb that ends on a saddle goes on from beside it. With one feature all modes are found, of which there are
+        no more than components; with several there may be modes to which no component leads.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.2, 0.3], [[0.0], [1.0], [9.0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
+        >>> modes = m.modes()
+        >>> modes.places.round(3), modes.of_component
+        (array([[0.235],
+               [9.   ]]), array([0, 0, 1]))
+        """
+        return modality.modes(self.model, self._line, self._engine())
+
+    def decision_boundary(self) -> Array:
+        """Where the most probable component of a mixture of one feature changes.
+
+        Returns
+        -------
+        boundaries : (n_boundaries,), ascending, data units. Between two of them `predict` is the same; a component may
+            have several intervals (a wide one lies on both sides of a narrow one), or none.
+
+        Raises
+        ------
+        ValueError : there are several features.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 4.0], FAMILIES["spherical"])
+        >>> m.decision_boundary().round(4)
+        array([-4.3266,  1.6599])
+        """
+        if self.n_features > 1:
+            raise ValueError(
+                f"decision_boundary is of one feature, and here are {self.n_features}: take marginal(feature) first."
+            )
+        return decision_boundary(self.model, self._engine())
 
     def _split(self, known: Features, rows: object = None) -> Conditional:
-        """Known and unknown features, where `rows`, of a data frame perhaps, have the known ones in this order."""
+        """Split known from unknown features; `rows` may be a data frame, whose columns must be the known ones."""
         places = self._places(known)
-        check_order(rows, self._names_at(places), "X_known")
+        check_order(rows, names_at(self.feature_names, places), "X_known")
         return self._splits(tuple(places.tolist()))
 
     @cached_property
     def _splits(self) -> Callable[[tuple[int, ...]], Conditional]:
-        """The last few splits by the places of the known features, so that one row does not cost factors."""
-        return lru_cache(KEPT_SPLITS)(lambda known: Conditional.of(self, np.array(known, dtype=np.intp)))
+        """Find a split by the places of the known features. The last few are kept with their factors."""
+        model = self.model
+        return lru_cache(KEPT_SPLITS)(lambda known: Conditional.of(model, np.array(known, dtype=np.intp)))
 
-    def _names_at(self, places: Any) -> tuple[str, ...] | None:
-        return None if self.feature_names is None else tuple(self.feature_names[place] for place in places)
-
-
-def _number(feature: Feature, value: object) -> float:
-    """The value of a known feature; raises TypeError or ValueError that names the feature."""
-    number = np.asarray(value)
-    if number.dtype.kind not in "fiub" or number.ndim:
-        raise TypeError(f"The value of feature {feature!r:.60} must be a number, not {value!r:.60}.")
-    if not np.isfinite(number):
-        raise ValueError(f"The value of feature {feature!r:.60} is {value}: give a finite number, or leave it out.")
-    return float(number)
+    @cached_property
+    def _mean_and_spread(self) -> tuple[Array, Array]:
+        """The mean (n_features,) and the covariance of the means of the components."""
+        return expectations.mean_and_spread_of_means(self.model)

@@ -5,28 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from gaussmix.covariances import Covariances, Dense, Diagonal, Spherical
-from gaussmix.mixture.values import Values
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
-# Standard deviations up to which squared distances, and with them log weights, are good to about 1e-8 nats a feature.
+# Standard deviations: up to here squared distances, and so log weights, are right to about 1e-8 nats a feature.
 FARTHEST = 1e4
 
 Pairs = tuple[Array, Array, Array, Array]
 
 
-def product(one: Values, other: Values) -> tuple[Array, Array, Covariances]:
+def product(one: Model, other: Model) -> tuple[Array, Array, Covariances]:
     """Weights (n_pairs,), means (n_pairs, d) and covariances, shared where both share theirs.
 
-    Pairs in the order of the components of one, for each those of the other.
+    The pairs of the first component with every one of the other model come first.
 
     Raises
     ------
     ValueError : the mixtures are so far apart that the weights of pairs would have no digits.
     SingularCovariance : a covariance is not positive definite.
     """
-    pair = [mixture.model.covariances.simple() for mixture in (one, other)]
+    pair = [model.covariances.simple() for model in (one, other)]
     kind = next(kind for kind in (Dense, Diagonal, Spherical) if any(isinstance(c, kind) for c in pair))
     is_shared = all(covariances.is_shared for covariances in pair)
     first, second = (c.lift(Dense if kind is Dense else Diagonal).each for c in pair)

@@ -1,0 +1,118 @@
+"""A model to a file or a dictionary and back, checked on both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gaussmix import formats
+from gaussmix.checks import check_names, check_real
+from gaussmix.families.base import FAMILIES, Family, family_named
+from gaussmix.formats import Details, Place, Record
+from gaussmix.model import Model, flaw
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import copied
+
+_FORMAT = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries, as of files
+_ARRAYS = ("weights", "means", "covariances")
+
+
+def write(place: Place, model: Model, details: Details | None = None) -> None:
+    """Write a model to a file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    place : a path, where an existing file is replaced; or a binary file open for writing.
+    model : the mixture.
+    details : what else the file is to hold.
+
+    Raises
+    ------
+    ValueError : the numbers make no mixture, or nobody could read its structure.
+    OSError : the file can't be written.
+    """
+    family, weights, means, covariances = _saveable(model)
+    record = Record(family.name, weights, means, covariances, details or Details(), family_options=dict(family.options))
+    formats.save(place, record)
+
+
+def read(place: Place) -> tuple[Model, Record]:
+    """Read a model, and the record it comes from; raises NotAModelFile or OSError."""
+    record = formats.load(place)
+    family = _family(record.family, record.family_options)
+    if family is None:
+        why = f"it holds covariances of the structure {record.family!r:.40}, which this gaussmix lacks"
+        raise formats.not_usable(place, why)
+    wrong = flaw(record.weights, record.means, record.covariances, family)
+    if wrong is not None:
+        raise formats.not_usable(place, wrong)
+    # Copied, since the arrays of a record may lie in the bytes of the file.
+    return _model(copied(record.weights), copied(record.means), copied(record.covariances), family), record
+
+
+def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
+    """A dictionary of plain values; raises ValueError as `write` does."""
+    family, *arrays = _saveable(model)
+    named = {} if names is None else {"feature_names": list(names)}
+    options = {"family_options": dict(family.options)} if family.options else {}
+    plain = {name: array.tolist() for name, array in zip(_ARRAYS, arrays, strict=True)}
+    return {**_FORMAT, "family": family.name, **options, **plain, **named}
+
+
+def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
+    """The model in a dictionary of `to_dict`, and its names; raises ValueError where the values make no mixture."""
+    for key, wanted in _FORMAT.items():
+        if values.get(key) != wanted:
+            raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
+    name = values.get("family")
+    family = _family(name, values.get("family_options", {}))
+    if family is None:
+        raise ValueError(f"This is no mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
+    weights, means, covariances = (_array(values, name) for name in _ARRAYS)
+    wrong = flaw(weights, means, covariances, family)
+    if wrong is not None:
+        raise ValueError(f"This is no mixture: {wrong}.")
+    names = values.get("feature_names")
+    try:
+        named = None if names is None else check_names(names, means.shape[1])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"This is no mixture: {error}") from None
+    return _model(weights, means, covariances, family), named
+
+
+def _model(weights: Array, means: Array, covariances: Array, family: Family) -> Model:
+    return Model(weights, means, family.covariances(covariances, *means.shape), family)
+
+
+def _family(name: object, options: object) -> Family | None:
+    """The family of this name with these options; None where there is none."""
+    if not isinstance(name, str) or name not in FAMILIES or not isinstance(options, Mapping):
+        return None
+    try:
+        return family_named(name, **options)
+    except (TypeError, ValueError):
+        return None
+
+
+def _saveable(model: Model) -> tuple[Family, Array, Array, Array]:
+    """The family and the arrays of a model; raises ValueError where a file of them would be of no use."""
+    weights, means, covariances = model.weights, model.means, model.covariances.array
+    wrong = flaw(weights, means, covariances, model.family)
+    if model.family.name not in FAMILIES:
+        wrong = f"its structure {model.family.name!r} is not registered, so nobody could read it"
+    if wrong is not None:
+        raise ValueError(f"This mixture can't be saved: {wrong}.")
+    return model.family, weights, means, covariances
+
+
+def _array(values: Mapping[str, Any], name: str) -> Array:
+    """Numbers that JSON has as numbers: text that looks like some is refused."""
+    try:
+        array = check_real(name, values.get(name))  # type: ignore[arg-type]
+        if array.dtype.kind != "b":
+            return array.astype(np.float64)
+    except (TypeError, ValueError):  # ValueError: lists of unequal length
+        pass
+    raise ValueError(f"This is no mixture: its {name!r} are missing, or not an array of numbers.")

@@ -1,0 +1,194 @@
+"""What every part of `Mixture` stands on: the numbers, checked once, the names of the features, and the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix.checks import check_names
+from gaussmix.engines import choose
+from gaussmix.engines.base import Engine
+from gaussmix.families.base import Family
+from gaussmix.mixture.features import Features, block_of, places
+from gaussmix.mixture.line.line import Line
+from gaussmix.model import Model, flaw_at_sight
+from gaussmix.numerics.arrays import Array, Places, frozen
+from gaussmix.numerics.pieces import copied
+from gaussmix.waist.block import Block
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.whitening.base import Whitening
+
+_ARRAYS = ("weights", "means", "covariances")
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureBase:
+    """A model, the names of its features and the engine that reads rows."""
+
+    weights: Array
+    means: Array
+    covariances: Array
+    family: Family
+    feature_names: tuple[str, ...] | None = None
+    _own_engine: Engine[Any] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.family, Family):
+            raise TypeError(f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r}.')
+        for name in _ARRAYS:  # copied, so that nobody else can write to them
+            object.__setattr__(self, name, frozen(copied(np.asarray(getattr(self, name)))))
+        wrong = flaw_at_sight(self.weights, self.means, self.covariances, self.family)
+        if wrong is not None:
+            raise ValueError(f"This is no mixture: {wrong}.")
+        if self.feature_names is not None:
+            object.__setattr__(self, "feature_names", check_names(self.feature_names, self.n_features))
+
+    @classmethod
+    def of(cls, model: Model, feature_names: tuple[str, ...] | None = None, engine: Engine[Any] | None = None) -> Self:
+        """Make the distribution of a model without checking or copying anything.
+
+        Parameters
+        ----------
+        model : weights (n_components,), means, covariances and their structure, which are right.
+        feature_names : one for each feature; None for none.
+        engine : what reads rows, here and in every mixture made of this one; None for the engine of this machine.
+        """
+        mixture = object.__new__(cls)
+        vars(mixture).update(
+            weights=model.weights,
+            means=model.means,
+            covariances=model.covariances.array,
+            family=model.family,
+            feature_names=feature_names,
+            _own_engine=engine,
+            model=model,
+        )
+        return mixture
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = self.weights, self.means, self.covariances, self.family, self.feature_names
+        state = None if self._own_engine is None else {"_own_engine": self._own_engine}
+        return type(self), arguments, state  # the constructor makes the arrays read-only again
+
+    def __eq__(self, other: object) -> bool:
+        """Whether weights, means, covariances, structure and names are the same; the engine does not count."""
+        if not isinstance(other, MixtureBase):
+            return NotImplemented
+        return (
+            (self.family.name, self.family.options, self.feature_names)
+            == (other.family.name, other.family.options, other.feature_names)
+            and np.array_equal(self.weights, other.weights)
+            and np.array_equal(self.means, other.means)
+            and np.array_equal(self.covariances, other.covariances)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.family.name, self.feature_names, self.means.shape, *self.weights.tolist()))
+
+    @cached_property
+    def model(self) -> Model:
+        """The numbers and their structure, as EM, engines and files share them."""
+        covariances = self.family.covariances(self.covariances, *self.means.shape)
+        return Model(self.weights, self.means, covariances, self.family)
+
+    def with_feature_names(self, names: Iterable[str] | None) -> Self:
+        """The same mixture with names for its features.
+
+        Parameters
+        ----------
+        names : one for each feature, in order; None for none.
+
+        Raises
+        ------
+        ValueError : too many or too few names.
+        TypeError : a name is not text.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([1.0], [[2.0, 5.0]], [[1.0, 4.0]], FAMILIES["diag"]).with_feature_names(["height", "weight"])
+        >>> m.feature_names
+        ('height', 'weight')
+        """
+        named = object.__new__(type(self))
+        vars(named).update(vars(self))  # with what has been computed already
+        vars(named)["feature_names"] = None if names is None else check_names(names, self.n_features)
+        return named
+
+    @property
+    def n_components(self) -> int:
+        """Number of components K."""
+        return len(self.weights)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features d."""
+        return int(self.means.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: K − 1 weights, K·d means and what the family counts for the covariances."""
+        return self.model.n_parameters
+
+    @property
+    def whitening(self) -> Whitening:
+        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k."""
+        return self.model.whitening
+
+    @property
+    def parameters(self) -> Parameters:
+        """What an engine needs for the E-step."""
+        return self.model.parameters
+
+    @cached_property
+    def _line(self) -> Line | None:
+        """The distribution on the line where there is one feature; None where there are several."""
+        return Line.of(self.model) if self.n_features == 1 else None
+
+    def _engine(self, n_jobs: int | None = None) -> Engine[Any]:
+        """What reads rows: the engine that was given, else the one of this machine with so many threads."""
+        return choose(n_jobs) if self._own_engine is None else self._own_engine
+
+    def _block(self, rows: ArrayLike) -> Block:
+        """Rows as engines take them; raises ValueError or TypeError."""
+        return block_of(rows, self.n_features, self.feature_names)
+
+    def _places(self, features: Features) -> Places:
+        """Where features stand that are named or numbered, (n,); raises ValueError or TypeError."""
+        return places(features, self.n_features, self.feature_names)
+
+    def _like(self, model: Model, names: tuple[str, ...] | None = None) -> Self:
+        """A mixture made of this one, with the same engine."""
+        return self.of(model, names, self._own_engine)
+
+
+def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
+    """The feature names of several mixtures of the same features; None where none of them has names.
+
+    Raises
+    ------
+    TypeError : something is no mixture.
+    ValueError : there are no mixtures, or their features are not the same.
+    """
+    if not len(mixtures):
+        raise ValueError("Give at least one mixture.")
+    known = [mixture for mixture in mixtures if isinstance(mixture, MixtureBase)]
+    if len(known) < len(mixtures):
+        other = next(mixture for mixture in mixtures if not isinstance(mixture, MixtureBase))
+        raise TypeError(f"A mixture is needed, not {other!r:.60}.")
+    sizes = sorted({mixture.n_features for mixture in known})
+    if len(sizes) > 1:
+        raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features: they must have the same.")
+    names = {mixture.feature_names for mixture in known if mixture.feature_names is not None}
+    if len(names) > 1:
+        first, second = sorted(names)[:2]
+        raise ValueError(
+            f"These mixtures have other features, {list(first)!r:.60} and {list(second)!r:.60}: bring them into one "
+            "order by marginal, or give them the same names by with_feature_names."
+        )
+    return names.pop() if names else None

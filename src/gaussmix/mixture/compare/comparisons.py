@@ -1,0 +1,339 @@
+"""The methods of `Mixture` that compare it with another, or its components with each other."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from gaussmix.checks import Rng
+from gaussmix.mixture.base import MixtureBase, common_names
+from gaussmix.mixture.compare import bounds, divergences
+from gaussmix.mixture.compare.distances import distance
+from gaussmix.mixture.compare.estimate import Estimate
+from gaussmix.mixture.compare.gaussians import Gaussians
+from gaussmix.mixture.compare.monte_carlo import DRAWS
+from gaussmix.mixture.compare.ordering import canonical_order, matched_order
+from gaussmix.mixture.compare.reduction import reduce
+from gaussmix.mixture.features import Feature
+
+
+class Comparisons(MixtureBase):
+    """Divergences, distances and entropy; components put in order, matched and merged."""
+
+    def kl(
+        self,
+        other: Self,
+        *,
+        n_draws: int = DRAWS,
+        rng: Rng = None,
+        n_jobs: int | None = None,
+    ) -> Estimate[float]:
+        """Kullback–Leibler divergence ∫ p log (p / q) from this mixture to another, by Monte Carlo.
+
+        Parameters
+        ----------
+        other : q, a mixture of the same features.
+        n_draws : how many rows are drawn, at least two from each component; the error falls as 1 / √n_draws.
+        rng : source of randomness, or a seed; None for the same draws each time.
+        n_jobs : threads; None for every processor.
+
+        Returns
+        -------
+        kl : Estimate, `value` ≥ 0 and its standard `error`, nats; exact between single Gaussians. The same in any
+            unit of the data.
+
+        Raises
+        ------
+        ValueError : other has other features, n_draws is below 2, or densities overflow.
+        TypeError : other is no mixture, n_draws no integer, or rng no source of randomness.
+
+        Notes
+        -----
+        A chance result below 0 becomes 0, which can only bring it nearer. `kl_bounds` and `kl_variational` need no
+        draws.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> value, error = m.kl(Mixture([1.0], [[2.0]], [5.0], FAMILIES["spherical"]))
+        >>> round(value, 1)
+        0.2
+        """
+        common_names([self, other])
+        return divergences.kl(self.model, other.model, n_draws, rng, self._engine(n_jobs))
+
+    def kl_bounds(self, other: Self) -> tuple[float, float]:
+        """Bounds of the Kullback–Leibler divergence to another mixture, in closed form.
+
+        Parameters
+        ----------
+        other : a mixture of the same features.
+
+        Returns
+        -------
+        lower, upper : nats.
+
+        Raises
+        ------
+        ValueError : other has other features.
+        TypeError : other is no mixture.
+
+        Notes
+        -----
+        −∫ p log q is bounded as by Durrieu, Thiran & Kelly (2012), ICASSP, the entropy by
+        `entropy_bounds`, whose upper bound is theirs and whose lower bound is closer. The upper bound is the less of
+        that and of the variational bound of Hershey & Olsen (2007), ICASSP, section 8.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.kl_bounds(m)
+        (0.0, 0.0)
+        """
+        common_names([self, other])
+        return bounds.kl_bounds(*Gaussians.pair(self.model, other.model))
+
+    def kl_variational(self, other: Self) -> float:
+        """The Kullback–Leibler divergence to another mixture, nearly, without draws.
+
+        Parameters
+        ----------
+        other : a mixture of the same features.
+
+        Returns
+        -------
+        kl : nats; 0 for equal mixtures, exact between single Gaussians. It can be below 0, and is no bound.
+
+        Raises
+        ------
+        ValueError : other has other features.
+        TypeError : other is no mixture.
+
+        Notes
+        -----
+        Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)), Hershey & Olsen (2007), ICASSP, eq. 20.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> other = Mixture([1.0], [[2.0]], [5.0], FAMILIES["spherical"])
+        >>> lower, upper = m.kl_bounds(other)
+        >>> lower < m.kl_variational(other) < upper
+        True
+        """
+        common_names([self, other])
+        return bounds.kl_variational(*Gaussians.pair(self.model, other.model))
+
+    def js(
+        self,
+        other: Self,
+        *,
+        n_draws: int = DRAWS,
+        rng: Rng = None,
+        n_jobs: int | None = None,
+    ) -> Estimate[float]:
+        """Jensen–Shannon divergence ½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q, by Monte Carlo; Lin (1991) eq. 4.1.
+
+        Parameters
+        ----------
+        other : q, a mixture of the same features.
+        n_draws : how many rows are drawn from each; the error falls as 1 / √n_draws.
+        rng : source of randomness, or a seed; None for the same draws each time.
+        n_jobs : threads; None for every processor.
+
+        Returns
+        -------
+        js : Estimate, `value` from 0 to log 2 and its standard `error`, nats. Symmetric: both mixtures are drawn
+            from the same random numbers. The error is that of the worst case, halves that err alike.
+
+        Raises
+        ------
+        ValueError : other has other features, n_draws is below 2, or densities overflow.
+        TypeError : other is no mixture, n_draws no integer, or rng no source of randomness.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.js(m).value
+        0.0
+        """
+        common_names([self, other])
+        return divergences.js(self.model, other.model, n_draws, rng, self._engine(n_jobs))
+
+    def entropy(self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
+        """Differential entropy −∫ p log p, by Monte Carlo; for one component exactly.
+
+        Parameters
+        ----------
+        n_draws : how many rows are drawn, at least two from each component; the error falls as 1 / √n_draws.
+        rng : source of randomness, or a seed; None for the same draws each time.
+        n_jobs : threads; None for every processor.
+
+        Returns
+        -------
+        entropy : Estimate, `value` and its standard `error`, nats. It depends on the unit of the data.
+
+        Raises
+        ------
+        ValueError, TypeError : n_draws is no integer of at least 2.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> value, error = m.entropy()
+        >>> lower, upper = m.entropy_bounds()
+        >>> lower < value < upper
+        True
+        """
+        return divergences.entropy(self.model, n_draws, rng, self._engine(n_jobs))
+
+    def entropy_bounds(self) -> tuple[float, float]:
+        """Bounds of the entropy in closed form; Kolchinsky & Tracey (2017), Entropy 19, 361.
+
+        Returns
+        -------
+        lower, upper : nats. From Bhattacharyya distances and from divergences between components. They meet
+            where components are alike or far apart, and for one component.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"]).entropy_bounds()
+        (1.4189385332046727, 1.4189385332046727)
+        """
+        return bounds.entropy_bounds(Gaussians.of(self.model))
+
+    def distance(self, other: Self, metric: str = "mw2") -> float:
+        """The distance to another mixture.
+
+        Parameters
+        ----------
+        other : a mixture of the same features.
+        metric : what is measured.
+
+            - "mw2": how far mass must be moved where each piece moved must be Gaussian, data units; a metric on
+              mixtures, and the Wasserstein distance W₂ between single Gaussians. Delon & Desolneux (2020), SIAM J.
+              Imaging Sci. 13, 936–970.
+            - "l2": √∫ (p − q)², the root of the integrated squared error (ISE), per root of data volume. Its square
+              is right to 1e-15 of ∫ p² + ∫ q².
+            - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), nats, the same in any unit; no triangle inequality.
+
+        Returns
+        -------
+        distance : ≥ 0, and 0 for equal mixtures.
+
+        Raises
+        ------
+        ValueError : other has other features, there is no such metric, or the distance is beyond the range of float64.
+        TypeError : other is no mixture.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> one = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> other = Mixture([0.5, 0.5], [[1.0], [5.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> round(one.distance(other), 6)
+        1.0
+        """
+        common_names([self, other])
+        return distance(self.model, other.model, metric)
+
+    def sorted(self, by: str = "weight", *, feature: Feature | None = None, reverse: bool = False) -> Self:
+        """The same mixture with its components in an order that does not depend on the one they have.
+
+        Parameters
+        ----------
+        by : "weight", the heaviest first; "mean", the least first; "size", that of the largest determinant of the
+            covariance first. Where components are equal in this, by their means, feature after feature, then by
+            weights and covariances.
+        feature : number or name of the one feature whose means count, with by="mean"; all in turn by default.
+        reverse : the other way round.
+
+        Raises
+        ------
+        ValueError : there is no such order or feature.
+        TypeError : feature is neither a number nor a name.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.3, 0.7], [[4.0, 0.0], [1.0, 2.0]], [1.0, 5.0], FAMILIES["spherical"], ["x", "y"])
+        >>> m.sorted().weights
+        array([0.7, 0.3])
+        >>> m.sorted("mean", feature="y").weights
+        array([0.3, 0.7])
+        """
+        order = canonical_order(self.model, by, feature, self.feature_names, reverse=reverse)
+        return self._like(self.model.take(order), self.feature_names)
+
+    def match_to(self, reference: Self) -> Self:
+        """The same mixture with its components in the order of another's, each beside the one that it resembles.
+
+        Parameters
+        ----------
+        reference : a mixture of the same features. Where it has fewer components, those that match none follow, the
+            heaviest first.
+
+        Raises
+        ------
+        ValueError : reference has other features, or more components.
+        TypeError : reference is no mixture.
+
+        Notes
+        -----
+        The order that makes Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)) least, with π and p of the reference: the
+        divergence of the labelled distributions, which a label is part of, and so an upper bound of the divergence
+        of the mixtures (Do 2003, IEEE Signal Process. Lett. 10, 115–118). It weighs mean, covariance and weight
+        against each other without a parameter, and depends on no unit. Found by SciPy's Hungarian matching.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> reference = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> Mixture([0.4, 0.6], [[4.1], [0.2]], [1.0, 2.0], FAMILIES["spherical"]).match_to(reference).means
+        array([[0.2],
+               [4.1]])
+        """
+        common_names([self, reference])
+        return self._like(self.model.take(matched_order(self.model, reference.model)), self.feature_names)
+
+    def reduce(self, n_components: int, *, refine: bool = False) -> Self:
+        """A mixture of fewer components with the same mean and covariance.
+
+        Parameters
+        ----------
+        n_components : how many are to be left; components of weight 0 go first.
+        refine : once they are merged, move components to the merged one that they diverge from least, until none
+            moves.
+
+        Returns
+        -------
+        mixture : merged components have full covariances, in the order of their first parts. The mixture itself where
+            it has so many components.
+
+        Raises
+        ------
+        ValueError : n_components is no integer from 1 to their number, or is so small that components would be merged
+            that are some 1e7 standard deviations apart.
+        SingularCovariance : a covariance is not positive definite.
+
+        Notes
+        -----
+        Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999: of all pairs, the one is merged whose
+        merging moves the mixture least, by the bound (w_i + w_j) log det P_ij − w_i log det P_i − w_j log det P_j of
+        twice the divergence. Refinement lowers the sum of these, Σ_i w_i KL(p_i‖merged), further: Davis & Dhillon
+        (2006), NIPS. No unit of the data changes the result.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.25, 0.25, 0.5], [[0.0], [2.0], [9.0]], [1.0, 1.0, 1.0], FAMILIES["spherical"]).reduce(2)
+        >>> m.means[:, 0], m.covariances[:, 0, 0]
+        (array([1., 9.]), array([2., 1.]))
+        """
+        reduced = reduce(self.model, n_components, refine=refine)
+        return self if reduced is self.model else self._like(reduced, self.feature_names)

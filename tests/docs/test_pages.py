@@ -90,9 +90,22 @@ def test_sentences_are_plain(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_that_a_page_names_exist(path: Path) -> None:
-    named = re.findall(r"`([\w.-]+/[\w./-]+\.(?:py|md|cpp|hpp|csv))`", FENCE.sub("", path.read_text(encoding="utf-8")))
+    named = re.findall(
+        r"`([\w.-]+/[\w./-]+\.(?:py|md|cpp|hpp|csv))`(?! \*new\*)", FENCE.sub("", path.read_text(encoding="utf-8"))
+    )
     folders = [ROOT, ROOT / "src/gaussmix", ROOT / "src", ROOT / "cpp"]
     assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
+
+
+def test_additions_keep_to_their_bars() -> None:
+    text = (ROOT / "docs/develop/additions.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## .*: at most (\d+) files$(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(sections) == 7
+    for bar, section in sections:
+        files = re.findall(r"^\| `(.+?)`( \*new\*)? \|", section, flags=re.MULTILINE)
+        assert 0 < len(files) <= int(bar)
+        for name, is_new in files:
+            assert (ROOT / "src/gaussmix" / name).exists() != bool(is_new), name
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)

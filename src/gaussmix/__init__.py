@@ -8,7 +8,7 @@ from gaussmix.estimators.detector import GaussianMixtureDetector
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.imputer import GaussianMixtureImputer
-from gaussmix.estimators.regressor import GaussianMixtureRegressor
+from gaussmix.estimators.regressor.regressor import GaussianMixtureRegressor
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 

@@ -56,9 +56,9 @@ def test_when_mixtures_take_missing_values_it_hands_them_on(holed, monkeypatch):
             tags.input_tags.allow_nan = True
             return tags
 
-        def _refit(self, X, sample_weight):
+        def fit(self, X, y=None, sample_weight=None):
             self.seen = X
-            return super()._refit(np.nan_to_num(X), sample_weight)
+            return super().fit(np.nan_to_num(X), sample_weight=sample_weight)
 
     taking = Taking(2, random_state=0)
     imputer = GaussianMixtureImputer(2)

@@ -9,7 +9,7 @@ import click
 
 from gaussmix.cli.outputs import WRITERS
 from gaussmix.errors import not_one_of
-from gaussmix.estimators.candidates import EVERY
+from gaussmix.estimators.structures import EVERY
 from gaussmix.families.base import known_names
 from gaussmix.sources.tables import FORMATS
 from gaussmix.sources.tables.base import STANDARD

@@ -12,8 +12,8 @@ from gaussmix.covariances import Covariances, LowRank
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.objective import Ridge
 from gaussmix.engines import choose
-from gaussmix.estimators.factors import check_family
-from gaussmix.estimators.parameters import check_covariances
+from gaussmix.estimators.initial import check_covariances
+from gaussmix.estimators.structures import check_family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition

@@ -109,7 +109,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             share, mass = self._contamination(), _inside("mass", self.mass, 1.0)
             source = check_source(self, X, sample_weight, reset=True)
             fitted = self._mixture_estimator()
-            fitted._refit(source, None)
+            fitted.fit(source)
             self._publish(fitted_of(fitted), self._names)
             if share is None:
                 self.offset_ = float(self.mixture_.highest_density_level(mass))

@@ -18,7 +18,8 @@ from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State
 from gaussmix.engines.base import Engine
-from gaussmix.estimators.parameters import check_given, check_start_names
+from gaussmix.estimators.initial import check_given
+from gaussmix.estimators.parameters import check_start_names
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows

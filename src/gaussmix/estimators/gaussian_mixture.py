@@ -5,28 +5,20 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
 from gaussmix.covariances import LowRank
 from gaussmix.em.restarts import best_run
 from gaussmix.em.stopping import Stopping
-from gaussmix.estimators.base import Fitted
+from gaussmix.estimators.base import Fitted, unchanged_on_failure
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.estimator import MixtureEstimator
-from gaussmix.estimators.factors import check_family
 from gaussmix.estimators.fitting import Data, Fitting, InitialParameters
+from gaussmix.estimators.initial import check_covariances, check_means, check_weights
 from gaussmix.estimators.messages import constant_sentence, few_rows_sentence, warn, warn_of
-from gaussmix.estimators.parameters import (
-    check_covariances,
-    check_flag,
-    check_means,
-    check_number,
-    check_ridge,
-    check_start_names,
-    check_verbose,
-    check_weights,
-)
+from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.estimators.parameters import check_flag, check_number, check_ridge, check_start_names, check_verbose
+from gaussmix.estimators.structures import check_family
 from gaussmix.estimators.validation import check_enough_rows, check_source
 from gaussmix.estimators.verbosity import printed
 from gaussmix.families.one_feature import check_features
@@ -198,11 +190,9 @@ class GaussianMixture(MixtureEstimator):
             or with `reg_covar` "auto" a constant column; or X has one feature, for which the structure is mclust's "E"
             or "V".
         """
-        return self._refit(X, sample_weight)
-
-    def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int64]:
-        """Fit the mixture and label its rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
-        return self._refit(X, sample_weight).predict(X)
+        with unchanged_on_failure(self):
+            self._fit(X, sample_weight)
+        return self
 
     def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
         fitting, stopping, n_init, given = self._checked(X, sample_weight)

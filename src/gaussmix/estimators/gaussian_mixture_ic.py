@@ -6,22 +6,21 @@ from collections.abc import Generator, Iterable
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import check_jobs
 from gaussmix.estimators.base import Fitted, fitted_of, unchanged_on_failure
-from gaussmix.estimators.candidates import HELD_OUT, check_candidates, check_criterion, one_feature_notes
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.estimator import MixtureEstimator
-from gaussmix.estimators.factors import FACTORS
 from gaussmix.estimators.fitting import Data
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.messages import SearchWarning, constant_sentence, dropped_sentence, warn, warn_of
+from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.estimators.parameters import check_number, check_ridge, check_start_names
 from gaussmix.estimators.results import results_table
 from gaussmix.estimators.searching import Searching
+from gaussmix.estimators.structures import FACTORS, HELD_OUT, check_candidates, check_criterion, one_feature_notes
 from gaussmix.estimators.validation import check_counts_of_rows, check_source
 from gaussmix.selection.candidate import Result
 from gaussmix.selection.choice import highest_within_error, lowest
@@ -194,11 +193,9 @@ class GaussianMixtureIC(MixtureEstimator):
             log densities by more than 1e-6; a structure that was named is "E" or "V" for one feature; or
             `sample_weight` sums to less than two rows.
         """
-        return self._refit(X, sample_weight)
-
-    def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int64]:
-        """Fit and label rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
-        return self._refit(X, sample_weight).predict(X)
+        with unchanged_on_failure(self):
+            self._fit(X, sample_weight)
+        return self
 
     def _flaw(self) -> str | None:
         lengths = {len(column) for column in getattr(self, "results_", {}).values()}

@@ -110,7 +110,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             fitted = self._mixture_estimator()
             if not get_tags(fitted).input_tags.allow_nan:
                 rows, weight = _complete(rows, weight)
-            fitted._refit(rows, weight)
+            fitted.fit(rows, sample_weight=weight)
             self._publish(fitted_of(fitted), self._names)
         return self
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gaussmix.estimators.base import Estimator
-from gaussmix.estimators.candidates import EVERY
-from gaussmix.estimators.estimator import MixtureEstimator
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.estimators.structures import EVERY
 
 _OF_MIXTURE = ("n_factors", "tol", "reg_covar", "max_iter", "n_init", "init_params", "random_state", "n_jobs")
 

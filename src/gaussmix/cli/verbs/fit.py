@@ -13,8 +13,8 @@ from gaussmix.cli.options import columns, counts, number, number_or_auto, readin
 from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices, progress
 from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, show_fit
-from gaussmix.estimators.candidates import HELD_OUT, check_candidates
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
+from gaussmix.estimators.structures import HELD_OUT, check_candidates
 from gaussmix.selection.criteria import CRITERIA
 from gaussmix.sources.tables import open_table
 from gaussmix.sources.tables.base import STANDARD

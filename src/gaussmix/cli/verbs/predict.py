@@ -13,7 +13,7 @@ from gaussmix.cli.options import column_names, columns, reading, shares, writing
 from gaussmix.cli.outputs import check_inputs, check_target, format_of, free_name, write_table
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.estimators.detector import MASS
-from gaussmix.estimators.regressor import regressor_of
+from gaussmix.estimators.regressor.regressor import regressor_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.tables import NumericColumns, Table, open_table

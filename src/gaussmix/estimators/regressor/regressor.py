@@ -16,9 +16,9 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.estimators.base import FOUND, fitted_of, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.parameters import check_flag, check_numbers
-from gaussmix.estimators.predictive import Predictive
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.targets import check_target, check_targets, copied_column, target_names
+from gaussmix.estimators.regressor.predictive import Predictive
+from gaussmix.estimators.regressor.targets import check_target, check_targets, copied_column, target_names
 from gaussmix.estimators.validation import check_row_weight, check_rows
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.features import Features
@@ -125,7 +125,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             joint, self.targets_, names = self._joined(rows, y)
             fitted = self._mixture_estimator()
             try:
-                fitted._refit(joint, check_row_weight(sample_weight, len(rows)))
+                fitted.fit(joint, sample_weight=check_row_weight(sample_weight, len(rows)))
             except SingularCovariance as error:
                 raise _said_of_copies(joint, self._places, error) from None
             self._publish(fitted_of(fitted), names)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.errors import unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, narrowed
-from gaussmix.estimators.base import Estimator, unchanged_on_failure
+from gaussmix.estimators.base import Estimator
 from gaussmix.estimators.validation import check_counts_of_rows, check_source
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.numerics.arrays import Array
@@ -28,6 +28,15 @@ from gaussmix.waist.parameters import Parameters
 
 class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
     """An estimator that is its mixture: it labels, scores and draws rows."""
+
+    @abstractmethod
+    def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
+        """Set the fitted attributes, and warn."""
+
+    def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int64]:
+        """Fit and label the rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
+        labels: NDArray[np.int64] = self.fit(X, sample_weight=sample_weight).predict(X)
+        return labels
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """The most probable component of each row, (n_samples,); the first of equals.
@@ -119,16 +128,6 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
         return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
-
-    def _refit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> Self:
-        """Fit, or leave the estimator as it was; called by what the user calls, whose line warnings are to name."""
-        with unchanged_on_failure(self):
-            self._fit(X, sample_weight)
-        return self
-
-    @abstractmethod
-    def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
-        """Set the fitted attributes, and warn."""
 
     def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
         check_is_fitted(self)

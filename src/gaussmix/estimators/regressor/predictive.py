@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from gaussmix.covariances import Covariances
-from gaussmix.estimators.targets import check_target
+from gaussmix.estimators.regressor.targets import check_target
 from gaussmix.families.base import Family
 from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.mixture import Mixture

@@ -1,4 +1,4 @@
-"""The parameters that say what is tried and what decides, checked."""
+"""The parameters that name structures, numbers of components and a criterion, checked."""
 
 from __future__ import annotations
 
@@ -6,17 +6,48 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+
 from gaussmix.checks import check_count
 from gaussmix.errors import unknown_name
-from gaussmix.estimators.factors import options_of
-from gaussmix.estimators.parameters import check_name
-from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named
+from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, known_names
 from gaussmix.families.one_feature import check_features
 from gaussmix.selection.candidate import Candidate
 from gaussmix.selection.criteria import CRITERIA
 
 EVERY = "all"
 HELD_OUT = "cv"
+
+# The parameters that only structures with factors have, and their defaults.
+FACTORS: dict[str, Any] = {"n_factors": None, "noise": "diagonal", "shared_loadings": False, "shared_noise": False}
+
+
+def check_name(covariance_type: Any) -> str:
+    """The name of a structure; whether it is known is not checked."""
+    if not isinstance(covariance_type, str):
+        names = ", ".join(map(repr, known_names()))
+        raise TypeError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
+    return covariance_type
+
+
+def check_family(estimator: Any) -> Family:
+    """The family that an estimator names, with its parameters about factors.
+
+    Raises
+    ------
+    ValueError, TypeError : the name is unknown, a parameter about factors can't be used, or the structure has none.
+    """
+    return family_named(check_name(estimator.covariance_type), **options_of(estimator))
+
+
+def options_of(estimator: Any) -> dict[str, Any]:
+    """The parameters about factors that differ from their defaults."""
+    values = {name: getattr(estimator, name, default) for name, default in FACTORS.items()}
+    return {name: value for name, value in values.items() if not _is(value, FACTORS[name])}
+
+
+def _is(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, (str, bool, np.bool_)) and value == default)
 
 
 def check_criterion(criterion: Any) -> str:

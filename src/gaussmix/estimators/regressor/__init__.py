@@ -1,0 +1,1 @@
+"""The regressor: a mixture of predictors and targets together."""

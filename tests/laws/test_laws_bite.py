@@ -32,7 +32,7 @@ class UnbiasedVariances(VVI):
     """N − 1 in the place of N: no maximum of the likelihood."""
 
     def update(self, scatter, current):
-        return self.covariances(scatter.second / (scatter.mass - 1)[:, None], *scatter.shape)
+        return self.covariances(scatter.second / (scatter.degrees - 1)[:, None], *scatter.shape)
 
 
 class ShrunkCorrelations(VVV):
@@ -62,7 +62,7 @@ class BeginsElsewhere(EEV):
     """With covariances that are none of the structure."""
 
     def other_initial_covariances(self, scatter):
-        return [self.covariances(scatter.second / scatter.mass[:, None, None], *scatter.shape)]
+        return [self.covariances(scatter.second / scatter.degrees[:, None, None], *scatter.shape)]
 
 
 class NanWhereSingular(VVV):
@@ -117,7 +117,7 @@ class WithAnothersAlgebra(VVV):
     def update(self, scatter, current):
         return replace(
             super().update(scatter, current),
-            each=np.repeat(scatter.second.sum(axis=0)[None] / scatter.mass.sum(), len(scatter.mass), axis=0),
+            each=np.repeat(scatter.second.sum(axis=0)[None] / scatter.degrees.sum(), len(scatter.degrees), axis=0),
         )
 
     def n_parameters(self, n_components, n_features):

@@ -174,9 +174,9 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """
     if not empty.any() or scatter.need.pooled:
         return scatter
-    mass, second = np.array(scatter.mass), copied(scatter.second)
-    mass[empty], second[empty] = TRACE * mass.sum(), TRACE * second.sum(axis=0)
-    return replace(scatter, mass=mass, second=second)
+    degrees, second = np.array(scatter.degrees), copied(scatter.second)
+    degrees[empty], second[empty] = TRACE * degrees.sum(), TRACE * second.sum(axis=0)
+    return replace(scatter, degrees=degrees, second=second)
 
 
 def _noise(model: Model, floor: Array) -> list[int]:

@@ -75,8 +75,8 @@ class Family(ABC):
 
         Parameters
         ----------
-        scatter : mass and second sums about the new means, as `need` asked for them. Mass is positive; where moments
-            are pooled, only its sum is.
+        scatter : second sums about the new means, as `need` asked for them, and their degrees of freedom, which are
+            positive; where moments are pooled, only their sum is.
         current : the last covariances, where an iterative structure starts from; None at the first step.
         """
 

@@ -40,15 +40,15 @@ def with_other_axes(scatter: Scatter, along: Along) -> list[Array]:
 
     From the axes that suit a partition best, EM may never reach those that suit the rows best.
     """
-    if len(scatter.mass) == 1 or scatter.n_features == 1:
+    if len(scatter.degrees) == 1 or scatter.n_features == 1:
         return []
-    largest = np.argsort(-scatter.mass, kind="stable")[:MOST_COMPONENTS]
+    largest = np.argsort(-scatter.degrees, kind="stable")[:MOST_COMPONENTS]
     matrices = np.concatenate((_pooled(scatter), scatter.second[np.sort(largest)]))
     return [_with_axes(axes, scatter, along) for axes in principal_axes(matrices)[1]]
 
 
 def _with_axes(axes: Array, scatter: Scatter, along: Along) -> Array:
-    return composed(axes[None], along(spectra_along(scatter.second, axes), scatter.mass))
+    return composed(axes[None], along(spectra_along(scatter.second, axes), scatter.degrees))
 
 
 def _pooled(scatter: Scatter) -> Array:

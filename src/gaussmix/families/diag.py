@@ -18,7 +18,7 @@ class VVI(Family):
     algebra = Algebra(Across.OWN, Across.OWN)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        variances = in_pieces(lambda second, mass: second / mass, scatter.second, scatter.mass[:, None])
+        variances = in_pieces(lambda second, degrees: second / degrees, scatter.second, scatter.degrees[:, None])
         return self.covariances(variances, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

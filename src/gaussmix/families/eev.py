@@ -23,7 +23,7 @@ class EEV(Family):
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         spectra, axes = principal_axes(scatter.second)
-        shared = spectra.sum(axis=0) / scatter.mass.sum()
+        shared = spectra.sum(axis=0) / scatter.degrees.sum()
         return self.covariances(composed(axes, shared[None]), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

@@ -20,7 +20,7 @@ class EII(Family):
     algebra = Algebra(Across.EQUAL)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        variance = np.asarray(scatter.second / (scatter.n_features * scatter.mass.sum()))
+        variance = np.asarray(scatter.second / (scatter.n_features * scatter.degrees.sum()))
         return self.covariances(variance, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

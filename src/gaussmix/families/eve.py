@@ -35,5 +35,5 @@ class EVE(Family):
         return 1 + n_components * (n_features - 1) + n_features * (n_features - 1) // 2
 
 
-def _along(spectra: Array, mass: Array) -> Array:
-    return spectra * equal_volumes(geometric_mean(spectra), mass)[:, None]
+def _along(spectra: Array, degrees: Array) -> Array:
+    return spectra * equal_volumes(geometric_mean(spectra), degrees)[:, None]

@@ -19,7 +19,7 @@ class EVI(Family):
     algebra = Algebra(Across.EQUAL, Across.OWN)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        variances = scatter.second * equal_volumes(geometric_mean(scatter.second), scatter.mass)[:, None]
+        variances = scatter.second * equal_volumes(geometric_mean(scatter.second), scatter.degrees)[:, None]
         return self.covariances(variances, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

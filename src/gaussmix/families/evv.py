@@ -25,7 +25,7 @@ class EVV(Family):
         _, log_abs_det, failed = factorise(scatter.second)
         exponents = np.where(failed, 0.0, -2.0 / scatter.n_features * log_abs_det)
         roots = np.where(failed, 0.0, exponential(exponents))
-        matrices = scatter.second * equal_volumes(roots, scatter.mass)[:, None, None]
+        matrices = scatter.second * equal_volumes(roots, scatter.degrees)[:, None, None]
         return self.covariances(matrices, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

@@ -99,25 +99,27 @@ class FactorAnalyzer(Family):
         return Need(Second.PROJECTED, pooled=self.is_shared, projection=current.posterior()[0])
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        mass = scatter.mass.sum(keepdims=True) if self.is_shared else scatter.mass
+        degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
         second = scatter.second[None] if self.is_shared else scatter.second
         if current is None:
-            return LowRank.joined(*self._first(mass, second / mass[:, None]), scatter.n_components, self.is_shared)
+            return LowRank.joined(
+                *self._first(degrees, second / degrees[:, None]), scatter.n_components, self.is_shared
+            )
         assert isinstance(current, LowRank), "a factor analyser has no others"
         assert scatter.need.projection is not None, "`need` asks for it"
-        moments = second / mass[:, None, None]
+        moments = second / degrees[:, None, None]
         crossed, variances = moments[..., :-1], moments[..., -1]  # of rows with factors, and of rows
         factors = np.einsum("kqd,kdr->kqr", scatter.need.projection, crossed) + current.posterior()[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
-            loadings, noise = _common(mass, crossed, variances, factors, current.noise)
+            loadings, noise = _common(degrees, crossed, variances, factors, current.noise)
         else:
             loadings, noise = _own(crossed, variances, factors)
-        return LowRank.joined(loadings, self._tied(mass, noise), scatter.n_components, self.is_shared)
+        return LowRank.joined(loadings, self._tied(degrees, noise), scatter.n_components, self.is_shared)
 
-    def _first(self, mass: Array, variances: Array) -> tuple[Array, Array]:
+    def _first(self, degrees: Array, variances: Array) -> tuple[Array, Array]:
         """Half of each variance to the noise and half to factors in fixed directions, for EM to turn."""
-        noise = self._tied(mass, 0.5 * variances)
+        noise = self._tied(degrees, 0.5 * variances)
         _, n_features = variances.shape
         numbers = np.arange(n_features * self.n_factors, dtype=np.uint64).reshape(n_features, self.n_factors)
         directions = 2.0 * uniform(mix(numbers)) - 1.0
@@ -126,12 +128,12 @@ class FactorAnalyzer(Family):
         size = size.clip(min=0.0)  # what rounding left of a constant feature, which `whitening` refuses
         return np.broadcast_to(np.sqrt(size)[..., None] * directions, (*noise.shape, self.n_factors)), noise
 
-    def _tied(self, mass: Array, noise: Array) -> Array:
+    def _tied(self, degrees: Array, noise: Array) -> Array:
         """The noise variances (n, n_features) as this structure has them: means over what has one in common."""
         if self.noise == NOISES[1]:
             noise = np.broadcast_to(noise.mean(axis=1, keepdims=True), noise.shape)
         if self.shared_noise:
-            noise = np.broadcast_to((mass[:, None] * noise).sum(axis=0) / mass.sum(), noise.shape)
+            noise = np.broadcast_to((degrees[:, None] * noise).sum(axis=0) / degrees.sum(), noise.shape)
         return noise
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -168,14 +170,14 @@ def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array
     return loadings, np.where(failed[:, None], 0.0, noise)  # which `whitening` refuses
 
 
-def _common(mass: Array, crossed: Array, variances: Array, factors: Array, noise: Array) -> tuple[Array, Array]:
+def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, noise: Array) -> tuple[Array, Array]:
     """Loadings of all components, given the noise of each, a regression for each feature; then what they leave."""
-    precision = mass[:, None] / noise  # (n_components, n_features)
+    precision = degrees[:, None] / noise  # (n_components, n_features)
     inverse, _, failed = factorise(np.einsum("kd,kqr->dqr", precision, factors))
     wanted = np.einsum("kd,kdq->dq", precision, crossed)
     half = np.einsum("drq,dq->dr", np.where(failed[:, None, None], 0.0, inverse), wanted)
     loadings = np.einsum("drq,dr->dq", np.where(failed[:, None, None], 0.0, inverse), half)
     explained = np.einsum("dq,kdq->kd", loadings, 2.0 * crossed - np.einsum("dr,krq->kdq", loadings, factors))
-    together = (mass[:, None, None] * factors).sum(axis=0) / mass.sum()
+    together = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
     loadings = np.einsum("dq,qr->dr", loadings, symmetric_root(together[None])[0])
     return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING * variances)

@@ -19,7 +19,7 @@ class VVV(Family):
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         # In pieces, so that an interrupt comes through between them: K d² can be gigabytes.
-        matrices = in_pieces(lambda second, mass: second / mass, scatter.second, scatter.mass[:, None, None])
+        matrices = in_pieces(lambda second, degrees: second / degrees, scatter.second, scatter.degrees[:, None, None])
         return self.covariances(matrices, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

@@ -17,7 +17,7 @@ class VII(Family):
     algebra = Algebra(Across.OWN)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        return self.covariances(scatter.second / (scatter.n_features * scatter.mass), *scatter.shape)
+        return self.covariances(scatter.second / (scatter.n_features * scatter.degrees), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components

@@ -18,7 +18,7 @@ class EEE(Family):
     algebra = Algebra(Across.EQUAL, Across.EQUAL, Across.EQUAL)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        return self.covariances(scatter.second / scatter.mass.sum(), *scatter.shape)
+        return self.covariances(scatter.second / scatter.degrees.sum(), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features * (n_features + 1) // 2

@@ -22,22 +22,22 @@ class VEE(Family):
     algebra = Algebra(Across.OWN, Across.EQUAL, Across.EQUAL)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        second, mass = scatter.second, scatter.mass
+        second, degrees = scatter.second, scatter.degrees
 
         def common(volumes: Array) -> Array:
-            shared: Array = np.einsum("kij,k->ij", second, reciprocal(volumes)) / mass.sum()
+            shared: Array = np.einsum("kij,k->ij", second, reciprocal(volumes)) / degrees.sum()
             return shared
 
         def traces(volumes: Array) -> Array:
             factors, _, failed = factorise(common(volumes)[None])
             if failed.any():
-                return np.full(len(mass), np.nan)
+                return np.full(len(degrees), np.nan)
             found: Array = np.einsum("ij,kij->k", np.einsum("ji,jl->il", factors[0], factors[0]), second)
             return found
 
-        start = second / mass[:, None, None] if current is None else current.each
+        start = second / degrees[:, None, None] if current is None else current.each
         volumes = np.trace(start, axis1=1, axis2=2) / scatter.n_features
-        volumes = settled_volumes(volumes, mass, scatter.n_features, traces)
+        volumes = settled_volumes(volumes, degrees, scatter.n_features, traces)
         return self.covariances(volumes[:, None, None] * common(volumes), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

@@ -18,8 +18,8 @@ class VEI(Family):
     algebra = Algebra(Across.OWN, Across.EQUAL)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        start = scatter.second / scatter.mass[:, None] if current is None else current.each
-        variances = with_own_volumes(scatter.second, scatter.mass, start.mean(axis=1))
+        start = scatter.second / scatter.degrees[:, None] if current is None else current.each
+        variances = with_own_volumes(scatter.second, scatter.degrees, start.mean(axis=1))
         return self.covariances(variances, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

@@ -26,9 +26,9 @@ class VEV(Family):
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         spectra, axes = principal_axes(scatter.second)
-        start = scatter.second / scatter.mass[:, None, None] if current is None else current.each
+        start = scatter.second / scatter.degrees[:, None, None] if current is None else current.each
         volumes = np.trace(start, axis1=1, axis2=2) / scatter.n_features
-        variances = with_own_volumes(spectra, scatter.mass, volumes)
+        variances = with_own_volumes(spectra, scatter.degrees, volumes)
         return self.covariances(composed(axes, variances), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

@@ -9,37 +9,37 @@ import numpy as np
 from gaussmix.numerics.arrays import Array
 
 # Volumes stop when they change by less than this part. The likelihood is flat there: it can gain the square at most.
-SETTLED = 1e-13
+TOLERANCE = 1e-13
 MOST_ROUNDS = 500
 # Volumes that move by such a factor have no limit: the shape is singular, and the likelihood has no bound.
 RUNAWAY = 2.0**50
 RESTLESS = 0.01  # volumes that still change by more than this part in the last round have no limit
 
 
-def equal_volumes(roots: Array, mass: Array) -> Array:
+def equal_volumes(roots: Array, degrees: Array) -> Array:
     """Factors (n_components,) that turn scatters into covariances of one volume λ = Σ_k |S_k|^(1/d) / Σ_k N_k.
 
     Parameters
     ----------
     roots : |S_k|^(1/d), (n_components,), data units². Where it is 0 the factor makes the plain covariance S_k / N_k,
         which is as singular.
-    mass : (n_components,).
+    degrees : (n_components,).
     """
     usable = roots > 0
-    factors: Array = np.where(usable, roots.sum() / mass.sum(), 1.0) / np.where(usable, roots, mass)
+    factors: Array = np.where(usable, roots.sum() / degrees.sum(), 1.0) / np.where(usable, roots, degrees)
     return factors
 
 
-def settled_volumes(volumes: Array, mass: Array, n_features: int, traces: Callable[[Array], Array]) -> Array:
+def settled_volumes(volumes: Array, degrees: Array, n_features: int, traces: Callable[[Array], Array]) -> Array:
     """Volumes λ_k of covariances λ_k C with one C, in turns with it: Celeux & Govaert (1995) section 3.1.
 
     Each turn is a maximisation, so none lowers the expected log-likelihood. It ends when volumes change by less than
-    `SETTLED` of themselves. C keeps its scale meanwhile, as Σ_k N_k λ'_k / λ_k = Σ_k N_k.
+    `TOLERANCE` of themselves. C keeps its scale meanwhile, as Σ_k N_k λ'_k / λ_k = Σ_k N_k.
 
     Parameters
     ----------
     volumes : (n_components,), where to start; 0 for a component without scatter.
-    mass : (n_components,).
+    degrees : (n_components,).
     n_features : d.
     traces : tr C⁻¹S_k, (n_components,), where C = Σ_k S_k / λ_k / Σ_k N_k has the volumes it is called with; NaN where
         C is singular.
@@ -50,8 +50,8 @@ def settled_volumes(volumes: Array, mass: Array, n_features: int, traces: Callab
     """
     start = volumes
     for _ in range(MOST_ROUNDS):
-        before, volumes = volumes, traces(volumes) / (n_features * mass)
-        if (np.abs(volumes - before) <= SETTLED * before).all():
+        before, volumes = volumes, traces(volumes) / (n_features * degrees)
+        if (np.abs(volumes - before) <= TOLERANCE * before).all():
             return volumes
         if not ((volumes / RUNAWAY <= start) & (volumes >= start / RUNAWAY)).all():
             return np.zeros_like(volumes)
@@ -65,23 +65,23 @@ def reciprocal(numbers: Array) -> Array:
     return np.where(usable, 1.0 / np.where(usable, numbers, 1.0), 0.0)
 
 
-def with_own_volumes(scatters: Array, mass: Array, volumes: Array) -> Array:
+def with_own_volumes(scatters: Array, degrees: Array, volumes: Array) -> Array:
     """Variances λ_k b_j (n_components, n_features) that fit diagonal scatters of that shape best.
 
     Parameters
     ----------
     scatters : (n_components, n_features), data units².
-    mass : (n_components,).
+    degrees : (n_components,).
     volumes : (n_components,), where the search for λ starts.
     """
 
     def shape(volumes: Array) -> Array:
-        shared: Array = (scatters * reciprocal(volumes)[:, None]).sum(axis=0) / mass.sum()
+        shared: Array = (scatters * reciprocal(volumes)[:, None]).sum(axis=0) / degrees.sum()
         return shared
 
     def traces(volumes: Array) -> Array:
         found: Array = (scatters * reciprocal(shape(volumes))).sum(axis=1)
         return found
 
-    volumes = settled_volumes(volumes, mass, scatters.shape[1], traces)
+    volumes = settled_volumes(volumes, degrees, scatters.shape[1], traces)
     return volumes[:, None] * shape(volumes)

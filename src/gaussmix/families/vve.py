@@ -24,7 +24,7 @@ class VVE(Family):
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         last = None if current is None else current.each
-        return self.covariances(with_best_axes(scatter, last, scatter.mass, _along), *scatter.shape)
+        return self.covariances(with_best_axes(scatter, last, scatter.degrees, _along), *scatter.shape)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
         return [self.covariances(each, *scatter.shape) for each in with_other_axes(scatter, _along)]
@@ -33,5 +33,5 @@ class VVE(Family):
         return n_components * n_features + n_features * (n_features - 1) // 2
 
 
-def _along(spectra: Array, mass: Array) -> Array:
-    return spectra / mass[:, None]
+def _along(spectra: Array, degrees: Array) -> Array:
+    return spectra / degrees[:, None]

@@ -12,7 +12,7 @@ from gaussmix.numerics.core import native_target
 from gaussmix.numerics.elementary import geometric_mean
 
 # A rotation that gains less than this part of Σ_k c_k is not made: log-likelihoods have no more digits.
-SETTLED = 4 * float(np.finfo(np.float64).eps)
+TOLERANCE = 4 * float(np.finfo(np.float64).eps)
 MOST_SWEEPS = 100
 TINY = float(np.finfo(np.float64).tiny)
 
@@ -126,6 +126,6 @@ def _rotation(turned: Array, p: Places, q: Places, importance: Array) -> tuple[A
     form = form.sum(axis=0)
     length = np.abs(form)
     gain = np.where(form.real > 0, form.imag**2 / np.maximum(length + form.real, TINY), length - form.real)
-    moves = gain > SETTLED * importance.sum()
+    moves = gain > TOLERANCE * importance.sum()
     turn = np.where(moves, np.sqrt(np.sqrt(np.where(moves, form / np.maximum(length, TINY), 1.0))), 1.0)
     return turn.real, turn.imag

@@ -106,52 +106,53 @@ class Moments(Partial):
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
-    """Mass and second sums about the *new* means: what a family turns into covariances.
+    """Second sums about the *new* means and their degrees of freedom: what a family turns into covariances.
 
     Parameters
     ----------
-    mass : (n_components,).
-    second : as `need` names it, data units²; divided by the mass it is a covariance.
+    degrees : (n_components,), what `second` is divided by to be a covariance: the mass N_k, and the degrees of freedom
+        that a prior adds. Where moments are pooled only the sum of them means something.
+    second : as `need` names it, data units², with what a prior or a ridge adds.
     n_features : number of columns.
     need : which second moments these are.
     """
 
-    mass: Array
+    degrees: Array
     second: Array
     n_features: int
     need: Need
 
     @property
     def n_components(self) -> int:
-        return len(self.mass)
+        return len(self.degrees)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(n_components, n_features)."""
-        return len(self.mass), self.n_features
+        return len(self.degrees), self.n_features
 
     def part(self, components: Sequence[int]) -> Scatter:
         """Of some components, where it is not pooled."""
         places, need = list(components), self.need
         if need.projection is not None and len(need.projection) > 1:
             need = replace(need, projection=need.projection[places])
-        return replace(self, mass=self.mass[places], second=self.second[places], need=need)
+        return replace(self, degrees=self.degrees[places], second=self.second[places], need=need)
 
     def with_ridge(self, ridge: Array) -> Scatter:
         """Add `ridge` (n_features,), data units², to every variance that a family will make of this."""
         if not ridge.any():
             return self
-        mass = self.mass.sum() if self.need.pooled else self.mass
+        degrees = self.degrees.sum() if self.need.pooled else self.degrees
         if self.need.second is Second.FULL:
             second = copied(self.second)
-            np.einsum("...ii->...i", second)[...] += np.multiply.outer(mass, ridge)
+            np.einsum("...ii->...i", second)[...] += np.multiply.outer(degrees, ridge)
             return replace(self, second=second)
         if self.need.second is Second.DIAGONAL and not self.need.pooled:
-            second = in_pieces(lambda second, mass: second + mass * ridge, self.second, mass[:, None])
+            second = in_pieces(lambda second, degrees: second + degrees * ridge, self.second, degrees[:, None])
             return replace(self, second=second)
         if self.need.second is Second.PROJECTED:  # the last column; what is projected has no noise
             second = copied(self.second)
-            second[..., -1] += np.multiply.outer(mass, ridge)
+            second[..., -1] += np.multiply.outer(degrees, ridge)
             return replace(self, second=second)
-        added = mass * (ridge if self.need.second is Second.DIAGONAL else ridge.sum())
+        added = degrees * (ridge if self.need.second is Second.DIAGONAL else ridge.sum())
         return replace(self, second=self.second + added)

@@ -200,7 +200,7 @@ class NativeEngine(Runner):
 
     def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
         last = None if current is None else current.reshape(-1)
-        found = self._target.update(algebra, scatter.mass, scatter.second.reshape(-1), scatter.n_features, last)
+        found = self._target.update(algebra, scatter.degrees, scatter.second.reshape(-1), scatter.n_features, last)
         covariances: Array = found.reshape(scatter.second.shape)
         return covariances
 

@@ -20,7 +20,8 @@ from gaussmix.estimators.fitting import Data
 from gaussmix.estimators.parameters import check_seed
 from gaussmix.estimators.searching import Searching
 from gaussmix.families import family_named
-from gaussmix.selection.candidate import Candidate
+from gaussmix.selection.candidate import Candidate, Result
+from gaussmix.selection.choice import lowest, simplest
 from gaussmix.selection.held_out import folds
 from gaussmix.sources.array import ArraySource
 
@@ -113,6 +114,16 @@ def test_ties_go_to_fewer_parameters(names, rng):
     table = chosen.results_
     assert max(table["bic"]) == pytest.approx(min(table["bic"]), rel=1e-13)
     assert chosen.covariance_type_ == next(name for name in FAMILIES if name in names)
+
+
+def test_of_equals_the_fewest_parameters_win_then_the_fewest_components():
+    first, second = list(FAMILIES.values())[:2]
+    sizes = [(first, 3, 10), (second, 2, 10), (second, 4, 10), (first, 1, 11)]
+    results = [Result(Candidate(family, k), None, size, None, None, 0.0) for family, k, size in sizes]
+    assert simplest(results, np.array([True] * 4)) == 1
+    assert simplest(results, np.array([True, False, True, True])) == 0
+    assert lowest(results, np.array([5.0, 5.0 + 1e-12, 5.0, 4.0])) == 3
+    assert lowest(results, np.array([5.0, 5.0 + 1e-12, 5.0, np.nan])) == 1
 
 
 def test_all_in_one_dimension_is_equal_and_unequal_variances(rng):

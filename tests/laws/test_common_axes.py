@@ -6,8 +6,10 @@ from math import exp
 import numpy as np
 import pytest
 
-from gaussmix.families import family_named
+from gaussmix.families import FAMILIES, family_named
+from gaussmix.families.common_axes import MOST_COMPONENTS, with_other_axes
 from gaussmix.families.orientation import composed, spectra_along
+from gaussmix.families.volume import settled_volumes
 from gaussmix.numerics.axes import _rounds, principal_axes, shared_axes
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.elementary import exponential, geometric_mean
@@ -93,6 +95,27 @@ def test_families_find_the_same_covariances_with_and_without_the_core(name, rng,
     rounding = 64 * EPS * np.abs(second).max() / gap
     tolerance = max(family.accuracy, rounding) * np.abs(expected.each).max()
     np.testing.assert_allclose(found.each, expected.each, rtol=0, atol=tolerance)
+
+
+def test_the_axes_of_the_largest_components_are_tried(rng):
+    """Of ten components with axes of their own, in another order than that of their masses."""
+    degrees = np.array([5.0, 60.0, 20.0, 90.0, 1.0, 30.0, 80.0, 10.0, 70.0, 40.0])
+    axes = np.linalg.qr(rng.normal(size=(10, 3, 3)))[0]
+    second = degrees[:, None, None] * composed(axes, np.tile([9.0, 4.0, 1.0], (10, 1)))
+    scatter = Scatter(degrees, second, 3, FAMILIES["VVE"].need(None))
+    tried = with_other_axes(scatter, lambda spectra, degrees: spectra / degrees[:, None])
+    assert len(tried) == 1 + MOST_COMPONENTS
+    for k, own in enumerate(second / degrees[:, None, None]):  # which a component keeps along its own axes
+        assert (min(np.abs(each[k] - own).max() for each in tried) < 1e-9) == (degrees[k] > 5.0)
+
+
+@pytest.mark.parametrize(("ratio", "have_limit"), [(1.02, False), (1.005, True)])
+def test_volumes_that_go_on_growing_have_no_limit(ratio, have_limit):
+    """They would be 2e4 times what they were, far below where they count as running away."""
+    start = np.array([2.0, 3.0])
+    found = settled_volumes(start, np.ones(2), 1, lambda volumes: volumes * [ratio, 1 / ratio])
+    assert found.all() == have_limit
+    assert found.any() == have_limit
 
 
 def test_the_exponential_is_one(rng):

@@ -1,12 +1,16 @@
-"""The first M-step of many structures: one pass for the means, and one for each kind of moments."""
+"""The first M-step: shared by structures, and what it makes of a component without rows."""
 
 import numpy as np
+import pytest
 
 from gaussmix.em.initial import InitialMoments
+from gaussmix.em.maximise import EMPTY_SHARE
+from gaussmix.em.objective import Ridge
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts.base import Partition
+from gaussmix.starts.base import Partition, nearest_centre
 from gaussmix.testing import PROBLEMS
+from gaussmix.testing.check_family import as_needed
 
 
 class CountingSource(ArraySource):
@@ -34,3 +38,24 @@ def test_a_kind_of_moments_is_summed_once_and_gives_every_structure_its_own_star
             np.testing.assert_array_equal(one, other)
     further = sum(family.n_first_updates - 1 for family in FAMILIES.values())
     assert source.n_passes == 1 + len({family.need(None) for family in FAMILIES.values()}) + further
+
+
+@pytest.mark.parametrize("name", ["full", "diag", "spherical", "VEV"])
+@pytest.mark.parametrize("has_places", [True, False])
+def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, has_places, engine, rng):
+    """Its place is its centre where the partition has centres, and the mean of all rows otherwise."""
+    rows = np.concatenate([rng.normal(size=(30, 2)) * [1.0, 2.0], rng.normal([9.0, 4.0], size=(50, 2))])
+    labels = np.repeat(np.array([0, 2], dtype=np.int32), (30, 50))
+    centres = np.array([[0.0, 0.0], [1e3, -1e3], [9.0, 4.0]])
+    source = ArraySource(rows, None, None if has_places else labels)
+    partition = nearest_centre(centres) if has_places else Partition()
+    family, objective = FAMILIES[name], Ridge(np.zeros(2))
+    found = InitialMoments(source, engine, 3, partition).model(family, objective)
+    np.testing.assert_allclose(found.means[1], centres[1] if has_places else rows.mean(axis=0), rtol=1e-13)
+    assert found.weights[1] == pytest.approx(EMPTY_SHARE / 3 / (1 + EMPTY_SHARE / 3), rel=1e-13)
+    if name != "VEV":  # where components share a shape this one shares it
+        scatter = sum(len(part) * np.cov(part.T, bias=True) for part in (rows[:30], rows[30:]))
+        pooled = family.update(as_needed(family, np.full(1, 80.0), scatter[None]), None)
+        np.testing.assert_allclose(found.covariances.dense()[1], pooled.dense()[0], rtol=1e-12)
+    alone = InitialMoments(ArraySource(rows, None, labels // 2), engine, 2, Partition()).model(family, objective)
+    np.testing.assert_allclose(found.covariances.dense()[[0, 2]], alone.covariances.dense(), rtol=1e-9, atol=1e-9)

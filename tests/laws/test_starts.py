@@ -11,7 +11,7 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import VVV
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts import STARTS, Partition
+from gaussmix.starts import STARTS, Partition, kmeans
 from gaussmix.starts.base import DETERMINISTIC
 from gaussmix.starts.random_shares import HashedShares
 from gaussmix.starts.sample import distinct_rows
@@ -72,6 +72,13 @@ def test_centres_of_kmeans_are_weighted_means(engine, rng):
     source = ArraySource(np.array([[0.0], [1.0], [10.0]]), np.array([99.0, 1.0, 3.0]))
     partition = STARTS["kmeans"](distinct_rows(source), engine, 2, rng)
     assert sorted(partition.parameters.means[:, 0]) == pytest.approx([0.01, 10.0], rel=1e-14)
+
+
+def test_a_centre_without_rows_moves_to_the_row_farthest_from_its_own(engine, monkeypatch):
+    monkeypatch.setattr(kmeans, "MAX_PASSES", 1)
+    rows = np.array([[0.0], [1.0], [10.0], [11.0], [99.0]])
+    centres = kmeans.lloyd(distinct_rows(ArraySource(rows)), engine, np.array([[0.5], [10.5], [1e4]]))
+    assert centres[:, 0].tolist() == [0.5, 40.0, 99.0]
 
 
 def test_a_hash_of_rows_takes_minus_zero_for_zero():

@@ -21,7 +21,7 @@ from gaussmix.waist.block import Block
 _SAME = 1e-3
 _STEPS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
 _NEAR = 0.1  # deviations: where Newton's step may take over without leaving the hill
-_SETTLED = 1e-12  # deviations
+_TOLERANCE = 1e-12  # deviations
 _FLAT = 1e-8  # curvature in deviations⁻² that rounding may make of none
 _ASIDE = 1e-2  # deviations: the step off a saddle on which a climb ended
 
@@ -96,7 +96,7 @@ def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray
         newton = slopes / -curvatures
     is_newton = (curvatures < -_FLAT) & (np.abs(newton) < _NEAR)
     along = np.where(is_newton, newton, slopes)  # along other axes the step of the mean shift
-    is_still = np.abs(along).max(axis=1) < _SETTLED
+    is_still = np.abs(along).max(axis=1) < _TOLERANCE
     on_saddle = is_still & (curvatures[:, -1] > _FLAT)
     along[on_saddle, -1] = _ASIDE
     step = np.linalg.solve(roots.swapaxes(1, 2), np.einsum("nde,ne->nd", axes, along)[..., None])[..., 0]

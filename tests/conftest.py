@@ -12,6 +12,25 @@ from gaussmix.numerics.core import native_target
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this one
 
+import many_blocks
+
+
+def pytest_addoption(parser):
+    parser.addoption("--many-blocks", action="store_true", help="cut all arrays in memory into many small blocks")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "one_block: a test of what is done where all rows are one block")
+    if config.getoption("many_blocks"):
+        many_blocks.cut_all_arrays()
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("many_blocks"):
+        for item in items:
+            if item.get_closest_marker("one_block"):
+                item.add_marker(pytest.mark.skip(reason="is about rows in one block"))
+
 
 @pytest.fixture(params=sorted(ENGINES))
 def engine(request):

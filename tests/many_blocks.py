@@ -1,4 +1,4 @@
-"""A source of many small blocks: rows in memory that are cut where files and clusters might cut them."""
+"""A source of many small blocks: rows in memory, cut as files and clusters might cut them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from dataclasses import replace
 from itertools import cycle
 
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.base import Source
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Given, Source
 from gaussmix.waist.block import Block
 
-SIZES = 61, 7, 30  # rows in one block after the other, over and over
+SIZES = 61, 7, 30  # rows in one block after the other, over and over; more where there are thousands of rows
 
 
 class ManyBlocks(Source):
-    """An array in blocks of unlike sizes, none of which holds all rows.
+    """An array in blocks of unlike sizes.
 
     Parameters
     ----------
     rows, row_weight, given : as for `ArraySource`.
     """
 
-    def __init__(self, rows: Rows, row_weight: Array | None = None, given: Array | None = None) -> None:
+    def __init__(self, rows: Rows, row_weight: Array | None = None, given: Given | None = None) -> None:
         self.n_rows, self.n_features, self.dtype = rows.shape[0], rows.shape[1], rows.dtype
         self._all = Block(0, rows, row_weight, given)
 
@@ -30,10 +31,10 @@ class ManyBlocks(Source):
 
 
 def cut(block: Block) -> Iterator[Block]:
-    """Consecutive parts of a block: two at least where it has two rows."""
-    sizes, first = cycle(SIZES), 0
+    """Consecutive parts of a block: at least two where it has two rows."""
+    sizes, times, first = cycle(SIZES), 1 + block.n_rows // 3000, 0
     while first < block.n_rows:
-        size = min(next(sizes), max(1, block.n_rows - 1))
+        size = min(next(sizes) * times, max(1, block.n_rows - 1))
         places = slice(first, first + size)
         yield replace(
             block,
@@ -43,3 +44,13 @@ def cut(block: Block) -> Iterator[Block]:
             given=None if block.given is None else block.given[places],
         )
         first += size
+
+
+def cut_all_arrays() -> None:
+    """From now on every array in memory is cut into many blocks, whoever reads it."""
+
+    def blocks(self: ArraySource) -> Iterator[Block]:
+        return (part for block in self._blocks for part in cut(block))
+
+    ArraySource.blocks = blocks
+    ArraySource.whole = None

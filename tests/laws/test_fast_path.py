@@ -49,6 +49,7 @@ def test_covariances_are_those_of_the_family(family, native, rng):
     check_singular_update(native, family, rng)
 
 
+@pytest.mark.one_block
 @pytest.mark.parametrize("ridge", [0.0, 1e-3])
 @problems
 @families
@@ -166,6 +167,7 @@ def steps_of_engine(native, rows, family, stopping):
     return FastPath(ArraySource(rows), native, family, 2, Ridge(np.zeros(2)), stopping).run(start, 0, -np.inf)[1]
 
 
+@pytest.mark.one_block
 def test_only_what_the_engine_knows_is_left_to_it(native, rng):
     rows, full, stopping = rng.normal(size=(60, 2)), FAMILIES["full"], Stopping(0.0, 3)
     assert len(steps_of_engine(native, rows, full, stopping)) == 3
@@ -174,6 +176,7 @@ def test_only_what_the_engine_knows_is_left_to_it(native, rng):
     assert steps_of_engine(Stepwise(native), rows, full, stopping) == []
 
 
+@pytest.mark.one_block
 @pytest.mark.parametrize(
     ("n_features", "n_components", "dtype", "is_left"),
     [(8, 10, "f8", True), (8, 10, "f4", False), (16, 16, "f8", False), (2, 3, "f4", True), (513, 1, "f8", False)],

@@ -122,6 +122,7 @@ def test_parameters_that_float32_cannot_take_are_refused(rng, mixture):
     assert suits_single(replace(parameters, log_scale=np.array([0.0, -np.inf, -249.0])))
 
 
+@pytest.mark.one_block
 @pytest.mark.parametrize("family", ["full", "diag", "spherical"])
 def test_a_fit_of_float32_rows_is_that_of_their_doubles(rng, mixture, family):
     """Means to 1e-5 deviations and covariances to 1e-4: ε times the amplification, a few steps' worth."""

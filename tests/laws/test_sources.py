@@ -1,5 +1,8 @@
 """Laws of sources."""
 
+import pickle
+from functools import partial
+
 import numpy as np
 import pytest
 from many_blocks import ManyBlocks
@@ -12,7 +15,10 @@ from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.labelled import LabelledSource
+from gaussmix.starts import STARTS
+from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing import PROBLEMS, check_source
+from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.need import Need, Rule, Second
 
 
@@ -87,3 +93,44 @@ def test_em_never_forgets_a_label(name, engine):
     source = LabelledSource(problem.source, wrong, np.arange(3))
     mixture, _, _ = final(run_em(source, engine, problem.start(family), problem.objective, Stopping(1e-6, 60)))
     np.testing.assert_allclose(mixture.weights, np.bincount(wrong) / len(wrong), rtol=1e-12)
+
+
+@pytest.mark.parametrize("start", sorted(STARTS))
+def test_tasks_go_where_the_rows_are(start, engine, rng):
+    """A pickled copy of a task has its key and makes the same bits, also of a start that shares rows there."""
+    problem = PROBLEMS["weighted"]
+    partition = STARTS[start](distinct_rows(problem.source), engine, 3, rng)
+    model, need = problem.start(FAMILIES["full"]), Need(Second.FULL)
+    tasks = [
+        StepTask(engine, 3, partition.parameters, need, partition.rule, model.means, partition.share),
+        StepTask(engine, 3, model.parameters, need),
+    ]
+    for task in tasks:
+        copy = pickle.loads(pickle.dumps(task))
+        assert copy.key == task.key
+        expected, found = task.over(problem.source), copy.over(problem.source)
+        for name in ("mass", "first", "second", "log_likelihood"):
+            assert_same_bits(getattr(found, name), getattr(expected, name), name)
+    for method in (engine.log_density, engine.responsibilities, engine.labels):
+        task = partial(method, parameters=model.parameters)
+        found = problem.source.each_row(pickle.loads(pickle.dumps(task)))
+        assert_same_bits(found, problem.source.each_row(task), method.__name__)
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+@pytest.mark.parametrize("given", ["overlapping", "weighted"])
+def test_em_ends_at_the_same_mixture_however_rows_are_cut(name, given, engine):
+    """To rounding, which every step may carry on to the next."""
+    problem, family, stopping = PROBLEMS[given], FAMILIES[name], Stopping(0.0, 15)
+    start = problem.start(family)
+    cut = ManyBlocks(problem.rows, problem.row_weight)
+    whole, trace, _ = final(run_em(problem.source, engine, start, problem.objective, stopping))
+    found, found_trace, _ = final(run_em(cut, engine, start, problem.objective, stopping))
+    np.testing.assert_allclose(found_trace.log_likelihood, trace.log_likelihood, rtol=1e-12)
+    tolerance = max(1e-9, 10 * family.accuracy)
+    for one, other in (
+        (found.weights, whole.weights),
+        (found.means, whole.means),
+        (found.covariances.dense(), whole.covariances.dense()),
+    ):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)

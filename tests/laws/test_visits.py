@@ -61,6 +61,7 @@ def visit_of(source, mixture):
     return copy(state.visits).begin(native_target(), arguments)
 
 
+@pytest.mark.one_block
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_clusters_apart_are_visited_in_order(clusters, structure):
     rows, mixture = clusters(structure, 30.0)
@@ -100,6 +101,7 @@ def test_overlapping_components_are_visited_as_they_come(clusters, structure):
         assert all(argument is None for argument in visit_of(source, before))
 
 
+@pytest.mark.one_block
 def test_another_run_starts_without_an_order(clusters):
     """Its components are elsewhere: neither order nor bounds tell anything of them."""
     rows, mixture = clusters("full", 30.0)
@@ -125,6 +127,7 @@ def test_another_run_starts_anew_with_or_without_bounds(clusters, monkeypatch, h
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
+@pytest.mark.one_block
 @pytest.mark.parametrize("where", ["_by_label", "_changes", "np.zeros"])
 def test_an_interrupt_leaves_an_order_and_bounds_that_belong_together(clusters, monkeypatch, where):
     """Whenever it comes: the next pass over the same rows is right."""

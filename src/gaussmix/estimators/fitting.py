@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import frexp
 from typing import Any
 
 import numpy as np
@@ -62,12 +63,12 @@ class Data:
     def unit(self) -> float:
         """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
         largest = self.original.profile.largest_weight
-        return 1.0 if largest is None else 2.0 ** max(int(np.frexp(largest)[1]), SMALLEST_EXPONENT)
+        return 1.0 if largest is None else 2.0 ** max(frexp(largest)[1], SMALLEST_EXPONENT)
 
     @cached_property
     def _reduced(self) -> Source:
         """The rows with weights below 1, which changes no bit of a fit."""
-        return self.original.reweighted(1 / self.unit)
+        return self.original if self.unit == 1.0 else self.original.reweighted(1 / self.unit)
 
     def source(self, given: Given | None = None) -> Source:
         """The rows with weights below 1, and with states of their own: for one fit."""

@@ -85,9 +85,9 @@ def frozen_sentence(trace: Trace) -> str | None:
 
 def few_rows_sentence(source: Source, n_components: int) -> str | None:
     """Say that there are fewer distinct rows of positive weight than components; None where there are enough."""
-    distinct = np.empty((0, source.n_features))
+    distinct: set[bytes] = set()
     for some in source.map_rows(partial(_some_distinct, most=n_components)):
-        distinct = np.unique(np.concatenate((distinct, some)), axis=0)
+        distinct |= some
         if len(distinct) >= n_components:
             return None
     return (
@@ -96,11 +96,15 @@ def few_rows_sentence(source: Source, n_components: int) -> str | None:
     )
 
 
-def _some_distinct(block: Block, most: int) -> Rows:
+def _some_distinct(block: Block, most: int) -> set[bytes]:
     """Distinct rows of positive weight in a block, up to `most` of them; all where there are fewer."""
-    present = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
-    distinct = np.unique(present[: 20 * most], axis=0)  # a few rows are mostly enough
-    return (distinct if len(distinct) >= most else np.unique(present, axis=0))[:most]
+    rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
+    distinct: set[bytes] = set()
+    for row in rows[: 20 * most] + 0.0:  # so few are mostly enough; −0 and 0 are the same number
+        distinct.add(row.tobytes())
+        if len(distinct) == most:
+            return distinct
+    return {row.tobytes() for row in np.unique(rows, axis=0)[:most] + 0.0}
 
 
 def constant_columns(source: Source) -> list[int]:

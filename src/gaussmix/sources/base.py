@@ -104,11 +104,12 @@ class Source(ABC):
 
     def each_row(self, task: Callable[[Block], NDArray[Number]]) -> NDArray[Number]:
         """What a picklable function returns for the rows of each block, as one array (n_rows, …)."""
+        whole = self.whole
+        if whole is not None:
+            return task(whole)
         results = self.map_rows(task)
-        result, first = next(results), 0
-        if len(result) == self.n_rows:
-            return result
-        found = np.empty((self.n_rows, *result.shape[1:]), result.dtype)
+        result = next(results)
+        found, first = np.empty((self.n_rows, *result.shape[1:]), result.dtype), 0
         for part in chain([result], results):
             found[first : first + len(part)] = part
             first += len(part)
@@ -117,6 +118,8 @@ class Source(ABC):
     @cached_property
     def profile(self) -> Profile:
         """Numbers and weights of all rows."""
+        if self.whole is not None:
+            return _profile(self.whole)
         parts = list(self.map_rows(_profile))
         largest = [part.largest_weight for part in parts if part.largest_weight is not None]
         total = float(sum(part.total_weight for part in parts))
@@ -160,8 +163,6 @@ class Source(ABC):
 
     def reweighted(self, factor: float) -> Source:
         """The same rows with their weights multiplied by a factor. Rows without weights stay without."""
-        if self.profile.largest_weight is None or factor == 1.0:
-            return self.fresh()
         return self.changed(partial(_reweighted, factor=factor), self.n_rows)
 
     def part(self, chosen: NDArray[np.bool_]) -> Source:
@@ -215,7 +216,7 @@ def _with_given(block: Block, given: Given) -> Iterable[Block]:
 
 
 def _reweighted(block: Block, factor: float) -> Iterable[Block]:
-    return [replace(block, row_weight=_weights(block) * factor)]
+    return [block if block.row_weight is None else replace(block, row_weight=block.row_weight * factor)]
 
 
 def _part(block: Block, places: NDArray[np.intp]) -> Iterable[Block]:

@@ -90,7 +90,7 @@ def flaw(weights: Array, means: Array, covariances: Array, family: Family, noun:
 
     Parameters
     ----------
-    weights, means : as of `Model`.
+    weights, means : as in `Model`.
     covariances : an array, which should have the family's shape.
     family : the structure.
     noun : what to call the matrices: precisions have the same flaws.

@@ -15,7 +15,7 @@ from gaussmix.model import Model, flaw
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied
 
-_FORMAT = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries, as of files
+_FORMAT = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries; files have the same
 _ARRAYS = ("weights", "means", "covariances")
 
 

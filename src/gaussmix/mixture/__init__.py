@@ -1,1 +1,1 @@
-"""The distribution itself, and what one does with it; knows nothing of fitting."""
+"""The distribution and its methods, without fitting."""

@@ -1,4 +1,4 @@
-"""A Gaussian mixture as an immutable value. Each method is a docstring and a call of functions by subject."""
+"""A Gaussian mixture as an immutable value. Its methods check arguments and call functions grouped by subject."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ class Mixture(Parts, Masses, Comparisons):
         covariance_type: str | Family = "full",
         feature_names: Iterable[str] | None = None,
     ) -> Self:
-        """The mixture of known parameters, checked at once.
+        """Make a mixture of known parameters, and check them at once.
 
         Parameters
         ----------
         weights : (n_components,), sum to 1.
         means : (n_components, n_features), data units.
-        covariances : data units²; the shape is that of the structure, as scikit-learn's `covariances_`: for "full"
+        covariances : data units², in the shape of the structure, as scikit-learn's `covariances_`: for "full"
             (n_components, n_features, n_features).
-        precisions : inverses of the covariances, in the same shape, instead of these.
-        covariance_type : name of the structure: "full", "tied", "diag", "spherical" or one of mclust's; or, where it
+        precisions : the inverses of the covariances, in the same shape, instead of the covariances.
+        covariance_type : the name of the structure: "full", "tied", "diag", "spherical" or one of mclust's. Where it
             has options, the structure itself: `FAMILIES["factor_analyzer"].with_options(n_factors=2)`.
         feature_names : one for each feature; None for none.
 
@@ -99,13 +99,13 @@ class Mixture(Parts, Masses, Comparisons):
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
-        """The distribution that an estimator of scikit-learn has fitted.
+        """Take the distribution that an estimator of scikit-learn has fitted.
 
         Parameters
         ----------
-        estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn, or what has the same
-            attributes. Names of features come along. Of a Bayesian one, the point estimates are taken, as its own
-            `sample` does.
+        estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn, or an object with the same
+            attributes. Names of features come along. From a Bayesian one the point estimates are taken, as by its own
+            `sample`.
 
         Raises
         ------
@@ -130,12 +130,13 @@ class Mixture(Parts, Masses, Comparisons):
 
         Parameters
         ----------
-        path : of a file written by this or an earlier version, by `save` here or of an estimator, or by the command
+        path : a file that this or an earlier version wrote: `save` of a mixture or of an estimator, or the command
             line. Or a binary file open for reading.
 
         Raises
         ------
         NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+        TypeError : path is neither a path nor a binary file.
         OSError : there is no such file, or it can't be read.
         """
         model, record = model_file.read(path)
@@ -143,7 +144,7 @@ class Mixture(Parts, Masses, Comparisons):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The mixture of a dictionary that `to_dict` made.
+        """Make the mixture of a dictionary that `to_dict` made.
 
         Parameters
         ----------
@@ -222,8 +223,8 @@ class Mixture(Parts, Masses, Comparisons):
         Parameters
         ----------
         n_rows : how many.
-        rng : source of randomness, `numpy.random.default_rng(0)` for instance, or its seed; None for other rows each
-            time. In the same state it gives the same rows, and those of a smaller draw are the first of a larger one.
+        rng : source of randomness, such as `numpy.random.default_rng(0)`, or its seed; None for other rows at every
+            call. A generator in the same state gives the same rows. A smaller draw is the beginning of a larger one.
         component : the one component to draw from, counted from 0; by default all, by their weights.
         return_labels : whether labels come with the rows.
         n_jobs : threads; None for every processor. They change no bit.
@@ -252,14 +253,13 @@ class Mixture(Parts, Masses, Comparisons):
         return (rows, labels) if return_labels else rows
 
     def to_sklearn(self) -> GaussianMixture:
-        """A fitted `sklearn.mixture.GaussianMixture` of this distribution, which predicts, scores and samples at once.
+        """Make a fitted `sklearn.mixture.GaussianMixture` of this distribution.
 
         Returns
         -------
-        estimator : with the structure of scikit-learn's that holds the covariances: its own four stay, others become
-            "spherical", "diag", "tied" or "full". It has the names of the features; `fit` with `warm_start=True`
-            goes on from here. Of a component of weight 0 scikit-learn says that it takes the logarithm of 0; what it
-            answers is right.
+        estimator : predicts, scores and samples at once, and `fit` with `warm_start=True` goes on from here. It has
+            the names of the features. The structures of scikit-learn stay; others become "spherical", "diag", "tied" or
+            "full". For a component of weight 0 scikit-learn warns of a logarithm of 0; its answers are right.
 
         Raises
         ------
@@ -279,20 +279,21 @@ class Mixture(Parts, Masses, Comparisons):
 
         Parameters
         ----------
-        path : where, "….gmm" by custom; a file that is there is replaced. Or a binary file open for writing.
+        path : usually "….gmm"; an existing file is replaced. Or a binary file open for writing.
 
         Raises
         ------
-        ValueError : this is no mixture: weights that don't sum to 1, covariances that are not positive definite …
+        TypeError : path is neither a path nor a binary file.
+        ValueError : the numbers are no mixture: weights don't sum to 1, a covariance is not positive definite.
         OSError : the file can't be written.
         """
         model_file.write(path, self.model, Details(self.feature_names))
 
     def to_dict(self) -> dict[str, Any]:
-        """The mixture as a dictionary of plain values, for JSON; `from_dict` brings it back bit for bit.
+        """Make a dictionary of plain values, for JSON; `from_dict` gives the mixture back bit for bit.
 
         Raises
         ------
-        ValueError : this is no mixture, as for `save`.
+        ValueError : the numbers are no mixture, as in `save`.
         """
         return model_file.to_dict(self.model, self.feature_names)

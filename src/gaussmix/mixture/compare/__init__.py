@@ -1,1 +1,1 @@
-"""Mixtures beside each other: divergences, distances, entropy, order, reduction and merging."""
+"""Mixtures compared: divergences, distances, entropy, order of components, reduction and merging."""

@@ -48,7 +48,7 @@ class Comparisons(MixtureBase):
 
         Notes
         -----
-        A chance result below 0 becomes 0, which can only bring it nearer. `kl_bounds` and `kl_variational` need no
+        An estimate below 0 becomes 0, which is nearer to the divergence. `kl_bounds` and `kl_variational` need no
         draws.
 
         Examples
@@ -80,9 +80,9 @@ class Comparisons(MixtureBase):
 
         Notes
         -----
-        −∫ p log q is bounded as by Durrieu, Thiran & Kelly (2012), ICASSP, the entropy by
-        `entropy_bounds`, whose upper bound is theirs and whose lower bound is closer. The upper bound is the less of
-        that and of the variational bound of Hershey & Olsen (2007), ICASSP, section 8.
+        −∫ p log q is bounded as by Durrieu, Thiran & Kelly (2012), ICASSP. The entropy is bounded by `entropy_bounds`:
+        its upper bound is theirs, its lower bound is closer. Where the variational bound of Hershey & Olsen (2007),
+        ICASSP, section 8, is the lesser, it is the upper bound.
 
         Examples
         --------
@@ -145,8 +145,8 @@ class Comparisons(MixtureBase):
 
         Returns
         -------
-        js : Estimate, `value` from 0 to log 2 and its standard `error`, nats. Symmetric: both mixtures are drawn
-            from the same random numbers. The error is that of the worst case, halves that err alike.
+        js : Estimate, `value` from 0 to log 2 and its standard `error`, nats. Symmetric: both mixtures are
+            drawn with the same random numbers. The error is that of the worst case, in which both halves err alike.
 
         Raises
         ------
@@ -196,8 +196,8 @@ class Comparisons(MixtureBase):
 
         Returns
         -------
-        lower, upper : nats. From Bhattacharyya distances and from divergences between components. They meet
-            where components are alike or far apart, and for one component.
+        lower, upper : nats, from the Bhattacharyya distances and the divergences between components. They meet where
+            components are alike or far apart, and for one component.
 
         Examples
         --------
@@ -215,8 +215,8 @@ class Comparisons(MixtureBase):
         other : a mixture of the same features.
         metric : what is measured.
 
-            - "mw2": how far mass must be moved where each piece moved must be Gaussian, data units; a metric on
-              mixtures, and the Wasserstein distance W₂ between single Gaussians. Delon & Desolneux (2020), SIAM J.
+            - "mw2": how far mass must be moved where every piece that moves is Gaussian, data units. A metric on
+              mixtures; between single Gaussians the Wasserstein distance W₂. Delon & Desolneux (2020), SIAM J.
               Imaging Sci. 13, 936–970.
             - "l2": √∫ (p − q)², the root of the integrated squared error (ISE), per root of data volume. Its square
               is right to 1e-15 of ∫ p² + ∫ q².
@@ -243,15 +243,15 @@ class Comparisons(MixtureBase):
         return distance(self.model, other.model, metric)
 
     def sorted(self, by: str = "weight", *, feature: Feature | None = None, reverse: bool = False) -> Self:
-        """The same mixture with its components in an order that does not depend on the one they have.
+        """Put the components in an order that does not depend on the one they have.
 
         Parameters
         ----------
-        by : "weight", the heaviest first; "mean", the least first; "size", that of the largest determinant of the
-            covariance first. Where components are equal in this, by their means, feature after feature, then by
-            weights and covariances.
-        feature : number or name of the one feature whose means count, with by="mean"; all in turn by default.
-        reverse : the other way round.
+        by : "weight", the heaviest first; "mean", the least first; "size", the largest determinant of the covariance
+            first. Equal components are put in order by their means, feature after feature, then by weights and
+            covariances.
+        feature : number or name of the one feature whose means count where by="mean"; by default all in turn.
+        reverse : put them in the opposite order.
 
         Raises
         ------
@@ -271,11 +271,11 @@ class Comparisons(MixtureBase):
         return self._like(self.model.take(order), self.feature_names)
 
     def match_to(self, reference: Self) -> Self:
-        """The same mixture with its components in the order of another's, each beside the one that it resembles.
+        """Put the components in the order of another mixture's, each at the place of the one that it resembles.
 
         Parameters
         ----------
-        reference : a mixture of the same features. Where it has fewer components, those that match none follow, the
+        reference : a mixture of the same features. Where it has fewer components, the unmatched ones come last, the
             heaviest first.
 
         Raises
@@ -285,10 +285,10 @@ class Comparisons(MixtureBase):
 
         Notes
         -----
-        The order that makes Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)) least, with π and p of the reference: the
-        divergence of the labelled distributions, which a label is part of, and so an upper bound of the divergence
-        of the mixtures (Do 2003, IEEE Signal Process. Lett. 10, 115–118). It weighs mean, covariance and weight
-        against each other without a parameter, and depends on no unit. Found by SciPy's Hungarian matching.
+        The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), with π and p of the reference. This is the
+        divergence between the joint distributions of rows and labels, an upper bound of the divergence between the
+        mixtures (Do 2003, IEEE Signal Process. Lett. 10, 115–118). It weighs mean, covariance and weight against each
+        other without a parameter, and depends on no unit. SciPy's Hungarian matching finds it.
 
         Examples
         --------
@@ -302,31 +302,30 @@ class Comparisons(MixtureBase):
         return self._like(self.model.take(matched_order(self.model, reference.model)), self.feature_names)
 
     def reduce(self, n_components: int, *, refine: bool = False) -> Self:
-        """A mixture of fewer components with the same mean and covariance.
+        """Merge components: fewer of them, with the same mean and covariance of the whole.
 
         Parameters
         ----------
         n_components : how many are to be left; components of weight 0 go first.
-        refine : once they are merged, move components to the merged one that they diverge from least, until none
-            moves.
+        refine : after merging, move components to the merged one from which they diverge least, until none moves.
 
         Returns
         -------
-        mixture : merged components have full covariances, in the order of their first parts. The mixture itself where
-            it has so many components.
+        mixture : merged components with full covariances, in the order of their first parts. The mixture itself where
+            it has n_components already.
 
         Raises
         ------
-        ValueError : n_components is no integer from 1 to their number, or is so small that components would be merged
-            that are some 1e7 standard deviations apart.
+        ValueError : n_components is no integer from 1 to their number, or so small that components some 1e7 standard
+            deviations apart would be merged.
         SingularCovariance : a covariance is not positive definite.
 
         Notes
         -----
-        Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999: of all pairs, the one is merged whose
-        merging moves the mixture least, by the bound (w_i + w_j) log det P_ij − w_i log det P_i − w_j log det P_j of
-        twice the divergence. Refinement lowers the sum of these, Σ_i w_i KL(p_i‖merged), further: Davis & Dhillon
-        (2006), NIPS. No unit of the data changes the result.
+        Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999: the next pair to be merged has the least
+        (w_i + w_j) log det P_ij − w_i log det P_i − w_j log det P_j, a bound of twice the divergence that merging
+        causes. Refinement lowers Σ_i w_i KL(p_i‖merged) further: Davis & Dhillon (2006), NIPS. The result does not
+        depend on the units of the data.
 
         Examples
         --------

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import logsumexp
 
 from gaussmix.errors import unknown_name
 from gaussmix.mixture.compare.gaussians import Gaussians, log_overlaps, squared_wasserstein, within_range
 from gaussmix.mixture.compare.transport import transport_cost
 from gaussmix.model import Model
+from gaussmix.numerics.elementary import log_sum
 
 _RANGE = np.log(np.finfo(np.float64).tiny), np.log(np.finfo(np.float64).max)
 
@@ -47,7 +47,7 @@ def _cauchy_schwarz(p: Gaussians, q: Gaussians) -> float:
 
 def _log_product(p: Gaussians, q: Gaussians) -> float:
     """log ∫ p q."""
-    return float(logsumexp(p.log_weights[:, None] + q.log_weights + log_overlaps(p, q)))
+    return float(log_sum((p.log_weights[:, None] + q.log_weights + log_overlaps(p, q)).ravel()))
 
 
 def _mw2(p: Gaussians, q: Gaussians) -> float:

@@ -1,4 +1,4 @@
-"""Components merged into clusters: what one Gaussian can't describe takes several, and is one cluster all the same."""
+"""Components merged into clusters: a cluster that is no Gaussian takes several components to describe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Merging:
 
     Parameters
     ----------
-    mixture : whose components these are.
+    mixture : the one whose components are merged.
     cluster_of : (n_components, n_components), the cluster of each component (column) in n + 1 clusters (row n).
     entropy : (n_components,), −Σ_i s_i Σ_j t_ij log t_ij of the clusters' responsibilities t, nats, by row as
         `cluster_of`. It falls steeply while the merged components overlap, and stays where clusters are apart.
@@ -96,7 +96,7 @@ def merge_by_entropy(mixture: Mixture, responsibilities: Array, row_weight: Arra
 
 
 def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
-    """Responsibilities (n_rows, n_clusters) of clusters: sums over their components, in the order of these."""
+    """Responsibilities of clusters, (n_rows, n_clusters): sums over the components of each."""
     shares = np.zeros((len(responsibilities), int(clusters.max()) + 1))
     for component, cluster in enumerate(clusters):
         shares[:, cluster] += responsibilities[:, component]

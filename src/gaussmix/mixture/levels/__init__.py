@@ -1,1 +1,1 @@
-"""Regions of highest density."""
+"""Regions of highest density: the mass where the density is below a level."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp, ndtri
+from scipy.special import ndtri
 
 from gaussmix.engines.base import Engine
 from gaussmix.mixture.levels.chi_squared import half_square, log_tail
@@ -15,6 +15,7 @@ from gaussmix.mixture.sampling import cumulative_shares
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.numerics.elementary import log_sum
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
@@ -91,7 +92,7 @@ class LevelSample:
         """Log of Σ_k π_k P(π_k N_k < level): where the density is below a level, so is the part of each component."""
         heights = np.maximum(self.log_peaks - log_levels[:, None], 0.0)
         log_tails = log_tail(heights.ravel(), self.n_features).reshape(heights.shape)
-        return np.asarray(logsumexp(log_tails + self.log_weights, axis=1))
+        return log_sum(log_tails + self.log_weights, axis=1)
 
 
 @one_blas_thread()

@@ -112,7 +112,7 @@ class Masses(MixtureBase):
         ----------
         lower, upper : (n_rows, n_features), or (n_features,) for one rectangle, or numbers for all features; data
             units, ±inf where there is no limit.
-        n_points, rng, return_error : as for `cdf`.
+        n_points, rng, return_error : as in `cdf`.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class Masses(MixtureBase):
         --------
         >>> from gaussmix import FAMILIES, Mixture
         >>> m = Mixture([0.5, 0.5], [[0.0], [10.0]], [1.0, 1.0], FAMILIES["spherical"])
-        >>> m.tail_probability([[0.0], [2.0], [5.0]]).round(4)  # 5 lies in the middle, and is an outlier all the same
+        >>> m.tail_probability([[0.0], [2.0], [5.0]]).round(4)  # 5 lies in the middle and is an outlier
         array([1.    , 0.0455, 0.    ])
         """
         return _linear(*self._log_tails(rows, n_points, rng), return_error)
@@ -244,12 +244,12 @@ class Masses(MixtureBase):
         Parameters
         ----------
         p : (n_p,) or any other shape, probabilities.
-        n_points, rng, return_error : as for `tail_probability`.
+        n_points, rng, return_error : as in `tail_probability`.
 
         Returns
         -------
-        level : (n_p,) or the shape of p, nats, to be compared with `log_density`; −inf for p = 1 and the highest
-            of `modes` for p = 0. With `return_error` an `Estimate` of it.
+        level : (n_p,) or the shape of p, nats, on the scale of `log_density`; −inf for p = 1 and the highest of
+            `modes` for p = 0. With `return_error` an `Estimate` of it.
 
         Raises
         ------

@@ -25,19 +25,19 @@ class Parts(MixtureBase):
     """Marginal and conditional distributions, combinations with other mixtures, moments, derivatives and modes."""
 
     def marginal(self, features: Features) -> Self:
-        """The distribution of some features, whatever the others are: p(x_a) = ∫ p(x_a, x_b) dx_b.
+        """Find the distribution of some features alone: p(x_a) = ∫ p(x_a, x_b) dx_b.
 
         Parameters
         ----------
-        features : numbers or names, one or several; the marginal has them in this order, with their names.
+        features : numbers or names, one or several. The marginal keeps this order and their names.
 
         Returns
         -------
-        marginal : covariances stay diagonal, spherical or shared by all components where they are.
+        marginal : a mixture of these features. Diagonal, spherical and shared covariances stay so.
 
         Raises
         ------
-        ValueError : there is no such feature, one is there twice, or none is named.
+        ValueError : a feature is unknown or given twice, or there is none.
         TypeError : something is neither a number nor a name.
 
         Examples
@@ -53,22 +53,22 @@ class Parts(MixtureBase):
         return self._like(self.model.marginal(places), names_at(self.feature_names, places))
 
     def condition(self, values: Mapping[Feature, float]) -> Self:
-        """The distribution of the other features where some are known: p(u | x) = Σ_k p(k | x) p(u | x, k).
+        """Find the distribution of the other features where some are known: p(u | x) = Σ_k p(k | x) p(u | x, k).
 
-        The first call for a set of known features factors covariances; later ones take them as they are.
+        The first call for a set of known features factors covariances; later calls reuse the factors.
 
         Parameters
         ----------
-        values : of known features, by number or name, data units.
+        values : the values of known features, by number or name, data units.
 
         Returns
         -------
-        conditional : of the other features in their order, with their names; Bishop (2006) eq. 2.81–2.82 for each
-            component. Covariances stay diagonal, spherical or shared by all components where they are.
+        conditional : a mixture of the other features in their order, with their names; Bishop (2006) eq. 2.81–2.82
+            for each component. Diagonal, spherical and shared covariances stay so.
 
         Raises
         ------
-        ValueError : there is no such feature, none or all are known, or a value is not finite.
+        ValueError : a feature is unknown, no feature or every feature is given, or a value is not finite.
         TypeError : `values` is not a dictionary, or a value is not a number.
         SingularCovariance : a covariance is not positive definite.
 
@@ -87,12 +87,12 @@ class Parts(MixtureBase):
         return self._like(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
 
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
-        """E[u | x] of the unknown features u for each row x of known ones: the best guess in least squares.
+        """E[u | x] of the unknown features u for each row x of known ones: the best prediction in least squares.
 
         Parameters
         ----------
         X_known : (n_rows, n_known), data units, a column for each feature of `known`.
-        known : numbers or names of the known features, in the order of the columns.
+        known : numbers or names of the known features, in the order of the columns of X_known.
         n_jobs : threads; None for every processor.
 
         Returns
@@ -101,7 +101,8 @@ class Parts(MixtureBase):
 
         Raises
         ------
-        ValueError : there is no such feature, none or all are known, or X_known is not finite numbers of this shape.
+        ValueError : a feature is unknown, no feature or every feature is given, or X_known has another shape or
+            numbers that are not finite.
         TypeError : X_known are not real numbers.
         SingularCovariance : a covariance is not positive definite.
 
@@ -118,12 +119,12 @@ class Parts(MixtureBase):
     def conditional_covariance(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """Cov[u | x] of the unknown features u for each row x of known ones.
 
-        Parameters and errors as of `conditional_mean`.
+        Parameters and errors are those of `conditional_mean`.
 
         Returns
         -------
-        covariances : (n_rows, n_unknown, n_unknown), data units², of the conditional mixture as a whole: the mean
-            covariance of components and the spread of their means (law of total covariance).
+        covariances : (n_rows, n_unknown, n_unknown), data units². By the law of total covariance each is the mean
+            covariance of the components plus the covariance of their means.
 
         Examples
         --------
@@ -137,7 +138,7 @@ class Parts(MixtureBase):
     def conditional_weights(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """p(k | x), the weights of the components where the known features are x; (n_rows, n_components).
 
-        In log space, right however far from every component a row is. Parameters and errors as of `conditional_mean`.
+        They are right however far a row is from every component. Parameters and errors are those of `conditional_mean`.
 
         Examples
         --------
@@ -154,12 +155,12 @@ class Parts(MixtureBase):
     ) -> Array:
         """Draw the unknown features of each row from their distribution given the known ones.
 
-        Parameters and errors as of `conditional_mean`.
+        Parameters and errors are those of `conditional_mean`.
 
         Parameters
         ----------
-        rng : source of randomness, `numpy.random.default_rng(0)` for instance, or its seed; None for other rows each
-            time. In the same state it gives the same rows, and those of fewer rows of X_known are the first of more.
+        rng : source of randomness, such as `numpy.random.default_rng(0)`, or its seed; None for other rows at every
+            call. A generator in the same state gives the same rows. Fewer rows of X_known give the first of them.
 
         Returns
         -------
@@ -175,22 +176,22 @@ class Parts(MixtureBase):
         return self._split(known, X_known).draw(X_known, generator(rng), self._engine(n_jobs))
 
     def transform(self, A: ArrayLike, b: ArrayLike | None = None) -> Self:
-        """The distribution of A x + b.
+        """Find the distribution of A x + b.
 
         Parameters
         ----------
-        A : (n_new_features, n_features), of linearly independent rows: as many as there are features, or fewer.
+        A : (n_new_features, n_features). Its rows are linearly independent, so there are at most n_features.
         b : (n_new_features,), data units; zeros by default.
 
         Returns
         -------
-        transformed : N(A μ_k + b, A Σ_k Aᵀ) of each component, without names. One shared covariance stays shared, a
-            diagonal one diagonal where A only scales, drops and reorders features.
+        transformed : components N(A μ_k + b, A Σ_k Aᵀ), without names. A shared covariance stays shared. A diagonal
+            one stays diagonal where A only scales, drops and reorders features.
 
         Raises
         ------
-        ValueError : A or b have another shape, are not finite, A's rows depend on each other, so that A x + b has no
-            density, or it is beyond the range of float64.
+        ValueError : A or b has another shape or is not finite, the rows of A are linearly dependent, so that A x + b
+            has no density, or the result is beyond the range of float64.
         TypeError : A or b are not real numbers.
         SingularCovariance : a covariance is not positive definite.
 
@@ -205,16 +206,16 @@ class Parts(MixtureBase):
         return self._like(combining.transform(self.model, A, b))
 
     def convolve(self, covariance: ArrayLike) -> Self:
-        """The distribution of x + e with independent Gaussian noise e of mean 0: a blurred mixture.
+        """Find the distribution of x + e with independent Gaussian noise e of mean 0: a blurred mixture.
 
         Parameters
         ----------
-        covariance : of e, data units²: one variance for all features, (n_features,) variances, or a matrix
-            (n_features, n_features), symmetric and positive semidefinite: features may be without noise.
+        covariance : the covariance of e, data units²: one variance for all features, (n_features,) variances, or a
+            matrix (n_features, n_features). It is symmetric and positive semidefinite: a variance may be 0.
 
         Returns
         -------
-        blurred : Σ_k + covariance of each component, with the names of the features. Diagonal, spherical and shared
+        blurred : components with Σ_k + covariance, and the names of the features. Diagonal, spherical and shared
             covariances stay so where the sum is.
 
         Raises
@@ -233,7 +234,7 @@ class Parts(MixtureBase):
         return self._like(combining.convolve(self.model, covariance), self.feature_names)
 
     def product(self, other: Self) -> Self:
-        """The normalised product p(x) q(x) / ∫ p q: what two independent sources say of x together.
+        """Multiply by another density: p(x) q(x) / ∫ p q, which combines two independent sources about x.
 
         Parameters
         ----------
@@ -241,8 +242,8 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        product : a component for each pair, those of the first component with every one of `other` first. Covariances
-            stay diagonal or spherical where both are, and shared where both are.
+        product : a component for each pair: the first component with each of `other`, then the second, and so on.
+            Covariances stay diagonal or spherical where both are, and shared where both are.
 
         Raises
         ------
@@ -268,11 +269,11 @@ class Parts(MixtureBase):
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
-        """The mixture of mixtures, Σ_i w_i p_i(x), with the components of all, in their order.
+        """Mix mixtures: Σ_i w_i p_i(x), with the components of all, in their order.
 
         Parameters
         ----------
-        mixtures : one or more of the same features.
+        mixtures : one or more, of the same features.
         weights : w, one for each; sum to 1.
 
         Returns
@@ -281,7 +282,7 @@ class Parts(MixtureBase):
 
         Raises
         ------
-        ValueError : there are none, their features are not the same, or weights are not as many or don't sum to 1.
+        ValueError : there is no mixture, their features differ, or weights have another number or another sum.
         TypeError : something is not a mixture, or weights are not real numbers.
 
         Examples
@@ -318,7 +319,7 @@ class Parts(MixtureBase):
 
         Parameters
         ----------
-        order : of the moments, 0 or more; 2 is the covariance, 3 the skewness before standardisation …
+        order : 0 or more; 2 gives the covariance, 3 the skewness before standardisation.
         about : a, (n_features,), data units; the mean by default. Zeros give raw moments, which have fewer digits
             where the mean is many standard deviations from 0.
 
@@ -358,7 +359,7 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        gradient : (n_rows, n_features), nats per data unit. In log space, right however far away a row is.
+        gradient : (n_rows, n_features), nats per data unit. Right however far away a row is.
 
         Raises
         ------
@@ -382,7 +383,7 @@ class Parts(MixtureBase):
     def hessian(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """Second derivatives of log p(x), Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹, of each row.
 
-        With g_k = Σ_k⁻¹ (μ_k − x) and the gradient g. Parameters and errors as of `gradient`.
+        With g_k = Σ_k⁻¹ (μ_k − x) and the gradient g. Parameters and errors are those of `gradient`.
 
         Returns
         -------
@@ -400,7 +401,7 @@ class Parts(MixtureBase):
         return derivatives.hessian(self.model, self._block(rows), self._engine(n_jobs))
 
     def modes(self) -> Modes:
-        """Find the modes that the components lead to, uphill from their means.
+        """Find the modes: the ends of climbs uphill from the means of the components.
 
         Returns
         -------
@@ -409,9 +410,9 @@ class Parts(MixtureBase):
         Notes
         -----
         Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis and Machine Intelligence 22, section 4: the
-        fixed point of the mean shift, finished by Newton's method. Each has a Hessian without positive eigenvalues;
-        a climb that ends on a saddle goes on from beside it. With one feature all modes are found, of which there are
-        no more than components; with several there may be modes to which no component leads.
+        fixed point of the mean shift, finished by Newton's method. The Hessian has no positive eigenvalue there: a
+        climb that ends on a saddle goes on from beside it. With one feature all modes are found, at most one for each
+        component. With several features there may be modes to which no component leads.
 
         Examples
         --------
@@ -429,8 +430,8 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        boundaries : (n_boundaries,), ascending, data units. Between two of them `predict` is the same; a component may
-            have several intervals (a wide one lies on both sides of a narrow one), or none.
+        boundaries : (n_boundaries,), ascending, data units. Between two of them `predict` is constant. A component may
+            have several intervals, as a wide one on both sides of a narrow one, or none.
 
         Raises
         ------

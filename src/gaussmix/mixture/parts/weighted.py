@@ -16,7 +16,7 @@ MOST_ROWS = 16_384  # in one call of the engine: enough for its threads, and the
 # Multiplications of one matrix product on a piece: up to here OpenBLAS uses one thread. Its threads wait for each
 # other, and where processors are shared that took ten times as long.
 MOST_NUMBERS = 2**18
-FEWEST_ROWS = 256  # of a product: a matrix so large that OpenBLAS takes threads all the same is read once for so many
+FEWEST_ROWS = 256  # of a product: a larger matrix takes threads in any case, and is read once for so many
 
 
 def few_rows(
@@ -42,7 +42,7 @@ def few_rows(
 
 
 def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
-    """Σ_k γ_k v_k of each row, (n_rows, n). Parameters as of `mean_and_spread`."""
+    """Σ_k γ_k v_k of each row, (n_rows, n). Parameters: see `mean_and_spread`."""
     there = np.flatnonzero(shared.any(axis=0))  # the vectors of other components may be beyond float64
     means: Array = np.zeros_like(vectors(int(there[0]) if len(there) else 0))
     for k in there:

@@ -30,6 +30,7 @@ from gaussmix.engines import choose
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import family_named
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.starts import Partition
 from gaussmix.waist.block import Block
@@ -138,7 +139,7 @@ def doubt(shares: Array) -> float:
     return -float(np.log(shares.max(axis=1)).sum())
 
 
-def our_fit(reference: Reference, entry: dict[str, Any], start: Mixture | None = None) -> Fit | None:
+def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = None) -> Fit | None:
     """gaussmix's fit without a ridge, from mclust's start labels or from a mixture; None where it is singular."""
     rows = reference.rows
     labels = np.array(reference.values["start_labels"][str(entry["G"])], dtype=np.int32) - 1
@@ -172,7 +173,7 @@ def verdict(reference: Reference, entry: dict[str, Any], ours: Fit | None, their
         return "equal"
     if gain > 0:
         return "higher"
-    climbed = our_fit(reference, entry, reference.mixture(entry, entry["model"]))
+    climbed = our_fit(reference, entry, reference.mixture(entry, entry["model"]).model)
     is_above = climbed is not None and climbed.log_likelihood >= best - NEAR * abs(best)
     return "another maximum" if is_above else "DIFFERS"
 

@@ -63,7 +63,7 @@ def least_seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
 def seconds_of_a_step(rows: np.ndarray, mixture: Mixture, engine: str, n_threads: int, repeats: int) -> float:
     """One E- and M-step."""
     source, made = ArraySource(rows), ENGINES[engine](n_threads)
-    return least_seconds(lambda: em_step(source, made, mixture, Ridge(np.zeros(N_FEATURES)), {}), repeats)
+    return least_seconds(lambda: em_step(source, made, mixture.model, Ridge(np.zeros(N_FEATURES)), {}), repeats)
 
 
 def seconds_of_scikit_learn(rows: np.ndarray, mixture: Mixture) -> tuple[float, float]:

@@ -40,10 +40,10 @@ SEED = 0
 
 def iteration_times(rows: Any, mixture: Mixture, n_steps: int, ridge: float = 0.0) -> list[float]:
     """Seconds of each of some iterations."""
-    source, engine, seconds = ArraySource(rows), ENGINES["native"](1), []
+    source, engine, model, seconds = ArraySource(rows), ENGINES["native"](1), mixture.model, []
     for _ in range(n_steps):
         start = time.thread_time()
-        _, mixture, _ = em_step(source, engine, mixture, Ridge(np.full(rows.shape[1], ridge)), {})
+        _, model, _ = em_step(source, engine, model, Ridge(np.full(rows.shape[1], ridge)), {})
         seconds.append(time.thread_time() - start)
     return seconds
 

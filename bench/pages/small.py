@@ -26,7 +26,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import Family
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.testing.check_runner import Stepwise
@@ -37,8 +37,8 @@ SECONDS = 0.5  # for the repeats of a line
 COMPONENTS = 3, 6
 
 
-def begun(family: Family, n_components: int) -> tuple[ArraySource, Mixture]:
-    """Iris, and the mixture of a cut of Ward's tree."""
+def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
+    """Iris, and the model of a cut of Ward's tree."""
     rows = load_iris().data
     labels = fcluster(ward(rows), n_components, "maxclust") - 1
     source = ArraySource(rows, None, labels.astype(np.int32))
@@ -52,7 +52,7 @@ def seconds_of(call: Callable[[], Any]) -> float:
     return perf_counter() - began
 
 
-def step(engine: Engine[Any], source: ArraySource, start: Mixture) -> float:
+def step(engine: Engine[Any], source: ArraySource, start: Model) -> float:
     """Microseconds of a step."""
     objective = Ridge(np.zeros(source.n_features))
     least, until = {FEW: np.inf, MANY: np.inf}, perf_counter() + SECONDS

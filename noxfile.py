@@ -80,6 +80,14 @@ def formats(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Small changes to the code that no test notices; hours, and minutes for a part: `-- em/stopping.py`."""
+    session.install(".[test]", "cosmic-ray>=8.7")
+    session.run(*IMPORT_CORE)
+    session.run("python", "tools/mutants.py", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, types, and a changelog that can be built."""
     session.install(".[cli,lint]", WITHOUT_CORE)

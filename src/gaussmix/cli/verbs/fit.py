@@ -15,6 +15,7 @@ from gaussmix.cli.show.notices import check_engine, collected_warnings, print_no
 from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, show_fit
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.estimators.structures import HELD_OUT, check_candidates
+from gaussmix.families.base import FAMILIES
 from gaussmix.selection.criteria import CRITERIA
 from gaussmix.sources.tables import open_table
 from gaussmix.sources.tables.base import STANDARD
@@ -42,7 +43,7 @@ _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
     default="full",
     show_default=True,
     metavar="S",
-    help="Structures of the covariances: full, or several as tied,VEV, or all.",
+    help=f"Structures of the covariances, several by commas, or all: {', '.join(FAMILIES)}.",
 )
 @click.option(
     "--n-factors",

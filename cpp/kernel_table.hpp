@@ -12,7 +12,7 @@ using Index = std::ptrdiff_t;
 // part of the numerical contract. 18 vectors are within a point of the best size at every n_features measured.
 constexpr Index kTileRows = 144;
 
-// A matrix is singular where rounding decides its inverse: where S_jj (S^-1)_jj reaches this many over n_features.
+// A matrix is singular if rounding decides its inverse: if S_jj (S^-1)_jj reaches this over n_features for some j.
 constexpr double kMostInflation = 0x1p49;  // 1 / (8 epsilon)
 
 // Rows that are whitened together, and share their bounds.
@@ -32,7 +32,7 @@ struct RowsView {  // rows are read as `row - origin`; strides count elements an
     Index n_rows, n_features;
     Index row_stride, column_stride;
     const double* origin;        // (n_features,), or null for zero
-    const std::uint16_t* order;  // (n_rows,), the place in its block of the row that is visited; null: as they come
+    const std::uint16_t* order;  // (n_rows,), the place in its block of each visited row; null: in order
 };
 
 struct RowWeightView {  // null data: every weight is 1

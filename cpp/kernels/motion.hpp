@@ -1,4 +1,4 @@
-// How far components moved between two passes, as the bounds of bounds.hpp want it.
+// How far components moved between two passes, in the form that bounds.hpp needs.
 #pragma once
 #include "bounds.hpp"
 #include "factor.hpp"
@@ -74,7 +74,7 @@ inline void measure_motion(const Shape& shape, const ParametersView& before, con
         const motion::Factor w{before.factors + k * stride, after.factors + k * stride};
         const double growth = motion::growth(shape, w, scratch);
         const double moved = motion::shift(shape, w.before, before.means + k * d, after.means + k * d);
-        // What is no number counts as no bound. At most 1: bounds that were moved twice are bounds still.
+        // NaN gives no bound. With a ratio of at most 1, bounds that are moved twice stay valid.
         const double kept = growth > 1 ? 1 / growth : growth == growth ? 1 : 0;
         ratio[k] = static_cast<float>(kept * (1 - bounds::kMargin));
         shift[k] = static_cast<float>(moved * (1 + bounds::kMargin));

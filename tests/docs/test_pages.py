@@ -82,9 +82,17 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [target for target in LINK.findall(text) if not (path.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("path", [*PAGES, *(ROOT / "bench").glob("*.md")], ids=lambda path: str(path.relative_to(ROOT)))
+SENTENCES = [*PAGES, *(ROOT / "bench").glob("*.md")]
+SENTENCES += [
+    path for folder in ("src", "cpp") for kind in ("py", "cpp", "hpp") for path in (ROOT / folder).rglob(f"*.{kind}")
+]
+
+
+@pytest.mark.parametrize("path", sorted(SENTENCES), ids=lambda path: str(path.relative_to(ROOT)))
 def test_sentences_are_plain(path: Path) -> None:
-    text = " ".join(FENCE.sub("", path.read_text(encoding="utf-8")).split())
+    text = " ".join(
+        re.sub(r"^\s*(#|//)", "", FENCE.sub("", path.read_text(encoding="utf-8")), flags=re.MULTILINE).split()
+    )
     assert re.findall(r"\b(?:but for|of which|that there are|as of)\b", text) == []
 
 

@@ -354,7 +354,7 @@ def test_the_variational_bound_is_the_divergence_of_the_weights_where_components
     p, q = (Mixture([w, 1 - w], [[0.0], [apart]], [1.0, 1.0], FAMILIES["spherical"]) for w in (0.5, 0.6))
     of_weights = 0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4)
     upper = p.kl_bounds(q)[1]
-    # It is found in steps, the last of which lowers it by 1e-6 of itself.
+    # It is found in steps; the last step lowers it by 1e-6 of itself.
     assert upper == pytest.approx(of_weights, rel=1e-4)
     assert upper >= p.kl(q, n_draws=1000).value
 

@@ -49,8 +49,8 @@ def _trimmed_variances(sample: Distinct) -> Array:
 def _variance_between(values: Array, dropped: int) -> float:
     """Variance of what is left without the `dropped` lowest and highest values.
 
-    In the order they come in, but for ties: `np.partition` would leave them in an order, and so give sums of bits, of
-    the processor's own.
+    The values stay in their order, except for ties. The order in which `np.partition` leaves them, and so the last bits
+    of sums, would depend on the processor.
     """
     ends = dropped, len(values) - 1 - dropped
     low, high = np.partition(values, ends)[list(ends)]

@@ -224,7 +224,7 @@ def details_of(estimator: Estimator, names: tuple[str, ...] | None = None, fit: 
 def write_estimator(
     place: Place, estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
 ) -> None:
-    """Write a fitted estimator to a model file; parameters as of `details_of`, errors as of `save`."""
+    """Write a fitted estimator to a model file; parameters as for `details_of`, errors as for `save`."""
     model_file.write(place, estimator.mixture_.model, details_of(estimator, names, fit))
 
 

@@ -103,7 +103,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as of `GaussianMixture`.
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`.
         """
         with unchanged_on_failure(self):
             share, mass = self._contamination(), _inside("mass", self.mass, 1.0)

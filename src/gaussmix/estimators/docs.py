@@ -45,13 +45,13 @@ max_iter : int, default 100
 n_init : int, default 1
     Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
 init_params : str, list of str, array or callable, default "kmeans"
-    Starts, as of `GaussianMixture`; names of them where BIC chooses.
+    Starts, as for `GaussianMixture`; names of them where BIC chooses.
 random_state : int, RandomState or None, default None
     Seed of the starts and of what else is drawn.
 n_jobs : int or None, default None
     Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.""",
     "found": """\
-converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as of `GaussianMixture`
+converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as for `GaussianMixture`
 n_features_in_, feature_names_in_ : as in scikit-learn.""",
     "fit": """\
 X : (n_samples, n_features), numbers in data units; an array or a data frame.

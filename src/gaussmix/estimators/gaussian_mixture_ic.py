@@ -84,9 +84,9 @@ class GaussianMixtureIC(MixtureEstimator):
         has. Such a candidate is never chosen.
     best_index_ : int
         The row of `results_` that was chosen.
-    weights_, means_, covariances_, precisions_, precisions_cholesky_ : as of `GaussianMixture`
-    loadings_, noise_variances_ : as of `GaussianMixture`, where the best has factors
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : of the best mixture, as of `GaussianMixture`
+    weights_, means_, covariances_, precisions_, precisions_cholesky_ : as for `GaussianMixture`
+    loadings_, noise_variances_ : as for `GaussianMixture`, where the best has factors
+    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : of the best mixture, as for `GaussianMixture`
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also

@@ -100,7 +100,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as of `GaussianMixture`.
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`.
         """
         with unchanged_on_failure(self):
             check_flag("sample_posterior", self.sample_posterior)

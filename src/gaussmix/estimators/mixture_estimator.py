@@ -34,7 +34,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         """Set the fitted attributes, and warn."""
 
     def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int64]:
-        """Fit and label the rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as of `fit`."""
+        """Fit and label the rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as for `fit`."""
         labels: NDArray[np.int64] = self.fit(X, sample_weight=sample_weight).predict(X)
         return labels
 

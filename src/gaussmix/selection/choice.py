@@ -13,7 +13,7 @@ from gaussmix.families.base import FAMILIES
 from gaussmix.numerics.arrays import Array
 from gaussmix.selection.candidate import Result
 
-ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion but for rounding
+ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion up to rounding
 
 
 def lowest(results: Sequence[Result], values: Array) -> int:

@@ -17,13 +17,13 @@ from gaussmix.waist.need import Need, Second
 
 
 def folds(n_rows: int, n_folds: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """The fold of each row, (n_rows,): at random, of sizes that differ by one at most."""
+    """The random fold of each row, (n_rows,); sizes of folds differ by at most one."""
     numbers: NDArray[np.intp] = rng.permutation(np.arange(n_rows) % n_folds)
     return numbers
 
 
 def held_out(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
-    """Mean log-likelihood of rows that took no part in the fits, nats per unit of weight; NaN for what failed."""
+    """Mean log-likelihood of rows that no fit has seen, nats per unit of weight; NaN for candidates that failed."""
     means = np.full(len(results), np.nan)
     for place, result in enumerate(results):
         if result.run is not None and result.failure is None:

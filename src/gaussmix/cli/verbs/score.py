@@ -41,7 +41,7 @@ def score(
     quiet: bool,
     jobs: int | None,
 ) -> None:
-    """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC, of which lower is better.
+    """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC (lower is better).
 
     Columns are matched as by predict. Log-likelihoods are in nats. MODEL.gmm or DATA may be "-", standard input.
     """

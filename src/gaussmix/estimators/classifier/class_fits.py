@@ -106,7 +106,7 @@ class LabelledRows:
         return bool((self.labels >= 0).all())
 
     def without_spread(self) -> list[int]:
-        """Classes of which all rows are equal, where no row of unknown class may add to them."""
+        """Classes whose rows are all equal, and that no row of unknown class can extend."""
         found = []
         for number in range(self.n_classes) if self.is_complete else ():
             mine = self.data.original.part((self.labels == number) & (self._weight > 0))

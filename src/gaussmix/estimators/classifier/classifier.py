@@ -157,7 +157,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as of `GaussianMixture`, with the class.
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`, with the class.
         """
         with unchanged_on_failure(self):
             rows = check_rows(self, X, reset=True)

@@ -49,7 +49,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         p(x, y): the columns of X and then y, or with `targets` the columns of X.
     targets_ : int or (n_targets,)
         Places of the targets in `mixture_`; one number where y has one dimension or `targets` is no list.
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as of `GaussianMixture`
+    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as for `GaussianMixture`
     n_features_in_, feature_names_in_ : of the predictors, as in scikit-learn.
 
     References
@@ -118,7 +118,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as of `GaussianMixture`.
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`.
         """
         with unchanged_on_failure(self):
             rows = check_rows(self, X, reset=True)
@@ -166,7 +166,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Returns
         -------
-        y : (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), data units. Errors as of `predict`.
+        y : (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), data units. Errors as for `predict`.
         """
         shares = check_numbers("quantiles", quantiles)
         if shares.ndim != 1 or not ((shares > 0) & (shares < 1)).all():
@@ -176,7 +176,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     def predict_mixture(self, X: ArrayLike) -> Predictive:
         """The whole distribution p(y | x) of each row: item i of what this gives is a `Mixture` of the targets.
 
-        Parameters and errors as of `predict`.
+        Parameters and errors as for `predict`.
         """
         rows, names = self._predictors(X), self.mixture_.feature_names
         of_targets = None if names is None else tuple(names[place] for place in self._places)

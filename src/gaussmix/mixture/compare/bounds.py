@@ -52,7 +52,7 @@ def _attained(q: Gaussians, distances: Array) -> Array:
 
 
 def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
-    """The least Σ φ_ij (log (φ_ij / ψ_ij) + KL(p_i‖q_j)) over shares φ of π_i and ψ of ω_j, each of which is a bound.
+    """The least Σ φ_ij (log (φ_ij / ψ_ij) + KL(p_i‖q_j)) over shares φ of π_i and ψ of ω_j; each such sum is a bound.
 
     Hershey & Olsen (2007) section 8. For given ψ the best φ_ij is π_i times the share of ψ_ij e^−KL(p_i‖q_j) in its
     row; the bound is then −Σ_i π_i log of the sum of the row, less the entropy of π. For given φ the best ψ_ij is ω_j

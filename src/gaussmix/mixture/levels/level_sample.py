@@ -19,7 +19,7 @@ from gaussmix.numerics.elementary import log_sum
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
-_DEPTH = 10.0  # nats: half of the far points lie where a component's own tail is above exp(−3 · that)
+_DEPTH = 10.0  # nats: half of the far points lie where a component's own tail is above exp(−3 · _DEPTH)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class LevelSample:
         return np.where(too_deep, bound, np.minimum(log_mass, bound)), np.where(too_deep, 1.0, error)
 
     def level(self, p: Array) -> tuple[Array, Array]:
-        """Log density above which lies the mass p, (n,), nats, and its standard error."""
+        """The log density above which the mass is p, (n,), nats, and its standard error."""
         level, error, part = np.full(len(p), -np.inf), np.zeros(len(p)), p < 1
         log_rest = np.log1p(-p[part])
         levels = np.array(
@@ -100,7 +100,7 @@ def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, 
     """Rows (n, d) from a net in the unit cube (n, d + 1), and the log of the mass that each stands for.
 
     The first coordinate gives the component: half of the points in proportion to the weights and half evenly, since the
-    far outside may belong to a wide component of little weight. What the choice leaves of this coordinate gives the
+    far outside may belong to a wide component of little weight. The rest of this coordinate gives the
     radius. The other coordinates give the direction.
     """
     shares = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))

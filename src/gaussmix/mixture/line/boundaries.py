@@ -11,7 +11,7 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.block import Block
 
-_BESIDE = 1e-6  # relative to a place: next to it, and far beyond its rounding
+_BESIDE = 1e-6  # how far outside the places labels are taken, relative to a place: much more than its rounding
 
 
 def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
@@ -56,4 +56,4 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
     order = np.argsort(places, axis=None)
     order = order[np.isfinite(places.ravel()[order])]
     places, rounding = places.ravel()[order], rounding.ravel()[order]
-    return places[np.diff(places, prepend=-np.inf) > rounding]  # where three meet, all pairs do
+    return places[np.diff(places, prepend=-np.inf) > rounding]  # where three densities meet, each pair of them does

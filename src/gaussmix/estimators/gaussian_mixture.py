@@ -62,7 +62,7 @@ class GaussianMixture(MixtureEstimator):
         Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
     init_params : str, list of str, array or callable, default "kmeans"
         "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), or several
-        of these, of which the run with the largest likelihood is kept; integer labels (n_samples,);
+        of these (the run with the largest likelihood is kept); integer labels (n_samples,);
         responsibilities (n_samples, n_components); or a callable ``(X, n_components, rng)`` that returns either.
     weights_init, means_init : array-like, default None
         Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the

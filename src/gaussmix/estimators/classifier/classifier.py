@@ -238,7 +238,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             free = ", ".join(repr(name) for name in sorted(FAMILIES) if shares_nothing(FAMILIES[name], n_features))
             raise ValueError(
                 "With rows of unknown class (y == -1) and several components for each class, give one n_components and "
-                f"one covariance_type of which components share nothing, {free}; or n_components=None."
+                f"one covariance_type whose components share nothing, {free}; or n_components=None."
             )
 
     def _one_component_each(self, known: LabelledRows) -> ClassFit:

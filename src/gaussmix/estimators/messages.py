@@ -84,7 +84,7 @@ def frozen_sentence(trace: Trace) -> str | None:
 
 
 def few_rows_sentence(source: Source, n_components: int) -> str | None:
-    """Say that there are fewer distinct rows of positive weight than components; None where there are enough."""
+    """Say that fewer distinct rows have positive weight than there are components; None if there are enough."""
     distinct: set[bytes] = set()
     for some in source.map_rows(partial(_some_distinct, most=n_components)):
         distinct |= some

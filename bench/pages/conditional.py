@@ -135,7 +135,7 @@ def one_row(repeats: int) -> list[str]:
     values = dict.fromkeys(range(n_known), 0.5)
 
     def at_first() -> Mixture:
-        return Mixture(*mixture._numbers).condition(values)
+        return Mixture(mixture.weights, mixture.means, mixture.covariances, mixture.family).condition(values)
 
     calls: dict[str, Callable[[], object]] = {
         "`condition`, the same features known as before": lambda: mixture.condition(values),

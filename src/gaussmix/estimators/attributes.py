@@ -1,4 +1,4 @@
-"""The fitted attributes of scikit-learn's mixtures, read off the mixture, and what its test suite calls."""
+"""The fitted attributes of scikit-learn's mixtures, read from `mixture_`, and the methods that its test suite calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 class FittedAttribute(property):
-    """A fitted attribute: a read-only array read off the mixture, never set by hand."""
+    """A fitted attribute: a read-only array, computed from `mixture_` and never set by hand."""
 
     def __get__(self, estimator: Any, owner: type | None = None) -> Any:
         if estimator is None:
@@ -55,7 +55,7 @@ def narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Floats:
 
 
 class MixtureAttributes:
-    """Attributes in the type of the training data where it can hold them; `mixture_` holds them in float64."""
+    """Attributes in the type of the training data if it can hold them; `mixture_` holds them in float64."""
 
     mixture_: Mixture
     _dtype: np.dtype[Any]

@@ -1,4 +1,4 @@
-"""`GaussianMixtureDetector`: rows that a mixture makes improbable."""
+"""`GaussianMixtureDetector`: rows of low density are outliers."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     n_components : int or iterable of int, default 1
         Number of components; of several BIC chooses.
     contamination : "auto" or float in (0, 0.5], default "auto"
-        The share of the training rows that are to be outliers; "auto" asks for `mass` instead.
+        The share of the training rows that are called outliers; with "auto", `mass` decides.
     mass : float in (0, 1), default 0.95
-        How much of the fitted mixture lies inside, where `contamination` is "auto": of new rows like those of `fit` a
-        share of 1 − mass is called outliers.
+        With `contamination` "auto", the mass of the fitted mixture inside the region. A share of 1 − mass of new rows
+        from the mixture is called outliers.
     <choice>
     <em>
 
@@ -90,7 +90,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         self._keep(locals())
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit the mixture and find the edge of what is usual.
+        """Fit the mixture and find the density below which rows are outliers.
 
         Parameters
         ----------
@@ -129,18 +129,18 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return self._log_density(check_source(self, X, reset=False))
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """log p(x) − `offset_`, (n_samples,), nats: negative of outliers. Raises as `score_samples`."""
+        """log p(x) − `offset_`, (n_samples,), nats: negative for outliers. Raises as `score_samples`."""
         excess: Array = self.score_samples(X) - self.offset_
         return excess
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """1 of usual rows, −1 of outliers, (n_samples,). Raises as `score_samples`."""
+        """1 for usual rows, −1 for outliers, (n_samples,). Raises as `score_samples`."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def p_values(self, X: ArrayLike) -> Array:
         """The share of the mixture's mass that is less probable than a row, (n_samples,).
 
-        Of rows that the mixture made it is uniform on [0, 1]; `Mixture.tail_probability`. Raises as `score_samples`.
+        Uniform on [0, 1] for rows drawn from the mixture; see `Mixture.tail_probability`. Raises as `score_samples`.
         """
         rows = self._rows(X)
         return self.mixture_.tail_probability(rows)
@@ -159,7 +159,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
 
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
-    """A number above 0 that is at most `largest`, and below 1: some is outside and some inside."""
+    """A share above 0, at most `largest` and below 1, so that neither side is empty."""
     share = check_number(name, value, hint)
     if not 0 < share <= largest or share == 1:
         limit = "below 1" if largest == 1 else f"at most {largest:g}"
@@ -168,7 +168,7 @@ def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
 
 
 def _lowest_inside(scores: Array, row_weight: Array | None, share: float) -> float:
-    """The lowest score that is no outlier, where rows below it have at most this share of the weight."""
+    """The lowest score that is no outlier: rows below it have at most this share of the weight."""
     order = np.argsort(scores, kind="stable")
     weight = np.ones(len(scores)) if row_weight is None else row_weight[order]
     reached = np.cumsum(weight)

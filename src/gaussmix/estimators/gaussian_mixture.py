@@ -45,7 +45,7 @@ class GaussianMixture(MixtureEstimator):
         Or "factor_analyzer", for many features: Σ_k = Λ_k Λ_kᵀ + Ψ_k, with `n_factors` columns in Λ_k and a diagonal
         Ψ_k, at the cost of 2 d q per row and component.
     n_factors : int, default None
-        Number q of factors of each component, from 1 to d − 1, for "factor_analyzer": 1 if it is not said.
+        Number q of factors of each component, from 1 to d − 1, for "factor_analyzer"; None is 1.
     noise : {"diagonal", "isotropic"}, default "diagonal"
         Ψ_k of "factor_analyzer": a noise variance for each feature, or one for all, which makes the mixture one of
         probabilistic principal components.

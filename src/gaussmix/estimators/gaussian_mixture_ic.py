@@ -46,15 +46,15 @@ class GaussianMixtureIC(MixtureEstimator):
         Numbers of factors to try, for "factor_analyzer".
     noise, shared_loadings, shared_noise : of "factor_analyzer", as for `GaussianMixture`
     criterion : {"bic", "icl", "aic", "aicc", "cv"}, default "bic"
-        What decides. Of "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and "aicc"
-        (Hurvich & Tsai 1989) the lowest is the best; mclust's have the opposite sign. "cv" is the mean log-likelihood
-        of held-out rows, nats per unit of sample weight: of the candidates within one standard error of the highest,
-        the one with the fewest parameters.
+        The criterion. With "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and
+        "aicc" (Hurvich & Tsai 1989) the lowest wins; mclust's have the opposite sign. "cv" is the mean log-likelihood
+        of held-out rows, nats per unit of sample weight. The candidate with the fewest parameters wins among those
+        within one standard error of the highest.
     n_folds : int, default 5
         Parts that "cv" cuts the rows into, at random.
     tol : float, default 1e-6
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Criteria
-        compare totals, so that it is smaller than where a single mixture is wanted.
+        compare totals, so the default is smaller than that of `GaussianMixture`.
     reg_covar : float or "auto", default 0
         Added to every variance, data units². With 0 a component that falls onto too few rows has no likelihood, and
         its candidate fails; a ridge would give it one that wins. See `GaussianMixture` for "auto".
@@ -63,8 +63,8 @@ class GaussianMixtureIC(MixtureEstimator):
     n_init : int, default 1
         Number of starts of each kind that draws.
     init_params : str or list of str, default "hierarchical"
-        Starts, as for `GaussianMixture`; of several the run with the largest likelihood is kept. A second start,
-        ``["hierarchical", "kmeans"]``, takes twice the time and now and then finds a better mixture.
+        Starts, as for `GaussianMixture`; the run with the largest likelihood is kept. A second start,
+        ``["hierarchical", "kmeans"]``, doubles the time and sometimes finds a better mixture.
     random_state : int, RandomState or None, default None
         Seed of the starts, the same for every candidate, of the folds and of `sample`.
     n_jobs : int or None, default None
@@ -73,7 +73,7 @@ class GaussianMixtureIC(MixtureEstimator):
     Attributes
     ----------
     n_components_, covariance_type_, n_factors_ : int, str, and int or None
-        What was chosen; factors where it has some.
+        What was chosen; n_factors_ is None for a structure without factors.
     mixture_ : Mixture
         The best mixture itself, in float64.
     results_ : dict of lists of equal length
@@ -95,8 +95,8 @@ class GaussianMixtureIC(MixtureEstimator):
 
     Notes
     -----
-    With an integer `random_state` every row of the table is the mixture that `GaussianMixture` ends with from the same
-    parameters; so neither the order of the candidates nor others beside them change it. Of equal criteria, fewer
+    With an integer `random_state`, every row of the table is the mixture that `GaussianMixture` fits with the same
+    parameters. Neither the order of the candidates nor other candidates change a row. Among equal criteria, fewer
     parameters win.
 
     References

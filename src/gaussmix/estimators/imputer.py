@@ -1,4 +1,4 @@
-"""`GaussianMixtureImputer`: missing values filled with what a mixture expects of them."""
+"""`GaussianMixtureImputer`: missing values filled with their conditional mean, or with a draw."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gaussmix.numerics.arrays import Array, Places, Rows
 
 @documented
 class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePredictor):
-    """Fill missing values (NaN) of each row with what a mixture expects where the rest of the row is known.
+    """Fill missing values (NaN) with their mean under a mixture, given the known values of the row.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         Number of components; of several BIC chooses.
     <choice>
     sample_posterior : bool, default False
-        Fill with a draw from the distribution of what is missing instead of with its mean, which makes columns vary
-        less and correlate more than they do. Several draws, of other seeds, show how much hangs on what is missing
-        (multiple imputation, Rubin 1987).
+        Fill with a draw from the conditional distribution of the missing values instead of with its mean. Means make
+        columns vary less and correlate more than they do. Several draws with different seeds show how much a result
+        depends on the missing values (multiple imputation, Rubin 1987).
     <em>
 
     Attributes
@@ -81,7 +81,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         return tags
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit the mixture to the rows that are complete.
+        """Fit the mixture to the complete rows.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Parameters
         ----------
-        X : (n_samples, n_features), NaN where a value is missing; of a row without any value all are filled.
+        X : (n_samples, n_features), NaN where a value is missing; a row without any value is filled completely.
 
         Returns
         -------
@@ -139,7 +139,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         return narrowed(filled, rows.dtype)
 
     def _expected(self, values: Array, known: Places, rng: np.random.Generator | None) -> Array:
-        """What is unknown of rows (n_rows, n_known) that lack the same features, (n_rows, n_unknown)."""
+        """Values (n_rows, n_unknown) for rows that lack the same features, from their known ones (n_rows, n_known)."""
         mixture, n_jobs = self.mixture_, check_jobs(self.n_jobs)
         if rng is not None:
             if not known.size:
@@ -155,7 +155,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
 
 def _patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Places, Places]]:
-    """Rows that lack the same features, and the features they have; complete rows are left out."""
+    """The places of rows that lack the same features, with the features they have; complete rows are left out."""
     holed = np.flatnonzero(missing.any(axis=1))
     packed, pattern = np.unique(np.packbits(missing[holed], axis=1), axis=0, return_inverse=True)
     order = holed[np.argsort(pattern, kind="stable")]

@@ -19,7 +19,7 @@ from gaussmix.starts import STARTS
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 
-STRAY = 1e-4  # by which numbers typed with five digits may miss a structure
+STRAY = 1e-4  # relative; numbers typed with five digits differ from a structure by less
 
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
@@ -76,8 +76,8 @@ def _stray_sentence(found: Covariances, family: Family, parameter: str) -> str |
 
     Matrices that have it come back from a maximisation on their own moments. Their inverses have it too.
 
-    This is no error: components that were frozen in a fit keep what they had, and what the others share moves on, so
-    that the covariances of such a fit do not have its structure.
+    It is no error. The frozen components of a fit keep their covariances while those of the others change together, so
+    the covariances of such a fit do not have its structure.
     """
     need = family.need(None)
     if need.pooled or need.second is Second.TRACE:
@@ -105,7 +105,7 @@ def check_given(
     Raises
     ------
     ValueError : another shape, labels that are not 0 … n_components − 1, shares that don't sum to 1, components
-        without rows: two of them would stay equal for ever.
+        without rows: two such components would stay equal.
     """
     origin = "what the callable init_params returned" if returned else "init_params"
     n_rows, n_components = shape

@@ -1,4 +1,4 @@
-"""What every estimator that ends with a mixture can do: label, score and draw rows."""
+"""What an estimator that is a mixture can do: label, score and draw rows."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def check_ridge(reg_covar: Any) -> float | None:
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """True or False, and nothing that only counts as one of them."""
+    """True or False; 0, 1 and other values that count as one of them are refused."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}.")
     return bool(value)
@@ -56,7 +56,7 @@ def check_verbose(verbose: Any) -> int:
 
 
 def check_seed(random_state: Any) -> np.random.Generator:
-    """A generator seeded by `random_state`; an integer stands for a RandomState of it, as in scikit-learn."""
+    """A generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn."""
     try:
         state: np.random.RandomState = check_random_state(random_state)
     except ValueError:
@@ -67,7 +67,7 @@ def check_seed(random_state: Any) -> np.random.Generator:
 
 
 def check_start_names(init_params: Any) -> tuple[str, ...]:
-    """The known starts that `init_params` names, one or several; none where it is something else."""
+    """The names of starts in `init_params`; none if it is an array or a callable."""
     several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
     names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
     for name in names:

@@ -1,4 +1,4 @@
-"""What estimators that predict from a mixture share: its parameters, how it is fitted, and that it can be saved."""
+"""What the estimators that predict from a mixture share: its parameters, and how it is fitted or chosen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Structures = str | Iterable[str]
 class MixturePredictor(Estimator):
     """An estimator that fits a mixture, or several, and predicts from it.
 
-    Several numbers of components or structures ask for a choice by BIC, which `GaussianMixtureIC` makes.
+    With several numbers of components, or several structures, `GaussianMixtureIC` chooses by BIC.
     """
 
     n_components: Any
@@ -47,12 +47,12 @@ class MixturePredictor(Estimator):
 
     @property
     def _chosen_reg_covar(self) -> float | str:
-        """Where BIC chooses, "auto" is 0: a ridge gives components on too few rows a likelihood, and they would win."""
+        """Where BIC chooses, "auto" is 0: with a ridge, components on too few rows would win by their likelihood."""
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
 
     def _mixture_estimator(self) -> MixtureEstimator:
-        """What fits a mixture with the parameters of this estimator."""
+        """An estimator that fits one mixture with these parameters."""
         parameters: dict[str, Any] = {name: getattr(self, name) for name in _OF_MIXTURE}
         parameters |= {"covariance_type": self.covariance_type, "reg_covar": self._chosen_reg_covar}
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture

@@ -1,4 +1,4 @@
-"""What became of candidates, as a table that data frames take."""
+"""The results of all candidates as a table that data frames can be made from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Table = dict[str, list[Any]]
 
 
 def results_table(results: Sequence[Result]) -> Table:
-    """A list for each column, a row for each candidate; numbers of one that failed are NaN, or its size."""
+    """A list for each column, with a row for each candidate; a candidate that failed has NaN, except for its size."""
     has_factors = any("n_factors" in result.candidate.family.options for result in results)
     rows = [_row(result, has_factors) for result in results]
     return {name: [row[name] for row in rows] for name in rows[0]}

@@ -58,13 +58,13 @@ def check_criterion(criterion: Any) -> str:
 
 
 def check_candidates(estimator: Any, n_features: int) -> list[Candidate]:
-    """Every pair of a structure and a number of components that the parameters of an estimator name, each once."""
+    """All pairs of a structure and a number of components that an estimator names, each pair once."""
     counts = check_counts("n_components", estimator.n_components)
     return [Candidate(family, count) for family in check_families(estimator, n_features) for count in counts]
 
 
 def check_counts(parameter: str, value: Any) -> list[int]:
-    """Whole numbers, each once: one, or several."""
+    """One whole number or several, each once."""
     if isinstance(value, (Integral, str)):
         return [check_count(parameter, value, 1)]
     counts = _several(parameter, value, "an integer ≥ 1 or several, such as range(1, 10)")
@@ -93,13 +93,13 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
     families: dict[Family, None] = {}
     for name in names:
         check_features(name, n_features)
-        for said in choices if name in takers or not takers else [{}]:
-            families[family_named(name, **said)] = None
+        for chosen in choices if name in takers or not takers else [{}]:
+            families[family_named(name, **chosen)] = None
     return list(families)
 
 
 def one_feature_notes(covariance_type: Any) -> list[str]:
-    """What names of structures mean where there is one feature, in sentences."""
+    """Sentences that say what names of structures mean for one feature."""
     names = [] if _is_every(covariance_type) else _names(covariance_type)
     return [sentence for name in names if (sentence := check_features(name, 1)) is not None]
 
@@ -115,7 +115,7 @@ def _names(covariance_type: Any) -> Sequence[Any]:
 
 
 def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
-    """The values of something that has one or more."""
+    """The values of an iterable with at least one; raises TypeError or ValueError, which name the parameter."""
     if not isinstance(values, Iterable):
         raise TypeError(f"{parameter} must be {wanted}, not {values!r}.")
     found = list(values)

@@ -1,4 +1,4 @@
-"""What the user passes with the data, turned into rows and weights, or refused in one sentence."""
+"""X and sample_weight, turned into rows and row weights, or refused in one sentence."""
 
 from __future__ import annotations
 
@@ -121,14 +121,14 @@ def _check_times(X: Any) -> None:
 
 
 def _as_doubles(X: Any) -> Any:
-    """A NumPy array of numbers as the doubles that scikit-learn would make of it, in pieces; all else as it is."""
+    """A NumPy array of numbers in float64, as scikit-learn would convert it, in pieces; anything else as it is."""
     if type(X) not in (np.ndarray, np.memmap) or X.ndim != 2 or X.dtype.kind not in "biuf":
         return X
     return X if X.dtype in (np.float64, np.float32) else copied(X)
 
 
 def _check_cells(X: ArrayLike, names: Any) -> None:
-    """Name the first cell that is no number; what is no table or fails otherwise is scikit-learn's to refuse."""
+    """Raise an error that names the first cell that is no number; scikit-learn refuses what is no table."""
     if _converts(X, np.float64) or not _converts(X, object):
         return
     cells = np.asarray(X, dtype=object)

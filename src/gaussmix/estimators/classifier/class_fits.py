@@ -1,4 +1,4 @@
-"""Mixtures of classes from rows whose class is known, and from others beside them.
+"""Mixtures of classes, fitted to rows of known and of unknown class.
 
 mclust calls one component for each class EDDA, and a mixture for each class MclustDA; Fraley & Raftery (2002), JASA 97,
 section 4; Scrucca et al. (2023), chapter 4.
@@ -39,16 +39,16 @@ from gaussmix.waist.whitening.diagonal import DiagonalWhitening
 
 @dataclass(frozen=True, eq=False)
 class ClassFit:
-    """Classes and what there is to say of how they were fitted.
+    """The mixtures of the classes, and how they were fitted.
 
     Parameters
     ----------
     classes : the mixtures.
     log_likelihood : Σ s log p(x, c) over rows of known class, Σ s log p(x) over others; nats, a total.
     n_parameters : free ones, the classes' probabilities among them.
-    structures : the name of each class's.
-    n_steps : of EM, the most that a class took.
-    run : the end of EM, where there was one.
+    structures : the name of the structure of each class.
+    n_steps : EM steps, the most that a class took.
+    run : the end of EM; None if there was none.
     """
 
     classes: ClassMixtures
@@ -59,7 +59,7 @@ class ClassFit:
     run: State | None = None
 
     def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
-        """The fit with probabilities (n_classes,) of the classes that were known beforehand; of rows of known class."""
+        """The fit with given probabilities (n_classes,) of the classes; all rows must be of known class."""
         change = row_weight * float(self.classes.prior @ (np.log(prior) - np.log(self.classes.prior)))
         return replace(
             self,
@@ -69,13 +69,13 @@ class ClassFit:
         )
 
     def bic(self, row_weight: float) -> float:
-        """−2 log L + p log Σs; lower is better. mclust's has the opposite sign, and none of the probabilities."""
+        """−2 log L + p log Σs; lower is better. mclust's sign is opposite, and it counts no class probabilities."""
         return -2 * self.log_likelihood + self.n_parameters * float(np.log(row_weight))
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """Rows, and the classes that are known of them.
+    """Rows with their classes, as far as they are known.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class LabelledRows:
         return bool((self.labels >= 0).all())
 
     def without_spread(self) -> list[int]:
-        """Classes whose rows are all equal, and that no row of unknown class can extend."""
+        """Classes whose rows are all equal; none if rows of unknown class may join them."""
         found = []
         for number in range(self.n_classes) if self.is_complete else ():
             mine = self.data.original.part((self.labels == number) & (self._weight > 0))
@@ -117,11 +117,11 @@ class LabelledRows:
     def best_of_one_component_each(
         self, families: Sequence[Family], ridge: float | None, stopping: Stopping
     ) -> ClassFit:
-        """The fit of lowest BIC; of equals the first. A component for each class; their covariances have a structure.
+        """The fit with a component for each class and the structure of lowest BIC; of equals the first.
 
         Raises
         ------
-        SingularCovariance : no family has covariances, by the numbers of the classes that have too few distinct rows.
+        SingularCovariance : no family has covariances; it lists the classes that have too few distinct rows.
         """
         given = self.labels if self.is_complete else self._first_shares()
         first = InitialMoments(self.data.source(given), self.engine, self.n_classes, Partition())
@@ -154,7 +154,7 @@ class LabelledRows:
     def several_components_each(
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
     ) -> ClassFit:
-        """From a mixture of each class's own rows; those of unknown class are shared by EM."""
+        """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
         known = self.labels >= 0
         mass = np.bincount(self.labels[known], self._weight[known], self.n_classes)
         classes, run = ClassMixtures.of(mixtures, mass / mass.sum()), None
@@ -170,12 +170,12 @@ class LabelledRows:
         return np.ones(len(self.labels)) if weight is None else weight
 
     def _shared(self, first: InitialMoments, family: Family, objective: Objective) -> Model:
-        """The M-step of rows that are shared already: nothing is left for EM to choose."""
+        """The M-step of rows whose responsibilities are known."""
         moments, means = first.about_means(family.need(None))
         return initial_models(moments, family, self.engine, objective, means)[0]
 
     def _first_shares(self) -> Array:
-        """Responsibilities (n_rows, n_classes): those that are known, others by distance in standard deviations."""
+        """Responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
         known = self.labels >= 0
         source = self.data.part(known).source(self.labels[known])
         first = InitialMoments(source, self.engine, self.n_classes, Partition())

@@ -1,4 +1,4 @@
-"""A mixture for each class, and how probable they make a row."""
+"""The mixtures of the classes as one value, and the odds of the classes for a row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ClassMixtures:
 
     Parameters
     ----------
-    mixture : of all classes together.
+    mixture : p(x), all classes together.
     component_class : (n_components,), the class 0 … n_classes − 1 of each component; rising.
     """
 
@@ -98,7 +98,7 @@ def _log_odds(block: Block, engine: Engine[Any], parameters: Parameters, first: 
 
 
 def shares_nothing(family: Family, n_features: int) -> bool:
-    """Whether covariances of a structure are each component's own, so that components may be put together."""
+    """Whether no two components share a parameter of their covariances, so that mixtures may be put together."""
     return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
 
 

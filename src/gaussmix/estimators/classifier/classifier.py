@@ -1,4 +1,4 @@
-"""`GaussianMixtureClassifier`: classes told apart by a mixture of each."""
+"""`GaussianMixtureClassifier`: a mixture for each class, and Bayes' rule."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from gaussmix.sources.array import ArraySource
 
 @documented
 class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
-    """Classifier that knows each class by its density: p(c | x) ∝ π_c p(x | c).
+    """Classifier by Bayes' rule from a density for each class: p(c | x) ∝ π_c p(x | c).
 
     Parameters
     ----------
     n_components : int, iterable of int or None, default None
-        None: one component for each class, whose covariances have a structure together (mclust's EDDA): "full" is
+        None: one component for each class; the structure holds across the classes (mclust's EDDA): "full" is
         quadratic, "tied" linear discriminant analysis, "diag" Gaussian naive Bayes. A number: a mixture of so many
-        components for each class, within which the structure holds (MclustDA). Several numbers: of them BIC
-        chooses, for each class.
+        components for each class; the structure holds within a class (MclustDA). Several numbers: BIC chooses for each
+        class.
     covariance_type : str or list of str, default "full"
         As of `GaussianMixture`; of several, or "all", BIC chooses: for all classes together where `n_components` is
         None, else for each.
@@ -50,8 +50,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     priors : (n_classes,), default None
         Probabilities of the classes in the order of `classes_`, > 0; their shares of the training rows by default.
     unknown : float, default 0
-        Rows that lie further out in every class than all but this share of its mass are of no known class: `predict`
-        labels them -1, or "unknown" where classes are text. See `tail_probability`.
+        `predict` labels a row -1, or "unknown" if classes are text, when its `tail_probability` is below this share in
+        every class.
     <em>
 
     Attributes
@@ -177,7 +177,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable class of each row, (n_samples,); -1 or "unknown" of rows that `unknown` rules out.
+        """The most probable class of each row, (n_samples,); -1 or "unknown" for rows of no known class.
 
         Raises
         ------
@@ -197,13 +197,13 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return np.exp(self.predict_log_proba(X))
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
-        """log p(c | x), (n_samples, n_classes), nats: right also where p(c | x) underflows. Raises as `predict`."""
+        """log p(c | x), (n_samples, n_classes), nats: finite also where p(c | x) underflows. Raises as `predict`."""
         return normalised(self._log_odds(X))
 
     def tail_probability(self, X: ArrayLike) -> Array:
-        """The share of a class's mass that is further out than a row, (n_samples, n_classes): p-values of each class.
+        """The share of a class's mass where its density is below that at the row, (n_samples, n_classes): p-values.
 
-        Further out is what the class makes less probable; see `Mixture.tail_probability`. Raises as `predict`.
+        See `Mixture.tail_probability`. Raises as `predict`.
         """
         rows = self._rows(X)
         return np.column_stack([mixture.tail_probability(rows) for mixture in self._classes.each])
@@ -242,7 +242,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             )
 
     def _one_component_each(self, known: LabelledRows) -> ClassFit:
-        """The best of the structures that are named."""
+        """One component for each class, with the best of the structures that are named."""
         families = check_families(self, known.n_features)
         for sentence in one_feature_notes(self.covariance_type) if known.n_features == 1 else ():
             warn(sentence)

@@ -1,4 +1,4 @@
-"""The classes that a user passes as y, checked, and turned into numbers."""
+"""Class labels that a user passes as y, checked and numbered."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
 
 
 def check_mass(labels: NDArray[np.int32], row_weight: Array | None, classes: NDArray[Any]) -> None:
-    """Raise ValueError for a class whose rows have no weight."""
+    """Raise ValueError for a class whose rows have no weight together."""
     if row_weight is None:
         return
     mass = np.bincount(labels[labels >= 0], row_weight[labels >= 0], len(classes))
@@ -63,7 +63,7 @@ def check_mass(labels: NDArray[np.int32], row_weight: Array | None, classes: NDA
 
 
 def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Array:
-    """Probabilities of the classes, (n_classes,); raises ValueError where they are none, or EM is to change them."""
+    """Probabilities of the classes, (n_classes,); raises ValueError if they are not, or if EM would change them."""
     prior = check_numbers("priors", priors)
     if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
         raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
@@ -73,7 +73,7 @@ def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Arr
 
 
 def no_class(classes: NDArray[Any]) -> int | str:
-    """What a row of none of these classes is called; raises ValueError where one of them is called so."""
+    """The label of a row of no known class; raises ValueError if a class has this name."""
     label = "unknown" if classes.dtype.kind in "UO" else UNLABELLED
     if label in classes.tolist():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Predictive distributions of many rows: mixtures that share their covariances, without an object for each."""
+"""Predictive distributions of many rows: mixtures that share their covariances, stored as three arrays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Predictive:
     means : m, (n_rows, n_components, n_targets), data units.
     covariances : C_k, the same for all rows, in the shape of `family.shape`, data units².
     family : their structure.
-    names : of the targets, None where they have none.
+    names : of the targets; None if they have no names.
     """
 
     weights: Array
@@ -67,7 +67,7 @@ class Predictive:
         return Mixture(self.weights[row], self.means[row], self.covariances, self.family, self.names)
 
     def log_density(self, y: ArrayLike) -> Array:
-        """log p(y | x) of a value of the targets for each row, (n_rows,), nats: what a forecast is scored by.
+        """log p(y | x) of a value of the targets for each row, (n_rows,), nats: the logarithmic score of a forecast.
 
         Parameters
         ----------

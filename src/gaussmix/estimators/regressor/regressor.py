@@ -33,9 +33,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components; 1 is linear regression. Of several BIC chooses, on predictors and targets together.
+        Number of components; 1 is linear regression. With several numbers BIC chooses, on all columns together.
     targets : int, str, a list of them or None, default None
-        Columns of X to predict, by number or name; `fit` then takes no y. None where y is given.
+        Columns of X to predict, by number or name; `fit` then takes no y. None if `fit` takes y.
     covariance_type : str or list of str, default "full"
         As of `GaussianMixture`; of several, or "all", BIC chooses. With "diag" and "spherical" a component predicts the
         same for every x, and only the weights of the components change.
@@ -127,7 +127,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             try:
                 fitted.fit(joint, sample_weight=check_row_weight(sample_weight, len(rows)))
             except SingularCovariance as error:
-                raise _said_of_copies(joint, self._places, error) from None
+                raise _explained(joint, self._places, error) from None
             self._publish(fitted_of(fitted), names)
             self._take(self.mixture_)
         return self
@@ -137,13 +137,14 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Parameters
         ----------
-        X : (n_samples, n_features), the predictors; with `targets` their columns may be there too, and are not read.
-        return_std : give the standard deviation of y given x too.
+        X : (n_samples, n_features), the predictors; with `targets` X may have the columns of the targets, which are not
+            read.
+        return_std : whether to return the standard deviation of y given x.
 
         Returns
         -------
         y : (n_samples,) or (n_samples, n_targets), as it was in `fit`, data units.
-        std : the same shape, where it is asked for.
+        std : the same shape, with `return_std`.
 
         Raises
         ------
@@ -174,7 +175,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return self._as_y(self.predict_mixture(X).quantiles(shares))
 
     def predict_mixture(self, X: ArrayLike) -> Predictive:
-        """The whole distribution p(y | x) of each row: item i of what this gives is a `Mixture` of the targets.
+        """The whole distribution p(y | x) of each row: item i of the result is a `Mixture` of the targets.
 
         Parameters and errors as for `predict`.
         """
@@ -196,7 +197,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
     @property
     def _order(self) -> Places:
-        """Which of the targets in the order of the mixture each of `targets_` is."""
+        """The rank of each of `targets_` among the places of the targets in the mixture."""
         return np.argsort(np.argsort(self._places))
 
     @property
@@ -204,7 +205,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return np.delete(np.arange(self.mixture_.n_features), self._places)
 
     def _joined(self, rows: Rows, y: ArrayLike | None) -> tuple[Rows, Any, tuple[str, ...] | None]:
-        """Predictors and targets together, where the targets stand, and the names of all."""
+        """Predictors and targets together, the places of the targets, and the names of all columns."""
         names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
         if self.targets is None:
             values = check_target(y, len(rows))
@@ -225,14 +226,14 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return super()._flaw()
 
     def _take(self, mixture: Mixture) -> None:
-        """Know the predictors alone by their number and names."""
+        """Count and name the predictors alone."""
         super()._take(mixture)
         self.n_features_in_ = mixture.n_features - len(self._places)
         if mixture.feature_names is not None:
             self.feature_names_in_ = np.delete(self.feature_names_in_, self._places)
 
     def _predictors(self, X: ArrayLike) -> Rows:
-        """The predictors, without columns of targets that X of `fit` had."""
+        """The rows of the predictors; columns of targets are left out."""
         check_is_fitted(self)
         shape = np.shape(X) if self.targets is not None else ()
         if len(shape) == 2 and shape[1] == self.mixture_.n_features:
@@ -240,16 +241,16 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return self._rows(X)
 
     def _as_y(self, values: Array) -> Array:
-        """Of (n_rows, n_targets, …) the shape that y had."""
+        """Values (n_rows, n_targets, …) in the shape that y had."""
         return values[:, 0] if np.ndim(self.targets_) == 0 else values
 
     def _in_order(self, values: Array) -> Array:
-        """Of targets in the order of the mixture those in the order of `targets_`, in the shape that y had."""
+        """Values of the targets, from the order of the mixture to that of `targets_`, in the shape that y had."""
         return self._as_y(values[:, self._order])
 
 
-def _said_of_copies(rows: Rows, targets: Places, error: SingularCovariance) -> ValueError:
-    """The error of a fit, or what explains it: a target that is a predictor too."""
+def _explained(rows: Rows, targets: Places, error: SingularCovariance) -> ValueError:
+    """The error of a fit; if a target is a predictor too, an error that says so."""
     copies = copied_column(rows, targets)
     if copies is None:
         return error

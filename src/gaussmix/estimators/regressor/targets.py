@@ -1,4 +1,4 @@
-"""What is to be predicted, checked: y as an array beside X, or columns of X."""
+"""The targets of a regressor, checked: y as an array beside X, or columns of X."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
 
 
 def target_names(y: Any, n_targets: int) -> tuple[str, ...]:
-    """Names of the columns of a frame or of a series; y, or y0, y1 … where there are none."""
+    """Names of the columns of a frame or of a series; y, or y0, y1 … if they have no names."""
     columns = getattr(y, "columns", None)
     names: list[Any] = [getattr(y, "name", None)] if columns is None else list(columns)
     if len(names) == n_targets and all(isinstance(name, str) and name for name in names):
@@ -59,7 +59,7 @@ def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | N
 
 
 def copied_column(rows: Rows, targets: Places) -> tuple[int, int] | None:
-    """A target and another column with the same numbers; None where there are no such two."""
+    """A target and another column with the same numbers; None if there is no such pair."""
     for target in targets.tolist():
         equal = np.flatnonzero((rows == rows[:, target, None]).all(axis=0))
         others = equal[equal != target]

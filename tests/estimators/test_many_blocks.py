@@ -97,3 +97,11 @@ def test_what_a_source_cannot_have_is_refused():
         gm.predict(ManyBlocks(GIVEN.rows[:, :1]))
     with pytest.raises(ValueError, match="callable"):
         gm.set_params(init_params=lambda X, n_components, rng: GIVEN.labels).fit(blocks_of(None))
+
+
+def test_weights_may_be_smaller_than_what_has_a_reciprocal():
+    counts = np.arange(len(GIVEN.rows)) % 4.0
+    expected = GaussianMixture(3, random_state=0, reg_covar=0).fit(GIVEN.rows, sample_weight=counts)
+    found = GaussianMixture(3, random_state=0, reg_covar=0).fit(GIVEN.rows, sample_weight=counts * 2.0**-1074)
+    np.testing.assert_array_equal(found.means_, expected.means_)
+    np.testing.assert_array_equal(found.covariances_, expected.covariances_)

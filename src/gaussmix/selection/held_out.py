@@ -1,4 +1,4 @@
-"""Cross-validation: each candidate fitted to a part of the rows, and judged by the others."""
+"""Cross-validation: each candidate is fitted to a part of the rows and judged by the others."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -124,6 +125,22 @@ def test_of_equals_the_fewest_parameters_win_then_the_fewest_components():
     assert simplest(results, np.array([True, False, True, True])) == 0
     assert lowest(results, np.array([5.0, 5.0 + 1e-12, 5.0, 4.0])) == 3
     assert lowest(results, np.array([5.0, 5.0 + 1e-12, 5.0, np.nan])) == 1
+
+
+def test_more_components_of_a_structure_never_fit_worse():
+    """On these rows three of the table would end below others; the rest are the fits of `GaussianMixture`."""
+    X = load_iris().data
+    chosen = GaussianMixtureIC(range(1, 10), covariance_type=["EVI", "VEE", "VEV", "VVE"], random_state=0).fit(X)
+    table = pd.DataFrame(chosen.results_).dropna(subset="log_likelihood")
+    fewer = table.groupby("structure").log_likelihood.cummax().groupby(table.structure).shift()
+    assert not (table.log_likelihood < fewer).any()
+    settings = {"reg_covar": 0, "tol": 1e-6, "max_iter": 1000, "init_params": "hierarchical"}
+    again = 0
+    for row, below in zip(table.itertuples(), fewer, strict=True):
+        alone = GaussianMixture(row.n_components, covariance_type=row.structure, **settings).fit(X).score(X) * len(X)
+        again += alone < below
+        assert row.log_likelihood == pytest.approx(alone, rel=1e-12) or row.log_likelihood > below > alone
+    assert again > 0
 
 
 def test_all_in_one_dimension_is_equal_and_unequal_variances(rng):

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from gaussmix.em.initial import InitialMoments
+from gaussmix.em.initial import InitialMoments, split
+from gaussmix.em.loop import run_em
 from gaussmix.em.maximise import EMPTY_SHARE
 from gaussmix.em.objective import Ridge
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import final
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition, nearest_centre
@@ -59,3 +62,16 @@ def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, h
         np.testing.assert_allclose(found.covariances.dense()[1], pooled.dense()[0], rtol=1e-12)
     alone = InitialMoments(ArraySource(rows, None, labels // 2), engine, 2, Partition()).model(family, objective)
     np.testing.assert_allclose(found.covariances.dense()[[0, 2]], alone.covariances.dense(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_split_leaves_the_density_nearly_as_it_is_and_em_ends_no_lower(name, engine):
+    given, family = PROBLEMS["overlapping"], FAMILIES[name]
+    end = final(run_em(given.source, engine, given.start(family), given.objective, Stopping(1e-6, 500)))
+    model = split(end.model, 5)
+    assert model.n_components == 5
+    assert model.weights.sum() == pytest.approx(1.0, rel=1e-14)
+    assert (model.weights @ model.means) == pytest.approx(end.model.weights @ end.model.means, abs=1e-13)
+    states = list(run_em(given.source, engine, model, given.objective, Stopping(1e-6, 500)))
+    assert states[-1].trace.objective[0] > end.trace.last - 0.01
+    assert states[-1].trace.last > end.trace.last - 1e-5

@@ -6,6 +6,8 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE, run_em
 from gaussmix.em.maximise import initial_models
@@ -23,6 +25,7 @@ from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Second
 
 FEW_STEPS = 4  # enough to see which of several initial models is the best
+APART = 0.1  # standard deviations between a component and each of its halves
 
 
 class InitialMoments:
@@ -93,6 +96,28 @@ class InitialMoments:
         parameters, rule, share = self._partition.parameters, self._partition.rule, self._partition.share
         task = StepTask(self._engine, self._n_components, parameters, need, rule, anchor=anchor, share=share)
         return task.over(self._source)
+
+
+def split(model: Model, n_components: int) -> Model:
+    """Cut the heaviest component in two, until there are `n_components`.
+
+    The halves keep its covariance. Their means are `APART` before and behind its mean: in the feature in which it is
+    widest compared with the mixture, and in the others as they follow from that one. So near, the likelihood is hardly
+    below that of the model, and EM moves the halves apart where that raises it.
+    """
+    while model.n_components < n_components:
+        k = int(model.weights.argmax())
+        weights, means, variances = model.weights, model.means, model.covariances.variances()
+        centre = (weights[:, None] * means).sum(axis=0)
+        total = (weights[:, None] * (variances + (means - centre) ** 2)).sum(axis=0)
+        widest = int((variances[k] / total).argmax())
+        step = APART * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
+        model = model.take([*range(model.n_components), k])
+        weights, means = np.array(model.weights), np.array(model.means)
+        weights[[k, -1]] *= 0.5
+        means[[k, -1]] += [step, -step]
+        model = Model(weights, means, model.covariances, model.family)
+    return model
 
 
 def _most_promising(models: list[Model], source: Source, engine: Engine[Any], objective: Objective) -> Model:

@@ -96,8 +96,9 @@ class GaussianMixtureIC(MixtureEstimator):
     Notes
     -----
     With an integer `random_state`, every row of the table is the mixture that `GaussianMixture` fits with the same
-    parameters. Neither the order of the candidates nor other candidates change a row. Among equal criteria, fewer
-    parameters win.
+    parameters, and the order of the candidates does not change it. The exception is a row that ends with a lower
+    likelihood than one of the same structure with fewer components. EM then starts once more from that mixture, with
+    its heaviest component split in two. Among equal criteria, fewer parameters win.
 
     References
     ----------

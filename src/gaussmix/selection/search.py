@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from gaussmix.em.initial import InitialMoments
+from gaussmix.em.initial import InitialMoments, split
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.restarts import best_run
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State
+from gaussmix.em.trace import State, final
 from gaussmix.engines.base import Engine
-from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, SingularCovariance
-from gaussmix.model import free_parameters
+from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix.families.base import Family
+from gaussmix.model import Model, free_parameters
 from gaussmix.selection.candidate import Candidate, Result
 from gaussmix.selection.criteria import Evidence, evidence_of
 from gaussmix.selection.parallel import mapped
@@ -78,7 +80,47 @@ class Search:
             for turn, result in fitted:
                 results[order[turn]] = result
                 yield result
-        return [results[place] for place in range(len(candidates))]
+        by_family: dict[Family, list[Result]] = {}
+        for place in sorted(results, key=lambda place: candidates[place].n_components):
+            by_family.setdefault(candidates[place].family, []).append(results[place])
+        again: dict[Candidate, Result] = {}
+        with closing(mapped(self._in_order, list(by_family.values()), n_threads)) as raised:
+            for _, found in raised:
+                again |= {result.candidate: result for result in found}
+        return [again[candidate] for candidate in candidates]
+
+    def _in_order(self, results: Sequence[Result], is_unwanted: Callable[[], bool]) -> list[Result]:
+        """Let more components fit no worse than fewer.
+
+        The greatest likelihood never falls with the number of components. Where a candidate ends below one with fewer,
+        its start was poor, or its last steps gained less than the tolerance. EM then starts once more, from the better
+        one with its heaviest component split.
+
+        Parameters
+        ----------
+        results : of one structure, fewest components first.
+        """
+        highest: Result | None = None
+        found = []
+        for result in results:
+            if highest is not None and _log_likelihood(result) < _log_likelihood(highest):
+                result = self._from_fewer(result, highest, is_unwanted)
+            if highest is None or _log_likelihood(result) > _log_likelihood(highest):
+                highest = result
+            found.append(result)
+        return found
+
+    def _from_fewer(self, result: Result, fewer: Result, is_unwanted: Callable[[], bool]) -> Result:
+        """Fit a candidate from one with fewer components; the result that it has where that ends no higher."""
+        began, source, candidate = perf_counter(), self.source(), result.candidate
+        assert fewer.run is not None, "what has a likelihood has a run"
+        start = split(fewer.run.model, candidate.n_components)
+        run = final(self._states(start, source, is_unwanted))
+        if not run.trace.collapsed and run.outcome is not Outcome.NON_FINITE and not is_unwanted():
+            evidence = evidence_of(run.model, source, self.engine, self.unit)
+            if evidence.log_likelihood > _log_likelihood(result):
+                result = replace(result, run=run, evidence=evidence)
+        return replace(result, seconds=result.seconds + perf_counter() - began)
 
     def _initial_moments(self, n_components: int, is_unwanted: Callable[[], bool]) -> list[InitialMoments]:
         """The starts for a number of components, which are the same for all structures."""
@@ -103,7 +145,7 @@ class Search:
         if failure is None:
             starts = moments[candidate.n_components]
             try:
-                run = best_run(self._states(candidate, source, first, is_unwanted) for first in starts)
+                run = best_run(self._run_from(candidate.family, source, first, is_unwanted) for first in starts)
             except SingularCovariance as error:
                 failure = Failure(FailureKind.SINGULAR, error.components)
             except NonFiniteLikelihood:
@@ -116,12 +158,19 @@ class Search:
         size = free_parameters(candidate.family, candidate.n_components, source.n_features)
         return Result(candidate, run, size, evidence, failure, perf_counter() - began)
 
-    def _states(
-        self, candidate: Candidate, source: Source, first: InitialMoments, is_unwanted: Callable[[], bool]
+    def _run_from(
+        self, family: Family, source: Source, first: InitialMoments, is_unwanted: Callable[[], bool]
     ) -> Iterator[State]:
-        """EM from one start, until it ends, a component collapses or the result is no longer wanted."""
-        model = first.model(candidate.family, self.objective, source)
+        yield from self._states(first.model(family, self.objective, source), source, is_unwanted)
+
+    def _states(self, model: Model, source: Source, is_unwanted: Callable[[], bool]) -> Iterator[State]:
+        """EM from a model, until it ends, a component collapses or the result is no longer wanted."""
         for state in run_em(source, self.engine, model, self.objective, self.stopping):
             yield state
             if state.trace.collapsed or is_unwanted():
                 return
+
+
+def _log_likelihood(result: Result) -> float:
+    """Of all rows, nats; NaN where there is none, which is neither above nor below another."""
+    return math.nan if result.evidence is None else result.evidence.log_likelihood

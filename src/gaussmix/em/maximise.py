@@ -169,8 +169,8 @@ def _updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Cov
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """Give components without mass a trace of the scatter of all, whose covariance is the pooled one.
 
-    Families divide by the mass, so it must be positive. It is so small that the component has no effect on what
-    components share.
+    Families divide by the degrees of freedom, so these must be positive. They are so small that the component has no
+    effect on what components share.
     """
     if not empty.any() or scatter.need.pooled:
         return scatter

@@ -21,8 +21,8 @@ class Objective(ABC):
         ----------
         weights : (n_components,), which sum to 1.
         means : (n_components, n_features), data units.
-        scatter : about these means. A prior adds to `second`, and its degrees of freedom to `mass`, by which families
-            divide: once where moments are pooled, and for each component where they are not.
+        scatter : about these means; its `degrees` are the masses. A prior adds to `second` and to `degrees`: once where
+            moments are pooled, and for each component where they are not.
         """
 
     @property

@@ -163,4 +163,4 @@ def _numbers(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...
     if not np.isfinite(array).all():
         place = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
         raise ValueError(f"{parameter}{place} is {array[tuple(place)]}; give finite numbers.")
-    return array
+    return copied(array)  # the array is the user's, and a model makes its arrays read-only

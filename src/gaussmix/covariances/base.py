@@ -70,6 +70,12 @@ class Covariances(ABC):
     def dense(self) -> Array:
         """Matrices, (n_components, n_features, n_features), data units²."""
 
+    def _for_all(self, each: Array) -> Array:
+        """What `each` covariance has, (n, …), for every component."""
+        if not self.is_shared:
+            return each
+        return np.broadcast_to(each, (self.n_components, *each.shape[1:]))
+
     @cached_property
     def whitening(self) -> Whitening:
         """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`, which names the components without one."""

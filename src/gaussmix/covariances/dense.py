@@ -25,10 +25,10 @@ class Dense(Covariances):
         return n_features, n_features
 
     def variances(self) -> Array:
-        return np.broadcast_to(np.diagonal(self.each, axis1=1, axis2=2), (self.n_components, self.n_features))
+        return self._for_all(np.diagonal(self.each, axis1=1, axis2=2))
 
     def dense(self) -> Array:
-        return np.broadcast_to(self.each, (self.n_components, self.n_features, self.n_features))
+        return self._for_all(self.each)
 
     def _whitening(self) -> TriangularWhitening:
         return TriangularWhitening.of(self.each)

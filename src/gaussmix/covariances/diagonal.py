@@ -23,11 +23,10 @@ class Diagonal(Covariances):
         return (n_features,)
 
     def variances(self) -> Array:
-        return np.broadcast_to(self.each, (self.n_components, self.n_features))
+        return self._for_all(self.each)
 
     def dense(self) -> Array:
-        matrices = self.each[:, :, None] * np.eye(self.n_features)
-        return np.broadcast_to(matrices, (self.n_components, self.n_features, self.n_features))
+        return self._for_all(self.each[:, :, None] * np.eye(self.n_features))
 
     def _whitening(self) -> DiagonalWhitening:
         return DiagonalWhitening.of(self.each)

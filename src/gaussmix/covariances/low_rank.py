@@ -53,8 +53,7 @@ class LowRank(Covariances):
         return projection, np.einsum("kqs,ks,krs->kqr", turn, 1.0 / (1.0 + spread**2), turn)
 
     def variances(self) -> Array:
-        each = (self.loadings**2).sum(axis=2) + self.noise
-        return np.broadcast_to(each, (self.n_components, self.n_features))
+        return self._for_all((self.loadings**2).sum(axis=2) + self.noise)
 
     def dense(self) -> Array:
         return self.simple().dense()

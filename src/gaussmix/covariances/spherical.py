@@ -26,8 +26,7 @@ class Spherical(Covariances):
         return np.broadcast_to(self.each[:, None], (self.n_components, self.n_features))
 
     def dense(self) -> Array:
-        matrices = self.each[:, None, None] * np.eye(self.n_features)
-        return np.broadcast_to(matrices, (self.n_components, self.n_features, self.n_features))
+        return self._for_all(self.each[:, None, None] * np.eye(self.n_features))
 
     def _whitening(self) -> SphericalWhitening:
         return SphericalWhitening.of(self.each, self.n_features)

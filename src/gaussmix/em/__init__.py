@@ -1,1 +1,1 @@
-"""Expectation-maximisation: the loop, handed a family, an engine and a source; it knows none of them."""
+"""Expectation-maximisation for any family, engine, source and objective."""

@@ -35,7 +35,7 @@ def run_em(
 ) -> Iterator[State]:
     """Raise the objective of a model until it settles; Bishop (2006) section 9.2.2.
 
-    Who wants no more steps stops iterating.
+    To stop a run, stop iterating.
 
     Parameters
     ----------

@@ -23,24 +23,24 @@ from gaussmix.waist.moments import Moments, Scatter
 
 # Below this share of the row weight a component has no rows left to learn from.
 LOST_SHARE = 2.0**-40
-# What a component that no row starts in gets of an equal weight.
+# The part of an equal weight that a component gets in which no row starts.
 EMPTY_SHARE = 0.01
-# The part of all rows that stands in for those of a component without any: far below rounding beside the others.
+# A component without rows gets this part of the scatter of all: far below the rounding of what components share.
 TRACE = 2.0**-60
 # A standard deviation of so few units in the last place of the mean is rounding noise, not spread.
 NOISE = 4 * float(np.finfo(np.float64).eps)
-# Moving second moments to the new means may cancel this factor: their relative error stays below 1e3 ε.
+# By moving second moments to the new means their relative error may grow by this factor, from ε.
 MAX_LOSS = 1e3
-MAX_LOSS_IN_SINGLE = 30.0  # of sums with an error of about 1e-4 at worst
+MAX_LOSS_IN_SINGLE = 30.0  # of sums in float32, whose relative error is 1e-4 at worst
 
 
 def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
-    """Weights, means and the scatter about the new means; Bishop (2006) eq. 9.17, 9.22.
+    """Make weights, means and the scatter about the new means; Bishop (2006) eq. 9.17, 9.22.
 
     Parameters
     ----------
     moments : of all rows.
-    default_means : (n_components, n_features), what a component without mass gets.
+    default_means : (n_components, n_features), the means of components without mass.
     """
     weights = moments.mass / moments.mass.sum()
     means = moments.means(default_means)

@@ -1,4 +1,4 @@
-"""What is added to every variance when the user leaves it to us: a millionth of a robust variance."""
+"""The automatic ridge: a millionth of a robust variance of each feature is added to every variance."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _variance_between(values: Array, dropped: int) -> float:
 
 
 def _trimmed_variance(values: Array, weight: Array, dropped: float) -> float:
-    """Variance of what is left when `dropped` weight is taken off both ends; a value can be left in part."""
+    """Variance of the values without `dropped` weight at each end; a value there may lose a part of its weight."""
     order = np.argsort(values, kind="stable")
     reached = np.concatenate(([0.0], np.cumsum(weight[order])))
     inside = np.clip(reached, dropped, reached[-1] - dropped)

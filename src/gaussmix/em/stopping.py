@@ -10,7 +10,7 @@ from gaussmix.errors import Outcome
 
 @dataclass(frozen=True)
 class Stopping:
-    """End when a step changes the mean log-likelihood by less than a tolerance, or after so many steps.
+    """End when a step changes the objective by less than a tolerance, or after so many steps.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class Stopping:
     max_steps: int = 100
 
     def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
-        """Say whether to end after `n_steps`, from the last two mean log-likelihoods; None to go on."""
+        """Say whether to end after `n_steps`, from the last two values of the objective; None to go on."""
         if not math.isfinite(current):
             return Outcome.NON_FINITE
         if abs(current - previous) < self.tolerance:

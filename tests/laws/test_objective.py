@@ -84,6 +84,7 @@ def test_the_objective_decides_when_to_stop_and_which_run_is_kept(engine):
     assert best_run([[likely], [high]]) is high
 
 
+@pytest.mark.one_block
 def test_the_fast_path_takes_a_ridge_only():
     given, family, stopping = PROBLEMS["overlapping"], FAMILIES["full"], Stopping(0.0, 3)
     native, n_features = ENGINES["native"](1), given.rows.shape[1]

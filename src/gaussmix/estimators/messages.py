@@ -133,7 +133,7 @@ def _constants(block: Block) -> Rows | None:
 def constant_sentence(mixture: Model, ridge: Array, source: Source, names: Sequence[str] | None) -> str | None:
     """Say which columns are constant and have no variance but the automatic ridge, (n_features,); else None."""
     variances = mixture.covariances.variances()
-    is_ridge = np.all(variances <= 2 * ridge, axis=0)
+    is_ridge = variances.max(axis=0) <= 2 * ridge
     if not is_ridge.any():  # the rows need not be read
         return None
     constant = [column for column in constant_columns(source) if is_ridge[column]]

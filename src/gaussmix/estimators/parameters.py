@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from functools import lru_cache
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gaussmix.checks import check_count
@@ -55,15 +56,25 @@ def check_verbose(verbose: Any) -> int:
     return int(verbose) if isinstance(verbose, (bool, np.bool_)) else check_count("verbose", verbose, 0)
 
 
+@lru_cache  # a new RandomState takes a tenth of a small fit
+def _drawn(seed: int) -> NDArray[np.int64]:
+    return _draw(np.random.RandomState(seed))
+
+
+def _draw(state: np.random.RandomState) -> NDArray[np.int64]:
+    return state.randint(0, 2**31 - 1, size=4)
+
+
 def check_seed(random_state: Any) -> np.random.Generator:
     """A generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn."""
     try:
-        state: np.random.RandomState = check_random_state(random_state)
+        is_seed = isinstance(random_state, Integral)
+        drawn = _drawn(int(random_state)) if is_seed else _draw(check_random_state(random_state))
     except ValueError:
         raise ValueError(
             f"random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not {random_state!r}."
         ) from None
-    return np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
+    return np.random.default_rng(drawn)
 
 
 def check_start_names(init_params: Any) -> tuple[str, ...]:

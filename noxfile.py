@@ -1,4 +1,4 @@
-"""One door to every task: `nox -l` lists them, `nox -s lint docs` runs some, and `--` passes arguments on."""
+"""All tasks: `nox -l` lists them, `nox -s lint docs` runs two of them, and `--` passes arguments on."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
 WITHOUT_CORE = "--config-settings=wheel.cmake=false"  # for what reads the code and computes little
-# An installation survives a core that does not compile. A session for the core must not, or it would test nothing.
+# gaussmix installs without its core if that does not compile. A session that tests the core must fail then.
 IMPORT_CORE = ["python", "-c", "import gaussmix._core"]
 
 
 def build_in(folder: str, *definitions: str) -> list[str]:
-    """Settings for a build that keeps its CMake options to itself, apart from everybody's build folder."""
+    """Settings for a build with CMake options of its own, in a folder of its own."""
     settings = [f"build-dir={folder}", *(f"cmake.define.{definition}" for definition in definitions)]
     return [f"--config-settings={setting}" for setting in settings]
 
@@ -36,7 +36,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def laws(session: nox.Session) -> None:
-    """What must hold for every family, engine, source and start."""
+    """The laws of every family, engine, source and start."""
     session.install(".[test]")
     session.run("pytest", "tests/laws", *session.posargs)
 
@@ -130,7 +130,7 @@ def wheel(session: nox.Session) -> None:
 
 
 def pythons_at_hand() -> list[str]:
-    """This Python, and 3.12 where there is one: its wheel serves all later ones."""
+    """This Python, and Python 3.12 if it is installed: its wheel works for all later ones."""
     later = shutil.which("python3.12")
     if later is None or sys.version_info >= (3, 12):
         return [sys.executable]
@@ -173,7 +173,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """One table of gaussmix and nine others, gigabytes to install; `-- --quick` for those that bars are set against."""
+    """gaussmix and nine other tools in one table; gigabytes to install. `-- --quick` for the two with bars."""
     quick = "--quick" in session.posargs
     session.install(*([".[test]", "scikit-learn-intelex"] if quick else [".[bench]"]))
     session.run(*IMPORT_CORE)
@@ -188,13 +188,13 @@ def roofline(session: nox.Session) -> None:
 
 @nox.session
 def choosing(session: nox.Session) -> None:
-    """Structures and numbers of components beside R's mclust, where it is there; and factor analysers."""
+    """Structures and numbers of components beside R's mclust, if it is installed, and factor analysers."""
     measure(session, "choosing", "factors")
 
 
 @nox.session
 def mixtures(session: nox.Session) -> None:
-    """What is asked of fitted mixtures: conditional means beside gmr and NumPy, divergences, reduction."""
+    """Methods of fitted mixtures: conditional means beside gmr and NumPy, divergences, reduction."""
     measure(session, "conditional", "divergence", beside=("gmr",))
 
 

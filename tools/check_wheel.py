@@ -41,7 +41,7 @@ INSTRUCTIONS = {"avx2": re.compile(r"vfmadd\d+pd .*%ymm"), "avx512": re.compile(
 
 
 def wheel_faults(path: Path) -> Iterator[str]:
-    """What is wrong with a wheel, a sentence each."""
+    """Sentences on what is wrong with a wheel."""
     with ZipFile(path) as wheel:
         names = [name for name in wheel.namelist() if not name.endswith("/")]
         yield from _missing(names, IN_WHEEL)
@@ -75,7 +75,7 @@ def _kernel_faults(extension: bytes) -> Iterator[str]:
 
 
 def sdist_faults(path: Path) -> Iterator[str]:
-    """What is wrong with a source distribution, a sentence each."""
+    """Sentences on what is wrong with a source distribution."""
     with tarfile.open(path) as sdist:
         names = [member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()]
     yield from _missing(names, IN_SDIST)
@@ -91,7 +91,7 @@ def _missing(names: list[str], patterns: list[str]) -> Iterator[str]:
 
 
 def main(*paths: str) -> int:
-    """Print what is wrong with each file; 1 if anything is, or if there is nothing to check."""
+    """Print what is wrong with each file. Returns 1 if anything is wrong or there is no file, otherwise 0."""
     n_faults = 0
     for path in map(Path, paths):
         faults = list(wheel_faults(path) if path.suffix == ".whl" else sdist_faults(path))

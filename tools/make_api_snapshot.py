@@ -19,7 +19,7 @@ def snapshot() -> str:
 
 
 def described(name: str, value: Any) -> Iterator[str]:
-    """Lines for a public object: its signature, and its members where it is a class."""
+    """Lines for a public object: its signature and, for a class, its members."""
     if isinstance(value, type):
         yield f"class {name}({', '.join(base.__name__ for base in value.__bases__)})"
         yield from (f"    {name}.{line}" for line in members(value))
@@ -32,7 +32,7 @@ def described(name: str, value: Any) -> Iterator[str]:
 
 
 def members(cls: type) -> Iterator[str]:
-    """What gaussmix itself defines in a class; what scikit-learn or Python defines is theirs to change."""
+    """What gaussmix itself defines in a class, without what scikit-learn or Python define."""
     if issubclass(cls, Enum):
         yield from (member.name for member in cls)
         return

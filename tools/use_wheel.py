@@ -1,4 +1,4 @@
-"""Use the installed package, as somebody does who has it from the package index and no checkout.
+"""Use the installed package as a user without a checkout does.
 
 Usage: use_wheel.py CHECKOUT      from another folder, with the Python of the environment it is installed in
 
@@ -24,7 +24,7 @@ LOG_LIKELIHOOD, WEIGHTS = -1130.2639601859476, [0.35587304210759696, 0.644126957
 
 
 def check_core() -> None:
-    """The extension is there, has kernels for x86-64, and the fastest that this processor can run is chosen."""
+    """The extension is installed, has kernels for x86-64, and chooses the fastest that this processor can run."""
     from gaussmix import _core
 
     names = [target.isa for target in _core.targets()]
@@ -36,7 +36,7 @@ def check_core() -> None:
 
 
 def check_python(rows: np.ndarray) -> None:
-    """A fit in Python agrees with mclust's: 1e-9 is what its tolerance of 1e-10 leaves, weights follow its root."""
+    """A fit in Python agrees with mclust's to 1e-9, which its tolerance of 1e-10 leaves; weights to its root."""
     gm = GaussianMixture(2, tol=1e-10, reg_covar=0, max_iter=1000, random_state=0).fit(rows)
     np.testing.assert_allclose(gm.score_samples(rows).sum(), LOG_LIKELIHOOD, rtol=1e-9)
     np.testing.assert_allclose(sorted(gm.weights_), WEIGHTS, atol=1e-5)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 fine, 1 something could not be done, 2 wrong usage, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 something could not be done, 2 wrong usage, 130 interrupted."""
     try:
         from gaussmix.cli.program import program
     except ModuleNotFoundError as error:

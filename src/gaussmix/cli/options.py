@@ -1,4 +1,4 @@
-"""What may stand behind the options, checked by callbacks of click, and options that several verbs have."""
+"""Callbacks that check the values of options, and the options that several verbs share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_CANDIDATES = 1000
 
 
 def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Numbers of components or factors, rising: 3, 1:6 (both ends belong), 2,4,8, or a mixture of these."""
+    """Numbers of components or factors in rising order, from 3, 1:6 (both ends included), 2,4,8 or a mix of them."""
     if value is None:
         return None
     found: set[int] = set()
@@ -38,7 +38,7 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 
 
 def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | list[str]:
-    """Names of covariance structures by commas, or "all"."""
+    """Names of covariance structures separated by commas, or "all"."""
     names = [name.strip() for name in value.split(",")]
     if names == [EVERY]:
         return EVERY
@@ -65,7 +65,7 @@ def number_or_auto(ctx: click.Context, param: click.Parameter, value: str) -> fl
 
 
 def shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    """Numbers between 0 and 1 by commas, as they are written, each once."""
+    """Numbers between 0 and 1 separated by commas, as the user wrote them, each once."""
     found = [part.strip() for part in value.split(",")] if value else []
     for part in found:
         try:
@@ -78,14 +78,14 @@ def shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 
 
 def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
-    """A number of threads as scikit-learn counts them."""
+    """A number of threads as scikit-learn counts them: -1 is every processor."""
     if value == 0:
         raise click.BadParameter("0 threads can't work; use 1, or -1 for every processor.")
     return value
 
 
 def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Column names, by commas or by repeating the option; each once."""
+    """Column names, from values separated by commas and from repeated options, each once."""
     names = (name.strip() for part in value for name in part.split(","))
     return tuple(dict.fromkeys(name for name in names if name))
 
@@ -93,7 +93,7 @@ def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, .
 def weight_column(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A column name."""
     if value is not None and not value.strip():
-        raise click.BadParameter("an empty name is none.")
+        raise click.BadParameter("a column needs a name.")
     return None if value is None else value.strip()
 
 
@@ -116,7 +116,7 @@ weights = click.option(
 
 
 def reading(verb: Verb) -> Verb:
-    """Options of every verb that reads a table."""
+    """Add the options of every verb that reads a table."""
     for option in (
         quiet,
         as_json,
@@ -138,7 +138,7 @@ def reading(verb: Verb) -> Verb:
 
 
 def writing(verb: Verb) -> Verb:
-    """Options of every verb that writes a table."""
+    """Add the options of every verb that writes a table."""
     for option in (
         click.option(
             "--to",

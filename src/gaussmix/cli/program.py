@@ -1,4 +1,4 @@
-"""The verbs together, and what every one does with an error: one sentence, and an exit code."""
+"""The command as a whole: its verbs, and what becomes of errors (a sentence and an exit code)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CANNOT, USAGE, INTERRUPTED = 1, 2, 130
 
 
 class Program(click.Group):
-    """A group of verbs whose errors are one sentence on standard error."""
+    """A group of verbs whose errors are printed as one sentence on standard error."""
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run a verb; leaves by SystemExit unless all went well."""
+        """Run a verb. Raises SystemExit unless all went well."""
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # a "±" must not end a fit on a terminal that has none
+            if isinstance(stream, TextIOWrapper):  # a terminal without "±" must not end a fit
                 stream.reconfigure(errors="replace")
         options = {"prog_name": self.name, **options, "standalone_mode": False}
         try:
@@ -36,14 +36,14 @@ class Program(click.Group):
             sys.exit(INTERRUPTED)
         except BaseException as error:
             code = _report(error)
-            _drop_what_nobody_takes()
+            _discard_unwritten_output()
             sys.exit(code)
         if code:
             sys.exit(code)
 
 
 def _report(error: BaseException) -> int:
-    """Say what went wrong, and give the exit code."""
+    """Print what went wrong, and return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return USAGE
@@ -52,7 +52,7 @@ def _report(error: BaseException) -> int:
         click.echo(f"gaussmix: {_one_line(error.format_message())} See '{name} --help'.", err=True)
         return USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        return CANNOT  # nobody reads on
+        return CANNOT  # the reader of the pipe has gone
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     elif isinstance(error, MemoryError):
@@ -65,8 +65,8 @@ def _report(error: BaseException) -> int:
     return CANNOT
 
 
-def _drop_what_nobody_takes() -> None:
-    """Turn standard output away where it can't be written, so that Python does not complain of it at its end."""
+def _discard_unwritten_output() -> None:
+    """Discard what can't be written to standard output; Python would report it again when it exits."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""The benches without measuring: commands, peers, what a budget buys, what the pages say."""
+"""Benches and tools without measuring: commands, peers, what a budget buys, what the pages say."""
 
 from __future__ import annotations
 
@@ -58,6 +58,12 @@ def test_documents_name_commands_that_are_there() -> None:
     named = {name for path in documents for name in COMMAND.findall(path.read_text(encoding="utf-8"))}
     assert "bench.pages.roofline" in named
     assert [name for name in sorted(named) if find_spec(name) is None] == []
+
+
+def test_tests_that_look_for_mutants_are_there() -> None:
+    named = set(re.findall(r"tests/[\w/]+\.py", (ROOT / "tools" / "mutants.py").read_text(encoding="utf-8")))
+    assert "tests/laws/test_em.py" in named
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
 
 
 def classes(path: Path) -> list[ast.ClassDef]:

@@ -73,7 +73,7 @@ class GaussianMixtureIC(MixtureEstimator):
     Attributes
     ----------
     n_components_, covariance_type_, n_factors_ : int, str, and int or None
-        What was chosen; n_factors_ is None for a structure without factors.
+        What was chosen; `n_factors_` is None for a structure without factors.
     mixture_ : Mixture
         The best mixture itself, in float64.
     results_ : dict of lists of equal length

@@ -88,6 +88,10 @@ def test_shared_noise_is_the_mean_over_rows_of_each_components_own(noise, rng):
     np.testing.assert_allclose(one, np.broadcast_to(mass @ each / mass.sum(), one.shape), rtol=1e-13)
 
 
+def test_a_marginal_of_fewer_features_than_factors_counts_the_numbers_of_its_matrix():
+    assert [FactorAnalyzer(5).n_parameters(3, n_features) for n_features in (1, 2, 3)] == [3, 9, 18]
+
+
 @kinds
 def test_a_family_is_a_value(kind):
     family = FactorAnalyzer(2, *kind)

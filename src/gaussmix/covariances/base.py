@@ -32,7 +32,7 @@ class Covariances(ABC):
     n_features: int
     is_shared: bool = False
 
-    second: ClassVar[Second]  # the second moments that have this form
+    second: ClassVar[Second]  # the second moments that a family needs to make this form
     is_matrix: ClassVar[bool] = False  # a covariance is a symmetric, positive definite matrix, not positive numbers
 
     def __post_init__(self) -> None:

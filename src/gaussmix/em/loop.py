@@ -1,4 +1,4 @@
-"""The EM loop. On small tables an engine may make its usual steps (`engines.runner`); this one makes all."""
+"""The EM loop. It can make every step; on small tables an engine may make the usual ones (`engines.runner`)."""
 
 from __future__ import annotations
 

@@ -151,7 +151,8 @@ class FactorAnalyzer(Family):
 
         McLachlan & Peel (2000) section 8.2; where (d − q)² < d + q there are fewer, for any covariance is of this form.
         """
-        turned = n_features * self.n_factors - self.n_factors * (self.n_factors - 1) // 2
+        n_factors = min(self.n_factors, n_features)  # a marginal may have fewer features than factors
+        turned = n_features * n_factors - n_factors * (n_factors - 1) // 2
         noise = 1 if self.noise == NOISES[1] else n_features
         matrix = n_features * (n_features + 1) // 2
         if self.shared_loadings:

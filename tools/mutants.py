@@ -32,14 +32,14 @@ PACKAGE = Path("src") / "gaussmix"
 COPIED = ("src", "tests", "examples", "pyproject.toml")
 # Tests of each folder, the quickest first: most changes do not live to see the last.
 TESTS = {
-    "em": "tests/estimators/test_runs.py tests/laws/test_restarts.py tests/laws/test_initial.py "
+    "em": "tests/decisions tests/estimators/test_runs.py tests/laws/test_restarts.py tests/laws/test_initial.py "
     "tests/laws/test_objective.py tests/laws/test_ridge.py tests/laws/test_em.py tests/laws/test_fast_path.py "
     "tests/laws/test_single.py tests/laws/test_odd_shapes.py tests/estimators/test_starts.py",
     "starts": "tests/laws/test_starts.py tests/laws/test_hierarchical.py tests/laws/test_gross.py "
     "tests/estimators/test_starts.py tests/laws/test_odd_shapes.py tests/laws/test_ridge.py",
     "families": "tests/laws/test_families.py tests/laws/test_common_axes.py tests/laws/test_factor_analyzers.py "
     "tests/meta/test_family_names.py tests/estimators/test_structures.py tests/laws/test_em.py",
-    "selection": "tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py "
+    "selection": "tests/decisions tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py "
     "tests/estimators/test_many_blocks.py tests/oracle/test_choice.py tests/estimators/test_factor_analyzers.py",
 }
 # Of cosmic-ray's operators those that change what is computed and not only how: a comparison by its neighbour, a sum to

@@ -8,8 +8,6 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture
-from gaussmix.em.stopping import Stopping
-from gaussmix.errors import Outcome
 
 
 @pytest.fixture
@@ -198,14 +196,3 @@ def test_an_interrupted_refit_leaves_the_fit_as_it_was(X):
         mixture.set_params(init_params=interrupt).fit(X[:, :2])
     assert (mixture.means_ == means).all()
     assert mixture.n_features_in_ == 3
-
-
-def test_em_stops_by_default_as_the_estimator_does():
-    gm = GaussianMixture()
-    assert Stopping() == Stopping(gm.tol, gm.max_iter)
-
-
-def test_a_tolerance_of_zero_makes_every_step():
-    assert Stopping(0.0, 5).outcome(4, -1.0, -1.0) is None
-    assert Stopping(0.0, 5).outcome(5, -1.0, -1.0) is Outcome.STEP_LIMIT
-    assert Stopping(0.5, 5).outcome(4, -1.0, -1.25) is Outcome.CONVERGED

@@ -12,7 +12,7 @@ from gaussmix.families import FAMILIES
 from gaussmix.families.full import VVV
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS, Partition, kmeans
-from gaussmix.starts.base import DETERMINISTIC
+from gaussmix.starts.base import DETERMINISTIC, repeated
 from gaussmix.starts.random_shares import HashedShares
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing import check_start
@@ -138,3 +138,20 @@ def test_where_every_beginning_is_singular_the_components_are_named(engine, rng)
     with pytest.raises(SingularCovariance) as raised:
         InitialMoments(source, engine, 2, Partition()).model(Flat(), Ridge(np.zeros(2)))
     assert raised.value.components == (0, 1)
+
+
+def test_kmeans_ends_where_lloyds_algorithm_does_with_the_tolerance_of_scikit_learn(engine, rng):
+    rows = rng.random((5000, 3))  # so many that centres still move when they are settled
+    centres, limit, n_passes = rows[:5], 1e-4 * rows.var(axis=0).mean(), 0
+    shift = np.inf
+    while shift > limit:
+        labels = ((rows[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+        moved = np.array([rows[labels == k].mean(axis=0) for k in range(5)])
+        shift, centres, n_passes = ((moved - centres) ** 2).sum(), moved, n_passes + 1
+    assert 5 < n_passes < kmeans.MAX_PASSES
+    found = kmeans.lloyd(distinct_rows(ArraySource(rows)), engine, rows[:5])
+    assert found == pytest.approx(centres, rel=1e-12)
+
+
+def test_a_start_that_draws_nothing_is_made_once():
+    assert repeated(["hierarchical", "kmeans"], 3) == ["hierarchical", "kmeans", "kmeans", "kmeans"]

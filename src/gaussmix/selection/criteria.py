@@ -31,7 +31,7 @@ class Evidence:
     row_weight: float
 
 
-def evidence_of(mixture: Model, source: Source, engine: Engine[object], unit: float = 1.0) -> Evidence:
+def evidence_of(mixture: Model, source: Source, engine: Engine[object], unit: float) -> Evidence:
     """Two passes over the rows; `unit` is what the row weights were divided by."""
     task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
     soft = task.over(source)

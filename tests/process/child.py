@@ -24,8 +24,8 @@ from sklearn.base import clone
 
 import gaussmix.em.initial
 import gaussmix.em.loop
+import gaussmix.estimators.base
 import gaussmix.estimators.fitting
-import gaussmix.estimators.mixture_estimator
 import gaussmix.estimators.validation
 import gaussmix.starts.gross
 import gaussmix.starts.kmeans
@@ -193,7 +193,7 @@ def interrupt_call(method, n_jobs):
     many = np.broadcast_to(rows[0], (200_000 if method == "predict_proba" else 1_000_000, 64))
     call = getattr(fitted, method)
     expected = call(rows).tobytes()
-    latency = seconds_to_interrupt(lambda: call(many), gaussmix.estimators.mixture_estimator, "choose", 0.1)
+    latency = seconds_to_interrupt(lambda: call(many), gaussmix.estimators.base, "choose", 0.1)
     return {"latency": latency, "same": call(rows).tobytes() == expected}
 
 

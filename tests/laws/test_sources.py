@@ -48,6 +48,21 @@ def test_changed_sources_keep_them_too(make, rng):
     check_source(part_of_more, rng)
 
 
+def test_an_empty_part_of_an_array_can_be_changed_again(rng):
+    part = ArraySource(rng.standard_normal((5, 2)).astype(np.float32)).part(np.zeros(5, dtype=np.bool_))
+    again = part.with_given(np.empty(0, np.int32))
+    assert (list(again.blocks()), again.n_rows, again.n_features, again.dtype) == ([], 0, 2, np.float32)
+
+
+def test_rows_with_labels_are_not_shared_by_their_numbers(engine, rng):
+    """A block of one label counts rows that are not consecutive: a start's shares would go to others."""
+    problem = PROBLEMS["overlapping"]
+    partition = STARTS["random"](distinct_rows(problem.source), engine, 3, rng)
+    task = StepTask(engine, 3, None, Need(Second.FULL), Rule.GIVEN, share=partition.share)
+    with pytest.raises(AssertionError, match="not consecutive"):
+        LabelledSource(problem.source, problem.labels, np.arange(3)).map_merge(task)
+
+
 def test_known_labels_decide(engine):
     """Every label known, one component each: the moments of the labels, and log p(x, label) in all."""
     problem = PROBLEMS["weighted"]

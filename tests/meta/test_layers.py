@@ -35,7 +35,6 @@ MAY_IMPORT = {
         "families.base",
         "engines.base",
         "engines.runner",
-        "engines.native.float32",
         "sources.base",
         "starts.base",
         "starts.sample",

@@ -59,6 +59,7 @@ class StepTask:
         return self.engine.step(block, state, parameters, self.need, self.rule, self.anchor)
 
     def _share_and_call(self, block: Block, share: Callable[[Block], Array]) -> Partial:
+        assert block.log_prior is None, "rows with labels are not consecutive: `share` would read another row's rank"
         shared, n_rows = replace(self, share=None), max(1, SHARES // (TILE_ROWS * self.n_components)) * TILE_ROWS
         parts = (replace(part, given=share(part)) for part in block.cut(min(n_rows, BLOCK_ROWS)))
         return reduce(add, (shared.call(part, self.open(part)) for part in parts))

@@ -13,7 +13,6 @@ from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.engines.base import Engine
-from gaussmix.engines.native.float32 import suits_single
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -105,7 +104,7 @@ def em_step(
     task = StepTask(engine, model.n_components, model.parameters, need, anchor=anchor)
     moments = task.over(source)
     following, stuck = next_model(moments, model, engine, objective, frozen)
-    is_inexact = moments.in_single and not suits_single(following.parameters)
+    is_inexact = moments.in_single and not engine.suits_single(following.parameters)
     max_loss = MAX_LOSS_IN_SINGLE if moments.in_single else MAX_LOSS
     if len(stuck) > len(frozen) or is_inexact or loss(moments.anchor, following) > max_loss:
         moments = replace(task, anchor=moments.means(model.means)).over(source)

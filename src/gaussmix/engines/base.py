@@ -71,6 +71,9 @@ class Engine(Protocol[StateT]):
         parameters : those that the steps had.
         """
 
+    def suits_single(self, parameters: Parameters) -> bool:
+        """Whether sums in float32, which the engine gave, are exact enough where they lead to these parameters."""
+
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         """log p(x) of each row, nats, (n_rows,)."""
 

@@ -56,6 +56,9 @@ class ReferenceEngine:
     def finish(self, partial: Partial, parameters: Parameters | None) -> Moments:
         return Moments.of(partial)
 
+    def suits_single(self, parameters: Parameters) -> bool:
+        return False
+
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         return log_sum(self.component_log_density(block, parameters))
 

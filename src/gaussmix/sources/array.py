@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Given, Source
 from gaussmix.waist.block import Block
@@ -34,6 +36,6 @@ class ArraySource(Source):
 
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> ArraySource:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
-        twin = ArraySource(self._blocks[0].rows)
+        twin = ArraySource(np.empty((0, self.n_features), self.dtype))
         twin._blocks, twin.n_rows = [changed for block in self._blocks for changed in change(block)], n_rows
         return twin

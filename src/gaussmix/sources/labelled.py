@@ -20,7 +20,8 @@ Labels = NDArray[np.integer[Any]]
 class LabelledSource(Source):
     """Another source's rows and their labels: in a pass the rows of each label are a block of their own.
 
-    Labels take part in `map_merge` alone. `changed`, and what is made by it, gives the rows without them.
+    Labels take part in `map_merge` alone, whose blocks hold rows that are not consecutive: a task there may not count
+    rows. `changed`, and what is made by it, gives the rows without them.
 
     Parameters
     ----------

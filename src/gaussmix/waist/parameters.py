@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.whitening.base import Whitening
@@ -35,3 +37,9 @@ class Parameters:
     def of(cls, weights: Array, means: Array, whitening: Whitening, deviations: Array | None = None) -> Parameters:
         """The parameters of Σ π_k N(x | μ_k, Σ_k); Bishop (2006) eq. 9.7."""
         return cls(log(weights) + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI, means, whitening, deviations)
+
+    def is_near(self, centre: Array) -> bool:
+        """Whether rows may be whitened about `centre` (n_features,) for all components: every mean is near to it."""
+        with np.errstate(over="ignore"):
+            whitened = self.whitening.whiten_each(self.means - centre)
+            return bool((whitened**2).sum(axis=1).max() <= FARTHEST_MEAN**2)

@@ -9,7 +9,7 @@ import numpy as np
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.need import Need
-from gaussmix.waist.parameters import FARTHEST_MEAN, Parameters
+from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 
@@ -25,21 +25,18 @@ class Arguments(NamedTuple):
     factors: Array
 
 
-def common_origin(parameters: Parameters) -> Array | None:
-    """The point about which rows are whitened once for all components; None where each component whitens them."""
+def common_origin(parameters: Parameters, centre: Array | None = None) -> Array | None:
+    """The point about which rows are whitened once for all components; None where each component whitens them.
+
+    Parameters
+    ----------
+    centre : (n_features,), the point if one serves; the mean of the means by default.
+    """
     if not (parameters.whitening.is_shared and parameters.whitening.factor_shape is FactorShape.TRIANGULAR):
         return None
-    centre: Array = parameters.means.mean(axis=0)
-    return centre if is_near(parameters, centre) else None
-
-
-def is_near(parameters: Parameters, centre: Array) -> bool:
-    """Whether rows may be whitened once for all components about the centre: all means are near to it."""
-    if parameters.whitening.factor_shape is not FactorShape.TRIANGULAR or not parameters.whitening.is_shared:
-        return False
-    with np.errstate(over="ignore"):
-        whitened = parameters.whitening.whiten_each(parameters.means - centre)
-        return bool((whitened**2).sum(axis=1).max() <= FARTHEST_MEAN**2)
+    if centre is None:
+        centre = parameters.means.mean(axis=0)
+    return centre if parameters.is_near(centre) else None
 
 
 def arguments_of(parameters: Parameters, whiten_once: bool = False) -> Arguments:

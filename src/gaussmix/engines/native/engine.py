@@ -13,12 +13,11 @@ from gaussmix.engines.native.arguments import (
     Arguments,
     arguments_of,
     common_origin,
-    is_near,
     no_arguments,
     one_each,
     projection_of,
 )
-from gaussmix.engines.native.float32 import rounded, scaled_for_single, steps_in_single
+from gaussmix.engines.native.float32 import rounded, scaled_for_single, steps_in_single, suits_single
 from gaussmix.engines.native.run import run_em, shares_matrix, suits_core
 from gaussmix.engines.native.visits import Visit, Visits, may_be_ordered
 from gaussmix.engines.runner import Control, Course, Runner
@@ -175,7 +174,7 @@ class NativeEngine(Runner):
         if anchor is None and need == Need(Second.FULL, pooled=True):
             state.total = state.total or self._total(block)
             centre = state.total.anchor[0]
-            if state.total.second is not None and is_near(parameters, centre):
+            if state.total.second is not None and common_origin(parameters, centre) is not None:
                 # Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the block's own scatter.
                 centred = replace(parameters, means=parameters.means - centre)
                 arguments, about = arguments_of(centred, whiten_once=True), np.broadcast_to(centre, shape)
@@ -215,6 +214,9 @@ class NativeEngine(Runner):
 
     def finish(self, partial: Partial, parameters: Parameters | None) -> Moments:
         return Moments.of(partial)
+
+    def suits_single(self, parameters: Parameters) -> bool:
+        return suits_single(parameters)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         density: Array = self._evaluate(block, parameters, LOG_DENSITY)

@@ -20,7 +20,6 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.waist.block import Block
-from gaussmix.waist.parameters import FARTHEST_MEAN
 from gaussmix.waist.whitening.base import Whitening
 from gaussmix.waist.whitening.spherical import SphericalWhitening
 
@@ -165,10 +164,7 @@ class Conditional:
         n_regressions, _, n_known = self.regression.shape
         if n_known > n_regressions > 1:  # a product for each component takes fewer than one for each column
             return None
-        with np.errstate(over="ignore"):
-            whitened = self.known.whitening.whiten_each(self.known.means - self._centre)
-            is_near = bool((whitened**2).sum(axis=1).max() <= FARTHEST_MEAN**2)
-        return self.means_at(self._centre) if is_near else None
+        return self.means_at(self._centre) if self.known.parameters.is_near(self._centre) else None
 
     def _mean(self, rows: Rows, shared: Array) -> Array:
         """Σ_k γ_k m_k(x) of a few rows: one product with all regressions where that is exact, else one for each."""

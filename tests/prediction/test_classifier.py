@@ -339,10 +339,21 @@ def test_minus_one_is_a_class_beside_one_other(classes):
 
 def test_a_class_keeps_its_type(classes):
     X, y = classes
-    for labels in (y, y.astype(float), y > 0, np.array(["a", "bb", "ccc"])[y], np.array(["a", "bb", "ccc"], object)[y]):
+    for labels in (y, y.astype(float), y > 0, np.array(["a", "bb", "ccc"])[y]):
         predicted = GaussianMixtureClassifier().fit(X, labels).predict(X)
         assert predicted.dtype == labels.dtype
         assert (predicted == labels).mean() > 0.95
+
+
+@pytest.mark.parametrize("unknown", ["a", None, np.nan], ids=str)
+def test_text_that_came_as_objects_is_text_as_it_is_in_a_file(unknown, classes, tmp_path):
+    X, y = classes
+    labels = np.array(some_unknown(np.array(["a", "bb", "ccc"])[y].tolist(), unknown), dtype=object)
+    classifier = GaussianMixtureClassifier().fit(X, labels)
+    classifier.save(tmp_path / "classes.gmm")
+    again = GaussianMixtureClassifier.load(tmp_path / "classes.gmm")
+    assert classifier.classes_.dtype == again.classes_.dtype == "<U3"
+    assert classifier.predict(X).dtype == again.predict(X).dtype
 
 
 def test_warnings_name_the_class_and_the_line_that_fits(classes):
@@ -373,6 +384,7 @@ BAD = {
     "infinity": ({}, np.where(np.arange(20) == 3, np.inf, LABELS), "Input y contains infinity or a value too large"),
     "nothing but NaN": ({}, np.full(20, np.nan), "y holds no class: every label is missing"),
     "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y holds one class only, 'a'"),
+    "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y holds text beside other values, such as 'a'"),
     "continuous": ({}, np.linspace(0, 1, 20), "Unknown label type: continuous"),
     "few rows": ({"n_components": 3}, [0] * 18 + [1] * 2, "Class 1: Expected n_samples >= n_components"),
     "too few distinct": ({"reg_covar": 0}, [0] * 18 + [1] * 2, "Too few distinct rows for the covariance of class 1:"),
@@ -383,8 +395,8 @@ BAD = {
     "unknown negative": ({"unknown": -0.1}, LABELS, "unknown=-0.1 must be a finite number"),
     "priors": ({"priors": [0.5, 0.6]}, LABELS, "must be 2 numbers > 0 that sum to 1, one for each class"),
     "too many priors": ({"priors": [0.2, 0.3, 0.5]}, LABELS, "must be 2 numbers > 0"),
-    "priors and no labels": ({"priors": [0.5, 0.5]}, np.arange(20) % 3 - 1, "leave priors out"),
-    "a choice without labels": ({"n_components": [1, 2]}, np.arange(20) % 3 - 1, "give one n_components and one cov"),
+    "priors and no labels": ({"priors": [0.5, 0.5]}, np.arange(20) % 3 - 1, "(y is -1 or missing) change"),
+    "a choice without labels": ({"n_components": [1, 2]}, np.arange(20) % 3 - 1, "(y is -1 or missing) and several"),
     "tied without labels": (
         {"n_components": 2, "covariance_type": "tied"},
         np.arange(20) % 3 - 1,

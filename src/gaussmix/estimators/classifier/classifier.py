@@ -237,8 +237,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if self._is_choice or not shares_nothing(check_family(self), n_features):
             free = ", ".join(repr(name) for name in sorted(FAMILIES) if shares_nothing(FAMILIES[name], n_features))
             raise ValueError(
-                "With rows of unknown class (y == -1) and several components for each class, give one n_components and "
-                f"one covariance_type whose components share nothing, {free}; or n_components=None."
+                "With rows of unknown class (y is -1 or missing) and several components for each class, give one "
+                f"n_components and one covariance_type whose components share nothing, {free}; or n_components=None."
             )
 
     def _one_component_each(self, known: LabelledRows) -> ClassFit:

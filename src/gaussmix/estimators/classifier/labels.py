@@ -26,7 +26,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
 
     Raises
     ------
-    ValueError : no labels, one class, infinite or continuous values, another length than the rows.
+    ValueError : no labels, one class, infinite or continuous values, numbers beside text, another length than the rows.
     """
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
@@ -38,9 +38,8 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     known = present & ~_is_unlabelled(given)
     if len(set(given[known].tolist())) < 2:
         known = present
-    named = given[known]
-    if not any(isinstance(value, str) for value in named.tolist()):
-        named = np.asarray(named.tolist(), dtype=_type_of_numbers(y, given))  # numbers that were objects are numbers
+    _check_one_kind(given[known])
+    named = np.asarray(given[known].tolist(), dtype=_type_of_numbers(y, given))  # objects become numbers or text
     if not named.size:
         raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
     check_classification_targets(named)
@@ -68,7 +67,9 @@ def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Arr
     if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
         raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
     if not is_complete:
-        raise ValueError("Rows of unknown class (y == -1) change the classes' probabilities: leave priors out.")
+        raise ValueError(
+            "Rows of unknown class (y is -1 or missing) change the classes' probabilities: leave priors out."
+        )
     return prior
 
 
@@ -117,6 +118,15 @@ def _type_of_numbers(y: Any, given: NDArray[Any]) -> type[np.int64] | None:
     """Integers where a data frame's integers became floating because some are missing, else NumPy's choice."""
     name = str(getattr(y, "dtype", "")).lower().removeprefix("u")
     return np.int64 if given.dtype.kind == "f" and name.startswith("int") else None
+
+
+def _check_one_kind(named: NDArray[Any]) -> None:
+    text = next((value for value in named.tolist() if isinstance(value, str)), None)
+    other = next((value for value in named.tolist() if not isinstance(value, str)), None)
+    if text is not None and other is not None:
+        raise ValueError(
+            f"y holds text beside other values, such as {text!r} and {other!r}: write all classes as text."
+        )
 
 
 def _check_finite(y: NDArray[Any]) -> None:

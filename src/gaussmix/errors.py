@@ -18,21 +18,23 @@ class Outcome(Enum):
 
 
 class FailureKind(Enum):
-    """Why a family and a number of components have no fit: a few words, and what to do about it."""
+    """Why a family and a number of components have no fit: a few words, and what may help."""
 
     TOO_MANY_FACTORS = "too many factors", "lower n_factors"
     UNSUITED = "structure not for these features", "choose another covariance_type"
     TOO_FEW_ROWS = "fewer rows than components", "lower n_components"
     SINGULAR = (
         "singular covariance",
-        "lower n_components, raise reg_covar, or drop columns that are constant or follow from others",
+        "lower n_components",
+        "raise reg_covar",
+        "drop columns that are constant or follow from others",
     )
-    COLLAPSED = "collapsed onto too few distinct rows", SINGULAR[1]
-    NON_FINITE = "likelihood not finite", SINGULAR[1]
-    WITHOUT_A_FOLD = "failed without a fold", SINGULAR[1]
-    NO_CRITERION = "criterion not finite", "choose another criterion, or give more rows than parameters"
+    COLLAPSED = "collapsed onto too few distinct rows", *SINGULAR[1:]
+    NON_FINITE = "likelihood not finite", *SINGULAR[1:]
+    WITHOUT_A_FOLD = "failed without a fold", *SINGULAR[1:]
+    NO_CRITERION = "criterion not finite", "choose another criterion", "give more rows than parameters"
 
-    def __init__(self, words: str, advice: str) -> None:
+    def __init__(self, words: str, *advice: str) -> None:
         self.words = words
         self.advice = advice
 

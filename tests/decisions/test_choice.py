@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES
+from gaussmix.errors import Failure, FailureKind
 from gaussmix.selection.candidate import Candidate, Result
-from gaussmix.selection.choice import highest_within_error, lowest
+from gaussmix.selection.choice import highest_within_error, lowest, reasons_and_advice
 from gaussmix.selection.criteria import Evidence, aic, aicc
 
 
@@ -36,3 +37,13 @@ def test_aicc_is_finite_from_two_rows_more_than_parameters() -> None:
     evidence = Evidence(log_likelihood=-7.0, classified=-7.0, n_parameters=3, row_weight=5.0)
     assert aicc(evidence) == aic(evidence) + 2 * 3 * 4 / 1
     assert aicc(Evidence(-7.0, -7.0, 3, 4.0)) == math.inf
+
+
+def test_advice_that_helps_against_several_failures_is_given_once() -> None:
+    candidate = Candidate(FAMILIES["full"], 1)
+    kinds = FailureKind.TOO_FEW_ROWS, FailureKind.SINGULAR, FailureKind.SINGULAR
+    failed = [Result(candidate, None, 1, None, Failure(kind), 0.0) for kind in kinds]
+    assert reasons_and_advice(failed) == (
+        "2 × singular covariance, 1 × fewer rows than components.",
+        "Lower n_components, raise reg_covar, or drop columns that are constant or follow from others.",
+    )

@@ -60,9 +60,10 @@ def none_could_be_fitted(results: Sequence[Result]) -> ValueError:
 
 
 def reasons_and_advice(failed: Sequence[Result]) -> tuple[str, str]:
-    """How many candidates failed for each reason, and what to do about it: two sentences."""
+    """How many candidates failed for each reason, and what may help, each once: two sentences."""
     failures = (result.failure for result in failed)
     kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()
     reasons = ", ".join(f"{number} × {kind.words}" for kind, number in kinds)
-    advice = "; ".join(dict.fromkeys(kind.advice for kind, _ in kinds))
+    *others, last = dict.fromkeys(each for kind, _ in kinds for each in kind.advice)
+    advice = ", ".join([*others, f"or {last}" if others else last])
     return f"{reasons}.", f"{advice[0].upper()}{advice[1:]}."

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix.errors import counted
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import first_beyond
 
@@ -50,20 +51,29 @@ def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
 
 def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
     """Names of features as a tuple; raises TypeError or ValueError."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise TypeError(f"feature_names must be a list of names, one for each feature, not {names!r:.60}.")
     checked = tuple(names)
     for name in checked:
         if not isinstance(name, str):
             raise TypeError(f"feature_names must be text, not {name!r:.60}.")
     if len(checked) != n_features:
-        raise ValueError(f"feature_names has {len(checked)} names, but there are {n_features} features.")
+        raise ValueError(f"feature_names has {counted(len(checked), 'name')} for {counted(n_features, 'feature')}.")
     return checked
 
 
-def check_real(name: str, values: ArrayLike) -> NDArray[Any]:
-    """Real numbers as an array of the type that they have, NaN and infinity among them; raises TypeError."""
-    array: NDArray[Any] = np.asarray(values)
+def check_real(name: str, values: Any) -> NDArray[Any]:
+    """Real numbers as an array of the type that they have, NaN and infinity among them; raises TypeError or ValueError.
+
+    ValueError is for rows of unequal length.
+    """
+    try:
+        array: NDArray[Any] = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} must be an array of real numbers, whose rows have one length.") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must be real numbers, not {array.dtype}.")
+        what = "text" if array.dtype.kind in "US" else array.dtype if array.ndim else f"{values!r:.60}"
+        raise TypeError(f"{name} must be real numbers, not {what}.")
     return array
 
 

@@ -187,7 +187,7 @@ FALSE = {
     "unknown family": ({"family": "cubist"}, {}, "the structure 'cubist', which this gaussmix lacks"),
     "family not a name": ({"family": 3}, {}, "'family' in its header"),
     "names not text": ({"feature_names": ["a", 2]}, {}, "name is not text"),
-    "too few names": ({"feature_names": ["a"]}, {}, "names 1 features, but its means have 2"),
+    "too few names": ({"feature_names": ["a"]}, {}, "names 1 feature, but its means have 2"),
     "dtype not text": ({"dtype": 8}, {}, "'dtype' in its header"),
     "fit without steps": ({"fit": {k: v for k, v in FIT.items() if k != "n_steps"}}, {}, "'n_steps' in its header"),
     "fit with a bool for a count": ({"fit": {**FIT, "n_rows": True}}, {}, "'n_rows' in its header"),
@@ -231,9 +231,24 @@ def test_a_false_mixture_is_not_saved(tmp_path):
     good = Mixture(*TENSORS.values(), FAMILIES["full"])
     with pytest.raises(ValueError, match="can't be saved: the covariance of components 0, 1 is not positive definite"):
         save(tmp_path / "m.gmm", replace(good, covariances=-good.covariances))
-    with pytest.raises(ValueError, match="can't be saved: it names 1 features"):
+    with pytest.raises(ValueError, match="can't be saved: it names 1 feature"):
         save(tmp_path / "m.gmm", good, Details(("a",)))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "absent/", "absent/m.gmm", "file/m.gmm", "m" * 300])
+def test_a_file_that_cannot_be_made_is_named_as_the_user_does(name, tmp_path, monkeypatch):
+    """By the error that `open` raises, and nothing is written elsewhere."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    Path("file").touch()
+    with pytest.raises(OSError, match="Errno") as expected, open(name, "wb"):
+        pass
+    with pytest.raises(expected.type) as found:
+        save(name, Mixture(*TENSORS.values(), FAMILIES["full"]))
+    assert (found.value.errno, str(found.value)) == (expected.value.errno, str(expected.value))
+    assert [*tmp_path.iterdir(), *folder.iterdir()] == [folder, folder / "file"]
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -50,7 +50,7 @@ MAY_IMPORT = {
         "engines.base",
         "sources.base",
     ],
-    "plot": ["numerics", "mixture"],
+    "plot": ["numerics", "checks", "mixture"],
     "estimators": [
         "covariances",
         "waist",

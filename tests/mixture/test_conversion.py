@@ -30,7 +30,7 @@ def test_parameters_make_the_mixture_that_has_them(family):
     mixture = made(family)
     given = mixture.weights.tolist(), mixture.means.tolist()
     for name in [family, family.name, *(alias for alias in ("VVV", "EEE", "VVI", "VII") if family.name in alias)]:
-        again = Mixture.from_parameters(*given, mixture.covariances, covariance_type=name, feature_names="abc")
+        again = Mixture.from_parameters(*given, mixture.covariances, covariance_type=name, feature_names=list("abc"))
         np.testing.assert_array_equal(again.covariances, mixture.covariances)
         assert (again.family, again.feature_names) == (family, ("a", "b", "c"))
     if family.kind is LowRank:  # whose precisions are not of its form
@@ -72,8 +72,7 @@ def test_matrices_that_rounding_left_uneven_are_made_even():
         ({"covariance_type": "ful"}, "covariance_type='ful' is not one of .* Did you mean 'full'"),
         ({"weights": [0.5, 0.6]}, "its weights sum to 1.1, not to 1"),
         ({"weights": [1.0]}, "don't go with means"),
-        ({"weights": ["a", "b"]}, "weights must be an array of real numbers"),
-        ({"means": [[0.0, 1.0], [2.0]]}, "means must be an array of real numbers"),
+        ({"means": [[0.0, 1.0], [2.0]]}, "means must be an array of real numbers, whose rows have one length"),
         ({"means": [[0.0, 1.0], [2.0, np.nan]]}, "its means hold NaN or infinity"),
         ({"covariances": np.eye(2)}, r"its covariances have shape \(2, 2\), not \(2, 2, 2\)"),
         ({"covariances": [np.eye(2), -np.eye(2)]}, "the covariance of component 1 is not positive definite"),
@@ -83,12 +82,41 @@ def test_matrices_that_rounding_left_uneven_are_made_even():
             "the precision of component 1 is not positive",
         ),
         ({"covariances": None, "precisions": np.eye(2)}, r"its precisions have shape \(2, 2\), not \(2, 2, 2\)"),
-        ({"feature_names": ["a"]}, "feature_names has 1 names, but there are 2 features"),
+        ({"feature_names": ["a"]}, "feature_names has 1 name for 2 features"),
     ],
 )
 def test_numbers_that_make_no_mixture_are_refused_at_once(change, said):
     with pytest.raises(ValueError, match=said):
         Mixture.from_parameters(**{**PAIR, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"weights": ["a", "b"]}, "weights must be real numbers, not text"),
+        ({"means": None}, "means must be real numbers, not None"),
+        ({"covariances": np.array(PAIR["covariances"]) + 1j}, "covariances must be real numbers, not complex128"),
+        ({"feature_names": "ab"}, "feature_names must be a list of names, one for each feature, not 'ab'"),
+        ({"feature_names": 3}, "feature_names must be a list of names, one for each feature, not 3"),
+    ],
+)
+def test_what_is_no_numbers_or_names_is_refused_by_its_name(change, said):
+    with pytest.raises(TypeError, match=said):
+        Mixture.from_parameters(**{**PAIR, **change})
+    arguments = {**PAIR, "family": FAMILIES["full"], **change}
+    with pytest.raises(TypeError, match=said):
+        Mixture(**arguments)
+
+
+def test_rows_of_unequal_length_are_refused_by_their_name():
+    with pytest.raises(ValueError, match="means must be an array of real numbers, whose rows have one length"):
+        Mixture([1.0], [[0.0, 1.0], [2.0]], np.ones(1), FAMILIES["spherical"])
+
+
+@pytest.mark.parametrize("values", [3, None, [("format", "gaussmix-mixture")]])
+def test_what_is_no_dictionary_is_refused(values):
+    with pytest.raises(TypeError, match="A dictionary of `to_dict` is needed, not"):
+        Mixture.from_dict(values)
 
 
 @SKLEARN

@@ -11,7 +11,14 @@ import sklearn.mixture
 from matplotlib.colors import to_rgb
 from sklearn.exceptions import NotFittedError
 
-from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix import (
+    FAMILIES,
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureDetector,
+    GaussianMixtureRegressor,
+    Mixture,
+)
 from gaussmix.plot import ComponentDisplay
 from gaussmix.plot.palette import COLORS, MARKERS
 
@@ -123,13 +130,15 @@ def test_axes_are_named_as_the_frame_it_was_fitted_with(rng):
     gm = GaussianMixture(2, random_state=0).fit(frame)
     ax = ComponentDisplay.from_estimator(gm, frame, features=["mass", 0]).ax_
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("mass", "length")
+    ax = ComponentDisplay.from_estimator(gm, frame.set_axis(["a", "b", "c"], axis=1), features=["mass", 0]).ax_
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("mass", "length")
     ax = ComponentDisplay.from_estimator(gm.mixture_, frame).ax_
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("length", "width")
     ax = ComponentDisplay.from_estimator(
         gm.mixture_, frame.to_numpy(), features=(-1, "b"), feature_names=list("abc")
     ).ax_
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("c", "b")
-    ax = ComponentDisplay.from_estimator(gm.mixture_, frame.to_numpy()).ax_
+    ax = ComponentDisplay.from_estimator(gm.mixture_.with_feature_names(None), frame.to_numpy()).ax_
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("x0", "x1")
 
 
@@ -186,7 +195,7 @@ def test_colours_are_seen_on_a_light_and_on_a_dark_page():
     ("options", "said"),
     [
         ({"features": ["x0", "x7"]}, "'x7' is not one of 'x0', 'x1', 'x2'"),
-        ({"features": [0, 3]}, "holds 3, but there are 3 features, counted from 0"),
+        ({"features": [0, 3]}, "holds 3, but the mixture has 3 features, counted from 0"),
         ({"features": [1, "x1"]}, "must be one feature, or two different ones"),
         ({"features": [0, 1, 2]}, "must be one feature, or two different ones"),
         ({"features": []}, "must be one feature, or two different ones"),
@@ -194,7 +203,12 @@ def test_colours_are_seen_on_a_light_and_on_a_dark_page():
         ({"feature_names": ["a", "b"]}, "must be a list of 3 names"),
         ({"levels": [1, 0]}, "must be positive numbers of standard deviations"),
         ({"levels": [float("nan")]}, "must be positive numbers of standard deviations"),
+        ({"levels": 2}, "levels=2 must be positive numbers of standard deviations, in a list"),
+        ({"feature_names": 3}, "feature_names=3 must be a list of 3 names"),
         ({"colors": []}, "at least one colour"),
+        ({"colors": "red"}, "colors='red' must be a list of at least one colour that matplotlib knows"),
+        ({"colors": ["red", "blau"]}, "colour that matplotlib knows"),
+        ({"colors": 3}, "colour that matplotlib knows"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -202,6 +216,40 @@ def test_what_cannot_be_drawn_is_one_sentence(options, said):
     mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
     with pytest.raises(ValueError, match=said):
         ComponentDisplay.from_estimator(mixture, MEANS, **options)
+
+
+@pytest.mark.parametrize("levels", ["ab", ["a"], None])
+def test_levels_that_are_no_numbers_are_one_sentence(levels):
+    mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
+    with pytest.raises(TypeError, match="levels must be real numbers, not"):
+        ComponentDisplay.from_estimator(mixture, MEANS, levels=levels)
+
+
+def test_colours_may_be_lists_of_numbers():
+    mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
+    display = ComponentDisplay.from_estimator(mixture, MEANS, colors=[[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    assert [to_rgb(color) for color in display.colors_] == [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
+
+
+@pytest.mark.parametrize("frame", [True, False])
+def test_a_mixture_names_its_features_itself(frame):
+    """Before the columns of the rows, which have other names here."""
+    mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"], ["length", "width", "height"])
+    rows = pd.DataFrame(MEANS, columns=["a", "b", "c"]) if frame else MEANS
+    display = ComponentDisplay.from_estimator(mixture, rows, features=["height", "length"])
+    assert display.feature_names == ["height", "length"]
+
+
+@pytest.mark.parametrize("Estimator", [GaussianMixtureClassifier, GaussianMixtureRegressor, GaussianMixtureDetector])
+def test_every_estimator_of_a_mixture_shows_its_components(Estimator, rng):
+    """Also one whose predictions are classes or numbers, or has no probabilities."""
+    X, y = rng.normal(size=(60, 2)), np.repeat([0, 1], 30)
+    X[30:] += 4.0
+    estimator = Estimator(2).fit(X, y)
+    rows = np.column_stack([X, y]) if estimator.mixture_.n_features == 3 else X
+    display = ComponentDisplay.from_estimator(estimator, rows)
+    np.testing.assert_array_equal(display.responsibilities, estimator.mixture_.responsibilities(rows))
+    assert len(display.colors_) == len(display.rows_) == estimator.mixture_.n_components
 
 
 def test_what_is_no_fitted_mixture_is_refused():

@@ -62,7 +62,9 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
-    """The model in a dictionary of `to_dict`, and its names; raises ValueError where the values make no mixture."""
+    """The model in a dictionary of `to_dict`, and its names; raises TypeError or ValueError."""
+    if not isinstance(values, Mapping):
+        raise TypeError(f"A dictionary of `to_dict` is needed, not {values!r:.60}.")
     for key, wanted in _FORMAT.items():
         if values.get(key) != wanted:
             raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
@@ -110,7 +112,7 @@ def _saveable(model: Model) -> tuple[Family, Array, Array, Array]:
 def _array(values: Mapping[str, Any], name: str) -> Array:
     """Numbers that JSON has as numbers: text that looks like some is refused."""
     try:
-        array = check_real(name, values.get(name))  # type: ignore[arg-type]
+        array = check_real(name, values.get(name))
         if array.dtype.kind != "b":
             return array.astype(np.float64)
     except (TypeError, ValueError):  # ValueError: lists of unequal length

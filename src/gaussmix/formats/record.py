@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from gaussmix.errors import counted
 from gaussmix.numerics.arrays import Array
 
 Scalar = str | int | float | bool | None
@@ -104,5 +105,5 @@ class Record:
         """How its parts contradict each other, as the end of a sentence; None if they do not."""
         names, shape = self.details.feature_names, self.means.shape
         if names is not None and len(shape) == 2 and len(names) != shape[1]:
-            return f"it names {len(names)} features, but its means have {shape[1]}"
+            return f"it names {counted(len(names), 'feature')}, but its means have {shape[1]}"
         return None

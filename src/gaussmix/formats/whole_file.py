@@ -26,9 +26,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Raises
     ------
-    OSError : the file can't be written.
+    OSError : the file can't be written. It names the target.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
+    names_no_file = not os.path.basename(path)  # "" or "folder/": `open` says so
+    if names_no_file or (os.path.exists(path) and not os.path.isfile(path)):
         with open(path, "wb") as file:
             yield file
         return
@@ -42,7 +43,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if target.exists():
             shutil.copymode(target, beside)
         os.replace(beside, target)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             beside.unlink()
+        if isinstance(error, OSError) and str(error.filename) in (str(beside), str(target)):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise

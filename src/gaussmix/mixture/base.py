@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.checks import check_names
+from gaussmix.checks import check_names, check_real
 from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
@@ -41,7 +41,7 @@ class MixtureBase:
         if not isinstance(self.family, Family):
             raise TypeError(f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r}.')
         for name in _ARRAYS:  # copied, so that nobody else can write to them
-            object.__setattr__(self, name, frozen(copied(np.asarray(getattr(self, name)))))
+            object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
         wrong = flaw_at_sight(self.weights, self.means, self.covariances, self.family)
         if wrong is not None:
             raise ValueError(f"This is no mixture: {wrong}.")
@@ -106,7 +106,7 @@ class MixtureBase:
         Raises
         ------
         ValueError : too many or too few names.
-        TypeError : a name is not text.
+        TypeError : names are no list, or a name is not text.
 
         Examples
         --------

@@ -28,15 +28,15 @@ def from_parameters(
     precisions: ArrayLike | None,
     covariance_type: str | Family,
 ) -> Model:
-    """A model of known parameters; raises ValueError where they make none."""
+    """A model of known parameters; raises ValueError where they make none, TypeError where they are not real."""
     family = covariance_type if isinstance(covariance_type, Family) else family_named(covariance_type)
     if (covariances is None) == (precisions is None):
         raise ValueError("Give covariances or precisions, one of the two.")
-    shares, centres = _numbers("weights", weights), _numbers("means", means)
+    shares, centres = copied(check_real("weights", weights)), copied(check_real("means", means))
     if precisions is None:
-        matrices = _numbers("covariances", covariances)
+        matrices = copied(check_real("covariances", covariances))
     else:
-        given = _numbers("precisions", precisions)
+        given = copied(check_real("precisions", precisions))
         _check(flaw(shares, centres, given, family, "precision"))
         matrices = family.covariances(_symmetric(family, given), *centres.shape).inverse().array
     _check(flaw(shares, centres, matrices, family))
@@ -92,11 +92,3 @@ def _symmetric(family: Family, matrices: Array) -> Array:
 def _check(wrong: str | None) -> None:
     if wrong is not None:
         raise ValueError(f"This is no mixture: {wrong}.")
-
-
-def _numbers(name: str, values: ArrayLike | None) -> Array:
-    """Real numbers in float64, NaN and infinity among them: `flaw` names these."""
-    try:
-        return copied(check_real(name, values))  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # ValueError: lists of unequal length
-        raise ValueError(f"{name} must be an array of real numbers.") from None

@@ -39,7 +39,7 @@ class Mixture(Parts, Masses, Comparisons):
     ValueError
         Shapes or names don't go together, a number is not finite, a weight is negative or they don't sum to 1.
     TypeError
-        `family` is not a `Family`.
+        `family` is not a `Family`, numbers are not real, or names are not a list of text.
     SingularCovariance
         At the first use of a density, where a covariance is not positive definite.
 
@@ -87,6 +87,7 @@ class Mixture(Parts, Masses, Comparisons):
         ------
         ValueError : the numbers make no mixture, both or neither of covariances and precisions are given, or there
             is no such structure; the message says which.
+        TypeError : the numbers are not real, or feature_names is not a list of text.
 
         Examples
         --------
@@ -154,6 +155,7 @@ class Mixture(Parts, Masses, Comparisons):
         Raises
         ------
         ValueError : the values make no mixture; the message says why.
+        TypeError : values is no dictionary.
         """
         return cls.of(*model_file.from_dict(values))
 

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.checks import check_real
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.features import Feature, chosen_features, names_of
 from gaussmix.plot.geometry import normal_density, one_sigma_axes, points_for_curves
-from gaussmix.plot.palette import COLORS, MARKERS, faded
+from gaussmix.plot.palette import COLORS, MARKERS, checked_colors, faded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +95,7 @@ class ComponentDisplay:
         X : (n_samples, n_features), all features of the mixture, data units.
         features : one or two features to show, by index or by name; the first two by default. The ellipses are those of
             the marginal distribution of these features.
-        feature_names : one for each feature of X; by default those the estimator was fitted with, or those of X.
+        feature_names : one for each feature of X; by default those of the mixture, or those of X.
         ax : axes to draw on; new ones by default.
         **options : for `plot`.
 
@@ -110,11 +111,11 @@ class ComponentDisplay:
         TypeError : `estimator` has no mixture, or X is not numbers.
         """
         mixture = _mixture_of(estimator)
-        names = names_of(mixture.n_features, feature_names, estimator, X)
+        names = names_of(mixture.n_features, feature_names, mixture.feature_names, getattr(X, "columns", None))
         shown = chosen_features(features, names)
         dense = mixture.model.covariances.dense()
         display = cls(
-            responsibilities=mixture.responsibilities(X) if mixture is estimator else estimator.predict_proba(X),
+            responsibilities=mixture.responsibilities(X),
             rows=np.asarray(X, dtype=np.float64)[:, shown],
             weights=mixture.weights,
             means=mixture.means[:, shown],
@@ -152,18 +153,19 @@ class ComponentDisplay:
         Raises
         ------
         ImportError : matplotlib is not installed.
-        ValueError : a level that is not a positive number, or no colour.
+        ValueError : a level that is not positive or not finite, no colour, or something that is none.
+        TypeError : levels are not numbers.
         """
-        if not all(0 < level < np.inf for level in levels):
-            raise ValueError(f"levels={levels!r} must be positive numbers of standard deviations.")
-        if len(colors) == 0:
-            raise ValueError("colors must hold at least one colour.")
+        radii = check_real("levels", levels)
+        if radii.ndim != 1 or not ((radii > 0) & (radii < np.inf)).all():
+            raise ValueError(f"levels={levels!r:.60} must be positive numbers of standard deviations, in a list.")
         pyplot = _import_pyplot()
+        palette = checked_colors(colors)
         self.ax_ = pyplot.subplots()[1] if ax is None else ax
         self.figure_ = self.ax_.figure
-        self.colors_ = [colors[k % len(colors)] for k in range(len(self.weights))]
+        self.colors_ = [palette[k % len(palette)] for k in range(len(self.weights))]
         draw = self._draw_curves if self.rows.shape[1] == 1 else self._draw_ellipses
-        draw(sorted(levels), dict(row_kwargs or {}), dict(component_kwargs or {}))
+        draw(sorted(radii.tolist()), dict(row_kwargs or {}), dict(component_kwargs or {}))
         self.ax_.set_xlabel(self.feature_names[0])
         self.ax_.set_ylabel("density" if self.rows.shape[1] == 1 else self.feature_names[1])
         if legend:
@@ -216,7 +218,7 @@ class ComponentDisplay:
         line.set_color(self.ax_.xaxis.label.get_color())  # the colour of text, which is visible on this background
 
     def _marker(self, component: int) -> str:
-        return MARKERS[component // len(set(self.colors_)) % len(MARKERS)]
+        return MARKERS[component // len({faded(color, 1.0) for color in self.colors_}) % len(MARKERS)]
 
     def _draw_legend(self) -> None:
         from matplotlib.lines import Line2D

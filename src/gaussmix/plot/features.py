@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from gaussmix.errors import unknown_name
+from gaussmix.errors import counted, unknown_name
 
 Feature = int | str
 
 
-def names_of(n_features: int, given: Sequence[str] | None, *carriers: Any) -> list[str]:
-    """The names that are given, or those of the first carrier (a fitted estimator, a frame), or x0, x1, … .
+def names_of(n_features: int, given: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
+    """The names that are given, or the first others that are as many as the features, or x0, x1, … .
 
     Raises
     ------
     ValueError : the number of given names is not that of the features.
     """
     if given is not None:
-        if isinstance(given, str) or len(given) != n_features:
-            raise ValueError(f"feature_names={given!r} must be a list of {n_features} names, one for each feature.")
+        if np.ndim(given) != 1 or len(given) != n_features:
+            raise ValueError(
+                f"feature_names={given!r} must be a list of {counted(n_features, 'name')}, one for each feature."
+            )
         return [str(name) for name in given]
-    for carrier in carriers:
-        for attribute in ("feature_names_in_", "columns"):
-            names = getattr(carrier, attribute, None)
-            if names is not None and len(names) == n_features:
-                return [str(name) for name in names]
+    for names in others:
+        listed = [] if names is None else [str(name) for name in names]
+        if len(listed) == n_features:
+            return listed
     return [f"x{j}" for j in range(n_features)]
 
 
@@ -57,5 +58,6 @@ def _index(feature: object, names: Sequence[str]) -> int:
         raise ValueError(f"features holds {feature!r}, which is neither an index nor a name.")
     index = int(feature)
     if not -len(names) <= index < len(names):
-        raise ValueError(f"features holds {feature}, but there are {len(names)} features, counted from 0.")
+        known = counted(len(names), "feature")
+        raise ValueError(f"features holds {feature}, but the mixture has {known}, counted from 0.")
     return index % len(names)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_finite
 from gaussmix.covariances import Covariances, Dense, Diagonal, Spherical
+from gaussmix.errors import counted
 from gaussmix.families.base import unconstrained
 from gaussmix.mixture.parts import products
 from gaussmix.model import SUM_TOLERANCE, Model, flaw_at_sight, is_symmetric
@@ -36,8 +37,8 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
     dependent = factorise(dense)[2]
     if dependent.any():
         raise ValueError(
-            f"The rows of A, {len(matrix)} for {model.n_features} features, depend on each other (to working "
-            "precision): A x + b would have no density. Leave out rows that follow from others."
+            f"The rows of A, {len(matrix)} for {counted(model.n_features, 'feature')}, depend on each other (to "
+            "working precision): A x + b would have no density. Leave out rows that follow from others."
         )
     return Model(model.weights, means, covariances, unconstrained(covariances))
 

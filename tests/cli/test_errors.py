@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from gaussmix.cli.program import program
+
 USAGE = {
     "no verb": [],
     "unknown verb": ["frobnicate"],
@@ -23,6 +25,12 @@ USAGE = {
     "jobs": ["fit", "DATA", "--jobs", "0"],
     "max-iter": ["fit", "DATA", "--max-iter", "0"],
     "seed": ["fit", "DATA", "--seed", "-1"],
+    "no column": ["fit", "DATA", "--columns", ""],
+    "a column without a name": ["predict", "MODEL", "DATA", "--columns", "eruptions,,waiting"],
+    "no target": ["predict", "MODEL", "DATA", "--targets", ""],
+    "nothing after an option": ["fit", "DATA", "-k"],
+    "compressed by a name that no reader takes": ["predict", "MODEL", "DATA", "-o", "out.parquet.gz"],
+    "compressed in another format": ["sample", "MODEL", "-n", "3", "--to", "npy", "-o", "out.csv.zst"],
     "output is the input": ["fit", "DATA", "-o", "DATA"],
     "predicting onto the input": ["predict", "MODEL", "DATA", "-o", "DATA"],
 }
@@ -37,6 +45,8 @@ def test_wrong_usage_is_exit_code_2(name, cli, faithful):
     if arguments:
         assert result.stderr.startswith("gaussmix: ")
         assert result.stderr.count("\n") == 1
+    if arguments and arguments[0] in program.commands:
+        assert result.stderr.endswith(f" See 'gaussmix {arguments[0]} --help'.\n")
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,9 @@ def test_all_structures_are_tried_and_an_unknown_one_is_refused(cli, faithful):
     result = cli("fit", faithful, "-s", "full,vev")
     assert result.exit_code == 2
     assert "'vev' is not one of" in result.stderr
-    assert "Did you mean 'VEV'? 'all' tries each." in result.stderr
+    assert "'VVV', 'all'. Did you mean 'VEV'?" in result.stderr
+    assert "Did you mean 'all'?" in cli("fit", faithful, "-s", "All").stderr
+    assert "'all' tries each structure: give it alone." in cli("fit", faithful, "-s", "full,all").stderr
 
 
 @pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc", "cv"])

@@ -55,6 +55,16 @@ def test_standard_input_may_be_compressed(codec, cli):
     assert json.loads(result.stdout)["n_rows"] == len(LONG)
 
 
+@pytest.mark.parametrize("codec", COMPRESSED)
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_what_is_written_is_compressed_as_its_name_says(format, codec, cli, model, tmp_path):
+    plain, packed = tmp_path / f"drawn.{format}", tmp_path / f"drawn.{format}.{codec}"
+    for path in (plain, packed):
+        assert cli("sample", model, "-n", 25_000, "-o", path).exit_code == 0
+    with pa.input_stream(packed) as stream:  # which decompresses by the extension
+        assert stream.read() == plain.read_bytes()
+
+
 @pytest.mark.parametrize("way", ["a file", "standard input"])
 @pytest.mark.parametrize("harm", ["truncated", "damaged"])
 @pytest.mark.parametrize("codec", COMPRESSED)

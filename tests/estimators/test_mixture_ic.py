@@ -349,6 +349,7 @@ def test_weights_of_two_rows_or_more_are_frequencies(rng):
         ({"n_components": 2.5}, TypeError, "n_components must be an integer ≥ 1 or several"),
         ({"n_components": "3"}, TypeError, "n_components must be an integer ≥ 1, not '3'"),
         ({"covariance_type": "fully"}, ValueError, "covariance_type='fully' is not one of .* Did you mean 'full'"),
+        ({"covariance_type": "All"}, ValueError, "covariance_type='All' is not one of .* Did you mean 'all'"),
         ({"covariance_type": []}, ValueError, "covariance_type is empty"),
         ({"covariance_type": 3}, TypeError, "covariance_type must be the name of a structure, several, or"),
         ({"init_params": np.zeros(180, dtype=int)}, TypeError, "init_params must be the name of a start or several"),

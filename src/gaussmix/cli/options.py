@@ -43,8 +43,10 @@ def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | 
     if names == [EVERY]:
         return EVERY
     for name in names:
+        if name == EVERY:
+            raise click.BadParameter(f"{EVERY!r} tries each structure: give it alone.")
         if name not in known_names():
-            raise click.BadParameter(f"{not_one_of(name, known_names())} {EVERY!r} tries each.")
+            raise click.BadParameter(not_one_of(name, (*known_names(), EVERY)))
     return names
 
 
@@ -86,8 +88,10 @@ def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> in
 
 def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     """Column names, from values separated by commas and from repeated options, each once."""
-    names = (name.strip() for part in value for name in part.split(","))
-    return tuple(dict.fromkeys(name for name in names if name))
+    names = [name.strip() for part in value for name in part.split(",")]
+    if "" in names:
+        raise click.BadParameter("a column needs a name.")
+    return tuple(dict.fromkeys(names))
 
 
 def weight_column(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

@@ -7,6 +7,7 @@ import csv
 import errno
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from gaussmix.sources.tables import BadTable, format_by_name, is_numeric
 from gaussmix.sources.tables.base import STANDARD
 
 _ROWS_AT_ONCE = 10_000
+_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all that `open_table` reads
 
 
 def check_target(target: str, *inputs: str) -> None:
@@ -48,18 +50,37 @@ def check_inputs(*inputs: str) -> None:
 
 
 def format_of(target: str, to: str | None, *, as_json: bool) -> str:
-    """The format to write a table in: `to`, or by the extension of the target, or CSV."""
-    extension = Path(target).suffix.lower()
-    by_name = "json" if extension == ".json" else format_by_name(target)
+    """The format to write a table in: `to`, or by the extension of the target, or CSV.
+
+    Raises UsageError for --json beside another format, and where the extension says that another is to be compressed.
+    """
+    path, context = Path(target), click.get_current_context()
+    name = path.stem if _codec_of(target) else path.name
+    by_name = "json" if name.lower().endswith(".json") else format_by_name(name)
     if as_json and (to or by_name or "json") not in FOR_PEOPLE:
-        raise click.UsageError(f"--json contradicts {to or by_name}.", click.get_current_context())
-    return "json" if as_json else to or by_name or "csv"
+        raise click.UsageError(f"--json contradicts {to or by_name}.", context)
+    format = "json" if as_json else to or by_name or "csv"
+    if _codec_of(target) and format not in FOR_PEOPLE:
+        raise click.UsageError(f"{target}: {format} is not written as {path.suffix}; csv and json are.", context)
+    return format
 
 
 def write_table(target: str, format: str, table: pa.Table, delimiter: str = ",") -> None:
-    """Write a table. Raises ValueError if the format can't hold it, OSError if it can't be written."""
+    """Write a table, compressed if the extension of the target says so.
+
+    Raises ValueError if the format can't hold it, OSError if it can't be written.
+    """
+    codec = _codec_of(target)
     with open_target(target, for_people=format in FOR_PEOPLE) as file:
-        WRITERS[format](file, table, delimiter)
+        if codec is None:
+            WRITERS[format](file, table, delimiter)
+            return
+        with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:  # closes what it is given
+            WRITERS[format](stream, table, delimiter)
+
+
+def _codec_of(target: str) -> str | None:
+    return _CODECS.get(Path(target).suffix.lower())
 
 
 @contextmanager

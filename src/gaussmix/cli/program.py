@@ -41,6 +41,16 @@ class Program(click.Group):
         if code:
             sys.exit(code)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb. An error in its options gets the verb's context, which click leaves out of some."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            verb = self.commands.get(ctx.invoked_subcommand or "")
+            if error.ctx is None and verb is not None:
+                error.ctx = click.Context(verb, ctx, verb.name)
+            raise
+
 
 def _report(error: BaseException) -> int:
     """Print what went wrong, and return the exit code."""

@@ -110,6 +110,8 @@ def _is_every(covariance_type: Any) -> bool:
 
 def _names(covariance_type: Any) -> Sequence[Any]:
     if isinstance(covariance_type, str):
+        if covariance_type not in known_names():
+            raise unknown_name("covariance_type", covariance_type, (*known_names(), EVERY))
         return [covariance_type]
     return _several("covariance_type", covariance_type, f'the name of a structure, several, or "{EVERY}"')
 

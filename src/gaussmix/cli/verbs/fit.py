@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import click
 
 from gaussmix.cli.model_file import write_search
-from gaussmix.cli.options import columns, counts, number, number_or_auto, reading, structures, weights
+from gaussmix.cli.options import Verb, columns, counts, number, number_or_auto, reading, structures, weights
 from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices, progress
 from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, show_fit
@@ -21,6 +22,12 @@ from gaussmix.sources.tables import open_table
 from gaussmix.sources.tables.base import STANDARD
 
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
+
+
+def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Callable[[Verb], Verb]:
+    """An option that sets a parameter of the search, whose default it has and shows."""
+    flag, default = f"--{name.replace('_', '-')}", str(_DEFAULTS[name])
+    return click.option(flag, default=default, show_default=True, metavar=metavar, help=help, **checks)
 
 
 @click.command(short_help="Fit mixtures to a table and choose the best.")
@@ -51,21 +58,14 @@ _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
     metavar="Q",
     help="Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4.",
 )
-@click.option(
-    "--noise",
-    default=_DEFAULTS["noise"],
-    show_default=True,
-    metavar="NOISE",
-    help="Noise of a factor_analyzer: diagonal or isotropic.",
-)
+@parameter("noise", "NOISE", "Noise of a factor_analyzer: diagonal or isotropic.")
 @click.option("--shared-loadings", is_flag=True, help="One matrix of loadings for all components.")
 @click.option("--shared-noise", is_flag=True, help="One noise for all components.")
-@click.option(
-    "--criterion",
+@parameter(
+    "criterion",
+    None,
+    "What decides: the lowest of these, or cv, the likelihood of held-out rows.",
     type=click.Choice([*CRITERIA, HELD_OUT]),
-    default=_DEFAULTS["criterion"],
-    show_default=True,
-    help="What decides: the lowest of these, or cv, the likelihood of held-out rows.",
 )
 @columns
 @weights
@@ -78,38 +78,10 @@ _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
     metavar="N",
     help="Seed of the starts.",
 )
-@click.option(
-    "--n-init",
-    type=click.IntRange(1),
-    default=_DEFAULTS["n_init"],
-    show_default=True,
-    metavar="N",
-    help="Starts of each kind that draws; the best is kept.",
-)
-@click.option(
-    "--tol",
-    callback=number,
-    default=str(_DEFAULTS["tol"]),
-    show_default=True,
-    metavar="NATS",
-    help="End when a step changes the mean log-likelihood by less.",
-)
-@click.option(
-    "--max-iter",
-    type=click.IntRange(1),
-    default=_DEFAULTS["max_iter"],
-    show_default=True,
-    metavar="N",
-    help="Limit on EM steps.",
-)
-@click.option(
-    "--reg-covar",
-    callback=number_or_auto,
-    default=str(_DEFAULTS["reg_covar"]),
-    show_default=True,
-    metavar="NUMBER",
-    help="Added to every variance.",
-)
+@parameter("n_init", "N", "Starts of each kind that draws; the best is kept.", type=click.IntRange(1))
+@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.", callback=number)
+@parameter("max_iter", "N", "Limit on EM steps.", type=click.IntRange(1))
+@parameter("reg_covar", "NUMBER", "Added to every variance.", callback=number_or_auto)
 @reading
 def fit(
     data: str,

@@ -84,9 +84,9 @@ def test_warnings_name_the_line_that_fits(X):
     [
         ({"contamination": 0}, ValueError, 'contamination=0 must be a number above 0 and at most 0.5, or "auto".'),
         ({"contamination": 0.6}, ValueError, 'contamination=0.6 must be a number above 0 and at most 0.5, or "auto".'),
-        ({"contamination": -0.1}, ValueError, "contamination=-0.1 must be a finite number"),
-        ({"contamination": "half"}, TypeError, """contamination must be a number ≥ 0, or "auto", not 'half'"""),
-        ({"contamination": np.nan}, ValueError, "contamination=nan must be a finite number"),
+        ({"contamination": -0.1}, ValueError, "contamination=-0.1 must be a number above 0 and at most 0.5"),
+        ({"contamination": "half"}, TypeError, "contamination must be a number above 0 and at most 0.5, or"),
+        ({"contamination": np.nan}, ValueError, "contamination=nan must be a number above 0"),
         ({"mass": 1.0}, ValueError, "mass=1.0 must be a number above 0 and below 1."),
         ({"mass": 99}, ValueError, "mass=99 must be a number above 0 and below 1."),
         ({"mass": None}, TypeError, "mass must be a number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.estimators.base import FOUND, fitted_of, unchanged_on_failure
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.parameters import check_number
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.estimators.validation import check_source
 from gaussmix.formats.values import Reader, of_type
@@ -160,11 +160,12 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
     """A share above 0, at most `largest` and below 1, so that neither side is empty."""
-    share = check_number(name, value, hint)
-    if not 0 < share <= largest or share == 1:
-        limit = "below 1" if largest == 1 else f"at most {largest:g}"
-        raise ValueError(f"{name}={value!r} must be a number above 0 and {limit}{hint}.")
-    return share
+    wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {wanted}, not {value!r}.")
+    if value <= 0 or not value <= largest or value == 1:  # "not" for NaN
+        raise ValueError(f"{name}={value!r} must be {wanted}.")
+    return float(value)
 
 
 def _lowest_inside(scores: Array, row_weight: Array | None, share: float) -> float:

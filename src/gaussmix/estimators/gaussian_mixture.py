@@ -261,5 +261,5 @@ def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture
     family = mixture.family
     estimator = GaussianMixture(mixture.n_components, covariance_type=family.name, n_jobs=n_jobs)
     estimator.set_params(**family.options)
-    estimator.mixture_, estimator._dtype = mixture, np.dtype(np.float64)
+    estimator.mixture_ = mixture
     return estimator

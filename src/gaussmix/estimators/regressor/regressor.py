@@ -263,6 +263,6 @@ def _explained(rows: Rows, targets: Places, error: SingularCovariance) -> ValueE
 def regressor_of(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = None) -> GaussianMixtureRegressor:
     """A fitted estimator of a mixture that predicts the features at some places from the others."""
     regressor = GaussianMixtureRegressor(mixture.n_components, targets=list(targets), n_jobs=n_jobs)
-    regressor.targets_, regressor._dtype = np.array(targets), np.dtype(np.float64)
+    regressor.targets_ = np.array(targets)
     regressor._take(mixture)
     return regressor

@@ -100,6 +100,7 @@ def test_describe_says_what_the_file_says(cli, model):
     assert lines[0] == f"{model}: 2 components, 2 features, full covariances"
     assert any(line.split() == ["features", "eruptions,", "waiting"] for line in lines)
     assert any(line.startswith("fitted to   272 rows, float64") for line in lines)
+    assert not any("shared_noise" in line for line in lines)  # nor another option of a structure that this is not
     assert any("-1130.26 nats after 5 steps, converged" in line for line in lines)
     assert "        0   0.6441   4.290 ± 0.412   79.97 ± 6.00" in lines
     said = json.loads(cli("describe", model, "--json").stdout)

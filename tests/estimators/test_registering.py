@@ -10,6 +10,7 @@ import pytest
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
 from gaussmix.families import ALIASES
+from gaussmix.families.base import register
 
 # Fits as they are by default, before and after somebody registers families, one with a single letter as alias.
 FOREIGN = """
@@ -50,6 +51,34 @@ assert GaussianMixtureIC(2, covariance_type=["full", "foreign"]).fit(X).results_
 def test_what_somebody_registers_is_found_by_its_name_only():
     done = subprocess.run([sys.executable, "-c", FOREIGN], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("names", [("full",), ("VVV",), ("own", "EEI"), ("own", "VII")])
+def test_a_name_that_is_taken_stays_with_its_structure(names):
+    before = dict(FAMILIES), dict(ALIASES)
+
+    class Own(type(FAMILIES["EEI"])):
+        pass
+
+    with pytest.raises(ValueError, match=f"The name '{names[-1]}' is taken by .*: give Own another"):
+        register(*names)(Own)
+    assert (dict(FAMILIES), dict(ALIASES), Own.name) == (*before, "EEI")
+
+
+def test_a_structure_may_be_defined_again(monkeypatch):
+    """As when the cell of a notebook runs twice."""
+    monkeypatch.setitem(FAMILIES, "own", None)
+    monkeypatch.delitem(FAMILIES, "own")
+
+    def define():
+        @register("own")
+        class Own(type(FAMILIES["EEI"])):
+            pass
+
+        return Own
+
+    first, second = define(), define()
+    assert type(FAMILIES["own"]) is second is not first
 
 
 def test_docstrings_list_the_structures_that_are_registered():

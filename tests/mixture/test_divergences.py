@@ -289,8 +289,8 @@ def test_another_that_cannot_be_compared_is_refused(ask):
         ask(ONE, [1.0])
     plane = made("p", FAMILIES["full"])
     with pytest.raises(ValueError, match=r"other features, .'a', 'b', 'c'. and .'b', 'a', 'c'.: bring"):
-        ask(plane.with_feature_names("abc"), plane.with_feature_names("bac"))
-    ask(plane, plane.with_feature_names("abc"))
+        ask(plane.with_feature_names(list("abc")), plane.with_feature_names(list("bac")))
+    ask(plane, plane.with_feature_names(list("abc")))
 
 
 @pytest.mark.parametrize("ask", [*ASKED, lambda mixture, other: other.entropy_bounds()])

@@ -48,6 +48,6 @@ class Spherical(Covariances):
 
     def transform(self, A: Array) -> Covariances:
         scales = np.abs(A).max(axis=1, initial=0.0) ** 2
-        if is_scaled_selection(A) and (scales == scales[0]).all():
-            return replace(self, each=self.each * scales[:1], n_features=len(A))
+        if is_scaled_selection(A) and (scales == scales[:1]).all():
+            return replace(self, each=self.each * next(iter(scales), 1.0), n_features=len(A))
         return self.lift(Diagonal).transform(A)

@@ -123,15 +123,28 @@ def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[Family
     ----------
     name, aliases : what users may call it.
     in_all : whether covariance_type="all" tries it. Leave it out: what is registered must change nothing for others.
+
+    Raises
+    ------
+    ValueError : a name belongs to another family. The same class may be defined again, as in a notebook.
     """
 
     def decorate(cls: FamilyClass) -> FamilyClass:
+        for wanted in (name, *aliases):
+            family = FAMILIES.get(ALIASES.get(wanted, wanted))
+            if family is not None and _defined_as(type(family)) != _defined_as(cls):
+                owner = type(family).__name__
+                raise ValueError(f"The name {wanted!r} is taken by {owner}: give {cls.__name__} another.")
         cls.name, cls.in_all = name, in_all
         FAMILIES[name] = cls()
         ALIASES.update(dict.fromkeys(aliases, name))
         return cls
 
     return decorate
+
+
+def _defined_as(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
 
 
 # Structures without constraints, by the form of the covariances and whether one is shared.
@@ -157,7 +170,7 @@ def registered(cls: type[Family]) -> Family:
 
 
 def known_names() -> list[str]:
-    """All names of families: scikit-learn's names, then mclust's."""
+    """All names of families: those in lower case, then mclust's."""
     return sorted([*FAMILIES, *ALIASES], key=lambda name: (name.isupper(), name))
 
 

@@ -66,6 +66,8 @@ def _check_features(covariances: Covariances, dense: Array, rounding: float, rng
     for A in rng.normal(size=(1, n_features)), np.diag(rng.uniform(0.5, 2.0, n_features))[places]:
         image = covariances.transform(A).dense()
         assert_close(image, A @ dense @ A.T, rounding, np.abs(image).max(), "transform")
+    if covariances.transform(np.empty((0, n_features))).dense().shape != (len(dense), 0, 0):
+        raise AssertionError("a map to no features has covariances of some")
     if n_features == 1:
         return
     unknown, known = np.split(rng.permutation(n_features), [1])

@@ -15,6 +15,7 @@ from gaussmix.cli.show.search import show_matrix, show_top
 from gaussmix.errors import counted
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.messages import SearchWarning
+from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.tables.base import STANDARD
 
@@ -166,10 +167,11 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         steps = f"{counted(values.get('n_iter_', 0), 'step')}, {_end(values['converged_'])}"
         lines.append(("fitted", f"{steps}, {details.dtype}"))
     settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
+    elsewhere = {*_NOT_SETTINGS, *(option for family in FAMILIES.values() for option in family.options)}
     shown = [
         f"{name}={value}"
         for name, value in settings.items()
-        if name not in _NOT_SETTINGS and value is not None and not isinstance(value, dict)
+        if name not in elsewhere and value is not None and not isinstance(value, dict)
     ]
     if shown:
         lines.append(("settings", ", ".join(shown)))

@@ -23,6 +23,7 @@ from gaussmix.estimators.validation import check_row_weight, check_rows
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.parts.parts import split
 from gaussmix.numerics.arrays import Array, Places, Rows
 
 
@@ -182,7 +183,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         rows, names = self._predictors(X), self.mixture_.feature_names
         of_targets = None if names is None else tuple(names[place] for place in self._places)
         weights = self.mixture_.conditional_weights(rows, self._known, n_jobs=check_jobs(self.n_jobs))
-        return Predictive.of(self.mixture_._split(self._known), weights, rows, self._order, of_targets)
+        return Predictive.of(split(self.mixture_, self._known), weights, rows, self._order, of_targets)
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """R², the share of the variance of y that `predict` explains; y from X where `targets` names its columns."""

@@ -316,8 +316,9 @@ class Comparisons(MixtureBase):
 
         Raises
         ------
-        ValueError : n_components is no integer from 1 to their number, or so small that components some 1e7 standard
+        ValueError : n_components is not from 1 to their number, or so small that components some 1e7 standard
             deviations apart would be merged.
+        TypeError : n_components is no integer.
         SingularCovariance : a covariance is not positive definite.
 
         Notes

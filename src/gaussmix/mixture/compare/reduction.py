@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.checks import check_count
 from gaussmix.covariances import Dense
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import unconstrained
@@ -26,10 +27,8 @@ def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
 
     Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999; refinement by Davis & Dhillon (2006), NIPS.
     """
-    most = model.n_components
-    if isinstance(n_components, bool) or not isinstance(n_components, int | np.integer):
-        raise ValueError(f"n_components={n_components!r} must be an integer from 1 to {most}.")
-    if not 1 <= n_components <= most:
+    n_components, most = check_count("n_components", n_components, 1), model.n_components
+    if n_components > most:
         raise ValueError(f"n_components={n_components} must be an integer from 1 to {most}, their number now.")
     if n_components == most:
         return model
@@ -38,7 +37,7 @@ def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
         others = np.flatnonzero(model.weights == 0)[: n_components - len(there)]
         return model.take(np.sort(np.append(there, others)))
     parts = Gaussians.of(model, axis_parallel=False)
-    labels = _merged(parts, int(n_components))
+    labels = _merged(parts, n_components)
     merged = _refined(parts, labels) if refine else _joined(parts, labels)
     covariances = Dense(merged.covariances, *merged.means.shape)
     return Model(merged.weights, merged.means, covariances, unconstrained(covariances))

@@ -466,3 +466,8 @@ class Parts(MixtureBase):
     def _mean_and_spread(self) -> tuple[Array, Array]:
         """The mean (n_features,) and the covariance of the means of the components."""
         return expectations.mean_and_spread_of_means(self.model)
+
+
+def split(mixture: Parts, known: Features) -> Conditional:
+    """Split known from unknown features. A mixture keeps the last few splits with their factors."""
+    return mixture._split(known)

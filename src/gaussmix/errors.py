@@ -21,7 +21,6 @@ class FailureKind(Enum):
     """Why a family and a number of components have no fit: a few words, and what may help."""
 
     TOO_MANY_FACTORS = "too many factors", "lower n_factors"
-    UNSUITED = "structure not for these features", "choose another covariance_type"
     TOO_FEW_ROWS = "fewer rows than components", "lower n_components"
     SINGULAR = (
         "singular covariance",

@@ -242,16 +242,29 @@ def test_a_column_that_is_constant_where_weights_are_positive_is_named(rng):
     GaussianMixture(reg_covar=1e-6).fit(rows, sample_weight=np.arange(60) < 50)  # the user said how wide
 
 
-def test_predictors_name_a_constant_column(rng):
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
+def test_predictors_name_a_constant_column(names, rng):
     rows, y = rng.normal(size=(60, 3)), np.arange(60) % 2
     rows[:, 2] = 5.0
+    X = rows if names is None else pd.DataFrame(rows, columns=names)
+    where = r"2 \(counted from 0\)" if names is None else "'c'"
     for fit in (
-        lambda: GaussianMixtureIC([1, 2], covariance_type="diag", reg_covar="auto", random_state=0).fit(rows),
-        lambda: GaussianMixtureClassifier().fit(rows, y),
-        lambda: GaussianMixtureDetector().fit(rows),
-        lambda: GaussianMixtureImputer().fit(rows),
-        lambda: GaussianMixtureRegressor().fit(rows, rows[:, 0] + y),
+        lambda: GaussianMixtureIC([1, 2], covariance_type="diag", reg_covar="auto", random_state=0).fit(X),
+        lambda: GaussianMixtureClassifier().fit(X, y),
+        lambda: GaussianMixtureDetector().fit(X),
+        lambda: GaussianMixtureImputer().fit(X),
+        lambda: GaussianMixtureRegressor().fit(X, rows[:, 0] + y),
     ):
-        with pytest.warns(RuntimeWarning, match=rf"^Column 2 \(counted from 0\) of X is {CONSTANT}") as caught:
+        with pytest.warns(RuntimeWarning, match=rf"^Column {where} of X is {CONSTANT}") as caught:
             fit()
         assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
+def test_a_class_names_its_constant_column(names, rng):
+    rows, y = rng.normal(size=(60, 3)), np.arange(60) % 2
+    rows[y == 1, 2] = 5.0
+    X = rows if names is None else pd.DataFrame(rows, columns=names)
+    where = r"2 \(counted from 0\)" if names is None else "'c'"
+    with pytest.warns(RuntimeWarning, match=rf"lass 1: Column {where} of X is {CONSTANT}"):
+        GaussianMixtureClassifier(1).fit(X, y)

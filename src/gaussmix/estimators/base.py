@@ -76,6 +76,7 @@ class Estimator(BaseEstimator):
 
     _attributes: ClassVar[Mapping[str, Reader]] = FOUND  # set by `fit` beside the mixture
     _required: ClassVar[tuple[str, ...]] = ()  # attributes without which methods can't answer
+    _names_without_frame: Sequence[str] | None = None  # of the features, where a predictor fits this to numbers alone
     _dtype: np.dtype[Any] = np.dtype(np.float64)  # of the training data; as it is here where `mixture_` was set by hand
 
     def save(self, path: Place) -> None:
@@ -178,7 +179,7 @@ class Estimator(BaseEstimator):
     @property
     def _names(self) -> Sequence[str] | None:
         """The names of the features in `fit`; None where they had none."""
-        return getattr(self, "feature_names_in_", None)
+        return getattr(self, "feature_names_in_", self._names_without_frame)
 
     def _rows(self, X: ArrayLike) -> Rows:
         """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""

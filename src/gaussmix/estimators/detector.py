@@ -108,7 +108,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         with unchanged_on_failure(self):
             share, mass = self._contamination(), _inside("mass", self.mass, 1.0)
             source = check_source(self, X, sample_weight, reset=True)
-            fitted = self._mixture_estimator()
+            fitted = self._mixture_estimator(self._names)
             fitted.fit(source)
             self._publish(fitted_of(fitted), self._names)
             if share is None:

@@ -107,7 +107,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             rows = check_rows(self, X, reset=True, may_miss=True)
             weight = check_row_weight(sample_weight, len(rows))
             _check_columns(rows, self._names)
-            fitted = self._mixture_estimator()
+            fitted = self._mixture_estimator(self._names)
             if not get_tags(fitted).input_tags.allow_nan:
                 rows, weight = _complete(rows, weight)
             fitted.fit(rows, sample_weight=weight)

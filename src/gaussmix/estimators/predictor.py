@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gaussmix.estimators.base import Estimator
@@ -51,9 +51,11 @@ class MixturePredictor(Estimator):
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
 
-    def _mixture_estimator(self) -> MixtureEstimator:
-        """An estimator that fits one mixture with these parameters."""
+    def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:
+        """An estimator that fits one mixture with these parameters; `names` are of the features, for its warnings."""
         parameters: dict[str, Any] = {name: getattr(self, name) for name in _OF_MIXTURE}
         parameters |= {"covariance_type": self.covariance_type, "reg_covar": self._chosen_reg_covar}
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture
-        return cls(self.n_components, **parameters)
+        made = cls(self.n_components, **parameters)
+        made._names_without_frame = names
+        return made

@@ -271,7 +271,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             part = known.data.original.part(known.labels == number)
             mine = part.sample(part.n_rows)
             with about(f"Class {label!r}"):
-                fits.append(self._mixture_estimator().fit(mine.rows, sample_weight=mine.row_weight))
+                fits.append(self._mixture_estimator(self._names).fit(mine.rows, sample_weight=mine.row_weight))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
         ridge = check_ridge(self._chosen_reg_covar)
         return known.several_components_each(mixtures, n_steps, ridge, self._stopping())

@@ -124,7 +124,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         with unchanged_on_failure(self):
             rows = check_rows(self, X, reset=True)
             joint, self.targets_, names = self._joined(rows, y)
-            fitted = self._mixture_estimator()
+            fitted = self._mixture_estimator(names)
             try:
                 fitted.fit(joint, sample_weight=check_row_weight(sample_weight, len(rows)))
             except SingularCovariance as error:

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
-from itertools import chain
+from itertools import chain, islice
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -79,14 +79,15 @@ class CsvTable(Table):
     def _data(self) -> Iterator[tuple[int, list[str]]]:
         """Line numbers and fields, by Python's slow reader: for messages."""
         with _text(self.source) as lines:
-            reader = csv.reader(_decoded(lines, self.source), delimiter=self.delimiter)
-            rows = ((reader.line_num, fields) for fields in reader if fields)
+            kept = islice(_decoded(lines, self.source), self.n_blank, None)
+            reader = csv.reader(kept, delimiter=self.delimiter)
+            rows = ((self.n_blank + reader.line_num, fields) for fields in reader if fields)
             if self.has_names:
                 next(rows, None)
             try:
                 yield from rows
             except csv.Error as error:
-                raise BadTable(f"{self.name}, line {reader.line_num}: {error}.") from None
+                raise BadTable(f"{self.name}, line {self.n_blank + reader.line_num}: {error}.") from None
 
 
 def read_csv(source: Input) -> CsvTable:
@@ -146,8 +147,9 @@ def _first_fields(lines: Iterable[str], delimiter: str, path: str) -> list[str]:
 
 
 def _is_number(text: str) -> bool:
+    """Whether text is a number in CSV too: Python also takes 1_000, and digits of other scripts."""
     try:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text and text.isascii()

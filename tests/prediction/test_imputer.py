@@ -62,7 +62,7 @@ def test_when_mixtures_take_missing_values_it_hands_them_on(holed, monkeypatch):
 
     taking = Taking(2, random_state=0)
     imputer = GaussianMixtureImputer(2)
-    monkeypatch.setattr(imputer, "_mixture_estimator", lambda: taking)
+    monkeypatch.setattr(imputer, "_mixture_estimator", lambda names: taking)
     imputer.fit(holed)
     np.testing.assert_array_equal(taking.seen, holed)
 

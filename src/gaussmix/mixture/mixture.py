@@ -14,6 +14,7 @@ from gaussmix.formats import Details, Place, model_file
 from gaussmix.mixture.compare.comparisons import Comparisons
 from gaussmix.mixture.conversion import from_parameters, from_sklearn, to_sklearn
 from gaussmix.mixture.masses.masses import Masses
+from gaussmix.mixture.parts.conditionals import Conditionals
 from gaussmix.mixture.parts.parts import Parts
 from gaussmix.mixture.sampling import Labels, sample
 from gaussmix.numerics.arrays import Array
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 
-class Mixture(Parts, Masses, Comparisons):
+class Mixture(Conditionals, Parts, Masses, Comparisons):
     """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
 
     Parameters

@@ -23,7 +23,7 @@ from gaussmix.estimators.validation import check_row_weight, check_rows
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.parts.parts import split
+from gaussmix.mixture.parts.conditionals import split
 from gaussmix.numerics.arrays import Array, Places, Rows
 
 

@@ -97,18 +97,11 @@ class Comparisons(MixtureBase):
     def kl_variational(self, other: Self) -> float:
         """The Kullback–Leibler divergence to another mixture, nearly, without draws.
 
-        Parameters
-        ----------
-        other : a mixture of the same features.
+        Parameters and errors are those of `kl_bounds`.
 
         Returns
         -------
         kl : nats; 0 for equal mixtures, exact between single Gaussians. It can be below 0, and is no bound.
-
-        Raises
-        ------
-        ValueError : other has other features.
-        TypeError : other is no mixture.
 
         Notes
         -----
@@ -136,22 +129,12 @@ class Comparisons(MixtureBase):
     ) -> Estimate[float]:
         """Jensen–Shannon divergence ½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q, by Monte Carlo; Lin (1991) eq. 4.1.
 
-        Parameters
-        ----------
-        other : q, a mixture of the same features.
-        n_draws : how many rows are drawn from each; the error falls as 1 / √n_draws.
-        rng : source of randomness, or a seed; None for the same draws each time.
-        n_jobs : threads; None for every processor.
+        Parameters and errors are those of `kl`; `n_draws` rows are drawn from each mixture.
 
         Returns
         -------
         js : Estimate, `value` from 0 to log 2 and its standard `error`, nats. Symmetric: both mixtures are
             drawn with the same random numbers. The error is that of the worst case, in which both halves err alike.
-
-        Raises
-        ------
-        ValueError : other has other features, n_draws is below 2, or densities overflow.
-        TypeError : other is no mixture, n_draws no integer, or rng no source of randomness.
 
         Examples
         --------
@@ -166,19 +149,11 @@ class Comparisons(MixtureBase):
     def entropy(self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
         """Differential entropy −∫ p log p, by Monte Carlo; for one component exactly.
 
-        Parameters
-        ----------
-        n_draws : how many rows are drawn, at least two from each component; the error falls as 1 / √n_draws.
-        rng : source of randomness, or a seed; None for the same draws each time.
-        n_jobs : threads; None for every processor.
+        Parameters and errors are those of `kl`.
 
         Returns
         -------
         entropy : Estimate, `value` and its standard `error`, nats. It depends on the unit of the data.
-
-        Raises
-        ------
-        ValueError, TypeError : n_draws is no integer of at least 2.
 
         Examples
         --------

@@ -1,11 +1,12 @@
-"""gaussmix beside R's mclust, fit by fit: `python -m bench.parity FOLDER` prints the table.
+"""Compare gaussmix with R's mclust, fit by fit: `python -m bench.parity FOLDER` prints the table.
 
-FOLDER holds what tests/oracle/mclust/main.R wrote, untrimmed.
+FOLDER holds what tests/oracle/mclust/main.R wrote, before it was trimmed.
 
-Every data set of the reference × 14 structures × 1 to 5 components, from mclust's own start labels, M-step first, until
-|ΔL| / (1 + |L|) < 1e-10 (mclust's `tight` control). Structures whose M-step is a formula must take the same number of
-steps to the same log-likelihood. Those with an inner search (VEI, VEE, VEV, EVE, VVE) must end at least as high as the
-best that mclust, and a monotone EM where the reference has one, reached from these labels.
+The fits are every data set of the reference × 14 structures × 1 to 5 components. Each starts with an M-step from
+mclust's start labels and ends where |ΔL| / (1 + |L|) < 1e-10 (mclust's `tight` control). Where the M-step is a formula,
+gaussmix must reach the same log-likelihood in the same number of steps. Where it is an inner search (VEI, VEE, VEV,
+EVE, VVE), gaussmix must end at least as high as mclust did from these labels, and as a monotone EM did where the
+reference has one.
 """
 
 from __future__ import annotations
@@ -39,23 +40,25 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "oracle"))
 from mclust_rule import MclustStopping, RecordingSource  # found by the line above
 
 DATA_SETS = ["galaxies", "eruptions", "faithful", "cross", "iris", "banknote"]
+MONOTONE = "x_vve_proper.json"  # log-likelihoods of a monotone EM
 SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}
 TIGHT = 1e-10
-SAME = 1e-9  # relative, of a log-likelihood whose every step is the same
-NEAR = 1e-7  # relative, where an inner search ends on a tolerance
+SAME = 1e-9  # relative, of a log-likelihood after the same steps
+NEAR = 1e-7  # relative, where a tolerance ends an inner search
 
 NOTES = {
     "equal": "the same maximum to the stated digits",
     "same failure": "mclust reports NA (a singular fit), and gaussmix a singular covariance",
-    "another maximum": "below mclust's best: from these labels exact steps climb to another local maximum, and from "
+    "another maximum": "below mclust's best: exact steps from these labels lead to another local maximum, and from "
     "mclust's parameters gaussmix ends at least as high as mclust",
     "higher": "above mclust's best by more than 1e-7 of it, from the same labels: see the structures below",
     "DIFFERS": "not explained",
 }
 OTHERS = "its inner search ends later than mclust's"
 WHY_HIGHER = {
-    "VVE": "mclust 6.0.0's VVE is no ascent, and leaves this maximum; or other axes to begin with led to a higher one",
-    "EVE": "gaussmix tries several axes to begin with",
+    "VVE": "steps of mclust 6.0.0's VVE may lower the likelihood, and left this maximum; or gaussmix began with other "
+    "axes, which led to a higher maximum",
+    "EVE": "gaussmix begins with several sets of axes and keeps the best",
 }
 
 
@@ -90,7 +93,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Reference:
-    """A data set of a folder, and what mclust made of it."""
+    """A data set of a folder, and mclust's fits of it."""
 
     folder: Path
     name: str
@@ -107,7 +110,7 @@ class Reference:
     @cached_property
     def monotone(self) -> dict[tuple[str, int], float]:
         """Log-likelihoods of a monotone EM, by structure and number of components."""
-        fits = json.loads((self.folder / "x_vve_proper.json").read_text())["fits"]
+        fits = json.loads((self.folder / MONOTONE).read_text())["fits"]
         return {(f["model"], f["G"]): f["loglik_monotone_em"] for f in fits if f["dataset"] == self.name}
 
     def best(self, entry: dict[str, Any]) -> float | None:
@@ -191,7 +194,7 @@ def lines(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def shown(fit: Fit | None) -> str:
-    """A fit's columns."""
+    """The columns of a fit."""
     if fit is None:
         return f"{'NA':>17}{'':>42}"
     return f"{fit.log_likelihood:>17.9f}{fit.n_steps:>6}{fit.n_parameters:>4}{fit.bic:>16.6f}{fit.icl:>16.6f}"
@@ -202,8 +205,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="what tests/oracle/mclust/main.R wrote")
     folder = parser.parse_args().folder
-    if not (folder / f"{DATA_SETS[0]}.json").is_file():
-        parser.error(f"{folder} holds no reference: tests/oracle/mclust/README.md says how to make it.")
+    if not (folder / MONOTONE).is_file():  # which trimming removes
+        parser.error(f"{folder} holds no whole reference: tests/oracle/mclust/README.md says how to make it.")
     fields = f"{'log-likelihood':>17}{'steps':>6}{'par':>4}{'BIC':>16}{'ICL':>16}"
     print(f"{'':16} {'gaussmix':>59} {'mclust':>59}\n{'data':<10}{'':4}{'K':>2} {fields} {fields} {'relative':>9}")
     counts: Counter[tuple[str, str]] = Counter()

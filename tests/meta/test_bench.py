@@ -53,6 +53,13 @@ def test_every_command_has_help_and_measures_nothing_for_it() -> None:
     assert sum(line.startswith("usage: ") for line in said) == len(names)
 
 
+def test_parity_refuses_a_trimmed_reference_in_a_sentence() -> None:
+    words = [sys.executable, "-m", "bench.parity", str(ROOT / "tests" / "oracle" / "mclust")]
+    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].endswith("mclust/README.md says how to make it.")
+
+
 def test_documents_name_commands_that_are_there() -> None:
     documents = [*(ROOT / "docs" / "develop").rglob("*.md"), ROOT / "bench" / "README.md", ROOT / "README.md"]
     named = {name for path in documents for name in COMMAND.findall(path.read_text(encoding="utf-8"))}

@@ -1,8 +1,9 @@
-"""The pinned cases: shapes, structures, data and starts, the same for every contestant."""
+"""The cases that are measured: shapes, structures, data and starts, the same for everything that is timed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ MEMORY_SHAPE = (5_000_000, 8, 32)
 
 @dataclass(frozen=True)
 class Case:
-    """Rows (n, d) and the parameters that every contestant starts from."""
+    """Rows (n, d), and the parameters that every fit starts from."""
 
     structure: str
     n_rows: int
@@ -49,10 +50,10 @@ class Case:
             rows[first : first + 65_536] += centres[labels[first : first + 65_536]]
         return rows
 
-    def start(self) -> dict[str, NDArray[np.float64]]:
+    def start(self) -> dict[str, Any]:
         """Weights, means and unit precisions, as scikit-learn's parameters take them.
 
-        Separated clusters are started close to their centres: from elsewhere EM first spends steps on finding them.
+        Fits of separated clusters start close to the centres: from elsewhere the first steps of EM look for them.
         """
         rng = np.random.default_rng(1)
         k, d = self.n_components, self.n_features
@@ -70,7 +71,10 @@ class Case:
 
     def _near(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Points about 1.5 from the origin, whatever the number of features."""
-        return rng.standard_normal((self.n_components, self.n_features)) * 1.5 / self.n_features**0.5
+        near: NDArray[np.float64] = (
+            rng.standard_normal((self.n_components, self.n_features)) * 1.5 / self.n_features**0.5
+        )
+        return near
 
     def _centres(self) -> NDArray[np.float64]:
         """Points 3 from the origin in every coordinate, in the root mean square."""

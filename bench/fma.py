@@ -1,4 +1,4 @@
-"""The machine's own peak: a loop of fused multiply-adds between registers, built from fma.cpp with the C++ compiler."""
+"""Measure the peak of the processor: a loop of fused multiply-adds on registers, in fma.cpp, which is compiled here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 BITS = {"avx2": 256, "avx512": 512}
-ROUNDS = 60_000  # some 0.2 ms
+ROUNDS = 60_000  # about 0.2 ms
 
 
 @cache
@@ -28,14 +28,14 @@ def _library() -> ctypes.CDLL:
 
 
 def operations_per_second(isa: str, is_float: bool = False, rounds: int = ROUNDS) -> float:
-    """Floating-point operations per second of the calling thread's processor time, once."""
+    """Floating-point operations per second of processor time of the calling thread, in one run."""
     start = time.thread_time()
     done = _library().fma_operations(BITS[isa], is_float, rounds)
     return float(done) / (time.thread_time() - start)
 
 
 def elapsed(isa: str, n_threads: int, rounds: int = 40 * ROUNDS) -> float:
-    """Seconds in which so many threads run the loop at once, once."""
+    """Seconds that so many threads take for the loop, all at the same time, in one run."""
 
     def work() -> None:
         _library().fma_operations(BITS[isa], False, rounds)

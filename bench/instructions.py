@@ -1,8 +1,9 @@
-"""How many vector instructions a kernel needs for eight pairs of row and component, and how fast they could go.
+"""Count the vector instructions that a kernel needs for eight pairs of row and component, and the cycles they take.
 
-Counted in the kernels' sources: instructions on registers of eight doubles, by the pipes that take them on a processor
-with two for multiplications and two for additions (Zen 5). Loads and stores go beside them. Shuffles, comparisons and
-integer operations take any pipe. The bound is what the pipes allow if every one of them is always busy.
+The counts come from reading the sources of the kernels. They are of instructions on registers of eight doubles. The
+processor (Zen 5) has two pipes for multiplications and two for additions; shuffles, comparisons and integer operations
+run on any of the four. Loads and stores run beside them and are not counted. The bound is the number of cycles if every
+pipe is always busy.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ TILE_VECTORS = 18
 
 @dataclass(frozen=True)
 class Count:
-    """Instructions for eight pairs: multiplications and fused multiply-adds, and all others."""
+    """Instructions for eight pairs: multiplications with fused multiply-adds, and all others."""
 
     multiply: float
     other: float
@@ -27,7 +28,7 @@ class Count:
 
     @property
     def cycles(self) -> float:
-        """Two multiplications a cycle, and four instructions in all."""
+        """The processor starts two multiplications in a cycle, and four instructions in all."""
         return max(self.multiply / 2, (self.multiply + self.other) / 4)
 
 
@@ -47,7 +48,7 @@ READ_FEATURE = Count(0, 3)
 
 
 def flat(structure: str, n_features: int, n_components: int) -> dict[str, Count]:
-    """Of an EM step with diagonal or spherical covariances, by phase."""
+    """Instructions of each phase of an EM step with diagonal or spherical covariances."""
     scaled = 1 if structure == "diag" else 0  # multiplications by a feature's own scale
     distance = Count(1 + scaled, 1) * n_features + Count(1 - scaled, 0)
     moments = Count(2, 2) * n_features + LANE_SUMS * ((n_features + 3) // 4)
@@ -56,7 +57,7 @@ def flat(structure: str, n_features: int, n_components: int) -> dict[str, Count]
 
 
 def full(n_features: int, n_components: int) -> dict[str, Count]:
-    """Of an EM step with full covariances: triangles of multiply-adds for distances and for second moments."""
+    """The same with full covariances: distances and second moments take triangles of multiply-adds."""
     d, triangle = n_features, n_features * (n_features + 1) / 2
     distance = Count(triangle + d, d)
     sums = d * (d + 1) / 2 + d
@@ -66,7 +67,7 @@ def full(n_features: int, n_components: int) -> dict[str, Count]:
 
 
 def tied(n_features: int, n_components: int) -> dict[str, Count]:
-    """Of an EM step with one covariance: rows are whitened once, and their scatter is that of the whole data."""
+    """The same with one covariance for all: each row is whitened once, and the scatter is that of all rows."""
     d = n_features
     moments = Count(d, 0) + LANE_SUMS * (d / 8)
     row = (ROW + READ_FEATURE * d + Count(d * (d + 1) / 2, d)) * (1 / n_components)
@@ -74,6 +75,6 @@ def tied(n_features: int, n_components: int) -> dict[str, Count]:
 
 
 def total(phases: dict[str, Count]) -> Count:
-    """All phases together."""
+    """The sum of all phases."""
     counts = list(phases.values())
     return sum(counts[1:], counts[0])

@@ -1,19 +1,21 @@
-"""Peak memory of a fit beyond its data, each measured in a process of its own."""
+"""Measure the peak of memory that a fit takes beside its data, each fit in a process of its own."""
 
 from __future__ import annotations
 
 import argparse
 import subprocess
 import sys
+import warnings
+from importlib import import_module
 
 from bench.cases import MEMORY_SHAPE, Case
 from bench.peak import rise_of_peak
 
-THEIR_ROWS = 500_000  # scikit-learn's arrays grow with n; a tenth of the rows is enough to see by how much
+THEIR_ROWS = 500_000  # a tenth of the rows shows how fast scikit-learn's arrays grow with n
 
 
 def extra_memory() -> dict[str, float]:
-    """Megabytes beyond the rows: ours on all of them, scikit-learn's on a tenth."""
+    """Megabytes beside the rows: of gaussmix with all of them, of scikit-learn with a tenth."""
     return {"gaussmix": _in_a_process("gaussmix", MEMORY_SHAPE[0]), "sklearn": _in_a_process("sklearn", THEIR_ROWS)}
 
 
@@ -23,17 +25,12 @@ def _in_a_process(package: str, n_rows: int) -> float:
 
 
 def _peak_of_a_fit(package: str, n_rows: int) -> float:
-    """How much the peak of the resident memory rises in a fit with the default start, in MB."""
-    import warnings
-
-    if package == "gaussmix":
-        from gaussmix import GaussianMixture
-    else:
-        from sklearn.mixture import GaussianMixture
+    """Megabytes by which the peak of the resident memory rises in a fit with the default start."""
+    mixtures = import_module("gaussmix" if package == "gaussmix" else "sklearn.mixture")
     rows = Case("full", n_rows, *MEMORY_SHAPE[1:]).rows()
     warnings.simplefilter("ignore")
-    GaussianMixture(2, max_iter=1).fit(rows[:1000])  # what is loaded once
-    model = GaussianMixture(MEMORY_SHAPE[2], max_iter=3, random_state=0)
+    mixtures.GaussianMixture(2, max_iter=1).fit(rows[:1000])  # loads what the first fit loads
+    model = mixtures.GaussianMixture(MEMORY_SHAPE[2], max_iter=3, random_state=0)
     return rise_of_peak(lambda: model.fit(rows))[1]
 
 

@@ -1,4 +1,4 @@
-"""How much the resident memory of this process rises while something runs. Linux only: it reads /proc/self."""
+"""Measure how much the resident memory of this process rises while a function runs, on Linux: from /proc/self."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def rise_of_peak(work: Callable[[], T]) -> tuple[T, float]:
-    """What `work` returns, and megabytes of its peak beyond what was resident before."""
+    """What `work` returns, and the megabytes by which the peak is above what was resident before."""
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     result = work()

@@ -1,4 +1,4 @@
-"""What pages of results have in common: folder, command, head, and what the figures were measured on."""
+"""What all pages of results share: their folder, the command line, the head, and facts about the machine."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
 
 def facts() -> dict[str, str]:
     """The machine and the versions, for the head of a table."""
+    target = _core.active()
+    isa = "none: NumPy" if target is None else target.isa
     return {
         "date": date.today().isoformat(),
         "commit": _commit(),
         "processor": _processor(),
         "processors used": str(len(os.sched_getaffinity(0))),
-        "instruction set": _core.active().isa,
+        "instruction set": isa,
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "gaussmix": gaussmix.__version__,
         "scikit-learn": sklearn.__version__,

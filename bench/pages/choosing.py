@@ -1,10 +1,10 @@
-"""The whole job, 14 structures × K = 1 … 9 and the best by BIC, beside R's mclust.
+"""Time whole searches, 14 structures × K = 1 … 9, for the lowest BIC, by gaussmix and by R's mclust.
 
     python -m bench.pages.choosing                # rewrites bench/results/choosing.md
     python -m bench.pages.choosing --case iris    # one case, printed only
 
-Both read the same numbers and search the same candidates with the defaults of each; R's own start and its reading of
-the file are not counted. Without R or mclust ours is measured alone.
+Both search the same candidates on the same numbers, each with its defaults. The time in which R starts and reads the
+file is not counted. Without R or mclust only gaussmix is timed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,20 +27,21 @@ from bench.peers.mclust import Mclust
 from gaussmix import GaussianMixtureIC
 from gaussmix.families import family_named
 
-BARS = {"iris": 5, "2,000 × 6": 15, "20,000 × 8": 30}  # times as fast as mclust
+BARS = {"iris": 5, "2,000 × 6": 15, "20,000 × 8": 30}  # mclust's time by ours, at least
 SHORT = 1000  # rows
 
 
 def clusters(n_rows: int, n_features: int, n_clusters: int) -> NDArray[np.float64]:
-    """Rows of Gaussian clusters with covariances of their own, which overlap a little."""
+    """Rows of Gaussian clusters that overlap a little, each with its own covariance."""
     rng = np.random.default_rng(0)
     centres = 2.0 * rng.normal(size=(n_clusters, n_features))
     shapes = rng.normal(size=(n_clusters, n_features, n_features)) / np.sqrt(n_features) + np.eye(n_features)
     labels = rng.integers(n_clusters, size=n_rows)
-    return centres[labels] + np.einsum("nij,nj->ni", shapes[labels], rng.normal(size=(n_rows, n_features)))
+    offsets: NDArray[np.float64] = np.einsum("nij,nj->ni", shapes[labels], rng.normal(size=(n_rows, n_features)))
+    return centres[labels] + offsets
 
 
-CASES = {
+CASES: dict[str, Callable[[], NDArray[np.float64]]] = {
     "iris": lambda: load_iris().data,
     "2,000 × 6": lambda: clusters(2000, 6, 5),
     "20,000 × 8": lambda: clusters(20_000, 8, 6),
@@ -48,12 +50,12 @@ CASES = {
 
 
 def repeats(rows: NDArray[np.float64]) -> int:
-    """How often a job is done; the least time counts, because a short job is easily disturbed."""
+    """How often a search runs. The least time counts, because other work easily disturbs a short search."""
     return 5 if len(rows) < SHORT else 1
 
 
 def ours(rows: NDArray[np.float64]) -> dict[str, Any]:
-    """Seconds, the lowest BIC and what has it."""
+    """Seconds, the lowest BIC, and the structure and number of components that have it."""
     seconds = np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -66,7 +68,7 @@ def ours(rows: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def theirs(rows: NDArray[np.float64], limit: float) -> dict[str, Any]:
-    """The same of mclust, or why not."""
+    """The same of mclust, or why it was not measured."""
     missing = Mclust().missing()
     if missing is not None:
         return {"skipped": missing}
@@ -99,7 +101,9 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=CASES, help="only this one, and nothing is written")
     parser.add_argument("--limit", type=float, default=600, help="seconds that mclust may take for a case")
     options = parser.parse_args()
-    made_by = "`python -m bench.pages.choosing`: 14 structures × K = 1 … 9 and the lowest BIC, whole job in seconds"
+    made_by = (
+        "`python -m bench.pages.choosing`: seconds of a whole search, 14 structures × K = 1 … 9, for the lowest BIC"
+    )
     lines = [
         *head("Choosing a mixture, beside R's mclust", made_by, facts() | {"mclust": _version()}),
         "",
@@ -108,7 +112,7 @@ def main() -> None:
     ]
     for name in options.case or CASES:
         rows = CASES[name]()
-        ours(rows[:50])  # imports and the first call
+        ours(rows[:50])  # loads what the first call loads
         lines.append(line(name, ours(rows), theirs(rows, options.limit)))
         print(lines[-1], flush=True)
     if options.case is None:

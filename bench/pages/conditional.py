@@ -1,17 +1,18 @@
-"""What a mixture says of unknown features where others are known, beside gmr and plain NumPy, in one run.
+"""Time the conditional mean of unknown features given known ones, by gaussmix, by gmr and by plain NumPy.
 
     python -m bench.pages.conditional               # about two minutes and 5 GB; rewrites bench/results/conditional.md
 
-gmr (https://github.com/AlexanderFabisch/gmr, `pip install gmr`) is what people take for this; where it is not installed
-its column is empty. The NumPy version is vectorised over rows and components, on pieces of rows whose arrays fit a
-cache, and finds what does not depend on rows beforehand. All take the same mixture, answers are compared, the runs are
-interleaved, and the least of the repeats counts, of the others with one BLAS thread and with all.
+People use gmr for this (https://github.com/AlexanderFabisch/gmr, `pip install gmr`); if it is not installed, its column
+is empty. The NumPy version is vectorised over rows and components, works on pieces of rows whose arrays fit a cache,
+and computes beforehand what does not depend on the rows. All take the same mixture, and their answers are compared.
+The runs alternate, and the least time of the repeats counts. gmr and NumPy run with one BLAS thread and with all.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 
@@ -34,7 +35,7 @@ SHAPES = [  # rows, features, known features, components
     (1_000, 10, 5, 20),
 ]
 ONE_ROW = (10, 5, 20)
-PIECE = 2_048  # rows, at which NumPy is fastest of 256, 512 … 16,384 and all
+PIECE = 2_048  # rows: NumPy was fastest with these, of 256, 512 … 16,384 and all
 SHORT = 0.02  # seconds that a measurement takes at least, by repetition
 
 
@@ -53,7 +54,7 @@ def of_gaussmix(mixture: Mixture, n_known: int, n_jobs: int | None) -> Callable[
 
 
 def of_numpy(mixture: Mixture, n_known: int) -> Callable[[Array], Array]:
-    """Vectorised over rows and components, with what does not depend on the rows found before."""
+    """Vectorised over rows and components; what does not depend on the rows is computed here, before them."""
     means, unknown_means = mixture.means[:, :n_known], mixture.means[:, n_known:]
     blocks = mixture.covariances[:, :n_known, :n_known]
     factors = np.linalg.inv(np.linalg.cholesky(blocks))
@@ -85,7 +86,7 @@ def of_gmr(mixture: Mixture, n_known: int) -> Callable[[Array], Array]:
 
 
 def seconds(call: Callable[[], object], at_least: float = SHORT) -> float:
-    """Wall time of a call; of several where it is short."""
+    """Wall time of a call; the mean of several calls if they are short."""
     n_calls, elapsed = 0, 0.0
     while elapsed < at_least:
         start = time.perf_counter()
@@ -96,24 +97,24 @@ def seconds(call: Callable[[], object], at_least: float = SHORT) -> float:
 
 
 def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, float]:
-    """Least seconds of each contestant."""
+    """Least seconds of each way."""
     n_rows, n_features, n_known, n_components = shape
     mixture = mixture_of(n_features, n_components)
     rows = mixture.sample(n_rows, np.random.default_rng(1))[0][:, :n_known].copy()
-    contestants = {
+    ways = {
         "gaussmix": of_gaussmix(mixture, n_known, None),
         "gaussmix, 1 thread": of_gaussmix(mixture, n_known, 1),
         "NumPy": of_numpy(mixture, n_known),
     }
     if find_spec("gmr") is not None:
-        contestants["gmr"] = of_gmr(mixture, n_known)
-    expected, least = of_numpy(mixture, n_known)(rows[:1000]), dict.fromkeys(contestants, np.inf)
+        ways["gmr"] = of_gmr(mixture, n_known)
+    expected, least = of_numpy(mixture, n_known)(rows[:1000]), dict.fromkeys(ways, np.inf)
     for _ in range(repeats):
-        for name, mean in contestants.items():
+        for name, mean in ways.items():
             for n_threads in (None,) if name.startswith("gaussmix") else (None, 1):
                 with threadpool_limits(n_threads, "blas"):
                     np.testing.assert_allclose(mean(rows[:1000]), expected, rtol=1e-8, atol=1e-8)
-                    least[name] = min(least[name], seconds(lambda mean=mean: mean(rows)))
+                    least[name] = min(least[name], seconds(partial(mean, rows)))
     return least
 
 
@@ -132,7 +133,7 @@ def one_row(repeats: int) -> list[str]:
     """Microseconds of `condition`, the distribution given one row, beside gmr's."""
     n_features, n_known, n_components = ONE_ROW
     mixture = mixture_of(n_features, n_components)
-    values = dict.fromkeys(range(n_known), 0.5)
+    values: dict[int | str, float] = dict.fromkeys(range(n_known), 0.5)
 
     def at_first() -> Mixture:
         return Mixture(mixture.weights, mixture.means, mixture.covariances, mixture.family).condition(values)
@@ -147,7 +148,7 @@ def one_row(repeats: int) -> list[str]:
         model = GMM(n_components, mixture.weights, np.array(mixture.means), np.array(mixture.covariances))
         row = np.full(n_known, 0.5)
         calls["gmr's `condition`"] = lambda: model.condition(np.arange(n_known), row)
-    # Many short runs: some of them fall between what else a shared machine does.
+    # Of many short runs, some are not disturbed by other work on a shared machine.
     times = {name: min(seconds(call, SHORT / 20) for _ in range(20 * repeats)) for name, call in calls.items()}
     return [f"| {name} | {1e6 * value:.3g} |" for name, value in times.items()]
 
@@ -156,7 +157,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    how = f"milliseconds of the conditional mean of all rows, least of {arguments.repeats}, interleaved"
+    how = f"milliseconds of the conditional mean of all rows, least of {arguments.repeats}, the runs alternate"
     machine = facts() | ({"gmr": version("gmr")} if find_spec("gmr") is not None else {})
     lines = head("Unknown features from known ones", f"`python -m bench.pages.conditional`; {how}", machine)
     lines += [

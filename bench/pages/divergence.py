@@ -1,9 +1,9 @@
-"""Divergences, distances and reduction of mixtures: seconds, and what was found, beside scikit-learn's pieces.
+"""Time divergences, distances and reductions of mixtures, and a divergence by scikit-learn.
 
     python -m bench.pages.divergence                # one to two minutes; rewrites bench/results/divergence.md
 
-scikit-learn has no divergence: its users draw with `sample` and average the difference of two `score_samples`. The runs
-are interleaved and the least of the repeats counts.
+scikit-learn has no divergence: its users draw rows with `sample` and average the difference of two `score_samples`. The
+runs alternate, and the least time of the repeats counts.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def mixture(seed: int, n_components: int) -> Mixture:
 def by_scikit_learn(p: Mixture, q: Mixture) -> Estimate[float]:
     """KL from p to q and its standard error."""
     one, other = p.to_sklearn().set_params(random_state=0), q.to_sklearn()
-    with threadpool_limits(1):  # threads of BLAS that spin stall it on shared machines
+    with threadpool_limits(1):  # its BLAS threads stall on shared machines
         rows, _ = one.sample(N_DRAWS)
         excess = one.score_samples(rows) - other.score_samples(rows)
     return Estimate(float(excess.mean()), float(excess.std() / np.sqrt(N_DRAWS)))
 
 
 def cases() -> dict[str, Callable[[], object]]:
-    """What is timed, by what it is called."""
+    """The calls that are timed, by their names in the table."""
     p, q, large = mixture(1, 16), mixture(2, 16), mixture(3, 500)
     many, more = mixture(4, 100), mixture(5, 100)
     return {
@@ -63,7 +63,7 @@ def cases() -> dict[str, Callable[[], object]]:
 
 
 def shown(found: object) -> str:
-    """What was found, as a cell; of a mixture nothing."""
+    """A result as a cell of the table, which is empty for a mixture."""
     if isinstance(found, Mixture):
         return ""
     if isinstance(found, Estimate):
@@ -84,7 +84,7 @@ def main() -> None:
             start = time.perf_counter()
             found[name] = ask()
             least[name] = min(least[name], time.perf_counter() - start)
-    how = f"milliseconds, least of {arguments.repeats}, interleaved; d = {N_FEATURES}, K = 16 where no other is named"
+    how = f"milliseconds, least of {arguments.repeats}, the runs alternate; d = {N_FEATURES}, K = 16 unless named"
     lines = head("Divergences, distances and reduction", f"`python -m bench.pages.divergence`; {how}", facts())
     lines += ["", "| what | ms | found |", "|---|---:|---:|"]
     lines += [f"| {name} | {1e3 * least[name]:.3g} | {shown(found[name])} |" for name in named]

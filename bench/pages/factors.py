@@ -1,4 +1,4 @@
-"""Factor analysers of many features: seconds for each EM step and memory, beside NumPy's engine and whole matrices."""
+"""Time an EM step of factor analysers of many features, beside the NumPy engine and full matrices; and their memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import sklearn.mixture
@@ -25,7 +26,7 @@ REPEATS = 5
 
 
 def made_rows() -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a mixture of factor analysers, and their components."""
+    """Rows of a mixture of factor analysers, and the component of each row."""
     rng = np.random.default_rng(0)
     labels = rng.integers(N_COMPONENTS, size=N_ROWS)
     rows = rng.normal(size=(N_ROWS, N_FEATURES))
@@ -37,7 +38,7 @@ def made_rows() -> tuple[np.ndarray, np.ndarray]:
 
 
 def fitted(rows: np.ndarray, labels: np.ndarray) -> GaussianMixture:
-    """A few steps from the labels, on one thread."""
+    """The fit after two steps from the labels, on one thread."""
     model = GaussianMixture(
         N_COMPONENTS,
         covariance_type="factor_analyzer",
@@ -67,7 +68,7 @@ def seconds_of_a_step(rows: np.ndarray, mixture: Mixture, engine: str, n_threads
 
 
 def seconds_of_scikit_learn(rows: np.ndarray, mixture: Mixture) -> tuple[float, float]:
-    """One iteration of full covariances, the difference of fits of one and two, and the megabytes of the first."""
+    """Seconds of an iteration of full covariances, a fit of two less a fit of one, and the megabytes of a fit."""
     seconds, extra = [], 0.0
     for n_steps in (1, 2):
         model = sklearn.mixture.GaussianMixture(
@@ -79,7 +80,7 @@ def seconds_of_scikit_learn(rows: np.ndarray, mixture: Mixture) -> tuple[float, 
             tol=0,
         )
         began = time.perf_counter()
-        extra = rise_of_peak(lambda model=model: model.fit(rows))[1]
+        extra = rise_of_peak(partial(model.fit, rows))[1]
         seconds.append(time.perf_counter() - began)
     return seconds[1] - seconds[0], extra
 
@@ -89,7 +90,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     load = os.getloadavg()[0]
     rows, labels = made_rows()
-    fitted(rows[:500, :20], labels[:500])  # what is loaded once
+    fitted(rows[:500, :20], labels[:500])  # loads what the first fit loads
     model, extra = rise_of_peak(lambda: fitted(rows, labels))
     mixture = model.mixture_
     numbers = mixture.means.size + mixture.covariances.size
@@ -102,16 +103,16 @@ def main() -> None:
     lines = [
         f"# Factor analysers: {N_ROWS:,} × {N_FEATURES:,} numbers, K = {N_COMPONENTS}, q = {N_FACTORS}",
         "",
-        "Written by `python -m bench.pages.factors`. Seconds are those of one EM step, the least of a few. Megabytes",
-        "are the rise of the resident peak in a fit from labels, beyond the rows, which take",
-        f"{rows.nbytes / 2**20:.0f}. The mixture has {numbers:,} numbers, {8 * numbers / 2**20:.1f} MB.",
+        "Written by `python -m bench.pages.factors`. Seconds are those of one EM step, the least of a few. MB are the",
+        "rise of the peak of the resident memory in a fit from labels, without the rows. The rows take",
+        f"{rows.nbytes / 2**20:.0f} MB, and the mixture, of {numbers:,} numbers, takes {8 * numbers / 2**20:.1f} MB.",
         "",
         "| | seconds | MB |",
         "|---|---|---|",
         *(f"| {name} | {seconds:.2f} | {'' if mb is None else f'{mb:.0f}'} |" for name, seconds, mb in table),
         "",
         *(f"- {name}: {value}" for name, value in facts().items()),
-        f"- other work at the start: a load average of {load:.1f}",
+        f"- load average at the start, from other work: {load:.1f}",
         "",
     ]
     PAGE.write_text("\n".join(lines), encoding="utf-8")

@@ -1,11 +1,11 @@
-"""How much faster an EM step on float32 rows is than on the same rows in double.
+"""Time an EM step on float32 rows beside one on the same rows in float64.
 
     python -m bench.pages.float32        about two minutes; writes results/float32.md
 
-One thread, full covariances, 16 overlapping components, as many rows as make a step in double take 20 to 50 ms. What is
-timed is the core's pass with given parameters, in double, in float32 and on float32 rows that are widened, interleaved,
-the least of at least ten, in processor time: other work on the machine counts less. GAUSSMIX_ISA=avx2 measures
-those kernels.
+Each step runs on one thread, with full covariances, 16 overlapping components and given parameters. The number of rows
+is such that a step in float64 takes 20 to 50 ms. Three steps are timed: on float64 rows, on float32 rows in float32
+arithmetic, and on float32 rows that are widened to float64. They alternate, and the least of twelve counts, in
+processor time, because other work on the machine disturbs that less. GAUSSMIX_ISA=avx2 times the kernels for AVX2.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BARS = "at least 1.7 from 16 features on, 1.4 below"
 
 
 def measure(n_features: int) -> tuple[int, list[float]]:
-    """Rows, and seconds of a step: double, float32, float32 widened."""
+    """The number of rows, and seconds of a step: float64, float32, float32 widened."""
     rng = np.random.default_rng(n_features)
     mixture = overlapping(rng, n_features)
     assert suits_single(mixture.parameters)
@@ -49,7 +49,7 @@ def measure(n_features: int) -> tuple[int, list[float]]:
 
 
 def overlapping(rng: np.random.Generator, n_features: int) -> Mixture:
-    """Components close together, each with correlations of its own."""
+    """Components that are close together, each with its own correlations."""
     shape = N_COMPONENTS, n_features, n_features
     factors = np.tril(0.5 * rng.standard_normal(shape) / np.sqrt(n_features)) + np.eye(n_features)
     means = 0.05 * rng.standard_normal(shape[:2])

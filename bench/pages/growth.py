@@ -1,9 +1,10 @@
-"""How time and memory of an EM iteration grow with rows, features, components and threads, beside scikit-learn's.
+"""Measure how time and memory of an EM iteration grow with rows, features, components and threads.
 
     python -m bench.pages.growth                 # everything, under 12 minutes; rewrites bench/results/growth.*
     python -m bench.pages.growth --most 3e4 --out FOLDER     # only sizes up to this, to FOLDER
 
-Full covariances, overlapping clusters, so that no work can be skipped. Each point is a process of its own.
+scikit-learn is measured beside gaussmix. Covariances are full, and clusters overlap, so that no work can be skipped.
+Each point is measured in a process of its own.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from bench.pages.growth_page import draw, markdown
 from bench.peers.base import ALL
 from bench.peers.process import in_a_process
 
-FIXED = {"n_rows": 100_000, "n_features": 8, "n_components": 16}  # what does not vary
+FIXED = {"n_rows": 100_000, "n_features": 8, "n_components": 16}  # the sizes that a sweep does not vary
 SWEEPS = {
     "n_rows": [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000],
     "n_features": [2, 4, 8, 16, 32, 64, 128, 256],
     "n_components": [2**power for power in range(1, 13)],
 }
 FEWER = {"n_features": {"n_rows": 20_000}}
-PACKAGES = {"gaussmix": [1, ALL], "scikit-learn": [1]}  # threads: of more, scikit-learn gains little, and may stall
-MOST_SECONDS, MOST_MEGABYTES = 5.0, 3_000.0  # of an iteration: the next size is not tried where it would take more
+PACKAGES = {"gaussmix": [1, ALL], "scikit-learn": [1]}  # threads; with more scikit-learn gains little, and may stall
+MOST_SECONDS, MOST_MEGABYTES = 5.0, 3_000.0  # of an iteration; a size that would take more is not tried
 BUDGET = 2.0  # seconds for a point
 LARGE = Case("full", 200_000, 32, 4_096)
 Point = dict[str, Any]
@@ -37,16 +38,18 @@ Point = dict[str, Any]
 def point(package: str, case: Case, threads: list[int]) -> Point:
     """Best seconds per iteration and megabytes of a package on a case."""
     request = {"peer": package, "case": vars(case), "budget": BUDGET, "threads": threads}
-    return in_a_process("bench.peers.measure", json.dumps(request), limit=200)
+    found: Point = in_a_process("bench.peers.measure", json.dumps(request), limit=200)
+    return found
 
 
 def sweep(varied: str, sizes: list[int], package: str) -> list[Point]:
-    """Points of growing size, to the last or to the first that would cost too much."""
+    """Points of growing size, until one would cost too much."""
     points: list[Point] = []
     for size in sizes:
         if points and _too_much(points[-1], size / points[-1]["size"]):
             break
-        case = Case("full", **FIXED | FEWER.get(varied, {}) | {varied: size})
+        sizes_of: dict[str, Any] = FIXED | FEWER.get(varied, {}) | {varied: size}
+        case = Case("full", **sizes_of)
         found = point(package, case, PACKAGES[package])
         print(f"{varied} {size:>10,} {package:14s} {_shown(found)}", flush=True)
         if "failed" in found:
@@ -56,7 +59,7 @@ def sweep(varied: str, sizes: list[int], package: str) -> list[Point]:
 
 
 def _too_much(last: Point, ratio: float) -> bool:
-    return last["seconds"] * ratio > MOST_SECONDS or last["megabytes"] * ratio > MOST_MEGABYTES
+    return bool(last["seconds"] * ratio > MOST_SECONDS or last["megabytes"] * ratio > MOST_MEGABYTES)
 
 
 def _shown(found: Point) -> str:
@@ -64,7 +67,7 @@ def _shown(found: Point) -> str:
 
 
 def threads(most: float) -> list[Point]:
-    """Speed-up of gaussmix by threads, and that of as many processes of one thread each: what the host can give."""
+    """Speed-up of gaussmix by threads, and the most that the host allows: that of processes of one thread each."""
     points = []
     counts = sorted({1, 2, ALL, 2 * ALL})
     for shape in SHAPES:

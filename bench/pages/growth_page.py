@@ -1,4 +1,4 @@
-"""The growth curves as a page with plots and fitted exponents."""
+"""Write the page of growth: tables, plots and fitted exponents."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PLOTS = {"growth": "growth.png", "threads": "growth-threads.png"}
 HOW = """
 ## How
 
-As in the [peers' table](peers.md): an iteration is the difference between a long and a short fit, and each point is a
-process of its own. gaussmix takes the better of one thread and all, scikit-learn one BLAS thread. Memory is the rise of
-the peak of the resident memory over all fits of a point, without the rows. An exponent b says that the larger half of
-the sizes, at least three, follows size^b by least squares on logarithms. scikit-learn ends where its next iteration
-would take more than 5 s or 3 GB.
+As in the [peers' table](peers.md), the time of an iteration is the difference between a long and a short fit, and each
+point is measured in a process of its own. gaussmix runs with one thread and with all, and the faster counts;
+scikit-learn runs with one BLAS thread. Memory is the rise of the peak of the resident memory over all fits of a point,
+without the rows. An exponent b means that the figure grows as size^b. It is fitted by least squares on logarithms to
+the larger half of the sizes, at least three. A size at which an iteration would take more than 5 s or 3 GB is left out.
 """
 
 
@@ -81,8 +81,8 @@ def threads(report: Report) -> list[str]:
         return ["Not measured."]
     counts = list(points[0]["speed_up"])
     lines = [
-        "How many times faster gaussmix is than with one thread; and what as many processes as there are processors, "
-        "of one thread each, do at once: all that the host can give.",
+        "How many times as fast as with one thread gaussmix is. The last column is the same for as many processes as "
+        "there are processors, of one thread each: the host allows no more.",
         "",
         "| n, d, K | " + " | ".join(f"{count} threads" for count in counts if int(count) > 1) + " | processes |",
         "|---|" + "---:|" * len(counts),

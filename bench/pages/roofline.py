@@ -1,11 +1,12 @@
-"""How near the kernels come to what the processor can do: shares of the peak, in one run with the peak itself.
+"""Measure how near the kernels come to the limits of the processor: shares of the peak, and of a bound.
 
     python -m bench.pages.roofline        # five minutes; writes bench/results/roofline.md and .json
 
-A step is E and M together, by the core itself, on overlapping data. Useful operations of a full step are
-n K (2 d² + 6 d); the peak is a loop of fused multiply-adds, run between the steps. Both in processor time of one
-thread, the least of many runs each: what else the machine does then plays a small part. The bound of the vector
-instructions that each structure needs is counted in instructions.py.
+A step is the core's pass over the rows, an E-step with the sums for the M-step, on overlapping clusters. The useful
+operations of a full step are n K (2 d² + 6 d). The peak is measured by a loop of fused multiply-adds, which runs
+between the steps. Both are measured in processor time of one thread, and the least of many runs counts, because other
+work on the machine disturbs that less. instructions.py counts the vector instructions of each structure, which give the
+bound.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bench.pages.base import RESULTS, facts, head, parser_of
 from gaussmix import _core
 
 REPEATS = 40
-WORK = 2.5e8  # multiply-adds of a step, some 10 ms
+WORK = 2.5e8  # multiply-adds of a step, about 10 ms
 # The core's numbers of structure and second moments.
 STRUCTURES = {"spherical": (0, 1), "diag": (1, 2), "tied": (2, 0), "full": (2, 3)}
 FULL = [(2, 8), (2, 16), (3, 16), (4, 16), (5, 16), (6, 16), (7, 16), (8, 16), (10, 16), (12, 16), (16, 16),
@@ -38,8 +39,8 @@ def make_step(target: Any, structure: str, d: int, k: int, n_threads: int = 1, s
     """A step of the core on rows of overlapping clusters, and their number."""
     rng = np.random.default_rng(0)
     number, second = STRUCTURES[structure]
-    pair = d * d + 20 if structure == "full" else 8 * d + 40
-    pair = 3 * d + 30 + d * d / (2 * k) if structure == "tied" else pair
+    pairs = {"full": d * d + 20, "tied": 3 * d + 30 + d * d / (2 * k)}  # multiply-adds of a row and a component
+    pair = pairs.get(structure, 8 * d + 40)
     n = 144 * max(28, int(scale * min(200_000, WORK / (k * pair)) / 144))
     means = 0.05 * rng.normal(size=(k, d))
     rows = rng.normal(size=(n, d)) + means[rng.integers(k, size=n)]
@@ -76,7 +77,7 @@ def full(target: Any) -> list[dict[str, Any]]:
 
 
 def bounded(target: Any, structure: str) -> list[dict[str, Any]]:
-    """Share of the bound by instructions; a cycle is what the peak takes for two multiply-adds of eight lanes."""
+    """Share of the bound by instructions. In a cycle the peak's loop makes two multiply-adds of eight lanes."""
     found = []
     for d, k in FLAT:
         step, n = make_step(target, structure, d, k)
@@ -91,7 +92,7 @@ def bounded(target: Any, structure: str) -> list[dict[str, Any]]:
 
 
 def threads(target: Any) -> list[dict[str, Any]]:
-    """Speed-up by a second thread, beside that of the loop at the peak: least times, of runs that take turns."""
+    """Speed-up by a second thread, of the steps and of the peak's loop: least times of runs that alternate."""
     found = []
     for structure, d, k, scale in [("full", 2, 8, 1), ("full", 8, 16, 1), ("full", 16, 16, 1), ("full", 32, 32, 1),
                                    ("full", 64, 32, 1), ("diag", 16, 16, 1), ("full", 8, 16, 0.25),
@@ -116,7 +117,7 @@ def _elapsed(step: Callable[[], Any]) -> float:
 
 def markdown(report: dict[str, Any]) -> str:
     """The page."""
-    made_by = "`python -m bench.pages.roofline`; what is measured how is said there"
+    made_by = "`python -m bench.pages.roofline`, whose help says how each figure is measured"
     lines = head("Shares of the peak", made_by, report["machine"])
     lines += [
         "",
@@ -138,7 +139,7 @@ def markdown(report: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        f"Instructions and cycles are for eight pairs; the bar for diag and spherical is {FLAT_BAR} %.",
+        f"Instructions and cycles are those of eight pairs. The bar for diag and spherical is {FLAT_BAR} %.",
         "",
         "## Two threads",
         "",
@@ -152,7 +153,10 @@ def markdown(report: dict[str, Any]) -> str:
             f"| {r['structure']} | {r['d']} | {r['K']} | {r['ms']:.2f} | {r['scaling']:.2f} | {r['peak']:.2f} | "
             f"{r['share']:.0f} % |"
         )
-    lines += ["", f"The bar is {SCALING_BAR} % from 2 ms on; below, no slower than one thread."]
+    lines += [
+        "",
+        f"The bar is {SCALING_BAR} % for steps of 2 ms and more. Shorter steps must be no slower than with one thread.",
+    ]
     return "\n".join(lines) + "\n"
 
 

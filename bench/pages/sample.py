@@ -1,9 +1,9 @@
-"""Drawing rows beside scikit-learn, in one run: seconds of `GaussianMixture.sample`.
+"""Time `GaussianMixture.sample`, gaussmix's and scikit-learn's, in one run.
 
     python -m bench.pages.sample                    # about three minutes and 3 GB; rewrites bench/results/sample.md
 
-Both draw from the same mixture, the runs are interleaved and the least of the repeats counts. The first touch of the
-memory of the result is in the time on both sides.
+Both draw from the same mixture. The runs alternate, and the least time of the repeats counts. On both sides the time
+includes that in which the system provides the memory of the result.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ CASES = [Case(*shape) for shape in SHAPES]
 SHORT = 0.02  # seconds that a measurement takes at least, by repetition
 
 
-def contestants(case: Case) -> dict[str, Ours | Theirs]:
-    """Estimators of one mixture: a step of EM from the case's start."""
+def estimators(case: Case) -> dict[str, Ours | Theirs]:
+    """Both estimators, of the same mixture: the case's start after one step of EM."""
     few = Case(case.structure, max(2_000, 10 * case.n_components), case.n_features, case.n_components)
     ours = Ours(
         case.n_components, covariance_type=case.structure, max_iter=1, reg_covar=1e-3, random_state=0, **few.start()
@@ -51,7 +51,7 @@ def contestants(case: Case) -> dict[str, Ours | Theirs]:
 
 
 def seconds(model: Ours | Theirs, n_rows: int) -> float:
-    """Wall time of a call; of several where it is short."""
+    """Wall time of a call; the mean of several calls if they are short."""
     n_calls, elapsed = 0, 0.0
     while elapsed < SHORT:
         start = time.perf_counter()
@@ -64,8 +64,8 @@ def seconds(model: Ours | Theirs, n_rows: int) -> float:
 
 
 def measure(case: Case, repeats: int) -> dict[str, float]:
-    """Least seconds of each contestant, ours on every processor and on one."""
-    models = contestants(case)
+    """Least seconds of scikit-learn, and of gaussmix on every processor and on one."""
+    models = estimators(case)
     least = dict.fromkeys(("ours", "ours, 1 thread", "sklearn"), np.inf)
     for _ in range(repeats):
         for name in least:
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
-    how = f"milliseconds of `GaussianMixture.sample`, least of {arguments.repeats}, interleaved"
+    how = f"milliseconds of `GaussianMixture.sample`, least of {arguments.repeats}, the runs alternate"
     lines = head("Drawing rows, beside scikit-learn", f"`python -m bench.pages.sample`; {how}", facts())
     lines += [
         "",

@@ -1,11 +1,12 @@
-"""gaussmix beside scikit-learn, in one run: seconds per EM iteration and extra memory of a fit.
+"""Time an EM iteration of gaussmix and of scikit-learn, and measure the memory of a fit, in one run.
 
     python -m bench.pages.scikit_learn                     # everything, ten minutes; rewrites its page and README.md
     python -m bench.pages.scikit_learn --structure full    # one structure, printed only
 
-Both fit the same rows from the same parameters, n_iter_ is checked, the runs are interleaved and the least of the
-repeats counts. An iteration is the difference between a long and a short fit, so validation and the final E-step drop
-out. scikit-learn runs with 1 and with 2 BLAS threads, and the better one counts: its threads stall on shared machines.
+Both fit the same rows from the same parameters, and n_iter_ is checked. The runs alternate, and the least time of the
+repeats counts. The time of an iteration is the difference between a long and a short fit, so that validation and the
+final E-step cancel out. scikit-learn runs with 1 and with 2 BLAS threads, and the faster counts: its threads stall on
+shared machines.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from bench.cases import MEMORY_SHAPE, STRUCTURES, Case, cases
 from bench.memory import THEIR_ROWS, extra_memory
 from bench.pages.base import RESULTS, facts, head, parser_of
 from gaussmix import GaussianMixture as Ours
+from gaussmix.numerics.arrays import Array
 
 README = Path(__file__).parents[2] / "README.md"
 START, END = "<!-- speed table -->", "<!-- end of speed table -->"  # in the README
 EXTRA = {Ours: 20, Theirs: 5}  # iterations by which a long fit exceeds a short one
 
 
-def seconds(estimator, case: Case, rows, max_iter: int, **options) -> float:
+def seconds(estimator: type[Any], case: Case, rows: Array, max_iter: int, **options: int) -> float:
     """Wall time of a fit of exactly `max_iter` iterations."""
     model = estimator(
         case.n_components, covariance_type=case.structure, tol=0, reg_covar=1e-6, max_iter=max_iter,
@@ -45,33 +47,33 @@ def seconds(estimator, case: Case, rows, max_iter: int, **options) -> float:
 
 
 def measure(case: Case, repeats: int) -> dict[str, float]:
-    """Seconds per iteration of each contestant: its least long fit less its least short one, runs interleaved."""
+    """Seconds per iteration of each: its least long fit less its least short one."""
     rows = case.rows()
-    contestants = {
+    ways: dict[str, tuple[type[Any], dict[str, int], int]] = {  # with the number of BLAS threads
         "ours": (Ours, {}, 2),
         "ours, 1 thread": (Ours, {"n_jobs": 1}, 2),
         "sklearn 1": (Theirs, {}, 1),
         "sklearn 2": (Theirs, {}, 2),
     }
-    least = dict.fromkeys(((name, extra) for name in contestants for extra in (False, True)), np.inf)
+    least = dict.fromkeys(((name, extra) for name in ways for extra in (False, True)), np.inf)
     for _ in range(repeats):
-        for name, (estimator, options, blas_threads) in contestants.items():
-            time.sleep(0.1)  # let BLAS threads that still spin fall asleep
+        for name, (estimator, options, blas_threads) in ways.items():
+            time.sleep(0.1)  # until BLAS threads have stopped to spin
             with threadpool_limits(blas_threads):
                 for long in False, True:
                     elapsed = seconds(estimator, case, rows, 1 + EXTRA[estimator] * long, **options)
                     least[name, long] = min(least[name, long], elapsed)
-    extra = {name: EXTRA[estimator] for name, (estimator, _, _) in contestants.items()}
-    return {name: (least[name, True] - least[name, False]) / extra[name] for name in contestants}
+    extra = {name: EXTRA[estimator] for name, (estimator, _, _) in ways.items()}
+    return {name: (least[name, True] - least[name, False]) / extra[name] for name in ways}
 
 
 def ratio(times: dict[str, float]) -> float:
-    """How many times longer scikit-learn takes at its better number of threads."""
+    """scikit-learn's time with its better number of threads, by ours."""
     return min(times["sklearn 1"], times["sklearn 2"]) / times["ours"]
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The table, and what it was measured on."""
+    """The page: a table for each structure, and the memory."""
     made_by = "`python -m bench.pages.scikit_learn`; milliseconds per EM iteration"
     lines = head("gaussmix beside scikit-learn", made_by, report["machine"])
     for structure in STRUCTURES:
@@ -148,7 +150,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
-    results = []
+    results: list[dict[str, Any]] = []
     for case in cases(arguments.structure or STRUCTURES):
         times = measure(case, arguments.repeats)
         results.append({"case": vars(case), "seconds": times, "ratio": ratio(times)})

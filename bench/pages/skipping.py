@@ -1,11 +1,11 @@
-"""What is saved where clusters are apart: time of an EM iteration at steady state, beside the same shape's dense one.
+"""Measure how much faster an EM iteration is where clusters are apart, because work on far components is left out.
 
     python -m bench.pages.skipping                         # a few minutes; writes bench/results/skipping.*
     python -m bench.pages.skipping --mlbench FOLDER/data   # with Shuttle and Letter, of R's mlbench (needs rdata)
 
-Dense is an iteration on overlapping clusters, where nothing can be left out. Both in processor time of one thread; the
-least of the dense iterations, and of the last ones on clusters apart (centres drawn 3 standard deviations wide in every
-coordinate) or on real data, whose iterations start from a fit.
+It is compared with a dense iteration of the same shape, on overlapping clusters, where nothing can be left out. Both
+are measured in processor time of one thread: the least of the dense iterations, and the least of the last iterations on
+clusters that are apart (coordinates of centres have a standard deviation of 3) or on real data, which go on from a fit.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
 
-# n, d, K and the factor asked for.
-SHAPES = {
+# n, d, K, and the least factor that is wanted.
+SHAPES: dict[str, list[tuple[int, int, int, int | None]]] = {
     "full": [
         (500_000, 8, 16, None), (200_000, 16, 16, 2), (100_000, 32, 32, 4), (50_000, 64, 32, 5),
         (20_000, 128, 16, None), (100_000, 16, 128, 4), (60_000, 32, 1024, 10),
@@ -49,7 +49,7 @@ def iteration_times(rows: Any, mixture: Mixture, n_steps: int, ridge: float = 0.
 
 
 def dense_time(structure: str, n: int, d: int, k: int) -> float:
-    """Of an iteration on overlapping clusters."""
+    """Seconds of an iteration on overlapping clusters."""
     rows, mixture = clusters(structure, n, d, k, 0.05)
     return min(iteration_times(rows, mixture, DENSE_STEPS))
 
@@ -65,14 +65,14 @@ def clusters(structure: str, n: int, d: int, k: int, distance: float) -> tuple[A
 
 
 def compare(structure: str, n: int, d: int, k: int) -> dict[str, Any]:
-    """Clusters apart, and the dense iteration."""
+    """Seconds of an iteration on clusters that are apart, and of a dense one."""
     dense = dense_time(structure, n, d, k)
     apart = min(iteration_times(*clusters(structure, n, d, k, 3.0), STEPS)[-LAST:])
     return {"name": "clusters apart", "structure": structure, "n": n, "d": d, "K": k, "dense": dense, "apart": apart}
 
 
 def real(name: str, rows: Any, k: int) -> dict[str, Any]:
-    """Iterations that go on from a fit of real data."""
+    """The same for iterations that go on from a fit of real data."""
     n, d = rows.shape
     fitted = GaussianMixture(k, max_iter=20, tol=0, random_state=SEED, n_jobs=1).fit(rows)
     ridge = 1e-6 * float(rows.var(axis=0).mean())
@@ -89,7 +89,7 @@ def real(name: str, rows: Any, k: int) -> dict[str, Any]:
 
 
 def patches() -> Any:
-    """Grey patches of 8 × 8 pixels of scikit-learn's two photographs, every other one."""
+    """Grey patches of 8 × 8 pixels of scikit-learn's two photographs, in steps of 3 and 2 pixels."""
     found = []
     for image in load_sample_images().images:
         windows = np.lib.stride_tricks.sliding_window_view(image.mean(axis=2), (8, 8))[::3, ::2]

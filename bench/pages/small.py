@@ -1,8 +1,8 @@
-"""Steps of EM on a small table: by the core alone, and one by one from Python.
+"""Time steps of EM on a small table: by the core alone, and one by one from Python.
 
     python -m bench.pages.small    # a minute; writes bench/results/small.md
 
-Both make the same steps of the same fit of iris, from the same partition; of many repeats the least counts.
+Both make the same steps of the same fit of iris, from the same partition. The least time of many repeats counts.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from gaussmix.starts.base import Partition
 from gaussmix.testing.check_runner import Stepwise
 
 RESULT = RESULTS / "small.md"
-FEW, MANY = 5, 30  # steps: their difference drops what a run costs once
-SECONDS = 0.5  # for the repeats of a line
+FEW, MANY = 5, 30  # steps of two runs: what a run costs once cancels out in the difference
+SECONDS = 0.5  # of the repeats of each figure
 COMPONENTS = 3, 6
 
 
@@ -65,7 +65,7 @@ def step(engine: Engine[Any], source: ArraySource, start: Model) -> float:
 
 def main() -> None:
     parser_of(__doc__).parse_args()
-    made_by = f"`python -m bench.pages.small`; microseconds of a step, as the difference of runs of {FEW} and {MANY}"
+    made_by = f"`python -m bench.pages.small`; microseconds of a step, from runs of {FEW} and of {MANY} steps"
     lines = head("Steps of EM on iris, 150 × 4", made_by, facts())
     lines += ["", "| structure | K | by the core | from Python | ratio |", "|---|" + "---:|" * 4]
     for n_components in COMPONENTS:

@@ -1,11 +1,11 @@
-"""How many inputs that have an answer are answered rightly: gaussmix beside scikit-learn, on the cases of tests/trust.
+"""Count the right answers of gaussmix and of scikit-learn on the cases of tests/trust, which all have an answer.
 
     python -m bench.pages.trust                # all of them, a few minutes; rewrites bench/results/trust.md
     python -m bench.pages.trust -k float32     # those with this in their name, printed only
 
 Each estimator works through the cases in a process of its own, with default parameters except those that a case sets.
-An answer is right, or the input was refused with a clear error (ValueError or TypeError), or the answer is wrong: a
-number that is off, NaN, another error, or none within the time limit.
+An answer is right or wrong, or the input is refused with a clear error (ValueError or TypeError). Wrong are a number
+that is off, NaN, another error, and no answer within the time limit.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from trust_cases import CASES, Wrong  # found by the line above
 
 CONTESTANTS = {"gaussmix": Ours, "scikit-learn": Theirs}
 VERDICTS = RIGHT, REFUSED, WRONG = "right", "refused with a clear error", "wrong"
-SECONDS = 30  # for one case; the slowest takes a fraction of one
+SECONDS = 30  # the limit for a case; the slowest takes less than a second
 RESULT = RESULTS / "trust.md"
 
-Verdict = tuple[str, str]  # and why
+Verdict = tuple[str, str]  # one of VERDICTS, and why
 
 
 def judge(contestant: str, name: str) -> Verdict:
-    """Try one case."""
+    """The verdict on one case."""
     warnings.simplefilter("ignore")
     try:
         CASES[name].check(CONTESTANTS[contestant])
@@ -48,7 +48,7 @@ def judge(contestant: str, name: str) -> Verdict:
 
 
 def work(contestant: str, connection: Connection) -> None:
-    """Judge the cases that come in, until None does."""
+    """Judge the cases whose names come in, until None comes."""
     while (name := connection.recv()) is not None:
         connection.send(judge(contestant, name))
 
@@ -93,7 +93,7 @@ def table(results: dict[str, dict[str, Verdict]]) -> str:
 
 
 def page(results: dict[str, dict[str, Verdict]]) -> str:
-    """The table, what it was made on, and examples of wrong answers."""
+    """The page: facts about the machine, the table, and examples of wrong answers."""
     machine = facts()
     kept = "date", "commit", "processor", "system", "gaussmix", "scikit-learn", "NumPy, SciPy"
     lines = [
@@ -105,13 +105,11 @@ def page(results: dict[str, dict[str, Verdict]]) -> str:
     lines += [f"- {fact}: {machine[fact]}" for fact in kept]
     lines += [
         "",
-        "The defaults count: scikit-learn adds reg_covar=1e-6 to each variance whatever the unit of the data, which is",
-    ]
-    lines += [
-        "what most of its wrong answers to scales and units come from; the cases without ridge set it to 0.",
+        "Estimators have their defaults: scikit-learn adds reg_covar=1e-6 to each variance, whatever the unit of the",
+        "data. Most of its wrong answers to scales and units come from that. The cases without ridge set it to 0.",
         "",
-        "Outliers are tried from every start: one at 1e6 or 1e15, and two at different places; each comes with a",
-        "component more.",
+        "Outliers are tried from every start: one at 1e6 or 1e15, and two at different places, with a component more",
+        "for each.",
     ]
     lines += ["", table(results), "", "## Wrong answers: three of each kind of input"]
     for contestant, found in results.items():
@@ -120,7 +118,7 @@ def page(results: dict[str, dict[str, Verdict]]) -> str:
 
 
 def _examples(found: dict[str, Verdict]) -> list[str]:
-    """The first three wrong answers of each item, and by how much they are wrong."""
+    """The first three wrong answers to each item, and what is wrong with them."""
     wrong: dict[str, list[str]] = {}
     for name, (verdict, why) in found.items():
         if verdict == WRONG:

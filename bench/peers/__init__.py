@@ -1,1 +1,1 @@
-"""The peers' table: gaussmix and nine others, same rows, same start, in one run. `python -m bench.peers`."""
+"""`python -m bench.peers` measures gaussmix and nine other packages on the same rows from the same start."""

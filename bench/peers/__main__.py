@@ -1,10 +1,10 @@
-"""gaussmix beside its peers, whichever are installed, in one run and one table.
+"""Measure gaussmix and those of its peers that are installed, in one run, for one table.
 
     python -m bench.peers                      # all peers, under 25 minutes; rewrites bench/results/peers.*
     python -m bench.peers --quick              # gaussmix, scikit-learn and oneDAL: the bars, under 8 minutes
     python -m bench.peers --peer oneDAL --shape 2 --budget 1    # a part, printed only
 
-Every measurement is a process of its own with a time limit, so that one that crashes or hangs ends no more than itself.
+Every measurement is a process of its own with a time limit: if one crashes or hangs, the others go on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.cases import SHAPES, Case
 from bench.pages.base import facts
-from bench.peers.bars import BARS, KINDS, Result, best, cases_of, title, verdict
+from bench.peers.bars import BARS, KINDS, Result, cases_of, title, verdict
 from bench.peers.page import markdown
 from bench.peers.process import in_a_process
 from bench.peers.program import SCRATCH
@@ -30,14 +30,14 @@ QUICK = [name for name, peer in PEERS.items() if peer.whole]
 
 
 def chosen_cases(shapes: list[int] | None, peer: str) -> list[Case]:
-    """All shapes or those numbered, overlapping; and separated where a bar is set."""
+    """Cases of all shapes, or of those with the given numbers; separated clusters only for peers with a bar."""
     kinds = [(structure, separated) for structure, separated in KINDS if structure in PEERS[peer].structures]
     kinds = [kind for kind in kinds if PEERS[peer].whole or not kind[1]]
     return [case for kind in kinds for number, case in enumerate(cases_of(*kind)) if shapes is None or number in shapes]
 
 
 def measured(peers: list[str], shapes: list[int] | None, budget: float) -> list[Result]:
-    """Peer after peer within each case, so that they see the machine in the same mood."""
+    """Results, peer after peer within each case: other work on the machine is then much the same for all peers."""
     results = []
     for case in [case for kind in KINDS for case in cases_of(*kind)]:
         for peer in peers:
@@ -52,10 +52,10 @@ def measured(peers: list[str], shapes: list[int] | None, budget: float) -> list[
 
 def _shown(result: Result) -> str:
     if "failed" in result:
-        return result["failed"]
+        return str(result["failed"])
     rows = "" if result["n_rows"] == result["case"]["n_rows"] else f", on {result['n_rows']:,} rows"
     memory = "" if result["megabytes"] is None else f"{result['megabytes']:8.1f} MB"
-    return f"{1e3 * best(result):10.2f} ms {memory}{rows}"
+    return f"{1e3 * min(result['seconds'].values()):10.2f} ms {memory}{rows}"
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="only those a bar is set against")
+    parser.add_argument("--quick", action="store_true", help="only those with a bar")
     parser.add_argument("--peer", choices=list(PEERS), action="append", help="only this; may be repeated")
     parser.add_argument("--shape", type=int, choices=range(len(SHAPES)), action="append", help="only this")
     parser.add_argument("--budget", type=float, default=4.0, help="seconds for a peer on a case (default %(default)s)")

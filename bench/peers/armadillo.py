@@ -1,4 +1,4 @@
-"""Armadillo's gmm_full and gmm_diag: a program that is compiled here, for this machine."""
+"""Armadillo's gmm_full and gmm_diag, in a program that is compiled here for this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What gaussmix must reach beside the best of the others, and what it did: ratios of seconds per iteration."""
+"""The bars: ratios of the best peers' seconds per iteration to ours that gaussmix must reach, and what it reached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = [("full", False), ("diag", False), ("full", True)]  # structure, separat
 
 @dataclass(frozen=True)
 class Bar:
-    """A geometric mean over the shapes of a peer's seconds by ours."""
+    """The least that the geometric mean of a peer's seconds by ours, over all shapes, must be."""
 
     structure: str
     separated: bool
@@ -42,17 +42,17 @@ def cases_of(structure: str, separated: bool) -> list[Case]:
 
 
 def found(results: list[Result], peer: str, case: Case) -> Result | None:
-    """The peer's result on the case, unless it was not tried."""
+    """The peer's result on the case; None if it was not tried."""
     return next((r for r in results if r["peer"] == peer and r["case"] == vars(case)), None)
 
 
 def best(result: Result | None) -> float | None:
-    """Seconds of the best number of threads."""
+    """Seconds with the best number of threads; None without a result."""
     return None if result is None or "failed" in result else min(result["seconds"].values())
 
 
 def ratios(results: list[Result], peer: str, structure: str, separated: bool) -> list[float]:
-    """The peer's seconds by ours, for the shapes that both did."""
+    """The peer's seconds by ours, for the shapes on which both have a result."""
     pairs = [
         (best(found(results, peer, case)), best(found(results, "gaussmix", case)))
         for case in cases_of(structure, separated)
@@ -65,7 +65,7 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def verdict(bar: Bar, results: list[Result]) -> tuple[str, str]:
-    """What was reached, and whether that meets the bar: open where a shape is missing."""
+    """What was reached, and whether that meets the bar; that is open while a shape is missing."""
     values = ratios(results, bar.peer, bar.structure, bar.separated)
     if not values:
         return "–", "open: not measured"

@@ -1,4 +1,4 @@
-"""What a peer is: something that takes given EM iterations on given rows. One file each, which alone imports it."""
+"""A peer makes a given number of EM iterations on given rows. Each peer has a file, and only that file imports it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = joblib.cpu_count()
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows (n, d) and a start: weights (K,), means (K, d), covariances (K, d, d) of full and (K, d) of diag."""
+    """Rows (n, d) and a start: weights (K,), means (K, d), covariances (K, d, d) for full and (K, d) for diag."""
 
     structure: str
     rows: Array
@@ -31,12 +31,12 @@ class Problem:
 
     @classmethod
     def of(cls, case: Case) -> Problem:
-        """Unit covariances are their own precisions, so every peer takes the very same start."""
+        """The problem of a case; its unit covariances equal their precisions, so all peers start alike."""
         start = case.start()
         return cls(case.structure, case.rows(), start["weights_init"], start["means_init"], start["precisions_init"])
 
     def head(self, n_rows: int) -> Problem:
-        """The first rows of it."""
+        """The same problem on its first rows."""
         return Problem(self.structure, self.rows[:n_rows], self.weights, self.means, self.covariances)
 
     @property
@@ -45,7 +45,7 @@ class Problem:
 
     @property
     def dense_covariances(self) -> Array:
-        """(K, d, d) also of diag."""
+        """(K, d, d), also for diag."""
         if self.structure == "full":
             return self.covariances
         return np.stack([np.diag(variances) for variances in self.covariances])
@@ -63,9 +63,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Fit:
-    """Parameters in the shapes of a Problem, and what the peer says of the log-likelihood: of start or result, a total.
+    """Parameters in the shapes of a Problem, and the total log-likelihood that the peer gives for start or result.
 
-    Peers in a process of their own measure seconds and megabytes themselves.
+    Peers that are programs of their own measure seconds and megabytes themselves.
     """
 
     weights: Array
@@ -83,25 +83,25 @@ class Peer(ABC):
     package: ClassVar[str]  # that Python imports
     distribution: ClassVar[str]  # that pip installs
     structures: ClassVar[tuple[str, ...]] = ("full", "diag")
-    threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # to try; the best counts
-    whole: ClassVar[bool] = False  # never on fewer rows: a bar is set against it
-    fewest: ClassVar[int] = 5_000  # rows, where it cannot do all
-    patience: ClassVar[float] = 1  # by which its budget is multiplied
-    settles: ClassVar[int] = 1  # iterations after which one takes its usual time, on separated clusters
+    threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # to try; the fastest counts
+    whole: ClassVar[bool] = False  # it always takes all rows, because there is a bar for it
+    fewest: ClassVar[int] = 5_000  # rows, if it can't take all
+    patience: ClassVar[float] = 1  # its budget is multiplied by this
+    settles: ClassVar[int] = 1  # iterations on separated clusters before one takes its usual time
     takes_start: ClassVar[bool] = True
     measures_memory: ClassVar[bool] = True
     note: ClassVar[str] = ""
 
     def missing(self) -> str | None:
-        """Why it cannot run here, if so."""
+        """Why it can't run here; None if it can."""
         return None if find_spec(self.package) else f"no package {self.distribution}"
 
     def version(self) -> str:
         return version(self.distribution)
 
     def prepare(self, problem: Problem) -> None:  # noqa: B027, most have nothing to prepare
-        """What is no part of a fit: a start in another form, a file for another process."""
+        """Make what is no part of a fit: a start in another form, a file for another process."""
 
     @abstractmethod
     def fit(self, problem: Problem, iterations: int, threads: int) -> Fit:
-        """Take exactly so many EM iterations from the start. A peer without a start does 0 too, to show its own."""
+        """Make exactly so many EM iterations from the start. One that takes no start makes 0 too, to show its own."""

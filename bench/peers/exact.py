@@ -1,7 +1,6 @@
-"""How far an iteration is from the truth: a peer's fits of a small case beside mpmath's, of 50 digits.
+"""Measure the errors of a peer's iterations: its fits of a small case beside those of mpmath with 50 digits.
 
-The reference is `em_step` of tests/oracle/exact/exact.py. `python -m bench.peers.exact OUT PEER` is how the table
-calls it.
+The reference is `em_step` of tests/oracle/exact/exact.py. The table calls `python -m bench.peers.exact OUT PEER`.
 """
 
 from __future__ import annotations
@@ -45,32 +44,35 @@ def course(problem: Problem) -> list[Fit]:
     fits = []
     for _ in range(STEPS + 1):
         log_likelihood, _, following = oracle.em_step(family, rows, *parameters)
-        arrays = [np.array(oracle.floats(part)) for part in parameters]
-        fits.append(Fit(*arrays, float(log_likelihood)))
+        weights, means, covariances = (np.array(oracle.floats(part)) for part in parameters)
+        fits.append(Fit(weights, means, covariances, float(log_likelihood)))
         parameters = following
     return fits
 
 
 def remembered(problem: Problem, name: str) -> list[Fit]:
-    """The course of a problem that all peers start from: worked out by the first of them."""
+    """The course of a problem that all peers start from; the first of them computes it and writes it to a file."""
     file = Path(os.environ[SCRATCH]) / f"{name}.json"
     if not file.exists():
         file.write_text(json.dumps([vars(fit) for fit in course(problem)], default=np.ndarray.tolist))
     fits = json.loads(file.read_text())
-    return [Fit(**{part: np.array(value) for part, value in fit.items() if value is not None}) for fit in fits]
+    return [
+        Fit(np.array(fit["weights"]), np.array(fit["means"]), np.array(fit["covariances"]), fit["log_likelihood"])
+        for fit in fits
+    ]
 
 
 def errors(fit: Fit, exact: list[Fit], step: int) -> dict[str, float | None]:
     """The largest error of each part of a fit after `step` iterations.
 
     Weights and log-likelihood are relative, means are in standard deviations, covariances relative to the product of
-    two standard deviations. A peer states the log-likelihood of the last E-step: before the last M-step or after it.
+    two standard deviations. The log-likelihood that a peer gives is that before the last M-step or that after it.
     """
     truth = exact[step]
     full = truth.covariances.ndim == 3
     sd = np.sqrt(np.diagonal(truth.covariances, axis1=1, axis2=2) if full else truth.covariances)
     units = sd[:, :, None] * sd[:, None, :] if full else sd**2
-    totals = [known.log_likelihood for known in exact[step - 1 : step + 1]]
+    totals = [known.log_likelihood for known in exact[step - 1 : step + 1] if known.log_likelihood is not None]
     stated = fit.log_likelihood
     return {
         "weights": _largest(fit.weights / truth.weights - 1),
@@ -85,7 +87,7 @@ def _largest(values: NDArray[np.float64]) -> float:
 
 
 def truth(peer: Peer, problem: Problem, name: str) -> list[Fit] | None:
-    """The course from the start, or from the peer's own one; None where that is another one in every fit."""
+    """The course from the start, or from the peer's own start; None if the latter is another one in every fit."""
     if peer.takes_start:
         return remembered(problem, name)
     own, again = peer.fit(problem, 0, 1), peer.fit(problem, 0, 1)
@@ -95,7 +97,7 @@ def truth(peer: Peer, problem: Problem, name: str) -> list[Fit] | None:
 
 
 def examined(peer: Peer, structure: str) -> dict[str, Any]:
-    """Errors after one iteration, after three (which shows that iterations are counted rightly), and far from 0."""
+    """Errors after one iteration, after three (they show that the peer makes three), and with rows far from 0."""
     near = Problem.of(Case(structure, *SHAPE))
     far = replace(near, rows=near.rows + OFFSET, means=near.means + OFFSET)
     found = {}

@@ -1,4 +1,4 @@
-"""gmmx on JAX: float32 only."""
+"""gmmx on JAX, in float32, the only type that it takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.peers.base import ALL, Fit, Peer, Problem
 
 class Gmmx(Peer):
     name, package, distribution = "gmmx", "gmmx", "gmmx"
-    threads = (ALL,)  # XLA takes what there is
+    threads = (ALL,)  # XLA uses all processors
     note = "float32"
     compiled: ClassVar[set[Any]] = set()
 
@@ -28,7 +28,9 @@ class Gmmx(Peer):
             means=means, covariances=covariances, weights=weights, covariance_type=problem.structure
         )
         fitter = EMFitter(max_iter=iterations, tol=0.0, reg_covar=0.0)
-        if (key := (iterations, rows.shape, covariances.shape)) not in self.compiled:  # for each number of iterations
+        if (
+            key := (iterations, rows.shape, covariances.shape)
+        ) not in self.compiled:  # once for each number of iterations
             fitter.fit(rows, start)
             self.compiled.add(key)
         before = time.perf_counter()

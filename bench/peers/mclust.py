@@ -1,4 +1,4 @@
-"""mclust for R: `em`, which is one E-step from given parameters and then `me`."""
+"""mclust for R: `em`, which makes an E-step from given parameters and then calls `me`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.peers.program import Program
 
 class Mclust(Program):
     name = "R mclust"
-    threads = (1,)  # Fortran loops
+    threads = (1,)  # its Fortran loops use one
 
     def missing(self) -> str | None:
         if shutil.which("Rscript") is None:

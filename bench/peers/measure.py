@@ -1,8 +1,9 @@
-"""One peer on one case, in a process of its own: `python -m bench.peers.measure OUT JSON` is how the table calls it.
+"""Measure one peer on one case, in a process of its own. The table calls `python -m bench.peers.measure OUT JSON`.
 
-An iteration is the difference between a long and a short fit, so validation, copies, compilation and a final E-step
-drop out. How long the long one is, and how often both are repeated, is what a budget of seconds allows; where it does
-not allow even the least on all rows, the peer gets fewer of them and its time is scaled in proportion.
+The time of an iteration is the difference between a long and a short fit, so that validation, copies, compilation and a
+final E-step cancel out. A budget of seconds decides how many iterations the long fit makes, and how often both are
+repeated. If the budget does not allow the least of both on all rows, the peer gets fewer rows, and its time is scaled
+in proportion.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from bench.peers.base import Peer, Problem
 from bench.peers.process import asked
 from bench.peers.registry import PEERS
 
-LEAST_REPEATS, MOST_REPEATS = 2, 3  # of one, a single interruption would be the result
+LEAST_REPEATS, MOST_REPEATS = 2, 3  # one would measure any interruption too
 LEAST_ITERATIONS, MOST_ITERATIONS = 2, 20
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What fits into a budget: rows to use, iterations by which the long fit exceeds the short one, repeats."""
+    """What a budget allows: rows, iterations that the long fit makes more than the short one, and repeats."""
 
     n_rows: int
     iterations: int
@@ -35,14 +36,15 @@ class Plan:
 
 
 def plan(iteration: float, overhead: float, tried: int, n_rows: int, budget: float, whole: bool) -> Plan:
-    """The longest of all that the budget allows, first in rows, then repeats, then iterations.
+    """Spend the budget on rows first, then on repeats, then on iterations.
 
     Parameters
     ----------
-    iteration, overhead : seconds of an iteration, and of the rest of a fit, with `tried` rows
-    n_rows : all rows
-    budget : seconds for all fits together
-    whole : take all rows whatever it costs
+    iteration, overhead : seconds of an iteration, and of the rest of a fit, with `tried` rows.
+    tried : rows of the fits that were timed.
+    n_rows : of the case.
+    budget : seconds for all fits together.
+    whole : whether to take all rows even if that costs more.
     """
     short_and_long = 2 * overhead + (2 + LEAST_ITERATIONS) * iteration
     least = LEAST_REPEATS * short_and_long / tried  # for each row
@@ -54,8 +56,8 @@ def plan(iteration: float, overhead: float, tried: int, n_rows: int, budget: flo
 
 
 def timed(peer: Peer, problem: Problem, iterations: int, threads: int) -> tuple[float, float | None]:
-    """Seconds and megabytes of a fit: its own clock if it has one, and megabytes if it counts them."""
-    time.sleep(0.1)  # let threads that still spin fall asleep
+    """Seconds of a fit, by the peer's own clock if it has one; and megabytes, None if the peer does not count them."""
+    time.sleep(0.1)  # until threads have stopped to spin
     before = time.perf_counter()
     fit = peer.fit(problem, iterations, threads)
     seconds = time.perf_counter() - before
@@ -63,13 +65,13 @@ def timed(peer: Peer, problem: Problem, iterations: int, threads: int) -> tuple[
 
 
 def probed(peer: Peer, problem: Problem, iterations: int, budget: float) -> float:
-    """Seconds of a fit by one thread: the less of two, but of one only if that takes the whole budget."""
+    """Seconds of a fit with one thread: the lesser of two fits, or those of one that takes the whole budget."""
     seconds, _ = timed(peer, problem, iterations, 1)
     return seconds if seconds > budget else min(seconds, timed(peer, problem, iterations, 1)[0])
 
 
 def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
-    """A plan from short fits of few rows, and of more where what few cost says little: much of it may be overhead."""
+    """A plan from short fits of few rows, and then of more: the time of a fit of few rows may be mostly overhead."""
     n, k, d = len(problem.rows), *problem.means.shape
     tried = min(n, max(peer.fewest, 2 * k * d))  # enough for regular covariances
     while True:
@@ -86,11 +88,11 @@ def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
 def seconds_of(
     peer: Peer, problem: Problem, chosen: Plan, threads: Sequence[int], first: int = 1
 ) -> tuple[dict[int, float | None], float | None]:
-    """Seconds per iteration for each number of threads, None where they stall; and megabytes if the peer counts them.
+    """Seconds per iteration for each number of threads, None if they stall; and megabytes if the peer counts them.
 
-    Fits are interleaved; the least long one less the least short one, of `first` iterations, counts. A number of
-    threads that once takes five times as long as one thread is left: threads that spin while the host has taken a core
-    away can hold a fit for minutes.
+    Fits alternate. The least long fit less the least short one, of `first` iterations, counts. A number of threads that
+    once takes five times as long as one thread is left out: if the host takes a core away while threads spin, a fit may
+    take minutes.
     """
     lengths = first, first + chosen.iterations
     least = {(count, length): np.inf for count in threads for length in lengths}
@@ -110,16 +112,16 @@ def seconds_of(
 
 
 def measure(peer: Peer, case: Case, budget: float | Plan, threads: Sequence[int] = ()) -> dict[str, Any]:
-    """Seconds per iteration of all rows for each number of threads, megabytes beside the rows, and how they were found.
+    """Seconds per iteration of all rows for each number of threads, megabytes beside the rows, and the plan.
 
-    Megabytes are the rise of the peak over all fits: memory that a fit leaves to the next would hide the latter's.
-    A budget in seconds is for all threads together. `threads` are tried instead of the peer's own choice.
+    Megabytes are the rise of the peak over all fits together: a single fit may use memory that an earlier one left. A
+    budget in seconds is for all numbers of threads together. `threads` are tried instead of the peer's own choice.
     """
     threads = threads or peer.threads
     problem = Problem.of(case)
     small = Problem.of(Case(case.structure, 1_000, 2, 2))
     peer.prepare(small)
-    for count in threads:  # what is loaded once
+    for count in threads:  # loads what the first fit loads
         peer.fit(small, 2, count)
 
     def fits() -> tuple[Plan, tuple[dict[int, float | None], float | None]]:

@@ -1,6 +1,6 @@
-"""mlpack's gmm_train. Its Python binding takes no start: each fit begins with a k-means of its own.
+"""mlpack's gmm_train. Its Python binding takes no start: each fit begins with its own k-means.
 
-For full covariances that start differs from fit to fit even with a seed, so an iteration's error cannot be found.
+For full covariances that start differs between fits even with a seed, so that the error of an iteration is not known.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""OpenCV's cv2.ml.EM, which left with OpenCV 5. Its Python binding takes a start only as responsibilities."""
+"""OpenCV's cv2.ml.EM, which OpenCV 5 no longer has. Its Python binding takes a start only as responsibilities."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class OpenCV(Peer):
     def version(self) -> str:
         import cv2
 
-        return cv2.__version__
+        return str(cv2.__version__)
 
     def prepare(self, problem: Problem) -> None:
         _ = problem.responsibilities

@@ -10,7 +10,7 @@ from bench.peers.base import Fit, Peer, Problem
 class Ours(Peer):
     name, package, distribution = "gaussmix", "gaussmix", "gaussmix"
     whole = True
-    settles = 8  # rows are put in order after the second iteration, bounds known after the third
+    settles = 8  # rows are put in order after the second iteration, and bounds are known after the third
 
     def version(self) -> str:
         import gaussmix

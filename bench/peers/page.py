@@ -1,4 +1,4 @@
-"""The results as a page: bars, seconds, memory, errors, and how all was measured."""
+"""Write the page of results: bars, seconds, memory, errors, and how they were measured."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ PLOTS = {"seconds": "peers-seconds.png", "memory": "peers-memory.png"}
 HOW = """
 ## How
 
-Same rows, same start, in float64, unless a note says otherwise. Each peer does each case in a process of its own, peer
-after peer within a case. An iteration is the difference between a long and a short fit, by the iterations between them;
-the least of two or three long fits and of as many short ones count. One thread and as many as there are processors are
-tried, and the better counts. Overlapping clusters have centres 1.5 standard deviations from the origin, so that no work
-can be skipped; separated ones have them three from it in every coordinate, and are started close to them. Only gaussmix
-and those that a bar is set against are measured on separated clusters: the others do the same work on both.
+All peers fit the same rows from the same start, in float64, unless a note says otherwise. Each peer fits each case in a
+process of its own, peer after peer within a case. The time of an iteration is the difference between a long and a short
+fit, divided by the difference of their iterations; the least of two or three fits of each length count. Peers run with
+one thread and with as many as there are processors, and the faster counts. Overlapping clusters have centres 1.5
+standard deviations from the origin, so that no work can be skipped. Separated clusters have centres whose coordinates
+have a standard deviation of 3, and fits start close to them. Only gaussmix and the peers with bars are measured on
+separated clusters: the others do the same work on both.
 
-A peer that would take minutes gets fewer rows, and its time is scaled in proportion to them: those figures are in
+A peer that would take minutes gets fewer rows, and its time is scaled in proportion to them. Those figures are in
 *italics*, and so is its memory, which is neither scaled nor drawn.
 
 Memory is the rise of the peak of the resident memory over all fits, without the rows.
 
-Errors are the largest of each part against mpmath's with 50 digits, of 300 rows, 5 features and 4 components: weights
-and log-likelihood relative, means in standard deviations, covariances relative to the product of two standard
-deviations. Three iterations show that they are counted rightly. Far: the same data moved by 10,000 standard deviations,
-where the rounding of means to double alone is about 1e-12.
+Errors are the largest of each part, against mpmath with 50 digits, on 300 rows, 5 features and 4 components. Those of
+weights and log-likelihood are relative, those of means are in standard deviations, and those of covariances are
+relative to the product of two standard deviations. The errors after three iterations show that a peer makes three.
+"Far" is the same data moved by 10,000 standard deviations, where the rounding of the means to double alone is about
+1e-12.
 """
 
 
@@ -101,7 +103,7 @@ def memory(report: Report) -> list[str]:
 
 
 def errors(report: Report) -> list[str]:
-    """For each peer and structure: each part after one iteration, and the largest part after three and far from 0."""
+    """For each peer and structure, the error of each part after one iteration, and the largest after three and far."""
     lines = [
         "| | weights | means | covariances | log-likelihood | after three | far |",
         "|---|" + "---:|" * 6,

@@ -1,4 +1,4 @@
-"""The results as pictures."""
+"""Draw the results."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ def draw(report: Report, folder: Path) -> None:
 
 
 def _megabytes(report: Report, peer: str, case: Any) -> float | None:
-    """Of all rows only: memory of fewer says little of the rest."""
+    """Megabytes with all rows; None if the peer had fewer, because memory need not grow in proportion."""
     result = found(report["results"], peer, case)
     if result is None or "failed" in result or result["n_rows"] < case.n_rows:
         return None
-    return result["megabytes"]
+    megabytes: float | None = result["megabytes"]
+    return megabytes
 
 
 def _lines(axis: Axes, values: dict[str, list[float | None]]) -> None:

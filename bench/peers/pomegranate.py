@@ -16,7 +16,7 @@ class Pomegranate(Peer):
         from pomegranate.gmm import GeneralMixtureModel
 
         torch.set_num_threads(threads)
-        torch.set_default_dtype(torch.float64)  # else its sums are float32, whatever the rows are
+        torch.set_default_dtype(torch.float64)  # else its sums are float32 for rows of any type
         components = [
             Normal(torch.tensor(mean), torch.tensor(covariance), covariance_type=problem.structure)
             for mean, covariance in zip(problem.means, problem.covariances, strict=True)

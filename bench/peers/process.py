@@ -1,4 +1,4 @@
-"""A measurement in a process of its own, so that one that crashes or hangs ends no more than itself."""
+"""Run a measurement in a process of its own: if it crashes or hangs, the other measurements go on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIMIT = 150  # seconds
 
 
 def asked(description: str | None, word: str) -> argparse.Namespace:
-    """What `in_a_process` passed to this process: `out`, a path, and one word more."""
+    """What `in_a_process` passed to this process: `out`, a path, and one more word."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="file to write JSON to")
     parser.add_argument(word)
@@ -37,9 +37,10 @@ def in_a_process(module: str, *words: str, limit: float = LIMIT) -> Any:
         except subprocess.TimeoutExpired:
             return {"failed": f"over {limit:g} s"}
         finally:
-            if process.poll() is None:  # with what it has started: a program left running would slow down the next
+            if process.poll() is None:  # and what it has started: that would slow down the next measurement
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+            assert process.stderr is not None
             process.stderr.close()
         if process.returncode == 0:
             return json.loads(out.read_text())

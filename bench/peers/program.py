@@ -1,4 +1,4 @@
-"""Peers that are no Python package: a program of their own that reads rows and start from a file and writes its fit."""
+"""Peers that are programs instead of Python packages: they read rows and start from a file, and write their fit."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 
 from bench.peers.base import Fit, Peer, Problem
 
-SCRATCH = "GAUSSMIX_BENCH_SCRATCH"  # names a folder for what is built once for a whole run
+SCRATCH = "GAUSSMIX_BENCH_SCRATCH"  # the variable that names a folder for what is built once in a run
 
 
 class Program(Peer):
     """The program is called with n, d, K, structure, iterations, the file of the problem and that of the result.
 
-    Both files hold doubles: rows (n, d), weights, means, covariances; and seconds, megabytes, log-likelihood, weights,
-    means, covariances.
+    Both files hold doubles. The problem is rows (n, d), weights, means and covariances. The result is seconds,
+    megabytes, log-likelihood, weights, means and covariances.
     """
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Every peer, in the order of the table. Another one is a file beside these and a line here."""
+"""Every peer, in the order of the table. A new peer takes a file in this folder and a line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spark MLlib in local mode, by the RDD interface: that of data frames takes no start."""
+"""Spark MLlib in local mode, by the interface of RDDs, because that of data frames takes no start."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ class Spark(Peer):
     name, package, distribution = "Spark MLlib", "pyspark", "pyspark"
     structures = ("full",)
     threads = (ALL,)
-    fewest, patience = 2_000, 5  # it takes seconds for thousands of wide rows, and on few narrow ones only schedules
+    fewest, patience = (
+        2_000,
+        5,
+    )  # thousands of wide rows take seconds, and of few narrow ones nearly all time is overhead
     measures_memory = False
-    note = "its memory is a Java heap, not measured; of few rows much of its time is overhead, so scaled it is a bound"
+    note = (
+        "memory not measured, a Java heap; with few rows much of the time is overhead, so scaled times are upper bounds"
+    )
 
     def missing(self) -> str | None:
         return super().missing() or (None if shutil.which("java") else "no Java")

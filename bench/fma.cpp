@@ -1,4 +1,4 @@
-// The machine's own peak: fused multiply-adds between registers, nothing else. Built and called by fma.py.
+// The loop that measures the peak of the processor: fused multiply-adds on registers. fma.py compiles and calls it.
 #include <immintrin.h>
 
 namespace {

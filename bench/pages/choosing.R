@@ -1,4 +1,4 @@
-# The whole job of mclust on a table: Rscript choosing.R DATA.csv OUT.json REPEATS
+# Time a whole search of mclust on a table: Rscript choosing.R DATA.csv OUT.json REPEATS
 words <- commandArgs(TRUE)
 suppressMessages(library(mclust))
 rows <- as.matrix(read.csv(words[1], header = FALSE))

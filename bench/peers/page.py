@@ -51,7 +51,7 @@ def markdown(report: Report) -> str:
     lines += ["", f"![seconds per iteration]({PLOTS['seconds']})"]
     lines += ["", "## Extra memory in MB: full, overlapping clusters", "", *memory(report)]
     lines += ["", f"![extra memory]({PLOTS['memory']})"]
-    lines += ["", "## Errors", "", *errors(report), "", "## Who took part, and what failed", "", *peers(report)]
+    lines += ["", "## Errors", "", *errors(report), "", "## Versions, notes and failures", "", *peers(report)]
     return "\n".join(lines) + "\n" + HOW
 
 

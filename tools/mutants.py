@@ -1,8 +1,9 @@
 """Make small changes to the code, one at a time, and print those that no test notices.
 
-Usage: mutants.py [FILE...] [--tests PATHS]      as `nox -s mutants` does; a FILE is one such as em/stopping.py
+Usage: mutants.py [FILE...] [--tests PATHS] [--sample N] [--seed S]      as `nox -s mutants` does
 
-cosmic-ray changes a copy of the sources in a scratch folder, and runs the tests of the file's folder there.
+A FILE is one such as em/stopping.py. cosmic-ray changes a copy of the sources in a scratch folder, and runs the tests
+of the file there. With --sample it makes N changes to a file, drawn with seed S.
 docs/develop/mutants.md lists the changes that are known to survive, with a reason for each.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import re
 import shlex
 import shutil
@@ -23,24 +25,43 @@ from pathlib import Path
 from typing import Any
 
 from cosmic_ray.work_db import use_db
-from cosmic_ray.work_item import MutationSpec, WorkerOutcome, WorkResult
+from cosmic_ray.work_item import MutationSpec, WorkerOutcome, WorkItem, WorkResult
 
 from gaussmix import _core
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path("src") / "gaussmix"
 COPIED = ("src", "tests", "examples", "pyproject.toml")
-# Tests of each folder, the quickest first: most changes do not live to see the last.
+# Tests of a file, or of the other files of a folder; the quickest first, because the first failure
+# ends a run. {stem} is the name of the file, which is a part of the names of its family's tests.
 TESTS = {
-    "em": "tests/decisions tests/estimators/test_runs.py tests/laws/test_restarts.py tests/laws/test_initial.py "
-    "tests/laws/test_objective.py tests/laws/test_ridge.py tests/laws/test_em.py tests/laws/test_fast_path.py "
-    "tests/laws/test_single.py tests/laws/test_odd_shapes.py tests/estimators/test_starts.py",
-    "starts": "tests/laws/test_starts.py tests/laws/test_hierarchical.py tests/laws/test_gross.py "
-    "tests/estimators/test_starts.py tests/laws/test_odd_shapes.py tests/laws/test_ridge.py",
-    "families": "tests/laws/test_families.py tests/laws/test_common_axes.py tests/laws/test_factor_analyzers.py "
-    "tests/meta/test_family_names.py tests/estimators/test_structures.py tests/laws/test_em.py",
-    "selection": "tests/decisions tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py "
-    "tests/estimators/test_many_blocks.py tests/oracle/test_choice.py tests/estimators/test_factor_analyzers.py",
+    "em/initial.py": "tests/laws/test_initial.py tests/estimators/test_starts.py",
+    "em/maximise.py": "tests/laws/test_pieces.py tests/laws/test_single.py tests/laws/test_initial.py "
+    "tests/laws/test_em.py",
+    "em/objective.py": "tests/laws/test_objective.py",
+    "em/restarts.py": "tests/laws/test_restarts.py tests/laws/test_objective.py",
+    "em/ridge.py": "tests/laws/test_ridge.py",
+    "em/stopping.py": "tests/decisions/test_stopping.py",
+    "em/trace.py": "tests/estimators/test_runs.py tests/laws/test_single.py",
+    "em": "tests/laws/test_single.py tests/laws/test_fast_path.py tests/laws/test_em.py tests/laws/test_odd_shapes.py",
+    "families/base.py": "tests/estimators/test_registering.py tests/mixture/test_parts.py "
+    "tests/laws/test_laws_bite.py tests/estimators/test_structures.py",
+    "families/common_axes.py": "tests/laws/test_common_axes.py tests/laws/test_families.py "
+    "-k 'common_axes or EVE or VVE'",
+    "families/factor_analyzer.py": "tests/estimators/test_factor_analyzers.py tests/laws/test_factor_analyzers.py "
+    "-k 'not lowers_the_likelihood'",
+    "families/one_feature.py": "tests/estimators/test_structures.py",
+    "families/orientation.py": "tests/laws/test_common_axes.py",
+    "families/volume.py": "tests/laws/test_common_axes.py tests/laws/test_families.py "
+    "-k 'common_axes or EVI or EVE or EVV or VEI or VEE or VEV'",
+    "families": "tests/laws/test_families.py -k {stem}",
+    "selection/choice.py": "tests/decisions/test_choice.py",
+    "selection/criteria.py": "tests/decisions/test_choice.py tests/oracle/test_choice.py",
+    "selection/parallel.py": "tests/estimators/test_parallel.py",
+    "selection": "tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py",
+    "starts/gross.py": "tests/laws/test_gross.py",
+    "starts/hierarchical.py": "tests/laws/test_hierarchical.py",
+    "starts": "tests/laws/test_starts.py tests/estimators/test_starts.py",
 }
 # Of cosmic-ray's operators those that change what is computed and not only how: a comparison by its neighbour, a sum to
 # a difference, a number by one, a condition to its opposite.
@@ -55,21 +76,37 @@ USED = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", help="paths below src/gaussmix; by default every file of the four folders")
-    parser.add_argument("--tests", help="what pytest is to run; by default the tests of the folder of each file")
+    parser.add_argument("--tests", help="what pytest is to run; by default the tests of each file")
+    parser.add_argument("--sample", type=int, help="make so many changes to a file, drawn at random; by default all")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawing; 0 by default")
     arguments = parser.parse_args()
     files = arguments.files or [
-        str(path.relative_to(ROOT / PACKAGE)) for name in TESTS for path in sorted((ROOT / PACKAGE / name).glob("*.py"))
+        str(path.relative_to(ROOT / PACKAGE))
+        for name in ("em", "families", "selection", "starts")
+        for path in sorted((ROOT / PACKAGE / name).glob("*.py"))
     ]
-    outcomes: Counter[str] = Counter()
+    total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as scratch:
         copy_to(Path(scratch))
-        for folder, tests in TESTS.items():
-            chosen = [file for file in files if Path(file).parts[0] == folder]
-            for outcome, description in changes(Path(scratch), chosen, arguments.tests or tests) if chosen else ():
-                outcomes[outcome] += 1
+        for file in files:
+            found = changes(Path(scratch), file, arguments.tests or tests_of(file), arguments.sample, arguments.seed)
+            outcomes = Counter(outcome for outcome, _ in found)
+            total += outcomes
+            print(f"{file}: {counted(outcomes)}", flush=True)
+            for outcome, description in found:
                 if outcome == "survived":
                     print(description, flush=True)
-    print(", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())))
+    print(f"all: {counted(total)}")
+
+
+def counted(outcomes: Counter[str]) -> str:
+    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())) or "nothing to change"
+
+
+def tests_of(file: str) -> str:
+    """What pytest is to run for a file."""
+    path = Path(file)
+    return TESTS.get(file, TESTS[path.parts[0]]).format(stem=path.stem)
 
 
 def copy_to(scratch: Path) -> None:
@@ -81,33 +118,52 @@ def copy_to(scratch: Path) -> None:
     shutil.copy(core, scratch / PACKAGE / core.name)
 
 
-def changes(scratch: Path, files: list[str], tests: str) -> list[tuple[str, str]]:
-    """Outcome and description of every change to some files: "killed" by a test, "survived", or "incompetent"."""
+def changes(scratch: Path, file: str, tests: str, most: int | None, seed: int) -> list[tuple[str, str]]:
+    """Outcome and description of changes to a file, all or `most`: "killed" by a test, "survived", or "incompetent"."""
     config, session = scratch / "cosmic-ray.toml", scratch / "cosmic-ray.sqlite"
     session.unlink(missing_ok=True)
     test = f"{shlex.quote(sys.executable)} -m pytest -x -q {tests}"
-    paths = [str(PACKAGE / file) for file in files]
-    settings = f"module-path = {json.dumps(paths)}\nexcluded-modules = []\ntest-command = {json.dumps(test)}\n"
+    settings = f"module-path = '{PACKAGE / file}'\nexcluded-modules = []\ntest-command = {json.dumps(test)}\n"
     distributor = "[cosmic-ray.distributor]\nname = 'local'\n"
     config.write_text(f"[cosmic-ray]\n{settings}timeout = 3600\n{distributor}")
+    run(f"cosmic-ray init {config} {session}", scratch)
+    if not leave_out(scratch, session, most, random.Random(f"{seed} {file}")):
+        return []
     began = time.monotonic()
     run(f"cosmic-ray baseline {config}", scratch)
     limit = 30 + 3 * (time.monotonic() - began)  # seconds; what takes longer hangs, and counts as noticed
     config.write_text(f"[cosmic-ray]\n{settings}timeout = {limit:.0f}\n{distributor}")
-    run(f"cosmic-ray init {config} {session}", scratch)
-    with use_db(str(session)) as database:
-        for item in list(database.pending_work_items):
-            if not is_used(scratch, item.mutations[0]):
-                database.set_result(item.job_id, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
     run(f"cosmic-ray exec {config} {session}", scratch)
     pairs = [json.loads(line) for line in run(f"cosmic-ray dump {session}", scratch).splitlines()]
     return [described(item, result) for item, result in pairs if result and result["worker_outcome"] != "skipped"]
 
 
+def leave_out(scratch: Path, session: Path, most: int | None, rng: random.Random) -> int:
+    """Skip the changes that are not worth a run, and all but `most` of the others; the number that is left."""
+    with use_db(str(session)) as database:
+        items = {key_of(item): item for item in database.pending_work_items}
+        used = [key for key in sorted(items) if is_used(scratch, items[key].mutations[0])]
+        kept = set(used if most is None else rng.sample(used, min(most, len(used))))
+        for key, item in items.items():
+            if key not in kept:
+                database.set_result(item.job_id, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
+    return len(kept)
+
+
+def key_of(item: WorkItem) -> tuple[tuple[int, int], str, int]:
+    """What tells a change from others, and does not depend on the order in which they were found."""
+    mutation = item.mutations[0]
+    return mutation.start_pos, mutation.operator_name, mutation.occurrence
+
+
 def is_used(scratch: Path, mutation: MutationSpec) -> bool:
-    """Whether a change is worth a run of the tests; decorators such as `dataclass(frozen=True)` compute nothing."""
+    """Whether a change is worth a run of the tests.
+
+    Decorators such as `dataclass(frozen=True)` compute nothing, and the `*` of a signature is no product.
+    """
     line = (scratch / mutation.module_path).read_text(encoding="utf-8").splitlines()[mutation.start_pos[0] - 1]
-    return re.match(USED, mutation.operator_name) is not None and not line.startswith("@")
+    is_code = not line.startswith("@") and line[mutation.start_pos[1] :][:2] != "*,"
+    return is_code and re.match(USED, mutation.operator_name) is not None
 
 
 def run(command: str, scratch: Path) -> str:

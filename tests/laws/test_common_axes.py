@@ -9,7 +9,7 @@ import pytest
 from gaussmix.families import FAMILIES, family_named
 from gaussmix.families.common_axes import MOST_COMPONENTS, with_other_axes
 from gaussmix.families.orientation import composed, spectra_along
-from gaussmix.families.volume import settled_volumes
+from gaussmix.families.volume import RUNAWAY, equal_volumes, reciprocal, settled_volumes
 from gaussmix.numerics.axes import _rounds, principal_axes, shared_axes
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.elementary import exponential, geometric_mean
@@ -109,6 +109,13 @@ def test_the_axes_of_the_largest_components_are_tried(rng):
         assert (min(np.abs(each[k] - own).max() for each in tried) < 1e-9) == (degrees[k] > 5.0)
 
 
+@pytest.mark.parametrize(("n_components", "n_features", "expected"), [(1, 3, 0), (3, 1, 0), (2, 3, 3), (3, 2, 4)])
+def test_other_axes_are_tried_where_components_could_differ_in_them(n_components, n_features, expected, rng):
+    degrees, second = random_scatters(rng, n_components, n_features)
+    scatter = Scatter(degrees, second, n_features, FAMILIES["VVE"].need(None))
+    assert len(with_other_axes(scatter, lambda spectra, degrees: spectra / degrees[:, None])) == expected
+
+
 @pytest.mark.parametrize(("ratio", "have_limit"), [(1.02, False), (1.005, True)])
 def test_volumes_that_go_on_growing_have_no_limit(ratio, have_limit):
     """They would be 2e4 times what they were, far below where they count as running away."""
@@ -116,6 +123,28 @@ def test_volumes_that_go_on_growing_have_no_limit(ratio, have_limit):
     found = settled_volumes(start, np.ones(2), 1, lambda volumes: volumes * [ratio, 1 / ratio])
     assert found.all() == have_limit
     assert found.any() == have_limit
+
+
+@pytest.mark.parametrize(("factor", "have_limit"), [(RUNAWAY, True), (2 * RUNAWAY, False), (1 / RUNAWAY, True)])
+def test_volumes_that_move_by_more_than_a_factor_run_away(factor, have_limit):
+    start = np.array([2.0, 2.0])
+    found = settled_volumes(start, np.ones(2), 1, lambda volumes: factor * start)
+    assert found.tolist() == (factor * start * have_limit).tolist()
+
+
+def test_a_singular_scatter_has_its_plain_covariance_beside_equal_volumes():
+    factors = equal_volumes(np.array([0.0, 3.0, 9.0]), np.array([5.0, 1.0, 2.0]))
+    volume = 12.0 / 8.0
+    assert factors.tolist() == [1 / 5, volume / 3, volume / 9]
+
+
+def test_variances_along_axes_are_never_negative():
+    """Rounding may leave a negative one."""
+    assert spectra_along(np.array([np.diag([1e-3, -1e-18])]), np.eye(2)).tolist() == [[1e-3, 0.0]]
+
+
+def test_what_is_not_positive_has_no_reciprocal():
+    assert reciprocal(np.array([4.0, 0.0, -1.0])).tolist() == [0.25, 0.0, 0.0]
 
 
 def test_the_exponential_is_one(rng):

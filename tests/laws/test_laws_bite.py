@@ -77,6 +77,11 @@ class MiscountedParameters(VVV):
         return n_components * n_features**2
 
 
+class HalvedParameters(VVV):
+    def n_parameters(self, n_components, n_features):
+        return n_components * n_features * (n_features + 1) / 2
+
+
 class SharedButCountedApart(EEE):
     def n_parameters(self, n_components, n_features):
         return n_components * super().n_parameters(n_components, n_features)
@@ -134,6 +139,7 @@ class WithAnothersAlgebra(VVV):
         (ForgetfulOfTheLast, "from the last covariances loses"),
         (NanWhereSingular, "NaN or infinity"),
         (MiscountedParameters, "directions"),
+        (HalvedParameters, "not an int"),
         (SharedButCountedApart, "directions"),
         (BoastfulDiagonal, "under any invertible matrix"),
         (WrongVariances, "variances"),

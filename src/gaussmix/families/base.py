@@ -27,7 +27,7 @@ class Family(ABC):
     """A covariance structure: moments in, covariances out. To add one, see docs/develop/add-a-structure.md."""
 
     name: ClassVar[str]  # set by `register`
-    in_all: ClassVar[bool] = False  # set by `register`: covariance_type="all" tries it
+    in_all: ClassVar[bool]  # set by `register`: covariance_type="all" tries it
     kind: ClassVar[type[Covariances]]  # the form of the covariances
     algebra: ClassVar[Algebra | None] = None  # `update` in these terms, for engines that make whole steps by themselves
     accuracy: ClassVar[float] = 0.0  # relative, of covariances that `update` searches for; 0 where it is a formula

@@ -242,6 +242,8 @@ def check_n_parameters(family: Family, n_components: int, n_features: int, rng: 
     singular_values = np.linalg.svd(np.array(columns), compute_uv=False)
     rank = int((singular_values > 1e-6 * singular_values[0]).sum())
     claimed = family.n_parameters(n_components, n_features)
+    if not isinstance(claimed, int):
+        raise AssertionError(f"n_parameters({n_components}, {n_features}) is {claimed!r}, which is not an int")
     if rank != claimed:
         raise AssertionError(
             f"n_parameters({n_components}, {n_features}) is {claimed}, but covariances vary in {rank} directions"

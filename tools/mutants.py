@@ -61,6 +61,7 @@ TESTS = {
     "selection": "tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py",
     "starts/gross.py": "tests/laws/test_gross.py",
     "starts/hierarchical.py": "tests/laws/test_hierarchical.py",
+    "starts/sample.py": "tests/laws/test_ridge.py tests/laws/test_gross.py tests/laws/test_starts.py",
     "starts": "tests/laws/test_starts.py tests/estimators/test_starts.py",
 }
 # Of cosmic-ray's operators those that change what is computed and not only how: a comparison by its neighbour, a sum to

@@ -13,8 +13,9 @@ from gaussmix.families.full import VVV
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS, Partition, kmeans
 from gaussmix.starts.base import DETERMINISTIC, repeated
+from gaussmix.starts.kmeans_plus_plus import spread_centres
 from gaussmix.starts.random_shares import HashedShares
-from gaussmix.starts.sample import distinct_rows
+from gaussmix.starts.sample import Distinct, distinct_rows
 from gaussmix.testing import check_start
 from gaussmix.waist.block import Block
 
@@ -68,6 +69,48 @@ def test_minus_zero_is_zero(name, engine, rng):
     np.testing.assert_allclose(started(name, signed, engine).means, started(name, rows, engine).means, atol=1e-13)
 
 
+class Given:
+    """A generator that draws given numbers."""
+
+    def __init__(self, *numbers):
+        self.numbers = np.array(numbers)
+
+    def random(self, size):
+        assert size == len(self.numbers)
+        return self.numbers
+
+
+def test_rows_are_drawn_by_weight_and_score():
+    """In proportion to the product, or to the weight where no score is positive; rounding may reach the end."""
+    sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
+    rng = Given(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
+    assert sample.draw_many(rng, 7).tolist() == [0, 0, 1, 1, 2, 2, 2]
+    assert sample.draw_many(rng, 7, np.zeros(3)).tolist() == [0, 0, 1, 1, 2, 2, 2]
+    assert sample.draw_many(rng, 7, np.array([3.0, 1.5, 0.4])).tolist() == [0, 0, 0, 0, 1, 2, 2]
+    assert sample.draw(Given(0.37)) == 1
+
+
+@pytest.mark.parametrize(("numbers", "chosen"), [((0.5, 0.5, 0.5), [2.0, 1.0]), ((0.9, 0.5, 0.1), [0.0, 1.0])])
+def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, chosen):
+    """u^(1 / weight), which is Efraimidis and Spirakis' draw by weight without replacement."""
+    sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
+    assert np.argsort(np.array(numbers) ** (1 / sample.weight))[::-1][:2].tolist() == chosen
+    partition = STARTS["random_from_data"](sample, None, 2, Given(*numbers))
+    assert partition.parameters.means[:, 0].tolist() == chosen
+
+
+def test_greedy_kmeans_plus_plus_tries_2_and_log_k_rows_for_each_centre(engine, rng, monkeypatch):
+    sizes, draw_many = [], Distinct.draw_many
+
+    def recorded(sample, rng, size, score=None):
+        sizes.append(size)
+        return draw_many(sample, rng, size, score)
+
+    monkeypatch.setattr(Distinct, "draw_many", recorded)
+    spread_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), engine, 8, rng)  # log 8 = 2.08
+    assert sizes == [1] + 7 * [4]
+
+
 def test_centres_of_kmeans_are_weighted_means(engine, rng):
     source = ArraySource(np.array([[0.0], [1.0], [10.0]]), np.array([99.0, 1.0, 3.0]))
     partition = STARTS["kmeans"](distinct_rows(source), engine, 2, rng)
@@ -86,6 +129,17 @@ def test_a_hash_of_rows_takes_minus_zero_for_zero():
     signs = np.array([[0.0, 1.0], [-0.0, 1.0]])
     shares = HashedShares(3, 7, None)(Block(0, signs))
     assert (shares[0] == shares[1]).all()
+
+
+def test_a_hash_of_rows_tells_small_numbers_apart():
+    shares = HashedShares(3, 7, None)(Block(0, np.array([[1e-20], [2e-20]])))
+    assert (shares[0] != shares[1]).all()
+
+
+def test_seeds_have_keys_of_their_own():
+    sample = distinct_rows(ArraySource(np.arange(4.0)[:, None]))
+    keys = {STARTS["random"](sample, None, 2, np.random.default_rng(seed)).share.key for seed in range(200)}
+    assert len(keys) == 200
 
 
 def started(name, rows, engine, n_components=3, seed=7):

@@ -124,7 +124,7 @@ class FactorAnalyzer(Family):
         numbers = np.arange(n_features * self.n_factors, dtype=np.uint64).reshape(n_features, self.n_factors)
         directions = 2.0 * uniform(mix(numbers)) - 1.0
         directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
-        size = noise.min(axis=0, keepdims=True) if self.shared_loadings else noise
+        size = noise.min(axis=0) if self.shared_loadings else noise
         size = size.clip(min=0.0)  # what rounding left of a constant feature, which `whitening` refuses
         return np.broadcast_to(np.sqrt(size)[..., None] * directions, (*noise.shape, self.n_factors)), noise
 

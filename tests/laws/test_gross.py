@@ -125,6 +125,24 @@ def test_places_are_at_most_as_many_as_are_asked_for(n_components, rng):
         assert gross.nearest(rows[90:]).tolist() == {1: [0, 0, 0], 2: [0, 1, 1]}[n_components]
 
 
+@pytest.mark.parametrize(
+    ("far", "places"),
+    [
+        ([1001.0], []),
+        ([1001.5], [1001.5]),
+        ([1001.0, 5000.0], [5000.0]),
+        ([5000.0, 6000.0], [6000.0]),
+        ([5000.0, 6000.5], [6000.5, 5000.0]),
+    ],
+)
+def test_the_reach_is_a_thousand_widths_of_the_middle_and_belongs_to_a_place(far, places):
+    """The middle is from 0 to 1."""
+    rows = np.concatenate([np.arange(24) % 2.0, far])[:, None]
+    gross = find_gross(distinct_rows(ArraySource(rows)), 2)
+    assert ([] if gross is None else gross.places[:, 0].tolist()) == places
+    assert gross is None or gross.outside(rows).tolist() == (rows[:, 0] > 1001).tolist()
+
+
 def test_many_rows_are_no_outliers(rng):
     for n_far, is_gross in ((5, True), (6, False)):  # in each feature; at most an eighth of the rows in all
         far = np.repeat([[1e6, 0.0], [0.0, 1e6]], n_far, axis=0)

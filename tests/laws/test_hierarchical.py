@@ -78,6 +78,10 @@ def test_of_many_rows_a_part_is_merged_and_the_others_join_the_nearest(engine, r
     assert made == [MOST_LEAVES]
 
 
+def test_equal_rows_stay_together(engine):
+    assert len(set(labels_of(np.full((5, 2), 3.0), 2, engine))) == 1
+
+
 @pytest.mark.parametrize("n_components", [2, 4])
 def test_constant_and_repeated_columns_tell_nothing(n_components, engine, rng):
     rows = rng.normal(size=(50, 2))

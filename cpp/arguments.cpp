@@ -148,8 +148,8 @@ const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_
     if (!order) return nullptr;
     require(shape.rule == Rule::soft, "order goes with rule 0 (soft)");
     require(extent(*order, 0) == n_rows, "order must have shape (n_rows,)");
-    for (Index first = 0; first < n_rows; first += kBlockRows) {
-        const Index count = std::min(kBlockRows, n_rows - first);
+    for (Index first = 0; first < n_rows; first += kLeafRows) {
+        const Index count = std::min(kLeafRows, n_rows - first);
         std::uint16_t largest = 0;
         for (Index i = 0; i < count; ++i) largest = std::max(largest, order->data()[first + i]);
         require(largest < count, "order points beyond a block of rows");

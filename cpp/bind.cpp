@@ -56,7 +56,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
                       const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int factor_shape,
                       const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads,
                       const Order& order, const Labels& labels, const Bounds& bounds, const Motion& motion,
-                      bool in_single, const Maybe<3>& projection) {
+                      bool in_single, const Maybe<3>& projection, double weight_scale) {
     StepView task{};
     task.rows = view_rows(rows, origin);
     Shape& shape = task.shape;
@@ -67,6 +67,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
              to_rule(rule),
              to_second(second)};
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
+    task.row_weight.scale = weight_scale;
     task.given = view_given(given, shape, task.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
@@ -225,7 +226,7 @@ constexpr const char* kStepSignature =
     " | None, rule: int, second: int, "
     "n_threads: int, order: " PLACES " | None = None, labels: " PLACES " | None = None, bounds: " SINGLES
     " | None = None, motion: " SINGLES " | None = None, in_single: bool = False, projection: " FLOATS
-    " | None = None) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None, int, int]";
+    " | None = None, weight_scale: float = 1.0) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None, int, int]";
 constexpr const char* kEvaluateSignature =
     "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS
     " | None, log_scale: " FLOATS
@@ -255,7 +256,7 @@ void bind_targets(nb::module_& module) {
              "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,
              "order"_a.noconvert().none() = nb::none(), "labels"_a.noconvert().none() = nb::none(),
              "bounds"_a.noconvert().none() = nb::none(), "motion"_a.noconvert().none() = nb::none(),
-             "in_single"_a = false, "projection"_a.none() = nb::none(),
+             "in_single"_a = false, "projection"_a.none() = nb::none(), "weight_scale"_a = 1.0,
              "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, n_far, n_near).")
         .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(),
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "output"_a, "n_threads"_a,

@@ -18,8 +18,8 @@ constexpr double kMostInflation = 0x1p49;  // 1 / (8 epsilon)
 // Rows that are whitened together, and share their bounds.
 constexpr Index kGroupRows = 24;
 
-// Rows are put in order within blocks of this many.
-constexpr Index kBlockRows = 455 * kTileRows;
+// A leaf: rows are put in order inside it, and the sums of leaves are merged in a binary tree.
+constexpr Index kLeafRows = 455 * kTileRows;
 
 enum class FactorShape { spherical, diagonal, triangular, low_rank };
 enum class Rule { soft, hard, given };

@@ -10,7 +10,7 @@ NB_MODULE(_core, module) {
     module.doc() = "Gaussian mixture kernels: moments, densities and small factorisations.";
     module.attr("TILE_ROWS") = gaussmix::kTileRows;
     module.attr("GROUP_ROWS") = gaussmix::kGroupRows;
-    module.attr("BLOCK_ROWS") = gaussmix::kBlockRows;
+    module.attr("LEAF_ROWS") = gaussmix::kLeafRows;
     module.attr("MOST_INFLATION") = gaussmix::kMostInflation;
     // What Python still holds when it exits (a cached Target, a traceback) is not a leak of ours to report.
     nanobind::set_leak_warnings(false);

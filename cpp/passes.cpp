@@ -55,19 +55,53 @@ struct Stepper {
     }
 };
 
-// A power of two that brings the largest weight near to 1: weights times it neither overflow in float nor vanish.
-double unit_scale(const RowWeightView& weight, Index n_rows, const Listener& listener) {
-    double largest = 0;
-    in_pieces(weight.data == nullptr ? 0 : n_rows, listener, [&](Index first, Index last) {
-        for (Index i = first; i < last; ++i) {
-            double value;  // NumPy's arrays need not be aligned
-            std::memcpy(&value, weight.data + i * weight.stride, sizeof value);
-            largest = std::max(largest, value);
-        }
-    });
-    if (largest == 0) return 1;
-    return std::ldexp(1.0, std::clamp(-std::ilogb(largest), -1000, 1000));
-}
+// Sums of leaves, merged in pairs of neighbours: a node of a binary tree over the numbers of leaves has 2^l of them, and
+// the right end, where there are fewer, is merged from the right. So the sums of all rows do not depend on how rows are
+// cut into calls that begin and end with nodes.
+class Tree {
+public:
+    Tree(const StepKernels& kernels, const Shape& shape, Listener listener)
+        : kernels_(kernels), shape_(shape), listener_(listener), size_(kernels.sizes(shape).sums) {
+        open_leaf();
+    }
+
+    // Where the sums of the current leaf are added up.
+    double* leaf() { return sums_[n_leaves_.size()].doubles(); }
+
+    void close_leaf() {
+        n_leaves_.push_back(1);
+        while (n_leaves_.size() > 1 && n_leaves_.end()[-2] == n_leaves_.back()) merge_last();
+        open_leaf();
+    }
+
+    // The sums of all leaves; the current one is complete.
+    const double* total() {
+        n_leaves_.push_back(1);
+        while (n_leaves_.size() > 1) merge_last();
+        return sums_.front().doubles();
+    }
+
+private:
+    void open_leaf() {
+        if (sums_.size() > n_leaves_.size()) return;  // `merge` cleared it
+        sums_.push_back(Buffer::of_doubles(size_));
+        clear(leaf(), size_, listener_);
+    }
+
+    void merge_last() {
+        const std::size_t last = n_leaves_.size() - 1;
+        kernels_.merge(shape_, listener_, sums_[last].doubles(), sums_[last - 1].doubles());
+        n_leaves_.pop_back();
+        n_leaves_.back() *= 2;
+    }
+
+    const StepKernels& kernels_;
+    const Shape& shape_;
+    const Listener listener_;
+    const Index size_;
+    std::vector<Buffer> sums_;     // of the nodes that are not merged yet, then of the current leaf, then cleared ones
+    std::vector<Index> n_leaves_;  // of these nodes
+};
 
 // Takes a scale of the row weights out of their sums.
 void unscale(const Shape& shape, double scale, const Listener& listener, MomentsView out) {
@@ -97,33 +131,37 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
     const Listener own = execution.interrupt.listener();
     const Stepper in_double(kernels.in_double, task.shape, parameters, n_workers, own);
     std::optional<Stepper> in_single;
+    StepView in_double_task = task;
     if (precision == Precision::single) {
-        task.row_weight.scale = unit_scale(task.row_weight, task.rows.n_rows, own);
+        in_double_task.visit.labels = nullptr;  // labels are those that float finds, also of tiles that need double
         in_single.emplace(*kernels.in_single, task.shape, parameters, n_workers, own);
     }
     const std::vector<Buffer> partial = make_buffers(n_workers, n_sums * static_cast<Index>(sizeof(double)));
-    const Buffer total = Buffer::of_doubles(n_sums);
+    Tree tree(kernels.in_double, task.shape, own);
     const auto sums_of = [&](int worker) { return partial[static_cast<std::size_t>(worker)].doubles(); };
 
-    clear(total.doubles(), n_sums, own);
     for (int worker = 0; worker < n_workers; ++worker) clear(sums_of(worker), n_sums, own);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         double* sums = sums_of(worker);
-        // Where one tile after another needs double, float is tried more and more seldom.
-        for (Index tiles = 1; in_single && first < last; tiles *= 2) {
+        // Where one tile after another needs double, float is tried more and more seldom, unless it writes labels.
+        for (Index tiles = 1; in_single && first < last; tiles *= task.visit.labels == nullptr ? 2 : 1) {
             const Index stop = in_single->step(task, worker, first, last, listener, sums);
             if (stop == last || listener.ask(listener.self)) return;
             if (stop > first) tiles = 1;
             first = std::min(stop + tiles * kTileRows, last);
-            in_double.step(task, worker, stop, first, listener, sums);
+            in_double.step(in_double_task, worker, stop, first, listener, sums);
         }
-        in_double.step(task, worker, first, last, listener, sums);
+        in_double.step(in_double_task, worker, first, last, listener, sums);
     };
+    const Index spans_in_leaf = kLeafRows / job.rows_in_span;
+    Index n_merged = 0;
     job.merge = [&](int worker, Listener listener) {
-        kernels.in_double.merge(task.shape, listener, sums_of(worker), total.doubles());
+        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf();
+        ++n_merged;
+        kernels.in_double.merge(task.shape, listener, sums_of(worker), tree.leaf());
     };
     if (own.ask(own.self) || !process_spans(job, execution)) return false;
-    kernels.in_double.unpack(task.shape, total.doubles(), own, out);
+    kernels.in_double.unpack(task.shape, tree.total(), own, out);
     if (task.row_weight.scale != 1) unscale(task.shape, task.row_weight.scale, own, out);
     return !own.ask(own.self);
 }

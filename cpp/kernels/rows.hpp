@@ -11,7 +11,7 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 GAUSSMIX_INLINE Index row_at(const RowsView& rows, Index position) {
-    return rows.order == nullptr ? position : position - position % kBlockRows + rows.order[position];
+    return rows.order == nullptr ? position : position - position % kLeafRows + rows.order[position];
 }
 
 // An array of T that need not be aligned even to T, as NumPy allows.

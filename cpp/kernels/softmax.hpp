@@ -69,8 +69,9 @@ inline double count_near(const GroupView& group, Index n_components, const Vec (
     return lane_sum(near);
 }
 
-// Writes the likeliest component of each row of a group, the first of equals.
-inline void write_likeliest(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
+// Writes the likeliest component of each row of a group, the first of equals, and 0 for rows that are far: no label
+// depends on the other rows of its group.
+inline void write_likeliest(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], double limit,
                             const RowsView& rows, Index first, std::uint16_t* labels) {
     for (int v = 0; v < kGroupVectors; ++v, first += kLanes) {
         Vec label = Vec::zero();
@@ -79,6 +80,7 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
             const Vec l = Vec::load(group.densities + (k * kGroupVectors + v) * kLanes);
             label = select(equal(l, best[v]), Vec::broadcast(static_cast<Real>(k)), label);
         }
+        label = select(less(best[v], Vec::broadcast(limit)), Vec::zero(), label);
         alignas(64) Real lanes[kLanes];
         label.store(lanes);
         for (int i = 0; i < kLanes && first + i < rows.n_rows; ++i) {

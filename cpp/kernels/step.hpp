@@ -45,8 +45,9 @@ public:
         LogLikelihood log_likelihood{task_.row_weight.data != nullptr || n_components > kMostFactors, far_limit_};
         for (int g = 0; g < n_groups; ++g) {
             add_group(g, first + g * kGroupRows, log_likelihood);
-            if (poll_.is_cancelled() || needs_double_) return false;
+            if (poll_.is_cancelled() || (needs_double_ && task_.visit.labels == nullptr)) return false;
         }
+        if (needs_double_) return false;
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         sums_[sums_layout_.n_near] += n_near_;
         sums_[sums_layout_.n_far] += log_likelihood.far_rows();
@@ -83,13 +84,14 @@ private:
         Vec best[kGroupVectors];
         const Prefetch next_rows(task_.rows, first + kGroupRows, shape_.n_components);
         log_densities({shape_, operands_layout_, operands_, true}, group, next_rows, best);
-        needs_double_ = kIsSingle && has_far_row(best, row_factor, far_limit_);
-        if (poll_.is_cancelled() || needs_double_) return;
-        if (first / kGroupRows % kCountedGroup == 0) {
-            n_near_ += kCountedGroup * count_near(group, shape_.n_components, best);
-        }
+        needs_double_ |= kIsSingle && has_far_row(best, row_factor, far_limit_);
+        if (poll_.is_cancelled()) return;
         if (std::uint16_t* labels = task_.visit.labels; labels != nullptr) {
-            write_likeliest(group, shape_.n_components, best, task_.rows, first, labels);
+            write_likeliest(group, shape_.n_components, best, far_limit_, task_.rows, first, labels);
+        }
+        if (needs_double_) return;
+        if (first % kLeafRows / kGroupRows % kCountedGroup == 0) {
+            n_near_ += kCountedGroup * count_near(group, shape_.n_components, best);
         }
         shape_.rule == Rule::soft ? soft(group, shape_.n_components, best, row_factor, log_likelihood)
                                   : hard(group, shape_.n_components, best, row_factor, log_likelihood);
@@ -180,11 +182,13 @@ inline void merge(const Shape& shape, Listener listener, double* span, double* t
     const Slices slices(shape);
     Poll poll(listener);
     unsigned char* touched = reinterpret_cast<unsigned char*>(span + layout.touched);
+    unsigned char* touched_in_all = reinterpret_cast<unsigned char*>(total + layout.touched);
     add_and_clear(span, layout.touched, total);
     for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * 2); k += slices.n_together) {
         bool is_touched = false;
         for (Index i = k; i < smaller(k + slices.n_together, shape.n_components); ++i) {
             is_touched |= touched[i] != 0;
+            touched_in_all[i] |= touched[i];
             touched[i] = 0;
         }
         if (!is_touched) continue;

@@ -7,7 +7,7 @@ TILE_ROWS: int = 144
 
 GROUP_ROWS: int = 24
 
-BLOCK_ROWS: int = 65520
+LEAF_ROWS: int = 65520
 
 MOST_INFLATION: float = 562949953421312.0
 
@@ -38,6 +38,7 @@ class Target:
         motion: numpy.typing.NDArray[numpy.float32] | None = None,
         in_single: bool = False,
         projection: numpy.typing.NDArray[numpy.float64] | None = None,
+        weight_scale: float = 1.0,
     ) -> tuple[
         float,
         numpy.typing.NDArray[numpy.float64],

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from gaussmix.em.accumulate import TILE_ROWS
+from gaussmix.engines.native.arguments import arguments_of
 from gaussmix.engines.native.float32 import scaled_for_single, steps_in_single
 from gaussmix.engines.native.run import MOST_NUMBERS, suits_core
-from gaussmix.engines.native.visits import GROUP_ROWS, KEPT, Visits, could_pay
+from gaussmix.engines.native.visits import GROUP_ROWS, KEPT, Counts, Labelling, Ordering, _by_label, _changes, could_pay
 from gaussmix.engines.native.work import LONG_PASS, is_long, work_per_row
 from gaussmix.families import FAMILIES
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.factorise import MOST_INFLATION
 from gaussmix.testing.engine_cases import random_parameters
-from gaussmix.waist.block import BLOCK_ROWS, Block
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.whitening.base import FactorShape
 
@@ -43,7 +45,7 @@ def standard(rng, n_components, n_features, shape):
 def test_python_and_the_core_have_the_same_constants():
     from gaussmix import _core
 
-    assert (GROUP_ROWS, TILE_ROWS, BLOCK_ROWS) == (_core.GROUP_ROWS, _core.TILE_ROWS, _core.BLOCK_ROWS)
+    assert (GROUP_ROWS, TILE_ROWS, LEAF_ROWS) == (_core.GROUP_ROWS, _core.TILE_ROWS, _core.LEAF_ROWS)
     assert MOST_INFLATION == _core.MOST_INFLATION
 
 
@@ -59,7 +61,7 @@ def test_every_table_has_a_fast_path(name, dtype, rng):
             block = zeros(n_rows, n_features, dtype)
             paths = (
                 suits_core(block, n_components, algebra),
-                steps_in_single(block, parameters, Need(SECOND[name]), Rule.SOFT),
+                steps_in_single(block, block.n_rows, parameters, Need(SECOND[name]), Rule.SOFT),
                 could_pay(n_rows, shape, n_components, n_features),
             )
             assert any(paths), (n_rows, n_features, n_components)
@@ -72,7 +74,7 @@ def test_float32_tables_just_above_the_limit_have_a_fast_path(rng):
     for n_rows in range(10_000, 15_000, 50):
         block = zeros(n_rows, 8, "f4")
         in_core = suits_core(block, 8, FAMILIES["full"].algebra)
-        assert in_core != steps_in_single(block, parameters, Need(Second.FULL), Rule.SOFT)
+        assert in_core != steps_in_single(block, block.n_rows, parameters, Need(Second.FULL), Rule.SOFT)
 
 
 def test_large_covariances_are_stepped_from_python():
@@ -121,14 +123,13 @@ def test_the_old_order_stays_while_it_is_nearly_as_good(n_moved, keeps):
     """Of 100 groups ten more may be mixed. A row that has moved to the other component mixes two."""
     n_rows = 100 * GROUP_ROWS
     assert KEPT == 0.1
-    visits = Visits(n_rows, 2, 3)
     labels = (np.arange(n_rows) % 2).astype(np.uint16)
-    visits._order, _ = visits._new_order(labels)
-    old = visits._order
-    moved = old[7 : 7 + 20 * n_moved : 20]
+    arguments = arguments_of(standard(np.random.default_rng(0), 2, 3, FactorShape.TRIANGULAR))
+    old, new = Labelling(arguments, in_single=False), Labelling(arguments, in_single=True)
+    order = _by_label(labels)
+    moved = order[7 : 7 + 20 * n_moved : 20]
     labels[moved] = 1 - labels[moved]
-    order, is_new = visits._new_order(labels)
-    assert is_new is not keeps
-    assert (order is old) is keeps
-    if is_new:
-        assert (np.diff(labels[order].astype(int)) >= 0).all()
+    fresh = _by_label(labels)
+    assert (np.diff(labels[fresh].astype(int)) >= 0).all()
+    counts = Counts(float(n_rows), _changes(labels, order), _changes(labels, fresh))
+    assert Ordering(old, 2, wants_labels=True).after(new, counts, n_rows).by is (old if keeps else new)

@@ -5,7 +5,7 @@ import pytest
 
 SPHERICAL, DIAGONAL, TRIANGULAR = FACTOR_SHAPES = range(3)
 LABELS = 3
-BLOCK_ROWS = 65_520
+LEAF_ROWS = 65_520
 N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
 
 
@@ -26,10 +26,10 @@ def apart(make_problem, rng):
 
 @pytest.mark.parametrize("n_features", [3, 9])
 def test_an_order_is_the_rows_in_that_order(target, apart, same_bits, rng, n_features):
-    n_rows = BLOCK_ROWS + 500
+    n_rows = LEAF_ROWS + 500
     problem = apart(n_rows, n_features, 2)
-    order = np.concatenate([rng.permutation(BLOCK_ROWS), rng.permutation(500)])
-    rows = order + np.repeat([0, BLOCK_ROWS], [BLOCK_ROWS, 500])
+    order = np.concatenate([rng.permutation(LEAF_ROWS), rng.permutation(500)])
+    rows = order + np.repeat([0, LEAF_ROWS], [LEAF_ROWS, 500])
     moved = problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows])
     same_bits(
         problem.step(target, 2, order=order.astype(np.uint16), in_single=True), moved.step(target, in_single=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 SPHERICAL, DIAGONAL, TRIANGULAR = FACTOR_SHAPES = range(3)
-BLOCK_ROWS, GROUP_ROWS = 65_520, 24
+LEAF_ROWS, GROUP_ROWS = 65_520, 24
 LABELS = 3
 N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
 
@@ -27,11 +27,11 @@ def apart(make_problem, rng):
 @pytest.mark.parametrize("as_stored", [np.asarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_an_order_is_the_rows_in_that_order(target, make_problem, same_bits, rng, as_stored, dtype):
-    n_rows = BLOCK_ROWS + 500
+    n_rows = LEAF_ROWS + 500
     problem = make_problem(n_rows, 3, 2)
     problem = problem.but(rows=problem.rows.astype(dtype))
-    order = np.concatenate([rng.permutation(BLOCK_ROWS), rng.permutation(500)])
-    rows = order + np.repeat([0, BLOCK_ROWS], [BLOCK_ROWS, 500])
+    order = np.concatenate([rng.permutation(LEAF_ROWS), rng.permutation(500)])
+    rows = order + np.repeat([0, LEAF_ROWS], [LEAF_ROWS, 500])
     moved = problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows])
     stored = problem.but(rows=as_stored(problem.rows))
     same_bits(stored.step(target, 2, order=order.astype(np.uint16)), moved.step(target))

@@ -12,7 +12,8 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS
 from gaussmix.starts.gross import find_gross
 from gaussmix.starts.sample import distinct_rows
-from gaussmix.waist.block import BLOCK_ROWS, Block
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS
 
 AT_RANDOM = ["random", "random_from_data"]
 RIDGE = 1e-3
@@ -104,8 +105,8 @@ def test_few_distinct_rows_beside_a_gross_one_make_no_nan(name, n_components, en
 @pytest.mark.parametrize("name", STARTS)
 def test_a_row_beyond_the_sample_is_found(name, engine, rng):
     """Whichever row it is: that of the largest number of a feature is always in the sample."""
-    numbers = np.arange(BLOCK_ROWS + 10_000.0)[:, None]
-    left_out = int(np.setdiff1d(numbers, ArraySource(numbers).sample(BLOCK_ROWS).rows)[0])
+    numbers = np.arange(LEAF_ROWS + 10_000.0)[:, None]
+    left_out = int(np.setdiff1d(numbers, ArraySource(numbers).sample(LEAF_ROWS).rows)[0])
     rows = inliers(rng, len(numbers))
     rows[left_out] = 1e15
     mixture = started(name, engine, rows, 3)

@@ -90,16 +90,18 @@ def test_the_errors_are_what_the_limit_of_amplification_says(rng, n_features):
 def test_float32_is_chosen_by_its_conditions(rng, mixture):
     rows = enough_rows(rng, mixture)
     block, parameters = Block(0, rows), mixture.parameters
-    assert steps_in_single(block, parameters, FULL, Rule.SOFT)
+    n_rows = len(rows)
+    assert steps_in_single(block, n_rows, parameters, FULL, Rule.SOFT)
+    assert steps_in_single(replace(block, rows=rows[:1]), n_rows, parameters, FULL, Rule.SOFT)
     shared = replace(parameters, whitening=replace(parameters.whitening, factors=parameters.whitening.factors[:1]))
     refused = {
-        "rows of double": (replace(block, rows=rows.astype(float)), parameters, FULL, Rule.SOFT),
-        "few rows": (replace(block, rows=rows[:-2]), parameters, FULL, Rule.SOFT),
-        "given responsibilities": (block, None, FULL, Rule.GIVEN),
-        "hard": (block, parameters, FULL, Rule.HARD),
-        "first moments": (block, parameters, Need(Second.NONE), Rule.SOFT),
-        "pooled": (block, parameters, Need(Second.FULL, pooled=True), Rule.SOFT),
-        "one factor": (block, shared, FULL, Rule.SOFT),
+        "rows of double": (replace(block, rows=rows.astype(float)), n_rows, parameters, FULL, Rule.SOFT),
+        "rows whose labels are known": (replace(block, log_prior=np.zeros(3)), n_rows, parameters, FULL, Rule.SOFT),
+        "few rows": (block, n_rows - 2, parameters, FULL, Rule.SOFT),
+        "hard": (block, n_rows, parameters, FULL, Rule.HARD),
+        "first moments": (block, n_rows, parameters, Need(Second.NONE), Rule.SOFT),
+        "pooled": (block, n_rows, parameters, Need(Second.FULL, pooled=True), Rule.SOFT),
+        "one factor": (block, n_rows, shared, FULL, Rule.SOFT),
     }
     for name, arguments in refused.items():
         assert not steps_in_single(*arguments), name
@@ -162,7 +164,7 @@ def test_what_float32_would_decide_is_summed_in_double(rng):
     near = mixture_of(wide.covariances.each, 7 * wide.parameters.deviations)
     for start, truth in ((wide, narrow), (near, wide)):
         rows = enough_rows(rng, truth)
-        assert steps_in_single(Block(0, rows), start.parameters, FULL, Rule.SOFT)
+        assert steps_in_single(Block(0, rows), len(rows), start.parameters, FULL, Rule.SOFT)
         (moments, following, _), (_, expected, _) = (
             em_step(ArraySource(form), ENGINE, start, Ridge(np.zeros(3)), {}, is_exact=is_exact)
             for form, is_exact in ((rows, False), (rows.astype(float), True))

@@ -8,10 +8,13 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+import numpy as np
+
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
-from gaussmix.waist.block import BLOCK_ROWS, Block
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
@@ -29,6 +32,8 @@ class StepTask:
     engine, parameters, need, rule, anchor : as for `Engine.step`.
     n_components : K.
     share : makes `Block.given` where the rows are, for a part of a block at a time; the rule is then `Rule.GIVEN`.
+        Under this rule a single component has every row.
+    facts : as for `Engine.step`: what the pass before found out; None before the first.
     """
 
     engine: Engine[Any]
@@ -38,10 +43,15 @@ class StepTask:
     rule: Rule = Rule.SOFT
     anchor: Array | None = None
     share: Callable[[Block], Array] | None = None
+    facts: Any = None
 
     def over(self, source: Source) -> Moments:
         """Make the pass: sums of every block, merged and finished."""
-        return self.engine.finish(source.map_merge(self), self.parameters)
+        facts = self.facts
+        if facts is None and self.rule is not Rule.GIVEN:
+            facts = look(source, self.engine, self.need)
+        sums = source.map_merge(replace(self, facts=facts))
+        return self.engine.finish(sums, self.parameters, self.need, facts)
 
     @property
     def key(self) -> Hashable:
@@ -53,13 +63,27 @@ class StepTask:
     def call(self, block: Block, state: Any) -> Partial:
         if self.share is not None:
             return self._share_and_call(block, self.share)
+        if self.rule is Rule.GIVEN and self.n_components == 1:
+            block = replace(block, given=np.broadcast_to(np.int32(0), block.n_rows))
         parameters = self.parameters
         if parameters is not None and block.log_prior is not None:
             parameters = replace(parameters, log_scale=parameters.log_scale + block.log_prior)
-        return self.engine.step(block, state, parameters, self.need, self.rule, self.anchor)
+        return self.engine.step(block, state, parameters, self.need, self.rule, self.anchor, self.facts)
 
     def _share_and_call(self, block: Block, share: Callable[[Block], Array]) -> Partial:
         assert block.log_prior is None, "rows with labels are not consecutive: `share` would read another row's rank"
         shared, n_rows = replace(self, share=None), max(1, SHARES // (TILE_ROWS * self.n_components)) * TILE_ROWS
-        parts = (replace(part, given=share(part)) for part in block.cut(min(n_rows, BLOCK_ROWS)))
-        return reduce(add, (shared.call(part, self.open(part)) for part in parts))
+        tree = Tree[Partial]()
+        for leaf in block.cut():
+            parts = (replace(part, given=share(part)) for part in leaf.cut(n_rows))
+            tree.add(reduce(add, (shared.call(part, self.open(part)) for part in parts)))
+        return tree.total
+
+
+def look(source: Source, engine: Engine[Any], need: Need) -> Any:
+    """What an engine finds out about all rows of a source before the first pass; once for each source and need."""
+
+    def sum_all(need: Need, anchor: Array | None) -> Moments:
+        return StepTask(engine, 1, None, need, Rule.GIVEN, anchor).over(source)
+
+    return source.found((engine, need), lambda: engine.look(source.profile, need, sum_all))

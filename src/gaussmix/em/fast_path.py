@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from gaussmix.em.accumulate import look
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
@@ -14,7 +15,8 @@ from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
-from gaussmix.waist.block import BLOCK_ROWS, Block
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS
 
 
 class FastPath:
@@ -53,12 +55,12 @@ class FastPath:
         log_likelihood : mean before each step; empty where Python has to make the next one.
         """
         engine, algebra, ridge, stopping = self._engine, self._family.algebra, self._ridge, self._stopping
-        if algebra is None or ridge is None or not isinstance(engine, Runner) or self._opened is None:
+        if algebra is None or ridge is None or not isinstance(engine, Runner) or self._rows is None:
             return model, []
         left = stopping.max_steps - n_steps
         control = Control(ridge, stopping.tolerance, left, previous, LOST_SHARE, NOISE, MAX_LOSS)
         start = model.weights, model.means, model.covariances.array
-        course = engine.run_em(*self._opened, start, algebra, control)
+        course = engine.run_em(*self._rows, start, algebra, control)
         if course is None or not course.log_likelihood:
             return model, []
         found = self._family.covariances(course.covariances, *course.means.shape)
@@ -72,12 +74,12 @@ class FastPath:
         return self._objective.as_ridge() if type(self._stopping) is Stopping else None
 
     @cached_property
-    def _opened(self) -> tuple[Block, Any] | None:
-        """All rows, and what the engine keeps beside them.
+    def _rows(self) -> tuple[Block, Any] | None:
+        """All rows, and what the engine has found out about them.
 
-        None where rows are many, lie in several blocks or are known to belong to some of the components.
+        None where rows are many, or known to belong to some of the components.
         """
         block = self._source.whole
-        if block is None or block.n_rows > BLOCK_ROWS or block.log_prior is not None:
+        if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
             return None
-        return block, self._engine.open(block, self._family.need(None), self._n_components)
+        return block, look(self._source, self._engine, self._family.need(None))

@@ -53,7 +53,7 @@ def run_em(
     """
     state = State(model, Trace(frozen=frozen or {}), None if stopping.max_steps > 0 else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
-    is_exact = stopping.tolerance < TOLERANCE_IN_SINGLE
+    is_exact, facts = stopping.tolerance < TOLERANCE_IN_SINGLE, None
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
@@ -63,7 +63,10 @@ def run_em(
             reached, log_likelihood = fast.run(model, trace.n_steps, before)
         values = log_likelihood
         if not log_likelihood:
-            moments, reached, stuck = em_step(source, engine, model, objective, trace.frozen, is_exact=is_exact)
+            moments, reached, stuck = em_step(
+                source, engine, model, objective, trace.frozen, is_exact=is_exact, facts=facts
+            )
+            facts = moments.facts
             log_likelihood = [moments.log_likelihood / moments.row_weight]
             values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]
         trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), stuck)
@@ -84,6 +87,7 @@ def em_step(
     frozen: Mapping[int, Frozen],
     *,
     is_exact: bool = True,
+    facts: Any = None,
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
     """One E- and M-step.
 
@@ -91,6 +95,13 @@ def em_step(
     would cost digits: in a first step from a far start, and for pooled moments of far components. About an anchor that
     is given, an engine sums in double. So it does if `is_exact`, and where float32 would decide whether a component
     gets stuck.
+
+    Parameters
+    ----------
+    source, engine, model, objective : of the run; see `run_em`.
+    frozen : components that keep their mean and covariance, and why.
+    is_exact : sum in double.
+    facts : `Moments.facts` of the step before; None in a first step.
 
     Returns
     -------
@@ -101,13 +112,13 @@ def em_step(
     need = model.family.need(model.covariances)
     is_far = need.pooled and loss(_centre(model), model) > MAX_LOSS
     anchor = model.means if is_far or (is_exact and not need.pooled) else None
-    task = StepTask(engine, model.n_components, model.parameters, need, anchor=anchor)
+    task = StepTask(engine, model.n_components, model.parameters, need, anchor=anchor, facts=facts)
     moments = task.over(source)
     following, stuck = next_model(moments, model, engine, objective, frozen)
     is_inexact = moments.in_single and not engine.suits_single(following.parameters)
     max_loss = MAX_LOSS_IN_SINGLE if moments.in_single else MAX_LOSS
     if len(stuck) > len(frozen) or is_inexact or loss(moments.anchor, following) > max_loss:
-        moments = replace(task, anchor=moments.means(model.means)).over(source)
+        moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).over(source)
         following, stuck = next_model(moments, model, engine, objective, frozen)
     return moments, following, stuck
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.waist.block import Block
+from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
@@ -24,8 +25,25 @@ class Engine(Protocol[StateT]):
     """The E-step and the sums for the M-step, over one block at a time.
 
     Sums are in float64, also of float32 rows, unless `Partial.in_single` says otherwise. Results do not depend on the
-    number of threads.
+    number of threads, nor on how the rows are cut into blocks that are nodes of the tree of leaves.
     """
+
+    def look(self, profile: Profile, need: Need, sum_all: Callable[[Need, Array | None], Moments]) -> Any:
+        """Find out what steps over single blocks must know of all rows, before the first pass.
+
+        Whatever a step decides by the number of rows, or by anything else that its block alone cannot tell, it reads
+        here. Else a fit would depend on how its rows are cut.
+
+        Parameters
+        ----------
+        profile : of all rows.
+        need : the second moments that the passes sum.
+        sum_all : makes a pass that gives every row to one component, about an anchor (1, n_features).
+
+        Returns
+        -------
+        facts : the engine's own; picklable.
+        """
 
     def open(self, block: Block, need: Need, n_components: int) -> StateT:
         """Make the state that is kept beside a block between passes. It may be lost, and is then made again."""
@@ -38,10 +56,12 @@ class Engine(Protocol[StateT]):
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
+        facts: Any = None,
     ) -> Partial:
         """Share each row of a block among the components and sum moments; Bishop (2006) eq. 9.23 and 9.27.
 
-        The sums of different blocks are merged by `+`, and finished by `finish`.
+        A block begins with a leaf, and its leaves are a node of the tree in which `leaves.Tree` adds up. An engine adds
+        up the leaves of a block in the same way. The sums of all blocks are finished by `finish`.
 
         Parameters
         ----------
@@ -53,6 +73,7 @@ class Engine(Protocol[StateT]):
         anchor : (n_components, n_features), the points to take the sums about, in float64; None leaves the choice
             to the engine, which returns it: the means, or others where that is cheaper. Without second moments the
             engine always chooses.
+        facts : what `look` found out, or `Moments.facts` of the pass before. None where the block holds all rows.
 
         Returns
         -------
@@ -60,15 +81,15 @@ class Engine(Protocol[StateT]):
             overflows counts as the largest double, so neither mass nor log-likelihood is ever NaN.
         """
 
-    def finish(self, partial: Partial, parameters: Parameters | None) -> Moments:
-        """Make moments of the merged sums of all blocks, once for each pass.
+    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Any = None) -> Moments:
+        """Make the moments that a family needs of the sums of all blocks, once for each pass.
 
-        Here an engine completes what only the sums of all rows allow. Those of gaussmix have nothing to complete.
+        What would round differently for each block is done here: pooling, and whatever is multiplied by a total.
 
         Parameters
         ----------
-        partial : the sums of all blocks.
-        parameters : those that the steps had.
+        sums : of all blocks.
+        parameters, need, facts : those that the steps had.
         """
 
     def suits_single(self, parameters: Parameters) -> bool:

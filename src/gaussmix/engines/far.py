@@ -80,10 +80,10 @@ def far_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) 
 def far_places(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
     """Places of far rows, (n_far,).
 
-    A superset of the rows that `step` counts as far: `step` tests max_k log p(x, k), which rounds differently from
-    log p(x). For most blocks the smallest and largest number of each feature already show that no row is far.
+    Where there are any, `step` counts some: it tests max_k log p(x, k), which is below log p(x) but for rounding. For
+    most blocks the smallest and largest number of each feature already show that no row is far.
     """
-    limit = far_limit(parameters) + np.log(len(parameters.means)) + 1.0
+    limit = far_limit(parameters) - 1.0
     if not block.n_rows or _box_is_near(block, parameters, limit):
         return np.empty(0, dtype=np.intp)
     found = [
@@ -133,6 +133,10 @@ class Apart:
         far = Block(block.first_row, block.rows[places], weight[places])
         weight[places] = 0.0
         return cls(replace(block, row_weight=weight), far, places)
+
+    def is_far_still(self, parameters: Parameters, log_density: LogDensity) -> bool:
+        """Whether all its far rows are far from other parameters too."""
+        return len(far_places(self.far, parameters, log_density)) == len(self.places)
 
     def sums(self, engine: Engine[Any], parameters: Parameters, need: Need, anchor: Array) -> Partial:
         """The sums over the far rows in a soft step, about an anchor."""

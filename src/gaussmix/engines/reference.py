@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,8 @@ from gaussmix.engines.randomness import label_uniforms, standard_normals
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log_sum, softmax
 from gaussmix.numerics.pieces import pieces
-from gaussmix.waist.block import Block
+from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.leaves import Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
@@ -26,6 +28,9 @@ CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at o
 class ReferenceEngine:
     """The formulas in the docstring of `Partial`, as direct sums about the anchor."""
 
+    def look(self, profile: Profile, need: Need, sum_all: Callable[[Need, Array | None], Moments]) -> None:
+        return None
+
     def open(self, block: Block, need: Need, n_components: int) -> int:
         return n_components
 
@@ -37,24 +42,34 @@ class ReferenceEngine:
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
+        facts: None = None,
     ) -> Partial:
         if anchor is None:
             anchor = np.zeros((state, block.rows.shape[1])) if parameters is None else parameters.means
-        total = _moments(np.zeros(anchor.shape), np.zeros((0, state)), (0.0, 0.0), anchor, need)
-        for part in block.cut(CHUNK_ROWS):
-            shared, log_density = _share(part, parameters, rule, state)
+        tree = Tree[Partial]()
+        for leaf in block.cut():
+            tree.add(self._sum_leaf(leaf, parameters, need, rule, anchor))
+        return tree.total
+
+    def _sum_leaf(self, leaf: Block, parameters: Parameters | None, need: Need, rule: Rule, anchor: Array) -> Partial:
+        n_components = len(anchor)
+        total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0), anchor, need)
+        for part in leaf.cut(CHUNK_ROWS):
+            shared, log_density = _share(part, parameters, rule, n_components)
             weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
             if rule is Rule.SOFT and parameters is not None and (log_density[weight > 0] < far_limit(parameters)).any():
-                apart = Apart.of(block, far_places(block, parameters, self.log_density))
-                near = self.step(apart.near, state, parameters, need, rule, anchor)
-                return near + apart.sums(self, parameters, need, anchor)
+                places = far_places(leaf, parameters, self.log_density)
+                if places.size:
+                    apart = Apart.of(leaf, places)
+                    near = self._sum_leaf(apart.near, parameters, need, rule, anchor)
+                    return near + apart.sums(self, parameters, need, anchor)
             rows = part.rows.astype(np.float64)
             totals = float(weight @ log_density), part.total_weight
             total += _moments(rows, weight[:, None] * shared, totals, anchor, need)
         return total
 
-    def finish(self, partial: Partial, parameters: Parameters | None) -> Moments:
-        return Moments.of(partial)
+    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: None = None) -> Moments:
+        return Moments.of(sums)
 
     def suits_single(self, parameters: Parameters) -> bool:
         return False

@@ -77,14 +77,14 @@ class Runner(ABC):
 
     @abstractmethod
     def run_em(
-        self, block: Block, state: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+        self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course | None:
         """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
 
         Parameters
         ----------
         block : all rows.
-        state : what `Engine.open` made for them.
+        facts : what `Engine.look` found out.
         start : weights, means and covariances in compact form.
         algebra : which covariances the family makes.
         control : when to stop.

@@ -258,8 +258,8 @@ def check_counts_of_rows(source: Source, *, is_silent: bool = False) -> Source:
     -------
     source : the rows, with the same weights or scaled ones.
     """
-    total, n_rows, largest = source.profile
-    if largest is None or total >= min(2, n_rows):
+    total, n_rows = source.profile.total_weight, source.profile.n_positive
+    if source.profile.largest_weight is None or total >= min(2, n_rows):
         return source
     if not is_silent:
         warn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -30,9 +31,9 @@ class ArraySource(Source):
     def blocks(self) -> Sequence[Block]:
         return self._blocks
 
-    @property
+    @cached_property
     def whole(self) -> Block | None:
-        return self._blocks[0] if len(self._blocks) == 1 else None
+        return self._blocks[0] if len(self._blocks) == 1 else super().whole
 
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> ArraySource:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""

@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,17 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.numerics.pieces import taken
 from gaussmix.numerics.rows import extreme_rows
-from gaussmix.waist.block import Block
-from gaussmix.waist.moments import Partial
+from gaussmix.waist.block import Block, Profile, nodes
+from gaussmix.waist.leaves import LEAF_ROWS, Summable, Tree
 
+S = TypeVar("S", bound=Summable)
+S_co = TypeVar("S_co", bound=Summable, covariant=True)
 T = TypeVar("T")
 Number = TypeVar("Number", bound=np.generic)
 Given = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components) or labels (n_rows,)
 
 
-class Task(Protocol):
+class Task(Protocol[S_co]):
     """Work on a block whose results add up. It must be picklable, because it goes where the rows are."""
 
     @property
@@ -35,23 +37,20 @@ class Task(Protocol):
     def open(self, block: Block) -> Any:
         """Make the state of a block, which may be kept between passes. It may be lost, and is then made again."""
 
-    def call(self, block: Block, state: Any) -> Partial:
-        """Do the work on one block."""
+    def call(self, block: Block, state: Any) -> S_co:
+        """Do the work on one block, which is a node of the tree of leaves (`waist.leaves`)."""
 
 
-class Profile(NamedTuple):
-    """What one pass finds out about the row weights.
+class _Look:
+    """The task that makes a profile."""
 
-    Parameters
-    ----------
-    total_weight : sum of the row weights; the number of rows where there are no weights.
-    n_positive : number of rows of positive weight.
-    largest_weight : the largest row weight; None where there are no weights.
-    """
+    key = "profile"
 
-    total_weight: float
-    n_positive: int
-    largest_weight: float | None
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None) -> Profile:
+        return Profile.of(block)
 
 
 class Source(ABC):
@@ -71,32 +70,39 @@ class Source(ABC):
     n_features: int
     dtype: np.dtype[Any]
 
-    _kept: tuple[Hashable, dict[int, Any]] = None, {}  # a task's key, and the state of each block by its number
+    _kept: tuple[Hashable, dict[int, Any]] = None, {}  # a task's key, and the state of each block by its first row
+    _found: dict[Hashable, Any]  # what passes found out about all rows
 
     @abstractmethod
     def blocks(self) -> Iterable[Block]:
-        """Cut the rows into blocks: consecutive rows, in order, and the same blocks in every pass.
+        """Cut the rows into blocks of any sizes: consecutive rows, in order, and the same blocks in every pass.
 
         `Block.first_row` counts over all rows. Numbers are finite. All blocks have row weights, or none has.
         """
 
-    @property
+    @cached_property
     def whole(self) -> Block | None:
-        """All rows as one block; None where they are cut into several."""
-        return None
+        """All rows as one block; None where they do not fit into a leaf."""
+        return Block.joined(self.blocks()) if self.n_rows <= LEAF_ROWS else None
 
-    def map_merge(self, task: Task) -> Partial:
-        """Run a task on every block and merge the results in the order of the rows."""
+    def map_merge(self, task: Task[S]) -> S:
+        """Run a task on nodes of the tree of leaves, and merge what they say; the same bits however blocks are cut."""
         if self._kept[0] != task.key:
             self._kept = task.key, {}
-        states, total = self._kept[1], None
-        for number, block in enumerate(self.blocks()):
-            if number not in states:
-                states[number] = task.open(block)
-            sums = task.call(block, states[number])
-            total = sums if total is None else total + sums
-        assert total is not None, "a source has at least one row"
-        return total
+        states, tree = self._kept[1], Tree[S]()
+        for node in nodes(self.blocks()) if self.whole is None else [self.whole]:
+            if node.first_row not in states:
+                states[node.first_row] = task.open(node)
+            tree.add(task.call(node, states[node.first_row]), node.n_leaves)
+        return tree.total
+
+    def found(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What `find` returns, found once for each key."""
+        known = self.__dict__.setdefault("_found", {})
+        if key not in known:
+            known[key] = find()
+        found: T = known[key]
+        return found
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         """What a picklable function returns for each block, in the order of the rows."""
@@ -118,12 +124,7 @@ class Source(ABC):
     @cached_property
     def profile(self) -> Profile:
         """Numbers and weights of all rows."""
-        if self.whole is not None:
-            return _profile(self.whole)
-        parts = list(self.map_rows(_profile))
-        largest = [part.largest_weight for part in parts if part.largest_weight is not None]
-        total = float(sum(part.total_weight for part in parts))
-        return Profile(total, sum(part.n_positive for part in parts), max(largest, default=None))
+        return self.map_merge(_Look())
 
     @property
     def row_weight(self) -> Array | None:
@@ -154,7 +155,7 @@ class Source(ABC):
     def fresh(self) -> Self:
         """The same rows without the states of their blocks: fits at the same time need a source each."""
         twin = copy(self)
-        twin._kept = None, {}
+        twin._kept, twin._found = (None, {}), {}
         return twin
 
     def with_given(self, given: Given) -> Source:
@@ -180,13 +181,6 @@ class _Changed(Source):
 
     def blocks(self) -> Iterator[Block]:
         return chain.from_iterable(map(self._change, self._source.blocks()))
-
-
-def _profile(block: Block) -> Profile:
-    weight = block.row_weight
-    if weight is None:
-        return Profile(float(block.n_rows), block.n_rows, None)
-    return Profile(block.total_weight, int(np.count_nonzero(weight)), float(weight.max()))
 
 
 def _weights(block: Block) -> Array:

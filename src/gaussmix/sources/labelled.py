@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from functools import partial
-from typing import Any, Self
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.sources.base import Source, Task
 from gaussmix.waist.block import Block
-from gaussmix.waist.moments import Partial
+from gaussmix.waist.leaves import Summable, Tree
 
+S = TypeVar("S", bound=Summable)
 Labels = NDArray[np.integer[Any]]
 
 
@@ -32,23 +34,54 @@ class LabelledSource(Source):
 
     def __init__(self, source: Source, labels: Labels, component_label: Labels) -> None:
         self.n_rows, self.n_features, self.dtype = source.n_rows, source.n_features, source.dtype
-        self._source = source
-        self._by_label = source.changed(partial(_by_label, labels=labels, component_label=component_label), self.n_rows)
+        self._source, self._labels, self._component_label = source.fresh(), labels, component_label
 
     def blocks(self) -> Iterable[Block]:
         return self._source.blocks()
 
-    def map_merge(self, task: Task) -> Partial:
-        return self._by_label.map_merge(task)
+    @property
+    def whole(self) -> None:
+        """Blocks of rows do not tell their labels."""
+        return None
+
+    def map_merge(self, task: Task[S]) -> S:
+        return self._source.map_merge(_ByLabel(task, self._labels, self._component_label))
 
     def fresh(self) -> Self:
         twin = super().fresh()
-        twin._by_label = self._by_label.fresh()
+        twin._source = self._source.fresh()
         return twin
 
 
-def _by_label(block: Block, labels: Labels, component_label: Labels) -> Iterable[Block]:
-    mine = labels[block.places]
-    for label in np.unique(mine):
-        log_prior = np.where((component_label == label) | (label < 0), 0.0, -np.inf)
-        yield replace(block.taken(np.flatnonzero(mine == label), block.first_row), log_prior=log_prior)
+@dataclass(frozen=True, eq=False)
+class _ByLabel(Generic[S]):
+    """A task for the rows of each label in a leaf, as a block of their own."""
+
+    task: Task[S]
+    labels: Labels
+    component_label: Labels
+
+    @property
+    def key(self) -> Hashable:
+        return self.task.key
+
+    def open(self, block: Block) -> dict[tuple[int, int], Any]:
+        """The states of the parts, by leaf and label."""
+        return {}
+
+    def call(self, block: Block, state: dict[tuple[int, int], Any]) -> S:
+        tree = Tree[S]()
+        for leaf in block.cut():
+            sums = []
+            for label in np.unique(self.labels[leaf.places]):
+                part, key = self._part(leaf, label), (leaf.first_row, int(label))
+                if key not in state:
+                    state[key] = self.task.open(part)
+                sums.append(self.task.call(part, state[key]))
+            tree.add(reduce(add, sums))
+        return tree.total
+
+    def _part(self, leaf: Block, label: int) -> Block:
+        log_prior = np.where((self.component_label == label) | (label < 0), 0.0, -np.inf)
+        mine = np.flatnonzero(self.labels[leaf.places] == label)
+        return replace(leaf.taken(mine, leaf.first_row), log_prior=log_prior)

@@ -31,7 +31,7 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     state = engine.open(block, need, len(centres))
     for _ in range(MAX_PASSES):
         parameters = centre_parameters(centres)
-        moments = engine.finish(engine.step(block, state, parameters, need, Rule.HARD), parameters)
+        moments = engine.finish(engine.step(block, state, parameters, need, Rule.HARD), parameters, need)
         moved = moments.means(centres)
         if not moments.mass.all():
             moved = _refill(block, engine, centres, moved, moments.mass == 0)

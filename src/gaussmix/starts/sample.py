@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.pieces import pieces, taken
 from gaussmix.sources.base import Source
-from gaussmix.waist.block import BLOCK_ROWS
+from gaussmix.waist.leaves import LEAF_ROWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def distinct_rows(source: Source) -> Distinct:
 
     Rows of weight 0 count as absent; their rank has no meaning.
     """
-    block = source.sample(BLOCK_ROWS)
+    block = source.sample(LEAF_ROWS)
     weight = np.ones(block.n_rows) if block.row_weight is None else block.row_weight
     order = lexicographic_order(block.rows)
     order = order[np.argsort(weight[order] == 0, kind="stable")]  # rows of weight 0 last

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import reduce
-from itertools import product
+from itertools import pairwise, product
 from operator import add
 from typing import Any
 
@@ -18,7 +18,8 @@ from gaussmix.testing.agreement import assert_same_moments
 from gaussmix.testing.check_draws import check_draws
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import EngineCase, all_layouts, engine_cases, random_block, random_parameters
-from gaussmix.waist.block import BLOCK_ROWS, Block
+from gaussmix.waist.block import Block, Profile, nodes
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
@@ -61,8 +62,28 @@ def check_blocks(engine: Engine[Any], rng: np.random.Generator) -> None:
         expected = _step(REFERENCE, case)
         cut = 1 + case.block.n_rows // 3
         sums = [_sums(engine, replace(case, block=part), expected.anchor) for part in case.block.cut(cut)]
-        actual = engine.finish(reduce(add, sums), _shared_by(case))
+        actual = engine.finish(reduce(add, sums), _shared_by(case), case.need)
         assert_same_moments(actual, expected, _spread(case, expected.anchor), TOLERANCE, f"{case.name}, in blocks")
+
+
+def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """The sums of nodes merge to the same bits however rows are cut at leaves, with rows far away in one of them."""
+    n_rows, has_far = 4 * LEAF_ROWS + 5_000, (False, True)
+    for factor_shape, is_shared, is_far in product(FactorShape, (False, True), has_far):
+        parameters = random_parameters(rng, 3, 2, factor_shape, is_shared)
+        rows = np.array(random_block(rng, n_rows, parameters, Rule.SOFT).rows)
+        if is_far:
+            rows[LEAF_ROWS + 7] = 1e9
+        block, second = Block(0, rows, rng.random(n_rows)), Second.FULL if factor_shape > 1 else Second.TRACE
+        case = EngineCase(block, parameters, Need(second, is_shared), Rule.SOFT)
+        expected, facts = _step(engine, case), _look(engine, block, case.need)
+        for cuts in ([1], [2, 3], [1, 2, 3, 4]):
+            ends = [0, *(cut * LEAF_ROWS for cut in cuts), n_rows]
+            tree = Tree[Partial]()
+            for node in nodes(block.between(first, end) for first, end in pairwise(ends)):
+                tree.add(_sums(engine, replace(case, block=node), facts=facts), node.n_leaves)
+            found = engine.finish(tree.total, parameters, case.need, facts)
+            _assert_same_bits(found, expected, f"{case.name}, cut at leaves {cuts}, far rows: {is_far}")
 
 
 def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
@@ -185,7 +206,8 @@ def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
                 case = EngineCase(block, parameters, need, Rule.SOFT)
                 anchor = parameters.means
                 expected = _step(REFERENCE, case, anchor)
-                moments = engine.step(block, state, parameters, need, Rule.SOFT, anchor)
+                sums = engine.step(block, state, parameters, need, Rule.SOFT, anchor)
+                moments = engine.finish(sums, parameters, need)
                 what = f"a row at {distance:g}, {case.name}"
                 # Differences of squared distances are good to about 1e-8 nats there.
                 assert_same_moments(moments, expected, _spread(case, anchor), 1e-7, what)
@@ -217,6 +239,7 @@ def check_extremes(engine: Engine[Any], rng: np.random.Generator) -> None:
 CHECKS = (
     check_steps,
     check_blocks,
+    check_leaves,
     check_anchors,
     check_densities,
     check_far_groups,
@@ -243,7 +266,7 @@ def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random
     one = make_engine(1)
     for n_features, is_shared in ((2, False), (6, False), (5, True)):
         parameters = random_parameters(rng, 3, n_features, FactorShape.TRIANGULAR, is_shared)
-        rows = random_block(rng, 2 * BLOCK_ROWS + 1_234, parameters, Rule.SOFT).rows
+        rows = random_block(rng, 2 * LEAF_ROWS + 1_234, parameters, Rule.SOFT).rows
         case = EngineCase(Block(0, rows), parameters, Need(Second.FULL, is_shared), Rule.SOFT)
         expected, density = _step(one, case), one.log_density(case.block, parameters)
         for n_threads in (2, 3, 8):
@@ -258,12 +281,23 @@ def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random
 
 
 def _step(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) -> Moments:
-    return engine.finish(_sums(engine, case, anchor), _shared_by(case))
+    facts = _look(engine, case.block, case.need)
+    return engine.finish(_sums(engine, case, anchor, facts), _shared_by(case), case.need, facts)
 
 
-def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) -> Partial:
+def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, facts: Any = None) -> Partial:
     state = engine.open(case.block, case.need, len(case.parameters.means))
-    return engine.step(case.block, state, _shared_by(case), case.need, case.rule, anchor)
+    return engine.step(case.block, state, _shared_by(case), case.need, case.rule, anchor, facts)
+
+
+def _look(engine: Engine[Any], block: Block, need: Need) -> Any:
+    everything = replace(block, given=np.zeros(block.n_rows, dtype=np.int32))
+
+    def sum_all(need: Need, anchor: Array | None) -> Moments:
+        state = engine.open(everything, need, 1)
+        return engine.finish(engine.step(everything, state, None, need, Rule.GIVEN, anchor), None, need)
+
+    return engine.look(Profile.of(block), need, sum_all)
 
 
 def _shared_by(case: EngineCase) -> Parameters | None:

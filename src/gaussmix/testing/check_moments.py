@@ -62,7 +62,7 @@ def check_moments(engine: Engine[Any], need: Need, rng: np.random.Generator) -> 
 
 def _sums(engine: Engine[Any], block: Block, need: Need, anchor: Array) -> Moments:
     state = engine.open(block, need, len(anchor))
-    return engine.finish(engine.step(block, state, None, need, Rule.GIVEN, anchor), None)
+    return engine.finish(engine.step(block, state, None, need, Rule.GIVEN, anchor), None, need)
 
 
 def _spread(engine: Engine[Any], block: Block, anchor: Array) -> Array:

@@ -69,7 +69,7 @@ def _check_profile(source: Source, block: Block) -> None:
     assert_close(profile.total_weight, weight.sum(), N_ROWS * EPS, weight.sum(), "total_weight")
     expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
     if (profile.n_positive, profile.largest_weight) != expected:
-        raise AssertionError(f"n_positive and largest_weight are {profile[1:]}, not {expected}")
+        raise AssertionError(f"n_positive and largest_weight are {profile}, not {expected}")
 
 
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.pieces import taken
-
-BLOCK_ROWS = 65_520  # rows in the blocks that `cut` makes: 455 of the core's tiles of 144 rows
+from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,19 +45,33 @@ class Block:
     @property
     def total_weight(self) -> float:
         """Sum of the row weights, the number of rows where there are none."""
-        return float(self.n_rows) if self.row_weight is None else float(self.row_weight.sum())
+        if self.row_weight is None:
+            return float(self.n_rows)
+        tree = Tree[float]()
+        for first in range(0, max(self.n_rows, 1), LEAF_ROWS):
+            tree.add(float(self.row_weight[first : first + LEAF_ROWS].sum()))
+        return tree.total
 
-    def cut(self, n_rows: int = BLOCK_ROWS) -> Iterator[Block]:
-        """Cut into blocks of at most `n_rows` rows, views of this one."""
-        for start in range(0, self.n_rows, n_rows):
-            part = slice(start, start + n_rows)
-            yield replace(
-                self,
-                first_row=self.first_row + start,
-                rows=self.rows[part],
-                row_weight=None if self.row_weight is None else self.row_weight[part],
-                given=None if self.given is None else self.given[part],
-            )
+    @property
+    def n_leaves(self) -> int:
+        """How many leaves of the tree it has rows of, if it begins with a leaf."""
+        return count_leaves(self.n_rows)
+
+    def between(self, first: int, last: int) -> Block:
+        """Rows first … last − 1 of this block, a view."""
+        part = slice(first, last)
+        return replace(
+            self,
+            first_row=self.first_row + first,
+            rows=self.rows[part],
+            row_weight=None if self.row_weight is None else self.row_weight[part],
+            given=None if self.given is None else self.given[part],
+        )
+
+    def cut(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
+        """Cut into blocks of at most `n_rows` rows, views of this one; at least one, which may be empty."""
+        for start in range(0, max(self.n_rows, 1), n_rows):
+            yield self.between(start, start + n_rows)
 
     def taken(self, places: Places, first_row: int) -> Block:
         """Copy the rows at some places (n_places,) of this block to a block that begins with row `first_row`."""
@@ -72,10 +85,86 @@ class Block:
 
     @classmethod
     def joined(cls, blocks: Iterable[Block]) -> Block:
-        """Join consecutive blocks, their rows and weights; a single block is returned as it is."""
+        """Join consecutive blocks, their rows, weights and what is given; a single block is returned as it is."""
         first, *others = blocks
         if not others:
             return first
         weights = [block.row_weight for block in (first, *others) if block.row_weight is not None]
+        given = [block.given for block in (first, *others) if block.given is not None]
         rows = np.concatenate([block.rows for block in (first, *others)])
-        return cls(first.first_row, rows, np.concatenate(weights) if weights else None)
+        return cls(
+            first.first_row,
+            rows,
+            np.concatenate(weights) if weights else None,
+            np.concatenate(given) if given else None,  # type: ignore[arg-type]
+        )
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one pass finds out about all rows.
+
+    Parameters
+    ----------
+    n_rows : number of rows.
+    total_weight : sum of the row weights; the number of rows where there are no weights.
+    n_positive : number of rows of positive weight.
+    largest_weight : the largest row weight; None where there are no weights.
+    """
+
+    n_rows: int
+    total_weight: float
+    n_positive: int
+    largest_weight: float | None
+
+    @classmethod
+    def of(cls, block: Block) -> Profile:
+        """The profile of the rows of a block."""
+        weight = block.row_weight
+        if weight is None:
+            return cls(block.n_rows, float(block.n_rows), block.n_rows, None)
+        largest = float(weight.max(initial=0.0))
+        return cls(block.n_rows, block.total_weight, int(np.count_nonzero(weight)), largest)
+
+    def __add__(self, other: Profile) -> Profile:
+        """The profile of these rows and others."""
+        largest = [each.largest_weight for each in (self, other) if each.largest_weight is not None]
+        return Profile(
+            self.n_rows + other.n_rows,
+            self.total_weight + other.total_weight,
+            self.n_positive + other.n_positive,
+            max(largest, default=None),
+        )
+
+
+def nodes(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The rows of consecutive blocks, which begin with row 0, in blocks that are nodes of the tree (`leaves.Tree`).
+
+    Rows are copied only where a block ends inside a leaf.
+    """
+    for block in _aligned(blocks):
+        first, end = block.first_row // LEAF_ROWS, block.first_row // LEAF_ROWS + block.n_leaves
+        while first < end:
+            size = 1 << ((end - first).bit_length() - 1)
+            size = min(size, first & -first) if first else size
+            start = first * LEAF_ROWS - block.first_row
+            yield block if size == block.n_leaves else block.between(start, start + size * LEAF_ROWS)
+            first += size
+
+
+def _aligned(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The same rows in blocks that begin and end where leaves do."""
+    held: list[Block] = []  # the beginning of a leaf
+    for block in blocks:
+        missing = LEAF_ROWS - sum(part.n_rows for part in held) if held else 0
+        if block.n_rows < missing:
+            held.append(block)
+            continue
+        if held:
+            yield Block.joined([*held, block.between(0, missing)])
+        whole = missing + (block.n_rows - missing) // LEAF_ROWS * LEAF_ROWS
+        if whole > missing:
+            yield block if (missing, whole) == (0, block.n_rows) else block.between(missing, whole)
+        held = [block.between(whole, block.n_rows)] if whole < block.n_rows else []
+    if held:
+        yield Block.joined(held)

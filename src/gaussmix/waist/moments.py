@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -23,13 +23,14 @@ class Partial:
     ----------
     mass : (n_components,), N_k = Σ_i s_i γ_ik.
     first : (n_components, n_features), Σ_i s_i γ_ik (x_i − a_k), data units.
-    second : what `need` names, about the anchor, data units²; None for `Second.NONE`. Pooled sums are pooled here
-        already: they are n_components times smaller to keep and to send.
+    second : what `need` names, about the anchor, data units²; None for `Second.NONE`.
     anchor : (n_components, n_features), the points the sums are taken about.
     log_likelihood : Σ_i s_i log p(x_i), nats, a total.
     row_weight : Σ_i s_i.
-    need : which second moments these are.
+    need : which second moments these are. It may be less or more than the family asked for: `Engine.finish` makes the
+        family's second moments of these.
     in_single : some of the sums were taken in float32.
+    counts : what else an engine counts in a pass, to decide about the next one; None where it does not.
 
     Notes
     -----
@@ -45,6 +46,7 @@ class Partial:
     row_weight: float
     need: Need
     in_single: bool = False
+    counts: Array | None = None
 
     def __add__(self, other: Partial) -> Self:
         """Merge with the sums of other rows; the result is about this anchor."""
@@ -59,6 +61,7 @@ class Partial:
             log_likelihood=self.log_likelihood + other.log_likelihood,
             row_weight=self.row_weight + other.row_weight,
             in_single=self.in_single or other.in_single,
+            counts=self.counts if other.counts is None or self.counts is None else self.counts + other.counts,
         )
 
     def about(self, anchor: Array) -> Self:
@@ -85,13 +88,21 @@ class Partial:
         return replace(self, first=first, second=second, anchor=anchor)
 
 
+@dataclass(frozen=True, eq=False)
 class Moments(Partial):
-    """The sums of all rows of a pass, finished by the engine: what an M-step starts from."""
+    """The sums of all rows of a pass, finished by the engine: what an M-step starts from.
+
+    Parameters
+    ----------
+    facts : what the engine has learned for the next pass over the same rows (`Engine.step`).
+    """
+
+    facts: Any = None
 
     @classmethod
-    def of(cls, partial: Partial) -> Moments:
-        """The sums of all rows, where nothing is left to complete."""
-        return cls(**vars(partial))
+    def of(cls, partial: Partial, **changes: Any) -> Moments:
+        """The sums of all rows, with some of them changed."""
+        return cls(**{**vars(partial), **changes})
 
     def means(self, default: Array) -> Array:
         """Weighted mean of each component, `default` (n_components, n_features) where it has no mass."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,14 +20,15 @@ from gaussmix.engines.native.arguments import (
     projection_of,
 )
 from gaussmix.engines.native.float32 import rounded, scaled_for_single, steps_in_single, suits_single
-from gaussmix.engines.native.run import run_em, shares_matrix, suits_core
-from gaussmix.engines.native.visits import Visit, Visits, may_be_ordered
+from gaussmix.engines.native.run import run_em, suits_core
+from gaussmix.engines.native.visits import Counts, Labelling, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
 from gaussmix.engines.runner import Control, Course, Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.algebra import Algebra
-from gaussmix.waist.block import Block
+from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Moments, Partial, Scatter
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
@@ -37,6 +40,39 @@ if TYPE_CHECKING:
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
 
 
+class Facts(NamedTuple):
+    """What a step over one block must know of all rows.
+
+    Parameters
+    ----------
+    n_rows : number of rows.
+    weight_scale : a power of 2 that brings the largest row weight near to 1, so that float32 holds it.
+    total : moments of all rows as one component about their mean, which no E-step changes; None where none are needed.
+    ordering : how to visit the rows.
+    """
+
+    n_rows: int
+    weight_scale: float = 1.0
+    total: Moments | None = None
+    ordering: Ordering = Ordering()
+
+    @property
+    def total_scatter(self) -> Array:
+        """Second moments of all rows about their mean, (n_features, n_features)."""
+        assert self.total is not None, "made by `look` for pooled moments"
+        assert self.total.second is not None, "`look` needs them"
+        scatter: Array = self.total.second[0]
+        return scatter
+
+    @classmethod
+    def of(cls, profile: Profile) -> Facts:
+        """What the counts and weights tell."""
+        scale = 1.0
+        if profile.largest_weight:
+            scale = float(np.ldexp(1.0, np.clip(1 - np.frexp(profile.largest_weight)[1], -1000, 1000)))
+        return cls(profile.n_rows, scale)
+
+
 @dataclass(eq=False)
 class State:
     """What the engine keeps beside a block.
@@ -45,17 +81,14 @@ class State:
     ----------
     n_components : K.
     row_weight : total weight of the block.
-    visits : the order in which to visit the rows.
-    total : moments of the whole block as one component about its mean, which no E-step changes; made by the first step
-        that needs it.
-    apart : the rows that were far in the last soft step, and the state of the others; None if no row was.
+    visits : orders in which to visit the rows.
+    apart : the leaves that had far rows in the last soft step, by their number in the block.
     """
 
     n_components: int
     row_weight: float
     visits: Visits
-    total: Moments | None = None
-    apart: tuple[Apart, State] | None = None
+    apart: dict[int, Apart] = field(default_factory=dict)
 
 
 class StepPlan(NamedTuple):
@@ -65,20 +98,22 @@ class StepPlan(NamedTuple):
     ----------
     arguments : parameters as the core takes them.
     anchor : (n_components, n_features), the points the sums are about.
-    second : the second moments that the core sums.
+    need : the second moments that the core sums.
+    rule : how a row is shared.
     origin : (n_features,), rows are read as their distance from it; None for 0.
-    whole : second moments that need no summing, because they are those of the whole block; None where they do.
     in_single : the core works in float32.
+    weight_scale : what it multiplies row weights with meanwhile.
     offset : log p(x) is larger by this than the core's, nats.
     is_ordered : the rows may be visited in another order.
     """
 
     arguments: Arguments
     anchor: Array
-    second: Second
+    need: Need
+    rule: Rule
     origin: Array | None = None
-    whole: Array | None = None
     in_single: bool = False
+    weight_scale: float = 1.0
     offset: float = 0.0
     is_ordered: bool = False
 
@@ -95,6 +130,12 @@ class NativeEngine(Runner):
         assert target is not None, "choose an engine with gaussmix.engines.choose"
         return target
 
+    def look(self, profile: Profile, need: Need, sum_all: Callable[[Need, Array | None], Moments]) -> Facts:
+        if need != Need(Second.FULL, pooled=True):
+            return Facts.of(profile)
+        mean = sum_all(Need(Second.NONE), None)
+        return Facts.of(profile)._replace(total=sum_all(Need(Second.FULL), mean.means(mean.anchor)))
+
     def open(self, block: Block, need: Need, n_components: int) -> State:
         return State(n_components, block.total_weight, Visits(block.n_rows, n_components, block.rows.shape[1]))
 
@@ -106,96 +147,100 @@ class NativeEngine(Runner):
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
+        facts: Facts | None = None,
     ) -> Partial:
-        if parameters is None or rule is not Rule.SOFT:
-            return self._sum(block, state, parameters, need, rule, anchor)[0]
-        near, near_state = (block, state) if state.apart is None else (state.apart[0].near, state.apart[1])
-        sums, n_far = self._sum(near, near_state, parameters, need, rule, anchor)
-        if n_far:
-            near, near_state = _take_apart(block, state, far_places(block, parameters, self.log_density))
-            sums, _ = self._sum(near, near_state, parameters, need, rule, anchor)
-        if state.apart is None:
-            return sums
-        apart = state.apart[0]
-        sums += apart.sums(self, parameters, need, sums.anchor)
-        still = far_places(apart.far, parameters, self.log_density)
-        if not still.size:
-            state.apart = None
-        elif len(still) < len(apart.places):
-            _take_apart(block, state, apart.places[still])
+        facts = facts or Facts.of(Profile.of(block))
+        plan = _plan(block, state.n_components, parameters, need, rule, anchor, facts)
+        visit = Visit()
+        if plan.is_ordered:
+            label = partial(self._label, block)
+            visit = state.visits.begin(self._target, plan.arguments, facts.ordering, label)
+        if not state.apart:
+            sums, n_far, n_near = self._sum(block, state.row_weight, plan, visit)
+        if parameters is not None and (state.apart or n_far):
+            visit = visit.of_leaves(slice(None))
+            sums, n_near = self._sum_leaves(block, state.apart, parameters, plan, visit)
+        if plan.is_ordered:
+            done = Labelling(plan.arguments, plan.in_single)
+            sums = replace(sums, counts=np.array(state.visits.end(visit, done, facts.ordering, n_near)))
         return sums
 
-    def _sum(
-        self,
-        block: Block,
-        state: State,
-        parameters: Parameters | None,
-        need: Need,
-        rule: Rule,
-        anchor: Array | None,
-    ) -> tuple[Partial, int]:
-        """The sums that the core makes, and the number of rows that are too far for it to share."""
-        plan = self._plan(block, state, parameters, need, rule, anchor)
-        visit = state.visits.begin(self._target, plan.arguments) if plan.is_ordered else Visit()
+    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Facts | None = None) -> Moments:
+        second, log_likelihood = sums.second, sums.log_likelihood
+        if second is None and need.second is not Second.NONE:
+            assert facts is not None, "the step read the moments of all rows"
+            second = facts.total_scatter
+        elif second is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                if need.second is Second.TRACE:
+                    second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` adds up in another order
+                second = _pooled(second) if need.pooled else second
+        if parameters is not None and sums.in_single:
+            parameters, offset = scaled_for_single(parameters)
+            log_likelihood += offset * sums.row_weight
+        if facts is not None and parameters is not None and sums.counts is not None:
+            done, counts = Labelling(arguments_of(parameters), sums.in_single), Counts(*sums.counts.tolist())
+            facts = facts._replace(ordering=facts.ordering.after(done, counts, facts.n_rows))
+        return Moments.of(sums, second=second, need=need, log_likelihood=log_likelihood, facts=facts)
+
+    def _sum(self, block: Block, row_weight: float, plan: StepPlan, visit: Visit) -> tuple[Partial, int, float]:
+        """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
+        need = plan.need
         log_likelihood, mass, first, second, n_far, n_near = self._target.step(
-            block.rows, block.row_weight, block.given if rule is Rule.GIVEN else None, plan.origin, *plan.arguments,
-            None if plan.second is Second.NONE else plan.anchor, rule, plan.second, self.n_threads, *visit,
-            plan.in_single, projection_of(need, state.n_components),
+            block.rows, block.row_weight, block.given if plan.rule is Rule.GIVEN else None, plan.origin,
+            *plan.arguments, None if need.second is Second.NONE else plan.anchor, plan.rule, need.second,
+            self.n_threads, *visit, plan.in_single, projection_of(need, len(plan.anchor)), plan.weight_scale,
         )  # fmt: skip
-        if plan.is_ordered:
-            state.visits.end(visit, plan.arguments, n_near)
-        if plan.whole is not None:
-            second = plan.whole
-        elif need.pooled and second is not None:
-            second = _pooled(second)
-        log_likelihood += plan.offset * state.row_weight
-        sums = Partial(mass, first, second, plan.anchor, log_likelihood, state.row_weight, need, plan.in_single)
-        return sums, n_far
+        sums = Partial(mass, first, second, plan.anchor, log_likelihood, row_weight, need, plan.in_single)
+        return sums, n_far, n_near
 
-    def _plan(
-        self,
-        block: Block,
-        state: State,
-        parameters: Parameters | None,
-        need: Need,
-        rule: Rule,
-        anchor: Array | None,
-    ) -> StepPlan:
-        """Decide about origin, anchor and precision; nothing but the arguments and the rows' moments decides."""
-        shape = state.n_components, block.rows.shape[1]
-        if need.second is Second.NONE:  # then any point is as good
-            about = np.zeros(shape)
-        elif anchor is not None:
-            about = np.ascontiguousarray(anchor)
-        else:
-            about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
-        if parameters is None:
-            return StepPlan(no_arguments(about), about, need.second)
-        if anchor is None and need == Need(Second.FULL, pooled=True):
-            state.total = state.total or self._total(block)
-            centre = state.total.anchor[0]
-            if state.total.second is not None and common_origin(parameters, centre) is not None:
-                # Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the block's own scatter.
-                centred = replace(parameters, means=parameters.means - centre)
-                arguments, about = arguments_of(centred, whiten_once=True), np.broadcast_to(centre, shape)
-                return StepPlan(arguments, about, Second.NONE, centre, state.total.second[0])
-        is_ordered = rule is Rule.SOFT and may_be_ordered(parameters.whitening)
-        if anchor is None and steps_in_single(block, parameters, need, rule):
-            scaled, offset = scaled_for_single(parameters)
-            return StepPlan(
-                arguments_of(scaled), rounded(about), need.second,
-                in_single=True, offset=offset, is_ordered=is_ordered,
-            )  # fmt: skip
-        return StepPlan(arguments_of(parameters), about, need.second, is_ordered=is_ordered)
+    def _sum_leaves(
+        self, block: Block, known: dict[int, Apart], parameters: Parameters, plan: StepPlan, visit: Visit
+    ) -> tuple[Partial, float]:
+        """The same where rows are far, leaf by leaf: they change the last bits of sums in their own leaf only.
 
-    def _total(self, block: Block) -> Moments:
-        """Moments of the block as one component: the mean first, then the scatter about it."""
-        zero = np.zeros((1, block.rows.shape[1]))
-        everything = replace(block, given=np.broadcast_to(np.int32(0), block.n_rows))
-        for need in Need(Second.NONE), Need(Second.FULL):
-            moments = Moments.of(self.step(everything, self.open(everything, need, 1), None, need, Rule.GIVEN, zero))
-            zero = moments.means(zero)
-        return moments
+        Parameters
+        ----------
+        known : the leaves that had far rows in the last step; brought up to date.
+        """
+        tree, n_near = Tree[Partial](), 0.0
+        for number, leaf in enumerate(block.cut()):
+            first = number * LEAF_ROWS
+            part = visit.of_leaves(slice(first, first + LEAF_ROWS))
+            sums, near_in_leaf, apart = self._sum_leaf(leaf, known.pop(number, None), parameters, plan, part)
+            if apart is not None:
+                known[number] = apart
+            tree.add(sums)
+            n_near += near_in_leaf
+        return tree.total, n_near
+
+    def _sum_leaf(
+        self, leaf: Block, apart: Apart | None, parameters: Parameters, plan: StepPlan, visit: Visit
+    ) -> tuple[Partial, float, Apart | None]:
+        """The sums of a leaf, in which far rows are shared apart from the others; `apart` is a guess which they are."""
+        near = leaf if apart is None else apart.near
+        sums, n_far, n_near = self._sum(near, near.total_weight, plan, visit)
+        if n_far or (apart is not None and not apart.is_far_still(parameters, self.log_density)):
+            places = far_places(leaf, parameters, self.log_density)
+            places = places if leaf.row_weight is None else places[leaf.row_weight[places] > 0]
+            if not np.array_equal(places, [] if apart is None else apart.places):
+                apart = Apart.of(leaf, places) if len(places) else None
+                near = leaf if apart is None else apart.near
+                sums, n_far, n_near = self._sum(near, near.total_weight, plan, visit)
+        if apart is None:
+            return sums, n_near, None
+        far = apart.sums(self, parameters, plan.need, sums.anchor)
+        far = replace(far, log_likelihood=far.log_likelihood - plan.offset * far.row_weight)
+        return sums + far, n_near, apart
+
+    def _label(self, block: Block, by: Labelling) -> Labels:
+        """The likeliest component of each row, as a pass with these parameters wrote it."""
+        labels = np.empty(block.n_rows, dtype=np.uint16)
+        self._target.step(
+            block.rows, None, None, None, *by.arguments, by.arguments.means, Rule.SOFT, Second.TRACE, self.n_threads,
+            None, labels, None, None, by.in_single, None,
+        )  # fmt: skip
+        return labels
 
     def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
         last = None if current is None else current.reshape(-1)
@@ -204,16 +249,11 @@ class NativeEngine(Runner):
         return covariances
 
     def run_em(
-        self, block: Block, state: State, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+        self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course | None:
-        if block.log_prior is not None or not suits_core(block, state.n_components, algebra):
+        if block.log_prior is not None or not suits_core(block, len(start[0]), algebra):
             return None
-        if shares_matrix(algebra):
-            state.total = state.total or self._total(block)
-        return run_em(self._target, self.n_threads, block, state.total, start, algebra, control)
-
-    def finish(self, partial: Partial, parameters: Parameters | None) -> Moments:
-        return Moments.of(partial)
+        return run_em(self._target, self.n_threads, block, facts.total, start, algebra, control)
 
     def suits_single(self, parameters: Parameters) -> bool:
         return suits_single(parameters)
@@ -255,12 +295,43 @@ class NativeEngine(Runner):
         return self._target.evaluate(block.rows, origin, *arguments, output, self.n_threads)
 
 
-def _take_apart(block: Block, state: State, places: NDArray[np.intp]) -> tuple[Block, State]:
-    """Set far rows apart; returns the block of the others and its state, which visits rows in the order of all."""
-    apart = Apart.of(block, places)
-    near_state = State(state.n_components, apart.near.total_weight, state.visits)
-    state.apart = apart, near_state
-    return apart.near, near_state
+def _plan(
+    block: Block,
+    n_components: int,
+    parameters: Parameters | None,
+    need: Need,
+    rule: Rule,
+    anchor: Array | None,
+    facts: Facts,
+) -> StepPlan:
+    """Decide about origin, anchor and precision; of the block only the type of its rows decides."""
+    shape = n_components, block.rows.shape[1]
+    second = Second.DIAGONAL if need.second is Second.TRACE else need.second  # features are added up in `finish`
+    if second is Second.NONE:  # then any point is as good
+        about = np.zeros(shape)
+    elif anchor is not None:
+        about = np.ascontiguousarray(anchor)
+    else:
+        about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
+    each = replace(need, second=second, pooled=False)  # pooled in `finish`
+    if parameters is None:
+        return StepPlan(no_arguments(about), about, each, rule)
+    if anchor is None and facts.total is not None:
+        centre = facts.total.anchor[0]
+        if common_origin(parameters, centre) is not None:
+            # Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the scatter of all rows.
+            centred = replace(parameters, means=parameters.means - centre)
+            arguments, about = arguments_of(centred, whiten_once=True), np.broadcast_to(centre, shape)
+            return StepPlan(arguments, about, Need(Second.NONE), rule, centre)
+    is_ordered = rule is Rule.SOFT and block.log_prior is None and may_be_ordered(parameters.whitening)
+    is_ordered = is_ordered and could_pay(facts.n_rows, parameters.whitening.factor_shape, *shape)
+    if anchor is None and steps_in_single(block, facts.n_rows, parameters, need, rule):
+        scaled, offset = scaled_for_single(parameters)
+        return StepPlan(
+            arguments_of(scaled), rounded(about), each, rule, in_single=True, weight_scale=facts.weight_scale,
+            offset=offset, is_ordered=is_ordered,
+        )  # fmt: skip
+    return StepPlan(arguments_of(parameters), about, each, rule, is_ordered=is_ordered)
 
 
 def _pooled(second: Array) -> Array:

@@ -29,16 +29,21 @@ FARTHEST = 2.0**60  # the largest coordinate of a mean, data units
 MOST_SPREAD = 250.0
 
 
-def steps_in_single(block: Block, parameters: Parameters | None, need: Need, rule: Rule) -> bool:
-    """Whether the core works on these rows in float32. Only the arguments decide, never the time or the machine."""
-    if block.rows.dtype != np.float32 or parameters is None or rule is not Rule.SOFT:
+def steps_in_single(block: Block, n_rows: int, parameters: Parameters, need: Need, rule: Rule) -> bool:
+    """Whether the core works on rows of this type in float32. Only the arguments decide, never the time or the machine.
+
+    Parameters
+    ----------
+    n_rows : of the whole data.
+    """
+    if block.rows.dtype != np.float32 or rule is not Rule.SOFT or block.log_prior is not None:
         return False
     whitening, (n_components, n_features) = parameters.whitening, parameters.means.shape
     if need.pooled or need.second in (Second.NONE, Second.PROJECTED) or len(whitening.factors) < n_components:
         return False
     if whitening.factor_shape is FactorShape.LOW_RANK:  # the core has float32 kernels for the other shapes only
         return False
-    return is_long(block.n_rows, whitening.factor_shape, n_components, n_features) and suits_single(parameters)
+    return is_long(n_rows, whitening.factor_shape, n_components, n_features) and suits_single(parameters)
 
 
 def suits_single(parameters: Parameters) -> bool:

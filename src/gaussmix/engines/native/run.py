@@ -47,11 +47,6 @@ def _factor_shape(algebra: Algebra) -> FactorShape:
     return FactorShape.SPHERICAL if algebra.shape is Across.NOTHING else FactorShape.DIAGONAL
 
 
-def shares_matrix(algebra: Algebra) -> bool:
-    """Whether all components have one full covariance."""
-    return algebra.is_shared and algebra.orientation is Across.EQUAL
-
-
 def run_em(
     target: Target,
     n_threads: int,
@@ -65,7 +60,7 @@ def run_em(
 
     Parameters
     ----------
-    total : moments of the block as one component if `shares_matrix(algebra)`, None otherwise.
+    total : moments of the block as one component if all components have one full covariance, None otherwise.
     """
     weights, means, covariances = (np.array(each, order="C") for each in start)
     centre, second = (None, None) if total is None or total.second is None else (total.anchor[0], total.second[0])

@@ -1,14 +1,14 @@
 """The order in which passes visit rows, and bounds on distances, which one pass leaves for the next.
 
 Rows that follow each other share the components that they can leave out, so rows of one component should follow each
-other (docs/develop/numerics.md). All decisions count rows and responsibilities, at fixed passes, so that a fit has the
-same bits on every machine. The order decides which rows are summed first, and so the last bits of sums.
+other (docs/develop/numerics.md). The order decides which rows are summed first, and so the last bits of sums. So it is
+decided for all rows at once, at fixed passes, by what was counted over all blocks. Bounds change no bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.native.arguments import Arguments
 from gaussmix.engines.native.work import is_long, work_per_row
-from gaussmix.waist.block import BLOCK_ROWS
+from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 if TYPE_CHECKING:
     from gaussmix._core import Target
+
+Labels = NDArray[np.uint16]
 
 GROUP_ROWS = 24  # rows that share their bounds; the C++ core has the same number, and a test compares them
 MOST_BOUNDS = 2**23  # numbers, 32 MB
@@ -42,7 +44,7 @@ class Visit(NamedTuple):
 
     Parameters
     ----------
-    order : (n_rows,), the place in its block of 65,520 rows of the row that is visited.
+    order : (n_rows,), the place in its leaf of the row that is visited.
     labels : (n_rows,), written: the likeliest component of each row.
     bounds : (n_groups, n_components), lower bounds on distances; moved, used and renewed.
     motion : (2, n_components), how components moved since the bounds were made.
@@ -53,15 +55,79 @@ class Visit(NamedTuple):
     bounds: NDArray[np.float32] | None = None
     motion: NDArray[np.float32] | None = None
 
+    def of_leaves(self, rows: slice) -> Visit:
+        """The same for some leaves of the block, without bounds."""
+        order = None if self.order is None else self.order[rows]
+        return Visit(order, None if self.labels is None else self.labels[rows])
+
 
 def may_be_ordered(whitening: Whitening) -> bool:
     """Whether the core can leave components out: each has its own factor, and whitens feature by feature."""
     return not whitening.is_shared and whitening.factor_shape is not FactorShape.LOW_RANK
 
 
+class Labelling(NamedTuple):
+    """What labels rows with their likeliest components: the parameters of a pass, as the core took them."""
+
+    arguments: Arguments
+    in_single: bool
+
+    def is_same(self, other: Labelling) -> bool:
+        """Whether it gives the same labels."""
+        return self is other or (
+            self.in_single == other.in_single
+            and self.arguments.factor_shape == other.arguments.factor_shape
+            and np.array_equal(self.arguments.log_scale, other.arguments.log_scale)
+            and np.array_equal(self.arguments.means, other.arguments.means)
+            and np.array_equal(self.arguments.factors, other.arguments.factors)
+        )
+
+
+class Counts(NamedTuple):
+    """What a pass counts over all rows, to decide about the order of the next.
+
+    Parameters
+    ----------
+    n_near : about how many responsibilities are above 0.
+    kept : how many rows have another label than the row that was visited before them; 0 where none was written.
+    fresh : the same in the order that the new labels give.
+    """
+
+    n_near: float
+    kept: int = 0
+    fresh: int = 0
+
+
+class Ordering(NamedTuple):
+    """In which order the next pass visits rows; the same decision for all blocks of a source.
+
+    The order itself is a function of the rows of a leaf and of `by`. So whoever lost it makes it again.
+
+    Parameters
+    ----------
+    by : labels the rows, which are visited label by label; None where they are visited in their own order.
+    n_passes : how many passes there were.
+    wants_labels : the next pass writes labels.
+    """
+
+    by: Labelling | None = None
+    n_passes: int = 0
+    wants_labels: bool = False
+
+    def after(self, done: Labelling, counts: Counts, n_rows: int) -> Ordering:
+        """How to visit rows after a pass over all `n_rows` rows; refreshed after passes 2, 3, 5, 9 …, if that pays."""
+        by, n_passes = self.by, self.n_passes + 1
+        is_refresh = n_passes & (n_passes - 1) == 0
+        wants_labels = is_refresh and _pays(counts.n_near, done.arguments, n_rows)
+        is_better = counts.kept > counts.fresh + KEPT * -(-n_rows // GROUP_ROWS)
+        if self.wants_labels and (by is None or is_better):
+            by = done
+        return Ordering(None if is_refresh and not wants_labels else by, n_passes, wants_labels)
+
+
 @dataclass(eq=False)
 class Visits:
-    """Orders rows by their likeliest component after passes 2, 3, 5, 9 …, if the responsibilities show that it pays.
+    """The orders and bounds that are kept beside a block. Any of them may be lost: no bit depends on that.
 
     Parameters
     ----------
@@ -71,47 +137,42 @@ class Visits:
     n_rows: int
     n_components: int
     n_features: int
-    _could: dict[int, bool] = field(default_factory=dict)  # pay, by factor shape
-    _n_passes: int = 0
-    _wants_labels: bool = False
-    _has_new_bounds: bool = False
-    _order: NDArray[np.uint16] | None = None
-    _bounds: NDArray[np.float32] | None = None
-    _last: Arguments | None = None  # of the last pass; bounds that are not new are for these
+    _orders: tuple[tuple[Labelling, NDArray[np.uint16]], ...] = ()  # the one in use and the latest
+    _bounds: tuple[NDArray[np.float32], Labelling, Arguments | None] | None = None  # of which order, for which means
 
-    def begin(self, target: Target, arguments: Arguments) -> Visit:
-        """Choose order and bounds of the next soft step with these parameters."""
-        if not self._could_pay(arguments):
-            return Visit()
+    def begin(
+        self, target: Target, arguments: Arguments, ordering: Ordering, label: Callable[[Labelling], Labels]
+    ) -> Visit:
+        """Choose order and bounds of a pass; `label` gives the labels of the rows where they are not known."""
         bounds, self._bounds = self._bounds, None  # the core writes to them: an interrupted pass leaves none
-        if self._last is not None and _moved_away(self._last, arguments):
-            self._n_passes, self._wants_labels, self._order, bounds = 0, False, None, None
-        labels = np.empty(self.n_rows, dtype=np.uint16) if self._wants_labels else None
-        return Visit(self._order, labels, bounds, None if bounds is None else self._motion(target, arguments))
+        labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.wants_labels else None
+        by = ordering.by
+        if by is None:
+            return Visit(labels=labels)
+        order = next((order for known, order in self._orders if known.is_same(by)), None)
+        if order is None:
+            order = _by_label(label(by))
+        self._orders = ((by, order),)
+        if bounds is None or not bounds[1].is_same(by):
+            fresh = self._new_bounds()
+            return Visit(order, labels, fresh, None if fresh is None else self._no_motion())
+        values, _, before = bounds
+        motion = self._no_motion() if before is None else target.measure_motion(
+            arguments.factor_shape, before.means, before.factors, arguments.means, arguments.factors
+        )  # fmt: skip
+        return Visit(order, labels, values, motion)
 
-    def end(self, visit: Visit, arguments: Arguments, n_near: int) -> None:
-        """Take note of the step, in which about `n_near` responsibilities were above 0."""
-        if not self._could_pay(arguments):
-            return
-        self._n_passes += 1
-        is_refresh = self._n_passes & (self._n_passes - 1) == 0
-        wants_labels = is_refresh and self._pays(n_near, arguments)
-        order, bounds, are_new = visit.order, visit.bounds, False
+    def end(self, visit: Visit, done: Labelling, ordering: Ordering, n_near: float) -> Counts:
+        """Take note of the pass."""
+        counts = Counts(n_near)
         if visit.labels is not None:
-            order, are_new = self._new_order(visit.labels)
-            bounds = self._new_bounds() if are_new else bounds
-        if is_refresh and not wants_labels:
-            order = bounds = None
-        # In one statement, so that order and bounds belong together whenever an interrupt comes.
-        self._wants_labels, self._order, self._bounds, self._last = wants_labels, order, bounds, arguments
-        self._has_new_bounds = are_new
-
-    def _new_order(self, labels: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], bool]:
-        """The order to visit rows in, and whether it is new: the old one keeps its bounds if it is nearly as good."""
-        n_groups, order = -(-self.n_rows // GROUP_ROWS), _by_label(labels)
-        if self._order is not None and _changes(labels, self._order) <= _changes(labels, order) + KEPT * n_groups:
-            return self._order, False
-        return order, True
+            fresh = _by_label(visit.labels)
+            kept = 0 if visit.order is None else _changes(visit.labels, visit.order)
+            counts = Counts(n_near, kept, _changes(visit.labels, fresh))
+            self._orders = (*self._orders[-1:], (done, fresh))
+        if visit.bounds is not None and ordering.by is not None:
+            self._bounds = visit.bounds, ordering.by, done.arguments
+        return counts
 
     def _new_bounds(self) -> NDArray[np.float32] | None:
         n_groups = -(-self.n_rows // GROUP_ROWS)
@@ -119,28 +180,16 @@ class Visits:
             return None
         return np.zeros((n_groups, self.n_components), dtype=np.float32)
 
-    def _could_pay(self, arguments: Arguments) -> bool:
-        """Whether any order could pay; found out once, because most fits are small and step in microseconds."""
-        answer = self._could.get(arguments.factor_shape)
-        if answer is None:
-            answer = could_pay(self.n_rows, FactorShape(arguments.factor_shape), self.n_components, self.n_features)
-            self._could[arguments.factor_shape] = answer
-        return answer
+    def _no_motion(self) -> NDArray[np.float32]:
+        return np.zeros((2, self.n_components), dtype=np.float32)
 
-    def _pays(self, n_near: int, arguments: Arguments) -> bool:
-        """Whether an order pays with so many responsibilities above 0."""
-        work = work_per_row(FactorShape(arguments.factor_shape), self.n_components, self.n_features)
-        visited = VISITED * n_near * (work / self.n_components) + OUT_OF_TURN * self.n_rows
-        return visited < GAIN * self.n_rows * work
 
-    def _motion(self, target: Target, arguments: Arguments) -> NDArray[np.float32]:
-        """How components moved since the bounds were made; new bounds are 0 and do not move."""
-        before = self._last
-        if self._has_new_bounds or before is None:
-            return np.zeros((2, self.n_components), dtype=np.float32)
-        return target.measure_motion(
-            arguments.factor_shape, before.means, before.factors, arguments.means, arguments.factors
-        )
+def _pays(n_near: float, arguments: Arguments, n_rows: int) -> bool:
+    """Whether an order pays with so many responsibilities above 0."""
+    n_components, n_features = arguments.means.shape
+    work = work_per_row(FactorShape(arguments.factor_shape), n_components, n_features)
+    visited = VISITED * n_near * (work / n_components) + OUT_OF_TURN * n_rows
+    return bool(visited < GAIN * n_rows * work)
 
 
 def could_pay(n_rows: int, factor_shape: FactorShape, n_components: int, n_features: int) -> bool:
@@ -151,33 +200,19 @@ def could_pay(n_rows: int, factor_shape: FactorShape, n_components: int, n_featu
     return VISITED * work / n_components + OUT_OF_TURN < GAIN * work
 
 
-def _moved_away(before: Arguments, after: Arguments) -> bool:
-    """Whether half of the components moved by more than a standard deviation: then this is another run of EM."""
-    if before.means.shape != after.means.shape or before.factor_shape != after.factor_shape:
-        return True
-    moved = after.means - before.means
-    with np.errstate(over="ignore", invalid="ignore"):
-        if before.factor_shape == FactorShape.TRIANGULAR:
-            whitened = np.einsum("kij,kj->ki", before.factors, moved)
-        else:
-            whitened = moved * (before.factors if before.factors.ndim == 2 else before.factors[:, None])
-        squares = np.sort((whitened**2).sum(axis=1))
-        return bool(squares[(len(squares) - 1) // 2] + squares[len(squares) // 2] > 2)  # np.median takes 90 µs
-
-
 def _by_label(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Places of rows in their block, sorted by label; rows of one label keep their order."""
+    """Places of rows in their leaf, sorted by label; rows of one label keep their order."""
     order = np.empty(len(labels), dtype=np.uint16)
-    for part in _blocks(len(labels)):
+    for part in _leaves(len(labels)):
         order[part] = np.argsort(labels[part], kind="stable")
     return order
 
 
 def _changes(labels: NDArray[np.uint16], order: NDArray[np.uint16]) -> int:
     """How many rows have another label than the row visited before them."""
-    in_order = (labels[part][order[part]] for part in _blocks(len(labels)))
+    in_order = (labels[part][order[part]] for part in _leaves(len(labels)))
     return sum(int(np.count_nonzero(visited[1:] != visited[:-1])) for visited in in_order)
 
 
-def _blocks(n_rows: int) -> Iterator[slice]:
-    return (slice(first, first + BLOCK_ROWS) for first in range(0, n_rows, BLOCK_ROWS))
+def _leaves(n_rows: int) -> Iterator[slice]:
+    return (slice(first, first + LEAF_ROWS) for first in range(0, n_rows, LEAF_ROWS))

@@ -1,0 +1,208 @@
+"""However rows are cut, in whatever order blocks are worked on, and whatever is forgotten: the same bits."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from gaussmix.em.loop import run_em
+from gaussmix.em.objective import Ridge
+from gaussmix.em.stopping import Stopping
+from gaussmix.engines import ENGINES
+from gaussmix.families import FAMILIES
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.core import native_target
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
+from gaussmix.sources.labelled import LabelledSource
+from gaussmix.waist.block import Block, Profile, nodes
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
+
+N_LEAVES, N_FEATURES, N_COMPONENTS = 6, 3, 4
+N_ROWS = (N_LEAVES - 1) * LEAF_ROWS + 4_321
+needs_core = pytest.mark.skipif(native_target() is None, reason="a decision of the C++ core")
+
+
+class Scattered(Source):
+    """Rows cut at some places, worked on in random order, whose states are dropped now and then."""
+
+    whole = None
+
+    def __init__(self, block, ends, rng):
+        self.n_rows, self.n_features, self.dtype = *block.rows.shape, block.rows.dtype
+        self._block, self._ends, self._rng = block, ends, rng
+        self._states = {}
+
+    def blocks(self):
+        return (self._block.between(first, end) for first, end in pairwise([0, *self._ends, self.n_rows]))
+
+    def map_merge(self, task):
+        parts, done, tree = list(nodes(self.blocks())), {}, Tree()
+        for number in self._rng.permutation(len(parts)):
+            key = task.key, number
+            if key not in self._states or self._rng.random() < 0.3:
+                self._states[key] = task.open(parts[number])
+            done[number] = task.call(parts[number], self._states[key])
+        for number, part in enumerate(parts):
+            tree.add(done[number], part.n_leaves)
+        return tree.total
+
+
+CUTS = {
+    "at leaves": [leaf * LEAF_ROWS for leaf in range(1, N_LEAVES)],
+    "at some leaves": [LEAF_ROWS, 4 * LEAF_ROWS],
+    "anywhere": [17, LEAF_ROWS - 1, LEAF_ROWS + 5, 200_000, 200_001, 300_000],
+}
+
+
+@pytest.fixture
+def table(rng):
+    """Rows of overlapping clusters, and weights."""
+    centres = 3 * rng.normal(size=(N_COMPONENTS, N_FEATURES))
+    rows = centres[rng.integers(N_COMPONENTS, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
+    return rows, rng.random(N_ROWS) * 3
+
+
+def start(family, rows, n_components=N_COMPONENTS):
+    """A mixture of a family, from the first rows."""
+    from gaussmix.em.initial import InitialMoments
+    from gaussmix.starts.base import Partition
+
+    few = rows[:2_000].astype(np.float64)
+    labels = (few[:, 0].argsort().argsort() * n_components // len(few)).astype(np.int32)
+    source = ArraySource(few, None, labels)
+    ridge = Ridge(np.full(rows.shape[1], 1e-3))
+    return InitialMoments(source, ENGINES["numpy"](1), n_components, Partition()).model(family, ridge), ridge
+
+
+def assert_same_course(source, other, engine, family, rows, n_steps=4, tolerance=0.0):
+    model, ridge = start(family, rows)
+    *_, expected = run_em(source, engine, model, ridge, Stopping(tolerance, n_steps))
+    *_, found = run_em(other, engine, model, ridge, Stopping(tolerance, n_steps))
+    assert found.trace.log_likelihood == expected.trace.log_likelihood
+    for name in ("weights", "means"):
+        np.testing.assert_array_equal(getattr(found.model, name), getattr(expected.model, name))
+    np.testing.assert_array_equal(found.model.covariances.array, expected.model.covariances.array)
+
+
+def forms(rows, weights, what):
+    """Rows and weights in one of several forms, with rows far from every mean in some."""
+    rows = np.array(rows, dtype="f4" if "float32" in what else "f8")
+    if "far" in what:
+        rows[[5, 2 * LEAF_ROWS, 2 * LEAF_ROWS + 1]] = [[1e6, 0, 0], [-1e9, 3e8, 0], [0, 0, 1e7]]
+    return rows, weights if "weights" in what else None
+
+
+@needs_core
+@pytest.mark.parametrize("what", ["", "weights", "float32", "float32 weights", "far", "far weights float32"])
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EII", "EEI", "VEV", "factor_analyzer"])
+def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, what, table, rng):
+    rows, weights = forms(*table, what)
+    whole = Block(0, rows, weights)
+    for ends in CUTS.values():
+        engine = ENGINES["native"](int(rng.integers(1, 4)))
+        one = ArraySource(rows, weights)
+        assert_same_course(one, Scattered(whole, ends, rng), engine, FAMILIES[name], rows, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("name", ["full", "tied", "spherical"])
+def test_the_reference_adds_up_in_the_same_tree(name, table, rng):
+    rows, weights = forms(*table, "far weights")
+    whole = Block(0, rows, weights)
+    one, cut = ArraySource(rows, weights), Scattered(whole, CUTS["anywhere"], rng)
+    assert_same_course(one, cut, ENGINES["numpy"](1), FAMILIES[name], rows, n_steps=2)
+
+
+@needs_core
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
+    rows, _ = table
+    cut = Scattered(Block(0, rows), [3 * LEAF_ROWS], rng)
+    assert_same_course(ArraySource(rows), cut, ENGINES["native"](2), FAMILIES[name], rows, n_steps=2)
+
+
+@needs_core
+@pytest.mark.parametrize("what", ["", "float32", "far", "float32 far"])
+@pytest.mark.parametrize("name", ["full", "diag", "spherical"])
+def test_orders_that_are_lost_are_made_again(name, what, rng):
+    """Clusters apart are visited in order, and an order is a function of rows and of the parameters that made it."""
+    n_components, n_features = 60, 6
+    centres = 30 * rng.normal(size=(n_components, n_features))
+    n_rows = 3 * LEAF_ROWS + 100
+    rows = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, n_features))
+    rows = rows.astype("f4" if "float32" in what else "f8")
+    if "far" in what:
+        rows[[5, 2 * LEAF_ROWS]] = 1e9
+    identity = {
+        "full": np.tile(np.eye(n_features), (n_components, 1, 1)),
+        "diag": np.ones((n_components, n_features)),
+        "spherical": np.ones(n_components),
+    }
+    means = centres + 0.3 * rng.normal(size=centres.shape)
+    model = Mixture(np.full(n_components, 1 / n_components), means, identity[name], FAMILIES[name]).model
+    ridge, stopping, engine = (
+        Ridge(np.full(n_features, 1e-3)),
+        Stopping(1e-12 if "float" not in what else 2e-6, 7),
+        ENGINES["native"](2),
+    )
+    *_, expected = run_em(ArraySource(rows), engine, model, ridge, stopping)
+    for ends in ([LEAF_ROWS], [2 * LEAF_ROWS, 3 * LEAF_ROWS]):
+        orders, cut = [], Scattered(Block(0, rows), ends, rng)
+        *_, found = run_em(cut, engine, model, ridge, stopping)
+        assert found.trace.log_likelihood == expected.trace.log_likelihood
+        np.testing.assert_array_equal(found.model.covariances.array, expected.model.covariances.array)
+        states = [state for state in cut._states.values() if getattr(state, "visits", None)]
+        orders = [state for state in states if state.visits._orders]
+        assert orders, "rows were visited in order"
+
+
+@needs_core
+@pytest.mark.parametrize("name", ["full", "tied", "diag"])
+def test_labels_known_for_some_rows_keep_the_bits(name, table, rng):
+    rows, weights = table
+    labels, component_label = rng.integers(-1, 2, size=N_ROWS), np.arange(N_COMPONENTS) % 2
+    one = LabelledSource(ArraySource(rows, weights), labels, component_label)
+    cut = LabelledSource(Scattered(Block(0, rows, weights), CUTS["anywhere"], rng), labels, component_label)
+    assert_same_course(one, cut, ENGINES["native"](1), FAMILIES[name], rows, n_steps=3)
+
+
+def test_a_profile_does_not_depend_on_how_rows_are_cut(table, rng):
+    rows, weights = table
+    weights[::7] = 0.0
+    expected = ArraySource(rows, weights).profile
+    assert expected == Profile(N_ROWS, expected.total_weight, int((weights > 0).sum()), float(weights.max()))
+    for ends in CUTS.values():
+        assert Scattered(Block(0, rows, weights), ends, rng).profile == expected
+
+
+def test_nodes_are_aligned_powers_of_two_and_copy_no_more_than_they_must(table, rng):
+    rows, _ = table
+    block = Block(0, rows)
+    assert [(part.first_row // LEAF_ROWS, part.n_leaves) for part in nodes([block])] == [(0, 4), (4, 1), (5, 1)]
+    assert all(np.shares_memory(part.rows, rows) for part in nodes([block]))
+    for ends in CUTS.values():
+        parts = list(nodes(Scattered(block, ends, rng).blocks()))
+        np.testing.assert_array_equal(np.concatenate([part.rows for part in parts]), rows)
+        for part in parts:
+            leaf, n_leaves = divmod(part.first_row, LEAF_ROWS)[0], part.n_leaves
+            assert part.first_row % LEAF_ROWS == 0
+            assert leaf % n_leaves == 0
+            assert n_leaves & (n_leaves - 1) == 0
+
+
+def test_the_tree_pairs_neighbours_and_ends_from_the_right():
+    """((01)(23)) 4 → (((01)(23))4); of seven leaves ((01)(23))((45)6)."""
+
+    class Shape(str):
+        def __add__(self, other):
+            return Shape(f"({self}{other})")
+
+    for n_leaves, expected in ((1, "0"), (2, "(01)"), (3, "((01)2)"), (5, "(((01)(23))4)"), (7, "(((01)(23))((45)6))")):
+        tree = Tree()
+        for leaf in range(n_leaves):
+            tree.add(Shape(leaf))
+        assert tree.total == expected
+    tree = Tree()
+    for sums, size in (("a", 4), ("b", 2), ("c", 1)):
+        tree.add(Shape(sums), size)
+    assert tree.total == "(a(bc))"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -23,6 +24,7 @@ from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Number, Source
 from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Tree
 from gaussmix.waist.parameters import Parameters
 
 
@@ -139,8 +141,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
 
     def _log_likelihood(self, source: Source) -> float:
         """Σ s log p(x), nats."""
-        task = partial(_log_likelihood, engine=self._engine(), parameters=self.mixture_.parameters)
-        return float(sum(source.map_rows(task)))
+        return source.map_merge(_LogLikelihood(self._engine(), self.mixture_.parameters))
 
     def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
         """−2 log L and the total weight."""
@@ -148,6 +149,20 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         return -2.0 * self._log_likelihood(source), source.profile.total_weight
 
 
-def _log_likelihood(block: Block, engine: Engine[Any], parameters: Parameters) -> float:
-    log_density, weight = engine.log_density(block, parameters), block.row_weight
-    return float(log_density.sum() if weight is None else weight @ log_density)
+@dataclass(frozen=True)
+class _LogLikelihood:
+    """The task that sums s log p(x), with the same bits however rows are cut."""
+
+    engine: Engine[Any]
+    parameters: Parameters
+    key: str = "log-likelihood"
+
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None) -> float:
+        tree = Tree[float]()
+        for leaf in block.cut():
+            log_density, weight = self.engine.log_density(leaf, self.parameters), leaf.row_weight
+            tree.add(float((log_density if weight is None else weight * log_density).sum()))
+        return tree.total

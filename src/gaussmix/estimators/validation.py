@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from gaussmix.errors import listed
 from gaussmix.estimators.messages import warn
 from gaussmix.estimators.parameters import check_numbers
 from gaussmix.numerics.arrays import Array, Rows
@@ -17,6 +18,7 @@ from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.numerics.rows import extreme_rows, first_beyond, in_whole_steps
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
+from gaussmix.sources.files import is_table, open
 
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
@@ -33,13 +35,26 @@ def check_source(
     ------
     ValueError, TypeError : as for `check_rows` and `check_row_weight`; or `sample_weight` beside a source.
     """
+    if is_table(X):
+        X = open(X)
     if not isinstance(X, Source):
         rows = check_rows(estimator, X, reset=reset)
         return ArraySource(rows, check_row_weight(sample_weight, len(rows)))
     if sample_weight is not None:
-        raise ValueError("A source of rows has its own row weights: leave out sample_weight.")
+        raise ValueError(
+            "A source of rows has its own row weights: leave out sample_weight, and name a column by "
+            "gaussmix.open(…, weights=…)."
+        )
+    before = getattr(estimator, "feature_names_in_", None)
+    if not reset and before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
+        raise ValueError(
+            f"The columns of X are {listed(X.feature_names)}; {type(estimator).__name__} was fitted with "
+            f"{listed(before)}. Open it with these: gaussmix.open(…, columns=list(estimator.feature_names_in_))."
+        )
     if reset:
         vars(estimator).pop("feature_names_in_", None)
+        if X.feature_names is not None:
+            estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
         estimator.n_features_in_ = X.n_features
     elif X.n_features != estimator.n_features_in_:  # scikit-learn's sentence
         raise ValueError(

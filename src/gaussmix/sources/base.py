@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
@@ -64,11 +64,13 @@ class Source(ABC):
     n_rows : number of rows, at least 1.
     n_features : number of columns.
     dtype : float32 or float64, the type of the rows in every block.
+    feature_names : of the columns; None where they have none.
     """
 
     n_rows: int
     n_features: int
     dtype: np.dtype[Any]
+    feature_names: Sequence[str] | None = None
 
     _kept: tuple[Hashable, dict[int, Any]] = None, {}  # a task's key, and the state of each block by its first row
     _found: dict[Hashable, Any]  # what passes found out about all rows

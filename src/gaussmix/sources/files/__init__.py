@@ -1,0 +1,181 @@
+"""Tables in files, databases and streams, opened as sources of rows that need not fit into memory."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
+from gaussmix.sources.files.base import FileSource, Reader, read_whole
+from gaussmix.sources.files.npy import NpyReader
+from gaussmix.waist.leaves import LEAF_ROWS
+
+MEMORY = "512 MB"
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
+
+
+def open(
+    data: Any, *, columns: Sequence[str] | None = None, weights: str | None = None, memory: int | str = MEMORY
+) -> Source:
+    """Open a table whose rows need not fit into memory, as `X` for `fit`, `score`, `bic` and predictions.
+
+    Tables that fit into half of the memory are read at once. Of larger ones every pass of EM reads the rows again, a
+    few leaves of 65,520 rows at a time, ahead of the work. Both give the same bits.
+
+    Parameters
+    ----------
+    data : a path, or a pattern such as "data/*.parquet", of Parquet, Arrow (Feather), .npy or CSV files, which are read
+        in the order of their names; a folder of such files; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a
+        polars `LazyFrame`; a DuckDB relation.
+    columns : the features; by default all columns that hold numbers.
+    weights : the column of row weights, frequencies ≥ 0; None where all are 1.
+    memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about
+        150 MB more.
+
+    Returns
+    -------
+    source : the rows. CSV, tables with slow compression (zstd, gzip, brotli) and what can be read once only are first
+        written to a temporary .npy file, in TMPDIR; a warning says where and how large. It goes when the source does.
+
+    Raises
+    ------
+    FileNotFoundError : no file has this name.
+    ValueError : a file is damaged or of no known format, or a column is absent or holds no numbers.
+    ImportError : the format needs a library that is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, os, gaussmix
+    >>> path = os.path.join(tempfile.mkdtemp(), "rows.npy")
+    >>> np.save(path, np.random.default_rng(0).normal(size=(1000, 2)))
+    >>> gaussmix.GaussianMixture(2, random_state=0).fit(gaussmix.open(path)).means_.shape
+    (2, 2)
+    """
+    n_bytes = check_memory(memory)
+    reader = _reader(data, list(columns) if columns is not None else None, weights)
+    if reader.n_rows == 0:
+        raise ValueError(f"{reader.name} has no rows.")
+    if reader.n_rows > LEAF_ROWS and reader.bytes_of(reader.n_rows) > n_bytes // 2:
+        return FileSource(reader, n_bytes)
+    block = read_whole(reader)
+    source = ArraySource(block.rows, block.row_weight)
+    source.feature_names = reader.names
+    return source
+
+
+def is_table(data: Any) -> bool:
+    """Whether `open` may know what this is, and an array or frame in memory it is not."""
+    if isinstance(data, str | os.PathLike):
+        return True
+    return _kind(data) in {"Dataset", "RecordBatchReader", "LazyFrame", "DuckDBPyRelation"}
+
+
+def check_memory(memory: int | str) -> int:
+    """Bytes of a number or a text such as "512 MB" or "2 GiB"."""
+    found = _SIZE.fullmatch(str(memory))
+    try:
+        number = float(found[1]) if found else 0.0
+    except ValueError:
+        number = 0.0
+    if found is None or not number > 0:
+        raise ValueError(f"memory must be bytes or a text such as '512 MB', got {memory!r}.")
+    unit = _UNITS[found[2].upper()]
+    return int(number * (1024 ** round(np.log10(unit) / 3) if found[3] else unit))
+
+
+def _kind(data: Any) -> str:
+    names = [f"{each.__module__.partition('.')[0]}.{each.__name__}" for each in type(data).__mro__]
+    known = {"pyarrow.Dataset", "pyarrow.RecordBatchReader", "polars.LazyFrame", "_duckdb.DuckDBPyRelation"}
+    known.add("duckdb.DuckDBPyRelation")
+    return next((name.rpartition(".")[2] for name in names if name in known), "")
+
+
+def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Reader:
+    """The table behind what the user names."""
+    kind = _kind(data)
+    if not kind and not isinstance(data, str | os.PathLike):
+        raise TypeError(f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}.")
+    if not kind:
+        paths = _paths(os.fspath(data))
+        if paths[0].suffix.lower() == ".npy":
+            return NpyReader(paths, None, columns, weights)
+    try:
+        from gaussmix.sources.files import arrow, spool
+    except ImportError:
+        raise ImportError("Tables other than .npy need pyarrow: pip install 'gaussmix[cli]'.") from None
+    table: arrow.BatchReader
+    if kind == "Dataset":
+        table = arrow.DatasetReader(data, columns, weights)
+    elif kind == "RecordBatchReader":
+        table = arrow.OnceReader("the record batches", data, columns, weights)
+    elif kind == "DuckDBPyRelation":
+        table = arrow.OnceReader("the relation", data.fetch_arrow_reader(arrow.BATCH_ROWS), columns, weights)
+    elif kind == "LazyFrame":
+        table = arrow.OnceReader("the frame", _batches_of(data), columns, weights)
+    else:
+        table = _table(paths, columns, weights)
+    if table.left_out:
+        _warn(f"{table.name}: left out {', '.join(map(repr, table.left_out))}, which hold no numbers.")
+    if not (isinstance(table, arrow.OnceReader) or getattr(table, "is_slow", False)):
+        return table
+    reader = spool.spooled(table)
+    file = reader.files[0].path
+    size = f"{file.stat().st_size / 1e6:.0f} MB"
+    _warn(f"{table.name} is slow to read: its numbers are in {file} ({size}) as long as they are used.")
+    return reader
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, RuntimeWarning, stacklevel=4)
+
+
+def _batches_of(frame: Any) -> Any:
+    """The rows of a lazy frame of polars, as record batches made one after the other."""
+    import pyarrow as pa
+
+    batches = frame.collect_batches(maintain_order=True)
+    schema = frame.head(0).collect().to_arrow().schema
+    return pa.RecordBatchReader.from_batches(
+        schema, (batch for part in batches for batch in part.to_arrow().cast(schema).to_batches())
+    )
+
+
+def _paths(name: str) -> list[Path]:
+    """The files of a path, a pattern or a folder, in the order of their names."""
+    path = Path(name)
+    if path.is_dir():
+        found = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith((".", "_")))
+    elif path.exists():
+        found = [path]
+    else:
+        found = sorted(map(Path, glob.glob(name, recursive=True)))
+    if not found:
+        raise FileNotFoundError(f"No file is called {name!r}." if name else "The path is empty: name a file.")
+    kinds = {each.suffix.lower() for each in found}
+    if len(kinds) > 1:
+        raise ValueError(f"{name} names files of several kinds, {', '.join(sorted(kinds))}: name one kind.")
+    return found
+
+
+def _table(paths: list[Path], columns: Sequence[str] | None, weights: str | None) -> Any:
+    """Files of one format, which the extension of the first says."""
+    from gaussmix.sources.files import arrow, csv
+    from gaussmix.sources.tables import FORMATS, format_by_name
+
+    format = format_by_name(str(paths[0]))
+    if format == "parquet":
+        return arrow.ParquetReader(paths, columns, weights)
+    if format == "arrow":
+        return arrow.ArrowFileReader(paths, columns, weights)
+    if format == "csv":
+        return csv.CsvReader(paths, columns, weights)
+    raise ValueError(f"{paths[0]} is of no known format: its name should end in that of {', '.join(FORMATS)}.")

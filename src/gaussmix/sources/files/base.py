@@ -1,0 +1,237 @@
+"""Rows that do not fit into memory: read in every pass, ahead of the work, into buffers that are used again."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.rows import first_beyond
+from gaussmix.sources.base import S, Source, Task
+from gaussmix.sources.survey import Survey
+from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
+
+N_BUFFERS = 3  # one is filled, one waits, one is worked on
+LARGEST_CHUNK = 2**25  # bytes of rows; larger ones read no faster
+WAIT = 0.05  # seconds between looks whether the other thread has given up
+
+
+class Cursor:
+    """A place in the rows of a reader, from which the following rows are read."""
+
+    def fill(self, rows: Rows, row_weight: Array | None) -> None:
+        """Read the next `len(rows)` rows, and their weights where there are any.
+
+        Raises OSError, or ValueError with the place, for what can't be read.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what is open. By default nothing is."""
+
+
+class Reader(ABC):
+    """A table that can be read again and again, from the first row to the last.
+
+    Attributes
+    ----------
+    name : of the file or files, for messages.
+    n_rows : number of rows.
+    names : of the columns that are features.
+    dtype : float32 or float64.
+    weights : the column of row weights; None where there are none.
+    order : "C" or "F", how rows lie in the buffers that cursors fill fastest.
+    """
+
+    name: str
+    n_rows: int
+    names: Sequence[str]
+    dtype: np.dtype[Any]
+    weights: str | None = None
+    order: str = "F"
+
+    @abstractmethod
+    def cursor(self) -> Cursor:
+        """A cursor before the first row."""
+
+    @abstractmethod
+    def place(self, row: int) -> str:
+        """Where a row is, for messages: its file, its row group and its number, counted from 0."""
+
+    def bytes_of(self, n_rows: int) -> int:
+        """Size of so many rows in memory."""
+        return n_rows * (len(self.names) + (self.weights is not None)) * self.dtype.itemsize
+
+
+class FileSource(Source):
+    """Rows of a reader, a few leaves of them in memory at a time.
+
+    A thread reads ahead. Nothing that is read is kept between passes, so blocks may not be kept either.
+
+    Parameters
+    ----------
+    reader : where the rows are.
+    memory : bytes for buffers and for what engines keep beside blocks.
+    """
+
+    whole = None
+
+    def __init__(self, reader: Reader, memory: int) -> None:
+        self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
+        self.feature_names, self.reader, self._memory = reader.names, reader, memory
+        most = max(min(LARGEST_CHUNK, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
+        self._chunk_rows = min(1 << (most.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
+
+    def __repr__(self) -> str:
+        return f"<FileSource {self.reader.name}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
+
+    def blocks(self) -> Iterator[Block]:
+        with closing(_Ahead(self.reader, self._chunk_rows)) as chunks:
+            yield from chunks
+
+    def map_merge(self, task: Task[S]) -> S:
+        """As for every source. States are kept while there is memory for them; the others are made anew."""
+        if self._kept[0] != task.key:
+            self._kept = task.key, {}
+        states, tree, left = self._kept[1], Tree[S](), self._memory // 4
+        for block in self.blocks():
+            state = states.pop(block.first_row, None) or task.open(block)
+            tree.add(task.call(block, state), block.n_leaves)
+            left -= getattr(state, "n_bytes", 0)
+            if left > 0:
+                states[block.first_row] = state
+        return tree.total
+
+    @property
+    def profile(self) -> Profile:
+        return self._survey.profile
+
+    def sample(self, n_rows: int) -> Block:
+        if self.n_rows <= n_rows:
+            return Block.joined(block.between(0, block.n_rows) for block in self.blocks())
+        return self._survey.sample(n_rows) or super().sample(n_rows)
+
+    @property
+    def _survey(self) -> Survey:
+        """What one pass finds out for profile and sample."""
+        return self.found("survey", self._make_survey)
+
+    def _make_survey(self) -> Survey:
+        survey = Survey(self.n_rows, LEAF_ROWS)
+        for block in self.blocks():
+            survey.add(block)
+        return survey
+
+
+def read_whole(reader: Reader) -> Block:
+    """All rows of a reader, in memory."""
+    rows = np.empty((reader.n_rows, len(reader.names)), reader.dtype, order="C" if reader.order == "C" else "F")
+    weight = None if reader.weights is None else np.empty(reader.n_rows)
+    with closing(reader.cursor()) as cursor:
+        cursor.fill(rows, weight)
+    _check(reader, 0, rows, weight)
+    return Block(0, rows, weight)
+
+
+class _Chunk(NamedTuple):
+    rows: Rows
+    row_weight: Array | None
+
+
+class _Ahead:
+    """The blocks of one pass, read by a thread of its own while others are worked on."""
+
+    def __init__(self, reader: Reader, chunk_rows: int) -> None:
+        self._reader, self._chunk_rows = reader, chunk_rows
+        self._free: Queue[_Chunk] = Queue()
+        self._read: Queue[_Chunk | BaseException] = Queue(1)
+        self._is_over = Event()
+        self._thread = Thread(target=self._read_all, name="gaussmix-reader", daemon=True)
+
+    def __iter__(self) -> Iterator[Block]:
+        shape, weights = (self._chunk_rows, len(self._reader.names)), self._reader.weights
+        for _ in range(N_BUFFERS):
+            rows = np.empty(shape, self._reader.dtype, order="C" if self._reader.order == "C" else "F")
+            self._free.put(_Chunk(rows, None if weights is None else np.empty(shape[0])))
+        self._thread.start()
+        for first_row in range(0, self._reader.n_rows, self._chunk_rows):
+            chunk = self._next()
+            n_rows = min(self._chunk_rows, self._reader.n_rows - first_row)
+            weight = None if chunk.row_weight is None else chunk.row_weight[:n_rows]
+            yield Block(first_row, chunk.rows[:n_rows], weight)
+            self._free.put(chunk)
+
+    def _next(self) -> _Chunk:
+        while True:
+            try:
+                found = self._read.get(timeout=WAIT)
+            except Empty:
+                continue  # lets Ctrl-C in
+            if isinstance(found, BaseException):
+                raise found
+            return found
+
+    def _read_all(self) -> None:
+        try:
+            with closing(self._reader.cursor()) as cursor:
+                for first_row in range(0, self._reader.n_rows, self._chunk_rows):
+                    chunk = self._wait_for_a_buffer()
+                    if chunk is None:
+                        return
+                    n_rows = min(self._chunk_rows, self._reader.n_rows - first_row)
+                    rows, weight = chunk.rows[:n_rows], chunk.row_weight
+                    cursor.fill(rows, None if weight is None else weight[:n_rows])
+                    _check(self._reader, first_row, rows, None if weight is None else weight[:n_rows])
+                    self._put(chunk)
+        except BaseException as error:
+            self._put(error)
+
+    def _wait_for_a_buffer(self) -> _Chunk | None:
+        while not self._is_over.is_set():
+            try:
+                return self._free.get(timeout=WAIT)
+            except Empty:
+                continue
+        return None
+
+    def _put(self, what: _Chunk | BaseException) -> None:
+        while not self._is_over.is_set():
+            try:
+                self._read.put(what, timeout=WAIT)
+            except Full:
+                continue
+            return
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._is_over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+
+def _check(reader: Reader, first_row: int, rows: Rows, row_weight: Array | None) -> None:
+    """Raise ValueError for the first row that no fit can use: its place, and what to do."""
+    largest = float(np.finfo(np.float64).max)
+    largest = (largest / (4 * reader.n_rows)) ** 0.5  # squared offsets add up without overflow
+    cell = first_beyond(rows, largest)
+    if cell is not None:
+        value, column = rows[cell], reader.names[cell[1]]
+        where = f"{reader.place(first_row + cell[0])}, column {column!r}"
+        if np.isfinite(value):
+            raise ValueError(f"{where}: {value:.3g} is too large. Its square overflows: rescale the column.")
+        what = "missing (NaN or null)" if np.isnan(value) else "infinite"
+        raise ValueError(f"{where}: the value is {what}. Remove or fill such rows first.")
+    if row_weight is None:
+        return
+    wrong = ~(np.isfinite(row_weight) & (row_weight >= 0))
+    if wrong.any():
+        row = int(wrong.argmax())
+        where = f"{reader.place(first_row + row)}, column {reader.weights!r}"
+        raise ValueError(f"{where}: the weight {row_weight[row]:g} is not a finite number ≥ 0.")

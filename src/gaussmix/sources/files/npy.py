@@ -1,0 +1,162 @@
+"""Rows of .npy files, read by the system straight into the buffers of a pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.sources.files.base import Cursor, Reader
+from gaussmix.sources.files.stamps import Stamps
+
+PIECE = 2**20  # bytes read at a time where numbers are converted or copied
+
+
+class NpyFile(NamedTuple):
+    """What the header of a file says."""
+
+    path: Path
+    n_rows: int
+    start: int  # of the numbers, in bytes
+    is_by_columns: bool
+    dtype: np.dtype[Any]
+    n_columns: int
+
+    @classmethod
+    def of(cls, path: Path) -> NpyFile:
+        """Read the header. Raises ValueError for what is no table of numbers."""
+        with open(path, "rb") as file:
+            try:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, is_by_columns, dtype = read(file)
+            except ValueError as error:
+                raise ValueError(f"{path} can't be read as .npy: {error}.") from None
+            if len(shape) not in (1, 2) or dtype.kind not in "fiu":
+                raise ValueError(f"{path} holds {dtype} of shape {shape}, not rows and columns of numbers.")
+            n_rows, n_columns = shape if len(shape) == 2 else (*shape, 1)
+            start = file.tell()
+        if os.path.getsize(path) < start + n_rows * n_columns * dtype.itemsize:
+            raise ValueError(f"{path} is truncated: it says that it holds {n_rows} rows and ends before.")
+        return cls(path, n_rows, start, is_by_columns, dtype, n_columns)
+
+
+class NpyReader(Reader):
+    """The rows of .npy files, one after the other; every column is a feature, named x1, x2 … where names are needed.
+
+    Parameters
+    ----------
+    paths : of the files.
+    names : of their columns, all of them; by default x1, x2 …
+    columns : the features; by default all but the weights.
+    weights : the column of row weights; None where there are none.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        names: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        weights: str | None = None,
+    ) -> None:
+        self.files, self.name = [NpyFile.of(path) for path in paths], str(paths[0])
+        first = self.files[0]
+        for file in self.files:
+            if (file.n_columns, file.dtype) != (first.n_columns, first.dtype):
+                raise ValueError(
+                    f"{file.path} has {file.n_columns} columns of {file.dtype}, and {first.path} {first.n_columns} of "
+                    f"{first.dtype}: all files must have the same columns."
+                )
+        every = names or [f"x{1 + column}" for column in range(first.n_columns)]
+        self.names = list(columns or (name for name in every if name != weights))
+        self.weights = weights
+        absent = [name for name in (*self.names, *([weights] if weights else [])) if name not in every]
+        if absent:
+            raise ValueError(f"{self.name} has no column {absent[0]!r}; it has {', '.join(every)}.")
+        self.places = [every.index(name) for name in self.names]
+        self.weight_place = None if weights is None else every.index(weights)
+        self.n_rows = sum(file.n_rows for file in self.files)
+        self.dtype = np.dtype(np.float32 if first.dtype == np.float32 else np.float64)
+        self.is_whole = self.places == list(range(first.n_columns)) and first.dtype == self.dtype
+        self.order = "F" if first.is_by_columns or not self.is_whole else "C"
+        self.stamps = Stamps([file.path for file in self.files])
+
+    def cursor(self) -> Cursor:
+        return _NpyCursor(self)
+
+    def place(self, row: int) -> str:
+        for file in self.files:
+            if row < file.n_rows:
+                return f"{file.path}, row {row}"
+            row -= file.n_rows
+        raise IndexError(row)
+
+
+class _NpyCursor(Cursor):
+    def __init__(self, reader: NpyReader) -> None:
+        reader.stamps.check()
+        self._reader, self._number, self._row = reader, 0, 0
+        self._open: BinaryIO | None = None
+
+    def fill(self, rows: Rows, row_weight: Array | None) -> None:
+        first = 0
+        while first < len(rows):
+            file = self._reader.files[self._number]
+            count = min(len(rows) - first, file.n_rows - self._row)
+            if count:
+                self._open = self._open or Path.open(file.path, "rb", buffering=0)
+                part = slice(first, first + count)
+                self._read(file, self._open, rows[part], None if row_weight is None else row_weight[part])
+            first, self._row = first + count, self._row + count
+            if self._row == file.n_rows:
+                self.close()
+                self._number, self._row = self._number + 1, 0
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+        self._open = None
+        self._reader.stamps.check()
+
+    def _read(self, file: NpyFile, opened: BinaryIO, rows: Rows, row_weight: Array | None) -> None:
+        size, reader = file.dtype.itemsize, self._reader
+        if file.is_by_columns:
+            wanted = [(place, rows[:, column]) for column, place in enumerate(reader.places)]
+            if row_weight is not None and reader.weight_place is not None:
+                wanted.append((reader.weight_place, row_weight))
+            for place, column in wanted:
+                at = file.start + (place * file.n_rows + self._row) * size
+                self._into(file, opened, at, column)
+            return None
+        at = file.start + self._row * file.n_columns * size
+        if reader.is_whole:
+            return self._into(file, opened, at, rows)
+        step = max(1, PIECE // (file.n_columns * size))
+        buffer = np.empty((min(step, len(rows)), file.n_columns), file.dtype)
+        for first in range(0, len(rows), step):
+            piece = buffer[: min(step, len(rows) - first)]
+            self._into(file, opened, at + first * file.n_columns * size, piece)
+            rows[first : first + len(piece)] = piece[:, reader.places]
+            if row_weight is not None:
+                row_weight[first : first + len(piece)] = piece[:, reader.weight_place]
+        return None
+
+    def _into(self, file: NpyFile, opened: BinaryIO, at: int, target: NDArray[Any]) -> None:
+        """Read numbers into an array, converting them where their type is another."""
+        if target.dtype != file.dtype or not target.flags.c_contiguous:
+            numbers = np.empty(target.shape, file.dtype)
+            self._into(file, opened, at, numbers)
+            target[...] = numbers
+            return
+        opened.seek(at)
+        room = target.reshape(-1).view(np.uint8)
+        while room.size:
+            n_read = opened.readinto(room)  # type: ignore[attr-defined]
+            if not n_read:
+                raise OSError(f"{file.path} became shorter while it was read: its rows end at byte {opened.tell()}.")
+            room = room[n_read:]

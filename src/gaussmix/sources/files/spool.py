@@ -1,0 +1,68 @@
+"""Numbers of tables that are slow to read, or can be read once only, written to a file that is fast to read."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from gaussmix.sources.files.arrow import BatchReader, put
+from gaussmix.sources.files.npy import NpyReader
+
+HEADER = 128  # bytes, room for any number of rows
+
+
+def spooled(table: BatchReader) -> NpyReader:
+    """The numbers of a table in a temporary .npy file, which goes with the reader.
+
+    Raises
+    ------
+    OSError : the disk is full, or the table can't be read.
+    """
+    place = tempfile.mkdtemp(prefix="gaussmix-")
+    path = Path(place) / "rows.npy"
+    try:
+        write(table, path)
+        reader = NpyReader([path], table.read_columns, table.names, table.weights)
+    except BaseException:
+        _remove(place)
+        raise
+    reader.name = table.name
+    weakref.finalize(reader, _remove, place)
+    return reader
+
+
+def write(table: BatchReader, path: Path) -> None:
+    """Write the numbers of a table, by rows, as .npy."""
+    n_rows, columns = 0, table.read_columns
+    try:
+        with open(path, "wb") as file:
+            file.write(bytes(HEADER))
+            for batch in table.batches():
+                rows = np.empty((batch.num_rows, len(columns)), table.dtype)
+                for column, name in enumerate(columns):
+                    put(batch.column(name), rows[:, column])
+                file.write(rows.data)
+                n_rows += len(rows)
+            file.seek(0)
+            file.write(_header(n_rows, len(columns), table.dtype))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(
+            error.errno,
+            f"{table.name} can't be spooled to {path}: {error.strerror}. Set TMPDIR to a folder on a larger disk",
+        ) from None
+
+
+def _header(n_rows: int, n_columns: int, dtype: np.dtype[np.generic]) -> bytes:
+    what = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({n_rows}, {n_columns}), }}"
+    return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + what.ljust(HEADER - 11).encode() + b"\n"
+
+
+def _remove(place: str) -> None:
+    import shutil
+
+    shutil.rmtree(place, ignore_errors=True)

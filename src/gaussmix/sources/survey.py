@@ -1,0 +1,111 @@
+"""What one pass finds out about all rows: their profile, and the sample for starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.hashing import mix, uniform
+from gaussmix.numerics.rows import extreme_rows
+from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.leaves import Tree
+
+SPARE = 2_048  # rows kept beyond those expected: eight standard deviations
+
+
+@dataclass
+class Survey:
+    """Collects, block after block, what `Source.profile` and `Source.sample` say.
+
+    A row is sampled where its key, a hash of its number over its weight, is below 1 over the weight that a sampled row
+    stands for. That weight is known at the end only. So the rows with the smallest keys are kept until then.
+
+    Parameters
+    ----------
+    n_rows : of all blocks.
+    n_sampled : about how many rows to sample.
+    """
+
+    n_rows: int
+    n_sampled: int
+    _profiles: Tree[Profile] = field(default_factory=Tree)
+    _kept: list[_Candidates] = field(default_factory=list)
+    _n_kept: int = 0
+    _limit: float = np.inf  # rows with larger keys were dropped, or will be
+
+    def add(self, block: Block) -> None:
+        """Take note of the next block: a node of the tree of leaves."""
+        profile = Profile.of(block)
+        self._profiles.add(profile, block.n_leaves)
+        if self.n_rows <= self.n_sampled or not profile.n_positive:
+            return
+        for part in block.cut():
+            self._keep(part)
+
+    @property
+    def profile(self) -> Profile:
+        """Numbers and weights of all rows."""
+        return self._profiles.total
+
+    def sample(self, n_rows: int) -> Block | None:
+        """The rows of `Source.sample`; None if too few were kept."""
+        fair = self.profile.total_weight / n_rows
+        kept = _Candidates.joined(self._kept)
+        if n_rows != self.n_sampled or self._limit * fair < 1 + 1e-9:
+            return None
+        chosen = kept.hashed * fair < (1.0 if kept.row_weight is None else kept.row_weight)
+        chosen[extreme_rows(kept.rows, kept.row_weight)] = True
+        places = chosen.nonzero()[0]
+        weight = None if kept.row_weight is None else np.maximum(kept.row_weight[places], fair)
+        return Block(0, kept.rows[places], weight)
+
+    def _keep(self, part: Block) -> None:
+        numbers = np.arange(part.first_row, part.first_row + part.n_rows, dtype=np.uint64)
+        if part.row_weight is not None and not part.row_weight.any():
+            return
+        every = _Candidates(uniform(mix(mix(numbers))), part.rows, part.row_weight)
+        self._kept.append(every.below(self._limit))
+        self._n_kept += len(self._kept[-1].hashed)
+        if self._n_kept > 2 * (self.n_sampled + SPARE):
+            self._drop()
+
+    def _drop(self) -> None:
+        """Keep the rows with the smallest keys, and the extreme rows."""
+        kept, most = _Candidates.joined(self._kept), self.n_sampled + SPARE
+        self._limit = min(self._limit, float(np.partition(kept.keys, most)[most]))
+        self._kept = [kept.below(self._limit)]
+        self._n_kept = len(self._kept[0].hashed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """Rows that a sample may have, in order, and a hash of their numbers between 0 and 1."""
+
+    hashed: Array
+    rows: Rows
+    row_weight: Array | None
+
+    @property
+    def keys(self) -> Array:
+        """The hash over the weight; infinity for rows of weight 0."""
+        if self.row_weight is None:
+            return self.hashed
+        with np.errstate(divide="ignore"):
+            return self.hashed / self.row_weight
+
+    @classmethod
+    def joined(cls, parts: list[_Candidates]) -> _Candidates:
+        """Consecutive ones as one."""
+        weights = [part.row_weight for part in parts if part.row_weight is not None]
+        hashed, rows = np.concatenate([part.hashed for part in parts]), np.concatenate([part.rows for part in parts])
+        return cls(hashed, rows, np.concatenate(weights) if weights else None)
+
+    def below(self, limit: float) -> _Candidates:
+        """A copy of those with smaller keys, and of the extreme rows."""
+        chosen = self.keys < limit
+        chosen[extreme_rows(self.rows, self.row_weight)] = True
+        places = chosen.nonzero()[0]
+        weight = None if self.row_weight is None else self.row_weight[places]
+        return _Candidates(self.hashed[places], self.rows[places], weight)

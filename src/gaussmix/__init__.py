@@ -11,6 +11,7 @@ from gaussmix.estimators.imputer import GaussianMixtureImputer
 from gaussmix.estimators.regressor.regressor import GaussianMixtureRegressor
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.files import open
 
 __all__ = [
     "FAMILIES",
@@ -24,6 +25,7 @@ __all__ = [
     "NotAModelFile",
     "Outcome",
     "SingularCovariance",
+    "open",
 ]
 
 __version__ = version("gaussmix")

@@ -161,7 +161,7 @@ def test_structures_in_the_wrong_order_are_found_out(rng):
 class LateEngine(ReferenceEngine):
     """Wrong by 1e-10 of the first moments, and only in blocks with a tail."""
 
-    def step(self, block, state, parameters, need, rule=Rule.SOFT, anchor=None):
+    def step(self, block, state, parameters, need, rule=Rule.SOFT, anchor=None, facts=None):
         moments = super().step(block, state, parameters, need, rule, anchor)
         return replace(moments, first=moments.first * (1 + 1e-10 * (block.n_rows % 8 == 1)))
 
@@ -170,7 +170,7 @@ class LateEngine(ReferenceEngine):
 class ForgetfulEngine(ReferenceEngine):
     """Never heard of row weights."""
 
-    def step(self, block, state, parameters, need, rule=Rule.SOFT, anchor=None):
+    def step(self, block, state, parameters, need, rule=Rule.SOFT, anchor=None, facts=None):
         return super().step(replace(block, row_weight=None), state, parameters, need, rule, anchor)
 
 
@@ -185,7 +185,7 @@ class LastOfEquals(ReferenceEngine):
 class StubbornAnchor(ReferenceEngine):
     """Takes sums about 0 and moves them."""
 
-    def step(self, block, state, parameters, need, rule=Rule.SOFT, anchor=None):
+    def step(self, block, state, parameters, need, rule=Rule.SOFT, anchor=None, facts=None):
         moments = super().step(block, state, parameters, need, rule, None)
         return moments if anchor is None else moments.about(anchor)
 

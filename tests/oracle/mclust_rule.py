@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.errors import Outcome
 from gaussmix.sources.array import ArraySource
-from gaussmix.waist.moments import Moments
+from gaussmix.sources.base import Task
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class MclustStopping:
 class RecordingSource(ArraySource):
     """Remembers the parameters of the last pass: the log-likelihood that it found belongs to them."""
 
-    def map_merge(self, task: StepTask) -> Moments:
-        self.parameters = task.parameters
+    def map_merge(self, task: Task[Any]) -> Any:
+        if isinstance(task, StepTask) and task.parameters is not None:
+            self.parameters = task.parameters
         return super().map_merge(task)

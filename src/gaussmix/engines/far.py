@@ -80,7 +80,7 @@ def far_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) 
 def far_places(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
     """Places of far rows, (n_far,).
 
-    Where there are any, `step` counts some: it tests max_k log p(x, k), which is below log p(x) but for rounding. For
+    Where there are any, `step` counts some: it tests max_k log p(x, k), which exceeds log p(x) by rounding at most. For
     most blocks the smallest and largest number of each feature already show that no row is far.
     """
     limit = far_limit(parameters) - 1.0

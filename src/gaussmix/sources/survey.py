@@ -52,9 +52,9 @@ class Survey:
     def sample(self, n_rows: int) -> Block | None:
         """The rows of `Source.sample`; None if too few were kept."""
         fair = self.profile.total_weight / n_rows
-        kept = _Candidates.joined(self._kept)
-        if n_rows != self.n_sampled or self._limit * fair < 1 + 1e-9:
+        if n_rows != self.n_sampled or not self._kept or self._limit * fair < 1 + 1e-9:
             return None
+        kept = _Candidates.joined(self._kept)
         chosen = kept.hashed * fair < (1.0 if kept.row_weight is None else kept.row_weight)
         chosen[extreme_rows(kept.rows, kept.row_weight)] = True
         places = chosen.nonzero()[0]

@@ -41,7 +41,7 @@ class Tree(Generic[S]):
 
     @property
     def total(self) -> S:
-        """The sum of all leaves, of which there is one at least."""
+        """The sum of all leaves; at least one was added."""
         (_, total), *others = reversed(self._nodes)
         for _, sums in others:
             total = sums + total

@@ -90,6 +90,11 @@ class State:
     visits: Visits
     apart: dict[int, Apart] = field(default_factory=dict)
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it takes, about; a source may drop it."""
+        return self.visits.n_bytes + sum(apart.near.n_rows * 8 for apart in self.apart.values())
+
 
 class StepPlan(NamedTuple):
     """How one step calls the core.

@@ -138,7 +138,15 @@ class Visits:
     n_components: int
     n_features: int
     _orders: tuple[tuple[Labelling, NDArray[np.uint16]], ...] = ()  # the one in use and the latest
-    _bounds: tuple[NDArray[np.float32], Labelling, Arguments | None] | None = None  # of which order, for which means
+    _bounds: tuple[NDArray[np.float32], Labelling, Arguments | None] | None = (
+        None  # with the labels of the order, and the parameters they are for
+    )
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that orders and bounds take."""
+        orders = sum(order.nbytes for _, order in self._orders)
+        return orders + (0 if self._bounds is None else self._bounds[0].nbytes)
 
     def begin(
         self, target: Target, arguments: Arguments, ordering: Ordering, label: Callable[[Labelling], Labels]

@@ -152,6 +152,8 @@ def _batches_of(frame: Any) -> Any:
 def _paths(name: str) -> list[Path]:
     """The files of a path, a pattern or a folder, in the order of their names."""
     path = Path(name)
+    if not name:
+        raise FileNotFoundError("The path is empty: name a file.")
     if path.is_dir():
         found = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith((".", "_")))
     elif path.exists():
@@ -159,7 +161,7 @@ def _paths(name: str) -> list[Path]:
     else:
         found = sorted(map(Path, glob.glob(name, recursive=True)))
     if not found:
-        raise FileNotFoundError(f"No file is called {name!r}." if name else "The path is empty: name a file.")
+        raise FileNotFoundError(f"No file is called {name!r}.")
     kinds = {each.suffix.lower() for each in found}
     if len(kinds) > 1:
         raise ValueError(f"{name} names files of several kinds, {', '.join(sorted(kinds))}: name one kind.")

@@ -1,0 +1,328 @@
+"""Tables in files: the bits of the same rows in memory, bounded memory, and sentences for what goes wrong."""
+
+import os
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.files import check_memory, open
+from gaussmix.sources.files.base import FileSource
+from gaussmix.sources.files.npy import NpyReader
+from gaussmix.sources.survey import Survey
+from gaussmix.testing import check_source
+from gaussmix.waist.block import Block, nodes
+from gaussmix.waist.leaves import LEAF_ROWS
+
+N_ROWS, NAMES = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"]
+SMALL = "3 MB"  # too little for the rows
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Rows, weights, and a table of them with a column of text."""
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(N_ROWS, 3)) + 4 * rng.normal(size=(3, 3))[rng.integers(3, size=N_ROWS)]
+    weights = 2 * rng.random(N_ROWS)
+    columns = {**dict(zip(NAMES, rows.T, strict=True)), "w": weights, "text": np.array(["x"] * N_ROWS)}
+    return rows, weights, pa.table(columns)
+
+
+@pytest.fixture(scope="module")
+def folder(table, tmp_path_factory):
+    """The table in files of every format."""
+    rows, _, arrow = table
+    place = tmp_path_factory.mktemp("files")
+    pa.parquet.write_table(arrow.slice(0, 70_001), place / "part-1.parquet", row_group_size=30_000)
+    pa.parquet.write_table(arrow.slice(70_001), place / "part-2.parquet", compression="none")
+    pa.parquet.write_table(arrow, place / "slow.pq", compression="zstd")
+    pa.feather.write_feather(arrow, place / "table.feather", compression="lz4")
+    pa.csv.write_csv(arrow, place / "table.csv")
+    np.save(place / "by-rows.npy", rows)
+    np.save(place / "by-columns.npy", np.asfortranarray(rows))
+    np.save(place / "single.npy", rows.astype("f4"))
+    np.save(place / "integers.npy", np.rint(10 * rows).astype("i2"))
+    return place
+
+
+def fitted(X, **how):
+    return GaussianMixture(3, random_state=0, max_iter=4, **how).fit(X)
+
+
+def assert_same_fit(found, expected):
+    assert found.lower_bounds_ == expected.lower_bounds_
+    for name in ("weights_", "means_", "covariances_"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+@pytest.fixture(scope="module")
+def expected(table):
+    rows, weights, _ = table
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            False: fitted(rows),
+            True: GaussianMixture(3, random_state=0, max_iter=4).fit(rows, sample_weight=weights),
+        }
+
+
+WEIGHTED = ["part-*.parquet", "slow.pq", "table.feather", "table.csv"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("memory", [SMALL, "512 MB"])
+@pytest.mark.parametrize(
+    ("name", "weights"), [*((name, "w") for name in WEIGHTED), ("part-*.parquet", None), ("by-rows.npy", None),
+                          ("by-columns.npy", None)],
+)  # fmt: skip
+def test_a_fit_of_files_has_the_bits_of_the_rows_in_memory(name, weights, memory, folder, table, expected):
+    source = open(folder / name, columns=None if name.endswith(".npy") else NAMES, weights=weights, memory=memory)
+    assert isinstance(source, FileSource) == (memory == SMALL)
+    assert_same_fit(fitted(source), expected[weights is not None])
+    gm, (rows, row_weight, _) = expected[weights is not None], table
+    assert gm.score(source) == gm.score(rows, sample_weight=None if weights is None else row_weight)
+    np.testing.assert_array_equal(gm.predict(source), gm.predict(rows))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", ["single.npy", "integers.npy"])
+def test_types_are_those_of_the_file(name, folder):
+    rows = np.load(folder / name)
+    source = open(folder / name, memory=SMALL)
+    assert source.dtype == ("f4" if name == "single.npy" else "f8")
+    assert_same_fit(fitted(source), fitted(rows))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_pyarrow_polars_and_duckdb_hold_is_a_table(folder, table, expected):
+    import polars
+
+    parts = [str(folder / f"part-{number}.parquet") for number in (1, 2)]
+    _, _, arrow = table
+    for data in (pyarrow.dataset.dataset(parts), arrow.to_reader(), polars.scan_parquet(parts)):
+        source = open(data, columns=NAMES, weights="w", memory=SMALL)
+        assert_same_fit(fitted(source), expected[True])
+    if duckdb := pytest.importorskip("duckdb", reason="is not installed", exc_type=ImportError):
+        relation = duckdb.from_arrow(arrow)
+        assert_same_fit(fitted(open(relation, columns=NAMES, weights="w", memory=SMALL)), expected[True])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_path_is_X(folder, expected):
+    """Text columns are left out with a warning; names of the columns are those of the fit."""
+    with pytest.warns(RuntimeWarning, match="left out 'text'"):
+        gm = fitted(str(folder / "part-*.parquet"))
+    assert list(gm.feature_names_in_) == [*NAMES, "w"]
+    gm = fitted(folder / "by-rows.npy")
+    assert_same_fit(gm, expected[False])
+    chosen = GaussianMixtureIC(range(1, 3), max_iter=3).fit(folder / "by-rows.npy")
+    assert chosen.n_components_ in (1, 2)
+
+
+def test_columns_must_be_those_of_the_fit(folder):
+    gm = GaussianMixture(1).fit(open(folder / "table.feather", columns=NAMES))
+    with pytest.raises(ValueError, match=r"columns of X are 'c', 'b', 'a'; .* columns=list"):
+        gm.predict(open(folder / "table.feather", columns=NAMES[::-1]))
+
+
+@pytest.mark.parametrize("has_weights", [False, True])
+@pytest.mark.parametrize("n_rows", [1, 40, 3 * LEAF_ROWS])
+def test_one_pass_finds_the_profile_and_the_sample(n_rows, has_weights, rng):
+    rows = rng.normal(size=(n_rows, 2))
+    weights = rng.choice([0, 0.5, 1, 2, 50.0, 4000], p=[0.1, 0.3, 0.3, 0.2, 0.0999, 0.0001], size=n_rows)
+    weights[0] = 1.0
+    source = ArraySource(rows, weights if has_weights else None)
+    survey = Survey(n_rows, LEAF_ROWS)
+    for node in nodes(source.whole.cut(50_000)):
+        survey.add(node)
+    assert survey.profile == source.profile
+    if n_rows > LEAF_ROWS:
+        found, expected = survey.sample(LEAF_ROWS), source.sample(LEAF_ROWS)
+        np.testing.assert_array_equal(found.rows, expected.rows)
+        np.testing.assert_array_equal(found.row_weight, expected.row_weight)
+
+
+def test_a_file_source_keeps_what_sources_promise(tmp_path, rng):
+    def make(rows, row_weight=None):
+        every = rows if row_weight is None else np.column_stack([rows, row_weight])
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.npy"
+        np.save(path, every)
+        names = [f"x{column}" for column in range(rows.shape[1])]
+        if row_weight is None:
+            return FileSource(NpyReader([path], names), 10**6)
+        return FileSource(NpyReader([path], [*names, "w"], None, "w"), 10**6)
+
+    check_source(make, rng)
+
+
+def test_what_engines_keep_beside_blocks_is_bounded(folder, monkeypatch):
+    monkeypatch.setattr("gaussmix.engines.native.engine.State.n_bytes", 10**6, raising=False)
+    source = open(folder / "by-rows.npy", memory=SMALL)
+    task_states = []
+    fit_source = source.fresh()
+    from gaussmix.em.accumulate import StepTask
+    from gaussmix.engines import ENGINES
+    from gaussmix.waist.need import Need, Rule, Second
+
+    task = StepTask(ENGINES["native"](1), 1, None, Need(Second.NONE), Rule.GIVEN)
+    task.over(fit_source)
+    task_states = fit_source._kept[1]
+    assert len(task_states) < 3
+
+
+class TestSentences:
+    def test_no_such_file(self):
+        with pytest.raises(FileNotFoundError, match=r"No file is called 'nowhere/\*\.parquet'"):
+            GaussianMixture().fit("nowhere/*.parquet")
+        with pytest.raises(FileNotFoundError, match="path is empty"):
+            open("")
+
+    def test_absent_and_wrong_columns(self, folder):
+        with pytest.raises(ValueError, match="has no column 'z'; it has 'a', 'b', 'c', 'w', 'text'"):
+            open(folder / "table.feather", columns=["a", "z"])
+        with pytest.raises(ValueError, match="column 'text': it holds text, not numbers"):
+            open(folder / "table.feather", columns=["a", "text"])
+        with pytest.raises(ValueError, match="has no column 'z'"):
+            open(folder / "by-rows.npy", weights="z")
+
+    @pytest.mark.parametrize("memory", [SMALL, "1 GB"])
+    def test_the_first_bad_cell_by_file_row_group_row_and_column(self, memory, tmp_path, table):
+        _, _, arrow = table
+        bad = arrow["b"].to_numpy().copy()
+        bad[100_003] = np.nan
+        path = tmp_path / "bad.parquet"
+        pa.parquet.write_table(pa.table({"a": arrow["a"], "b": bad}), path, row_group_size=40_000)
+        with pytest.raises(ValueError, match=r"bad.parquet, row group 2, row 20003, column 'b': .* missing"):
+            GaussianMixture().fit(open(path, memory=memory))
+        bad[100_003] = 1e200
+        pa.parquet.write_table(pa.table({"a": arrow["a"], "b": bad}), path)
+        with pytest.raises(ValueError, match=r"row 100003, column 'b': 1e\+200 is too large"):
+            GaussianMixture().fit(open(path, memory=memory))
+
+    def test_weights_that_are_negative(self, tmp_path):
+        path = tmp_path / "weights.parquet"
+        pa.parquet.write_table(pa.table({"a": [1.0, 2.0, 4.0], "w": [1.0, -2.0, 1.0]}), path)
+        with pytest.raises(ValueError, match=r"row 1, column 'w': the weight -2 is not a finite number ≥ 0"):
+            open(path, weights="w")
+
+    def test_null_is_missing(self, tmp_path):
+        path = tmp_path / "null.parquet"
+        pa.parquet.write_table(pa.table({"a": [1, 2, None, 4]}), path)
+        with pytest.raises(ValueError, match=r"row 2, column 'a': the value is missing"):
+            open(path)
+
+    def test_a_file_that_changes_between_passes(self, tmp_path, table):
+        rows, _, _ = table
+        path = tmp_path / "rows.npy"
+        np.save(path, rows)
+        source = open(path, memory=SMALL)
+        gm = GaussianMixture(2, random_state=0, max_iter=2, tol=0)
+        np.save(path, rows[:-1])
+        with pytest.raises(OSError, match=r"rows\.npy changed while it was read"):
+            gm.fit(source)
+        assert not hasattr(gm, "mixture_")
+
+    def test_a_file_that_is_cut_short_during_a_pass(self, tmp_path, table):
+        """No bus error, as a memory map would give."""
+        rows, _, _ = table
+        path = tmp_path / "rows.npy"
+        np.save(path, rows)
+        blocks = open(path, memory=SMALL).blocks()
+        next(blocks)
+        os.truncate(path, 2_000)
+        with pytest.raises(OSError, match=r"rows.npy (became shorter|changed) while it was read"):
+            list(blocks)
+
+    def test_damaged_files(self, tmp_path):
+        for name, contents, sentence in (
+            ("a.npy", b"\x93NUMPY nonsense", "can't be read as .npy"),
+            ("a.parquet", b"PAR1 nonsense", "can't be read as Parquet"),
+            ("a.feather", b"ARROW1 nonsense", "can't be read as Arrow or Feather"),
+            ("a.weird", b"?", "is of no known format"),
+        ):
+            path = tmp_path / name
+            path.write_bytes(contents)
+            with pytest.raises(ValueError, match=sentence):
+                open(path)
+
+    def test_a_truncated_npy(self, tmp_path):
+        path = tmp_path / "rows.npy"
+        np.save(path, np.zeros((100, 3)))
+        os.truncate(path, 1_000)
+        with pytest.raises(ValueError, match="is truncated: it says that it holds 100 rows"):
+            open(path)
+
+    def test_files_that_do_not_go_together(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.zeros((3, 2)))
+        np.save(tmp_path / "b.npy", np.zeros((3, 3)))
+        with pytest.raises(ValueError, match=r"b.npy has 3 columns .* all files must have the same columns"):
+            open(tmp_path / "*.npy")
+        (tmp_path / "c.csv").write_text("a\n1\n")
+        with pytest.raises(ValueError, match=r"several kinds, \.csv, \.npy: name one kind"):
+            open(tmp_path)
+
+    def test_an_empty_table(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.zeros((0, 2)))
+        with pytest.raises(ValueError, match="has no rows"):
+            open(tmp_path / "a.npy")
+
+    def test_other_things_are_no_tables(self):
+        with pytest.raises(TypeError, match="open takes a path, a pattern or a table that is not in memory, not list"):
+            open([1.0])
+
+    def test_memory(self, tmp_path):
+        assert [check_memory(each) for each in (5, "512 MB", "2GiB", "1.5 k")] == [5, 512 * 10**6, 2 * 1024**3, 1500]
+        for wrong in ("much", 0, -1, "1.2.3 MB"):
+            with pytest.raises(ValueError, match="memory must be bytes or a text such as '512 MB'"):
+                check_memory(wrong)
+
+    def test_a_source_has_its_own_weights(self, folder):
+        with pytest.raises(ValueError, match=r"gaussmix\.open\(…, weights=…\)"):
+            GaussianMixture().fit(str(folder / "by-rows.npy"), sample_weight=np.ones(N_ROWS))
+
+
+class TestSpool:
+    def test_it_is_said_and_removed(self, folder):
+        with pytest.warns(RuntimeWarning, match=r"table.csv is slow to read: its numbers are in .* \(4 MB\)"):
+            source = open(folder / "table.csv", columns=NAMES, weights="w", memory=SMALL)
+        place = source.reader.files[0].path
+        assert place.exists()
+        del source
+        assert not place.parent.exists()
+
+    def test_a_full_disk_is_named(self, folder, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("gaussmix.sources.files.spool._header", full)
+        with pytest.raises(OSError, match=r"table\.csv can't be spooled to .*No space left on device. Set TMPDIR"):
+            open(folder / "table.csv", columns=NAMES, memory=SMALL)
+
+    def test_text_in_a_column_of_numbers_is_named(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("a,b\n" + "1,2\n" * 400_000 + "1,two\n")
+        with pytest.raises(ValueError, match=r"a\.csv can't be read as CSV: .*two"):
+            open(path)
+
+
+def test_the_reader_ends_when_a_pass_is_given_up(folder):
+    import threading
+
+    blocks = open(folder / "by-rows.npy", memory=SMALL).blocks()
+    next(blocks)
+    blocks.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "gaussmix-reader"]
+
+
+def test_open_is_public(folder):
+    assert gaussmix.open is open
+    assert isinstance(gaussmix.open(folder / "by-rows.npy"), ArraySource)
+    assert Block(0, np.zeros((1, 1))).n_leaves == 1

@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "cli": ["estimators", "selection", "formats", "mixture", "families", "starts", "engines", "sources", "numerics"],
     "__main__": ["cli"],
     "testing": ["covariances", "waist", "numerics", "checks", *SIBLINGS, "model", "starts", "em", "selection"],
-    "__init__": ["estimators", "families", "mixture"],
+    "__init__": ["estimators", "families", "mixture", "sources"],
 }
 
 

@@ -57,6 +57,7 @@ TESTS = {
     "families": "tests/laws/test_families.py -k {stem}",
     "selection/choice.py": "tests/decisions/test_choice.py",
     "selection/criteria.py": "tests/decisions/test_choice.py tests/oracle/test_choice.py",
+    "selection/held_out.py": "tests/estimators/test_mixture_ic.py -k 'held_out or fold'",
     "selection/parallel.py": "tests/estimators/test_parallel.py",
     "selection": "tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py",
     "starts/gross.py": "tests/laws/test_gross.py",

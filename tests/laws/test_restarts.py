@@ -37,6 +37,8 @@ def test_rounding_does_not_choose():
     assert best_run([ends(-3.0), ends(-3.0 + 1e-14)]).trace.last == -3.0
     assert best_run([ends(-3e9), ends(-3e9 + 1e-6)]).trace.last == -3e9
     assert best_run([ends(-3.0), ends(-3.0 + 1e-8)]).trace.last > -3.0
+    assert best_run([ends(0.0), ends(1e-11)]).trace.last == 0.0
+    assert best_run([ends(0.0), ends(1.5e-10)]).trace.last == 1.5e-10
 
 
 @pytest.mark.parametrize("bad", [Fails(), NOT_FINITE])

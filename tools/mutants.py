@@ -35,7 +35,7 @@ COPIED = ("src", "tests", "examples", "pyproject.toml")
 # Tests of a file, or of the other files of a folder; the quickest first, because the first failure
 # ends a run. {stem} is the name of the file, which is a part of the names of its family's tests.
 TESTS = {
-    "em/initial.py": "tests/laws/test_initial.py tests/estimators/test_starts.py",
+    "em/initial.py": "tests/laws/test_initial.py tests/laws/test_starts.py",
     "em/maximise.py": "tests/laws/test_pieces.py tests/laws/test_single.py tests/laws/test_initial.py "
     "tests/laws/test_em.py",
     "em/objective.py": "tests/laws/test_objective.py",

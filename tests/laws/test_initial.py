@@ -10,6 +10,7 @@ from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.families import FAMILIES
+from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition, nearest_centre
 from gaussmix.testing import PROBLEMS
@@ -62,6 +63,17 @@ def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, h
         np.testing.assert_allclose(found.covariances.dense()[1], pooled.dense()[0], rtol=1e-12)
     alone = InitialMoments(ArraySource(rows, None, labels // 2), engine, 2, Partition()).model(family, objective)
     np.testing.assert_allclose(found.covariances.dense()[[0, 2]], alone.covariances.dense(), rtol=1e-9, atol=1e-9)
+
+
+def test_a_split_moves_the_halves_along_the_feature_that_is_widest_compared_with_the_mixture():
+    """Feature 0 has the larger variances, but most of its spread is between components; feature 1 is far from 0."""
+    covariances = np.array([[[4.0, 1.0], [1.0, 1.0]], [[4.0, 0.0], [0.0, 1.0]]])
+    given = Mixture([0.6, 0.4], [[0.0, 100.0], [6.0, 100.0]], covariances, FAMILIES["full"]).model
+    model = split(given, 3)
+    np.testing.assert_allclose(model.weights, [0.3, 0.4, 0.3])
+    step = 0.1 * covariances[0, 1]
+    np.testing.assert_allclose(model.means, [given.means[0] + step, given.means[1], given.means[0] - step])
+    np.testing.assert_array_equal(model.covariances.dense(), covariances[[0, 1, 0]])
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -172,7 +172,14 @@ class Hopeful(VVV):
         return [super().update(scatter, None), *Hopeless().other_initial_covariances(scatter)]
 
 
-@pytest.mark.parametrize("family", [Hopeless, Hopeful])
+class OneHope(Hopeful):
+    """Which has one other beginning."""
+
+    def other_initial_covariances(self, scatter):
+        return super().other_initial_covariances(scatter)[:1]
+
+
+@pytest.mark.parametrize("family", [Hopeless, Hopeful, OneHope])
 def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
     rows = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
     source = ArraySource(rows, given=np.repeat(np.arange(2, dtype=np.int32), 40))

@@ -199,6 +199,12 @@ def mixtures(session: nox.Session) -> None:
 
 
 @nox.session
+def streams(session: nox.Session) -> None:
+    """One pass of `partial_fit`, beside passes of EM."""
+    measure(session, "streams")
+
+
+@nox.session
 def growth(session: nox.Session) -> None:
     """How time and memory grow with rows, features, components and threads, beside scikit-learn's."""
     measure(session, "growth")
@@ -213,5 +219,5 @@ def trust(session: nox.Session) -> None:
 @nox.session
 def figures(session: nox.Session) -> None:
     """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
-    for name in "roofline", "bench", "choosing", "mixtures", "growth", "peers", "trust":
+    for name in "roofline", "bench", "choosing", "mixtures", "streams", "growth", "peers", "trust":
         session.notify(name)

@@ -16,18 +16,26 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import Data, Fitting, InitialParameters
 from gaussmix.estimators.initial import check_covariances, check_means, check_weights
 from gaussmix.estimators.messages import constant_sentence, few_rows_sentence, warn, warn_of
-from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.estimators.parameters import check_flag, check_number, check_ridge, check_start_names, check_verbose
+from gaussmix.estimators.parameters import (
+    check_flag,
+    check_number,
+    check_rate,
+    check_ridge,
+    check_start_names,
+    check_verbose,
+)
+from gaussmix.estimators.streaming import StreamingMixture
 from gaussmix.estimators.structures import check_family
 from gaussmix.estimators.validation import check_enough_rows, check_source
 from gaussmix.estimators.verbosity import printed
+from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.base import Source
 
 
 @documented
-class GaussianMixture(MixtureEstimator):
+class GaussianMixture(StreamingMixture):
     """Gaussian mixture fitted by EM, with the names and meanings of `sklearn.mixture.GaussianMixture`.
 
     Parameters
@@ -73,6 +81,12 @@ class GaussianMixture(MixtureEstimator):
         Seed of the starts and of `sample`.
     warm_start : bool, default False
         Go on from the last fit instead of starting anew.
+    learning_decay : float, default 0.7
+        For `partial_fit`, above 0.5 and at most 1: step t gives its rows the share (t + 1)^−learning_decay, and all
+        rows before them the rest. At 1 all steps count the same; the lower, the sooner early ones are forgotten.
+    forgetting : float, default None
+        For `partial_fit`, a half-life in rows, at least 5,040: so many rows later, a row counts at most half. For data
+        that drift. None is right where all rows come from one distribution.
     verbose, verbose_interval : int, default 0 and 10
         Print progress every so many steps; times too where `verbose` is 2.
     n_jobs : int or None, default None
@@ -98,6 +112,8 @@ class GaussianMixture(MixtureEstimator):
     collapsed_ : list of int
         Components that fell onto too few distinct rows and were frozen; the likelihood of such a fit can't be compared
         with that of others. With a `reg_covar` above 0 none is frozen. A warm start leaves them frozen.
+    n_samples_seen_ : int
+        Rows of all calls of `partial_fit`; only there.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -145,6 +161,8 @@ class GaussianMixture(MixtureEstimator):
         covariances_init: ArrayLike | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
+        learning_decay: float = 0.7,
+        forgetting: float | None = None,
         verbose: int = 0,
         verbose_interval: int = 10,
         n_jobs: int | None = None,
@@ -166,6 +184,8 @@ class GaussianMixture(MixtureEstimator):
         self.covariances_init = covariances_init
         self.random_state = random_state
         self.warm_start = warm_start
+        self.learning_decay = learning_decay
+        self.forgetting = forgetting
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
@@ -195,35 +215,38 @@ class GaussianMixture(MixtureEstimator):
         return self
 
     def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
+        self._forget()
+        self._found(X, sample_weight)
+
+    def _found(
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, rng: np.random.Generator | None = None
+    ) -> Fitting:
         fitting, stopping, n_init, given = self._checked(X, sample_weight)
         note = check_features(self.covariance_type, fitting.source.n_features)
         warn(note)
         verbose, interval = check_verbose(self.verbose), check_count("verbose_interval", self.verbose_interval, 1)
         if (
             check_flag("warm_start", self.warm_start)
+            and rng is None
             and hasattr(self, "converged_")
             and fitting.continues(self.mixture_.model)
         ):
             runs = iter([fitting.run(self.mixture_.model, stopping, self.lower_bound_, self.collapsed_)])
         else:
-            runs = fitting.runs(self.init_params, given, n_init, stopping, self._rng())
+            runs = fitting.runs(self.init_params, given, n_init, stopping, rng or self._rng())
         run = best_run(printed(runs, verbose, interval))
         self._publish(Fitted.of(run, fitting.source.dtype), self._names)
         warn_of(run)
         warn(few_rows_sentence(fitting.data.original, fitting.n_components))
         if fitting.ridge is None:
             warn(constant_sentence(run.model, fitting.objective.ridge, fitting.data.original, self._names))
+        return fitting
 
     def _checked(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None
     ) -> tuple[Fitting, Stopping, int, InitialParameters]:
         """Everything the user passed, as objects."""
-        n_components = check_count("n_components", self.n_components, 1)
-        family = check_family(self)
-        stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
-        n_init = check_count("n_init", self.n_init, 1)
-        ridge = check_ridge(self.reg_covar)
-        check_start_names(self.init_params)
+        n_components, family, stopping, n_init, ridge = self._settings()
         source = check_source(self, X, sample_weight, reset=True)
         check_enough_rows(source, n_components)
         refusal = family.refusal(source.n_features)
@@ -231,6 +254,17 @@ class GaussianMixture(MixtureEstimator):
             raise ValueError(f"{refusal}.")
         fitting = Fitting(Data(source), family, self._engine(), n_components, ridge)
         return fitting, stopping, n_init, self._given(fitting)
+
+    def _settings(self) -> tuple[int, Family, Stopping, int, float | None]:
+        """The parameters that no rows are needed to check."""
+        n_components = check_count("n_components", self.n_components, 1)
+        family = check_family(self)
+        stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
+        n_init = check_count("n_init", self.n_init, 1)
+        ridge = check_ridge(self.reg_covar)
+        check_start_names(self.init_params)
+        check_rate(self.learning_decay, self.forgetting)
+        return n_components, family, stopping, n_init, ridge
 
     def _given(self, fitting: Fitting) -> InitialParameters:
         """The start parameters that the user passed, checked."""

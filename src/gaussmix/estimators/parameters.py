@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gaussmix.checks import check_count
+from gaussmix.em.online import STEP_ROWS, Rate
 from gaussmix.errors import unknown_name
 from gaussmix.numerics.arrays import Array
 from gaussmix.starts import STARTS
@@ -35,6 +36,19 @@ def check_share(name: str, value: Any) -> float:
     if number > 1:
         raise ValueError(f"{name}={value!r} must be a number from 0 to 1.")
     return number
+
+
+def check_rate(learning_decay: Any, forgetting: Any) -> Rate:
+    """How fast a stream is learned, and forgotten."""
+    decay = check_number("learning_decay", learning_decay)
+    if not 0.5 < decay <= 1:
+        raise ValueError(f"learning_decay={learning_decay!r} must be a number above 0.5 and at most 1.")
+    if forgetting is None:
+        return Rate(decay)
+    half_life = check_number("forgetting", forgetting, " of rows, or None")
+    if half_life < STEP_ROWS:
+        raise ValueError(f"forgetting={forgetting!r} must be None or at least {STEP_ROWS} rows, those of a step.")
+    return Rate(decay, half_life)
 
 
 def check_ridge(reg_covar: Any) -> float | None:
@@ -67,14 +81,18 @@ def _draw(state: np.random.RandomState) -> NDArray[np.int64]:
 
 def check_seed(random_state: Any) -> np.random.Generator:
     """A generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn."""
+    return np.random.default_rng(drawn_seed(random_state))
+
+
+def drawn_seed(random_state: Any) -> NDArray[np.int64]:
+    """The seed of `check_seed`, (4,), for whoever needs several generators alike."""
     try:
         is_seed = isinstance(random_state, Integral)
-        drawn = _drawn(int(random_state)) if is_seed else _draw(check_random_state(random_state))
+        return _drawn(int(random_state)) if is_seed else _draw(check_random_state(random_state))
     except ValueError:
         raise ValueError(
             f"random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not {random_state!r}."
         ) from None
-    return np.random.default_rng(drawn)
 
 
 def check_start_names(init_params: Any) -> tuple[str, ...]:

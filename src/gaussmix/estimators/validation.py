@@ -19,6 +19,7 @@ from gaussmix.numerics.rows import extreme_rows, first_beyond, in_whole_steps
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.files import is_table, open
+from gaussmix.waist.leaves import LEAF_ROWS
 
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
@@ -27,9 +28,16 @@ _TIMES = re.compile("date|time|duration", re.IGNORECASE)  # how types of pandas,
 
 
 def check_source(
-    estimator: BaseEstimator, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, *, reset: bool
+    estimator: BaseEstimator,
+    X: ArrayLike | Source,
+    sample_weight: ArrayLike | None = None,
+    *,
+    reset: bool,
+    is_stream: bool = False,
 ) -> Source:
     """The rows of X and their weights; a source has its own weights and passes as it is.
+
+    Of a stream a single row is enough, and its weights may all be 0.
 
     Raises
     ------
@@ -38,8 +46,8 @@ def check_source(
     if is_table(X):
         X = open(X)
     if not isinstance(X, Source):
-        rows = check_rows(estimator, X, reset=reset)
-        return ArraySource(rows, check_row_weight(sample_weight, len(rows)))
+        rows = check_rows(estimator, X, reset=reset, is_stream=is_stream)
+        return ArraySource(rows, check_row_weight(sample_weight, len(rows), may_vanish=is_stream))
     if sample_weight is not None:
         raise ValueError(
             "A source of rows has its own row weights: leave out sample_weight, and name a column by "
@@ -77,10 +85,12 @@ def check_enough_rows(source: Source, n_components: int) -> None:
         )
 
 
-def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool = False) -> Rows:
+def check_rows(
+    estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool = False, is_stream: bool = False
+) -> Rows:
     """Rows (n_samples, n_features), float32 or float64, of what scikit-learn takes as X; copied only to convert.
 
-    NaN passes where values `may_miss`.
+    NaN passes where values `may_miss`. In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
 
     Raises
     ------
@@ -98,7 +108,7 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss:
             reset=reset,
             dtype=[np.float64, np.float32],
             ensure_all_finite=False,
-            ensure_min_samples=2 if reset else 1,
+            ensure_min_samples=2 if reset and not is_stream else 1,
         )
     except (TypeError, ValueError, OverflowError) as error:
         if str(error).startswith("Complex data not supported"):  # scikit-learn goes on to print all of X
@@ -108,10 +118,10 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss:
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
     largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
-    if reset:  # squared offsets add up without overflow
-        largest = (largest / (4 * len(rows))) ** 0.5
+    if reset or is_stream:  # squared offsets add up without overflow
+        largest = (largest / (4 * (LEAF_ROWS if is_stream else len(rows)))) ** 0.5
     _check_values(np.where(np.isnan(rows), 0, rows) if may_miss else rows, names, largest)
-    if reset and not may_miss:
+    if reset and not (may_miss or is_stream):
         _check_spread(X, rows, names)
     return in_whole_steps(rows)
 
@@ -228,8 +238,10 @@ def _kind(X: Any) -> str:
         return "?"  # not a table: scikit-learn's to refuse
 
 
-def check_row_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
+def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish: bool = False) -> Array | None:
     """Row weights (n_rows,), float64; None where all are 1.
+
+    All may be 0 where they `may_vanish`.
 
     Raises
     ------
@@ -253,7 +265,7 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array | No
             raise ValueError(
                 f"sample_weight adds up to more than {LARGEST_WEIGHT:g}; divide it by its maximum, {weight.max()}."
             )
-    if not weight.any():
+    if not (weight.any() or may_vanish):
         raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")
     return in_whole_steps(weight)
 

@@ -30,7 +30,8 @@ def check_moments(engine: Engine[Any], need: Need, rng: np.random.Generator) -> 
 
     Raises
     ------
-    AssertionError : parts do not merge to the whole, `about` does not come back, a weight is not a number of rows.
+    AssertionError : parts do not merge to the whole, `about` does not come back, `scaled` is not what weights make, a
+        weight is not a number of rows.
 
     Notes
     -----
@@ -53,6 +54,8 @@ def check_moments(engine: Engine[Any], need: Need, rng: np.random.Generator) -> 
     assert_same_moments(there.about(anchor), whole, wide, 8 * rounding, "moments moved there and back")
     rest = reduce(add, parts[1:]).about(elsewhere)
     assert_same_moments(parts[0] + rest, whole, wide, 8 * rounding, "parts about two anchors")
+    halved = replace(block, row_weight=weight / 2)
+    assert_same_moments(whole.scaled(0.5), _sums(engine, halved, need, anchor), spread, 0.0, "sums scaled")
     counts = np.arange(n_rows) % 3
     counted = _sums(engine, replace(block, row_weight=counts.astype(np.float64)), need, anchor)
     repeated = Block(0, rows.repeat(counts, axis=0), None, shares.repeat(counts, axis=0))

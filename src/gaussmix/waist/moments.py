@@ -64,6 +64,18 @@ class Partial:
             counts=self.counts if other.counts is None or self.counts is None else self.counts + other.counts,
         )
 
+    def scaled(self, factor: float) -> Self:
+        """The sums of the same rows with their weights multiplied by a factor; without counts."""
+        return replace(
+            self,
+            mass=factor * self.mass,
+            first=factor * self.first,
+            second=None if self.second is None else factor * self.second,
+            log_likelihood=factor * self.log_likelihood,
+            row_weight=factor * self.row_weight,
+            counts=None,
+        )
+
     def about(self, anchor: Array) -> Self:
         """Move the anchor to (n_components, n_features) `anchor`, in closed form.
 

@@ -1,0 +1,157 @@
+"""A stream of rows: what of it waits for the next step, and the sums of what has been learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.em.online import STEP_ROWS
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
+from gaussmix.sources.array import ArraySource
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.moments import Moments
+from gaussmix.waist.need import Need
+
+_SUMS = ("mass", "first", "second", "anchor", "log_likelihood")
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a stream has learned beside its mixture.
+
+    Parameters
+    ----------
+    sums : of all rows so far, for a row weight of 1.
+    ridge : (n_features,), added to every variance, data units².
+    unit : the mean weight of the first rows, in which the weights of later ones are counted.
+    seen : row weight since the first fit, in units of that of `STEP_ROWS` rows; that fit counts 1, however many rows
+        it had, so that little remains of what it found before it converged.
+    """
+
+    sums: Moments
+    ridge: Array
+    unit: float
+    seen: float
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Where a stream is.
+
+    Parameters
+    ----------
+    dtype : of the rows, that of the first ones.
+    seed : of the start.
+    held : rows that wait, and their weights. Each block is more than twice as long as the next, so that a row is copied
+        few times however short the calls are.
+    learned : None until the first `LEAF_ROWS` rows are there.
+    """
+
+    dtype: np.dtype[Any]
+    seed: NDArray[np.int64]
+    held: tuple[Block, ...] = ()
+    learned: Learned | None = None
+
+    @property
+    def n_held(self) -> int:
+        """How many rows wait."""
+        return sum(block.n_rows for block in self.held)
+
+    def filled(self, block: Block) -> tuple[Stream, ArraySource | None, Block]:
+        """Put rows behind those that wait, until there are as many as the next fit or step takes.
+
+        Returns
+        -------
+        stream : with copies of the rows that wait now.
+        portion : the rows for the fit or step; None where there are too few.
+        rest : the rows that were not used.
+        """
+        missing = (LEAF_ROWS if self.learned is None else STEP_ROWS) - self.n_held
+        part, rest = block.between(0, missing), block.between(missing, max(missing, block.n_rows))
+        part = Block(0, part.rows.astype(self.dtype, copy=False), _weight(part))
+        if part.n_rows == missing:
+            return replace(self, held=()), _source([*self.held, part]), rest
+        held = [*self.held, Block(0, np.array(part.rows, order="C"), np.array(part.row_weight))]
+        while len(held) > 1 and held[-2].n_rows <= 2 * held[-1].n_rows:
+            held[-2:] = [Block.joined(held[-2:])]
+        return replace(self, held=tuple(held)), None, rest
+
+    @property
+    def waiting(self) -> ArraySource:
+        """The rows that wait, one at least."""
+        return _source(self.held)
+
+    def table(self) -> dict[str, list[Any]]:
+        """As plain values, for a file."""
+        values: dict[str, list[Any]] = {"dtype": [self.dtype.name], "seed": [self.seed]}
+        if self.held:
+            block = Block.joined(self.held)
+            values |= {"rows": [block.rows], "weight": [block.row_weight]}
+        if self.learned is not None:
+            learned = self.learned
+            values |= {name: [getattr(learned.sums, name)] for name in _SUMS}
+            values |= {"ridge": [learned.ridge], "unit": [learned.unit], "seen": [learned.seen]}
+        return values
+
+    @classmethod
+    def of_table(cls, values: dict[str, list[Any]], mixture: Mixture) -> Stream:
+        """The stream of a mixture that `table` wrote down; raises ValueError where it is none."""
+        found = {name: value for name, (value,) in values.items()}
+        dtype, n_features = np.dtype(found["dtype"]), mixture.n_features
+        if dtype.name not in ("float32", "float64"):
+            raise ValueError
+        stream = cls(dtype, _array(found["seed"], (4,), "i"))
+        if "rows" in found:
+            rows = _array(found["rows"], (len(found["rows"]), n_features), "f")
+            weight = _array(found["weight"], (len(rows),), "f")
+            if not (weight > 0).all() or len(rows) >= (STEP_ROWS if "mass" in found else LEAF_ROWS):
+                raise ValueError
+            stream = replace(stream, held=(Block(0, rows.astype(dtype), weight),))
+        if "mass" in found:
+            need = mixture.family.need(mixture.model.covariances)
+            stream = replace(stream, learned=_learned(found, need, mixture))
+        return stream
+
+
+def _learned(found: dict[str, Any], need: Need, mixture: Mixture) -> Learned:
+    """What a table says was learned; raises ValueError."""
+    means = mixture.means
+    shapes = dict.fromkeys(("first", "anchor"), means.shape)
+    shapes |= {"mass": means.shape[:1], "ridge": means.shape[1:], "second": need.squares(means).shape}
+    arrays = {name: _array(found[name], shape, "f") for name, shape in shapes.items()}
+    log_likelihood, unit, seen = (float(_array(found[name], (), "f")) for name in ("log_likelihood", "unit", "seen"))
+    ridge = arrays.pop("ridge")
+    if not (unit > 0 and seen >= 1 and (ridge >= 0).all() and (arrays["mass"] >= 0).all() and arrays["mass"].any()):
+        raise ValueError
+    return Learned(Moments(**arrays, log_likelihood=log_likelihood, row_weight=1.0, need=need), ridge, unit, seen)
+
+
+def _array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
+    """Finite numbers of a kind and shape; raises ValueError."""
+    array = np.asarray(value)
+    if array.dtype.kind != kind or array.shape != shape or not np.isfinite(array).all():
+        raise ValueError
+    return array
+
+
+def counting(block: Block) -> Block:
+    """The rows of positive weight: no others count, nor decide where a step ends."""
+    weight = block.row_weight
+    return block if weight is None or weight.all() else block.taken(weight.nonzero()[0], 0)
+
+
+def _weight(block: Block) -> Array:
+    """The weights of rows, (n_rows,), also where all are 1."""
+    return np.ones(block.n_rows) if block.row_weight is None else block.row_weight
+
+
+def _source(held: Sequence[Block]) -> ArraySource:
+    """Rows as a fit takes them: without weights where all are 1, whichever call they came with."""
+    block = Block.joined(held)
+    return ArraySource(block.rows, None if (_weight(block) == 1).all() else block.row_weight)

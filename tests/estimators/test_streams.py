@@ -1,0 +1,286 @@
+"""`partial_fit`: what is learned depends on the rows, and not on how calls cut them."""
+
+import io
+import re
+from dataclasses import replace
+from math import exp, log
+
+import numpy as np
+import pandas as pd
+import pytest
+from many_blocks import ManyBlocks
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from gaussmix import FAMILIES, GaussianMixture, NotAModelFile
+from gaussmix.covariances import LowRank
+from gaussmix.em.online import STEP_ROWS, Rate
+from gaussmix.estimators.base import details_of
+from gaussmix.formats import model_file
+from gaussmix.waist.leaves import LEAF_ROWS
+
+N_ROWS = LEAF_ROWS + 3 * STEP_ROWS + 77
+STREAMED = sorted(name for name, family in FAMILIES.items() if family.kind is not LowRank)
+ATTRIBUTES = ["weights_", "means_", "covariances_", "lower_bound_", "lower_bounds_", "n_iter_", "n_samples_seen_"]
+
+pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+
+
+def streamed(**parameters):
+    return GaussianMixture(**{"n_components": 2, "random_state": 0, "max_iter": 4, **parameters})
+
+
+def rows_of(rng, n_rows=N_ROWS, dtype=np.float64):
+    centres = np.array([[-2.0, 0.0], [2.0, 1.0]])
+    return (centres[rng.integers(2, size=n_rows)] + rng.normal(size=(n_rows, 2))).astype(dtype)
+
+
+def again(estimator):
+    """The estimator after `save` and `load`."""
+    file = io.BytesIO()
+    estimator.save(file)
+    file.seek(0)
+    return type(estimator).load(file)
+
+
+def assert_same(one, other):
+    for name in ATTRIBUTES:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "weighted"),
+    [*((name, np.float64, True) for name in STREAMED), ("full", np.float32, False), ("tied", np.float32, True)],
+)
+def test_cuts_looks_and_files_change_no_bit(name, dtype, weighted, rng):
+    rows = rows_of(rng, dtype=dtype)
+    weight = rng.integers(0, 3, N_ROWS).astype(float) if weighted else None
+    whole = streamed(covariance_type=name).partial_fit(rows, sample_weight=weight)
+    cut = streamed(covariance_type=name)
+    ends = [3, *np.sort(rng.integers(3, N_ROWS, 6)), N_ROWS]
+    for number, (first, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        if first == end:
+            continue
+        part = np.asfortranarray(rows[first:end]) if number % 2 else rows[first:end].copy()
+        cut.partial_fit(part, sample_weight=None if weight is None else weight[first:end])
+        part[:] = np.nan  # what is held is a copy
+        if number in (1, 6):
+            cut = again(cut)
+    assert cut.means_.dtype == dtype
+    assert_same(cut, whole)
+
+
+def test_single_rows_are_a_stream(rng):
+    rows = rows_of(rng, 200)
+    one_by_one = streamed()
+    for row in rows:
+        one_by_one.partial_fit(row[None])
+    assert_same(one_by_one, streamed().partial_fit(rows))
+
+
+@pytest.mark.parametrize("n_rows", [50, LEAF_ROWS, LEAF_ROWS + STEP_ROWS - 1])
+def test_the_first_rows_are_fitted_as_by_fit(n_rows, rng):
+    rows, weight = rows_of(rng, n_rows), rng.uniform(0.5, 2.0, n_rows)
+    stream = streamed(warm_start=True).partial_fit(rows[:30], sample_weight=weight[:30])
+    assert stream.n_iter_ > 0  # a look, from which the next fit does not go on
+    stream.partial_fit(rows[30:], sample_weight=weight[30:])
+    expected = streamed().fit(rows[:LEAF_ROWS], sample_weight=weight[:LEAF_ROWS])
+    for name in ATTRIBUTES[:-1]:
+        np.testing.assert_array_equal(getattr(stream, name), getattr(expected, name), err_msg=name)
+    assert stream.n_samples_seen_ == n_rows
+
+
+def test_a_look_does_not_move_the_seed(rng):
+    rows = rows_of(rng, 300)
+    looked_at, other = (streamed(random_state=np.random.RandomState(5), init_params="random") for _ in range(2))
+    for part in np.split(rows, 3):
+        assert looked_at.partial_fit(part).weights_.sum() == pytest.approx(1)
+        other.partial_fit(part)
+    assert_same(looked_at, other)
+
+
+@pytest.mark.parametrize("forgetting", [None, 20_000])
+@pytest.mark.parametrize("weight", [1.0, 3.5])
+def test_a_step_counts_by_its_weight(weight, forgetting, rng):
+    rows = rows_of(rng, LEAF_ROWS + 2 * STEP_ROWS)
+    rows[LEAF_ROWS:] += 5
+    row_weight = np.where(np.arange(len(rows)) < LEAF_ROWS, 1.0, weight)
+    stream = streamed(n_components=1, learning_decay=0.6, forgetting=forgetting)
+    stream.partial_fit(rows, sample_weight=row_weight)
+    mean, seen = rows[:LEAF_ROWS].mean(axis=0), 1.0
+    for part in np.split(rows[LEAF_ROWS:], 2):
+        seen += weight
+        kept = 1 - seen**-0.6
+        if forgetting is not None:
+            kept = min(kept, 2 ** (-STEP_ROWS / forgetting))
+        kept = kept**weight
+        mean = kept * mean + (1 - kept) * part.mean(axis=0)
+    np.testing.assert_allclose(stream.means_[0], mean, rtol=1e-10)
+
+
+def test_half_of_the_past_is_left_after_a_half_life():
+    rate, n_steps = Rate(1.0, 10 * STEP_ROWS), 10
+    kept = sum(rate.log_kept(1e6 + step, 1.0) for step in range(n_steps))
+    assert exp(kept) == pytest.approx(0.5)
+    assert rate.log_kept(1e6, 10.0) == pytest.approx(-log(2))
+
+
+def test_the_unit_of_weights_changes_no_bit(rng):
+    rows, weight = rows_of(rng), rng.uniform(0.5, 2.0, N_ROWS)
+    one = streamed(reg_covar=1e-6).partial_fit(rows, sample_weight=weight)
+    other = streamed(reg_covar=1e-6).partial_fit(rows, sample_weight=2.0**-90 * weight)
+    assert_same(one, other)
+
+
+def test_rows_of_weight_0_leave_no_trace(rng):
+    rows, weight = rows_of(rng), rng.integers(0, 3, N_ROWS).astype(float)
+    rows[weight == 0] *= 1e6
+    found = streamed().partial_fit(rows, sample_weight=weight).partial_fit(rows[:10], sample_weight=np.zeros(10))
+    assert found.n_samples_seen_ == N_ROWS + 10
+    expected = streamed().partial_fit(rows[weight > 0], sample_weight=weight[weight > 0])
+    np.testing.assert_array_equal(found.means_, expected.means_)
+
+
+def test_one_pass_is_near_the_maximum(rng):
+    n_components, n_rows = 4, 300_000
+    centres = rng.normal(0, 2, size=(n_components, 2))
+    rows = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, 2))
+    stream = streamed(n_components=n_components, tol=1e-6, max_iter=1000)
+    for part in np.split(rows, 40):
+        stream.partial_fit(part)
+    best = streamed(n_components=n_components, tol=1e-7, max_iter=2000, means_init=stream.means_).fit(rows)
+    assert stream.score(rows) > best.score(rows) - 1e-3
+    assert stream.lower_bound_ == pytest.approx(stream.score(rows), abs=0.02)
+
+
+def test_a_drift_is_followed_if_the_past_is_forgotten(rng):
+    rows = rows_of(rng, LEAF_ROWS + 30 * STEP_ROWS)
+    rows += np.maximum(np.arange(len(rows)) - LEAF_ROWS, 0)[:, None] / 50_000
+    forgetful = streamed(forgetting=2 * STEP_ROWS).partial_fit(rows)
+    mindful = streamed(learning_decay=1).partial_fit(rows)
+    assert forgetful.score(rows[-STEP_ROWS:]) > mindful.score(rows[-STEP_ROWS:]) + 0.5
+
+
+def test_fit_forgets_the_stream(rng):
+    rows = rows_of(rng)
+    stream = streamed().partial_fit(rows).fit(rows[:100])
+    assert not hasattr(stream, "n_samples_seen_")
+    np.testing.assert_array_equal(stream.means_, streamed().fit(rows[:100]).means_)
+    assert_same(stream.partial_fit(rows[:400]), streamed().partial_fit(rows[:400]))
+    np.testing.assert_array_equal(again(streamed().fit(rows)).partial_fit(rows[:90]).n_samples_seen_, 90)
+    assert not hasattr(clone(stream), "n_samples_seen_")
+
+
+def test_tables_sources_and_names(rng):
+    rows = rows_of(rng)
+    expected = streamed().partial_fit(rows)
+    frame = pd.DataFrame(rows, columns=["u", "v"])
+    named = streamed().partial_fit(frame[:1000]).partial_fit(frame[1000:])
+    assert_same(named, expected)
+    assert list(named.feature_names_in_) == ["u", "v"] == list(named.mixture_.feature_names)
+    with pytest.raises(ValueError, match="feature names should match"):
+        named.partial_fit(frame.rename(columns={"u": "w"}))
+    assert_same(streamed().partial_fit(ManyBlocks(rows)), expected)
+
+
+def test_narrow_rows_widen(rng):
+    rows = rows_of(rng, 200, np.float32)
+    expected = streamed().partial_fit(rows.astype(float))
+    assert_same(streamed().partial_fit(rows[:90].astype(float)).partial_fit(rows[90:]), expected)
+
+
+WRONG = {
+    "features": ({}, lambda rows: rows[:, :1], "X has 1 features, but GaussianMixture is expecting 2 features"),
+    "a number": ({}, lambda rows: np.where(rows == rows[7, 1], np.nan, rows), "contains NaN: row 7, column 1"),
+    "too large": ({}, lambda rows: 1e153 * rows, "Its square overflows"),
+    "size": ({"n_components": 3}, lambda rows: rows, "n_components=3 and covariance_type='full' are not those with"),
+    "structure": ({"covariance_type": "diag"}, lambda rows: rows, "covariance_type='diag' are not those with which"),
+    "rate": ({"learning_decay": 0.5}, lambda rows: rows, "learning_decay=0.5 must be a number above 0.5 and at most 1"),
+    "half-life": ({"forgetting": 100}, lambda rows: rows, "forgetting=100 must be None or at least 5040 rows"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_call_that_fails_changes_nothing(what, rng):
+    parameters, change, sentence = WRONG[what]
+    rows = rows_of(rng)
+    stream, cut = streamed().partial_fit(rows[: LEAF_ROWS + 10]), LEAF_ROWS + 10
+    before = dict(vars(stream))
+    stream.set_params(**parameters)
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        stream.partial_fit(change(rows[cut:]))
+    stream.set_params(**streamed().get_params())
+    assert vars(stream) == before
+    assert_same(stream.partial_fit(rows[cut:]), streamed().partial_fit(rows))
+
+
+def test_float64_after_float32_is_refused(rng):
+    rows = rows_of(rng, 100)
+    with pytest.raises(ValueError, match="X is float64, and the stream began with float32"):
+        streamed().partial_fit(rows.astype(np.float32)).partial_fit(rows)
+
+
+def test_factor_analysers_are_refused(rng):
+    with pytest.raises(ValueError, match="partial_fit can't learn covariance_type='factor_analyzer'"):
+        streamed(covariance_type="factor_analyzer").partial_fit(rows_of(rng, 100))
+
+
+def test_a_parameter_is_checked_before_rows_are_held(rng):
+    with pytest.raises(ValueError, match="n_components=0"):
+        streamed(n_components=0).partial_fit(rows_of(rng, 100))
+    with pytest.raises(TypeError, match="learning_decay must be a number"):
+        streamed(learning_decay="fast").fit(rows_of(rng, 100))
+    with pytest.raises(TypeError, match="forgetting must be a number ≥ 0 of rows, or None"):
+        streamed(forgetting="never").fit(rows_of(rng, 100))
+
+
+def test_fewer_rows_than_components_are_held_until_more_come(rng):
+    rows = rows_of(rng, 50)
+    stream = streamed(n_components=3).partial_fit(rows[:2])
+    assert not hasattr(stream, "mixture_")
+    with pytest.raises(NotFittedError, match="has seen 2 rows of positive weight, fewer than n_components=3"):
+        stream.predict(rows)
+    assert_same(stream.partial_fit(rows[2:]), streamed(n_components=3).partial_fit(rows))
+
+
+def test_a_component_that_no_row_belongs_to_any_more_stays_and_is_named(rng):
+    rows = rows_of(rng)
+    stream = streamed(forgetting=STEP_ROWS).partial_fit(rows[:LEAF_ROWS])
+    left = int(stream.means_[:, 0].argmin())
+    with pytest.warns(RuntimeWarning, match=rf"[Cc]omponent {left} lost its mass"):
+        stream.partial_fit(np.array([30.0, 0.0]) + np.abs(np.tile(rows[:STEP_ROWS], (60, 1))))
+    assert np.isfinite(stream.score(rows))
+
+
+DAMAGE = {
+    "a row is missing": {"weight": lambda weight: weight[1:]},
+    "no weight": {"weight": lambda weight: 0 * weight},
+    "not finite": {"first": lambda first: "NaN"},
+    "another size": {"mass": lambda mass: mass[:1]},
+    "negative": {"mass": lambda mass: -mass},
+    "a clock before the beginning": {"seen": lambda seen: 0.5},
+    "another type": {"dtype": lambda dtype: "int64"},
+    "no seed": {"seed": lambda seed: None},
+    "too many rows": {"rows": lambda rows: np.tile(rows, (100, 1)), "weight": lambda weight: np.tile(weight, 100)},
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng):
+    stream = streamed().partial_fit(rows_of(rng))
+    details = details_of(stream)
+    table = {name: list(value) for name, value in stream._stream_table.items()}
+    for name, change in DAMAGE[what].items():
+        table[name] = [change(table[name][0])]
+    plain = {"table": [[name, [_plain(cell) for cell in cells]] for name, cells in table.items()]}
+    attributes = {**details.estimator.attributes, "_stream_table": plain}
+    file = io.BytesIO()
+    estimator = replace(details.estimator, attributes=attributes)
+    model_file.write(file, stream.mixture_.model, replace(details, estimator=estimator))
+    file.seek(0)
+    with pytest.raises(NotAModelFile, match="its '_stream_table' is not that of its mixture"):
+        GaussianMixture.load(file)
+
+
+def _plain(cell):
+    return {"array": cell.tolist(), "dtype": cell.dtype.name} if isinstance(cell, np.ndarray) else cell

@@ -292,3 +292,24 @@ def test_options_of_factors_are_checked(options, said, cli, faithful):
 def test_what_holds_for_the_search_is_not_said_of_the_chosen_fit(cli, faithful):
     result = cli("fit", faithful, "-k", 2, "-s", "factor_analyzer", "--n-factors", "1:3")
     assert "gaussmix: 2 of 3 candidates could not be fitted: 2 × too many factors. " in result.stderr
+
+
+def test_rows_that_need_not_fit_into_memory(cli, tmp_path, rng):
+    """A pattern names files, `--memory` reads them in every pass, and the model file has the same bits."""
+    rows = rng.normal(size=(70_000, 2)) + 5 * rng.integers(2, size=(70_000, 1))
+    np.save(tmp_path / "a.npy", rows)
+    np.save(tmp_path / "part-1.npy", rows[:10_001])
+    np.save(tmp_path / "part-2.npy", rows[10_001:])
+    models = []
+    whole = tmp_path / "a.npy"
+    for number, arguments in enumerate(([whole], [tmp_path / "part-*.npy"], [whole, "--memory", "1MB"])):
+        model = tmp_path / f"{number}.gmm"
+        assert cli("fit", *arguments, "-k", "2", "-o", model, "--quiet").exit_code == 0
+        models.append(model.read_bytes())
+    assert models[0] == models[1] == models[2]
+
+
+def test_a_pattern_without_files_is_an_error(cli, tmp_path):
+    result = cli("fit", tmp_path / "*.npy", "-k", "2")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("*.npy: no file is called so.\n")

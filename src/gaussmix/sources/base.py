@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
@@ -70,7 +70,7 @@ class Source(ABC):
     n_rows: int
     n_features: int
     dtype: np.dtype[Any]
-    feature_names: Sequence[str] | None = None
+    feature_names: tuple[str, ...] | None = None
 
     _kept: tuple[Hashable, dict[int, Any]] = None, {}  # a task's key, and the state of each block by its first row
     _found: dict[Hashable, Any]  # what passes found out about all rows

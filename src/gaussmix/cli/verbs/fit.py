@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -18,7 +19,10 @@ from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepw
 from gaussmix.estimators.structures import HELD_OUT, check_candidates
 from gaussmix.families.base import FAMILIES
 from gaussmix.selection.criteria import CRITERIA
-from gaussmix.sources.tables import open_table
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
+from gaussmix.sources.files import MEMORY, open
+from gaussmix.sources.tables import Table, invented_names, open_table
 from gaussmix.sources.tables.base import STANDARD
 
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
@@ -82,6 +86,7 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
 @parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.", callback=number)
 @parameter("max_iter", "N", "Limit on EM steps.", type=click.IntRange(1))
 @parameter("reg_covar", "NUMBER", "Added to every variance.", callback=number_or_auto)
+@click.option("--memory", metavar="SIZE", help="Read rows in every pass where they are larger: 512MB, 2GiB.")
 @reading
 def fit(
     data: str,
@@ -94,37 +99,56 @@ def fit(
     as_json: bool,
     quiet: bool,
     jobs: int | None,
+    memory: str | None,
     **parameters: Any,
 ) -> None:
     """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
 
-    DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input.
+    DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input. A pattern in quotes, such as 'data/*.parquet',
+    or a folder names several files. With --memory rows need not fit into memory.
     """
     check_usage(data, model, columns, weights, as_json=as_json)
     check_engine(jobs, quiet=quiet)
-    table = open_table(data, format, has_header)
-    numeric = table.numeric(columns or None, without=[] if weights is None else [weights])
-    row_weight = None if weights is None else table.row_weight(weights)
-    n_rows, n_features = numeric.rows.shape
+    with collected_warnings() as collected:
+        if memory is None and not names_files(data):
+            rows, names, notices = read_rows(open_table(data, format, has_header), columns, weights)
+        else:
+            rows = open(data, columns=columns or None, weights=weights, memory=memory or MEMORY)
+            names, notices = rows.feature_names, ()
+    n_rows, n_features = rows.n_rows, rows.n_features
     if n_rows == 1:
-        raise ValueError(f"{table.name} has a single row; a fit needs at least two.")
-    print_notices((*table.notices, *numeric.notices), quiet=quiet)
+        raise ValueError(f"{data} has a single row; a fit needs at least two.")
+    print_notices((*notices, *collected), quiet=quiet)
     search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs)
     n_fits = len(check_candidates(search, n_features)) * (1 + search.n_folds if search.criterion == HELD_OUT else 1)
-    fits = fit_stepwise(search, numeric.rows, row_weight)
+    fits = fit_stepwise(search, rows)
     with progress(n_fits, quiet=quiet) as advance, collected_warnings() as collected, closing(fits):
         for _ in fits:
             advance()
     print_notices(fit_notices(search, collected), quiet=quiet)
-    total = float(n_rows if row_weight is None else row_weight.sum())
+    total = rows.profile.total_weight
     if model is not None:
         with open_target(model, for_people=False) as file:
-            write_search(file, search, numeric.names if table.has_names else None, n_rows, total)
-    report = FitReport(search, data, numeric.names, n_rows, total, weights, model)
+            write_search(file, search, names, n_rows, total)
+    report = FitReport(search, data, names or invented_names(n_features), n_rows, total, weights, model)
     if as_json:
         click.echo(json.dumps(fit_as_json(report), ensure_ascii=False))
     elif not quiet:
         show_fit(report)
+
+
+def names_files(data: str) -> bool:
+    """Whether this is a folder, or a pattern and not the name of a file."""
+    return os.path.isdir(data) or (any(mark in data for mark in "*?[") and not os.path.exists(data))
+
+
+def read_rows(
+    table: Table, columns: tuple[str, ...], weights: str | None
+) -> tuple[Source, tuple[str, ...] | None, Sequence[str]]:
+    """Rows of a table in memory, the names of their columns where the table has names, and what to say."""
+    numeric = table.numeric(columns or None, without=[] if weights is None else [weights])
+    rows = ArraySource(numeric.rows, None if weights is None else table.row_weight(weights))
+    return rows, numeric.names if table.has_names else None, (*table.notices, *numeric.notices)
 
 
 def check_usage(data: str, model: str | None, columns: tuple[str, ...], weights: str | None, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
+from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def open(
         return FileSource(reader, n_bytes)
     block = read_whole(reader)
     source = ArraySource(block.rows, block.row_weight)
-    source.feature_names = reader.names
+    source.feature_names = tuple(reader.names) if reader.has_names else None
     return source
 
 
@@ -153,7 +154,7 @@ def _paths(name: str) -> list[Path]:
     """The files of a path, a pattern or a folder, in the order of their names."""
     path = Path(name)
     if not name:
-        raise FileNotFoundError("The path is empty: name a file.")
+        raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
     if path.is_dir():
         found = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith((".", "_")))
     elif path.exists():
@@ -161,7 +162,7 @@ def _paths(name: str) -> list[Path]:
     else:
         found = sorted(map(Path, glob.glob(name, recursive=True)))
     if not found:
-        raise FileNotFoundError(f"No file is called {name!r}.")
+        raise FileNotFoundError(ENOENT, "no file is called so", name)
     kinds = {each.suffix.lower() for each in found}
     if len(kinds) > 1:
         raise ValueError(f"{name} names files of several kinds, {', '.join(sorted(kinds))}: name one kind.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from errno import EIO
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,9 @@ class _BatchCursor(Cursor):
             if self._batch is None or self._row == self._batch.num_rows:
                 self._batch, self._row = next(self._batches, None), 0
                 if self._batch is None:
-                    raise OSError(f"{self._reader.name} has fewer rows than the {self._reader.n_rows} it had before.")
+                    raise OSError(
+                        EIO, f"has fewer rows than the {self._reader.n_rows} it had before", self._reader.name
+                    )
             count = min(len(rows) - first, self._batch.num_rows - self._row)
             part, taken = slice(first, first + count), self._batch.slice(self._row, count)
             for column, name in enumerate(self._reader.names):
@@ -134,7 +137,7 @@ class ParquetReader(BatchReader):
                     except (pa.ArrowException, OSError) as error:
                         self.stamps.check()
                         reason = str(error).partition("\n")[0].rstrip(".")
-                        raise OSError(f"{path}, row group {group} can't be read: {reason}.") from None
+                        raise OSError(EIO, f"row group {group} can't be read: {reason}", str(path)) from None
             self.stamps.check()
 
     def place(self, row: int) -> str:
@@ -184,7 +187,7 @@ class ArrowFileReader(BatchReader):
                     except (pa.ArrowException, OSError) as error:
                         self.stamps.check()
                         reason = str(error).partition("\n")[0].rstrip(".")
-                        raise OSError(f"{path}, batch {number} can't be read: {reason}.") from None
+                        raise OSError(EIO, f"batch {number} can't be read: {reason}", str(path)) from None
             self.stamps.check()
 
 

@@ -48,6 +48,7 @@ class Reader(ABC):
     dtype : float32 or float64.
     weights : the column of row weights; None where there are none.
     order : "C" or "F", how rows lie in the buffers that cursors fill fastest.
+    has_names : whether the names are the table's own.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Reader(ABC):
     dtype: np.dtype[Any]
     weights: str | None = None
     order: str = "F"
+    has_names: bool = True
 
     @abstractmethod
     def cursor(self) -> Cursor:
@@ -85,7 +87,8 @@ class FileSource(Source):
 
     def __init__(self, reader: Reader, memory: int) -> None:
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
-        self.feature_names, self.reader, self._memory = reader.names, reader, memory
+        self.feature_names = tuple(reader.names) if reader.has_names else None
+        self.reader, self._memory = reader, memory
         most = max(min(LARGEST_CHUNK, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
         self._chunk_rows = min(1 << (most.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from errno import EIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -64,6 +65,7 @@ class NpyReader(Reader):
         columns: Sequence[str] | None = None,
         weights: str | None = None,
     ) -> None:
+        self.has_names = names is not None
         self.files, self.name = [NpyFile.of(path) for path in paths], str(paths[0])
         first = self.files[0]
         for file in self.files:
@@ -158,5 +160,5 @@ class _NpyCursor(Cursor):
         while room.size:
             n_read = opened.readinto(room)  # type: ignore[attr-defined]
             if not n_read:
-                raise OSError(f"{file.path} became shorter while it was read: its rows end at byte {opened.tell()}.")
+                raise OSError(EIO, f"became shorter while it was read and ends at byte {opened.tell()}", str(file.path))
             room = room[n_read:]

@@ -51,10 +51,8 @@ def write(table: BatchReader, path: Path) -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        raise OSError(
-            error.errno,
-            f"{table.name} can't be spooled to {path}: {error.strerror}. Set TMPDIR to a folder on a larger disk",
-        ) from None
+        reason = f"{error.strerror} while {table.name} was spooled; set TMPDIR to a folder on a larger disk"
+        raise OSError(error.errno, reason, str(path)) from None
 
 
 def _header(n_rows: int, n_columns: int, dtype: np.dtype[np.generic]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from errno import EIO
 from pathlib import Path
 
 
@@ -17,7 +18,9 @@ class Stamps:
         """Raise OSError for the first file that has changed or is gone."""
         for path, stamp in self._stamps.items():
             if _stamp(path) != stamp:
-                raise OSError(f"{path} changed while it was read: leave files as they are until the fit has ended.")
+                raise OSError(
+                    EIO, "changed while it was read; leave files as they are until the fit has ended", str(path)
+                )
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

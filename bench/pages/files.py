@@ -1,0 +1,148 @@
+"""Time passes of EM over files, beside reading alone and the same pass in memory, in one run.
+
+    python -m bench.pages.files                 # minutes, 2 GB in TMPDIR; rewrites bench/results/files.md
+    python -m bench.pages.files --rows 130000000    # a file of 8.3 GB
+
+Each pass is a step of EM (full, K = 16, d = 8). The bound of a pass is the longer of two times: reading every row
+without work, and the step over rows in memory. The least time of the repeats counts. The peak of memory is that of a
+process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from bench.pages.base import RESULTS, facts, head, parser_of
+from gaussmix import GaussianMixture
+from gaussmix.em.accumulate import StepTask
+from gaussmix.engines import choose
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
+from gaussmix.sources.files import open
+from gaussmix.waist.block import Profile
+
+RESULT = RESULTS / "files.md"
+N_FEATURES, N_COMPONENTS = 8, 16
+MEMORY = "256 MB"
+AT_A_TIME = 1_000_000  # rows
+
+
+def mixture() -> Mixture:
+    """Overlapping components, so that no work can be left out."""
+    rng = np.random.default_rng(0)
+    few = (
+        rng.normal(size=(20_000, N_FEATURES))
+        + rng.normal(size=(N_COMPONENTS, N_FEATURES))[rng.integers(16, size=20_000)]
+    )
+    return GaussianMixture(N_COMPONENTS, max_iter=3, tol=0, random_state=0).fit(few).mixture_
+
+
+def write_files(folder: Path, n_rows: int) -> dict[str, Path]:
+    """The same rows in files of several formats."""
+    drawn, paths = (
+        mixture(),
+        {"npy": folder / "rows.npy", "plain": folder / "plain.parquet", "snappy": folder / "snappy.parquet"},
+    )
+    schema = pa.schema([(f"x{column}", pa.float64()) for column in range(N_FEATURES)])
+    target = np.lib.format.open_memmap(paths["npy"], "w+", np.float64, (n_rows, N_FEATURES))
+    with (
+        parquet.ParquetWriter(paths["plain"], schema, compression="none", use_dictionary=False) as plain,
+        parquet.ParquetWriter(paths["snappy"], schema, compression="snappy", use_dictionary=False) as snappy,
+    ):
+        for first in range(0, n_rows, AT_A_TIME):
+            rows = drawn.sample(min(AT_A_TIME, n_rows - first), first)[0]
+            target[first : first + len(rows)] = rows
+            table = pa.table(dict(zip(schema.names, rows.T, strict=True)))
+            plain.write_table(table, row_group_size=65_520)
+            snappy.write_table(table, row_group_size=65_520)
+    target.flush()
+    return paths
+
+
+def least(task: Callable[[], object], repeats: int) -> float:
+    """Seconds of the fastest call."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        task()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def step(source: Source, n_jobs: int) -> Callable[[], object]:
+    """One step of EM over a source."""
+    model = mixture().model
+    task = StepTask(choose(n_jobs), N_COMPONENTS, model.parameters, model.family.need(None), anchor=model.means)
+    return lambda: task.over(source)
+
+
+def read(path: Path) -> None:
+    """Read every row of a file and do nothing with it."""
+    for _ in open(path, memory=MEMORY).blocks():
+        pass
+
+
+def look(path: Path) -> Profile:
+    """Make the first pass over a file."""
+    return open(path, memory=MEMORY).profile
+
+
+def peak(path: Path) -> float:
+    """Megabytes of the peak of a process that fits a file."""
+    code = f"""
+import resource
+from gaussmix import GaussianMixture, open
+GaussianMixture({N_COMPONENTS}, max_iter=2, tol=0, random_state=0).fit(open({str(path)!r}, memory={MEMORY!r}))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--rows", type=int, default=8_000_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    n_threads = len(os.sched_getaffinity(0))
+    how = f"{arguments.rows:,} rows, full, K = {N_COMPONENTS}, d = {N_FEATURES}; seconds, least of {arguments.repeats}"
+    lines = head("Rows in files", f"`python -m bench.pages.files`; {how}", facts())
+    with tempfile.TemporaryDirectory(prefix="gaussmix-bench-") as place:
+        paths = write_files(Path(place), arguments.rows)
+        few = np.load(paths["npy"], mmap_mode="r")[: min(arguments.rows, 8_000_000)]
+        scale = arguments.rows / len(few)
+        in_memory = ArraySource(np.array(few))
+        computing = {n: scale * least(step(in_memory, n), arguments.repeats) for n in (1, n_threads)}
+        del in_memory
+        lines += [
+            "",
+            "| file | threads | pass | reading alone | step in memory | pass / bound | profile / pass | peak, MB |",
+        ]
+        lines += ["|---|" + "---:|" * 7]
+        for name, path in paths.items():
+            reading, megabytes = least(partial(read, path), arguments.repeats), peak(path)
+            for n, compute in computing.items():
+                found = least(step(open(path, memory=MEMORY), n), arguments.repeats)
+                profile = least(partial(look, path), 1)
+                ratio, share = found / max(reading, compute), profile / found
+                shown = " | ".join(f"{each:.2f}" for each in (found, reading, compute, ratio, share))
+                lines.append(f"| {name} | {n} | {shown} | {megabytes:.0f} |")
+                print(lines[-1], flush=True)
+    RESULT.write_text("\n".join(lines) + "\n")
+    print(f"wrote {RESULT}")
+
+
+if __name__ == "__main__":
+    main()

@@ -48,7 +48,8 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         NotFittedError : before `fit`.
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
-        return self._each_row(self._source(X), self._engine().labels)
+        labels: NDArray[np.int64] = self._per_row(self._source(X), self._engine().labels, np.int64)
+        return labels
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components), rows sum to 1.
@@ -56,12 +57,15 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         Raises as `predict`.
         """
         source = self._source(X)
-        return self._each_row(source, self._engine().responsibilities).astype(source.dtype, copy=False)
+        n_components = self.mixture_.n_components
+        shared: Array = self._per_row(source, self._engine().responsibilities, np.float64, n_components)
+        return shared.astype(source.dtype, copy=False)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """log p(x) of each row, (n_samples,), nats. Raises as `predict`."""
         source = self._source(X)
-        return narrowed(self._each_row(source, self._engine().log_density), source.dtype)
+        found = self._per_row(source, self._engine().log_density, np.float64)
+        return narrowed(found, source.dtype) if isinstance(found, np.ndarray) else found
 
     def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """Mean of log p(x) per unit of weight, nats. Raises as `predict`."""
@@ -138,6 +142,10 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
     def _each_row(self, source: Source, method: Callable[..., NDArray[Number]]) -> NDArray[Number]:
         """What a method of an engine says of each row, (n_rows, …)."""
         return source.each_row(partial(method, parameters=self.mixture_.parameters))
+
+    def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, n_columns: int | None = None) -> Any:
+        """The same in the kind of array that the rows came in."""
+        return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, n_columns)
 
     def _log_likelihood(self, source: Source) -> float:
         """Σ s log p(x), nats."""

@@ -123,6 +123,16 @@ class Source(ABC):
             first += len(part)
         return found
 
+    def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, n_columns: int | None = None) -> Any:
+        """What `each_row` returns; where rows come from a lazy array, a lazy array of results with its chunks.
+
+        Parameters
+        ----------
+        task : as for `each_row`.
+        dtype, n_columns : of the results, which a lazy array must know; None for one dimension.
+        """
+        return self.each_row(task)
+
     @cached_property
     def profile(self) -> Profile:
         """Numbers and weights of all rows."""

@@ -26,6 +26,7 @@ from gaussmix.engines.runner import Control, Course, Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.threads import allowed
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
@@ -194,7 +195,7 @@ class NativeEngine(Runner):
         log_likelihood, mass, first, second, n_far, n_near = self._target.step(
             block.rows, block.row_weight, block.given if plan.rule is Rule.GIVEN else None, plan.origin,
             *plan.arguments, None if need.second is Second.NONE else plan.anchor, plan.rule, need.second,
-            self.n_threads, *visit, plan.in_single, projection_of(need, len(plan.anchor)), plan.weight_scale,
+            allowed(self.n_threads), *visit, plan.in_single, projection_of(need, len(plan.anchor)), plan.weight_scale,
         )  # fmt: skip
         sums = Partial(mass, first, second, plan.anchor, log_likelihood, row_weight, need, plan.in_single)
         return sums, n_far, n_near
@@ -242,8 +243,8 @@ class NativeEngine(Runner):
         """The likeliest component of each row, as a pass with these parameters wrote it."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         self._target.step(
-            block.rows, None, None, None, *by.arguments, by.arguments.means, Rule.SOFT, Second.TRACE, self.n_threads,
-            None, labels, None, None, by.in_single, None,
+            block.rows, None, None, None, *by.arguments, by.arguments.means, Rule.SOFT, Second.TRACE,
+            allowed(self.n_threads), None, labels, None, None, by.in_single, None,
         )  # fmt: skip
         return labels
 
@@ -258,7 +259,7 @@ class NativeEngine(Runner):
     ) -> Course | None:
         if block.log_prior is not None or not suits_core(block, len(start[0]), algebra):
             return None
-        return run_em(self._target, self.n_threads, block, facts.total, start, algebra, control)
+        return run_em(self._target, allowed(self.n_threads), block, facts.total, start, algebra, control)
 
     def suits_single(self, parameters: Parameters) -> bool:
         return suits_single(parameters)
@@ -288,7 +289,7 @@ class NativeEngine(Runner):
         factors = np.ascontiguousarray(whitening.factors) if is_triangular else one_each(whitening, len(means))
         self._target.draw(
             np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.factor_shape), factors, key,
-            rows, labels, self.n_threads,
+            rows, labels, allowed(self.n_threads),
         )  # fmt: skip
         return rows, labels
 
@@ -297,7 +298,7 @@ class NativeEngine(Runner):
         if origin is not None:
             parameters = replace(parameters, means=parameters.means - origin)
         arguments = arguments_of(parameters, whiten_once=origin is not None)
-        return self._target.evaluate(block.rows, origin, *arguments, output, self.n_threads)
+        return self._target.evaluate(block.rows, origin, *arguments, output, allowed(self.n_threads))
 
 
 def _plan(

@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
-from gaussmix.sources.files.base import FileSource, Reader, read_whole
+from gaussmix.sources.files.base import Reader, opened
 from gaussmix.sources.files.npy import NpyReader
-from gaussmix.waist.leaves import LEAF_ROWS
 
 MEMORY = "512 MB"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -36,7 +34,7 @@ def open(
     ----------
     data : a path, or a pattern such as "data/*.parquet", of Parquet, Arrow (Feather), .npy or CSV files, which are read
         in the order of their names; a folder of such files; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a
-        polars `LazyFrame`; a DuckDB relation.
+        polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x1, x2 …, or data frame.
     columns : the features; by default all columns that hold numbers.
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.
     memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about
@@ -62,22 +60,17 @@ def open(
     (2, 2)
     """
     n_bytes = check_memory(memory)
+    if _kind(data) in {"Array", "DataFrame"}:
+        return _of_dask(data, columns, weights, n_bytes)
     reader = _reader(data, list(columns) if columns is not None else None, weights)
-    if reader.n_rows == 0:
-        raise ValueError(f"{reader.name} has no rows.")
-    if reader.n_rows > LEAF_ROWS and reader.bytes_of(reader.n_rows) > n_bytes // 2:
-        return FileSource(reader, n_bytes)
-    block = read_whole(reader)
-    source = ArraySource(block.rows, block.row_weight)
-    source.feature_names = tuple(reader.names) if reader.has_names else None
-    return source
+    return opened(reader, n_bytes)
 
 
 def is_table(data: Any) -> bool:
     """Whether `open` may know what this is, and an array or frame in memory it is not."""
     if isinstance(data, str | os.PathLike):
         return True
-    return _kind(data) in {"Dataset", "RecordBatchReader", "LazyFrame", "DuckDBPyRelation"}
+    return _kind(data) in {"Dataset", "RecordBatchReader", "LazyFrame", "DuckDBPyRelation", "Array", "DataFrame"}
 
 
 def check_memory(memory: int | str) -> int:
@@ -96,7 +89,7 @@ def check_memory(memory: int | str) -> int:
 def _kind(data: Any) -> str:
     names = [f"{each.__module__.partition('.')[0]}.{each.__name__}" for each in type(data).__mro__]
     known = {"pyarrow.Dataset", "pyarrow.RecordBatchReader", "polars.LazyFrame", "_duckdb.DuckDBPyRelation"}
-    known.add("duckdb.DuckDBPyRelation")
+    known |= {"duckdb.DuckDBPyRelation", "dask.Array", "dask.DataFrame"}
     return next((name.rpartition(".")[2] for name in names if name in known), "")
 
 
@@ -124,8 +117,7 @@ def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Re
         table = arrow.OnceReader("the frame", _batches_of(data), columns, weights)
     else:
         table = _table(paths, columns, weights)
-    if table.left_out:
-        _warn(f"{table.name}: left out {', '.join(map(repr, table.left_out))}, which hold no numbers.")
+    _warn(_left_out_sentence(table))
     if not (isinstance(table, arrow.OnceReader) or getattr(table, "is_slow", False)):
         return table
     reader = spool.spooled(table)
@@ -135,8 +127,23 @@ def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Re
     return reader
 
 
-def _warn(sentence: str) -> None:
-    warnings.warn(sentence, RuntimeWarning, stacklevel=4)
+def _of_dask(data: Any, columns: Sequence[str] | None, weights: str | None, memory: int) -> Source:
+    from gaussmix.sources import dask
+
+    table = dask.Table.of(data, columns, weights)
+    _warn(_left_out_sentence(table))
+    return dask.DaskSource(table, memory)
+
+
+def _left_out_sentence(table: Any) -> str | None:
+    """Say which columns hold no numbers; None where all do."""
+    left_out = ", ".join(map(repr, table.left_out))
+    return f"{table.name}: left out {left_out}, which hold no numbers." if left_out else None
+
+
+def _warn(sentence: str | None) -> None:
+    if sentence is not None:
+        warnings.warn(sentence, RuntimeWarning, stacklevel=4)
 
 
 def _batches_of(frame: Any) -> Any:

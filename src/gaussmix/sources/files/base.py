@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import first_beyond
+from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import S, Source, Task
 from gaussmix.sources.survey import Survey
 from gaussmix.waist.block import Block, Profile
@@ -35,6 +36,21 @@ class Cursor:
 
     def close(self) -> None:
         """Give back what is open. By default nothing is."""
+
+
+class Described(Protocol):
+    """What a message about a number says of its table; attributes as for `Reader`."""
+
+    @property
+    def n_rows(self) -> int: ...
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def weights(self) -> str | None: ...
+
+    def place(self, row: int) -> str: ...
 
 
 class Reader(ABC):
@@ -139,8 +155,26 @@ def read_whole(reader: Reader) -> Block:
     weight = None if reader.weights is None else np.empty(reader.n_rows)
     with closing(reader.cursor()) as cursor:
         cursor.fill(rows, weight)
-    _check(reader, 0, rows, weight)
+    check_numbers(reader, 0, rows, weight)
     return Block(0, rows, weight)
+
+
+def opened(reader: Reader, memory: int) -> Source:
+    """The rows of a reader: in memory where they fit into half of it, else read in every pass.
+
+    Raises
+    ------
+    ValueError : there are no rows, or one that no fit can use.
+    OSError : rows can't be read.
+    """
+    if reader.n_rows == 0:
+        raise ValueError(f"{reader.name} has no rows.")
+    if reader.n_rows > LEAF_ROWS and reader.bytes_of(reader.n_rows) > memory // 2:
+        return FileSource(reader, memory)
+    block = read_whole(reader)
+    source = ArraySource(block.rows, block.row_weight)
+    source.feature_names = tuple(reader.names) if reader.has_names else None
+    return source
 
 
 class _Chunk(NamedTuple):
@@ -191,7 +225,7 @@ class _Ahead:
                     n_rows = min(self._chunk_rows, self._reader.n_rows - first_row)
                     rows, weight = chunk.rows[:n_rows], chunk.row_weight
                     cursor.fill(rows, None if weight is None else weight[:n_rows])
-                    _check(self._reader, first_row, rows, None if weight is None else weight[:n_rows])
+                    check_numbers(self._reader, first_row, rows, None if weight is None else weight[:n_rows])
                     self._put(chunk)
         except BaseException as error:
             self._put(error)
@@ -219,7 +253,7 @@ class _Ahead:
             self._thread.join()
 
 
-def _check(reader: Reader, first_row: int, rows: Rows, row_weight: Array | None) -> None:
+def check_numbers(reader: Described, first_row: int, rows: Rows, row_weight: Array | None) -> None:
     """Raise ValueError for the first row that no fit can use: its place, and what to do."""
     largest = float(np.finfo(np.float64).max)
     largest = (largest / (4 * reader.n_rows)) ** 0.5  # squared offsets add up without overflow

@@ -1,0 +1,312 @@
+"""Rows in Dask: the same fit to the bit as in memory, on a cluster and without one, also when workers die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.em.accumulate import StepTask
+from gaussmix.engines import choose
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.files import open
+from gaussmix.testing import check_source
+from gaussmix.testing.closeness import assert_same_bits
+from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.need import Need, Rule, Second
+
+dask = pytest.importorskip("dask")
+distributed = pytest.importorskip("distributed")
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+
+dask_source = pytest.importorskip("gaussmix.sources.dask")
+
+pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+
+N_ROWS, N_FEATURES = 3 * LEAF_ROWS + 4_321, 3
+NAMES = ["a", "b", "c"]
+CUTS = {
+    "a few": [70_000, 140_000],
+    "ragged": [17, 18, LEAF_ROWS - 1, LEAF_ROWS - 1, LEAF_ROWS + 5, 150_000, 150_001, N_ROWS - 1],
+}
+
+
+@pytest.fixture(scope="module", params=["no cluster", "cluster"])
+def cluster(request):
+    """Nothing, or workers that are threads of this process."""
+    if request.param == "no cluster":
+        yield None
+        return
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=False, dashboard_address=":0", memory_limit=0
+        ) as made,
+        distributed.Client(made) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Rows of overlapping clusters with weights in the last column, in memory and in a file that workers read."""
+    rng = np.random.default_rng(12)
+    centres = 3 * rng.normal(size=(4, N_FEATURES))
+    rows = centres[rng.integers(4, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
+    whole = np.column_stack([rows, rng.integers(0, 5, size=N_ROWS)])
+    path = tmp_path_factory.mktemp("rows") / "rows.npy"
+    np.save(path, whole)
+    return whole, path
+
+
+def read(path, first, end, columns, dtype):
+    return np.load(path, mmap_mode="r")[first:end, :columns].astype(dtype)
+
+
+def array_of(path, ends, columns=N_FEATURES, dtype="f8"):
+    """A Dask array whose chunks end at some rows; each task reads its own."""
+    parts = [
+        da.from_delayed(dask.delayed(read)(path, first, end, columns, dtype), (end - first, columns), dtype)
+        for first, end in pairwise([0, *ends, N_ROWS])
+    ]
+    return da.concatenate(parts)
+
+
+def frame_of(path, ends):
+    """A Dask frame with a column of weights and one of text, whose numbers of rows are not known."""
+
+    def partition(first, end):
+        frame = pd.DataFrame(read(path, first, end, N_FEATURES + 1, "f8"), columns=[*NAMES, "weight"])
+        return frame.assign(name="x")
+
+    meta = partition(0, 0)
+    return dd.from_delayed([dask.delayed(partition)(*each) for each in pairwise([0, *ends, N_ROWS])], meta=meta)
+
+
+def assert_same_fit(found, expected):
+    assert found.lower_bounds_ == expected.lower_bounds_
+    for name in "weights_", "means_", "covariances_":
+        assert_same_bits(getattr(found, name), getattr(expected, name), name)
+
+
+def mixture(**parameters):
+    return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
+
+
+@pytest.mark.parametrize("what", ["", "float32"])
+@pytest.mark.parametrize("structure", ["full", "tied", "diag"])
+def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table, cluster, rng):
+    whole, path = table
+    cuts = np.sort(rng.integers(N_ROWS, size=rng.integers(12)))
+    rows = whole[:, :N_FEATURES].astype("f4" if what else "f8")
+    gm = mixture(covariance_type=structure)
+    expected = mixture(covariance_type=structure).fit(rows)
+    assert_same_fit(gm.fit(array_of(path, cuts, dtype=rows.dtype.str[1:])), expected)
+    assert not hasattr(gm, "feature_names_in_")
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag"])
+def test_a_fit_to_a_frame_with_weights_has_the_bits_of_one_in_memory(structure, table, cluster):
+    whole, path = table
+    expected = mixture(covariance_type=structure).fit(whole[:, :-1], sample_weight=whole[:, -1])
+    with pytest.warns(RuntimeWarning, match="left out 'name'"):
+        source = open(frame_of(path, CUTS["ragged"]), weights="weight")
+    gm = mixture(covariance_type=structure).fit(source)
+    assert_same_fit(gm, expected)
+    assert list(gm.feature_names_in_) == NAMES
+    for name in "score", "bic":
+        assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
+
+
+@pytest.mark.parametrize("cluster", ["no cluster"], indirect=True)
+def test_without_a_cluster_rows_that_do_not_fit_are_computed_in_every_pass(table, cluster):
+    whole, path = table
+    source = open(array_of(path, CUTS["ragged"]), memory="3 MB")
+    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
+    assert type(source._rows).__name__ == "FileSource"
+
+
+def test_dask_keeps_the_laws_of_sources(cluster, monkeypatch, rng):
+    if cluster is not None:
+        monkeypatch.setattr(dask_source._Cluster, "whole", None)  # else small tables come to this process
+
+    def make_source(rows, row_weight):
+        every = rows if row_weight is None else np.column_stack([rows, row_weight])
+        chunks = ((7, 993, 0, len(rows) - 1000), every.shape[1])
+        return open(da.from_array(every, chunks=chunks), weights=None if row_weight is None else "x4")
+
+    check_source(make_source, rng)
+
+
+def test_parts_and_shares_have_the_bits_of_those_in_memory(table, cluster, rng):
+    """What moves rows to other leaves: the folds of a cross-validation."""
+    whole, path = table
+    source, one = open(array_of(path, CUTS["ragged"])), ArraySource(whole[:, :N_FEATURES])
+    chosen, labels = rng.random(N_ROWS) < 0.7, rng.integers(4, size=N_ROWS).astype(np.int32)
+    task = StepTask(choose(), 4, None, Need(Second.FULL), Rule.GIVEN)
+    for name in "mass", "first", "second":
+        found, expected = (getattr(task.over(each.with_given(labels).part(chosen)), name) for each in (source, one))
+        assert_same_bits(found, expected, name)
+
+
+def test_a_choice_has_the_bits_of_one_in_memory(table, cluster):
+    whole, path = table
+    parameters = {"n_components": [1, 2], "covariance_type": ["diag", "tied"], "max_iter": 3, "random_state": 0}
+    expected = GaussianMixtureIC(**parameters).fit(whole[:, :N_FEATURES])
+    found = GaussianMixtureIC(**parameters).fit(array_of(path, CUTS["a few"]))
+    assert found.results_["bic"] == expected.results_["bic"]
+    assert_same_fit(found, expected)
+
+
+def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
+    whole, path = table
+    rows, gm = whole[:, :N_FEATURES], mixture().fit(whole[:20_000, :N_FEATURES])
+    lazy, frame = array_of(path, CUTS["ragged"]), frame_of(path, CUTS["a few"])
+    for name in "predict", "predict_proba", "score_samples":
+        expected = getattr(gm, name)(rows)
+        found = getattr(gm, name)(lazy)
+        assert (found.chunks[0], found.dtype, found.ndim) == (lazy.chunks[0], expected.dtype, expected.ndim)
+        assert_same_bits(found.compute(), expected, name)
+        assert_same_bits(getattr(gm, name)(frame[NAMES]).compute(), expected, f"{name} of a frame")
+    labelled = frame.assign(label=gm.predict(frame[NAMES]))
+    assert_same_bits(labelled["label"].compute().to_numpy(), gm.predict(rows), "a new column")
+    assert gm.predict_proba(lazy.astype("f4")).dtype == np.float32
+
+
+def test_nothing_is_computed_for_a_lazy_answer(table):
+    def fail():
+        raise AssertionError("computed")
+
+    gm = mixture().fit(table[0][:1000, :N_FEATURES])
+    lazy = da.from_delayed(dask.delayed(fail)(), (10, N_FEATURES), "f8")
+    labels = gm.predict(lazy)
+    with pytest.raises(AssertionError, match="computed"):
+        labels.compute()
+
+
+def broken(rows, places):
+    rows = rows.copy()
+    for row, column, value in places:
+        rows[row, column] = value
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("places", "sentence"),
+    [
+        ([(90_000, 1, np.nan), (150_000, 0, np.inf)], r"row 90000, column 'x2': the value is missing"),
+        ([(150_000, 0, -np.inf)], r"row 150000, column 'x1': the value is infinite"),
+        ([(3, 2, 1e200)], r"row 3, column 'x3': 1e\+200 is too large"),
+        ([(70_001, 3, -1)], r"row 70001, column 'x4': the weight -1 is not"),
+    ],
+)
+def test_the_first_number_that_no_fit_can_use_is_named(places, sentence, table, cluster):
+    path = table[1]
+    lazy = array_of(path, CUTS["a few"], N_FEATURES + 1)
+
+    def damaged(chunk, block_id):
+        first = [0, *CUTS["a few"]][block_id[0]]
+        here = [(row - first, *place) for row, *place in places if first <= row < first + len(chunk)]
+        return broken(chunk, here)
+
+    source = open(lazy.map_blocks(damaged, dtype="f8"), weights="x4")
+    gm = mixture()
+    with pytest.raises(ValueError, match=sentence):
+        gm.fit(source)
+    assert not hasattr(gm, "mixture_")
+
+
+def test_a_bad_number_in_a_prediction_is_named_by_its_partition(table, cluster):
+    whole, path = table
+    gm = mixture().fit(whole[:1000, :N_FEATURES])
+    lazy = array_of(path, CUTS["a few"]).map_blocks(
+        lambda chunk, block_id: broken(chunk, [(5, 1, np.nan)] if block_id[0] == 2 else []), dtype="f8"
+    )
+    with pytest.raises(ValueError, match=r"partition 2, row 5 of it, column 'x2': the value is missing"):
+        gm.predict(lazy).compute()
+
+
+def test_what_is_no_table_of_numbers_is_refused(table):
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
+        mixture().fit(da.zeros(5))
+    with pytest.raises(ValueError, match="holds complex128"):
+        mixture().fit(da.zeros((5, 2), dtype=complex))
+    with pytest.raises(ValueError, match="no column 'x3'; it has 'x1', 'x2'"):
+        open(da.zeros((5, 2)), weights="x3")
+    with pytest.raises(ValueError, match="the Dask array has no rows"):
+        mixture().fit(da.zeros((0, 2)))
+    frame = dd.from_pandas(pd.DataFrame({"a": [1.0, 2.0], "t": pd.to_datetime(["2020", "2021"])}), npartitions=1)
+    with pytest.raises(ValueError, match=r"column 't': datetime64.* is no type of real numbers"):
+        open(frame, columns=["a", "t"])
+    with pytest.raises(ValueError, match="no column 'z'"):
+        open(frame, weights="z")
+    with pytest.raises(ValueError, match="no column of numbers"):
+        open(frame[["t"]])
+    gm = mixture().fit(table[0][:1000, :N_FEATURES])
+    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
+        gm.predict(da.zeros((5, 2)))
+    with pytest.raises(ValueError, match="its own row weights"):
+        gm.fit(da.zeros((5, 3)), sample_weight=np.ones(5))
+
+
+def test_columns_of_other_types_are_converted_and_null_is_missing(cluster):
+    values = pd.DataFrame({"a": np.arange(40) % 7, "b": np.linspace(0, 1, 40, dtype="f4"), "c": np.arange(40) % 3 > 1})
+    nullable = values.convert_dtypes()
+    expected = GaussianMixture(2, random_state=0).fit(values.astype("f8"))
+    assert_same_fit(GaussianMixture(2, random_state=0).fit(dd.from_pandas(nullable, npartitions=3)), expected)
+    nullable.loc[31, "a"] = pd.NA
+    with pytest.raises(ValueError, match=r"row 31, column 'a': the value is missing"):
+        GaussianMixture(2).fit(dd.from_pandas(nullable, npartitions=3))
+
+
+def test_a_large_task_goes_to_the_workers_before_the_pass(table, cluster, monkeypatch):
+    monkeypatch.setattr(dask_source, "IN_GRAPH", 100)
+    whole, path = table
+    assert_same_fit(mixture().fit(array_of(path, CUTS["a few"])), mixture().fit(whole[:, :N_FEATURES]))
+
+
+N_KILLS = 10
+
+
+def test_workers_may_die_at_any_moment(table, rng):
+    """Whatever a worker held is computed again, and no row is counted twice: the same bits."""
+    whole, path = table
+    expected = mixture(max_iter=12).fit(whole[:, :N_FEATURES])
+    is_over, killed, n_fits = threading.Event(), set(), 0
+    patient = {"distributed.deploy.lost-worker-timeout": "1h"}  # else a cluster gives up who takes 15 s to come back
+    with (
+        dask.config.set(patient),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made,
+        distributed.Client(made) as client,
+    ):
+        lazy = array_of(path, [40_000, 80_000, 120_000, 160_000])
+
+        def kill():
+            while len(killed) < N_KILLS and not is_over.is_set():
+                time.sleep(rng.random() / 4)
+                workers = client.scheduler_info()["workers"]  # Dask gives up one that dies before it has begun
+                pids = {nanny.pid for nanny in made.workers.values() if nanny.worker_address in workers}
+                alive = sorted(pids - killed - {None})
+                if alive:
+                    pid = alive[rng.integers(len(alive))]
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            while killer.is_alive():
+                assert_same_fit(mixture(max_iter=12).fit(lazy), expected)
+                n_fits += 1
+        finally:
+            is_over.set()
+            killer.join()
+    assert len(killed) == N_KILLS
+    assert n_fits > 0

@@ -23,19 +23,22 @@ def test_each_result_comes_with_its_place_when_it_is_done(n_threads):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_error_ends_the_others(error):
-    """They would go on for ever."""
-    begun = threading.Event()
+    """They would go on for ever; those that wait for a thread are not begun."""
+    begun, items = threading.Event(), []
 
     def work(item, is_unwanted):
+        items.append(item)
         if item == 0:
             begun.wait()
             raise error("enough")
         begun.set()
         while not is_unwanted():
             time.sleep(0.001)
+        time.sleep(0.02)  # so that the last is not reached before the others are called off
 
     with pytest.raises(error, match="enough"):
         list(mapped(work, range(40), 2))
+    assert 39 not in items
 
 
 def test_who_stops_iterating_ends_the_work():

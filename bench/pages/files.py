@@ -102,10 +102,11 @@ def look(path: Path) -> Profile:
 def peak(path: Path) -> float:
     """Megabytes of the peak of a process that fits a file."""
     code = f"""
-import resource
+from pathlib import Path
 from gaussmix import GaussianMixture, open
 GaussianMixture({N_COMPONENTS}, max_iter=2, tol=0, random_state=0).fit(open({str(path)!r}, memory={MEMORY!r}))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+(peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(int(peak.split()[1]) / 1024)
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)

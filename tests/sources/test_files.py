@@ -13,6 +13,8 @@ import pytest
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.em.accumulate import StepTask
+from gaussmix.engines import ENGINES
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files import check_memory, open
 from gaussmix.sources.files.base import FileSource
@@ -21,6 +23,7 @@ from gaussmix.sources.survey import Survey
 from gaussmix.testing import check_source
 from gaussmix.waist.block import Block, nodes
 from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.need import Need, Rule, Second
 
 N_ROWS, NAMES = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"]
 SMALL = "3 MB"  # too little for the rows
@@ -163,19 +166,22 @@ def test_a_file_source_keeps_what_sources_promise(tmp_path, rng):
     check_source(make, rng)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, monkeypatch):
+    cursors = []
+    monkeypatch.setattr(NpyReader, "cursor", lambda self, make=NpyReader.cursor: cursors.append(1) or make(self))
+    source = open(folder / "by-rows.npy", memory=SMALL)
+    GaussianMixture(3, random_state=0, max_iter=4, tol=0).fit(source)
+    survey, start, steps = 1, 2, 4  # a start takes means first, then scatter about them
+    begun = 1  # whether rows are distinct shows in the first blocks
+    assert len(cursors) == survey + start + steps + begun
+
+
 def test_what_engines_keep_beside_blocks_is_bounded(folder, monkeypatch):
     monkeypatch.setattr("gaussmix.engines.native.engine.State.n_bytes", 10**6, raising=False)
     source = open(folder / "by-rows.npy", memory=SMALL)
-    task_states = []
-    fit_source = source.fresh()
-    from gaussmix.em.accumulate import StepTask
-    from gaussmix.engines import ENGINES
-    from gaussmix.waist.need import Need, Rule, Second
-
-    task = StepTask(ENGINES["native"](1), 1, None, Need(Second.NONE), Rule.GIVEN)
-    task.over(fit_source)
-    task_states = fit_source._kept[1]
-    assert len(task_states) < 3
+    StepTask(ENGINES["native"](1), 1, None, Need(Second.NONE), Rule.GIVEN).over(source)
+    assert len(source._kept[1]) < 3
 
 
 class TestSentences:

@@ -166,8 +166,9 @@ class Source(ABC):
 
     def fresh(self) -> Self:
         """The same rows without the states of their blocks: fits at the same time need a source each."""
+        self.__dict__.setdefault("_found", {})  # what is found out about the rows is theirs, too
         twin = copy(self)
-        twin._kept, twin._found = (None, {}), {}
+        twin._kept = None, {}
         return twin
 
     def with_given(self, given: Given) -> Source:

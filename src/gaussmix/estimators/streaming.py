@@ -159,7 +159,7 @@ class StreamingMixture(MixtureEstimator, ABC):
         return replace(learned, sums=sums, seen=seen)
 
     def _fit_held(self, source: ArraySource, stream: Stream) -> Fitting:
-        source.feature_names = self._names
+        source.feature_names = None if self._names is None else tuple(self._names)
         return self._found(source, rng=np.random.default_rng(stream.seed))
 
     def _forget(self) -> None:

@@ -38,6 +38,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
         "docs/guide/distribution.md",
         "docs/guide/prediction.md",
         "docs/guide/clusters.md",
+        "docs/guide/checkpoints.md",
     ],
 )
 def test_python_runs_and_prints_what_stands_below_it(page: str, monkeypatch: pytest.MonkeyPatch) -> None:

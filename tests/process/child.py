@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import select
 import signal
 import sys
 import threading
@@ -25,6 +26,7 @@ from sklearn.base import clone
 import gaussmix.em.initial
 import gaussmix.em.loop
 import gaussmix.estimators.base
+import gaussmix.estimators.checkpoint
 import gaussmix.estimators.fitting
 import gaussmix.estimators.validation
 import gaussmix.starts.gross
@@ -322,6 +324,65 @@ def out_of_memory(what, megabytes):
     kept = {name: id(value) for name, value in vars(fitted).items() if name != "n_jobs"}
     state.pop("n_jobs")
     return {"raised": raised, "unchanged": kept == state, "same": digest(fit_small().fit(rows)) == before}
+
+
+def kept_fit(name, path):
+    """Rows, and an estimator with a checkpoint at a path."""
+    one = {"tol": 1e-12, "max_iter": 20, "n_init": 1}  # steps of tens of milliseconds
+    several = {"init_params": ["random", "random_from_data"], "n_init": 2}
+    if name.startswith("orders"):  # clusters apart, which are visited in order
+        rng = np.random.default_rng(1)
+        centres = 30 * rng.normal(size=(60, 6))
+        rows = centres[rng.integers(60, size=196_660)] + rng.normal(size=(196_660, 6))
+        rows = rows.astype("f4" if "float32" in name else "f8")
+        parameters = {"n_components": 60, "means_init": centres + 0.3, **one}
+        parameters |= {"means_init": None, "max_iter": 4, **several} if "several" in name else {}
+    elif name == "tied":
+        rows, parameters = rows_of(150_000, 6), {"n_components": 8, "covariance_type": "tied", **one}
+    else:
+        rows, parameters = rows_of(1_500, 4), {"n_components": 6, "tol": 1e-9, "max_iter": 1_500, **several}
+    return rows, GaussianMixture(**parameters, random_state=0, n_jobs=2, checkpoint=path)
+
+
+def killed_fits(name, path, n_kills, seed):
+    """Fit once undisturbed; then begin the fit again and again, and kill it after random times, until it has ended.
+
+    This is repeated until there were so many kills. Gives back how many, and the ends that have other bits.
+    """
+    rng, rows = np.random.default_rng(seed), kept_fit(name, path)[0]
+    gaussmix.estimators.checkpoint.SECONDS = 0.01
+    began = time.monotonic()
+    expected = fit_in_a_fork(name, path, rows, None)
+    seconds = time.monotonic() - began
+    found = {"kills": 0, "ends": 0, "other": 0, "seconds": seconds, "most": 0}
+    while found["kills"] < n_kills:
+        before, end = found["kills"], None
+        while end is None:
+            end = fit_in_a_fork(name, path, rows, rng.uniform(0.2, 1.1) * seconds)
+            found["kills"] += end is None
+        found["ends"] += 1
+        found["other"] += end != expected
+        found["most"] = max(found["most"], found["kills"] - before)
+    return found
+
+
+def fit_in_a_fork(name, path, rows, seconds):
+    """The digest of a fit in a process of its own; None where it is killed, after so many seconds."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            os.write(writing, digest(kept_fit(name, path)[1].fit(rows)).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        if seconds is not None and not select.select([answer], [], [], seconds)[0]:
+            os.kill(child, signal.SIGKILL)
+        found = answer.read()
+    os.waitpid(child, 0)
+    return found or None
 
 
 def round_trip(how, covariance_type):

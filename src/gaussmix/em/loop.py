@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gaussmix.em.accumulate import StepTask
+from gaussmix.em.accumulate import StepTask, look
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.maximise import MAX_LOSS, MAX_LOSS_IN_SINGLE, loss, next_model
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace
-from gaussmix.engines.base import Engine
+from gaussmix.engines.base import Engine, Remembering
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -30,11 +30,12 @@ def run_em(
     objective: Objective,
     stopping: Stopping,
     previous: float = float("-inf"),
-    frozen: Mapping[int, Frozen] | None = None,
+    trace: Trace | None = None,
 ) -> Iterator[State]:
     """Raise the objective of a model until it settles; Bishop (2006) section 9.2.2.
 
-    To stop a run, stop iterating.
+    To stop a run, stop iterating. A run that begins with the model and the trace of a state of another run goes on as
+    that run does, to the same bits.
 
     Parameters
     ----------
@@ -43,17 +44,18 @@ def run_em(
     model : where to begin; its family is kept.
     objective : what EM raises.
     stopping : when to end.
-    previous : the objective before the first step, where the run goes on from an earlier one.
-    frozen : components that the earlier run froze, and why; they stay frozen.
+    previous : the objective before the first step, where a fit goes on from an earlier one.
+    trace : of the steps that were made already; components that it says are frozen stay so. None before the first step.
 
     Yields
     ------
     state : first the start; then one after each step, or after several steps that the engine made by itself. Only the
         last state has an outcome.
     """
-    state = State(model, Trace(frozen=frozen or {}), None if stopping.max_steps > 0 else Outcome.STEP_LIMIT)
+    trace = trace or Trace()
+    state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
-    is_exact, facts = stopping.tolerance < TOLERANCE_IN_SINGLE, None
+    is_exact, facts = stopping.tolerance < TOLERANCE_IN_SINGLE, _recalled(source, engine, model, trace)
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
@@ -75,7 +77,8 @@ def run_em(
             reached = model
         if len(stuck) == model.n_components:
             outcome = Outcome.DEGENERATE
-        state = State(reached, trace, outcome)
+        memory = facts.remembered() if outcome is None and isinstance(facts, Remembering) else {}
+        state = State(reached, replace(trace, memory=memory), outcome)
         yield state
 
 
@@ -121,6 +124,13 @@ def em_step(
         moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).over(source)
         following, stuck = next_model(moments, model, engine, objective, frozen)
     return moments, following, stuck
+
+
+def _recalled(source: Source, engine: Engine[Any], model: Model, trace: Trace) -> Any:
+    """What the engine knew after the last step of a trace; None where that is nothing of its own."""
+    if not trace.memory:
+        return None
+    return look(source, engine, model.family.need(model.covariances)).recalled(trace.memory)
 
 
 def _centre(model: Model) -> Array:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from gaussmix.em.trace import State, Trace, final
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 
 # Nats, relative where the objective is above 1: ends of runs to one maximum differ by less, in the order of components.
 ROUNDING = 1e-10
+
+# A run of EM from a start; or from where an earlier one stood, which began with the same start.
+Run = Callable[[State | None], Iterator[State]]
+
+
+def begin_each(runs: Sequence[Run]) -> Iterator[Iterator[State]]:
+    """Begin one run after the other."""
+    return (run(None) for run in runs)
 
 
 def best_run(runs: Iterable[Iterable[State]]) -> State:
@@ -36,12 +44,17 @@ def best_run(runs: Iterable[Iterable[State]]) -> State:
             continue
         if end.outcome is Outcome.NON_FINITE:
             failure = NonFiniteLikelihood()
-        elif best is None or _is_better(end.trace, best.trace):
-            best = end
+        else:
+            best = better(best, end)
     if best is None:
         assert failure is not None, "at least one start"
         raise failure
     return best
+
+
+def better(best: State | None, end: State) -> State:
+    """The better of two ends of runs; the first of equals."""
+    return end if best is None or _is_better(end.trace, best.trace) else best
 
 
 def _is_better(one: Trace, other: Trace) -> bool:

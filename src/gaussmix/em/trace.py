@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
 
 
 class Frozen(Enum):
@@ -21,18 +22,20 @@ class Frozen(Enum):
 
 @dataclass(frozen=True)
 class Trace:
-    """What each step of a run recorded.
+    """What each step of a run recorded, and what the next one needs beside the model.
 
     Parameters
     ----------
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
     objective : what EM raises, before each step: the mean log-likelihood and what a prior adds to it.
     frozen : component → why its mean and covariance no longer move.
+    memory : what the engine can't find out again (`engines.base.Remembering`); empty once the run has ended.
     """
 
     log_likelihood: Sequence[float] = ()
     objective: Sequence[float] = ()
     frozen: Mapping[int, Frozen] = field(default_factory=dict)
+    memory: Mapping[str, Array] = field(default_factory=dict, compare=False)
 
     @property
     def n_steps(self) -> int:

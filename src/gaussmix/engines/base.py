@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,17 @@ from gaussmix.waist.whitening.base import Whitening
 NEGLIGIBLE = 60 * 0.6931471805599453  # log 2
 
 StateT = TypeVar("StateT")
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """Facts that depend on earlier passes. A run that goes on from a checkpoint gets them back."""
+
+    def remembered(self) -> Mapping[str, Array]:
+        """What `look` would not find out again, as float64 arrays."""
+
+    def recalled(self, memory: Mapping[str, Array]) -> Self:
+        """What `look` found out, with what was remembered."""
 
 
 class Engine(Protocol[StateT]):
@@ -42,7 +53,7 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        facts : the engine's own; picklable.
+        facts : the engine's own; picklable. Where passes change them, `Remembering`.
         """
 
     def open(self, block: Block, need: Need, n_components: int) -> StateT:

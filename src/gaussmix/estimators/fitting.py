@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import frexp
 from typing import Any
 
@@ -15,9 +15,10 @@ from gaussmix.covariances import Covariances
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
+from gaussmix.em.restarts import Run
 from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen, State
+from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.engines.base import Engine
 from gaussmix.estimators.initial import check_given
 from gaussmix.estimators.parameters import check_start_names
@@ -126,27 +127,35 @@ class Fitting:
 
     def runs(
         self, init: Init, given: InitialParameters, n_init: int, stopping: Stopping, rng: np.random.Generator
-    ) -> Iterator[Iterator[State]]:
+    ) -> list[Run]:
         """`n_init` runs from each start; one is enough where nothing is drawn."""
         names = check_start_names(init)
         starts: Sequence[Any] = repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
         if given.is_complete or (names and given.means is not None):  # nothing is drawn
             starts = starts[:1]
-        for start in starts:
-            yield self._run_from(start, given, stopping, rng)
+        return [partial(self._run_from, start, given, stopping, rng) for start in starts]
 
     def _run_from(
-        self, init: Given | StartCall | str, given: InitialParameters, stopping: Stopping, rng: np.random.Generator
+        self,
+        init: Given | StartCall | str,
+        given: InitialParameters,
+        stopping: Stopping,
+        rng: np.random.Generator,
+        begun: State | None,
     ) -> Iterator[State]:
-        yield from self.run(self.initial_model(init, given, rng), stopping)
+        model = self.initial_model(init, given, rng) if begun is None else begun.model
+        trace = None if begun is None else begun.trace
+        yield from run_em(self.source, self.engine, model, self.objective, stopping, trace=trace)
 
-    def run(
-        self, model: Model, stopping: Stopping, previous: float = -np.inf, collapsed: Iterable[int] = ()
+    def run_on(
+        self, model: Model, stopping: Stopping, previous: float, collapsed: Iterable[int], begun: State | None
     ) -> Iterator[State]:
-        """EM from a model. Components that an earlier run froze stay frozen, unless a ridge carries them now."""
+        """EM from the model of another fit. Components that it froze stay frozen, unless a ridge carries them now."""
         objective = self.objective
-        frozen = {} if objective.floor.all() else dict.fromkeys(collapsed, Frozen.COLLAPSED)
-        return run_em(self.source, self.engine, model, objective, stopping, previous, frozen)
+        trace = Trace(frozen={} if objective.floor.all() else dict.fromkeys(collapsed, Frozen.COLLAPSED))
+        if begun is not None:
+            model, trace = begun.model, begun.trace
+        return run_em(self.source, self.engine, model, objective, stopping, previous, trace)
 
     def initial_model(self, init: Given | StartCall | str, given: InitialParameters, rng: np.random.Generator) -> Model:
         """The model that EM starts from: what is given, and the rest from an M-step on shared rows."""

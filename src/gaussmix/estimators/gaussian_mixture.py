@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -9,11 +11,13 @@ from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
 from gaussmix.covariances import LowRank
-from gaussmix.em.restarts import best_run
+from gaussmix.em.restarts import Run, best_run
 from gaussmix.em.stopping import Stopping
 from gaussmix.estimators.base import Fitted, unchanged_on_failure
+from gaussmix.estimators.checkpoint import check_place, checkpointed
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import Data, Fitting, InitialParameters
+from gaussmix.estimators.identity import identity_of
 from gaussmix.estimators.initial import check_covariances, check_means, check_weights
 from gaussmix.estimators.messages import constant_sentence, few_rows_sentence, warn, warn_of
 from gaussmix.estimators.parameters import (
@@ -91,6 +95,10 @@ class GaussianMixture(StreamingMixture):
         Print progress every so many steps; times too where `verbose` is 2.
     n_jobs : int or None, default None
         Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.
+    checkpoint : path or None, default None
+        A file in which `fit` notes every 5 seconds, and at the end of each start, where it stands. A fit that was
+        killed goes on from there when it is called again with the same data and settings, and ends with the same bits.
+        The file is removed when the fit ends. `partial_fit` has none.
 
     Attributes
     ----------
@@ -166,6 +174,7 @@ class GaussianMixture(StreamingMixture):
         verbose: int = 0,
         verbose_interval: int = 10,
         n_jobs: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -189,6 +198,7 @@ class GaussianMixture(StreamingMixture):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
+        self.checkpoint = checkpoint
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture.
@@ -199,8 +209,10 @@ class GaussianMixture(StreamingMixture):
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used, or no start has positive definite covariances.
+        ValueError : a parameter or the data can't be used, or no start has positive definite covariances. Or
+            `checkpoint` is damaged, or of another fit.
         TypeError : a parameter or the data is of the wrong type.
+        OSError : the file `checkpoint` can't be read, or there is no such folder.
 
         Warns
         -----
@@ -208,7 +220,7 @@ class GaussianMixture(StreamingMixture):
         RuntimeWarning : a component lost its mass or collapsed and was frozen, or has a covariance so nearly
             singular that rounding changes log densities by more than 1e-6; X has fewer distinct rows than components,
             or with `reg_covar` "auto" a constant column; or X has one feature, for which the structure is mclust's "E"
-            or "V".
+            or "V"; or `checkpoint` can't be written, and the fit goes on without.
         """
         with unchanged_on_failure(self):
             self._fit(X, sample_weight)
@@ -231,10 +243,17 @@ class GaussianMixture(StreamingMixture):
             and hasattr(self, "converged_")
             and fitting.continues(self.mixture_.model)
         ):
-            runs = iter([fitting.run(self.mixture_.model, stopping, self.lower_bound_, self.collapsed_)])
+            model, reached, collapsed = self.mixture_.model, self.lower_bound_, self.collapsed_
+            before: list[Any] = [model.weights, model.means, model.covariances.array, reached, collapsed]
+            drawn = np.random.default_rng(0)  # which nothing draws from
+            runs: list[Run] = [partial(fitting.run_on, model, stopping, reached, collapsed)]
         else:
-            runs = fitting.runs(self.init_params, given, n_init, stopping, rng or self._rng())
-        run = best_run(printed(runs, verbose, interval))
+            before, drawn = [], rng or self._rng()
+            runs = fitting.runs(self.init_params, given, n_init, stopping, drawn)
+        identity = partial(identity_of, self, fitting.data.original, fitting.engine, before)
+        place = check_place(self.checkpoint) if rng is None else None  # a stream can't be read again
+        with checkpointed(place, identity, fitting.family, drawn) as begin:
+            run = best_run(printed(begin(runs), verbose, interval))
         self._publish(Fitted.of(run, fitting.source.dtype), self._names)
         warn_of(run)
         warn(few_rows_sentence(fitting.data.original, fitting.n_components))

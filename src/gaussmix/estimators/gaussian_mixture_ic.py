@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -12,9 +14,11 @@ from gaussmix.checks import check_count
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import check_jobs
 from gaussmix.estimators.base import Fitted, fitted_of, unchanged_on_failure
+from gaussmix.estimators.checkpoint import checkpointed
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import Data
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix.estimators.identity import identity_of
 from gaussmix.estimators.messages import SearchWarning, constant_sentence, dropped_sentence, warn, warn_of
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.estimators.parameters import check_number, check_ridge, check_start_names
@@ -208,7 +212,9 @@ class GaussianMixtureIC(MixtureEstimator):
         for _ in self._fits(X, sample_weight):
             pass
 
-    def _fits(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> Generator[Result, None, None]:
+    def _fits(
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, checkpoint: str | None = None
+    ) -> Generator[Result, None, None]:
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         names = check_start_names(self.init_params)
@@ -220,7 +226,9 @@ class GaussianMixtureIC(MixtureEstimator):
         source = check_counts_of_rows(check_source(self, X, sample_weight, reset=True))
         data, candidates = Data(source), check_candidates(self, source.n_features)
         searching = Searching(candidates, starts, stopping, ridge, self._rng(), n_jobs)
-        results = yield from searching.results(data)
+        identity = partial(identity_of, self, source, self._engine())
+        with checkpointed(checkpoint, identity, candidates[0].family, searching.rng) as begin:
+            results = yield from replace(searching, begin=begin).results(data)
         if criterion == HELD_OUT:
             results, mean, error = yield from searching.cross_validated(data, results, n_folds)
             self.best_index_ = highest_within_error(results, mean, error)
@@ -251,11 +259,15 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
 
 
 def fit_stepwise(
-    search: GaussianMixtureIC, X: ArrayLike | Source, sample_weight: ArrayLike | None = None
+    search: GaussianMixtureIC,
+    X: ArrayLike | Source,
+    sample_weight: ArrayLike | None = None,
+    checkpoint: str | None = None,
 ) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield what became of each candidate when it is done.
 
-    With ``criterion="cv"`` the fits without each fold follow. Who stops iterating leaves the estimator as it was.
+    With ``criterion="cv"`` the fits without each fold follow. Who stops iterating leaves the estimator as it was. A
+    search with a checkpoint must be one fit.
     """
     with unchanged_on_failure(search):
-        yield from search._fits(X, sample_weight)
+        yield from search._fits(X, sample_weight, checkpoint)

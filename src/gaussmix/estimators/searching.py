@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gaussmix.em.restarts import Run, begin_each
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import State
 from gaussmix.engines import choose, n_threads
 from gaussmix.errors import Failure, FailureKind
 from gaussmix.estimators.fitting import Data
@@ -31,6 +33,7 @@ class Searching:
     ridge : added to each variance, data units²; None for the automatic one.
     rng : the state that every start begins with.
     n_jobs : threads, as scikit-learn counts them.
+    begin : as for `Search`.
     """
 
     candidates: Sequence[Candidate]
@@ -39,6 +42,7 @@ class Searching:
     ridge: float | None
     rng: np.random.Generator
     n_jobs: int | None
+    begin: Callable[[Sequence[Run]], Iterator[Iterator[State]]] = begin_each
 
     def results(self, data: Data) -> Generator[Result, None, list[Result]]:
         """Fit every candidate to these rows; see `Search.results`."""
@@ -54,6 +58,7 @@ class Searching:
             starts=self.starts,
             stopping=self.stopping,
             rng=self.rng,
+            begin=self.begin,
         )
         return (yield from search.results(self.candidates, at_a_time))
 

@@ -46,7 +46,7 @@ def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
     return packed
 
 
-def unpack(file: BinaryIO) -> tuple[Header, Tensors]:
+def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
     """Read what `pack` made. Of another kind of file, read only as much as shows that it is one.
 
     The file is read, not mapped into memory: if a mapped file is cut short, the process ends with a bus error.
@@ -57,7 +57,7 @@ def unpack(file: BinaryIO) -> tuple[Header, Tensors]:
     OSError : it can't be read.
     """
     beginning = _beginning(file)
-    header, seal = _header(beginning[8:])
+    header, seal = _header(beginning[8:], format)
     try:
         found = deserialize(beginning + file.read())  # type: ignore[no-untyped-call]
         tensors = {name: _tensor(tensor) for name, tensor in found}
@@ -85,7 +85,7 @@ def _beginning(file: BinaryIO) -> bytes:
     return start + file.read(length - 1)
 
 
-def _header(contents: bytes) -> tuple[Header, str | None]:
+def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
     """Our header, which lies in that of safetensors, and the digest that it held."""
     try:
         metadata = json.loads(contents).get("__metadata__")
@@ -99,7 +99,7 @@ def _header(contents: bytes) -> tuple[Header, str | None]:
         _canonical(header)  # refuses what `pack` never writes: NaN, endless nesting
     except (ValueError, RecursionError):
         raise Damaged("its header is damaged") from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if not isinstance(header, dict) or header.get("format") != format:
         raise Damaged("it is a safetensors file, but of something else")
     return header, header.pop("sha256", None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,6 +56,8 @@ def plain(name: str, value: Any) -> Json:
     ------
     ValueError : a file can't hold the value; the message begins with its name.
     """
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.dtype.kind in "UO"):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):

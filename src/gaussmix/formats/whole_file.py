@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +35,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
         return
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    beside = target.with_name(f"{_beginning(target)}{secrets.token_hex(8)}.tmp")
     try:
         with beside.open("xb") as file:
             yield file
@@ -49,3 +50,16 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and str(error.filename) in (str(beside), str(target)):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
+
+
+def remove_unfinished(path: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed left beside a target, which nobody else writes to now."""
+    target = Path(os.path.realpath(path))
+    for beside in target.parent.glob(f"{escape(_beginning(target))}{'[0-9a-f]' * 16}.tmp"):
+        with suppress(OSError):
+            beside.unlink()
+
+
+def _beginning(target: Path) -> str:
+    """How the names of files begin that are written to be renamed onto a target."""
+    return f".{target.name[:100]}."

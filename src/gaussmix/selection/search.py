@@ -16,9 +16,9 @@ import numpy as np
 from gaussmix.em.initial import InitialMoments, split
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
-from gaussmix.em.restarts import best_run
+from gaussmix.em.restarts import Run, begin_each, best_run
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, final
+from gaussmix.em.trace import State, Trace, final
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family
@@ -46,6 +46,7 @@ class Search:
     starts : names, as often as each is to be made.
     stopping : when EM ends.
     rng : its state now is where the starts for each number of components begin, whatever else is tried.
+    begin : begins the runs of a candidate, or goes on with them.
     """
 
     source: Callable[[], Source]
@@ -57,6 +58,7 @@ class Search:
     starts: Sequence[str]
     stopping: Stopping
     rng: np.random.Generator
+    begin: Callable[[Sequence[Run]], Iterator[Iterator[State]]] = begin_each
 
     def results(self, candidates: Sequence[Candidate], n_threads: int) -> Generator[Result, None, list[Result]]:
         """Fit every candidate, `n_threads` at a time.
@@ -145,7 +147,8 @@ class Search:
         if failure is None:
             starts = moments[candidate.n_components]
             try:
-                run = best_run(self._run_from(candidate.family, source, first, is_unwanted) for first in starts)
+                runs = [partial(self._run_from, candidate.family, source, first, is_unwanted) for first in starts]
+                run = best_run(self.begin(runs))
             except SingularCovariance as error:
                 failure = Failure(FailureKind.SINGULAR, error.components)
             except NonFiniteLikelihood:
@@ -159,13 +162,21 @@ class Search:
         return Result(candidate, run, size, evidence, failure, perf_counter() - began)
 
     def _run_from(
-        self, family: Family, source: Source, first: InitialMoments, is_unwanted: Callable[[], bool]
+        self,
+        family: Family,
+        source: Source,
+        first: InitialMoments,
+        is_unwanted: Callable[[], bool],
+        begun: State | None,
     ) -> Iterator[State]:
-        yield from self._states(first.model(family, self.objective, source), source, is_unwanted)
+        model = first.model(family, self.objective, source) if begun is None else begun.model
+        yield from self._states(model, source, is_unwanted, None if begun is None else begun.trace)
 
-    def _states(self, model: Model, source: Source, is_unwanted: Callable[[], bool]) -> Iterator[State]:
+    def _states(
+        self, model: Model, source: Source, is_unwanted: Callable[[], bool], trace: Trace | None = None
+    ) -> Iterator[State]:
         """EM from a model, until it ends, a component collapses or the result is no longer wanted."""
-        for state in run_em(source, self.engine, model, self.objective, self.stopping):
+        for state in run_em(source, self.engine, model, self.objective, self.stopping, trace=trace):
             yield state
             if state.trace.collapsed or is_unwanted():
                 return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
@@ -25,6 +27,7 @@ from gaussmix.sources.files import MEMORY, open
 from gaussmix.sources.tables import Table, invented_names, open_table
 from gaussmix.sources.tables.base import STANDARD
 
+TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
 
 
@@ -87,6 +90,11 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
 @parameter("max_iter", "N", "Limit on EM steps.", type=click.IntRange(1))
 @parameter("reg_covar", "NUMBER", "Added to every variance.", callback=number_or_auto)
 @click.option("--memory", metavar="SIZE", help="Read rows in every pass where they are larger: 512MB, 2GiB.")
+@click.option(
+    "--checkpoint",
+    metavar="FILE",
+    help="Note in this file where the fit stands; the same command goes on from it. For one K and one structure.",
+)
 @reading
 def fit(
     data: str,
@@ -94,6 +102,7 @@ def fit(
     model: str | None,
     columns: tuple[str, ...],
     weights: str | None,
+    checkpoint: str | None,
     format: str | None,
     has_header: bool | None,
     as_json: bool,
@@ -121,8 +130,16 @@ def fit(
     print_notices((*notices, *collected), quiet=quiet)
     search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs)
     n_fits = len(check_candidates(search, n_features)) * (1 + search.n_folds if search.criterion == HELD_OUT else 1)
-    fits = fit_stepwise(search, rows)
-    with progress(n_fits, quiet=quiet) as advance, collected_warnings() as collected, closing(fits):
+    if checkpoint is not None and n_fits > 1:
+        context, sentence = click.get_current_context(), f"--checkpoint is for a single fit, and these are {n_fits}"
+        raise click.UsageError(f"{sentence}: give one number after -k and one structure.", context)
+    fits = fit_stepwise(search, rows, checkpoint=checkpoint)
+    with (
+        terminated(checkpoint, quiet=quiet),
+        progress(n_fits, quiet=quiet) as advance,
+        collected_warnings() as collected,
+        closing(fits),
+    ):
         for _ in fits:
             advance()
     print_notices(fit_notices(search, collected), quiet=quiet)
@@ -161,3 +178,27 @@ def check_usage(data: str, model: str | None, columns: tuple[str, ...], weights:
     check_target(model, data)
     if model == STANDARD and as_json:
         raise click.UsageError("-o - and --json would both go to standard output.", context)
+
+
+@contextmanager
+def terminated(checkpoint: str | None, *, quiet: bool) -> Iterator[None]:
+    """Where there is a checkpoint, let SIGTERM end the block as Ctrl-C does, so that the fit can write it.
+
+    Raises SystemExit with `TERMINATED` then.
+    """
+    if checkpoint is None:
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except SystemExit:
+        if os.path.exists(checkpoint):
+            print_notices([f"terminated; {checkpoint} holds the fit: the same command goes on with it."], quiet=quiet)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,6 +56,14 @@ class Facts(NamedTuple):
     weight_scale: float = 1.0
     total: Moments | None = None
     ordering: Ordering = Ordering()
+
+    def remembered(self) -> Mapping[str, Array]:
+        """What earlier passes decided about the order of the rows."""
+        return self.ordering.remembered()
+
+    def recalled(self, memory: Mapping[str, Array]) -> Facts:
+        """The same rows after the passes that are remembered."""
+        return self._replace(ordering=Ordering.recalled(memory))
 
     @property
     def total_scatter(self) -> Array:

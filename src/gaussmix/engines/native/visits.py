@@ -7,7 +7,7 @@ decided for all rows at once, at fixed passes, by what was counted over all bloc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.native.arguments import Arguments
 from gaussmix.engines.native.work import is_long, work_per_row
+from gaussmix.numerics.arrays import Array
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
@@ -123,6 +124,25 @@ class Ordering(NamedTuple):
         if self.wants_labels and (by is None or is_better):
             by = done
         return Ordering(None if is_refresh and not wants_labels else by, n_passes, wants_labels)
+
+    def remembered(self) -> Mapping[str, Array]:
+        """All of it, as arrays."""
+        passes, by = {"passes": np.array([float(self.n_passes), float(self.wants_labels)])}, self.by
+        if by is None:
+            return passes
+        log_scale, means, factor_shape, factors = by.arguments
+        kinds = np.array([float(factor_shape), float(by.in_single)])
+        return {**passes, "kinds": kinds, "log_scale": log_scale, "means": means, "factors": factors}
+
+    @classmethod
+    def recalled(cls, memory: Mapping[str, Array]) -> Ordering:
+        """What `remembered` gave."""
+        (n_passes, wants_labels), by = memory["passes"], None
+        if "kinds" in memory:
+            factor_shape, in_single = memory["kinds"]
+            arguments = Arguments(memory["log_scale"], memory["means"], int(factor_shape), memory["factors"])
+            by = Labelling(arguments, bool(in_single))
+        return cls(by, int(n_passes), bool(wants_labels))
 
 
 @dataclass(eq=False)

@@ -1,0 +1,296 @@
+"""Fits that are interrupted and go on from a checkpoint."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+import gaussmix.estimators.checkpoint as checkpoints
+import gaussmix.formats.checkpoint_file as files
+from gaussmix import GaussianMixture, SingularCovariance
+from gaussmix.formats.whole_file import remove_unfinished, whole_file
+
+pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+
+STARTS = {"init_params": ["random", "random_from_data"], "n_init": 2}
+
+
+class Stop(Exception):
+    """Ends a fit in the middle."""
+
+
+@pytest.fixture
+def rows(rng):
+    return 2 * rng.normal(size=(4, 3))[rng.integers(4, size=500)] + rng.normal(size=(500, 3))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "fit.ckpt"
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
+    monkeypatch.setattr("gaussmix.engines.native.run.SECONDS", 0.0)
+    noted = checkpoints.Checkpoint._noted
+
+    def set_limit(n_states):
+        seen = iter(range(n_states)) if n_states is not None else iter(int, 1)
+
+        def stopping(self, states, ends):
+            for state in noted(self, states, ends):
+                if next(seen, None) is None:
+                    raise Stop
+                yield state
+
+        monkeypatch.setattr(checkpoints.Checkpoint, "_noted", stopping)
+
+    return set_limit
+
+
+def interrupted(estimator, rows, stop_at, n_states, **arguments):
+    stop_at(n_states)
+    with pytest.raises(Stop):
+        estimator.fit(rows, **arguments)
+    stop_at(None)
+
+
+def everything(estimator):
+    mixture = estimator.mixture_
+    numbers = mixture.weights, mixture.means, mixture.covariances, np.array(estimator.lower_bounds_)
+    return [each.tobytes() for each in numbers], estimator.n_iter_, estimator.converged_, estimator.collapsed_
+
+
+CASES = {
+    "one start": {},
+    "several starts": STARTS,
+    "a callable": {"init_params": lambda X, k, rng: rng.integers(k, size=len(X)), "n_init": 3},
+    "a RandomState": {**STARTS, "random_state": np.random.RandomState(5)},
+    "labels": {"init_params": np.arange(500) % 4},
+    "factors": {"covariance_type": "factor_analyzer", **STARTS},
+    "tied": {"covariance_type": "tied", **STARTS},
+    "no steps": {"max_iter": 0, **STARTS},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, rows, path, stop_at):
+    parameters = {"tol": 1e-6, "max_iter": 12, "random_state": 3, **CASES[case]}
+
+    def new(path=None):
+        again = dict(parameters)
+        if isinstance(again["random_state"], np.random.RandomState):
+            again["random_state"] = np.random.RandomState(5)
+        return GaussianMixture(4, **again, checkpoint=path)
+
+    weight = np.random.default_rng(0).random(500)
+    expected = everything(new().fit(rows, sample_weight=weight))
+    for n_states in range(2) if case == "no steps" else range(1, 17, 3):
+        stopped = new(path)
+        stop_at(n_states)
+        try:
+            stopped.fit(rows, sample_weight=weight)
+        except Stop:
+            assert not hasattr(stopped, "mixture_")
+        else:
+            assert n_states > 9, "the fit was stopped"
+        stop_at(None)
+        assert everything(new(path).fit(rows, sample_weight=weight)) == expected
+        assert os.listdir(path.parent) == []
+
+
+def test_a_fit_is_stopped_again_and_again(rows, path, stop_at, rng):
+    parameters = {"tol": 1e-6, "max_iter": 30, "random_state": 3, **STARTS}
+    expected = everything(GaussianMixture(4, **parameters).fit(rows))
+    estimator, n_stops = GaussianMixture(4, **parameters, checkpoint=path), 0
+    while not hasattr(estimator, "mixture_"):
+        stop_at(int(rng.integers(3, 9)))
+        try:
+            estimator.fit(rows)
+        except Stop:
+            n_stops += 1
+            assert path.exists()
+    assert n_stops > 5
+    assert everything(estimator) == expected
+
+
+def test_no_seed_is_needed(rows, path, stop_at):
+    """What the first process drew is in the file: without one, the second would draw other starts."""
+    parameters = {"tol": 1e-6, "max_iter": 10, "checkpoint": path, **STARTS}
+    interrupted(GaussianMixture(4, **parameters), rows, stop_at, 15)
+    kept = path.read_bytes()
+    first = everything(GaussianMixture(4, **parameters).fit(rows))
+    path.write_bytes(kept)
+    assert everything(GaussianMixture(4, **parameters).fit(rows)) == first
+
+
+def test_a_warm_start_goes_on(rows, path, stop_at):
+    def warm():
+        fitted = GaussianMixture(4, tol=1e-9, max_iter=3, random_state=3, warm_start=True).fit(rows)
+        return fitted.set_params(max_iter=9)
+
+    expected = everything(warm().fit(rows))
+    for n_states in range(6):
+        interrupted(warm().set_params(checkpoint=path), rows, stop_at, n_states)
+        assert everything(warm().set_params(checkpoint=path).fit(rows)) == expected
+    interrupted(warm().set_params(checkpoint=path), rows, stop_at, 3)
+    with pytest.raises(ValueError, match=r"another fit: the fit to go on from differs\."):
+        warm().set_params(max_iter=2).fit(rows).set_params(max_iter=9, checkpoint=path).fit(rows)
+
+
+def test_every_write_of_a_fit_is_whole(rows, path, stop_at, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SECONDS", -1.0)
+    stop_at(None)
+    written, write = [], files.write
+
+    def write_and_read(path, record):
+        write(path, record)
+        written.append(files.read(path).number)
+
+    monkeypatch.setattr(checkpoints, "write", write_and_read)
+    parameters = {"tol": 1e-9, "max_iter": 20, "random_state": 3, **STARTS}
+    found = GaussianMixture(4, **parameters, checkpoint=str(path)).fit(rows)
+    assert written == sorted(written) != []
+    assert everything(found) == everything(GaussianMixture(4, **parameters).fit(rows))
+    assert not path.exists()
+
+
+@pytest.fixture
+def kept(rows, path, stop_at):
+    """The estimator of a fit that was interrupted, and its file."""
+    estimator = GaussianMixture(4, tol=1e-6, max_iter=12, random_state=3, checkpoint=path, **STARTS)
+    interrupted(estimator, rows, stop_at, 18)
+    return estimator, path.read_bytes()
+
+
+def assert_refused(estimator, rows, path, sentence, **arguments):
+    before, contents = dict(vars(estimator)), path.read_bytes()
+    with pytest.raises(ValueError, match=sentence) as caught:
+        estimator.fit(rows, **arguments)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == contents
+    assert vars(estimator) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"tol": 1e-5}, r"tol was 1e-06 and is 1e-05\."),
+        ({"n_components": 3}, r"n_components was 4 and is 3\."),
+        ({"covariance_type": "tied"}, r"covariance_type was 'full' and is 'tied'\."),
+        ({"n_init": 3}, r"n_init was 2 and is 3\."),
+        ({"random_state": 4}, r"random_state was 3 and is 4\."),
+        ({"init_params": ["random"]}, r"init_params was \['random', 'random_from_data'\] and is \['random'\]\."),
+        ({"means_init": np.zeros((4, 3))}, r"means_init differs\."),
+        ({"init_params": np.arange(500) % 4}, r"init_params differs\."),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_other_settings_are_refused(changed, what, kept, rows, path):
+    assert_refused(kept[0].set_params(**changed), rows, path, f"checkpoint of another fit: {what}")
+
+
+def test_other_data_are_refused(kept, rows, path):
+    estimator, _ = kept
+    assert_refused(estimator, rows[:-1], path, r"the shape of X was \[500, 3\] and is \[499, 3\]\.")
+    assert_refused(estimator, rows.astype("f4"), path, r"the type of X was 'float64' and is 'float32'\.")
+    assert_refused(estimator, rows[::-1], path, r"what X or sample_weight holds differs\.")
+    weight = np.ones(500)
+    assert_refused(estimator, rows, path, r"number and maximum of the weights", sample_weight=2 * weight)
+
+
+def test_what_changes_no_bit_may_change(kept, rows):
+    estimator, _ = kept
+    again = GaussianMixture(**{**estimator.get_params(), "checkpoint": None}).fit(rows)
+    estimator.set_params(n_jobs=2, verbose=0, verbose_interval=3)
+    assert everything(estimator.fit(rows)) == everything(again)
+
+
+def test_damaged_files_are_refused(kept, rows, path, rng):
+    estimator, contents = kept
+    not_usable = r"is not a usable checkpoint: .*Remove the file to begin anew, or name another\."
+    for length in [0, 5, 200, *rng.integers(len(contents), size=5).tolist()]:
+        path.write_bytes(contents[:length])
+        assert_refused(estimator, rows, path, not_usable)
+    for place in rng.integers(len(contents), size=20):
+        altered = bytearray(contents)
+        altered[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(altered)
+        assert_refused(estimator, rows, path, not_usable)
+    estimator.__class__(2, random_state=0).fit(rows).save(path)
+    assert_refused(estimator, rows, path, not_usable)
+    path.write_bytes(contents)
+    estimator.fit(rows)
+
+
+def test_a_folder_or_nothing_is_no_file(rows, tmp_path):
+    with pytest.raises(ValueError, match="is not a regular file"):
+        GaussianMixture(checkpoint=tmp_path).fit(rows)
+    with pytest.raises(FileNotFoundError, match="no such folder to write to"):
+        GaussianMixture(checkpoint=tmp_path / "none" / "fit.ckpt").fit(rows)
+    for place in (3, "", True):
+        with pytest.raises(TypeError, match=r"checkpoint must be the path of a file or None, not"):
+            GaussianMixture(checkpoint=place).fit(rows)
+
+
+def no_room(path):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+def test_a_full_disk_is_said_once_and_the_fit_goes_on(rows, path, stop_at, monkeypatch):
+    stop_at(None)
+    monkeypatch.setattr(checkpoints, "SECONDS", -1.0)
+    monkeypatch.setattr(files, "whole_file", no_room)
+    parameters = {"tol": 1e-9, "max_iter": 20, "random_state": 3, **STARTS}
+    with pytest.warns(RuntimeWarning) as caught:
+        found = GaussianMixture(4, **parameters, checkpoint=path).fit(rows)
+    sentences = [str(each.message) for each in caught if each.category is RuntimeWarning]
+    assert sentences == [
+        f"{path} can't be written: No space left on device. The fit goes on, but a checkpoint does not keep what it "
+        "does."
+    ]
+    assert everything(found) == everything(GaussianMixture(4, **parameters).fit(rows))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(kept, rows, path, stop_at, monkeypatch):
+    estimator, contents = kept
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "whole_file", no_room)
+        stop_at(5)
+        with pytest.raises(Stop) as caught:
+            estimator.fit(rows)
+        assert caught.value.__notes__ == [f"{path} can't be written: No space left on device."]
+    assert path.read_bytes() == contents
+    assert not hasattr(estimator, "mixture_")
+
+
+def test_a_fit_that_fails_leaves_no_file(path):
+    rows = np.repeat([[0.0, 0.0], [1.0, 1.0]], 5, axis=0)
+    estimator = GaussianMixture(2, reg_covar=0, random_state=0, checkpoint=path, **STARTS)
+    with pytest.raises(SingularCovariance):
+        estimator.fit(rows)
+    assert not path.exists()
+
+
+def test_what_a_killed_process_left_beside_the_file_goes(rows, path):
+    left = path.with_name(f".fit.ckpt.{'a1' * 8}.tmp")
+    others = [path.with_name(name) for name in (f".fit.ckpt.b.{'a1' * 8}.tmp", f".other.{'a1' * 8}.tmp", "fit.ckpt.2")]
+    for each in (left, *others):
+        each.write_bytes(b"half")
+    GaussianMixture(2, random_state=0, checkpoint=path).fit(rows)
+    assert sorted(path.parent.iterdir()) == sorted(others)
+    with whole_file(path):  # such names are what is looked for
+        (beside,) = set(path.parent.iterdir()) - set(others)
+        remove_unfinished(path)
+        assert not beside.exists()
+        beside.write_bytes(b"whole")
+
+
+def test_the_parameter_is_saved_with_the_estimator(rows, path, tmp_path):
+    fitted = GaussianMixture(2, random_state=0, checkpoint=path).fit(rows)
+    fitted.save(tmp_path / "m.gmm")
+    assert GaussianMixture.load(tmp_path / "m.gmm").checkpoint == str(path)

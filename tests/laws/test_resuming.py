@@ -1,0 +1,115 @@
+"""A run that goes on from the model and the trace of a state of another run ends as that one, to the bit."""
+
+import numpy as np
+import pytest
+
+import gaussmix.engines.native.run
+from gaussmix.em.loop import run_em
+from gaussmix.em.objective import Ridge
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Frozen, Trace
+from gaussmix.engines import ENGINES
+from gaussmix.families import FAMILIES
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
+from gaussmix.numerics.core import native_target
+from gaussmix.sources.array import ArraySource
+from gaussmix.testing.problems import groups
+from gaussmix.waist.leaves import LEAF_ROWS
+
+needs_core = pytest.mark.skipif(native_target() is None, reason="a decision of the C++ core")
+
+
+def through_numbers(state):
+    """Model and trace of nothing but numbers, as a file has them."""
+    model, trace = state.model, state.trace
+    arrays = [np.array(each) for each in (model.weights, model.means, model.covariances.array)]
+    covariances = model.family.covariances(arrays[2], *model.means.shape)
+    memory = {name: np.array(array, dtype=np.float64) for name, array in trace.memory.items()}
+    again = Trace(list(trace.log_likelihood), list(trace.objective), dict(trace.frozen), memory)
+    return Model(arrays[0], arrays[1], covariances, model.family), again
+
+
+def assert_same_end(found, expected):
+    assert found.outcome is expected.outcome
+    assert list(found.trace.log_likelihood) == list(expected.trace.log_likelihood)
+    assert list(found.trace.objective) == list(expected.trace.objective)
+    assert found.trace.frozen == expected.trace.frozen
+    for name in ("weights", "means"):
+        np.testing.assert_array_equal(getattr(found.model, name), getattr(expected.model, name))
+    np.testing.assert_array_equal(found.model.covariances.array, expected.model.covariances.array)
+
+
+def assert_resumes(rows, engine, model, objective, stopping, most=8):
+    """A run ends the same from its states; returns these."""
+    states = list(run_em(ArraySource(rows), engine, model, objective, stopping))
+    for state in states[: most + 1]:
+        if state.outcome is None:
+            begun, trace = through_numbers(state)
+            *_, end = run_em(ArraySource(rows), engine, begun, objective, stopping, trace=trace)
+            assert_same_end(end, states[-1])
+    return states
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_every_structure_goes_on_between_any_two_steps(name, engine, monkeypatch):
+    monkeypatch.setattr(gaussmix.engines.native.run, "SECONDS", 0.0)  # one step in each call of the core
+    given = groups("resuming", 200, 3, 3, apart=1.5)
+    states = assert_resumes(
+        given.rows, engine(1), given.start(FAMILIES[name]), given.objective, Stopping(1e-7, 10), most=6
+    )
+    assert len(states) > 6
+
+
+def clusters(rng, n_components, n_features, dtype):
+    """Rows of clusters apart, in three leaves and a rest, and a mixture near to them."""
+    centres = 30 * rng.normal(size=(n_components, n_features))
+    n_rows = 3 * LEAF_ROWS + 100
+    rows = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, n_features))
+    return rows.astype(dtype), centres + 0.3 * rng.normal(size=centres.shape)
+
+
+@needs_core
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("full", "f8"), ("full", "f4"), ("diag", "f4"), ("spherical", "f8"), ("tied", "f8")]
+)
+def test_orders_of_visits_go_on(name, dtype, rng):
+    n_components, n_features = 60, 6
+    rows, means = clusters(rng, n_components, n_features, dtype)
+    family = FAMILIES[name]
+    identity = {
+        "full": np.tile(np.eye(n_features), (n_components, 1, 1)),
+        "tied": np.eye(n_features),
+        "diag": np.ones((n_components, n_features)),
+        "spherical": np.ones(n_components),
+    }[name]
+    model = Mixture(np.full(n_components, 1 / n_components), means, identity, family).model
+    stopping, ridge = Stopping(1e-12 if dtype == "f8" else 2e-6, 7), Ridge(np.full(n_features, 1e-3))
+    states = assert_resumes(rows, ENGINES["native"](2), model, ridge, stopping)
+    ordered = [state for state in states if "factors" in state.trace.memory]
+    assert bool(ordered) == (name != "tied"), "rows were visited in an order"
+    if ordered:  # the law has teeth: without its memory a run ends with other bits
+        begun, trace = through_numbers(ordered[0])
+        bare = Trace(trace.log_likelihood, trace.objective, trace.frozen)
+        *_, end = run_em(ArraySource(rows), ENGINES["native"](2), begun, ridge, stopping, trace=bare)
+        assert end.model.means.tobytes() != states[-1].model.means.tobytes()
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+def test_frozen_components_stay_frozen(engine, rng):
+    rows = np.concatenate([np.full((5, 2), 7.0), rng.normal(size=(300, 2))])
+    covariances = np.array([1e-6 * np.eye(2), np.eye(2), np.eye(2)])
+    means = np.array([[7.0, 7.0], [-1.0, 0.0], [1.0, 0.0]])
+    model = Mixture(np.array([0.02, 0.49, 0.49]), means, covariances, FAMILIES["full"]).model
+    states = assert_resumes(rows, engine(1), model, Ridge(np.zeros(2)), Stopping(1e-9, 12), most=6)
+    assert states[-1].trace.frozen == {0: Frozen.COLLAPSED}
+    assert any(state.trace.frozen and state.outcome is None for state in states[:6])
+
+
+def test_a_run_that_was_long_enough_makes_no_step():
+    given = groups("resuming", 200, 3, 3, apart=1.5)
+    engine, start = ENGINES["numpy"](1), given.start(FAMILIES["full"])
+    *_, end = run_em(given.source, engine, start, given.objective, Stopping(0.0, 3))
+    (again,) = run_em(given.source, engine, end.model, given.objective, Stopping(0.0, 3), trace=end.trace)
+    assert_same_end(again, end)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
+from time import sleep
 from typing import Any, Self
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ from gaussmix.waist.leaves import LEAF_ROWS, Tree
 
 IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
 MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
+PAUSE = 0.5  # seconds before that
 MOST_FITS = 4  # whose states are kept beside the same rows
 
 
@@ -417,6 +419,7 @@ def _gathered(client: Any, needed: Sequence[Any], submit: Callable[[], Sequence[
         except (KilledWorker, CancelledError):
             if client.status != "running":
                 raise
+            sleep(PAUSE)  # until the client has heard what else was lost
             with suppress(KeyError):  # distributed 2026.8 does the work, and then looks for futures that nobody has
                 client.retry([future for future in needed if future.status == "error"])
     return list(client.gather(submit()))

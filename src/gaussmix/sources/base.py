@@ -91,8 +91,12 @@ class Source(ABC):
         """Run a task on nodes of the tree of leaves, and merge what they say; the same bits however blocks are cut."""
         if self._kept[0] != task.key:
             self._kept = task.key, {}
-        states, tree = self._kept[1], Tree[S]()
-        for node in nodes(self.blocks()) if self.whole is None else [self.whole]:
+        states, whole = self._kept[1], self.whole
+        if whole is not None:
+            states[0] = states[0] if 0 in states else task.open(whole)
+            return task.call(whole, states[0])
+        tree = Tree[S]()
+        for node in nodes(self.blocks()):
             if node.first_row not in states:
                 states[node.first_row] = task.open(node)
             tree.add(task.call(node, states[node.first_row]), node.n_leaves)

@@ -112,9 +112,9 @@ class Moments(Partial):
     facts: Any = None
 
     @classmethod
-    def of(cls, partial: Partial, **changes: Any) -> Moments:
-        """The sums of all rows, with some of them changed."""
-        return cls(**{**vars(partial), **changes})
+    def of(cls, partial: Partial) -> Moments:
+        """The sums of all rows, where nothing is left to complete."""
+        return cls(**vars(partial))
 
     def means(self, default: Array) -> Array:
         """Weighted mean of each component, `default` (n_components, n_features) where it has no mass."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import frexp, ldexp
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -47,13 +48,13 @@ class Facts(NamedTuple):
     Parameters
     ----------
     n_rows : number of rows.
-    weight_scale : a power of 2 that brings the largest row weight near to 1, so that float32 holds it.
+    largest_weight : the largest row weight; None where there are no weights, or where no step is in float32.
     total : moments of all rows as one component about their mean, which no E-step changes; None where none are needed.
     ordering : how to visit the rows.
     """
 
     n_rows: int
-    weight_scale: float = 1.0
+    largest_weight: float | None = None
     total: Moments | None = None
     ordering: Ordering = Ordering()
 
@@ -73,13 +74,16 @@ class Facts(NamedTuple):
         scatter: Array = self.total.second[0]
         return scatter
 
+    @property
+    def weight_scale(self) -> float:
+        """A power of 2 that brings the largest row weight near to 1, so that float32 holds it."""
+        return ldexp(1.0, min(max(1 - frexp(self.largest_weight)[1], -1000), 1000)) if self.largest_weight else 1.0
+
     @classmethod
-    def of(cls, profile: Profile) -> Facts:
-        """What the counts and weights tell."""
-        scale = 1.0
-        if profile.largest_weight:
-            scale = float(np.ldexp(1.0, np.clip(1 - np.frexp(profile.largest_weight)[1], -1000, 1000)))
-        return cls(profile.n_rows, scale)
+    def of(cls, block: Block) -> Facts:
+        """About a block that holds all rows."""
+        is_single = block.rows.dtype == np.float32
+        return cls(block.n_rows, Profile.of(block).largest_weight if is_single else None)
 
 
 @dataclass(eq=False)
@@ -145,10 +149,11 @@ class NativeEngine(Runner):
         return target
 
     def look(self, profile: Profile, need: Need, sum_all: Callable[[Need, Array | None], Moments]) -> Facts:
+        facts = Facts(profile.n_rows, profile.largest_weight)
         if need != Need(Second.FULL, pooled=True):
-            return Facts.of(profile)
+            return facts
         mean = sum_all(Need(Second.NONE), None)
-        return Facts.of(profile)._replace(total=sum_all(Need(Second.FULL), mean.means(mean.anchor)))
+        return facts._replace(total=sum_all(Need(Second.FULL), mean.means(mean.anchor)))
 
     def open(self, block: Block, need: Need, n_components: int) -> State:
         return State(n_components, block.total_weight, Visits(block.n_rows, n_components, block.rows.shape[1]))
@@ -163,7 +168,7 @@ class NativeEngine(Runner):
         anchor: Array | None = None,
         facts: Facts | None = None,
     ) -> Partial:
-        facts = facts or Facts.of(Profile.of(block))
+        facts = facts or Facts.of(block)
         plan = _plan(block, state.n_components, parameters, need, rule, anchor, facts)
         visit = Visit()
         if plan.is_ordered:
@@ -195,7 +200,17 @@ class NativeEngine(Runner):
         if facts is not None and parameters is not None and sums.counts is not None:
             done, counts = Labelling(arguments_of(parameters), sums.in_single), Counts(*sums.counts.tolist())
             facts = facts._replace(ordering=facts.ordering.after(done, counts, facts.n_rows))
-        return Moments.of(sums, second=second, need=need, log_likelihood=log_likelihood, facts=facts)
+        return Moments(
+            sums.mass,
+            sums.first,
+            second,
+            sums.anchor,
+            log_likelihood,
+            sums.row_weight,
+            need,
+            sums.in_single,
+            facts=facts,
+        )
 
     def _sum(self, block: Block, row_weight: float, plan: StepPlan, visit: Visit) -> tuple[Partial, int, float]:
         """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
@@ -327,7 +342,9 @@ def _plan(
         about = np.ascontiguousarray(anchor)
     else:
         about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
-    each = replace(need, second=second, pooled=False)  # pooled in `finish`
+    each = need
+    if need.pooled or second is not need.second:
+        each = replace(need, second=second, pooled=False)  # pooled in `finish`
     if parameters is None:
         return StepPlan(no_arguments(about), about, each, rule)
     if anchor is None and facts.total is not None:

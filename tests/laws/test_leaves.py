@@ -17,6 +17,7 @@ from gaussmix.sources.base import Source
 from gaussmix.sources.labelled import LabelledSource
 from gaussmix.waist.block import Block, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
+from gaussmix.waist.need import Rule
 
 N_LEAVES, N_FEATURES, N_COMPONENTS = 6, 3, 4
 N_ROWS = (N_LEAVES - 1) * LEAF_ROWS + 4_321
@@ -111,6 +112,27 @@ def test_the_reference_adds_up_in_the_same_tree(name, table, rng):
     whole = Block(0, rows, weights)
     one, cut = ArraySource(rows, weights), Scattered(whole, CUTS["anywhere"], rng)
     assert_same_course(one, cut, ENGINES["numpy"](1), FAMILIES[name], rows, n_steps=2)
+
+
+@needs_core
+@pytest.mark.parametrize("rule", [Rule.HARD, Rule.GIVEN])
+def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
+    """Also where the same state has set rows apart before."""
+    rows, _ = forms(*table, "far")
+    model, _ = start(FAMILIES["diag"], rows)
+    engine, need = ENGINES["native"](1), model.family.need(None)
+    labels = rng.integers(N_COMPONENTS, size=N_ROWS, dtype=np.int32)
+    block = Block(0, rows, given=labels)
+    state = engine.open(block, need, N_COMPONENTS)
+    engine.step(block, state, model.parameters, need, Rule.SOFT, model.means)
+    assert state.apart
+    parameters = model.parameters if rule is Rule.HARD else None
+    found, expected = (
+        engine.step(block, each, parameters, need, rule, model.means)
+        for each in (state, engine.open(block, need, N_COMPONENTS))
+    )
+    for name in ("mass", "first", "second"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 @needs_core

@@ -82,7 +82,7 @@ class Facts(NamedTuple):
     @classmethod
     def of(cls, block: Block) -> Facts:
         """About a block that holds all rows."""
-        is_single = block.rows.dtype == np.float32
+        is_single = block.row_weight is not None and block.rows.dtype == np.float32
         return cls(block.n_rows, Profile.of(block).largest_weight if is_single else None)
 
 
@@ -174,9 +174,10 @@ class NativeEngine(Runner):
         if plan.is_ordered:
             label = partial(self._label, block)
             visit = state.visits.begin(self._target, plan.arguments, facts.ordering, label)
-        if not state.apart:
+        shares_far_rows = parameters is not None and rule is Rule.SOFT
+        if not (shares_far_rows and state.apart):
             sums, n_far, n_near = self._sum(block, state.row_weight, plan, visit)
-        if parameters is not None and (state.apart or n_far):
+        if parameters is not None and shares_far_rows and (state.apart or n_far):
             visit = visit.of_leaves(slice(None))
             sums, n_near = self._sum_leaves(block, state.apart, parameters, plan, visit)
         if plan.is_ordered:

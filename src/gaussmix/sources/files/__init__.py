@@ -32,8 +32,8 @@ def open(
 
     Parameters
     ----------
-    data : a path, or a pattern such as "data/*.parquet", of Parquet, Arrow (Feather), .npy or CSV files, which are read
-        in the order of their names; a folder of such files; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a
+    data : a path, or a pattern such as ``"data/*.parquet"``, of Parquet, Arrow (Feather), .npy or CSV files, which are
+        read in the order of their names; a folder of such files; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a
         polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x1, x2 …, or data frame.
     columns : the features; by default all columns that hold numbers.
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.

@@ -313,3 +313,10 @@ def test_a_pattern_without_files_is_an_error(cli, tmp_path):
     result = cli("fit", tmp_path / "*.npy", "-k", "2")
     assert result.exit_code == 1
     assert result.stderr.endswith("*.npy: no file is called so.\n")
+
+
+@pytest.mark.parametrize("arguments", [("-", "--memory", "1GB"), ("a.csv", "--memory", "1GB", "--header")])
+def test_what_a_file_in_every_pass_cannot_be_asked(cli, arguments):
+    result = cli("fit", *arguments)
+    assert result.exit_code == 2
+    assert "not standard input, --format or --header" in result.stderr

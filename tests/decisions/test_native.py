@@ -8,6 +8,7 @@ import pytest
 
 from gaussmix.em.accumulate import TILE_ROWS
 from gaussmix.engines.native.arguments import arguments_of
+from gaussmix.engines.native.engine import Facts
 from gaussmix.engines.native.float32 import scaled_for_single, steps_in_single
 from gaussmix.engines.native.run import MOST_NUMBERS, suits_core
 from gaussmix.engines.native.visits import GROUP_ROWS, KEPT, Counts, Labelling, Ordering, _by_label, _changes, could_pay
@@ -133,3 +134,10 @@ def test_the_old_order_stays_while_it_is_nearly_as_good(n_moved, keeps):
     assert (np.diff(labels[fresh].astype(int)) >= 0).all()
     counts = Counts(float(n_rows), _changes(labels, order), _changes(labels, fresh))
     assert Ordering(old, 2, wants_labels=True).after(new, counts, n_rows).by is (old if keeps else new)
+
+
+@pytest.mark.parametrize("largest", [1e-300, 0.3, 1.0, 7.0, 1e150])
+def test_weights_are_scaled_to_about_1_for_float32(largest):
+    scaled = largest * Facts(9, largest).weight_scale
+    assert 1 <= scaled < 2
+    assert Facts(9).weight_scale == Facts(9, 0.0).weight_scale == 1.0

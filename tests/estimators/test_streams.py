@@ -284,3 +284,11 @@ def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng):
 
 def _plain(cell):
     return {"array": cell.tolist(), "dtype": cell.dtype.name} if isinstance(cell, np.ndarray) else cell
+
+
+def test_rows_so_light_that_they_change_no_digit(rng):
+    rows = rng.normal(size=(65_520 + 5_040, 1))
+    weights = np.repeat([1.0, 1e-20], [65_520, 5_040])
+    gm = GaussianMixture(1).partial_fit(rows, sample_weight=weights)
+    first = GaussianMixture(1).partial_fit(rows[:65_520])
+    np.testing.assert_allclose(gm.means_, first.means_, rtol=1e-12)

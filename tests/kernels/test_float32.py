@@ -134,9 +134,13 @@ def test_only_tiles_with_far_rows_are_in_double(target, make_single, same_bits):
 
 @pytest.mark.parametrize("exponent", [-1020, -332, -127, 127, 332, 900])
 def test_any_scale_of_weights(target, make_single, same_bits, exponent):
-    """Weights times 2^e give the sums times 2^e, bit for bit, as long as those are numbers of double."""
-    problem = make_single(500, 6, 3)
-    scaled = problem.but(row_weight=np.ldexp(problem.row_weight, exponent)).step(target, in_single=True)
+    """Weights times 2^e give the sums times 2^e, bit for bit, as long as those are numbers of double.
+
+    The core multiplies weights by `weight_scale` and divides their sums by it.
+    """
+    problem, scale = make_single(500, 6, 3), np.ldexp(1.0, -exponent)
+    heavy = problem.but(row_weight=np.ldexp(problem.row_weight, exponent))
+    scaled = heavy.step(target, in_single=True, weight_scale=scale)
     expected = problem.step(target, in_single=True)
     if exponent > -1000:
         same_bits(scaled, [np.ldexp(a, exponent) for a in expected])

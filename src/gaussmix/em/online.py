@@ -37,10 +37,10 @@ class Rate:
 
         Parameters
         ----------
-        seen : t, row weight up to the end of the step, in units of that of a usual step; above 1.
+        seen : t, row weight up to the end of the step, in units of that of a usual step; at least 1.
         share : row weight of the step, in the same units; 1 for a usual one.
         """
-        kept = log1p(-(seen**-self.decay))
+        kept = log1p(-(seen**-self.decay)) if seen > 1 else 0.0  # rows so light that they change no digit
         if self.half_life is not None:
             kept = min(kept, -log(2) * STEP_ROWS / self.half_life)
         return share * kept

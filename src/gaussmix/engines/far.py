@@ -114,16 +114,16 @@ def _box_is_near(block: Block, parameters: Parameters, limit: float) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Apart:
-    """A block taken apart into far rows and the others.
+    """What takes a block apart into far rows and the others. It may be kept when the block's memory is used again.
 
     Parameters
     ----------
-    near : the block, with weight 0 for far rows.
+    row_weight : (n_rows,), of the block, 0 for far rows.
     far : the far rows alone, with their weights.
     places : (n_far,), of the far rows in the block.
     """
 
-    near: Block
+    row_weight: Array
     far: Block
     places: NDArray[np.intp]
 
@@ -132,7 +132,11 @@ class Apart:
         weight = np.ones(block.n_rows) if block.row_weight is None else np.array(block.row_weight)
         far = Block(block.first_row, block.rows[places], weight[places])
         weight[places] = 0.0
-        return cls(replace(block, row_weight=weight), far, places)
+        return cls(weight, far, places)
+
+    def near(self, block: Block) -> Block:
+        """The block, with weight 0 for far rows."""
+        return replace(block, row_weight=self.row_weight)
 
     def is_far_still(self, parameters: Parameters, log_density: LogDensity) -> bool:
         """Whether all its far rows are far from other parameters too."""

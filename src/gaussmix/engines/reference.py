@@ -61,7 +61,7 @@ class ReferenceEngine:
                 places = far_places(leaf, parameters, self.log_density)
                 if places.size:
                     apart = Apart.of(leaf, places)
-                    near = self._sum_leaf(apart.near, parameters, need, rule, anchor)
+                    near = self._sum_leaf(apart.near(leaf), parameters, need, rule, anchor)
                     return near + apart.sums(self, parameters, need, anchor)
             rows = part.rows.astype(np.float64)
             totals = float(weight @ log_density), part.total_weight

@@ -47,7 +47,8 @@ class Searching:
     def results(self, data: Data) -> Generator[Result, None, list[Result]]:
         """Fit every candidate to these rows; see `Search.results`."""
         threads = n_threads(self.n_jobs)
-        at_a_time = 1 if data.original.n_rows * data.original.n_features < SMALL else min(threads, len(self.candidates))
+        is_one_by_one = data.original.n_rows * data.original.n_features < SMALL or data.original.is_read_again
+        at_a_time = 1 if is_one_by_one else min(threads, len(self.candidates))
         search = Search(
             source=data.source,
             n_rows=data.original.profile.n_positive,

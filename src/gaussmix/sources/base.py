@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
+from math import inf
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -65,12 +66,16 @@ class Source(ABC):
     n_features : number of columns.
     dtype : float32 or float64, the type of the rows in every block.
     feature_names : of the columns; None where they have none.
+    memory : bytes for the states beside blocks; those for which there is no room are made anew in every pass.
+    is_read_again : every pass reads the rows from files, so that fits at the same time take more memory each.
     """
 
     n_rows: int
     n_features: int
     dtype: np.dtype[Any]
     feature_names: tuple[str, ...] | None = None
+    memory: float = inf
+    is_read_again: bool = False
 
     _kept: tuple[Hashable, dict[int, Any]] = None, {}  # a task's key, and the state of each block by its first row
     _found: dict[Hashable, Any]  # what passes found out about all rows
@@ -95,11 +100,13 @@ class Source(ABC):
         if whole is not None:
             states[0] = states[0] if 0 in states else task.open(whole)
             return task.call(whole, states[0])
-        tree = Tree[S]()
+        tree, left = Tree[S](), self.memory
         for node in nodes(self.blocks()):
-            if node.first_row not in states:
-                states[node.first_row] = task.open(node)
-            tree.add(task.call(node, states[node.first_row]), node.n_leaves)
+            state = states.pop(node.first_row, None) or task.open(node)
+            tree.add(task.call(node, state), node.n_leaves)
+            left -= getattr(state, "n_bytes", 0)
+            if left > 0:
+                states[node.first_row] = state
         return tree.total
 
     def found(self, key: Hashable, find: Callable[[], T]) -> T:
@@ -194,6 +201,7 @@ class _Changed(Source):
 
     def __init__(self, source: Source, change: Callable[[Block], Iterable[Block]], n_rows: int) -> None:
         self.n_rows, self.n_features, self.dtype = n_rows, source.n_features, source.dtype
+        self.memory, self.is_read_again = source.memory, source.is_read_again
         self._source, self._change = source, change
 
     def blocks(self) -> Iterator[Block]:

@@ -19,12 +19,11 @@ import numpy as np
 from dask.sizeof import sizeof
 from numpy.typing import NDArray
 
-from gaussmix.errors import listed
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import first_beyond
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import Number, S, Source, T, Task
-from gaussmix.sources.files.base import Cursor, Reader, check_numbers, opened
+from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_numbers, opened
 from gaussmix.waist.block import Block, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 
@@ -92,7 +91,7 @@ def _of_array(data: Any, columns: Sequence[str] | None, weights: str | None) -> 
         raise ValueError(f"the Dask array holds {data.dtype}, not real numbers.")
     every = [f"x{1 + column}" for column in range(data.shape[1])]
     names = list(columns or (name for name in every if name != weights))
-    _check_present("the Dask array", [*names, *([weights] if weights else [])], every)
+    check_columns("the Dask array", every, columns, weights)
     dtype = np.dtype(np.float32 if data.dtype == np.float32 else np.float64)
     numbers = partial(
         _numbers_of_array,
@@ -107,8 +106,8 @@ def _of_array(data: Any, columns: Sequence[str] | None, weights: str | None) -> 
 
 
 def _of_frame(data: Any, columns: Sequence[str] | None, weights: str | None) -> Table:
+    check_columns("the Dask frame", list(data.columns), columns, weights)
     every = {name: _kind(dtype) for name, dtype in data.dtypes.items()}
-    _check_present("the Dask frame", [*(columns or ()), *([weights] if weights else [])], list(every))
     numeric = [name for name, kind in every.items() if kind in "biuf" and name != weights]
     names = list(columns or numeric)
     for name in (*names, *([weights] if weights else ())):
@@ -133,12 +132,6 @@ def _numpy_type(dtype: Any) -> Any:
 
 def _kind(dtype: Any) -> str:
     return str(getattr(_numpy_type(dtype), "kind", "O"))
-
-
-def _check_present(name: str, wanted: Sequence[Any], every: Sequence[Any]) -> None:
-    for column in wanted:
-        if column not in every:
-            raise ValueError(f"{name} has no column {column!r}; it has {listed(every)}.")
 
 
 def _numbers_of_array(chunk: Any, places: Sequence[int] | None, weight_place: int | None, dtype: Any) -> Block:

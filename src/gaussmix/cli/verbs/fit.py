@@ -119,7 +119,14 @@ def fit(
     check_usage(data, model, columns, weights, as_json=as_json)
     check_engine(jobs, quiet=quiet)
     with collected_warnings() as collected:
-        if memory is None and not names_files(data):
+        is_one_table = memory is None and not names_files(data)
+        if not is_one_table and (data == STANDARD or format is not None or has_header is not None):
+            raise click.UsageError(
+                "--memory, patterns and folders take files whose names end in their format, not standard input, "
+                "--format or --header.",
+                click.get_current_context(),
+            )
+        if is_one_table:
             rows, names, notices = read_rows(open_table(data, format, has_header), columns, weights)
         else:
             rows = open(data, columns=columns or None, weights=weights, memory=memory or MEMORY)

@@ -106,7 +106,7 @@ class State:
     @property
     def n_bytes(self) -> int:
         """Memory that it takes, about; a source may drop it."""
-        return self.visits.n_bytes + sum(apart.near.n_rows * 8 for apart in self.apart.values())
+        return self.visits.n_bytes + sum(apart.row_weight.nbytes for apart in self.apart.values())
 
 
 class StepPlan(NamedTuple):
@@ -248,14 +248,14 @@ class NativeEngine(Runner):
         self, leaf: Block, apart: Apart | None, parameters: Parameters, plan: StepPlan, visit: Visit
     ) -> tuple[Partial, float, Apart | None]:
         """The sums of a leaf, in which far rows are shared apart from the others; `apart` is a guess which they are."""
-        near = leaf if apart is None else apart.near
+        near = leaf if apart is None else apart.near(leaf)
         sums, n_far, n_near = self._sum(near, near.total_weight, plan, visit)
         if n_far or (apart is not None and not apart.is_far_still(parameters, self.log_density)):
             places = far_places(leaf, parameters, self.log_density)
             places = places if leaf.row_weight is None else places[leaf.row_weight[places] > 0]
             if not np.array_equal(places, [] if apart is None else apart.places):
                 apart = Apart.of(leaf, places) if len(places) else None
-                near = leaf if apart is None else apart.near
+                near = leaf if apart is None else apart.near(leaf)
                 sums, n_far, n_near = self._sum(near, near.total_weight, plan, visit)
         if apart is None:
             return sums, n_near, None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.sources.base import Source
-from gaussmix.sources.files.base import Reader, opened
+from gaussmix.sources.files.base import FileSource, Reader, opened
 from gaussmix.sources.files.npy import NpyReader
 
 MEMORY = "512 MB"
@@ -62,8 +62,13 @@ def open(
     n_bytes = check_memory(memory)
     if _kind(data) in {"Array", "DataFrame"}:
         return _of_dask(data, columns, weights, n_bytes)
-    reader = _reader(data, list(columns) if columns is not None else None, weights)
-    return opened(reader, n_bytes)
+    reader = _reader(data, columns, weights)
+    source = opened(reader, n_bytes)
+    if isinstance(source, FileSource) and isinstance(reader, NpyReader) and reader.is_spool:
+        file = reader.files[0].path
+        size = f"{file.stat().st_size / 1e6:.0f} MB"
+        _warn(f"{reader.name} is slow to read: its numbers are in {file} ({size}) as long as they are used.")
+    return source
 
 
 def is_table(data: Any) -> bool:
@@ -120,11 +125,7 @@ def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Re
     _warn(_left_out_sentence(table))
     if not (isinstance(table, arrow.OnceReader) or getattr(table, "is_slow", False)):
         return table
-    reader = spool.spooled(table)
-    file = reader.files[0].path
-    size = f"{file.stat().st_size / 1e6:.0f} MB"
-    _warn(f"{table.name} is slow to read: its numbers are in {file} ({size}) as long as they are used.")
-    return reader
+    return spool.spooled(table)
 
 
 def _of_dask(data: Any, columns: Sequence[str] | None, weights: str | None, memory: int) -> Source:
@@ -163,11 +164,11 @@ def _paths(name: str) -> list[Path]:
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
     if path.is_dir():
-        found = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith((".", "_")))
+        found = sorted(each for each in path.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(path)))
     elif path.exists():
         found = [path]
     else:
-        found = sorted(map(Path, glob.glob(name, recursive=True)))
+        found = sorted(path for path in map(Path, glob.glob(name, recursive=True)) if path.is_file())
     if not found:
         raise FileNotFoundError(ENOENT, "no file is called so", name)
     kinds = {each.suffix.lower() for each in found}
@@ -176,15 +177,22 @@ def _paths(name: str) -> list[Path]:
     return found
 
 
+def _is_hidden(path: Path) -> bool:
+    """Whether a file, or a folder above it, is one that programs keep for themselves."""
+    return any(part.startswith((".", "_")) for part in path.parts)
+
+
 def _table(paths: list[Path], columns: Sequence[str] | None, weights: str | None) -> Any:
     """Files of one format, which the extension of the first says."""
     from gaussmix.sources.files import arrow, csv
     from gaussmix.sources.tables import FORMATS, format_by_name
 
-    format = format_by_name(str(paths[0]))
-    if format == "parquet":
+    name = paths[0].name
+    is_compressed = paths[0].suffix.lower() in {".gz", ".bz2", ".zst", ".lz4"}
+    format = format_by_name(paths[0].stem if is_compressed else name)
+    if format == "parquet" and not is_compressed:
         return arrow.ParquetReader(paths, columns, weights)
-    if format == "arrow":
+    if format == "arrow" and not is_compressed:
         return arrow.ArrowFileReader(paths, columns, weights)
     if format == "csv":
         return csv.CsvReader(paths, columns, weights)

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from gaussmix.errors import listed
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.files.base import Cursor, Reader
+from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_integers
 from gaussmix.sources.files.stamps import Stamps
+from gaussmix.sources.tables.arrow_table import INDEX
 from gaussmix.sources.tables.base import is_numeric, kind_of
 
 BATCH_ROWS = 65_536
@@ -40,12 +40,15 @@ class BatchReader(Reader):
         self, name: str, schema: pa.Schema, n_rows: int, columns: Sequence[str] | None, weights: str | None
     ) -> None:
         self.name, self.n_rows, self.weights = name, n_rows, weights
+        check_columns(name, schema.names, columns, weights)
         for column in (*(columns or ()), *([weights] if weights else ())):
-            if column not in schema.names:
-                raise ValueError(f"{name} has no column {column!r}; it has {listed(schema.names)}.")
             if not is_numeric(schema.field(column).type):
                 raise ValueError(f"{name}, column {column!r}: {kind_of(schema.field(column).type)}.")
-        numeric = [field.name for field in schema if is_numeric(field.type) and field.name != weights]
+        numeric = [
+            field.name
+            for field in schema
+            if is_numeric(field.type) and field.name != weights and not INDEX.fullmatch(field.name)
+        ]
         self.names = list(columns or numeric)
         self.left_out = [] if columns else [each for each in schema.names if each not in (*numeric, weights)]
         if not self.names:
@@ -68,6 +71,9 @@ class BatchReader(Reader):
     def place(self, row: int) -> str:
         return f"{self.name}, row {row}"
 
+    def check_unchanged(self) -> None:
+        """Raise OSError where files have changed since they were opened; asked at the end of each pass."""
+
 
 class _BatchCursor(Cursor):
     def __init__(self, reader: BatchReader) -> None:
@@ -87,20 +93,25 @@ class _BatchCursor(Cursor):
             count = min(len(rows) - first, self._batch.num_rows - self._row)
             part, taken = slice(first, first + count), self._batch.slice(self._row, count)
             for column, name in enumerate(self._reader.names):
-                put(taken.column(name), rows[part, column])
+                put(self._reader, name, taken.column(name), rows[part, column])
             if row_weight is not None:
-                put(taken.column(self._reader.weights), row_weight[part])
+                put(self._reader, self._reader.weights, taken.column(self._reader.weights), row_weight[part])
             first, self._row = first + count, self._row + count
 
     def close(self) -> None:
         if hasattr(self._batches, "close"):
             self._batches.close()
+        self._reader.check_unchanged()
 
 
-def put(column: pa.Array, target: Any) -> None:
+def put(reader: BatchReader, name: str | None, column: pa.Array, target: Any) -> None:
     """Copy the numbers of a column; null becomes NaN."""
-    if pa.types.is_decimal(column.type) or (column.null_count and not pa.types.is_floating(column.type)):
+    if pa.types.is_decimal(column.type):
         column = pc.cast(column, pa.float64())
+    if pa.types.is_integer(column.type):
+        check_integers(reader.name, name, column.drop_null().to_numpy(zero_copy_only=False))
+        if column.null_count:
+            column = pc.cast(column, pa.float64(), safe=False)
     target[...] = column.to_numpy(zero_copy_only=False)
 
 
@@ -128,7 +139,7 @@ class ParquetReader(BatchReader):
     def batches(self) -> Iterator[pa.RecordBatch]:
         self.stamps.check()
         for path in self.paths:
-            with parquet.ParquetFile(path, pre_buffer=False) as file:
+            with parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
                 for group in range(file.num_row_groups):
                     try:
                         yield from file.iter_batches(
@@ -138,7 +149,9 @@ class ParquetReader(BatchReader):
                         self.stamps.check()
                         reason = str(error).partition("\n")[0].rstrip(".")
                         raise OSError(EIO, f"row group {group} can't be read: {reason}", str(path)) from None
-            self.stamps.check()
+
+    def check_unchanged(self) -> None:
+        self.stamps.check()
 
     def place(self, row: int) -> str:
         index = next(index for index, end in enumerate(self._ends) if row < end)
@@ -188,7 +201,9 @@ class ArrowFileReader(BatchReader):
                         self.stamps.check()
                         reason = str(error).partition("\n")[0].rstrip(".")
                         raise OSError(EIO, f"batch {number} can't be read: {reason}", str(path)) from None
-            self.stamps.check()
+
+    def check_unchanged(self) -> None:
+        self.stamps.check()
 
 
 def _open_arrow(path: Path, opened: pa.NativeFile) -> pa.RecordBatchFileReader:
@@ -204,6 +219,7 @@ class DatasetReader(BatchReader):
 
     def __init__(self, dataset: Any, columns: Sequence[str] | None = None, weights: str | None = None) -> None:
         self._dataset = dataset
+        self.stamps = Stamps([Path(file) for file in getattr(dataset, "files", ()) if Path(file).exists()])
         super().__init__("the dataset", dataset.schema, dataset.count_rows(), columns, weights)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -211,6 +227,9 @@ class DatasetReader(BatchReader):
             columns=self.read_columns, batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1, use_threads=False
         )
         return iter(scanner.to_batches())
+
+    def check_unchanged(self) -> None:
+        self.stamps.check()
 
 
 class OnceReader(BatchReader):

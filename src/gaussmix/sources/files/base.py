@@ -10,17 +10,21 @@ from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gaussmix.errors import listed
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import first_beyond
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.base import S, Source, Task
+from gaussmix.sources.base import Source
 from gaussmix.sources.survey import Survey
 from gaussmix.waist.block import Block, Profile
-from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
+from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
 
 N_BUFFERS = 3  # one is filled, one waits, one is worked on
 LARGEST_CHUNK = 2**25  # bytes of rows; larger ones read no faster
+LARGEST_WEIGHT = 1e150
+MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
 WAIT = 0.05  # seconds between looks whether the other thread has given up
 
 
@@ -100,11 +104,12 @@ class FileSource(Source):
     """
 
     whole = None
+    is_read_again = True
 
     def __init__(self, reader: Reader, memory: int) -> None:
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
         self.feature_names = tuple(reader.names) if reader.has_names else None
-        self.reader, self._memory = reader, memory
+        self.reader, self.memory = reader, memory // 4
         most = max(min(LARGEST_CHUNK, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
         self._chunk_rows = min(1 << (most.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
 
@@ -114,19 +119,6 @@ class FileSource(Source):
     def blocks(self) -> Iterator[Block]:
         with closing(_Ahead(self.reader, self._chunk_rows)) as chunks:
             yield from chunks
-
-    def map_merge(self, task: Task[S]) -> S:
-        """As for every source. States are kept while there is memory for them; the others are made anew."""
-        if self._kept[0] != task.key:
-            self._kept = task.key, {}
-        states, tree, left = self._kept[1], Tree[S](), self._memory // 4
-        for block in self.blocks():
-            state = states.pop(block.first_row, None) or task.open(block)
-            tree.add(task.call(block, state), block.n_leaves)
-            left -= getattr(state, "n_bytes", 0)
-            if left > 0:
-                states[block.first_row] = state
-        return tree.total
 
     @property
     def profile(self) -> Profile:
@@ -204,6 +196,9 @@ class _Ahead:
             weight = None if chunk.row_weight is None else chunk.row_weight[:n_rows]
             yield Block(first_row, chunk.rows[:n_rows], weight)
             self._free.put(chunk)
+        self._thread.join()
+        if not self._read.empty():  # whether files have changed is known at the end
+            self._next()
 
     def _next(self) -> _Chunk:
         while True:
@@ -253,6 +248,43 @@ class _Ahead:
             self._thread.join()
 
 
+def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
+    """Raise ValueError for a choice among the columns of a table that can't be meant.
+
+    Parameters
+    ----------
+    name : of the table.
+    every : its columns.
+    columns, weights : as for `gaussmix.open`.
+    """
+    twice = next((column for column in every if list(every).count(column) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{name} has two columns called {twice!r}: rename one.")
+    if isinstance(columns, str) or (columns is not None and not len(columns)):
+        raise ValueError(f"columns must be a list of names, got {columns!r}.")
+    chosen = list(columns or ())
+    for column in (*chosen, *([weights] if weights is not None else [])):
+        if column not in every:
+            raise ValueError(f"{name} has no column {column!r}; it has {listed(list(every))}.")
+    if weights in chosen:
+        raise ValueError(f"{weights!r} can't be a feature and the weight.")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"columns must name each column once, got {chosen!r}.")
+
+
+def check_integers(name: str, column: Any, integers: NDArray[Any]) -> None:
+    """Raise ValueError for integers that differ by so little that they merge in a double."""
+    if integers.dtype.kind not in "iu" or integers.dtype.itemsize < 8 or not integers.size:
+        return
+    low, high = int(integers.min()), int(integers.max())
+    step = int(np.spacing(float(max(abs(low), abs(high)))))
+    if step > 1 and step > MERGED_SHARE * (high - low) > 0:
+        raise ValueError(
+            f"{name}, column {column!r} holds integers of size {max(abs(low), abs(high)):.3g} that differ by at most "
+            f"{high - low}: a double can't tell them apart. Subtract a constant from the column first."
+        )
+
+
 def check_numbers(reader: Described, first_row: int, rows: Rows, row_weight: Array | None) -> None:
     """Raise ValueError for the first row that no fit can use: its place, and what to do."""
     largest = float(np.finfo(np.float64).max)
@@ -267,8 +299,8 @@ def check_numbers(reader: Described, first_row: int, rows: Rows, row_weight: Arr
         raise ValueError(f"{where}: the value is {what}. Remove or fill such rows first.")
     if row_weight is None:
         return
-    wrong = ~(np.isfinite(row_weight) & (row_weight >= 0))
+    wrong = ~((row_weight >= 0) & (row_weight <= LARGEST_WEIGHT))
     if wrong.any():
         row = int(wrong.argmax())
         where = f"{reader.place(first_row + row)}, column {reader.weights!r}"
-        raise ValueError(f"{where}: the weight {row_weight[row]:g} is not a finite number ≥ 0.")
+        raise ValueError(f"{where}: the weight {row_weight[row]:g} is not between 0 and {LARGEST_WEIGHT:g}.")

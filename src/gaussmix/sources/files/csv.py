@@ -28,6 +28,7 @@ class CsvReader(BatchReader):
             guessed = batches.schema
         fields = [pa.field(each.name, pa.float64() if is_numeric(each.type) else each.type) for each in guessed]
         super().__init__(first.name, pa.schema(fields), 0, columns, weights)
+        self.has_names = first.has_names
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         types = dict.fromkeys(self.read_columns, pa.float64())

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.files.base import Cursor, Reader
+from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_integers
 from gaussmix.sources.files.stamps import Stamps
 
 PIECE = 2**20  # bytes read at a time where numbers are converted or copied
@@ -56,7 +56,10 @@ class NpyReader(Reader):
     names : of their columns, all of them; by default x1, x2 …
     columns : the features; by default all but the weights.
     weights : the column of row weights; None where there are none.
+    dtype : of the rows; by default float32 where the files are.
     """
+
+    is_spool = False  # its file is a copy of the table that it is called by
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class NpyReader(Reader):
         names: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
         weights: str | None = None,
+        dtype: np.dtype[Any] | None = None,
     ) -> None:
         self.has_names = names is not None
         self.files, self.name = [NpyFile.of(path) for path in paths], str(paths[0])
@@ -75,15 +79,15 @@ class NpyReader(Reader):
                     f"{first.dtype}: all files must have the same columns."
                 )
         every = names or [f"x{1 + column}" for column in range(first.n_columns)]
+        check_columns(self.name, every, columns, weights)
         self.names = list(columns or (name for name in every if name != weights))
+        if not self.names:
+            raise ValueError(f"{self.name} has no column of numbers to fit.")
         self.weights = weights
-        absent = [name for name in (*self.names, *([weights] if weights else [])) if name not in every]
-        if absent:
-            raise ValueError(f"{self.name} has no column {absent[0]!r}; it has {', '.join(every)}.")
         self.places = [every.index(name) for name in self.names]
         self.weight_place = None if weights is None else every.index(weights)
         self.n_rows = sum(file.n_rows for file in self.files)
-        self.dtype = np.dtype(np.float32 if first.dtype == np.float32 else np.float64)
+        self.dtype = dtype or np.dtype(np.float32 if first.dtype == np.float32 else np.float64)
         self.is_whole = self.places == list(range(first.n_columns)) and first.dtype == self.dtype
         self.order = "F" if first.is_by_columns or not self.is_whole else "C"
         self.stamps = Stamps([file.path for file in self.files])
@@ -93,6 +97,8 @@ class NpyReader(Reader):
 
     def place(self, row: int) -> str:
         for file in self.files:
+            if self.is_spool:
+                return f"{self.name}, row {row}"
             if row < file.n_rows:
                 return f"{file.path}, row {row}"
             row -= file.n_rows
@@ -143,6 +149,8 @@ class _NpyCursor(Cursor):
         for first in range(0, len(rows), step):
             piece = buffer[: min(step, len(rows) - first)]
             self._into(file, opened, at + first * file.n_columns * size, piece)
+            for name, place in zip(reader.names, reader.places, strict=True):
+                check_integers(str(file.path), name, piece[:, place])
             rows[first : first + len(piece)] = piece[:, reader.places]
             if row_weight is not None:
                 row_weight[first : first + len(piece)] = piece[:, reader.weight_place]
@@ -153,6 +161,7 @@ class _NpyCursor(Cursor):
         if target.dtype != file.dtype or not target.flags.c_contiguous:
             numbers = np.empty(target.shape, file.dtype)
             self._into(file, opened, at, numbers)
+            check_integers(str(file.path), "of the array", numbers)
             target[...] = numbers
             return
         opened.seek(at)

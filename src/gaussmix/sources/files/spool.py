@@ -25,11 +25,11 @@ def spooled(table: BatchReader) -> NpyReader:
     path = Path(place) / "rows.npy"
     try:
         write(table, path)
-        reader = NpyReader([path], table.read_columns, table.names, table.weights)
+        reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
     except BaseException:
         _remove(place)
         raise
-    reader.name = table.name
+    reader.name, reader.is_spool, reader.has_names = table.name, True, table.has_names
     weakref.finalize(reader, _remove, place)
     return reader
 
@@ -37,17 +37,18 @@ def spooled(table: BatchReader) -> NpyReader:
 def write(table: BatchReader, path: Path) -> None:
     """Write the numbers of a table, by rows, as .npy."""
     n_rows, columns = 0, table.read_columns
+    dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded
     try:
         with open(path, "wb") as file:
             file.write(bytes(HEADER))
             for batch in table.batches():
-                rows = np.empty((batch.num_rows, len(columns)), table.dtype)
+                rows = np.empty((batch.num_rows, len(columns)), dtype)
                 for column, name in enumerate(columns):
-                    put(batch.column(name), rows[:, column])
+                    put(table, name, batch.column(name), rows[:, column])
                 file.write(rows.data)
                 n_rows += len(rows)
             file.seek(0)
-            file.write(_header(n_rows, len(columns), table.dtype))
+            file.write(_header(n_rows, len(columns), dtype))
     except OSError as error:
         if error.errno is None:
             raise

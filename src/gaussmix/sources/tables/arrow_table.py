@@ -13,7 +13,7 @@ from gaussmix.sources.tables.base import BadTable, Input, Table, check_names, in
 
 _FEATHER_1 = b"FEA1"
 _ARROW_FILE = b"ARROW1"
-_INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
+INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class ArrowTable(Table):
     @classmethod
     def of(cls, name: str, arrow: pa.Table, *, has_names: bool = True) -> ArrowTable:
         """A table read from a file; raises BadTable if it has no columns, or two of the same name."""
-        index = [column for column in arrow.column_names if _INDEX.fullmatch(column)]
+        index = [column for column in arrow.column_names if INDEX.fullmatch(column)]
         arrow = arrow.drop_columns(index)
         if not arrow.column_names:
             raise BadTable(f"{name} has no columns.")

@@ -113,9 +113,9 @@ def test_what_pyarrow_polars_and_duckdb_hold_is_a_table(folder, table, expected)
     for data in (pyarrow.dataset.dataset(parts), arrow.to_reader(), polars.scan_parquet(parts)):
         source = open(data, columns=NAMES, weights="w", memory=SMALL)
         assert_same_fit(fitted(source), expected[True])
-    if duckdb := pytest.importorskip("duckdb", reason="is not installed", exc_type=ImportError):
-        relation = duckdb.from_arrow(arrow)
-        assert_same_fit(fitted(open(relation, columns=NAMES, weights="w", memory=SMALL)), expected[True])
+    duckdb = pytest.importorskip("duckdb")
+    relation = duckdb.from_arrow(arrow)
+    assert_same_fit(fitted(open(relation, columns=NAMES, weights="w", memory=SMALL)), expected[True])
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")

@@ -117,7 +117,8 @@ def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Re
     elif kind == "RecordBatchReader":
         table = arrow.OnceReader("the record batches", data, columns, weights)
     elif kind == "DuckDBPyRelation":
-        table = arrow.OnceReader("the relation", data.fetch_arrow_reader(arrow.BATCH_ROWS), columns, weights)
+        read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # before DuckDB 1.5
+        table = arrow.OnceReader("the relation", read(arrow.BATCH_ROWS), columns, weights)
     elif kind == "LazyFrame":
         table = arrow.OnceReader("the frame", _batches_of(data), columns, weights)
     else:

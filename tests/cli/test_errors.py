@@ -53,7 +53,7 @@ def test_wrong_usage_is_exit_code_2(name, cli, faithful):
     ("arguments", "sentence"),
     [
         (["fit", "none.csv"], "none.csv: No such file or directory."),
-        (["fit", "."], ".: Is a directory."),
+        (["fit", "."], ". names files of several kinds, '' and '.csv': name one kind, as in '*.csv'."),
         (["fit", "DATA", "-o", "nowhere/m.gmm"], "nowhere: there is no such folder to write to."),
         (["fit", "DATA", "-o", "."], ".: is a folder, so it can't be written."),
         (["fit", "ONE"], "ONE has a single row; a fit needs at least two."),

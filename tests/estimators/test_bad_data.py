@@ -111,7 +111,7 @@ BAD_ROWS = {
     "three dimensions": (ROWS[None], ValueError, "Found array with dim 3, while dim <= 2 is required"),
     "a number": (3.0, ValueError, "Expected 2D array, got scalar array instead"),
     "nothing": (None, ValueError, "Expected 2D array, got scalar array instead"),
-    "a word": ("rows", ValueError, "could not convert string to float: 'rows'"),
+    "a word": ("rows", FileNotFoundError, "no file is called so: 'rows'"),
     "rows of unequal length": ([[1.0, 2.0], [3.0]], ValueError, "inhomogeneous shape"),
 }
 

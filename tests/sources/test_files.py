@@ -287,7 +287,7 @@ class TestSentences:
         with pytest.raises(ValueError, match=r"b.npy has 3 columns .* all files must have the same columns"):
             open(tmp_path / "*.npy")
         (tmp_path / "c.csv").write_text("a\n1\n")
-        with pytest.raises(ValueError, match=r"several kinds, \.csv, \.npy: name one kind"):
+        with pytest.raises(ValueError, match=r"several kinds, '\.csv' and '\.npy': name one kind, as in"):
             open(tmp_path)
 
     def test_an_empty_table(self, tmp_path):

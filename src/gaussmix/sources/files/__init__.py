@@ -172,9 +172,12 @@ def _paths(name: str) -> list[Path]:
         found = sorted(path for path in map(Path, glob.glob(name, recursive=True)) if path.is_file())
     if not found:
         raise FileNotFoundError(ENOENT, "no file is called so", name)
-    kinds = {each.suffix.lower() for each in found}
+    kinds = sorted({each.suffix.lower() for each in found})
     if len(kinds) > 1:
-        raise ValueError(f"{name} names files of several kinds, {', '.join(sorted(kinds))}: name one kind.")
+        raise ValueError(
+            f"{name} names files of several kinds, {' and '.join(map(repr, kinds))}: name one kind, as in "
+            f"'{Path(name) / '*'}{kinds[-1]}'."
+        )
     return found
 
 

@@ -217,7 +217,7 @@ def test_a_wrong_engine_is_found_out(engine, rng):
 
 
 def test_moments_without_weights_are_found_out(rng):
-    with pytest.raises(AssertionError, match=r"sums scaled|repeated rows"):
+    with pytest.raises(AssertionError, match="repeated rows"):
         check_moments(ForgetfulEngine(), Need(Second.FULL), rng)
 
 

@@ -252,6 +252,9 @@ class _PartCursor(Cursor):
                 row_weight[first : first + count] = part.row_weight
             first, self._row = first + count, self._row + count
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 def _size(block: Block) -> int:
     return block.n_rows

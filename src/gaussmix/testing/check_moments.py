@@ -54,13 +54,13 @@ def check_moments(engine: Engine[Any], need: Need, rng: np.random.Generator) -> 
     assert_same_moments(there.about(anchor), whole, wide, 8 * rounding, "moments moved there and back")
     rest = reduce(add, parts[1:]).about(elsewhere)
     assert_same_moments(parts[0] + rest, whole, wide, 8 * rounding, "parts about two anchors")
-    halved = replace(block, row_weight=weight / 2)
-    assert_same_moments(whole.scaled(0.5), _sums(engine, halved, need, anchor), spread, 0.0, "sums scaled")
     counts = np.arange(n_rows) % 3
     counted = _sums(engine, replace(block, row_weight=counts.astype(np.float64)), need, anchor)
     repeated = Block(0, rows.repeat(counts, axis=0), None, shares.repeat(counts, axis=0))
-    spread = _spread(engine, repeated, anchor)
-    assert_same_moments(_sums(engine, repeated, need, anchor), counted, spread, rounding, "repeated rows")
+    twice = _spread(engine, repeated, anchor)
+    assert_same_moments(_sums(engine, repeated, need, anchor), counted, twice, rounding, "repeated rows")
+    halved = replace(block, row_weight=weight / 2)
+    assert_same_moments(whole.scaled(0.5), _sums(engine, halved, need, anchor), spread, 0.0, "sums scaled")
 
 
 def _sums(engine: Engine[Any], block: Block, need: Need, anchor: Array) -> Moments:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,12 +93,8 @@ class Block:
         weights = [block.row_weight for block in (first, *others) if block.row_weight is not None]
         given = [block.given for block in (first, *others) if block.given is not None]
         rows = np.concatenate([block.rows for block in (first, *others)])
-        return cls(
-            first.first_row,
-            rows,
-            np.concatenate(weights) if weights else None,
-            np.concatenate(given) if given else None,  # type: ignore[arg-type]
-        )
+        all_given: Any = np.concatenate(given) if given else None
+        return cls(first.first_row, rows, np.concatenate(weights) if weights else None, all_given)
 
 
 @dataclass(frozen=True)

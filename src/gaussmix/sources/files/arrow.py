@@ -146,9 +146,7 @@ class ParquetReader(BatchReader):
                             BATCH_ROWS, row_groups=[group], columns=self.read_columns, use_threads=False
                         )
                     except (pa.ArrowException, OSError) as error:
-                        self.stamps.check()
-                        reason = str(error).partition("\n")[0].rstrip(".")
-                        raise OSError(EIO, f"row group {group} can't be read: {reason}", str(path)) from None
+                        raise self._unreadable(path, f"row group {group}", error) from None
 
     def check_unchanged(self) -> None:
         self.stamps.check()
@@ -198,9 +196,7 @@ class ArrowFileReader(BatchReader):
                     try:
                         yield file.get_batch(number)
                     except (pa.ArrowException, OSError) as error:
-                        self.stamps.check()
-                        reason = str(error).partition("\n")[0].rstrip(".")
-                        raise OSError(EIO, f"batch {number} can't be read: {reason}", str(path)) from None
+                        raise self._unreadable(path, f"batch {number}", error) from None
 
     def check_unchanged(self) -> None:
         self.stamps.check()

@@ -28,18 +28,19 @@ MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log
 WAIT = 0.05  # seconds between looks whether the other thread has given up
 
 
-class Cursor:
+class Cursor(ABC):
     """A place in the rows of a reader, from which the following rows are read."""
 
+    @abstractmethod
     def fill(self, rows: Rows, row_weight: Array | None) -> None:
         """Read the next `len(rows)` rows, and their weights where there are any.
 
         Raises OSError, or ValueError with the place, for what can't be read.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
-        """Give back what is open. By default nothing is."""
+        """Give back what is open. Raises OSError where files have changed since they were opened."""
 
 
 class Described(Protocol):

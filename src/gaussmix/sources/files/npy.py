@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from errno import EIO
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,7 @@ class _NpyCursor(Cursor):
     def __init__(self, reader: NpyReader) -> None:
         reader.stamps.check()
         self._reader, self._number, self._row = reader, 0, 0
-        self._open: BinaryIO | None = None
+        self._open: FileIO | None = None
 
     def fill(self, rows: Rows, row_weight: Array | None) -> None:
         first = 0
@@ -117,7 +118,7 @@ class _NpyCursor(Cursor):
             file = self._reader.files[self._number]
             count = min(len(rows) - first, file.n_rows - self._row)
             if count:
-                self._open = self._open or Path.open(file.path, "rb", buffering=0)
+                self._open = self._open or FileIO(file.path)
                 part = slice(first, first + count)
                 self._read(file, self._open, rows[part], None if row_weight is None else row_weight[part])
             first, self._row = first + count, self._row + count
@@ -131,7 +132,7 @@ class _NpyCursor(Cursor):
         self._open = None
         self._reader.stamps.check()
 
-    def _read(self, file: NpyFile, opened: BinaryIO, rows: Rows, row_weight: Array | None) -> None:
+    def _read(self, file: NpyFile, opened: FileIO, rows: Rows, row_weight: Array | None) -> None:
         size, reader = file.dtype.itemsize, self._reader
         if file.is_by_columns:
             wanted = [(place, rows[:, column]) for column, place in enumerate(reader.places)]
@@ -156,7 +157,7 @@ class _NpyCursor(Cursor):
                 row_weight[first : first + len(piece)] = piece[:, reader.weight_place]
         return None
 
-    def _into(self, file: NpyFile, opened: BinaryIO, at: int, target: NDArray[Any]) -> None:
+    def _into(self, file: NpyFile, opened: FileIO, at: int, target: NDArray[Any]) -> None:
         """Read numbers into an array, converting them where their type is another."""
         if target.dtype != file.dtype or not target.flags.c_contiguous:
             numbers = np.empty(target.shape, file.dtype)
@@ -167,7 +168,7 @@ class _NpyCursor(Cursor):
         opened.seek(at)
         room = target.reshape(-1).view(np.uint8)
         while room.size:
-            n_read = opened.readinto(room)  # type: ignore[attr-defined]
+            n_read = opened.readinto(room)
             if not n_read:
                 raise OSError(EIO, f"became shorter while it was read and ends at byte {opened.tell()}", str(file.path))
             room = room[n_read:]

@@ -17,6 +17,7 @@ import many_blocks
 
 def pytest_addoption(parser):
     parser.addoption("--many-blocks", action="store_true", help="cut all arrays in memory into many small blocks")
+    parser.addoption("--kills", type=int, default=4, help="how many workers of a Dask cluster are killed")
 
 
 def pytest_configure(config):

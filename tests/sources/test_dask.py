@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -272,14 +271,10 @@ def test_a_large_task_goes_to_the_workers_before_the_pass(table, cluster, monkey
     assert_same_fit(mixture().fit(array_of(path, CUTS["a few"])), mixture().fit(whole[:, :N_FEATURES]))
 
 
-N_KILLS = 10
-
-
-def test_workers_may_die_at_any_moment(table, rng):
+def test_workers_may_die_at_any_moment(table, rng, request):
     """Whatever a worker held is computed again, and no row is counted twice: the same bits."""
     whole, path = table
     expected = mixture(max_iter=12).fit(whole[:, :N_FEATURES])
-    is_over, killed, n_fits = threading.Event(), set(), 0
     patient = {"distributed.deploy.lost-worker-timeout": "1h"}  # else a cluster gives up who takes 15 s to come back
     with (
         dask.config.set(patient),
@@ -287,26 +282,13 @@ def test_workers_may_die_at_any_moment(table, rng):
         distributed.Client(made) as client,
     ):
         lazy = array_of(path, [40_000, 80_000, 120_000, 160_000])
-
-        def kill():
-            while len(killed) < N_KILLS and not is_over.is_set():
-                time.sleep(rng.random() / 4)
-                workers = client.scheduler_info()["workers"]  # Dask gives up one that dies before it has begun
-                pids = {nanny.pid for nanny in made.workers.values() if nanny.worker_address in workers}
-                alive = sorted(pids - killed - {None})
-                if alive:
-                    pid = alive[rng.integers(len(alive))]
-                    os.kill(pid, signal.SIGKILL)
-                    killed.add(pid)
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        try:
-            while killer.is_alive():
+        assert_same_fit(mixture(max_iter=12).fit(lazy), expected)
+        for _ in range(request.config.getoption("kills")):
+            client.wait_for_workers(2, timeout=60)
+            victim = [*made.workers.values()][rng.integers(2)].pid
+            killer = threading.Timer(rng.random(), os.kill, [victim, signal.SIGKILL])
+            killer.start()
+            try:
                 assert_same_fit(mixture(max_iter=12).fit(lazy), expected)
-                n_fits += 1
-        finally:
-            is_over.set()
-            killer.join()
-    assert len(killed) == N_KILLS
-    assert n_fits > 0
+            finally:
+                killer.join()

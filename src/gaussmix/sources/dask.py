@@ -321,16 +321,18 @@ class _Held:
         return found
 
 
-@sizeof.register(Block)  # type: ignore[untyped-decorator]
 def _bytes_of(block: Block) -> int:
     """For Dask, which brings small things to where it has room, and would move rows if it took them for small."""
     arrays = block.rows, block.row_weight, block.given
     return sum(array.nbytes for array in arrays if array is not None)
 
 
-@sizeof.register(_Held)  # type: ignore[untyped-decorator]
 def _bytes_held(held: _Held) -> int:
     return sum(map(_bytes_of, held.blocks))
+
+
+sizeof.register(Block, _bytes_of)
+sizeof.register(_Held, _bytes_held)
 
 
 class _Cluster(Source):

@@ -18,7 +18,7 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_integers
 from gaussmix.sources.files.stamps import Stamps
 from gaussmix.sources.tables.arrow_table import INDEX
-from gaussmix.sources.tables.base import is_numeric, kind_of
+from gaussmix.sources.tables.base import first_line, is_numeric, kind_of
 
 BATCH_ROWS = 65_536
 SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing them takes longer than a pass of EM
@@ -146,7 +146,7 @@ class ParquetReader(BatchReader):
                             BATCH_ROWS, row_groups=[group], columns=self.read_columns, use_threads=False
                         )
                     except (pa.ArrowException, OSError) as error:
-                        raise self._unreadable(path, f"row group {group}", error) from None
+                        raise _unreadable(self.stamps, path, f"row group {group}", error) from None
 
     def check_unchanged(self) -> None:
         self.stamps.check()
@@ -157,11 +157,17 @@ class ParquetReader(BatchReader):
         return f"{path}, row group {group}, row {row - self._ends[index] + n_rows}"
 
 
+def _unreadable(stamps: Stamps, path: Path, what: str, error: Exception) -> OSError:
+    """The error for a part of a file that can't be read, unless files have changed: then that is said."""
+    stamps.check()
+    return OSError(EIO, f"{what} can't be read: {first_line(error)}", str(path))
+
+
 def _footer(path: Path) -> parquet.FileMetaData:
     try:
         return parquet.read_metadata(path)
     except pa.ArrowException as error:
-        raise ValueError(f"{path} can't be read as Parquet: {str(error).partition(chr(10))[0].rstrip('.')}.") from None
+        raise ValueError(f"{path} can't be read as Parquet: {first_line(error)}.") from None
 
 
 def _check_same(path: Path, schema: pa.Schema, first_path: Path, first: pa.Schema) -> None:
@@ -196,7 +202,7 @@ class ArrowFileReader(BatchReader):
                     try:
                         yield file.get_batch(number)
                     except (pa.ArrowException, OSError) as error:
-                        raise self._unreadable(path, f"batch {number}", error) from None
+                        raise _unreadable(self.stamps, path, f"batch {number}", error) from None
 
     def check_unchanged(self) -> None:
         self.stamps.check()
@@ -206,8 +212,7 @@ def _open_arrow(path: Path, opened: pa.NativeFile) -> pa.RecordBatchFileReader:
     try:
         return pa.ipc.open_file(opened)
     except pa.ArrowException as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise ValueError(f"{path} can't be read as Arrow or Feather: {reason}.") from None
+        raise ValueError(f"{path} can't be read as Arrow or Feather: {first_line(error)}.") from None
 
 
 class DatasetReader(BatchReader):

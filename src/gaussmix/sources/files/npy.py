@@ -166,8 +166,8 @@ class _NpyCursor(Cursor):
             target[...] = numbers
             return
         opened.seek(at)
-        room = target.reshape(-1).view(np.uint8)
-        while room.size:
+        room = target.reshape(-1).view(np.uint8).data
+        while room:
             n_read = opened.readinto(room)
             if not n_read:
                 raise OSError(EIO, f"became shorter while it was read and ends at byte {opened.tell()}", str(file.path))

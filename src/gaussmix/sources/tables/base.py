@@ -86,9 +86,13 @@ def reading(source: Input, format: str) -> Iterator[None]:
     except (pa.ArrowException, ValueError, EOFError, TypeError, OSError, TokenError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        sentence = "a bracket or quote is not closed" if isinstance(error, TokenError) else str(error)
-        reason = sentence.partition("\n")[0].rstrip(".")
+        reason = "a bracket or quote is not closed" if isinstance(error, TokenError) else first_line(error)
         raise BadTable(f"{source.name} can't be read as {format}: {reason}.") from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, without its advice and its full stop."""
+    return str(error).partition("\n")[0].rstrip(".")
 
 
 @dataclass(frozen=True)

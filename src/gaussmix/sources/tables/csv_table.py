@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from itertools import chain, islice
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from gaussmix.errors import counted, quoted
-from gaussmix.sources.tables.base import BadTable, Input, Table, check_names, invented_names, kind_of, reading
+from gaussmix.sources.tables.base import (
+    BadTable,
+    Input,
+    Table,
+    check_names,
+    first_line,
+    invented_names,
+    kind_of,
+    reading,
+)
 
 _DELIMITERS = ",;\t|"
+_NULLS = arrow_csv.ConvertOptions().null_values  # how text says that a number is missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +51,10 @@ class CsvTable(Table):
         """The line that a row ends on: not the row's number if lines are empty or fields span several."""
         return f"line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
 
+    def batches(self, types: Mapping[str, pa.DataType]) -> arrow_csv.CSVStreamingReader:
+        """Columns of these types, some rows at a time; all columns, of the types of their first rows, where none is."""
+        return arrow_csv.open_csv(self.source.stream(decompress=True), **self._options(list(types), types))
+
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
         """For text, name the first value that is no number: a typing error in a column of numbers shows."""
         if not pa.types.is_string(kind):
@@ -54,27 +69,40 @@ class CsvTable(Table):
         types = dict.fromkeys(columns, pa.string()) if as_text else None
         with reading(self.source, "CSV"):
             try:
-                return arrow_csv.read_csv(
-                    self.source.stream(decompress=True),
-                    read_options=arrow_csv.ReadOptions(
-                        skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_names)
-                    ),
-                    parse_options=arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
-                    convert_options=arrow_csv.ConvertOptions(
-                        include_columns=list(columns), column_types=types, strings_can_be_null=False
-                    ),
-                )
+                return arrow_csv.read_csv(self.source.stream(decompress=True), **self._options(columns, types))
             except pa.ArrowInvalid as error:
-                raise BadTable(self._why_unreadable(error)) from None
+                raise BadTable(self.why_unreadable(error)) from None
 
-    def _why_unreadable(self, error: Exception) -> str:
-        has_rows = False
+    def _options(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None) -> dict[str, Any]:
+        """How Arrow finds columns in the text: all of them where none is named."""
+        return {
+            "read_options": arrow_csv.ReadOptions(
+                skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_names)
+            ),
+            "parse_options": arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+            "convert_options": arrow_csv.ConvertOptions(
+                include_columns=list(columns), column_types=types, strings_can_be_null=False
+            ),
+        }
+
+    def why_unreadable(self, error: Exception, numbers: Collection[str] = ()) -> str:
+        """Name the first line with too many or too few values, or with text in one of the columns `numbers`."""
+        has_rows, places = False, [self.names.index(name) for name in numbers]
         for line, fields in self._data():
             has_rows = True
             if len(fields) != len(self.names):
                 values, columns = counted(len(fields), "value"), counted(len(self.names), "column")
                 return f"{self.name}, line {line}: {values} for {columns}."
-        return f"{self.name} can't be read as CSV: {error}." if has_rows else f"{self.name} has a header but no rows."
+            for place in places:
+                if not _is_number(fields[place]) and fields[place] not in _NULLS:
+                    return (
+                        f"{self.name}, line {line}, column {self.names[place]!r}: {quoted(fields[place])} is no number."
+                    )
+        return (
+            f"{self.name} can't be read as CSV: {first_line(error)}."
+            if has_rows
+            else f"{self.name} has a header but no rows."
+        )
 
     def _data(self) -> Iterator[tuple[int, list[str]]]:
         """Line numbers and fields, by Python's slow reader: for messages."""

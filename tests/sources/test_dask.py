@@ -26,7 +26,7 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
-dask_source = pytest.importorskip("gaussmix.sources.dask")
+dask_source = pytest.importorskip("gaussmix.sources.dask.cluster")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 
@@ -132,9 +132,20 @@ def test_without_a_cluster_rows_that_do_not_fit_are_computed_in_every_pass(table
     assert type(source._rows).__name__ == "FileSource"
 
 
+@pytest.mark.parametrize("cluster", ["no cluster"], indirect=True)
+def test_a_table_that_loses_rows_between_passes_is_named(table, cluster):
+    rows, n_rows = table[0][:, :-1], [N_ROWS]
+    part = da.from_delayed(dask.delayed(lambda: rows[: n_rows[0]], pure=False)(), rows.shape, "f8")
+    source = open(part, memory="3 MB")
+    assert source.profile.n_rows == N_ROWS
+    n_rows[0] = N_ROWS - 1
+    with pytest.raises(OSError, match="has fewer rows than before: 'the Dask array'"):
+        mixture().fit(source)
+
+
 def test_dask_keeps_the_laws_of_sources(cluster, monkeypatch, rng):
     if cluster is not None:
-        monkeypatch.setattr(dask_source._Cluster, "whole", None)  # else small tables come to this process
+        monkeypatch.setattr(dask_source.Cluster, "whole", None)  # else small tables come to this process
 
     def make_source(rows, row_weight):
         every = rows if row_weight is None else np.column_stack([rows, row_weight])
@@ -235,6 +246,8 @@ def test_a_bad_number_in_a_prediction_is_named_by_its_partition(table, cluster):
 def test_what_is_no_table_of_numbers_is_refused(table):
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
         mixture().fit(da.zeros(5))
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
+        mixture().fit(dd.from_pandas(pd.Series([1.0, 2.0]), npartitions=1))
     with pytest.raises(ValueError, match="holds complex128"):
         mixture().fit(da.zeros((5, 2), dtype=complex))
     with pytest.raises(ValueError, match="no column 'x3'; it has 'x1', 'x2'"):

@@ -18,6 +18,15 @@ from gaussmix.sources.files.base import FileSource, Reader, opened
 from gaussmix.sources.files.npy import NpyReader
 
 MEMORY = "512 MB"
+_KINDS = {
+    "pyarrow.Dataset",
+    "pyarrow.RecordBatchReader",
+    "polars.LazyFrame",
+    "duckdb.DuckDBPyRelation",
+    "dask.Array",
+    "dask.DataFrame",
+    "dask.Series",
+}
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
@@ -60,7 +69,7 @@ def open(
     (2, 2)
     """
     n_bytes = check_memory(memory)
-    if _kind(data) in {"Array", "DataFrame"}:
+    if _kind(data).startswith("dask."):
         return _of_dask(data, columns, weights, n_bytes)
     reader = _reader(data, columns, weights)
     source = opened(reader, n_bytes)
@@ -73,9 +82,7 @@ def open(
 
 def is_table(data: Any) -> bool:
     """Whether `open` may know what this is, and an array or frame in memory it is not."""
-    if isinstance(data, str | os.PathLike):
-        return True
-    return _kind(data) in {"Dataset", "RecordBatchReader", "LazyFrame", "DuckDBPyRelation", "Array", "DataFrame"}
+    return isinstance(data, str | os.PathLike) or bool(_kind(data))
 
 
 def check_memory(memory: int | str) -> int:
@@ -92,10 +99,9 @@ def check_memory(memory: int | str) -> int:
 
 
 def _kind(data: Any) -> str:
-    names = [f"{each.__module__.partition('.')[0]}.{each.__name__}" for each in type(data).__mro__]
-    known = {"pyarrow.Dataset", "pyarrow.RecordBatchReader", "polars.LazyFrame", "_duckdb.DuckDBPyRelation"}
-    known |= {"duckdb.DuckDBPyRelation", "dask.Array", "dask.DataFrame"}
-    return next((name.rpartition(".")[2] for name in names if name in known), "")
+    """The library and class of a table that is not in memory; "" for anything else. No library is imported for it."""
+    names = (f"{each.__module__.partition('.')[0].strip('_')}.{each.__name__}" for each in type(data).__mro__)
+    return next((name for name in names if name in _KINDS), "")
 
 
 def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Reader:
@@ -112,14 +118,14 @@ def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Re
     except ImportError:
         raise ImportError("Tables other than .npy need pyarrow: pip install 'gaussmix[cli]'.") from None
     table: arrow.BatchReader
-    if kind == "Dataset":
+    if kind == "pyarrow.Dataset":
         table = arrow.DatasetReader(data, columns, weights)
-    elif kind == "RecordBatchReader":
+    elif kind == "pyarrow.RecordBatchReader":
         table = arrow.OnceReader("the record batches", data, columns, weights)
-    elif kind == "DuckDBPyRelation":
+    elif kind == "duckdb.DuckDBPyRelation":
         read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # before DuckDB 1.5
         table = arrow.OnceReader("the relation", read(arrow.BATCH_ROWS), columns, weights)
-    elif kind == "LazyFrame":
+    elif kind == "polars.LazyFrame":
         table = arrow.OnceReader("the frame", _batches_of(data), columns, weights)
     else:
         table = _table(paths, columns, weights)
@@ -130,11 +136,12 @@ def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Re
 
 
 def _of_dask(data: Any, columns: Sequence[str] | None, weights: str | None, memory: int) -> Source:
-    from gaussmix.sources import dask
+    from gaussmix.sources.dask import DaskSource
+    from gaussmix.sources.dask.table import Table
 
-    table = dask.Table.of(data, columns, weights)
+    table = Table.of(data, columns, weights)
     _warn(_left_out_sentence(table))
-    return dask.DaskSource(table, memory)
+    return DaskSource(table, memory)
 
 
 def _left_out_sentence(table: Any) -> str | None:

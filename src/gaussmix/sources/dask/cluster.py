@@ -1,0 +1,238 @@
+"""Rows in the memory of the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from time import sleep
+from typing import Any, Self
+from uuid import uuid4
+
+import dask
+import numpy as np
+from dask.sizeof import sizeof
+
+from gaussmix.numerics.threads import at_most
+from gaussmix.sources.base import S, Source, T, Task
+from gaussmix.sources.dask.table import Table
+from gaussmix.sources.files.base import check_numbers
+from gaussmix.sources.held import Held
+from gaussmix.waist.block import Block, nodes
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
+
+IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
+MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
+PAUSE = 0.5  # seconds before that
+
+
+def loaded(client: Any, table: Table) -> Source:
+    """The rows on the workers of a cluster, checked.
+
+    Raises
+    ------
+    ValueError : there are no rows, or the first number or weight that no fit can use is named.
+    """
+    source = Cluster(
+        client, client.compute([dask.delayed(_alone, pure=False)(part) for part in table.parts]),
+        len(table.names), table.dtype,
+    )  # fmt: skip
+    if source.n_rows == 0:
+        raise ValueError(f"{table.name} has no rows.")
+    about = _About(table.name, table.names, table.weights, source.n_rows)
+    flaws = (flaw for found in source.each(_flaw, about) for flaw in found)
+    flaw = next((flaw for flaw in flaws if flaw is not None), None)
+    if flaw is not None:
+        raise ValueError(flaw)
+    return source
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a message about a number says of its table."""
+
+    name: str
+    names: Sequence[str]
+    weights: str | None
+    n_rows: int
+
+    def place(self, row: int) -> str:
+        return f"{self.name}, row {row}"
+
+
+class Cluster(Source):
+    """Rows in the memory of the workers of a cluster; each worker has whole leaves.
+
+    Tasks are short and know nothing of each other, so a worker that is lost costs what it held and what it was doing.
+    Its rows are computed again from where they came from. Each result has a key, so none is counted twice.
+
+    Parameters
+    ----------
+    client : of the cluster.
+    parts : a future of a list of blocks for each partition, in the order of the rows; `Block.first_row` is not read.
+    n_features, dtype : of the rows.
+    """
+
+    def __init__(self, client: Any, parts: Sequence[Any], n_features: int, dtype: np.dtype[Any]) -> None:
+        self._client, self.n_features, self.dtype = client, n_features, dtype
+        sizes = _gathered(client, parts, lambda: client.map(_rows_of, parts, pure=False))
+        self.n_rows = sum(sizes)
+        self._held, self._fit = _aligned(client, parts, sizes), uuid4().hex
+        self._threads = max(1, sum(client.nthreads().values()) // max(1, len(self._held)))
+
+    def blocks(self) -> Iterator[Block]:
+        return self.map_rows(_itself)
+
+    def map_merge(self, task: Task[S]) -> S:
+        if self.whole is not None:
+            return super().map_merge(task)
+        tree = Tree[S]()
+        for found in self.each(Held.sums, task, self._fit):
+            for n_leaves, sums in found:
+                tree.add(sums, n_leaves)
+        return tree.total
+
+    def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
+        return (result for found in self.each(_results, task) for result in found)
+
+    def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
+        """As for every source, but the changed blocks are kept, and not made again in every pass."""
+        sent = self._sent(change)
+        parts = self._client.map(_changed, self._held, change=sent, pure=False)
+        return Cluster(self._client, parts, self.n_features, self.dtype)
+
+    def fresh(self) -> Self:
+        twin = super().fresh()
+        twin._fit = uuid4().hex
+        return twin
+
+    def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
+        """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
+
+        def submit() -> list[Any]:
+            sent, n_threads = self._sent((work, arguments)), self._threads
+            futures: list[Any] = self._client.map(_work, self._held, sent=sent, n_threads=n_threads, pure=False)
+            return futures
+
+        found: list[T] = _gathered(self._client, self._held, submit)
+        return found
+
+    def _sent(self, what: Any) -> Any:
+        """What tasks of one pass share: itself where it is small, else where each worker has it."""
+        from distributed.protocol.pickle import dumps
+
+        packed = dumps(what)
+        return packed if len(packed) <= IN_GRAPH else self._client.scatter(packed, broadcast=True, hash=False)
+
+
+def _gathered(client: Any, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
+    """The results of what `submit` sends to the workers; sent again where workers died with what it needs.
+
+    Parameters
+    ----------
+    client : of the cluster.
+    needed : futures of what the tasks read. The cluster computes again what was lost, but gives up where workers died
+        several times meanwhile; then it is asked anew.
+    """
+    from distributed import CancelledError, KilledWorker
+
+    for _ in range(MOST_ATTEMPTS - 1):
+        try:
+            return list(client.gather(submit()))
+        except (KilledWorker, CancelledError):
+            if client.status != "running":
+                raise
+            sleep(PAUSE)  # until the client has heard what else was lost
+            with suppress(KeyError):  # distributed 2026.8 does the work, and then looks for futures that nobody has
+                client.retry([future for future in needed if future.status == "error"])
+    return list(client.gather(submit()))
+
+
+def _aligned(client: Any, parts: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
+    """Futures of `Held`: the leaves that begin in a partition are with it, so fewer rows than a leaf has move."""
+    starts = [0, *accumulate(sizes)]
+    n_rows = starts[-1]
+    cuts = [min(-(-start // LEAF_ROWS) * LEAF_ROWS, n_rows) for start in starts]
+    held = []
+    for number, (first, end) in enumerate(pairwise(cuts)):
+        if first == end:
+            continue
+        pieces = [client.submit(_piece, parts[number], first - starts[number], end - starts[number], pure=False)]
+        later = number + 1
+        while starts[later] < end:
+            if sizes[later]:
+                pieces.append(client.submit(_piece, parts[later], 0, end - starts[later], pure=False))
+            later += 1
+        held.append(client.submit(_join, first, pieces, pure=False))
+    return held
+
+
+def _bytes_of(block: Block) -> int:
+    """For Dask, which brings small things to where it has room, and would move rows if it took them for small."""
+    arrays = block.rows, block.row_weight, block.given
+    return sum(array.nbytes for array in arrays if array is not None)
+
+
+def _bytes_held(held: Held) -> int:
+    return sum(map(_bytes_of, held.blocks))
+
+
+sizeof.register(Block, _bytes_of)
+sizeof.register(Held, _bytes_held)
+
+
+def _alone(block: Block) -> list[Block]:
+    return [block]
+
+
+def _rows_of(part: Sequence[Block]) -> int:
+    return sum(block.n_rows for block in part)
+
+
+def _piece(part: Sequence[Block], first: int, end: int) -> list[Block]:
+    """Rows first … end − 1 of a partition."""
+    found = []
+    for block in part:
+        if first < block.n_rows and end > 0:
+            found.append(block.between(max(first, 0), min(end, block.n_rows)))
+        first, end = first - block.n_rows, end - block.n_rows
+    return found
+
+
+def _join(first_row: int, pieces: Sequence[Sequence[Block]]) -> Held:
+    whole = Block.joined([block for piece in pieces for block in piece])
+    return Held(list(nodes([replace(whole, first_row=first_row)])))
+
+
+def _work(held: Held, sent: bytes, n_threads: int) -> Any:
+    work, arguments = pickle.loads(sent)
+    with at_most(n_threads):
+        return work(held, *arguments)
+
+
+def _results(held: Held, task: Callable[[Block], T]) -> list[T]:
+    return [task(block) for block in held.blocks]
+
+
+def _changed(held: Held, change: Any) -> list[Block]:
+    change = pickle.loads(change)
+    return [changed for block in held.blocks for changed in change(block)]
+
+
+def _itself(block: Block) -> Block:
+    return block
+
+
+def _flaw(held: Held, about: _About) -> list[str | None]:
+    """What is wrong with the numbers of each block; None where nothing is."""
+    return [_sentence(block, about) for block in held.blocks]
+
+
+def _sentence(block: Block, about: _About) -> str | None:
+    try:
+        check_numbers(about, block.first_row, block.rows, block.row_weight)
+    except ValueError as error:
+        return str(error)
+    return None

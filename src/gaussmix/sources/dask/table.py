@@ -1,0 +1,165 @@
+"""What is known of a Dask array or frame before it is computed, and lazy results for its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.numerics.arrays import Rows
+from gaussmix.numerics.rows import first_beyond
+from gaussmix.numerics.threads import at_most
+from gaussmix.sources.files.base import check_columns
+from gaussmix.waist.block import Block
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is known of a Dask array or frame before any of its partitions is computed.
+
+    Parameters
+    ----------
+    name : for messages.
+    names : of the columns that are features; x1, x2 … for arrays.
+    weights : the column of row weights; None where there are none.
+    dtype : of the features, float32 or float64.
+    has_names : whether the columns have names of their own.
+    parts : a delayed `Block` for each partition, whose `first_row` is not read.
+    sizes : numbers of rows of the partitions; None where Dask does not know them.
+    left_out : columns that hold no numbers.
+    """
+
+    name: str
+    names: Sequence[str]
+    weights: str | None
+    dtype: np.dtype[Any]
+    has_names: bool
+    parts: Sequence[Any] = field(repr=False)
+    sizes: Sequence[int] | None
+    left_out: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, data: Any, columns: Sequence[str] | None, weights: str | None) -> Table:
+        """Of a Dask array or frame; parameters as for `gaussmix.open`.
+
+        Raises
+        ------
+        ValueError : a column is absent or holds no numbers, or an array has other than two dimensions.
+        """
+        if data.ndim != 2:
+            raise ValueError(f"Expected 2D array, got {data.ndim}D array instead: X has a row for each sample.")
+        return _of_array(data, columns, weights) if isinstance(data, da.Array) else _of_frame(data, columns, weights)
+
+    def place(self, row: int) -> str:
+        """Where a row is, for messages."""
+        return f"{self.name}, row {row}"
+
+    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, n_columns: int | None) -> Any:
+        """What a task returns for rows, as a Dask array whose chunks are the partitions; nothing is computed yet."""
+        sent = dask.delayed(_Checked(task, self.name, self.names), pure=False, traverse=False)
+        width = () if n_columns is None else (n_columns,)
+        sizes: Sequence[float] = self.sizes or [np.nan] * len(self.parts)
+        found = [
+            da.from_delayed(dask.delayed(_answer, pure=False)(part, sent, number), (size, *width), dtype)
+            for number, (part, size) in enumerate(zip(self.parts, sizes, strict=True))
+        ]
+        return da.concatenate(found)
+
+
+def _of_array(data: Any, columns: Sequence[str] | None, weights: str | None) -> Table:
+    if data.dtype.kind not in "biuf":
+        raise ValueError(f"the Dask array holds {data.dtype}, not real numbers.")
+    every = [f"x{1 + column}" for column in range(data.shape[1])]
+    names = list(columns or (name for name in every if name != weights))
+    check_columns("the Dask array", every, columns, weights)
+    dtype = np.dtype(np.float32 if data.dtype == np.float32 else np.float64)
+    numbers = partial(
+        _numbers_of_array,
+        places=None if names == every else [every.index(name) for name in names],
+        weight_place=None if weights is None else every.index(weights),
+        dtype=dtype,
+    )
+    chunks = data.rechunk({1: -1}).to_delayed().ravel()
+    sizes = None if np.isnan(data.chunks[0]).any() else list(data.chunks[0])
+    parts = [dask.delayed(numbers, pure=False)(chunk) for chunk in chunks]
+    return Table("the Dask array", names, weights, dtype, False, parts, sizes)
+
+
+def _of_frame(data: Any, columns: Sequence[str] | None, weights: str | None) -> Table:
+    check_columns("the Dask frame", list(data.columns), columns, weights)
+    every = {name: _kind(dtype) for name, dtype in data.dtypes.items()}
+    numeric = [name for name, kind in every.items() if kind in "biuf" and name != weights]
+    names = list(columns or numeric)
+    for name in (*names, *([weights] if weights else ())):
+        if every[name] not in "biuf":
+            raise ValueError(f"the Dask frame, column {name!r}: {data.dtypes[name]} is no type of real numbers.")
+    if not names:
+        raise ValueError("the Dask frame has no column of numbers to fit.")
+    is_single = all(_numpy_type(data.dtypes[name]) in (np.float32, np.float16) for name in names)
+    dtype = np.dtype(np.float32 if is_single else np.float64)
+    numbers = partial(_numbers_of_frame, names=names, weights=weights, dtype=dtype)
+    kept = data[[*names, *([weights] if weights and weights not in names else [])]]
+    parts = [dask.delayed(numbers, pure=False)(part) for part in kept.to_delayed()]
+    has_names = all(isinstance(name, str) for name in names)
+    left_out = [] if columns else [str(name) for name in every if name not in (*numeric, weights)]
+    return Table("the Dask frame", names, weights, dtype, has_names, parts, None, left_out)
+
+
+def _numpy_type(dtype: Any) -> Any:
+    """The type of NumPy behind one of pandas, which may also hold missing values."""
+    return getattr(dtype, "numpy_dtype", dtype)
+
+
+def _kind(dtype: Any) -> str:
+    return str(getattr(_numpy_type(dtype), "kind", "O"))
+
+
+def _numbers_of_array(chunk: Any, places: Sequence[int] | None, weight_place: int | None, dtype: Any) -> Block:
+    every = np.asarray(chunk)
+    rows = every if places is None else every[:, places]
+    weight = None if weight_place is None else every[:, weight_place].astype(np.float64)
+    return Block(0, rows.astype(dtype, copy=False), weight)
+
+
+def _numbers_of_frame(frame: Any, names: Sequence[Any], weights: Any, dtype: Any) -> Block:
+    rows = np.empty((len(frame), len(names)), dtype, order="F")
+    for column, name in enumerate(names):
+        rows[:, column] = frame[name].to_numpy(dtype, na_value=np.nan)
+    weight = None if weights is None else frame[weights].to_numpy(np.float64, na_value=np.nan)
+    return Block(0, rows, weight)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A task for rows that nobody has looked at.
+
+    Parameters
+    ----------
+    task : gives a result for each row.
+    name, names : of the table and its columns, for messages.
+    """
+
+    task: Callable[[Block], NDArray[Any]]
+    name: str
+    names: Sequence[str]
+
+    def __call__(self, rows: Rows, partition: int) -> NDArray[Any]:
+        cell = first_beyond(rows, float(np.finfo(np.float64).max))
+        if cell is not None:
+            what = "missing (NaN or null)" if np.isnan(rows[cell]) else "infinite"
+            raise ValueError(
+                f"{self.name}, partition {partition}, row {cell[0]} of it, column {self.names[cell[1]]!r}: the value "
+                f"is {what}. Remove or fill such rows first."
+            )
+        return self.task(Block(0, rows))
+
+
+def _answer(block: Block, checked: _Checked, partition: int) -> NDArray[Any]:
+    with at_most(1):
+        return checked(block.rows, partition)

@@ -1,0 +1,38 @@
+"""Blocks in another process, and the states that fits keep beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from gaussmix.sources.base import Task
+from gaussmix.waist.block import Block
+
+MOST_FITS = 4  # whose states are kept beside the same rows
+
+
+class Held:
+    """Consecutive rows on a worker, from the beginning of a leaf on, and the states that fits keep beside them.
+
+    Parameters
+    ----------
+    blocks : nodes of the tree of leaves.
+    """
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self.blocks = blocks
+        self._states: dict[Hashable, tuple[Hashable, list[Any]]] = {}
+
+    def __reduce__(self) -> Any:
+        return Held, (self.blocks,)  # what is sent elsewhere goes without states
+
+    def sums(self, task: Task[Any], fit: Hashable) -> list[tuple[int, Any]]:
+        """How many leaves each node has, and what a task says of it."""
+        key, states = self._states.pop(fit, (None, []))  # another thread may come, and then makes its own
+        if key != task.key:
+            states = [task.open(block) for block in self.blocks]
+        found = [(block.n_leaves, task.call(block, state)) for block, state in zip(self.blocks, states, strict=True)]
+        self._states[fit] = task.key, states
+        while len(self._states) > MOST_FITS:
+            self._states.pop(next(iter(self._states)), None)
+        return found

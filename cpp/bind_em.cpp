@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "bind.hpp"
+#include "em/move_centres.hpp"
 #include "em/run_em.hpp"
 #include "families/update.hpp"
 
@@ -79,6 +80,24 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     return {out.release(), factors.release(), log_abs_det.release()};
 }
 
+Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                         const Writable<double, 2>& centres, double settled, Index max_passes, int n_threads) {
+    CentresView task{};
+    task.rows = view_rows(rows, {});
+    task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
+    require(centres.shape(0) > 0 && static_cast<Index>(centres.shape(1)) == task.rows.n_features,
+            "centres must have shape (n_components, n_features)");
+    task.n_components = static_cast<Index>(centres.shape(0));
+    task.settled = settled;
+    task.max_passes = max_passes;
+    task.centres = centres.data();
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
+    Index n_left = 0;
+    without_gil([&] { return move_centres(*target.kernels, task, execution, n_left); });
+    return n_left;
+}
+
 Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, int>& letters,
                                const Contiguous<1>& mass, const Contiguous<1>& second, Index n_features,
                                const Maybe<1>& current) {
@@ -111,6 +130,9 @@ constexpr const char* kEmSignature =
 constexpr const char* kUpdateSignature =
     "def update(self, algebra: tuple[int, int, int], mass: " FLOATS ", second: " FLOATS
     ", n_features: int, current: " FLOATS " | None) -> " FLOATS;
+constexpr const char* kCentresSignature =
+    "def move_centres(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
+    " | None, centres: " FLOATS ", settled: float, max_passes: int, n_threads: int) -> int";
 #undef FLOATS
 
 void bind_em(nb::class_<Target>& type) {
@@ -121,7 +143,10 @@ void bind_em(nb::class_<Target>& type) {
              "seconds"_a, "n_threads"_a,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
-             "current"_a.none(), "Covariances of a family from the scatter about the new means.");
+             "current"_a.none(), "Covariances of a family from the scatter about the new means.")
+        .def("move_centres", bound_move_centres, nb::sig(kCentresSignature), "rows"_a.noconvert(),
+             "row_weight"_a.noconvert().none(), "centres"_a.noconvert(), "settled"_a, "max_passes"_a, "n_threads"_a,
+             "Make passes of k-means, moving the centres where they lie: how many passes are left.");
 }
 
 }  // namespace gaussmix

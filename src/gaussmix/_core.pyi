@@ -171,6 +171,19 @@ class Target:
     ) -> numpy.typing.NDArray[numpy.float64]:
         """Covariances of a family from the scatter about the new means."""
 
+    def move_centres(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        centres: numpy.typing.NDArray[numpy.float64],
+        settled: float,
+        max_passes: int,
+        n_threads: int,
+    ) -> int:
+        """
+        Make passes of k-means, moving the centres where they lie: how many passes are left.
+        """
+
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""
 

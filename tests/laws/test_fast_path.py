@@ -22,7 +22,8 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS, check_runner
 from gaussmix.testing.check_family import updated
 from gaussmix.testing.check_fit import fit
-from gaussmix.testing.check_runner import Stepwise, check_singular_update, check_update
+from gaussmix.testing.check_runner import Stepwise, check_centres, check_singular_update, check_update
+from gaussmix.waist.block import Block
 
 pytestmark = pytest.mark.skipif(
     native_target() is None, reason="the C++ core is not built, or this processor cannot run it"
@@ -47,6 +48,21 @@ class Counting(Stopping):
 def test_covariances_are_those_of_the_family(family, native, rng):
     check_update(native, family, rng)
     check_singular_update(native, family, rng)
+
+
+def test_centres_move_as_in_the_loop(native, rng):
+    check_centres(native, rng)
+
+
+def test_centres_that_lose_their_rows_are_left_to_the_loop(native):
+    rows = np.array([[0.0], [1.0], [10.0], [11.0]])
+    centres, n_left = native.move_centres(Block(0, rows), np.array([[0.4], [12.0], [1e4]]), 0.0, 9)
+    assert centres[:, 0].tolist() == [0.4, 12.0, 1e4]
+    assert n_left == 9
+    centres, n_left = native.move_centres(Block(0, rows), np.array([[0.4], [12.0]]), 0.0, 9)
+    assert centres[:, 0].tolist() == [0.5, 10.5]
+    assert n_left == 0
+    assert native.move_centres(Block(0, rows), np.array([[0.4], [12.0]]), 0.0, 1)[1] == 0
 
 
 @pytest.mark.one_block

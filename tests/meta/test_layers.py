@@ -25,7 +25,16 @@ MAY_IMPORT = {
     "formats": ["model", "numerics", "checks", "families.base"],
     "model": ["covariances", "waist", "numerics", "families.base"],
     "mixture": ["model", "covariances", "waist", "numerics", "checks", "families.base", "engines", "formats"],
-    "starts": ["covariances", "waist", "numerics", "checks", "families.base", "engines.base", "sources.base"],
+    "starts": [
+        "covariances",
+        "waist",
+        "numerics",
+        "checks",
+        "families.base",
+        "engines.base",
+        "engines.runner",
+        "sources.base",
+    ],
     "em": [
         "covariances",
         "waist",

@@ -76,6 +76,24 @@ class Runner(ABC):
         """
 
     @abstractmethod
+    def move_centres(self, block: Block, centres: Array, settled: float, max_passes: int) -> tuple[Array, int]:
+        """Make passes of k-means (Lloyd 1982): move centres to the means of their nearest rows.
+
+        Parameters
+        ----------
+        block : the rows.
+        centres : (n_components, n_features), data units.
+        settled : stop when the sum of the squared motions of all centres is at most this, data units².
+        max_passes : limit on the number of passes.
+
+        Returns
+        -------
+        centres : where they are then.
+        n_left : passes that may still be made: 0 where they have settled, more where the next pass leaves a centre
+            without rows, which is for Python.
+        """
+
+    @abstractmethod
     def run_em(
         self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course | None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
 from gaussmix.starts.kmeans_plus_plus import spread_centres
@@ -28,8 +29,10 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
     block, need = Block(0, sample.rows, sample.weight), Need(Second.NONE)
     settled = TOLERANCE * float(variances_of(sample.rows, sample.weight).mean())
-    state = engine.open(block, need, len(centres))
-    for _ in range(MAX_PASSES):
+    state, n_left = engine.open(block, need, len(centres)), MAX_PASSES
+    if isinstance(engine, Runner):
+        centres, n_left = engine.move_centres(block, centres, settled, n_left)
+    for _ in range(n_left):
         parameters = centre_parameters(centres)
         moments = engine.finish(engine.step(block, state, parameters, need, Rule.HARD), parameters, need)
         moved = moments.means(centres)

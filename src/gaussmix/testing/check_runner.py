@@ -18,6 +18,9 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts.kmeans import lloyd
+from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.check_family import SHAPES, as_needed, random_scatters
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.problems import PROBLEMS
@@ -70,6 +73,28 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
         assert_same_bits(found.whitening.factors, expected_factors.factors, f"{what}: factors")
         assert_same_bits(found.whitening.log_abs_det, expected_factors.log_abs_det, f"{what}: log |det| of factors")
         mixture = following
+
+
+def check_centres(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Let an engine and the loop in Python move the same centres of k-means, which end in the same place to the bit.
+
+    Parameters
+    ----------
+    engine : one with a fast path.
+    rng : draws rows, weights and centres; some centres lose all their rows on the way.
+
+    Raises
+    ------
+    AssertionError : centres differ; the message names the case.
+    """
+    for n_rows, n_features, n_components in [(7, 1, 2), (100, 3, 4), (700, 2, 9), (40, 20, 30)]:
+        rows = rng.normal(size=(n_rows, n_features)) + rng.integers(4, size=(n_rows, 1))
+        for weight in None, rng.integers(4, size=n_rows).astype(np.float64):
+            sample = distinct_rows(ArraySource(rows, weight))
+            chosen = sample.draw_many(rng, n_components)  # some twice: of two equal centres one has no rows
+            what = f"{n_components} centres of {n_rows} × {n_features}, {'no ' if weight is None else ''}weights"
+            expected = lloyd(sample, Stepwise(engine), sample.rows[chosen])
+            assert_same_bits(lloyd(sample, engine, sample.rows[chosen]), expected, what)
 
 
 def check_update(engine: Runner, family: Family, rng: np.random.Generator) -> None:

@@ -278,6 +278,12 @@ class NativeEngine(Runner):
         covariances: Array = found.reshape(scatter.second.shape)
         return covariances
 
+    def move_centres(self, block: Block, centres: Array, settled: float, max_passes: int) -> tuple[Array, int]:
+        moved = np.array(centres)
+        n_threads = allowed(self.n_threads)
+        n_left = self._target.move_centres(block.rows, block.row_weight, moved, settled, max_passes, n_threads)
+        return moved, n_left
+
     def run_em(
         self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course | None:

@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import gaussmix
 from gaussmix.cli.program import program
+from gaussmix.sources.files.arrow import TableReader
 
 FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 
@@ -65,6 +68,18 @@ def csv_file(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def numbers():
+    """Read the features of a table: names, rows, and what is said of other columns."""
+
+    def read(table, columns=None):
+        reader = TableReader(table, columns)
+        rows = np.concatenate(list(table.rows(reader.names, 50_000)))
+        return SimpleNamespace(names=tuple(reader.names), rows=rows, notices=reader.notices)
+
+    return read
 
 
 @pytest.fixture

@@ -89,13 +89,13 @@ def test_json_is_a_record_for_each_row(cli, model, csv_file):
 
 def test_json_has_null_for_what_it_has_no_number_for():
     file = io.BytesIO()
-    write_json(file, pa.table({"log_density": [-np.inf, -1.5]}), ",")
+    write_json(file, [pa.table({"log_density": [-np.inf, -1.5]})], ",")
     assert json.loads(file.getvalue()) == [{"log_density": None}, {"log_density": -1.5}]
 
 
 def test_json_of_no_rows_is_an_empty_array():
     file = io.BytesIO()
-    write_json(file, pa.table({"log_density": []}), ",")
+    write_json(file, [pa.table({"log_density": []})], ",")
     assert json.loads(file.getvalue()) == []
 
 
@@ -105,7 +105,7 @@ def test_json_of_no_rows_is_an_empty_array():
         ("eruptions,wait\n1,2\n", "has no column 'waiting', which {model} needs; it has 'eruptions', 'wait'."),
         ("a,b\n1,2\n", "has no column 'eruptions', 'waiting', which {model} needs; it has 'a', 'b'."),
         ("eruptions,waiting\n1,2\n3,x\n", "column 'waiting': line 3 holds 'x', not a number."),
-        ("eruptions,waiting\n1,2\n3,\n", "line 3: the value of column 'waiting' is missing"),
+        ("eruptions,waiting\n1,2\n3,\n", "line 3, column 'waiting': the value is missing"),
         ("1,2,3\n4,5,6\n", "has 3 numeric columns, but {model} has 2 features."),
     ],
     ids=["one missing", "all missing", "text", "empty field", "too many without names"],

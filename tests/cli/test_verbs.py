@@ -63,12 +63,12 @@ def test_a_weight_counts_as_so_many_rows(cli, csv_file, tmp_path):
 @pytest.mark.parametrize(
     ("contents", "complaint"),
     [
-        ("x,w\n1,2\n2,-1\n", "line 3: the weight -1 of column 'w' is < 0."),
+        ("x,w\n1,2\n2,-1\n", "line 3, column 'w': the weight -1 is not between 0 and 1e+150."),
         ("x,w\n1,0\n2,0\n", "every weight of column 'w' is 0."),
-        ("x,w\n1,1\n2,\n", "line 3: the value of column 'w' is missing"),
+        ("x,w\n1,1\n2,\n", "line 3, column 'w': the value is missing"),
         ("x,w\n1,a\n2,b\n", "column 'w': line 2 holds 'a', not a number."),
         ("x,y\n1,1\n2,2\n", "has no column 'w'; it has 'x', 'y'."),
-        ("w\n1\n2\n", "has no column to read beside 'w'."),
+        ("w\n1\n2\n", "has no column of numbers to fit."),
     ],
     ids=["negative", "all zero", "missing", "text", "absent", "alone"],
 )

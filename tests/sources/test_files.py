@@ -17,6 +17,7 @@ from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import ENGINES
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files import check_memory, open
+from gaussmix.sources.files.arrow import TableReader
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.survey import Survey
@@ -121,7 +122,7 @@ def test_what_pyarrow_polars_and_duckdb_hold_is_a_table(folder, table, expected)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_path_is_X(folder, expected):
     """Text columns are left out with a warning; names of the columns are those of the fit."""
-    with pytest.warns(RuntimeWarning, match="left out 'text'"):
+    with pytest.warns(RuntimeWarning, match="left out column 'text': it holds text, not numbers"):
         gm = fitted(str(folder / "part-*.parquet"))
     assert list(gm.feature_names_in_) == [*NAMES, "w"]
     gm = fitted(folder / "by-rows.npy")
@@ -267,7 +268,7 @@ class TestSentences:
             ("a.npy", b"\x93NUMPY nonsense", "can't be read as .npy"),
             ("a.parquet", b"PAR1 nonsense", "can't be read as Parquet"),
             ("a.feather", b"ARROW1 nonsense", "can't be read as Arrow or Feather"),
-            ("a.weird", b"?", "is of no known format"),
+            ("a.weird", b"?\0", "holds binary data, not CSV"),
         ):
             path = tmp_path / name
             path.write_bytes(contents)
@@ -395,6 +396,52 @@ def test_hidden_files_and_folders_are_left_out(tmp_path):
     assert open(tmp_path / "*").n_rows == 3  # a pattern meets folders too
 
 
+def slow_tables(folder, table):
+    """Tables that take longer to decode than a pass of EM takes."""
+    pa.feather.write_feather(table[2], folder / "slow.feather", compression="zstd")
+    return {
+        "feather": folder / "slow.feather",
+        "data set of CSV": pyarrow.dataset.dataset(str(folder / "table.csv"), format="csv"),
+        "data set of Parquet": pyarrow.dataset.dataset(str(folder / "slow.pq")),
+        "data set of Arrow": pyarrow.dataset.dataset(str(folder / "slow.feather"), format="feather"),
+    }
+
+
+@pytest.mark.parametrize("name", ["feather", "data set of CSV", "data set of Parquet", "data set of Arrow"])
+def test_what_is_slow_to_decode_is_decoded_once(name, folder, table):
+    with pytest.warns(RuntimeWarning, match="is slow to read: its numbers are in"):
+        source = open(slow_tables(folder, table)[name], columns=NAMES, memory=SMALL)
+    np.testing.assert_array_equal(source.sample(N_ROWS).rows, table[0])
+
+
+def test_columns_that_are_not_read_slow_nothing_down(table, tmp_path):
+    arrow = table[2].select(["a", "b", "w"])
+    pa.parquet.write_table(arrow, tmp_path / "a.parquet", compression={"a": "none", "b": "snappy", "w": "zstd"})
+    assert isinstance(open(tmp_path / "a.parquet", columns=["a", "b"], memory=SMALL).reader, TableReader)
+    with pytest.warns(RuntimeWarning, match="is slow to read"):
+        open(tmp_path / "a.parquet", columns=["a", "b"], weights="w", memory=SMALL)
+
+
+def test_csv_without_a_header_is_said(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2\n3,4\n")
+    with pytest.warns(RuntimeWarning, match=r"a\.csv begins with numbers, so it is read as having no header"):
+        assert open(tmp_path / "a.csv").n_rows == 2
+
+
+def test_truth_values_are_features(tmp_path, rng):
+    """As they are in data frames in memory."""
+    import pandas as pd
+
+    frame = pd.DataFrame({"x": rng.normal(size=200), "is": rng.random(200) < 0.5})
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    np.save(tmp_path / "a.npy", frame[["is", "is"]].to_numpy())
+    expected = GaussianMixture(1).fit(frame)
+    for name in ("a.parquet", "a.csv"):
+        assert_same_fit(GaussianMixture(1).fit(open(tmp_path / name)), expected)
+    np.testing.assert_array_equal(open(tmp_path / "a.npy").whole.rows[:, 0], frame["is"])
+
+
 def test_compressed_csv(tmp_path):
     import gzip
 
@@ -415,7 +462,7 @@ class TestSpool:
 
     def test_a_bad_cell_is_named_by_the_table(self, tmp_path):
         (tmp_path / "a.csv").write_text("a,b\n1,2\n3,inf\n")
-        with pytest.raises(ValueError, match=r"a\.csv, row 1, column 'b': the value is infinite"):
+        with pytest.raises(ValueError, match=r"a\.csv, line 3, column 'b': the value is infinite"):
             open(tmp_path / "a.csv")
 
     def test_it_is_said_and_removed(self, folder):

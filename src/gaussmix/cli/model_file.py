@@ -11,7 +11,7 @@ from gaussmix.estimators.base import write_estimator
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
 from gaussmix.formats import Details, FitRecord, model_file
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.tables import NumericColumns, Table, invented_names
+from gaussmix.sources.tables import Table, invented_names
 from gaussmix.sources.tables.base import STANDARD
 
 _NOT_KEPT = ("n_components", "n_jobs")  # the mixture has the one, and the other changes no result
@@ -51,7 +51,7 @@ class ModelFile:
         columns: tuple[str, ...] = (),
         without: str | None = None,
         targets: tuple[str, ...] = (),
-    ) -> NumericColumns:
+    ) -> tuple[str, ...]:
         """The columns of a table that are the features of the model, in its order.
 
         They are matched by name. If the table or the model has no names, or `columns` are other names, they are
@@ -74,14 +74,18 @@ class ModelFile:
         if wanted is not None and set(columns) == set(wanted):
             columns = wanted  # the same names in another order rename nothing
         if columns or wanted is None or not table.has_names:
-            numeric = table.numeric(columns or None, without=[without] if without is not None else [])
-            return self._by_place(table.name, numeric, known)
-        missing = [name for name in wanted if name not in table.names]
-        if missing:
-            raise ValueError(
-                f"{table.name} has no column {listed(missing)}, which {self.name} needs; it has {listed(table.names)}."
-            )
-        return table.numeric(wanted)
+            every = columns or table.numeric_names(without=[without] if without is not None else [])
+            found = self._by_place(table.name, every, known)
+        else:
+            missing = [name for name in wanted if name not in table.names]
+            if missing:
+                raise ValueError(
+                    f"{table.name} has no column {listed(missing)}, which {self.name} needs; it has "
+                    f"{listed(table.names)}."
+                )
+            found = wanted
+        table.check_numeric(found)
+        return found
 
     def _known(self, targets: tuple[str, ...]) -> tuple[str, ...]:
         """The features that are not targets."""
@@ -93,18 +97,16 @@ class ModelFile:
             raise ValueError(f"--targets names every feature of {self.name}: leave at least one to predict from.")
         return known
 
-    def _by_place(self, table: str, numeric: NumericColumns, known: tuple[str, ...]) -> NumericColumns:
+    def _by_place(self, table: str, columns: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
         """The columns that are the known features, where a table holds these or all features."""
-        if len(numeric.names) == len(known):
-            return numeric
-        if len(numeric.names) != self.mixture.n_features:
+        if len(columns) == len(known):
+            return columns
+        if len(columns) != self.mixture.n_features:
             beside = " beside the targets" if len(known) < len(self.names) else ""
             raise ValueError(
-                f"{table} has {len(numeric.names)} numeric columns, but {self.name} has {len(known)} features{beside}."
+                f"{table} has {len(columns)} numeric columns, but {self.name} has {len(known)} features{beside}."
             )
-        places = [self.names.index(name) for name in known]
-        names = tuple(numeric.names[place] for place in places)
-        return NumericColumns(names, numeric.rows[:, places], numeric.notices)
+        return tuple(columns[self.names.index(name)] for name in known)
 
 
 def write_search(

@@ -8,10 +8,12 @@ import errno
 import json
 import math
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import click
@@ -20,7 +22,7 @@ import pyarrow as pa
 
 from gaussmix.formats import whole_file
 from gaussmix.sources.tables import BadTable, format_by_name, is_numeric
-from gaussmix.sources.tables.base import STANDARD
+from gaussmix.sources.tables.base import STANDARD, doubles
 
 _ROWS_AT_ONCE = 10_000
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all that `open_table` reads
@@ -65,18 +67,24 @@ def format_of(target: str, to: str | None, *, as_json: bool) -> str:
     return format
 
 
-def write_table(target: str, format: str, table: pa.Table, delimiter: str = ",") -> None:
-    """Write a table, compressed if the extension of the target says so.
+def write_table(target: str, format: str, parts: Iterable[pa.Table], delimiter: str = ",") -> None:
+    """Write a table that is made part by part, compressed if the extension of the target says so.
+
+    Parameters
+    ----------
+    target, format : where to, and a key of `WRITERS`.
+    parts : rows with the same columns, at least one part.
+    delimiter : between the fields of CSV.
 
     Raises ValueError if the format can't hold it, OSError if it can't be written.
     """
     codec = _codec_of(target)
     with open_target(target, for_people=format in FOR_PEOPLE) as file:
         if codec is None:
-            WRITERS[format](file, table, delimiter)
+            WRITERS[format](file, parts, delimiter)
             return
         with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:  # closes what it is given
-            WRITERS[format](stream, table, delimiter)
+            WRITERS[format](stream, parts, delimiter)
 
 
 def _codec_of(target: str) -> str | None:
@@ -85,60 +93,99 @@ def _codec_of(target: str) -> str | None:
 
 @contextmanager
 def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
-    """Open a file, or standard output for "-". Raises ValueError if a terminal can't show what is written."""
+    """Open a file, or standard output for "-". Raises ValueError if a terminal can't show what is written.
+
+    Text appears on standard output as it is written; what is for programs appears there once it is complete.
+    """
     if target != STANDARD:
         with whole_file(target) as file:
             yield file
         return
     stream = sys.stdout.buffer
-    if stream.isatty() and not for_people:
+    if for_people:
+        yield stream
+    elif stream.isatty():
         raise ValueError("standard output is a terminal, which can't show this: add -o FILE, or send it on by | or >.")
-    yield stream
+    else:
+        with TemporaryFile() as whole:
+            yield whole
+            whole.seek(0)
+            shutil.copyfileobj(whole, stream)
     stream.flush()
 
 
-def write_csv(file: BinaryIO, table: pa.Table, delimiter: str) -> None:
+def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None:
     """Write text as it is and numbers with all their digits. Lines end with LF."""
     writer = csv.writer(codecs.getwriter("utf-8")(file), delimiter=delimiter, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows(_rows(table))
+    for number, table in enumerate(parts):
+        if not number:
+            writer.writerow(table.column_names)
+        writer.writerows(_rows(table))
 
 
-def write_json(file: BinaryIO, table: pa.Table, delimiter: str) -> None:
+def write_json(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None:
     """Write an array with one object per row, one per line."""
-    text = codecs.getwriter("utf-8")(file)
-    text.write("[")
-    for number, row in enumerate(_rows(table)):
-        text.write(",\n" if number else "\n")
-        record = {name: json_value(value) for name, value in zip(table.column_names, row, strict=True)}
-        text.write(json.dumps(record, ensure_ascii=False, default=str))
-    text.write("\n]\n")
+    text, before = codecs.getwriter("utf-8")(file), "[\n"
+    for table in parts:
+        for row in _rows(table):
+            record = {name: json_value(value) for name, value in zip(table.column_names, row, strict=True)}
+            text.write(before + json.dumps(record, ensure_ascii=False, default=str))
+            before = ",\n"
+    text.write("\n]\n" if before == ",\n" else "[\n]\n")
 
 
-def write_parquet(file: BinaryIO, table: pa.Table, delimiter: str) -> None:
-    """Write Parquet."""
+def write_parquet(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None:
+    """Write Parquet, with a row group for each part."""
     from pyarrow import parquet  # slow to import
 
-    parquet.write_table(table, pa.PythonFile(file, "w"))
+    with ExitStack() as open_files:
+        writer: Any = None
+        for table in parts:
+            if writer is None:
+                writer = open_files.enter_context(parquet.ParquetWriter(pa.PythonFile(file, "w"), table.schema))
+            writer.write_table(table)
 
 
-def write_arrow(file: BinaryIO, table: pa.Table, delimiter: str) -> None:
+def write_arrow(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None:
     """Write an Arrow file, which is also a Feather file of version 2."""
-    with pa.ipc.new_file(pa.PythonFile(file, "w"), table.schema) as writer:
-        writer.write_table(table)
+    with ExitStack() as open_files:
+        writer: Any = None
+        for table in map(_without_dictionaries, parts):
+            if writer is None:
+                writer = open_files.enter_context(pa.ipc.new_file(pa.PythonFile(file, "w"), table.schema))
+            writer.write_table(table)
 
 
-def write_npy(file: BinaryIO, table: pa.Table, delimiter: str) -> None:
+def _without_dictionaries(table: pa.Table) -> pa.Table:
+    """The same values without dictionaries, of which an Arrow file holds one for each column and parts have several."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            kind = field.type.value_type
+            table = table.set_column(place, field.with_type(kind), table.column(place).cast(kind))
+    return table
+
+
+def write_npy(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None:
     """Write the columns as float64 (n_rows, n_columns). Raises BadTable if one holds no numbers."""
-    rows = np.empty((table.num_rows, table.num_columns))
-    for at, name in enumerate(table.column_names):
-        if not is_numeric(table[name].type):
-            raise BadTable(f"column {name!r} holds no numbers, and .npy holds nothing else: write another format.")
-        rows[:, at] = table[name].to_numpy()
-    np.lib.format.write_array(file, rows)
+    n_rows = 0
+    with TemporaryFile() as numbers:  # the header, which comes first, says how many rows there are
+        for table in parts:
+            rows = np.empty((table.num_rows, table.num_columns))
+            for at, name in enumerate(table.column_names):
+                if not is_numeric(table[name].type):
+                    raise BadTable(
+                        f"column {name!r} holds no numbers, and .npy holds nothing else: write another format."
+                    )
+                rows[:, at] = doubles(table[name])
+            numbers.write(rows.data)
+            n_rows += len(rows)
+        header = {"descr": "<f8", "fortran_order": False, "shape": (n_rows, table.num_columns)}
+        np.lib.format.write_array_header_1_0(file, header)
+        numbers.seek(0)
+        shutil.copyfileobj(numbers, file)
 
 
-WRITERS: dict[str, Callable[[BinaryIO, pa.Table, str], None]] = {
+WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table], str], None]] = {
     "csv": write_csv,
     "json": write_json,
     "parquet": write_parquet,
@@ -146,6 +193,14 @@ WRITERS: dict[str, Callable[[BinaryIO, pa.Table, str], None]] = {
     "npy": write_npy,
 }
 FOR_PEOPLE = ("csv", "json")  # what a terminal can show
+
+
+def rows_at_once(n_numbers: int) -> int:
+    """How many rows to work on at a time, where each has so many numbers: a few megabytes of them.
+
+    A power of two: so BLAS rounds the products of the last rows as it does where all rows are in memory.
+    """
+    return 1 << min(16, (2**25 // (8 * n_numbers)).bit_length() - 1)
 
 
 def json_value(value: Any) -> Any:

@@ -64,7 +64,7 @@ def check_source(
         if X.feature_names is not None:
             estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
         estimator.n_features_in_ = X.n_features
-    elif X.n_features != estimator.n_features_in_:  # scikit-learn's sentence
+    elif X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # scikit-learn's sentence
         raise ValueError(
             f"X has {X.n_features} features, but {type(estimator).__name__} is expecting {estimator.n_features_in_} "
             "features as input."

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -21,10 +21,8 @@ from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepw
 from gaussmix.estimators.structures import HELD_OUT, check_candidates
 from gaussmix.families.base import FAMILIES
 from gaussmix.selection.criteria import CRITERIA
-from gaussmix.sources.array import ArraySource
-from gaussmix.sources.base import Source
 from gaussmix.sources.files import MEMORY, open
-from gaussmix.sources.tables import Table, invented_names, open_table
+from gaussmix.sources.tables import invented_names, open_table
 from gaussmix.sources.tables.base import STANDARD
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
@@ -89,7 +87,13 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
 @parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.", callback=number)
 @parameter("max_iter", "N", "Limit on EM steps.", type=click.IntRange(1))
 @parameter("reg_covar", "NUMBER", "Added to every variance.", callback=number_or_auto)
-@click.option("--memory", metavar="SIZE", help="Read rows in every pass where they are larger: 512MB, 2GiB.")
+@click.option(
+    "--memory",
+    default=MEMORY.replace(" ", ""),
+    show_default=True,
+    metavar="SIZE",
+    help="Larger tables are read in every pass.",
+)
 @click.option(
     "--checkpoint",
     metavar="FILE",
@@ -108,33 +112,25 @@ def fit(
     as_json: bool,
     quiet: bool,
     jobs: int | None,
-    memory: str | None,
+    memory: str,
     **parameters: Any,
 ) -> None:
     """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
 
     DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input. A pattern in quotes, such as 'data/*.parquet',
-    or a folder names several files. With --memory rows need not fit into memory.
+    or a folder names several files. Tables need not fit into memory.
     """
     check_usage(data, model, columns, weights, as_json=as_json)
     check_engine(jobs, quiet=quiet)
     with collected_warnings() as collected:
-        is_one_table = memory is None and not names_files(data)
-        if not is_one_table and (data == STANDARD or format is not None or has_header is not None):
-            raise click.UsageError(
-                "--memory, patterns and folders take files whose names end in their format, not standard input, "
-                "--format or --header.",
-                click.get_current_context(),
-            )
-        if is_one_table:
-            rows, names, notices = read_rows(open_table(data, format, has_header), columns, weights)
-        else:
-            rows = open(data, columns=columns or None, weights=weights, memory=memory or MEMORY)
-            names, notices = rows.feature_names, ()
+        is_named = data != STANDARD and format is None and has_header is None
+        table = data if is_named else open_table(data, format, has_header)
+        rows = open(table, columns=columns or None, weights=weights, memory=memory)
+    names = rows.feature_names
     n_rows, n_features = rows.n_rows, rows.n_features
     if n_rows == 1:
         raise ValueError(f"{data} has a single row; a fit needs at least two.")
-    print_notices((*notices, *collected), quiet=quiet)
+    print_notices(collected, quiet=quiet)
     search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs)
     n_fits = len(check_candidates(search, n_features)) * (1 + search.n_folds if search.criterion == HELD_OUT else 1)
     if checkpoint is not None and n_fits > 1:
@@ -159,20 +155,6 @@ def fit(
         click.echo(json.dumps(fit_as_json(report), ensure_ascii=False))
     elif not quiet:
         show_fit(report)
-
-
-def names_files(data: str) -> bool:
-    """Whether this is a folder, or a pattern and not the name of a file."""
-    return os.path.isdir(data) or (any(mark in data for mark in "*?[") and not os.path.exists(data))
-
-
-def read_rows(
-    table: Table, columns: tuple[str, ...], weights: str | None
-) -> tuple[Source, tuple[str, ...] | None, Sequence[str]]:
-    """Rows of a table in memory, the names of their columns where the table has names, and what to say."""
-    numeric = table.numeric(columns or None, without=[] if weights is None else [weights])
-    rows = ArraySource(numeric.rows, None if weights is None else table.row_weight(weights))
-    return rows, numeric.names if table.has_names else None, (*table.notices, *numeric.notices)
 
 
 def check_usage(data: str, model: str | None, columns: tuple[str, ...], weights: str | None, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -10,13 +11,13 @@ import pyarrow as pa
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import column_names, columns, reading, shares, writing
-from gaussmix.cli.outputs import check_inputs, check_target, format_of, free_name, write_table
+from gaussmix.cli.outputs import check_inputs, check_target, format_of, free_name, rows_at_once, write_table
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.estimators.detector import MASS
 from gaussmix.estimators.regressor.regressor import regressor_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.tables import NumericColumns, Table, open_table
+from gaussmix.sources.tables import open_table
 
 _RESULTS = ("component", "probability", "log_density")
 
@@ -58,7 +59,7 @@ def predict(
     With --targets, add what the model expects of these features where the others are known; DATA may lack them.
 
     Columns are matched with the model's by name; --columns takes others in their place. The rest is passed on unused.
-    MODEL.gmm or DATA may be "-", standard input.
+    DATA may be a pattern in quotes or a folder, and larger than memory. MODEL.gmm or DATA may be "-", standard input.
     """
     check_inputs(model, data)
     if quantiles and not targets:
@@ -70,22 +71,35 @@ def predict(
     check_engine(jobs, quiet=quiet)
     opened = ModelFile.open(model)
     table = open_table(data, format, has_header)
-    numeric = opened.columns_of(table, columns, targets=targets)
-    with collected_warnings() as collected:
+    features = opened.columns_of(table, columns, targets=targets)
+    print_notices(table.notices, quiet=quiet)
+
+    def results(rows: Array) -> Columns:
         if targets:
-            results = predicted_targets(opened, numeric.rows, targets, quantiles, jobs)
-        else:
-            results = predictions(opened.mixture, numeric.rows, jobs)
-            results |= tail_probabilities(opened.mixture, numeric.rows) if outliers else {}
-    notices = [*map(str, collected), *table.notices]
-    predicted = table.unchanged() if written_as == "csv" else with_numbers(table, numeric)
-    for name, values in results.items():
-        free = free_name(name, predicted.column_names)
-        if free != name:
-            notices.append(f"{data} has a column {name!r} already, so the new one is called {free!r}.")
-        predicted = predicted.append_column(free, pa.array(values))
-    print_notices(notices, quiet=quiet)
-    write_table(output, written_as, predicted, table.delimiter)
+            return predicted_targets(opened, rows, targets, quantiles, jobs)
+        found = predictions(opened.mixture, rows, jobs)
+        return found | tail_probabilities(opened.mixture, rows) if outliers else found
+
+    n_rows, names = rows_at_once(max(len(table.names), opened.mixture.n_components)), dict[str, str]()
+    parts = table.parts(n_rows, () if written_as == "csv" else features)
+    with collected_warnings() as collected:
+        found = map(results, table.rows(features, n_rows))
+        write_table(output, written_as, joined(parts, found, names), table.delimiter)
+    taken = (
+        f"{data} has a column {name!r} already, so the new one is called {free!r}."
+        for name, free in names.items()
+        if free != name
+    )
+    print_notices([*map(str, collected), *taken], quiet=quiet)
+
+
+def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:
+    """Each part of a table beside the results of its rows, under names that are noted in `names`."""
+    for part, found in zip(parts, results, strict=True):
+        for name, values in found.items():
+            names.setdefault(name, free_name(name, part.column_names))
+            part = part.append_column(names[name], pa.array(values))
+        yield part
 
 
 def predictions(mixture: Mixture, rows: Array, jobs: int | None) -> Columns:
@@ -115,12 +129,3 @@ def predicted_targets(
         for place, quantile in enumerate(quantiles):
             results[f"{target}_{quantile}"] = values[:, column, place]
     return results
-
-
-def with_numbers(table: Table, numeric: NumericColumns) -> pa.Table:
-    """Every column of a table. What the model reads is numbers, also if the file holds text only."""
-    unchanged = table.unchanged()
-    for name, values in zip(numeric.names, numeric.rows.T, strict=True):
-        if pa.types.is_string(unchanged[name].type):
-            unchanged = unchanged.set_column(unchanged.column_names.index(name), name, pa.array(values))
-    return unchanged

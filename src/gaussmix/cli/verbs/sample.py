@@ -31,4 +31,4 @@ def sample(model: str, n_rows: int, seed: int, components: bool, output: str, to
     columns = dict(zip(opened.names, np.ascontiguousarray(rows.T), strict=True))
     if components:
         columns[free_name("component", list(columns))] = labels
-    write_table(output, format, pa.table(columns))
+    write_table(output, format, [pa.table(columns)])

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import columns, reading, weights, writing
-from gaussmix.cli.outputs import check_inputs, check_target, format_of, json_value, write_table
+from gaussmix.cli.outputs import check_inputs, check_target, format_of, json_value, rows_at_once, write_table
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.show.reports import show_scores
 from gaussmix.estimators.gaussian_mixture import estimator_of
-from gaussmix.numerics.arrays import Array
+from gaussmix.sources.files import open
 from gaussmix.sources.tables import open_table
 from gaussmix.sources.tables.base import STANDARD
 
@@ -53,31 +53,31 @@ def score(
     check_engine(jobs, quiet=quiet)
     opened = ModelFile.open(model)
     table = open_table(data, format, has_header)
-    numeric = opened.columns_of(table, columns, weights)
-    row_weight = None if weights is None else table.row_weight(weights)
+    features = opened.columns_of(table, columns, weights)
+    print_notices(table.notices, quiet=quiet)
     with collected_warnings() as collected:
         if per_row:
-            log_density = opened.mixture.log_density(numeric.rows, n_jobs=jobs)
+            rows = table.rows(features, rows_at_once(max(len(features), opened.mixture.n_components)))
+            log_density = (opened.mixture.log_density(part, n_jobs=jobs) for part in rows)
+            write_table(output, written_as, (pa.table({"log_density": part}) for part in log_density))
         else:
-            scores = scores_of(opened, numeric.rows, row_weight, jobs)
-    print_notices((*table.notices, *numeric.notices, *collected), quiet=quiet)
-    if per_row:
-        write_table(output, written_as, pa.table({"log_density": log_density}))
-    elif as_json:
+            scores = scores_of(opened, open(table, columns=features, weights=weights), jobs)
+    print_notices(collected, quiet=quiet)
+    if as_json and not per_row:
         values = {name: json_value(value) for name, value in scores.items()}
         click.echo(json.dumps({"model": model, "data": data, **values}, ensure_ascii=False))
-    else:
+    elif not per_row:
         show_scores(data, scores)
 
 
-def scores_of(model: ModelFile, rows: Array, row_weight: Array | None, jobs: int | None) -> dict[str, Any]:
-    """The scores by name; `row_weight` (n_rows,) is None if all rows count once."""
-    estimator = estimator_of(model.mixture, jobs)
+def scores_of(model: ModelFile, rows: Any, jobs: int | None) -> dict[str, Any]:
+    """The scores by name of rows, a source."""
+    estimator, rows.feature_names = estimator_of(model.mixture, jobs), None  # the columns are matched already
     return {
-        "n_rows": len(rows),
-        "row_weight": float(len(rows) if row_weight is None else row_weight.sum()),
-        "mean_log_likelihood": estimator.score(rows, sample_weight=row_weight),
+        "n_rows": rows.n_rows,
+        "row_weight": rows.profile.total_weight,
+        "mean_log_likelihood": estimator.score(rows),
         "n_parameters": model.mixture.n_parameters,
-        "bic": estimator.bic(rows, row_weight),
-        "aic": estimator.aic(rows, row_weight),
+        "bic": estimator.bic(rows),
+        "aic": estimator.aic(rows),
     }

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import warnings
 from collections.abc import Sequence
-from errno import ENOENT
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import FileSource, Reader, opened
-from gaussmix.sources.files.npy import NpyReader
+from gaussmix.sources.files.npy import NpyReader, holds_numbers
+from gaussmix.sources.files.paths import paths_of
 
 MEMORY = "512 MB"
 _KINDS = {
@@ -26,6 +24,7 @@ _KINDS = {
     "dask.Array",
     "dask.DataFrame",
     "dask.Series",
+    "gaussmix.Files",
 }
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
@@ -73,7 +72,7 @@ def open(
         return _of_dask(data, columns, weights, n_bytes)
     reader = _reader(data, columns, weights)
     source = opened(reader, n_bytes)
-    if isinstance(source, FileSource) and isinstance(reader, NpyReader) and reader.is_spool:
+    if isinstance(source, FileSource) and isinstance(reader, NpyReader) and reader.origin is not None:
         file = reader.files[0].path
         size = f"{file.stat().st_size / 1e6:.0f} MB"
         _warn(f"{reader.name} is slow to read: its numbers are in {file} ({size}) as long as they are used.")
@@ -107,14 +106,17 @@ def _kind(data: Any) -> str:
 def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Reader:
     """The table behind what the user names."""
     kind = _kind(data)
-    if not kind and not isinstance(data, str | os.PathLike):
-        raise TypeError(f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}.")
     if not kind:
-        paths = _paths(os.fspath(data))
-        if paths[0].suffix.lower() == ".npy":
+        if not isinstance(data, str | os.PathLike):
+            raise TypeError(
+                f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}."
+            )
+        paths = paths_of(os.fspath(data))
+        if paths[0].is_file() and holds_numbers(paths[0]):  # and not a pipe, which can be read once
             return NpyReader(paths, None, columns, weights)
     try:
         from gaussmix.sources.files import arrow, spool
+        from gaussmix.sources.tables import BATCH_ROWS, open_table
     except ImportError:
         raise ImportError("Tables other than .npy need pyarrow: pip install 'gaussmix[cli]'.") from None
     table: arrow.BatchReader
@@ -124,15 +126,14 @@ def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Re
         table = arrow.OnceReader("the record batches", data, columns, weights)
     elif kind == "duckdb.DuckDBPyRelation":
         read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # before DuckDB 1.5
-        table = arrow.OnceReader("the relation", read(arrow.BATCH_ROWS), columns, weights)
+        table = arrow.OnceReader("the relation", read(BATCH_ROWS), columns, weights)
     elif kind == "polars.LazyFrame":
         table = arrow.OnceReader("the frame", _batches_of(data), columns, weights)
     else:
-        table = _table(paths, columns, weights)
-    _warn(_left_out_sentence(table))
-    if not (isinstance(table, arrow.OnceReader) or getattr(table, "is_slow", False)):
-        return table
-    return spool.spooled(table)
+        table = arrow.TableReader(data if kind == "gaussmix.Files" else open_table(os.fspath(data)), columns, weights)
+    for notice in table.notices:
+        _warn(notice)
+    return spool.spooled(table) if table.is_slow else table
 
 
 def _of_dask(data: Any, columns: Sequence[str] | None, weights: str | None, memory: int) -> Source:
@@ -164,47 +165,3 @@ def _batches_of(frame: Any) -> Any:
     return pa.RecordBatchReader.from_batches(
         schema, (batch for part in batches for batch in part.to_arrow().cast(schema).to_batches())
     )
-
-
-def _paths(name: str) -> list[Path]:
-    """The files of a path, a pattern or a folder, in the order of their names."""
-    path = Path(name)
-    if not name:
-        raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
-    if path.is_dir():
-        found = sorted(each for each in path.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(path)))
-    elif path.exists():
-        found = [path]
-    else:
-        found = sorted(path for path in map(Path, glob.glob(name, recursive=True)) if path.is_file())
-    if not found:
-        raise FileNotFoundError(ENOENT, "no file is called so", name)
-    kinds = sorted({each.suffix.lower() for each in found})
-    if len(kinds) > 1:
-        raise ValueError(
-            f"{name} names files of several kinds, {' and '.join(map(repr, kinds))}: name one kind, as in "
-            f"'{Path(name) / '*'}{kinds[-1]}'."
-        )
-    return found
-
-
-def _is_hidden(path: Path) -> bool:
-    """Whether a file, or a folder above it, is one that programs keep for themselves."""
-    return any(part.startswith((".", "_")) for part in path.parts)
-
-
-def _table(paths: list[Path], columns: Sequence[str] | None, weights: str | None) -> Any:
-    """Files of one format, which the extension of the first says."""
-    from gaussmix.sources.files import arrow, csv
-    from gaussmix.sources.tables import FORMATS, format_by_name
-
-    name = paths[0].name
-    is_compressed = paths[0].suffix.lower() in {".gz", ".bz2", ".zst", ".lz4"}
-    format = format_by_name(paths[0].stem if is_compressed else name)
-    if format == "parquet" and not is_compressed:
-        return arrow.ParquetReader(paths, columns, weights)
-    if format == "arrow" and not is_compressed:
-        return arrow.ArrowFileReader(paths, columns, weights)
-    if format == "csv":
-        return csv.CsvReader(paths, columns, weights)
-    raise ValueError(f"{paths[0]} is of no known format: its name should end in that of {', '.join(FORMATS)}.")

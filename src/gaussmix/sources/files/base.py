@@ -23,6 +23,7 @@ from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
 
 N_BUFFERS = 3  # one is filled, one waits, one is worked on
 LARGEST_CHUNK = 2**25  # bytes of rows; larger ones read no faster
+LARGEST = float(np.finfo(np.float64).max)
 LARGEST_WEIGHT = 1e150
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
 WAIT = 0.05  # seconds between looks whether the other thread has given up
@@ -43,8 +44,17 @@ class Cursor(ABC):
         """Give back what is open. Raises OSError where files have changed since they were opened."""
 
 
-class Described(Protocol):
+class Placed(Protocol):
+    """What knows where its rows are."""
+
+    def place(self, row: int) -> str: ...
+
+
+class Described(Placed, Protocol):
     """What a message about a number says of its table; attributes as for `Reader`."""
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def n_rows(self) -> int: ...
@@ -54,8 +64,6 @@ class Described(Protocol):
 
     @property
     def weights(self) -> str | None: ...
-
-    def place(self, row: int) -> str: ...
 
 
 class Reader(ABC):
@@ -139,6 +147,7 @@ class FileSource(Source):
         survey = Survey(self.n_rows, LEAF_ROWS)
         for block in self.blocks():
             survey.add(block)
+        _check_some_weight(self.reader, survey.profile)
         return survey
 
 
@@ -166,8 +175,14 @@ def opened(reader: Reader, memory: int) -> Source:
         return FileSource(reader, memory)
     block = read_whole(reader)
     source = ArraySource(block.rows, block.row_weight)
+    _check_some_weight(reader, source.profile)
     source.feature_names = tuple(reader.names) if reader.has_names else None
     return source
+
+
+def _check_some_weight(reader: Described, profile: Profile) -> None:
+    if not profile.n_positive:
+        raise ValueError(f"{reader.name}: every weight of column {reader.weights!r} is 0.")
 
 
 class _Chunk(NamedTuple):
@@ -286,20 +301,26 @@ def check_integers(name: str, column: Any, integers: NDArray[Any]) -> None:
         )
 
 
+def check_cells(table: Placed, names: Sequence[str], first_row: int, rows: Rows, largest: float = LARGEST) -> None:
+    """Raise ValueError for the first number that is missing, infinite or too large: its place, and what to do."""
+    cell = first_beyond(rows, largest)
+    if cell is None:
+        return
+    value, column = rows[cell], names[cell[1]]
+    where = f"{table.place(first_row + cell[0])}, column {column!r}"
+    if np.isfinite(value):
+        raise ValueError(f"{where}: {value:.3g} is too large. Its square overflows: rescale the column.")
+    what = "missing (NaN or null)" if np.isnan(value) else "infinite"
+    raise ValueError(f"{where}: the value is {what}. Remove or fill such rows first.")
+
+
 def check_numbers(reader: Described, first_row: int, rows: Rows, row_weight: Array | None) -> None:
     """Raise ValueError for the first row that no fit can use: its place, and what to do."""
-    largest = float(np.finfo(np.float64).max)
-    largest = (largest / (4 * reader.n_rows)) ** 0.5  # squared offsets add up without overflow
-    cell = first_beyond(rows, largest)
-    if cell is not None:
-        value, column = rows[cell], reader.names[cell[1]]
-        where = f"{reader.place(first_row + cell[0])}, column {column!r}"
-        if np.isfinite(value):
-            raise ValueError(f"{where}: {value:.3g} is too large. Its square overflows: rescale the column.")
-        what = "missing (NaN or null)" if np.isnan(value) else "infinite"
-        raise ValueError(f"{where}: the value is {what}. Remove or fill such rows first.")
+    largest = (LARGEST / (4 * reader.n_rows)) ** 0.5  # squared offsets add up without overflow
+    check_cells(reader, reader.names, first_row, rows, largest)
     if row_weight is None:
         return
+    check_cells(reader, [str(reader.weights)], first_row, row_weight[:, None])
     wrong = ~((row_weight >= 0) & (row_weight <= LARGEST_WEIGHT))
     if wrong.any():
         row = int(wrong.argmax())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from errno import EIO
-from io import FileIO
+from io import SEEK_END, FileIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_integers
 from gaussmix.sources.files.stamps import Stamps
 
+MAGIC = b"\x93NUMPY"
 PIECE = 2**20  # bytes read at a time where numbers are converted or copied
 
 
@@ -30,22 +31,34 @@ class NpyFile(NamedTuple):
     n_columns: int
 
     @classmethod
-    def of(cls, path: Path) -> NpyFile:
-        """Read the header. Raises ValueError for what is no table of numbers."""
-        with open(path, "rb") as file:
-            try:
-                version = np.lib.format.read_magic(file)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, is_by_columns, dtype = read(file)
-            except ValueError as error:
-                raise ValueError(f"{path} can't be read as .npy: {error}.") from None
-            if len(shape) not in (1, 2) or dtype.kind not in "fiu":
-                raise ValueError(f"{path} holds {dtype} of shape {shape}, not rows and columns of numbers.")
-            n_rows, n_columns = shape if len(shape) == 2 else (*shape, 1)
-            start = file.tell()
-        if os.path.getsize(path) < start + n_rows * n_columns * dtype.itemsize:
+    def of(cls, path: Path | str, file: Any) -> NpyFile:
+        """Read the header from an open file. Raises ValueError for what is no table of numbers."""
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, is_by_columns, dtype = read(file)
+        except (ValueError, TokenError) as error:
+            reason = "a bracket or quote is not closed" if isinstance(error, TokenError) else str(error)
+            raise ValueError(f"{path} can't be read as .npy: {reason}.") from None
+        start = file.tell()
+        is_table = len(shape) == 1 or (len(shape) == 2 and not dtype.names)
+        fields = [dtype[name] for name in dtype.names or ()]
+        if not is_table or any(field.kind in "OVc" for field in fields) or dtype.kind not in "fiubV":
+            raise ValueError(f"{path} holds {dtype} of shape {shape}, not rows and columns of numbers.")
+        n_rows, n_columns = shape if len(shape) == 2 else (*shape, 1)
+        if file.seek(0, SEEK_END) < start + n_rows * n_columns * dtype.itemsize:
             raise ValueError(f"{path} is truncated: it says that it holds {n_rows} rows and ends before.")
-        return cls(path, n_rows, start, is_by_columns, dtype, n_columns)
+        return cls(Path(path), n_rows, start, is_by_columns and len(shape) == 2, dtype, n_columns)
+
+
+def holds_numbers(path: Path) -> bool:
+    """Whether a file is meant to hold an array of numbers, and not of records with names."""
+    with open(path, "rb") as file:
+        try:
+            return not NpyFile.of(path, file).dtype.names
+        except ValueError:
+            file.seek(0)
+            return path.suffix.lower() == ".npy" or file.read(len(MAGIC)) == MAGIC
 
 
 class NpyReader(Reader):
@@ -60,7 +73,7 @@ class NpyReader(Reader):
     dtype : of the rows; by default float32 where the files are.
     """
 
-    is_spool = False  # its file is a copy of the table that it is called by
+    origin: Reader | None = None  # the table that its file is a copy of
 
     def __init__(
         self,
@@ -71,7 +84,7 @@ class NpyReader(Reader):
         dtype: np.dtype[Any] | None = None,
     ) -> None:
         self.has_names = names is not None
-        self.files, self.name = [NpyFile.of(path) for path in paths], str(paths[0])
+        self.files, self.name = [_header(path) for path in paths], str(paths[0])
         first = self.files[0]
         for file in self.files:
             if (file.n_columns, file.dtype) != (first.n_columns, first.dtype):
@@ -97,13 +110,18 @@ class NpyReader(Reader):
         return _NpyCursor(self)
 
     def place(self, row: int) -> str:
+        if self.origin is not None:
+            return self.origin.place(row)
         for file in self.files:
-            if self.is_spool:
-                return f"{self.name}, row {row}"
             if row < file.n_rows:
                 return f"{file.path}, row {row}"
             row -= file.n_rows
         raise IndexError(row)
+
+
+def _header(path: Path) -> NpyFile:
+    with open(path, "rb") as file:
+        return NpyFile.of(path, file)
 
 
 class _NpyCursor(Cursor):

@@ -29,7 +29,7 @@ def spooled(table: BatchReader) -> NpyReader:
     except BaseException:
         _remove(place)
         raise
-    reader.name, reader.is_spool, reader.has_names = table.name, True, table.has_names
+    reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
     weakref.finalize(reader, _remove, place)
     return reader
 

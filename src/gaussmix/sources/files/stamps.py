@@ -19,7 +19,7 @@ class Stamps:
         for path, stamp in self._stamps.items():
             if _stamp(path) != stamp:
                 raise OSError(
-                    EIO, "changed while it was read; leave files as they are until the fit has ended", str(path)
+                    EIO, "changed while it was read; leave files as they are until the work has ended", str(path)
                 )
 
 

@@ -6,14 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from gaussmix.sources.tables.arrow_table import read_arrow, read_npy, read_parquet
-from gaussmix.sources.tables.base import BadTable, Input, NumericColumns, Table, invented_names, is_numeric
+from gaussmix.sources.files.paths import paths_of
+from gaussmix.sources.tables.arrow_table import BATCH_ROWS, read_arrow, read_npy, read_parquet
+from gaussmix.sources.tables.base import (
+    STANDARD,
+    BadTable,
+    Input,
+    Table,
+    invented_names,
+    is_numeric,
+)
 from gaussmix.sources.tables.csv_table import read_csv
+from gaussmix.sources.tables.files import Files
 
 __all__ = [
+    "BATCH_ROWS",
     "FORMATS",
     "BadTable",
-    "NumericColumns",
+    "Files",
     "Table",
     "format_by_name",
     "invented_names",
@@ -47,23 +57,25 @@ FORMATS = {
 }
 
 
-def open_table(path: str, format: str | None = None, has_header: bool | None = None) -> Table:
-    """Open a table.
+def open_table(name: str, format: str | None = None, has_header: bool | None = None) -> Files:
+    """Open a file, a pipe, or several files as one table.
 
     Parameters
     ----------
-    path : of a file or a pipe; "-" for standard input.
-    format : a key of FORMATS. By default the extension of the path decides, then the first bytes; else it is "csv".
+    name : of a file or a pipe, "-" for standard input, a pattern or a folder.
+    format : a key of FORMATS. By default the extension of the first file decides, then its first bytes; else it is
+        "csv".
     has_header : whether the first line of CSV holds names. By default it does unless it holds numbers only.
 
     Raises
     ------
-    BadTable : the file is not of its format.
-    OSError : it can't be opened.
+    BadTable : a file is not of its format, or files have unlike columns.
+    OSError : a file can't be opened.
     """
-    source = Input.of(path, has_header)
-    format = format or format_by_name(source.name) or _format_by_beginning(source) or "csv"
-    return FORMATS[format].read(source)
+    names = [STANDARD] if name == STANDARD else [str(path) for path in paths_of(name)]
+    inputs = [Input.of(each, has_header) for each in names]
+    format = format or format_by_name(inputs[0].name) or _format_by_beginning(inputs[0]) or "csv"
+    return Files.of([FORMATS[format].read(each) for each in inputs])
 
 
 def format_by_name(path: str) -> str | None:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gaussmix.errors import listed
+from gaussmix.sources.files.base import check_cells
 
 STANDARD = "-"  # standard input or output
 # How compressed bytes begin.
@@ -27,7 +29,6 @@ _CODECS = {
     rb"\x28\xb5\x2f\xfd": "zstd",
     rb"\x04\x22\x4d\x18": "lz4",
 }
-_ADVICE_ON_TIMES = "; write them as numbers first, such as days since the first"
 
 
 class BadTable(ValueError):
@@ -65,13 +66,22 @@ class Input:
             return file.read(number)
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The file that is read; none where its contents are in memory."""
+        return () if self.contents is not None else (Path(self.name),)
+
+    @property
     def for_arrow(self) -> str | pa.BufferReader:
         """What Arrow's readers take: a path or a buffer."""
         return self.name if self.contents is None else pa.BufferReader(self.contents)
 
-    def stream(self, *, decompress: bool = False) -> pa.NativeFile:
-        """The bytes as a binary stream; with `decompress`, what is in compressed bytes."""
-        start = self.first_bytes(8) if decompress else b""
+    def opened(self) -> pa.NativeFile:
+        """The bytes as a file with any place in reach."""
+        return pa.OSFile(self.name) if self.contents is None else pa.BufferReader(self.contents)
+
+    def stream(self) -> pa.NativeFile:
+        """The bytes as a binary stream; of compressed bytes, what is in them."""
+        start = self.first_bytes(8)
         codec = next((codec for beginning, codec in _CODECS.items() if re.match(beginning, start)), None)
         return pa.input_stream(self.for_arrow, compression=codec)
 
@@ -95,25 +105,9 @@ def first_line(error: Exception) -> str:
     return str(error).partition("\n")[0].rstrip(".")
 
 
-@dataclass(frozen=True)
-class NumericColumns:
-    """Columns of a table as numbers.
-
-    Parameters
-    ----------
-    names : of the columns.
-    rows : (n_rows, n_columns), finite.
-    notices : sentences on the columns left out.
-    """
-
-    names: tuple[str, ...]
-    rows: NDArray[np.float64]
-    notices: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Table(ABC):
-    """A table whose columns are known and can be read.
+    """A table whose columns are known, and which is read some rows at a time.
 
     Parameters
     ----------
@@ -122,6 +116,7 @@ class Table(ABC):
     has_names : whether the names are its own.
     notices : sentences on what was guessed.
     delimiter : between the fields where the table is written as CSV.
+    files : what is read in every pass; none where the bytes are in memory.
     """
 
     name: str
@@ -129,87 +124,107 @@ class Table(ABC):
     has_names: bool = True
     notices: tuple[str, ...] = ()
     delimiter: str = ","
+    files: tuple[Path, ...] = ()
+
+    @property
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns; of text, the types of its first rows."""
+
+    @property
+    def n_rows(self) -> int | None:
+        """Number of rows; None where only reading them tells."""
+        return None
 
     @abstractmethod
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        """Columns with the types of their values."""
+    def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Columns in this order, some rows at a time. In text formats all are text but the columns `numbers`.
 
-    @abstractmethod
-    def unchanged(self) -> pa.Table:
-        """Every column as it is in the file: of text formats, text."""
+        Raises
+        ------
+        BadTable, OSError : rows can't be read; one of the columns `numbers` holds text.
+        """
 
     @abstractmethod
     def place(self, row: int) -> str:
-        """Where a row is, for messages: its line or its number, counted from 1."""
+        """Where a row is, for messages: its file, and its line or its number, counted from 0."""
 
     @abstractmethod
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
         """What a column holds that is not numbers, as the end of a sentence."""
 
-    def numeric(self, wanted: Sequence[str] | None = None, without: Collection[str] = ()) -> NumericColumns:
-        """The columns `wanted`, in that order; by default all that hold numbers, except those in `without`.
+    def is_slow(self, columns: Collection[str]) -> bool:
+        """Whether reading some columns takes longer than a pass of EM, or their number of rows is not known."""
+        return self.n_rows is None
+
+    def unlike(self, other: Table) -> str | None:
+        """Which columns another table does not have; None where it has the same."""
+        if self.schema.names != other.schema.names:
+            return "other columns"
+        unlike = (ours for ours, theirs in zip(self.schema, other.schema, strict=True) if ours.type != theirs.type)
+        return next((f"column {ours.name!r} of {ours.type}" for ours in unlike), None)
+
+    def numeric_names(self, without: Collection[str] = ()) -> tuple[str, ...]:
+        """The columns that hold numbers, but those in `without`."""
+        return tuple(each.name for each in self.schema if is_numeric(each.type) and each.name not in without)
+
+    def check_numeric(self, columns: Sequence[str]) -> None:
+        """Raise BadTable for a column that is absent or does not hold numbers."""
+        for name in columns:
+            if name not in self.names:
+                raise BadTable(f"{self.name} has no column {name!r}; it has {listed(self.names)}.")
+            kind = self.schema.field(name).type
+            if not is_numeric(kind):
+                raise BadTable(f"{self.name}, column {name!r}: {self.why_not_numeric(name, kind)}.")
+
+    def parts(self, n_rows: int, numbers: Collection[str] = ()) -> Iterator[pa.Table]:
+        """All columns, `n_rows` rows at a time; of text formats, text but for the columns `numbers`."""
+        return in_parts(self.batches(self.names, numbers), n_rows)
+
+    def rows(self, columns: Sequence[str], n_rows: int) -> Iterator[NDArray[np.float64]]:
+        """Columns as finite numbers (n_rows, n_columns), `n_rows` at a time.
 
         Raises
         ------
-        BadTable : a wanted column is absent or not numeric, or no column is numeric; a value is missing or infinite;
-            there are no rows.
+        BadTable : there are no rows, or a value is missing or infinite.
         """
-        every = [name for name in self.names if name not in without]
-        columns = every if wanted is None else self._check_present(wanted)
-        arrow = self.read(columns)
-        kept = [name for name in columns if is_numeric(arrow[name].type)]
-        left_out = [name for name in columns if name not in kept]
-        if arrow.num_rows == 0:
-            raise BadTable(f"{self.name} has a header but no rows.")
-        whys = [f"column {name!r}: {self.why_not_numeric(name, arrow[name].type)}" for name in left_out]
-        if whys and (wanted is not None or not kept):
-            is_time = pa.types.is_temporal(arrow[left_out[0]].type)
-            raise BadTable(f"{self.name}, {whys[0]}{_ADVICE_ON_TIMES if is_time else ''}.")
-        if not kept:
-            raise BadTable(f"{self.name} has no column to read beside {listed(list(without))}.")
-        rows = np.empty((arrow.num_rows, len(kept)))
-        for column, name in enumerate(kept):
-            rows[:, column] = pc.cast(arrow[name], pa.float64(), safe=False).to_numpy()  # null becomes NaN
-        self._check_finite(kept, rows)
-        return NumericColumns(tuple(kept), rows, tuple(f"left out {why}." for why in whys))
+        first = 0
+        for part in in_parts(self.batches(columns, columns), n_rows):
+            rows = np.empty((part.num_rows, len(columns)))
+            for column, name in enumerate(columns):
+                rows[:, column] = doubles(part[name])
+            check_cells(self, columns, first, rows)
+            yield rows
+            first += len(rows)
+        if not first:
+            raise BadTable(f"{self.name} has no rows.")
 
-    def row_weight(self, column: str) -> NDArray[np.float64]:
-        """Weights of the rows, (n_rows,). Raises BadTable if one is negative or missing, or all are 0."""
-        weight = self.numeric([column]).rows[:, 0]
-        if (weight < 0).any():
-            row = int((weight < 0).argmax())
-            raise BadTable(f"{self.name}, {self.place(row)}: the weight {weight[row]:g} of column {column!r} is < 0.")
-        if not weight.any():
-            raise BadTable(f"{self.name}: every weight of column {column!r} is 0.")
-        return weight
 
-    def _check_present(self, wanted: Sequence[str]) -> Sequence[str]:
-        for name in wanted:
-            if name not in self.names:
-                raise BadTable(f"{self.name} has no column {name!r}; it has {listed(self.names)}.")
-        return wanted
+def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:
+    """The same rows, `n_rows` at a time."""
+    held: list[pa.RecordBatch] = []
+    missing = n_rows
+    for batch in batches:
+        while batch.num_rows >= missing:
+            yield pa.Table.from_batches([*held, batch.slice(0, missing)])
+            batch, held, missing = batch.slice(missing), [], n_rows
+        if batch.num_rows:
+            held.append(batch)
+            missing -= batch.num_rows
+    if held:
+        yield pa.Table.from_batches(held)
 
-    def _check_finite(self, names: Sequence[str], rows: NDArray[np.float64]) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(rows.sum()):
-                return
-        wrong = ~np.isfinite(rows).all(axis=1)
-        if not wrong.any():
-            return
-        row = int(wrong.argmax())
-        column = int((~np.isfinite(rows[row])).argmax())
-        what = "missing" if np.isnan(rows[row, column]) else "infinite"
-        count = int(np.count_nonzero(wrong))
-        others = f" ({count} such rows in all)" if count > 1 else ""
-        raise BadTable(
-            f"{self.name}, {self.place(row)}: the value of column {names[column]!r} is {what}{others}; "
-            "remove or fill such rows first, or leave the column out with --columns."
-        )
+
+def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    """The numbers of a column as float64; null becomes NaN."""
+    numbers: NDArray[np.float64] = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def is_numeric(kind: Any) -> bool:
-    """Whether columns of a type hold numbers."""
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+    """Whether columns of a type hold numbers; true is 1, as in data frames."""
+    types = pa.types
+    return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean))
 
 
 def kind_of(kind: Any) -> str:
@@ -218,7 +233,9 @@ def kind_of(kind: Any) -> str:
         return "it is empty"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "it holds text, not numbers"
-    return f"it holds {'dates, times or durations' if pa.types.is_temporal(kind) else kind}, not numbers"
+    if pa.types.is_temporal(kind):
+        return "it holds dates, times or durations; write them as numbers first, such as days since the first"
+    return f"it holds {kind}, not numbers"
 
 
 def invented_names(n_columns: int) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from io import TextIOWrapper
 from itertools import chain, islice
 from typing import Any
@@ -41,19 +43,26 @@ class CsvTable(Table):
     source: Input
     n_blank: int
 
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        return self._read(columns)
+    @cached_property
+    def schema(self) -> pa.Schema:
+        with self._reading(), self._stream(self.names) as batches:
+            schema = batches.schema
+        if all(pa.types.is_null(kind) for kind in schema.types) and next(self._data(), None) is None:
+            raise BadTable(f"{self.name} has a header but no rows.")
+        return schema
 
-    def unchanged(self) -> pa.Table:
-        return self._read(self.names, as_text=True)
+    def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+        types = {name: self._type_of_number(name) if name in numbers else pa.string() for name in columns}
+        with self._reading(numbers), self._stream(columns, types) as batches:
+            yield from batches
+
+    def unlike(self, other: Table) -> str | None:
+        """Types of text are guesses."""
+        return "other columns" if self.names != other.names else None
 
     def place(self, row: int) -> str:
         """The line that a row ends on: not the row's number if lines are empty or fields span several."""
-        return f"line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
-
-    def batches(self, types: Mapping[str, pa.DataType]) -> arrow_csv.CSVStreamingReader:
-        """Columns of these types, some rows at a time; all columns, of the types of their first rows, where none is."""
-        return arrow_csv.open_csv(self.source.stream(decompress=True), **self._options(list(types), types))
+        return f"{self.name}, line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
         """For text, name the first value that is no number: a typing error in a column of numbers shows."""
@@ -65,16 +74,25 @@ class CsvTable(Table):
                 return f"line {line} holds {quoted(fields[column])}, not a number"
         return "it does not hold numbers"
 
-    def _read(self, columns: Sequence[str], *, as_text: bool = False) -> pa.Table:
-        types = dict.fromkeys(columns, pa.string()) if as_text else None
+    def _type_of_number(self, name: str) -> pa.DataType:
+        kind = self.schema.field(name).type
+        return kind if pa.types.is_boolean(kind) else pa.float64()
+
+    def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
+        """Columns of these types, or of those of their first rows."""
+        return arrow_csv.open_csv(self.source.stream(), **self._options(columns, types))
+
+    @contextmanager
+    def _reading(self, numbers: Collection[str] = ()) -> Iterator[None]:
+        """Raise BadTable for what is not CSV, and for text in one of the columns `numbers`."""
         with reading(self.source, "CSV"):
             try:
-                return arrow_csv.read_csv(self.source.stream(decompress=True), **self._options(columns, types))
+                yield
             except pa.ArrowInvalid as error:
-                raise BadTable(self.why_unreadable(error)) from None
+                raise BadTable(self._why_unreadable(error, numbers)) from None
 
-    def _options(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None) -> dict[str, Any]:
-        """How Arrow finds columns in the text: all of them where none is named."""
+    def _options(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> dict[str, Any]:
+        """How Arrow finds columns in the text."""
         return {
             "read_options": arrow_csv.ReadOptions(
                 skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_names)
@@ -85,7 +103,7 @@ class CsvTable(Table):
             ),
         }
 
-    def why_unreadable(self, error: Exception, numbers: Collection[str] = ()) -> str:
+    def _why_unreadable(self, error: Exception, numbers: Collection[str]) -> str:
         """Name the first line with too many or too few values, or with text in one of the columns `numbers`."""
         has_rows, places = False, [self.names.index(name) for name in numbers]
         for line, fields in self._data():
@@ -150,13 +168,14 @@ def read_csv(source: Input) -> CsvTable:
         has_names=has_header,
         notices=tuple(notices),
         delimiter=delimiter,
+        files=source.files,
         source=source,
         n_blank=n_blank,
     )
 
 
 def _text(source: Input) -> TextIOWrapper:
-    return TextIOWrapper(source.stream(decompress=True), encoding="utf-8-sig", newline="")
+    return TextIOWrapper(source.stream(), encoding="utf-8-sig", newline="")
 
 
 def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:

@@ -1,0 +1,42 @@
+"""The files that a path, a pattern or a folder names."""
+
+from __future__ import annotations
+
+import glob
+import os
+from errno import ENOENT
+from pathlib import Path
+
+
+def paths_of(name: str) -> list[Path]:
+    """The files of a path, a pattern or a folder, in the order of their names.
+
+    Raises
+    ------
+    FileNotFoundError : there is none.
+    ValueError : they have several extensions.
+    """
+    path = Path(name)
+    if not name:
+        raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
+    if path.is_dir():
+        found = sorted(each for each in path.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(path)))
+    elif path.exists():
+        found = [path]
+    else:
+        found = sorted(path for path in map(Path, glob.glob(name, recursive=True)) if path.is_file())
+    if not found:
+        is_one = not path.is_dir() and not glob.has_magic(name)
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT) if is_one else "no file is called so", name)
+    kinds = sorted({each.suffix.lower() for each in found})
+    if len(kinds) > 1:
+        raise ValueError(
+            f"{name} names files of several kinds, {' and '.join(map(repr, kinds))}: name one kind, as in "
+            f"'{Path(name) / '*'}{kinds[-1]}'."
+        )
+    return found
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a file, or a folder above it, is one that programs keep for themselves."""
+    return any(part.startswith((".", "_")) for part in path.parts)

@@ -1,6 +1,7 @@
 """Tables in files: the bits of the same rows in memory, bounded memory, and sentences for what goes wrong."""
 
 import os
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -21,6 +22,7 @@ from gaussmix.sources.files.arrow import TableReader
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.survey import Survey
+from gaussmix.sources.tables import BATCH_ROWS, open_table
 from gaussmix.testing import check_source
 from gaussmix.waist.block import Block, nodes
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -420,6 +422,84 @@ def test_columns_that_are_not_read_slow_nothing_down(table, tmp_path):
     assert isinstance(open(tmp_path / "a.parquet", columns=["a", "b"], memory=SMALL).reader, TableReader)
     with pytest.warns(RuntimeWarning, match="is slow to read"):
         open(tmp_path / "a.parquet", columns=["a", "b"], weights="w", memory=SMALL)
+
+
+@pytest.fixture
+def one_batch(tmp_path):
+    """Write a table as an Arrow file of one batch."""
+
+    def write(table, compression=None):
+        how = pa.ipc.IpcWriteOptions(compression=compression)
+        with pa.ipc.new_file(str(tmp_path / "one.arrow"), table.schema, options=how) as writer:
+            writer.write_table(table.combine_chunks())
+        return tmp_path / "one.arrow"
+
+    return write
+
+
+def test_of_one_large_batch_few_rows_are_in_memory_at_a_time(table, one_batch):
+    path = one_batch(table[2])
+    before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    batches = open_table(str(path)).batches(["b"])
+    assert sum(batch.num_rows for batch in batches) == N_ROWS
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pa.total_allocated_bytes() == before
+    assert peak < 1.5 * 8 * BATCH_ROWS < 8 * N_ROWS
+    source = open(path, columns=["b", "a"], memory=SMALL)
+    assert isinstance(source.reader, TableReader)
+    np.testing.assert_array_equal(source.sample(N_ROWS).rows, table[0][:, [1, 0]])
+
+
+def test_numbers_of_every_type_in_one_large_batch(one_batch, rng):
+    """With a part that begins inside a byte of the bits."""
+    n_rows = BATCH_ROWS + 3
+    numbers = rng.integers(0, 100, n_rows)
+    kinds = ["bool", "int8", "uint16", "int32", "int64", "float16", "float32", "float64"]
+    columns = {kind: pa.array(numbers % 2 == 0 if kind == "bool" else numbers.astype(kind)) for kind in kinds}
+    columns["decimal"] = pa.array(numbers).cast(pa.decimal128(30, 3))
+    path = one_batch(pa.table(columns))
+    found = np.concatenate(list(open_table(str(path)).rows(list(columns), n_rows)))
+    for place, name in enumerate(columns):
+        np.testing.assert_array_equal(found[:, place], columns[name].cast("float64"))
+    missing = numbers.astype(float)
+    missing[BATCH_ROWS + 1] = np.nan
+    path = one_batch(pa.table({"x": pa.array(missing, from_pandas=True)}))
+    with pytest.raises(ValueError, match=f"row {BATCH_ROWS + 1}, column 'x': the value is missing"):
+        open(path)
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_a_compressed_batch_that_exceeds_the_memory_is_refused(compression, table, one_batch):
+    path = one_batch(table[2], compression)
+    sentence = f"one.arrow has {N_ROWS} rows in a batch that can only be read as a whole: 3 MB. Give memory= as much"
+    with pytest.raises(ValueError, match=sentence):
+        open(path, columns=NAMES, memory=SMALL)
+    assert open(path, columns=NAMES, memory="8 MB").n_rows == N_ROWS
+
+
+def no_room(*how, **more):
+    raise pa.ArrowMemoryError("realloc of size 68719476736 failed")
+
+
+class TestNoMemory:
+    """It is no fault of the file, and the sentence says what to do."""
+
+    SENTENCE = (
+        r": there is not enough memory to read it \(realloc of size 68719476736 failed\)\. Give a smaller memory=\.$"
+    )
+
+    def test_in_parquet(self, folder, monkeypatch):
+        source = open(folder / "part-*.parquet", columns=NAMES, memory=SMALL)
+        monkeypatch.setattr(pa.parquet.ParquetFile, "iter_batches", no_room)
+        with pytest.raises(MemoryError, match=r"part-1\.parquet, row group 0" + self.SENTENCE):
+            GaussianMixture(1).fit(source)
+
+    def test_in_what_is_spooled(self, folder, monkeypatch):
+        monkeypatch.setattr(pa.csv, "open_csv", no_room)
+        with pytest.raises(MemoryError, match=r"table\.csv" + self.SENTENCE):
+            open(folder / "table.csv")
 
 
 def test_csv_without_a_header_is_said(tmp_path):

@@ -157,7 +157,7 @@ def write_arrow(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> No
 
 
 def _without_dictionaries(table: pa.Table) -> pa.Table:
-    """The same values without dictionaries, of which an Arrow file holds one for each column and parts have several."""
+    """The same values without dictionaries: an Arrow file holds one for each column, and parts have several."""
     for place, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             kind = field.type.value_type

@@ -66,7 +66,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     elif isinstance(error, MemoryError):
-        sentence = "there is not enough memory."
+        sentence = str(error) or "there is not enough memory."
     elif isinstance(error, ValueError | click.ClickException):
         sentence = str(error)
     else:

@@ -70,7 +70,7 @@ def open(
     n_bytes = check_memory(memory)
     if _kind(data).startswith("dask."):
         return _of_dask(data, columns, weights, n_bytes)
-    reader = _reader(data, columns, weights)
+    reader = _reader(data, columns, weights, n_bytes)
     source = opened(reader, n_bytes)
     if isinstance(source, FileSource) and isinstance(reader, NpyReader) and reader.origin is not None:
         file = reader.files[0].path
@@ -103,7 +103,7 @@ def _kind(data: Any) -> str:
     return next((name for name in names if name in _KINDS), "")
 
 
-def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Reader:
+def _reader(data: Any, columns: Sequence[str] | None, weights: str | None, memory: int) -> Reader:
     """The table behind what the user names."""
     kind = _kind(data)
     if not kind:
@@ -133,6 +133,12 @@ def _reader(data: Any, columns: Sequence[str] | None, weights: str | None) -> Re
         table = arrow.TableReader(data if kind == "gaussmix.Files" else open_table(os.fspath(data)), columns, weights)
     for notice in table.notices:
         _warn(notice)
+    together = table.bytes_of(table.n_together)
+    if together > memory:
+        raise ValueError(
+            f"{table.name} has {table.n_together} rows in a batch that can only be read as a whole: "
+            f"{together / 1e6:.0f} MB. Give memory= as much, or write the file with smaller batches."
+        )
     return spool.spooled(table) if table.is_slow else table
 
 

@@ -17,8 +17,10 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_integers
 from gaussmix.sources.files.stamps import Stamps
 from gaussmix.sources.tables import BATCH_ROWS, Files
-from gaussmix.sources.tables.arrow_table import INDEX, is_slow_parquet, is_zstd
+from gaussmix.sources.tables.arrow_table import is_zstd
 from gaussmix.sources.tables.base import is_numeric, kind_of
+from gaussmix.sources.tables.parquet_table import is_slow
+from gaussmix.sources.tables.typed_table import INDEX
 
 
 class BatchReader(Reader):
@@ -35,10 +37,12 @@ class BatchReader(Reader):
     ----------
     notices : sentences on what was guessed and left out.
     is_slow : reading takes longer than a pass of EM, or can be done once only. Then `n_rows` is 0.
+    n_together : the largest number of rows that can only be read together; 0 where few can be.
     """
 
     is_slow: bool
     n_rows = 0
+    n_together = 0
 
     def __init__(self, name: str, schema: pa.Schema, columns: Sequence[str] | None, weights: str | None) -> None:
         self.name, self.weights = name, weights
@@ -129,6 +133,7 @@ class TableReader(BatchReader):
         self.notices = [*table.notices, *self.notices]
         self.is_slow = table.is_slow(self.read_columns)
         self.n_rows = 0 if self.is_slow else table.n_rows or 0
+        self.n_together = table.n_together(self.read_columns)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         return self.table.batches(self.read_columns, self.read_columns)
@@ -168,7 +173,7 @@ def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:
     """Whether a file of a data set is slow to read: text, or columns that are compressed so."""
     format = getattr(getattr(fragment, "format", None), "default_extname", None)
     if format == "parquet":
-        return is_slow_parquet(fragment.metadata, columns)
+        return is_slow(fragment.metadata, columns)
     if format in ("arrow", "feather", "ipc"):
         return is_zstd(fragment.open())
     return format is not None

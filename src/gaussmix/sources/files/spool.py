@@ -10,6 +10,7 @@ import numpy as np
 
 from gaussmix.sources.files.arrow import BatchReader, put
 from gaussmix.sources.files.npy import NpyReader
+from gaussmix.sources.tables import BATCH_ROWS
 
 HEADER = 128  # bytes, room for any number of rows
 
@@ -41,12 +42,14 @@ def write(table: BatchReader, path: Path) -> None:
     try:
         with open(path, "wb") as file:
             file.write(bytes(HEADER))
-            for batch in table.batches():
-                rows = np.empty((batch.num_rows, len(columns)), dtype)
-                for column, name in enumerate(columns):
-                    put(table, name, batch.column(name), rows[:, column])
-                file.write(rows.data)
-                n_rows += len(rows)
+            for whole in table.batches():
+                for first in range(0, whole.num_rows, BATCH_ROWS):
+                    batch = whole.slice(first, BATCH_ROWS)
+                    rows = np.empty((batch.num_rows, len(columns)), dtype)
+                    for column, name in enumerate(columns):
+                        put(table, name, batch.column(name), rows[:, column])
+                    file.write(rows.data)
+                    n_rows += len(rows)
             file.seek(0)
             file.write(_header(n_rows, len(columns), dtype))
     except OSError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from gaussmix.sources.files.paths import paths_of
-from gaussmix.sources.tables.arrow_table import BATCH_ROWS, read_arrow, read_npy, read_parquet
+from gaussmix.sources.tables.arrow_table import read_arrow
 from gaussmix.sources.tables.base import (
     STANDARD,
     BadTable,
@@ -18,6 +18,9 @@ from gaussmix.sources.tables.base import (
 )
 from gaussmix.sources.tables.csv_table import read_csv
 from gaussmix.sources.tables.files import Files
+from gaussmix.sources.tables.npy_table import read_npy
+from gaussmix.sources.tables.parquet_table import read_parquet
+from gaussmix.sources.tables.typed_table import BATCH_ROWS
 
 __all__ = [
     "BATCH_ROWS",

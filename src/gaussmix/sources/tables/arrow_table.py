@@ -1,163 +1,115 @@
-"""Tables whose columns have types: Parquet, Arrow and Feather files, and NumPy arrays."""
+"""Arrow and Feather files, and Arrow streams."""
 
 from __future__ import annotations
 
-import re
-from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from errno import EIO
 from functools import cached_property
-from itertools import accumulate
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from gaussmix.sources.files.npy import NpyFile
-from gaussmix.sources.tables.base import (
-    BadTable,
-    Input,
-    Table,
-    check_names,
-    first_line,
-    invented_names,
-    is_numeric,
-    kind_of,
-    reading,
-)
+from gaussmix.sources.tables.base import Input, is_numeric, reading
+from gaussmix.sources.tables.typed_table import BATCH_ROWS, TypedTable
 
-BATCH_ROWS = 65_536
-SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing them takes longer than a pass of EM
-INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
-BATCH_BYTES = 2**25  # of an array that is read at a time
 _FEATHER_1 = b"FEA1"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ARROW_FILE = b"ARROW1"
 
 
-@dataclass(frozen=True, kw_only=True)
-class TypedTable(Table):
-    """A table whose file has types for its columns."""
+@dataclass(frozen=True)
+class _Numbers:
+    """Where the numbers of a column of a batch lie in a file that holds them as they are.
 
-    source: Input
-    types: pa.Schema
+    Parameters
+    ----------
+    kind : their type.
+    validity, values : where the bits that say which are missing begin, and the numbers; None where none is missing.
+    """
 
-    @classmethod
-    def of(cls, source: Input, types: pa.Schema, *, has_names: bool = True, **more: Any) -> TypedTable:
-        """A table whose columns are those of its types; raises BadTable if there are none, or two of the same name."""
-        index = [column for column in types.names if INDEX.fullmatch(column)]
-        names = [column for column in types.names if column not in index]
-        if not names:
-            raise BadTable(f"{source.name} has no columns.")
-        check_names(source.name, names)
-        return cls(
-            name=source.name,
-            names=tuple(names),
-            has_names=has_names,
-            notices=tuple(f"left out column {column!r}: it is the index of a data frame." for column in index),
-            files=source.files,
-            source=source,
-            types=types,
-            **more,
+    kind: pa.DataType
+    validity: int | None
+    values: int
+
+    def read(self, file: pa.NativeFile, first: int, count: int) -> pa.Array:
+        """The numbers of `count` rows; `first` is a multiple of 8."""
+        validity = None if self.validity is None else _bits(file, self.validity, first, count)
+        width = self.kind.bit_width
+        return pa.Array.from_buffers(
+            self.kind, count, [validity, _bits(file, self.values, width * first, width * count)]
         )
 
-    @cached_property
-    def schema(self) -> pa.Schema:
-        return pa.schema([self.types.field(name) for name in self.names], self.types.metadata)
 
-    def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
-        for batch in self._read(columns):
-            yield batch.select(list(columns))
-
-    @abstractmethod
-    def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows, with at least these columns."""
-
-    def place(self, row: int) -> str:
-        return f"{self.name}, row {row}"
-
-    def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        return kind_of(kind)
-
-    def _unreadable(self, what: str, error: Exception) -> OSError:
-        return OSError(EIO, f"{what} can't be read: {first_line(error)}", self.name)
+def _bits(file: pa.NativeFile, place: int, first: int, count: int) -> pa.Buffer:
+    size = (count + 7) // 8
+    found = file.read_at(size, place + first // 8)
+    if len(found) < size:
+        raise OSError("it became shorter while it was read")
+    return pa.py_buffer(found)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ParquetTable(TypedTable):
-    """A Parquet file."""
+@dataclass(frozen=True)
+class _Batch:
+    """A batch of an Arrow file: its number of rows, and the numbers that can be read without the rest."""
 
-    footer: Any
+    n_rows: int
+    numbers: Mapping[str, _Numbers]
 
-    @property
-    def n_rows(self) -> int:
-        return int(self.footer.num_rows)
-
-    def is_slow(self, columns: Collection[str]) -> bool:
-        return is_slow_parquet(self.footer, columns)
-
-    def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        from pyarrow import parquet
-
-        how = {"columns": list(columns), "use_threads": False}
-        with parquet.ParquetFile(self.source.for_arrow, pre_buffer=False, buffer_size=2**20) as file:
-            for group in range(file.num_row_groups):
-                try:
-                    yield from file.iter_batches(BATCH_ROWS, row_groups=[group], **how)
-                except (pa.ArrowException, OSError) as error:
-                    raise self._unreadable(f"row group {group}", error) from None
-
-    def place(self, row: int) -> str:
-        sizes = [self.footer.row_group(group).num_rows for group in range(self.footer.num_row_groups)]
-        group, end = next((group, end) for group, end in enumerate(accumulate(sizes)) if row < end)
-        return f"{self.name}, row group {group}, row {row - end + sizes[group]}"
-
-
-def is_slow_parquet(footer: Any, columns: Collection[str]) -> bool:
-    """Whether some columns of a Parquet file take longer to decompress than a pass of EM takes."""
-    if not footer.num_row_groups:
-        return False
-    chunks = (footer.row_group(0).column(place) for place in range(footer.num_columns))
-    return any(chunk.compression in SLOW_CODECS for chunk in chunks if chunk.path_in_schema in columns)
-
-
-def read_parquet(source: Input) -> TypedTable:
-    """A Parquet file, of which only the footer is read yet."""
-    from pyarrow import parquet  # slow to import
-
-    with reading(source, "Parquet"):
-        footer = parquet.read_metadata(source.for_arrow)
-        types = footer.schema.to_arrow_schema()
-    return ParquetTable.of(source, types, footer=footer)
+    @classmethod
+    def of(cls, batch: pa.RecordBatch, mapped: pa.Buffer) -> _Batch:
+        """Of columns of numbers in a file that is mapped, where those that are not compressed lie in it."""
+        numbers = {}
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            validity, values = (each and each.address - mapped.address for each in column.buffers()[:2])
+            if values is not None and 0 <= values < mapped.size:
+                numbers[name] = _Numbers(column.type, validity, values)
+        return cls(batch.num_rows, numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArrowFileTable(TypedTable):
     """An Arrow file, which is also a Feather file of version 2.
 
-    Of the columns that are read, a batch is in memory at a time.
+    Numbers that are not compressed are read some rows at a time. Where batches are compressed, or other columns are
+    read too, a whole batch is in memory.
     """
 
     is_zstd: bool
 
     @cached_property
+    def layout(self) -> list[_Batch]:
+        """The batches. The file is mapped, and arrays of what is not compressed are made without reading it."""
+        numbers = [field for field in self.types if is_numeric(field.type)]
+        narrow = min(numbers, key=lambda field: field.type.bit_width, default=self.types.field(0))
+        with reading(self.source, "Arrow or Feather"), self.source.mapped() as mapped:
+            whole = mapped.read_buffer()
+
+            def batches(fields: Sequence[pa.Field]) -> list[_Batch]:
+                with pa.ipc.open_file(mapped, options=_only([field.name for field in fields], self.types)) as file:
+                    return [_Batch.of(file.get_batch(number), whole) for number in range(file.num_record_batches)]
+
+            found = batches([narrow])
+            return batches(numbers) if any(batch.numbers for batch in found) else found  # else they would be decoded
+
+    @property
     def n_rows(self) -> int:
-        widths = {each.name: each.type.bit_width for each in self.types if is_numeric(each.type)}
-        narrow = min(widths, key=widths.__getitem__, default=self.names[0])
-        return sum(batch.num_rows for batch in self._read([narrow]))  # `count_rows` reads every column
+        return sum(part.n_rows for part in self.layout)
 
     def is_slow(self, columns: Collection[str]) -> bool:
         return self.is_zstd
 
+    def n_together(self, columns: Collection[str]) -> int:
+        return max((part.n_rows for part in self.layout if not part.numbers.keys() >= set(columns)), default=0)
+
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with self.source.opened() as opened, pa.ipc.open_file(opened, options=_only(columns, self.types)) as file:
-            for number in range(file.num_record_batches):
-                try:
-                    yield file.get_batch(number)
-                except (pa.ArrowException, OSError) as error:
-                    raise self._unreadable(f"batch {number}", error) from None
+            for number, part in enumerate(self.layout):
+                with self._reading(f"batch {number}"):
+                    if not part.numbers.keys() >= set(columns):
+                        yield file.get_batch(number)
+                        continue
+                    for first in range(0, part.n_rows, BATCH_ROWS):
+                        count = min(BATCH_ROWS, part.n_rows - first)
+                        yield pa.record_batch({name: part.numbers[name].read(opened, first, count) for name in columns})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,57 +167,3 @@ def is_zstd(file: pa.NativeFile) -> bool:
         place += 8 + size
         body = file.read_at(12, place)
     return body[8:] == _ZSTD  # after the length of the first buffer
-
-
-@dataclass(frozen=True, kw_only=True)
-class NpyTable(TypedTable):
-    """A NumPy array in a file: rows of numbers, one column of them, or records with names."""
-
-    file: NpyFile
-
-    @property
-    def n_rows(self) -> int:
-        return self.file.n_rows
-
-    def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        step = max(1, min(BATCH_ROWS, BATCH_BYTES // (self.file.n_columns * self.file.dtype.itemsize)))
-        with self.source.opened() as opened:
-            for first in range(0, self.n_rows, step):
-                every = self._rows(opened, first, min(step, self.n_rows - first), columns)
-                yield pa.record_batch({name: _native(column) for name, column in every.items()})
-
-    def _rows(self, opened: pa.NativeFile, first: int, count: int, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Some columns of some rows."""
-        file, size = self.file, self.file.dtype.itemsize
-        places = {name: self.names.index(name) for name in columns}
-        if file.is_by_columns:
-            starts = {name: (place * file.n_rows + first) * size for name, place in places.items()}
-            return {name: self._numbers(opened, start, count) for name, start in starts.items()}
-        rows = self._numbers(opened, first * file.n_columns * size, count * file.n_columns)
-        if file.dtype.names:
-            return {name: rows[name] for name in columns}
-        return {name: rows.reshape(count, -1)[:, place] for name, place in places.items()}
-
-    def _numbers(self, opened: pa.NativeFile, start: int, count: int) -> NDArray[Any]:
-        raw = opened.read_at(count * self.file.dtype.itemsize, self.file.start + start)
-        if len(raw) < count * self.file.dtype.itemsize:
-            raise OSError(EIO, "became shorter while it was read", self.name)
-        return np.frombuffer(raw, self.file.dtype)
-
-
-def _native(column: NDArray[Any]) -> NDArray[Any]:
-    """Numbers one after the other, in the order of bytes of this machine."""
-    return np.ascontiguousarray(column, column.dtype.newbyteorder("="))
-
-
-def read_npy(source: Input) -> TypedTable:
-    """A NumPy array, of which only the header is read yet."""
-    try:
-        with source.opened() as opened:
-            file = NpyFile.of(source.name, opened)
-    except ValueError as error:
-        raise BadTable(str(error)) from None
-    names = file.dtype.names or invented_names(file.n_columns)
-    kinds = [file.dtype[name] for name in file.dtype.names or ()] or [file.dtype] * file.n_columns
-    types = [pa.array(_native(np.empty(0, kind))).type for kind in kinds]
-    return NpyTable.of(source, pa.schema(zip(names, types, strict=True)), has_names=bool(file.dtype.names), file=file)

@@ -79,6 +79,10 @@ class Input:
         """The bytes as a file with any place in reach."""
         return pa.OSFile(self.name) if self.contents is None else pa.BufferReader(self.contents)
 
+    def mapped(self) -> pa.NativeFile:
+        """The bytes as a file whose buffers are where it lies. Reading one that becomes shorter ends the process."""
+        return pa.memory_map(self.name) if self.contents is None else pa.BufferReader(self.contents)
+
     def stream(self) -> pa.NativeFile:
         """The bytes as a binary stream; of compressed bytes, what is in them."""
         start = self.first_bytes(8)
@@ -93,11 +97,18 @@ def reading(source: Input, format: str) -> Iterator[None]:
         yield
     except BadTable:
         raise
+    except MemoryError as error:
+        raise no_memory(source.name, error) from None
     except (pa.ArrowException, ValueError, EOFError, TypeError, OSError, TokenError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = "a bracket or quote is not closed" if isinstance(error, TokenError) else first_line(error)
         raise BadTable(f"{source.name} can't be read as {format}: {reason}.") from None
+
+
+def no_memory(what: str, error: MemoryError) -> MemoryError:
+    """The error where there is no room for what is read."""
+    return MemoryError(f"{what}: there is not enough memory to read it ({first_line(error)}). Give a smaller memory=.")
 
 
 def first_line(error: Exception) -> str:
@@ -157,6 +168,10 @@ class Table(ABC):
         """Whether reading some columns takes longer than a pass of EM, or their number of rows is not known."""
         return self.n_rows is None
 
+    def n_together(self, columns: Collection[str]) -> int:
+        """The largest number of rows whose columns can only be read together; 0 where few can be."""
+        return 0
+
     def unlike(self, other: Table) -> str | None:
         """Which columns another table does not have; None where it has the same."""
         if self.schema.names != other.schema.names:
@@ -178,7 +193,7 @@ class Table(ABC):
                 raise BadTable(f"{self.name}, column {name!r}: {self.why_not_numeric(name, kind)}.")
 
     def parts(self, n_rows: int, numbers: Collection[str] = ()) -> Iterator[pa.Table]:
-        """All columns, `n_rows` rows at a time; of text formats, text but for the columns `numbers`."""
+        """All columns, `n_rows` rows at a time. Columns of text formats are text, except `numbers`."""
         return in_parts(self.batches(self.names, numbers), n_rows)
 
     def rows(self, columns: Sequence[str], n_rows: int) -> Iterator[NDArray[np.float64]]:

@@ -61,6 +61,9 @@ class Files(Table):
     def is_slow(self, columns: Collection[str]) -> bool:
         return any(table.is_slow(columns) for table in self.tables)
 
+    def n_together(self, columns: Collection[str]) -> int:
+        return max(table.n_together(columns) for table in self.tables)
+
     def place(self, row: int) -> str:
         for table in self.tables:
             n_rows = table.n_rows

@@ -75,7 +75,7 @@ PARAMETERS = {
     "responsibilities": {"init_params": np.full((40, 2), 0.5) + np.array([[0.25, -0.25]] * 20 + [[-0.25, 0.25]] * 20)},
     "starts": {"weights_init": [0.25, 0.75], "means_init": np.array([[0.0, 1 / 3], [1.0, 1.0]])},
     "covariances": {"covariances_init": np.array([np.eye(2), 2 * np.eye(2)])},
-    "numpy numbers": {"tol": np.float64(1e-4), "max_iter": np.int64(50), "warm_start": np.True_},
+    "numpy numbers": {"tol": np.float64(1e-4), "max_iter": np.int64(5_000), "warm_start": np.True_},
     "generator": {"random_state": np.random.RandomState(7)},
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from importlib import import_module, metadata
 from itertools import pairwise
 
 import numpy as np
@@ -26,7 +27,7 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
-dask_source = pytest.importorskip("gaussmix.sources.dask.cluster")
+dask_source = import_module("gaussmix.sources.dask.cluster")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 
@@ -65,12 +66,12 @@ def table(tmp_path_factory):
     return whole, path
 
 
-def read(path, first, end, columns, dtype):
-    return np.load(path, mmap_mode="r")[first:end, :columns].astype(dtype)
-
-
 def array_of(path, ends, columns=N_FEATURES, dtype="f8"):
     """A Dask array whose chunks end at some rows; each task reads its own."""
+
+    def read(path, first, end, columns, dtype):  # here, since workers that are processes can't import this file
+        return np.load(path, mmap_mode="r")[first:end, :columns].astype(dtype)
+
     parts = [
         da.from_delayed(dask.delayed(read)(path, first, end, columns, dtype), (end - first, columns), dtype)
         for first, end in pairwise([0, *ends, N_ROWS])
@@ -82,7 +83,7 @@ def frame_of(path, ends):
     """A Dask frame with a column of weights and one of text, whose numbers of rows are not known."""
 
     def partition(first, end):
-        frame = pd.DataFrame(read(path, first, end, N_FEATURES + 1, "f8"), columns=[*NAMES, "weight"])
+        frame = pd.DataFrame(np.load(path, mmap_mode="r")[first:end], columns=[*NAMES, "weight"])
         return frame.assign(name="x")
 
     meta = partition(0, 0)
@@ -282,6 +283,24 @@ def test_a_large_task_goes_to_the_workers_before_the_pass(table, cluster, monkey
     monkeypatch.setattr(dask_source, "IN_GRAPH", 100)
     whole, path = table
     assert_same_fit(mixture().fit(array_of(path, CUTS["a few"])), mixture().fit(whole[:, :N_FEATURES]))
+
+
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+@pytest.mark.parametrize("theirs", [None, "0.0.1"])
+def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
+    """Else they leave the cluster one after the other, and the fit waits for ever."""
+
+    def version(name):
+        if threading.current_thread() is threading.main_thread():
+            return "0.0.2"
+        if theirs is None:
+            raise metadata.PackageNotFoundError(name)
+        return theirs
+
+    monkeypatch.setattr(metadata, "version", version)
+    expected = "has no gaussmix. Install gaussmix 0.0.2" if theirs is None else "has gaussmix 0.0.1. Install 0.0.2"
+    with pytest.raises(ImportError, match=expected):
+        mixture().fit(da.zeros((50, 2)))
 
 
 def test_workers_may_die_at_any_moment(table, rng, request):

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import metadata
 from itertools import accumulate, pairwise
 from time import sleep
 from typing import Any, Self
@@ -34,7 +35,9 @@ def loaded(client: Any, table: Table) -> Source:
     Raises
     ------
     ValueError : there are no rows, or the first number or weight that no fit can use is named.
+    ImportError : a worker has no gaussmix, or another version of it.
     """
+    _check_workers(client)
     source = Cluster(
         client, client.compute([dask.delayed(_alone, pure=False)(part) for part in table.parts]),
         len(table.names), table.dtype,
@@ -47,6 +50,16 @@ def loaded(client: Any, table: Table) -> Source:
     if flaw is not None:
         raise ValueError(flaw)
     return source
+
+
+def _check_workers(client: Any) -> None:
+    """A worker that can't import what a task names leaves the cluster, and the task waits for ever for another."""
+    ours = metadata.version("gaussmix")
+    for worker, theirs in client.run(metadata.version, "gaussmix", on_error="return").items():
+        if isinstance(theirs, ImportError):
+            raise ImportError(f"The worker {worker} has no gaussmix. Install gaussmix {ours} on all workers.")
+        if isinstance(theirs, str) and theirs != ours:
+            raise ImportError(f"The worker {worker} has gaussmix {theirs}. Install {ours}, as here, on all workers.")
 
 
 @dataclass(frozen=True)

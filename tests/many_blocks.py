@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import cycle
 
 from gaussmix.numerics.arrays import Array, Rows
@@ -35,14 +34,7 @@ def cut(block: Block) -> Iterator[Block]:
     sizes, times, first = cycle(SIZES), 1 + block.n_rows // 3000, 0
     while first < block.n_rows:
         size = min(next(sizes) * times, max(1, block.n_rows - 1))
-        places = slice(first, first + size)
-        yield replace(
-            block,
-            first_row=block.first_row + first,
-            rows=block.rows[places],
-            row_weight=None if block.row_weight is None else block.row_weight[places],
-            given=None if block.given is None else block.given[places],
-        )
+        yield block.between(first, first + size)
         first += size
 
 

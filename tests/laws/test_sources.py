@@ -2,6 +2,7 @@
 
 import pickle
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from gaussmix.starts import STARTS
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing import PROBLEMS, check_source
 from gaussmix.testing.closeness import assert_same_bits
+from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Need, Rule, Second
 
 
@@ -46,6 +48,32 @@ def test_changed_sources_keep_them_too(make, rng):
         return make(more, None if weight is None else weights).part(chosen).reweighted(0.5)
 
     check_source(part_of_more, rng)
+
+
+class Opened:
+    """A task whose states take memory."""
+
+    key = "opened"
+
+    def __init__(self):
+        self.n_opened = 0
+
+    def open(self, block):
+        self.n_opened += 1
+        return SimpleNamespace(n_bytes=1000)
+
+    def call(self, block, state):
+        return 1
+
+
+@pytest.mark.parametrize(("memory", "n_opened"), [(1500, 12), (1e6, 6)])
+def test_states_of_labels_stay_within_the_memory(memory, n_opened, rng):
+    source, task = ManyBlocks(rng.normal(size=(2 * LEAF_ROWS + 9, 1))), Opened()
+    source.memory = memory
+    labelled = LabelledSource(source, np.arange(source.n_rows) % 2, np.arange(2))
+    for _ in range(2):
+        assert labelled.map_merge(task) == 6
+    assert task.n_opened == n_opened
 
 
 def test_an_empty_part_of_an_array_can_be_changed_again(rng):

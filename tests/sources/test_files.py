@@ -1,6 +1,8 @@
 """Tables in files: the bits of the same rows in memory, bounded memory, and sentences for what goes wrong."""
 
+import copy
 import os
+import pickle
 import tracemalloc
 import warnings
 
@@ -502,6 +504,22 @@ class TestNoMemory:
             open(folder / "table.csv")
 
 
+@pytest.mark.parametrize("memory", [SMALL, "512 MB"])
+def test_a_column_that_varies_by_too_little_is_named(memory, table, tmp_path):
+    """As in arrays."""
+    rows = table[0].copy()
+    rows[:, 1] *= 1e-200
+    np.save(tmp_path / "a.npy", rows)
+    with pytest.raises(ValueError, match=r"varies by only .*e-\d+ in column 1 .*: squares of that underflow"):
+        GaussianMixture(2).fit(open(tmp_path / "a.npy", memory=memory))
+
+
+def test_a_table_without_weight_is_named(table, tmp_path):
+    np.save(tmp_path / "a.npy", np.column_stack((table[0], np.zeros(N_ROWS))))
+    with pytest.raises(ValueError, match=r"a\.npy: every weight of column 'x4' is 0"):
+        GaussianMixture(2).fit(open(tmp_path / "a.npy", weights="x4", memory=SMALL))
+
+
 def test_csv_without_a_header_is_said(tmp_path):
     (tmp_path / "a.csv").write_text("1,2\n3,4\n")
     with pytest.warns(RuntimeWarning, match=r"a\.csv begins with numbers, so it is read as having no header"):
@@ -552,6 +570,24 @@ class TestSpool:
         assert place.exists()
         del source
         assert not place.parent.exists()
+
+    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+    def test_copies_share_it(self, folder, table):
+        source = open(folder / "table.csv", columns=NAMES, memory=SMALL)
+        place = source.reader.files[0].path.parent
+        twin, sent = copy.deepcopy(source), pickle.loads(pickle.dumps(source))
+        del sent
+        assert place.exists()
+        del source
+        np.testing.assert_array_equal(twin.sample(N_ROWS).rows, table[0])
+        del twin
+        assert not place.exists()
+
+    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+    def test_copies_of_what_was_read_once_share_it(self, table):
+        source = open(table[2].to_reader(), columns=NAMES, memory=SMALL)
+        np.testing.assert_array_equal(copy.deepcopy(source).sample(N_ROWS).rows, table[0])
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(source)).sample(N_ROWS).rows, table[0])
 
     def test_a_full_disk_is_named(self, folder, monkeypatch):
         def full(*_):

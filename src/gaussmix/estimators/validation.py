@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,9 @@ def check_source(
         if X.feature_names is not None:
             estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
         estimator.n_features_in_ = X.n_features
+        if not is_stream:
+            low, high = X.found("ends", partial(_ends_of, X))
+            _check_ends(low, high, X.feature_names)
     elif X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # scikit-learn's sentence
         raise ValueError(
             f"X has {X.n_features} features, but {type(estimator).__name__} is expecting {estimator.n_features_in_} "
@@ -98,6 +102,12 @@ def check_rows(
         samples or features.
     TypeError : a sparse matrix, dates, times or durations, or cells that are neither numbers nor text.
     """
+    if is_table(X) or isinstance(X, Source):
+        raise TypeError(
+            f"{type(estimator).__name__} takes an array or a data frame in memory as X, not a path, a source of rows "
+            "or a table that is read in parts. GaussianMixture, GaussianMixtureIC and GaussianMixtureDetector take "
+            "these."
+        )
     if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
         raise ValueError("Input X is a masked array with masked cells. Remove or fill such rows first.")
     _check_times(X)
@@ -200,7 +210,26 @@ def _check_values(rows: Rows, names: Any, largest: float) -> None:
 
 def _check_spread(X: ArrayLike, rows: Rows, names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
-    low, high = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
+    low, high = _ends(rows)
+    _check_ends(low, high, names)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    if largest.max() >= 2.0**53 and _kind(X) in "iu":
+        _check_integers(np.asarray(X), largest, names)
+
+
+def _ends(rows: Rows) -> Array:
+    """The smallest and the largest number of each column, (2, n_features)."""
+    ends: Array = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
+    return ends
+
+
+def _ends_of(source: Source) -> Array:
+    is_nothing = source.profile.n_positive == 0  # refused later, for it depends on the number of components
+    return np.zeros((2, source.n_features)) if is_nothing else _ends(source.sample(LEAF_ROWS).rows)
+
+
+def _check_ends(low: Array, high: Array, names: Any) -> None:
+    """Raise ValueError for a column whose squares vanish."""
     spread = high - low
     vanishing = (spread > 0) & (spread < SMALLEST_SPREAD)
     if vanishing.any():
@@ -209,9 +238,6 @@ def _check_spread(X: ArrayLike, rows: Rows, names: Any) -> None:
             f"Input X varies by only {spread[column]:.3g} in {_column(column, names)}: squares of that underflow. "
             "Rescale the columns of X."
         )
-    largest = np.maximum(np.abs(low), np.abs(high))
-    if largest.max() >= 2.0**53 and _kind(X) in "iu":
-        _check_integers(np.asarray(X), largest, names)
 
 
 def _check_integers(integers: NDArray[np.integer[Any]], largest: Array, names: Any) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.numerics.pieces import taken
 from gaussmix.numerics.rows import extreme_rows
+from gaussmix.sources.draw import are_drawn, hashes, sampled
 from gaussmix.waist.block import Block, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Summable, Tree
 
@@ -166,10 +166,8 @@ class Source(ABC):
             return Block.joined(self.blocks())
         fair = self.profile.total_weight / n_rows
         blocks, is_drawn = zip(*self.map_rows(partial(_draw, fair=fair)), strict=True)
-        block, chosen = Block.joined(blocks), np.concatenate(is_drawn)
-        chosen[extreme_rows(block.rows, block.row_weight)] = True
-        places, weight = chosen.nonzero()[0], block.row_weight
-        return Block(0, taken(block.rows, places), None if weight is None else np.maximum(weight[places], fair))
+        block = Block.joined(blocks)
+        return sampled(block.rows, block.row_weight, np.concatenate(is_drawn), fair)
 
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """The `n_rows` rows in the blocks that a picklable function makes of each block."""
@@ -217,11 +215,8 @@ def _draw(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     """The rows of a block that a sample may have, and whether each was drawn (n_drawn,): others are extreme here."""
     weight, drawn = block.row_weight, np.zeros(block.n_rows, dtype=np.bool_)
     for part in block.cut():  # for the sake of memory
-        numbers = np.arange(part.first_row, part.first_row + part.n_rows, dtype=np.uint64)
         first = part.first_row - block.first_row
-        drawn[first : first + part.n_rows] = uniform(mix(mix(numbers))) * fair < (
-            1.0 if part.row_weight is None else part.row_weight
-        )
+        drawn[first : first + part.n_rows] = are_drawn(hashes(part), part.row_weight, fair)
     candidates = drawn.copy()
     if weight is None or weight.any():
         candidates[extreme_rows(block.rows, weight)] = True

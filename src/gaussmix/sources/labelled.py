@@ -53,6 +53,14 @@ class LabelledSource(Source):
         return twin
 
 
+class _States(dict[tuple[int, int], Any]):
+    """The states of the parts of a block, by the first row of their leaf and their label."""
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(getattr(state, "n_bytes", 0) for state in self.values())
+
+
 @dataclass(frozen=True, eq=False)
 class _ByLabel(Generic[S]):
     """A task for the rows of each label in a leaf, as a block of their own."""
@@ -65,11 +73,10 @@ class _ByLabel(Generic[S]):
     def key(self) -> Hashable:
         return self.task.key
 
-    def open(self, block: Block) -> dict[tuple[int, int], Any]:
-        """The states of the parts, by leaf and label."""
-        return {}
+    def open(self, block: Block) -> _States:
+        return _States()
 
-    def call(self, block: Block, state: dict[tuple[int, int], Any]) -> S:
+    def call(self, block: Block, state: _States) -> S:
         tree = Tree[S]()
         for leaf in block.cut():
             sums = []

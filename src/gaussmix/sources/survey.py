@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.numerics.rows import extreme_rows
+from gaussmix.sources.draw import are_drawn, hashes, sampled
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import Tree
 
@@ -55,17 +55,12 @@ class Survey:
         if n_rows != self.n_sampled or not self._kept or self._limit * fair < 1 + 1e-9:
             return None
         kept = _Candidates.joined(self._kept)
-        chosen = kept.hashed * fair < (1.0 if kept.row_weight is None else kept.row_weight)
-        chosen[extreme_rows(kept.rows, kept.row_weight)] = True
-        places = chosen.nonzero()[0]
-        weight = None if kept.row_weight is None else np.maximum(kept.row_weight[places], fair)
-        return Block(0, kept.rows[places], weight)
+        return sampled(kept.rows, kept.row_weight, are_drawn(kept.hashed, kept.row_weight, fair), fair)
 
     def _keep(self, part: Block) -> None:
-        numbers = np.arange(part.first_row, part.first_row + part.n_rows, dtype=np.uint64)
         if part.row_weight is not None and not part.row_weight.any():
             return
-        every = _Candidates(uniform(mix(mix(numbers))), part.rows, part.row_weight)
+        every = _Candidates(hashes(part), part.rows, part.row_weight)
         self._kept.append(every.below(self._limit))
         self._n_kept += len(self._kept[-1].hashed)
         if self._n_kept > 2 * (self.n_sampled + SPARE):

@@ -187,8 +187,9 @@ class OnceReader(BatchReader):
     def __init__(
         self, name: str, batches: pa.RecordBatchReader, columns: Sequence[str] | None, weights: str | None
     ) -> None:
-        self._once = batches
+        self._once: Iterator[pa.RecordBatch] = iter(batches)
         super().__init__(name, batches.schema, columns, weights)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        return iter(self._once)
+        once, self._once = self._once, iter(())
+        return once

@@ -74,6 +74,7 @@ class NpyReader(Reader):
     """
 
     origin: Reader | None = None  # the table that its file is a copy of
+    spool: object = None  # removes the file once nothing has it
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +32,21 @@ def spooled(table: BatchReader) -> NpyReader:
         _remove(place)
         raise
     reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
-    weakref.finalize(reader, _remove, place)
+    reader.spool = _Spool(place)
     return reader
+
+
+class _Spool:
+    """Removes a folder once no reader has it: copies of a reader have it too, those in other processes have not."""
+
+    def __init__(self, place: str) -> None:
+        weakref.finalize(self, _remove, place)
+
+    def __deepcopy__(self, memo: object) -> _Spool:
+        return self
+
+    def __reduce__(self) -> Any:
+        return type(None), ()
 
 
 def write(table: BatchReader, path: Path) -> None:

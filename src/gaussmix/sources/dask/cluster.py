@@ -93,7 +93,7 @@ class Cluster(Source):
         sizes = _gathered(client, parts, lambda: client.map(_rows_of, parts, pure=False))
         self.n_rows = sum(sizes)
         self._held, self._fit = _aligned(client, parts, sizes), uuid4().hex
-        self._threads = max(1, sum(client.nthreads().values()) // max(1, len(self._held)))
+        self._n_threads = sum(client.nthreads().values())
 
     def blocks(self) -> Iterator[Block]:
         return self.map_rows(_itself)
@@ -124,13 +124,30 @@ class Cluster(Source):
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
 
+        groups: list[list[int]] = []
+
         def submit() -> list[Any]:
-            sent, n_threads = self._sent((work, arguments)), self._threads
-            futures: list[Any] = self._client.map(_work, self._held, sent=sent, n_threads=n_threads, pure=False)
+            groups[:] = self._groups()
+            sent, n_threads = self._sent((work, arguments)), max(1, self._n_threads // len(groups))
+            together = [[self._held[number] for number in group] for group in groups]
+            futures: list[Any] = self._client.map(_work, together, sent=sent, n_threads=n_threads, pure=False)
             return futures
 
-        found: list[T] = _gathered(self._client, self._held, submit)
-        return found
+        found = _gathered(self._client, self._held, submit)
+        by_part = {
+            number: one
+            for group, each in zip(groups, found, strict=True)
+            for number, one in zip(group, each, strict=True)
+        }
+        return [by_part[number] for number in range(len(self._held))]
+
+    def _groups(self) -> list[list[int]]:
+        """Numbers of the parts that one worker has: one task does them all, because each task costs milliseconds."""
+        where = self._client.who_has(self._held)
+        groups: dict[str, list[int]] = {}
+        for number, part in enumerate(self._held):
+            groups.setdefault(min(where[part.key], default=part.key), []).append(number)
+        return list(groups.values())
 
     def _sent(self, what: Any) -> Any:
         """What tasks of one pass share: itself where it is small, else where each worker has it."""
@@ -219,10 +236,10 @@ def _join(first_row: int, pieces: Sequence[Sequence[Block]]) -> Held:
     return Held(list(nodes([replace(whole, first_row=first_row)])))
 
 
-def _work(held: Held, sent: bytes, n_threads: int) -> Any:
+def _work(parts: Sequence[Held], sent: bytes, n_threads: int) -> list[Any]:
     work, arguments = pickle.loads(sent)
     with at_most(n_threads):
-        return work(held, *arguments)
+        return [work(held, *arguments) for held in parts]
 
 
 def _results(held: Held, task: Callable[[Block], T]) -> list[T]:

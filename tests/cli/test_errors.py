@@ -1,12 +1,15 @@
 """Exit codes, one sentence for each error, and what a process meets: pipes, interrupts, a terminal, missing extras."""
 
 import os
+import re
 import signal
 import sys
 import time
 
+import numpy as np
 import pytest
 
+from gaussmix import FAMILIES, Mixture
 from gaussmix.cli.program import program
 
 USAGE = {
@@ -148,6 +151,25 @@ class TestTerminal:
         assert process.returncode == 130
         assert said == ""
         assert b"Traceback" not in seen
+
+    @pytest.mark.parametrize("verb", ["fit", "predict"])
+    def test_progress_of_files_is_in_rows_and_bytes(self, verb, shell, tmp_path, rng):
+        import pty
+
+        np.save(tmp_path / "rows.npy", rng.normal(size=(300_000, 2)))
+        Mixture([1.0], np.zeros((1, 2)), np.eye(2)[None], FAMILIES["full"]).save(tmp_path / "m.gmm")
+        ours, theirs = pty.openpty()
+        work = {
+            "fit": ("fit", tmp_path / "rows.npy", "-k", 2, "--memory", "2MB", "--max-iter", 20, "--tol", 0),
+            "predict": ("predict", tmp_path / "m.gmm", tmp_path / "rows.npy", "-o", tmp_path / "out.npy"),
+        }
+        process = shell(*work[verb], stderr=theirs)
+        os.close(theirs)
+        seen = self.read_until(ours, None).decode()
+        process.communicate(timeout=60)
+        os.close(ours)
+        assert process.returncode == 0
+        assert re.search(r"pass [1-9].* \d+\.\d\dM rows/s, \d+ MB/s", seen)
 
     def read_until(self, terminal, wanted):
         """What appears on a terminal, up to some bytes or to the end of the process."""

@@ -1,22 +1,12 @@
-"""What goes to standard error: notices of one line each, and a progress bar."""
+"""What goes to standard error: notices of one line each."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.engines import choose
@@ -44,15 +34,3 @@ def check_engine(jobs: int | None, *, quiet: bool) -> None:
     with collected_warnings() as collected:
         choose(jobs)
     print_notices(collected, quiet=quiet)
-
-
-@contextmanager
-def progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Show a bar while the block runs, if standard error is a terminal; call what is yielded after each of `total`."""
-    console = Console(stderr=True)
-    hidden = quiet or not console.is_terminal  # rich would leave an empty line in a log
-    columns = (SpinnerColumn(), TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
-    with Progress(*columns, *left, console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)

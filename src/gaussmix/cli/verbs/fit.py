@@ -15,13 +15,15 @@ import click
 from gaussmix.cli.model_file import write_search
 from gaussmix.cli.options import Verb, columns, counts, number, number_or_auto, reading, structures, weights
 from gaussmix.cli.outputs import check_target, open_target
-from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices, progress
+from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
+from gaussmix.cli.show.progress import progress
 from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, show_fit
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.estimators.structures import HELD_OUT, check_candidates
 from gaussmix.families.base import FAMILIES
 from gaussmix.selection.criteria import CRITERIA
 from gaussmix.sources.files import MEMORY, open
+from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.tables import invented_names, open_table
 from gaussmix.sources.tables.base import STANDARD
 
@@ -139,10 +141,13 @@ def fit(
     fits = fit_stepwise(search, rows, checkpoint=checkpoint)
     with (
         terminated(checkpoint, quiet=quiet),
-        progress(n_fits, quiet=quiet) as advance,
+        progress(quiet=quiet) as bars,
         collected_warnings() as collected,
         closing(fits),
     ):
+        advance = bars.fits(n_fits)
+        if isinstance(rows, FileSource):
+            rows.watch = bars.rows(n_rows, rows.reader.bytes_of(1))
         for _ in fits:
             advance()
     print_notices(fit_notices(search, collected), quiet=quiet)

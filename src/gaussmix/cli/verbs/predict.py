@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -13,11 +14,13 @@ from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import column_names, columns, reading, shares, writing
 from gaussmix.cli.outputs import check_inputs, check_target, format_of, free_name, rows_at_once, write_table
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
+from gaussmix.cli.show.progress import progress
 from gaussmix.estimators.detector import MASS
 from gaussmix.estimators.regressor.regressor import regressor_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.tables import open_table
+from gaussmix.sources.tables.base import STANDARD
 
 _RESULTS = ("component", "probability", "log_density")
 
@@ -82,8 +85,9 @@ def predict(
 
     n_rows, names = rows_at_once(max(len(table.names), opened.mixture.n_components)), dict[str, str]()
     parts = table.parts(n_rows, () if written_as == "csv" else features)
-    with collected_warnings() as collected:
-        found = map(results, table.rows(features, n_rows))
+    quiet_bars = quiet or (output == STANDARD and sys.stdout.isatty())  # which shows the rows
+    with collected_warnings() as collected, progress(quiet=quiet_bars) as bars:
+        found = counted(map(results, table.rows(features, n_rows)), bars.rows(table.n_rows, 8 * len(features)))
         write_table(output, written_as, joined(parts, found, names), table.delimiter)
     taken = (
         f"{data} has a column {name!r} already, so the new one is called {free!r}."
@@ -91,6 +95,16 @@ def predict(
         if free != name
     )
     print_notices([*map(str, collected), *taken], quiet=quiet)
+
+
+def counted(results: Iterable[Columns], advance: Callable[[int, int], None]) -> Iterator[Columns]:
+    """The same results; `advance` is called with their first row and number of rows once they are written."""
+    first_row = 0
+    for found in results:
+        yield found
+        n_rows = len(next(iter(found.values())))
+        advance(first_row, n_rows)
+        first_row += n_rows
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from queue import Empty, Full, Queue
 from threading import Event, Thread
@@ -114,6 +114,7 @@ class FileSource(Source):
 
     whole = None
     is_read_again = True
+    watch: Callable[[int, int], None] | None = None  # is called with first row and number of rows that were worked on
 
     def __init__(self, reader: Reader, memory: int) -> None:
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
@@ -127,7 +128,10 @@ class FileSource(Source):
 
     def blocks(self) -> Iterator[Block]:
         with closing(_Ahead(self.reader, self._chunk_rows)) as chunks:
-            yield from chunks
+            for block in chunks:
+                yield block
+                if self.watch is not None:
+                    self.watch(block.first_row, block.n_rows)
 
     @property
     def profile(self) -> Profile:

@@ -1,0 +1,72 @@
+"""How far work is, on standard error, if that is a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class Bars:
+    """What is shown while work is done."""
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown = shown
+
+    def fits(self, total: int) -> Callable[[], None]:
+        """A bar of fits; call what is returned after each."""
+        task = self._shown.add_task("fitting", total=total, row_bytes=0, speed=0)
+        return lambda: self._shown.advance(task)
+
+    def rows(self, n_rows: int | None, row_bytes: int) -> Callable[[int, int], None]:
+        """A bar of rows: so many in a pass, if that is known, of so many bytes each.
+
+        Call what is returned with the first row and the number of rows that were read. A pass begins with row 0.
+        """
+        task = self._shown.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
+        start, n_read, n_passes = monotonic(), 0, 0
+
+        def advance(first_row: int, n_rows: int) -> None:
+            nonlocal n_read, n_passes
+            n_read += n_rows
+            if first_row == 0:
+                n_passes += 1
+                self._shown.reset(task, description=f"pass {n_passes}")
+            speed = n_read / max(monotonic() - start, 1e-3)
+            self._shown.update(task, completed=first_row + n_rows, speed=speed)
+
+        return advance
+
+
+class _Done(ProgressColumn):
+    """Fits done, or the rows and bytes of a second."""
+
+    def render(self, task: Task) -> Text:
+        row_bytes, speed = task.fields["row_bytes"], task.fields["speed"]
+        if not row_bytes:
+            return Text(f"{task.completed:.0f}/{task.total:.0f}")
+        return Text(f"{speed / 1e6:.2f}M rows/s, {speed * row_bytes / 1e6:.0f} MB/s")
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Bars]:
+    """Show bars while the block runs, if standard error is a terminal."""
+    console = Console(stderr=True)
+    hidden = quiet or not console.is_terminal  # rich would leave an empty line in a log
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
+    left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
+    with Progress(*columns, *left, console=console, transient=True, disable=hidden) as shown:
+        yield Bars(shown)

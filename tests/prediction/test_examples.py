@@ -36,6 +36,16 @@ def test_mixtures_tell_wines_apart():
     assert loss < results["random forest"][1]
 
 
+def test_files_memory_and_a_cluster_give_the_same_model_file():
+    """Of 130,000 rows, which are not held at once where they are read from files."""
+    pytest.importorskip("distributed")
+    names = "in memory", "from files, limited", "on a Dask cluster"
+    results = compared("larger_than_memory", n_rows=130_000, memory="4 MB", limit=0, names=names)
+    digest = results["in memory"]
+    assert len(digest) == 64
+    assert results == dict.fromkeys(names, digest)
+
+
 @pytest.mark.parametrize(("name", "n_columns"), [("regression", 4), ("outliers", 3), ("classification", 2)])
 def test_the_tables_are_printed(name, n_columns, capsys):
     main = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]

@@ -1,0 +1,135 @@
+"""A table larger than the memory that a process may have: fitted from files and on a cluster, to the same bits.
+
+python examples/larger_than_memory.py
+
+Each fit is a process of its own. On Linux, two of them may have less memory than the table takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import gaussmix
+
+N_FEATURES, N_CLUSTERS, N_PARTS = 8, 6, 8
+NAMES = [f"x{1 + feature}" for feature in range(N_FEATURES)]
+IS_LIMITED = sys.platform == "linux"  # others do not keep to RLIMIT_DATA
+
+
+def write(folder: Path, n_rows: int) -> None:
+    """Write the table in parts, one after the other."""
+    rng = np.random.default_rng(0)
+    centres = 3 * rng.normal(size=(N_CLUSTERS, N_FEATURES))
+    for part in range(N_PARTS):
+        size = n_rows * (part + 1) // N_PARTS - n_rows * part // N_PARTS
+        rows = centres[rng.integers(N_CLUSTERS, size=size)] + rng.normal(size=(size, N_FEATURES))
+        table = pa.table(dict(zip(NAMES, rows.T, strict=True)))
+        pq.write_table(table, folder / f"part-{part}.parquet", row_group_size=65_536)
+
+
+def mixture() -> gaussmix.GaussianMixture:
+    """What is fitted."""
+    return gaussmix.GaussianMixture(N_CLUSTERS, random_state=0)
+
+
+def in_memory(folder: Path, memory: str) -> gaussmix.GaussianMixture:
+    """As without gaussmix: all rows in an array, whose columns have names."""
+    return mixture().fit(gaussmix.open(folder / "part-*.parquet", memory="1 TB"))
+
+
+def from_files(folder: Path, memory: str) -> gaussmix.GaussianMixture:
+    """Some rows at a time, read again in every pass."""
+    return mixture().fit(gaussmix.open(folder / "part-*.parquet", memory=memory))
+
+
+def on_dask(folder: Path, memory: str) -> gaussmix.GaussianMixture:
+    """Rows in the memory of two workers."""
+    import dask.dataframe
+    from distributed import Client, LocalCluster
+
+    workers = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with LocalCluster(**workers) as cluster, Client(cluster):
+        return mixture().fit(dask.dataframe.read_parquet(folder))
+
+
+FITS: dict[str, tuple[Callable[[Path, str], gaussmix.GaussianMixture], bool]] = {  # and whether memory is limited
+    "in memory": (in_memory, False),
+    "in memory, limited": (in_memory, True),
+    "from files, limited": (from_files, True),
+    "on a Dask cluster": (on_dask, False),
+}
+
+
+def fit(name: str, folder: Path, memory: str, limit: int) -> str:
+    """The digest of the model file, or why there is none."""
+    work, is_limited = FITS[name]
+    if is_limited and limit and IS_LIMITED:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    try:
+        model = work(folder, memory)
+    except MemoryError:
+        return "not enough memory"
+    except ImportError as error:
+        return f"left out: {error}"
+    path = folder / f"{name}.gmm"
+    model.save(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def compare(
+    n_rows: int = 8_000_000, memory: str = "64 MB", limit: int = 480_000_000, names: Sequence[str] = tuple(FITS)
+) -> dict[str, str]:
+    """What each fit ends with.
+
+    Parameters
+    ----------
+    n_rows : of the table, 64 bytes each.
+    memory : for rows, where they are read from files.
+    limit : bytes of data that a limited process may have, with Python and all libraries; 0 for no limit.
+    names : of fits.
+    """
+    few_threads = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads have stacks
+    results = {}
+    with tempfile.TemporaryDirectory() as place:
+        write(Path(place), n_rows)
+        for name in names:
+            command = [sys.executable, __file__, "--fit", name, place, memory, str(limit)]
+            run = subprocess.run(command, env=few_threads, stdout=subprocess.PIPE, text=True, check=True)
+            results[name] = run.stdout.strip()
+    return results
+
+
+def main() -> None:
+    """Print the digests."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=8_000_000)
+    parser.add_argument("--memory", default="64 MB")
+    parser.add_argument("--limit", type=int, default=480_000_000)
+    parser.add_argument("--fit", nargs=4, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.fit:
+        name, folder, memory, limit = given.fit
+        print(fit(name, Path(folder), memory, int(limit)))
+        return
+    size = given.rows * 8 * N_FEATURES
+    print(f"{given.rows} rows are {size / 1e6:.0f} MB, the limit is {given.limit / 1e6:.0f} MB\n")
+    print(f"{'':22}sha256 of the model file")
+    for name, digest in compare(given.rows, given.memory, given.limit).items():
+        print(f"{name:22}{digest}")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -50,6 +52,16 @@ def facts() -> dict[str, str]:
 def head(title: str, made_by: str, machine: dict[str, str]) -> list[str]:
     """The first lines of a page of results, in Markdown."""
     return [f"# {title}", "", f"Made by {made_by}.", "", *(f"- {name}: {value}" for name, value in machine.items())]
+
+
+def least_seconds(work: Callable[[], object], repeats: int) -> float:
+    """The least time of some calls."""
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
 
 
 def _processor() -> str:

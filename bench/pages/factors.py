@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import sklearn.mixture
 
-from bench.pages.base import RESULTS, facts, parser_of
+from bench.pages.base import RESULTS, facts, least_seconds, parser_of
 from bench.peak import rise_of_peak
 from gaussmix import GaussianMixture
 from gaussmix.em.loop import em_step
@@ -49,16 +48,6 @@ def fitted(rows: np.ndarray, labels: np.ndarray) -> GaussianMixture:
         n_jobs=1,
     )
     return model.fit(rows)
-
-
-def least_seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The least time of some calls."""
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
 
 
 def seconds_of_a_step(rows: np.ndarray, mixture: Mixture, engine: str, n_threads: int, repeats: int) -> float:

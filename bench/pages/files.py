@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import RESULTS, facts, head, least_seconds, parser_of
 from gaussmix import GaussianMixture
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import choose
@@ -71,16 +70,6 @@ def write_files(folder: Path, n_rows: int) -> dict[str, Path]:
     return paths
 
 
-def least(task: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest call."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        task()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def step(source: Source, n_jobs: int) -> Callable[[], object]:
     """One step of EM over a source."""
     model = mixture().model
@@ -125,7 +114,7 @@ def main() -> None:
         few = np.load(paths["npy"], mmap_mode="r")[: min(arguments.rows, 8_000_000)]
         scale = arguments.rows / len(few)
         in_memory = ArraySource(np.array(few))
-        computing = {n: scale * least(step(in_memory, n), arguments.repeats) for n in (1, n_threads)}
+        computing = {n: scale * least_seconds(step(in_memory, n), arguments.repeats) for n in (1, n_threads)}
         del in_memory
         lines += [
             "",
@@ -133,10 +122,10 @@ def main() -> None:
         ]
         lines += ["|---|" + "---:|" * 7]
         for name, path in paths.items():
-            reading, megabytes = least(partial(read, path), arguments.repeats), peak(path)
+            reading, megabytes = least_seconds(partial(read, path), arguments.repeats), peak(path)
             for n, compute in computing.items():
-                found = least(step(open(path, memory=MEMORY), n), arguments.repeats)
-                profile = least(partial(look, path), 1)
+                found = least_seconds(step(open(path, memory=MEMORY), n), arguments.repeats)
+                profile = least_seconds(partial(look, path), 1)
                 ratio, share = found / max(reading, compute), profile / found
                 shown = " | ".join(f"{each:.2f}" for each in (found, reading, compute, ratio, share))
                 lines.append(f"| {name} | {n} | {shown} | {megabytes:.0f} |")

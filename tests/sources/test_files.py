@@ -472,6 +472,27 @@ def test_numbers_of_every_type_in_one_large_batch(one_batch, rng):
         open(path)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+@pytest.mark.parametrize("sizes", [(0, 9), (5, 0, 4), (9, 0)])
+def test_empty_batches_of_arrow_files(sizes, compression, rng, tmp_path):
+    rows, first = rng.normal(size=(9, 2)), 0
+    schema = pa.schema([("a", pa.float64()), ("b", pa.float64())])
+    how = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), schema, options=how) as writer:
+        for size in sizes:
+            writer.write_batch(pa.record_batch(list(rows[first : first + size].T), schema))
+            first += size
+    np.testing.assert_array_equal(open(tmp_path / "a.arrow").whole.rows, rows)
+
+
+def test_an_arrow_file_without_rows_is_named(tmp_path):
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), pa.schema([("a", pa.float64())])) as writer:
+        writer.write_batch(pa.record_batch({"a": np.empty(0)}))
+    with pytest.raises(ValueError, match=r"a\.arrow has no rows\."):
+        open(tmp_path / "a.arrow")
+
+
 @pytest.mark.parametrize("compression", ["lz4", "zstd"])
 def test_a_compressed_batch_that_exceeds_the_memory_is_refused(compression, table, one_batch):
     path = one_batch(table[2], compression)

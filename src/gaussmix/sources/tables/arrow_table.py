@@ -59,7 +59,7 @@ class _Batch:
         """Of columns of numbers in a file that is mapped, where those that are not compressed lie in it."""
         numbers = {}
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            validity, values = (each and each.address - mapped.address for each in column.buffers()[:2])
+            validity, values = (each.address - mapped.address if each else None for each in column.buffers()[:2])
             if values is not None and 0 <= values < mapped.size:
                 numbers[name] = _Numbers(column.type, validity, values)
         return cls(batch.num_rows, numbers)

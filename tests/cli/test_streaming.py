@@ -62,6 +62,18 @@ def test_the_results_have_the_bits_of_all_rows_at_once(name, output, cli, folder
     np.testing.assert_array_equal(found[:, 5], mixture.log_density(rows))
 
 
+def test_less_memory_gives_the_same_in_smaller_parts(cli, folder, tmp_path):
+    few, many = tmp_path / "few.parquet", tmp_path / "many.parquet"
+    assert cli("predict", folder / "model.gmm", folder / "parts", "-o", few).exit_code == 0
+    assert cli("predict", folder / "model.gmm", folder / "parts", "-o", many, "--memory", "4MB").exit_code == 0
+    assert parquet.read_metadata(few).num_row_groups == 3
+    assert parquet.read_metadata(many).num_row_groups == -(-N_ROWS // 4096)
+    assert parquet.read_table(many).equals(parquet.read_table(few))
+    result = cli("score", folder / "model.gmm", folder / "parts", "--memory", "much")
+    assert result.exit_code == 1
+    assert result.stderr == "gaussmix: memory must be bytes or a text such as '512 MB', got 'much'.\n"
+
+
 RESULTS = ["component", "probability", "log_density"]
 
 

@@ -11,6 +11,7 @@ from gaussmix.cli.outputs import WRITERS
 from gaussmix.errors import not_one_of
 from gaussmix.estimators.structures import EVERY
 from gaussmix.families.base import known_names
+from gaussmix.sources.files import MEMORY
 from gaussmix.sources.tables import FORMATS
 from gaussmix.sources.tables.base import STANDARD
 
@@ -116,6 +117,14 @@ jobs = click.option(
 columns = click.option("--columns", multiple=True, callback=column_names, metavar="A,B", help="Use these columns only.")
 weights = click.option(
     "--weights", callback=weight_column, metavar="COLUMN", help="Weights of the rows: 2 counts as two such rows."
+)
+
+memory = click.option(
+    "--memory",
+    default=MEMORY.replace(" ", ""),
+    show_default=True,
+    metavar="SIZE",
+    help="Larger tables are read in parts.",
 )
 
 

@@ -14,6 +14,7 @@ import click
 
 from gaussmix.cli.model_file import write_search
 from gaussmix.cli.options import Verb, columns, counts, number, number_or_auto, reading, structures, weights
+from gaussmix.cli.options import memory as memory_option
 from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.show.progress import progress
@@ -22,7 +23,7 @@ from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepw
 from gaussmix.estimators.structures import HELD_OUT, check_candidates
 from gaussmix.families.base import FAMILIES
 from gaussmix.selection.criteria import CRITERIA
-from gaussmix.sources.files import MEMORY, open
+from gaussmix.sources.files import open
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.tables import invented_names, open_table
 from gaussmix.sources.tables.base import STANDARD
@@ -89,13 +90,7 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
 @parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.", callback=number)
 @parameter("max_iter", "N", "Limit on EM steps.", type=click.IntRange(1))
 @parameter("reg_covar", "NUMBER", "Added to every variance.", callback=number_or_auto)
-@click.option(
-    "--memory",
-    default=MEMORY.replace(" ", ""),
-    show_default=True,
-    metavar="SIZE",
-    help="Larger tables are read in every pass.",
-)
+@memory_option
 @click.option(
     "--checkpoint",
     metavar="FILE",

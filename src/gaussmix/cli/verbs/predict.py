@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import column_names, columns, reading, shares, writing
+from gaussmix.cli.options import memory as memory_option
 from gaussmix.cli.outputs import check_inputs, check_target, format_of, free_name, rows_at_once, write_table
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.show.progress import progress
@@ -41,6 +42,7 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @click.option("--outliers", is_flag=True, help="Add a p-value, and whether it is below 0.05: an outlier.")
 @columns
 @writing
+@memory_option
 @reading
 def predict(
     model: str,
@@ -56,6 +58,7 @@ def predict(
     as_json: bool,
     quiet: bool,
     jobs: int | None,
+    memory: str,
 ) -> None:
     """Add to each row of DATA its most probable component, that component's probability and the log density.
 
@@ -83,7 +86,7 @@ def predict(
         found = predictions(opened.mixture, rows, jobs)
         return found | tail_probabilities(opened.mixture, rows) if outliers else found
 
-    n_rows, names = rows_at_once(max(len(table.names), opened.mixture.n_components)), dict[str, str]()
+    n_rows, names = rows_at_once(max(len(table.names), opened.mixture.n_components), memory), dict[str, str]()
     parts = table.parts(n_rows, () if written_as == "csv" else features)
     quiet_bars = quiet or (output == STANDARD and sys.stdout.isatty())  # which shows the rows
     with collected_warnings() as collected, progress(quiet=quiet_bars) as bars:

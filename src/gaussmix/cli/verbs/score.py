@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import columns, reading, weights, writing
+from gaussmix.cli.options import memory as memory_option
 from gaussmix.cli.outputs import check_inputs, check_target, format_of, json_value, rows_at_once, write_table
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.show.reports import show_scores
@@ -26,6 +27,7 @@ from gaussmix.sources.tables.base import STANDARD
 @columns
 @weights
 @writing
+@memory_option
 @reading
 def score(
     model: str,
@@ -40,6 +42,7 @@ def score(
     as_json: bool,
     quiet: bool,
     jobs: int | None,
+    memory: str,
 ) -> None:
     """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC (lower is better).
 
@@ -57,11 +60,11 @@ def score(
     print_notices(table.notices, quiet=quiet)
     with collected_warnings() as collected:
         if per_row:
-            rows = table.rows(features, rows_at_once(max(len(features), opened.mixture.n_components)))
+            rows = table.rows(features, rows_at_once(max(len(features), opened.mixture.n_components), memory))
             log_density = (opened.mixture.log_density(part, n_jobs=jobs) for part in rows)
             write_table(output, written_as, (pa.table({"log_density": part}) for part in log_density))
         else:
-            scores = scores_of(opened, open(table, columns=features, weights=weights), jobs)
+            scores = scores_of(opened, open(table, columns=features, weights=weights, memory=memory), jobs)
     print_notices(collected, quiet=quiet)
     if as_json and not per_row:
         values = {name: json_value(value) for name, value in scores.items()}

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_integers
 from gaussmix.sources.files.stamps import Stamps
-from gaussmix.sources.tables import BATCH_ROWS, Files
-from gaussmix.sources.tables.arrow_table import is_zstd
+from gaussmix.sources.tables import Files, batch_rows
+from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
 from gaussmix.sources.tables.base import is_numeric, kind_of
 from gaussmix.sources.tables.parquet_table import is_slow
 from gaussmix.sources.tables.typed_table import INDEX
@@ -160,8 +160,9 @@ class DatasetReader(BatchReader):
             self.n_rows = dataset.count_rows()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
+        n_rows = batch_rows(len(self.read_columns))
         scanner = self._dataset.scanner(
-            columns=self.read_columns, batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1, use_threads=False
+            columns=self.read_columns, batch_size=n_rows, batch_readahead=1, fragment_readahead=1, use_threads=False
         )
         return iter(scanner.to_batches())
 
@@ -175,7 +176,7 @@ def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:
     if format == "parquet":
         return is_slow(fragment.metadata, columns)
     if format in ("arrow", "feather", "ipc"):
-        return is_zstd(fragment.open())
+        return codec_of(fragment.open()) == ZSTD
     return format is not None
 
 

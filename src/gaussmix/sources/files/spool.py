@@ -11,7 +11,7 @@ import numpy as np
 
 from gaussmix.sources.files.arrow import BatchReader, put
 from gaussmix.sources.files.npy import NpyReader
-from gaussmix.sources.tables import BATCH_ROWS
+from gaussmix.sources.tables import batch_rows
 
 HEADER = 128  # bytes, room for any number of rows
 
@@ -52,13 +52,14 @@ class _Spool:
 def write(table: BatchReader, path: Path) -> None:
     """Write the numbers of a table, by rows, as .npy."""
     n_rows, columns = 0, table.read_columns
+    step = batch_rows(len(columns))
     dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded
     try:
         with open(path, "wb") as file:
             file.write(bytes(HEADER))
             for whole in table.batches():
-                for first in range(0, whole.num_rows, BATCH_ROWS):
-                    batch = whole.slice(first, BATCH_ROWS)
+                for first in range(0, whole.num_rows, step):
+                    batch = whole.slice(first, step)
                     rows = np.empty((batch.num_rows, len(columns)), dtype)
                     for column, name in enumerate(columns):
                         put(table, name, batch.column(name), rows[:, column])

@@ -20,7 +20,7 @@ from gaussmix.sources.tables.csv_table import read_csv
 from gaussmix.sources.tables.files import Files
 from gaussmix.sources.tables.npy_table import read_npy
 from gaussmix.sources.tables.parquet_table import read_parquet
-from gaussmix.sources.tables.typed_table import BATCH_ROWS
+from gaussmix.sources.tables.typed_table import BATCH_ROWS, batch_rows
 
 __all__ = [
     "BATCH_ROWS",
@@ -28,6 +28,7 @@ __all__ = [
     "BadTable",
     "Files",
     "Table",
+    "batch_rows",
     "format_by_name",
     "invented_names",
     "is_numeric",

@@ -9,10 +9,10 @@ from functools import cached_property
 import pyarrow as pa
 
 from gaussmix.sources.tables.base import Input, is_numeric, reading
-from gaussmix.sources.tables.typed_table import BATCH_ROWS, TypedTable
+from gaussmix.sources.tables.typed_table import TypedTable, batch_rows
 
 _FEATHER_1 = b"FEA1"
-_ZSTD = b"\x28\xb5\x2f\xfd"
+ZSTD, _LZ4 = b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 _ARROW_FILE = b"ARROW1"
 
 
@@ -55,11 +55,12 @@ class _Batch:
     numbers: Mapping[str, _Numbers]
 
     @classmethod
-    def of(cls, batch: pa.RecordBatch, mapped: pa.Buffer) -> _Batch:
-        """Of columns of numbers in a file that is mapped, where those that are not compressed lie in it."""
+    def of(cls, batch: pa.RecordBatch, names: Sequence[str], mapped: pa.Buffer) -> _Batch:
+        """Of a batch in a file that is mapped, whose columns `names` hold numbers that are not compressed."""
         numbers = {}
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            validity, values = (each.address - mapped.address if each else None for each in column.buffers()[:2])
+        for name in names:
+            column = batch.column(name)
+            validity, values = (each.address - mapped.address if each else None for each in column.buffers())
             if values is not None and 0 <= values < mapped.size:
                 numbers[name] = _Numbers(column.type, validity, values)
         return cls(batch.num_rows, numbers)
@@ -73,42 +74,43 @@ class ArrowFileTable(TypedTable):
     read too, a whole batch is in memory.
     """
 
-    is_zstd: bool
+    codec: bytes
 
     @cached_property
     def layout(self) -> list[_Batch]:
         """The batches. The file is mapped, and arrays of what is not compressed are made without reading it."""
         numbers = [field for field in self.types if is_numeric(field.type)]
-        narrow = min(numbers, key=lambda field: field.type.bit_width, default=self.types.field(0))
-        with reading(self.source, "Arrow or Feather"), self.source.mapped() as mapped:
+        narrow = min(numbers, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
+        # Of compressed batches only the rows of one column are counted. Asked for some columns, Arrow copies.
+        options, names = (_only([narrow], self.types), []) if self.codec else (None, [each.name for each in numbers])
+        with (
+            reading(self.source, "Arrow or Feather"),
+            self.source.mapped() as mapped,
+            pa.ipc.open_file(mapped, options=options) as file,
+        ):
             whole = mapped.read_buffer()
-
-            def batches(fields: Sequence[pa.Field]) -> list[_Batch]:
-                with pa.ipc.open_file(mapped, options=_only([field.name for field in fields], self.types)) as file:
-                    return [_Batch.of(file.get_batch(number), whole) for number in range(file.num_record_batches)]
-
-            found = batches([narrow])
-            return batches(numbers) if any(batch.numbers for batch in found) else found  # else they would be decoded
+            return [_Batch.of(file.get_batch(number), names, whole) for number in range(file.num_record_batches)]
 
     @property
     def n_rows(self) -> int:
         return sum(part.n_rows for part in self.layout)
 
     def is_slow(self, columns: Collection[str]) -> bool:
-        return self.is_zstd
+        return self.codec == ZSTD
 
     def n_together(self, columns: Collection[str]) -> int:
         return max((part.n_rows for part in self.layout if not part.numbers.keys() >= set(columns)), default=0)
 
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        step = batch_rows(len(columns))
         with self.source.opened() as opened, pa.ipc.open_file(opened, options=_only(columns, self.types)) as file:
             for number, part in enumerate(self.layout):
                 with self._reading(f"batch {number}"):
                     if not part.numbers.keys() >= set(columns):
                         yield file.get_batch(number)
                         continue
-                    for first in range(0, part.n_rows, BATCH_ROWS):
-                        count = min(BATCH_ROWS, part.n_rows - first)
+                    for first in range(0, part.n_rows, step):
+                        count = min(step, part.n_rows - first)
                         yield pa.record_batch({name: part.numbers[name].read(opened, first, count) for name in columns})
 
 
@@ -137,7 +139,7 @@ class MemoryTable(TypedTable):
         return int(self.arrow.num_rows)
 
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        yield from self.arrow.select(list(columns)).to_batches(BATCH_ROWS)
+        yield from self.arrow.select(list(columns)).to_batches(batch_rows(len(columns)))
 
 
 def read_arrow(source: Input) -> TypedTable:
@@ -153,17 +155,17 @@ def read_arrow(source: Input) -> TypedTable:
         with source.opened() as opened:
             types = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(opened).schema
             return (
-                ArrowFileTable.of(source, types, is_zstd=is_zstd(opened))
+                ArrowFileTable.of(source, types, codec=codec_of(opened))
                 if is_file
                 else ArrowStreamTable.of(source, types)
             )
 
 
-def is_zstd(file: pa.NativeFile) -> bool:
-    """Whether the buffers of an Arrow file are compressed by zstd: PyArrow does not say."""
+def codec_of(file: pa.NativeFile) -> bytes:
+    """How the compressed buffers of an Arrow file begin; b"" where they are not compressed. PyArrow does not say."""
     place, body = 8, b""
     for _ in range(2):  # the message of the types has no body, the next one has
         size = int.from_bytes(file.read_at(8, place)[4:], "little")
         place += 8 + size
         body = file.read_at(12, place)
-    return body[8:] == _ZSTD  # after the length of the first buffer
+    return body[8:] if body[8:] in (ZSTD, _LZ4) else b""  # after the length of the first buffer

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from gaussmix.sources.files.npy import NpyFile
 from gaussmix.sources.tables.base import BadTable, Input, invented_names
-from gaussmix.sources.tables.typed_table import BATCH_ROWS, TypedTable
-
-BATCH_BYTES = 2**25  # of an array that is read at a time
+from gaussmix.sources.tables.typed_table import TypedTable, batch_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +27,7 @@ class NpyTable(TypedTable):
         return self.file.n_rows
 
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        step = max(1, min(BATCH_ROWS, BATCH_BYTES // (self.file.n_columns * self.file.dtype.itemsize)))
+        step = batch_rows(self.file.n_columns)
         with self.source.opened() as opened:
             for first in range(0, self.n_rows, step):
                 every = self._rows(opened, first, min(step, self.n_rows - first), columns)

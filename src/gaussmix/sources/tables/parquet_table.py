@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from gaussmix.sources.tables.base import Input, reading
-from gaussmix.sources.tables.typed_table import BATCH_ROWS, TypedTable
+from gaussmix.sources.tables.typed_table import TypedTable, batch_rows
 
 SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing them takes longer than a pass of EM
 
@@ -35,7 +35,7 @@ class ParquetTable(TypedTable):
         with parquet.ParquetFile(self.source.for_arrow, pre_buffer=False, buffer_size=2**20) as file:
             for group in range(file.num_row_groups):
                 with self._reading(f"row group {group}"):
-                    yield from file.iter_batches(BATCH_ROWS, row_groups=[group], **how)
+                    yield from file.iter_batches(batch_rows(len(columns)), row_groups=[group], **how)
 
     def place(self, row: int) -> str:
         sizes = [self.footer.row_group(group).num_rows for group in range(self.footer.num_row_groups)]

@@ -16,7 +16,13 @@ import pyarrow as pa
 from gaussmix.sources.tables.base import BadTable, Input, Table, check_names, first_line, kind_of, no_memory
 
 BATCH_ROWS = 65_536
+BATCH_BYTES = 2**25  # of a batch, for tables of many columns
 INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
+
+
+def batch_rows(n_columns: int) -> int:
+    """How many rows of so many columns to read at a time: a multiple of 8."""
+    return max(8, min(BATCH_ROWS, BATCH_BYTES // (8 * n_columns) // 8 * 8))
 
 
 @dataclass(frozen=True, kw_only=True)

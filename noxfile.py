@@ -73,6 +73,15 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
+def spark(session: nox.Session) -> None:
+    """Rows in Spark, on a local session and by Spark Connect; needs Java 17, and half a gigabyte to install."""
+    session.install(".[test,spark]")
+    session.run(*IMPORT_CORE)
+    only = ["-k", "spark", "tests/sources/test_spark.py", "tests/meta/test_docstrings.py"]
+    session.run("pytest", "-n", "0", "--session-timeout=290", *only, *session.posargs)
+
+
+@nox.session
 def formats(session: nox.Session) -> None:
     """Files of every release are still read."""
     session.install(".[test]")

@@ -74,6 +74,7 @@ MAY_IMPORT = {
         "formats",
     ],
     "cli": ["estimators", "selection", "formats", "mixture", "families", "starts", "engines", "sources", "numerics"],
+    "spark": ["estimators", "sources"],
     "__main__": ["cli"],
     "testing": ["covariances", "waist", "numerics", "checks", *SIBLINGS, "model", "starts", "em", "selection"],
     "__init__": ["estimators", "families", "mixture", "sources"],

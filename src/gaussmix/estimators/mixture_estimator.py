@@ -57,9 +57,9 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         Raises as `predict`.
         """
         source = self._source(X)
-        n_components = self.mixture_.n_components
-        shared: Array = self._per_row(source, self._engine().responsibilities, np.float64, n_components)
-        return shared.astype(source.dtype, copy=False)
+        method = partial(_responsibilities, engine=self._engine())
+        shared: NDArray[np.floating[Any]] = self._per_row(source, method, source.dtype, self.mixture_.n_components)
+        return shared
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """log p(x) of each row, (n_samples,), nats. Raises as `predict`."""
@@ -174,3 +174,8 @@ class _LogLikelihood:
             log_density, weight = self.engine.log_density(leaf, self.parameters), leaf.row_weight
             tree.add(float((log_density if weight is None else weight * log_density).sum()))
         return tree.total
+
+
+def _responsibilities(block: Block, parameters: Parameters, engine: Engine[Any]) -> NDArray[np.floating[Any]]:
+    """In the type of the rows."""
+    return engine.responsibilities(block, parameters).astype(block.rows.dtype, copy=False)

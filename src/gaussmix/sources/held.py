@@ -11,6 +11,34 @@ from gaussmix.waist.block import Block
 MOST_FITS = 4  # whose states are kept beside the same rows
 
 
+class States:
+    """The states that fits keep beside the same blocks."""
+
+    def __init__(self) -> None:
+        self._states: dict[Hashable, tuple[Hashable, list[Any]]] = {}
+
+    def sums(self, blocks: Sequence[Block], task: Task[Any], fit: Hashable) -> list[tuple[int, Any]]:
+        """How many leaves each of the blocks has, and what a task says of it.
+
+        Parameters
+        ----------
+        blocks : nodes of the tree of leaves; the same rows in every call.
+        """
+        key, states = self._states.pop(fit, (None, []))  # another thread may come, and then makes its own
+        if key != task.key:
+            states = [task.open(block) for block in blocks]
+        found = [(block.n_leaves, task.call(block, state)) for block, state in zip(blocks, states, strict=True)]
+        self._states[fit] = task.key, states
+        while len(self._states) > MOST_FITS:
+            self._states.pop(next(iter(self._states)), None)
+        return found
+
+    @property
+    def n_bytes(self) -> int:
+        """What they take, beside what every object takes."""
+        return sum(getattr(state, "n_bytes", 0) for _, states in self._states.values() for state in states)
+
+
 class Held:
     """Consecutive rows on a worker, from the beginning of a leaf on, and the states that fits keep beside them.
 
@@ -20,19 +48,11 @@ class Held:
     """
 
     def __init__(self, blocks: Sequence[Block]) -> None:
-        self.blocks = blocks
-        self._states: dict[Hashable, tuple[Hashable, list[Any]]] = {}
+        self.blocks, self._states = blocks, States()
 
     def __reduce__(self) -> Any:
         return Held, (self.blocks,)  # what is sent elsewhere goes without states
 
     def sums(self, task: Task[Any], fit: Hashable) -> list[tuple[int, Any]]:
         """How many leaves each node has, and what a task says of it."""
-        key, states = self._states.pop(fit, (None, []))  # another thread may come, and then makes its own
-        if key != task.key:
-            states = [task.open(block) for block in self.blocks]
-        found = [(block.n_leaves, task.call(block, state)) for block, state in zip(self.blocks, states, strict=True)]
-        self._states[fit] = task.key, states
-        while len(self._states) > MOST_FITS:
-            self._states.pop(next(iter(self._states)), None)
-        return found
+        return self._states.sums(self.blocks, task, fit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import metadata
 from itertools import accumulate, pairwise
 from time import sleep
@@ -19,7 +19,7 @@ from dask.sizeof import sizeof
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import S, Source, T, Task
 from gaussmix.sources.dask.table import Table
-from gaussmix.sources.files.base import check_numbers
+from gaussmix.sources.files.base import About
 from gaussmix.sources.held import Held
 from gaussmix.waist.block import Block, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
@@ -44,7 +44,7 @@ def loaded(client: Any, table: Table) -> Source:
     )  # fmt: skip
     if source.n_rows == 0:
         raise ValueError(f"{table.name} has no rows.")
-    about = _About(table.name, table.names, table.weights, source.n_rows)
+    about = About(table.name, table.names, table.weights, source.n_rows)
     flaws = (flaw for found in source.each(_flaw, about) for flaw in found)
     flaw = next((flaw for flaw in flaws if flaw is not None), None)
     if flaw is not None:
@@ -60,19 +60,6 @@ def _check_workers(client: Any) -> None:
             raise ImportError(f"The worker {worker} has no gaussmix. Install gaussmix {ours} on all workers.")
         if isinstance(theirs, str) and theirs != ours:
             raise ImportError(f"The worker {worker} has gaussmix {theirs}. Install {ours}, as here, on all workers.")
-
-
-@dataclass(frozen=True)
-class _About:
-    """What a message about a number says of its table."""
-
-    name: str
-    names: Sequence[str]
-    weights: str | None
-    n_rows: int
-
-    def place(self, row: int) -> str:
-        return f"{self.name}, row {row}"
 
 
 class Cluster(Source):
@@ -255,14 +242,6 @@ def _itself(block: Block) -> Block:
     return block
 
 
-def _flaw(held: Held, about: _About) -> list[str | None]:
+def _flaw(held: Held, about: About) -> list[str | None]:
     """What is wrong with the numbers of each block; None where nothing is."""
-    return [_sentence(block, about) for block in held.blocks]
-
-
-def _sentence(block: Block, about: _About) -> str | None:
-    try:
-        check_numbers(about, block.first_row, block.rows, block.row_weight)
-    except ValueError as error:
-        return str(error)
-    return None
+    return [about.flaw(block) for block in held.blocks]

@@ -25,6 +25,7 @@ _KINDS = {
     "dask.DataFrame",
     "dask.Series",
     "gaussmix.Files",
+    "pyspark.DataFrame",
 }
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
@@ -42,7 +43,8 @@ def open(
     ----------
     data : a path, or a pattern such as ``"data/*.parquet"``, of Parquet, Arrow (Feather), .npy or CSV files, which are
         read in the order of their names; a folder of such files; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a
-        polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x1, x2 …, or data frame.
+        polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x1, x2 …, or data frame; a Spark
+        data frame.
     columns : the features; by default all columns that hold numbers.
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.
     memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about
@@ -70,6 +72,8 @@ def open(
     n_bytes = check_memory(memory)
     if _kind(data).startswith("dask."):
         return _of_dask(data, columns, weights, n_bytes)
+    if _kind(data) == "pyspark.DataFrame":
+        return _of_spark(data, columns, weights)
     reader = _reader(data, columns, weights, n_bytes)
     source = opened(reader, n_bytes)
     if isinstance(source, FileSource) and isinstance(reader, NpyReader) and reader.origin is not None:
@@ -149,6 +153,16 @@ def _of_dask(data: Any, columns: Sequence[str] | None, weights: str | None, memo
     table = Table.of(data, columns, weights)
     _warn(_left_out_sentence(table))
     return DaskSource(table, memory)
+
+
+def _of_spark(data: Any, columns: Sequence[str] | None, weights: str | None) -> Source:
+    from gaussmix.sources.spark import SparkSource
+    from gaussmix.sources.spark.table import Table
+
+    table = Table.of(data, columns, weights)
+    for notice in table.columns.notices:
+        _warn(f"{table.name}: {notice}")
+    return SparkSource(table)
 
 
 def _left_out_sentence(table: Any) -> str | None:

@@ -23,26 +23,20 @@ from gaussmix.sources.tables.parquet_table import is_slow
 from gaussmix.sources.tables.typed_table import INDEX
 
 
-class BatchReader(Reader):
-    """A table that yields record batches, from the first row to the last, as often as it is asked.
+class Columns:
+    """The columns of a table of Arrow's types that are features, and the one of weights.
 
     Parameters
     ----------
     name : for messages.
-    schema : of the batches.
+    schema : of the table.
     columns : the features; by default all that hold numbers, but the weights.
     weights : the column of row weights; None where there are none.
 
     Attributes
     ----------
     notices : sentences on what was guessed and left out.
-    is_slow : reading takes longer than a pass of EM, or can be done once only. Then `n_rows` is 0.
-    n_together : the largest number of rows that can only be read together; 0 where few can be.
     """
-
-    is_slow: bool
-    n_rows = 0
-    n_together = 0
 
     def __init__(self, name: str, schema: pa.Schema, columns: Sequence[str] | None, weights: str | None) -> None:
         self.name, self.weights = name, weights
@@ -51,7 +45,7 @@ class BatchReader(Reader):
             if not is_numeric(schema.field(column).type):
                 raise ValueError(f"{name}, column {column!r}: {self.why_not_numeric(schema.field(column))}.")
         every = [field for field in schema if field.name != weights and not INDEX.fullmatch(field.name)]
-        self.names = list(columns or (field.name for field in every if is_numeric(field.type)))
+        self.names: Sequence[str] = list(columns or (field.name for field in every if is_numeric(field.type)))
         left_out = [] if columns else [field for field in every if not is_numeric(field.type)]
         whys = [f"column {field.name!r}: {self.why_not_numeric(field)}." for field in left_out]
         if not self.names:
@@ -65,6 +59,35 @@ class BatchReader(Reader):
         """The columns to ask the batches for: features, and the weights."""
         return [*self.names, *([self.weights] if self.weights else [])]
 
+    def put(self, batch: pa.RecordBatch, rows: Rows, row_weight: Array | None) -> None:
+        """Copy the rows of a record batch, and their weights."""
+        for place, name in enumerate(self.names):
+            put(self, name, batch.column(name), rows[:, place])
+        if row_weight is not None:
+            put(self, self.weights, batch.column(self.weights), row_weight)
+
+    def why_not_numeric(self, field: pa.Field) -> str:
+        """What a column holds that is not numbers, as the end of a sentence."""
+        return kind_of(field.type)
+
+
+class BatchReader(Columns, Reader):
+    """A table that yields record batches, from the first row to the last, as often as it is asked.
+
+    Parameters
+    ----------
+    name, schema, columns, weights : as for `Columns`.
+
+    Attributes
+    ----------
+    is_slow : reading takes longer than a pass of EM, or can be done once only. Then `n_rows` is 0.
+    n_together : the largest number of rows that can only be read together; 0 where few can be.
+    """
+
+    is_slow: bool
+    n_rows = 0
+    n_together = 0
+
     @abstractmethod
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows in order, with at least `read_columns`."""
@@ -74,10 +97,6 @@ class BatchReader(Reader):
 
     def place(self, row: int) -> str:
         return f"{self.name}, row {row}"
-
-    def why_not_numeric(self, field: pa.Field) -> str:
-        """What a column holds that is not numbers, as the end of a sentence."""
-        return kind_of(field.type)
 
     def check_unchanged(self) -> None:
         """Raise OSError where files have changed since they were opened; asked at the end of each pass."""
@@ -100,10 +119,7 @@ class _BatchCursor(Cursor):
                     )
             count = min(len(rows) - first, self._batch.num_rows - self._row)
             part, taken = slice(first, first + count), self._batch.slice(self._row, count)
-            for column, name in enumerate(self._reader.names):
-                put(self._reader, name, taken.column(name), rows[part, column])
-            if row_weight is not None:
-                put(self._reader, self._reader.weights, taken.column(self._reader.weights), row_weight[part])
+            self._reader.put(taken, rows[part], None if row_weight is None else row_weight[part])
             first, self._row = first + count, self._row + count
 
     def close(self) -> None:
@@ -112,12 +128,12 @@ class _BatchCursor(Cursor):
         self._reader.check_unchanged()
 
 
-def put(reader: BatchReader, name: str | None, column: pa.Array, target: Any) -> None:
+def put(table: Columns, name: str | None, column: pa.Array, target: Any) -> None:
     """Copy the numbers of a column; null becomes NaN."""
     if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.float64())
     if pa.types.is_integer(column.type):
-        check_integers(reader.name, name, column.drop_null().to_numpy(zero_copy_only=False))
+        check_integers(table.name, name, column.drop_null().to_numpy(zero_copy_only=False))
         if column.null_count:
             column = pc.cast(column, pa.float64(), safe=False)
     target[...] = column.to_numpy(zero_copy_only=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol
@@ -64,6 +65,28 @@ class Described(Placed, Protocol):
 
     @property
     def weights(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class About:
+    """What messages say of a table without files: attributes as for `Reader`. It can be sent to other processes."""
+
+    name: str
+    names: Sequence[str]
+    weights: str | None
+    n_rows: int
+
+    def place(self, row: int) -> str:
+        """Where a row is."""
+        return f"{self.name}, row {row}"
+
+    def flaw(self, block: Block) -> str | None:
+        """What is wrong with the first row of a block that no fit can use; None where all are right."""
+        try:
+            check_numbers(self, block.first_row, block.rows, block.row_weight)
+        except ValueError as error:
+            return str(error)
+        return None
 
 
 class Reader(ABC):

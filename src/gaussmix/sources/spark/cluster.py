@@ -1,0 +1,189 @@
+"""Rows on the executors of a Spark cluster."""
+
+from __future__ import annotations
+
+import pickle
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import PurePosixPath
+from threading import Thread
+from typing import Any, Self
+from urllib.parse import unquote
+from uuid import uuid4
+
+import numpy as np
+from pyspark import StorageLevel
+from pyspark.sql import functions
+
+from gaussmix.sources.base import S, Source, T, Task
+from gaussmix.sources.files.base import About
+from gaussmix.sources.spark import pieces
+from gaussmix.sources.spark.pieces import Layout, Work
+from gaussmix.sources.spark.store import Store
+from gaussmix.sources.spark.table import Table
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
+
+LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
+TASKS = 2  # for each core, if there are leaves enough, so that cores are done at about the same time
+
+
+def loaded(table: Table) -> Source:
+    """The rows of a frame, checked and kept by the executors.
+
+    Raises
+    ------
+    ValueError : there are no rows, or the first number or weight that no fit can use is named.
+    """
+    frame = table.numbers.mapInArrow(partial(pieces.pieces, columns=table.columns), pieces.PIECES)
+    source = Cluster(frame, About(table.name, table.names, table.columns.weights, 0), table.dtype)
+    if source.flaw is not None:
+        raise ValueError(source.flaw)
+    return source
+
+
+class Cluster(Source):
+    """Rows on the machines of executors, cut into targets: 2^m leaves each.
+
+    Spark keeps the rows on disk as *pieces*, as the frame gave them. A target is joined from pieces, written to a file
+    of the machine, and mapped by the Python workers there in every pass. Spark sends the work on a target to where its
+    file is, and joins those of executors that are lost on others. A task that finds no file says so, and its target is
+    joined from pieces once more.
+
+    Parameters
+    ----------
+    frame : of pieces (`pieces.PIECES`).
+    about : the table; its number of rows is not read.
+    dtype : of the rows.
+    """
+
+    def __init__(self, frame: Any, about: About, dtype: np.dtype[Any]) -> None:
+        self.n_features, self.dtype, self._fit = len(about.names), dtype, uuid4().hex
+        self._pieces = frame.persist(StorageLevel.DISK_ONLY)
+        found = self._pieces.drop("content").toArrow().to_pylist()
+        self.n_rows = sum(piece["n_rows"] for piece in found)
+        self._layout, self.flaw = _laid_out(found, replace(about, n_rows=self.n_rows), self._n_leaves(frame))
+        if self.flaw is not None:
+            self._pieces.unpersist()
+            return
+        self._held = self._joined(pieces.hold, pieces.HELD).persist(StorageLevel.MEMORY_AND_DISK)
+        self._life = _Life()
+        weakref.finalize(self._life, _forget, self._held, self._pieces).atexit = False  # then Spark removes all
+        held = sorted(self._held.toArrow().to_pylist(), key=_number)
+        self._digests = [target["digest"] for target in held]
+        self.flaw = next((target["flaw"] for target in held if target["flaw"] is not None), None)
+
+    def blocks(self) -> Iterator[Block]:
+        return self.map_rows(_itself)
+
+    def map_merge(self, task: Task[S]) -> S:
+        if self.whole is not None:
+            return super().map_merge(task)
+        tree = Tree[S]()
+        for found in self._each(partial(_sums, task=task, fit=self._fit, store=self._layout.store)):
+            for n_leaves, sums in found:
+                tree.add(sums, n_leaves)
+        return tree.total
+
+    def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
+        return (result for found in self._each(partial(_results, task=task)) for result in found)
+
+    def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
+        """As for every source, but the changed blocks are kept, and not made again in every pass."""
+        most = pieces.rows_of_piece(self.n_features, self.dtype)
+        made = self._joined(partial(pieces.make_and_change, change=change, most=most), pieces.PIECES)
+        return Cluster(made, self._layout.about, self.dtype)
+
+    def fresh(self) -> Self:
+        twin = super().fresh()
+        twin._fit = uuid4().hex
+        return twin
+
+    def _n_leaves(self, frame: Any) -> int:
+        """Of a target, a power of 2."""
+        if self.n_rows <= LEAF_ROWS:
+            return 1
+        most = LARGEST_TARGET // (LEAF_ROWS * self.n_features * self.dtype.itemsize)
+        most = max(1, min(most, count_leaves(self.n_rows) // (TASKS * _count_cores(frame))))
+        return 1 << (most.bit_length() - 1)
+
+    def _each(self, work: Work) -> list[Any]:
+        """What work on each target returns, in their order; done once more for targets whose files are not found."""
+        frame = self._held.mapInArrow(partial(pieces.visit, work=work), pieces.RESULTS)
+        found = self._results(frame)
+        missing = [number for number in range(self._layout.n_targets) if number not in found]
+        if missing:
+            frame = self._joined(partial(pieces.make_and_visit, work=work), pieces.RESULTS, missing)
+            found |= self._results(frame)
+        return [pickle.loads(found[number]) for number in range(self._layout.n_targets)]
+
+    def _results(self, frame: Any) -> dict[int, bytes]:
+        """By the number of the target, where there is one."""
+        found = frame.toArrow().to_pylist()
+        if any(target["digest"] != self._digests[target["number"]] for target in found):
+            raise OSError(f"{self._layout.about.name} {pieces.CHANGED}.")
+        return {target["number"]: target["result"] for target in found if target["result"] is not None}
+
+    def _joined(self, work: Callable[..., Any], schema: str, targets: Sequence[int] | None = None) -> Any:
+        """A frame of what a function makes of the parts of targets, of all or of some."""
+        cut = partial(pieces.parts, layout=self._layout, targets=targets)
+        parts = self._pieces.mapInArrow(cut, pieces.PARTS)
+        gathered = parts.repartitionById(self._layout.n_targets, functions.col("target"))
+        return gathered.mapInArrow(partial(work, layout=self._layout), schema)
+
+
+class _Life:
+    """Lives as long as a source, or one of its twins, that needs what executors keep."""
+
+
+def _count_cores(frame: Any) -> int:
+    """How many tasks the cluster of a frame has room for, as far as Spark knows."""
+    numbered = frame.sparkSession.range(2**16).select(functions.spark_partition_id().alias("part"))
+    return int(1 + numbered.agg(functions.max("part")).toArrow()[0][0].as_py())
+
+
+def _laid_out(found: Sequence[dict[str, Any]], about: About, n_leaves: int) -> tuple[Layout, str | None]:
+    """Where pieces are: by file and row in it where they have such, else by partition; and what the first lacks."""
+    starts, first = {}, 0
+    flaws = [] if found else [f"{about.name} has no rows."]
+    for piece in sorted(found, key=_place):
+        starts[piece["part"], piece["number"]] = first
+        first += piece["n_rows"]
+        flaws += [piece["flaw"]] if piece["flaw"] is not None else []
+    return Layout(about, starts, n_leaves, Store(uuid4().hex)), next(iter(flaws), None)
+
+
+def _place(piece: dict[str, Any]) -> Any:
+    """Files are in the order in which `gaussmix.open` reads them."""
+    return PurePosixPath(unquote(piece["file"])), piece["row"], piece["part"], piece["number"]
+
+
+def _number(target: dict[str, Any]) -> int:
+    return int(target["number"])
+
+
+def _forget(held: Any, kept: Any) -> None:
+    """Remove what executors keep: in a thread, because this is called where Python collects garbage."""
+
+    def forget() -> None:
+        with suppress(Exception):  # the session has ended, and all is gone
+            held.mapInArrow(pieces.forget, pieces.HELD).toArrow()
+            held.unpersist()
+            kept.unpersist()
+
+    Thread(target=forget, name="gaussmix-forget", daemon=True).start()
+
+
+def _sums(target: int, blocks: list[Block], task: Task[Any], fit: str, store: Store) -> list[tuple[int, Any]]:
+    return store.states(target).sums(blocks, task, fit)
+
+
+def _results(target: int, blocks: list[Block], task: Callable[[Block], T]) -> list[T]:
+    return [task(block) for block in blocks]
+
+
+def _itself(block: Block) -> Block:
+    return block

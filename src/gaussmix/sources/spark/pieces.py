@@ -1,0 +1,277 @@
+"""On executors: rows of a partition become pieces, and pieces become nodes of the tree of leaves, kept in files."""
+
+from __future__ import annotations
+
+import pickle
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark import TaskContext
+
+from gaussmix.numerics.threads import at_most
+from gaussmix.sources.files.arrow import Columns
+from gaussmix.sources.files.base import About
+from gaussmix.sources.spark.store import Store, read, remove
+from gaussmix.sources.spark.table import FILE, ROW
+from gaussmix.waist.block import Block, nodes
+from gaussmix.waist.leaves import LEAF_ROWS
+
+LARGEST_PIECE = 2**25  # bytes of rows that pass through Java as one value
+CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
+
+PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
+PARTS = "target int, first_row long, content binary"
+HELD = "number int, path string, digest long, flaw string"
+RESULTS = "number int, digest long, result binary"
+Batches = Iterable[pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where pieces are among all rows, and how those are cut into targets of 2^m leaves each.
+
+    Parameters
+    ----------
+    about : the table.
+    starts : the first row of each piece, by partition and number.
+    n_leaves : of a target.
+    store : where targets are kept.
+    """
+
+    about: About
+    starts: Mapping[tuple[int, int], int] = field(repr=False)
+    n_leaves: int
+    store: Store
+
+    @property
+    def n_targets(self) -> int:
+        """How many targets all rows have."""
+        return -(-self.about.n_rows // (self.n_leaves * LEAF_ROWS))
+
+    def bounds(self, target: int) -> tuple[int, int]:
+        """The first row of a target, and the one behind its last."""
+        size = self.n_leaves * LEAF_ROWS
+        return target * size, min((target + 1) * size, self.about.n_rows)
+
+
+def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
+    """The most rows that a piece has."""
+    return max(1, min(LEAF_ROWS, LARGEST_PIECE // (n_features * dtype.itemsize)))
+
+
+def pieces(batches: Batches, columns: Columns) -> Iterator[pa.RecordBatch]:
+    """The rows of a partition in pieces; where rows are at places in files, a piece has consecutive rows of one."""
+    most = rows_of_piece(len(columns.names), columns.dtype)
+    made = _Made(columns, TaskContext.get().partitionId())
+    names = [*columns.read_columns, FILE, ROW]
+    for run in _runs(batch.rename_columns(names[: batch.num_columns]) for batch in batches):
+        if run is None:
+            yield from made.piece()
+            continue
+        first = 0
+        while first < run.num_rows:
+            some = run.slice(first, most - made.n_rows)
+            made.add(some)
+            first += some.num_rows
+            if made.n_rows == most:
+                yield from made.piece()
+    yield from made.piece()
+
+
+def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
+    """Batches, and None where the next one does not go on where that before ended in a file."""
+    before: tuple[Any, int] | None = None
+    for batch in batches:
+        if FILE not in batch.schema.names:
+            yield batch
+            continue
+        file, row = batch.column(FILE).dictionary_encode(), batch.column(ROW).to_numpy()
+        if not batch.num_rows:
+            continue
+        jump = np.diff(row)
+        cuts = np.flatnonzero((np.diff(file.indices.to_numpy()) != 0) | (jump <= 0) | (jump >= LEAF_ROWS)) + 1
+        if before is not None and (before[0] != file[0].as_py() or not 0 < row[0] - before[1] < LEAF_ROWS):
+            yield None
+        first = 0
+        for cut in (*cuts.tolist(), batch.num_rows):
+            if first:
+                yield None
+            yield batch.slice(first, cut - first)
+            first = cut
+        before = file[-1].as_py(), int(row[-1])
+
+
+class _Made:
+    """The rows of the next piece, as they come."""
+
+    def __init__(self, columns: Columns, part: int) -> None:
+        self._columns, self._part, self._number = columns, part, 0
+        self._batches: list[pa.RecordBatch] = []
+        self.n_rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self.n_rows += batch.num_rows
+
+    def piece(self) -> Iterator[pa.RecordBatch]:
+        """The rows since the last piece, as one; nothing where there are none."""
+        if not self.n_rows:
+            return
+        rows = np.empty((self.n_rows, len(self._columns.names)), self._columns.dtype, order="F")
+        weight = None if self._columns.weights is None else np.empty(self.n_rows)
+        first, flaw, place = 0, None, self._batches[0].slice(0, 1)
+        try:
+            for batch in self._batches:
+                part = slice(first, first + batch.num_rows)
+                self._columns.put(batch, rows[part], None if weight is None else weight[part])
+                first += batch.num_rows
+        except ValueError as error:
+            flaw = str(error)
+        is_of_file = FILE in place.schema.names
+        file, row = (place.column(FILE)[0].as_py(), place.column(ROW)[0].as_py()) if is_of_file else ("", 0)
+        yield piece_of(Block(0, rows, weight), self._part, self._number, file, row, flaw)
+        self._batches, self.n_rows, self._number = [], 0, self._number + 1
+
+
+def piece_of(
+    block: Block, part: int, number: int, file: str = "", row: int = 0, flaw: str | None = None
+) -> pa.RecordBatch:
+    """A block as a piece."""
+    return _record(
+        file=pa.array([file]),
+        row=pa.array([row], pa.int64()),
+        part=pa.array([part], pa.int32()),
+        number=pa.array([number], pa.int32()),
+        n_rows=pa.array([block.n_rows], pa.int64()),
+        flaw=pa.array([flaw], pa.string()),
+        content=pa.array([pickle.dumps(block, 5)], pa.binary()),
+    )
+
+
+def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+    """Pieces, cut where targets end; with `targets`, only those of some."""
+    size = layout.n_leaves * LEAF_ROWS
+    for batch in batches:
+        for part, number, content in zip(*(batch.column(name) for name in ("part", "number", "content")), strict=True):
+            start = layout.starts.get((part.as_py(), number.as_py()))
+            if start is None:
+                continue  # the frame has other rows now, and the digest of some target will say so
+            block = replace(pickle.loads(content.as_buffer()), first_row=start)
+            first = 0
+            while first < block.n_rows:
+                target = (start + first) // size
+                end = min(block.n_rows, (target + 1) * size - start)
+                if targets is None or target in targets:
+                    yield _record(
+                        target=pa.array([target], pa.int32()),
+                        first_row=pa.array([start + first], pa.int64()),
+                        content=pa.array([pickle.dumps(block.between(first, end), 5)], pa.binary()),
+                    )
+                first = end
+
+
+@dataclass(frozen=True)
+class _Target:
+    number: int
+    nodes: list[Block]
+    digest: int
+    flaw: str | None
+
+
+def _joined(batches: Batches, layout: Layout) -> Iterator[_Target]:
+    """The targets of a partition, from their parts in any order."""
+    found: dict[int, list[Block]] = {}
+    for batch in batches:
+        for target, content in zip(batch.column("target").to_pylist(), batch.column("content"), strict=True):
+            found.setdefault(target, []).append(pickle.loads(content.as_buffer()))
+    for target in sorted(found):
+        blocks, (first, end) = sorted(found.pop(target), key=_first_row), layout.bounds(target)
+        if [block.first_row for block in blocks] + [end] != [*accumulate((b.n_rows for b in blocks), initial=first)]:
+            yield _Target(target, [], 0, f"{layout.about.name} {CHANGED}.")
+            continue
+        every = list(nodes(blocks))
+        flaws = (layout.about.flaw(block) for block in every)
+        yield _Target(target, every, _digest(every), next((flaw for flaw in flaws if flaw is not None), None))
+
+
+def _first_row(block: Block) -> int:
+    return block.first_row
+
+
+def _digest(blocks: Iterable[Block]) -> int:
+    """A number that tells other rows or weights."""
+    digest = 0
+    for block in blocks:
+        for array in (block.rows.T, block.row_weight):
+            if array is not None:
+                digest = zlib.crc32(np.ascontiguousarray(array).data, digest)
+    return digest
+
+
+def hold(batches: Batches, layout: Layout) -> Iterator[pa.RecordBatch]:
+    """Join targets, and keep them in files."""
+    for target in _joined(batches, layout):
+        yield _record(
+            number=pa.array([target.number], pa.int32()),
+            path=pa.array([layout.store.write(target.number, target.nodes)]),
+            digest=pa.array([target.digest], pa.int64()),
+            flaw=pa.array([target.flaw], pa.string()),
+        )
+
+
+Work = Callable[[int, list[Block]], Any]  # on the number of a target and its nodes
+
+
+def visit(batches: Batches, work: Work) -> Iterator[pa.RecordBatch]:
+    """Do work on targets that are kept on this machine; no result for others."""
+    for batch in batches:
+        for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
+            kept = read(path)
+            yield _result(number, digest, None if kept is None else _done(work, number, kept))
+
+
+def make_and_visit(batches: Batches, layout: Layout, work: Work) -> Iterator[pa.RecordBatch]:
+    """Join targets again, keep them on this machine, and do work on them."""
+    for target in _joined(batches, layout):
+        layout.store.write(target.number, target.nodes)
+        yield _result(target.number, target.digest, _done(work, target.number, target.nodes))
+
+
+def _done(work: Work, number: int, nodes: list[Block]) -> bytes:
+    with at_most(TaskContext.get().cpus()):
+        return pickle.dumps(work(number, nodes), 5)
+
+
+def make_and_change(
+    batches: Batches, layout: Layout, change: Callable[[Block], Iterable[Block]], most: int
+) -> Iterator[pa.RecordBatch]:
+    """Pieces, of at most so many rows, of what a function makes of the blocks of targets."""
+    for target in _joined(batches, layout):
+        changed = (made for block in target.nodes for made in change(block))
+        for number, block in enumerate(piece for made in changed for piece in made.cut(most)):
+            yield piece_of(block, target.number, number)
+
+
+def forget(batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Remove the files of targets that are kept on this machine."""
+    for batch in batches:
+        for path in batch.column("path").to_pylist():
+            remove(path)
+        yield batch.slice(0, 0)
+
+
+def _result(number: int, digest: int, result: bytes | None) -> pa.RecordBatch:
+    return _record(
+        number=pa.array([number], pa.int32()),
+        digest=pa.array([digest], pa.int64()),
+        result=pa.array([result], pa.binary()),
+    )
+
+
+def _record(**columns: pa.Array) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))

@@ -1,0 +1,95 @@
+"""On executors: rows in files of the machine, which all its workers map, and the states of fits in each worker."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gaussmix.sources.held import States
+from gaussmix.waist.block import Block
+
+ALIGNED = 64  # bytes
+MOST_BYTES = 2**28  # of states in a worker; those beyond are made anew in every pass
+
+_states: dict[str, dict[int, States]] = {}  # of this worker, by store and target
+
+
+@dataclass(frozen=True)
+class Store:
+    """The rows of one source on executors, in files of a folder that Spark removes when the executor ends.
+
+    Files and states are a cache: what is lost is made again.
+
+    Parameters
+    ----------
+    name : of the folder.
+    """
+
+    name: str
+
+    def write(self, target: int, blocks: list[Block]) -> str:
+        """Keep the blocks of a target; returns the path."""
+        folders = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")
+        folder = Path(folders[target % len(folders)]) / f"gaussmix-{self.name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        path, beside = folder / f"{target}.rows", folder / f"{target}.{os.getpid()}.tmp"
+        try:
+            _write(beside, blocks)
+            os.replace(beside, path)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+        return str(path)
+
+    def states(self, target: int) -> States:
+        """What this worker keeps beside a target for fits."""
+        for other in [name for name in _states if name != self.name]:
+            if _n_bytes() > MOST_BYTES:
+                del _states[other]
+        mine = _states.setdefault(self.name, {})
+        if target not in mine and _n_bytes() > MOST_BYTES:
+            return States()
+        return mine.setdefault(target, States())
+
+
+def read(path: str) -> list[Block] | None:
+    """The blocks in a file, mapped; None where this machine has no such file."""
+    try:
+        with open(path, "rb") as file:
+            head, sizes = pickle.load(file)
+            first, mapped = file.tell(), memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except FileNotFoundError:
+        return None
+    buffers = []
+    for size in sizes:
+        first += -first % ALIGNED
+        buffers.append(mapped[first : first + size])
+        first += size
+    blocks: list[Block] = pickle.loads(head, buffers=buffers)
+    return blocks
+
+
+def remove(path: str) -> None:
+    """Remove the folder of a file."""
+    shutil.rmtree(Path(path).parent, ignore_errors=True)
+
+
+def _write(path: Path, blocks: list[Block]) -> None:
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(blocks, 5, buffer_callback=buffers.append)
+    with path.open("wb") as file:
+        pickle.dump((head, [buffer.raw().nbytes for buffer in buffers]), file)
+        for buffer in buffers:
+            file.write(bytes(-file.tell() % ALIGNED))
+            file.write(buffer.raw())
+
+
+def _n_bytes() -> int:
+    return sum(states.n_bytes for mine in _states.values() for states in mine.values())

@@ -1,0 +1,131 @@
+"""What is known of a Spark frame before it is computed, and columns of results for its rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from io import StringIO
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, functions
+from pyspark.sql.pandas.types import to_arrow_type
+
+from gaussmix.numerics.threads import at_most
+from gaussmix.sources.files.arrow import Columns
+from gaussmix.sources.files.base import check_cells
+from gaussmix.waist.block import Block
+
+FILE, ROW = "gaussmix file", "gaussmix row"  # where Parquet files have a row: their path, and the number in it
+_TYPES = {np.dtype(np.int64): "long", np.dtype(np.float64): "double", np.dtype(np.float32): "float"}
+_STEP = re.compile(r"[\s:+-]*(Project|Filter) ")
+_FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Spark frame and its columns that are features.
+
+    Parameters
+    ----------
+    frame : `pyspark.sql.DataFrame`, also of Spark Connect.
+    columns : the features and the weights.
+    """
+
+    frame: Any
+    columns: Columns
+    has_names = True
+
+    @classmethod
+    def of(cls, frame: Any, columns: Sequence[str] | None, weights: str | None) -> Table:
+        """Of a Spark frame; parameters as for `gaussmix.open`.
+
+        Raises
+        ------
+        ValueError : a column is absent or holds no numbers.
+        TypeError : it is a frame of pandas on Spark.
+        """
+        if not isinstance(frame, DataFrame):
+            raise TypeError("A frame of pandas on Spark takes no columns of results: call to_spark() first.")
+        schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
+        return cls(frame, Columns("the Spark frame", schema, columns, weights))
+
+    @property
+    def name(self) -> str:
+        return self.columns.name
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.columns.names
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.columns.dtype
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether its rows come straight from Parquet files, so that each is at a place in one of them."""
+        told = StringIO()
+        with redirect_stdout(told):
+            self.frame.explain(extended=True)
+        plan = told.getvalue().partition("== Optimized Logical Plan ==\n")[2].partition("\n\n")[0].rstrip()
+        *steps, last = plan.splitlines() or [""]
+        return bool(_FILES.match(last)) and all(map(_STEP.match, steps))
+
+    @property
+    def numbers(self) -> Any:
+        """A frame of the features and the weights; and of the places of rows in files where they have such.
+
+        Its columns are called by their numbers, because `mapInArrow` takes no names with dots.
+        """
+        chosen = [_column(name).alias(str(place)) for place, name in enumerate(self.columns.read_columns)]
+        if self.is_of_files:
+            place = self.frame.metadataColumn("_metadata")
+            chosen += [place.getField("file_path").alias(FILE), place.getField("row_index").alias(ROW)]
+        return self.frame.select(chosen)
+
+    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, n_columns: int | None) -> Any:
+        """What a task returns for rows, as a Spark column; it reads the columns of the features by their names."""
+        kind = _TYPES[np.dtype(dtype)]
+        answer = partial(_answers, task=task, columns=self.columns)
+
+        def answers(structures: Iterator[pa.Array]) -> Iterator[pa.Array]:
+            return answer(structures)
+
+        made = functions.arrow_udf(answers, kind if n_columns is None else f"array<{kind}>")
+        return made(functions.struct(*map(_column, self.names)))
+
+
+def _column(name: str) -> Any:
+    """A column by its name, in which a dot is a dot."""
+    return functions.col("`" + name.replace("`", "``") + "`")
+
+
+@dataclass(frozen=True)
+class _Somewhere:
+    """Rows of a table, whose numbers nobody knows."""
+
+    name: str
+
+    def place(self, row: int) -> str:
+        """What is known of where a row is."""
+        return f"{self.name}, one of its rows"
+
+
+def _answers(
+    structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns
+) -> Iterator[pa.Array]:
+    """What a task returns for rows that nobody has looked at."""
+    for structure in structures:
+        batch = pa.RecordBatch.from_struct_array(structure)
+        rows = np.empty((batch.num_rows, len(columns.names)), columns.dtype, order="F")
+        columns.put(batch, rows, None)
+        check_cells(_Somewhere(columns.name), columns.names, 0, rows)
+        with at_most(1):
+            found = task(Block(0, rows))
+        yield pa.array(found) if found.ndim == 1 else pa.FixedSizeListArray.from_arrays(found.ravel(), found.shape[1])

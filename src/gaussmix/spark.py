@@ -1,0 +1,180 @@
+"""`GaussianMixture` as an Estimator of `pyspark.ml`, which fits a column of vectors in a Pipeline."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any, Self
+
+from pyspark.ml import Estimator, Model
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.ml.linalg import VectorUDT
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import (
+    HasFeaturesCol,
+    HasMaxIter,
+    HasPredictionCol,
+    HasProbabilityCol,
+    HasSeed,
+    HasTol,
+    HasWeightCol,
+)
+from pyspark.ml.util import (
+    DefaultParamsReadable,
+    DefaultParamsReader,
+    DefaultParamsWritable,
+    DefaultParamsWriter,
+)
+from pyspark.sql import functions
+
+from gaussmix.estimators import gaussian_mixture
+from gaussmix.sources.files import open
+
+__all__ = ["GaussianMixture", "GaussianMixtureModel"]
+
+
+def _param(name: str, says: str, converter: Callable[[Any], Any]) -> Any:
+    return Param(Params._dummy(), name, says, converter)
+
+
+class _Settings(
+    HasFeaturesCol,
+    HasPredictionCol,
+    HasProbabilityCol,
+    HasWeightCol,
+    HasMaxIter,
+    HasTol,
+    HasSeed,
+    DefaultParamsReadable,
+    DefaultParamsWritable,
+):
+    """The parameters of the Estimator and the Model."""
+
+    k = _param("k", "number of components", TypeConverters.toInt)
+    covarianceType = _param("covarianceType", "structure of the covariances", TypeConverters.toString)
+    nFactors = _param("nFactors", "factors of each component", TypeConverters.toInt)
+    regCovar = _param("regCovar", "added to every variance; by default chosen from the data", TypeConverters.toFloat)
+    nInit = _param("nInit", "number of starts of each kind that draws", TypeConverters.toInt)
+    initParams = _param("initParams", "kinds of starts, such as kmeans", TypeConverters.toListString)
+    logDensityCol = _param("logDensityCol", "column for log p(x), nats; by default none", TypeConverters.toString)
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__()
+        ours = gaussian_mixture.GaussianMixture().get_params()
+        self._setDefault(k=ours["n_components"], covarianceType=ours["covariance_type"], nInit=ours["n_init"])
+        self._setDefault(initParams=[ours["init_params"]], maxIter=ours["max_iter"], tol=ours["tol"], seed=0)
+        self._set(**parameters)
+
+    def setParams(self, **parameters: Any) -> Self:
+        """Set parameters by their names."""
+        self._set(**parameters)
+        return self
+
+    def _given(self, name: str) -> Any:
+        return self.getOrDefault(name) if self.isDefined(name) else None
+
+    def _numbers(self, dataset: Any, names: Sequence[str]) -> dict[str, Any]:
+        """The numbers of the vectors, a column for each name."""
+        whole, wrong = self._array(dataset), f"{self.getFeaturesCol()}: a row has not {len(names)} numbers"
+        checked = functions.when(functions.size(whole) == len(names), whole).otherwise(
+            functions.raise_error(functions.lit(wrong))
+        )
+        return {name: checked[place] for place, name in enumerate(names)}
+
+    def _array(self, dataset: Any) -> Any:
+        """The features of each row as an array."""
+        name = self.getFeaturesCol()
+        column = functions.col(name)
+        return vector_to_array(column) if isinstance(dataset.schema[name].dataType, VectorUDT) else column
+
+
+class GaussianMixture(_Settings, Estimator):
+    """A Gaussian mixture fitted by EM to a column of vectors, or of arrays of numbers.
+
+    Rows stay with the executors, and the result has the bits of `gaussmix.GaussianMixture` in memory.
+
+    Parameters
+    ----------
+    parameters : featuresCol, predictionCol, probabilityCol, weightCol, k, maxIter, tol and seed as in
+        `pyspark.ml.clustering.GaussianMixture`; covarianceType, nFactors, regCovar, nInit and initParams as in
+        `gaussmix.GaussianMixture`; logDensityCol, a column for the log densities of rows, in nats.
+    """
+
+    def _fit(self, dataset: Any) -> GaussianMixtureModel:
+        first = dataset.select(functions.size(self._array(dataset)).alias("size")).head()
+        if first is None:
+            raise ValueError("the Spark frame has no rows.")
+        names = [f"{self.getFeaturesCol()}[{place}]" for place in range(first["size"])]
+        chosen = [column.alias(name) for name, column in self._numbers(dataset, names).items()]
+        weight, ridge = self._given("weightCol"), self._given("regCovar")
+        if weight is not None:
+            chosen.append(functions.col(weight))
+        estimator = gaussian_mixture.GaussianMixture(
+            self.getOrDefault("k"),
+            covariance_type=self.getOrDefault("covarianceType"),
+            n_factors=self._given("nFactors"),
+            reg_covar="auto" if ridge is None else ridge,
+            n_init=self.getOrDefault("nInit"),
+            init_params=self.getOrDefault("initParams"),
+            max_iter=self.getMaxIter(),
+            tol=self.getTol(),
+            random_state=self.getSeed(),
+        )
+        source: Any = open(dataset.select(chosen), columns=names, weights=weight)
+        model: GaussianMixtureModel = self._copyValues(GaussianMixtureModel(estimator.fit(source)))
+        return model
+
+
+class GaussianMixtureModel(_Settings, Model):
+    """A fitted mixture, which adds columns of labels, responsibilities and log densities to a frame.
+
+    Parameters
+    ----------
+    estimator : a fitted `gaussmix.GaussianMixture`.
+
+    Attributes
+    ----------
+    estimator : the same; its means, covariances and all else that the mixture can do.
+    """
+
+    def __init__(self, estimator: gaussian_mixture.GaussianMixture | None = None) -> None:
+        super().__init__()
+        self.estimator: Any = estimator
+
+    def _transform(self, dataset: Any) -> Any:
+        numbers = self._numbers(dataset, list(self.estimator.feature_names_in_))
+        wide = dataset.withColumns(numbers)
+        rows = wide.select([functions.col(f"`{name}`") for name in numbers])
+        added = {
+            self.getPredictionCol(): self.estimator.predict(rows).cast("int"),
+            self.getProbabilityCol(): array_to_vector(self.estimator.predict_proba(rows)),
+        }
+        if self.isDefined("logDensityCol"):
+            added[self.getOrDefault("logDensityCol")] = self.estimator.score_samples(rows)
+        return wide.withColumns(added).drop(*numbers)
+
+    def write(self) -> DefaultParamsWriter:
+        """A writer of the parameters and the model file."""
+        return _Writer(self)
+
+    @classmethod
+    def read(cls) -> DefaultParamsReader:
+        """The reader of what `write` wrote."""
+        return _Reader(cls)
+
+
+class _Writer(DefaultParamsWriter):
+    def saveImpl(self, path: str) -> None:
+        file = BytesIO()
+        self.instance.estimator.save(file)
+        content = b64encode(file.getvalue()).decode()
+        DefaultParamsWriter.saveMetadata(self.instance, path, self.sparkSession, {"model": content})
+
+
+class _Reader(DefaultParamsReader):
+    def load(self, path: str) -> GaussianMixtureModel:
+        model: GaussianMixtureModel = super().load(path)
+        content = DefaultParamsReader.loadMetadata(path, self.sparkSession)["model"]
+        model.estimator = gaussian_mixture.GaussianMixture.load(BytesIO(b64decode(content)))
+        return model

@@ -1,0 +1,383 @@
+"""Rows in Spark: the same fit to the bit as in memory, also when Python workers die."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from itertools import pairwise
+from pathlib import Path
+from time import monotonic, sleep
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.files import open
+from gaussmix.testing import check_source
+from gaussmix.testing.closeness import assert_same_bits
+from gaussmix.waist.leaves import LEAF_ROWS
+
+pytest.importorskip("pyspark")
+if shutil.which("java") is None:
+    pytest.skip("Spark needs Java", allow_module_level=True)
+
+from pyspark.sql import SparkSession, functions
+
+spark_source = pytest.importorskip("gaussmix.sources.spark.cluster")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Best performing initialization did not converge"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of Py4J
+]
+
+N_ROWS, N_FEATURES = 3 * LEAF_ROWS + 4_321, 3
+NAMES = ["a", "b", "c"]
+RAGGED = [17, 17, LEAF_ROWS + 5, 150_000, 150_001]
+SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "1g",
+    "spark.log.level": "OFF",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.codegen.wholeStage": "false",  # compiling takes longer than what it saves here
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.files.maxPartitionBytes": "1000000",  # so that files are cut, and have partitions of several sizes
+}
+
+
+@pytest.fixture(scope="module")
+def spark():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        builder = SparkSession.builder.master("local[2,4]")  # a task that fails is tried four times
+        for name, value in SETTINGS.items():
+            builder = builder.config(name, value)
+        session = builder.getOrCreate()
+        yield session
+        session.stop()
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Rows of overlapping clusters, one of them far from all, with weights in the last column."""
+    rng = np.random.default_rng(12)
+    centres = 3 * rng.normal(size=(4, N_FEATURES))
+    rows = centres[rng.integers(4, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
+    rows[70_000] = 1e9
+    return np.column_stack([rows, rng.integers(0, 5, size=N_ROWS)])
+
+
+@pytest.fixture(scope="module")
+def folder(whole, tmp_path_factory):
+    """The same rows in Parquet files of several sizes."""
+    return written(whole, tmp_path_factory.mktemp("a b") / "rows.parquet")
+
+
+def written(whole, folder, dtype="f8"):
+    folder.mkdir()
+    for number, (first, end) in enumerate(pairwise([0, 5, 90_000, N_ROWS])):
+        columns = {name: whole[first:end, place].astype(dtype) for place, name in enumerate(NAMES)}
+        columns |= {"weight": whole[first:end, -1], "name": np.full(end - first, "x")}
+        pq.write_table(pa.table(columns), folder / f"part {number}.parquet", row_group_size=20_000)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def ragged(spark, whole, tmp_path_factory):
+    """A frame that is not of files, with partitions of any sizes, also empty ones."""
+    path = tmp_path_factory.mktemp("rows") / "rows.npy"
+    np.save(path, whole)
+    return frame_of(spark, path, RAGGED)
+
+
+def frame_of(spark, path, ends):
+    cuts = [*pairwise([0, *ends, N_ROWS])]
+
+    def read(batches):
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                rows = np.load(path, mmap_mode="r")[slice(*cuts[number])]
+                yield pa.RecordBatch.from_arrays([pa.array(column) for column in rows.T], [*"abc", "weight"])
+
+    return spark.range(0, len(cuts), 1, len(cuts)).mapInArrow(read, "a double, b double, c double, weight double")
+
+
+def assert_same_fit(found, expected):
+    assert found.lower_bounds_ == expected.lower_bounds_
+    for name in "weights_", "means_", "covariances_":
+        assert_same_bits(getattr(found, name), getattr(expected, name), name)
+
+
+def mixture(**parameters):
+    return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
+
+
+@pytest.mark.parametrize(("structure", "dtype"), [("full", "f8"), ("tied", "f4")])
+def test_a_fit_to_parquet_files_has_the_bits_of_one_in_memory(structure, dtype, whole, spark, tmp_path):
+    rows = whole[:, :-1].astype(dtype)
+    frame = spark.read.parquet(written(whole, tmp_path / "rows", dtype)).select(NAMES)
+    gm = mixture(covariance_type=structure).fit(frame)
+    assert_same_fit(gm, mixture(covariance_type=structure).fit(rows))
+    assert list(gm.feature_names_in_) == NAMES
+
+
+def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folder):
+    """Whatever order Spark reads them in, and also where some are left out."""
+    source = open(spark.read.parquet(folder).where("a > 0").select("a", functions.col("b").alias("z.z")))
+    expected = whole[whole[:, 0] > 0, :2]
+    assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), expected, "rows")
+    assert source.feature_names == ("a", "z.z")
+
+
+def test_a_fit_to_ragged_partitions_with_weights_has_the_bits_of_one_in_memory(whole, ragged):
+    expected = mixture(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
+    with pytest.warns(RuntimeWarning, match="the Spark frame: left out column 'name'"):
+        source = open(ragged.withColumn("name", functions.lit("x")), weights="weight")
+    gm = mixture(covariance_type="diag").fit(source)
+    assert_same_fit(gm, expected)
+    for name in "score", "bic":
+        assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
+
+
+def test_a_choice_has_the_bits_of_one_in_memory(whole, ragged):
+    parameters = {"n_components": [1, 2], "covariance_type": ["diag"], "max_iter": 2, "random_state": 0}
+    expected = GaussianMixtureIC(**parameters).fit(whole[:, :-1])
+    found = GaussianMixtureIC(**parameters).fit(ragged.select(NAMES))
+    assert found.results_["bic"] == expected.results_["bic"]
+    assert_same_fit(found, expected)
+
+
+def test_spark_keeps_the_laws_of_sources(spark, monkeypatch, rng):
+    monkeypatch.setattr(spark_source.Cluster, "whole", None)  # else small tables come to this process
+
+    def make_source(rows, row_weight):
+        every = rows if row_weight is None else np.column_stack([rows, row_weight])
+        table = pa.table({f"x{place}": column for place, column in enumerate(every.T)})
+        return open(spark.createDataFrame(table), weights=None if row_weight is None else "x3")
+
+    check_source(make_source, rng)
+
+
+def test_parts_of_many_leaves_are_those_in_memory(whole, ragged, rng):
+    """What moves rows to other leaves: the folds of a cross-validation."""
+    source, one = open(ragged.select(NAMES)), ArraySource(whole[:, :-1])
+    chosen, labels = rng.random(N_ROWS) < 0.7, rng.integers(4, size=N_ROWS).astype(np.int32)
+    found, expected = (each.with_given(labels).part(chosen) for each in (source, one))
+    for name in "rows", "given":
+        joined = [np.concatenate([getattr(block, name) for block in each.blocks()]) for each in (found, expected)]
+        assert_same_bits(*joined, name)
+
+
+def test_results_of_rows_are_columns(whole, spark, folder):
+    frame, gm = spark.read.parquet(folder).select(NAMES), mixture().fit(whole[:20_000, :-1])
+    names = "predict", "predict_proba", "score_samples"
+    found = frame.select("a", *(getattr(gm, name)(frame).alias(name) for name in names)).toArrow()
+    order = np.argsort(whole[:, 0])
+    assert_same_bits(np.sort(found["a"].to_numpy()), whole[order, 0], "rows")
+    back = np.empty(N_ROWS, dtype=np.intp)  # where a row of `found` is in memory
+    back[np.argsort(found["a"].to_numpy())] = order
+    for name in names:
+        column = found[name].combine_chunks()
+        flat = column.flatten() if name == "predict_proba" else column
+        expected = getattr(gm, name)(whole[:, :-1])
+        assert_same_bits(flat.to_numpy().reshape(expected.shape), expected[back], name)
+    single = frame.select([functions.col(name).cast("float") for name in NAMES])
+    schema = single.select(gm.predict(single).alias("label"), gm.predict_proba(single).alias("p")).schema
+    assert schema.simpleString() == "struct<label:bigint,p:array<float>>"
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "value", "sentence"),
+    [
+        (90_000, "b", "NULL", r"row 90000, column 'b': the value is missing"),
+        (150_000, "a", "double('-inf')", r"row 150000, column 'a': the value is infinite"),
+        (70_001, "weight", "-1.0", r"row 70001, column 'weight': the weight -1 is not"),
+    ],
+)
+def test_the_first_number_that_no_fit_can_use_is_named(row, column, value, sentence, spark, folder, whole):
+    frame = spark.read.parquet(folder).drop("name")
+    damaged = functions.expr(f"IF(a = {float(whole[row, 0])!r}D, {value}, {column})")
+    gm = mixture()
+    with pytest.raises(ValueError, match=f"the Spark frame, {sentence}"):
+        gm.fit(open(frame.withColumn(column, damaged), weights="weight"))
+    assert not hasattr(gm, "mixture_")
+
+
+def test_a_bad_number_in_a_prediction_is_named(spark, whole):
+    gm = mixture().fit(whole[:1000, :-1])
+    frame = spark.createDataFrame([(1.0, 2.0, 3.0), (1.0, float("nan"), 3.0)], NAMES)
+    with pytest.raises(Exception, match="the Spark frame, one of its rows, column 'b': the value is missing"):
+        frame.select(gm.predict(frame)).toArrow()
+
+
+def test_what_is_no_table_of_numbers_is_refused(spark, whole):
+    frame = spark.createDataFrame([(1.0, "x", 2**62), (2.0, "y", 2**62 + 1)], ["a", "text", "long"])
+    with pytest.raises(ValueError, match="no column 'z'"):
+        open(frame, weights="z")
+    with pytest.raises(ValueError, match="column 'text': it holds text, not numbers"):
+        open(frame, columns=["a", "text"])
+    with pytest.raises(ValueError, match="the Spark frame has no rows"):
+        mixture().fit(frame.select("a").limit(0))
+    with pytest.raises(ValueError, match="column 'long' holds integers"):
+        mixture().fit(frame.select("long").coalesce(1))
+    gm = mixture().fit(whole[:1000, :-1])
+    with pytest.raises(ValueError, match="X has 1 features, but GaussianMixture is expecting 3"):
+        gm.predict(frame.select("a"))
+    with pytest.raises(ValueError, match="its own row weights"):
+        gm.fit(frame.select("a"), sample_weight=np.ones(2))
+
+
+def folders(spark):
+    """Where this session keeps rows."""
+    place = spark.range(1).mapInArrow(lambda batches: map(_local_dirs, batches), "place string").toArrow()
+    return [*Path(place["place"][0].as_py()).glob("gaussmix-*")]
+
+
+def _local_dirs(batch):
+    return pa.RecordBatch.from_arrays([pa.array([os.environ["SPARK_LOCAL_DIRS"]])], ["place"])
+
+
+def test_files_that_are_lost_are_made_again_and_go_with_the_source(whole, spark, ragged):
+    gc.collect()
+    before = set(folders(spark))
+    source = open(ragged.select(NAMES))
+    assert source.profile.n_rows == N_ROWS
+    (mine,) = set(folders(spark)) - before
+    files = sorted(mine.iterdir())
+    for file in files[::2]:
+        file.unlink()
+    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
+    assert sorted(mine.iterdir()) == files
+    del source
+    gc.collect()
+    until = monotonic() + 60
+    while mine.exists() and monotonic() < until:
+        sleep(0.1)
+    assert not mine.exists()
+
+
+def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark, whole, tmp_path):
+    path = tmp_path / "rows.npy"
+    np.save(path, whole)
+    source = open(frame_of(spark, path, RAGGED).select(NAMES))
+    assert source.profile.n_rows == N_ROWS
+    np.save(path, whole[::-1])
+    source._rows._pieces.unpersist(blocking=True)
+    source._rows._held.unpersist(blocking=True)
+    with pytest.raises(OSError, match="the Spark frame has other rows than when it was first computed"):
+        mixture().fit(source)
+
+
+def test_python_workers_may_die_at_any_moment(whole, spark, ragged, rng, request):
+    expected, source = mixture(max_iter=5).fit(whole[:, :-1]), open(ragged.select(NAMES))
+    for _ in range(min(2, request.config.getoption("kills"))):
+        pids = spark.range(0, 4, 1, 4).mapInArrow(lambda batches: map(_pid, batches), "pid long").toArrow()["pid"]
+        victim = int(rng.choice(pids.to_numpy()))
+        killer = threading.Timer(2 * rng.random(), os.kill, [victim, signal.SIGKILL])
+        killer.start()
+        try:
+            assert_same_fit(mixture(max_iter=5).fit(source), expected)
+        finally:
+            killer.join()
+
+
+def _pid(batch):
+    sleep(0.1)  # so that each worker gets some
+    return pa.RecordBatch.from_arrays([pa.array([os.getpid()])], ["pid"])
+
+
+def test_the_estimator_works_in_a_pipeline_and_is_saved_with_it(whole, spark, tmp_path):
+    from pyspark.ml import Pipeline, PipelineModel
+    from pyspark.ml.feature import VectorAssembler
+
+    from gaussmix.spark import GaussianMixture as SparkMixture
+
+    few = whole[:5000]
+    frame = spark.createDataFrame(pa.table(dict(zip([*NAMES, "weight"], few.T, strict=True)))).coalesce(1)
+    settings = {"k": 3, "covarianceType": "VVI", "weightCol": "weight", "maxIter": 5, "logDensityCol": "log p(x)"}
+    stages = [VectorAssembler(inputCols=NAMES, outputCol="features"), SparkMixture(**settings)]
+    Pipeline(stages=stages).write().overwrite().save(str(tmp_path / "pipeline"))
+    model = Pipeline.load(str(tmp_path / "pipeline")).fit(frame)
+    model.save(str(tmp_path / "model"))
+    rows, weight = few[:, :-1], few[:, -1]
+    expected = GaussianMixture(3, covariance_type="VVI", max_iter=5, random_state=0).fit(rows, sample_weight=weight)
+    for each in model, PipelineModel.load(str(tmp_path / "model")):
+        assert_same_fit(each.stages[1].estimator, expected)
+        found = each.transform(frame).toPandas()
+        assert list(found) == [*NAMES, "weight", "features", "prediction", "probability", "log p(x)"]
+        assert (found["prediction"].dtype, found["weight"].tolist()) == (np.int32, weight.tolist())
+        assert_same_bits(found["prediction"].to_numpy().astype(np.int64), expected.predict(rows), "labels")
+        shares = np.array([vector.toArray() for vector in found["probability"]])
+        assert_same_bits(shares, expected.predict_proba(rows), "responsibilities")
+        assert_same_bits(found["log p(x)"].to_numpy(), expected.score_samples(rows), "log densities")
+
+
+def test_vectors_of_several_sizes_are_refused(spark):
+    from gaussmix.spark import GaussianMixture as SparkMixture
+
+    frame = spark.createDataFrame([([1.0, 2.0],), ([3.0],)], ["features"]).coalesce(1)
+    with pytest.raises(Exception, match="features: a row has not 2 numbers"):
+        SparkMixture(k=1).fit(frame)
+    with pytest.raises(ValueError, match="the Spark frame has no rows"):
+        SparkMixture().fit(frame.limit(0))
+
+
+def test_the_guide_runs(whole, spark):
+    frame = spark.createDataFrame(pa.table(dict(zip(["x", "y", "z", "count"], whole[:2000].T, strict=True)))).coalesce(
+        1
+    )
+    page = Path(__file__).parents[2] / "docs" / "guide" / "clusters.md"
+    shown = {"frame": frame}
+    for code in re.findall(r"^```py\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL):
+        exec(compile(code, str(page), "exec"), shown)
+    assert shown["labelled"].columns == [*frame.columns, "label", "p"]
+    assert_same_bits(shown["means"], shown["gm"].means_, "means of the Pipeline")
+
+
+CONNECT = """
+import sys
+import gaussmix
+from pyspark.sql import SparkSession
+
+folder, model, *settings = sys.argv[1:]
+builder = SparkSession.builder.remote("local[2,4]")
+for setting in settings:
+    builder = builder.config(*setting.split("=", 1))
+spark = builder.getOrCreate()
+assert type(spark).__module__.startswith("pyspark.sql.connect")
+frame = spark.read.parquet(folder).select("a", "b", "c")
+gm = gaussmix.GaussianMixture(4, random_state=0, max_iter=3, tol=0.0).fit(frame)
+gm.save(model)
+rows = frame.select(gm.predict(frame).alias("label")).groupBy("label").count().orderBy("label").toArrow()
+print(rows["count"].to_pylist())
+spark.stop()
+"""
+
+
+def test_spark_connect_gives_the_same_bits(whole, folder, tmp_path):
+    """In a process of its own, because one is either a client of Spark Connect or it is not."""
+    pytest.importorskip("grpc")
+    model = tmp_path / "model.gmm"
+    settings = [f"{name}={value}" for name, value in SETTINGS.items()]
+    command = [sys.executable, "-W", "ignore", "-c", CONNECT, folder, str(model), *settings]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_GATEWAY"))
+    }
+    environment |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    expected = mixture().fit(whole[:, :-1])
+    assert_same_fit(GaussianMixture.load(model), expected)
+    assert done.stdout.splitlines()[-1] == str(np.bincount(expected.predict(whole[:, :-1])).tolist())

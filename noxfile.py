@@ -214,6 +214,12 @@ def streams(session: nox.Session) -> None:
 
 
 @nox.session
+def optimum(session: nox.Session) -> None:
+    """How far below the best known maximum fits end, and in what time."""
+    measure(session, "optimum")
+
+
+@nox.session
 def growth(session: nox.Session) -> None:
     """How time and memory grow with rows, features, components and threads, beside scikit-learn's."""
     measure(session, "growth")
@@ -228,5 +234,5 @@ def trust(session: nox.Session) -> None:
 @nox.session
 def figures(session: nox.Session) -> None:
     """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
-    for name in "roofline", "bench", "choosing", "mixtures", "streams", "growth", "peers", "trust":
+    for name in "roofline", "bench", "choosing", "mixtures", "streams", "optimum", "growth", "peers", "trust":
         session.notify(name)

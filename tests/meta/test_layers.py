@@ -44,6 +44,7 @@ MAY_IMPORT = {
         "families.base",
         "engines.base",
         "engines.runner",
+        "sources.array",
         "sources.base",
         "starts.base",
         "starts.sample",

@@ -40,8 +40,8 @@ class InitialMoments:
     """
 
     def __init__(self, source: Source, engine: Engine[Any], n_components: int, partition: Partition) -> None:
-        self._source, self._engine = source, engine
-        self._n_components, self._partition = n_components, partition
+        self._source, self.engine = source, engine
+        self._n_components, self.partition = n_components, partition
         self._made: dict[Need, Moments] = {}
         self._one_at_a_time = Lock()
 
@@ -77,24 +77,24 @@ class InitialMoments:
         SingularCovariance : a component has too few distinct rows for a covariance; the message names it.
         """
         moments, means = self.about_means(family.need(None))
-        models = initial_models(moments, family, self._engine, objective, means)
+        models = initial_models(moments, family, self.engine, objective, means)
         model = models[0]
         if len(models) > 1:
-            model = _most_promising(models, source or self._source, self._engine, objective)
+            model = _most_promising(models, source or self._source, self.engine, objective)
         for _ in range(family.n_first_updates - 1):
             moments, means = self.about_means(family.need(model.covariances))
-            model = initial_models(moments, family, self._engine, objective, means, model.covariances)[0]
+            model = initial_models(moments, family, self.engine, objective, means, model.covariances)[0]
         return model
 
     @cached_property
     def _means(self) -> Array:
-        rough, parameters = self._sum(Need(Second.NONE), None), self._partition.parameters
+        rough, parameters = self._sum(Need(Second.NONE), None), self.partition.parameters
         centre = rough.anchor + rough.first.sum(axis=0) / rough.mass.sum()
         return rough.means(centre if parameters is None else parameters.means)
 
     def _sum(self, need: Need, anchor: Array | None) -> Moments:
-        parameters, rule, share = self._partition.parameters, self._partition.rule, self._partition.share
-        task = StepTask(self._engine, self._n_components, parameters, need, rule, anchor=anchor, share=share)
+        parameters, rule, share = self.partition.parameters, self.partition.rule, self.partition.share
+        task = StepTask(self.engine, self._n_components, parameters, need, rule, anchor=anchor, share=share)
         return task.over(self._source)
 
 

@@ -17,6 +17,7 @@ from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
 from gaussmix.em.restarts import Run
 from gaussmix.em.ridge import automatic_ridge
+from gaussmix.em.split_and_merge import first_model
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.engines.base import Engine
@@ -184,7 +185,8 @@ class Fitting:
             shape = source.n_rows, self.n_components
             shares = check_given(shared, source.row_weight, shape, returned=callable(init))
             source, partition = self.data.source(shares), Partition()
-        return InitialMoments(source, self.engine, self.n_components, partition).model(self.family, objective)
+        first = InitialMoments(source, self.engine, self.n_components, partition)
+        return first_model(first, self.family, objective)
 
 
 def _rows_for_a_callable(source: Source) -> Rows:

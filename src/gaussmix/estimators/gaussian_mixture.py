@@ -73,8 +73,9 @@ class GaussianMixture(StreamingMixture):
     n_init : int, default 1
         Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
     init_params : str, list of str, array or callable, default "kmeans"
-        "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), or several
-        of these (the run with the largest likelihood is kept); integer labels (n_samples,);
+        "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), "search"
+        (k-means, and then components are merged and split while the likelihood grows; slower, mostly much better), or
+        several of these (the run with the largest likelihood is kept); integer labels (n_samples,);
         responsibilities (n_samples, n_components); or a callable ``(X, n_components, rng)`` that returns either.
     weights_init, means_init : array-like, default None
         Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the

@@ -17,6 +17,7 @@ from gaussmix.em.initial import InitialMoments, split
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.restarts import Run, begin_each, best_run
+from gaussmix.em.split_and_merge import first_model
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
 from gaussmix.engines.base import Engine
@@ -169,7 +170,7 @@ class Search:
         is_unwanted: Callable[[], bool],
         begun: State | None,
     ) -> Iterator[State]:
-        model = first.model(family, self.objective, source) if begun is None else begun.model
+        model = first_model(first, family, self.objective, source) if begun is None else begun.model
         yield from self._states(model, source, is_unwanted, None if begun is None else begun.trace)
 
     def _states(

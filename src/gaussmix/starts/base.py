@@ -26,11 +26,15 @@ class Partition:
     parameters : with `Rule.HARD`, rows go to the component that is most probable under these.
     rule : with `Rule.GIVEN`, shares come from the blocks, or from `share`.
     share : computes responsibilities (n_rows, n_components) of a block; picklable, called where the rows are.
+    searched : rows on which `em.split_and_merge` moves the components of the first model; None where it does not.
+    seed : of that search.
     """
 
     parameters: Parameters | None = None
     rule: Rule = Rule.GIVEN
     share: Callable[[Block], Array] | None = None
+    searched: Distinct | None = None
+    seed: int = 0
 
 
 class Start(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,12 @@ TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
     return nearest_centre(lloyd(sample, engine, spread_centres(sample, engine, n_components, rng)))
+
+
+@register("search")
+def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000)."""
+    return replace(kmeans(sample, engine, n_components, rng), searched=sample, seed=int(rng.integers(2**63)))
 
 
 def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:

@@ -77,8 +77,8 @@ def spark(session: nox.Session) -> None:
     """Rows in Spark, on a local session and by Spark Connect; needs Java 17, and half a gigabyte to install."""
     session.install(".[test,spark]")
     session.run(*IMPORT_CORE)
-    only = ["-k", "spark", "tests/sources/test_spark.py", "tests/meta/test_docstrings.py"]
-    session.run("pytest", "-n", "0", "--session-timeout=290", *only, *session.posargs)
+    files = ["tests/sources/test_spark.py", "tests/meta/test_docstrings.py", "tests/prediction/test_examples.py"]
+    session.run("pytest", "-n", "0", "--session-timeout=600", "-k", "spark or Spark", *files, *session.posargs)
 
 
 @nox.session

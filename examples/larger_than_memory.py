@@ -63,11 +63,21 @@ def on_dask(folder: Path, memory: str) -> gaussmix.GaussianMixture:
         return mixture().fit(dask.dataframe.read_parquet(folder))
 
 
+def on_spark(folder: Path, memory: str) -> gaussmix.GaussianMixture:
+    """Rows with the workers of a Spark session, which needs Java."""
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    with SparkSession.builder.master("local[2]").getOrCreate() as session:
+        return mixture().fit(session.read.parquet(str(folder / "part-*.parquet")))
+
+
 FITS: dict[str, tuple[Callable[[Path, str], gaussmix.GaussianMixture], bool]] = {  # and whether memory is limited
     "in memory": (in_memory, False),
     "in memory, limited": (in_memory, True),
     "from files, limited": (from_files, True),
     "on a Dask cluster": (on_dask, False),
+    "on Spark": (on_spark, False),
 }
 
 

@@ -36,10 +36,11 @@ def test_mixtures_tell_wines_apart():
     assert loss < results["random forest"][1]
 
 
-def test_files_memory_and_a_cluster_give_the_same_model_file():
+@pytest.mark.parametrize(("cluster", "needs"), [("on a Dask cluster", "distributed"), ("on Spark", "pyspark")])
+def test_files_memory_and_a_cluster_give_the_same_model_file(cluster, needs):
     """Of 130,000 rows, which are not held at once where they are read from files."""
-    pytest.importorskip("distributed")
-    names = "in memory", "from files, limited", "on a Dask cluster"
+    pytest.importorskip(needs)
+    names = "in memory", "from files, limited", cluster
     results = compared("larger_than_memory", n_rows=130_000, memory="4 MB", limit=0, names=names)
     digest = results["in memory"]
     assert len(digest) == 64

@@ -164,8 +164,11 @@ class Source(ABC):
         """
         if self.n_rows <= n_rows:
             return Block.joined(self.blocks())
+        return self.found(("sample", n_rows), partial(self._draw, n_rows))
+
+    def _draw(self, n_rows: int) -> Block:
         fair = self.profile.total_weight / n_rows
-        blocks, is_drawn = zip(*self.map_rows(partial(_draw, fair=fair)), strict=True)
+        blocks, is_drawn = zip(*self.map_rows(partial(_drawn, fair=fair)), strict=True)
         block = Block.joined(blocks)
         return sampled(block.rows, block.row_weight, np.concatenate(is_drawn), fair)
 
@@ -211,7 +214,7 @@ def _weights(block: Block) -> Array:
     return block.row_weight
 
 
-def _draw(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
+def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     """The rows of a block that a sample may have, and whether each was drawn (n_drawn,): others are extreme here."""
     weight, drawn = block.row_weight, np.zeros(block.n_rows, dtype=np.bool_)
     for part in block.cut():  # for the sake of memory

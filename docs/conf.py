@@ -26,6 +26,7 @@ html_theme_options = {"source_edit_link": "", "source_view_link": ""}
 html_show_sourcelink = False
 html_copy_source = False
 
+autodoc_mock_imports = ["pyspark"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

@@ -52,6 +52,68 @@ def test_wrong_usage_is_exit_code_2(name, cli, faithful):
         assert result.stderr.endswith(f" See 'gaussmix {arguments[0]} --help'.\n")
 
 
+INPUTS = ["parts", "parts/*.npy", "p*s/**", "**/[12].npy", "link", "link/*"]  # two files and no other
+
+
+@pytest.fixture
+def parts(rng, tmp_path, monkeypatch):
+    """A folder of two files, a link to it, and a model of one component."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts").mkdir()
+    for name in "12":
+        np.save(tmp_path / "parts" / f"{name}.npy", rng.normal(size=(40, 2)))
+    (tmp_path / "link").symlink_to("parts")
+    Mixture([1.0], np.zeros((1, 2)), np.eye(2)[None], FAMILIES["full"]).save("m.gmm")
+    return tmp_path / "parts"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+@pytest.mark.parametrize("given", INPUTS)
+@pytest.mark.parametrize("output", ["parts/1.npy", "{folder}/2.npy", "link/2.npy", "parts/../link/1.npy"])
+@pytest.mark.parametrize("verb", [["predict", "m.gmm"], ["score", "m.gmm", "--rows"], ["fit"]], ids=" ".join)
+def test_no_file_of_the_input_is_written(verb, given, output, cli, parts):
+    before = {path.name: path.read_bytes() for path in parts.iterdir()}
+    target = output.format(folder=parts)
+    result = cli(*verb, given, "-o", target)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{target} is among the files of the input {given}: write the output elsewhere." in result.stderr
+    assert {path.name: path.read_bytes() for path in parts.iterdir()} == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+@pytest.mark.parametrize(
+    ("given", "output", "is_refused"),
+    [
+        ("parts", "parts/3.npy", True),
+        ("parts", "link/3.npy", True),
+        ("link/", "parts/3.csv", True),
+        ("parts/*.npy", "parts/3.npy", True),
+        ("parts/*.npy", "link/3.npy", True),
+        ("pa*/*.npy", "./parts/3.npy", True),
+        ("**/?.npy", "3.npy", True),
+        ("parts/**", "parts/3.npy", True),
+        ("**/*.npy", "parts/3.npy", True),
+        ("parts/*.npy", "3.npy", False),
+        ("parts/*.npy", "parts/3.csv", False),
+        ("parts/[12].npy", "parts/3.npy", False),
+        ("parts/1.npy", "parts/3.npy", False),
+        ("parts", "parts-3.npy", False),
+    ],
+)
+def test_no_file_is_written_that_the_same_input_would_name(given, output, is_refused, cli, parts):
+    result = cli("predict", "m.gmm", given, "-o", output)
+    assert result.exit_code == (2 if is_refused else 0)
+    assert os.path.exists(output) != is_refused
+    assert ("is among the files of the input" in result.stderr) == is_refused
+
+
+def test_a_checkpoint_is_not_written_among_the_input(cli, parts):
+    result = cli("fit", "parts", "-k", 2, "--checkpoint", "parts/fit.ckpt")
+    assert result.exit_code == 2
+    assert "parts/fit.ckpt is among the files of the input parts: write the output elsewhere." in result.stderr
+    assert sorted(path.name for path in parts.iterdir()) == ["1.npy", "2.npy"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from gaussmix.formats import whole_file
 from gaussmix.sources.files import check_memory
+from gaussmix.sources.files.paths import is_among
 from gaussmix.sources.tables import BadTable, format_by_name, is_numeric
 from gaussmix.sources.tables.base import STANDARD, doubles
 
@@ -30,9 +31,9 @@ _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all t
 
 
 def check_target(target: str, *inputs: str) -> None:
-    """Check before long work that its result can be written and does not replace an input.
+    """Check before long work that its result can be written and is no file of an input: a file, pattern or folder.
 
-    Raises OSError, or UsageError where the target is an input.
+    Raises OSError, or UsageError where the target is one.
     """
     path = Path(target)
     if target == STANDARD:
@@ -42,8 +43,9 @@ def check_target(target: str, *inputs: str) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(path.parent))
     for given in inputs:
-        if path.exists() and Path(given).exists() and path.samefile(given):
-            raise click.UsageError(f"{target} is the input: give the output another name.", click.get_current_context())
+        if given not in ("", STANDARD) and is_among(path, given):
+            sentence = f"{target} is among the files of the input {given}: write the output elsewhere."
+            raise click.UsageError(sentence, click.get_current_context())
 
 
 def check_inputs(*inputs: str) -> None:

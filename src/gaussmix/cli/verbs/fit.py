@@ -117,7 +117,7 @@ def fit(
     DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input. A pattern in quotes, such as 'data/*.parquet',
     or a folder names several files. Tables need not fit into memory.
     """
-    check_usage(data, model, columns, weights, as_json=as_json)
+    check_usage(data, model, checkpoint, columns, weights, as_json=as_json)
     check_engine(jobs, quiet=quiet)
     with collected_warnings() as collected:
         is_named = data != STANDARD and format is None and has_header is None
@@ -157,14 +157,22 @@ def fit(
         show_fit(report)
 
 
-def check_usage(data: str, model: str | None, columns: tuple[str, ...], weights: str | None, *, as_json: bool) -> None:
+def check_usage(
+    data: str,
+    model: str | None,
+    checkpoint: str | None,
+    columns: tuple[str, ...],
+    weights: str | None,
+    *,
+    as_json: bool,
+) -> None:
     """Raise UsageError or OSError before any work for what could not end well."""
     context = click.get_current_context()
     if weights is not None and weights in columns:
         raise click.UsageError(f"{weights!r} can't be a feature and the weight.", context)
-    if model is None:
-        return
-    check_target(model, data)
+    for target in (model, checkpoint):
+        if target is not None:
+            check_target(target, data)
     if model == STANDARD and as_json:
         raise click.UsageError("-o - and --json would both go to standard output.", context)
 

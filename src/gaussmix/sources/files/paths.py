@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from errno import ENOENT
+from fnmatch import fnmatch
 from pathlib import Path
 
 
@@ -19,12 +20,7 @@ def paths_of(name: str) -> list[Path]:
     path = Path(name)
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
-    if path.is_dir():
-        found = sorted(each for each in path.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(path)))
-    elif path.exists():
-        found = [path]
-    else:
-        found = sorted(path for path in map(Path, glob.glob(name, recursive=True)) if path.is_file())
+    found = _found(name)
     if not found:
         is_one = not path.is_dir() and not glob.has_magic(name)
         raise FileNotFoundError(ENOENT, os.strerror(ENOENT) if is_one else "no file is called so", name)
@@ -35,6 +31,26 @@ def paths_of(name: str) -> list[Path]:
             f"'{Path(name) / '*'}{kinds[-1]}'."
         )
     return found
+
+
+def is_among(path: Path, name: str) -> bool:
+    """Whether a path, pattern or folder names a file, or would once the file is written. Its folder must exist."""
+    if path.exists() and any(path.samefile(each) for each in _found(name)):
+        return True
+    if os.path.exists(name):
+        return os.path.isdir(name) and path.resolve().is_relative_to(Path(name).resolve())
+    folders, last = (name, "*") if os.path.basename(name) == "**" else os.path.split(name)
+    within = glob.glob(os.path.join(glob.escape(os.getcwd()), folders, ""), recursive=True)
+    return fnmatch(path.name, last) and any(path.parent.samefile(each) for each in within)
+
+
+def _found(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        return sorted(each for each in path.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(path)))
+    if path.exists():
+        return [path]
+    return sorted(path for path in map(Path, glob.glob(name, recursive=True)) if path.is_file())
 
 
 def _is_hidden(path: Path) -> bool:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic, sleep
@@ -271,12 +272,27 @@ def test_files_that_are_lost_are_made_again_and_go_with_the_source(whole, spark,
 def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark, whole, tmp_path):
     path = tmp_path / "rows.npy"
     np.save(path, whole)
+    before = set(folders(spark))
     source = open(frame_of(spark, path, RAGGED).select(NAMES))
     assert source.profile.n_rows == N_ROWS
-    np.save(path, whole[::-1])
+    (mine,) = set(folders(spark)) - before
     source._rows._pieces.unpersist(blocking=True)
+    refused = partial(pytest.raises, OSError, match="the Spark frame has other rows than when it was first computed")
+    chosen = np.arange(N_ROWS) % 2 == 0
+    for other in whole[::-1], whole[:150_000]:  # in the second, targets lack rows, or have none
+        np.save(path, other)
+        for file in mine.iterdir():
+            file.unlink()
+        for _ in range(2):  # also after the first refusal
+            with refused():
+                mixture().fit(source)
+        with refused():
+            source.part(chosen)
+    np.save(path, whole)
+    assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), whole[:, :-1], "rows")
+    np.save(path, whole[::-1])
     source._rows._held.unpersist(blocking=True)
-    with pytest.raises(OSError, match="the Spark frame has other rows than when it was first computed"):
+    with refused():
         mixture().fit(source)
 
 

@@ -94,8 +94,11 @@ class Cluster(Source):
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         most = pieces.rows_of_piece(self.n_features, self.dtype)
-        made = self._joined(partial(pieces.make_and_change, change=change, most=most), pieces.PIECES)
-        return Cluster(made, self._layout.about, self.dtype)
+        change_all = partial(pieces.make_and_change, change=change, most=most, digests=self._digests)
+        source = Cluster(self._joined(change_all, pieces.PIECES), self._layout.about, self.dtype)
+        if source.flaw == self._layout.changed or source.n_rows != n_rows:
+            raise OSError(self._layout.changed)
+        return source
 
     def fresh(self) -> Self:
         twin = super().fresh()
@@ -112,19 +115,21 @@ class Cluster(Source):
 
     def _each(self, work: Work) -> list[Any]:
         """What work on each target returns, in their order; done once more for targets whose files are not found."""
-        frame = self._held.mapInArrow(partial(pieces.visit, work=work), pieces.RESULTS)
-        found = self._results(frame)
+        visit = partial(pieces.visit, work=work, digests=self._digests)
+        found = self._results(self._held.mapInArrow(visit, pieces.RESULTS))
         missing = [number for number in range(self._layout.n_targets) if number not in found]
         if missing:
-            frame = self._joined(partial(pieces.make_and_visit, work=work), pieces.RESULTS, missing)
-            found |= self._results(frame)
+            make = partial(pieces.make_and_visit, work=work, digests=self._digests)
+            found |= self._results(self._joined(make, pieces.RESULTS, missing))
+        if len(found) < self._layout.n_targets:
+            raise OSError(self._layout.changed)
         return [pickle.loads(found[number]) for number in range(self._layout.n_targets)]
 
     def _results(self, frame: Any) -> dict[int, bytes]:
         """By the number of the target, where there is one."""
         found = frame.toArrow().to_pylist()
         if any(target["digest"] != self._digests[target["number"]] for target in found):
-            raise OSError(f"{self._layout.about.name} {pieces.CHANGED}.")
+            raise OSError(self._layout.changed)
         return {target["number"]: target["result"] for target in found if target["result"] is not None}
 
     def _joined(self, work: Callable[..., Any], schema: str, targets: Sequence[int] | None = None) -> Any:

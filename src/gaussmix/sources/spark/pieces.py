@@ -24,6 +24,8 @@ from gaussmix.waist.leaves import LEAF_ROWS
 LARGEST_PIECE = 2**25  # bytes of rows that pass through Java as one value
 CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
 
+NOT_WHOLE = -1  # in place of the digest of a target whose rows are not all there
+
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
 HELD = "number int, path string, digest long, flaw string"
@@ -47,6 +49,11 @@ class Layout:
     starts: Mapping[tuple[int, int], int] = field(repr=False)
     n_leaves: int
     store: Store
+
+    @property
+    def changed(self) -> str:
+        """What is said where the frame has other rows than those that were laid out."""
+        return f"{self.about.name} {CHANGED}."
 
     @property
     def n_targets(self) -> int:
@@ -192,7 +199,7 @@ def _joined(batches: Batches, layout: Layout) -> Iterator[_Target]:
     for target in sorted(found):
         blocks, (first, end) = sorted(found.pop(target), key=_first_row), layout.bounds(target)
         if [block.first_row for block in blocks] + [end] != [*accumulate((b.n_rows for b in blocks), initial=first)]:
-            yield _Target(target, [], 0, f"{layout.about.name} {CHANGED}.")
+            yield _Target(target, [], NOT_WHOLE, layout.changed)
             continue
         every = list(nodes(blocks))
         flaws = (layout.about.flaw(block) for block in every)
@@ -218,7 +225,7 @@ def hold(batches: Batches, layout: Layout) -> Iterator[pa.RecordBatch]:
     for target in _joined(batches, layout):
         yield _record(
             number=pa.array([target.number], pa.int32()),
-            path=pa.array([layout.store.write(target.number, target.nodes)]),
+            path=pa.array([layout.store.write(target.number, target.nodes, target.digest)]),
             digest=pa.array([target.digest], pa.int64()),
             flaw=pa.array([target.flaw], pa.string()),
         )
@@ -227,19 +234,22 @@ def hold(batches: Batches, layout: Layout) -> Iterator[pa.RecordBatch]:
 Work = Callable[[int, list[Block]], Any]  # on the number of a target and its nodes
 
 
-def visit(batches: Batches, work: Work) -> Iterator[pa.RecordBatch]:
-    """Do work on targets that are kept on this machine; no result for others."""
+def visit(batches: Batches, work: Work, digests: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    """Do work on targets that are kept on this machine with the rows of these digests; no result for others."""
     for batch in batches:
         for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
-            kept = read(path)
+            kept = read(path, digests[number])
             yield _result(number, digest, None if kept is None else _done(work, number, kept))
 
 
-def make_and_visit(batches: Batches, layout: Layout, work: Work) -> Iterator[pa.RecordBatch]:
-    """Join targets again, keep them on this machine, and do work on them."""
+def make_and_visit(batches: Batches, layout: Layout, work: Work, digests: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    """Join targets again, keep them on this machine, and do work on them; not on those that have other rows now."""
     for target in _joined(batches, layout):
-        layout.store.write(target.number, target.nodes)
-        yield _result(target.number, target.digest, _done(work, target.number, target.nodes))
+        result = None
+        if target.digest == digests[target.number]:
+            layout.store.write(target.number, target.nodes, target.digest)
+            result = _done(work, target.number, target.nodes)
+        yield _result(target.number, target.digest, result)
 
 
 def _done(work: Work, number: int, nodes: list[Block]) -> bytes:
@@ -248,10 +258,13 @@ def _done(work: Work, number: int, nodes: list[Block]) -> bytes:
 
 
 def make_and_change(
-    batches: Batches, layout: Layout, change: Callable[[Block], Iterable[Block]], most: int
+    batches: Batches, layout: Layout, change: Callable[[Block], Iterable[Block]], most: int, digests: Sequence[int]
 ) -> Iterator[pa.RecordBatch]:
     """Pieces, of at most so many rows, of what a function makes of the blocks of targets."""
     for target in _joined(batches, layout):
+        if target.digest != digests[target.number]:
+            yield piece_of(Block(0, np.empty((0, 0))), target.number, 0, flaw=layout.changed)
+            continue
         changed = (made for block in target.nodes for made in change(block))
         for number, block in enumerate(piece for made in changed for piece in made.cut(most)):
             yield piece_of(block, target.number, number)

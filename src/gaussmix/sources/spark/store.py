@@ -33,14 +33,14 @@ class Store:
 
     name: str
 
-    def write(self, target: int, blocks: list[Block]) -> str:
-        """Keep the blocks of a target; returns the path."""
+    def write(self, target: int, blocks: list[Block], digest: int) -> str:
+        """Keep the blocks of a target, with a number that tells other rows; returns the path."""
         folders = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")
         folder = Path(folders[target % len(folders)]) / f"gaussmix-{self.name}"
         folder.mkdir(parents=True, exist_ok=True)
         path, beside = folder / f"{target}.rows", folder / f"{target}.{os.getpid()}.tmp"
         try:
-            _write(beside, blocks)
+            _write(beside, blocks, digest)
             os.replace(beside, path)
         except BaseException:
             with suppress(OSError):
@@ -59,11 +59,13 @@ class Store:
         return mine.setdefault(target, States())
 
 
-def read(path: str) -> list[Block] | None:
-    """The blocks in a file, mapped; None where this machine has no such file."""
+def read(path: str, digest: int) -> list[Block] | None:
+    """The blocks in a file, mapped; None where this machine has no such file, or one of other rows."""
     try:
         with open(path, "rb") as file:
-            head, sizes = pickle.load(file)
+            of, head, sizes = pickle.load(file)
+            if of != digest:
+                return None
             first, mapped = file.tell(), memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError:
         return None
@@ -81,11 +83,11 @@ def remove(path: str) -> None:
     shutil.rmtree(Path(path).parent, ignore_errors=True)
 
 
-def _write(path: Path, blocks: list[Block]) -> None:
+def _write(path: Path, blocks: list[Block], digest: int) -> None:
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(blocks, 5, buffer_callback=buffers.append)
     with path.open("wb") as file:
-        pickle.dump((head, [buffer.raw().nbytes for buffer in buffers]), file)
+        pickle.dump((digest, head, [buffer.raw().nbytes for buffer in buffers]), file)
         for buffer in buffers:
             file.write(bytes(-file.tell() % ALIGNED))
             file.write(buffer.raw())

@@ -5,6 +5,7 @@ import os
 import pickle
 import tracemalloc
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import ENGINES
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files import check_memory, open
-from gaussmix.sources.files.arrow import TableReader
+from gaussmix.sources.files.arrow import DatasetReader, TableReader
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.survey import Survey
@@ -351,14 +352,15 @@ class TestColumns:
         frame.to_parquet(tmp_path / "frame.parquet")
         assert open(tmp_path / "frame.parquet").feature_names == ("a", "b")
 
-    @pytest.mark.parametrize("suffix", ["parquet", "npy"])
+    @pytest.mark.parametrize("suffix", ["parquet", "C.npy", "F.npy"])
     def test_integers_that_merge_in_a_double(self, suffix, tmp_path):
-        path, integers = tmp_path / f"a.{suffix}", np.array([2**60, 2**60 + 1, 2**60 + 3])
-        if suffix == "npy":
-            np.save(path, integers[:, None])
+        path, integers = tmp_path / f"a.{suffix}", np.array([[1, 2**60], [2, 2**60 + 1], [3, 2**60 + 3]])
+        if suffix == "parquet":
+            pa.parquet.write_table(pa.table({"x1": integers[:, 0], "x2": integers[:, 1]}), path)
         else:
-            pa.parquet.write_table(pa.table({"x1": integers}), path)
-        with pytest.raises(ValueError, match=r"integers of size 1.15e\+18 that differ by at most 3: a double can't"):
+            np.save(path, np.asarray(integers, order=suffix[0]))
+        sentence = r"column 'x2' holds integers of size 1.15e\+18 that differ by at most 3: a double can't"
+        with pytest.raises(ValueError, match=sentence):
             open(path)
 
     def test_large_integers_beside_a_null_are_missing_values(self, tmp_path):
@@ -403,19 +405,34 @@ def test_hidden_files_and_folders_are_left_out(tmp_path):
 def slow_tables(folder, table):
     """Tables that take longer to decode than a pass of EM takes."""
     pa.feather.write_feather(table[2], folder / "slow.feather", compression="zstd")
+    pa.parquet.write_table(table[2].slice(70_001), folder / "rest.pq", compression="zstd")
     return {
         "feather": folder / "slow.feather",
         "data set of CSV": pyarrow.dataset.dataset(str(folder / "table.csv"), format="csv"),
         "data set of Parquet": pyarrow.dataset.dataset(str(folder / "slow.pq")),
+        "data set of Parquet, in part": pyarrow.dataset.dataset(
+            [str(folder / "part-1.parquet"), str(folder / "rest.pq")]
+        ),
         "data set of Arrow": pyarrow.dataset.dataset(str(folder / "slow.feather"), format="feather"),
     }
 
 
-@pytest.mark.parametrize("name", ["feather", "data set of CSV", "data set of Parquet", "data set of Arrow"])
+@pytest.mark.parametrize(
+    "name",
+    ["feather", "data set of CSV", "data set of Parquet", "data set of Parquet, in part", "data set of Arrow"],
+)
 def test_what_is_slow_to_decode_is_decoded_once(name, folder, table):
     with pytest.warns(RuntimeWarning, match="is slow to read: its numbers are in"):
         source = open(slow_tables(folder, table)[name], columns=NAMES, memory=SMALL)
     np.testing.assert_array_equal(source.sample(N_ROWS).rows, table[0])
+
+
+def test_a_file_of_a_data_set_is_closed_once_its_codec_is_known(folder, table):
+    file = pa.OSFile(str(folder / "table.feather"))
+    fragment = SimpleNamespace(format=SimpleNamespace(default_extname="feather"), open=lambda: file)
+    dataset = SimpleNamespace(schema=table[2].schema, get_fragments=lambda: [fragment], count_rows=lambda: N_ROWS)
+    assert not DatasetReader(dataset, NAMES).is_slow
+    assert file.closed
 
 
 def test_columns_that_are_not_read_slow_nothing_down(table, tmp_path):

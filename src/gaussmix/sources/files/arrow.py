@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from errno import EIO
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +170,7 @@ class DatasetReader(BatchReader):
         self._dataset = dataset
         self.stamps = Stamps([Path(file) for file in getattr(dataset, "files", ()) if Path(file).exists()])
         super().__init__("the dataset", dataset.schema, columns, weights)
-        self.is_slow = any(_is_slow(fragment, self.read_columns) for fragment in islice(dataset.get_fragments(), 1))
+        self.is_slow = any(_is_slow(fragment, self.read_columns) for fragment in dataset.get_fragments())
         if not self.is_slow:
             self.n_rows = dataset.count_rows()
 
@@ -192,7 +191,8 @@ def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:
     if format == "parquet":
         return is_slow(fragment.metadata, columns)
     if format in ("arrow", "feather", "ipc"):
-        return codec_of(fragment.open()) == ZSTD
+        with fragment.open() as file:
+            return codec_of(file) == ZSTD
     return format is not None
 
 

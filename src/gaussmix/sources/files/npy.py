@@ -154,12 +154,12 @@ class _NpyCursor(Cursor):
     def _read(self, file: NpyFile, opened: FileIO, rows: Rows, row_weight: Array | None) -> None:
         size, reader = file.dtype.itemsize, self._reader
         if file.is_by_columns:
-            wanted = [(place, rows[:, column]) for column, place in enumerate(reader.places)]
-            if row_weight is not None and reader.weight_place is not None:
-                wanted.append((reader.weight_place, row_weight))
-            for place, column in wanted:
+            wanted = [*zip(reader.names, reader.places, rows.T, strict=True)]
+            if row_weight is not None and reader.weights is not None and reader.weight_place is not None:
+                wanted.append((reader.weights, reader.weight_place, row_weight))
+            for name, place, column in wanted:
                 at = file.start + (place * file.n_rows + self._row) * size
-                self._into(file, opened, at, column)
+                self._into(file, opened, at, column, name)
             return None
         at = file.start + self._row * file.n_columns * size
         if reader.is_whole:
@@ -176,12 +176,12 @@ class _NpyCursor(Cursor):
                 row_weight[first : first + len(piece)] = piece[:, reader.weight_place]
         return None
 
-    def _into(self, file: NpyFile, opened: FileIO, at: int, target: NDArray[Any]) -> None:
-        """Read numbers into an array, converting them where their type is another."""
+    def _into(self, file: NpyFile, opened: FileIO, at: int, target: NDArray[Any], column: str | None = None) -> None:
+        """Read numbers into an array; those of one column are converted where their type is another."""
         if target.dtype != file.dtype or not target.flags.c_contiguous:
             numbers = np.empty(target.shape, file.dtype)
             self._into(file, opened, at, numbers)
-            check_integers(str(file.path), "of the array", numbers)
+            check_integers(str(file.path), column, numbers)
             target[...] = numbers
             return
         opened.seek(at)

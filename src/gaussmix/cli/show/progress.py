@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from time import monotonic
 
 from rich.console import Console
@@ -31,22 +32,25 @@ class Bars:
         task = self._shown.add_task("fitting", total=total, row_bytes=0, speed=0)
         return lambda: self._shown.advance(task)
 
-    def rows(self, n_rows: int | None, row_bytes: int) -> Callable[[int, int], None]:
+    def rows(self, n_rows: int | None, row_bytes: int) -> Callable[[int], None]:
         """A bar of rows: so many in a pass, if that is known, of so many bytes each.
 
-        Call what is returned with the first row and the number of rows that were read. A pass begins with row 0.
+        Call what is returned with the number of rows that were read, from any thread. Passes at the same time are
+        shown as if one followed the other.
         """
         task = self._shown.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
-        start, n_read, n_passes = monotonic(), 0, 0
+        lock, start, n_read, n_passes = Lock(), monotonic(), 0, 0
 
-        def advance(first_row: int, n_rows: int) -> None:
+        def advance(more: int) -> None:
             nonlocal n_read, n_passes
-            n_read += n_rows
-            if first_row == 0:
-                n_passes += 1
-                self._shown.reset(task, description=f"pass {n_passes}")
-            speed = n_read / max(monotonic() - start, 1e-3)
-            self._shown.update(task, completed=first_row + n_rows, speed=speed)
+            with lock:
+                n_read += more
+                now = 1 + ((n_read - 1) // n_rows if n_rows else 0)
+                if now > n_passes:
+                    n_passes = now
+                    self._shown.reset(task, description=f"pass {n_passes}")
+                speed = n_read / max(monotonic() - start, 1e-3)
+                self._shown.update(task, completed=n_read - (n_passes - 1) * (n_rows or 0), speed=speed)
 
         return advance
 

@@ -58,7 +58,7 @@ def predict(
     as_json: bool,
     quiet: bool,
     jobs: int | None,
-    memory: str,
+    memory: int,
 ) -> None:
     """Add to each row of DATA its most probable component, that component's probability and the log density.
 
@@ -100,14 +100,11 @@ def predict(
     print_notices([*map(str, collected), *taken], quiet=quiet)
 
 
-def counted(results: Iterable[Columns], advance: Callable[[int, int], None]) -> Iterator[Columns]:
-    """The same results; `advance` is called with their first row and number of rows once they are written."""
-    first_row = 0
+def counted(results: Iterable[Columns], advance: Callable[[int], None]) -> Iterator[Columns]:
+    """The same results; `advance` is called with their number of rows once they are written."""
     for found in results:
         yield found
-        n_rows = len(next(iter(found.values())))
-        advance(first_row, n_rows)
-        first_row += n_rows
+        advance(len(next(iter(found.values()))))
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:

@@ -137,7 +137,7 @@ class FileSource(Source):
 
     whole = None
     is_read_again = True
-    watch: Callable[[int, int], None] | None = None  # is called with first row and number of rows that were worked on
+    watch: Callable[[int], None] | None = None  # is called with the number of rows that were worked on
 
     def __init__(self, reader: Reader, memory: int) -> None:
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
@@ -154,7 +154,7 @@ class FileSource(Source):
             for block in chunks:
                 yield block
                 if self.watch is not None:
-                    self.watch(block.first_row, block.n_rows)
+                    self.watch(block.n_rows)
 
     @property
     def profile(self) -> Profile:

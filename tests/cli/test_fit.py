@@ -75,6 +75,18 @@ def test_options_reach_the_estimator(cli, faithful, tmp_path):
     assert {name: details.fit.settings[name] for name in asked} == asked
 
 
+@pytest.mark.parametrize(("named", "asked"), [("search", "search"), ("random, kmeans", ["random", "kmeans"])])
+def test_starts_reach_the_estimator(named, asked, cli, faithful, tmp_path):
+    assert cli("fit", faithful, "-k", 4, "--start", named, "-o", tmp_path / "m.gmm").exit_code == 0
+    rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
+    settings = SETTINGS | {"init_params": asked, "random_state": 0}
+    mixture, details = load(tmp_path / "m.gmm")
+    assert np.array_equal(mixture.covariances, GaussianMixture(4, **settings).fit(rows).mixture_.covariances)
+    assert GaussianMixture.load(tmp_path / "m.gmm").init_params == asked
+    assert details.fit.settings["init_params"] == named.replace(" ", "")
+    assert f"init_params={named.replace(' ', '')}, " in cli("describe", tmp_path / "m.gmm").stdout
+
+
 def test_counts_may_be_lists_and_ranges(cli, faithful):
     said = json.loads(cli("fit", faithful, "-k", "4,1:2,2", "--json").stdout)
     assert [candidate["n_components"] for candidate in said["candidates"]] == [1, 2, 4]

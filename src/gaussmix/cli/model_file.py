@@ -124,6 +124,8 @@ def write_search(
     single = as_single(search)
     shared = search.get_params().keys() - _NOT_KEPT
     settings = {key: value for key, value in single.get_params().items() if key in shared}
+    if isinstance(single.init_params, list):
+        settings["init_params"] = ",".join(single.init_params)  # a file holds plain values
     log_likelihood = search.results_["log_likelihood"][search.best_index_]
     fit = FitRecord(n_rows, row_weight, log_likelihood, search.n_iter_, search.converged_, settings)
     write_estimator(file, single, names, fit)

@@ -11,9 +11,10 @@ from gaussmix.cli.outputs import WRITERS
 from gaussmix.errors import not_one_of
 from gaussmix.estimators.structures import EVERY
 from gaussmix.families.base import known_names
-from gaussmix.sources.files import MEMORY
+from gaussmix.sources.files import MEMORY, check_memory
 from gaussmix.sources.tables import FORMATS
 from gaussmix.sources.tables.base import STANDARD
+from gaussmix.starts import STARTS
 
 _MOST_CANDIDATES = 1000
 
@@ -49,6 +50,15 @@ def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | 
         if name not in known_names():
             raise click.BadParameter(not_one_of(name, (*known_names(), EVERY)))
     return names
+
+
+def starts(ctx: click.Context, param: click.Parameter, value: str) -> str | list[str]:
+    """Names of starts separated by commas: one, or several as a list."""
+    names = [name.strip() for name in value.split(",")]
+    for name in names:
+        if name not in STARTS:
+            raise click.BadParameter(not_one_of(name, STARTS))
+    return names if len(names) > 1 else names[0]
 
 
 def number(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -87,6 +97,14 @@ def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> in
     return value
 
 
+def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Bytes."""
+    try:
+        return check_memory(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     """Column names, from values separated by commas and from repeated options, each once."""
     names = [name.strip() for part in value for name in part.split(",")]
@@ -121,6 +139,7 @@ weights = click.option(
 
 memory = click.option(
     "--memory",
+    callback=size,
     default=MEMORY.replace(" ", ""),
     show_default=True,
     metavar="SIZE",

@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow as pa
 
 from gaussmix.formats import whole_file
-from gaussmix.sources.files import check_memory
 from gaussmix.sources.files.paths import is_among
 from gaussmix.sources.tables import BadTable, format_by_name, is_numeric
 from gaussmix.sources.tables.base import STANDARD, doubles
@@ -198,12 +197,12 @@ WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table], str], None]] = {
 FOR_PEOPLE = ("csv", "json")  # what a terminal can show
 
 
-def rows_at_once(n_numbers: int, memory: str) -> int:
+def rows_at_once(n_numbers: int, memory: int) -> int:
     """How many rows to work on at a time, where each has so many numbers: 32 MB of them, or a 16th of the memory.
 
     A power of two: so BLAS rounds the products of the last rows as it does where all rows are in memory.
     """
-    n_rows = min(2**25, check_memory(memory) // 16) // (8 * n_numbers)
+    n_rows = min(2**25, memory // 16) // (8 * n_numbers)
     return 1 << min(16, max(0, n_rows.bit_length() - 1))
 
 

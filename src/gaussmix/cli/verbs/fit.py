@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from gaussmix.cli.model_file import write_search
-from gaussmix.cli.options import Verb, columns, counts, number, number_or_auto, reading, structures, weights
+from gaussmix.cli.options import Verb, columns, counts, number, number_or_auto, reading, starts, structures, weights
 from gaussmix.cli.options import memory as memory_option
 from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
@@ -27,6 +27,7 @@ from gaussmix.sources.files import open
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.tables import invented_names, open_table
 from gaussmix.sources.tables.base import STANDARD
+from gaussmix.starts import STARTS
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
@@ -86,6 +87,15 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
     metavar="N",
     help="Seed of the starts.",
 )
+@click.option(
+    "--start",
+    "init_params",
+    callback=starts,
+    default=_DEFAULTS["init_params"],
+    show_default=True,
+    metavar="START",
+    help=f"Kinds of start, several by commas: {', '.join(STARTS)}. search looks for a better maximum.",
+)
 @parameter("n_init", "N", "Starts of each kind that draws; the best is kept.", type=click.IntRange(1))
 @parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.", callback=number)
 @parameter("max_iter", "N", "Limit on EM steps.", type=click.IntRange(1))
@@ -109,7 +119,7 @@ def fit(
     as_json: bool,
     quiet: bool,
     jobs: int | None,
-    memory: str,
+    memory: int,
     **parameters: Any,
 ) -> None:
     """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.

@@ -42,11 +42,12 @@ def score(
     as_json: bool,
     quiet: bool,
     jobs: int | None,
-    memory: str,
+    memory: int,
 ) -> None:
     """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC (lower is better).
 
-    Columns are matched as by predict. Log-likelihoods are in nats. MODEL.gmm or DATA may be "-", standard input.
+    Columns are matched as by predict. Log-likelihoods are in nats. With --rows, the column of --weights is only left
+    out of the features. MODEL.gmm or DATA may be "-", standard input.
     """
     check_inputs(model, data)
     if not per_row and (output != STANDARD or to is not None):

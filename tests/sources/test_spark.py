@@ -23,6 +23,7 @@ import pytest
 from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files import open
+from gaussmix.sources.files.base import About
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -263,10 +264,22 @@ def test_files_that_are_lost_are_made_again_and_go_with_the_source(whole, spark,
     assert sorted(mine.iterdir()) == files
     del source
     gc.collect()
+    assert comes_true(lambda: not mine.exists())
+
+
+def comes_true(claim):
     until = monotonic() + 60
-    while mine.exists() and monotonic() < until:
+    while not claim() and monotonic() < until:
         sleep(0.1)
-    assert not mine.exists()
+    return claim()
+
+
+def test_pieces_go_where_the_job_that_makes_them_fails(spark):
+    frame = spark.range(1).mapInArrow(lambda batches: 1 / 0, spark_source.pieces.PIECES)
+    with pytest.raises(Exception, match="division by zero"):
+        spark_source.Cluster(frame, About("the Spark frame", ("a",), None, 0), np.dtype("f8"))
+    gc.collect()
+    assert comes_true(lambda: not frame.storageLevel.useDisk)
 
 
 def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark, whole, tmp_path):
@@ -294,6 +307,10 @@ def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark,
     source._rows._held.unpersist(blocking=True)
     with refused():
         mixture().fit(source)
+    path.unlink()  # what executors keep goes without making any of it once more
+    del source
+    gc.collect()
+    assert comes_true(lambda: not mine.exists())
 
 
 def test_python_workers_may_die_at_any_moment(whole, spark, ragged, rng, request):

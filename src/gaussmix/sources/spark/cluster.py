@@ -62,16 +62,18 @@ class Cluster(Source):
 
     def __init__(self, frame: Any, about: About, dtype: np.dtype[Any]) -> None:
         self.n_features, self.dtype, self._fit = len(about.names), dtype, uuid4().hex
-        self._pieces = frame.persist(StorageLevel.DISK_ONLY)
+        store = Store(uuid4().hex)
+        self._life = _Life(frame.sparkSession, store)
+        self._pieces = self._life.keep(frame, StorageLevel.DISK_ONLY)
         found = self._pieces.drop("content").toArrow().to_pylist()
         self.n_rows = sum(piece["n_rows"] for piece in found)
-        self._layout, self.flaw = _laid_out(found, replace(about, n_rows=self.n_rows), self._n_leaves(frame))
+        self._layout, self.flaw = _laid_out(
+            found, replace(about, n_rows=self.n_rows), self._n_leaves(frame.sparkSession), store
+        )
         if self.flaw is not None:
             self._pieces.unpersist()
             return
-        self._held = self._joined(pieces.hold, pieces.HELD).persist(StorageLevel.MEMORY_AND_DISK)
-        self._life = _Life()
-        weakref.finalize(self._life, _forget, self._held, self._pieces).atexit = False  # then Spark removes all
+        self._held = self._life.keep(self._joined(pieces.hold, pieces.HELD), StorageLevel.MEMORY_AND_DISK)
         held = sorted(self._held.toArrow().to_pylist(), key=_number)
         self._digests = [target["digest"] for target in held]
         self.flaw = next((target["flaw"] for target in held if target["flaw"] is not None), None)
@@ -105,12 +107,12 @@ class Cluster(Source):
         twin._fit = uuid4().hex
         return twin
 
-    def _n_leaves(self, frame: Any) -> int:
+    def _n_leaves(self, session: Any) -> int:
         """Of a target, a power of 2."""
         if self.n_rows <= LEAF_ROWS:
             return 1
         most = LARGEST_TARGET // (LEAF_ROWS * self.n_features * self.dtype.itemsize)
-        most = max(1, min(most, count_leaves(self.n_rows) // (TASKS * _count_cores(frame))))
+        most = max(1, min(most, count_leaves(self.n_rows) // (TASKS * _count_cores(session))))
         return 1 << (most.bit_length() - 1)
 
     def _each(self, work: Work) -> list[Any]:
@@ -143,14 +145,27 @@ class Cluster(Source):
 class _Life:
     """Lives as long as a source, or one of its twins, that needs what executors keep."""
 
+    def __init__(self, session: Any, store: Store) -> None:
+        self._frames: list[Any] = []
+        weakref.finalize(self, _forget, session, store, self._frames).atexit = False  # then Spark removes all
 
-def _count_cores(frame: Any) -> int:
-    """How many tasks the cluster of a frame has room for, as far as Spark knows."""
-    numbered = frame.sparkSession.range(2**16).select(functions.spark_partition_id().alias("part"))
+    def keep(self, frame: Any, level: StorageLevel) -> Any:
+        """A frame that Spark keeps as long as this lives."""
+        self._frames.append(frame.persist(level))
+        return self._frames[-1]
+
+
+def _spread(session: Any) -> Any:
+    """A frame of numbers, with as many tasks as the cluster has room for, as far as Spark knows."""
+    return session.range(2**16)
+
+
+def _count_cores(session: Any) -> int:
+    numbered = _spread(session).select(functions.spark_partition_id().alias("part"))
     return int(1 + numbered.agg(functions.max("part")).toArrow()[0][0].as_py())
 
 
-def _laid_out(found: Sequence[dict[str, Any]], about: About, n_leaves: int) -> tuple[Layout, str | None]:
+def _laid_out(found: Sequence[dict[str, Any]], about: About, n_leaves: int, store: Store) -> tuple[Layout, str | None]:
     """Where pieces are: by file and row in it where they have such, else by partition; and what the first lacks."""
     starts, first = {}, 0
     flaws = [] if found else [f"{about.name} has no rows."]
@@ -158,7 +173,7 @@ def _laid_out(found: Sequence[dict[str, Any]], about: About, n_leaves: int) -> t
         starts[piece["part"], piece["number"]] = first
         first += piece["n_rows"]
         flaws += [piece["flaw"]] if piece["flaw"] is not None else []
-    return Layout(about, starts, n_leaves, Store(uuid4().hex)), next(iter(flaws), None)
+    return Layout(about, starts, n_leaves, store), next(iter(flaws), None)
 
 
 def _place(piece: dict[str, Any]) -> Any:
@@ -170,14 +185,17 @@ def _number(target: dict[str, Any]) -> int:
     return int(target["number"])
 
 
-def _forget(held: Any, kept: Any) -> None:
-    """Remove what executors keep: in a thread, because this is called where Python collects garbage."""
+def _forget(session: Any, store: Store, frames: Iterable[Any]) -> None:
+    """Remove what executors keep: in a thread, because this is called where Python collects garbage.
+
+    Each executor gets a task where no core has other work; the files of others go when the executor ends.
+    """
 
     def forget() -> None:
         with suppress(Exception):  # the session has ended, and all is gone
-            held.mapInArrow(pieces.forget, pieces.HELD).toArrow()
-            held.unpersist()
-            kept.unpersist()
+            for frame in frames:
+                frame.unpersist()
+            _spread(session).mapInArrow(partial(pieces.forget, store=store), "id long").toArrow()
 
     Thread(target=forget, name="gaussmix-forget", daemon=True).start()
 

@@ -16,7 +16,7 @@ from pyspark import TaskContext
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.files.arrow import Columns
 from gaussmix.sources.files.base import About
-from gaussmix.sources.spark.store import Store, read, remove
+from gaussmix.sources.spark.store import Store, read
 from gaussmix.sources.spark.table import FILE, ROW
 from gaussmix.waist.block import Block, nodes
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -270,11 +270,10 @@ def make_and_change(
             yield piece_of(block, target.number, number)
 
 
-def forget(batches: Batches) -> Iterator[pa.RecordBatch]:
+def forget(batches: Batches, store: Store) -> Iterator[pa.RecordBatch]:
     """Remove the files of targets that are kept on this machine."""
+    store.remove()
     for batch in batches:
-        for path in batch.column("path").to_pylist():
-            remove(path)
         yield batch.slice(0, 0)
 
 

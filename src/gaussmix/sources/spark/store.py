@@ -35,8 +35,8 @@ class Store:
 
     def write(self, target: int, blocks: list[Block], digest: int) -> str:
         """Keep the blocks of a target, with a number that tells other rows; returns the path."""
-        folders = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")
-        folder = Path(folders[target % len(folders)]) / f"gaussmix-{self.name}"
+        folders = self._folders()
+        folder = folders[target % len(folders)]
         folder.mkdir(parents=True, exist_ok=True)
         path, beside = folder / f"{target}.rows", folder / f"{target}.{os.getpid()}.tmp"
         try:
@@ -47,6 +47,16 @@ class Store:
                 beside.unlink()
             raise
         return str(path)
+
+    def remove(self) -> None:
+        """Remove all targets."""
+        for folder in self._folders():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        """One on each disk that this executor may use."""
+        folders = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")
+        return [Path(folder) / f"gaussmix-{self.name}" for folder in folders]
 
     def states(self, target: int) -> States:
         """What this worker keeps beside a target for fits."""
@@ -76,11 +86,6 @@ def read(path: str, digest: int) -> list[Block] | None:
         first += size
     blocks: list[Block] = pickle.loads(head, buffers=buffers)
     return blocks
-
-
-def remove(path: str) -> None:
-    """Remove the folder of a file."""
-    shutil.rmtree(Path(path).parent, ignore_errors=True)
 
 
 def _write(path: Path, blocks: list[Block], digest: int) -> None:

@@ -30,6 +30,7 @@ from pyspark.sql import functions
 
 from gaussmix.estimators import gaussian_mixture
 from gaussmix.sources.files import open
+from gaussmix.sources.spark.table import column_of
 
 __all__ = ["GaussianMixture", "GaussianMixtureModel"]
 
@@ -77,15 +78,18 @@ class _Settings(
     def _numbers(self, dataset: Any, names: Sequence[str]) -> dict[str, Any]:
         """The numbers of the vectors, a column for each name."""
         whole, wrong = self._array(dataset), f"{self.getFeaturesCol()}: a row has not {len(names)} numbers"
-        checked = functions.when(functions.size(whole) == len(names), whole).otherwise(
-            functions.raise_error(functions.lit(wrong))
+        missing = column_of(self.getFeaturesCol()).isNull()  # then each number is missing, and refused by its row
+        checked = (
+            functions.when(missing, None)
+            .when(functions.size(whole) == len(names), whole)
+            .otherwise(functions.raise_error(functions.lit(wrong)))
         )
         return {name: checked[place] for place, name in enumerate(names)}
 
     def _array(self, dataset: Any) -> Any:
         """The features of each row as an array."""
         name = self.getFeaturesCol()
-        column = functions.col(name)
+        column = column_of(name)
         return vector_to_array(column) if isinstance(dataset.schema[name].dataType, VectorUDT) else column
 
 
@@ -102,14 +106,16 @@ class GaussianMixture(_Settings, Estimator):
     """
 
     def _fit(self, dataset: Any) -> GaussianMixtureModel:
-        first = dataset.select(functions.size(self._array(dataset)).alias("size")).head()
+        features = self.getFeaturesCol()
+        there = dataset.where(column_of(features).isNotNull())
+        first = there.select(functions.size(self._array(dataset)).alias("size")).head()
         if first is None:
-            raise ValueError("the Spark frame has no rows.")
-        names = [f"{self.getFeaturesCol()}[{place}]" for place in range(first["size"])]
+            raise ValueError(f"the Spark frame has no rows with numbers in column {features!r}.")
+        names = [f"{features}[{place}]" for place in range(first["size"])]
         chosen = [column.alias(name) for name, column in self._numbers(dataset, names).items()]
         weight, ridge = self._given("weightCol"), self._given("regCovar")
         if weight is not None:
-            chosen.append(functions.col(weight))
+            chosen.append(column_of(weight))
         estimator = gaussian_mixture.GaussianMixture(
             self.getOrDefault("k"),
             covariance_type=self.getOrDefault("covarianceType"),
@@ -145,7 +151,7 @@ class GaussianMixtureModel(_Settings, Model):
     def _transform(self, dataset: Any) -> Any:
         numbers = self._numbers(dataset, list(self.estimator.feature_names_in_))
         wide = dataset.withColumns(numbers)
-        rows = wide.select([functions.col(f"`{name}`") for name in numbers])
+        rows = wide.select(list(map(column_of, numbers)))
         added = {
             self.getPredictionCol(): self.estimator.predict(rows).cast("int"),
             self.getProbabilityCol(): array_to_vector(self.estimator.predict_proba(rows)),

@@ -32,7 +32,9 @@ pytest.importorskip("pyspark")
 if shutil.which("java") is None:
     pytest.skip("Spark needs Java", allow_module_level=True)
 
+from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import SparkSession, functions
+from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
 
 spark_source = pytest.importorskip("gaussmix.sources.spark.cluster")
 
@@ -135,8 +137,9 @@ def test_a_fit_to_parquet_files_has_the_bits_of_one_in_memory(structure, dtype, 
     assert list(gm.feature_names_in_) == NAMES
 
 
-def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folder):
+def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folder, monkeypatch):
     """Whatever order Spark reads them in, and also where some are left out."""
+    monkeypatch.setattr(type(spark.range(1)), "explain", None)  # which prints, and other threads print, too
     source = open(spark.read.parquet(folder).where("a > 0").select("a", functions.col("b").alias("z.z")))
     expected = whole[whole[:, 0] > 0, :2]
     assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), expected, "rows")
@@ -365,6 +368,34 @@ def test_vectors_of_several_sizes_are_refused(spark):
         SparkMixture(k=1).fit(frame)
     with pytest.raises(ValueError, match="the Spark frame has no rows"):
         SparkMixture().fit(frame.limit(0))
+
+
+@pytest.mark.parametrize("kind", [ArrayType(DoubleType()), VectorUDT()])
+def test_a_row_without_a_vector_is_named(kind, spark):
+    from gaussmix.spark import GaussianMixture as SparkMixture
+
+    numbers = [1.0, 2.0] if isinstance(kind, ArrayType) else Vectors.dense([1.0, 2.0])
+    schema = StructType([StructField("features", kind)])
+    frame = spark.createDataFrame([(None,), (numbers,)], schema).coalesce(1)
+    with pytest.raises(ValueError, match=r"row 0, column 'features\[0\]': the value is missing"):
+        SparkMixture(k=1).fit(frame)
+    with pytest.raises(ValueError, match="the Spark frame has no rows with numbers in column 'features'"):
+        SparkMixture(k=1).fit(frame.where("features IS NULL"))
+
+
+def test_names_of_columns_may_have_dots(spark, rng):
+    from gaussmix.spark import GaussianMixture as SparkMixture
+
+    rows, weight = rng.normal(size=(50, 2)), rng.integers(1, 4, size=50).astype(float)
+    table = list(zip(rows.tolist(), weight.tolist(), strict=True))
+    frame = spark.createDataFrame(table, "`f.x` array<double>, `w.t` double").coalesce(1)
+    settings = {"featuresCol": "f.x", "weightCol": "w.t", "predictionCol": "p.q", "probabilityCol": "p.r"}
+    model = SparkMixture(k=2, **settings).fit(frame)
+    expected = GaussianMixture(2, random_state=0).fit(rows, sample_weight=weight)
+    assert_same_bits(model.estimator.means_, expected.means_, "means")
+    found = model.transform(frame).toPandas()
+    assert list(found) == ["f.x", "w.t", "p.q", "p.r"]
+    assert found["p.q"].tolist() == expected.predict(rows).tolist()
 
 
 def test_the_guide_runs(whole, spark):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import partial
-from io import StringIO
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -67,13 +65,10 @@ class Table:
     def dtype(self) -> np.dtype[Any]:
         return self.columns.dtype
 
-    @property
+    @cached_property
     def is_of_files(self) -> bool:
         """Whether its rows come straight from Parquet files, so that each is at a place in one of them."""
-        told = StringIO()
-        with redirect_stdout(told):
-            self.frame.explain(extended=True)
-        plan = told.getvalue().partition("== Optimized Logical Plan ==\n")[2].partition("\n\n")[0].rstrip()
+        plan = _explained(self.frame).partition("== Optimized Logical Plan ==\n")[2].partition("\n\n")[0].rstrip()
         *steps, last = plan.splitlines() or [""]
         return bool(_FILES.match(last)) and all(map(_STEP.match, steps))
 
@@ -83,7 +78,7 @@ class Table:
 
         Its columns are called by their numbers, because `mapInArrow` takes no names with dots.
         """
-        chosen = [_column(name).alias(str(place)) for place, name in enumerate(self.columns.read_columns)]
+        chosen = [column_of(name).alias(str(place)) for place, name in enumerate(self.columns.read_columns)]
         if self.is_of_files:
             place = self.frame.metadataColumn("_metadata")
             chosen += [place.getField("file_path").alias(FILE), place.getField("row_index").alias(ROW)]
@@ -98,10 +93,16 @@ class Table:
             return answer(structures)
 
         made = functions.arrow_udf(answers, kind if n_columns is None else f"array<{kind}>")
-        return made(functions.struct(*map(_column, self.names)))
+        return made(functions.struct(*map(column_of, self.names)))
 
 
-def _column(name: str) -> Any:
+def _explained(frame: Any) -> str:
+    """The plans of a frame, as `explain` prints them for the whole process."""
+    explain = getattr(frame, "_explain_string", None)  # which Spark Connect has
+    return str(frame._jdf.queryExecution().toString() if explain is None else explain(extended=True))
+
+
+def column_of(name: str) -> Any:
     """A column by its name, in which a dot is a dot."""
     return functions.col("`" + name.replace("`", "``") + "`")
 

@@ -170,7 +170,7 @@ class Search:
         is_unwanted: Callable[[], bool],
         begun: State | None,
     ) -> Iterator[State]:
-        model = first_model(first, family, self.objective, source) if begun is None else begun.model
+        model = first_model(first, family, self.objective, source, is_unwanted) if begun is None else begun.model
         yield from self._states(model, source, is_unwanted, None if begun is None else begun.trace)
 
     def _states(

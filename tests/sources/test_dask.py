@@ -286,6 +286,17 @@ def test_a_large_task_goes_to_the_workers_before_the_pass(table, cluster, monkey
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+def test_copies_of_parts_leave_work_for_every_worker(table, cluster):
+    """Dask makes copies where it moves work, and each worker then has all parts."""
+    whole, path = table
+    source = open(array_of(path, [50_000, 100_000, 150_000]))
+    assert source.n_rows == N_ROWS
+    cluster.replicate(source._rows._held)
+    assert sorted(map(len, source._rows._groups().values())) == [2, 2]
+    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :N_FEATURES]))
+
+
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("theirs", [None, "0.0.1"])
 def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
     """Else they leave the cluster one after the other, and the fit waits for ever."""

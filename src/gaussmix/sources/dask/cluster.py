@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from time import sleep
 from typing import Any, Self
 from uuid import uuid4
@@ -80,7 +80,6 @@ class Cluster(Source):
         sizes = _gathered(client, parts, lambda: client.map(_rows_of, parts, pure=False))
         self.n_rows = sum(sizes)
         self._held, self._fit = _aligned(client, parts, sizes), uuid4().hex
-        self._n_threads = sum(client.nthreads().values())
 
     def blocks(self) -> Iterator[Block]:
         return self.map_rows(_itself)
@@ -111,30 +110,24 @@ class Cluster(Source):
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
 
-        groups: list[list[int]] = []
-
         def submit() -> list[Any]:
-            groups[:] = self._groups()
-            sent, n_threads = self._sent((work, arguments)), max(1, self._n_threads // len(groups))
-            together = [[self._held[number] for number in group] for group in groups]
-            futures: list[Any] = self._client.map(_work, together, sent=sent, n_threads=n_threads, pure=False)
+            sent, n_threads, groups = self._sent((work, arguments)), self._client.nthreads(), self._groups()
+            parts = [[self._held[number] for number in group] for group in groups.values()]
+            threads = [n_threads.get(worker, 1) for worker in groups]
+            futures: list[Any] = self._client.map(_work, groups.values(), parts, threads, sent=sent, pure=False)
             return futures
 
-        found = _gathered(self._client, self._held, submit)
-        by_part = {
-            number: one
-            for group, each in zip(groups, found, strict=True)
-            for number, one in zip(group, each, strict=True)
-        }
-        return [by_part[number] for number in range(len(self._held))]
+        found = dict(chain.from_iterable(_gathered(self._client, self._held, submit)))
+        return [found[number] for number in range(len(self._held))]
 
-    def _groups(self) -> list[list[int]]:
-        """Numbers of the parts that one worker has: one task does them all, because each task costs milliseconds."""
-        where = self._client.who_has(self._held)
+    def _groups(self) -> dict[str, list[int]]:
+        """Numbers of the parts that each worker is to do: one task does them all, because each costs milliseconds."""
+        holders = self._client.who_has(self._held)
         groups: dict[str, list[int]] = {}
         for number, part in enumerate(self._held):
-            groups.setdefault(min(where[part.key], default=part.key), []).append(number)
-        return list(groups.values())
+            worker = min(sorted(holders[part.key]), key=lambda each: len(groups.get(each, ())), default=part.key)
+            groups.setdefault(worker, []).append(number)
+        return groups
 
     def _sent(self, what: Any) -> Any:
         """What tasks of one pass share: itself where it is small, else where each worker has it."""
@@ -223,10 +216,10 @@ def _join(first_row: int, pieces: Sequence[Sequence[Block]]) -> Held:
     return Held(list(nodes([replace(whole, first_row=first_row)])))
 
 
-def _work(parts: Sequence[Held], sent: bytes, n_threads: int) -> list[Any]:
+def _work(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: bytes) -> list[tuple[int, Any]]:
     work, arguments = pickle.loads(sent)
     with at_most(n_threads):
-        return [work(held, *arguments) for held in parts]
+        return [(number, work(held, *arguments)) for number, held in zip(numbers, parts, strict=True)]
 
 
 def _results(held: Held, task: Callable[[Block], T]) -> list[T]:

@@ -20,7 +20,7 @@ def but(array, place, value):
     return changed
 
 
-KNOWN_STARTS = "'hierarchical', 'k-means++', 'kmeans', 'random_from_data', 'random'"
+KNOWN_STARTS = "'hierarchical', 'k-means++', 'kmeans', 'search', 'random_from_data', 'random'"
 
 # Name of the case → parameters, the error, what its sentence says.
 CASES = {

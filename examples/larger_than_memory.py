@@ -68,8 +68,9 @@ def on_spark(folder: Path, memory: str) -> gaussmix.GaussianMixture:
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    with SparkSession.builder.master("local[2]").getOrCreate() as session:
-        return mixture().fit(session.read.parquet(str(folder / "part-*.parquet")))
+    quiet = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
+    with SparkSession.builder.master("local[2]").config(map=quiet).getOrCreate() as session:
+        return mixture().fit(session.read.parquet(*map(str, folder.glob("part-*.parquet"))))
 
 
 FITS: dict[str, tuple[Callable[[Path, str], gaussmix.GaussianMixture], bool]] = {  # and whether memory is limited

@@ -177,7 +177,7 @@ def test_a_move_that_adds_an_unsound_component_is_refused():
     scores = []
     with pytest.MonkeyPatch.context() as patch:
         for _ in range(2):
-            fits = [fitted(rows, n_components=8, init_params="search", random_state=seed) for seed in range(4)]
+            fits = [fitted(rows, n_components=8, init_params="search", random_state=seed) for seed in range(8)]
             scores.append(np.array([gm.score(rows) for gm in fits]))
             patch.setattr(_Search, "_count_unsound", lambda search, model: 0)
     assert (scores[1] - scores[0]).max() > 0.01

@@ -78,7 +78,7 @@ def spark(session: nox.Session) -> None:
     session.install(".[test,spark]")
     session.run(*IMPORT_CORE)
     files = ["tests/sources/test_spark.py", "tests/meta/test_docstrings.py", "tests/prediction/test_examples.py"]
-    session.run("pytest", "-n", "0", "--session-timeout=600", "-k", "spark or Spark", *files, *session.posargs)
+    session.run("pytest", "-n", "0", "--session-timeout=900", "-k", "spark or Spark", *files, *session.posargs)
 
 
 @nox.session

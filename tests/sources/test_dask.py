@@ -19,7 +19,7 @@ from gaussmix.engines import choose
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files import open
 from gaussmix.testing import check_source
-from gaussmix.testing.closeness import assert_same_bits
+from gaussmix.testing.closeness import assert_same_bits, assert_same_fit
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Need, Rule, Second
 
@@ -89,12 +89,6 @@ def frame_of(path, ends):
 
     meta = partition(0, 0)
     return dd.from_delayed([dask.delayed(partition)(*each) for each in pairwise([0, *ends, N_ROWS])], meta=meta)
-
-
-def assert_same_fit(found, expected):
-    assert found.lower_bounds_ == expected.lower_bounds_
-    for name in "weights_", "means_", "covariances_":
-        assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
 
 def mixture(**parameters):

@@ -27,6 +27,7 @@ from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.survey import Survey
 from gaussmix.sources.tables import BATCH_ROWS, open_table
 from gaussmix.testing import check_source
+from gaussmix.testing.closeness import assert_same_fit
 from gaussmix.waist.block import Block, nodes
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Need, Rule, Second
@@ -64,12 +65,6 @@ def folder(table, tmp_path_factory):
 
 def fitted(X, **how):
     return GaussianMixture(3, random_state=0, max_iter=4, **how).fit(X)
-
-
-def assert_same_fit(found, expected):
-    assert found.lower_bounds_ == expected.lower_bounds_
-    for name in ("weights_", "means_", "covariances_"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 @pytest.fixture(scope="module")

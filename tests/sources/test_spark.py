@@ -25,7 +25,7 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files import open
 from gaussmix.sources.files.base import About
 from gaussmix.testing import check_source
-from gaussmix.testing.closeness import assert_same_bits
+from gaussmix.testing.closeness import assert_same_bits, assert_same_fit
 from gaussmix.waist.leaves import LEAF_ROWS
 
 pytest.importorskip("pyspark")
@@ -116,12 +116,6 @@ def frame_of(spark, path, ends):
                 yield pa.RecordBatch.from_arrays([pa.array(column) for column in rows.T], [*"abc", "weight"])
 
     return spark.range(0, len(cuts), 1, len(cuts)).mapInArrow(read, "a double, b double, c double, weight double")
-
-
-def assert_same_fit(found, expected):
-    assert found.lower_bounds_ == expected.lower_bounds_
-    for name in "weights_", "means_", "covariances_":
-        assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
 
 def mixture(**parameters):

@@ -1,12 +1,15 @@
-"""Blocks in another process, and the states that fits keep beside them."""
+"""Rows in other processes: a source of them, and the states that fits keep beside the blocks there."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, Self
+from uuid import uuid4
 
-from gaussmix.sources.base import Task
+from gaussmix.sources.base import S, Source, T, Task
 from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Tree
 
 MOST_FITS = 4  # whose states are kept beside the same rows
 
@@ -56,3 +59,42 @@ class Held:
     def sums(self, task: Task[Any], fit: Hashable) -> list[tuple[int, Any]]:
         """How many leaves each node has, and what a task says of it."""
         return self._states.sums(self.blocks, task, fit)
+
+
+class Remote(Source):
+    """Rows that other processes have, in parts of whole leaves."""
+
+    def __init__(self) -> None:
+        self._fit = uuid4().hex  # under which states are kept there
+
+    @abstractmethod
+    def _sums(self, task: Task[S], fit: Hashable) -> Iterable[list[tuple[int, S]]]:
+        """For each part in the order of the rows: what `States.sums` says of its nodes."""
+
+    @abstractmethod
+    def _results(self, task: Callable[[Block], T]) -> Iterable[list[T]]:
+        """For each part in the order of the rows: what a function returns for its blocks."""
+
+    def blocks(self) -> Iterator[Block]:
+        return self.map_rows(_itself)
+
+    def map_merge(self, task: Task[S]) -> S:
+        if self.whole is not None:
+            return super().map_merge(task)
+        tree = Tree[S]()
+        for found in self._sums(task, self._fit):
+            for n_leaves, sums in found:
+                tree.add(sums, n_leaves)
+        return tree.total
+
+    def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
+        return (result for found in self._results(task) for result in found)
+
+    def fresh(self) -> Self:
+        twin = super().fresh()
+        twin._fit = uuid4().hex
+        return twin
+
+
+def _itself(block: Block) -> Block:
+    return block

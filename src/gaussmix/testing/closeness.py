@@ -36,3 +36,9 @@ def assert_same_bits(actual: Any, expected: Any, what: str) -> None:
     """Raise unless every number is the same, NaN counting as equal to NaN."""
     if not np.array_equal(np.asarray(actual), np.asarray(expected), equal_nan=True):
         raise AssertionError(f"{what} differs in some bit: {actual!r}, not {expected!r}")
+
+
+def assert_same_fit(actual: Any, expected: Any) -> None:
+    """Raise unless two fitted estimators have the same log-likelihoods, weights, means and covariances to the bit."""
+    for name in "lower_bounds_", "weights_", "means_", "covariances_":
+        assert_same_bits(getattr(actual, name), getattr(expected, name), name)

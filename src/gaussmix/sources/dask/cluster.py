@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from itertools import accumulate, chain, pairwise
 from time import sleep
-from typing import Any, Self
-from uuid import uuid4
+from typing import Any
 
 import dask
 import numpy as np
@@ -20,9 +19,9 @@ from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import S, Source, T, Task
 from gaussmix.sources.dask.table import Table
 from gaussmix.sources.files.base import About
-from gaussmix.sources.held import Held
+from gaussmix.sources.held import Held, Remote
 from gaussmix.waist.block import Block, nodes
-from gaussmix.waist.leaves import LEAF_ROWS, Tree
+from gaussmix.waist.leaves import LEAF_ROWS
 
 IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
 MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
@@ -62,7 +61,7 @@ def _check_workers(client: Any) -> None:
             raise ImportError(f"The worker {worker} has gaussmix {theirs}. Install {ours}, as here, on all workers.")
 
 
-class Cluster(Source):
+class Cluster(Remote):
     """Rows in the memory of the workers of a cluster; each worker has whole leaves.
 
     Tasks are short and know nothing of each other, so a worker that is lost costs what it held and what it was doing.
@@ -76,36 +75,23 @@ class Cluster(Source):
     """
 
     def __init__(self, client: Any, parts: Sequence[Any], n_features: int, dtype: np.dtype[Any]) -> None:
+        super().__init__()
         self._client, self.n_features, self.dtype = client, n_features, dtype
         sizes = _gathered(client, parts, lambda: client.map(_rows_of, parts, pure=False))
         self.n_rows = sum(sizes)
-        self._held, self._fit = _aligned(client, parts, sizes), uuid4().hex
+        self._held = _aligned(client, parts, sizes)
 
-    def blocks(self) -> Iterator[Block]:
-        return self.map_rows(_itself)
+    def _sums(self, task: Task[S], fit: Hashable) -> Iterable[list[tuple[int, S]]]:
+        return self.each(Held.sums, task, fit)
 
-    def map_merge(self, task: Task[S]) -> S:
-        if self.whole is not None:
-            return super().map_merge(task)
-        tree = Tree[S]()
-        for found in self.each(Held.sums, task, self._fit):
-            for n_leaves, sums in found:
-                tree.add(sums, n_leaves)
-        return tree.total
-
-    def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
-        return (result for found in self.each(_results, task) for result in found)
+    def _results(self, task: Callable[[Block], T]) -> Iterable[list[T]]:
+        return self.each(_results, task)
 
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         sent = self._sent(change)
         parts = self._client.map(_changed, self._held, change=sent, pure=False)
         return Cluster(self._client, parts, self.n_features, self.dtype)
-
-    def fresh(self) -> Self:
-        twin = super().fresh()
-        twin._fit = uuid4().hex
-        return twin
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
@@ -229,10 +215,6 @@ def _results(held: Held, task: Callable[[Block], T]) -> list[T]:
 def _changed(held: Held, change: Any) -> list[Block]:
     change = pickle.loads(change)
     return [changed for block in held.blocks for changed in change(block)]
-
-
-def _itself(block: Block) -> Block:
-    return block
 
 
 def _flaw(held: Held, about: About) -> list[str | None]:

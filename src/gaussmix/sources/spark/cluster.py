@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 from threading import Thread
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -20,12 +20,13 @@ from pyspark.sql import functions
 
 from gaussmix.sources.base import S, Source, T, Task
 from gaussmix.sources.files.base import About
+from gaussmix.sources.held import Remote
 from gaussmix.sources.spark import pieces
 from gaussmix.sources.spark.pieces import Layout, Work
 from gaussmix.sources.spark.store import Store
 from gaussmix.sources.spark.table import Table
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
+from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
 
 LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
 TASKS = 2  # for each core, if there are leaves enough, so that cores are done at about the same time
@@ -45,7 +46,7 @@ def loaded(table: Table) -> Source:
     return source
 
 
-class Cluster(Source):
+class Cluster(Remote):
     """Rows on the machines of executors, cut into targets: 2^m leaves each.
 
     Spark keeps the rows on disk as *pieces*, as the frame gave them. A target is joined from pieces, written to a file
@@ -61,7 +62,8 @@ class Cluster(Source):
     """
 
     def __init__(self, frame: Any, about: About, dtype: np.dtype[Any]) -> None:
-        self.n_features, self.dtype, self._fit = len(about.names), dtype, uuid4().hex
+        super().__init__()
+        self.n_features, self.dtype = len(about.names), dtype
         store = Store(uuid4().hex)
         self._life = _Life(frame.sparkSession, store)
         self._pieces = self._life.keep(frame, StorageLevel.DISK_ONLY)
@@ -78,20 +80,11 @@ class Cluster(Source):
         self._digests = [target["digest"] for target in held]
         self.flaw = next((target["flaw"] for target in held if target["flaw"] is not None), None)
 
-    def blocks(self) -> Iterator[Block]:
-        return self.map_rows(_itself)
+    def _sums(self, task: Task[S], fit: Hashable) -> Iterable[list[tuple[int, S]]]:
+        return self._each(partial(_sums, task=task, fit=fit, store=self._layout.store))
 
-    def map_merge(self, task: Task[S]) -> S:
-        if self.whole is not None:
-            return super().map_merge(task)
-        tree = Tree[S]()
-        for found in self._each(partial(_sums, task=task, fit=self._fit, store=self._layout.store)):
-            for n_leaves, sums in found:
-                tree.add(sums, n_leaves)
-        return tree.total
-
-    def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
-        return (result for found in self._each(partial(_results, task=task)) for result in found)
+    def _results(self, task: Callable[[Block], T]) -> Iterable[list[T]]:
+        return self._each(partial(_results, task=task))
 
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
@@ -101,11 +94,6 @@ class Cluster(Source):
         if source.flaw == self._layout.changed or source.n_rows != n_rows:
             raise OSError(self._layout.changed)
         return source
-
-    def fresh(self) -> Self:
-        twin = super().fresh()
-        twin._fit = uuid4().hex
-        return twin
 
     def _n_leaves(self, session: Any) -> int:
         """Of a target, a power of 2."""
@@ -118,16 +106,16 @@ class Cluster(Source):
     def _each(self, work: Work) -> list[Any]:
         """What work on each target returns, in their order; done once more for targets whose files are not found."""
         visit = partial(pieces.visit, work=work, digests=self._digests)
-        found = self._results(self._held.mapInArrow(visit, pieces.RESULTS))
+        found = self._answers(self._held.mapInArrow(visit, pieces.RESULTS))
         missing = [number for number in range(self._layout.n_targets) if number not in found]
         if missing:
             make = partial(pieces.make_and_visit, work=work, digests=self._digests)
-            found |= self._results(self._joined(make, pieces.RESULTS, missing))
+            found |= self._answers(self._joined(make, pieces.RESULTS, missing))
         if len(found) < self._layout.n_targets:
             raise OSError(self._layout.changed)
         return [pickle.loads(found[number]) for number in range(self._layout.n_targets)]
 
-    def _results(self, frame: Any) -> dict[int, bytes]:
+    def _answers(self, frame: Any) -> dict[int, bytes]:
         """By the number of the target, where there is one."""
         found = frame.toArrow().to_pylist()
         if any(target["digest"] != self._digests[target["number"]] for target in found):
@@ -200,13 +188,9 @@ def _forget(session: Any, store: Store, frames: Iterable[Any]) -> None:
     Thread(target=forget, name="gaussmix-forget", daemon=True).start()
 
 
-def _sums(target: int, blocks: list[Block], task: Task[Any], fit: str, store: Store) -> list[tuple[int, Any]]:
+def _sums(target: int, blocks: list[Block], task: Task[Any], fit: Hashable, store: Store) -> list[tuple[int, Any]]:
     return store.states(target).sums(blocks, task, fit)
 
 
 def _results(target: int, blocks: list[Block], task: Callable[[Block], T]) -> list[T]:
     return [task(block) for block in blocks]
-
-
-def _itself(block: Block) -> Block:
-    return block

@@ -191,8 +191,8 @@ def peers(session: nox.Session) -> None:
 
 @nox.session
 def roofline(session: nox.Session) -> None:
-    """The kernels beside what the processor could do: shares of the peak, work left out, float32, draws."""
-    measure(session, "roofline", "skipping", "float32", "sample", "small", "cluster")
+    """The kernels beside what the processor could do: shares of the peak, work left out, float32, draws, starting."""
+    measure(session, "roofline", "skipping", "float32", "sample", "small", "startup", "cluster")
 
 
 @nox.session

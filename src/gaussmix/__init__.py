@@ -1,17 +1,21 @@
 """Gaussian mixture models: fast, exact, complete."""
 
-from importlib.metadata import version
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from gaussmix.errors import NotAModelFile, Outcome, SingularCovariance
-from gaussmix.estimators.classifier.classifier import GaussianMixtureClassifier
-from gaussmix.estimators.detector import GaussianMixtureDetector
-from gaussmix.estimators.gaussian_mixture import GaussianMixture
-from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix.estimators.imputer import GaussianMixtureImputer
-from gaussmix.estimators.regressor.regressor import GaussianMixtureRegressor
-from gaussmix.families import FAMILIES
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.files import open
+if TYPE_CHECKING:
+    from gaussmix.errors import NotAModelFile, Outcome, SingularCovariance
+    from gaussmix.estimators.classifier.classifier import GaussianMixtureClassifier
+    from gaussmix.estimators.detector import GaussianMixtureDetector
+    from gaussmix.estimators.gaussian_mixture import GaussianMixture
+    from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+    from gaussmix.estimators.imputer import GaussianMixtureImputer
+    from gaussmix.estimators.regressor.regressor import GaussianMixtureRegressor
+    from gaussmix.families import FAMILIES
+    from gaussmix.mixture.mixture import Mixture
+    from gaussmix.sources.files import open
+
+    __version__: str
 
 __all__ = [
     "FAMILIES",
@@ -28,4 +32,33 @@ __all__ = [
     "open",
 ]
 
-__version__ = version("gaussmix")
+_HOMES = {  # the module of each name, imported at its first use: so the command line answers --help at once
+    "FAMILIES": "families",
+    "GaussianMixture": "estimators.gaussian_mixture",
+    "GaussianMixtureClassifier": "estimators.classifier.classifier",
+    "GaussianMixtureDetector": "estimators.detector",
+    "GaussianMixtureIC": "estimators.gaussian_mixture_ic",
+    "GaussianMixtureImputer": "estimators.imputer",
+    "GaussianMixtureRegressor": "estimators.regressor.regressor",
+    "Mixture": "mixture.mixture",
+    "NotAModelFile": "errors",
+    "Outcome": "errors",
+    "SingularCovariance": "errors",
+    "open": "sources.files",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a public name. Raises AttributeError where there is no such name."""
+        if name == "__version__":
+            value: object = import_module("gaussmix.version").package_version()
+        elif name in _HOMES:
+            value = getattr(import_module(f"gaussmix.{_HOMES[name]}"), name)
+        else:
+            raise AttributeError(f"module 'gaussmix' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_HOMES, "__version__"})

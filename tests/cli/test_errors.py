@@ -165,9 +165,11 @@ def test_an_error_is_a_sentence_in_a_process_too(shell):
     assert "Traceback" not in complaints
 
 
-@pytest.mark.parametrize("package", ["click", "rich", "pyarrow"])
-def test_without_the_extra_one_sentence_says_what_to_install(package, shell):
-    process = shell("--help", prelude=f"import sys\nsys.modules[{package!r}] = None")
+@pytest.mark.parametrize(
+    ("package", "verb"), [("click", "--help"), ("rich", "fit"), ("pyarrow", "fit"), ("pyarrow", "sample")]
+)
+def test_without_the_extra_one_sentence_says_what_to_install(package, verb, shell):
+    process = shell(verb, prelude=f"import sys\nsys.modules[{package!r}] = None")
     said, complaints = process.communicate(timeout=60)
     assert (process.returncode, said) == (1, "")
     assert complaints == f"gaussmix: the command line needs {package}: install gaussmix[cli].\n"

@@ -5,7 +5,7 @@ import pytest
 from scipy.cluster.hierarchy import fcluster, ward
 
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts import STARTS, hierarchical
+from gaussmix.starts import STARTS
 from gaussmix.starts.hierarchical import MOST_LEAVES, tree_of
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.waist.block import Block
@@ -61,7 +61,7 @@ def test_a_weight_is_as_many_rows(engine, rng):
 
 def test_a_tree_is_made_once(engine, rng, monkeypatch):
     made = []
-    monkeypatch.setattr(hierarchical, "ward", lambda rows: made.append(len(rows)) or ward(rows))
+    monkeypatch.setattr("scipy.cluster.hierarchy.ward", lambda rows: made.append(len(rows)) or ward(rows))
     sample = distinct_rows(ArraySource(rng.normal(size=(50, 2))))
     for n_components in range(1, 10):
         STARTS["hierarchical"](sample, engine, n_components, None)
@@ -73,7 +73,7 @@ def test_of_many_rows_a_part_is_merged_and_the_others_join_the_nearest(engine, r
     label = rng.integers(3, size=3 * MOST_LEAVES)
     rows = centres[label] + rng.normal(size=(len(label), 2))
     made = []
-    monkeypatch.setattr(hierarchical, "ward", lambda rows: made.append(len(rows)) or ward(rows))
+    monkeypatch.setattr("scipy.cluster.hierarchy.ward", lambda rows: made.append(len(rows)) or ward(rows))
     assert same_partition(labels_of(rows, 3, engine), label)
     assert made == [MOST_LEAVES]
 

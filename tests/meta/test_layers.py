@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "gaussmix"
 SIBLINGS = ["families", "engines", "sources"]
 MAY_IMPORT = {
     "errors": [],
+    "version": [],
     "numerics": ["_core"],
     "checks": ["numerics"],
     "waist": ["numerics", "checks", "_core"],
@@ -22,7 +23,7 @@ MAY_IMPORT = {
     "families": ["covariances", "waist", "numerics", "checks"],
     "engines": ["covariances", "waist", "numerics", "checks", "_core"],
     "sources": ["waist", "numerics", "checks"],
-    "formats": ["model", "numerics", "checks", "families.base"],
+    "formats": ["version", "model", "numerics", "checks", "families.base"],
     "model": ["covariances", "waist", "numerics", "families.base"],
     "mixture": ["model", "covariances", "waist", "numerics", "checks", "families.base", "engines", "formats"],
     "starts": [
@@ -62,6 +63,7 @@ MAY_IMPORT = {
     ],
     "plot": ["numerics", "checks", "mixture"],
     "estimators": [
+        "version",
         "covariances",
         "waist",
         "numerics",
@@ -74,11 +76,22 @@ MAY_IMPORT = {
         "selection",
         "formats",
     ],
-    "cli": ["estimators", "selection", "formats", "mixture", "families", "starts", "engines", "sources", "numerics"],
+    "cli": [
+        "version",
+        "estimators",
+        "selection",
+        "formats",
+        "mixture",
+        "families",
+        "starts",
+        "engines",
+        "sources",
+        "numerics",
+    ],
     "spark": ["estimators", "sources"],
     "__main__": ["cli"],
     "testing": ["covariances", "waist", "numerics", "checks", *SIBLINGS, "model", "starts", "em", "selection"],
-    "__init__": ["estimators", "families", "mixture", "sources"],
+    "__init__": ["version", "estimators", "families", "mixture", "sources"],
 }
 
 

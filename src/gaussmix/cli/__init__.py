@@ -10,6 +10,8 @@ def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 something could not be done, 2 wrong usage, 130 interrupted."""
     try:
         from gaussmix.cli.program import program
+
+        program()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in ("click", "rich", "pyarrow"):
@@ -17,5 +19,4 @@ def main() -> NoReturn:
         sys.exit(f"gaussmix: the command line needs {package}: install gaussmix[cli].")
     except KeyboardInterrupt:
         sys.exit(130)
-    program()
     sys.exit(0)

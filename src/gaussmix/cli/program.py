@@ -5,23 +5,29 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
 
 import click
 
-from gaussmix.cli.verbs.describe import describe
-from gaussmix.cli.verbs.fit import fit
-from gaussmix.cli.verbs.predict import predict
-from gaussmix.cli.verbs.sample import sample
-from gaussmix.cli.verbs.score import score
-from gaussmix.formats.record import package_version
+from gaussmix.version import package_version
 
+VERBS = {  # what the help of the program says of each
+    "fit": "Fit mixtures to a table and choose the best.",
+    "predict": "Add component, probability and log density to each row, or predict columns.",
+    "score": "Print mean log-likelihood, BIC and AIC of a table.",
+    "sample": "Draw rows from a model.",
+    "describe": "Print what a model file holds.",
+}
 CANNOT, USAGE, INTERRUPTED = 1, 2, 130
 
 
 class Program(click.Group):
-    """A group of verbs whose errors are printed as one sentence on standard error."""
+    """A group of verbs whose errors are printed as one sentence on standard error.
+
+    `commands` has the name and a line of help of each verb; its module has the rest.
+    """
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a verb. Raises SystemExit unless all went well."""
@@ -40,6 +46,15 @@ class Program(click.Group):
             sys.exit(code)
         if code:
             sys.exit(code)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Import the verb that is to run: so help, version and a wrong name wait for no library."""
+        name, verb, rest = super().resolve_command(ctx, args)
+        if name is not None:
+            verb = getattr(import_module(f"gaussmix.cli.verbs.{name}"), name)
+        return name, verb, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb. An error in its options gets the verb's context, which click leaves out of some."""
@@ -101,5 +116,5 @@ def program() -> None:
     """
 
 
-for verb in (fit, predict, score, sample, describe):
-    program.add_command(verb)
+for name, line in VERBS.items():
+    program.add_command(click.Command(name, short_help=line))

@@ -11,9 +11,10 @@ import numpy as np
 
 from gaussmix.engines.base import Engine
 from gaussmix.estimators.base import Estimator
-from gaussmix.formats.record import Json, package_version
+from gaussmix.formats.record import Json
 from gaussmix.formats.values import plain
 from gaussmix.sources.base import Source
+from gaussmix.version import package_version
 from gaussmix.waist.leaves import LEAF_ROWS
 
 # Parameters that change no bit of a fit.

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from gaussmix.errors import counted
 from gaussmix.numerics.arrays import Array
+from gaussmix.version import package_version
 
 Scalar = str | int | float | bool | None
 Json = Any  # a JSON value: finite number, text, true, false, null, or a list or object of these
-
-
-def package_version() -> str:
-    """The version of gaussmix; "unknown" if it runs from a source tree that was never installed."""
-    try:
-        return version("gaussmix")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import ward
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
@@ -66,6 +65,8 @@ def tree_of(sample: Distinct) -> Tree:
     Ward (1963), JASA 58, 236–244, on rows scaled as mclust's default does: each feature to unit variance, then each
     principal axis by the root of its singular value; Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
     """
+    from scipy.cluster.hierarchy import ward  # slow to import
+
     with _ONE_AT_A_TIME:
         if sample not in _TREES:
             axes, whitening = _scaling(sample)

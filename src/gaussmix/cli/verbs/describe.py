@@ -11,7 +11,7 @@ from gaussmix.cli.options import as_json as json_option
 from gaussmix.cli.show.reports import model_as_json, show_model
 
 
-@click.command(short_help="Print what a model file holds.")
+@click.command()
 @click.argument("model", metavar="MODEL.gmm")
 @json_option
 def describe(model: str, as_json: bool) -> None:

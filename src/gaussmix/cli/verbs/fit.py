@@ -39,7 +39,7 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
     return click.option(flag, default=default, show_default=True, metavar=metavar, help=help, **checks)
 
 
-@click.command(short_help="Fit mixtures to a table and choose the best.")
+@click.command()
 @click.argument("data", metavar="DATA")
 @click.option(
     "-k",

@@ -28,7 +28,7 @@ _RESULTS = ("component", "probability", "log_density")
 Columns = dict[str, np.ndarray[Any, Any]]
 
 
-@click.command(short_help="Add component, probability and log density to each row, or predict columns.")
+@click.command()
 @click.argument("model", metavar="MODEL.gmm")
 @click.argument("data", metavar="DATA")
 @click.option(

@@ -12,7 +12,7 @@ from gaussmix.cli.options import writing
 from gaussmix.cli.outputs import check_target, format_of, free_name, write_table
 
 
-@click.command(short_help="Draw rows from a model.")
+@click.command()
 @click.argument("model", metavar="MODEL.gmm")
 @click.option("-n", "n_rows", type=click.IntRange(1), required=True, metavar="N", help="How many rows.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the draw.")

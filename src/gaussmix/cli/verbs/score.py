@@ -20,7 +20,7 @@ from gaussmix.sources.tables import open_table
 from gaussmix.sources.tables.base import STANDARD
 
 
-@click.command(short_help="Print mean log-likelihood, BIC and AIC of a table.")
+@click.command()
 @click.argument("model", metavar="MODEL.gmm")
 @click.argument("data", metavar="DATA")
 @click.option("--rows", "per_row", is_flag=True, help="Write the log density of each row instead, as a table.")

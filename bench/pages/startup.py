@@ -1,0 +1,61 @@
+"""Time what starts gaussmix: imports beside those of scikit-learn, and the command line's help.
+
+    python -m bench.pages.startup    # a minute or two; writes bench/results/startup.md
+
+Each figure is the least of several new processes, and the cases take turns. Python keeps the bytecode of all modules: a
+first round, which may have to write it, does not count.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from resource import RUSAGE_CHILDREN, getrusage
+from time import perf_counter
+
+from bench.pages.base import RESULTS, facts, head, parser_of
+
+RESULT = RESULTS / "startup.md"
+ROUNDS = 9
+LIBRARIES = "import safetensors.numpy, sklearn.base, sklearn.utils.multiclass, sklearn.utils.validation"
+FIT = "; X = [[0, 0], [0, 1], [1, 0], [5, 5], [5, 6], [6, 5]]; fit = lambda: GaussianMixture(2).fit(X); fit()"
+CASES = {
+    "Python alone": ("-c", "pass"),
+    "`import numpy`": ("-c", "import numpy"),
+    "what gaussmix needs of scikit-learn": ("-c", LIBRARIES),
+    "`from gaussmix import GaussianMixture`": ("-c", "from gaussmix import GaussianMixture"),
+    "`from gaussmix import *`": ("-c", "from gaussmix import *"),
+    "the same, and a fit": ("-c", "from gaussmix import *" + FIT),
+    "the same, and a second fit": ("-c", "from gaussmix import *" + FIT + "; fit()"),
+    "`import gaussmix`": ("-c", "import gaussmix"),
+    "`gaussmix --version`": ("-m", "gaussmix", "--version"),
+    "`gaussmix --help`": ("-m", "gaussmix", "--help"),
+}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def seconds_of(words: Sequence[str]) -> tuple[float, float]:
+    """Seconds of the processor, and of the clock, of a new Python."""
+    before, began = getrusage(RUSAGE_CHILDREN), perf_counter()
+    subprocess.run([sys.executable, *words], env=ENVIRONMENT, stdout=subprocess.DEVNULL, check=True)
+    seconds, after = perf_counter() - began, getrusage(RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, seconds
+
+
+def main() -> None:
+    parser_of(__doc__).parse_args()
+    rounds = [[seconds_of(words) for words in CASES.values()] for _ in range(1 + ROUNDS)][1:]
+    made_by = "`python -m bench.pages.startup`; seconds of a process, of the processor and of the clock"
+    lines = head("Imports, and the start of the command line", made_by, facts())
+    lines += ["", "| process | processor | clock |", "|---|---:|---:|"]
+    for name, runs in zip(CASES, zip(*rounds, strict=True), strict=True):
+        processor, clock = map(min, zip(*runs, strict=True))
+        lines.append(f"| {name} | {processor:.2f} | {clock:.2f} |")
+    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,6 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-import gaussmix
 from gaussmix import (
     GaussianMixture,
     GaussianMixtureClassifier,
@@ -259,25 +258,6 @@ def test_predictors_name_a_constant_column(names, rng):
         with pytest.warns(RuntimeWarning, match=rf"^Column {where} of X is {CONSTANT}") as caught:
             fit()
         assert [warning.filename for warning in caught] == [__file__]
-
-
-@pytest.mark.parametrize("kind", ["path", "source"])
-def test_estimators_that_need_rows_in_memory_refuse_files_in_a_sentence(kind, rng, tmp_path):
-    rows, y = rng.normal(size=(60, 3)), np.arange(60) % 2
-    np.save(tmp_path / "rows.npy", rows)
-    X = tmp_path / "rows.npy" if kind == "path" else gaussmix.open(tmp_path / "rows.npy")
-    classifier, imputer = GaussianMixtureClassifier().fit(rows, y), GaussianMixtureImputer().fit(rows)
-    regressor = GaussianMixtureRegressor().fit(rows, y + rng.normal(size=60))
-    for work in (
-        lambda: GaussianMixtureClassifier().fit(X, y),
-        lambda: GaussianMixtureRegressor().fit(X, y),
-        lambda: GaussianMixtureImputer().fit(X),
-        lambda: classifier.predict_proba(X),
-        lambda: regressor.predict(X),
-        lambda: imputer.transform(X),
-    ):
-        with pytest.raises(TypeError, match=r"^GaussianMixture\w+ takes an array or a data frame in memory as X"):
-            work()
 
 
 @pytest.mark.parametrize("names", [None, ["a", "b", "c"]])

@@ -18,6 +18,7 @@ from gaussmix.engines import ENGINES, choose
 from gaussmix.estimators.classifier.class_fits import LabelledRows
 from gaussmix.estimators.fitting import Data
 from gaussmix.sources.array import ArraySource
+from gaussmix.waist.block import Block
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_priors_are_the_shares_or_those_that_are_given(classes):
     np.testing.assert_allclose(classifier.class_prior_, [0.25, 0.25, 0.5])
     given = GaussianMixtureClassifier(2, priors=[0.5, 0.3, 0.2], random_state=0).fit(X, y, sample_weight=1.0 + (y == 2))
     np.testing.assert_allclose(given.class_prior_, [0.5, 0.3, 0.2])
-    log_joint = given._classes.log_odds(ArraySource(X), given._engine())[np.arange(len(y)), y]
+    log_joint = given._classes.log_odds(Block(0, X), given._engine())[np.arange(len(y)), y]
     assert given.log_likelihood_ == pytest.approx((1.0 + (y == 2)) @ log_joint, rel=1e-12)
     assert given.n_parameters_ == classifier.n_parameters_ - 2
     change = (
@@ -197,7 +198,7 @@ def test_rows_of_unknown_class_raise_the_likelihood_and_help(label, n_components
     assert (classifier.predict(X) == names).mean() >= 0.95
 
     def log_likelihood(fit):
-        log_joint = fit._classes.log_odds(ArraySource(X), fit._engine())
+        log_joint = fit._classes.log_odds(Block(0, X), fit._engine())
         return log_joint[known, y[known]].sum() + logsumexp(log_joint[~known], axis=1).sum()
 
     assert classifier.log_likelihood_ == pytest.approx(log_likelihood(classifier), rel=1e-12)
@@ -265,7 +266,7 @@ def test_a_class_loses_no_more_than_what_unknown_says(classes):
 def test_em_starts_from_what_is_known(classes):
     X, y = classes
     wrong = np.where(np.arange(180) % 2, -1, (y + 1) % 3).astype(np.int32)  # labels that no distance would give
-    shares = LabelledRows(Data(ArraySource(X)), wrong, choose())._first_shares()
+    shares = LabelledRows(Data(ArraySource(X)), wrong, choose())._first_shares()(Block(0, X, given=wrong))
     np.testing.assert_array_equal(shares[::2], np.eye(3)[wrong[::2]])
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-12)
 

@@ -12,8 +12,16 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
-from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureDetector,
+    GaussianMixtureIC,
+    GaussianMixtureImputer,
+    GaussianMixtureRegressor,
+)
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import choose
 from gaussmix.sources.array import ArraySource
@@ -184,6 +192,63 @@ def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
     labelled = frame.assign(label=gm.predict(frame[NAMES]))
     assert_same_bits(labelled["label"].compute().to_numpy(), gm.predict(rows), "a new column")
     assert gm.predict_proba(lazy.astype("f4")).dtype == np.float32
+
+
+def test_estimators_that_predict_give_lazy_results_and_those_in_memory(table, cluster):
+    whole, path = table
+    rows, lazy, frame = whole[:, :N_FEATURES], array_of(path, CUTS["ragged"]), frame_of(path, CUTS["a few"])[NAMES]
+    settings, y = {"max_iter": 2, "tol": 0.0, "random_state": 0}, np.where(rows[:, 0] > 0, "up", "down")
+    for X, estimator, names in (
+        (lazy, GaussianMixtureClassifier(unknown=0.01, **settings), ("predict", "predict_proba", "tail_probability")),
+        (lazy, GaussianMixtureRegressor(2, targets=[2, 0], **settings), ("predict",)),
+        (frame, GaussianMixtureRegressor(2, targets="b", **settings), ("predict",)),
+        (lazy, GaussianMixtureDetector(**settings), ("predict", "decision_function", "p_values")),
+    ):
+        is_classifier = isinstance(estimator, GaussianMixtureClassifier)
+        columns = rows if X is lazy else pd.DataFrame(rows, columns=NAMES)
+        expected = clone(estimator).fit(columns, y if is_classifier else None)
+        assert_same_bits(
+            estimator.fit(X, y if is_classifier else None).mixture_.means, expected.mixture_.means, "means"
+        )
+        for name in names:
+            in_memory, found = getattr(expected, name)(columns), getattr(estimator, name)(X)
+            assert (found.dtype, found.ndim) == (in_memory.dtype, in_memory.ndim)
+            assert_near(found.compute(), in_memory)
+        if hasattr(estimator, "score"):
+            told = (y,) if is_classifier else ()
+            assert estimator.score(X, *told) == pytest.approx(expected.score(columns, *told), rel=1e-12)
+    quantiles = GaussianMixtureRegressor(2, targets=[2, 0], **settings).fit(rows[:1000]).predict_quantiles(lazy)
+    assert (quantiles.shape, quantiles.chunks[0]) == ((N_ROWS, 2, 3), lazy.chunks[0])
+
+
+def assert_near(found, expected):
+    """To rounding: BLAS may round a row among others in another way."""
+    if expected.dtype.kind == "f":
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+    else:
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_missing_values_are_filled_where_they_are(table, cluster):
+    holed = np.where(np.random.default_rng(1).random((N_ROWS, N_FEATURES)) < 0.1, np.nan, table[0][:, :-1])
+    lazy = da.from_array(holed, chunks=((70_000, 1, N_ROWS - 70_001), N_FEATURES))
+    frame = lazy.to_dask_dataframe(columns=NAMES)
+    expected = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit(holed)
+    for X in lazy, open(frame, missing=True), frame:
+        imputer = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit(X)
+        assert_same_bits(imputer.mixture_.means, expected.mixture_.means, "means")
+        filled = imputer.transform(X)
+        assert (filled.dtype, filled.ndim) == (np.float64, 2)
+        assert_near(filled.compute(), expected.transform(holed))
+    assert imputer.transform(frame.astype("f4")).dtype == np.float32
+    with pytest.raises(
+        ValueError, match="draws depend on the numbers of rows, which Dask and Spark do not tell: write X"
+    ):
+        imputer.set_params(sample_posterior=True).transform(lazy)
+    with pytest.raises(ValueError, match=r"the value is missing \(NaN or null\)"):
+        imputer.fit(open(lazy))
+    with pytest.raises(ValueError, match="with missing=True, and GaussianMixture takes no missing values"):
+        mixture().fit(open(lazy, missing=True))
 
 
 def test_nothing_is_computed_for_a_lazy_answer(table):

@@ -16,11 +16,18 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureIC,
+    GaussianMixtureImputer,
+    GaussianMixtureRegressor,
+)
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files import open
 from gaussmix.sources.files.base import About
@@ -195,6 +202,39 @@ def test_results_of_rows_are_columns(whole, spark, folder):
     single = frame.select([functions.col(name).cast("float") for name in NAMES])
     schema = single.select(gm.predict(single).alias("label"), gm.predict_proba(single).alias("p")).schema
     assert schema.simpleString() == "struct<label:bigint,p:array<float>>"
+
+
+def test_estimators_that_predict_give_columns(whole, spark, folder):
+    frame, rows, settings = spark.read.parquet(folder).select(NAMES), whole[:, :-1], {"max_iter": 2, "random_state": 0}
+    table, y = pd.DataFrame(rows, columns=NAMES), np.where(rows[:, 0] > 0, "up", "down")
+    classifier = GaussianMixtureClassifier(unknown=0.001, **settings).fit(frame, y)
+    expected = GaussianMixtureClassifier(unknown=0.001, **settings).fit(table, y)
+    assert_same_bits(classifier.mixture_.means, expected.mixture_.means, "means")
+    regressor = GaussianMixtureRegressor(2, targets=["c", "b"], **settings).fit(table)
+    answers = {"label": classifier.predict(frame), "cb": regressor.predict(frame)}
+    answers["q"] = regressor.predict_quantiles(frame, [0.1, 0.5])
+    chosen = frame.where("a > 6").select("a", *(column.alias(name) for name, column in answers.items()))
+    found = chosen.toArrow()
+    taken = pd.DataFrame({"a": rows[:, 0], "row": np.arange(N_ROWS)}).set_index("a")["row"][found["a"].to_numpy()]
+    some = table.iloc[taken.to_numpy()]
+    assert found["label"].to_pylist() == expected.predict(some).tolist()
+    np.testing.assert_allclose(found["cb"].to_pylist(), regressor.predict(some), rtol=1e-9)
+    np.testing.assert_allclose(found["q"].to_pylist(), regressor.predict_quantiles(some, [0.1, 0.5]), rtol=1e-9)
+
+
+def test_missing_values_are_filled_in_a_column(whole, spark, folder):
+    frame, rows = spark.read.parquet(folder).select(NAMES), whole[:, :-1]
+    holed = frame.withColumn("b", functions.expr("IF(a > 4, NULL, b)"))
+    missing = np.where((rows[:, :1] > 4) & [False, True, False], np.nan, rows)
+    imputer = GaussianMixtureImputer(max_iter=2).fit(holed)
+    expected = GaussianMixtureImputer(max_iter=2).fit(missing)
+    assert_same_bits(imputer.mixture_.means, expected.mixture_.means, "means")
+    found = holed.where("a > 4").select("a", imputer.transform(holed).alias("filled")).toArrow()
+    filled, order = np.array(found["filled"].to_pylist()), np.argsort(found["a"].to_numpy())
+    some = missing[rows[:, 0] > 4]
+    np.testing.assert_allclose(filled[order], expected.transform(some)[np.argsort(some[:, 0])], rtol=1e-9)
+    with pytest.raises(ValueError, match="which Dask and Spark do not tell"):
+        imputer.set_params(sample_posterior=True).transform(holed)
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
 from gaussmix.estimators.parameters import check_seed
-from gaussmix.estimators.validation import check_rows
+from gaussmix.estimators.validation import check_source
 from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, model_file
 from gaussmix.formats.values import Reader, from_plain, list_of, of_type, plain
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.arrays import Rows
+from gaussmix.sources.base import Source
 
 # The attributes, beside the mixture, that a fit of one mixture or a choice among several sets. A file holds them.
 FOUND: dict[str, Reader] = {
@@ -181,10 +181,10 @@ class Estimator(BaseEstimator):
         """The names of the features in `fit`; None where they had none."""
         return getattr(self, "feature_names_in_", self._names_without_frame)
 
-    def _rows(self, X: ArrayLike) -> Rows:
+    def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
         """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
         check_is_fitted(self)
-        return check_rows(self, X, reset=False)
+        return check_source(self, X, sample_weight, reset=False)
 
     def _engine(self) -> Engine[Any]:
         return choose(check_jobs(self.n_jobs))

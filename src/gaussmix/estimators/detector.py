@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -10,15 +10,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
-from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.estimators.base import FOUND, fitted_of, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.estimators.validation import check_source
 from gaussmix.formats.values import Reader, of_type
+from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 
 _AUTO = "auto"
 MASS = 0.95
@@ -114,7 +114,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             if share is None:
                 self.offset_ = float(self.mixture_.highest_density_level(mass))
             else:
-                self.offset_ = _lowest_inside(self._log_density(source), source.row_weight, share)
+                self.offset_ = _lowest_inside(source.each_row(self._log_density), source.row_weight, share)
         return self
 
     def score_samples(self, X: ArrayLike) -> Array:
@@ -125,8 +125,9 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         NotFittedError : before `fit`.
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
-        check_is_fitted(self)
-        return self._log_density(check_source(self, X, reset=False))
+        source = self._source(X)
+        found: Array = source.per_row(self._log_density, np.float64)
+        return found
 
     def decision_function(self, X: ArrayLike) -> Array:
         """log p(x) − `offset_`, (n_samples,), nats: negative for outliers. Raises as `score_samples`."""
@@ -135,18 +136,23 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """1 for usual rows, −1 for outliers, (n_samples,). Raises as `score_samples`."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        source = self._source(X)
+        task = partial(_sides, log_density=self._log_density, offset=self.offset_)
+        sides: NDArray[np.int64] = source.per_row(task, np.int64)
+        return sides
 
     def p_values(self, X: ArrayLike) -> Array:
         """The share of the mixture's mass that is less probable than a row, (n_samples,).
 
         Uniform on [0, 1] for rows drawn from the mixture; see `Mixture.tail_probability`. Raises as `score_samples`.
         """
-        rows = self._rows(X)
-        return self.mixture_.tail_probability(rows)
+        source = self._source(X)
+        found: Array = source.per_row(partial(_tail_probability, mixture=self.mixture_), np.float64)
+        return found
 
-    def _log_density(self, source: Source) -> Array:
-        return source.each_row(partial(self._engine().log_density, parameters=self.mixture_.parameters))
+    @property
+    def _log_density(self) -> Callable[[Block], Array]:
+        return partial(self._engine().log_density, parameters=self.mixture_.parameters)
 
     def _flaw(self) -> str | None:
         return "its 'offset_' is no number" if np.isnan(self.offset_) else super()._flaw()
@@ -166,6 +172,14 @@ def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
     if value <= 0 or not value <= largest or value == 1:  # "not" for NaN
         raise ValueError(f"{name}={value!r} must be {wanted}.")
     return float(value)
+
+
+def _sides(block: Block, log_density: Callable[[Block], Array], offset: float) -> NDArray[np.int64]:
+    return np.where(log_density(block) - offset < 0, -1, 1)
+
+
+def _tail_probability(block: Block, mixture: Mixture) -> Array:
+    return mixture.tail_probability(block.rows)
 
 
 def _lowest_inside(scores: Array, row_weight: Array | None, share: float) -> float:

@@ -54,7 +54,8 @@ n_jobs : int or None, default None
 converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as for `GaussianMixture`
 n_features_in_, feature_names_in_ : as in scikit-learn.""",
     "fit": """\
-X : (n_samples, n_features), numbers in data units; an array or a data frame.
+X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
+    memory (`gaussmix.open`).
 y : ignored; pipelines pass it.
 sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
 

@@ -176,7 +176,8 @@ class GaussianMixtureIC(MixtureEstimator):
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units; an array or a data frame.
+        X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
+            memory (`gaussmix.open`).
         y : ignored; pipelines pass it.
         sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows. For "cv" it is one
             row all the same, in one fold. Weights that sum to less than two rows are taken for shares: criteria count

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -17,8 +19,12 @@ from gaussmix.estimators.base import fitted_of, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.parameters import check_flag
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.estimators.validation import check_source
+from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.sources.base import Source, in_leaves
+from gaussmix.sources.lazy import LazySource
+from gaussmix.waist.block import Block
 
 
 @documented
@@ -85,7 +91,8 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units, NaN where they are missing; an array or a data frame.
+        X : (n_samples, n_features), numbers in data units, NaN or null where they are missing; an array, a data frame,
+            or rows that need not fit into memory (`gaussmix.open` with `missing=True`).
         y : ignored; pipelines pass it.
         sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
 
@@ -104,13 +111,9 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         """
         with unchanged_on_failure(self):
             check_flag("sample_posterior", self.sample_posterior)
-            rows = check_rows(self, X, reset=True, may_miss=True)
-            weight = check_row_weight(sample_weight, len(rows))
-            _check_columns(rows, self._names)
+            source = check_source(self, X, sample_weight, reset=True, may_miss=True)
             fitted = self._mixture_estimator(self._names)
-            if not get_tags(fitted).input_tags.allow_nan:
-                rows, weight = _complete(rows, weight)
-            fitted.fit(rows, sample_weight=weight)
+            fitted.fit(source if get_tags(fitted).input_tags.allow_nan else _complete(source, self._names))
             self._publish(fitted_of(fitted), self._names)
         return self
 
@@ -119,28 +122,56 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Parameters
         ----------
-        X : (n_samples, n_features), NaN where a value is missing; a row without any value is filled completely.
+        X : (n_samples, n_features), NaN where a value is missing; a row without any value is filled completely. Or what
+            `fit` takes.
 
         Returns
         -------
-        X : (n_samples, n_features), a copy without NaN.
+        X : (n_samples, n_features), a copy without NaN. Of Dask a lazy array, of Spark a column of arrays.
 
         Raises
         ------
         NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers or NaN of shape (n_samples, n_features).
+        ValueError, TypeError : X is not numbers or NaN of shape (n_samples, n_features), or X is of Dask or Spark and
+            `sample_posterior` is set: a draw depends on the number of its row.
         """
-        rows = self._rows(X)
-        filled = rows.astype(np.float64)
-        rng = self._rng() if check_flag("sample_posterior", self.sample_posterior) else None
+        source = self._source(X)
+        seed = None
+        if check_flag("sample_posterior", self.sample_posterior):
+            if isinstance(source, LazySource):
+                raise ValueError(
+                    "With sample_posterior draws depend on the numbers of rows, which Dask and Spark do not tell: "
+                    "write X to files first, or set sample_posterior=False."
+                )
+            seed = int(self._rng().integers(2**64, dtype=np.uint64))
+        fill = _Filling(self.mixture_, check_jobs(self.n_jobs), seed)
+        filled: Rows = source.per_row(partial(in_leaves, task=fill), source.dtype, (source.n_features,))
+        return filled
+
+    def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
+        check_is_fitted(self)
+        return check_source(self, X, sample_weight, reset=False, may_miss=True)
+
+
+@dataclass(frozen=True)
+class _Filling:
+    """A task that fills the missing values of rows: with draws where it has a seed, else with means."""
+
+    mixture: Mixture
+    n_jobs: int | None
+    seed: int | None
+
+    def __call__(self, block: Block) -> Rows:
+        rows, rng = block.rows, None if self.seed is None else np.random.default_rng([self.seed, block.first_row])
+        filled = rows.astype(np.float64, order="C")
         for places, known in _patterns(np.isnan(rows)):
             unknown = np.delete(np.arange(rows.shape[1]), known)
-            filled[np.ix_(places, unknown)] = self._expected(filled[np.ix_(places, known)], known, rng)
+            filled[np.ix_(places, unknown)] = self._values(filled[np.ix_(places, known)], known, rng)
         return narrowed(filled, rows.dtype)
 
-    def _expected(self, values: Array, known: Places, rng: np.random.Generator | None) -> Array:
+    def _values(self, values: Array, known: Places, rng: np.random.Generator | None) -> Array:
         """Values (n_rows, n_unknown) for rows that lack the same features, from their known ones (n_rows, n_known)."""
-        mixture, n_jobs = self.mixture_, check_jobs(self.n_jobs)
+        mixture, n_jobs = self.mixture, self.n_jobs
         if rng is not None:
             if not known.size:
                 return mixture.sample(len(values), rng, n_jobs=n_jobs)[0]
@@ -148,10 +179,6 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         if not known.size:
             return np.tile(mixture.weights @ mixture.means, (len(values), 1))
         return mixture.conditional_mean(values, known, n_jobs=n_jobs)
-
-    def _rows(self, X: ArrayLike) -> Rows:
-        check_is_fitted(self)
-        return check_rows(self, X, reset=False, may_miss=True)
 
 
 def _patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Places, Places]]:
@@ -164,26 +191,37 @@ def _patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Places, Places]]:
             yield places, np.flatnonzero(~missing[places[0]])
 
 
-def _complete(rows: Rows, row_weight: Array | None) -> tuple[Rows, Array | None]:
-    """The rows without missing values, and their weights."""
-    complete = np.flatnonzero(~np.isnan(rows).any(axis=1))
-    if not complete.size:
+def _complete(source: Source, names: Any) -> Source:
+    """The rows without missing values; raises ValueError where there are too few, or a column has no value at all."""
+    is_complete, has_value = zip(*source.map_rows(_known), strict=True)
+    complete = np.concatenate(is_complete)
+    _check_columns(np.any(has_value, axis=0), names)
+    if complete.all():
+        whole = source.fresh()
+        whole.may_miss = False
+        return whole
+    n_complete = int(complete.sum())
+    if not n_complete:
         raise ValueError(
             "Every row of X has missing values, and a mixture is fitted to complete rows: leave columns out."
         )
-    if len(complete) == len(rows):
-        return rows, row_weight
-    if len(complete) == 1:
+    if n_complete == 1:
         raise ValueError(
             "Only one row of X has no missing values, and a mixture is fitted to two complete rows or more: leave "
             "columns out."
         )
-    return rows[complete], None if row_weight is None else row_weight[complete]
+    return source.part(complete)
 
 
-def _check_columns(rows: Rows, names: Any) -> None:
+def _known(block: Block) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether rows (n_rows,) have all values, and whether columns (n_features,) have one."""
+    is_known: NDArray[np.bool_] = ~np.isnan(block.rows)
+    return np.all(is_known, axis=1), np.any(is_known, axis=0)
+
+
+def _check_columns(has_value: NDArray[np.bool_], names: Any) -> None:
     """Raise ValueError for a column without any value."""
-    empty = np.flatnonzero(np.isnan(rows).all(axis=0))
+    empty = np.flatnonzero(~has_value)
     if empty.size:
         where = repr(str(names[empty[0]])) if names is not None else str(empty[0])
         raise ValueError(f"Column {where} of X has no value at all, so nothing can be learned of it: leave it out.")

@@ -86,7 +86,7 @@ def frozen_sentence(trace: Trace) -> str | None:
 def few_rows_sentence(source: Source, n_components: int) -> str | None:
     """Say that fewer distinct rows have positive weight than there are components; None if there are enough."""
     distinct: set[bytes] = set()
-    for some in source.map_rows(partial(_some_distinct, most=n_components)):
+    for some in source.map_rows(partial(some_distinct, most=n_components)):
         distinct |= some
         if len(distinct) >= n_components:
             return None
@@ -96,7 +96,7 @@ def few_rows_sentence(source: Source, n_components: int) -> str | None:
     )
 
 
-def _some_distinct(block: Block, most: int) -> set[bytes]:
+def some_distinct(block: Block, most: int) -> set[bytes]:
     """Distinct rows of positive weight in a block, up to `most` of them; all where there are fewer."""
     rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
     distinct: set[bytes] = set()

@@ -19,7 +19,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, narrowed
 from gaussmix.estimators.base import Estimator
-from gaussmix.estimators.validation import check_counts_of_rows, check_source
+from gaussmix.estimators.validation import check_counts_of_rows
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Number, Source
@@ -58,7 +58,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         """
         source = self._source(X)
         method = partial(_responsibilities, engine=self._engine())
-        shared: NDArray[np.floating[Any]] = self._per_row(source, method, source.dtype, self.mixture_.n_components)
+        shared: NDArray[np.floating[Any]] = self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
         return shared
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
@@ -135,17 +135,13 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
         return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
 
-    def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
-        check_is_fitted(self)
-        return check_source(self, X, sample_weight, reset=False)
-
     def _each_row(self, source: Source, method: Callable[..., NDArray[Number]]) -> NDArray[Number]:
         """What a method of an engine says of each row, (n_rows, …)."""
         return source.each_row(partial(method, parameters=self.mixture_.parameters))
 
-    def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, n_columns: int | None = None) -> Any:
+    def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         """The same in the kind of array that the rows came in."""
-        return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, n_columns)
+        return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, shape)
 
     def _log_likelihood(self, source: Source) -> float:
         """Σ s log p(x), nats."""

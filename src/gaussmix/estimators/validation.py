@@ -24,6 +24,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
+MIN_ROWS = 2  # of a fit
 LARGEST_WEIGHT = 1e150  # of all rows together
 _TIMES = re.compile("date|time|duration", re.IGNORECASE)  # how types of pandas, polars and Arrow that hold times begin
 
@@ -34,21 +35,31 @@ def check_source(
     sample_weight: ArrayLike | None = None,
     *,
     reset: bool,
+    may_miss: bool = False,
     is_stream: bool = False,
 ) -> Source:
     """The rows of X and their weights; a source has its own weights and passes as it is.
 
-    Of a stream a single row is enough, and its weights may all be 0.
+    Missing cells pass where they `may_miss`. Of a stream a single row is enough, and its weights may all be 0.
 
     Raises
     ------
-    ValueError, TypeError : as for `check_rows` and `check_row_weight`; or `sample_weight` beside a source.
+    ValueError : text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
+        samples or features; weights that can't be used; `sample_weight` beside a source.
+    TypeError : a sparse matrix, dates, times or durations, or cells that are neither numbers nor text.
     """
     if is_table(X):
-        X = open(X)
+        X = open(X, missing=may_miss)
     if not isinstance(X, Source):
-        rows = check_rows(estimator, X, reset=reset, is_stream=is_stream)
-        return ArraySource(rows, check_row_weight(sample_weight, len(rows), may_vanish=is_stream))
+        rows = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
+        source = ArraySource(rows, check_row_weight(sample_weight, len(rows), may_vanish=is_stream))
+        source.may_miss = may_miss
+        return source
+    if X.may_miss and not may_miss:
+        raise ValueError(
+            f"X was opened with missing=True, and {type(estimator).__name__} takes no missing values: open it without, "
+            "or let GaussianMixtureImputer fill them first."
+        )
     if sample_weight is not None:
         raise ValueError(
             "A source of rows has its own row weights: leave out sample_weight, and name a column by "
@@ -65,7 +76,12 @@ def check_source(
         if X.feature_names is not None:
             estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
         estimator.n_features_in_ = X.n_features
-        if not is_stream:
+        if not is_stream and X.n_rows < MIN_ROWS:  # scikit-learn's sentence
+            raise ValueError(
+                f"Found array with {X.n_rows} sample(s) (shape={(X.n_rows, X.n_features)}) while a minimum of "
+                f"{MIN_ROWS} is required by {type(estimator).__name__}."
+            )
+        if not (may_miss or is_stream):
             low, high = X.found("ends", partial(_ends_of, X))
             _check_ends(low, high, X.feature_names)
     elif X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # scikit-learn's sentence
@@ -89,25 +105,11 @@ def check_enough_rows(source: Source, n_components: int) -> None:
         )
 
 
-def check_rows(
-    estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool = False, is_stream: bool = False
-) -> Rows:
+def _check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool, is_stream: bool) -> Rows:
     """Rows (n_samples, n_features), float32 or float64, of what scikit-learn takes as X; copied only to convert.
 
-    NaN passes where values `may_miss`. In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
-
-    Raises
-    ------
-    ValueError : text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
-        samples or features.
-    TypeError : a sparse matrix, dates, times or durations, or cells that are neither numbers nor text.
+    In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
     """
-    if is_table(X) or isinstance(X, Source):
-        raise TypeError(
-            f"{type(estimator).__name__} takes an array or a data frame in memory as X, not a path, a source of rows "
-            "or a table that is read in parts. GaussianMixture, GaussianMixtureIC and GaussianMixtureDetector take "
-            "these."
-        )
     if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
         raise ValueError("Input X is a masked array with masked cells. Remove or fill such rows first.")
     _check_times(X)
@@ -118,7 +120,7 @@ def check_rows(
             reset=reset,
             dtype=[np.float64, np.float32],
             ensure_all_finite=False,
-            ensure_min_samples=2 if reset and not is_stream else 1,
+            ensure_min_samples=MIN_ROWS if reset and not is_stream else 1,
         )
     except (TypeError, ValueError, OverflowError) as error:
         if str(error).startswith("Complex data not supported"):  # scikit-learn goes on to print all of X
@@ -130,7 +132,7 @@ def check_rows(
     largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
     if reset or is_stream:  # squared offsets add up without overflow
         largest = (largest / (4 * (LEAF_ROWS if is_stream else len(rows)))) ** 0.5
-    _check_values(np.where(np.isnan(rows), 0, rows) if may_miss else rows, names, largest)
+    _check_values(rows, names, largest, may_miss)
     if reset and not (may_miss or is_stream):
         _check_spread(X, rows, names)
     return in_whole_steps(rows)
@@ -196,9 +198,9 @@ def _column(column: int, names: Any) -> str:
     return f"column {where} (counted from 0)"
 
 
-def _check_values(rows: Rows, names: Any, largest: float) -> None:
+def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> None:
     """Name the first row and column that hold NaN or too large a number."""
-    cell = first_beyond(rows, largest)
+    cell = first_beyond(rows, largest, may_miss=may_miss)
     if cell is None:
         return
     value, where = rows[cell], _place(*cell, names)

@@ -22,10 +22,10 @@ def in_whole_steps(array: AnyArray) -> AnyArray:
     return array
 
 
-def first_beyond(rows: Rows, largest: float) -> tuple[int, int] | None:
+def first_beyond(rows: Rows, largest: float, *, may_miss: bool = False) -> tuple[int, int] | None:
     """Row and column of the first number that is NaN or larger than `largest` in size; None if there is none.
 
-    Works on `AT_A_TIME` rows at a time, so that it makes no mask of all rows.
+    NaN passes where values `may_miss`. Works on `AT_A_TIME` rows at a time, so that it makes no mask of all rows.
     """
     if rows.dtype.kind == "f":
         largest = min(largest, float(np.finfo(rows.dtype).max))  # else float32 would round it to inf, and let inf pass
@@ -34,8 +34,9 @@ def first_beyond(rows: Rows, largest: float) -> tuple[int, int] | None:
         with np.errstate(invalid="ignore"):
             if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN
                 continue
-        row, column = np.argwhere(~(np.abs(part) <= largest))[0]
-        return first + int(row), int(column)
+        cells = np.argwhere(np.abs(part) > largest if may_miss else ~(np.abs(part) <= largest))
+        if len(cells):
+            return first + int(cells[0, 0]), int(cells[0, 1])
     return None
 
 

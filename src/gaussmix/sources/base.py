@@ -66,6 +66,7 @@ class Source(ABC):
     n_features : number of columns.
     dtype : float32 or float64, the type of the rows in every block.
     feature_names : of the columns; None where they have none.
+    may_miss : cells may be missing (NaN), and nobody fits before the rows that have such are left out.
     memory : bytes for the states beside blocks; those for which there is no room are made anew in every pass.
     is_read_again : every pass reads the rows from files, so that fits at the same time take more memory each.
     """
@@ -74,6 +75,7 @@ class Source(ABC):
     n_features: int
     dtype: np.dtype[Any]
     feature_names: tuple[str, ...] | None = None
+    may_miss: bool = False
     memory: float = inf
     is_read_again: bool = False
 
@@ -134,13 +136,13 @@ class Source(ABC):
             first += len(part)
         return found
 
-    def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, n_columns: int | None = None) -> Any:
+    def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         """What `each_row` returns; where rows come from a lazy array, a lazy array of results with its chunks.
 
         Parameters
         ----------
         task : as for `each_row`.
-        dtype, n_columns : of the results, which a lazy array must know; None for one dimension.
+        dtype, shape : of the result for a row, which a lazy array must know.
         """
         return self.each_row(task)
 
@@ -207,6 +209,14 @@ class _Changed(Source):
 
     def blocks(self) -> Iterator[Block]:
         return chain.from_iterable(map(self._change, self._source.blocks()))
+
+
+def in_leaves(block: Block, task: Callable[[Block], NDArray[Number]]) -> NDArray[Number]:
+    """What a task returns for the rows of each leaf: for work whose last bits depend on the rows that it gets at once.
+
+    Then arrays and files, whose blocks begin with a leaf, give the same bits.
+    """
+    return np.concatenate([task(leaf) for leaf in block.cut()])
 
 
 def _weights(block: Block) -> Array:

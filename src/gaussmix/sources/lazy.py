@@ -29,7 +29,11 @@ class LazyTable(Protocol):
     def has_names(self) -> bool:
         """Whether the columns have names of their own."""
 
-    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, n_columns: int | None) -> Any:
+    @property
+    def may_miss(self) -> bool:
+        """Whether cells may be missing."""
+
+    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """What a task returns for rows, in the kind of thing that the table is; nothing is computed yet."""
 
 
@@ -44,7 +48,7 @@ class LazySource(Source):
     def __init__(self, table: LazyTable) -> None:
         self.n_features, self.dtype = len(table.names), table.dtype
         self.feature_names = tuple(table.names) if table.has_names else None
-        self._table = table
+        self._table, self.may_miss = table, table.may_miss
 
     @abstractmethod
     def _read(self) -> Source:
@@ -86,5 +90,5 @@ class LazySource(Source):
         twin._rows = self._rows.fresh()
         return twin
 
-    def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, n_columns: int | None = None) -> Any:
-        return self._table.per_row(task, dtype, n_columns)
+    def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
+        return self._table.per_row(task, dtype, shape)

@@ -6,9 +6,9 @@ section 4; Scrucca et al. (2023), chapter 4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,14 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.estimators.classifier.class_mixtures import ClassMixtures
 from gaussmix.estimators.fitting import Data
-from gaussmix.estimators.messages import constant_columns
+from gaussmix.estimators.messages import some_distinct
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.labelled import LabelledSource
 from gaussmix.starts import Partition
+from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
@@ -98,7 +99,14 @@ class LabelledRows:
 
     @property
     def total_weight(self) -> float:
-        return float(self._weight.sum())
+        return self.data.original.profile.total_weight
+
+    @cached_property
+    def mass(self) -> Array:
+        """Weight of the rows that are known to be of each class, (n_classes,)."""
+        known, weight = self.labels >= 0, self.data.original.row_weight
+        mass = np.bincount(self.labels[known], None if weight is None else weight[known], self.n_classes)
+        return mass.astype(np.float64, copy=False)
 
     @property
     def is_complete(self) -> bool:
@@ -107,12 +115,13 @@ class LabelledRows:
 
     def without_spread(self) -> list[int]:
         """Classes whose rows are all equal; none if rows of unknown class may join them."""
-        found = []
-        for number in range(self.n_classes) if self.is_complete else ():
-            mine = self.data.original.part((self.labels == number) & (self._weight > 0))
-            if len(constant_columns(mine)) == self.n_features:
-                found.append(number)
-        return found
+        distinct: list[set[bytes]] = [set() for _ in range(self.n_classes if self.is_complete else 0)]
+        for some in self.data.original.map_rows(partial(_two_distinct, labels=self.labels, n_classes=len(distinct))):
+            for mine, more in zip(distinct, some, strict=True):
+                mine |= more
+            if all(len(mine) > 1 for mine in distinct):
+                break
+        return [number for number, mine in enumerate(distinct) if len(mine) == 1]
 
     def best_of_one_component_each(
         self, families: Sequence[Family], ridge: float | None, stopping: Stopping
@@ -123,8 +132,8 @@ class LabelledRows:
         ------
         SingularCovariance : no family has covariances; it lists the classes that have too few distinct rows.
         """
-        given = self.labels if self.is_complete else self._first_shares()
-        first = InitialMoments(self.data.source(given), self.engine, self.n_classes, Partition())
+        partition = Partition() if self.is_complete else Partition(share=self._first_shares())
+        first = InitialMoments(self.data.source(self.labels), self.engine, self.n_classes, partition)
         best: ClassFit | None = None
         failure: SingularCovariance | None = None
         for family in families:
@@ -155,27 +164,20 @@ class LabelledRows:
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
     ) -> ClassFit:
         """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
-        known = self.labels >= 0
-        mass = np.bincount(self.labels[known], self._weight[known], self.n_classes)
-        classes, run = ClassMixtures.of(mixtures, mass / mass.sum()), None
+        classes, run = ClassMixtures.of(mixtures, self.mass / self.mass.sum()), None
         size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
         if not self.is_complete:
             run = self._em(classes.mixture.model, classes.component_class, self.data.objective(ridge), stopping)
             classes = replace(classes, mixture=Mixture.of(run.model))
         return self._fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, run)
 
-    @property
-    def _weight(self) -> Array:
-        weight = self.data.original.row_weight
-        return np.ones(len(self.labels)) if weight is None else weight
-
     def _shared(self, first: InitialMoments, family: Family, objective: Objective) -> Model:
         """The M-step of rows whose responsibilities are known."""
         moments, means = first.about_means(family.need(None))
         return initial_models(moments, family, self.engine, objective, means)[0]
 
-    def _first_shares(self) -> Array:
-        """Responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
+    def _first_shares(self) -> Callable[[Block], Array]:
+        """Makes responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
         known = self.labels >= 0
         source = self.data.part(known).source(self.labels[known])
         first = InitialMoments(source, self.engine, self.n_classes, Partition())
@@ -183,9 +185,7 @@ class LabelledRows:
         assert moments.second is not None
         variances = moments.second / moments.row_weight + self.data.ridge
         near = Parameters.of(moments.mass / moments.row_weight, means, DiagonalWhitening.of(variances[None]))
-        shares = self.data.original.each_row(partial(self.engine.responsibilities, parameters=near))
-        shares[known] = self.labels[known, None] == np.arange(self.n_classes)
-        return shares
+        return partial(_shares, engine=self.engine, near=near)
 
     def _em(self, start: Model, component_class: NDArray[np.intp], objective: Objective, stopping: Stopping) -> State:
         return final(run_em(self._source(component_class), self.engine, start, objective, stopping))
@@ -202,3 +202,18 @@ class LabelledRows:
         log_likelihood = moments.log_likelihood * self.data.unit
         n_steps = n_steps if run is None else max(1, run.trace.n_steps)
         return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps, run)
+
+
+def _shares(block: Block, engine: Engine[Any], near: Parameters) -> Array:
+    """Responsibilities of rows of known class, which `given` says, and of others as parameters say."""
+    assert block.given is not None, "all rows have labels, −1 among them"
+    known, shares = block.given >= 0, engine.responsibilities(block, near)
+    shares[known] = block.given[known, None] == np.arange(shares.shape[1])
+    return shares
+
+
+def _two_distinct(block: Block, labels: NDArray[np.int32], n_classes: int) -> list[set[bytes]]:
+    """Up to two distinct rows of positive weight of each class in a block."""
+    mine = labels[block.places]
+    places = (np.flatnonzero(mine == number) for number in range(n_classes))
+    return [some_distinct(block.taken(those, 0), 2) if those.size else set() for those in places]

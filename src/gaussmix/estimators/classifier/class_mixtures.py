@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,9 @@ from gaussmix.engines.base import Engine
 from gaussmix.engines.far import far_log_odds
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
-from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
-from gaussmix.waist.parameters import Parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +68,48 @@ class ClassMixtures:
         part = replace(self.mixture.model.take(mine), weights=self._weights_within[mine])
         return Mixture.of(part, self.mixture.feature_names)
 
-    def log_odds(self, source: Source, engine: Engine[Any]) -> Array:
+    def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
         """log p(x, c) of each row and class plus a number for each row, (n_rows, n_classes), nats.
 
         The number is 0 except for rows far from every mean: log densities cannot compare their classes.
         """
         first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
-        return source.each_row(partial(_log_odds, engine=engine, parameters=self.mixture.parameters, first=first))
+        found, parameters = np.empty((block.n_rows, len(first))), self.mixture.parameters
+        for part in block.cut():
+            log_density = engine.component_log_density(part, parameters)
+            far, far_odds = far_log_odds(part, parameters, engine.log_density)
+            log_density[far] = far_odds
+            places = slice(part.first_row - block.first_row, part.places.stop - block.first_row)
+            found[places] = np.logaddexp.reduceat(log_density, first, axis=1)
+        return found
+
+    def log_probability(self, block: Block, engine: Engine[Any]) -> Array:
+        """log p(c | x), (n_rows, n_classes), nats: the largest odds are taken out before exponentiating."""
+        log_odds = self.log_odds(block, engine)
+        relative = log_odds - log_odds.max(axis=1, keepdims=True)
+        found: Array = relative - log(np.exp(relative).sum(axis=1, keepdims=True))
+        return found
+
+    def probability(self, block: Block, engine: Engine[Any]) -> Array:
+        """p(c | x), (n_rows, n_classes)."""
+        return np.exp(self.log_probability(block, engine))
+
+    def tail_probability(self, block: Block) -> Array:
+        """The share of the mass of each class where its density is below that at the row, (n_rows, n_classes)."""
+        return np.column_stack([mixture.tail_probability(block.rows) for mixture in self.each])
+
+    def labels(self, block: Block, engine: Engine[Any], names: NDArray[Any], level: float) -> NDArray[Any]:
+        """The name of the most probable class of each row, (n_rows,).
+
+        Parameters
+        ----------
+        names : of the classes; behind them the name for rows whose tail probability is below `level` in every class.
+        """
+        best = self.log_odds(block, engine).argmax(axis=1)
+        if level > 0:
+            best[self.tail_probability(block).max(axis=1) < level] = len(names) - 1
+        labels: NDArray[Any] = names[best]
+        return labels
 
     @property
     def _weights_within(self) -> Array:
@@ -85,25 +118,6 @@ class ClassMixtures:
         return within
 
 
-def _log_odds(block: Block, engine: Engine[Any], parameters: Parameters, first: Places) -> Array:
-    """Log odds of classes that begin with the components `first` (n_classes,)."""
-    found = np.empty((block.n_rows, len(first)))
-    for part in block.cut():
-        log_density = engine.component_log_density(part, parameters)
-        far, far_odds = far_log_odds(part, parameters, engine.log_density)
-        log_density[far] = far_odds
-        places = slice(part.first_row - block.first_row, part.places.stop - block.first_row)
-        found[places] = np.logaddexp.reduceat(log_density, first, axis=1)
-    return found
-
-
 def shares_nothing(family: Family, n_features: int) -> bool:
     """Whether no two components share a parameter of their covariances, so that mixtures may be put together."""
     return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
-
-
-def normalised(log_odds: Array) -> Array:
-    """log p(c | x) from log odds, (n_rows, n_classes): the largest is taken out before exponentiating."""
-    relative = log_odds - log_odds.max(axis=1, keepdims=True)
-    found: Array = relative - log(np.exp(relative).sum(axis=1, keepdims=True))
-    return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.checks import check_count
@@ -15,7 +17,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.errors import SingularCovariance
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.classifier.class_fits import ClassFit, LabelledRows
-from gaussmix.estimators.classifier.class_mixtures import ClassMixtures, normalised, shares_nothing
+from gaussmix.estimators.classifier.class_mixtures import ClassMixtures, shares_nothing
 from gaussmix.estimators.classifier.labels import check_classes, check_mass, check_priors, no_class
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import Data
@@ -23,12 +25,11 @@ from gaussmix.estimators.messages import about, constant_sentence, warn, warn_of
 from gaussmix.estimators.parameters import check_number, check_numbers, check_ridge, check_share
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.estimators.structures import check_families, check_family, one_feature_notes
-from gaussmix.estimators.validation import check_counts_of_rows, check_row_weight, check_rows
+from gaussmix.estimators.validation import check_counts_of_rows, check_source
 from gaussmix.families.base import FAMILIES
 from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.array import ArraySource
 
 
 @documented
@@ -141,7 +142,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units; an array or a data frame.
+        X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
+            memory (`gaussmix.open`).
         y : (n_samples,), classes: numbers or text; -1 or missing where the class of a row is not known.
         sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows. Weights that sum to
             less than two rows are scaled to sum to the number of rows, for `bic_` counts rows.
@@ -160,13 +162,12 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`, with the class.
         """
         with unchanged_on_failure(self):
-            rows = check_rows(self, X, reset=True)
-            self.classes_, labels = check_classes(y, len(rows))
-            weight = check_row_weight(sample_weight, len(rows))
-            check_mass(labels, weight, self.classes_)
-            source = check_counts_of_rows(ArraySource(rows, weight), is_silent=not self._is_choice)
-            self._check_parameters(rows.shape[1], is_complete=bool((labels >= 0).all()))
+            source = check_source(self, X, sample_weight, reset=True)
+            self.classes_, labels = check_classes(y, source.n_rows)
+            source = check_counts_of_rows(source, is_silent=not self._is_choice)
             known = LabelledRows(Data(source), labels, self._engine())
+            check_mass(known.mass, self.classes_)
+            self._check_parameters(known.n_features, is_complete=known.is_complete)
             if self.n_components is None:
                 found = self._one_component_each(known)
             else:
@@ -184,29 +185,29 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         NotFittedError : before `fit`.
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
-        best = self._log_odds(X).argmax(axis=1)
-        labels: NDArray[Any] = self.classes_[best]
-        level = check_share("unknown", self.unknown)
-        if level == 0:
-            return labels
-        is_far = self.tail_probability(X).max(axis=1) < level
-        return np.where(is_far, no_class(self.classes_), labels)
+        source, task = self._source(X), self._labels
+        labels: NDArray[Any] = source.per_row(task, task.keywords["names"].dtype)
+        return labels
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """p(c | x), (n_samples, n_classes); rows sum to 1. Raises as `predict`."""
-        return np.exp(self.predict_log_proba(X))
+        return self._for_each_class(X, ClassMixtures.probability, engine=self._engine())
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """log p(c | x), (n_samples, n_classes), nats: finite also where p(c | x) underflows. Raises as `predict`."""
-        return normalised(self._log_odds(X))
+        return self._for_each_class(X, ClassMixtures.log_probability, engine=self._engine())
 
     def tail_probability(self, X: ArrayLike) -> Array:
         """The share of a class's mass where its density is below that at the row, (n_samples, n_classes): p-values.
 
         See `Mixture.tail_probability`. Raises as `predict`.
         """
-        rows = self._rows(X)
-        return np.column_stack([mixture.tail_probability(rows) for mixture in self._classes.each])
+        return self._for_each_class(X, ClassMixtures.tail_probability)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The share of rows, by weight, whose class `predict` finds. Raises as `predict`."""
+        source = self._source(X, sample_weight)
+        return float(accuracy_score(y, source.each_row(self._labels), sample_weight=source.row_weight))
 
     def class_mixture(self, label: Any) -> Mixture:
         """The mixture p(x | c) of a class.
@@ -268,10 +269,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _several_components_each(self, known: LabelledRows) -> ClassFit:
         fits = []
         for number, label in enumerate(self.classes_.tolist()):
-            part = known.data.original.part(known.labels == number)
-            mine = part.sample(part.n_rows)
+            mine = known.data.original.part(known.labels == number)
             with about(f"Class {label!r}"):
-                fits.append(self._mixture_estimator(self._names).fit(mine.rows, sample_weight=mine.row_weight))
+                fits.append(self._mixture_estimator(self._names).fit(mine))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
         ridge = check_ridge(self._chosen_reg_covar)
         return known.several_components_each(mixtures, n_steps, ridge, self._stopping())
@@ -279,9 +279,19 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _stopping(self) -> Stopping:
         return Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
 
-    def _log_odds(self, X: ArrayLike) -> Array:
-        source = ArraySource(self._rows(X))
-        return self._classes.log_odds(source, self._engine())
+    @property
+    def _labels(self) -> partial[NDArray[Any]]:
+        """The task that names the class of each row."""
+        names, level = self.classes_, check_share("unknown", self.unknown)
+        if level > 0:
+            names = np.append(names, np.where([True], no_class(names), names[:1]))
+        return partial(self._classes.labels, engine=self._engine(), names=names, level=level)
+
+    def _for_each_class(self, X: ArrayLike, method: Callable[..., Array], **how: Any) -> Array:
+        """What a method of `ClassMixtures` says of each row and class, (n_samples, n_classes)."""
+        source = self._source(X)
+        found: Array = source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
+        return found
 
     def _publish_classes(self, found: ClassFit, known: LabelledRows) -> None:
         """Set the fitted attributes."""

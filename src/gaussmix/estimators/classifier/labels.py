@@ -51,11 +51,8 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     return classes, labels
 
 
-def check_mass(labels: NDArray[np.int32], row_weight: Array | None, classes: NDArray[Any]) -> None:
-    """Raise ValueError for a class whose rows have no weight together."""
-    if row_weight is None:
-        return
-    mass = np.bincount(labels[labels >= 0], row_weight[labels >= 0], len(classes))
+def check_mass(mass: Array, classes: NDArray[Any]) -> None:
+    """Raise ValueError for a class whose rows have no weight together, given the weights (n_classes,)."""
     if not mass.all():
         name = classes.tolist()[int(mass.argmin())]
         raise ValueError(f"No row of the class {name!r} has a positive sample_weight: leave the class out.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import index
 
@@ -13,12 +14,16 @@ from scipy.special import ndtr, ndtri
 from gaussmix.covariances import Covariances
 from gaussmix.estimators.regressor.targets import check_target
 from gaussmix.families.base import Family
+from gaussmix.mixture.features import names_at
 from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.parts.conditionals import split
 from gaussmix.mixture.parts.conditioning import Conditional
 from gaussmix.mixture.parts.weighted import MOST_NUMBERS
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.elementary import log
+from gaussmix.sources.base import in_leaves
+from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import LOG_2PI
 
 
@@ -54,6 +59,12 @@ class Predictive:
         means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
         covariances = split.covariances.marginal(order)
         return cls(weights, means, covariances.array, split.family.relaxed(covariances), names)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Predictive]) -> Predictive:
+        """Those of consecutive rows as one."""
+        weights, means = (np.concatenate(each) for each in zip(*((p.weights, p.means) for p in parts), strict=True))
+        return replace(parts[0], weights=weights, means=means)
 
     @cached_property
     def _each(self) -> Covariances:
@@ -102,6 +113,62 @@ class Predictive:
                 for place, share in enumerate(p.tolist()):
                     found[part, target, place] = row_quantiles(*line, share)
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """What a mixture says of targets where the other features, or all, are columns of a block: tasks for sources.
+
+    Parameters
+    ----------
+    mixture : of predictors and targets.
+    targets : their places in it, (n_targets,).
+    n_jobs : threads.
+    """
+
+    mixture: Mixture
+    targets: Places
+    n_jobs: int | None
+
+    @property
+    def _known(self) -> Places:
+        return np.delete(np.arange(self.mixture.n_features), self.targets)
+
+    @property
+    def _order(self) -> Places:
+        """The rank of each target among the places of the targets in the mixture."""
+        return np.argsort(np.argsort(self.targets))
+
+    def mean(self, block: Block) -> Array:
+        """E[y | x], (n_rows, n_targets)."""
+        return self.mixture.conditional_mean(self._predictors(block), self._known, n_jobs=self.n_jobs)[:, self._order]
+
+    def deviation(self, block: Block) -> Array:
+        """The standard deviation of y given x, (n_rows, n_targets)."""
+        covariances = self.mixture.conditional_covariance(self._predictors(block), self._known, n_jobs=self.n_jobs)
+        return np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))[:, self._order]
+
+    def predictive(self, block: Block) -> Predictive:
+        """p(y | x)."""
+        return Predictive.joined([self._predictive(leaf) for leaf in block.cut()])
+
+    def _predictive(self, block: Block) -> Predictive:
+        rows, names = self._predictors(block), names_at(self.mixture.feature_names, self.targets)
+        weights = self.mixture.conditional_weights(rows, self._known, n_jobs=self.n_jobs)
+        return Predictive.of(split(self.mixture, self._known), weights, rows, self._order, names)
+
+    def quantiles(self, block: Block, shares: Array) -> Array:
+        """Quantiles of each target given x, (n_rows, n_targets, n_quantiles)."""
+        return self._predictive(block).quantiles(shares)
+
+    def told_and_mean(self, block: Block) -> Array:
+        """The targets in a block of all columns, and E[y | x], side by side."""
+        return np.column_stack([block.rows[:, self.targets], in_leaves(block, self.mean)])
+
+    def _predictors(self, block: Block) -> Rows:
+        """By rows, so that bits do not depend on how an array lies."""
+        is_wide = block.rows.shape[1] == self.mixture.n_features
+        return np.ascontiguousarray(block.rows[:, self._known] if is_wide else block.rows)
 
 
 def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> Array:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,16 +18,19 @@ from gaussmix.engines import check_jobs
 from gaussmix.errors import SingularCovariance
 from gaussmix.estimators.base import FOUND, fitted_of, unchanged_on_failure
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.estimators.parameters import check_flag, check_numbers
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.regressor.predictive import Predictive
+from gaussmix.estimators.regressor.predictive import Predictive, Regression
 from gaussmix.estimators.regressor.targets import check_target, check_targets, copied_column, target_names
-from gaussmix.estimators.validation import check_row_weight, check_rows
+from gaussmix.estimators.validation import check_source
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.parts.conditionals import split
-from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.sources.base import Source, in_leaves
+from gaussmix.sources.files import is_table, open
+from gaussmix.waist.block import Block
 
 
 @documented
@@ -104,7 +110,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units; an array or a data frame.
+        X : (n_samples, n_features), numbers in data units; an array, a data frame, or with `targets` rows that need not
+            fit into memory (`gaussmix.open`).
         y : (n_samples,) or (n_samples, n_targets), what to predict; None with `targets`.
         sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
 
@@ -122,11 +129,13 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`.
         """
         with unchanged_on_failure(self):
-            rows = check_rows(self, X, reset=True)
-            joint, self.targets_, names = self._joined(rows, y)
+            _check_beside(X, y)
+            source = check_source(self, X, sample_weight, reset=True)
+            columns, self.targets_, names = self._targets_of(source, y)
             fitted = self._mixture_estimator(names)
+            joint = source if columns is None else _beside(source, columns, fitted)
             try:
-                fitted.fit(joint, sample_weight=check_row_weight(sample_weight, len(rows)))
+                fitted.fit(joint)
             except SingularCovariance as error:
                 raise _explained(joint, self._places, error) from None
             self._publish(fitted_of(fitted), names)
@@ -139,7 +148,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         Parameters
         ----------
         X : (n_samples, n_features), the predictors; with `targets` X may have the columns of the targets, which are not
-            read.
+            read. Or what `fit` takes.
         return_std : whether to return the standard deviation of y given x.
 
         Returns
@@ -152,12 +161,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         NotFittedError : before `fit`.
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
-        wants_std, rows, jobs = check_flag("return_std", return_std), self._predictors(X), check_jobs(self.n_jobs)
-        mean = self._in_order(self.mixture_.conditional_mean(rows, self._known, n_jobs=jobs))
-        if not wants_std:
-            return mean
-        variances = np.diagonal(self.mixture_.conditional_covariance(rows, self._known, n_jobs=jobs), axis1=1, axis2=2)
-        return mean, self._in_order(np.sqrt(variances))
+        wants_std, source, task = check_flag("return_std", return_std), self._source(X), self._task
+        mean: Array = self._per_row(source, task.mean)
+        return (mean, self._per_row(source, task.deviation)) if wants_std else mean
 
     def predict_quantiles(self, X: ArrayLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Array:
         """Quantiles of each target given x.
@@ -173,51 +179,48 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         shares = check_numbers("quantiles", quantiles)
         if shares.ndim != 1 or not ((shares > 0) & (shares < 1)).all():
             raise ValueError(f"quantiles={quantiles!r:.60} must be a list of numbers between 0 and 1.")
-        return self._as_y(self.predict_mixture(X).quantiles(shares))
+        source = self._source(X)
+        return self._per_row(source, partial(self._task.quantiles, shares=shares), (len(shares),))
 
     def predict_mixture(self, X: ArrayLike) -> Predictive:
         """The whole distribution p(y | x) of each row: item i of the result is a `Mixture` of the targets.
 
-        Parameters and errors as for `predict`.
+        Parameters and errors as for `predict`. The result is in memory, wherever X is.
         """
-        rows, names = self._predictors(X), self.mixture_.feature_names
-        of_targets = None if names is None else tuple(names[place] for place in self._places)
-        weights = self.mixture_.conditional_weights(rows, self._known, n_jobs=check_jobs(self.n_jobs))
-        return Predictive.of(split(self.mixture_, self._known), weights, rows, self._order, of_targets)
+        source = self._source(X)
+        return Predictive.joined([*source.map_rows(self._task.predictive)])
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """R², the share of the variance of y that `predict` explains; y from X where `targets` names its columns."""
-        if y is None and self.targets is not None:
-            check_is_fitted(self)
-            y = np.asarray(_safe_indexing(X, self._places, axis=1))
-        return float(super().score(X, y, sample_weight))
+        if y is not None or self.targets is None:
+            _check_beside(X, y)
+            return float(super().score(X, y, sample_weight))
+        source = check_source(self._of_all_columns(), X, sample_weight, reset=False)
+        told, found = np.split(np.ascontiguousarray(source.each_row(self._task.told_and_mean)), 2, axis=1)
+        return float(r2_score(told, found, sample_weight=source.row_weight))
 
     @property
     def _places(self) -> Places:
         return np.atleast_1d(self.targets_).astype(np.intp)
 
     @property
-    def _order(self) -> Places:
-        """The rank of each of `targets_` among the places of the targets in the mixture."""
-        return np.argsort(np.argsort(self._places))
+    def _task(self) -> Regression:
+        return Regression(self.mixture_, self._places, check_jobs(self.n_jobs))
 
-    @property
-    def _known(self) -> Places:
-        return np.delete(np.arange(self.mixture_.n_features), self._places)
-
-    def _joined(self, rows: Rows, y: ArrayLike | None) -> tuple[Rows, Any, tuple[str, ...] | None]:
-        """Predictors and targets together, the places of the targets, and the names of all columns."""
+    def _targets_of(self, source: Source, y: ArrayLike | None) -> tuple[Array | None, Any, tuple[str, ...] | None]:
+        """Columns to put beside those of X, the places of the targets, and the names of all columns."""
         names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
+        n_features = source.n_features
         if self.targets is None:
-            values = check_target(y, len(rows))
-            columns = values.reshape(len(rows), -1)
+            values = check_target(y, source.n_rows)
+            columns = values.reshape(source.n_rows, -1)
             names = None if names is None else (*names, *target_names(y, columns.shape[1]))
-            found = np.arange(rows.shape[1], rows.shape[1] + columns.shape[1])
-            return np.column_stack([rows, columns]), found if values.ndim == 2 else int(found[0]), names
+            found = np.arange(n_features, n_features + columns.shape[1])
+            return columns, found if values.ndim == 2 else int(found[0]), names
         if y is not None:
             raise ValueError("Give y, or targets that name columns of X, not both.")
-        found = check_targets(self.targets, rows.shape[1], names)
-        return rows, found if np.ndim(self.targets) else int(found[0]), names
+        found = check_targets(self.targets, n_features, names)
+        return None, found if np.ndim(self.targets) else int(found[0]), names
 
     def _flaw(self) -> str | None:
         places, n_features = self._places, self.mixture_.n_features
@@ -233,26 +236,58 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         if mixture.feature_names is not None:
             self.feature_names_in_ = np.delete(self.feature_names_in_, self._places)
 
-    def _predictors(self, X: ArrayLike) -> Rows:
-        """The rows of the predictors; columns of targets are left out."""
+    def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
+        """The rows; of an array or a frame in memory without the columns of targets, which are not read."""
         check_is_fitted(self)
-        shape = np.shape(X) if self.targets is not None else ()
+        if is_table(X):
+            X = open(X)
+        if self.targets is None:
+            return super()._source(X, sample_weight)
+        if isinstance(X, Source):
+            is_wide = X.n_features == self.mixture_.n_features
+            return check_source(self._of_all_columns() if is_wide else self, X, sample_weight, reset=False)
+        shape = np.shape(X)
         if len(shape) == 2 and shape[1] == self.mixture_.n_features:
             X = _safe_indexing(X, np.delete(np.arange(shape[1]), self._places), axis=1)
-        return self._rows(X)
+        return super()._source(X, sample_weight)
 
-    def _as_y(self, values: Array) -> Array:
-        """Values (n_rows, n_targets, …) in the shape that y had."""
-        return values[:, 0] if np.ndim(self.targets_) == 0 else values
+    def _of_all_columns(self) -> Self:
+        """A copy that expects targets among the columns of X."""
+        check_is_fitted(self)
+        twin = copy(self)
+        super(GaussianMixtureRegressor, twin)._take(self.mixture_)
+        return twin
 
-    def _in_order(self, values: Array) -> Array:
-        """Values of the targets, from the order of the mixture to that of `targets_`, in the shape that y had."""
-        return self._as_y(values[:, self._order])
+    def _per_row(self, source: Source, method: Callable[[Block], Array], shape: tuple[int, ...] = ()) -> Array:
+        """What a method of the task says of each row, with an axis for the targets where y had one."""
+        is_one = np.ndim(self.targets_) == 0
+        task = partial(in_leaves, task=partial(_first_target, method=method) if is_one else method)
+        found: Array = source.per_row(task, np.float64, shape if is_one else (len(self._places), *shape))
+        return found
 
 
-def _explained(rows: Rows, targets: Places, error: SingularCovariance) -> ValueError:
+def _first_target(block: Block, method: Callable[[Block], Array]) -> Array:
+    return method(block)[:, 0]
+
+
+def _check_beside(X: ArrayLike, y: ArrayLike | None) -> None:
+    """Raise ValueError for y beside rows that need not be in memory."""
+    if y is not None and (is_table(X) or isinstance(X, Source)):
+        raise ValueError(
+            "y can't stand beside a file or a table that is not in memory: put it into a column of X, and name that by "
+            "targets=."
+        )
+
+
+def _beside(source: Source, columns: Array, fitted: MixtureEstimator) -> Source:
+    """Rows in memory with more columns, checked as those of an estimator that is to be fitted."""
+    block = source.sample(source.n_rows)
+    return check_source(fitted, np.column_stack([block.rows, columns]), block.row_weight, reset=True)
+
+
+def _explained(source: Source, targets: Places, error: SingularCovariance) -> ValueError:
     """The error of a fit; if a target is a predictor too, an error that says so."""
-    copies = copied_column(rows, targets)
+    copies = copied_column(source, targets)
     if copies is None:
         return error
     return ValueError(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.estimators.parameters import check_numbers
 from gaussmix.mixture.features import Features, places
-from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.rows import first_beyond
+from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 
 
 def check_target(y: ArrayLike | None, n_rows: int) -> Array:
@@ -58,11 +61,18 @@ def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | N
     return found
 
 
-def copied_column(rows: Rows, targets: Places) -> tuple[int, int] | None:
+def copied_column(source: Source, targets: Places) -> tuple[int, int] | None:
     """A target and another column with the same numbers; None if there is no such pair."""
-    for target in targets.tolist():
-        equal = np.flatnonzero((rows == rows[:, target, None]).all(axis=0))
-        others = equal[equal != target]
+    equal = np.all([*source.map_rows(partial(_equal_columns, targets=targets))], axis=0)
+    for target, columns in zip(targets.tolist(), equal, strict=True):
+        others = np.flatnonzero(columns)
+        others = others[others != target]
         if others.size:
             return target, int(others[0])
     return None
+
+
+def _equal_columns(block: Block, targets: Places) -> NDArray[np.bool_]:
+    """Whether columns have the numbers of targets, (n_targets, n_features)."""
+    rows = block.rows
+    return np.array([(rows == rows[:, target, None]).all(axis=0) for target in targets])

@@ -43,7 +43,7 @@ def loaded(client: Any, table: Table) -> Source:
     )  # fmt: skip
     if source.n_rows == 0:
         raise ValueError(f"{table.name} has no rows.")
-    about = About(table.name, table.names, table.weights, source.n_rows)
+    about = About(table.name, table.names, table.weights, source.n_rows, table.may_miss)
     flaws = (flaw for found in source.each(_flaw, about) for flaw in found)
     flaw = next((flaw for flaw in flaws if flaw is not None), None)
     if flaw is not None:

@@ -18,7 +18,7 @@ class PartReader(Reader):
 
     def __init__(self, table: Table) -> None:
         self.name, self.names, self.dtype, self.weights = table.name, table.names, table.dtype, table.weights
-        self._table, self.has_names = table, table.has_names
+        self._table, self.has_names, self.may_miss = table, table.has_names, table.may_miss
         self.sizes = table.sizes or dask.compute(*[dask.delayed(_size)(part) for part in table.parts])
         self.n_rows = sum(self.sizes)
 

@@ -33,6 +33,7 @@ class Table:
     parts : a delayed `Block` for each partition, whose `first_row` is not read.
     sizes : numbers of rows of the partitions; None where Dask does not know them.
     left_out : columns that hold no numbers.
+    may_miss : cells of features may be missing.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Table:
     parts: Sequence[Any] = field(repr=False)
     sizes: Sequence[int] | None
     left_out: Sequence[str] = ()
+    may_miss: bool = False
 
     @classmethod
     def of(cls, data: Any, columns: Sequence[str] | None, weights: str | None) -> Table:
@@ -60,13 +62,12 @@ class Table:
         """Where a row is, for messages."""
         return f"{self.name}, row {row}"
 
-    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, n_columns: int | None) -> Any:
+    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """What a task returns for rows, as a Dask array whose chunks are the partitions; nothing is computed yet."""
-        sent = dask.delayed(_Checked(task, self.name, self.names), pure=False, traverse=False)
-        width = () if n_columns is None else (n_columns,)
+        sent = dask.delayed(_Checked(task, self.name, self.names, self.may_miss), pure=False, traverse=False)
         sizes: Sequence[float] = self.sizes or [np.nan] * len(self.parts)
         found = [
-            da.from_delayed(dask.delayed(_answer, pure=False)(part, sent, number), (size, *width), dtype)
+            da.from_delayed(dask.delayed(_answer, pure=False)(part, sent, number), (size, *shape), dtype)
             for number, (part, size) in enumerate(zip(self.parts, sizes, strict=True))
         ]
         return da.concatenate(found)
@@ -143,14 +144,16 @@ class _Checked:
     ----------
     task : gives a result for each row.
     name, names : of the table and its columns, for messages.
+    may_miss : cells may be missing.
     """
 
     task: Callable[[Block], NDArray[Any]]
     name: str
     names: Sequence[str]
+    may_miss: bool
 
     def __call__(self, rows: Rows, partition: int) -> NDArray[Any]:
-        cell = first_beyond(rows, float(np.finfo(np.float64).max))
+        cell = first_beyond(rows, float(np.finfo(np.float64).max), may_miss=self.may_miss)
         if cell is not None:
             what = "missing (NaN or null)" if np.isnan(rows[cell]) else "infinite"
             raise ValueError(

@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,12 @@ _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
 def open(
-    data: Any, *, columns: Sequence[str] | None = None, weights: str | None = None, memory: int | str = MEMORY
+    data: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    weights: str | None = None,
+    memory: int | str = MEMORY,
+    missing: bool = False,
 ) -> Source:
     """Open a table whose rows need not fit into memory, as `X` for `fit`, `score`, `bic` and predictions.
 
@@ -49,6 +55,8 @@ def open(
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.
     memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about
         150 MB more.
+    missing : whether cells of features may be missing (NaN or null): for `GaussianMixtureImputer` alone. Else the first
+        such cell is named.
 
     Returns
     -------
@@ -71,10 +79,11 @@ def open(
     """
     n_bytes = check_memory(memory)
     if _kind(data).startswith("dask."):
-        return _of_dask(data, columns, weights, n_bytes)
+        return _of_dask(data, columns, weights, n_bytes, missing)
     if _kind(data) == "pyspark.DataFrame":
-        return _of_spark(data, columns, weights)
+        return _of_spark(data, columns, weights, missing)
     reader = _reader(data, columns, weights, n_bytes)
+    reader.may_miss = missing
     source = opened(reader, n_bytes)
     if isinstance(source, FileSource) and isinstance(reader, NpyReader) and reader.origin is not None:
         file = reader.files[0].path
@@ -146,23 +155,23 @@ def _reader(data: Any, columns: Sequence[str] | None, weights: str | None, memor
     return spool.spooled(table) if table.is_slow else table
 
 
-def _of_dask(data: Any, columns: Sequence[str] | None, weights: str | None, memory: int) -> Source:
+def _of_dask(data: Any, columns: Sequence[str] | None, weights: str | None, memory: int, missing: bool) -> Source:
     from gaussmix.sources.dask import DaskSource
     from gaussmix.sources.dask.table import Table
 
     table = Table.of(data, columns, weights)
     _warn(_left_out_sentence(table))
-    return DaskSource(table, memory)
+    return DaskSource(replace(table, may_miss=missing), memory)
 
 
-def _of_spark(data: Any, columns: Sequence[str] | None, weights: str | None) -> Source:
+def _of_spark(data: Any, columns: Sequence[str] | None, weights: str | None, missing: bool) -> Source:
     from gaussmix.sources.spark import SparkSource
     from gaussmix.sources.spark.table import Table
 
     table = Table.of(data, columns, weights)
     for notice in table.columns.notices:
         _warn(f"{table.name}: {notice}")
-    return SparkSource(table)
+    return SparkSource(replace(table, may_miss=missing))
 
 
 def _left_out_sentence(table: Any) -> str | None:

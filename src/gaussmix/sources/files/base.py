@@ -66,6 +66,9 @@ class Described(Placed, Protocol):
     @property
     def weights(self) -> str | None: ...
 
+    @property
+    def may_miss(self) -> bool: ...
+
 
 @dataclass(frozen=True)
 class About:
@@ -75,6 +78,7 @@ class About:
     names: Sequence[str]
     weights: str | None
     n_rows: int
+    may_miss: bool = False
 
     def place(self, row: int) -> str:
         """Where a row is."""
@@ -101,6 +105,7 @@ class Reader(ABC):
     weights : the column of row weights; None where there are none.
     order : "C" or "F", how rows lie in the buffers that cursors fill fastest.
     has_names : whether the names are the table's own.
+    may_miss : cells of features may be missing.
     """
 
     name: str
@@ -110,6 +115,7 @@ class Reader(ABC):
     weights: str | None = None
     order: str = "F"
     has_names: bool = True
+    may_miss: bool = False
 
     @abstractmethod
     def cursor(self) -> Cursor:
@@ -142,7 +148,7 @@ class FileSource(Source):
     def __init__(self, reader: Reader, memory: int) -> None:
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
         self.feature_names = tuple(reader.names) if reader.has_names else None
-        self.reader, self.memory = reader, memory // 4
+        self.reader, self.memory, self.may_miss = reader, memory // 4, reader.may_miss
         most = max(min(LARGEST_CHUNK, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
         self._chunk_rows = min(1 << (most.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
 
@@ -204,6 +210,7 @@ def opened(reader: Reader, memory: int) -> Source:
     source = ArraySource(block.rows, block.row_weight)
     _check_some_weight(reader, source.profile)
     source.feature_names = tuple(reader.names) if reader.has_names else None
+    source.may_miss = reader.may_miss
     return source
 
 
@@ -328,9 +335,17 @@ def check_integers(name: str, column: Any, integers: NDArray[Any]) -> None:
         )
 
 
-def check_cells(table: Placed, names: Sequence[str], first_row: int, rows: Rows, largest: float = LARGEST) -> None:
+def check_cells(
+    table: Placed,
+    names: Sequence[str],
+    first_row: int,
+    rows: Rows,
+    largest: float = LARGEST,
+    *,
+    may_miss: bool = False,
+) -> None:
     """Raise ValueError for the first number that is missing, infinite or too large: its place, and what to do."""
-    cell = first_beyond(rows, largest)
+    cell = first_beyond(rows, largest, may_miss=may_miss)
     if cell is None:
         return
     value, column = rows[cell], names[cell[1]]
@@ -344,7 +359,7 @@ def check_cells(table: Placed, names: Sequence[str], first_row: int, rows: Rows,
 def check_numbers(reader: Described, first_row: int, rows: Rows, row_weight: Array | None) -> None:
     """Raise ValueError for the first row that no fit can use: its place, and what to do."""
     largest = (LARGEST / (4 * reader.n_rows)) ** 0.5  # squared offsets add up without overflow
-    check_cells(reader, reader.names, first_row, rows, largest)
+    check_cells(reader, reader.names, first_row, rows, largest, may_miss=reader.may_miss)
     if row_weight is None:
         return
     check_cells(reader, [str(reader.weights)], first_row, row_weight[:, None])

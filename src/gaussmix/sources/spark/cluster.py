@@ -40,7 +40,7 @@ def loaded(table: Table) -> Source:
     ValueError : there are no rows, or the first number or weight that no fit can use is named.
     """
     frame = table.numbers.mapInArrow(partial(pieces.pieces, columns=table.columns), pieces.PIECES)
-    source = Cluster(frame, About(table.name, table.names, table.columns.weights, 0), table.dtype)
+    source = Cluster(frame, About(table.name, table.names, table.columns.weights, 0, table.may_miss), table.dtype)
     if source.flaw is not None:
         raise ValueError(source.flaw)
     return source

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, functions
-from pyspark.sql.pandas.types import to_arrow_type
+from pyspark.sql.pandas.types import from_arrow_type, to_arrow_type
+from pyspark.sql.types import ArrayType
 
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.files.arrow import Columns
@@ -20,7 +21,6 @@ from gaussmix.sources.files.base import check_cells
 from gaussmix.waist.block import Block
 
 FILE, ROW = "gaussmix file", "gaussmix row"  # where Parquet files have a row: their path, and the number in it
-_TYPES = {np.dtype(np.int64): "long", np.dtype(np.float64): "double", np.dtype(np.float32): "float"}
 _STEP = re.compile(r"[\s:+-]*(Project|Filter) ")
 _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
 
@@ -33,10 +33,12 @@ class Table:
     ----------
     frame : `pyspark.sql.DataFrame`, also of Spark Connect.
     columns : the features and the weights.
+    may_miss : cells of features may be missing.
     """
 
     frame: Any
     columns: Columns
+    may_miss: bool = False
     has_names = True
 
     @classmethod
@@ -84,15 +86,17 @@ class Table:
             chosen += [place.getField("file_path").alias(FILE), place.getField("row_index").alias(ROW)]
         return self.frame.select(chosen)
 
-    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, n_columns: int | None) -> Any:
+    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """What a task returns for rows, as a Spark column; it reads the columns of the features by their names."""
-        kind = _TYPES[np.dtype(dtype)]
-        answer = partial(_answers, task=task, columns=self.columns)
+        kind = from_arrow_type(pa.array(np.empty(0, dtype)).type)
+        for _ in shape:
+            kind = ArrayType(kind)
+        answer = partial(_answers, task=task, columns=self.columns, may_miss=self.may_miss)
 
         def answers(structures: Iterator[pa.Array]) -> Iterator[pa.Array]:
             return answer(structures)
 
-        made = functions.arrow_udf(answers, kind if n_columns is None else f"array<{kind}>")
+        made = functions.arrow_udf(answers, kind)
         return made(functions.struct(*map(column_of, self.names)))
 
 
@@ -119,14 +123,17 @@ class _Somewhere:
 
 
 def _answers(
-    structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns
+    structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns, may_miss: bool
 ) -> Iterator[pa.Array]:
     """What a task returns for rows that nobody has looked at."""
     for structure in structures:
         batch = pa.RecordBatch.from_struct_array(structure)
         rows = np.empty((batch.num_rows, len(columns.names)), columns.dtype, order="F")
         columns.put(batch, rows, None)
-        check_cells(_Somewhere(columns.name), columns.names, 0, rows)
+        check_cells(_Somewhere(columns.name), columns.names, 0, rows, may_miss=may_miss)
         with at_most(1):
             found = task(Block(0, rows))
-        yield pa.array(found) if found.ndim == 1 else pa.FixedSizeListArray.from_arrays(found.ravel(), found.shape[1])
+        results = pa.array(found.ravel())
+        for width in reversed(found.shape[1:]):
+            results = pa.FixedSizeListArray.from_arrays(results, width)
+        yield results

@@ -50,6 +50,12 @@ CASES = {
     "reg_covar per feature": ({"reg_covar": [0, 0, 0]}, TypeError, 'or "auto", not [0, 0, 0].'),
     "max_iter negative": ({"max_iter": -1}, ValueError, "max_iter=-1 must be an integer ≥ 0."),
     "max_iter float": ({"max_iter": 1e2}, TypeError, "max_iter must be an integer ≥ 0, not 100.0."),
+    "acceleration unknown": (
+        {"acceleration": "squarem"},
+        ValueError,
+        "acceleration must be \"auto\" or None, not 'squarem'.",
+    ),
+    "acceleration number": ({"acceleration": True}, TypeError, 'acceleration must be "auto" or None, not True.'),
     "n_init 0": ({"n_init": 0}, ValueError, "n_init=0 must be an integer ≥ 1."),
     "n_init float": ({"n_init": 2.5}, TypeError, "n_init must be an integer ≥ 1, not 2.5."),
     "n_jobs 0": ({"n_jobs": 0}, ValueError, "n_jobs=0 has no meaning; use 1 for one thread or None for every"),

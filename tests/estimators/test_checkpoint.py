@@ -102,6 +102,15 @@ def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, row
         assert os.listdir(path.parent) == []
 
 
+def test_an_accelerated_fit_goes_on(rows, path, stop_at):
+    parameters = {"acceleration": "auto", "tol": 0.0, "max_iter": 40, "random_state": 3, "init_params": "random"}
+    expected = everything(GaussianMixture(4, **parameters).fit(rows))
+    assert expected != everything(GaussianMixture(4, **{**parameters, "acceleration": None}).fit(rows))
+    for n_states in range(20, 40, 3):
+        interrupted(GaussianMixture(4, **parameters, checkpoint=path), rows, stop_at, n_states)
+        assert everything(GaussianMixture(4, **parameters, checkpoint=path).fit(rows)) == expected
+
+
 def test_a_fit_is_stopped_again_and_again(rows, path, stop_at, rng):
     parameters = {"tol": 1e-6, "max_iter": 30, "random_state": 3, **STARTS}
     expected = everything(GaussianMixture(4, **parameters).fit(rows))

@@ -1,9 +1,12 @@
 """A run that goes on from the model and the trace of a state of another run ends as that one, to the bit."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import gaussmix.engines.native.run
+from gaussmix.em.acceleration import has_path
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
@@ -40,13 +43,14 @@ def assert_same_end(found, expected):
     np.testing.assert_array_equal(found.model.covariances.array, expected.model.covariances.array)
 
 
-def assert_resumes(rows, engine, model, objective, stopping, most=8):
+def assert_resumes(rows, engine, model, objective, stopping, most=8, *, is_accelerated=False):
     """A run ends the same from its states; returns these."""
-    states = list(run_em(ArraySource(rows), engine, model, objective, stopping))
+    run = partial(run_em, ArraySource(rows), engine, is_accelerated=is_accelerated)
+    states = list(run(model, objective, stopping))
     for state in states[: most + 1]:
         if state.outcome is None:
             begun, trace = through_numbers(state)
-            *_, end = run_em(ArraySource(rows), engine, begun, objective, stopping, trace=trace)
+            *_, end = run(begun, objective, stopping, trace=trace)
             assert_same_end(end, states[-1])
     return states
 
@@ -60,6 +64,34 @@ def test_every_structure_goes_on_between_any_two_steps(name, engine, monkeypatch
         given.rows, engine(1), given.start(FAMILIES[name]), given.objective, Stopping(1e-7, 10), most=6
     )
     assert len(states) > 6
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EVE", "factor_analyzer"])
+def test_an_accelerated_run_goes_on_between_any_two_passes(name, engine):
+    given = groups("accelerated", 200, 3, 3, apart=1.0, strangers=0.4)
+    states = assert_resumes(
+        given.rows, engine(1), given.start(FAMILIES[name]), given.objective, Stopping(0.0, 36), 36, is_accelerated=True
+    )
+    assert sum(has_path(state.trace) for state in states) > 10
+
+
+@needs_core
+def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng):
+    rows, means = clusters(rng, 60, 6, "f8")
+    nearest = np.argmin((means**2).sum(axis=1) - 2 * rows @ means.T, axis=1)
+    rows[nearest == 1] += means[0] - means[1]  # two components share these rows, which EM takes long to settle
+    means[1] = means[0] + 1.0
+    family, ridge, engine = FAMILIES["full"], Ridge(np.zeros(6)), ENGINES["native"](2)
+    covariances = family.covariances(np.tile(20.0 * np.eye(6), (60, 1, 1)), 60, 6)
+    run = partial(run_em, ArraySource(rows), engine, is_accelerated=True)
+    states = list(run(Model(np.full(60, 1 / 60), means, covariances, family), ridge, Stopping(0.0, 28)))
+    both = [state for state in states if has_path(state.trace) and "passes" in state.trace.memory]
+    assert len(both) > 5
+    for state in both:
+        begun, trace = through_numbers(state)
+        *_, end = run(begun, ridge, Stopping(0.0, 28), trace=trace)
+        assert_same_end(end, states[-1])
 
 
 def clusters(rng, n_components, n_features, dtype):

@@ -63,6 +63,27 @@ class Covariances(ABC):
         return self.each[0, ...] if self.is_shared else self.each
 
     @abstractmethod
+    def coordinates(self) -> Array:
+        """Numbers without constraints that stand for the covariances, (n, n_coordinates): logarithms of variances, and
+        what multiplies their roots.
+        """
+
+    @abstractmethod
+    def at(self, coordinates: Array) -> Self:
+        """Other covariances of this form, from their coordinates."""
+
+    @abstractmethod
+    def lengths(self, changes: Array) -> Array:
+        """Small changes of the coordinates, (m, n, n_coordinates), in units of what a row says about them.
+
+        The squared length of the result is twice the Kullback–Leibler divergence that a change makes.
+        """
+
+    def ridge_precisions(self) -> Array:
+        """1 / what a ridge is added to, as a step sees it: diagonals of Σ_k⁻¹, (n_components, n_features)."""
+        return np.broadcast_to(self.whitening.precision_diagonals(), (self.n_components, self.n_features))
+
+    @abstractmethod
     def variances(self) -> Array:
         """Diagonals of the covariances, (n_components, n_features), data units²."""
 

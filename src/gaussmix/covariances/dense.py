@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,41 @@ class Dense(Covariances):
     @staticmethod
     def _shape_of_one(n_features: int) -> tuple[int, ...]:
         return n_features, n_features
+
+    def coordinates(self) -> Array:
+        """Of Σ = M D Mᵀ: what is below the diagonal of M, whose diagonal is 1, and log D.
+
+        An affine combination of covariances with one volume has it too, and so have those with one shape and
+        orientation.
+        """
+        lower = np.linalg.cholesky(self.each)
+        roots = np.einsum("kii->ki", lower)
+        below = (lower / roots[:, None, :])[:, *self._below]
+        return np.concatenate((below, 2 * np.log(roots)), axis=1)
+
+    def at(self, coordinates: Array) -> Dense:
+        below, logarithms = self._parted(coordinates)
+        np.einsum("kii->ki", below)[...] = 1.0
+        return replace(self, each=squared(below * np.exp(0.5 * logarithms)[:, None, :]))
+
+    def lengths(self, changes: Array) -> Array:
+        """With W = D^(−½) M⁻¹, these are W dM D^½ and ½ dlog D times √2."""
+        below, logarithms = self._parted(changes)
+        factors = self.whitening.factors
+        relative = factors @ below / np.einsum("kii->ki", factors)[:, None, :]
+        return np.concatenate((relative[..., *self._below], math.sqrt(0.5) * logarithms), axis=-1)
+
+    @property
+    def _below(self) -> tuple[Places, Places]:
+        """Places below the diagonal."""
+        return np.tril_indices(self.n_features, -1)
+
+    def _parted(self, coordinates: Array) -> tuple[Array, Array]:
+        """What is below the diagonal of M, (…, n_features, n_features) with zeros elsewhere; log D, (…, n_features)."""
+        n_below = coordinates.shape[-1] - self.n_features
+        below = np.zeros((*coordinates.shape[:-1], self.n_features, self.n_features))
+        below[..., *self._below] = coordinates[..., :n_below]
+        return below, coordinates[..., n_below:]
 
     def variances(self) -> Array:
         return self._for_all(np.diagonal(self.each, axis1=1, axis2=2))

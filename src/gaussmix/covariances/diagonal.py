@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,15 @@ class Diagonal(Covariances):
     @staticmethod
     def _shape_of_one(n_features: int) -> tuple[int, ...]:
         return (n_features,)
+
+    def coordinates(self) -> Array:
+        return np.log(self.each)
+
+    def at(self, coordinates: Array) -> Diagonal:
+        return replace(self, each=np.exp(coordinates))
+
+    def lengths(self, changes: Array) -> Array:
+        return changes * math.sqrt(0.5)
 
     def variances(self) -> Array:
         return self._for_all(self.each)

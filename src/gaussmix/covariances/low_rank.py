@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +52,35 @@ class LowRank(Covariances):
         scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
         projection = np.einsum("krq,kdq->krd", scaled, directions * roots[..., None])
         return projection, np.einsum("kqs,ks,krs->kqr", turn, 1.0 / (1.0 + spread**2), turn)
+
+    def coordinates(self) -> Array:
+        """Λ and log ψ."""
+        return np.concatenate((self.loadings.reshape(len(self.each), -1), np.log(self.noise)), axis=1)
+
+    def at(self, coordinates: Array) -> LowRank:
+        n_loadings = self.n_features * (self.each.shape[2] - 1)
+        loadings = coordinates[:, :n_loadings].reshape(self.loadings.shape)
+        noise = np.exp(coordinates[:, n_loadings:])
+        return LowRank.joined(loadings, noise, self.n_components, self.is_shared)
+
+    def lengths(self, changes: Array) -> Array:
+        """W dΛ with Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹, and dlog ψ / √2.
+
+        In these units a step of `FactorAnalyzer` is the gradient: it moves Λ by (Ψ + ½ Λ Λᵀ) ∂/∂Λ.
+        """
+        n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
+        whitening = LowRankWhitening.of(math.sqrt(0.5) * self.loadings, self.noise)
+        moved = np.array(changes)
+        for k in range(n):
+            loadings = changes[:, k, :n_loadings].reshape(len(changes), self.n_features, -1).swapaxes(1, 2)
+            rows = whitening.whiten(k, loadings.reshape(-1, self.n_features))
+            moved[:, k, :n_loadings] = rows.reshape(len(changes), -1)
+        moved[..., n_loadings:] *= math.sqrt(0.5)
+        return moved
+
+    def ridge_precisions(self) -> Array:
+        """1 / ψ: what rows say of the factors has no ridge."""
+        return self._for_all(1.0 / self.noise)
 
     def variances(self) -> Array:
         return self._for_all((self.loadings**2).sum(axis=2) + self.noise)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,15 @@ class Spherical(Covariances):
     @staticmethod
     def _shape_of_one(n_features: int) -> tuple[int, ...]:
         return ()
+
+    def coordinates(self) -> Array:
+        return np.log(self.each)[:, None]
+
+    def at(self, coordinates: Array) -> Spherical:
+        return replace(self, each=np.exp(coordinates[:, 0]))
+
+    def lengths(self, changes: Array) -> Array:
+        return changes * math.sqrt(0.5 * self.n_features)
 
     def variances(self) -> Array:
         return np.broadcast_to(self.each[:, None], (self.n_components, self.n_features))

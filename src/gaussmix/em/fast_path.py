@@ -40,7 +40,7 @@ class FastPath:
         self._source, self._engine, self._family, self._n_components = source, engine, family, n_components
         self._objective, self._stopping = objective, stopping
 
-    def run(self, model: Model, n_steps: int, previous: float) -> tuple[Model, list[float]]:
+    def run(self, model: Model, n_steps: int, previous: float, most: int | None = None) -> tuple[Model, list[float]]:
         """Go on from a model as far as the engine does by itself.
 
         Parameters
@@ -48,6 +48,7 @@ class FastPath:
         model : where to go on from.
         n_steps : number of steps made before.
         previous : the objective before the last of them.
+        most : limit on the number of steps; None for that of the stopping rule.
 
         Returns
         -------
@@ -58,6 +59,7 @@ class FastPath:
         if algebra is None or ridge is None or not isinstance(engine, Runner) or self._rows is None:
             return model, []
         left = stopping.max_steps - n_steps
+        left = left if most is None else min(left, most)
         control = Control(ridge, stopping.tolerance, left, previous, LOST_SHARE, NOISE, MAX_LOSS)
         start = model.weights, model.means, model.covariances.array
         course = engine.run_em(*self._rows, start, algebra, control)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from gaussmix.em.acceleration import Acceleration, has_path, memory_of_engine
 from gaussmix.em.accumulate import StepTask, look
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.maximise import MAX_LOSS, MAX_LOSS_IN_SINGLE, loss, next_model
@@ -31,6 +32,8 @@ def run_em(
     stopping: Stopping,
     previous: float = float("-inf"),
     trace: Trace | None = None,
+    *,
+    is_accelerated: bool = False,
 ) -> Iterator[State]:
     """Raise the objective of a model until it settles; Bishop (2006) section 9.2.2.
 
@@ -46,6 +49,7 @@ def run_em(
     stopping : when to end.
     previous : the objective before the first step, where a fit goes on from an earlier one.
     trace : of the steps that were made already; components that it says are frozen stay so. None before the first step.
+    is_accelerated : whether to look for a shorter way where EM is slow; see `acceleration`.
 
     Yields
     ------
@@ -55,30 +59,36 @@ def run_em(
     trace = trace or Trace()
     state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
+    faster = Acceleration(engine, objective, stopping) if is_accelerated else None
     is_exact, facts = stopping.tolerance < TOLERANCE_IN_SINGLE, _recalled(source, engine, model, trace)
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
-        before = trace.last if trace.n_steps else previous
+        last = trace.last if trace.n_steps else previous
         reached, log_likelihood, stuck = model, list[float](), trace.frozen
         if not trace.frozen:
-            reached, log_likelihood = fast.run(model, trace.n_steps, before)
+            most = None if faster is None else faster.limit(trace)
+            reached, log_likelihood = fast.run(model, trace.n_steps, last, most)
         values = log_likelihood
         if not log_likelihood:
             moments, reached, stuck = em_step(
-                source, engine, model, objective, trace.frozen, is_exact=is_exact, facts=facts
+                source, engine, model, objective, trace.frozen, is_exact=is_exact or has_path(trace), facts=facts
             )
             facts = moments.facts
             log_likelihood = [moments.log_likelihood / moments.row_weight]
             values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]
         trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), stuck)
-        outcome = stopping.outcome(trace.n_steps, values[-2] if len(values) > 1 else before, values[-1])
+        outcome = stopping.outcome(trace.n_steps, values[-2] if len(values) > 1 else last, values[-1])
         if outcome is Outcome.NON_FINITE:
             reached = model
         if len(stuck) == model.n_components:
             outcome = Outcome.DEGENERATE
-        memory = facts.remembered() if outcome is None and isinstance(facts, Remembering) else {}
-        state = State(reached, replace(trace, memory=memory), outcome)
+        memory = facts.remembered() if isinstance(facts, Remembering) else {}
+        before, state = state, State(reached, replace(trace, memory=memory), outcome)
+        if faster is not None:
+            state = faster.state_after(before, state)
+        if state.outcome is not None:
+            state = state._replace(trace=replace(state.trace, memory={}))
         yield state
 
 
@@ -128,9 +138,10 @@ def em_step(
 
 def _recalled(source: Source, engine: Engine[Any], model: Model, trace: Trace) -> Any:
     """What the engine knew after the last step of a trace; None where that is nothing of its own."""
-    if not trace.memory:
+    memory = memory_of_engine(trace)
+    if not memory:
         return None
-    return look(source, engine, model.family.need(model.covariances)).recalled(trace.memory)
+    return look(source, engine, model.family.need(model.covariances)).recalled(memory)
 
 
 def _centre(model: Model) -> Array:

@@ -80,20 +80,20 @@ def initial_models(
     empty = weights <= LOST_SHARE
     weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
     weights, means, scatter = objective.constrain(weights / weights.sum(), means, _fill_empty(scatter, empty))
-    updated = _updated(family, engine, scatter, current)
+    first = updated(family, engine, scatter, current)
     if current is None:
-        candidates = [updated, *family.other_initial_covariances(scatter)]
+        candidates = [first, *family.other_initial_covariances(scatter)]
     else:
-        candidates = [_kept(updated, current, np.flatnonzero(empty)) if empty.any() else updated]
-    models, collapsed = [], set()
+        candidates = [_kept(first, current, np.flatnonzero(empty)) if empty.any() else first]
+    models, wrong = [], set[int]()
     for covariances in candidates:
         model = Model(weights, means, covariances, family)
-        wrong = set(_noise(model, objective.floor)) | set(_singular(model))
-        if not wrong:
+        found = collapsed(model, objective)
+        if not found:
             models.append(model)
-        collapsed |= wrong
+        wrong |= found
     if not models:
-        raise SingularCovariance.of_fit(sorted(collapsed))
+        raise SingularCovariance.of_fit(sorted(wrong))
     return models
 
 
@@ -115,10 +115,10 @@ def next_model(
             means = np.where(is_stuck[:, None], current.means, means)
         covariances = _moved(current, engine, scatter, stuck)
         model = Model(weights, means, covariances, current.family)
-        collapsed = (set(_noise(model, objective.floor)) | set(_singular(model))) - set(stuck)
-        if not collapsed:
+        wrong = collapsed(model, objective) - set(stuck)
+        if not wrong:
             return model, stuck
-        stuck |= dict.fromkeys(sorted(collapsed), Frozen.COLLAPSED)
+        stuck |= dict.fromkeys(sorted(wrong), Frozen.COLLAPSED)
 
 
 def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Mapping[int, Frozen]) -> Covariances:
@@ -131,8 +131,8 @@ def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Mapping
     if not moving:
         return covariances
     if not stuck or covariances.is_shared:
-        return _updated(current.family, engine, scatter, covariances)
-    return covariances.put(moving, _updated(current.family, engine, scatter.part(moving), covariances.take(moving)))
+        return updated(current.family, engine, scatter, covariances)
+    return covariances.put(moving, updated(current.family, engine, scatter.part(moving), covariances.take(moving)))
 
 
 def _kept(updated: Covariances, previous: Covariances, components: Places) -> Covariances:
@@ -158,7 +158,7 @@ def loss(anchor: Array, model: Model) -> float:
     return max(float(np.abs(np.einsum("ij,kj->ik", scaled[part], scaled)).sum(axis=1).max()) for part in parts)
 
 
-def _updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Covariances | None) -> Covariances:
+def updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Covariances | None) -> Covariances:
     """`family.update`, by the engine where it can."""
     if family.algebra is not None and isinstance(engine, Runner):
         last = None if current is None else current.array
@@ -177,6 +177,11 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     degrees, second = np.array(scatter.degrees), copied(scatter.second)
     degrees[empty], second[empty] = TRACE * degrees.sum(), TRACE * second.sum(axis=0)
     return replace(scatter, degrees=degrees, second=second)
+
+
+def collapsed(model: Model, objective: Objective) -> set[int]:
+    """Components of a model that have too few distinct rows for a covariance."""
+    return set(_noise(model, objective.floor)) | set(_singular(model))
 
 
 def _noise(model: Model, floor: Array) -> list[int]:

@@ -34,6 +34,10 @@ class Objective(ABC):
         """What is added to the log-likelihood of all rows, nats."""
         return 0.0
 
+    def cost(self, model: Model) -> float:
+        """By how much the objective exceeds what a step raises, nats per unit of row weight."""
+        return 0.0
+
     def as_ridge(self) -> Array | None:
         """The ridge (n_features,), where the objective is nothing else: the fast path of engines knows ridges only."""
         return None
@@ -59,6 +63,16 @@ class Ridge(Objective):
     @property
     def floor(self) -> Array:
         return self.ridge
+
+    def cost(self, model: Model) -> float:
+        """½ Σ_k π_k tr(R Σ_k⁻¹), R = diag(ridge).
+
+        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹). With N_k = N π_k a gain of that is one of the likelihood less
+        this, but for what the E-step does not know of R.
+        """
+        if not self.ridge.any():
+            return 0.0
+        return 0.5 * float((model.weights[:, None] * model.covariances.ridge_precisions() * self.ridge).sum())
 
     def as_ridge(self) -> Array | None:
         return self.ridge

@@ -29,7 +29,8 @@ class Trace:
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
     objective : what EM raises, before each step: the mean log-likelihood and what a prior adds to it.
     frozen : component → why its mean and covariance no longer move.
-    memory : what the engine can't find out again (`engines.base.Remembering`); empty once the run has ended.
+    memory : what the engine can't find out again (`engines.base.Remembering`), and what an accelerated run keeps; empty
+        once the run has ended.
     """
 
     log_likelihood: Sequence[float] = ()

@@ -104,6 +104,7 @@ class Fitting:
     data : the rows.
     family, engine, n_components : what to fit, and on what.
     ridge : added to each variance, data units²; None for the automatic one.
+    is_accelerated : as for `run_em`.
     """
 
     data: Data
@@ -111,6 +112,7 @@ class Fitting:
     engine: Engine[Any]
     n_components: int
     ridge: float | None
+    is_accelerated: bool = False
 
     @cached_property
     def source(self) -> Source:
@@ -145,8 +147,7 @@ class Fitting:
         begun: State | None,
     ) -> Iterator[State]:
         model = self.initial_model(init, given, rng) if begun is None else begun.model
-        trace = None if begun is None else begun.trace
-        yield from run_em(self.source, self.engine, model, self.objective, stopping, trace=trace)
+        yield from self._states(model, stopping, trace=None if begun is None else begun.trace)
 
     def run_on(
         self, model: Model, stopping: Stopping, previous: float, collapsed: Iterable[int], begun: State | None
@@ -156,7 +157,13 @@ class Fitting:
         trace = Trace(frozen={} if objective.floor.all() else dict.fromkeys(collapsed, Frozen.COLLAPSED))
         if begun is not None:
             model, trace = begun.model, begun.trace
-        return run_em(self.source, self.engine, model, objective, stopping, previous, trace)
+        return self._states(model, stopping, previous, trace)
+
+    def _states(
+        self, model: Model, stopping: Stopping, previous: float = float("-inf"), trace: Trace | None = None
+    ) -> Iterator[State]:
+        of_run = self.source, self.engine, model, self.objective, stopping, previous, trace
+        return run_em(*of_run, is_accelerated=self.is_accelerated)
 
     def initial_model(self, init: Given | StartCall | str, given: InitialParameters, rng: np.random.Generator) -> Model:
         """The model that EM starts from: what is given, and the rest from an M-step on shared rows."""

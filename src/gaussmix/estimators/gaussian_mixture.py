@@ -21,6 +21,7 @@ from gaussmix.estimators.identity import identity_of
 from gaussmix.estimators.initial import check_covariances, check_means, check_weights
 from gaussmix.estimators.messages import constant_sentence, few_rows_sentence, warn, warn_of
 from gaussmix.estimators.parameters import (
+    check_acceleration,
     check_flag,
     check_number,
     check_rate,
@@ -70,6 +71,10 @@ class GaussianMixture(StreamingMixture):
         the units of the data do not matter; 0 gives plain maximum likelihood.
     max_iter : int, default 100
         Limit on EM steps; 0 returns the start.
+    acceleration : {"auto"} or None, default None
+        "auto" takes far fewer steps where EM is slow: after 20 steps, if many seem to be left, a quasi-Newton method
+        proposes where to go on. EM judges each proposal and goes back if it is no better. A proposal counts as a step,
+        so `max_iter` still limits the passes over the rows. With None a step is exactly one of EM.
     n_init : int, default 1
         Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
     init_params : str, list of str, array or callable, default "kmeans"
@@ -162,6 +167,7 @@ class GaussianMixture(StreamingMixture):
         tol: float = 1e-3,
         reg_covar: float | str = "auto",
         max_iter: int = 100,
+        acceleration: str | None = None,
         n_init: int = 1,
         init_params: Any = "kmeans",
         weights_init: ArrayLike | None = None,
@@ -186,6 +192,7 @@ class GaussianMixture(StreamingMixture):
         self.tol = tol
         self.reg_covar = reg_covar
         self.max_iter = max_iter
+        self.acceleration = acceleration
         self.n_init = n_init
         self.init_params = init_params
         self.weights_init = weights_init
@@ -272,7 +279,7 @@ class GaussianMixture(StreamingMixture):
         refusal = family.refusal(source.n_features)
         if refusal is not None:
             raise ValueError(f"{refusal}.")
-        fitting = Fitting(Data(source), family, self._engine(), n_components, ridge)
+        fitting = Fitting(Data(source), family, self._engine(), n_components, ridge, self.acceleration is not None)
         return fitting, stopping, n_init, self._given(fitting)
 
     def _settings(self) -> tuple[int, Family, Stopping, int, float | None]:
@@ -282,6 +289,7 @@ class GaussianMixture(StreamingMixture):
         stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
         n_init = check_count("n_init", self.n_init, 1)
         ridge = check_ridge(self.reg_covar)
+        check_acceleration(self.acceleration)
         check_start_names(self.init_params)
         check_rate(self.learning_decay, self.forgetting)
         return n_components, family, stopping, n_init, ridge

@@ -58,6 +58,13 @@ def check_ridge(reg_covar: Any) -> float | None:
     return check_number("reg_covar", reg_covar, ' or "auto"')
 
 
+def check_acceleration(acceleration: Any) -> None:
+    """ "auto" or None."""
+    if acceleration is not None and not (isinstance(acceleration, str) and acceleration == "auto"):
+        wrong = ValueError if isinstance(acceleration, str) else TypeError
+        raise wrong(f'acceleration must be "auto" or None, not {acceleration!r}.')
+
+
 def check_flag(name: str, value: Any) -> bool:
     """True or False; 0, 1 and other values that count as one of them are refused."""
     if not isinstance(value, (bool, np.bool_)):

@@ -35,6 +35,7 @@ def check_covariances(covariances: Covariances, rng: np.random.Generator) -> Non
     assert_close(covariances.variances(), diagonals, few, diagonals, "variances")
     assert_close(covariances.simple().dense(), dense, few, size, "simple")
     assert_close(pickle.loads(pickle.dumps(covariances)).each, covariances.each, 0.0, 1.0, "a copy")
+    assert_close(covariances.at(covariances.coordinates()).dense(), dense, few, size, "at ∘ coordinates")
     check_whitening(covariances.whitening, dense)
     assert_close(len(covariances.each), 1 if covariances.is_shared else n_components, 0.0, 1.0, "number of covariances")
     if covariances.is_shared and not covariances.whitening.is_shared:

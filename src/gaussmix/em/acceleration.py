@@ -1,0 +1,300 @@
+"""Fewer passes where EM creeps: a quasi-Newton method proposes models, and EM goes on only from those that are higher.
+
+A step of EM is a gradient of the log-likelihood, in units of what rows of known components would say about the
+parameters. In these units its Jacobian at a maximum is symmetric, with eigenvalues from 0 to 1. EM creeps along those
+near 1, and L-BFGS learns these from the last steps: Jamshidian & Jennrich (1997), JRSS B 59; Nocedal (1980),
+Mathematics of Computation 35.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gaussmix.em.maximise import LOST_SHARE, collapsed, updated
+from gaussmix.em.objective import Objective
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import State, Trace
+from gaussmix.engines.base import Engine
+from gaussmix.errors import Outcome
+from gaussmix.families.base import Family
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Second
+
+FIRST, EVERY = 20, 10  # the step after which a run is judged first, and how often from then on
+LONG = 20  # steps that must seem to be left
+PAIRS = 8  # steps that are remembered
+MOST_NUMBERS = 2**23  # in the points of these steps, 64 MB
+CURVATURE = 1e-10  # cosine of a move and the change of the gradient: below it the two say nothing
+MOST_DOUBTS = 5  # steps that gain little do not end the run before
+# How long a move may be: the first one beside a step of EM, and the next beside one that was refused or was not.
+REACH, SHRINKAGE, GROWTH = 5.0, 0.25, 2.0
+PREFIX = "acceleration."  # of its names in `Trace.memory`
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """What an accelerated run keeps between two passes.
+
+    Parameters
+    ----------
+    points : (n, n_coordinates), models; the last is the highest so far.
+    images : (n, n_coordinates), where a step leads from each.
+    after : the model after the step from the last point.
+    height : what a step raises, at the last point, nats per unit of row weight.
+    length : of the move from the last point to the proposal that the next pass is made at; 0 where it is made at
+        `after`. Units as in `_lengths`.
+    longest : the longest move that is proposed.
+    n_refused : proposals in a row that were refused.
+    n_waiting : steps to be made before the next proposal.
+    n_doubts : steps that gained less than the tolerance where a proposal should gain more, since one gained more.
+    """
+
+    points: Array
+    images: Array
+    after: Model
+    height: float = -math.inf
+    length: float = 0.0
+    longest: float = math.inf
+    n_refused: int = 0
+    n_waiting: int = 0
+    n_doubts: int = 0
+
+    def remembered(self) -> dict[str, Array]:
+        """As arrays of numbers, for `Trace.memory`."""
+        after = self.after
+        arrays = {
+            "points": self.points,
+            "images": self.images,
+            "weights": after.weights,
+            "means": after.means,
+            "covariances": after.covariances.array,
+            "numbers": np.array(
+                [self.height, self.length, self.longest, self.n_refused, self.n_waiting, self.n_doubts]
+            ),
+        }
+        return {PREFIX + name: array for name, array in arrays.items()}
+
+    @classmethod
+    def recalled(cls, memory: Mapping[str, Array], family: Family) -> Path:
+        """From `Trace.memory`."""
+        names = "points", "images", "weights", "means", "covariances", "numbers"
+        points, images, weights, means, covariances, numbers = (memory[PREFIX + name] for name in names)
+        after = Model(weights, means, family.covariances(covariances, *means.shape), family)
+        height, length, longest, *counts = numbers.tolist()
+        return cls(points, images, after, height, length, longest, *map(int, counts))
+
+    def extended(self, point: Array, image: Array, after: Model, height: float) -> Path:
+        """With one more step, from a point that was not refused."""
+        n_kept = min(PAIRS, MOST_NUMBERS // len(point))
+        points = np.concatenate((self.points[-n_kept:], point[None]))
+        images = np.concatenate((self.images[-n_kept:], image[None]))
+        longest = max(self.longest, GROWTH * self.length)
+        n_refused = 0 if self.length else self.n_refused
+        return replace(
+            self, points=points, images=images, after=after, height=height, longest=longest, n_refused=n_refused
+        )
+
+    def refused(self) -> Path:
+        """After a proposal that was no higher. One after the other, refusals make it wait twice as long."""
+        n_refused = self.n_refused + 1
+        return replace(
+            self, length=0.0, longest=SHRINKAGE * self.length, n_refused=n_refused, n_waiting=2 ** (n_refused - 1) - 1
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Move:
+    """From the last point of a path to where the objective should be highest.
+
+    Parameters
+    ----------
+    change : (n_coordinates,), of the coordinates.
+    length : of the change; units as in `_lengths`.
+    gain : what the whole way should gain, nats per unit of row weight, where `change` may be a part of it.
+    """
+
+    change: Array
+    length: float
+    gain: float
+
+    @classmethod
+    def of(cls, path: Path) -> Move:
+        residuals = path.images - path.points
+        basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
+        lengths = _lengths(basis, path.after)
+        gram = lengths @ lengths.T
+        shares = _newton_step(gram)
+        length = math.sqrt(max(0.0, float(shares @ gram @ shares)))
+        part = min(1.0, path.longest / length) if length else 1.0
+        return cls(part * (shares @ basis), part * length, 0.5 * float(shares @ gram[-1]))
+
+
+def has_path(trace: Trace) -> bool:
+    """Whether a run that stands there is accelerated."""
+    return PREFIX + "points" in trace.memory
+
+
+def memory_of_engine(trace: Trace) -> dict[str, Array]:
+    """What is not of the acceleration in the memory of a trace."""
+    return {name: array for name, array in trace.memory.items() if not name.startswith(PREFIX)}
+
+
+class Acceleration:
+    """Where an accelerated run makes its next pass.
+
+    Parameters
+    ----------
+    engine, objective, stopping : of the run; see `run_em`.
+    """
+
+    def __init__(self, engine: Engine[Any], objective: Objective, stopping: Stopping) -> None:
+        self._engine, self._objective, self._stopping = engine, objective, stopping
+
+    def limit(self, trace: Trace) -> int:
+        """How many steps may be made before `state_after` must be asked."""
+        if has_path(trace):
+            return 1
+        return max(FIRST - trace.n_steps, EVERY - trace.n_steps % EVERY)
+
+    def state_after(self, before: State, state: State) -> State:
+        """Judge a pass, and choose the model for the next one.
+
+        Parameters
+        ----------
+        before : the state before the pass.
+        state : where a step of EM leads from there.
+
+        Returns
+        -------
+        state : of the accelerated run.
+        """
+        trace = state.trace
+        if not has_path(before.trace):
+            return self._begun(state)
+        path = Path.recalled(before.trace.memory, before.model.family)
+        height = trace.last - self._objective.cost(before.model)
+        if path.length and (trace.frozen or not path.height <= height < math.inf):
+            return self._refused(path, before.trace, state)
+        if trace.frozen or state.outcome is Outcome.NON_FINITE:
+            return state
+        with one_blas_thread():
+            return self._gone_on(path, before.model, state, height)
+
+    def _begun(self, state: State) -> State:
+        """Accelerate from the next step on, if the run is slow."""
+        if state.outcome is not None or state.trace.frozen or not self._is_slow(state.trace):
+            return state
+        nothing = np.empty((0, len(_coordinates(state.model))))
+        return state if nothing.shape[1] > MOST_NUMBERS else _on(state, Path(nothing, nothing, state.model))
+
+    def _is_slow(self, trace: Trace) -> bool:
+        """Whether many steps are left, if gains go on to fall as they do now."""
+        if trace.n_steps < FIRST or trace.n_steps % EVERY:
+            return False
+        (before, last), tolerance = np.diff(trace.objective[-3:]).tolist(), self._stopping.tolerance
+        if not min(before, last) > 0:
+            return False
+        return last >= before or tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > LONG
+
+    def _refused(self, path: Path, before: Trace, state: State) -> State:
+        """Go back to the step of EM from the last point; the pass counts all the same."""
+        log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
+        trace = Trace(log_likelihood, (*before.objective, before.last), before.frozen, state.trace.memory)
+        return _on(State(path.after, trace, self._limited(trace)), path.refused())
+
+    def _gone_on(self, path: Path, model: Model, state: State, height: float) -> State:
+        """Take up a step, and propose where it and those before lead."""
+        tolerance, gain, was_proposed = self._stopping.tolerance, height - path.height, bool(path.length)
+        path = path.extended(_coordinates(model), _coordinates(state.model), state.model, height)
+        move = Move.of(path)
+        if len(path.points) == 1:  # the move is the step of EM
+            path = replace(path, longest=REACH * move.length)
+        outcome, n_doubts = state.outcome, 0 if gain >= tolerance else path.n_doubts
+        if outcome is Outcome.CONVERGED:
+            is_doubtful = gain > 0 and move.gain >= tolerance and not path.n_refused and n_doubts < MOST_DOUBTS
+            if was_proposed or is_doubtful:
+                outcome, n_doubts = self._limited(state.trace), n_doubts + (not was_proposed)
+        proposal = None
+        is_due = len(path.points) > 1 and not path.n_waiting
+        if outcome is None and is_due and gain > (tolerance if was_proposed else 0.0):
+            proposal = self._model_at(path.points[-1] + move.change, state.model)
+        length, n_waiting = 0.0 if proposal is None else move.length, max(0, path.n_waiting - 1)
+        path = replace(path, length=length, n_waiting=n_waiting, n_doubts=n_doubts)
+        return _on(State(proposal or state.model, state.trace, outcome), path)
+
+    def _limited(self, trace: Trace) -> Outcome | None:
+        return Outcome.STEP_LIMIT if trace.n_steps >= self._stopping.max_steps else None
+
+    def _model_at(self, coordinates: Array, like: Model) -> Model | None:
+        """The model with these coordinates; None where there is none."""
+        n_weights, n_means = like.weights.size, like.means.size
+        with np.errstate(over="ignore", invalid="ignore"):
+            weights = np.exp(coordinates[:n_weights] - coordinates[:n_weights].max())
+            means = coordinates[n_weights:][:n_means].reshape(like.means.shape)
+            rest = coordinates[n_weights + n_means :].reshape(len(like.covariances.each), -1)
+            covariances = like.covariances.at(rest)
+        if not (np.isfinite(coordinates).all() and np.isfinite(covariances.each).all()):
+            return None
+        weights /= weights.sum()
+        need = like.family.need(None)
+        if not (like.family.is_step or need.pooled or need.second is Second.TRACE):  # those have no more constraints
+            second = np.einsum("k,k...->k...", weights, covariances.each)
+            scatter = Scatter(weights, second, like.n_features, need)
+            covariances = updated(like.family, self._engine, scatter, covariances)
+        model = Model(weights, means, covariances, like.family)
+        return None if weights.min() <= LOST_SHARE or collapsed(model, self._objective) else model
+
+
+def _on(state: State, path: Path) -> State:
+    return state._replace(trace=replace(state.trace, memory={**state.trace.memory, **path.remembered()}))
+
+
+def _coordinates(model: Model) -> Array:
+    """Log weights, means and coordinates of the covariances: numbers without constraints but those of the structure."""
+    parts = np.log(model.weights), model.means.ravel(), model.covariances.coordinates().ravel()
+    return np.concatenate(parts)
+
+
+def _lengths(changes: Array, model: Model) -> Array:
+    """Small changes of coordinates (m, n_coordinates), in units of what a row of known component says about them.
+
+    Half the squared length of the result is the Kullback–Leibler divergence that a change makes.
+    """
+    n_components, n_features = model.means.shape
+    of_weights, of_means, rest = np.split(changes, [n_components, n_components * (1 + n_features)], axis=1)
+    roots = np.sqrt(model.weights)
+    offsets = of_means.reshape(-1, n_components, n_features)
+    whitened = np.array([model.whitening.whiten_each(each) for each in offsets])
+    covariances = model.covariances
+    of_covariances = covariances.lengths(rest.reshape(len(changes), len(covariances.each), -1))
+    importance = np.ones(1) if covariances.is_shared else roots
+    parts = of_weights * roots, whitened * roots[:, None], of_covariances * importance[:, None]
+    return np.concatenate([part.reshape(len(changes), -1) for part in parts], axis=1)
+
+
+def _newton_step(gram: Array) -> Array:
+    """The step of L-BFGS, as shares of the vectors whose products are `gram`.
+
+    These are m moves, oldest first, then the m changes of the gradient that they made, and then the gradient; its
+    Hessian is minus the unit matrix where nothing is known of it.
+    """
+    m = len(gram) // 2
+    curvature = -np.diagonal(gram, m)[:m]
+    size = np.sqrt(np.diagonal(gram))
+    usable = np.flatnonzero(curvature > CURVATURE * size[:m] * size[m:-1])
+    step, taken = np.zeros(len(gram)), np.zeros(m)
+    step[-1] = 1.0
+    for i in usable[::-1]:
+        taken[i] = gram[i] @ step / curvature[i]
+        step[m + i] += taken[i]
+    for i in usable:
+        step[i] += taken[i] + gram[m + i] @ step / curvature[i]
+    return step

@@ -1,0 +1,235 @@
+"""Accelerated runs: never lower than EM, far fewer passes where it creeps, and EM itself where it does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+
+from gaussmix.em.acceleration import FIRST, PAIRS, Acceleration, Path, _coordinates, _lengths, has_path
+from gaussmix.em.loop import em_step, run_em
+from gaussmix.em.objective import Ridge
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Frozen, State, Trace, final
+from gaussmix.engines import ENGINES
+from gaussmix.errors import Outcome
+from gaussmix.families import FAMILIES
+from gaussmix.families.base import family_named
+from gaussmix.model import Model
+from gaussmix.numerics.core import native_target
+from gaussmix.testing import PROBLEMS, Problem
+from gaussmix.testing.problems import groups
+
+needs_core = pytest.mark.skipif(native_target() is None, reason="the C++ core is not built")
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+# Structures of which every change of the coordinates is one.
+free = pytest.mark.parametrize("name", ["full", "tied", "diag", "EEI", "spherical", "EII", "factor_analyzer"])
+
+
+def states(given, family, engine, stopping, *, is_accelerated=True, **more):
+    start = given.start(family)
+    return list(run_em(given.source, engine, start, given.objective, stopping, is_accelerated=is_accelerated, **more))
+
+
+def slow_mixture():
+    """Three components on a line that can hardly be told apart."""
+    return groups("slow", 2000, 1, 3, apart=1.0, strangers=0.5)
+
+
+def slow_factors():
+    """Chemistry of wines, of which four factors explain nearly everything."""
+    rows = load_wine().data
+    return Problem(rows, None, (rows[:, 12] > 700).astype(np.int32))
+
+
+SLOW = {
+    "a mixture": (slow_mixture(), FAMILIES["full"], 4),
+    "factors": (slow_factors(), family_named("factor_analyzer", n_factors=2), 8),
+}
+
+
+@families
+def test_no_pass_lowers_the_objective(family, engine):
+    course = states(PROBLEMS["overlapping"], family, engine, Stopping(0.0, 60))
+    assert any(has_path(state.trace) for state in course)
+    objective = np.array(course[-1].trace.objective)
+    assert len(objective) == 60
+    assert (np.diff(objective) >= -1e-12 * np.abs(objective[:-1])).all()
+
+
+@needs_core
+@pytest.mark.parametrize("case", SLOW)
+def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
+    given, family, ratio = SLOW[case]
+    stopping = Stopping(1e-8, 5000)
+    plain, fast = (
+        states(given, family, ENGINES["native"](1), stopping, is_accelerated=wanted)[-1] for wanted in (False, True)
+    )
+    assert plain.outcome is fast.outcome is Outcome.CONVERGED
+    assert fast.trace.last >= plain.trace.last
+    assert plain.trace.n_steps > ratio * fast.trace.n_steps
+
+
+@families
+def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
+    given = PROBLEMS["separate"]
+    plain, fast = (
+        states(given, family, engine, Stopping(1e-6, 200), is_accelerated=wanted)[-1] for wanted in (False, True)
+    )
+    assert fast.trace == plain.trace
+    assert fast.outcome is plain.outcome
+    assert fast.model.means.tobytes() == plain.model.means.tobytes()
+    assert fast.model.covariances.array.tobytes() == plain.model.covariances.array.tobytes()
+
+
+def test_the_first_steps_are_em(engine):
+    given, family = SLOW["a mixture"][:2]
+    plain, fast = (
+        states(given, family, engine, Stopping(0.0, FIRST), is_accelerated=wanted)[-1] for wanted in (False, True)
+    )
+    assert fast.trace.objective == plain.trace.objective
+    assert fast.model.means.tobytes() == plain.model.means.tobytes()
+
+
+@needs_core
+@pytest.mark.parametrize("name", ["full", "diag", "VEE", "factor_analyzer"])
+def test_units_do_not_matter(name):
+    given = groups("units", 600, 4, 3, apart=1.2, strangers=0.4)
+    other = replace(given, rows=given.rows * 2.0 ** np.array([-9, 4, 0, 13]))
+    course, others = (states(each, FAMILIES[name], ENGINES["native"](1), Stopping(0.0, 40)) for each in (given, other))
+    assert [has_path(state.trace) for state in others] == [has_path(state.trace) for state in course]
+    assert has_path(course[-2].trace)
+    shift = 8 * np.log(2.0)
+    np.testing.assert_allclose(np.array(others[-1].trace.objective) + shift, course[-1].trace.objective, rtol=1e-8)
+
+
+@needs_core
+def test_threads_change_no_bit():
+    given, family, _ = SLOW["factors"]
+    first, second = (states(given, family, ENGINES["native"](n), Stopping(1e-8, 2000))[-1] for n in (1, 3))
+    assert first.trace == second.trace
+    assert first.model.covariances.array.tobytes() == second.model.covariances.array.tobytes()
+
+
+@pytest.mark.parametrize("limit", [0, 1, FIRST, FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 9, FIRST + 17])
+def test_the_limit_is_one_of_passes_and_the_end_is_after_a_step(limit, engine):
+    given, family = SLOW["a mixture"][:2]
+    *_, end = states(given, family, engine, Stopping(0.0, limit))
+    assert end.trace.n_steps == limit
+    assert end.outcome is Outcome.STEP_LIMIT
+    assert not end.trace.memory
+    moments, _, _ = em_step(given.source, engine, end.model, given.objective, {})
+    assert limit == 0 or moments.log_likelihood / moments.row_weight >= end.trace.last
+
+
+def test_frozen_components_are_for_em(engine):
+    given, family = SLOW["a mixture"][:2]
+    ends = [
+        states(
+            given,
+            family,
+            engine,
+            Stopping(0.0, 40),
+            is_accelerated=wanted,
+            trace=Trace(frozen={1: Frozen.COLLAPSED}),
+        )
+        for wanted in (False, True)
+    ]
+    assert not any(has_path(state.trace) for state in ends[1])
+    assert ends[0][-1].trace == ends[1][-1].trace
+
+
+def on_the_way(engine):
+    """A state after which the next pass is at a proposal, and the acceleration of its run."""
+    given, family = SLOW["a mixture"][:2]
+    stopping = Stopping(0.0, 60)
+    course = states(given, family, engine, stopping)
+    proposed = (state for state in course if has_path(state.trace) and Path.recalled(state.trace.memory, family).length)
+    return next(proposed), Acceleration(engine, given.objective, stopping)
+
+
+@pytest.mark.parametrize("what", ["lower", "not a number", "infinite", "frozen"])
+def test_a_proposal_that_is_no_better_is_refused(what, engine):
+    before, acceleration = on_the_way(engine)
+    path = Path.recalled(before.trace.memory, before.model.family)
+    value = {"lower": path.height - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(what, path.height + 1)
+    frozen = {0: Frozen.COLLAPSED} if what == "frozen" else {}
+    bad = Trace((*before.trace.log_likelihood, value), (*before.trace.objective, value), frozen)
+    outcome = None if np.isfinite(value) else Outcome.NON_FINITE
+    after = acceleration.state_after(before, State(before.model, bad, outcome))
+    assert after.outcome is None
+    assert after.trace.n_steps == before.trace.n_steps + 1
+    assert after.trace.last == before.trace.last
+    assert not after.trace.frozen
+    assert after.model.means.tobytes() == path.after.means.tobytes()
+    assert after.model.covariances.array.tobytes() == path.after.covariances.array.tobytes()
+    left = Path.recalled(after.trace.memory, before.model.family)
+    assert left.length == 0 < left.longest < path.length
+
+
+def test_refusals_in_a_row_become_rare():
+    path = Path(np.empty((0, 1)), np.empty((0, 1)), Model(np.ones(1), np.ones((1, 1)), None, None), length=1.0)
+    waits = []
+    for _ in range(4):
+        path = replace(path.refused(), length=1.0)
+        waits.append(path.n_waiting)
+    assert waits == [0, 1, 3, 7]
+
+
+def test_few_steps_are_remembered(engine):
+    course = states(*SLOW["a mixture"][:2], engine, Stopping(0.0, 60))
+    memories = [state.trace.memory for state in course if has_path(state.trace)]
+    assert max(len(memory["acceleration.points"]) for memory in memories) == PAIRS + 1
+
+
+@free
+def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
+    """To first order in the step: what L-BFGS takes for granted."""
+    given, engine = groups("gradient", 1500, 4, 2, apart=1.0, strangers=0.4), ENGINES["numpy"](1)
+    objective = given.objective
+    acceleration, after = Acceleration(engine, objective, Stopping()), given.start(FAMILIES[name])
+    residual = np.ones(1)
+    while residual @ residual > 1e-5:
+        model = after
+        _, after, _ = em_step(given.source, engine, model, objective, {})
+        point = _coordinates(model)
+        residual = _lengths((_coordinates(after) - point)[None], model)[0]
+    for _ in range(5):
+        change = rng.normal(size=len(point))
+        change[: model.n_components] -= model.weights @ change[: model.n_components]  # weights sum to 1
+        length = _lengths(change[None], model)[0]
+        change *= 1e-4 / np.sqrt(length @ length)
+        ends = [acceleration._model_at(point + sign * change, model) for sign in (1, -1)]
+        likelihoods = [em_step(given.source, engine, end, objective, {})[0].log_likelihood for end in ends]
+        slope = (likelihoods[0] - likelihoods[1]) / (2 * len(given.rows))
+        expected = residual @ length * (1e-4 / np.sqrt(length @ length))
+        assert slope == pytest.approx(expected, abs=0.05 * 1e-4 * np.sqrt(residual @ residual))
+
+
+@pytest.mark.parametrize("name", ["factor_analyzer", "full", "diag", "spherical"])
+def test_what_steps_raise_under_a_ridge(name, engine):
+    """Steps towards covariances with a ridge lower the likelihood. Less the cost of the ridge it rises."""
+    given = groups("ridge", 300, 3, 1, apart=1.0)
+    ridge, model, heights, likelihoods = Ridge(np.full(3, 0.3)), given.start(FAMILIES[name]), [], []
+    for _ in range(30):
+        moments, following, _ = em_step(given.source, engine, model, ridge, {})
+        likelihoods.append(moments.log_likelihood / moments.row_weight)
+        heights.append(likelihoods[-1] - ridge.cost(model))
+        model = following
+    assert np.diff(likelihoods).min() < -1e-6
+    assert np.diff(heights).min() > -1e-12
+
+
+@needs_core
+def test_the_end_with_a_ridge_is_that_of_em():
+    (given, family, _), engine = SLOW["a mixture"], ENGINES["native"](1)
+    ridge, stopping = Ridge(np.array([0.05])), Stopping(1e-10, 5000)
+    start = given.start(family)
+    plain, fast = (
+        final(run_em(given.source, engine, start, ridge, stopping, is_accelerated=wanted)) for wanted in (False, True)
+    )
+    assert fast.trace.n_steps < plain.trace.n_steps
+    again = final(run_em(given.source, engine, fast.model, ridge, Stopping(0.0, 2000)))
+    assert again.trace.last - ridge.cost(again.model) == pytest.approx(
+        fast.trace.last - ridge.cost(fast.model), abs=1e-6
+    )

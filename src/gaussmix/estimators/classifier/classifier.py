@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.checks import check_count
@@ -206,6 +205,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The share of rows, by weight, whose class `predict` finds. Raises as `predict`."""
+        from sklearn.metrics import accuracy_score  # slow to import
+
         source = self._source(X, sample_weight)
         return float(accuracy_score(y, source.each_row(self._labels), sample_weight=source.row_weight))
 

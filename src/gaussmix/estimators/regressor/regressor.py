@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
@@ -195,6 +194,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         if y is not None or self.targets is None:
             _check_beside(X, y)
             return float(super().score(X, y, sample_weight))
+        from sklearn.metrics import r2_score  # slow to import
+
         source = check_source(self._of_all_columns(), X, sample_weight, reset=False)
         told, found = np.split(np.ascontiguousarray(source.each_row(self._task.told_and_mean)), 2, axis=1)
         return float(r2_score(told, found, sample_weight=source.row_weight))

@@ -8,8 +8,9 @@
 #include <tuple>
 
 #include "bind.hpp"
-#include "em/move_centres.hpp"
+#include "em/kmeans.hpp"
 #include "em/run_em.hpp"
+#include "em/sample.hpp"
 #include "families/update.hpp"
 
 namespace gaussmix {
@@ -34,24 +35,17 @@ double* written(const Array& array, std::size_t size, const char* message) {
     return array.data();
 }
 
-// Log-likelihoods, factors, log |det|.
-using EmResult = std::tuple<Result<double, 1>, Result<double, 1>, Result<double, 1>>;
-
-EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
-                      const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
-                      const Writable<double, 2>& means, const Writable<double, 1>& covariances, const Maybe<1>& centre,
-                      const Maybe<2>& total, const Contiguous<1>& ridge,
-                      const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
-                      Index max_steps, double seconds, int n_threads) {
+// What steps and the start of a run have in common.
+EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<int, int, int>& letters,
+               const Writable<double, 1>& weights, const Maybe<1>& centre, const Maybe<2>& total,
+               const Contiguous<1>& ridge, const std::tuple<double, double, double, double>& limits) {
     EmView task{};
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
-    task.total_weight = total_weight;
     task.algebra = to_algebra(letters);
     task.n_components = static_cast<Index>(weights.size());
-    const auto count = weights.size(), features = static_cast<std::size_t>(task.rows.n_features);
-    const auto size = static_cast<std::size_t>(task.algebra.size(task.rows.n_features));
-    require(count > 0, "n_components is 0");
+    require(weights.size() > 0, "n_components is 0");
+    const auto features = static_cast<std::size_t>(task.rows.n_features);
     require(ridge.size() == features, "ridge must have shape (n_features,)");
     const bool has_one_matrix = task.algebra.is_shared() && task.algebra.second() == Second::full;
     require(centre.has_value() == has_one_matrix && total.has_value() == has_one_matrix,
@@ -61,23 +55,130 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     if (centre) task.total = {centre->data(), total->data()};
     task.ridge = ridge.data();
     task.limits = {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
+    return task;
+}
+
+// A mixture that is written where it lies, and the factors of its covariances.
+struct Written {
+    NewArray<double, 1> factors, log_abs_det;
+    MixtureView view;
+
+    Written(const EmView& task, const Writable<double, 1>& weights, const Writable<double, 2>& means,
+            const Writable<double, 1>& covariances)
+        : factors({n_covariances(task) * size(task)}), log_abs_det({n_covariances(task)}) {
+        const std::size_t n_means = weights.size() * static_cast<std::size_t>(task.rows.n_features);
+        view = {weights.data(), written(means, n_means, "means must have shape (n_components, n_features)"),
+                written(covariances, n_covariances(task) * size(task), "covariances must be of the algebra's size"),
+                factors.data(), log_abs_det.data()};
+    }
+
+private:
+    static std::size_t n_covariances(const EmView& task) {
+        return task.algebra.is_shared() ? 1 : static_cast<std::size_t>(task.n_components);
+    }
+    static std::size_t size(const EmView& task) {
+        return static_cast<std::size_t>(task.algebra.size(task.rows.n_features));
+    }
+};
+
+// Log-likelihoods, factors, log |det|.
+using EmResult = std::tuple<Result<double, 1>, Result<double, 1>, Result<double, 1>>;
+
+EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
+                      const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
+                      const Writable<double, 2>& means, const Writable<double, 1>& covariances, const Maybe<1>& centre,
+                      const Maybe<2>& total, const Contiguous<1>& ridge,
+                      const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
+                      Index max_steps, double seconds, int n_threads) {
+    EmView task = view_em(rows, row_weight, letters, weights, centre, total, ridge, limits);
+    task.total_weight = total_weight;
     task.tolerance = tolerance;
     task.previous = previous;
     task.max_steps = max_steps;
     task.seconds = seconds;
-    const std::size_t n_covariances = task.algebra.is_shared() ? 1 : count;
-    NewArray<double, 1> factors({n_covariances * size}), log_abs_det({n_covariances});
-    const MixtureView mixture{weights.data(),
-                              written(means, count * features, "means must have shape (n_components, n_features)"),
-                              written(covariances, n_covariances * size, "covariances must be of the algebra's size"),
-                              factors.data(), log_abs_det.data()};
+    Written mixture(task, weights, means, covariances);
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
     Numbers log_likelihoods;
-    without_gil([&] { return run_em(*target.kernels, task, execution, mixture, log_likelihoods); });
+    without_gil([&] { return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods); });
     NewArray<double, 1> out({log_likelihoods.size()});
     std::copy(log_likelihoods.begin(), log_likelihoods.end(), out.data());
-    return {out.release(), factors.release(), log_abs_det.release()};
+    return {out.release(), mixture.factors.release(), mixture.log_abs_det.release()};
+}
+
+// Factors, log |det|; none where the start is unusual.
+using StartResult = std::optional<std::tuple<Result<double, 1>, Result<double, 1>>>;
+
+StartResult bound_begin_em(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                           const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
+                           const Writable<double, 2>& means, const Writable<double, 1>& covariances,
+                           const Maybe<1>& centre, const Maybe<2>& total, const Contiguous<1>& ridge,
+                           const std::tuple<double, double, double, double>& limits, int n_threads) {
+    const EmView task = view_em(rows, row_weight, letters, weights, centre, total, ridge, limits);
+    Written mixture(task, weights, means, covariances);
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
+    bool is_found = false;
+    without_gil([&] { return begin_em(*target.kernels, task, execution, mixture.view, is_found); });
+    if (!is_found) return std::nullopt;
+    return std::tuple{mixture.factors.release(), mixture.log_abs_det.release()};
+}
+
+// Distinct rows, their weights, and the rank of each row.
+using DistinctResult = std::tuple<Result<double, 2>, Result<double, 1>, Result<std::int64_t, 1>>;
+
+DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWeight& row_weight) {
+    const RowsView view = view_rows(rows, {});
+    const RowWeightView weight = view_row_weight(row_weight, view.n_rows);
+    const auto found = [&] {
+        const nb::gil_scoped_release release;
+        return distinct_rows(view, weight);
+    }();
+    const auto n_rows = static_cast<std::size_t>(found.n_rows), n_features = static_cast<std::size_t>(view.n_features);
+    NewArray<double, 2> distinct({n_rows, n_features});
+    NewArray<double, 1> weights({n_rows});
+    NewArray<std::int64_t, 1> rank({found.rank.size()});
+    std::copy(found.rows.begin(), found.rows.end(), distinct.data());
+    std::copy(found.weight.begin(), found.weight.end(), weights.data());
+    std::copy(found.rank.begin(), found.rank.end(), rank.data());
+    return {distinct.release(), weights.release(), rank.release()};
+}
+
+Result<double, 1> bound_trimmed_variances(const Target&, const Contiguous<2>& rows, const Contiguous<1>& weight,
+                                          double dropped) {
+    require(weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
+    const auto n_rows = static_cast<Index>(rows.shape(0)), n_features = static_cast<Index>(rows.shape(1));
+    require(dropped >= 0 && 2 * dropped < sum(weight.data(), n_rows), "dropped must be less than half of the weight");
+    NewArray<double, 1> out({rows.shape(1)});
+    {
+        const nb::gil_scoped_release release;
+        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, out.data());
+    }
+    return out.release();
+}
+
+Result<std::int64_t, 1> bound_spread_centres(const Target& target, const Rows& rows, const Contiguous<1>& row_weight,
+                                             Index n_components, Index n_candidates, const Contiguous<1>& uniform,
+                                             int n_threads) {
+    SpreadView task{};
+    task.rows = view_rows(rows, {});
+    require(!task.rows.is_float32, "rows must be float64");
+    require(row_weight.size() == static_cast<std::size_t>(task.rows.n_rows) && row_weight.size() > 0,
+            "row_weight must have shape (n_rows,)");
+    require(n_components > 0 && n_candidates > 0, "n_components or n_candidates is 0");
+    require(uniform.size() == static_cast<std::size_t>(1 + (n_components - 1) * n_candidates),
+            "uniform must have shape (1 + (n_components - 1) n_candidates,)");
+    task.row_weight = row_weight.data();
+    task.n_components = n_components;
+    task.n_candidates = n_candidates;
+    task.uniform = uniform.data();
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
+    std::vector<Index> places(static_cast<std::size_t>(n_components));
+    without_gil([&] { return spread_centres(*target.kernels, task, execution, places.data()); });
+    NewArray<std::int64_t, 1> out({places.size()});
+    std::copy(places.begin(), places.end(), out.data());
+    return out.release();
 }
 
 Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
@@ -127,6 +228,20 @@ constexpr const char* kEmSignature =
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
     ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
     "n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS "]";
+constexpr const char* kBeginSignature =
+    "def begin_em(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
+    " | None, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS ", covariances: " FLOATS
+    ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
+    ", limits: tuple[float, float, float, float], n_threads: int) -> tuple[" FLOATS ", " FLOATS "] | None";
+constexpr const char* kDistinctSignature =
+    "def distinct_rows(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
+    " | None) -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.int64]]";
+constexpr const char* kTrimmedSignature =
+    "def trimmed_variances(self, rows: " FLOATS ", weight: " FLOATS ", dropped: float) -> " FLOATS;
+constexpr const char* kSpreadSignature =
+    "def spread_centres(self, rows: " FLOATS ", row_weight: " FLOATS
+    ", n_components: int, n_candidates: int, uniform: " FLOATS
+    ", n_threads: int) -> numpy.typing.NDArray[numpy.int64]";
 constexpr const char* kUpdateSignature =
     "def update(self, algebra: tuple[int, int, int], mass: " FLOATS ", second: " FLOATS
     ", n_features: int, current: " FLOATS " | None) -> " FLOATS;
@@ -142,6 +257,17 @@ void bind_em(nb::class_<Target>& type) {
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a, "n_threads"_a,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).")
+        .def("begin_em", bound_begin_em, nb::sig(kBeginSignature), "rows"_a.noconvert(),
+             "row_weight"_a.noconvert().none(), "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(),
+             "covariances"_a.noconvert(), "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "n_threads"_a,
+             "Write the mixture of rows that go to the nearest of the means: (factors, log_abs_det).")
+        .def("distinct_rows", bound_distinct_rows, nb::sig(kDistinctSignature), "rows"_a.noconvert(),
+             "row_weight"_a.noconvert().none(), "Distinct rows in lexicographic order: (rows, weight, rank).")
+        .def("trimmed_variances", bound_trimmed_variances, nb::sig(kTrimmedSignature), "rows"_a, "weight"_a,
+             "dropped"_a, "Variances of columns without some weight at each end.")
+        .def("spread_centres", bound_spread_centres, nb::sig(kSpreadSignature), "rows"_a.noconvert(), "row_weight"_a,
+             "n_components"_a, "n_candidates"_a, "uniform"_a, "n_threads"_a,
+             "Places of rows far from each other, as greedy k-means++ draws them.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.")
         .def("move_centres", bound_move_centres, nb::sig(kCentresSignature), "rows"_a.noconvert(),

@@ -52,6 +52,14 @@ public:
                       mixture.factors.data(), mixture.log_abs_det.data());
     }
 
+    // An M-step on rows that have gone to the nearest of some centres. False where one of the limits is passed, and if
+    // interrupted.
+    bool begin(const double* centres, State& following) {
+        State nearby = following;
+        nearby.means.assign(centres, centres + n_components_ * d_);
+        return gather(nearby.means) && maximise(nearby, nullptr, following) && is_sound(following, nearby);
+    }
+
     // One E- and M-step. False where one of the limits is passed, and if interrupted.
     bool step(const State& current, State& following, double& log_likelihood) {
         if (has_one_matrix_ && !is_near(current)) return false;
@@ -59,12 +67,43 @@ public:
         if (!expect(current, {&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), second_.data()}))
             return false;
         log_likelihood /= task_.total_weight;
-        if (n_far > 0 || !std::isfinite(log_likelihood) || !maximise(current, following)) return false;
-        const double* anchor = has_one_matrix_ ? nullptr : current.means.data();
-        return !is_noise(following) && factorise(following) && loss(following, anchor) <= task_.limits.loss;
+        if (n_far > 0 || !std::isfinite(log_likelihood)) return false;
+        return maximise(current, current.covariances.data(), following) && is_sound(following, current);
     }
 
 private:
+    // Sums of the rows nearest to each centre, about their means, which replace the centres. False where a centre has
+    // no rows, and if interrupted.
+    bool gather(Numbers& centres) {
+        const Numbers spheres(static_cast<std::size_t>(n_components_), 1.0), log_scale = room(n_components_);
+        const Numbers start = centres;
+        Numbers traces = room(n_components_);
+        double log_likelihood, n_far, n_near;
+        const auto sum_up = [&](Second second, const double* anchor) {
+            const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::hard, second};
+            const StepView pass{shape, task_.rows, task_.row_weight, {}, {}};
+            double* seconds = has_one_matrix_ ? traces.data() : second_.data();
+            return gaussmix::step(kernels_, pass, {log_scale.data(), start.data(), spheres.data(), anchor},
+                                  Precision::widened, execution_,
+                                  {&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), seconds});
+        };
+        if (!sum_up(Second::none, nullptr)) return false;
+        for (Index i = 0; i < n_components_ * d_; ++i) {
+            if (!(mass_[i / d_] > 0)) return false;
+            centres[i] = first_[i] / mass_[i / d_];
+        }
+        if (!sum_up(has_one_matrix_ ? Second::trace : algebra_.second(), centres.data())) return false;
+        for (Index i = 0; has_one_matrix_ && i < n_components_ * d_; ++i) {
+            first_[i] += mass_[i / d_] * (centres[i] - task_.total.centre[i % d_]);
+        }
+        return true;
+    }
+
+    bool is_sound(State& mixture, const State& before) {
+        const double* anchor = has_one_matrix_ ? nullptr : before.means.data();
+        return !is_noise(mixture) && factorise(mixture) && loss(mixture, anchor) <= task_.limits.loss;
+    }
+
     bool expect(const State& mixture, MomentsView out) {
         const Shape shape{n_components_,   d_,         algebra_.factor_shape(),
                           has_one_matrix_, Rule::soft, has_one_matrix_ ? Second::none : algebra_.second()};
@@ -93,8 +132,8 @@ private:
         return repeated_.data();
     }
 
-    // Weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19.
-    bool maximise(const State& current, State& following) {
+    // Weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the last ones, or null.
+    bool maximise(const State& current, const double* covariances, State& following) {
         const double total = sum(mass_.data(), n_components_);
         for (Index k = 0; k < n_components_; ++k) {
             following.weights[k] = mass_[k] / total;
@@ -115,7 +154,7 @@ private:
         }
         if (algebra_.is_shared() && !has_one_matrix_) pool();
         const SecondSumsView scatter{n_components_, d_, mass_.data(), second_.data()};
-        update(kernels_, algebra_, scatter, current.covariances.data(), listener_, following.covariances.data());
+        update(kernels_, algebra_, scatter, covariances, listener_, following.covariances.data());
         return true;
     }
 
@@ -218,7 +257,24 @@ private:
     Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, repeated_;
 };
 
+void write(const MixtureView& mixture, const State& state) {
+    std::copy(state.weights.begin(), state.weights.end(), mixture.weights);
+    std::copy(state.means.begin(), state.means.end(), mixture.means);
+    std::copy(state.covariances.begin(), state.covariances.end(), mixture.covariances);
+    std::copy(state.factors.begin(), state.factors.end(), mixture.factors);
+    std::copy(state.log_abs_det.begin(), state.log_abs_det.end(), mixture.log_abs_det);
+}
+
 }  // namespace
+
+bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
+              bool& is_found) {
+    Loop loop(kernels, task, execution);
+    State start = loop.state(mixture);
+    is_found = loop.begin(mixture.means, start);
+    if (is_found) write(mixture, start);
+    return !execution.interrupt.has_come();
+}
 
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
             Numbers& log_likelihoods) {
@@ -234,11 +290,7 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
         const bool is_last = static_cast<Index>(log_likelihoods.size()) >= task.max_steps;
         if (has_settled || is_last || std::chrono::steady_clock::now() >= end) break;
     }
-    std::copy(current.weights.begin(), current.weights.end(), mixture.weights);
-    std::copy(current.means.begin(), current.means.end(), mixture.means);
-    std::copy(current.covariances.begin(), current.covariances.end(), mixture.covariances);
-    std::copy(current.factors.begin(), current.factors.end(), mixture.factors);
-    std::copy(current.log_abs_det.begin(), current.log_abs_det.end(), mixture.log_abs_det);
+    write(mixture, current);
     return !execution.interrupt.has_come();
 }
 

@@ -40,6 +40,11 @@ struct MixtureView {      // where EM starts, and where it ends
     double* log_abs_det;  // written only: log |det| of each factor
 };
 
+// Writes the mixture of an M-step on rows that have gone to the nearest of some centres, which are `mixture.means` at first.
+// Finds none where a limit would be passed. False if interrupted.
+bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
+              bool& is_found);
+
 // Appends the mean log-likelihood before each step that it makes. It stops when the log-likelihood has settled, when time
 // is up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,

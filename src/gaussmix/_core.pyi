@@ -161,6 +161,49 @@ class Target:
         Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).
         """
 
+    def begin_em(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        algebra: tuple[int, int, int],
+        weights: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        covariances: numpy.typing.NDArray[numpy.float64],
+        centre: numpy.typing.NDArray[numpy.float64] | None,
+        total: numpy.typing.NDArray[numpy.float64] | None,
+        ridge: numpy.typing.NDArray[numpy.float64],
+        limits: tuple[float, float, float, float],
+        n_threads: int,
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]] | None:
+        """
+        Write the mixture of rows that go to the nearest of the means: (factors, log_abs_det).
+        """
+
+    def distinct_rows(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]
+    ]:
+        """Distinct rows in lexicographic order: (rows, weight, rank)."""
+
+    def trimmed_variances(
+        self, rows: numpy.typing.NDArray[numpy.float64], weight: numpy.typing.NDArray[numpy.float64], dropped: float
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """Variances of columns without some weight at each end."""
+
+    def spread_centres(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64],
+        row_weight: numpy.typing.NDArray[numpy.float64],
+        n_components: int,
+        n_candidates: int,
+        uniform: numpy.typing.NDArray[numpy.float64],
+        n_threads: int,
+    ) -> numpy.typing.NDArray[numpy.int64]:
+        """Places of rows far from each other, as greedy k-means++ draws them."""
+
     def update(
         self,
         algebra: tuple[int, int, int],

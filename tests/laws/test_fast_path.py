@@ -22,7 +22,14 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS, check_runner
 from gaussmix.testing.check_family import updated
 from gaussmix.testing.check_fit import fit
-from gaussmix.testing.check_runner import Stepwise, check_centres, check_singular_update, check_update
+from gaussmix.testing.check_runner import (
+    Stepwise,
+    check_centres,
+    check_first_step,
+    check_singular_update,
+    check_spread,
+    check_update,
+)
 from gaussmix.waist.block import Block
 
 pytestmark = pytest.mark.skipif(
@@ -52,6 +59,26 @@ def test_covariances_are_those_of_the_family(family, native, rng):
 
 def test_centres_move_as_in_the_loop(native, rng):
     check_centres(native, rng)
+
+
+def test_centres_are_spread_as_in_python(native, rng):
+    check_spread(native, rng)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-3])
+@problems
+@families
+def test_the_first_step_is_that_of_python(family, problem, ridge, native):
+    check_first_step(native, family, problem, ridge)
+
+
+def test_a_first_step_that_has_no_covariances_is_left_to_python(native, rng):
+    rows, objective = two_groups(rng, twins=5), Ridge(np.zeros(2))
+    centres = np.array([[0.0, 0.0], [6.0, 6.0], [9.0, 9.0]])
+    for n_components in 2, 3:  # equal rows, and no rows
+        fast = FastPath(ArraySource(rows), native, VVV(), n_components, objective, Stopping())
+        assert fast.begin(centres[:n_components]) is None
+    assert FastPath(ArraySource(rows), native, VVV(), 1, objective, Stopping()).begin(centres[:1]) is not None
 
 
 def test_centres_that_lose_their_rows_are_left_to_the_loop(native):

@@ -5,18 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gaussmix.em import ridge as ridges
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.objective import Ridge
+from gaussmix.em.ridge import automatic_ridge
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import VVV
+from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts import STARTS, Partition, kmeans
+from gaussmix.starts import STARTS, Partition, kmeans, sample
 from gaussmix.starts.base import DETERMINISTIC, repeated
 from gaussmix.starts.kmeans_plus_plus import spread_centres
 from gaussmix.starts.random_shares import HashedShares
-from gaussmix.starts.sample import Distinct, distinct_rows
+from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing import check_start
+from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.block import Block
 
 
@@ -99,16 +103,30 @@ def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, 
     assert partition.parameters.means[:, 0].tolist() == chosen
 
 
-def test_greedy_kmeans_plus_plus_tries_2_and_log_k_rows_for_each_centre(engine, rng, monkeypatch):
-    sizes, draw_many = [], Distinct.draw_many
+@pytest.mark.skipif(native_target() is None, reason="the C++ core cannot run here")
+@pytest.mark.parametrize("digits", [0, 1, 9])  # of many, few and no rows that are equal
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_distinct_rows_of_the_core_are_those_of_numpy(digits, dtype, is_weighted, rng, monkeypatch):
+    rows = rng.normal(size=(700, 3)).round(digits).astype(dtype)[::-1]
+    rows[0], rows[1] = -0.0, 0.0
+    source = ArraySource(rows, rng.integers(4, size=700) / 4 if is_weighted else None)
+    found, ridge = distinct_rows(source), automatic_ridge(distinct_rows(source))
+    for module in sample, ridges:
+        monkeypatch.setattr(module, "native_target", lambda: None)
+    expected = distinct_rows(source)
+    present = np.ones(700, bool) if source.row_weight is None else source.row_weight > 0
+    assert_same_bits(found.rows, expected.rows, "rows")
+    assert_same_bits(found.weight, expected.weight, "weights, sums of quarters")
+    assert (found.rank[present] == expected.rank[present]).all()
+    np.testing.assert_allclose(ridge, automatic_ridge(expected), rtol=1e-13)
 
-    def recorded(sample, rng, size, score=None):
-        sizes.append(size)
-        return draw_many(sample, rng, size, score)
 
-    monkeypatch.setattr(Distinct, "draw_many", recorded)
-    spread_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), engine, 8, rng)  # log 8 = 2.08
-    assert sizes == [1] + 7 * [4]
+def test_greedy_kmeans_plus_plus_tries_2_and_log_k_rows_for_each_centre(engine, rng):
+    used, counted = np.random.default_rng(5), np.random.default_rng(5)
+    spread_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), engine, 8, used)  # log 8 = 2.08
+    counted.random(1 + 7 * 4)
+    assert used.random() == counted.random()
 
 
 def test_centres_of_kmeans_are_weighted_means(engine, rng):

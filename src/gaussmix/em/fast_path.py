@@ -10,11 +10,12 @@ from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Control, Runner
+from gaussmix.engines.runner import Control, Course, Runner
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
+from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
@@ -55,20 +56,39 @@ class FastPath:
         model : after the last step.
         log_likelihood : mean before each step; empty where Python has to make the next one.
         """
-        engine, algebra, ridge, stopping = self._engine, self._family.algebra, self._ridge, self._stopping
-        if algebra is None or ridge is None or not isinstance(engine, Runner) or self._rows is None:
+        if self._task is None:
             return model, []
-        left = stopping.max_steps - n_steps
-        left = left if most is None else min(left, most)
-        control = Control(ridge, stopping.tolerance, left, previous, LOST_SHARE, NOISE, MAX_LOSS)
+        runner, algebra, rows = self._task
+        left = self._stopping.max_steps - n_steps
+        control = self._control(left if most is None else min(left, most), previous)
         start = model.weights, model.means, model.covariances.array
-        course = engine.run_em(*self._rows, start, algebra, control)
+        course = runner.run_em(*rows, start, algebra, control)
         if course is None or not course.log_likelihood:
             return model, []
-        found = self._family.covariances(course.covariances, *course.means.shape)
+        return self._model(course), course.log_likelihood
+
+    def begin(self, centres: Array) -> Model | None:
+        """The model of an M-step on rows that each belong to the nearest centre (n_components, n_features).
+
+        None where Python has to make it.
+        """
+        if self._task is None:
+            return None
+        runner, algebra, rows = self._task
+        course = runner.begin_em(*rows, centres, algebra, self._control())
+        return None if course is None else self._model(course)
+
+    def _model(self, course: Course) -> Model:
+        """The model that a course has reached."""
+        shape = course.means.shape
+        found = self._family.covariances(course.covariances.reshape(self._family.shape(*shape)), *shape)
         if course.whitening is not None:
             found = found.factored(course.whitening)  # so that nobody factors these covariances again
-        return Model(course.weights, course.means, found, self._family), course.log_likelihood
+        return Model(course.weights, course.means, found, self._family)
+
+    def _control(self, max_steps: int = 0, previous: float = float("-inf")) -> Control:
+        assert self._ridge is not None, "otherwise there is no task"
+        return Control(self._ridge, self._stopping.tolerance, max_steps, previous, LOST_SHARE, NOISE, MAX_LOSS)
 
     @cached_property
     def _ridge(self) -> Array | None:
@@ -76,12 +96,14 @@ class FastPath:
         return self._objective.as_ridge() if type(self._stopping) is Stopping else None
 
     @cached_property
-    def _rows(self) -> tuple[Block, Any] | None:
-        """All rows, and what the engine has found out about them.
+    def _task(self) -> tuple[Runner, Algebra, tuple[Block, Any]] | None:
+        """The engine, what it makes of a scatter, and all rows with what it has found out about them.
 
-        None where rows are many, or known to belong to some of the components.
+        None where it makes no steps by itself, and where rows are many, or known to belong to some of the components.
         """
-        block = self._source.whole
+        engine, algebra, block = self._engine, self._family.algebra, self._source.whole
+        if algebra is None or self._ridge is None or not isinstance(engine, Runner):
+            return None
         if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
             return None
-        return block, look(self._source, self._engine, self._family.need(None))
+        return engine, algebra, (block, look(self._source, self._engine, self._family.need(None)))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.accumulate import StepTask
+from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE, run_em
 from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
@@ -76,6 +77,12 @@ class InitialMoments:
         ------
         SingularCovariance : a component has too few distinct rows for a covariance; the message names it.
         """
+        centres = self.partition.centres
+        if centres is not None and not family.has_alternatives:
+            fast = FastPath(source or self._source, self.engine, family, self._n_components, objective, Stopping())
+            found = fast.begin(centres)
+            if found is not None:
+                return found
         moments, means = self.about_means(family.need(None))
         models = initial_models(moments, family, self.engine, objective, means)
         model = models[0]

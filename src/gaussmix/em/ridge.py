@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
 from gaussmix.starts.sample import Distinct, variances_of
 
 SHARE = 1e-6
@@ -37,10 +38,17 @@ def _resolution(sample: Distinct) -> Array:
 
 
 def _trimmed_variances(sample: Distinct) -> Array:
-    total = sample.weight.sum()
+    total, target = sample.weight.sum(), native_target()
     dropped = np.ceil(TRIMMED * total) + 1
     if 2 * dropped >= total:
         return np.zeros(sample.rows.shape[1])
+    if target is not None:
+        return target.trimmed_variances(sample.rows, sample.weight, dropped)
+    return _variances_without(sample, dropped)
+
+
+def _variances_without(sample: Distinct, dropped: float) -> Array:
+    """Variances of columns without `dropped` weight at each end, without the core."""
     if (sample.weight == 1).all():
         return np.array([_variance_between(column, int(dropped)) for column in sample.rows.T])
     return np.array([_trimmed_variance(column, sample.weight, dropped) for column in sample.rows.T])

@@ -27,6 +27,8 @@ from gaussmix.waist.parameters import Parameters
 # Beyond this many standard deviations a row is far: up to here differences of squared distances are good to about 1e-8
 # nats a feature.
 FAR = 1e4
+# So few rows are looked at one by one.
+FEW_ROWS = 256
 # The first round finds the nearest component to rounding, the second settles ties, the third is a reserve.
 ROUNDS = 3
 
@@ -84,7 +86,8 @@ def far_places(block: Block, parameters: Parameters, log_density: LogDensity) ->
     most blocks the smallest and largest number of each feature already show that no row is far.
     """
     limit = far_limit(parameters) - 1.0
-    if not block.n_rows or _box_is_near(block, parameters, limit):
+    are_few = block.n_rows <= FEW_ROWS
+    if not block.n_rows or limit == -np.inf or (not are_few and _box_is_near(block, parameters, limit)):
         return np.empty(0, dtype=np.intp)
     found = [
         part.first_row - block.first_row + np.flatnonzero(log_density(part, parameters) < limit) for part in block.cut()

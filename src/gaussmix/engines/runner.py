@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, Places
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Scatter
@@ -50,7 +50,7 @@ class Course(NamedTuple):
     weights : (n_components,), after the last step.
     means : (n_components, n_features), after the last step, data units.
     covariances : after the last step, in compact form, data units².
-    whitening : factors of these covariances, with the bits of the family's own; None where no step was made.
+    whitening : factors of these covariances, with the bits of the family's own; None where no M-step was made.
     log_likelihood : mean before each step, nats per unit of row weight; empty where the first step is unusual.
     """
 
@@ -76,6 +76,25 @@ class Runner(ABC):
         """
 
     @abstractmethod
+    def spread_centres(
+        self, rows: Array, weight: Array, n_components: int, n_candidates: int, uniform: Array
+    ) -> Places:
+        """Choose rows far from each other: greedy k-means++ (Arthur & Vassilvitskii 2007).
+
+        Parameters
+        ----------
+        rows : (n_rows, n_features), distinct, data units.
+        weight : (n_rows,), all positive.
+        n_components : how many rows to choose.
+        n_candidates : of each row but the first; the best is chosen.
+        uniform : (1 + (n_components − 1) n_candidates,), drawn from [0, 1).
+
+        Returns
+        -------
+        places : (n_components,), with the bits of `starts.kmeans_plus_plus`.
+        """
+
+    @abstractmethod
     def move_centres(self, block: Block, centres: Array, settled: float, max_passes: int) -> tuple[Array, int]:
         """Make passes of k-means (Lloyd 1982): move centres to the means of their nearest rows.
 
@@ -91,6 +110,21 @@ class Runner(ABC):
         centres : where they are then.
         n_left : passes that may still be made: 0 where they have settled, more where the next pass leaves a centre
             without rows, which is for Python.
+        """
+
+    @abstractmethod
+    def begin_em(self, block: Block, facts: Any, centres: Array, algebra: Algebra, control: Control) -> Course | None:
+        """Make the M-step of rows that each belong to the nearest of some centres, the first one if several are.
+
+        Parameters
+        ----------
+        block, facts, algebra : as for `run_em`.
+        centres : (n_components, n_features), data units.
+        control : its ridge, and what to leave to Python.
+
+        Returns
+        -------
+        course : of no steps; None where this M-step is unusual, or does not suit the fast path.
         """
 
     @abstractmethod

@@ -181,9 +181,14 @@ class Estimator(BaseEstimator):
         """The names of the features in `fit`; None where they had none."""
         return getattr(self, "feature_names_in_", self._names_without_frame)
 
+    def _check_fitted(self) -> None:
+        """Raise NotFittedError before `fit`."""
+        if "mixture_" not in vars(self):  # asking scikit-learn takes as long as labelling a row
+            check_is_fitted(self)
+
     def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
         """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
-        check_is_fitted(self)
+        self._check_fitted()
         return check_source(self, X, sample_weight, reset=False)
 
     def _engine(self) -> Engine[Any]:

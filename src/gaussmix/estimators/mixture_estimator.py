@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
-from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
@@ -128,7 +127,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         NotFittedError : before `fit`.
         ValueError, TypeError : n_samples is not an integer of at least 1.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         if isinstance(n_samples, bool) or not isinstance(n_samples, Integral):
             raise TypeError(f"Invalid value for 'n_samples': {n_samples!r} is not an integer.")
         if n_samples < 1:

@@ -48,7 +48,7 @@ def check_source(
         samples or features; weights that can't be used; `sample_weight` beside a source.
     TypeError : a sparse matrix, dates, times or durations, or cells that are neither numbers nor text.
     """
-    if is_table(X):
+    if type(X) is not np.ndarray and is_table(X):
         X = open(X, missing=may_miss)
     if not isinstance(X, Source):
         rows = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
@@ -110,6 +110,35 @@ def _check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss
 
     In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
     """
+    least = MIN_ROWS if reset and not is_stream else 1
+    is_plain = _is_plain(estimator, X, least, reset=reset)
+    rows: Rows = np.asarray(X) if is_plain else _validated(estimator, X, least, reset=reset)
+    largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
+    if reset or is_stream:  # squared offsets add up without overflow
+        largest = (largest / (4 * (LEAF_ROWS if is_stream else len(rows)))) ** 0.5
+    _check_values(rows, names, largest, may_miss)
+    if reset and not (may_miss or is_stream):
+        _check_spread(X, rows, names)
+    return in_whole_steps(rows)
+
+
+def _is_plain(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> bool:
+    """Whether scikit-learn has nothing to convert or to complain of; then the number of features is noted.
+
+    Asking scikit-learn takes as long as all else that `predict` of a few rows does.
+    """
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float64, np.float32):
+        return False
+    n_rows, n_features = X.shape
+    if n_rows < least or not n_features or hasattr(estimator, "feature_names_in_"):
+        return False
+    if reset:
+        estimator.n_features_in_ = n_features
+    return bool(getattr(estimator, "n_features_in_", n_features) == n_features)
+
+
+def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
+    """Rows as scikit-learn converts them; errors as for `check_source`."""
     if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
         raise ValueError("Input X is a masked array with masked cells. Remove or fill such rows first.")
     _check_times(X)
@@ -120,7 +149,7 @@ def _check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss
             reset=reset,
             dtype=[np.float64, np.float32],
             ensure_all_finite=False,
-            ensure_min_samples=MIN_ROWS if reset and not is_stream else 1,
+            ensure_min_samples=least,
         )
     except (TypeError, ValueError, OverflowError) as error:
         if str(error).startswith("Complex data not supported"):  # scikit-learn goes on to print all of X
@@ -129,13 +158,7 @@ def _check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss
             ) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
-    largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
-    if reset or is_stream:  # squared offsets add up without overflow
-        largest = (largest / (4 * (LEAF_ROWS if is_stream else len(rows)))) ** 0.5
-    _check_values(rows, names, largest, may_miss)
-    if reset and not (may_miss or is_stream):
-        _check_spread(X, rows, names)
-    return in_whole_steps(rows)
+    return rows
 
 
 def _check_times(X: Any) -> None:

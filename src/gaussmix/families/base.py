@@ -40,6 +40,11 @@ class Family(ABC):
         return False
 
     @property
+    def has_alternatives(self) -> bool:
+        """Whether EM may start from other covariances than those of `update`."""
+        return type(self).other_initial_covariances is not Family.other_initial_covariances
+
+    @property
     @abstractmethod
     def equivariance(self) -> Equivariance:
         """The maps of the data that a fit follows."""

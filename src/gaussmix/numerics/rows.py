@@ -31,10 +31,10 @@ def first_beyond(rows: Rows, largest: float, *, may_miss: bool = False) -> tuple
         largest = min(largest, float(np.finfo(rows.dtype).max))  # else float32 would round it to inf, and let inf pass
     for first in range(0, len(rows), AT_A_TIME):
         part = rows[first : first + AT_A_TIME]
+        if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN
+            continue
         with np.errstate(invalid="ignore"):
-            if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN
-                continue
-        cells = np.argwhere(np.abs(part) > largest if may_miss else ~(np.abs(part) <= largest))
+            cells = np.argwhere(np.abs(part) > largest if may_miss else ~(np.abs(part) <= largest))
         if len(cells):
             return first + int(cells[0, 0]), int(cells[0, 1])
     return None

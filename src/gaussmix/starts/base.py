@@ -36,6 +36,13 @@ class Partition:
     searched: Distinct | None = None
     seed: int = 0
 
+    @property
+    def centres(self) -> Array | None:
+        """(n_components, n_features): each row goes to the nearest of these; None where rows are shared otherwise."""
+        if self.rule is not Rule.HARD or self.parameters is None:
+            return None
+        return self.parameters.means if isinstance(self.parameters.whitening, SphericalWhitening) else None
+
 
 class Start(Protocol):
     """Makes a partition from a sample, which does not depend on the order of the rows."""

@@ -35,10 +35,10 @@ def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
     block, need = Block(0, sample.rows, sample.weight), Need(Second.NONE)
-    settled = TOLERANCE * float(variances_of(sample.rows, sample.weight).mean())
-    state, n_left = engine.open(block, need, len(centres)), MAX_PASSES
+    settled, n_left = TOLERANCE * float(variances_of(sample.rows, sample.weight).mean()), MAX_PASSES
     if isinstance(engine, Runner):
         centres, n_left = engine.move_centres(block, centres, settled, n_left)
+    state = engine.open(block, need, len(centres)) if n_left else None
     for _ in range(n_left):
         parameters = centre_parameters(centres)
         moments = engine.finish(engine.step(block, state, parameters, need, Rule.HARD), parameters, need)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
 from gaussmix.starts.sample import Distinct
@@ -29,11 +30,15 @@ def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng
     -------
     centres : (n_components, n_features); distinct as long as there are distinct rows left.
     """
+    n_candidates = 2 + int(math.log(n_components))
+    if isinstance(engine, Runner):
+        uniform = rng.random(1 + (n_components - 1) * n_candidates)
+        return sample.rows[engine.spread_centres(sample.rows, sample.weight, n_components, n_candidates, uniform)]
     block = Block(0, sample.rows)
     chosen = [sample.draw(rng)]
     nearest = _squared_distances(block, engine, sample.rows[chosen])[:, 0]
     for _ in range(1, n_components):
-        candidates = sample.draw_many(rng, 2 + int(math.log(n_components)), nearest)
+        candidates = sample.draw_many(rng, n_candidates, nearest)
         reached = np.minimum(_squared_distances(block, engine, sample.rows[candidates]), nearest[:, None])
         best = int((sample.weight[:, None] * reached).sum(axis=0).argmin())
         chosen.append(int(candidates[best]))

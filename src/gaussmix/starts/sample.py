@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces, taken
 from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
 
@@ -77,7 +79,13 @@ def distinct_rows(source: Source) -> Distinct:
 
     Rows of weight 0 count as absent; their rank has no meaning.
     """
-    block = source.sample(LEAF_ROWS)
+    block, target = source.sample(LEAF_ROWS), native_target()
+    found = _distinct_rows(block) if target is None else Distinct(*target.distinct_rows(block.rows, block.row_weight))
+    return found if block.n_rows == source.n_rows else replace(found, rank=None)
+
+
+def _distinct_rows(block: Block) -> Distinct:
+    """The distinct rows of a block, without the core."""
     weight = np.ones(block.n_rows) if block.row_weight is None else block.row_weight
     order = lexicographic_order(block.rows)
     order = order[np.argsort(weight[order] == 0, kind="stable")]  # rows of weight 0 last
@@ -85,17 +93,16 @@ def distinct_rows(source: Source) -> Distinct:
     rank = np.empty(block.n_rows, dtype=np.intp)
     is_new = np.zeros(block.n_rows, dtype=bool)
     is_new[:1] = True
-    rows, weight = np.empty((present, source.n_features)), weight[order[:present]]
+    rows, weight = np.empty((present, block.rows.shape[1])), weight[order[:present]]
     for part in pieces(rows.shape):
         rows[part] = block.rows[order[:present][part]] + 0.0  # −0 and 0 are the same number
     for part in pieces(rows[1:].shape):
         is_new[1:present][part] = (rows[1:][part] != rows[:-1][part]).any(axis=1)
     rank[order] = np.cumsum(is_new) - 1
-    whole = rank if block.n_rows == source.n_rows else None
     first = is_new[:present].nonzero()[0]
     if len(first) == present:
-        return Distinct(rows, weight, whole)
-    return Distinct(taken(rows, first), np.add.reduceat(weight, first), whole)
+        return Distinct(rows, weight, rank)
+    return Distinct(taken(rows, first), np.add.reduceat(weight, first), rank)
 
 
 def lexicographic_order(rows: Rows) -> NDArray[np.intp]:
@@ -114,6 +121,9 @@ def lexicographic_order(rows: Rows) -> NDArray[np.intp]:
 
 def variances_of(rows: Array, weight: Array) -> Array:
     """Weighted variances of columns, (n_features,); exactly 0 for equal values, because they are taken about a row."""
+    target = native_target()
+    if target is not None:
+        return target.trimmed_variances(rows, weight, 0.0)
     share, spread = (weight / weight.sum())[:, None], np.empty(rows.shape[1])
     nearby = rows[np.argmax(weight)]
     for part in pieces(rows.shape[::-1]):  # of the columns, for the sake of memory

@@ -9,7 +9,9 @@ import numpy as np
 
 from gaussmix.covariances import Covariances
 from gaussmix.em.fast_path import FastPath
+from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import em_step
+from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
@@ -19,7 +21,9 @@ from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
+from gaussmix.starts.base import nearest_centre
 from gaussmix.starts.kmeans import lloyd
+from gaussmix.starts.kmeans_plus_plus import spread_centres
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.check_family import SHAPES, as_needed, random_scatters
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
@@ -95,6 +99,37 @@ def check_centres(engine: Engine[Any], rng: np.random.Generator) -> None:
             what = f"{n_components} centres of {n_rows} × {n_features}, {'no ' if weight is None else ''}weights"
             expected = lloyd(sample, Stepwise(engine), sample.rows[chosen])
             assert_same_bits(lloyd(sample, engine, sample.rows[chosen]), expected, what)
+
+
+def check_spread(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Let an engine and Python choose the same rows far from each other, by the same random numbers.
+
+    Parameters and errors are those of `check_centres`.
+    """
+    for n_rows, n_features, n_components in [(1, 1, 1), (7, 1, 3), (100, 3, 4), (700, 2, 9), (40, 20, 30), (30, 1, 20)]:
+        rows = rng.normal(size=(n_rows, n_features)).round(1)  # of one feature, too few are distinct
+        for weight in None, 1.0 + rng.integers(4, size=n_rows).astype(np.float64):
+            sample, engines = distinct_rows(ArraySource(rows, weight)), (engine, Stepwise(engine))
+            chosen = [spread_centres(sample, by, n_components, np.random.default_rng(n_rows)) for by in engines]
+            what = f"{n_components} of {len(sample.rows)} distinct rows, {'no ' if weight is None else ''}weights"
+            assert_same_bits(chosen[0], chosen[1], what)
+
+
+def check_first_step(engine: Engine[Any], family: Family, problem: str, ridge: float) -> None:
+    """Let an engine and Python make the first M-step, of rows that go to the nearest of some centres.
+
+    Parameters and errors are those of `check_runner`.
+    """
+    given = PROBLEMS[problem]
+    source, objective = given.source, Ridge(ridge * given.rows.var(axis=0))
+    centres, slow = np.array(given.start(family).means), Stepwise(engine)
+    moments, means = InitialMoments(source, slow, len(centres), nearest_centre(centres)).about_means(family.need(None))
+    expected = initial_models(moments, family, slow, objective, means)[0]
+    found = FastPath(source, engine, family, len(centres), objective, Stopping()).begin(centres)
+    if found is None:
+        raise AssertionError(f"{problem}: the engine left the first step to Python")
+    _assert_same_mixture(found, expected, _rounding(given.rows), f"{problem}, first step")
+    assert_same_bits(found.whitening.factors, replace(found.covariances).whitening.factors, f"{problem}: factors")
 
 
 def check_update(engine: Runner, family: Family, rng: np.random.Generator) -> None:

@@ -47,6 +47,29 @@ def _factor_shape(algebra: Algebra) -> FactorShape:
     return FactorShape.SPHERICAL if algebra.shape is Across.NOTHING else FactorShape.DIAGONAL
 
 
+def begin_em(
+    target: Target,
+    n_threads: int,
+    block: Block,
+    total: Moments | None,
+    centres: Array,
+    algebra: Algebra,
+    control: Control,
+) -> Course | None:
+    """Make the first M-step in the core; see `Runner.begin_em`, and `total` in `run_em`."""
+    n_components, n_features = centres.shape
+    n_numbers = {FactorShape.SPHERICAL: 1, FactorShape.DIAGONAL: n_features}.get(_factor_shape(algebra), n_features**2)
+    weights, means = np.empty(n_components), np.array(centres, order="C")
+    covariances = np.empty(n_numbers if algebra.is_shared else n_components * n_numbers)
+    factors = target.begin_em(
+        block.rows, block.row_weight, algebra, weights, means, covariances, *_about_centre(total), control.ridge,
+        _limits(control), n_threads,
+    )  # fmt: skip
+    if factors is None:
+        return None
+    return Course(weights, means, covariances, _whitening(algebra, *factors, n_features), [])
+
+
 def run_em(
     target: Target,
     n_threads: int,
@@ -63,22 +86,30 @@ def run_em(
     total : moments of the block as one component if all components have one full covariance, None otherwise.
     """
     weights, means, covariances = (np.array(each, order="C") for each in start)
-    centre, second = (None, None) if total is None or total.second is None else (total.anchor[0], total.second[0])
-    limits = control.lost_share, control.noise, control.loss, FARTHEST_MEAN
     n_steps = min(control.max_steps, MOST_STEPS)
     log_likelihood, factors, log_abs_det = target.run_em(
-        block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1), centre,
-        second, control.ridge, limits, control.tolerance, control.previous, n_steps, SECONDS, n_threads,
+        block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1),
+        *_about_centre(total), control.ridge, _limits(control), control.tolerance, control.previous, n_steps, SECONDS,
+        n_threads,
     )  # fmt: skip
     whitening = None
     if log_likelihood.size:
-        whitening = _whitening(algebra, factors.reshape(len(log_abs_det), -1), log_abs_det, means.shape[1])
+        whitening = _whitening(algebra, factors, log_abs_det, means.shape[1])
     return Course(weights, means, covariances, whitening, log_likelihood.tolist())
 
 
+def _about_centre(total: Moments | None) -> tuple[Array | None, Array | None]:
+    """The mean of all rows, and their second moments about it."""
+    return (None, None) if total is None or total.second is None else (total.anchor[0], total.second[0])
+
+
+def _limits(control: Control) -> tuple[float, float, float, float]:
+    return control.lost_share, control.noise, control.loss, FARTHEST_MEAN
+
+
 def _whitening(algebra: Algebra, factors: Array, log_abs_det: Array, n_features: int) -> Whitening:
-    """Factors as families make them, of the core's (n, n_numbers)."""
-    factor_shape = _factor_shape(algebra)
+    """Factors as families make them, of the core's numbers."""
+    factor_shape, factors = _factor_shape(algebra), factors.reshape(len(log_abs_det), -1)
     if factor_shape is FactorShape.TRIANGULAR:
         return TriangularWhitening(factors.reshape(-1, n_features, n_features), log_abs_det)
     if factor_shape is FactorShape.SPHERICAL:

@@ -1,8 +1,18 @@
-// k-means without coming back to Python: the passes of starts/kmeans.py once more.
+// k-means without coming back to Python: starts/kmeans_plus_plus.py and the passes of starts/kmeans.py once more.
 #pragma once
 #include "spans.hpp"
 
 namespace gaussmix {
+
+struct SpreadView {
+    RowsView rows;
+    const double* row_weight;  // (n_rows,)
+    Index n_components, n_candidates;
+    const double* uniform;  // (1 + (n_components - 1) n_candidates,), drawn from [0, 1)
+};
+
+// Writes the places (n_components,) of rows far from each other, as greedy k-means++ draws them. False if interrupted.
+bool spread_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* places);
 
 struct CentresView {
     RowsView rows;

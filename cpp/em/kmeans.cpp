@@ -1,0 +1,129 @@
+#include "kmeans.hpp"
+
+#include <algorithm>
+
+#include "families/volume.hpp"
+#include "passes.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+// log p(x, k) = -|x - c_k|^2 / 2 exactly.
+struct UnitSpheres {
+    explicit UnitSpheres(Index count) : log_scale(room(count)), factors(static_cast<std::size_t>(count), 1.0) {}
+    ParametersView about(const double* centres) const { return {log_scale.data(), centres, factors.data(), nullptr}; }
+
+    const Numbers log_scale, factors;
+};
+
+// The first place whose cumulative weight exceeds a share of all weight.
+Index place_of(const Numbers& cumulative, double share) {
+    const auto found = std::upper_bound(cumulative.begin(), cumulative.end(), share * cumulative.back());
+    return std::min(found - cumulative.begin(), static_cast<Index>(cumulative.size()) - 1);
+}
+
+class Spread {
+public:
+    Spread(const KernelTable& kernels, const SpreadView& task, const Execution& execution)
+        : kernels_(kernels), task_(task), execution_(execution), spheres_(task.n_candidates),
+          centres_(room(task.n_candidates * task.rows.n_features)), reached_(room(task.rows.n_rows * task.n_candidates)),
+          nearest_(room(task.rows.n_rows)), cumulative_(room(task.rows.n_rows)),
+          candidates_(static_cast<std::size_t>(task.n_candidates)) {}
+
+    bool begin(Index place) {
+        candidates_[0] = place;
+        if (!measure(1)) return false;
+        std::copy_n(reached_.begin(), task_.rows.n_rows, nearest_.begin());
+        return true;
+    }
+
+    // The best of some candidates: the one that lowers the sum of squared distances most; the first of equals.
+    bool add(const double* uniform, Index& place) {
+        const Index n_rows = task_.rows.n_rows, count = task_.n_candidates;
+        accumulate([&](Index row) { return task_.row_weight[row] * nearest_[row]; });
+        if (!(cumulative_.back() > 0)) accumulate([&](Index row) { return task_.row_weight[row]; });
+        for (Index i = 0; i < count; ++i) candidates_[i] = place_of(cumulative_, uniform[i]);
+        if (!measure(count)) return false;
+        Numbers total = room(count);
+        for (Index row = 0; row < n_rows; ++row) {
+            for (Index i = 0; i < count; ++i) {
+                double& distance = reached_[row * count + i];
+                distance = std::min(distance, nearest_[row]);
+                total[i] += task_.row_weight[row] * distance;
+            }
+        }
+        const Index best = std::min_element(total.begin(), total.end()) - total.begin();
+        for (Index row = 0; row < n_rows; ++row) nearest_[row] = reached_[row * count + best];
+        place = candidates_[best];
+        return true;
+    }
+
+    template <class Weight>
+    const Numbers& accumulate(Weight&& weight) {
+        double total = 0;
+        for (Index row = 0; row < task_.rows.n_rows; ++row) cumulative_[row] = total += weight(row);
+        return cumulative_;
+    }
+
+private:
+    // Squared distances of all rows from the first `count` candidates, (n_rows, count).
+    bool measure(Index count) {
+        const Index d = task_.rows.n_features;
+        const auto* rows = static_cast<const double*>(task_.rows.data);
+        for (Index i = 0; i < count; ++i) {
+            const double* row = rows + candidates_[i] * task_.rows.row_stride;
+            for (Index j = 0; j < d; ++j) centres_[i * d + j] = row[j * task_.rows.column_stride];
+        }
+        const Shape shape{count, d, FactorShape::spherical, false, Rule::soft, Second::none};
+        if (!evaluate(kernels_, shape, task_.rows, spheres_.about(centres_.data()), Output::weighted_log_density,
+                      execution_, reached_.data()))
+            return false;
+        for (Index i = 0; i < task_.rows.n_rows * count; ++i) reached_[i] *= -2.0;
+        return true;
+    }
+
+    const KernelTable& kernels_;
+    const SpreadView& task_;
+    const Execution execution_;
+    const UnitSpheres spheres_;
+    Numbers centres_, reached_, nearest_, cumulative_;
+    std::vector<Index> candidates_;
+};
+
+}  // namespace
+
+bool spread_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* places) {
+    Spread spread(kernels, task, execution);
+    const Numbers& by_weight = spread.accumulate([&](Index row) { return task.row_weight[row]; });
+    places[0] = place_of(by_weight, task.uniform[0]);
+    if (!spread.begin(places[0])) return false;
+    for (Index k = 1; k < task.n_components; ++k) {
+        if (!spread.add(task.uniform + 1 + (k - 1) * task.n_candidates, places[k])) return false;
+    }
+    return true;
+}
+
+bool move_centres(const KernelTable& kernels, const CentresView& task, const Execution& execution, Index& n_left) {
+    const Index count = task.n_components, d = task.rows.n_features;
+    const Shape shape{count, d, FactorShape::spherical, false, Rule::hard, Second::none};
+    const StepView pass{shape, task.rows, task.row_weight, {}, {}};
+    const UnitSpheres spheres(count);
+    Numbers mass = room(count), first = room(count * d);
+    double log_likelihood, n_far, n_near;
+    const MomentsView sums{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), nullptr};
+    for (n_left = task.max_passes; n_left > 0; --n_left) {
+        if (!step(kernels, pass, spheres.about(task.centres), Precision::widened, execution, sums)) return false;
+        if (std::any_of(mass.begin(), mass.end(), [](double rows) { return !(rows > 0); })) return true;
+        double motion = 0;
+        for (Index i = 0; i < count * d; ++i) {
+            const double mean = first[i] / mass[i / d], shift = mean - task.centres[i];
+            motion += shift * shift;
+            task.centres[i] = mean;
+        }
+        if (motion <= task.settled) n_left = 1;
+    }
+    return true;
+}
+
+}  // namespace gaussmix

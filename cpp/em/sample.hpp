@@ -1,0 +1,22 @@
+// What starts find out about the rows of a table: starts/sample.py and em/ridge.py once more.
+#pragma once
+#include <vector>
+
+#include "families/volume.hpp"
+
+namespace gaussmix {
+
+struct DistinctRows {
+    Index n_rows = 0;         // that are distinct
+    Numbers rows;             // (n_rows, n_features), in lexicographic order
+    Numbers weight;           // (n_rows,)
+    std::vector<Index> rank;  // of each row of the table; without a meaning where its weight is 0
+};
+
+DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight);
+
+// Variances of columns without `dropped` weight at each end; 0 where nothing else is left. Rows are in C order.
+void trimmed_variances(const double* rows, const double* weight, Index n_rows, Index n_features, double dropped,
+                       double* out);
+
+}  // namespace gaussmix

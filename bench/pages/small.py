@@ -1,22 +1,26 @@
-"""Time steps of EM on a small table: by the core alone, and one by one from Python.
+"""Small tables: whole fits and predictions beside scikit-learn, and steps of EM by the core alone and from Python.
 
     python -m bench.pages.small    # a minute; writes bench/results/small.md
 
-Both make the same steps of the same fit of iris, from the same partition. The least time of many repeats counts.
+Fits and predictions of the two libraries take turns. Steps are of the same fit of iris, from the same partition. The
+least time of many repeats counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import sklearn.mixture
 from scipy.cluster.hierarchy import fcluster, ward
 from sklearn.datasets import load_iris
+from threadpoolctl import threadpool_limits
 
 from bench.pages.base import RESULTS, facts, head, parser_of
+from gaussmix import GaussianMixture
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
@@ -35,6 +39,8 @@ RESULT = RESULTS / "small.md"
 FEW, MANY = 5, 30  # steps of two runs: what a run costs once cancels out in the difference
 SECONDS = 0.5  # of the repeats of each figure
 COMPONENTS = 3, 6
+MANY_ROWS = 5000
+SIZES = (200, 2, 2), (300, 2, 3), (MANY_ROWS, 4, 5)  # rows, features, components of whole fits
 
 
 def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
@@ -63,11 +69,45 @@ def step(engine: Engine[Any], source: ArraySource, start: Model) -> float:
     return 1e6 * (least[MANY] - least[FEW]) / (MANY - FEW)
 
 
+def in_turns(calls: Sequence[Callable[[], Any]]) -> list[float]:
+    """Microseconds of each call, the least of many."""
+    least, until = [np.inf] * len(calls), perf_counter() + SECONDS * len(calls)
+    while perf_counter() < until:
+        least = [min(before, seconds_of(call)) for before, call in zip(least, calls, strict=True)]
+    return [1e6 * seconds for seconds in least]
+
+
+def beside_scikit_learn() -> list[str]:
+    """Rows of the table of whole default fits, and of predictions for one row."""
+    lines = ["", "| call | gaussmix, µs | scikit-learn, µs | ratio |", "|---|" + "---:|" * 3]
+
+    def compare(name: str, calls: Sequence[Callable[[], Any]]) -> None:
+        ours, theirs = in_turns(calls)
+        lines.append(f"| {name} | {ours:.0f} | {theirs:.0f} | ×{theirs / ours:.1f} |")
+        print(lines[-1], flush=True)
+
+    for n_rows, n_features, n_components in SIZES:
+        rng = np.random.default_rng(0)
+        centres = 4 * rng.normal(size=(n_components, n_features))
+        rows = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, n_features))
+        fits: list[Any] = [
+            estimator(n_components, random_state=0).fit(rows)
+            for estimator in (GaussianMixture, sklearn.mixture.GaussianMixture)
+        ]
+        compare(f"fit of {n_rows} × {n_features}, K = {n_components}", [partial(each.fit, rows) for each in fits])
+        if n_rows == MANY_ROWS:
+            for method in "predict", "predict_proba", "score_samples":
+                compare(f"{method} of one row", [partial(getattr(each, method), rows[:1]) for each in fits])
+    return lines
+
+
 def main() -> None:
     parser_of(__doc__).parse_args()
-    made_by = f"`python -m bench.pages.small`; microseconds of a step, from runs of {FEW} and of {MANY} steps"
-    lines = head("Steps of EM on iris, 150 × 4", made_by, facts())
-    lines += ["", "| structure | K | by the core | from Python | ratio |", "|---|" + "---:|" * 4]
+    steps = f"steps: of iris, 150 × 4, from runs of {FEW} and of {MANY} steps"
+    lines = head("Small tables", f"`python -m bench.pages.small`; microseconds; {steps}", facts())
+    with threadpool_limits(1):  # threads of BLAS get in the way here
+        lines += beside_scikit_learn()
+    lines += ["", "| steps of structure | K | by the core | from Python | ratio |", "|---|" + "---:|" * 4]
     for n_components in COMPONENTS:
         for name, family in FAMILIES.items():
             if family.algebra is None:

@@ -19,6 +19,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.pieces import pieces
 from gaussmix.sources.base import Source
 from gaussmix.starts.sample import Distinct
@@ -60,6 +61,7 @@ def first_model(
     return split_and_merge(model, partition.searched, first.engine, objective, rng, is_unwanted)
 
 
+@one_blas_thread()
 def split_and_merge(
     model: Model,
     sample: Distinct,

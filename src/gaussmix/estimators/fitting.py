@@ -19,21 +19,25 @@ from gaussmix.em.restarts import Run
 from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.split_and_merge import first_model
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen, State, Trace
+from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.engines.base import Engine
+from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.estimators.initial import check_given
 from gaussmix.estimators.parameters import check_start_names
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Given, Source
 from gaussmix.starts import STARTS, Partition
 from gaussmix.starts.base import nearest_centre, repeated
 from gaussmix.starts.sample import Distinct, distinct_rows
+from gaussmix.waist.leaves import LEAF_ROWS
 
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
 Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
 
+MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
 SMALLEST_EXPONENT = -1021  # of the unit of weights, so that it has a reciprocal
 
 
@@ -48,6 +52,10 @@ class InitialParameters:
     @property
     def is_complete(self) -> bool:
         return not (self.weights is None or self.means is None or self.covariances is None)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.weights is None and self.means is None and self.covariances is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +154,7 @@ class Fitting:
         rng: np.random.Generator,
         begun: State | None,
     ) -> Iterator[State]:
-        model = self.initial_model(init, given, rng) if begun is None else begun.model
+        model = self.initial_model(init, given, stopping, rng) if begun is None else begun.model
         yield from self._states(model, stopping, trace=None if begun is None else begun.trace)
 
     def run_on(
@@ -165,12 +173,18 @@ class Fitting:
         of_run = self.source, self.engine, model, self.objective, stopping, previous, trace
         return run_em(*of_run, is_accelerated=self.is_accelerated)
 
-    def initial_model(self, init: Given | StartCall | str, given: InitialParameters, rng: np.random.Generator) -> Model:
-        """The model that EM starts from: what is given, and the rest from an M-step on shared rows."""
+    def initial_model(
+        self, init: Given | StartCall | str, given: InitialParameters, stopping: Stopping, rng: np.random.Generator
+    ) -> Model:
+        """The model that EM starts from: what is given, and the rest from an M-step on shared rows.
+
+        Where nothing is given and rows are `MANY`, it is where EM ends on the sample of the starts: few passes over all
+        rows are left then.
+        """
         if given.weights is not None and given.means is not None and given.covariances is not None:
             return Model(given.weights, given.means, given.covariances, self.family)
-        found = self._found(init, given, rng)
-        if given.weights is None and given.means is None and given.covariances is None:
+        found = self._found(init, given, stopping, rng)
+        if given.is_empty:
             return found
         return Model(
             found.weights if given.weights is None else given.weights,
@@ -179,7 +193,9 @@ class Fitting:
             self.family,
         )
 
-    def _found(self, init: Given | StartCall | str, given: InitialParameters, rng: np.random.Generator) -> Model:
+    def _found(
+        self, init: Given | StartCall | str, given: InitialParameters, stopping: Stopping, rng: np.random.Generator
+    ) -> Model:
         source = self.source
         # Covariances that are given need not be found, so they can't be singular either.
         objective = self.data.objective(self.ridge if given.covariances is None else None)
@@ -187,6 +203,10 @@ class Fitting:
             partition = nearest_centre(given.means)
         elif isinstance(init, str):
             partition = STARTS[init](self.data.sample, self.engine, self.n_components, rng)
+            if given.is_empty and stopping.max_steps > 0 and source.n_rows > MANY and partition.centres is not None:
+                settled = self._settled_on_the_sample(partition, objective, stopping)
+                if settled is not None:
+                    return settled
         else:
             shared = init(_rows_for_a_callable(source), self.n_components, rng) if callable(init) else init
             shape = source.n_rows, self.n_components
@@ -194,6 +214,18 @@ class Fitting:
             source, partition = self.data.source(shares), Partition()
         first = InitialMoments(source, self.engine, self.n_components, partition)
         return first_model(first, self.family, objective)
+
+    def _settled_on_the_sample(self, partition: Partition, objective: Ridge, stopping: Stopping) -> Model | None:
+        """Where EM ends on the sample of the starts; None where a component freezes there."""
+        sample = ArraySource(self.data.sample.rows, self.data.sample.weight)
+        first = InitialMoments(sample, self.engine, self.n_components, partition)
+        try:
+            start = first_model(first, self.family, objective)
+            states = run_em(sample, self.engine, start, objective, stopping, is_accelerated=self.is_accelerated)
+            end = final(states)
+        except SingularCovariance:
+            return None
+        return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end.model
 
 
 def _rows_for_a_callable(source: Source) -> Rows:

@@ -120,7 +120,8 @@ class GaussianMixture(StreamingMixture):
         The fitted distribution itself, in float64.
     converged_ : bool
     n_iter_ : int
-        Steps of the best run.
+        Steps of the best run over all rows. Above 262,080 rows, a fit from a named start first settles on the sample of
+        the starts (about 65,520 rows); those steps are not counted.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) at the last and at each step of the best run.
     collapsed_ : list of int

@@ -302,7 +302,7 @@ class TestSentences:
 
     def test_memory(self, tmp_path):
         assert [check_memory(each) for each in (5, "512 MB", "2GiB", "1.5 k")] == [5, 512 * 10**6, 2 * 1024**3, 1500]
-        for wrong in ("much", 0, -1, "1.2.3 MB"):
+        for wrong in ("much", 0, -1, 0.5, "1.2.3 MB"):
             with pytest.raises(ValueError, match="memory must be bytes or a text such as '512 MB'"):
                 check_memory(wrong)
 

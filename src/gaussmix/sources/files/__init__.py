@@ -104,10 +104,11 @@ def check_memory(memory: int | str) -> int:
         number = float(found[1]) if found else 0.0
     except ValueError:
         number = 0.0
-    if found is None or not number > 0:
+    unit = _UNITS[found[2].upper()] if found else 1
+    n_bytes = int(number * (1024 ** round(np.log10(unit) / 3) if found and found[3] else unit))
+    if n_bytes < 1:
         raise ValueError(f"memory must be bytes or a text such as '512 MB', got {memory!r}.")
-    unit = _UNITS[found[2].upper()]
-    return int(number * (1024 ** round(np.log10(unit) / 3) if found[3] else unit))
+    return n_bytes
 
 
 def _kind(data: Any) -> str:

@@ -29,7 +29,7 @@ from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 
 FIRST, EVERY = 20, 10  # the step after which a run is judged first, and how often from then on
-LONG = 20  # steps that must seem to be left
+LONG = 40  # steps that must seem to be left
 PAIRS = 8  # steps that are remembered
 MOST_NUMBERS = 2**23  # in the points of these steps, 64 MB
 CURVATURE = 1e-10  # cosine of a move and the change of the gradient: below it the two say nothing

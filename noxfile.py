@@ -220,6 +220,12 @@ def optimum(session: nox.Session) -> None:
 
 
 @nox.session
+def passes(session: nox.Session) -> None:
+    """How many passes over the rows fits take, with acceleration and without."""
+    measure(session, "passes")
+
+
+@nox.session
 def growth(session: nox.Session) -> None:
     """How time and memory grow with rows, features, components and threads, beside scikit-learn's."""
     measure(session, "growth")
@@ -234,5 +240,5 @@ def trust(session: nox.Session) -> None:
 @nox.session
 def figures(session: nox.Session) -> None:
     """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
-    for name in "roofline", "bench", "choosing", "mixtures", "streams", "optimum", "growth", "peers", "trust":
+    for name in "roofline", "bench", "choosing", "mixtures", "streams", "optimum", "passes", "growth", "peers", "trust":
         session.notify(name)

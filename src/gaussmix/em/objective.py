@@ -68,7 +68,7 @@ class Ridge(Objective):
         """½ Σ_k π_k tr(R Σ_k⁻¹), R = diag(ridge).
 
         An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹). With N_k = N π_k a gain of that is one of the likelihood less
-        this, but for what the E-step does not know of R.
+        this. It is not exact: the E-step does not know of R.
         """
         if not self.ridge.any():
             return 0.0

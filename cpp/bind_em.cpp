@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "bind.hpp"
+#include "em/fit_many.hpp"
 #include "em/kmeans.hpp"
 #include "em/run_em.hpp"
 #include "em/sample.hpp"
@@ -27,6 +28,16 @@ Algebra to_algebra(const std::tuple<int, int, int>& letters) {
     const Algebra algebra{to_across(volume), to_across(shape), to_across(orientation)};
     require(is_known(algebra), "no family has such an algebra");
     return algebra;
+}
+
+Limits to_limits(const std::tuple<double, double, double, double>& limits) {
+    return {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
+}
+
+void check_spread(Index n_components, Index n_candidates, const Contiguous<1>& uniform) {
+    require(n_components > 0 && n_candidates > 0, "n_components or n_candidates is 0");
+    require(uniform.size() == static_cast<std::size_t>(1 + (n_components - 1) * n_candidates),
+            "uniform must have shape (1 + (n_components - 1) n_candidates,)");
 }
 
 template <class Array>
@@ -54,7 +65,7 @@ EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<i
             "centre must have shape (n_features,), and total (n_features, n_features)");
     if (centre) task.total = {centre->data(), total->data()};
     task.ridge = ridge.data();
-    task.limits = {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
+    task.limits = to_limits(limits);
     return task;
 }
 
@@ -165,9 +176,7 @@ Result<std::int64_t, 1> bound_spread_centres(const Target& target, const Rows& r
     require(!task.rows.is_float32, "rows must be float64");
     require(row_weight.size() == static_cast<std::size_t>(task.rows.n_rows) && row_weight.size() > 0,
             "row_weight must have shape (n_rows,)");
-    require(n_components > 0 && n_candidates > 0, "n_components or n_candidates is 0");
-    require(uniform.size() == static_cast<std::size_t>(1 + (n_components - 1) * n_candidates),
-            "uniform must have shape (1 + (n_components - 1) n_candidates,)");
+    check_spread(n_components, n_candidates, uniform);
     task.row_weight = row_weight.data();
     task.n_components = n_components;
     task.n_candidates = n_candidates;
@@ -199,6 +208,76 @@ Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight
     return n_left;
 }
 
+using Integers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std::tuple<Integers, Integers>& ranges,
+                       const std::tuple<Contiguous<1>, Contiguous<1>>& weights) {
+    const auto& [first, n_rows] = ranges;
+    const auto& [total, unit] = weights;
+    GroupsView groups{};
+    groups.rows = view_rows(rows, {});
+    groups.row_weight = view_row_weight(row_weight, groups.rows.n_rows);
+    groups.n_groups = static_cast<Index>(first.size());
+    require(n_rows.size() == first.size() && total.size() == first.size() && unit.size() == first.size(),
+            "ranges and weights must have shape (n_groups,)");
+    for (std::size_t i = 0; i < first.size(); ++i) {
+        require(first.data()[i] >= 0 && n_rows.data()[i] >= 0 && first.data()[i] <= groups.rows.n_rows &&
+                    n_rows.data()[i] <= groups.rows.n_rows - first.data()[i],
+                "a group has rows that are not there");
+    }
+    groups.first = first.data();
+    groups.n_rows = n_rows.data();
+    groups.total_weight = total.data();
+    groups.unit = unit.data();
+    return groups;
+}
+
+// Weights, means, covariances, log-likelihoods, numbers of steps, which have settled.
+using FitsResult = std::tuple<Result<double, 2>, Result<double, 3>, Result<double, 2>, Result<double, 1>,
+                              Result<std::int64_t, 1>, Result<bool, 1>>;
+
+FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                          const std::tuple<Integers, Integers>& ranges,
+                          const std::tuple<Contiguous<1>, Contiguous<1>>& weights,
+                          const std::tuple<int, int, int>& letters, Index n_components, Index n_candidates,
+                          const Contiguous<1>& uniform, const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                          const std::tuple<double, double>& automatic, double smallest_spread,
+                          const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
+                          int n_threads) {
+    const GroupsView groups = view_groups(rows, row_weight, ranges, weights);
+    const Index d = groups.rows.n_features;
+    RecipeView recipe{};
+    recipe.algebra = to_algebra(letters);
+    require(!recipe.algebra.is_shared() || recipe.algebra.second() != Second::full,
+            "one full covariance for all needs moments of all rows, which are not made here");
+    check_spread(n_components, n_candidates, uniform);
+    require(!ridge || ridge->size() == static_cast<std::size_t>(d), "ridge must have shape (n_features,)");
+    require(max_steps > 0, "max_steps is 0");
+    recipe.n_components = n_components;
+    recipe.n_candidates = n_candidates;
+    recipe.uniform = uniform.data();
+    std::tie(recipe.max_passes, recipe.settled) = kmeans;
+    recipe.ridge = ridge ? ridge->data() : nullptr;
+    std::tie(recipe.ridge_share, recipe.trimmed) = automatic;
+    recipe.smallest_spread = smallest_spread;
+    recipe.limits = to_limits(limits);
+    recipe.tolerance = tolerance;
+    recipe.max_steps = max_steps;
+    const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
+    const auto size = static_cast<std::size_t>((recipe.algebra.is_shared() ? 1 : n_components) * recipe.algebra.size(d));
+    NewArray<double, 2> found({n_groups, k}), covariances({n_groups, size});
+    NewArray<double, 3> means({n_groups, k, static_cast<std::size_t>(d)});
+    NewArray<double, 1> log_likelihood({n_groups});
+    NewArray<std::int64_t, 1> n_steps({n_groups});
+    NewArray<bool, 1> has_settled({n_groups});
+    const FitsView out{found.data(), means.data(), covariances.data(), log_likelihood.data(), n_steps.data(), has_settled.data()};
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
+    without_gil([&] { return fit_many(*target.kernels, groups, recipe, execution, out); });
+    return {found.release(), means.release(), covariances.release(), log_likelihood.release(), n_steps.release(),
+            has_settled.release()};
+}
+
 Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, int>& letters,
                                const Contiguous<1>& mass, const Contiguous<1>& second, Index n_features,
                                const Maybe<1>& current) {
@@ -222,6 +301,7 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
 }  // namespace
 
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
+#define INTEGERS "numpy.typing.NDArray[numpy.int64]"
 constexpr const char* kEmSignature =
     "def run_em(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None, total_weight: float, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS
@@ -248,6 +328,15 @@ constexpr const char* kUpdateSignature =
 constexpr const char* kCentresSignature =
     "def move_centres(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None, centres: " FLOATS ", settled: float, max_passes: int, n_threads: int) -> int";
+constexpr const char* kManySignature =
+    "def fit_many(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
+    " | None, ranges: tuple[" INTEGERS ", " INTEGERS "], weights: tuple[" FLOATS ", " FLOATS
+    "], algebra: tuple[int, int, int], n_components: int, n_candidates: int, uniform: " FLOATS
+    ", kmeans: tuple[int, float], ridge: " FLOATS
+    " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
+    "tolerance: float, max_steps: int, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
+    ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_]]";
+#undef INTEGERS
 #undef FLOATS
 
 void bind_em(nb::class_<Target>& type) {
@@ -268,6 +357,11 @@ void bind_em(nb::class_<Target>& type) {
         .def("spread_centres", bound_spread_centres, nb::sig(kSpreadSignature), "rows"_a.noconvert(), "row_weight"_a,
              "n_components"_a, "n_candidates"_a, "uniform"_a, "n_threads"_a,
              "Places of rows far from each other, as greedy k-means++ draws them.")
+        .def("fit_many", bound_fit_many, nb::sig(kManySignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "ranges"_a, "weights"_a, "algebra"_a, "n_components"_a, "n_candidates"_a, "uniform"_a, "kmeans"_a,
+             "ridge"_a.none(), "automatic"_a, "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
+             "n_threads"_a,
+             "Fit a mixture to each of many groups: (weights, means, covariances, log_likelihood, n_steps, has_settled).")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.")
         .def("move_centres", bound_move_centres, nb::sig(kCentresSignature), "rows"_a.noconvert(),

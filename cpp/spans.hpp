@@ -6,6 +6,7 @@
 #pragma once
 #include <chrono>
 #include <functional>
+#include <utility>
 
 #include "kernel_table.hpp"
 
@@ -22,13 +23,13 @@ Index span_rows(const Shape& shape);
 // Checks for an interrupt about every 20 ms. Only the calling thread may use it. An interrupt is not forgotten.
 class Interrupt {
 public:
-    explicit Interrupt(bool (*is_interrupted)()) : is_interrupted_(is_interrupted) {}
+    explicit Interrupt(std::function<bool()> is_interrupted) : is_interrupted_(std::move(is_interrupted)) {}
 
     bool has_come();
     Listener listener();
 
 private:
-    bool (*const is_interrupted_)();
+    const std::function<bool()> is_interrupted_;
     std::chrono::steady_clock::time_point last_check_ = std::chrono::steady_clock::now();
     bool has_come_ = false;
 };

@@ -59,6 +59,7 @@ std::vector<Index> lexicographic_order(const RowsView& rows, std::vector<Keyed> 
     };
     for (std::size_t first = 0, last; first < items.size(); first = last) {
         for (last = first + 1; last < items.size() && items[last].key == items[first].key;) ++last;
+        if (last - first == 1) continue;  // `stable_sort` would allocate memory even so
         const auto begin = order.begin();
         std::stable_sort(begin + static_cast<Index>(first), begin + static_cast<Index>(last), precedes);
     }
@@ -95,6 +96,8 @@ double variance_between(const Numbers& values, Index dropped) {
     const double high = parted[last];
     if (low == high) return 0;
     Numbers kept{low, high}, weight{static_cast<double>(-first), static_cast<double>(last + 1)};
+    kept.reserve(values.size());
+    weight.reserve(values.size());
     for (const double value : values) {
         weight[0] += value <= low;
         weight[1] -= value < high;
@@ -131,6 +134,7 @@ double trimmed_variance(const Numbers& values, const double* weight, double drop
 DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight) {
     const auto weight_of = [&](Index row) { return row_weight.data ? row_weight.data[row * row_weight.stride] : 1.0; };
     std::vector<Keyed> present;
+    present.reserve(static_cast<std::size_t>(rows.n_rows));
     for (Index row = 0; row < rows.n_rows; ++row) {
         if (weight_of(row) > 0) present.push_back({0, row});
     }
@@ -138,6 +142,7 @@ DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight
     DistinctRows found;
     const Index d = rows.n_features;
     found.rows = room(static_cast<Index>(order.size()) * d);
+    found.weight.reserve(order.size());
     found.rank.resize(static_cast<std::size_t>(rows.n_rows));
     for (const Index row : order) {
         double* numbers = found.rows.data() + found.n_rows * d;

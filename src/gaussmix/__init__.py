@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from gaussmix.estimators.gaussian_mixture import GaussianMixture
     from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
     from gaussmix.estimators.imputer import GaussianMixtureImputer
+    from gaussmix.estimators.many.fit_many import fit_many
     from gaussmix.estimators.regressor.regressor import GaussianMixtureRegressor
     from gaussmix.families import FAMILIES
     from gaussmix.mixture.mixture import Mixture
+    from gaussmix.mixture.mixtures import Mixtures
     from gaussmix.sources.files import open
 
     __version__: str
@@ -26,9 +28,11 @@ __all__ = [
     "GaussianMixtureImputer",
     "GaussianMixtureRegressor",
     "Mixture",
+    "Mixtures",
     "NotAModelFile",
     "Outcome",
     "SingularCovariance",
+    "fit_many",
     "open",
 ]
 
@@ -41,9 +45,11 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "GaussianMixtureImputer": "estimators.imputer",
     "GaussianMixtureRegressor": "estimators.regressor.regressor",
     "Mixture": "mixture.mixture",
+    "Mixtures": "mixture.mixtures",
     "NotAModelFile": "errors",
     "Outcome": "errors",
     "SingularCovariance": "errors",
+    "fit_many": "estimators.many.fit_many",
     "open": "sources.files",
 }
 

@@ -204,6 +204,36 @@ class Target:
     ) -> numpy.typing.NDArray[numpy.int64]:
         """Places of rows far from each other, as greedy k-means++ draws them."""
 
+    def fit_many(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        ranges: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]],
+        weights: tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]],
+        algebra: tuple[int, int, int],
+        n_components: int,
+        n_candidates: int,
+        uniform: numpy.typing.NDArray[numpy.float64],
+        kmeans: tuple[int, float],
+        ridge: numpy.typing.NDArray[numpy.float64] | None,
+        automatic: tuple[float, float],
+        smallest_spread: float,
+        limits: tuple[float, float, float, float],
+        tolerance: float,
+        max_steps: int,
+        n_threads: int,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.int64],
+        numpy.typing.NDArray[numpy.bool_],
+    ]:
+        """
+        Fit a mixture to each of many groups: (weights, means, covariances, log_likelihood, n_steps, has_settled).
+        """
+
     def update(
         self,
         algebra: tuple[int, int, int],

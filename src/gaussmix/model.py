@@ -99,7 +99,7 @@ def flaw(weights: Array, means: Array, covariances: Array, family: Family, noun:
     if wrong is not None:
         return wrong
     with np.errstate(all="ignore"):
-        return _matrix_flaw(family.covariances(covariances, *means.shape), noun)
+        return matrix_flaw(family.covariances(covariances, *means.shape), noun)
 
 
 def flaw_at_sight(
@@ -121,7 +121,8 @@ def flaw_at_sight(
     return None
 
 
-def _matrix_flaw(covariances: Covariances, noun: str) -> str | None:
+def matrix_flaw(covariances: Covariances, noun: str = "covariance") -> str | None:
+    """Say what keeps covariances from having a density, as the end of a sentence; None if nothing does."""
     if covariances.is_matrix and not is_symmetric(covariances.array):
         return f"a {noun} matrix is not symmetric"
     try:

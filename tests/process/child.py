@@ -31,8 +31,9 @@ import gaussmix.estimators.fitting
 import gaussmix.estimators.validation
 import gaussmix.starts.gross
 import gaussmix.starts.kmeans
-from gaussmix import FAMILIES, GaussianMixture
+from gaussmix import FAMILIES, GaussianMixture, fit_many
 from gaussmix.covariances import LowRank
+from gaussmix.estimators.many.fit_many import _Many
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import sample as distinct
 from gaussmix.waist.whitening import triangular
@@ -185,6 +186,18 @@ def interrupt_then_fit(n_jobs):
     for delay in 0.001, 0.01, 0.03:
         seconds_to_interrupt(lambda: estimator.fit(rows), *MOMENTS["EM"], delay)
     return digest(estimator.fit(rows)) == undisturbed
+
+
+def interrupt_many(n_jobs):
+    """Latency of a signal while many groups are fitted, by the core and one by one; whether they then give the same."""
+    few = [rows_of(200, 2)] * 20
+    expected = fit_many(few, 2, random_state=0, n_jobs=n_jobs).means.tobytes()
+    options = {"random_state": 0, "tol": 0.0, "max_iter": 10_000, "n_jobs": n_jobs}
+    latencies = [
+        seconds_to_interrupt(lambda start=start: fit_many(few * 100, 3, **options, **start), _Many, name, 0.1)
+        for start, name in [({}, "by_core"), ({"n_init": 2}, "one_by_one")]
+    ]
+    return {"latencies": latencies, "same": fit_many(few, 2, random_state=0, n_jobs=n_jobs).means.tobytes() == expected}
 
 
 def interrupt_call(method, n_jobs):

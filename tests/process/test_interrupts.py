@@ -60,6 +60,15 @@ def test_the_interrupted_fit_can_be_made_again(child, n_jobs):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
+def test_an_interrupt_ends_the_fits_of_many_groups(child, n_jobs):
+    answer = child("interrupt_many", n_jobs=n_jobs)
+    print("seconds from the signal to KeyboardInterrupt:", answer["latencies"])
+    assert None not in answer["latencies"], "the fits ended before the signal"
+    assert max(answer["latencies"]) < LIMIT
+    assert answer["same"], "the next fits give the bits of those before"
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples"])
 def test_an_interrupt_ends_what_is_said_of_many_rows(child, method, n_jobs):
     answer = child("interrupt_call", method=method, n_jobs=n_jobs)

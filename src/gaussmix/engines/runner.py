@@ -11,7 +11,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
-from gaussmix.numerics.arrays import Array, Places
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Scatter
@@ -59,6 +62,79 @@ class Course(NamedTuple):
     covariances: Array
     whitening: Whitening | None
     log_likelihood: list[float]
+
+
+class Groups(NamedTuple):
+    """The rows of many tables, one after the other.
+
+    Parameters
+    ----------
+    rows : (n_rows, n_features), of all groups, data units.
+    row_weight : (n_rows,), below 1 and positive or 0; None where all are 1.
+    first, size : (n_groups,), int64: where the rows of each group begin, and how many they are.
+    total_weight : (n_groups,), sum of the row weights of each.
+    unit : (n_groups,), what the weights of each group were divided by: a power of 2.
+    """
+
+    rows: Rows
+    row_weight: Array | None
+    first: NDArray[np.int64]
+    size: NDArray[np.int64]
+    total_weight: Array
+    unit: Array
+
+
+class Recipe(NamedTuple):
+    """How to fit a mixture to each of many groups: what a default fit does, as plain values.
+
+    Parameters
+    ----------
+    algebra : which covariances the family makes.
+    n_components, n_candidates, uniform : for `Runner.spread_centres`, in every group the same.
+    max_passes, settled : of k-means; it stops when centres move by less than this part of the mean variance.
+    ridge : (n_features,), data units²; None for the automatic one of each group.
+    ridge_share, trimmed : of the automatic ridge; see `em.ridge`.
+    smallest_spread : a group in which a column varies by less is unusual, data units.
+    tolerance, max_steps, lost_share, noise, loss : see `Control`.
+    """
+
+    algebra: Algebra
+    n_components: int
+    n_candidates: int
+    uniform: Array
+    max_passes: int
+    settled: float
+    ridge: Array | None
+    ridge_share: float
+    trimmed: float
+    smallest_spread: float
+    tolerance: float
+    max_steps: int
+    lost_share: float
+    noise: float
+    loss: float
+
+
+class Fits(NamedTuple):
+    """Where EM led in each of many groups.
+
+    Parameters
+    ----------
+    weights : (n_groups, n_components).
+    means : (n_groups, n_components, n_features), data units.
+    covariances : (n_groups, …), each in compact form, data units².
+    log_likelihood : (n_groups,), mean before the last step, nats per unit of row weight.
+    n_steps : (n_groups,); 0 for a group that is unusual, or does not suit the fast path: Python has to fit it, and the
+        other arrays hold no numbers of it.
+    has_settled : (n_groups,), whether the last step changed the log-likelihood by less than the tolerance.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    log_likelihood: Array
+    n_steps: NDArray[np.int64]
+    has_settled: NDArray[np.bool_]
 
 
 class Runner(ABC):
@@ -145,4 +221,18 @@ class Runner(ABC):
         -------
         course : the mixture reached and the log-likelihoods on the way; None if this problem does not suit the fast
             path. Its bits depend neither on the number of threads nor on when time is up.
+        """
+
+    @abstractmethod
+    def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
+        """Start and run EM in each of many groups.
+
+        Parameters
+        ----------
+        groups : the rows.
+        recipe : how to fit them.
+
+        Returns
+        -------
+        fits : with the bits of a fit of each group alone; None if the recipe does not suit the fast path.
         """

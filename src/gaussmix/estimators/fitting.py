@@ -41,6 +41,11 @@ MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts 
 SMALLEST_EXPONENT = -1021  # of the unit of weights, so that it has a reciprocal
 
 
+def unit_of_weights(largest: float) -> float:
+    """The power of 2 that brings weights below 1, where the largest is this."""
+    return 2.0 ** max(frexp(largest)[1], SMALLEST_EXPONENT)
+
+
 @dataclass(frozen=True)
 class InitialParameters:
     """Parameters that the user gives to start from; None for what the start is to find."""
@@ -73,7 +78,7 @@ class Data:
     def unit(self) -> float:
         """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
         largest = self.original.profile.largest_weight
-        return 1.0 if largest is None else 2.0 ** max(frexp(largest)[1], SMALLEST_EXPONENT)
+        return 1.0 if largest is None else unit_of_weights(largest)
 
     @cached_property
     def _reduced(self) -> Source:

@@ -12,6 +12,7 @@ from itertools import count
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from gaussmix.covariances import Covariances
 from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.errors import Outcome, counted, listed, name_components
 from gaussmix.model import Model
@@ -172,15 +173,21 @@ def _name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
     return f"Column{'s' * several} {which} of X {'are' if several else 'is'}"
 
 
+def rounding(covariances: Covariances) -> Array:
+    """About how much rounding changes log densities of each component, (n_components,), nats."""
+    variances = covariances.variances()
+    inflation = (variances * covariances.whitening.precision_diagonals()).max(axis=1)
+    error: Array = variances.shape[1] * float(np.finfo(np.float64).eps) * inflation
+    return error
+
+
 def rounding_sentence(mixture: Model) -> str | None:
     """Say which covariances are so nearly singular that log densities have lost digits; None where none is.
 
     The rounding of Σ is multiplied by Σ_jj (Σ⁻¹)_jj, the ratio of the variance of feature j to the variance that is
     left of it when the other features are known.
     """
-    precisions = mixture.whitening.precision_diagonals()
-    inflation = (mixture.covariances.variances() * precisions).max(axis=1)
-    error = mixture.n_features * float(np.finfo(np.float64).eps) * inflation
+    error = rounding(mixture.covariances)
     concerned = np.flatnonzero(error > ROUNDED)
     if not concerned.size:
         return None

@@ -110,9 +110,7 @@ def _check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss
 
     In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
     """
-    least = MIN_ROWS if reset and not is_stream else 1
-    is_plain = _is_plain(estimator, X, least, reset=reset)
-    rows: Rows = np.asarray(X) if is_plain else _validated(estimator, X, least, reset=reset)
+    rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
     largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
     if reset or is_stream:  # squared offsets add up without overflow
         largest = (largest / (4 * (LEAF_ROWS if is_stream else len(rows)))) ** 0.5
@@ -120,6 +118,13 @@ def _check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss
     if reset and not (may_miss or is_stream):
         _check_spread(X, rows, names)
     return in_whole_steps(rows)
+
+
+def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
+    """Rows of an array or frame, at least so many, with whatever numbers they hold; errors as for `check_source`."""
+    is_plain = _is_plain(estimator, X, least, reset=reset)
+    rows: Rows = np.asarray(X) if is_plain else _validated(estimator, X, least, reset=reset)
+    return rows
 
 
 def _is_plain(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> bool:

@@ -104,6 +104,12 @@ class Family(ABC):
         """The value that an array of `shape` stands for, data units²."""
         return self.kind.of(array, n_components, n_features, self.is_shared)
 
+    def stacked(self, arrays: Array, n_components: int, n_features: int) -> Covariances:
+        """Covariances of several mixtures, (n_mixtures, …), as those of one mixture with all their components."""
+        one = self.shape(n_components, n_features)
+        each = arrays.reshape(-1, *(one if self.is_shared else one[1:]))
+        return self.kind.of(each, len(each), n_features, False)
+
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
         """The structure of the image of such covariances under a map; it may keep no constraint.
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from gaussmix.errors import NotAModelFile
 from gaussmix.formats import v1
-from gaussmix.formats.envelope import Damaged, Header, Tensors, pack, unpack
+from gaussmix.formats.envelope import FORMAT, MANY_FORMAT, Damaged, Header, Tensors, is_of, pack, unpack
 from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
 from gaussmix.formats.whole_file import whole_file
 
@@ -23,11 +23,14 @@ __all__ = [
     "EstimatorRecord",
     "FitRecord",
     "Record",
+    "holds_many",
     "load",
     "name_of",
     "not_usable",
     "save",
+    "unpacked",
     "whole_file",
+    "write_whole",
 ]
 
 LAYOUTS = {1: v1}  # a layout is never removed: files last longer than programs
@@ -53,8 +56,13 @@ def save(place: Place, record: Record) -> None:
     wrong = record.flaw()
     if wrong is not None:
         raise ValueError(f"This mixture can't be saved: {wrong}.")
+    write_whole(place, *v1.write(record))
+
+
+def write_whole(place: Place, header: Header, tensors: Tensors) -> None:
+    """Write a header and tensors to a file, which appears whole or not at all; errors as for `save`."""
     _check_place(place, "write")
-    contents = pack(*v1.write(record))
+    contents = pack(header, tensors)
     if not isinstance(place, str | os.PathLike):
         place.write(contents)
         return
@@ -78,9 +86,8 @@ def load(place: Place) -> Record:
     NotAModelFile : the file is damaged, truncated, of a later layout or of another kind; the message says which.
     OSError : there is no such file, or it can't be read.
     """
-    _check_place(place, "read")
     try:
-        header, tensors = _unpacked(place)
+        header, tensors = unpacked(place)
         version = header.get("version")
         if not isinstance(version, int) or version not in LAYOUTS:
             raise Damaged(f"it has layout version {version!r:.20}, which this gaussmix can't read; a newer one may")
@@ -91,6 +98,14 @@ def load(place: Place) -> Record:
         return record
     except Damaged as damage:
         raise not_usable(place, str(damage)) from None
+
+
+def holds_many(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as one with the mixtures of many groups does; false where there is no such file."""
+    if not os.path.isfile(path):
+        return False
+    with Path(path).open("rb") as file:
+        return is_of(file, MANY_FORMAT)
 
 
 def not_usable(place: Place, why: str) -> NotAModelFile:
@@ -111,11 +126,13 @@ def _check_place(place: object, wanted: str) -> None:
         raise TypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {found}.")
 
 
-def _unpacked(place: Place) -> tuple[Header, Tensors]:
+def unpacked(place: Place, format: str = FORMAT) -> tuple[Header, Tensors]:
+    """The header and tensors of a file of a format; raises `Damaged`, TypeError or OSError."""
+    _check_place(place, "read")
     if not isinstance(place, str | os.PathLike):
-        return unpack(place)
+        return unpack(place, format)
     path = Path(place)
     if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would keep us waiting
         raise Damaged("it is not a regular file")
     with path.open("rb") as file:
-        return unpack(file)
+        return unpack(file, format)

@@ -19,7 +19,13 @@ from safetensors.numpy import save
 from gaussmix.numerics.arrays import Array
 
 FORMAT = "gaussmix-mixture"
+MANY_FORMAT = "gaussmix-mixtures"
 _KEY = "gaussmix"
+_FOREIGN = "it is a safetensors file, but of something else"
+_OTHERS = {
+    FORMAT: "it holds a single mixture, which gaussmix.Mixture.load reads",
+    MANY_FORMAT: "it holds the mixtures of many groups, which gaussmix.Mixtures.load reads",
+}
 _LONGEST_HEADER = 100_000_000  # bytes; safetensors reads no longer one
 
 Header = dict[str, Any]
@@ -68,6 +74,23 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
     return header, tensors
 
 
+def is_of(file: BinaryIO, format: str) -> bool:
+    """Whether a file begins as one of a format does; its numbers are not read."""
+    try:
+        _header(_beginning(file)[8:], format)
+    except Damaged:
+        return False
+    return True
+
+
+def value_of(header: Header, key: str, *types: type) -> Any:
+    """A value in a header, of one of some types; raises `Damaged`."""
+    value = header.get(key)
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise Damaged(f"{key!r} in its header is missing or of the wrong type")
+    return value
+
+
 def _broken() -> Damaged:
     return Damaged("it is damaged or truncated, or not a model at all")
 
@@ -93,14 +116,15 @@ def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
         raise _broken() from None
     text = metadata.get(_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
-        raise Damaged("it is a safetensors file, but of something else")
+        raise Damaged(_FOREIGN)
     try:
         header = json.loads(text)
         _canonical(header)  # refuses what `pack` never writes: NaN, endless nesting
     except (ValueError, RecursionError):
         raise Damaged("its header is damaged") from None
-    if not isinstance(header, dict) or header.get("format") != format:
-        raise Damaged("it is a safetensors file, but of something else")
+    found = header.get("format") if isinstance(header, dict) else None
+    if found != format:
+        raise Damaged(_OTHERS.get(found, _FOREIGN) if isinstance(found, str) else _FOREIGN)
     return header, header.pop("sha256", None)
 
 

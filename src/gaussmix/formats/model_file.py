@@ -41,7 +41,7 @@ def write(place: Place, model: Model, details: Details | None = None) -> None:
 def read(place: Place) -> tuple[Model, Record]:
     """Read a model, and the record it comes from; raises NotAModelFile or OSError."""
     record = formats.load(place)
-    family = _family(record.family, record.family_options)
+    family = family_of(record.family, record.family_options)
     if family is None:
         why = f"it holds covariances of the structure {record.family!r:.40}, which this gaussmix lacks"
         raise formats.not_usable(place, why)
@@ -69,7 +69,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
         if values.get(key) != wanted:
             raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
     name = values.get("family")
-    family = _family(name, values.get("family_options", {}))
+    family = family_of(name, values.get("family_options", {}))
     if family is None:
         raise ValueError(f"This is no mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
     weights, means, covariances = (_array(values, name) for name in _ARRAYS)
@@ -88,7 +88,7 @@ def _model(weights: Array, means: Array, covariances: Array, family: Family) -> 
     return Model(weights, means, family.covariances(covariances, *means.shape), family)
 
 
-def _family(name: object, options: object) -> Family | None:
+def family_of(name: object, options: object) -> Family | None:
     """The family of this name with these options; None where there is none."""
     if not isinstance(name, str) or name not in FAMILIES or not isinstance(options, Mapping):
         return None

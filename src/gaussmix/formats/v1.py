@@ -12,9 +12,8 @@ a new layout in a new file.
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
 
-from gaussmix.formats.envelope import Damaged, Header, Tensors
+from gaussmix.formats.envelope import Damaged, Header, Tensors, value_of
 from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
 
 VERSION = 1
@@ -43,8 +42,8 @@ def read(header: Header, tensors: Tensors) -> Record:
     """Make a record of a header and tensors; raises `Damaged`."""
     if set(tensors) != set(_TENSORS):
         raise Damaged("it lacks some of its numbers, or holds others")
-    options = _value({"family_options": {}, **header}, "family_options", dict)
-    name, details = _value(header, "family", str), _details(header)
+    options = value_of({"family_options": {}, **header}, "family_options", dict)
+    name, details = value_of(header, "family", str), _details(header)
     return Record(name, **tensors, details=details, layout=VERSION, family_options=options)
 
 
@@ -57,44 +56,37 @@ def _estimator_header(estimator: EstimatorRecord) -> Header:
 
 
 def _details(header: Header) -> Details:
-    names = _value(header, "feature_names", list, type(None))
+    names = value_of(header, "feature_names", list, type(None))
     if names is not None and not all(isinstance(name, str) for name in names):
         raise Damaged("a feature's name is not text")
-    fit = _value(header, "fit", dict, type(None))
-    estimator = _value({"estimator": None, **header}, "estimator", dict, type(None))
+    fit = value_of(header, "fit", dict, type(None))
+    estimator = value_of({"estimator": None, **header}, "estimator", dict, type(None))
     return Details(
         feature_names=None if names is None else tuple(names),
-        dtype=_value(header, "dtype", str, type(None)),
+        dtype=value_of(header, "dtype", str, type(None)),
         fit=None if fit is None else _fit_record(fit),
         estimator=None if estimator is None else _estimator_record(estimator),
-        package_version=_value(header, "package_version", str),
+        package_version=value_of(header, "package_version", str),
     )
 
 
 def _fit_record(header: Header) -> FitRecord:
-    settings = _value(header, "settings", dict)
+    settings = value_of(header, "settings", dict)
     if not all(isinstance(value, str | int | float | None) for value in settings.values()):
         raise Damaged("a setting in its header is not a plain value")
     return FitRecord(
-        n_rows=_value(header, "n_rows", int),
-        row_weight=_value(header, "row_weight", float, int),
-        log_likelihood=_value(header, "log_likelihood", float, int),
-        n_steps=_value(header, "n_steps", int),
-        has_converged=_value(header, "has_converged", bool),
+        n_rows=value_of(header, "n_rows", int),
+        row_weight=value_of(header, "row_weight", float, int),
+        log_likelihood=value_of(header, "log_likelihood", float, int),
+        n_steps=value_of(header, "n_steps", int),
+        has_converged=value_of(header, "has_converged", bool),
         settings=settings,
     )
 
 
 def _estimator_record(header: Header) -> EstimatorRecord:
     return EstimatorRecord(
-        name=_value(header, "name", str),
-        parameters=_value(header, "parameters", dict),
-        attributes=_value(header, "attributes", dict),
+        name=value_of(header, "name", str),
+        parameters=value_of(header, "parameters", dict),
+        attributes=value_of(header, "attributes", dict),
     )
-
-
-def _value(header: Header, key: str, *types: type) -> Any:
-    value = header.get(key)
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        raise Damaged(f"{key!r} in its header is missing or of the wrong type")
-    return value

@@ -35,7 +35,8 @@ def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
     block, need = Block(0, sample.rows, sample.weight), Need(Second.NONE)
-    settled, n_left = TOLERANCE * float(variances_of(sample.rows, sample.weight).mean()), MAX_PASSES
+    total = np.cumsum(variances_of(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
+    settled, n_left = TOLERANCE * (float(total) / sample.rows.shape[1]), MAX_PASSES
     if isinstance(engine, Runner):
         centres, n_left = engine.move_centres(block, centres, settled, n_left)
     state = engine.open(block, need, len(centres)) if n_left else None

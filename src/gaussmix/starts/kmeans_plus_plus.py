@@ -30,7 +30,7 @@ def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng
     -------
     centres : (n_components, n_features); distinct as long as there are distinct rows left.
     """
-    n_candidates = 2 + int(math.log(n_components))
+    n_candidates = count_candidates(n_components)
     if isinstance(engine, Runner):
         uniform = rng.random(1 + (n_components - 1) * n_candidates)
         return sample.rows[engine.spread_centres(sample.rows, sample.weight, n_components, n_candidates, uniform)]
@@ -44,6 +44,11 @@ def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng
         chosen.append(int(candidates[best]))
         nearest = reached[:, best]
     return sample.rows[chosen]
+
+
+def count_candidates(n_components: int) -> int:
+    """How many rows are drawn for each centre but the first."""
+    return 2 + int(math.log(n_components))
 
 
 def _squared_distances(block: Block, engine: Engine[Any], centres: Array) -> Array:

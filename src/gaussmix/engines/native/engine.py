@@ -21,9 +21,9 @@ from gaussmix.engines.native.arguments import (
     projection_of,
 )
 from gaussmix.engines.native.float32 import rounded, scaled_for_single, steps_in_single, suits_single
-from gaussmix.engines.native.run import begin_em, run_em, suits_core
+from gaussmix.engines.native.run import begin_em, fit_many, run_em, suits_core
 from gaussmix.engines.native.visits import Counts, Labelling, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
-from gaussmix.engines.runner import Control, Course, Runner
+from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe, Runner
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces
@@ -301,6 +301,9 @@ class NativeEngine(Runner):
         if block.log_prior is not None or not suits_core(block, len(start[0]), algebra):
             return None
         return run_em(self._target, allowed(self.n_threads), block, facts.total, start, algebra, control)
+
+    def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
+        return fit_many(self._target, allowed(self.n_threads), groups, recipe)
 
     def suits_single(self, parameters: Parameters) -> bool:
         return suits_single(parameters)

@@ -8,11 +8,12 @@ import numpy as np
 
 from gaussmix.engines.native.visits import could_pay
 from gaussmix.engines.native.work import is_long
-from gaussmix.engines.runner import Control, Course
+from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.parameters import FARTHEST_MEAN
 from gaussmix.waist.whitening.base import FactorShape, Whitening
@@ -96,6 +97,32 @@ def run_em(
     if log_likelihood.size:
         whitening = _whitening(algebra, factors, log_abs_det, means.shape[1])
     return Course(weights, means, covariances, whitening, log_likelihood.tolist())
+
+
+def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> Fits | None:
+    """Fit each group in the core; see `Runner.fit_many`."""
+    has_one_matrix = recipe.algebra.is_shared and _factor_shape(recipe.algebra) is FactorShape.TRIANGULAR
+    if has_one_matrix or not 1 <= recipe.max_steps <= MOST_STEPS:
+        return None
+    sizes, size_of = np.unique(groups.size, return_inverse=True)
+    suits = [
+        size <= LEAF_ROWS and suits_core(Block(0, groups.rows[:size]), recipe.n_components, recipe.algebra)
+        for size in sizes.tolist()
+    ]
+    suited = np.flatnonzero(np.array(suits, dtype=bool)[size_of])
+    limits = recipe.lost_share, recipe.noise, recipe.loss, FARTHEST_MEAN
+    found = target.fit_many(
+        groups.rows, groups.row_weight, (groups.first[suited], groups.size[suited]),
+        (groups.total_weight[suited], groups.unit[suited]), recipe.algebra, recipe.n_components, recipe.n_candidates,
+        recipe.uniform, (recipe.max_passes, recipe.settled), recipe.ridge, (recipe.ridge_share, recipe.trimmed),
+        recipe.smallest_spread, limits, recipe.tolerance, recipe.max_steps, n_threads,
+    )  # fmt: skip
+    if len(suited) == len(groups.size):
+        return Fits(*found)
+    every = [np.zeros((len(groups.size), *some.shape[1:]), some.dtype) for some in found]
+    for whole, some in zip(every, found, strict=True):
+        whole[suited] = some
+    return Fits(*every)
 
 
 def _about_centre(total: Moments | None) -> tuple[Array | None, Array | None]:

@@ -1,0 +1,179 @@
+#include "fit_many.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <new>
+
+#include "kmeans.hpp"
+#include "sample.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+constexpr double kPasses = 20;  // over the rows of a fit, about
+constexpr double kForever = 1e9;  // seconds
+
+class Fit {
+public:
+    Fit(const KernelTable& kernels, const RecipeView& recipe, const Execution& execution)
+        : kernels_(kernels), recipe_(recipe), execution_(execution) {}
+
+    // False where the group is unusual, and if interrupted.
+    bool make(const RowsView& rows, const RowWeightView& row_weight, double total_weight, double unit,
+              MixtureView mixture, Numbers& log_likelihoods) const {
+        if (rows.n_rows < std::max<Index>(recipe_.n_components, 2) || !is_usable(rows)) return false;
+        const DistinctRows sample = distinct_rows(rows, row_weight);
+        if (sample.n_rows < recipe_.n_components) return false;
+        Numbers variances = room(rows.n_features), ridge = variances;
+        trimmed_variances(sample.rows.data(), sample.weight.data(), sample.n_rows, rows.n_features, 0, variances.data());
+        if (recipe_.ridge != nullptr) {
+            std::copy_n(recipe_.ridge, rows.n_features, ridge.begin());
+        } else if (!find_ridge(sample, unit, variances, ridge)) {
+            return false;
+        }
+        if (!find_centres(rows, sample, variances, mixture.means)) return false;
+        EmView em{};
+        em.rows = rows;
+        em.row_weight = row_weight;
+        em.total_weight = total_weight;
+        em.algebra = recipe_.algebra;
+        em.n_components = recipe_.n_components;
+        em.ridge = ridge.data();
+        em.limits = recipe_.limits;
+        em.tolerance = recipe_.tolerance;
+        em.previous = -std::numeric_limits<double>::infinity();
+        em.max_steps = recipe_.max_steps;
+        em.seconds = kForever;
+        bool is_found = false;
+        return begin_em(kernels_, em, execution_, mixture, is_found) && is_found &&
+               run_em(kernels_, em, execution_, mixture, log_likelihoods);
+    }
+
+private:
+    // Whether estimators/validation.py has nothing to refuse.
+    bool is_usable(const RowsView& rows) const {
+        return rows.is_float32 ? holds_usable<float>(rows) : holds_usable<double>(rows);
+    }
+
+    template <class Number>
+    bool holds_usable(const RowsView& rows) const {
+        const double largest =
+            std::sqrt(std::numeric_limits<double>::max() / (4 * static_cast<double>(rows.n_rows)));
+        for (Index column = 0; column < rows.n_features; ++column) {
+            const Number* numbers = static_cast<const Number*>(rows.data) + column * rows.column_stride;
+            double low = numbers[0], high = low;
+            for (Index row = 0; row < rows.n_rows; ++row) {
+                const double number = numbers[row * rows.row_stride];
+                if (!(std::fabs(number) <= largest)) return false;
+                low = std::min(low, number);
+                high = std::max(high, number);
+            }
+            if (high - low < recipe_.smallest_spread) return false;
+        }
+        return true;
+    }
+
+    // The automatic ridge. False where it is that of a constant column.
+    bool find_ridge(const DistinctRows& sample, double unit, const Numbers& variances, Numbers& ridge) const {
+        Numbers weight = sample.weight;
+        for (double& each : weight) each *= unit;
+        const double total = sum(weight.data(), sample.n_rows);
+        const double dropped = std::ceil(recipe_.trimmed * total) + 1;
+        const auto n_features = static_cast<Index>(ridge.size());
+        if (2 * dropped < total) {
+            trimmed_variances(sample.rows.data(), weight.data(), sample.n_rows, n_features, dropped, ridge.data());
+        }
+        for (Index j = 0; j < n_features; ++j) {
+            ridge[j] = recipe_.ridge_share * (ridge[j] > 0 ? ridge[j] : variances[j]);
+            if (!(variances[j] > 0)) return false;
+        }
+        return true;
+    }
+
+    // False where a centre loses its rows, and if interrupted.
+    bool find_centres(const RowsView& rows, const DistinctRows& sample, const Numbers& variances,
+                      double* centres) const {
+        const Index d = rows.n_features, n_components = recipe_.n_components;
+        const RowsView distinct{sample.rows.data(), false, sample.n_rows, d, d, 1, nullptr, nullptr};
+        const SpreadView spread{distinct,         sample.weight.data(),  n_components,
+                                recipe_.n_candidates, recipe_.uniform};
+        std::vector<Index> places(static_cast<std::size_t>(n_components));
+        if (!spread_centres(kernels_, spread, execution_, places.data())) return false;
+        for (Index i = 0; i < n_components * d; ++i) centres[i] = sample.rows[places[i / d] * d + i % d];
+        const double mean = sum(variances.data(), d) / static_cast<double>(d);
+        const CentresView task{distinct,           {sample.weight.data(), 1}, n_components, recipe_.settled * mean,
+                               recipe_.max_passes, centres};
+        Index n_left = 0;
+        return move_centres(kernels_, task, execution_, n_left) && n_left == 0;
+    }
+
+    const KernelTable& kernels_;
+    const RecipeView& recipe_;
+    const Execution& execution_;
+};
+
+// The rows of a group, and their weights.
+RowsView rows_of(const GroupsView& groups, Index group) {
+    RowsView rows = groups.rows;
+    const Index offset = groups.first[group] * rows.row_stride;
+    if (rows.is_float32) {
+        rows.data = static_cast<const float*>(rows.data) + offset;
+    } else {
+        rows.data = static_cast<const double*>(rows.data) + offset;
+    }
+    rows.n_rows = groups.n_rows[group];
+    return rows;
+}
+
+RowWeightView weight_of(const GroupsView& groups, Index group) {
+    RowWeightView weight = groups.row_weight;
+    if (weight.data != nullptr) weight.data += groups.first[group] * weight.stride;
+    return weight;
+}
+
+}  // namespace
+
+bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe, const Execution& execution,
+              const FitsView& out) {
+    const Index d = groups.rows.n_features, n_components = recipe.n_components;
+    const Index n_covariances = recipe.algebra.is_shared() ? 1 : n_components;
+    const Index size = n_covariances * recipe.algebra.size(d);
+    const auto fit = [&](Index group, Listener listener) {
+        Interrupt interrupt([listener] { return listener.ask(listener.self); });
+        Numbers factors = room(size), log_abs_det = room(n_covariances), log_likelihoods;
+        const MixtureView mixture{out.weights + group * n_components, out.means + group * n_components * d,
+                                  out.covariances + group * size, factors.data(), log_abs_det.data()};
+        const Execution alone{1, interrupt};
+        const bool is_made =
+            Fit(kernels, recipe, alone)
+                .make(rows_of(groups, group), weight_of(groups, group), groups.total_weight[group],
+                      groups.unit[group], mixture, log_likelihoods);
+        const auto n_steps = static_cast<Index>(log_likelihoods.size());
+        if (!is_made || n_steps == 0) return;
+        const double last = log_likelihoods.back();
+        const bool has_settled = n_steps > 1 && std::fabs(last - log_likelihoods.end()[-2]) < recipe.tolerance;
+        if (!has_settled && n_steps < recipe.max_steps) return;
+        out.log_likelihood[group] = last;
+        out.has_settled[group] = has_settled;
+        out.n_steps[group] = n_steps;
+    };
+    std::fill_n(out.n_steps, groups.n_groups, 0);
+    double n_rows = 0;
+    for (Index group = 0; group < groups.n_groups; ++group) n_rows += static_cast<double>(groups.n_rows[group]);
+    const Shape shape{n_components, d, recipe.algebra.factor_shape(), false, Rule::soft, recipe.algebra.second()};
+    SpanJob job{};
+    job.n_rows = groups.n_groups;
+    job.rows_in_span = 1;
+    job.work_per_row = kPasses * work_per_row(shape) * n_rows / static_cast<double>(std::max<Index>(groups.n_groups, 1));
+    job.process = [&](int, Index group, Index, Listener listener) {
+        try {
+            fit(group, listener);
+        } catch (const std::bad_alloc&) {  // the group counts as unusual
+        }
+    };
+    return process_spans(job, execution);
+}
+
+}  // namespace gaussmix

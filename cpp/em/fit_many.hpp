@@ -1,0 +1,45 @@
+// Default fits of many small tables: the start, the ridge and EM of each, without coming back to Python.
+#pragma once
+#include <cstdint>
+
+#include "run_em.hpp"
+
+namespace gaussmix {
+
+struct GroupsView {
+    RowsView rows;              // of all groups
+    RowWeightView row_weight;   // below 1, or null
+    Index n_groups;
+    const std::int64_t* first;  // (n_groups,), where the rows of each begin
+    const std::int64_t* n_rows;
+    const double* total_weight;
+    const double* unit;  // what the weights of each group were divided by
+};
+
+struct RecipeView {
+    Algebra algebra;  // not a full covariance that all components share
+    Index n_components, n_candidates;
+    const double* uniform;  // for `spread_centres`, the same in each group
+    Index max_passes;       // of k-means
+    double settled;         // it ends when centres move by less: this part of the mean variance
+    const double* ridge;    // (n_features,), data units^2; null: the automatic one of each group
+    double ridge_share, trimmed;  // of the automatic ridge: em/ridge.py
+    double smallest_spread;       // a column that varies by less is unusual
+    Limits limits;
+    double tolerance;
+    Index max_steps;
+};
+
+struct FitsView {  // of all groups, one after the other
+    double *weights, *means, *covariances;
+    double* log_likelihood;  // (n_groups,), mean before the last step
+    std::int64_t* n_steps;   // (n_groups,); 0 where the group is unusual: nothing else is written then
+    bool* has_settled;       // (n_groups,)
+};
+
+// A group is unusual where its numbers can't be used or have fewer distinct rows than components, a column is constant,
+// a centre loses its rows, or a step would pass a limit. False if interrupted.
+bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe, const Execution& execution,
+              const FitsView& out);
+
+}  // namespace gaussmix

@@ -1,0 +1,1 @@
+"""Many independent mixtures at once."""

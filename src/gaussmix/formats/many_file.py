@@ -1,0 +1,170 @@
+"""Files of many mixtures, in the envelope of model files: one tensor for all weights, one for all means, and so on.
+
+The header is::
+
+    {"format": "gaussmix-mixtures", "version": 1, "package_version": "0.1.0", "family": …, "family_options": {…},
+     "feature_names": […] | null, "keys": […], "errors": [[i, "…"], …], "notes": [[i, ["…", …]], …], "sha256": …}
+
+and the tensors, whose first axis is the group, are "weights", "means", "covariances" (compact form of the family),
+"converged" (0 or 1), "n_iter" and "lower_bound". Groups with an error hold NaN. This file reads version 1 until the
+project ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gaussmix import formats
+from gaussmix.families.base import FAMILIES, Family
+from gaussmix.formats import Place, model_file
+from gaussmix.formats.envelope import MANY_FORMAT, Damaged, Header, Tensors, value_of
+from gaussmix.model import SUM_TOLERANCE, flaw, matrix_flaw
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import copied
+from gaussmix.version import package_version
+
+VERSION = 1
+_TENSORS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
+_KEY_TYPES = (str, int, float, type(None))
+
+
+@dataclass(frozen=True, eq=False)
+class ManyRecord:
+    """Mixtures of one structure and size, as plain values.
+
+    Parameters
+    ----------
+    family : their structure.
+    tensors : by name; see above.
+    keys : of the groups.
+    errors : why a group has no mixture, by its place.
+    notes : what else there is to say of a group, by its place.
+    feature_names : the names of the features, which all share; None where they have none.
+    """
+
+    family: Family
+    tensors: Mapping[str, Array]
+    keys: Sequence[Any]
+    errors: Mapping[int, str]
+    notes: Mapping[int, Sequence[str]]
+    feature_names: tuple[str, ...] | None = None
+
+    def flaw(self) -> str | None:
+        """Say what keeps this from being mixtures, as the end of a sentence; None where it is."""
+        weights, means, covariances = (self.tensors[name] for name in _TENSORS[:3])
+        n_groups = len(self.keys)
+        if weights.ndim != 2 or means.ndim != 3 or any(each.shape[:1] != (n_groups,) for each in self.tensors.values()):
+            return f"its numbers are not those of {n_groups} groups"
+        if any(self.tensors[name].ndim != 1 for name in _TENSORS[3:]) or len(set(self.keys)) != n_groups:
+            return "its groups are not told apart"
+        if not (np.isin(self.tensors["converged"], (0, 1)).all() and _are_counts(self.tensors["n_iter"])):
+            return "a number of steps, or whether they were enough, is none"
+        if not all(0 <= place < n_groups for place in (*self.errors, *self.notes)):
+            return "it has an error of a group that is not there"
+        if self.feature_names is not None and len(self.feature_names) != means.shape[2]:
+            return f"it names {len(self.feature_names)} features, but its means have {means.shape[2]}"
+        for place in () if self._are_sound() else range(n_groups):
+            wrong = (
+                None if place in self.errors else flaw(weights[place], means[place], covariances[place], self.family)
+            )
+            if wrong is not None:
+                return f"in group {self.keys[place]!r:.40} {wrong}"
+        return None
+
+    def _are_sound(self) -> bool:
+        """Whether the mixtures have no flaw, looked at all together, which is quicker than one by one."""
+        has_mixture = [place not in self.errors for place in range(len(self.keys))]
+        weights, means, covariances = (self.tensors[name][has_mixture] for name in _TENSORS[:3])
+        shape = means.shape[1:]
+        if weights.shape[1] != shape[0] or not means.size or covariances.shape[1:] != self.family.shape(*shape):
+            return False
+        if not all(np.isfinite(each).all() for each in (weights, means, covariances)) or (weights < 0).any():
+            return False
+        with np.errstate(all="ignore"):
+            each = self.family.stacked(covariances, *shape)
+            return bool((np.abs(weights.sum(axis=1) - 1) <= SUM_TOLERANCE).all()) and matrix_flaw(each) is None
+
+
+def write(place: Place, record: ManyRecord) -> None:
+    """Write mixtures to a file, which appears whole or not at all.
+
+    Raises
+    ------
+    ValueError : a key is no text or number, the numbers make no mixtures, or nobody could read their structure.
+    OSError : the file can't be written.
+    """
+    for key in record.keys:
+        if not isinstance(key, _KEY_TYPES):
+            raise ValueError(f"A file can't hold the key {key!r:.40}: make keys text or numbers.")
+    wrong = record.flaw()
+    if record.family.name not in FAMILIES:
+        wrong = f"their structure {record.family.name!r} is not registered, so nobody could read it"
+    if wrong is not None:
+        raise ValueError(f"These mixtures can't be saved: {wrong}.")
+    header: Header = {
+        "format": MANY_FORMAT,
+        "version": VERSION,
+        "package_version": package_version(),
+        "family": record.family.name,
+        "family_options": dict(record.family.options),
+        "feature_names": None if record.feature_names is None else list(record.feature_names),
+        "keys": list(record.keys),
+        "errors": sorted(record.errors.items()),
+        "notes": sorted((place, list(notes)) for place, notes in record.notes.items()),
+    }
+    formats.write_whole(place, header, {name: record.tensors[name] for name in _TENSORS})
+
+
+def read(place: Place) -> ManyRecord:
+    """Read mixtures; raises NotAModelFile, which says what is wrong, or OSError."""
+    try:
+        record = _record(*formats.unpacked(place, MANY_FORMAT))
+        wrong = record.flaw()
+        if wrong is not None:
+            raise Damaged(wrong)
+        return record
+    except Damaged as damage:
+        raise formats.not_usable(place, str(damage)) from None
+
+
+def _record(header: Header, tensors: Tensors) -> ManyRecord:
+    version = header.get("version")
+    if version != VERSION:
+        raise Damaged(f"it has layout version {version!r:.20}, which this gaussmix can't read; a newer one may")
+    if set(tensors) != set(_TENSORS):
+        raise Damaged("it lacks some of its numbers, or holds others")
+    name = value_of(header, "family", str)
+    family = model_file.family_of(name, value_of(header, "family_options", dict))
+    if family is None:
+        raise Damaged(f"it holds covariances of the structure {name!r:.40}, which this gaussmix lacks")
+    keys, names = value_of(header, "keys", list), value_of(header, "feature_names", list, type(None))
+    errors, notes = value_of(header, "errors", list), value_of(header, "notes", list)
+    is_right = all(isinstance(key, _KEY_TYPES) for key in keys) and all(isinstance(each, str) for each in names or ())
+    if not is_right or not all(map(_is_error, errors)) or not all(map(_is_note, notes)):
+        raise Damaged("a key, a name or an error in its header is of the wrong type")
+    # Copied, since the arrays may lie in the bytes of the file.
+    arrays = {name: copied(tensor) for name, tensor in tensors.items()}
+    said = {place: tuple(sentences) for place, sentences in notes}
+    return ManyRecord(family, arrays, tuple(keys), dict(errors), said, None if names is None else tuple(names))
+
+
+def _are_counts(numbers: Array) -> bool:
+    return bool((numbers == np.clip(np.rint(numbers), 0, 2.0**53)).all())
+
+
+def _is_error(item: Any) -> bool:
+    match item:
+        case [int(), str()]:
+            return True
+    return False
+
+
+def _is_note(item: Any) -> bool:
+    match item:
+        case [int(), [*sentences]]:
+            return all(isinstance(sentence, str) for sentence in sentences)
+    return False

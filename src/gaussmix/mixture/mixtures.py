@@ -1,0 +1,173 @@
+"""Mixtures of many groups, stored as a few arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import index
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.errors import counted
+from gaussmix.families.base import Family
+from gaussmix.formats import Place, many_file
+from gaussmix.formats.many_file import ManyRecord
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array, frozen
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mixtures(Sequence[Mixture]):
+    """The mixture of each of many groups, as `gaussmix.fit_many` finds them: `mixtures[i]` is a `Mixture`.
+
+    Parameters
+    ----------
+    keys : of the groups, in their order.
+    weights : (n_groups, n_components); NaN, like means and covariances, where a group has no mixture.
+    means : (n_groups, n_components, n_features), data units.
+    covariances : (n_groups, …), each in the compact form of the family, data units².
+    family : the structure, which all share.
+    converged : (n_groups,), bool.
+    n_iter : (n_groups,), steps of EM.
+    lower_bound : (n_groups,), mean log-likelihood at the last step, nats.
+    errors : why a group has no mixture: a sentence by its key.
+    notes : what else a fit of a group alone would have warned of: sentences by its key.
+    feature_names : of the features, which all share; None where they have none.
+
+    Notes
+    -----
+    ``mixtures[i]`` raises ValueError, with its sentence, where group i has no mixture. `items` goes over the groups
+    that have one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import fit_many
+    >>> rows = np.random.default_rng(0).normal(size=(60, 2))
+    >>> mixtures = fit_many({"a": rows[:30], "b": rows[30:]}, random_state=0)
+    >>> mixtures.keys
+    ('a', 'b')
+    >>> mixtures.at("b") == mixtures[1]
+    True
+    """
+
+    keys: tuple[Any, ...]
+    weights: Array
+    means: Array
+    covariances: Array
+    family: Family
+    converged: NDArray[np.bool_]
+    n_iter: NDArray[np.int64]
+    lower_bound: Array
+    errors: Mapping[Any, str]
+    notes: Mapping[Any, Sequence[str]]
+    feature_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for array in (self.weights, self.means, self.covariances, self.lower_bound):
+            frozen(array)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, i: int) -> Mixture: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[Mixture]: ...
+    def __getitem__(self, i: int | slice) -> Mixture | list[Mixture]:
+        if isinstance(i, slice):
+            return [self[place] for place in range(*i.indices(len(self)))]
+        place = range(len(self))[index(i)]
+        key = self.keys[place]
+        if key in self.errors:
+            raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
+        weights, means = self.weights[place], self.means[place]
+        covariances = self.family.covariances(self.covariances[place, ...], *means.shape)
+        return Mixture.of(Model(weights, means, covariances, self.family), self.feature_names)
+
+    def __repr__(self) -> str:
+        _, n_components, n_features = self.means.shape
+        size = f"K={n_components}, {counted(n_features, 'feature')}, {self.family.name!r}"
+        return f"<Mixtures of {counted(len(self), 'group')}: {size}; {len(self.errors):,} without a mixture>"
+
+    def at(self, key: Any) -> Mixture:
+        """The mixture of a group.
+
+        Parameters
+        ----------
+        key : of the group.
+
+        Raises
+        ------
+        KeyError : no group has this key.
+        ValueError : the group has no mixture; the message says why.
+        """
+        return self[self._places[key]]
+
+    def items(self) -> Iterator[tuple[Any, Mixture]]:
+        """Key and mixture of each group that has one."""
+        return ((key, self[place]) for place, key in enumerate(self.keys) if key not in self.errors)
+
+    def save(self, path: Place) -> None:
+        """Write all mixtures, with keys, outcomes and errors, to one file, which appears whole or not at all.
+
+        Parameters
+        ----------
+        path : where, "….gmm" by custom; a file that is there is replaced. Or a binary file open for writing.
+
+        Raises
+        ------
+        TypeError : path is neither a path nor a binary file.
+        ValueError : a key is no text or number, or nobody could read the structure.
+        OSError : the file can't be written.
+        """
+        arrays: dict[str, Array] = {
+            "weights": self.weights,
+            "means": self.means,
+            "covariances": self.covariances,
+            "converged": self.converged.astype(np.float64),
+            "n_iter": self.n_iter.astype(np.float64),
+            "lower_bound": self.lower_bound,
+        }
+        errors = {self._places[key]: sentence for key, sentence in self.errors.items()}
+        notes = {self._places[key]: sentences for key, sentences in self.notes.items()}
+        many_file.write(path, ManyRecord(self.family, arrays, self.keys, errors, notes, self.feature_names))
+
+    @classmethod
+    def load(cls, path: Place) -> Mixtures:
+        """Read mixtures from a file, bit for bit as they were saved; nothing in the file is run.
+
+        Parameters
+        ----------
+        path : of a file written by `save` of this or an earlier version, or by the command line. Or a binary file
+            open for reading.
+
+        Raises
+        ------
+        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+        TypeError : path is neither a path nor a binary file.
+        OSError : there is no such file, or it can't be read.
+        """
+        record = many_file.read(path)
+        arrays = record.tensors
+        return cls(
+            tuple(record.keys),
+            arrays["weights"],
+            arrays["means"],
+            arrays["covariances"],
+            record.family,
+            arrays["converged"].astype(bool),
+            arrays["n_iter"].astype(np.int64),
+            arrays["lower_bound"],
+            {record.keys[place]: sentence for place, sentence in record.errors.items()},
+            {record.keys[place]: sentences for place, sentences in record.notes.items()},
+            record.feature_names,
+        )
+
+    @cached_property
+    def _places(self) -> dict[Any, int]:
+        return {key: place for place, key in enumerate(self.keys)}

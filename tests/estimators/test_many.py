@@ -1,0 +1,504 @@
+"""`fit_many`: each mixture is that of the group alone, to the bit, and each failure is named by its key."""
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix import FAMILIES, GaussianMixture, Mixtures, NotAModelFile, fit_many
+from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.estimators.many.fit_many import _Many
+from gaussmix.formats.envelope import MANY_FORMAT, pack, unpack
+from gaussmix.numerics.core import native_target
+
+BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("tied", "EVE", "VVE")]
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """How many groups were fitted one by one, for each call of `fit_many`."""
+    counts, one_by_one = [], _Many.one_by_one
+
+    def counted(self, places):
+        counts.append(len(places))
+        one_by_one(self, places)
+
+    monkeypatch.setattr(_Many, "one_by_one", counted)
+    return counts
+
+
+def make_groups(rng, n_groups, n_rows, n_features, dtype=np.float64):
+    centres = rng.normal(0, 3, size=(n_groups, 2, n_features))
+    labels = rng.integers(2, size=(n_groups, n_rows))
+    noise = rng.normal(size=(n_groups, n_rows, n_features))
+    return [(noise[i] + centres[i][labels[i]]).astype(dtype) for i in range(n_groups)]
+
+
+def fit_quietly(groups, *arguments, **parameters):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fit_many(groups, *arguments, **parameters)
+
+
+def assert_law(groups, n_components, weights=None, **parameters):
+    """Every group has the mixture, the outcome or the sentence of the estimator."""
+    mixtures = fit_quietly(groups, n_components, sample_weight=weights, random_state=3, **parameters)
+    for place, rows in enumerate(groups):
+        estimator = GaussianMixture(n_components, random_state=3, **parameters)
+        weight = None if weights is None else weights[place]
+        sentence = ""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                estimator.fit(rows, sample_weight=weight)
+            except (ValueError, TypeError) as error:
+                sentence = str(error)
+        assert mixtures.errors.get(place, "") == sentence
+        if sentence:
+            continue
+        assert mixtures[place] == estimator.mixture_
+        assert mixtures.converged[place] == estimator.converged_
+        assert mixtures.n_iter[place] == estimator.n_iter_
+        assert mixtures.lower_bound[place] == estimator.lower_bound_
+    return mixtures
+
+
+def needs_core():
+    if native_target() is None:
+        pytest.skip("the C++ core is not built, or this processor cannot run it")
+
+
+@pytest.mark.parametrize("n_features", [1, 3])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_mixture_is_that_of_the_group_alone(name, n_features, rng, alone):
+    if name == "factor_analyzer" and n_features == 1:
+        pytest.skip("a factor analyser needs two features")
+    groups = make_groups(rng, 4, 100, n_features)
+    assert_law(groups, 3, covariance_type=name)
+    if native_target() is not None:
+        assert alone == [0 if name in BY_CORE else 4]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_types_ties_and_weights(dtype, is_weighted, rng, alone):
+    """Rounded rows are equal often; weights differ in size by group, and some are 0."""
+    groups = [(3 * rows).round().astype(dtype) for rows in make_groups(rng, 6, 150, 2)]
+    weights = [rng.gamma(1.0, size=150) * 10.0**size * (rng.random(150) < 0.8) for size in range(-3, 3)]
+    assert_law(groups, 3, weights if is_weighted else None)
+    if native_target() is not None:
+        assert alone == [0]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"reg_covar": 0.0},
+        {"reg_covar": 0.01},
+        {"init_params": "k-means++"},
+        {"max_iter": 1},
+        {"max_iter": 3, "tol": 0.0},
+        {"tol": 1e-8, "max_iter": 500},
+        {"max_iter": 0},
+        {"n_init": 2},
+        {"acceleration": "auto", "tol": 1e-8, "max_iter": 500},
+        {"init_params": "random"},
+        {"init_params": ["kmeans", "hierarchical"]},
+    ],
+    ids=str,
+)
+def test_settings(parameters, rng):
+    assert_law(make_groups(rng, 4, 80, 2), 2, **parameters)
+
+
+def test_many_features_and_few_rows(rng):
+    assert_law(make_groups(rng, 3, 120, 12), 3)
+    assert_law([rows for n_rows in (2, 3, 4, 6, 10) for rows in make_groups(rng, 3, n_rows, 2)], 2)
+
+
+def test_unusual_groups(rng, alone):
+    """Each is fitted, or refused, as the estimator does it."""
+    groups = make_groups(rng, 13, 40, 2)
+    groups[0][5, 1] = np.nan
+    groups[1][0, 0] = np.inf
+    groups[2] = groups[2][:1]
+    groups[3] = groups[3][:0]
+    groups[4][:, 1] = 7.0
+    groups[5][:] = groups[5][0]
+    groups[6][:] = groups[6][rng.integers(2, size=40)]
+    groups[7] *= 1e160
+    groups[8] *= 1e-160
+    groups[9][0] = 1e12
+    groups[10] = groups[10] + 1e9
+    groups[11] = groups[11].tolist()
+    mixtures = assert_law(groups, 3)
+    assert sorted(mixtures.errors) == [0, 1, 2, 3, 7, 8]
+    assert (
+        mixtures.errors[0] == "Input X contains NaN: row 5, column 1 (counted from 0). Remove or fill such rows first."
+    )
+    assert np.isnan(mixtures.weights[0]).all()
+    assert mixtures.n_iter[0] == 0
+    if native_target() is not None:
+        assert alone[0] < 13
+
+
+def test_wrong_weights_are_those_of_a_group(rng):
+    weights = np.ones((6, 50))
+    weights[0, 3], weights[1, 4], weights[2], weights[3, 0], weights[4, 2:] = np.nan, -1.0, 0.0, 1e151, 0.0
+    mixtures = assert_law(make_groups(rng, 6, 50, 2), 3, list(weights))
+    assert sorted(mixtures.errors) == [0, 1, 2, 3, 4]
+
+
+def test_the_number_of_threads_changes_no_bit(rng):
+    needs_core()
+    groups = make_groups(rng, 300, 200, 2)
+    ends = [fit_many(groups, 2, random_state=0, n_jobs=n_jobs) for n_jobs in (1, 2, 5)]
+    for end in ends[1:]:
+        for name in ("weights", "means", "covariances", "n_iter", "lower_bound"):
+            assert getattr(end, name).tobytes() == getattr(ends[0], name).tobytes()
+
+
+def test_no_seed_is_one_seed_for_all(rng):
+    (rows,) = make_groups(rng, 1, 100, 2)
+    for random_state in None, np.random.RandomState(5):
+        mixtures = fit_quietly([rows] * 5, 4, random_state=random_state)
+        assert all(mixture == mixtures[0] for mixture in mixtures)
+    draws = [fit_quietly([rows], 6, random_state=np.random.RandomState(seed))[0] for seed in range(5)]
+    assert any(draw != draws[0] for draw in draws)
+
+
+def test_without_the_core_groups_are_fitted_one_by_one(each_engine, rng):
+    assert_law(make_groups(rng, 3, 50, 2), 2)
+
+
+def test_what_the_engine_leaves_is_made_by_the_estimator(rng, alone, monkeypatch):
+    needs_core()
+    fit = NativeEngine.fit_many
+
+    def without_some(self, groups, recipe):
+        fits = fit(self, groups, recipe)
+        fits.n_steps[::2] = 0
+        return fits
+
+    monkeypatch.setattr(NativeEngine, "fit_many", without_some)
+    assert_law(make_groups(rng, 5, 60, 2), 2)
+    assert alone == [3]
+
+
+# Forms of groups
+
+
+@pytest.fixture
+def table(rng):
+    """Rows of three groups in mixed order, with a column of text between two of numbers, and weights."""
+    frame = pd.DataFrame(rng.normal(size=(120, 2)), columns=["a", "b"])
+    frame.insert(1, "sensor", rng.choice(["north", "west", "east"], size=120))
+    return frame, rng.random(120)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_frames(library, is_weighted, table):
+    frame, weight = table
+    given = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": pa.Table.from_pandas(frame)}[library]
+    mixtures = fit_many(given, 2, by="sensor", sample_weight=weight if is_weighted else None, random_state=0)
+    assert mixtures.keys == tuple(frame["sensor"].unique())
+    assert mixtures.feature_names == ("a", "b")
+    for key, mixture in mixtures.items():
+        chosen = (frame["sensor"] == key).to_numpy()
+        own = GaussianMixture(2, random_state=0)
+        own.fit(frame.loc[chosen, ["a", "b"]], sample_weight=weight[chosen] if is_weighted else None)
+        assert mixture == own.mixture_
+        assert mixtures.at(key) == mixture
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
+def test_a_group_of_a_frame_that_cannot_be_fitted_names_its_column(library, table):
+    frame, _ = table
+    first = frame.index[frame["sensor"] == "west"][0]
+    frame.loc[first, "b"] = np.nan
+    given = {
+        "pandas": frame,
+        "polars": pl.from_pandas(frame),
+        "arrow": pa.Table.from_pandas(frame, preserve_index=False),
+    }
+    mixtures = fit_quietly(given[library], 2, by="sensor", random_state=0)
+    assert list(mixtures.errors) == ["west"]
+    assert "row 0, column 'b'" in mixtures.errors["west"]
+
+
+def test_an_array_with_offsets(rng):
+    rows, weight = rng.normal(size=(100, 2)), rng.random(100)
+    offsets = [0, 30, 30, 70, 100]
+    mixtures = fit_quietly(rows, 2, offsets=offsets, sample_weight=weight, random_state=0)
+    parts = [slice(first, last) for first, last in pairwise(offsets)]
+    assert list(mixtures.errors) == [1]
+    for place in 0, 2, 3:
+        own = GaussianMixture(2, random_state=0).fit(rows[parts[place]], sample_weight=weight[parts[place]])
+        assert mixtures[place] == own.mixture_
+    strided = np.asfortranarray(np.repeat(rows, 2, axis=1))[:, ::2]
+    again = fit_quietly(strided, 2, offsets=offsets, sample_weight=weight, random_state=0)
+    assert again.means.tobytes() == mixtures.means.tobytes()
+
+
+def test_a_dictionary_and_its_weights(rng):
+    groups = dict(zip("xyz", make_groups(rng, 3, 60, 2), strict=True))
+    weights = {key: rng.random(60) for key in "zyx"}
+    mixtures = fit_many(groups, 2, sample_weight=weights, random_state=0)
+    assert mixtures.keys == ("x", "y", "z")
+    own = GaussianMixture(2, random_state=0).fit(groups["y"], sample_weight=weights["y"])
+    assert mixtures.at("y") == own.mixture_
+
+
+def test_frames_in_a_list_have_the_same_columns(rng):
+    frames = [pd.DataFrame(rows, columns=["a", "b"]) for rows in make_groups(rng, 3, 60, 2)]
+    frames[1] = frames[1][["b", "a"]]
+    mixtures = fit_quietly(frames, 2, random_state=0)
+    assert mixtures.feature_names == ("a", "b")
+    assert mixtures.errors == {1: "Its columns are 'b', 'a', and those of the first are 'a', 'b'."}
+
+
+def test_a_ragged_group_is_named(rng):
+    groups = make_groups(rng, 4, 30, 2)
+    groups[0] = rng.normal(size=(30, 3))
+    groups[2] = np.ma.masked_array(rng.normal(size=(30, 4)), False)  # which the estimator has to look at
+    mixtures = fit_quietly(groups, 2, random_state=0)
+    sentence = "It has {} columns, and the others have 2. Groups need the same columns."
+    assert mixtures.errors == {0: sentence.format(3), 2: sentence.format(4)}
+
+
+@pytest.mark.parametrize(
+    ("groups", "options", "error", "match"),
+    [
+        ([], {}, ValueError, "groups is empty"),
+        (np.zeros((4, 2)), {}, ValueError, "give offsets="),
+        (pd.DataFrame({"a": [1.0, 2.0]}), {}, ValueError, "give by="),
+        (pd.DataFrame({"a": [1.0, 2.0]}), {"by": "b"}, ValueError, "by='b' is no column"),
+        (pd.DataFrame({"a": [1.0, 2.0], "k": ["x", None]}), {"by": "k"}, ValueError, "no group in row 1"),
+        ([np.zeros((4, 2))], {"by": "b"}, TypeError, "data frame"),
+        (np.zeros((4, 2)), {"offsets": [0, 5]}, ValueError, "rise from 0 to the number of rows, 4"),
+        (np.zeros((4, 2)), {"offsets": [0, 3, 2, 4]}, ValueError, "rise from 0"),
+        (np.zeros((4, 2)), {"offsets": [0.0, 4.0]}, ValueError, "whole numbers"),
+        ("rows.csv", {}, TypeError, "tables in memory"),
+        (3, {}, TypeError, "list of arrays"),
+        ([np.zeros((4, 2))], {"sample_weight": [[1.0] * 4] * 2}, ValueError, "weights of each of 1 group"),
+        ({"a": np.zeros((4, 2))}, {"sample_weight": {"b": [1.0] * 4}}, ValueError, "other keys"),
+        (np.zeros((4, 2)), {"offsets": [0, 4], "sample_weight": [1.0]}, ValueError, "one number for each row"),
+        ([["a"], ["b"]], {}, ValueError, "No group could be fitted. Group 0: "),
+    ],
+)
+def test_what_are_no_groups(groups, options, error, match):
+    with pytest.raises(error, match=match):
+        fit_many(groups, **options)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"n_components": 0}, "n_components"),
+        ({"warm_start": True}, "warm_start"),
+        ({"checkpoint": "fit.checkpoint"}, "checkpoint"),
+        ({"verbose": 1}, "verbose"),
+        ({"means_init": [[0.0, 0.0]]}, "means_init"),
+        ({"init_params": np.zeros(4, int)}, "init_params"),
+        ({"covariance_type": "fuII"}, "covariance_type"),
+        ({"random_state": -1}, "random_state"),
+        ({"covariance_type": "E"}, "one feature"),
+        ({"covariance_type": "factor_analyzer", "n_factors": 2}, "factors"),
+    ],
+)
+def test_settings_that_have_no_meaning(parameters, match):
+    with pytest.raises(ValueError, match=match):
+        fit_many([np.zeros((4, 2))], **parameters)
+
+
+# Warnings
+
+
+def test_one_warning_says_how_many_did_not_converge(rng):
+    groups = dict(zip("abcdefgh", make_groups(rng, 8, 80, 2), strict=True))
+    with pytest.warns(
+        ConvergenceWarning, match=r"^8 of 8 groups \('a', 'b', 'c', 'd', 'e', …\) did not converge"
+    ) as said:
+        mixtures = fit_many(groups, 2, max_iter=1, random_state=0)
+    assert len(said) == 1
+    assert not mixtures.converged.any()
+
+
+def test_one_warning_says_how_many_failed(rng):
+    groups = make_groups(rng, 4, 30, 2)
+    groups[1], groups[3] = groups[1][:1], groups[3][:1]
+    with pytest.warns(
+        RuntimeWarning, match=r"^2 of 4 groups \(1, 3\) could not be fitted\. Group 1: Found array"
+    ) as said:
+        fit_many(groups, 2, random_state=0)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(("reg_covar", "scale"), [("auto", 0.0), (0.0, 1e-7)], ids=["constant", "nearly singular"])
+def test_notes_are_what_the_estimator_warns_of(reg_covar, scale, rng):
+    groups = make_groups(rng, 3, 60, 2)
+    groups[2][:, 1] = scale * groups[2][:, 1] + (groups[2][:, 0] if scale else 0.0)
+    with pytest.warns(RuntimeWarning, match=r"^1 of 3 groups \(2\) were fitted with a warning\. Group 2: ") as said:
+        mixtures = fit_many(groups, 2, random_state=0, reg_covar=reg_covar)
+    with pytest.warns(RuntimeWarning) as own:
+        GaussianMixture(2, random_state=0, reg_covar=reg_covar).fit(groups[2])
+    assert len(said) == 1
+    assert {key: list(each) for key, each in mixtures.notes.items()} == {2: [str(each.message) for each in own]}
+
+
+def test_what_a_name_means_for_one_feature_is_said_once(rng):
+    groups = [*make_groups(rng, 3, 40, 1), np.full((40, 1), np.nan)]
+    with pytest.warns(RuntimeWarning) as said:
+        fit_many(groups, 2, covariance_type="EVI", random_state=0)
+    assert ["for one feature" in str(each.message) for each in said] == [True, False]
+
+
+# The result
+
+
+@pytest.fixture
+def mixtures(rng):
+    groups = dict(zip(["a", 2, 0.5, "d"], make_groups(rng, 4, 60, 2), strict=True))
+    groups[2] = groups[2][:1]
+    groups["d"][:, 0] = 1.0
+    return fit_quietly(groups, 2, random_state=0)
+
+
+def test_a_sequence(mixtures):
+    assert len(mixtures) == 4
+    assert mixtures[-1] == mixtures[3] == mixtures.at("d")
+    assert mixtures[2:] == [mixtures[2], mixtures[3]]
+    assert [key for key, _ in mixtures.items()] == ["a", 0.5, "d"]
+    assert repr(mixtures) == "<Mixtures of 4 groups: K=2, 2 features, 'full'; 1 without a mixture>"
+    with pytest.raises(IndexError):
+        mixtures[4]
+    with pytest.raises(KeyError):
+        mixtures.at("b")
+    for ask in lambda: mixtures[1], lambda: mixtures.at(2):
+        with pytest.raises(ValueError, match=r"^Group 2 has no mixture: Found array with 1 sample"):
+            ask()
+    with pytest.raises(ValueError, match="read-only"):
+        mixtures.means[0] = 0.0
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_files_hold_all_bits(name, rng, tmp_path):
+    groups = make_groups(rng, 3, 60, 3)
+    groups[1] = groups[1][:1]
+    made = fit_quietly(groups, 2, covariance_type=name, random_state=0)
+    made.save(tmp_path / "many.gmm")
+    assert_same(Mixtures.load(tmp_path / "many.gmm"), made)
+
+
+def assert_same(found, made):
+    for name in ("weights", "means", "covariances", "lower_bound", "n_iter", "converged"):
+        assert getattr(found, name).tobytes() == getattr(made, name).tobytes()
+    assert found.family == made.family
+    for name in ("keys", "errors", "feature_names"):
+        assert getattr(found, name) == getattr(made, name)
+    assert {key: list(each) for key, each in found.notes.items()} == {
+        key: list(each) for key, each in made.notes.items()
+    }
+
+
+def test_files_hold_keys_and_notes(mixtures, tmp_path):
+    mixtures.save(tmp_path / "many.gmm")
+    found = Mixtures.load(tmp_path / "many.gmm")
+    assert_same(found, mixtures)
+    assert list(found.notes) == ["d"]
+
+
+def test_a_key_that_no_file_can_hold(rng, tmp_path):
+    made = fit_many({(1, 2): rng.normal(size=(30, 2))}, random_state=0)
+    with pytest.raises(ValueError, match=r"can't hold the key \(1, 2\)"):
+        made.save(tmp_path / "many.gmm")
+    assert not list(tmp_path.iterdir())
+
+
+def changed(path, change):
+    """A file whose contents were changed, and sealed again."""
+    with path.open("rb") as file:
+        header, tensors = unpack(file, MANY_FORMAT)
+    tensors = {name: np.array(tensor) for name, tensor in tensors.items()}
+    change(header, tensors)
+    path.write_bytes(pack(header, tensors))
+
+
+def put(name, place, value):
+    def change(header, tensors):
+        tensors[name][place] = value
+
+    return change
+
+
+def say(**values):
+    return lambda header, tensors: header.update(values)
+
+
+DAMAGE = {
+    "a negative weight": (put("weights", (0, 0), -1.0), "in group 'a' weight 0 is negative"),
+    "weights that sum to 2": (put("weights", (2, 0), 1.5), r"in group 0\.5 its weights sum"),
+    "NaN": (put("means", (0, 0, 0), np.nan), "in group 'a' its means hold NaN"),
+    "no symmetry": (put("covariances", (0, 1, 0, 1), 0.5), "in group 'a' a covariance matrix is not symmetric"),
+    "a singular matrix": (put("covariances", (3, 0), 0.0), "in group 'd' the covariance of component 0"),
+    "half a step": (put("n_iter", 0, 0.5), "number of steps"),
+    "no steps": (put("n_iter", 0, np.nan), "number of steps"),
+    "half converged": (put("converged", 0, 0.5), "number of steps"),
+    "too many keys": (say(keys=["a", "b", "c", "d", "e"]), "5 groups"),
+    "equal keys": (say(keys=["a", "a", "c", "d"]), "not told apart"),
+    "a list as key": (say(keys=[["a"], "b", "c", "d"]), "wrong type"),
+    "no keys": (say(keys=None), "'keys' in its header"),
+    "an error elsewhere": (say(errors=[[7, "?"]]), "not there"),
+    "an error without a place": (say(errors=[["a", "?"]]), "wrong type"),
+    "a note that is no list": (say(notes=[[3, "?"]]), "wrong type"),
+    "no error": (say(errors=[]), "in group 2 its weights hold NaN"),
+    "too many names": (say(feature_names=["a"]), "names 1 features"),
+    "an unknown family": (say(family="XYZ"), "structure 'XYZ'"),
+    "a later version": (say(version=2), "layout version 2"),
+    "another tensor": (lambda header, tensors: tensors.pop("n_iter"), "lacks some of its numbers"),
+    "another shape": (lambda header, tensors: tensors.update(means=tensors["means"][0]), "4 groups"),
+    "a number": (lambda header, tensors: tensors.update(n_iter=np.float64(1.0)), "4 groups"),
+    "other covariances": (
+        lambda header, tensors: tensors.update(covariances=np.ones((4, 2))),
+        "covariances have shape",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_named(name, mixtures, tmp_path):
+    change, match = DAMAGE[name]
+    mixtures.save(tmp_path / "many.gmm")
+    changed(tmp_path / "many.gmm", change)
+    with pytest.raises(NotAModelFile, match=rf"many\.gmm is not a usable gaussmix model: .*{match}"):
+        Mixtures.load(tmp_path / "many.gmm")
+
+
+def test_no_truncation_and_no_flipped_bit_loads(mixtures, tmp_path, rng):
+    mixtures.save(tmp_path / "many.gmm")
+    whole = (tmp_path / "many.gmm").read_bytes()
+    for length in range(0, len(whole), 41):
+        (tmp_path / "many.gmm").write_bytes(whole[:length])
+        with pytest.raises(NotAModelFile):
+            Mixtures.load(tmp_path / "many.gmm")
+    for place in rng.integers(len(whole), size=200).tolist():
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "many.gmm").write_bytes(flipped)
+        with pytest.raises(NotAModelFile):
+            Mixtures.load(tmp_path / "many.gmm")
+
+
+def test_each_kind_of_file_names_its_reader(mixtures, tmp_path):
+    mixtures.save(tmp_path / "many.gmm")
+    mixtures[0].save(tmp_path / "one.gmm")
+    with pytest.raises(NotAModelFile, match=r"mixtures of many groups, which gaussmix\.Mixtures\.load reads"):
+        type(mixtures[0]).load(tmp_path / "many.gmm")
+    with pytest.raises(NotAModelFile, match=r"a single mixture, which gaussmix\.Mixture\.load reads"):
+        Mixtures.load(tmp_path / "one.gmm")

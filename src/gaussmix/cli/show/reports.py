@@ -17,6 +17,7 @@ from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.messages import SearchWarning
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.sources.tables.base import STANDARD
 
 _MOST_NAMES = 20
@@ -119,6 +120,79 @@ def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
         "weights": mixture.weights.tolist(),
         "means": mixture.means.tolist(),
         "covariances": mixture.covariances.tolist(),
+    }
+
+
+@dataclass(frozen=True)
+class ManyReport:
+    """Mixtures of many groups, from a fit or a file.
+
+    Parameters
+    ----------
+    mixtures : of the groups.
+    data : path of the table, or of the file that holds the mixtures.
+    by : the column that says which group a row is of; None where nobody knows.
+    n_rows, seconds : of the fit; None where nobody knows.
+    model : path of the file that was written; None if there is none.
+    """
+
+    mixtures: Mixtures
+    data: str
+    by: str | None = None
+    n_rows: int | None = None
+    seconds: float | None = None
+    model: str | None = None
+
+
+def show_many(report: ManyReport) -> None:
+    """Print for people how many groups were fitted."""
+    mixtures, errors = report.mixtures, report.mixtures.errors
+    screen = console(stderr=report.model == STANDARD)
+    names = mixtures.feature_names or ()
+    features = f" ({', '.join(map(shorten, names[:5]))}{', …' if len(names) > 5 else ''})" if names else ""
+    n_components, n_features = mixtures.means.shape[1:]
+    rows = "" if report.n_rows is None else f"{counted(report.n_rows, 'row')}, "
+    by = "" if report.by is None else f" by {report.by!r}"
+    size = f"{rows}{counted(n_features, 'feature')}{features}, {counted(len(mixtures), 'group')}{by}"
+    screen.print(f"{_name_of(report.data)}: {size}", soft_wrap=True)
+    n_fitted, seconds = len(mixtures) - len(errors), "" if report.seconds is None else f" in {report.seconds:.3g} s"
+    screen.print(f"K = {n_components}, {covariances_of(mixtures.family)}: {n_fitted:,} fitted{seconds}", soft_wrap=True)
+    n_slow = n_fitted - int(mixtures.converged.sum())
+    if n_slow:
+        screen.print(f"{n_slow:,} not converged; raise --max-iter or --tol.", soft_wrap=True)
+    for key, sentence in list(errors.items())[:_MOST_NAMES]:
+        screen.print(f"Without a mixture: {key!r:.40}: {sentence}", soft_wrap=True, markup=False)
+    if len(errors) > _MOST_NAMES:
+        screen.print(f"… and {len(errors) - _MOST_NAMES:,} more without a mixture", soft_wrap=True)
+    if report.by is not None:
+        target = "standard output" if report.model == STANDARD else report.model
+        written = f"Mixtures written to {target}" if target is not None else "Not saved: add -o MANY.gmm"
+        screen.print(f"\n{written}", soft_wrap=True)
+
+
+def many_as_json(report: ManyReport) -> dict[str, Any]:
+    """Mixtures of many groups for programs."""
+    mixtures = report.mixtures
+    groups = [
+        {"key": key, "failed": mixtures.errors[key]}
+        if key in mixtures.errors
+        else {
+            "key": key,
+            "has_converged": bool(mixtures.converged[place]),
+            "n_steps": int(mixtures.n_iter[place]),
+            **_mixture_as_json(mixtures[place]),
+        }
+        for place, key in enumerate(mixtures.keys)
+    ]
+    return {
+        "data": report.data,
+        "by": report.by,
+        "n_rows": report.n_rows,
+        "feature_names": None if mixtures.feature_names is None else list(mixtures.feature_names),
+        "n_components": mixtures.means.shape[1],
+        "groups": groups,
+        "seconds": report.seconds,
+        "model": report.model,
     }
 
 

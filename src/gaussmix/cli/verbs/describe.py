@@ -8,7 +8,10 @@ import click
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import as_json as json_option
-from gaussmix.cli.show.reports import model_as_json, show_model
+from gaussmix.cli.show.reports import ManyReport, many_as_json, model_as_json, show_many, show_model
+from gaussmix.formats import holds_many
+from gaussmix.mixture.mixtures import Mixtures
+from gaussmix.sources.tables.base import STANDARD
 
 
 @click.command()
@@ -17,8 +20,15 @@ from gaussmix.cli.show.reports import model_as_json, show_model
 def describe(model: str, as_json: bool) -> None:
     """Print what a model file holds: its components, and how they were fitted.
 
-    MODEL.gmm may be "-", standard input.
+    MODEL.gmm may be "-", standard input. Of a file with the mixtures of many groups it says how many there are.
     """
+    if model != STANDARD and holds_many(model):
+        groups = ManyReport(Mixtures.load(model), model)
+        if as_json:
+            click.echo(json.dumps(many_as_json(groups), ensure_ascii=False))
+        else:
+            show_many(groups)
+        return
     opened = ModelFile.open(model)
     if as_json:
         click.echo(json.dumps(model_as_json(opened), ensure_ascii=False))

@@ -18,7 +18,8 @@ from gaussmix.cli.options import memory as memory_option
 from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.show.progress import progress
-from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, show_fit
+from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, many_as_json, show_fit, show_many
+from gaussmix.cli.verbs.fit_by import Grouping, fit_by
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.estimators.structures import HELD_OUT, check_candidates
 from gaussmix.families.base import FAMILIES
@@ -79,6 +80,11 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
 @columns
 @weights
 @click.option(
+    "--by",
+    metavar="COLUMN",
+    help="Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's.",
+)
+@click.option(
     "--seed",
     "random_state",
     type=click.IntRange(0, 2**32 - 1),
@@ -113,6 +119,7 @@ def fit(
     model: str | None,
     columns: tuple[str, ...],
     weights: str | None,
+    by: str | None,
     checkpoint: str | None,
     format: str | None,
     has_header: bool | None,
@@ -126,9 +133,23 @@ def fit(
 
     DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input. A pattern in quotes, such as 'data/*.parquet',
     or a folder names several files. Tables need not fit into memory.
+
+    With --by, fit one mixture of K components to each group of rows, and write all of them to one file.
     """
     check_usage(data, model, checkpoint, columns, weights, as_json=as_json)
     check_engine(jobs, quiet=quiet)
+    if by is not None:
+        if by in (*columns, weights):
+            raise click.UsageError(
+                f"{by!r} can't be a feature or the weight and name groups.", click.get_current_context()
+            )
+        grouping = Grouping(data, by, columns, weights, format, has_header)
+        groups = fit_by(grouping, counts, model, jobs, parameters, quiet=quiet)
+        if as_json:
+            click.echo(json.dumps(many_as_json(groups), ensure_ascii=False))
+        elif not quiet:
+            show_many(groups)
+        return
     with collected_warnings() as collected:
         is_named = data != STANDARD and format is None and has_header is None
         table = data if is_named else open_table(data, format, has_header)

@@ -1,0 +1,83 @@
+"""Time fits of many small groups: `fit_many`, and loops over `GaussianMixture` and over scikit-learn's.
+
+    python -m bench.pages.many    # two minutes; writes bench/results/many.md
+
+All make default fits of the same groups. The loops are over some of the groups, and their time is scaled to all. Calls
+take turns; of each the least time counts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import sklearn.mixture
+from threadpoolctl import threadpool_limits
+
+from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.small import seconds_of
+from gaussmix import GaussianMixture, fit_many
+from gaussmix.numerics.arrays import Array
+
+RESULT = RESULTS / "many.md"
+N_GROUPS, LOOPED = 10_000, 500
+CASES = [(200, 2, 2), (100, 4, 3), (1000, 3, 4)]  # rows, features, components
+ROUNDS = 3
+
+
+def groups_of(n_rows: int, n_features: int) -> list[Array]:
+    """Two overlapping clouds in each group, at places of its own."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 3, size=(N_GROUPS, 2, n_features))
+    labels = rng.integers(2, size=(N_GROUPS, n_rows))
+    return [rng.normal(size=(n_rows, n_features)) + place[label] for place, label in zip(centres, labels, strict=True)]
+
+
+def loop(estimator: Callable[..., Any], groups: Sequence[Array], n_components: int) -> None:
+    for rows in groups:
+        estimator(n_components, random_state=0).fit(rows)
+
+
+def least_seconds(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """The least time of each call."""
+    least = dict.fromkeys(calls, np.inf)
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            least[name] = min(least[name], seconds_of(call))
+    return least
+
+
+def main() -> None:
+    parser_of(__doc__).parse_args()
+    made_by = f"`python -m bench.pages.many`; seconds of {N_GROUPS:,} default fits, loops over {LOOPED} of them, scaled"
+    lines = head("Fits of many groups", made_by, facts())
+    columns = (
+        "rows × features, K | fit_many | on one thread | loop over GaussianMixture | loop over scikit-learn | ratios"
+    )
+    lines += ["", f"| {columns} |", "|---|" + "---:|" * 5]
+    warnings.simplefilter("ignore")
+    for n_rows, n_features, n_components in CASES:
+        groups = groups_of(n_rows, n_features)
+        some = groups[:LOOPED]
+        with threadpool_limits(1):  # scikit-learn's loop is fastest without threads of its own
+            least = least_seconds(
+                {
+                    "all": partial(fit_many, groups, n_components, random_state=0),
+                    "one": partial(fit_many, groups, n_components, random_state=0, n_jobs=1),
+                    "ours": partial(loop, GaussianMixture, some, n_components),
+                    "theirs": partial(loop, sklearn.mixture.GaussianMixture, some, n_components),
+                }
+            )
+        ours, theirs = (least[name] * N_GROUPS / LOOPED for name in ("ours", "theirs"))
+        ratios = f"×{ours / least['all']:.0f}, ×{theirs / least['all']:.0f}"
+        seconds = f"{least['all']:.2f} | {least['one']:.2f} | {ours:.1f} | {theirs:.1f}"
+        lines.append(f"| {n_rows} × {n_features}, {n_components} | {seconds} | {ratios} |")
+        print(lines[-1], flush=True)
+    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

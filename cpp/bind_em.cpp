@@ -264,18 +264,20 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     recipe.tolerance = tolerance;
     recipe.max_steps = max_steps;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
-    const auto size = static_cast<std::size_t>((recipe.algebra.is_shared() ? 1 : n_components) * recipe.algebra.size(d));
+    const auto size =
+        static_cast<std::size_t>((recipe.algebra.is_shared() ? 1 : n_components) * recipe.algebra.size(d));
     NewArray<double, 2> found({n_groups, k}), covariances({n_groups, size});
     NewArray<double, 3> means({n_groups, k, static_cast<std::size_t>(d)});
     NewArray<double, 1> log_likelihood({n_groups});
     NewArray<std::int64_t, 1> n_steps({n_groups});
     NewArray<bool, 1> has_settled({n_groups});
-    const FitsView out{found.data(), means.data(), covariances.data(), log_likelihood.data(), n_steps.data(), has_settled.data()};
+    const FitsView out{found.data(),          means.data(),   covariances.data(),
+                       log_likelihood.data(), n_steps.data(), has_settled.data()};
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
     without_gil([&] { return fit_many(*target.kernels, groups, recipe, execution, out); });
-    return {found.release(), means.release(), covariances.release(), log_likelihood.release(), n_steps.release(),
-            has_settled.release()};
+    return {found.release(),          means.release(),   covariances.release(),
+            log_likelihood.release(), n_steps.release(), has_settled.release()};
 }
 
 Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, int>& letters,
@@ -320,8 +322,7 @@ constexpr const char* kTrimmedSignature =
     "def trimmed_variances(self, rows: " FLOATS ", weight: " FLOATS ", dropped: float) -> " FLOATS;
 constexpr const char* kSpreadSignature =
     "def spread_centres(self, rows: " FLOATS ", row_weight: " FLOATS
-    ", n_components: int, n_candidates: int, uniform: " FLOATS
-    ", n_threads: int) -> numpy.typing.NDArray[numpy.int64]";
+    ", n_components: int, n_candidates: int, uniform: " FLOATS ", n_threads: int) -> numpy.typing.NDArray[numpy.int64]";
 constexpr const char* kUpdateSignature =
     "def update(self, algebra: tuple[int, int, int], mass: " FLOATS ", second: " FLOATS
     ", n_features: int, current: " FLOATS " | None) -> " FLOATS;
@@ -357,11 +358,12 @@ void bind_em(nb::class_<Target>& type) {
         .def("spread_centres", bound_spread_centres, nb::sig(kSpreadSignature), "rows"_a.noconvert(), "row_weight"_a,
              "n_components"_a, "n_candidates"_a, "uniform"_a, "n_threads"_a,
              "Places of rows far from each other, as greedy k-means++ draws them.")
-        .def("fit_many", bound_fit_many, nb::sig(kManySignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "ranges"_a, "weights"_a, "algebra"_a, "n_components"_a, "n_candidates"_a, "uniform"_a, "kmeans"_a,
-             "ridge"_a.none(), "automatic"_a, "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
-             "n_threads"_a,
-             "Fit a mixture to each of many groups: (weights, means, covariances, log_likelihood, n_steps, has_settled).")
+        .def("fit_many", bound_fit_many, nb::sig(kManySignature), "rows"_a.noconvert(),
+             "row_weight"_a.noconvert().none(), "ranges"_a, "weights"_a, "algebra"_a, "n_components"_a,
+             "n_candidates"_a, "uniform"_a, "kmeans"_a, "ridge"_a.none(), "automatic"_a, "smallest_spread"_a,
+             "limits"_a, "tolerance"_a, "max_steps"_a, "n_threads"_a,
+             "Fit a mixture to each of many groups: (weights, means, covariances, log_likelihood, n_steps, "
+             "has_settled).")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.")
         .def("move_centres", bound_move_centres, nb::sig(kCentresSignature), "rows"_a.noconvert(),

@@ -12,7 +12,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;  // over the rows of a fit, about
+constexpr double kPasses = 20;    // over the rows of a fit, about
 constexpr double kForever = 1e9;  // seconds
 
 class Fit {
@@ -27,7 +27,8 @@ public:
         const DistinctRows sample = distinct_rows(rows, row_weight);
         if (sample.n_rows < recipe_.n_components) return false;
         Numbers variances = room(rows.n_features), ridge = variances;
-        trimmed_variances(sample.rows.data(), sample.weight.data(), sample.n_rows, rows.n_features, 0, variances.data());
+        trimmed_variances(sample.rows.data(), sample.weight.data(), sample.n_rows, rows.n_features, 0,
+                          variances.data());
         if (recipe_.ridge != nullptr) {
             std::copy_n(recipe_.ridge, rows.n_features, ridge.begin());
         } else if (!find_ridge(sample, unit, variances, ridge)) {
@@ -59,8 +60,7 @@ private:
 
     template <class Number>
     bool holds_usable(const RowsView& rows) const {
-        const double largest =
-            std::sqrt(std::numeric_limits<double>::max() / (4 * static_cast<double>(rows.n_rows)));
+        const double largest = std::sqrt(std::numeric_limits<double>::max() / (4 * static_cast<double>(rows.n_rows)));
         for (Index column = 0; column < rows.n_features; ++column) {
             const Number* numbers = static_cast<const Number*>(rows.data) + column * rows.column_stride;
             double low = numbers[0], high = low;
@@ -97,14 +97,13 @@ private:
                       double* centres) const {
         const Index d = rows.n_features, n_components = recipe_.n_components;
         const RowsView distinct{sample.rows.data(), false, sample.n_rows, d, d, 1, nullptr, nullptr};
-        const SpreadView spread{distinct,         sample.weight.data(),  n_components,
-                                recipe_.n_candidates, recipe_.uniform};
+        const SpreadView spread{distinct, sample.weight.data(), n_components, recipe_.n_candidates, recipe_.uniform};
         std::vector<Index> places(static_cast<std::size_t>(n_components));
         if (!spread_centres(kernels_, spread, execution_, places.data())) return false;
         for (Index i = 0; i < n_components * d; ++i) centres[i] = sample.rows[places[i / d] * d + i % d];
         const double mean = sum(variances.data(), d) / static_cast<double>(d);
-        const CentresView task{distinct,           {sample.weight.data(), 1}, n_components, recipe_.settled * mean,
-                               recipe_.max_passes, centres};
+        const CentresView task{
+            distinct, {sample.weight.data(), 1}, n_components, recipe_.settled * mean, recipe_.max_passes, centres};
         Index n_left = 0;
         return move_centres(kernels_, task, execution_, n_left) && n_left == 0;
     }
@@ -135,8 +134,8 @@ RowWeightView weight_of(const GroupsView& groups, Index group) {
 
 }  // namespace
 
-bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe, const Execution& execution,
-              const FitsView& out) {
+bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
+              const Execution& execution, const FitsView& out) {
     const Index d = groups.rows.n_features, n_components = recipe.n_components;
     const Index n_covariances = recipe.algebra.is_shared() ? 1 : n_components;
     const Index size = n_covariances * recipe.algebra.size(d);
@@ -146,10 +145,9 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
         const MixtureView mixture{out.weights + group * n_components, out.means + group * n_components * d,
                                   out.covariances + group * size, factors.data(), log_abs_det.data()};
         const Execution alone{1, interrupt};
-        const bool is_made =
-            Fit(kernels, recipe, alone)
-                .make(rows_of(groups, group), weight_of(groups, group), groups.total_weight[group],
-                      groups.unit[group], mixture, log_likelihoods);
+        const bool is_made = Fit(kernels, recipe, alone)
+                                 .make(rows_of(groups, group), weight_of(groups, group), groups.total_weight[group],
+                                       groups.unit[group], mixture, log_likelihoods);
         const auto n_steps = static_cast<Index>(log_likelihoods.size());
         if (!is_made || n_steps == 0) return;
         const double last = log_likelihoods.back();
@@ -166,7 +164,8 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
     SpanJob job{};
     job.n_rows = groups.n_groups;
     job.rows_in_span = 1;
-    job.work_per_row = kPasses * work_per_row(shape) * n_rows / static_cast<double>(std::max<Index>(groups.n_groups, 1));
+    job.work_per_row =
+        kPasses * work_per_row(shape) * n_rows / static_cast<double>(std::max<Index>(groups.n_groups, 1));
     job.process = [&](int, Index group, Index, Listener listener) {
         try {
             fit(group, listener);

@@ -7,8 +7,8 @@
 namespace gaussmix {
 
 struct GroupsView {
-    RowsView rows;              // of all groups
-    RowWeightView row_weight;   // below 1, or null
+    RowsView rows;             // of all groups
+    RowWeightView row_weight;  // below 1, or null
     Index n_groups;
     const std::int64_t* first;  // (n_groups,), where the rows of each begin
     const std::int64_t* n_rows;
@@ -19,10 +19,10 @@ struct GroupsView {
 struct RecipeView {
     Algebra algebra;  // not a full covariance that all components share
     Index n_components, n_candidates;
-    const double* uniform;  // for `spread_centres`, the same in each group
-    Index max_passes;       // of k-means
-    double settled;         // it ends when centres move by less: this part of the mean variance
-    const double* ridge;    // (n_features,), data units^2; null: the automatic one of each group
+    const double* uniform;        // for `spread_centres`, the same in each group
+    Index max_passes;             // of k-means
+    double settled;               // it ends when centres move by less: this part of the mean variance
+    const double* ridge;          // (n_features,), data units^2; null: the automatic one of each group
     double ridge_share, trimmed;  // of the automatic ridge: em/ridge.py
     double smallest_spread;       // a column that varies by less is unusual
     Limits limits;
@@ -39,7 +39,7 @@ struct FitsView {  // of all groups, one after the other
 
 // A group is unusual where its numbers can't be used or have fewer distinct rows than components, a column is constant,
 // a centre loses its rows, or a step would pass a limit. False if interrupted.
-bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe, const Execution& execution,
-              const FitsView& out);
+bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
+              const Execution& execution, const FitsView& out);
 
 }  // namespace gaussmix

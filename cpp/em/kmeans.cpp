@@ -26,9 +26,14 @@ Index place_of(const Numbers& cumulative, double share) {
 class Spread {
 public:
     Spread(const KernelTable& kernels, const SpreadView& task, const Execution& execution)
-        : kernels_(kernels), task_(task), execution_(execution), spheres_(task.n_candidates),
-          centres_(room(task.n_candidates * task.rows.n_features)), reached_(room(task.rows.n_rows * task.n_candidates)),
-          nearest_(room(task.rows.n_rows)), cumulative_(room(task.rows.n_rows)),
+        : kernels_(kernels),
+          task_(task),
+          execution_(execution),
+          spheres_(task.n_candidates),
+          centres_(room(task.n_candidates * task.rows.n_features)),
+          reached_(room(task.rows.n_rows * task.n_candidates)),
+          nearest_(room(task.rows.n_rows)),
+          cumulative_(room(task.rows.n_rows)),
           candidates_(static_cast<std::size_t>(task.n_candidates)) {}
 
     bool begin(Index place) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <numeric>
+#include <utility>
 
 namespace gaussmix {
 
@@ -74,14 +75,15 @@ void copy_row(const RowsView& rows, Index row, double* out) {
 }
 
 // Exactly 0 for equal values, because it is taken about one of them: the first of largest weight.
-double variance(const Numbers& values, const Numbers& weight) {
+double variance(const Numbers& values, Numbers weight) {
     const double nearby = values[std::max_element(weight.begin(), weight.end()) - weight.begin()];
     const double total = std::accumulate(weight.begin(), weight.end(), 0.0);
+    for (double& each : weight) each /= total;
     double mean = 0, spread = 0;
-    for (std::size_t i = 0; i < values.size(); ++i) mean += weight[i] / total * (values[i] - nearby);
+    for (std::size_t i = 0; i < values.size(); ++i) mean += weight[i] * (values[i] - nearby);
     for (std::size_t i = 0; i < values.size(); ++i) {
         const double deviation = values[i] - nearby - mean;
-        spread += weight[i] / total * deviation * deviation;
+        spread += weight[i] * deviation * deviation;
     }
     return spread;
 }
@@ -106,7 +108,7 @@ double variance_between(const Numbers& values, Index dropped) {
             weight.push_back(1);
         }
     }
-    return variance(kept, weight);
+    return variance(kept, std::move(weight));
 }
 
 // A value at an end may lose a part of its weight.
@@ -126,7 +128,7 @@ double trimmed_variance(const Numbers& values, const double* weight, double drop
         kept.push_back(following - inside);
         inside = following;
     }
-    return variance(sorted, kept);
+    return variance(sorted, std::move(kept));
 }
 
 }  // namespace

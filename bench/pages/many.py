@@ -8,6 +8,7 @@ take turns; of each the least time counts.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -76,6 +77,7 @@ def main() -> None:
         seconds = f"{least['all']:.2f} | {least['one']:.2f} | {ours:.1f} | {theirs:.1f}"
         lines.append(f"| {n_rows} × {n_features}, {n_components} | {seconds} | {ratios} |")
         print(lines[-1], flush=True)
+    lines += ["", f"Load of the machine at the end, with other work: {os.getloadavg()[0]:.2f}."]
     RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -25,16 +25,17 @@ public:
               MixtureView mixture, Numbers& log_likelihoods) const {
         if (rows.n_rows < std::max<Index>(recipe_.n_components, 2) || !is_usable(rows)) return false;
         const DistinctRows sample = distinct_rows(rows, row_weight);
-        if (sample.n_rows < recipe_.n_components) return false;
-        Numbers variances = room(rows.n_features), ridge = variances;
-        trimmed_variances(sample.rows.data(), sample.weight.data(), sample.n_rows, rows.n_features, 0,
-                          variances.data());
+        const auto n_rows = static_cast<Index>(sample.places.size());
+        if (n_rows < recipe_.n_components) return false;
+        Numbers distinct = room(n_rows * rows.n_features), variances = room(rows.n_features), ridge = variances;
+        copy_rows(rows, sample.places, distinct.data());
+        trimmed_variances(distinct.data(), sample.weight.data(), n_rows, rows.n_features, 0, variances.data());
         if (recipe_.ridge != nullptr) {
             std::copy_n(recipe_.ridge, rows.n_features, ridge.begin());
-        } else if (!find_ridge(sample, unit, variances, ridge)) {
+        } else if (!find_ridge(distinct, sample.weight, unit, variances, ridge)) {
             return false;
         }
-        if (!find_centres(rows, sample, variances, mixture.means)) return false;
+        if (!find_centres(distinct, sample.weight, variances, mixture.means)) return false;
         EmView em{};
         em.rows = rows;
         em.row_weight = row_weight;
@@ -76,15 +77,11 @@ private:
     }
 
     // The automatic ridge. False where it is that of a constant column.
-    bool find_ridge(const DistinctRows& sample, double unit, const Numbers& variances, Numbers& ridge) const {
-        Numbers weight = sample.weight;
+    bool find_ridge(const Numbers& rows, Numbers weight, double unit, const Numbers& variances, Numbers& ridge) const {
         for (double& each : weight) each *= unit;
-        const double total = sum(weight.data(), sample.n_rows);
-        const double dropped = std::ceil(recipe_.trimmed * total) + 1;
-        const auto n_features = static_cast<Index>(ridge.size());
-        if (2 * dropped < total) {
-            trimmed_variances(sample.rows.data(), weight.data(), sample.n_rows, n_features, dropped, ridge.data());
-        }
+        const auto n_rows = static_cast<Index>(weight.size()), n_features = static_cast<Index>(ridge.size());
+        const double dropped = std::ceil(recipe_.trimmed * sum(weight.data(), n_rows)) + 1;
+        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, ridge.data());
         for (Index j = 0; j < n_features; ++j) {
             ridge[j] = recipe_.ridge_share * (ridge[j] > 0 ? ridge[j] : variances[j]);
             if (!(variances[j] > 0)) return false;
@@ -93,17 +90,17 @@ private:
     }
 
     // False where a centre loses its rows, and if interrupted.
-    bool find_centres(const RowsView& rows, const DistinctRows& sample, const Numbers& variances,
-                      double* centres) const {
-        const Index d = rows.n_features, n_components = recipe_.n_components;
-        const RowsView distinct{sample.rows.data(), false, sample.n_rows, d, d, 1, nullptr, nullptr};
-        const SpreadView spread{distinct, sample.weight.data(), n_components, recipe_.n_candidates, recipe_.uniform};
+    bool find_centres(const Numbers& rows, const Numbers& weight, const Numbers& variances, double* centres) const {
+        const auto d = static_cast<Index>(variances.size()), n_rows = static_cast<Index>(weight.size());
+        const Index n_components = recipe_.n_components;
+        const RowsView view{rows.data(), false, n_rows, d, d, 1, nullptr, nullptr};
+        const SpreadView spread{view, weight.data(), n_components, recipe_.n_candidates, recipe_.uniform};
         std::vector<Index> places(static_cast<std::size_t>(n_components));
         if (!spread_centres(kernels_, spread, execution_, places.data())) return false;
-        for (Index i = 0; i < n_components * d; ++i) centres[i] = sample.rows[places[i / d] * d + i % d];
+        for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[places[i / d] * d + i % d];
         const double mean = sum(variances.data(), d) / static_cast<double>(d);
         const CentresView task{
-            distinct, {sample.weight.data(), 1}, n_components, recipe_.settled * mean, recipe_.max_passes, centres};
+            view, {weight.data(), 1}, n_components, recipe_.settled * mean, recipe_.max_passes, centres};
         Index n_left = 0;
         return move_centres(kernels_, task, execution_, n_left) && n_left == 0;
     }

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <numeric>
+#include <span>
 #include <utility>
 
 namespace gaussmix {
@@ -14,6 +15,8 @@ double number_at(const RowsView& rows, Index row, Index column) {
     const Index place = row * rows.row_stride + column * rows.column_stride;
     return rows.is_float32 ? static_cast<const float*>(rows.data)[place] : static_cast<const double*>(rows.data)[place];
 }
+
+constexpr std::size_t kFew = 32;
 
 struct Keyed {
     std::uint64_t key;  // rises with the number that it is made of
@@ -26,45 +29,56 @@ Keyed keyed(double number, Index place) {
     return {bits & kSign ? ~bits : bits | kSign, place};
 }
 
-// Sorts by the keys, byte after byte; equal keys stay in their order.
-void sort_by_key(std::vector<Keyed>& items) {
+// Sorts by the keys; equal keys stay in their order. `spare` has room for as many.
+void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
+    if (items.size() < kFew) {
+        for (std::size_t i = 1; i < items.size(); ++i) {
+            for (std::size_t j = i; j > 0 && items[j].key < items[j - 1].key; --j) std::swap(items[j], items[j - 1]);
+        }
+        return;
+    }
     constexpr int kBytes = 8;
     std::array<std::array<std::size_t, 256>, kBytes> counts{};
     const auto byte = [](const Keyed& item, int i) { return item.key >> (8 * i) & 255; };
     for (const Keyed& item : items) {
         for (int i = 0; i < kBytes; ++i) ++counts[i][byte(item, i)];
     }
-    std::vector<Keyed> sorted(items.size());
     for (int i = 0; i < kBytes; ++i) {
         auto& starts = counts[i];
-        if (items.empty() || starts[byte(items[0], i)] == items.size()) continue;
+        if (starts[byte(items[0], i)] == items.size()) continue;
         std::exclusive_scan(starts.begin(), starts.end(), starts.begin(), std::size_t{0});
-        for (const Keyed& item : items) sorted[starts[byte(item, i)]++] = item;
-        items.swap(sorted);
+        for (const Keyed& item : items) spare[starts[byte(item, i)]++] = item;
+        std::copy_n(spare.begin(), items.size(), items.begin());
     }
 }
 
-// The places of some rows in the order of their first number, then the second, ...
-std::vector<Index> lexicographic_order(const RowsView& rows, std::vector<Keyed> items) {
-    for (Keyed& item : items) item = keyed(number_at(rows, item.place, 0), item.place);
-    sort_by_key(items);
-    std::vector<Index> order;
-    order.reserve(items.size());
-    for (const Keyed& item : items) order.push_back(item.place);
-    const auto precedes = [&](Index one, Index other) {
-        for (Index column = 1; column < rows.n_features; ++column) {
-            const double a = number_at(rows, one, column), b = number_at(rows, other, column);
-            if (a != b) return a < b;
-        }
-        return false;
+// Puts rows in the order of their first number, then the second, ...: later columns are read only for ties.
+void sort_rows(const RowsView& rows, std::vector<Keyed>& items) {
+    struct Ties {
+        std::size_t first, last;
+        Index column;
     };
-    for (std::size_t first = 0, last; first < items.size(); first = last) {
-        for (last = first + 1; last < items.size() && items[last].key == items[first].key;) ++last;
-        if (last - first == 1) continue;  // `stable_sort` would allocate memory even so
-        const auto begin = order.begin();
-        std::stable_sort(begin + static_cast<Index>(first), begin + static_cast<Index>(last), precedes);
+    std::vector<Keyed> spare(items.size());
+    std::vector<Ties> left{{0, items.size(), 0}};
+    while (!left.empty()) {
+        const Ties ties = left.back();
+        left.pop_back();
+        const std::span some(items.data() + ties.first, ties.last - ties.first);
+        for (Keyed& item : some) item = keyed(number_at(rows, item.place, ties.column), item.place);
+        sort_by_key(some, spare);
+        if (ties.column + 1 == rows.n_features) continue;
+        for (std::size_t first = ties.first, last; first < ties.last; first = last) {
+            for (last = first + 1; last < ties.last && items[last].key == items[first].key;) ++last;
+            if (last - first > 1) left.push_back({first, last, ties.column + 1});
+        }
     }
-    return order;
+}
+
+bool are_equal(const RowsView& rows, Index one, Index other) {
+    for (Index column = 0; column < rows.n_features; ++column) {
+        if (number_at(rows, one, column) != number_at(rows, other, column)) return false;
+    }
+    return true;
 }
 
 // The numbers of one row.
@@ -115,10 +129,12 @@ double variance_between(const Numbers& values, Index dropped) {
 double trimmed_variance(const Numbers& values, const double* weight, double dropped) {
     std::vector<Keyed> items(values.size());
     for (std::size_t i = 0; i < values.size(); ++i) items[i] = keyed(values[i], static_cast<Index>(i));
-    sort_by_key(items);
+    std::vector<Keyed> spare(items.size());
+    sort_by_key(items, spare);
     const double last = std::accumulate(items.begin(), items.end(), 0.0,
                                         [&](double sum, const Keyed& item) { return sum + weight[item.place]; }) -
                         dropped;
+    if (!(last > dropped)) return 0;
     Numbers sorted, kept;
     double reached = 0, inside = dropped;
     for (const Keyed& item : items) {
@@ -140,29 +156,36 @@ DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight
     for (Index row = 0; row < rows.n_rows; ++row) {
         if (weight_of(row) > 0) present.push_back({0, row});
     }
-    const std::vector<Index> order = lexicographic_order(rows, std::move(present));
+    sort_rows(rows, present);
     DistinctRows found;
-    const Index d = rows.n_features;
-    found.rows = room(static_cast<Index>(order.size()) * d);
-    found.weight.reserve(order.size());
+    found.places.reserve(present.size());
+    found.weight.reserve(present.size());
     found.rank.resize(static_cast<std::size_t>(rows.n_rows));
-    for (const Index row : order) {
-        double* numbers = found.rows.data() + found.n_rows * d;
-        rows.is_float32 ? copy_row<float>(rows, row, numbers) : copy_row<double>(rows, row, numbers);
-        if (found.n_rows > 0 && std::equal(numbers, numbers + d, numbers - d)) {
+    for (const auto [key, row] : present) {
+        if (!found.places.empty() && are_equal(rows, found.places.back(), row)) {
             found.weight.back() += weight_of(row);
         } else {
+            found.places.push_back(row);
             found.weight.push_back(weight_of(row));
-            ++found.n_rows;
         }
-        found.rank[row] = found.n_rows - 1;
+        found.rank[row] = static_cast<Index>(found.places.size()) - 1;
     }
-    found.rows.resize(static_cast<std::size_t>(found.n_rows * d));
     return found;
+}
+
+void copy_rows(const RowsView& rows, const std::vector<Index>& places, double* out) {
+    for (const Index row : places) {
+        rows.is_float32 ? copy_row<float>(rows, row, out) : copy_row<double>(rows, row, out);
+        out += rows.n_features;
+    }
 }
 
 void trimmed_variances(const double* rows, const double* weight, Index n_rows, Index n_features, double dropped,
                        double* out) {
+    if (2 * dropped >= std::accumulate(weight, weight + n_rows, 0.0)) {
+        std::fill(out, out + n_features, 0.0);
+        return;
+    }
     const bool counts_once = std::all_of(weight, weight + n_rows, [](double each) { return each == 1; });
     Numbers values = room(n_rows);
     for (Index column = 0; column < n_features; ++column) {

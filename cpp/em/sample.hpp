@@ -7,13 +7,15 @@
 namespace gaussmix {
 
 struct DistinctRows {
-    Index n_rows = 0;         // that are distinct
-    Numbers rows;             // (n_rows, n_features), in lexicographic order
-    Numbers weight;           // (n_rows,)
-    std::vector<Index> rank;  // of each row of the table; without a meaning where its weight is 0
+    std::vector<Index> places;  // of a row each, in lexicographic order
+    Numbers weight;             // of all rows that are equal to it
+    std::vector<Index> rank;    // of each row of the table; without a meaning where its weight is 0
 };
 
 DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight);
+
+// Writes the rows at some places one after the other.
+void copy_rows(const RowsView& rows, const std::vector<Index>& places, double* out);
 
 // Variances of columns without `dropped` weight at each end; 0 where nothing else is left. Rows are in C order.
 void trimmed_variances(const double* rows, const double* weight, Index n_rows, Index n_features, double dropped,

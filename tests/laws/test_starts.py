@@ -122,6 +122,24 @@ def test_distinct_rows_of_the_core_are_those_of_numpy(digits, dtype, is_weighted
     np.testing.assert_allclose(ridge, automatic_ridge(expected), rtol=1e-13)
 
 
+@pytest.mark.parametrize("n_rows", [10, 100])
+def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
+    """Of a total of 4, rounding decides whether two at each end are all, and orders of summation round differently."""
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        rows, weight = rng.normal(size=(n_rows, 2)), rng.random(n_rows)
+        ridge = automatic_ridge(distinct_rows(ArraySource(rows, weight * (4 / weight.sum()))))
+        assert (ridge > 0).all()
+
+
+def test_rows_that_differ_late_are_sorted_by_their_last_columns(rng):
+    rows = np.zeros((200, 300))
+    rows[:, 299] = rng.permutation(200)
+    rows[::2, 150] = -1.0
+    expected = rows[np.lexsort((rows[:, 299], rows[:, 150]))]
+    assert_same_bits(distinct_rows(ArraySource(np.asfortranarray(rows))).rows, expected, "sorted rows")
+
+
 def test_greedy_kmeans_plus_plus_tries_2_and_log_k_rows_for_each_centre(engine, rng):
     used, counted = np.random.default_rng(5), np.random.default_rng(5)
     spread_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), engine, 8, used)  # log 8 = 2.08

@@ -38,7 +38,7 @@ def _resolution(sample: Distinct) -> Array:
 
 
 def _trimmed_variances(sample: Distinct) -> Array:
-    total, target = np.cumsum(sample.weight)[-1], native_target()  # one after the other, as the core adds them
+    total, target = np.cumsum(sample.weight)[-1], native_target()  # one after the other: fit_many has the same bits
     dropped = np.ceil(TRIMMED * total) + 1
     if 2 * dropped >= total:
         return np.zeros(sample.rows.shape[1])
@@ -48,7 +48,7 @@ def _trimmed_variances(sample: Distinct) -> Array:
 
 
 def _variances_without(sample: Distinct, dropped: float) -> Array:
-    """Variances of columns without `dropped` weight at each end, without the core."""
+    """Variances of columns without `dropped` weight at each end, column by column."""
     if (sample.weight == 1).all():
         return np.array([_variance_between(column, int(dropped)) for column in sample.rows.T])
     return np.array([_trimmed_variance(column, sample.weight, dropped) for column in sample.rows.T])
@@ -74,5 +74,7 @@ def _trimmed_variance(values: Array, weight: Array, dropped: float) -> float:
     """Variance of the values without `dropped` weight at each end; a value there may lose a part of its weight."""
     order = np.argsort(values, kind="stable")
     reached = np.concatenate(([0.0], np.cumsum(weight[order])))
+    if reached[-1] <= 2 * dropped:  # by rounding, for weights in another order
+        return 0.0
     inside = np.clip(reached, dropped, reached[-1] - dropped)
     return float(variances_of(values[order, None], np.diff(inside))[0])

@@ -99,8 +99,8 @@ private:
         if (!spread_centres(kernels_, spread, execution_, places.data())) return false;
         for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[places[i / d] * d + i % d];
         const double mean = sum(variances.data(), d) / static_cast<double>(d);
-        const CentresView task{
-            view, {weight.data(), 1}, n_components, recipe_.settled * mean, recipe_.max_passes, centres};
+        const CentresView task{view,   {weight.data(), 1}, n_components, recipe_.settled * mean, recipe_.max_passes,
+                               centres};
         Index n_left = 0;
         return move_centres(kernels_, task, execution_, n_left) && n_left == 0;
     }

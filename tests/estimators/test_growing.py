@@ -43,6 +43,14 @@ def test_few_passes_over_all_rows_are_left(rows, grown, plain, family, monkeypat
     assert grown.lower_bound_ > plain.lower_bound_ - 10 * plain.tol  # what EM had still to gain at this tolerance
 
 
+@pytest.mark.parametrize("options", [{}, {"acceleration": "auto", "tol": 1e-6}, {"init_params": "search"}])
+def test_weights_of_two_count_as_rows_that_stand_twice_do(rows, grown, options):
+    """The sample depends on row numbers, so the ends agree to what EM had still to gain."""
+    grown.set_params(**options)
+    weighted = grown.fit(rows, sample_weight=np.full(N_ROWS, 2.0)).lower_bound_
+    assert grown.fit(rows).lower_bound_ == pytest.approx(weighted, abs=10 * grown.tol)
+
+
 def test_a_file_ends_where_its_rows_in_memory_do(rows, grown, tmp_path):
     np.save(tmp_path / "rows.npy", rows)
     in_memory = GaussianMixture(5, tol=1e-4, random_state=0).fit(rows)

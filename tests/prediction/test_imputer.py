@@ -176,3 +176,8 @@ def test_what_cannot_be_filled_is_said_in_one_sentence():
         imputer.transform([[1.0, -np.inf, np.nan]])
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixtureImputer is expecting 3"):
         imputer.transform([[1.0, np.nan]])
+
+
+def test_integers_that_merge_in_a_double_are_refused_as_by_other_estimators():
+    with pytest.raises(ValueError, match="a double can't tell them apart"):
+        GaussianMixtureImputer().fit(np.arange(20).reshape(10, 2) + 2**60)

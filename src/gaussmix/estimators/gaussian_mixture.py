@@ -70,7 +70,8 @@ class GaussianMixture(StreamingMixture):
         Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that
         the units of the data do not matter; 0 gives plain maximum likelihood.
     max_iter : int, default 100
-        Limit on EM steps; 0 returns the start.
+        Limit on EM steps; 0 returns the start. Above 262,080 rows it limits the steps on the sample and those on all
+        rows each.
     acceleration : {"auto"} or None, default None
         "auto" takes far fewer steps where EM is slow: after 20 steps, if many seem to be left, a quasi-Newton method
         proposes where to go on. EM judges each proposal and goes back if it is no better. A proposal counts as a step,

@@ -115,7 +115,7 @@ def _check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss
     if reset or is_stream:  # squared offsets add up without overflow
         largest = (largest / (4 * (LEAF_ROWS if is_stream else len(rows)))) ** 0.5
     _check_values(rows, names, largest, may_miss)
-    if reset and not (may_miss or is_stream):
+    if reset and not is_stream and (not may_miss or _kind(X) in "iu"):  # integers are never missing
         _check_spread(X, rows, names)
     return in_whole_steps(rows)
 

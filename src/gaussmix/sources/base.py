@@ -65,7 +65,7 @@ class Source(ABC):
     n_features : number of columns.
     dtype : float32 or float64, the type of the rows in every block.
     feature_names : of the columns; None where they have none.
-    may_miss : cells may be missing (NaN), and nobody fits before the rows that have such are left out.
+    may_miss : cells may be NaN; fits leave out the rows that have such.
     memory : bytes for the states beside blocks; those for which there is no room are made anew in every pass.
     is_read_again : every pass reads the rows from files, so that fits at the same time take more memory each.
     """

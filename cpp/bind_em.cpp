@@ -141,15 +141,20 @@ using DistinctResult = std::tuple<Result<double, 2>, Result<double, 1>, Result<s
 DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWeight& row_weight) {
     const RowsView view = view_rows(rows, {});
     const RowWeightView weight = view_row_weight(row_weight, view.n_rows);
-    const auto found = [&] {
-        const nb::gil_scoped_release release;
-        return distinct_rows(view, weight);
-    }();
+    Interrupt interrupt(is_interrupted);
+    DistinctRows found;
+    without_gil([&] {
+        found = distinct_rows(view, weight, interrupt.listener());
+        return !interrupt.has_come();
+    });
     const std::size_t n_rows = found.places.size();
     NewArray<double, 2> distinct({n_rows, static_cast<std::size_t>(view.n_features)});
     NewArray<double, 1> weights({n_rows});
     NewArray<std::int64_t, 1> rank({found.rank.size()});
-    copy_rows(view, found.places, distinct.data());
+    without_gil([&] {
+        copy_rows(view, found.places, interrupt.listener(), distinct.data());
+        return !interrupt.has_come();
+    });
     std::copy(found.weight.begin(), found.weight.end(), weights.data());
     std::copy(found.rank.begin(), found.rank.end(), rank.data());
     return {distinct.release(), weights.release(), rank.release()};
@@ -161,10 +166,11 @@ Result<double, 1> bound_trimmed_variances(const Target&, const Contiguous<2>& ro
     const auto n_rows = static_cast<Index>(rows.shape(0)), n_features = static_cast<Index>(rows.shape(1));
     require(dropped >= 0, "dropped must be at least 0");
     NewArray<double, 1> out({rows.shape(1)});
-    {
-        const nb::gil_scoped_release release;
-        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, out.data());
-    }
+    Interrupt interrupt(is_interrupted);
+    without_gil([&] {
+        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, interrupt.listener(), out.data());
+        return !interrupt.has_come();
+    });
     return out.release();
 }
 

@@ -18,18 +18,19 @@ constexpr double kForever = 1e9;  // seconds
 class Fit {
 public:
     Fit(const KernelTable& kernels, const RecipeView& recipe, const Execution& execution)
-        : kernels_(kernels), recipe_(recipe), execution_(execution) {}
+        : kernels_(kernels), recipe_(recipe), execution_(execution), listener_(execution.interrupt.listener()) {}
 
     // False where the group is unusual, and if interrupted.
     bool make(const RowsView& rows, const RowWeightView& row_weight, double total_weight, double unit,
               MixtureView mixture, Numbers& log_likelihoods) const {
         if (rows.n_rows < std::max<Index>(recipe_.n_components, 2) || !is_usable(rows)) return false;
-        const DistinctRows sample = distinct_rows(rows, row_weight);
+        const DistinctRows sample = distinct_rows(rows, row_weight, listener_);
         const auto n_rows = static_cast<Index>(sample.places.size());
         if (n_rows < recipe_.n_components) return false;
         Numbers distinct = room(n_rows * rows.n_features), variances = room(rows.n_features), ridge = variances;
-        copy_rows(rows, sample.places, distinct.data());
-        trimmed_variances(distinct.data(), sample.weight.data(), n_rows, rows.n_features, 0, variances.data());
+        copy_rows(rows, sample.places, listener_, distinct.data());
+        trimmed_variances(distinct.data(), sample.weight.data(), n_rows, rows.n_features, 0, listener_,
+                          variances.data());
         if (recipe_.ridge != nullptr) {
             std::copy_n(recipe_.ridge, rows.n_features, ridge.begin());
         } else if (!find_ridge(distinct, sample.weight, unit, variances, ridge)) {
@@ -81,7 +82,7 @@ private:
         for (double& each : weight) each *= unit;
         const auto n_rows = static_cast<Index>(weight.size()), n_features = static_cast<Index>(ridge.size());
         const double dropped = std::ceil(recipe_.trimmed * sum(weight.data(), n_rows)) + 1;
-        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, ridge.data());
+        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, listener_, ridge.data());
         for (Index j = 0; j < n_features; ++j) {
             ridge[j] = recipe_.ridge_share * (ridge[j] > 0 ? ridge[j] : variances[j]);
             if (!(variances[j] > 0)) return false;
@@ -108,6 +109,7 @@ private:
     const KernelTable& kernels_;
     const RecipeView& recipe_;
     const Execution& execution_;
+    const Listener listener_;
 };
 
 // The rows of a group, and their weights.

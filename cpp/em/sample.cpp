@@ -7,6 +7,8 @@
 #include <span>
 #include <utility>
 
+#include "kernels/poll.hpp"
+
 namespace gaussmix {
 
 namespace {
@@ -53,14 +55,14 @@ void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
 }
 
 // Puts rows in the order of their first number, then the second, ...: later columns are read only for ties.
-void sort_rows(const RowsView& rows, std::vector<Keyed>& items) {
+void sort_rows(const RowsView& rows, Listener listener, std::vector<Keyed>& items) {
     struct Ties {
         std::size_t first, last;
         Index column;
     };
     std::vector<Keyed> spare(items.size());
     std::vector<Ties> left{{0, items.size(), 0}};
-    while (!left.empty()) {
+    while (!left.empty() && !listener.ask(listener.self)) {
         const Ties ties = left.back();
         left.pop_back();
         const std::span some(items.data() + ties.first, ties.last - ties.first);
@@ -149,14 +151,14 @@ double trimmed_variance(const Numbers& values, const double* weight, double drop
 
 }  // namespace
 
-DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight) {
+DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight, Listener listener) {
     const auto weight_of = [&](Index row) { return row_weight.data ? row_weight.data[row * row_weight.stride] : 1.0; };
     std::vector<Keyed> present;
     present.reserve(static_cast<std::size_t>(rows.n_rows));
     for (Index row = 0; row < rows.n_rows; ++row) {
         if (weight_of(row) > 0) present.push_back({0, row});
     }
-    sort_rows(rows, present);
+    sort_rows(rows, listener, present);
     DistinctRows found;
     found.places.reserve(present.size());
     found.weight.reserve(present.size());
@@ -173,22 +175,24 @@ DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight
     return found;
 }
 
-void copy_rows(const RowsView& rows, const std::vector<Index>& places, double* out) {
+void copy_rows(const RowsView& rows, const std::vector<Index>& places, Listener listener, double* out) {
+    baseline::Poll poll(listener);
     for (const Index row : places) {
+        if (poll.is_cancelled(rows.n_features)) return;
         rows.is_float32 ? copy_row<float>(rows, row, out) : copy_row<double>(rows, row, out);
         out += rows.n_features;
     }
 }
 
 void trimmed_variances(const double* rows, const double* weight, Index n_rows, Index n_features, double dropped,
-                       double* out) {
+                       Listener listener, double* out) {
     if (2 * dropped >= std::accumulate(weight, weight + n_rows, 0.0)) {
         std::fill(out, out + n_features, 0.0);
         return;
     }
     const bool counts_once = std::all_of(weight, weight + n_rows, [](double each) { return each == 1; });
     Numbers values = room(n_rows);
-    for (Index column = 0; column < n_features; ++column) {
+    for (Index column = 0; column < n_features && !listener.ask(listener.self); ++column) {
         for (Index row = 0; row < n_rows; ++row) values[row] = rows[row * n_features + column];
         if (dropped == 0) {
             out[column] = variance(values, Numbers(weight, weight + n_rows));

@@ -150,7 +150,7 @@ MOMENTS = {
     "finding distinct rows": (gaussmix.estimators.fitting, "distinct_rows"),
     "finding gross rows": (gaussmix.starts.gross, "find_gross"),
     "sampling": (ArraySource, "sample"),
-    "sorting": (distinct, "lexicographic_order"),
+    "sorting": (distinct, "native_target"),
     "the automatic ridge": (gaussmix.estimators.fitting, "automatic_ridge"),
     "k-means++": (gaussmix.starts.kmeans, "spread_centres"),
     "k-means": (gaussmix.starts.kmeans, "lloyd"),

@@ -1,7 +1,7 @@
 """Fewer passes where EM creeps: a quasi-Newton method proposes models, and EM goes on only from those that are higher.
 
-A step of EM is a gradient of the log-likelihood, in units of what rows of known components would say about the
-parameters. In these units its Jacobian at a maximum is symmetric, with eigenvalues from 0 to 1. EM creeps along those
+A step of EM is a gradient of the log-likelihood in the metric of the complete-data information matrix, that of rows
+whose components are known. In this metric its Jacobian at a maximum is symmetric, with eigenvalues from 0 to 1. EM creeps along those
 near 1, and L-BFGS learns these from the last steps: Jamshidian & Jennrich (1997), JRSS B 59; Nocedal (1980),
 Mathematics of Computation 35.
 """
@@ -54,7 +54,7 @@ class Path:
     longest : the longest move that is proposed.
     n_refused : proposals in a row that were refused.
     n_waiting : steps to be made before the next proposal.
-    n_doubts : steps that gained less than the tolerance where a proposal should gain more, since one gained more.
+    n_doubts : steps in a row that gained less than the tolerance, while a proposal was expected to gain more.
     """
 
     points: Array

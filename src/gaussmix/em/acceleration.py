@@ -1,9 +1,9 @@
 """Fewer passes where EM creeps: a quasi-Newton method proposes models, and EM goes on only from those that are higher.
 
 A step of EM is a gradient of the log-likelihood in the metric of the complete-data information matrix, that of rows
-whose components are known. In this metric its Jacobian at a maximum is symmetric, with eigenvalues from 0 to 1. EM creeps along those
-near 1, and L-BFGS learns these from the last steps: Jamshidian & Jennrich (1997), JRSS B 59; Nocedal (1980),
-Mathematics of Computation 35.
+whose components are known. In this metric its Jacobian at a maximum is symmetric, with eigenvalues from 0 to 1. EM
+creeps along those near 1, and L-BFGS learns these from the last steps: Jamshidian & Jennrich (1997), JRSS B 59;
+Nocedal (1980), Mathematics of Computation 35.
 """
 
 from __future__ import annotations

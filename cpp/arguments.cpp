@@ -112,6 +112,40 @@ GivenView view_given(const Given& given, const Shape& shape, Index n_rows) {
     return {nullptr, table.data(), table.stride(0), table.stride(1)};
 }
 
+PriorView view_prior(const Prior& log_prior, const PriorPlaces& places, const Shape& shape, Index n_rows) {
+    if (!log_prior) return {};
+    require(shape.rule != Rule::given, "log_prior goes with rules 0 and 1 (soft, hard)");
+    const Index n_priors = extent(*log_prior, 0), n_columns = extent(*log_prior, 1);
+    require(n_columns == shape.n_components || n_columns == shape.n_components + 1,
+            "log_prior must have a column for each component, and perhaps one for the background");
+    require((places ? extent(*places, 0) : n_priors) == n_rows, "log_prior or prior_places must have n_rows rows");
+    const PriorView view{log_prior->data(),
+                         log_prior->stride(0),
+                         log_prior->stride(1),
+                         n_columns,
+                         places ? places->data() : nullptr,
+                         places ? places->stride(0) : 0};
+    if (!places) return view;
+    std::int32_t largest = -1;
+    for (Index row = 0; row < n_rows; ++row) largest = std::max(largest, view.places[row * view.place_stride]);
+    require(largest < n_priors, "prior_places point beyond log_prior");
+    return view;
+}
+
+ErrorView view_error(const Error& error, const Shape& shape, Index n_rows) {
+    if (!error) return {};
+    const Index d = shape.n_features;
+    if (const auto* variances = std::get_if<Strided<double, 2>>(&*error)) {
+        require(extent(*variances, 0) == n_rows && extent(*variances, 1) == d,
+                "error variances must have shape (n_rows, n_features)");
+        return {variances->data(), false, variances->stride(0), variances->stride(1), 0};
+    }
+    const auto& full = std::get<Strided<double, 3>>(*error);
+    require(extent(full, 0) == n_rows && extent(full, 1) == d && extent(full, 2) == d,
+            "error covariances must have shape (n_rows, n_features, n_features)");
+    return {full.data(), true, full.stride(0), full.stride(1), full.stride(2)};
+}
+
 ParametersView view_gaussians(const Maybe<2>& means, const Factors& factors, Shape& shape) {
     require(means && extent(*means, 0) == shape.n_components && extent(*means, 1) == shape.n_features,
             "means must have shape (n_components, n_features)");

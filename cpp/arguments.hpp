@@ -13,6 +13,9 @@ namespace gaussmix {
 using Rows = std::variant<Strided<double, 2>, Strided<float, 2>>;
 using RowWeight = std::optional<Strided<double, 1>>;
 using Given = std::optional<std::variant<Strided<std::int32_t, 1>, Strided<double, 2>>>;
+using Prior = std::optional<Strided<double, 2>>;
+using PriorPlaces = std::optional<Strided<std::int32_t, 1>>;
+using Error = std::optional<std::variant<Strided<double, 2>, Strided<double, 3>>>;
 using Factors = std::optional<std::variant<Contiguous<1>, Contiguous<2>, Contiguous<3>>>;
 template <int kDimensions>
 using Maybe = std::optional<Contiguous<kDimensions>>;
@@ -33,6 +36,8 @@ Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const M
 
 RowsView view_rows(const Rows& rows, const Maybe<1>& origin);
 RowWeightView view_row_weight(const RowWeight& weight, Index n_rows);
+ErrorView view_error(const Error& error, const Shape& shape, Index n_rows);
+PriorView view_prior(const Prior& log_prior, const PriorPlaces& places, const Shape& shape, Index n_rows);
 GivenView view_given(const Given& given, const Shape& shape, Index n_rows);
 
 // Means and factors; finds out `shape.is_shared`.

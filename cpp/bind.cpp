@@ -19,9 +19,9 @@ namespace gaussmix {
 
 namespace {
 
-using StepResult =
-    std::tuple<double, Result<double, 1>, Result<double, 2>,
-               std::optional<std::variant<Result<double, 1>, Result<double, 2>, Result<double, 3>>>, Index, Index>;
+using StepResult = std::tuple<double, Result<double, 1>, Result<double, 2>,
+                              std::optional<std::variant<Result<double, 1>, Result<double, 2>, Result<double, 3>>>,
+                              Index, Index, double>;
 
 // The second moments in the shape that `second` gives them.
 class NewSecond {
@@ -56,7 +56,8 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
                       const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int factor_shape,
                       const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads,
                       const Order& order, const Labels& labels, const Bounds& bounds, const Motion& motion,
-                      bool in_single, const Maybe<3>& projection, double weight_scale) {
+                      bool in_single, const Maybe<3>& projection, double weight_scale, const Prior& log_prior,
+                      const PriorPlaces& prior_places, double log_background) {
     StepView task{};
     task.rows = view_rows(rows, origin);
     Shape& shape = task.shape;
@@ -72,6 +73,8 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
     parameters.projection = view_projection(projection, shape);
+    parameters.log_background = log_background;
+    task.prior = view_prior(log_prior, prior_places, shape, task.rows.n_rows);
     // Places are checked, not that each comes once: that is up to the engine.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
@@ -90,15 +93,17 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     NewArray<double, 1> mass({count});
     NewArray<double, 2> first({count, features});
     NewSecond second_moments(shape);
-    double log_likelihood = 0, n_far = 0, n_near = 0;
-    const MomentsView out{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), second_moments.data()};
+    double log_likelihood = 0, n_far = 0, n_near = 0, background = 0;
+    const MomentsView out{&log_likelihood,       &n_far,     &n_near, mass.data(), first.data(),
+                          second_moments.data(), &background};
     without_gil([&] { return step(*target.kernels, task, parameters, precision, execution, out); });
     return {log_likelihood,
             mass.release(),
             first.release(),
             second_moments.release(),
             static_cast<Index>(n_far),
-            static_cast<Index>(n_near)};
+            static_cast<Index>(n_near),
+            background};
 }
 
 using EvaluateResult = std::variant<Result<double, 1>, Result<double, 2>, Result<std::int64_t, 1>>;
@@ -111,7 +116,7 @@ EvaluateResult evaluate_into(NewArray<T, kDimensions> out, Pass&& pass) {
 
 EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Maybe<1>& origin,
                               const Contiguous<1>& log_scale, const Contiguous<2>& means, int factor_shape,
-                              const Factors& factors, int output, int n_threads) {
+                              const Factors& factors, int output, int n_threads, double log_background) {
     const RowsView view = view_rows(rows, origin);
     Shape shape{count_components(log_scale, means, {}, {}),
                 view.n_features,
@@ -119,7 +124,8 @@ EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Mayb
                 false,
                 Rule::soft,
                 Second::none};
-    const ParametersView parameters = view_parameters(log_scale, means, factors, shape);
+    ParametersView parameters = view_parameters(log_scale, means, factors, shape);
+    parameters.log_background = log_background;
     const Output what = to_output(output);
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
@@ -226,13 +232,15 @@ constexpr const char* kStepSignature =
     " | None, rule: int, second: int, "
     "n_threads: int, order: " PLACES " | None = None, labels: " PLACES " | None = None, bounds: " SINGLES
     " | None = None, motion: " SINGLES " | None = None, in_single: bool = False, projection: " FLOATS
-    " | None = None, weight_scale: float = 1.0) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None, int, int]";
+    " | None = None, weight_scale: float = 1.0, log_prior: " FLOATS
+    " | None = None, prior_places: numpy.typing.NDArray[numpy.int32] | None = None, log_background: float = ...) "
+    "-> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None, int, int, float]";
 constexpr const char* kEvaluateSignature =
     "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS
     " | None, log_scale: " FLOATS
     ", "
     "means: " FLOATS ", factor_shape: int, factors: " FLOATS
-    ", output: int, n_threads: int) "
+    ", output: int, n_threads: int, log_background: float = ...) "
     "-> " FLOATS " | numpy.typing.NDArray[numpy.int64]";
 constexpr const char* kFactoriseSignature =
     "def factorise(self, covariances: " FLOATS ") -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.bool_]]";
@@ -257,9 +265,13 @@ void bind_targets(nb::module_& module) {
              "order"_a.noconvert().none() = nb::none(), "labels"_a.noconvert().none() = nb::none(),
              "bounds"_a.noconvert().none() = nb::none(), "motion"_a.noconvert().none() = nb::none(),
              "in_single"_a = false, "projection"_a.none() = nb::none(), "weight_scale"_a = 1.0,
-             "Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, n_far, n_near).")
+             "log_prior"_a.noconvert().none() = nb::none(), "prior_places"_a.noconvert().none() = nb::none(),
+             "log_background"_a = -__builtin_inf(),
+             "Sum responsibility-weighted moments: (log_likelihood, mass, first, second, n_far, n_near, background's "
+             "mass).")
         .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(),
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "output"_a, "n_threads"_a,
+             "log_background"_a = -__builtin_inf(),
              "Log density, responsibilities, weighted log densities or label of each row.")
         .def("measure_motion", bound_measure_motion, nb::sig(kMotionSignature), "factor_shape"_a, "means_before"_a,
              "factors_before"_a.noconvert(), "means_after"_a, "factors_after"_a.noconvert(),
@@ -276,6 +288,7 @@ void bind_targets(nb::module_& module) {
     bind_axes(type);
     bind_draws(type);
     bind_em(type);
+    bind_incomplete(type);
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
     module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.");
 }

@@ -35,5 +35,6 @@ void without_gil(Pass&& pass) {
 void bind_axes(nb::class_<Target>& type);
 void bind_draws(nb::class_<Target>& type);
 void bind_em(nb::class_<Target>& type);
+void bind_incomplete(nb::class_<Target>& type);
 
 }  // namespace gaussmix

@@ -242,16 +242,10 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
 using FitsResult = std::tuple<Result<double, 2>, Result<double, 3>, Result<double, 2>, Result<double, 1>,
                               Result<std::int64_t, 1>, Result<bool, 1>>;
 
-FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
-                          const std::tuple<Integers, Integers>& ranges,
-                          const std::tuple<Contiguous<1>, Contiguous<1>>& weights,
-                          const std::tuple<int, int, int>& letters, Index n_components, Index n_candidates,
-                          const Contiguous<1>& uniform, const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
-                          const std::tuple<double, double>& automatic, double smallest_spread,
-                          const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
-                          int n_threads) {
-    const GroupsView groups = view_groups(rows, row_weight, ranges, weights);
-    const Index d = groups.rows.n_features;
+RecipeView view_recipe(Index d, const std::tuple<int, int, int>& letters, Index n_components, Index n_candidates,
+                       const Contiguous<1>& uniform, const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                       const std::tuple<double, double>& automatic, double smallest_spread,
+                       const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps) {
     RecipeView recipe{};
     recipe.algebra = to_algebra(letters);
     require(!recipe.algebra.is_shared() || recipe.algebra.second() != Second::full,
@@ -269,6 +263,21 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     recipe.limits = to_limits(limits);
     recipe.tolerance = tolerance;
     recipe.max_steps = max_steps;
+    return recipe;
+}
+
+FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                          const std::tuple<Integers, Integers>& ranges,
+                          const std::tuple<Contiguous<1>, Contiguous<1>>& weights,
+                          const std::tuple<int, int, int>& letters, Index n_components, Index n_candidates,
+                          const Contiguous<1>& uniform, const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                          const std::tuple<double, double>& automatic, double smallest_spread,
+                          const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
+                          int n_threads) {
+    const GroupsView groups = view_groups(rows, row_weight, ranges, weights);
+    const Index d = groups.rows.n_features;
+    const RecipeView recipe = view_recipe(d, letters, n_components, n_candidates, uniform, kmeans, ridge, automatic,
+                                          smallest_spread, limits, tolerance, max_steps);
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
     const auto size =
         static_cast<std::size_t>((recipe.algebra.is_shared() ? 1 : n_components) * recipe.algebra.size(d));
@@ -284,6 +293,43 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     without_gil([&] { return fit_many(*target.kernels, groups, recipe, execution, out); });
     return {found.release(),          means.release(),   covariances.release(),
             log_likelihood.release(), n_steps.release(), has_settled.release()};
+}
+
+// Weights, means, covariances, factors, log |det|, log-likelihoods, ridge; none where the table is unusual.
+using FitResult = std::optional<std::tuple<Result<double, 1>, Result<double, 2>, Result<double, 1>, Result<double, 1>,
+                                           Result<double, 1>, Result<double, 1>, Result<double, 1>>>;
+
+FitResult bound_fit_one(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
+                        double unit, const std::tuple<int, int, int>& letters, Index n_components, Index n_candidates,
+                        const Contiguous<1>& uniform, const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                        const std::tuple<double, double>& automatic, double smallest_spread,
+                        const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
+                        double seconds, int n_threads) {
+    TableView table{view_rows(rows, {}), {}, total_weight, unit};
+    table.row_weight = view_row_weight(row_weight, table.rows.n_rows);
+    const Index d = table.rows.n_features;
+    const RecipeView recipe = view_recipe(d, letters, n_components, n_candidates, uniform, kmeans, ridge, automatic,
+                                          smallest_spread, limits, tolerance, max_steps);
+    const auto k = static_cast<std::size_t>(n_components), features = static_cast<std::size_t>(d);
+    const auto n_covariances = recipe.algebra.is_shared() ? 1 : k;
+    const auto size = n_covariances * static_cast<std::size_t>(recipe.algebra.size(d));
+    NewArray<double, 1> weights({k}), covariances({size}), factors({size}), log_abs_det({n_covariances});
+    NewArray<double, 2> means({k, features});
+    NewArray<double, 1> found_ridge({features});
+    const MixtureView mixture{weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
+    Numbers log_likelihoods;
+    bool is_found = false;
+    without_gil([&] {
+        return fit_one(*target.kernels, table, recipe, seconds, execution, mixture, found_ridge.data(), log_likelihoods,
+                       is_found);
+    });
+    if (!is_found) return std::nullopt;
+    NewArray<double, 1> out({log_likelihoods.size()});
+    std::copy(log_likelihoods.begin(), log_likelihoods.end(), out.data());
+    return std::tuple{weights.release(),     means.release(), covariances.release(), factors.release(),
+                      log_abs_det.release(), out.release(),   found_ridge.release()};
 }
 
 Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, int>& letters,
@@ -343,6 +389,13 @@ constexpr const char* kManySignature =
     " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
     "tolerance: float, max_steps: int, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
     ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_]]";
+constexpr const char* kOneSignature =
+    "def fit_one(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
+    " | None, total_weight: float, unit: float, algebra: tuple[int, int, int], n_components: int, n_candidates: int, "
+    "uniform: " FLOATS ", kmeans: tuple[int, float], ridge: " FLOATS
+    " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
+    "tolerance: float, max_steps: int, seconds: float, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS
+    ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS "] | None";
 #undef INTEGERS
 #undef FLOATS
 
@@ -370,6 +423,11 @@ void bind_em(nb::class_<Target>& type) {
              "limits"_a, "tolerance"_a, "max_steps"_a, "n_threads"_a,
              "Fit a mixture to each of many groups: (weights, means, covariances, log_likelihood, n_steps, "
              "has_settled).")
+        .def("fit_one", bound_fit_one, nb::sig(kOneSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "total_weight"_a, "unit"_a, "algebra"_a, "n_components"_a, "n_candidates"_a, "uniform"_a, "kmeans"_a,
+             "ridge"_a.none(), "automatic"_a, "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
+             "seconds"_a, "n_threads"_a,
+             "(weights, means, covariances, factors, log_abs_det, log_likelihood, ridge) of a fit; None if unusual.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.")
         .def("move_centres", bound_move_centres, nb::sig(kCentresSignature), "rows"_a.noconvert(),

@@ -47,6 +47,13 @@ struct GivenView {  // one of the two, for Rule::given; both null otherwise
     Index row_stride, column_stride;
 };
 
+struct PriorView {  // what is known of the components of rows: at most 0, added to log densities; null table: nothing
+    const double* table;  // (n_priors, n_columns): a column for each component, and perhaps one for the background
+    Index row_stride, column_stride, n_columns;
+    const std::int32_t* places;  // (n_rows,), the row of the table for each row, -1 for none; null: a row for each
+    Index place_stride;
+};
+
 struct ParametersView {       // log density of row x under k: log_scale_k - |W_k (x - mean_k)|^2 / 2
     const double* log_scale;  // (n_components,)
     const double* means;      // (n_components, n_features)
@@ -54,6 +61,7 @@ struct ParametersView {       // log density of row x under k: log_scale_k - |W_
     const double* anchor;     // (n_components, n_features), the point of the moments; null with Second::none
     const double* projection =
         nullptr;  // B', (n_components, n_features, n_projected), with Second::projected; else null
+    double log_background = -__builtin_inf();  // log density of the background at every row, with its weight
 };
 
 struct Shape {  // all that sizes and layouts depend on
@@ -79,6 +87,22 @@ struct StepView {
     RowWeightView row_weight;
     GivenView given;
     VisitView visit;
+    PriorView prior = {};  // with Rule::soft and Rule::hard
+};
+
+struct ErrorView {  // covariances of the errors of rows; null data: none
+    const double* data;
+    bool is_full;  // (n_rows, n_features, n_features); otherwise variances, (n_rows, n_features)
+    Index row_stride, stride, column_stride;
+};
+
+struct IncompleteView {  // rows with missing cells (NaN), or with errors
+    Shape shape;         // triangular factors; means are the points of the moments
+    RowsView rows;       // without an origin; without errors, in the order of their patterns
+    RowWeightView row_weight;
+    PriorView prior;
+    ErrorView error;
+    const std::uint16_t* pattern;  // (n_rows,), the number in its leaf of each visited row's pattern; null with errors
 };
 
 struct MomentsView {  // where `unpack` writes; second is null with Second::none
@@ -88,6 +112,7 @@ struct MomentsView {  // where `unpack` writes; second is null with Second::none
     double* mass;
     double* first;
     double* second;
+    double* background = nullptr;  // the mass of the background, if wanted
 };
 
 constexpr Index kDrawnAtOnce = 32;  // rows of one component
@@ -151,9 +176,32 @@ struct StepKernels {
     void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
 };
 
+struct IncompleteKernels {
+    Sizes (*sizes)(const Shape&, bool has_errors) noexcept;
+    Index (*pack_scratch)(Index n_features);  // in doubles
+    // Of `parameters`, log_scale are the logarithms of the weights.
+    void (*pack)(const Shape&, const ParametersView&, Listener, double* scratch, void* operands) noexcept;
+    Index (*order_scratch)(Index n_features, Index n_rows) noexcept;  // in bytes
+    // Puts rows first..last-1, those of a leaf, in the order of their patterns.
+    void (*order)(const RowsView&, Index first, Index last, Listener, void* scratch, std::uint16_t* places,
+                  std::uint16_t* pattern) noexcept;
+    // As those of StepKernels; `first` may be any.
+    Index (*step)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
+                  double* sums) noexcept;
+    void (*merge)(const Shape&, Listener, double* span, double* total) noexcept;
+    void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
+    // Writes what a mixture says of rows first..last-1: any output but labels.
+    void (*evaluate)(const IncompleteView&, Output, const void* operands, Index first, Index last, Listener,
+                     void* scratch, double* out) noexcept;
+    // Writes means and covariances (may be null) of the true rows.
+    void (*denoise)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
+                    double* means, double* covariances) noexcept;
+};
+
 struct KernelTable {
     const char* isa;
     StepKernels in_double;
+    const IncompleteKernels* incomplete;
     const StepKernels* in_single;  // float32 rows, Rule::soft, a factor for each component, not Second::none
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels.
     void (*evaluate)(const Shape&, const RowsView&, Output, const void* operands, Index first, Index last, Listener,

@@ -7,29 +7,11 @@
 #include <vector>
 
 #include "buffer.hpp"
+#include "tree.hpp"
 
 namespace gaussmix {
 
 namespace {
-
-std::vector<Buffer> make_buffers(int count, Index bytes) {
-    std::vector<Buffer> buffers;
-    for (int i = 0; i < count; ++i) buffers.emplace_back(bytes);
-    return buffers;
-}
-
-// Calls body(first, last) for pieces of 0 .. size - 1 one after another, until it is to be given up.
-template <class Body>
-void in_pieces(Index size, const Listener& listener, Body&& body) {
-    constexpr Index kPiece = 1 << 18;  // 0.1 ms or so
-    for (Index first = 0; first < size && !listener.ask(listener.self); first += kPiece) {
-        body(first, std::min(first + kPiece, size));
-    }
-}
-
-void clear(double* sums, Index size, const Listener& listener) {
-    in_pieces(size, listener, [&](Index first, Index last) { std::fill(sums + first, sums + last, 0.0); });
-}
 
 Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters, Listener listener) {
     Buffer operands(kernels.sizes(shape).operands);
@@ -55,54 +37,6 @@ struct Stepper {
     }
 };
 
-// Sums of leaves, merged in pairs of neighbours: a node of a binary tree over the numbers of leaves has 2^l of them, and
-// the right end, where there are fewer, is merged from the right. So the sums of all rows do not depend on how rows are
-// cut into calls that begin and end with nodes.
-class Tree {
-public:
-    Tree(const StepKernels& kernels, const Shape& shape, Listener listener)
-        : kernels_(kernels), shape_(shape), listener_(listener), size_(kernels.sizes(shape).sums) {
-        open_leaf();
-    }
-
-    // Where the sums of the current leaf are added up.
-    double* leaf() { return sums_[n_leaves_.size()].doubles(); }
-
-    void close_leaf() {
-        n_leaves_.push_back(1);
-        while (n_leaves_.size() > 1 && n_leaves_.end()[-2] == n_leaves_.back()) merge_last();
-        open_leaf();
-    }
-
-    // The sums of all leaves; the current one is complete.
-    const double* total() {
-        n_leaves_.push_back(1);
-        while (n_leaves_.size() > 1) merge_last();
-        return sums_.front().doubles();
-    }
-
-private:
-    void open_leaf() {
-        if (sums_.size() > n_leaves_.size()) return;  // `merge` cleared it
-        sums_.push_back(Buffer::of_doubles(size_));
-        clear(leaf(), size_, listener_);
-    }
-
-    void merge_last() {
-        const std::size_t last = n_leaves_.size() - 1;
-        kernels_.merge(shape_, listener_, sums_[last].doubles(), sums_[last - 1].doubles());
-        n_leaves_.pop_back();
-        n_leaves_.back() *= 2;
-    }
-
-    const StepKernels& kernels_;
-    const Shape& shape_;
-    const Listener listener_;
-    const Index size_;
-    std::vector<Buffer> sums_;     // of the nodes that are not merged yet, then of the current leaf, then cleared ones
-    std::vector<Index> n_leaves_;  // of these nodes
-};
-
 // Takes a scale of the row weights out of their sums.
 void unscale(const Shape& shape, double scale, const Listener& listener, MomentsView out) {
     const Index n_first = shape.n_components * shape.n_features;
@@ -116,6 +50,7 @@ void unscale(const Shape& shape, double scale, const Listener& listener, Moments
         });
     };
     divide(out.log_likelihood, 1);
+    if (out.background != nullptr) divide(out.background, 1);
     divide(out.mass, shape.n_components);
     divide(out.first, n_first);
     divide(out.second, n_second);
@@ -137,7 +72,7 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
         in_single.emplace(*kernels.in_single, task.shape, parameters, n_workers, own);
     }
     const std::vector<Buffer> partial = make_buffers(n_workers, n_sums * static_cast<Index>(sizeof(double)));
-    Tree tree(kernels.in_double, task.shape, own);
+    Tree tree(kernels.in_double.merge, task.shape, n_sums, own);
     const auto sums_of = [&](int worker) { return partial[static_cast<std::size_t>(worker)].doubles(); };
 
     for (int worker = 0; worker < n_workers; ++worker) clear(sums_of(worker), n_sums, own);

@@ -20,35 +20,36 @@ public:
     Fit(const KernelTable& kernels, const RecipeView& recipe, const Execution& execution)
         : kernels_(kernels), recipe_(recipe), execution_(execution), listener_(execution.interrupt.listener()) {}
 
-    // False where the group is unusual, and if interrupted.
-    bool make(const RowsView& rows, const RowWeightView& row_weight, double total_weight, double unit,
-              MixtureView mixture, Numbers& log_likelihoods) const {
+    // False where the table is unusual, and if interrupted.
+    bool make(const TableView& table, double seconds, MixtureView mixture, double* ridge,
+              Numbers& log_likelihoods) const {
+        const RowsView& rows = table.rows;
         if (rows.n_rows < std::max<Index>(recipe_.n_components, 2) || !is_usable(rows)) return false;
-        const DistinctRows sample = distinct_rows(rows, row_weight, listener_);
+        const DistinctRows sample = distinct_rows(rows, table.row_weight, listener_);
         const auto n_rows = static_cast<Index>(sample.places.size());
         if (n_rows < recipe_.n_components) return false;
-        Numbers distinct = room(n_rows * rows.n_features), variances = room(rows.n_features), ridge = variances;
+        Numbers distinct = room(n_rows * rows.n_features), variances = room(rows.n_features);
         copy_rows(rows, sample.places, listener_, distinct.data());
         trimmed_variances(distinct.data(), sample.weight.data(), n_rows, rows.n_features, 0, listener_,
                           variances.data());
         if (recipe_.ridge != nullptr) {
-            std::copy_n(recipe_.ridge, rows.n_features, ridge.begin());
-        } else if (!find_ridge(distinct, sample.weight, unit, variances, ridge)) {
+            std::copy_n(recipe_.ridge, rows.n_features, ridge);
+        } else if (!find_ridge(distinct, sample.weight, table.unit, variances, ridge)) {
             return false;
         }
         if (!find_centres(distinct, sample.weight, variances, mixture.means)) return false;
         EmView em{};
         em.rows = rows;
-        em.row_weight = row_weight;
-        em.total_weight = total_weight;
+        em.row_weight = table.row_weight;
+        em.total_weight = table.total_weight;
         em.algebra = recipe_.algebra;
         em.n_components = recipe_.n_components;
-        em.ridge = ridge.data();
+        em.ridge = ridge;
         em.limits = recipe_.limits;
         em.tolerance = recipe_.tolerance;
         em.previous = -std::numeric_limits<double>::infinity();
         em.max_steps = recipe_.max_steps;
-        em.seconds = kForever;
+        em.seconds = seconds;
         bool is_found = false;
         return begin_em(kernels_, em, execution_, mixture, is_found) && is_found &&
                run_em(kernels_, em, execution_, mixture, log_likelihoods);
@@ -78,11 +79,11 @@ private:
     }
 
     // The automatic ridge. False where it is that of a constant column.
-    bool find_ridge(const Numbers& rows, Numbers weight, double unit, const Numbers& variances, Numbers& ridge) const {
+    bool find_ridge(const Numbers& rows, Numbers weight, double unit, const Numbers& variances, double* ridge) const {
         for (double& each : weight) each *= unit;
-        const auto n_rows = static_cast<Index>(weight.size()), n_features = static_cast<Index>(ridge.size());
+        const auto n_rows = static_cast<Index>(weight.size()), n_features = static_cast<Index>(variances.size());
         const double dropped = std::ceil(recipe_.trimmed * sum(weight.data(), n_rows)) + 1;
-        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, listener_, ridge.data());
+        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, listener_, ridge);
         for (Index j = 0; j < n_features; ++j) {
             ridge[j] = recipe_.ridge_share * (ridge[j] > 0 ? ridge[j] : variances[j]);
             if (!(variances[j] > 0)) return false;
@@ -112,9 +113,9 @@ private:
     const Listener listener_;
 };
 
-// The rows of a group, and their weights.
-RowsView rows_of(const GroupsView& groups, Index group) {
-    RowsView rows = groups.rows;
+TableView table_of(const GroupsView& groups, Index group) {
+    TableView table{groups.rows, groups.row_weight, groups.total_weight[group], groups.unit[group]};
+    RowsView& rows = table.rows;
     const Index offset = groups.first[group] * rows.row_stride;
     if (rows.is_float32) {
         rows.data = static_cast<const float*>(rows.data) + offset;
@@ -122,16 +123,17 @@ RowsView rows_of(const GroupsView& groups, Index group) {
         rows.data = static_cast<const double*>(rows.data) + offset;
     }
     rows.n_rows = groups.n_rows[group];
-    return rows;
-}
-
-RowWeightView weight_of(const GroupsView& groups, Index group) {
-    RowWeightView weight = groups.row_weight;
-    if (weight.data != nullptr) weight.data += groups.first[group] * weight.stride;
-    return weight;
+    if (table.row_weight.data != nullptr) table.row_weight.data += groups.first[group] * table.row_weight.stride;
+    return table;
 }
 
 }  // namespace
+
+bool fit_one(const KernelTable& kernels, const TableView& table, const RecipeView& recipe, double seconds,
+             const Execution& execution, MixtureView mixture, double* ridge, Numbers& log_likelihoods, bool& is_found) {
+    is_found = Fit(kernels, recipe, execution).make(table, seconds, mixture, ridge, log_likelihoods);
+    return !execution.interrupt.has_come();
+}
 
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
               const Execution& execution, const FitsView& out) {
@@ -140,13 +142,12 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
     const Index size = n_covariances * recipe.algebra.size(d);
     const auto fit = [&](Index group, Listener listener) {
         Interrupt interrupt([listener] { return listener.ask(listener.self); });
-        Numbers factors = room(size), log_abs_det = room(n_covariances), log_likelihoods;
+        Numbers factors = room(size), log_abs_det = room(n_covariances), ridge = room(d), log_likelihoods;
         const MixtureView mixture{out.weights + group * n_components, out.means + group * n_components * d,
                                   out.covariances + group * size, factors.data(), log_abs_det.data()};
         const Execution alone{1, interrupt};
-        const bool is_made = Fit(kernels, recipe, alone)
-                                 .make(rows_of(groups, group), weight_of(groups, group), groups.total_weight[group],
-                                       groups.unit[group], mixture, log_likelihoods);
+        const bool is_made =
+            Fit(kernels, recipe, alone).make(table_of(groups, group), kForever, mixture, ridge.data(), log_likelihoods);
         const auto n_steps = static_cast<Index>(log_likelihoods.size());
         if (!is_made || n_steps == 0) return;
         const double last = log_likelihoods.back();

@@ -1,4 +1,4 @@
-// Default fits of many small tables: the start, the ridge and EM of each, without coming back to Python.
+// Default fits of small tables: the start, the ridge and EM of each, without coming back to Python.
 #pragma once
 #include <cstdint>
 
@@ -30,6 +30,17 @@ struct RecipeView {
     Index max_steps;
 };
 
+struct TableView {
+    RowsView rows;
+    RowWeightView row_weight;   // below 1, or null
+    double total_weight, unit;  // what the weights were divided by
+};
+
+// Begins a fit and makes steps of EM as `run_em` does, none after so many seconds. Appends their log-likelihoods, and
+// writes the ridge, (n_features,). Finds none where the table is unusual. False if interrupted.
+bool fit_one(const KernelTable& kernels, const TableView& table, const RecipeView& recipe, double seconds,
+             const Execution& execution, MixtureView mixture, double* ridge, Numbers& log_likelihoods, bool& is_found);
+
 struct FitsView {  // of all groups, one after the other
     double *weights, *means, *covariances;
     double* log_likelihood;  // (n_groups,), mean before the last step
@@ -37,8 +48,9 @@ struct FitsView {  // of all groups, one after the other
     bool* has_settled;       // (n_groups,)
 };
 
-// A group is unusual where its numbers can't be used or have fewer distinct rows than components, a column is constant,
-// a centre loses its rows, or a step would pass a limit. False if interrupted.
+// A table is unusual where its numbers can't be used or have fewer distinct rows than components, a column is constant,
+// a centre loses its rows, or the first M-step would pass a limit. Of many, also where a later step would. False if
+// interrupted.
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
               const Execution& execution, const FitsView& out);
 

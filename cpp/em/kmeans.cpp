@@ -39,7 +39,7 @@ public:
     bool begin(Index place) {
         candidates_[0] = place;
         if (!measure(1)) return false;
-        std::copy_n(reached_.begin(), task_.rows.n_rows, nearest_.begin());
+        for (Index row = 0; row < task_.rows.n_rows; ++row) nearest_[row] = -2.0 * reached_[row];
         return true;
     }
 
@@ -51,15 +51,13 @@ public:
         for (Index i = 0; i < count; ++i) candidates_[i] = place_of(cumulative_, uniform[i]);
         if (!measure(count)) return false;
         Numbers total = room(count);
-        for (Index row = 0; row < n_rows; ++row) {
-            for (Index i = 0; i < count; ++i) {
-                double& distance = reached_[row * count + i];
-                distance = std::min(distance, nearest_[row]);
-                total[i] += task_.row_weight[row] * distance;
-            }
+        for (Index i = 0; i < count; ++i) {
+            double sum = 0;
+            for (Index row = 0; row < n_rows; ++row) sum += task_.row_weight[row] * distance(row, i);
+            total[i] = sum;
         }
         const Index best = std::min_element(total.begin(), total.end()) - total.begin();
-        for (Index row = 0; row < n_rows; ++row) nearest_[row] = reached_[row * count + best];
+        for (Index row = 0; row < n_rows; ++row) nearest_[row] = distance(row, best);
         place = candidates_[best];
         return true;
     }
@@ -72,7 +70,12 @@ public:
     }
 
 private:
-    // Squared distances of all rows from the first `count` candidates, (n_rows, count).
+    // The squared distance of a row from the nearest centre, if a candidate is one.
+    double distance(Index row, Index candidate) const {
+        return std::min(-2.0 * reached_[row * task_.n_candidates + candidate], nearest_[row]);
+    }
+
+    // Log densities of all rows in the unit spheres about the first `count` candidates, (n_rows, count).
     bool measure(Index count) {
         const Index d = task_.rows.n_features;
         const auto* rows = static_cast<const double*>(task_.rows.data);
@@ -81,11 +84,8 @@ private:
             for (Index j = 0; j < d; ++j) centres_[i * d + j] = row[j * task_.rows.column_stride];
         }
         const Shape shape{count, d, FactorShape::spherical, false, Rule::soft, Second::none};
-        if (!evaluate(kernels_, shape, task_.rows, spheres_.about(centres_.data()), Output::weighted_log_density,
-                      execution_, reached_.data()))
-            return false;
-        for (Index i = 0; i < task_.rows.n_rows * count; ++i) reached_[i] *= -2.0;
-        return true;
+        return evaluate(kernels_, shape, task_.rows, spheres_.about(centres_.data()), Output::weighted_log_density,
+                        execution_, reached_.data());
     }
 
     const KernelTable& kernels_;

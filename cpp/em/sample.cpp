@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <functional>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -19,6 +20,8 @@ double number_at(const RowsView& rows, Index row, Index column) {
 }
 
 constexpr std::size_t kFew = 32;
+// Up to one value in so many, a heap of those at an end is faster than parting all.
+constexpr Index kFewEnds = 16;
 
 struct Keyed {
     std::uint64_t key;  // rises with the number that it is made of
@@ -90,41 +93,80 @@ void copy_row(const RowsView& rows, Index row, double* out) {
     for (Index column = 0; column < rows.n_features; ++column) out[column] = numbers[column * rows.column_stride] + 0.0;
 }
 
-// Exactly 0 for equal values, because it is taken about one of them: the first of largest weight.
-double variance(const Numbers& values, Numbers weight) {
-    const double nearby = values[std::max_element(weight.begin(), weight.end()) - weight.begin()];
-    const double total = std::accumulate(weight.begin(), weight.end(), 0.0);
-    for (double& each : weight) each /= total;
-    double mean = 0, spread = 0;
-    for (std::size_t i = 0; i < values.size(); ++i) mean += weight[i] * (values[i] - nearby);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        const double deviation = values[i] - nearby - mean;
-        spread += weight[i] * deviation * deviation;
+// Weights as parts of their sum, and the place of the largest, the first of equals.
+struct Shares {
+    explicit Shares(Numbers weight)
+        : each(std::move(weight)), most(std::max_element(each.begin(), each.end()) - each.begin()) {
+        const double total = std::accumulate(each.begin(), each.end(), 0.0);
+        for (double& share : each) share /= total;
+    }
+    explicit Shares(Index n_rows) : each(static_cast<std::size_t>(n_rows), 1 / static_cast<double>(n_rows)), most(0) {}
+
+    Numbers each;
+    Index most;
+};
+
+constexpr Index kColumns = 4;  // at a time: the processor need not wait for each addition
+
+// Variances of columns whose numbers are `stride` apart. Exactly 0 for equal values, because they are taken about one of
+// them.
+template <std::size_t n_columns>
+std::array<double, n_columns> variances(const std::array<const double*, n_columns>& values, Index stride,
+                                        const Shares& shares) {
+    const auto n_rows = static_cast<Index>(shares.each.size());
+    std::array<double, n_columns> nearby, mean{}, spread{};
+    for (std::size_t j = 0; j < n_columns; ++j) nearby[j] = values[j][shares.most * stride];
+    for (Index i = 0; i < n_rows; ++i) {
+        for (std::size_t j = 0; j < n_columns; ++j) mean[j] += shares.each[i] * (values[j][i * stride] - nearby[j]);
+    }
+    for (Index i = 0; i < n_rows; ++i) {
+        for (std::size_t j = 0; j < n_columns; ++j) {
+            const double deviation = values[j][i * stride] - nearby[j] - mean[j];
+            spread[j] += shares.each[i] * deviation * deviation;
+        }
     }
     return spread;
 }
 
+double variance(const Numbers& values, const Shares& shares) { return variances<1>({values.data()}, 1, shares)[0]; }
+
+// The value that `place` others come before.
+template <class Iterator, class Before>
+double value_at(Iterator first, Iterator last, Index place, Before before) {
+    if (kFewEnds * place > last - first) {
+        Numbers parted(first, last);
+        std::nth_element(parted.begin(), parted.begin() + place, parted.end(), before);
+        return parted[place];
+    }
+    Numbers ends = room(place + 1);
+    std::partial_sort_copy(first, last, ends.begin(), ends.end(), before);
+    return ends.back();
+}
+
 // Where every row counts once: nothing needs to be sorted, and what is left stays in its order.
 double variance_between(const Numbers& values, Index dropped) {
-    const Index first = dropped, last = static_cast<Index>(values.size()) - 1 - dropped;
-    Numbers parted = values;
-    std::nth_element(parted.begin(), parted.begin() + first, parted.end());
-    const double low = parted[first];
-    std::nth_element(parted.begin() + first, parted.begin() + last, parted.end());
-    const double high = parted[last];
+    const double low = value_at(values.begin(), values.end(), dropped, std::less<>());
+    // Backwards: of the first column, which is sorted, the heap then holds the ends at once.
+    const double high = value_at(values.rbegin(), values.rend(), dropped, std::greater<>());
     if (low == high) return 0;
-    Numbers kept{low, high}, weight{static_cast<double>(-first), static_cast<double>(last + 1)};
-    kept.reserve(values.size());
-    weight.reserve(values.size());
+    Numbers kept = room(static_cast<Index>(values.size()) + 2);
+    kept[0] = low;
+    kept[1] = high;
+    Index n_kept = 2, n_low = -dropped, n_high = -dropped;
     for (const double value : values) {
-        weight[0] += value <= low;
-        weight[1] -= value < high;
-        if (low < value && value < high) {
-            kept.push_back(value);
-            weight.push_back(1);
-        }
+        const bool is_low = value <= low, is_high = value >= high;
+        n_low += is_low;
+        n_high += is_high;
+        kept[n_kept] = value;
+        n_kept += !(is_low | is_high);
     }
-    return variance(kept, std::move(weight));
+    const auto n_rows = static_cast<Index>(values.size()) - 2 * dropped;
+    Shares shares(n_rows);
+    shares.each.resize(static_cast<std::size_t>(n_kept), shares.each[0]);
+    shares.each[0] = static_cast<double>(n_low) / static_cast<double>(n_rows);
+    shares.each[1] = static_cast<double>(n_high) / static_cast<double>(n_rows);
+    shares.most = n_low < n_high ? 1 : 0;
+    return variance(kept, shares);
 }
 
 // A value at an end may lose a part of its weight.
@@ -146,7 +188,7 @@ double trimmed_variance(const Numbers& values, const double* weight, double drop
         kept.push_back(following - inside);
         inside = following;
     }
-    return variance(sorted, std::move(kept));
+    return variance(sorted, Shares(std::move(kept)));
 }
 
 }  // namespace
@@ -191,15 +233,21 @@ void trimmed_variances(const double* rows, const double* weight, Index n_rows, I
         return;
     }
     const bool counts_once = std::all_of(weight, weight + n_rows, [](double each) { return each == 1; });
+    if (dropped == 0) {
+        const Shares shares = counts_once ? Shares(n_rows) : Shares(Numbers(weight, weight + n_rows));
+        for (Index first = 0; first < n_features && !listener.ask(listener.self); first += kColumns) {
+            std::array<const double*, kColumns> columns;
+            for (Index j = 0; j < kColumns; ++j) columns[j] = rows + std::min(first + j, n_features - 1);
+            const auto found = variances(columns, n_features, shares);
+            std::copy_n(found.begin(), std::min(kColumns, n_features - first), out + first);
+        }
+        return;
+    }
     Numbers values = room(n_rows);
     for (Index column = 0; column < n_features && !listener.ask(listener.self); ++column) {
         for (Index row = 0; row < n_rows; ++row) values[row] = rows[row * n_features + column];
-        if (dropped == 0) {
-            out[column] = variance(values, Numbers(weight, weight + n_rows));
-        } else {
-            out[column] = counts_once ? variance_between(values, static_cast<Index>(dropped))
-                                      : trimmed_variance(values, weight, dropped);
-        }
+        out[column] = counts_once ? variance_between(values, static_cast<Index>(dropped))
+                                  : trimmed_variance(values, weight, dropped);
     }
 }
 

@@ -1,4 +1,5 @@
-// Weighted log densities of a group under all components: l_k = log_scale_k - q_k / 2, and their largest.
+// Weighted log densities of a group under all components: l_k = log_scale_k - q_k / 2, and their largest. What is known of
+// a row's components is added to its own. As that is at most 0, no more components count than without it.
 //
 // A distance that overflows, or is inf - inf, counts as the largest number: l is never NaN.
 #pragma once
@@ -34,14 +35,33 @@ struct GroupView {
     bounds::View bounds;
     Index* likeliest;  // without bounds, the component to try first: the likeliest for a row of the group before
     Poll* poll;
+    const Real* prior = nullptr;  // [component][vector][lane], added; null where nothing is known of any row
 };
 
-GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], Real log_scale, Real* out,
-                                         Vec (&best)[kGroupVectors]) {
+GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], const Vec (&log_scale)[kGroupVectors],
+                                         Real* out, Vec (&best)[kGroupVectors]) {
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-        const Vec l = fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(kLargest)), Vec::broadcast(log_scale));
+        const Vec l = fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(kLargest)), log_scale[v]);
         l.store(out + v * kLanes);
         best[v] = max(best[v], l);
+    }
+}
+GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], Real log_scale, Real* out,
+                                         Vec (&best)[kGroupVectors]) {
+    const Vec each = Vec::broadcast(log_scale);
+    store_log_densities(squares, {each, each, each}, out, best);
+}
+
+// Adds what is known of the components of the rows to densities without it.
+inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best)[kGroupVectors]) {
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+        best[v] = Vec::broadcast(-__builtin_inf());
+        for (Index k = 0; k < n_components; ++k) {
+            const Index place = (k * kGroupVectors + v) * kLanes;
+            const Vec l = Vec::load(group.densities + place) + Vec::load(group.prior + place);
+            l.store(group.densities + place);
+            best[v] = max(best[v], l);
+        }
     }
 }
 
@@ -65,8 +85,8 @@ void one_panel(const DensityView& p, const GroupView& group, Vec (&best)[kGroupV
 
 // The squared distance from which on a component is negligible beside the best so far. The margins are far above
 // the rounding of either side, so that what is eliminated the softmax would have dropped: no bit depends on it.
-GAUSSMIX_INLINE Vec distance_limit(Real log_scale, Vec best) {
-    const Vec nats = Vec::broadcast(log_scale) - best + Vec::broadcast(kNegligible + kRoundingMargin);
+GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
+    const Vec nats = log_scale - best + Vec::broadcast(kNegligible + kRoundingMargin);
     return Vec::broadcast(2) * fma(nats, Vec::broadcast(kRelativeMargin), nats);
 }
 
@@ -137,10 +157,13 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
     const Index n_components = p.shape.n_components, d = p.shape.n_features;
     ComponentOrder order(p, group);
     for (Index k = order.next(best); k >= 0; k = order.next(best)) {
-        const Real log_scale = p.log_scale()[k];
-        Vec limit[kGroupVectors], squares[kGroupVectors];
+        Vec log_scale[kGroupVectors], limit[kGroupVectors], squares[kGroupVectors];
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            limit[v] = p.may_eliminate ? distance_limit(log_scale, best[v]) : Vec::broadcast(__builtin_inf());
+            log_scale[v] = Vec::broadcast(p.log_scale()[k]);
+            if (group.prior != nullptr) {
+                log_scale[v] = log_scale[v] + Vec::load(group.prior + (k * kGroupVectors + v) * kLanes);
+            }
+            limit[v] = p.may_eliminate ? distance_limit(log_scale[v], best[v]) : Vec::broadcast(__builtin_inf());
         }
         next_rows.fetch_share();
         const bool is_near = squared_distance(p, group, k, limit, squares);
@@ -192,13 +215,16 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
     } else if (p.shape.factor_shape == FactorShape::diagonal) {
         flat_densities<flat::Scale::per_feature>(p, group, group.rows, best);
     } else if (p.shape.factor_shape == FactorShape::low_rank) {
-        return low_rank_densities(p, group, best);
+        low_rank_densities(p, group, best);
+        if (group.prior != nullptr) add_log_prior(group, p.shape.n_components, best);
+        return;
     } else if (p.shape.is_shared) {
         panels::whiten(group.rows, p.factors(), d, group.differences);
         flat_densities<flat::Scale::none>(p, group, group.differences, best);
     } else {
         with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, best); });
     }
+    if (group.prior != nullptr) add_log_prior(group, p.shape.n_components, best);
     group.poll->is_cancelled(kGroupRows * (p.shape.n_components + (p.shape.is_shared ? d / 2 : 0)) * d);
 }
 

@@ -1,5 +1,5 @@
 // What a mixture says of single rows, never thresholded: log densities, responsibilities, weighted log densities of the
-// components, or the first most likely component. Nothing is kept beyond a group.
+// components, or the first most likely component, -1 where the background is likelier. Nothing is kept beyond a group.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"
@@ -12,9 +12,16 @@ struct GroupRows {       // where a group's results go
     int lanes(int v) const { return static_cast<int>(smaller(Index{kLanes}, count - v * kLanes)); }
 };
 
+// What the background adds to the sum of exp(l - largest); 0 where there is none.
+GAUSSMIX_INLINE Vec beside(double background, Vec largest) {
+    if (!(background > -__builtin_inf())) return Vec::zero();
+    const Vec gap = Vec::broadcast(background) - largest;
+    return keep(less(Vec::broadcast(kLeastExponent), gap), exp_normal(gap));
+}
+
 // log sum_k exp l_k
 GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, const Vec (&best)[kGroupVectors],
-                                       GroupRows rows, double* out) {
+                                       double background, GroupRows rows, double* out) {
     for (int v = 0; v < kGroupVectors && rows.lanes(v) > 0; ++v) {
         // exp reaches 0 long before l - max is -inf, and -inf - -inf must not arise where all weights are 0.
         const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
@@ -23,11 +30,11 @@ GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, cons
             const Vec gap = Vec::load(l + (k * kGroupVectors + v) * kLanes) - largest;
             sum = sum + keep(less(Vec::broadcast(kLeastExponent), gap), exp_normal(gap));
         }
-        (largest + log(sum)).store_head(out + rows.first + v * kLanes, rows.lanes(v));
+        (largest + log(sum + beside(background, largest))).store_head(out + rows.first + v * kLanes, rows.lanes(v));
     }
 }
 
-GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[kGroupVectors]) {
+GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[kGroupVectors], double background) {
     for (int v = 0; v < kGroupVectors; ++v) {
         const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
         Vec sum = Vec::zero();
@@ -37,6 +44,7 @@ GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[
             value.store(e);
             sum = sum + value;
         }
+        sum = sum + beside(background, largest);
         for (Index k = 0; k < n_components; ++k) {
             double* e = l + (k * kGroupVectors + v) * kLanes;
             (Vec::load(e) / sum).store(e);
@@ -62,7 +70,8 @@ GAUSSMIX_INLINE void write_table(const double* values, Index n_components, Group
     }
 }
 
-GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, GroupRows rows, std::int64_t* out) {
+GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, double background, GroupRows rows,
+                                  std::int64_t* out) {
     for (int v = 0; v < kGroupVectors; ++v) {
         Vec largest = Vec::broadcast(-__builtin_inf()), label = Vec::zero();
         for (Index k = 0; k < n_components; ++k) {
@@ -70,6 +79,7 @@ GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, GroupRows
             label = select(less(largest, value), Vec::broadcast(static_cast<double>(k)), label);
             largest = max(largest, value);
         }
+        label = select(less(largest, Vec::broadcast(background)), Vec::broadcast(-1), label);
         alignas(64) double labels[kLanes];
         label.store(labels);
         for (int i = 0; i < rows.lanes(v); ++i) out[rows.first + v * kLanes + i] = static_cast<std::int64_t>(labels[i]);
@@ -85,6 +95,7 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, co
     Index likeliest = 0;
     Real* scratch = static_cast<Real*>(room);
     Real* l = scratch + layout.densities;
+    const double background = parameters.operands[operands_layout.background];
     const GroupView group{scratch + layout.rows,
                           l,
                           scratch + layout.differences,
@@ -99,12 +110,17 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, co
         read_group(rows, first, scratch + layout.rows);
         log_densities(parameters, group, Prefetch(rows, first + kGroupRows, shape.n_components), best);
         if (poll.is_cancelled()) return;
+        if (output != Output::weighted_log_density) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = max(best[v], Vec::broadcast(background));
+        }
         switch (output) {
             case Output::log_density:
-                write_log_density(l, shape.n_components, best, results, static_cast<double*>(out));
+                write_log_density(l, shape.n_components, best, background, results, static_cast<double*>(out));
                 break;
-            case Output::labels: write_labels(l, shape.n_components, results, static_cast<std::int64_t*>(out)); break;
-            case Output::responsibilities: normalise(l, shape.n_components, best); [[fallthrough]];
+            case Output::labels:
+                write_labels(l, shape.n_components, background, results, static_cast<std::int64_t*>(out));
+                break;
+            case Output::responsibilities: normalise(l, shape.n_components, best, background); [[fallthrough]];
             case Output::weighted_log_density: write_table(l, shape.n_components, results, static_cast<double*>(out));
         }
     }

@@ -1,5 +1,5 @@
-// The kernels in double: compiled for each instruction set, with GAUSSMIX_ISA its name and GAUSSMIX_SINGLE_ISA that of
-// the namespace of single.cpp.
+// The kernels in double: compiled for each instruction set, with GAUSSMIX_ISA its name, and GAUSSMIX_SINGLE_ISA and
+// GAUSSMIX_INCOMPLETE_ISA those of the namespaces of single.cpp and incomplete.cpp.
 //
 // The linker keeps one copy of every inline function, perhaps the one for the newest processor, and older ones would
 // crash on it. So everything here lives in gaussmix::GAUSSMIX_ISA and instantiates nothing from `std`;
@@ -19,12 +19,16 @@
 namespace gaussmix::GAUSSMIX_SINGLE_ISA {
 extern const StepKernels kStepKernels;
 }
+namespace gaussmix::GAUSSMIX_INCOMPLETE_ISA {
+extern const IncompleteKernels kIncompleteKernels;
+}
 
 namespace gaussmix::GAUSSMIX_ISA {
 
 extern const KernelTable kKernels;
 constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA),
                                      {sizes, pack, step, merge, unpack},
+                                     &GAUSSMIX_INCOMPLETE_ISA::kIncompleteKernels,
                                      &GAUSSMIX_SINGLE_ISA::kStepKernels,
                                      evaluate,
                                      factorise,

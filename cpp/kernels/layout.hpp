@@ -3,6 +3,7 @@
 //
 //   rows        [group][feature][vector][lane]
 //   densities   [group][component][vector][lane]   log densities, then exponentials or responsibilities
+//   prior       [component][vector][lane]          of one group, then the background's
 //   active      [component], bit g: some lane of group g has a responsibility that is not zero
 #pragma once
 #include "../kernel_table.hpp"
@@ -62,7 +63,7 @@ private:
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
 struct OperandsLayout {
-    Index log_scale, means, shifts, factors, anchor, projection, factor_stride, size;
+    Index log_scale, background, means, shifts, factors, anchor, projection, factor_stride, size;
 
     explicit OperandsLayout(const Shape& shape) {
         const Index n_means = shape.n_components * shape.n_features;
@@ -73,6 +74,7 @@ struct OperandsLayout {
                                                                       : packed_triangle(shape.n_features);
         Carver carver;
         log_scale = carver.take(has_densities ? shape.n_components : 0);
+        background = carver.take(has_densities ? 1 : 0);
         means = carver.take(has_densities ? n_means : 0);
         shifts = carver.take(has_densities && kIsSingle ? n_means : 0);  // what rounding the means takes away
         factors = carver.take(has_densities ? (shape.is_shared ? 1 : shape.n_components) * factor_stride : 0);
@@ -83,7 +85,7 @@ struct OperandsLayout {
 };
 
 struct ScratchLayout {
-    Index rows, densities, row_factor, differences, weighted, active, scores, size;
+    Index rows, densities, row_factor, differences, weighted, active, scores, prior, size;
 
     explicit ScratchLayout(const Shape& shape) {
         Carver carver;
@@ -96,18 +98,20 @@ struct ScratchLayout {
         active = carver.take(round_up(shape.n_components, sizeof(Real)) /
                              static_cast<Index>(sizeof(Real)));  // one byte each
         scores = carver.take(shape.n_components);                // floats
+        prior = carver.take((shape.n_components + 1) * kGroupRows);
         size = carver.size();
     }
 };
 
 struct SumsLayout {
-    Index log_likelihood, n_far, n_near, mass, touched, moments, size;
+    Index log_likelihood, n_far, n_near, background, mass, touched, moments, size;
 
     SumsLayout(const Shape& shape, Index moments_size) {
         Carver carver(kSumsTogether);  // the same in both precisions
         log_likelihood = carver.take(1);
         n_far = carver.take(1);
         n_near = carver.take(1);
+        background = carver.take(1);
         mass = carver.take(shape.n_components);
         touched = carver.take((shape.n_components + 7) / 8);  // one byte for each component with rows in the span
         moments = carver.take(moments_size);

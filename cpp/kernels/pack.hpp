@@ -73,6 +73,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
         copy(parameters.projection + k * size, size, operands + layout.projection + k * size);
     if (shape.rule == Rule::given) return;
     copy(parameters.log_scale, shape.n_components, operands + layout.log_scale);
+    copy(&parameters.log_background, 1, operands + layout.background);
     if (shape.is_shared) {
         whiten_means(shape, parameters, listener, operands + layout.means);
     } else {

@@ -43,6 +43,7 @@ struct LogLikelihood {
     Total sum = Total::zero();
     Vec product = Vec::broadcast(1);
     Vec n_far = Vec::zero();
+    Total background = Total::zero();  // its mass
 
     GAUSSMIX_INLINE void add(Vec weight, Vec largest) { sum = sum + keep(less(Vec::zero(), weight), weight * largest); }
     GAUSSMIX_INLINE void add(Vec weight, Vec largest, Vec normaliser) {
@@ -54,6 +55,7 @@ struct LogLikelihood {
     }
     double total() const { return total_sum(sum + log(product)); }
     double far_rows() const { return lane_sum(n_far); }
+    double background_mass() const { return total_sum(background); }
 };
 
 // How many responsibilities of a group are not zero.
@@ -89,8 +91,10 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
     }
 }
 
+// `background`: its log density with its weight, if there is one; `best` is at least that.
+template <bool kHasBackground>
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          Real* row_factor, LogLikelihood& log_likelihood) {
+                          const Vec (&background)[kGroupVectors], Real* row_factor, LogLikelihood& log_likelihood) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec sum[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
     for (Index k = 0; k < n_components; ++k) {
@@ -114,15 +118,23 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         const Vec weight = Vec::load(row_factor + v * kLanes);
+        Vec value = Vec::zero();
+        if constexpr (kHasBackground) {
+            const Vec gap = background[v] - best[v];
+            value = keep(less(cut, gap), exp_normal(gap));
+            sum[v] = sum[v] + value;
+        }
         // A sum is at least 1, or 0 where every component has weight 0.
-        (weight / max(sum[v], Vec::broadcast(1))).store(row_factor + v * kLanes);
+        const Vec factor = weight / max(sum[v], Vec::broadcast(1));
+        factor.store(row_factor + v * kLanes);
+        if constexpr (kHasBackground) log_likelihood.background = log_likelihood.background + factor * value;
         log_likelihood.add(weight, best[v], sum[v]);
     }
 }
 
-// All to the first component of the largest log density.
+// All to the first component of the largest log density; to the background where its own is `best`, and larger.
 GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          const Real* row_weight, LogLikelihood& log_likelihood) {
+                          bool has_background, const Real* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
@@ -137,7 +149,9 @@ GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec 
         if (!is_active) group.active[k] = static_cast<unsigned char>(group.active[k] & ~group.bit);
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-        log_likelihood.add(Vec::load(row_weight + v * kLanes), best[v]);
+        const Vec weight = Vec::load(row_weight + v * kLanes);
+        if (has_background) log_likelihood.background = log_likelihood.background + left[v] * weight;
+        log_likelihood.add(weight, best[v]);
     }
 }
 

@@ -34,7 +34,9 @@ public:
           operands_(operands),
           scratch_(scratch),
           sums_(sums),
-          far_limit_(shape_.rule == Rule::soft ? far_limit(shape_, operands + operands_layout_.log_scale) : 0) {}
+          far_limit_(shape_.rule == Rule::soft ? far_limit(shape_, operands + operands_layout_.log_scale) : 0),
+          background_(shape_.rule != Rule::given ? operands[operands_layout_.background]
+                                                 : static_cast<Real>(-__builtin_inf())) {}
 
     // False if it is to be given up, or if float cannot tell what is far: then nothing is added.
     bool add_tile(Index first, Index last) {
@@ -51,6 +53,7 @@ public:
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         sums_[sums_layout_.n_near] += n_near_;
         sums_[sums_layout_.n_far] += log_likelihood.far_rows();
+        if (has_background()) sums_[sums_layout_.background] += log_likelihood.background_mass();
         add_moments(n_groups);
         for (Index k = 0; k < n_components; ++k) touched()[k] |= active()[k];
         return !poll_.is_cancelled(kTileRows * n_components);
@@ -67,6 +70,8 @@ private:
         Real* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
         Real* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
         Real* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
+        Real* prior = scratch_ + scratch_layout_.prior;
+        const bool is_known = read_log_prior(task_.prior, task_.rows, first, shape_.n_components, prior);
         const GroupView group{rows,
                               densities,
                               scratch_ + scratch_layout_.differences,
@@ -74,7 +79,8 @@ private:
                               static_cast<unsigned char>(1 << g),
                               bounds_of(first),
                               &likeliest_,
-                              &poll_};
+                              &poll_,
+                              is_known ? prior : nullptr};
         read_group(task_.rows, first, rows);
         read_row_weight(task_.row_weight, task_.rows, first, row_factor);
         if (shape_.rule == Rule::given) {
@@ -84,17 +90,35 @@ private:
         Vec best[kGroupVectors];
         const Prefetch next_rows(task_.rows, first + kGroupRows, shape_.n_components);
         log_densities({shape_, operands_layout_, operands_, true}, group, next_rows, best);
-        needs_double_ |= kIsSingle && has_far_row(best, row_factor, far_limit_);
         if (poll_.is_cancelled()) return;
         if (std::uint16_t* labels = task_.visit.labels; labels != nullptr) {
             write_likeliest(group, shape_.n_components, best, far_limit_, task_.rows, first, labels);
         }
+        Vec background[kGroupVectors];
+        if (has_background()) share_with_background(group, background, best);
+        needs_double_ |= kIsSingle && has_far_row(best, row_factor, far_limit_);
         if (needs_double_) return;
         if (first % kLeafRows / kGroupRows % kCountedGroup == 0) {
             n_near_ += kCountedGroup * count_near(group, shape_.n_components, best);
         }
-        shape_.rule == Rule::soft ? soft(group, shape_.n_components, best, row_factor, log_likelihood)
-                                  : hard(group, shape_.n_components, best, row_factor, log_likelihood);
+        if (shape_.rule == Rule::hard)
+            return hard(group, shape_.n_components, best, has_background(), row_factor, log_likelihood);
+        has_background() ? soft<true>(group, shape_.n_components, best, background, row_factor, log_likelihood)
+                         : soft<false>(group, shape_.n_components, best, background, row_factor, log_likelihood);
+    }
+
+    bool has_background() const { return background_ > static_cast<Real>(-__builtin_inf()); }
+
+    // The log density of the background at each row, with what is known of the row, and the largest of it and the others.
+    void share_with_background(const GroupView& group, Vec (&background)[kGroupVectors], Vec (&best)[kGroupVectors]) {
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            background[v] = Vec::broadcast(background_);
+            if (group.prior != nullptr) {
+                const Index place = (shape_.n_components * kGroupVectors + v) * kLanes;
+                background[v] = background[v] + Vec::load(group.prior + place);
+            }
+            best[v] = max(best[v], background[v]);
+        }
     }
 
     bounds::View bounds_of(Index first) {
@@ -142,6 +166,7 @@ private:
     Real* scratch_;
     double* sums_;
     const double far_limit_;
+    const Real background_;
     bool needs_double_ = false;
     double n_near_ = 0;
     Index likeliest_ = 0;
@@ -204,6 +229,7 @@ inline void unpack(const Shape& shape, const double* sums, Listener listener, Mo
     *out.log_likelihood = sums[layout.log_likelihood];
     *out.n_far = sums[layout.n_far];
     *out.n_near = sums[layout.n_near];
+    if (out.background != nullptr) *out.background = sums[layout.background];
     if (is_fixed(shape)) return fixed::unpack(shape, moments, out);
     copy(sums + layout.mass, shape.n_components, out.mass);
     switch (shape.second) {

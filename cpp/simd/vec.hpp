@@ -20,6 +20,7 @@ GAUSSMIX_INLINE Mask less(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _C
 GAUSSMIX_INLINE Mask equal(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ); }
 #endif
 GAUSSMIX_INLINE bool any(Mask m) { return m != 0; }
+GAUSSMIX_INLINE unsigned bits(Mask m) { return m; }  // bit i for lane i
 GAUSSMIX_INLINE Vec keep(Mask m, Vec a) { return {GAUSSMIX_MM(maskz_mov)(m, a.v)}; }
 GAUSSMIX_INLINE Vec select(Mask m, Vec yes, Vec no) { return {GAUSSMIX_MM(mask_mov)(no.v, m, yes.v)}; }
 
@@ -79,6 +80,10 @@ GAUSSMIX_INLINE Mask equal(Vec a, Vec b) {
     return {GAUSSMIX_MM(cmp)(a.low.v, b.low.v, _CMP_EQ_OQ), GAUSSMIX_MM(cmp)(a.high.v, b.high.v, _CMP_EQ_OQ)};
 }
 GAUSSMIX_INLINE bool any(Mask m) { return GAUSSMIX_MM(movemask)(GAUSSMIX_MM(or)(m.low, m.high)) != 0; }
+GAUSSMIX_INLINE unsigned bits(Mask m) {
+    return static_cast<unsigned>(GAUSSMIX_MM(movemask)(m.low)) | static_cast<unsigned>(GAUSSMIX_MM(movemask)(m.high))
+                                                                     << kPartLanes;
+}
 GAUSSMIX_INLINE Vec keep(Mask m, Vec a) {
     return {{GAUSSMIX_MM (and)(m.low, a.low.v)}, {GAUSSMIX_MM (and)(m.high, a.high.v)}};
 }

@@ -39,6 +39,9 @@ class Target:
         in_single: bool = False,
         projection: numpy.typing.NDArray[numpy.float64] | None = None,
         weight_scale: float = 1.0,
+        log_prior: numpy.typing.NDArray[numpy.float64] | None = None,
+        prior_places: numpy.typing.NDArray[numpy.int32] | None = None,
+        log_background: float = ...,
     ) -> tuple[
         float,
         numpy.typing.NDArray[numpy.float64],
@@ -46,9 +49,10 @@ class Target:
         numpy.typing.NDArray[numpy.float64] | None,
         int,
         int,
+        float,
     ]:
         """
-        Sum responsibility-weighted moments of rows: (log_likelihood, mass, first, second, n_far, n_near).
+        Sum responsibility-weighted moments: (log_likelihood, mass, first, second, n_far, n_near, background's mass).
         """
 
     def evaluate(
@@ -61,6 +65,7 @@ class Target:
         factors: numpy.typing.NDArray[numpy.float64],
         output: int,
         n_threads: int,
+        log_background: float = ...,
     ) -> numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.int64]:
         """
         Log density, responsibilities, weighted log densities or label of each row.
@@ -234,6 +239,41 @@ class Target:
         Fit a mixture to each of many groups: (weights, means, covariances, log_likelihood, n_steps, has_settled).
         """
 
+    def fit_one(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        total_weight: float,
+        unit: float,
+        algebra: tuple[int, int, int],
+        n_components: int,
+        n_candidates: int,
+        uniform: numpy.typing.NDArray[numpy.float64],
+        kmeans: tuple[int, float],
+        ridge: numpy.typing.NDArray[numpy.float64] | None,
+        automatic: tuple[float, float],
+        smallest_spread: float,
+        limits: tuple[float, float, float, float],
+        tolerance: float,
+        max_steps: int,
+        seconds: float,
+        n_threads: int,
+    ) -> (
+        tuple[
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64],
+        ]
+        | None
+    ):
+        """
+        (weights, means, covariances, factors, log_abs_det, log_likelihood, ridge) of a fit; None if unusual.
+        """
+
     def update(
         self,
         algebra: tuple[int, int, int],
@@ -256,6 +296,61 @@ class Target:
         """
         Make passes of k-means, moving the centres where they lie: how many passes are left.
         """
+
+    def step_incomplete(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        log_prior: numpy.typing.NDArray[numpy.float64] | None,
+        prior_places: numpy.typing.NDArray[numpy.int32] | None,
+        error: numpy.typing.NDArray[numpy.float64] | None,
+        log_weight: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        factors: numpy.typing.NDArray[numpy.float64],
+        log_background: float,
+        second: int,
+        n_threads: int,
+    ) -> tuple[
+        float,
+        numpy.typing.NDArray[numpy.float64],
+        float,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64] | None,
+    ]:
+        """
+        Sum moments of incomplete rows about the means: (log_likelihood, mass, the background's, first, second).
+        """
+
+    def evaluate_incomplete(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        log_prior: numpy.typing.NDArray[numpy.float64] | None,
+        prior_places: numpy.typing.NDArray[numpy.int32] | None,
+        error: numpy.typing.NDArray[numpy.float64] | None,
+        log_weight: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        factors: numpy.typing.NDArray[numpy.float64],
+        log_background: float,
+        output: int,
+        n_threads: int,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Log density, responsibilities or weighted log densities of each row with missing cells or errors.
+        """
+
+    def denoise(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        log_prior: numpy.typing.NDArray[numpy.float64] | None,
+        prior_places: numpy.typing.NDArray[numpy.int32] | None,
+        error: numpy.typing.NDArray[numpy.float64] | None,
+        log_weight: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        factors: numpy.typing.NDArray[numpy.float64],
+        with_covariances: bool,
+        n_threads: int,
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64] | None]:
+        """Means and covariances of the true rows, given what is seen of them."""
 
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""

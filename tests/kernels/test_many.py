@@ -71,6 +71,42 @@ def test_a_group_beyond_the_limits_is_left_alone(target, limits, rng):
     assert n_steps[0][0] > n_steps[1][0] == 0
 
 
+def one(values, group=0, **changes):
+    """The same for `Target.fit_one`, of one of the groups."""
+    others = {name: value for name, value in values.items() if name not in ("ranges", "weights")}
+    first, size = (part[group] for part in values["ranges"])
+    table = {"rows": values["rows"][first:][:size], "total_weight": float(size), "unit": 1.0, "seconds": 1e9}
+    return others | table | changes
+
+
+@pytest.mark.parametrize("name", BY_CORE)
+def test_one_table_is_fitted_as_a_group(targets, name, rng):
+    values = arguments(rng, algebra=FAMILIES[name].algebra, ridge=np.full(2, 0.01))
+    together = targets[0].fit_many(**values)
+    for target in targets:
+        for group in 0, 1:
+            weights, means, covariances, _, _, steps, ridge = target.fit_one(**one(values, group))
+            expected = [part[group] for part in together]
+            for found, part in zip((weights, means, covariances), expected[:3], strict=True):
+                np.testing.assert_array_equal(found, part)
+            assert (steps[-1], len(steps)) == (expected[3], expected[4])
+            np.testing.assert_array_equal(ridge, 0.01)
+        assert [target.fit_one(**one(values, group)) for group in (2, 3, 4)] == [None] * 3
+
+
+def test_one_table_ends_before_the_step_that_a_group_is_left_for(target, rng):
+    values = arguments(rng)
+    assert len(target.fit_one(**one(values, limits=(2.0**-40, 1e-15, 1e-9, 1e3)))[5]) == 0
+    assert len(target.fit_one(**one(values, seconds=0.0))[5]) == 1
+
+
+def test_the_ridge_is_a_part_of_the_variances(target, rng):
+    values = one(arguments(rng, automatic=(1e-3, 0.01)))
+    rows, weight, _ = target.distinct_rows(values["rows"], None)
+    expected = 1e-3 * target.trimmed_variances(rows, weight, 2.0)  # 1 % of 60 rows, rounded up, and one more
+    np.testing.assert_array_equal(target.fit_one(**values)[6], expected)
+
+
 def test_no_groups(target, rng):
     nothing = np.zeros(0, np.int64), np.zeros(0, np.int64)
     found = target.fit_many(**arguments(rng, ranges=nothing, weights=(np.zeros(0), np.zeros(0))))
@@ -104,6 +140,12 @@ CASES = [pytest.param({name: value}, id=f"{name}-{i}") for name in WRONG for i, 
 def test_wrong_arguments(target, change, rng):
     with pytest.raises(ValueError, match=r"must|algebra|moments|n_components|not there|max_steps|features"):
         target.fit_many(**arguments(rng, **change))
+
+
+@pytest.mark.parametrize("change", [case for case in CASES if not {"ranges", "weights"} & set(case.values[0])])
+def test_wrong_arguments_of_one(target, change, rng):
+    with pytest.raises(ValueError, match=r"must|algebra|moments|n_components|max_steps|features"):
+        target.fit_one(**one(arguments(rng), **change))
 
 
 @pytest.mark.parametrize("change", [{"rows": np.zeros((143, 2), int)}, {"ranges": 7}])

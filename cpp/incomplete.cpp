@@ -1,0 +1,122 @@
+#include "incomplete.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "tree.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+Buffer pack(const IncompleteKernels& kernels, const Shape& shape, const ParametersView& parameters,
+            const Listener& listener) {
+    Buffer operands(kernels.sizes(shape, false).operands);
+    const Buffer scratch = Buffer::of_doubles(kernels.pack_scratch(shape.n_features));
+    kernels.pack(shape, parameters, listener, scratch.doubles(), operands.get());
+    return operands;
+}
+
+// Spans of at least 35 tiles: a pattern that two spans have rows of costs its completion twice.
+SpanJob job_of(const IncompleteView& task) {
+    constexpr Index kLeastRows = 35 * kTileRows;
+    return {task.rows.n_rows, std::max(span_rows(task.shape), kLeastRows), 2 * work_per_row(task.shape), {}, {}};
+}
+
+// The order of the rows by their patterns, as the kernels for missing cells need it.
+class Ordered {
+public:
+    Ordered(const IncompleteKernels& kernels, const IncompleteView& task)
+        : kernels_(kernels), n_rows_(task.rows.n_rows), places_(2 * n_rows_), pattern_(2 * n_rows_) {}
+
+    // False if interrupted.
+    bool order(IncompleteView& task, const Execution& execution) {
+        SpanJob job{n_rows_, kLeafRows, 8 * static_cast<double>(task.rows.n_features), {}, {}};
+        const Index leaf_rows = std::min(n_rows_, kLeafRows);
+        const std::vector<Buffer> scratch = make_buffers(count_workers(job, execution.n_threads),
+                                                         kernels_.order_scratch(task.rows.n_features, leaf_rows));
+        const auto places = static_cast<std::uint16_t*>(places_.get()),
+                   pattern = static_cast<std::uint16_t*>(pattern_.get());
+        job.process = [&](int worker, Index first, Index last, Listener listener) {
+            kernels_.order(task.rows, first, last, listener, scratch[static_cast<std::size_t>(worker)].get(),
+                           places + first, pattern + first);
+        };
+        if (!process_spans(job, execution)) return false;
+        task.rows.order = places;
+        task.pattern = pattern;
+        return true;
+    }
+
+private:
+    const IncompleteKernels& kernels_;
+    const Index n_rows_;
+    Buffer places_, pattern_;
+};
+
+}  // namespace
+
+bool step_incomplete(const KernelTable& table, IncompleteView task, const ParametersView& parameters,
+                     const Execution& execution, MomentsView out) {
+    const IncompleteKernels& kernels = *table.incomplete;
+    const bool has_errors = task.error.data != nullptr;
+    const Listener own = execution.interrupt.listener();
+    Ordered ordered(kernels, task);
+    if (!has_errors && !ordered.order(task, execution)) return false;
+    SpanJob job = job_of(task);
+    const int n_workers = count_workers(job, execution.n_threads);
+    const Sizes sizes = kernels.sizes(task.shape, has_errors);
+    const Buffer operands = pack(kernels, task.shape, parameters, own);
+    const std::vector<Buffer> scratch = make_buffers(n_workers, sizes.scratch);
+    const std::vector<Buffer> partial = make_buffers(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
+    Tree tree(kernels.merge, task.shape, sizes.sums, own);
+    const auto sums_of = [&](int worker) { return partial[static_cast<std::size_t>(worker)].doubles(); };
+
+    for (int worker = 0; worker < n_workers; ++worker) clear(sums_of(worker), sizes.sums, own);
+    job.process = [&](int worker, Index first, Index last, Listener listener) {
+        kernels.step(task, operands.get(), first, last, listener, scratch[static_cast<std::size_t>(worker)].get(),
+                     sums_of(worker));
+    };
+    const Index spans_in_leaf = kLeafRows / job.rows_in_span;
+    Index n_merged = 0;
+    job.merge = [&](int worker, Listener listener) {
+        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf();
+        ++n_merged;
+        kernels.merge(task.shape, listener, sums_of(worker), tree.leaf());
+    };
+    if (own.ask(own.self) || !process_spans(job, execution)) return false;
+    kernels.unpack(task.shape, tree.total(), own, out);
+    return !own.ask(own.self);
+}
+
+bool evaluate_incomplete(const KernelTable& table, IncompleteView task, const ParametersView& parameters, Output output,
+                         const Execution& execution, double* out) {
+    const IncompleteKernels& kernels = *table.incomplete;
+    const bool has_errors = task.error.data != nullptr;
+    Ordered ordered(kernels, task);
+    if (!has_errors && !ordered.order(task, execution)) return false;
+    SpanJob job = job_of(task);
+    const Buffer operands = pack(kernels, task.shape, parameters, execution.interrupt.listener());
+    const std::vector<Buffer> scratch =
+        make_buffers(count_workers(job, execution.n_threads), kernels.sizes(task.shape, has_errors).scratch);
+    job.process = [&](int worker, Index first, Index last, Listener listener) {
+        kernels.evaluate(task, output, operands.get(), first, last, listener,
+                         scratch[static_cast<std::size_t>(worker)].get(), out);
+    };
+    return !execution.interrupt.has_come() && process_spans(job, execution);
+}
+
+bool denoise(const KernelTable& table, const IncompleteView& task, const ParametersView& parameters,
+             const Execution& execution, double* means, double* covariances) {
+    const IncompleteKernels& kernels = *table.incomplete;
+    SpanJob job = job_of(task);
+    const Buffer operands = pack(kernels, task.shape, parameters, execution.interrupt.listener());
+    const std::vector<Buffer> scratch =
+        make_buffers(count_workers(job, execution.n_threads), kernels.sizes(task.shape, true).scratch);
+    job.process = [&](int worker, Index first, Index last, Listener listener) {
+        kernels.denoise(task, operands.get(), first, last, listener, scratch[static_cast<std::size_t>(worker)].get(),
+                        means, covariances);
+    };
+    return !execution.interrupt.has_come() && process_spans(job, execution);
+}
+
+}  // namespace gaussmix

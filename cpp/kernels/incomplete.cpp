@@ -1,0 +1,12 @@
+// The kernels for incomplete rows, compiled for each instruction set in a namespace of their own, GAUSSMIX_ISA; those of
+// complete rows are in GAUSSMIX_DENSE_ISA.
+#include "incomplete/step.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+extern const IncompleteKernels kIncompleteKernels;
+constinit const IncompleteKernels kIncompleteKernels{
+    incomplete::sizes, incomplete::pack_scratch, incomplete::pack,   incomplete::order_scratch, incomplete::order,
+    incomplete::step,  incomplete::merge,        incomplete::unpack, incomplete::evaluate,      incomplete::denoise};
+
+}  // namespace gaussmix::GAUSSMIX_ISA

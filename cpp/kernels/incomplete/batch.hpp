@@ -1,0 +1,99 @@
+// Up to eight rows that are shared among the components together: a lane is a row.
+#pragma once
+#include "../bounds.hpp"
+#include "../poll.hpp"
+#include "../rows.hpp"
+#include "layout.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::incomplete {
+
+GAUSSMIX_INLINE double cell(const RowsView& rows, Index row, Index feature) {
+    const Index at = row * rows.row_stride + feature * rows.column_stride;
+    const char* data = static_cast<const char*>(rows.data);
+    return rows.is_float32 ? Elements<float>{data}[at] : Elements<double>{data}[at];
+}
+
+// Where in its table what is known of a row is; -1 for nothing.
+inline std::int32_t prior_place(const PriorView& prior, Index row) {
+    if (prior.places == nullptr) return static_cast<std::int32_t>(row);
+    std::int32_t place;
+    __builtin_memcpy(&place, prior.places + row * prior.place_stride, sizeof place);
+    return place;
+}
+
+// Adds what is known of the components of the rows to log densities [component][lane], and to the background's.
+inline void add_prior(const PriorView& prior, const Batch& batch, Index n_components, Real* densities,
+                      Real* background) {
+    if (prior.table == nullptr) return;
+    const Elements<double> table{reinterpret_cast<const char*>(prior.table)};
+    for (int i = 0; i < batch.n_rows; ++i) {
+        const Index at = prior_place(prior, batch.row[i]);
+        if (at < 0) continue;
+        for (Index k = 0; k < n_components; ++k)
+            densities[k * kLanes + i] += table[at * prior.row_stride + k * prior.column_stride];
+        if (prior.n_columns > n_components)
+            background[i] += table[at * prior.row_stride + n_components * prior.column_stride];
+    }
+}
+
+// Row weights; 0 in lanes without a row.
+inline Vec weights(const RowWeightView& weight, const Batch& batch) {
+    const Elements<double> elements{reinterpret_cast<const char*>(weight.data)};
+    alignas(64) Real lanes[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+        lanes[i] = i >= batch.n_rows ? 0 : weight.data == nullptr ? 1 : elements[batch.row[i] * weight.stride];
+    }
+    return Vec::load(lanes);
+}
+
+// From log densities to exponentials, in place. A responsibility times its row's weight is an exponential times what this
+// returns. Zero by definition as in softmax.hpp.
+inline Vec share(Real* densities, Index n_components, Vec background, Vec weight, Totals& totals) {
+    const Vec cut = Vec::broadcast(-kNegligible);
+    Vec best = background;
+    for (Index k = 0; k < n_components; ++k) best = max(best, Vec::load(densities + k * kLanes));
+    const auto exponential = [&](Vec l) {
+        const Vec gap = l - best;
+        return keep(less(cut, gap), exp_normal(gap));
+    };
+    const Vec rest = exponential(background);
+    Vec sum = rest;
+    for (Index k = 0; k < n_components; ++k) {
+        const Vec value = exponential(Vec::load(densities + k * kLanes));
+        value.store(densities + k * kLanes);
+        sum = sum + value;
+    }
+    const Vec factor = weight / max(sum, Vec::broadcast(1));
+    const Vec log_density = best + log(sum);
+    totals.log_likelihood = totals.log_likelihood + keep(less(Vec::zero(), weight), weight * log_density);
+    totals.background = totals.background + factor * rest;
+    return factor;
+}
+
+// What a mixture says of the rows, never thresholded: writes to rows of `out`.
+inline void write(Output output, const Batch& batch, Index n_components, Real* densities, Vec background, double* out) {
+    if (output != Output::weighted_log_density) {
+        Vec best = background;
+        for (Index k = 0; k < n_components; ++k) best = max(best, Vec::load(densities + k * kLanes));
+        best = max(best, Vec::broadcast(-__DBL_MAX__));
+        Vec sum = exp(background - best);
+        for (Index k = 0; k < n_components; ++k) {
+            const Vec value = exp(Vec::load(densities + k * kLanes) - best);
+            value.store(densities + k * kLanes);
+            sum = sum + value;
+        }
+        if (output == Output::log_density) {
+            alignas(64) Real lanes[kLanes];
+            (best + log(sum)).store(lanes);
+            for (int i = 0; i < batch.n_rows; ++i) out[batch.row[i]] = lanes[i];
+            return;
+        }
+        for (Index k = 0; k < n_components; ++k)
+            (Vec::load(densities + k * kLanes) / sum).store(densities + k * kLanes);
+    }
+    for (int i = 0; i < batch.n_rows; ++i) {
+        for (Index k = 0; k < n_components; ++k) out[batch.row[i] * n_components + k] = densities[k * kLanes + i];
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::incomplete

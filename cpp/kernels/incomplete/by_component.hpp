@@ -1,0 +1,229 @@
+// Rows whose patterns few others share: one row after another, eight components at once. The missing cells of a row are
+// filled in with their means under each component, and what lies around these means is added to the second moments.
+#pragma once
+#include "pattern.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::incomplete {
+
+class ByComponent {
+public:
+    static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
+
+    ByComponent(const Shape& shape, const RowsView& rows, const Real* operands, Real* room)
+        : shape_(shape),
+          d_(shape.n_features),
+          K_(padded_components(shape)),
+          rows_(rows),
+          operands_(operands),
+          conditioner_(shape, operands),
+          layout_(shape),
+          room_(room) {}
+
+    // How many rows it takes at once: the covariances of their missing cells must not take too much room.
+    static int batch_rows(const Shape& shape) {
+        constexpr Index kMost = 32'768;  // numbers
+        const Index size = triangle(shape.n_features) * padded_components(shape);
+        return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMost / size)));
+    }
+
+    Real* densities() { return room_ + layout_.densities; }
+
+    // Leaves the log densities of the rows without what is known of them. Row i has the pattern with number pattern[i].
+    bool find_densities(const Batch& batch, const Index* pattern, Poll& poll) {
+        const Index n_vectors = K_ / kLanes;
+        int slot = -1;
+        for (int i = 0; i < batch.n_rows; ++i) {
+            if (i == 0 || pattern[i] != pattern[i - 1]) {
+                ++slot;
+                patterns_[slot] = Pattern::of(rows_, batch.row[i], features(slot));
+                const Pattern& p = patterns_[slot];
+                const Vec constant = Vec::broadcast(static_cast<double>(p.n_present) * kLog2Pi);
+                for (Index v = 0; v < n_vectors; ++v) {
+                    const Vec nats = conditioner_.condition(p, v, conditional(slot, v)) + constant;
+                    nats.store(room_ + layout_.constants + v * kLanes);
+                    const Index n = smaller(p.n_missing, p.n_present);
+                    if (poll.is_cancelled(kLanes * (n + 3) * n * d_)) return false;
+                }
+            }
+            slot_[i] = slot;
+            const Pattern& p = patterns_[slot];
+            for (Index j = 0; j < p.n_present; ++j) {
+                const Vec x = Vec::broadcast(cell(rows_, batch.row[i], p.present(j)));
+                for (Index v = 0; v < n_vectors; ++v) {
+                    const Vec mean = conditioner_.element(conditioner_.layout().means, p.present(j), v);
+                    (x - mean).store(completed(v, p.present(j), i));
+                }
+            }
+            for (Index v = 0; v < n_vectors; ++v) {
+                conditioner_.complete(p, v, conditional(slot, v), kBatchRows * kLanes, completed(v, 0, i));
+                const Vec constant = Vec::load(room_ + layout_.constants + v * kLanes);
+                fma(Vec::broadcast(-0.5), constant, conditioner_.element(conditioner_.layout().log_weight, 0, v))
+                    .store(by_row(v, i));
+            }
+            if (poll.is_cancelled(K_ * d_ * p.n_missing)) return false;
+        }
+        for (Index v = 0; v < n_vectors; ++v) {
+            with_constant(batch.n_rows, [&](auto count) { subtract_distances<decltype(count)::value>(v); });
+            Vec block[kLanes];  // rows that are not there repeat the first
+            GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) block[i] = Vec::load(by_row(v, i < batch.n_rows ? i : 0));
+            transpose(block);
+            GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) block[i].store(densities() + (v * kLanes + i) * kLanes);
+            if (poll.is_cancelled(kBatchRows * kLanes * d_ * d_ / 2)) return false;
+        }
+        return true;
+    }
+
+    // Adds moments of rows whose exponentials are in `densities` to sums [moment][component].
+    bool add_moments(const Batch& batch, Vec factor, Poll& poll, Real* sums) {
+        for (Index v = 0; v < K_ / kLanes; ++v, sums += kLanes) {
+            Vec block[kLanes], mass = Vec::zero();
+            GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) block[i] =
+                Vec::load(densities() + (v * kLanes + i) * kLanes) * factor;
+            transpose(block);
+            GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) block[i].store(by_row(v, i));
+            for (int i = 0; i < batch.n_rows; ++i) mass = mass + Vec::load(by_row(v, i));
+            (Vec::load(sums) + mass).store(sums);
+            for (Index i = 0; i < d_; i += kSide) {
+                with_constant(smaller(Index{kSide}, d_ - i), [&](auto height) {
+                    constexpr int H = smaller(decltype(height)::value, kSide);
+                    add_first<H>(batch.n_rows, i, v, sums);
+                    for (Index j = 0; j < i; j += kSide) add_block<H, false>(batch.n_rows, i, j, v, sums);
+                    add_block<H, true>(batch.n_rows, i, i, v, sums);
+                });
+            }
+            for (int i = 0; i < batch.n_rows;) add_covariances(batch.n_rows, v, i, sums);
+            if (poll.is_cancelled(kLanes * kLanes * (d_ + 3) * d_)) return false;
+        }
+        return true;
+    }
+
+private:
+    static constexpr int kSide = 4;
+
+    struct Layout {
+        Index features, densities, by_row, completed, inverse, regression, covariance, constants, room, size;
+
+        explicit Layout(const Shape& shape) {
+            const Index d = shape.n_features, K = padded_components(shape), rows = batch_rows(shape);
+            Carver carver;
+            features = carver.take(d * rows);
+            densities = carver.take(K * kLanes);
+            by_row = carver.take(K * kBatchRows);
+            completed = carver.take(kBatchRows * d * K);
+            inverse = carver.take(triangle(d) * kLanes);
+            regression = carver.take(triangle(d) * K);  // of the last pattern; n_missing n_present <= d^2 / 4
+            covariance = carver.take(rows * triangle(d) * K);
+            constants = carver.take(K);
+            room = carver.take(d * kLanes);
+            size = carver.size();
+        }
+    };
+
+    Index* features(int slot) { return reinterpret_cast<Index*>(room_ + layout_.features + slot * d_); }
+    Real* by_row(Index v, int row) { return room_ + layout_.by_row + (v * kBatchRows + row) * kLanes; }
+    Real* completed(Index v, Index feature, int row) {
+        return room_ + layout_.completed + ((v * d_ + feature) * kBatchRows + row) * kLanes;
+    }
+    Conditional conditional(int slot, Index v) {
+        return {room_ + layout_.covariance + (slot * K_ + v * kLanes) * triangle(d_),
+                room_ + layout_.regression + v * triangle(d_) * kLanes, room_ + layout_.inverse, room_ + layout_.room};
+    }
+
+    // Takes |W u|^2 / 2 of the first R rows from their log densities.
+    template <int R>
+    void subtract_distances(Index v) {
+        GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+            Part distance[R];
+            GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) distance[r] = Part::zero();
+            const Real* w = operands_ + conditioner_.layout().whitening + v * kLanes + h * kPartLanes;
+            for (Index i = 0; i < d_; ++i) {
+                Part z[R];
+                GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) z[r] = Part::zero();
+                const Real* u = completed(v, 0, 0) + h * kPartLanes;
+                for (Index j = 0; j <= i; ++j, w += K_, u += kBatchRows * kLanes) {
+                    const Part weight = Part::load(w);
+                    GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) z[r] = fma(weight, Part::load(u + r * kLanes), z[r]);
+                }
+                GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) distance[r] = fma(z[r], z[r], distance[r]);
+            }
+            GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) {
+                Real* l = by_row(v, r) + h * kPartLanes;
+                fma(Part::broadcast(-0.5), min(distance[r], Part::broadcast(kLargest)), Part::load(l)).store(l);
+            }
+        }
+    }
+
+    template <int H>
+    void add_first(int n_rows, Index first, Index v, Real* sums) {
+        GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+            Part sum[H];
+            Real* out = sums + (1 + first) * K_ + h * kPartLanes;
+            const Real* u = completed(v, first, 0) + h * kPartLanes;
+            GAUSSMIX_UNROLL for (int i = 0; i < H; ++i) sum[i] = Part::load(out + i * K_);
+            for (int r = 0; r < n_rows; ++r) {
+                const Part share = Part::load(by_row(v, r) + h * kPartLanes);
+                GAUSSMIX_UNROLL for (int i = 0; i < H; ++i) sum[i] =
+                    fma(share, Part::load(u + (i * kBatchRows + r) * kLanes), sum[i]);
+            }
+            GAUSSMIX_UNROLL for (int i = 0; i < H; ++i) sum[i].store(out + i * K_);
+        }
+    }
+
+    // Rows i .. of a block of second moments, and features j ..; the triangle where i = j.
+    template <int H, bool kIsTriangle>
+    void add_block(int n_rows, Index i, Index j, Index v, Real* sums) {
+        constexpr int W = kIsTriangle ? H : kSide;
+        GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+            Part sum[H][W];
+            const auto at = [&](int a, int b) {
+                return sums + h * kPartLanes + (1 + d_ + triangle(i + a) + j + b) * K_;
+            };
+            GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) {
+                GAUSSMIX_UNROLL for (int b = 0; b < (kIsTriangle ? a + 1 : W); ++b) sum[a][b] = Part::load(at(a, b));
+            }
+            const Real* rows = completed(v, i, 0) + h * kPartLanes;
+            const Real* columns = completed(v, j, 0) + h * kPartLanes;
+            for (int r = 0; r < n_rows; ++r) {
+                const Part share = Part::load(by_row(v, r) + h * kPartLanes);
+                Part column[W];
+                GAUSSMIX_UNROLL for (int b = 0; b < W; ++b) column[b] =
+                    held(Part::load(columns + (b * kBatchRows + r) * kLanes));
+                GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) {
+                    const Part weighted = share * Part::load(rows + (a * kBatchRows + r) * kLanes);
+                    GAUSSMIX_UNROLL for (int b = 0; b < (kIsTriangle ? a + 1 : W); ++b) sum[a][b] =
+                        fma(weighted, column[b], sum[a][b]);
+                }
+            }
+            GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) {
+                GAUSSMIX_UNROLL for (int b = 0; b < (kIsTriangle ? a + 1 : W); ++b) sum[a][b].store(at(a, b));
+            }
+        }
+    }
+
+    // Of the missing cells of rows i .. of one pattern; moves i behind them.
+    void add_covariances(int n_rows, Index v, int& i, Real* sums) {
+        const int slot = slot_[i];
+        Vec share = Vec::zero();
+        for (; i < n_rows && slot_[i] == slot; ++i) share = share + Vec::load(by_row(v, i));
+        const Pattern& p = patterns_[slot];
+        const Real* covariance = conditional(slot, v).covariance;
+        for (Index a = 0; a < p.n_missing; ++a) {
+            for (Index b = 0; b <= a; ++b, covariance += kLanes) {
+                Real* sum = sums + (1 + d_ + place(p.missing(a), p.missing(b))) * K_;
+                fma(share, Vec::load(covariance), Vec::load(sum)).store(sum);
+            }
+        }
+    }
+
+    const Shape& shape_;
+    const Index d_, K_;
+    const RowsView& rows_;
+    const Real* operands_;
+    const Conditioner conditioner_;
+    const Layout layout_;
+    Real* room_;
+    Pattern patterns_[kBatchRows];
+    int slot_[kBatchRows];
+};
+
+}  // namespace gaussmix::GAUSSMIX_ISA::incomplete

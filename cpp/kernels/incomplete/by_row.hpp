@@ -1,0 +1,277 @@
+// Rows with errors: eight rows at once, a row a lane. With T = (S + E)_oo, where o are the features a row has,
+//
+//   log p(x, k) = log pi_k - (d^2 + log |T| + n_o log 2 pi) / 2,    d^2 = u' T^-1 u,  u = (x - mean)_o
+//   mean of the true row, about the mean of k: S_:o T^-1 u,         covariance: S - S_:o T^-1 S_o:
+//
+// A lane without a feature has 1 on the diagonal of T there, 0 beside it, and u = 0. A feature without error is exact: its
+// mean is what was seen, and its covariances are 0.
+#pragma once
+#include "batch.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::incomplete {
+
+class ByRow {
+public:
+    // What it keeps, in numbers from `room` on. `sums` are cleared; they are those of the rows it has seen.
+    static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
+
+    ByRow(const Shape& shape, const RowsView& rows, const ErrorView& error, const Real* operands, Real* room)
+        : shape_(shape),
+          d_(shape.n_features),
+          rows_(rows),
+          error_(error),
+          operands_(operands),
+          layout_(shape),
+          room_(room) {}
+
+    void clear_sums() {
+        for (Index i = 0; i < shape_.n_components * n_moments(d_) * kLanes; ++i) room_[layout_.sums + i] = 0;
+    }
+
+    Real* densities() { return room_ + layout_.densities; }
+
+    // Reads the rows and leaves their log densities without what is known of them. False where poll is over.
+    bool find_densities(const Batch& batch, Poll& poll) {
+        read(batch);
+        bool is_over = false;
+        with_features([&](auto count) { is_over = !find_densities_of<decltype(count)::value>(poll); });
+        return !is_over;
+    }
+
+    // Adds moments of rows whose exponentials are in `densities`. False where poll is over.
+    bool add_moments(Vec factor, Poll& poll) {
+        bool is_over = false;
+        with_features([&](auto count) { is_over = !add_moments_of<decltype(count)::value>(factor, poll); });
+        return !is_over;
+    }
+
+    // Adds the sums to those of all kernels, [moment][component].
+    void add_sums(Real* out) {
+        const Index K = padded_components(shape_), n = n_moments(d_);
+        for (Index k = 0; k < shape_.n_components; ++k) {
+            for (Index i = 0; i < n; ++i)
+                out[i * K + k] += lane_sum(Vec::load(room_ + layout_.sums + (k * n + i) * kLanes));
+        }
+    }
+
+    // Writes means and covariances (may be null) of the true rows, over all components. `densities` are responsibilities.
+    bool write_posteriors(const Batch& batch, double* means, double* covariances, Poll& poll) {
+        const Operands operands(shape_);
+        // Moments about the mean of the first component, or the squares of large means would swamp the covariances.
+        const Real* centre = operands_ + operands.each_mean;
+        Real* sums = room_ + layout_.sums;
+        for (Index i = 0; i < n_moments(d_) * kLanes; ++i) sums[i] = 0;
+        for (Index k = 0; k < shape_.n_components; ++k) {
+            const Vec share = Vec::load(densities() + k * kLanes);
+            if (!any(less(Vec::zero(), share))) continue;
+            find_posterior<0>(k);
+            const auto from_centre = [&](Index i) {
+                return part(layout_.mean, i) + Vec::broadcast(operands_[operands.each_mean + k * d_ + i] - centre[i]);
+            };
+            for (Index i = 0; i < d_; ++i) add_to(sums + (1 + i) * kLanes, share * from_centre(i));
+            for (Index i = 0; covariances != nullptr && i < d_; ++i) {
+                for (Index j = 0; j <= i; ++j) {
+                    const Vec product = fma(from_centre(i), from_centre(j), covariance<0>(k, i, j));
+                    add_to(sums + (1 + d_ + place(i, j)) * kLanes, share * product);
+                }
+            }
+            if (poll.is_cancelled(kLanes * (d_ + 3) * d_ * d_)) return false;
+        }
+        for (int lane = 0; lane < batch.n_rows; ++lane) {
+            const Index row = batch.row[lane];
+            const auto mean = [&](Index i) { return sums[(1 + i) * kLanes + lane]; };
+            for (Index i = 0; i < d_; ++i) {
+                const bool is_exact = room_[layout_.exact + i * kLanes + lane] > 0;
+                means[row * d_ + i] = is_exact ? room_[layout_.rows + i * kLanes + lane] : centre[i] + mean(i);
+                for (Index j = 0; covariances != nullptr && j <= i; ++j) {
+                    const bool is_sure = is_exact || room_[layout_.exact + j * kLanes + lane] > 0;
+                    const double product = sums[(1 + d_ + place(i, j)) * kLanes + lane];
+                    const double value = is_sure ? 0 : __builtin_fma(-mean(i), mean(j), product);
+                    covariances[(row * d_ + i) * d_ + j] = covariances[(row * d_ + j) * d_ + i] = value;
+                }
+            }
+        }
+        return true;
+    }
+
+private:
+    struct Layout {
+        Index rows, present, exact, error, densities, factors, solved, regressed, mean, sums, size;
+
+        explicit Layout(const Shape& shape) {
+            const Index d = shape.n_features, K = shape.n_components;
+            Carver carver;
+            rows = carver.take(d * kLanes);
+            present = carver.take(d * kLanes);
+            exact = carver.take(d * kLanes);
+            error = carver.take(triangle(d) * kLanes);
+            densities = carver.take(padded_components(shape) * kLanes);
+            factors = carver.take(K * triangle(d) * kLanes);
+            solved = carver.take(K * d * kLanes);
+            regressed = carver.take(2 * d * d * kLanes);
+            mean = carver.take(d * kLanes);
+            sums = carver.take(K * n_moments(d) * kLanes);
+            size = carver.size();
+        }
+    };
+
+    template <class Body>
+    void with_features(Body&& body) {
+        d_ <= 8 ? with_constant(d_, body) : body(Constant<0>());
+    }
+    template <int D>
+    Index features() const {
+        return D > 0 ? D : d_;
+    }
+
+    // Of D features, or of any number with D = 0.
+    template <int D>
+    bool find_densities_of(Poll& poll) {
+        const Index d = features<D>();
+        const Operands operands(shape_);
+        for (Index k = 0; k < shape_.n_components; ++k) {
+            const Real* covariance = operands_ + operands.each_covariance + k * triangle(d);
+            Real* l = factors(k);
+            for (Index i = 0; i < d; ++i) {
+                const Vec here = part(layout_.present, i);
+                for (Index j = 0; j < i; ++j) {
+                    const Vec t = Vec::broadcast(covariance[place(i, j)]) + error(i, j);
+                    (t * here * part(layout_.present, j)).store(l + place(i, j) * kLanes);
+                }
+                const Vec t = Vec::broadcast(covariance[place(i, i)]) + error(i, i);
+                select(less(Vec::zero(), here), t, Vec::broadcast(1)).store(l + place(i, i) * kLanes);
+            }
+            const Vec log_det = factorise<D>(d, l);
+            const Real* mean = operands_ + operands.each_mean + k * d;
+            Real* z = solved(k);
+            Vec distance = Vec::zero();
+            for (Index i = 0; i < d; ++i) {
+                Vec sum = (part(layout_.rows, i) - Vec::broadcast(mean[i])) * part(layout_.present, i);
+                for (Index p = 0; p < i; ++p)
+                    sum = fma(Vec::load(l + place(i, p) * kLanes), Vec::load(z + p * kLanes), sum);
+                sum.store(z + i * kLanes);
+                distance = fma(sum * Vec::load(l + place(i, i) * kLanes), sum, distance);
+            }
+            const Vec nats = min(distance, Vec::broadcast(kLargest)) + log_det + constant_;
+            fma(Vec::broadcast(-0.5), nats, Vec::broadcast(operands_[operands.each_log_weight + k]))
+                .store(densities() + k * kLanes);
+            if (poll.is_cancelled(kLanes * (d + 3) * d * d / 6)) return false;
+        }
+        return true;
+    }
+
+    template <int D>
+    bool add_moments_of(Vec factor, Poll& poll) {
+        const Index d = features<D>();
+        for (Index k = 0; k < shape_.n_components; ++k) {
+            const Vec share = Vec::load(densities() + k * kLanes) * factor;
+            if (!any(less(Vec::zero(), share))) continue;
+            find_posterior<D>(k);
+            Real* sums = room_ + layout_.sums + k * n_moments(d) * kLanes;
+            const auto add = [&](Vec x) {
+                (Vec::load(sums) + x).store(sums);
+                sums += kLanes;
+            };
+            add(share);
+            for (Index i = 0; i < d; ++i) add(share * part(layout_.mean, i));
+            for (Index i = 0; i < d; ++i) {
+                for (Index j = 0; j <= i; ++j)
+                    add(share * fma(part(layout_.mean, i), part(layout_.mean, j), covariance<D>(k, i, j)));
+            }
+            if (poll.is_cancelled(kLanes * (d + 3) * d * d)) return false;
+        }
+        return true;
+    }
+
+    Real* factors(Index k) { return room_ + layout_.factors + k * triangle(d_) * kLanes; }
+    Real* solved(Index k) { return room_ + layout_.solved + k * d_ * kLanes; }
+    Vec part(Index where, Index i) const { return Vec::load(room_ + where + i * kLanes); }
+    static void add_to(Real* sum, Vec x) { (Vec::load(sum) + x).store(sum); }
+
+    Vec error(Index i, Index j) const {
+        if (error_.data == nullptr || (i != j && !error_.is_full)) return Vec::zero();
+        return part(layout_.error, place(i, j));
+    }
+
+    void read(const Batch& batch) {
+        alignas(64) Real n_present[kLanes];
+        for (int lane = 0; lane < kLanes; ++lane) {
+            const Index row = batch.row[lane < batch.n_rows ? lane : 0];
+            n_present[lane] = 0;
+            for (Index i = 0; i < d_; ++i) {
+                const double x = cell(rows_, row, i);
+                const bool is_present = x == x;
+                room_[layout_.rows + i * kLanes + lane] = is_present ? x : 0;
+                room_[layout_.present + i * kLanes + lane] = is_present;
+                n_present[lane] += is_present;
+                // Also of a missing cell: it writes zeros.
+                const double variance = read_errors(row, i, lane, is_present);
+                room_[layout_.exact + i * kLanes + lane] = is_present && !(variance > 0);
+            }
+        }
+        constant_ = Vec::load(n_present) * Vec::broadcast(kLog2Pi);
+    }
+
+    // Reads the errors of a feature beside those before it; returns its variance.
+    double read_errors(Index row, Index i, int lane, bool is_present) {
+        if (error_.data == nullptr) return 0;
+        const Elements<double> elements{reinterpret_cast<const char*>(error_.data)};
+        Real* out = room_ + layout_.error + lane;
+        for (Index j = error_.is_full ? 0 : i; j <= i; ++j) {
+            const bool is_read = is_present && room_[layout_.present + j * kLanes + lane] > 0;
+            const Index at = row * error_.row_stride + i * error_.stride + j * error_.column_stride;
+            out[place(i, j) * kLanes] = is_read ? elements[at] : 0;
+        }
+        return out[place(i, i) * kLanes];
+    }
+
+    // The mean of the true rows about the mean of k, and what `covariance` reads.
+    template <int D>
+    void find_posterior(Index k) {
+        const Index d = features<D>();
+        const Operands operands(shape_);
+        const Real* covariance = operands_ + operands.each_covariance + k * triangle(d);
+        const Real* mean = operands_ + operands.each_mean + k * d;
+        const Real* l = factors(k);
+        const Real* z = solved(k);
+        for (Index j = 0; j < d; ++j) {
+            Real* v = room_ + layout_.regressed + j * d * kLanes;
+            Vec sum = Vec::zero();
+            for (Index i = 0; i < d; ++i) {
+                Vec value = Vec::broadcast(covariance[place(i, j)]) * part(layout_.present, i);
+                for (Index p = 0; p < i; ++p)
+                    value = fma(Vec::load(l + place(i, p) * kLanes), Vec::load(v + p * kLanes), value);
+                value.store(v + i * kLanes);
+                const Vec scaled = value * Vec::load(l + place(i, i) * kLanes);
+                (Vec::zero() - scaled).store(v + (d * d + i) * kLanes);
+                sum = fma(scaled, Vec::load(z + i * kLanes), sum);
+            }
+            const Vec seen = part(layout_.rows, j) - Vec::broadcast(mean[j]);
+            select(less(Vec::zero(), part(layout_.exact, j)), seen, sum).store(room_ + layout_.mean + j * kLanes);
+        }
+    }
+
+    // Element (i, j) of the covariance of the true rows.
+    template <int D>
+    Vec covariance(Index k, Index i, Index j) const {
+        const Index d = features<D>();
+        const Operands operands(shape_);
+        const Real* v = room_ + layout_.regressed + i * d * kLanes;
+        const Real* scaled = room_ + layout_.regressed + (d * d + j * d) * kLanes;
+        Vec sum = Vec::broadcast(operands_[operands.each_covariance + k * triangle(d) + place(i, j)]);
+        for (Index p = 0; p < d; ++p) sum = fma(Vec::load(v + p * kLanes), Vec::load(scaled + p * kLanes), sum);
+        const Vec unsure = (Vec::broadcast(1) - part(layout_.exact, i)) * (Vec::broadcast(1) - part(layout_.exact, j));
+        return sum * unsure;
+    }
+
+    const Shape& shape_;
+    const Index d_;
+    const RowsView& rows_;
+    const ErrorView& error_;
+    const Real* operands_;
+    const Layout layout_;
+    Real* room_;
+    Vec constant_ = Vec::zero();
+};
+
+}  // namespace gaussmix::GAUSSMIX_ISA::incomplete

@@ -1,0 +1,190 @@
+// Where the kernels for incomplete rows keep things. A row is incomplete if cells are missing (NaN), or if it has errors.
+//
+// A *pattern* is a set of missing features. The first `n_present` features of a list are those that a row has. What belongs
+// to components lies with the components innermost, eight to a vector, so that a lane is a component.
+//
+//   sums        [1, then features, then the triangle by rows][component]: N, first and second moments about the means
+#pragma once
+#include "../elementary.hpp"
+#include "../layout.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::incomplete {
+
+constexpr double kLog2Pi = 1.8378770664093456;
+constexpr int kBatchRows = kLanes;  // rows that are shared among the components together
+
+// The size of a triangle by rows, and where its row i begins.
+constexpr Index triangle(Index n) { return n * (n + 1) / 2; }
+constexpr Index place(Index i, Index j) { return i >= j ? triangle(i) + j : triangle(j) + i; }
+constexpr Index n_moments(Index n_features) { return 1 + n_features + triangle(n_features); }
+
+inline Index padded_components(const Shape& shape) { return round_up(shape.n_components, kLanes); }
+
+struct Operands {
+    Index log_weight, log_det, means, whitening;        // [...][component], a triangle
+    Index precision, covariance;                        // [feature][feature][component]
+    Index each_log_weight, each_mean, each_covariance;  // [component][...]
+    Index background, size;
+
+    explicit Operands(const Shape& shape) {
+        const Index K = padded_components(shape), d = shape.n_features;
+        Carver carver;
+        log_weight = carver.take(K);
+        log_det = carver.take(K);
+        means = carver.take(d * K);
+        whitening = carver.take(triangle(d) * K);
+        precision = carver.take(d * d * K);
+        covariance = carver.take(d * d * K);
+        each_log_weight = carver.take(K);
+        each_mean = carver.take(shape.n_components * d);
+        each_covariance = carver.take(shape.n_components * triangle(d));
+        background = carver.take(1);
+        size = carver.size();
+    }
+};
+
+struct Sums {
+    Index log_likelihood, background, moments, size;
+
+    explicit Sums(const Shape& shape) {
+        Carver carver;
+        log_likelihood = carver.take(1);
+        background = carver.take(1);
+        moments = carver.take(n_moments(shape.n_features) * padded_components(shape));
+        size = carver.size();
+    }
+};
+
+// What batches add up, lane by lane, until the end of a span.
+struct Totals {
+    Vec log_likelihood = Vec::zero(), background = Vec::zero();
+};
+
+// Up to eight rows, and what is shared among the components: log densities, then exponentials, [component][lane].
+struct Batch {
+    Index row[kBatchRows];
+    int n_rows = 0;
+};
+
+// The logarithm of a product of any positive numbers.
+class LogProduct {
+public:
+    GAUSSMIX_INLINE void multiply(Vec x) {
+        Vec fraction, exponent;
+        split(x, fraction, exponent);
+        product_ = product_ * fraction;
+        exponent_ = exponent_ + exponent;
+        if (++n_factors_ % kMostFactors == 0) carry();
+    }
+    GAUSSMIX_INLINE Vec value() {
+        constexpr double ln2 = 6.93147180559945309417e-01;
+        carry();
+        return fma(exponent_, Vec::broadcast(ln2), log(product_));
+    }
+
+private:
+    static constexpr int kMostFactors = 512;  // each between sqrt(1/2) and sqrt(2)
+    GAUSSMIX_INLINE void carry() {
+        Vec exponent;
+        split(product_, product_, exponent);
+        exponent_ = exponent_ + exponent;
+    }
+    Vec product_ = Vec::broadcast(1), exponent_ = Vec::zero();
+    int n_factors_ = 0;
+};
+
+// A = L D L' of a matrix that is there as a triangle by rows, lane by lane. Leaves -L below the diagonal, and 1/D on it.
+// N is n, or 0 for any. Returns log |det A|.
+template <int N>
+Vec factorise(Index any, Real* a) {
+    const Index n = N > 0 ? N : any;
+    LogProduct det;
+    for (Index p = 0; p < n; ++p) {
+        Real* pivot = a + place(p, p) * kLanes;
+        det.multiply(Vec::load(pivot));
+        const Vec inverse = Vec::broadcast(1) / Vec::load(pivot), minus = Vec::zero() - inverse;
+        inverse.store(pivot);
+        for (Index i = p + 1; i < n; ++i) {
+            const Vec factor = Vec::load(a + place(i, p) * kLanes) * minus;
+            for (Index j = p + 1; j <= i; ++j) {
+                Real* element = a + place(i, j) * kLanes;
+                fma(factor, Vec::load(a + place(j, p) * kLanes), Vec::load(element)).store(element);
+            }
+        }
+        for (Index i = p + 1; i < n; ++i) {
+            Real* element = a + place(i, p) * kLanes;
+            (Vec::load(element) * minus).store(element);
+        }
+    }
+    return det.value();
+}
+
+// A^-1 in place of a matrix that is there as a triangle by rows, lane by lane, by sweeps. Returns log |det A|.
+template <int N>
+Vec invert_small(Real* room) {
+    LogProduct det;
+    Vec a[N * (N + 1) / 2];
+    const auto at = [&](int i, int j) -> Vec& { return i >= j ? a[i * (i + 1) / 2 + j] : a[j * (j + 1) / 2 + i]; };
+    GAUSSMIX_UNROLL for (int i = 0; i < N * (N + 1) / 2; ++i) a[i] = Vec::load(room + i * kLanes);
+    GAUSSMIX_UNROLL for (int p = 0; p < N; ++p) {
+        det.multiply(at(p, p));
+        const Vec inverse = Vec::broadcast(1) / at(p, p), minus = Vec::zero() - inverse;
+        GAUSSMIX_UNROLL for (int i = 0; i < N; ++i) {
+            const Vec factor = at(i, p) * minus;
+            GAUSSMIX_UNROLL for (int j = 0; j <= i; ++j) {
+                if (i != p && j != p) at(i, j) = fma(factor, at(j, p), at(i, j));
+            }
+        }
+        GAUSSMIX_UNROLL for (int i = 0; i < N; ++i) at(i, p) = at(i, p) * inverse;
+        at(p, p) = minus;
+    }
+    GAUSSMIX_UNROLL for (int i = 0; i < N * (N + 1) / 2; ++i)(Vec::zero() - a[i]).store(room + i * kLanes);
+    return det.value();
+}
+
+// The same of any size; `column` has room for n.
+inline Vec invert(Index n, Real* a, Real* column) {
+    Vec small = Vec::zero();
+    if (n <= 8) {
+        with_constant(n, [&](auto count) { small = invert_small<decltype(count)::value>(a); });
+        return small;
+    }
+    LogProduct det;
+    for (Index p = 0; p < n; ++p) {
+        const Vec pivot = Vec::load(a + place(p, p) * kLanes);
+        det.multiply(pivot);
+        const Vec inverse = Vec::broadcast(1) / pivot, minus = Vec::zero() - inverse;
+        for (Index i = 0; i < n; ++i) Vec::load(a + place(i, p) * kLanes).store(column + i * kLanes);
+        for (Index i = 0; i < n; ++i) {
+            Real* row = a + triangle(i) * kLanes;
+            const Vec factor = Vec::load(column + i * kLanes) * minus;
+            const auto add = [&](Index j) {
+                fma(factor, Vec::load(column + j * kLanes), Vec::load(row + j * kLanes)).store(row + j * kLanes);
+            };
+            if (i < p) {
+                for (Index j = 0; j <= i; ++j) add(j);
+            } else if (i > p) {
+                for (Index j = 0; j < p; ++j) add(j);
+                for (Index j = p + 1; j <= i; ++j) add(j);
+            }
+        }
+        for (Index i = 0; i < n; ++i) (Vec::load(column + i * kLanes) * inverse).store(a + place(i, p) * kLanes);
+        minus.store(a + place(p, p) * kLanes);
+    }
+    for (Index i = 0; i < triangle(n) * kLanes; i += kLanes) (Vec::zero() - Vec::load(a + i)).store(a + i);
+    return det.value();
+}
+
+// L^-1 below the diagonal in place of -L.
+inline void invert_unit(Index n, Real* l) {
+    for (Index i = 1; i < n; ++i) {
+        for (Index j = 0; j < i; ++j) {
+            Vec sum = Vec::load(l + place(i, j) * kLanes);
+            for (Index p = j + 1; p < i; ++p)
+                sum = fma(Vec::load(l + place(i, p) * kLanes), Vec::load(l + place(p, j) * kLanes), sum);
+            sum.store(l + place(i, j) * kLanes);
+        }
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::incomplete

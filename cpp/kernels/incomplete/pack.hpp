@@ -1,0 +1,80 @@
+// Derives the covariances and precisions of the components from their factors W, once a call: S = W^-1 W^-1', S^-1 = W' W.
+#pragma once
+#include "../factor.hpp"
+#include "layout.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::incomplete {
+
+// Room that `pack` needs, in doubles.
+constexpr Index pack_scratch(Index n_features) { return 3 * n_features * n_features; }
+
+// sum_p r_p' r_p of rows r_p of p + 1 numbers, in the lower triangle.
+inline void add_products(Index d, const double* rows, double* out) {
+    for (Index i = 0; i < d * d; ++i) out[i] = 0;
+    for (Index p = 0; p < d; ++p) {
+        for (Index i = 0; i <= p; ++i) add_multiple(rows[p * d + i], rows + p * d, i + 1, out + i * d);
+    }
+}
+
+inline void pack(const Shape& shape, const ParametersView& parameters, Listener listener, double* room,
+                 void* out) noexcept {
+    const Index d = shape.n_features, K = padded_components(shape);
+    const Operands layout(shape);
+    Real* operands = static_cast<Real*>(out);
+    Poll poll(listener);
+    double* columns = room;
+    double* inverse = room + d * d;
+    double* product = room + 2 * d * d;
+    const auto lanes = [&](Index part, Index row, Index k) -> Real& { return operands[part + row * K + k]; };
+    const auto set_both = [&](Index part, Index i, Index j, Index k, Real value) {
+        lanes(part, i * d + j, k) = lanes(part, j * d + i, k) = value;
+    };
+    operands[layout.background] = parameters.log_background;
+    for (Index k = 0; k < K && !poll.is_cancelled(d * d * d + 4 * d * d); ++k) {
+        const bool is_real = k < shape.n_components;
+        const double log_weight = is_real ? parameters.log_scale[k] : -__builtin_inf();
+        lanes(layout.log_weight, 0, k) = operands[layout.each_log_weight + k] = log_weight;
+        if (!is_real) {  // a standard normal of weight 0
+            lanes(layout.log_det, 0, k) = 0;
+            for (Index i = 0; i < d; ++i) {
+                lanes(layout.means, i, k) = 0;
+                for (Index j = 0; j <= i; ++j) {
+                    lanes(layout.whitening, place(i, j), k) = i == j;
+                    set_both(layout.precision, i, j, k, i == j);
+                    set_both(layout.covariance, i, j, k, i == j);
+                }
+            }
+            continue;
+        }
+        const double* w = parameters.factors + k * d * d;
+        const double* mean = parameters.means + k * d;
+        Vec log_det = Vec::zero();
+        for (Index i = 0; i < d; ++i) {
+            lanes(layout.means, i, k) = operands[layout.each_mean + k * d + i] = mean[i];
+            log_det = log_det + log(Vec::broadcast(w[i * d + i]));
+            for (Index j = 0; j <= i; ++j) {
+                lanes(layout.whitening, place(i, j), k) = w[i * d + j];
+                columns[j * d + i] = w[i * d + j];
+            }
+        }
+        alignas(64) double first[kLanes];
+        log_det.store(first);
+        lanes(layout.log_det, 0, k) = first[0];
+        add_products(d, w, product);
+        for (Index i = 0; i < d; ++i) {
+            for (Index j = 0; j <= i; ++j) set_both(layout.precision, i, j, k, product[i * d + j]);
+        }
+        // L = W^-1 by rows; S = L L' has element (i, j) = sum_p L_ip L_jp: rows p of L' are columns of L.
+        invert_triangle(d, columns, poll, inverse);
+        for (Index i = 0; i < d; ++i) {
+            for (Index j = 0; j <= i; ++j) {
+                double sum = 0;
+                for (Index p = 0; p <= j; ++p) sum = __builtin_fma(inverse[i * d + p], inverse[j * d + p], sum);
+                set_both(layout.covariance, i, j, k, sum);
+                operands[layout.each_covariance + k * triangle(d) + place(i, j)] = sum;
+            }
+        }
+    }
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::incomplete

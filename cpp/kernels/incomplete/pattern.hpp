@@ -1,0 +1,197 @@
+// Which features rows miss, and what that makes of the components. A lane is a component.
+//
+// With Lambda = S^-1, missing features m and present ones o, and u_o = (x - mean)_o:
+//
+//   few are missing    mean of the missing about the mean  -Lambda_mm^-1 Lambda_mo u_o,   covariance  Lambda_mm^-1
+//                      log |S_oo| = log |S| + log |Lambda_mm|
+//   few are present    mean  S_mo S_oo^-1 u_o,   covariance  S_mm - S_mo S_oo^-1 S_om
+//
+// The means of the missing minimise |W u|^2, and the minimum is d^2 = u_o' S_oo^-1 u_o: a sum of squares, so that nothing
+// cancels.
+#pragma once
+#include "batch.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::incomplete {
+
+constexpr Index pattern_words(Index n_features) { return (n_features + 63) / 64; }
+
+// Sets bit j of `words` where feature j of a row is missing.
+inline void find_missing(const RowsView& rows, Index row, std::uint64_t* words) {
+    const char* data = static_cast<const char*>(rows.data);
+    for (Index w = 0; w < pattern_words(rows.n_features); ++w) words[w] = 0;
+    for (Index j = 0; j < rows.n_features; j += kLanes) {
+        const int count = static_cast<int>(smaller(Index{kLanes}, rows.n_features - j));
+        unsigned present = 0;
+        if (rows.column_stride == 1) {
+            const Index at = row * rows.row_stride + j;
+            const Vec x = rows.is_float32 ? Vec::load_floats_head(Elements<float>{data}.at(at), count)
+                                          : Vec::load_head(Elements<double>{data}.at(at), count);
+            present = bits(equal(x, x));
+        } else {
+            for (int i = 0; i < count; ++i) {
+                const double x = cell(rows, row, j + i);
+                present |= static_cast<unsigned>(x == x) << i;
+            }
+        }
+        words[j / 64] |= static_cast<std::uint64_t>(~present & ((1u << count) - 1)) << j % 64;
+    }
+}
+
+struct Pattern {
+    Index n_present, n_missing;
+    Index* features;  // the present ones, then the missing ones
+
+    Index present(Index i) const { return features[i]; }
+    Index missing(Index i) const { return features[n_present + i]; }
+    // Whether the precision of the missing ones takes less work than the covariance of the present ones.
+    bool misses_few() const { return 4 * n_missing <= 7 * n_present; }
+
+    // Of a row; `room` holds n_features.
+    static Pattern of(const RowsView& rows, Index row, Index* room) {
+        Index n_present = 0, end = rows.n_features;
+        for (Index j = 0; j < rows.n_features; ++j) {
+            const double x = cell(rows, row, j);
+            room[x == x ? n_present++ : --end] = j;
+        }
+        return {n_present, rows.n_features - n_present, room};
+    }
+};
+
+// What a pattern makes of eight components. All parts are [...][lane].
+struct Conditional {
+    Real* covariance;  // of the missing given the present, a triangle
+    Real* regression;  // S_mo S_oo^-1, [missing][present]; where few are missing `complete` does without
+    Real* inverse;     // room for a triangle
+    Real* room;        // for n_features
+};
+
+class Conditioner {
+public:
+    Conditioner(const Shape& shape, const Real* operands)
+        : operands_(operands), layout_(shape), d_(shape.n_features), K_(padded_components(shape)) {}
+
+    // Of components 8 v and on; returns log |S_oo|.
+    Vec condition(const Pattern& pattern, Index v, const Conditional& out) const {
+        const Index n = pattern.n_missing, o = pattern.n_present;
+        if (pattern.misses_few()) {
+            for (Index a = 0; a < n; ++a) {
+                for (Index b = 0; b <= a; ++b)
+                    precision(pattern.missing(a), pattern.missing(b), v).store(out.covariance + place(a, b) * kLanes);
+            }
+            const Vec log_det = invert(n, out.covariance, out.room);
+            return log_det - Vec::broadcast(2) * element(layout_.log_det, 0, v);
+        }
+        for (Index i = 0; i < o; ++i) {
+            for (Index j = 0; j <= i; ++j)
+                covariance(pattern.present(i), pattern.present(j), v).store(out.inverse + place(i, j) * kLanes);
+        }
+        const Vec log_det = invert(o, out.inverse, out.room);
+        if (o > 0 && o <= 8) {
+            with_constant(o, [&](auto count) { condition_on<decltype(count)::value>(pattern, v, out); });
+        } else {
+            condition_on<0>(pattern, v, out);
+        }
+        return log_det;
+    }
+
+    // The regression also where few are missing: -Lambda_mm^-1 Lambda_mo.
+    void regress(const Pattern& pattern, Index v, const Conditional& out) const {
+        const Index n = pattern.n_missing, o = pattern.n_present;
+        if (!pattern.misses_few()) return;
+        for (Index i = 0; i < o; ++i) {
+            for (Index a = 0; a < n; ++a) {
+                Vec sum = Vec::zero();
+                for (Index b = 0; b < n; ++b)
+                    sum = fma(Vec::load(out.covariance + place(a, b) * kLanes),
+                              precision(pattern.missing(b), pattern.present(i), v), sum);
+                (Vec::zero() - sum).store(out.regression + (a * o + i) * kLanes);
+            }
+        }
+    }
+
+    // Fills in the means of the missing features of a row about those of the components; feature j is at j * stride.
+    void complete(const Pattern& pattern, Index v, const Conditional& c, Index stride, Real* u) const {
+        const Index n = pattern.n_missing, o = pattern.n_present;
+        const auto present = [&](Index i) { return Vec::load(u + pattern.present(i) * stride); };
+        if (!pattern.misses_few()) {
+            return multiply(
+                n, o, [&](Index a) { return c.regression + a * o * kLanes; }, [](Index i) { return i * kLanes; },
+                present, [&](Index a, Vec mean) { mean.store(u + pattern.missing(a) * stride); });
+        }
+        const Real* precisions = operands_ + layout_.precision + v * kLanes;
+        multiply(
+            n, o, [&](Index a) { return precisions + pattern.missing(a) * d_ * K_; },
+            [&](Index i) { return pattern.present(i) * K_; }, present,
+            [&](Index a, Vec sum) { (Vec::zero() - sum).store(c.room + a * kLanes); });
+        for (Index a = 0; a < n; ++a) {
+            Vec sum = Vec::zero();
+            for (Index b = 0; b < n; ++b)
+                sum = fma(Vec::load(c.covariance + place(a, b) * kLanes), Vec::load(c.room + b * kLanes), sum);
+            sum.store(u + pattern.missing(a) * stride);
+        }
+    }
+
+    GAUSSMIX_INLINE Vec element(Index part, Index row, Index v) const {
+        return Vec::load(operands_ + part + row * K_ + v * kLanes);
+    }
+    GAUSSMIX_INLINE Vec precision(Index i, Index j, Index v) const { return element(layout_.precision, i * d_ + j, v); }
+    GAUSSMIX_INLINE Vec covariance(Index i, Index j, Index v) const {
+        return element(layout_.covariance, i * d_ + j, v);
+    }
+    const Operands& layout() const { return layout_; }
+
+private:
+    // store(a, sum_i row(a)[at(i)] * x(i)) for a < n and i < o, four rows at a time: their sums are independent.
+    template <class Row, class At, class X, class Store>
+    static void multiply(Index n, Index o, Row&& row, At&& at, X&& x, Store&& store) {
+        for (Index first = 0; first < n; first += 4) {
+            with_constant(smaller(Index{4}, n - first), [&](auto count) {
+                constexpr int H = smaller(decltype(count)::value, 4);
+                const Real* rows[H];
+                Vec sum[H];
+                GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) {
+                    rows[a] = row(first + a);
+                    sum[a] = Vec::zero();
+                }
+                for (Index i = 0; i < o; ++i) {
+                    const Vec value = x(i);
+                    const Index place = at(i);
+                    GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) sum[a] = fma(Vec::load(rows[a] + place), value, sum[a]);
+                }
+                GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) store(first + a, sum[a]);
+            });
+        }
+    }
+
+    // Regression and covariance of the missing features where N are present, or any number with N = 0.
+    template <int N>
+    void condition_on(const Pattern& pattern, Index v, const Conditional& out) const {
+        const Index n = pattern.n_missing, o = N > 0 ? N : pattern.n_present;
+        for (Index a = 0; a < n; ++a) {
+            Real* row = out.regression + a * o * kLanes;
+            for (Index j = 0; j < o; ++j)
+                covariance(pattern.missing(a), pattern.present(j), v).store(out.room + j * kLanes);
+            for (Index i = 0; i < o; ++i) {
+                Vec sum = Vec::zero();
+                for (Index j = 0; j < o; ++j)
+                    sum = fma(Vec::load(out.inverse + place(i, j) * kLanes), Vec::load(out.room + j * kLanes), sum);
+                sum.store(row + i * kLanes);
+            }
+            // S_ma - S_mo (S_oo^-1 S_oa), for the missing up to a
+            for (Index b = 0; b <= a; ++b) {
+                const Real* other = out.regression + b * o * kLanes;
+                Vec sum = Vec::zero();
+                for (Index i = 0; i < o; ++i)
+                    sum = fma(Vec::load(other + i * kLanes), Vec::load(out.room + i * kLanes), sum);
+                (covariance(pattern.missing(a), pattern.missing(b), v) - sum)
+                    .store(out.covariance + place(a, b) * kLanes);
+            }
+        }
+    }
+
+    const Real* operands_;
+    const Operands layout_;
+    const Index d_, K_;
+};
+
+}  // namespace gaussmix::GAUSSMIX_ISA::incomplete

@@ -1,0 +1,289 @@
+// Many rows of one pattern: the kernels of complete rows sum what is present, with the marginals of the components, and the
+// sums are completed once. With B = S_mo S_oo^-1,
+//
+//   first  [I; B] f_o,    second  [I; B] S_oo [I; B]' + N (S_mm - B S_om) in the missing corner
+#pragma once
+#include "pattern.hpp"
+
+namespace gaussmix::GAUSSMIX_DENSE_ISA {
+extern const KernelTable kKernels;
+}
+
+namespace gaussmix::GAUSSMIX_ISA::incomplete {
+
+class Run {
+public:
+    static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
+
+    Run(const Shape& shape, const RowsView& rows, const RowWeightView& row_weight, const PriorView& prior,
+        const Real* operands, Listener listener, Real* room)
+        : shape_(shape),
+          d_(shape.n_features),
+          K_(padded_components(shape)),
+          rows_(rows),
+          row_weight_(row_weight),
+          prior_(prior),
+          operands_(operands),
+          conditioner_(shape, operands),
+          listener_(listener),
+          layout_(shape),
+          room_(room) {}
+
+    // Begins a run of rows of the pattern of one of them, with something present. False where poll is over.
+    bool begin(Index row, bool has_moments, Poll& poll) {
+        pattern_ = Pattern::of(rows_, row, reinterpret_cast<Index*>(room_ + layout_.features));
+        const Index n = pattern_.n_missing, o = pattern_.n_present;
+        dense_ = {shape_.n_components, o, FactorShape::triangular, false, Rule::soft, Second::full};
+        for (Index v = 0; v < K_ / kLanes; ++v) {
+            find_marginals(v);
+            if (has_moments && n > 0) {
+                conditioner_.condition(pattern_, v, conditional(v));
+                conditioner_.regress(pattern_, v, conditional(v));
+            }
+            if (poll.is_cancelled(kLanes * (d_ + 3) * d_ * d_ / 2)) return false;
+        }
+        const Operands layout(shape_);
+        for (Index k = 0; k < shape_.n_components; ++k) {
+            for (Index i = 0; i < o; ++i)
+                room_[layout_.means + k * o + i] = operands_[layout.each_mean + k * d_ + pattern_.present(i)];
+        }
+        ParametersView parameters{room_ + layout_.log_scale, room_ + layout_.means, room_ + layout_.factors,
+                                  room_ + layout_.means};
+        parameters.log_background = operands_[layout.background];
+        kernels().pack(dense_, parameters, listener_, room_ + layout_.operands);
+        const Index n_sums = kernels().sizes(dense_).sums;
+        for (Index i = 0; i < n_sums; ++i) room_[layout_.sums + i] = 0;
+        return !poll.is_cancelled(K_ * d_ * d_);
+    }
+
+    // Sums rows first .. end - 1, at most a tile. False where it is to be given up.
+    bool add(Index first, Index end) {
+        const StepView task = view(first, end);
+        const Index n_rows = end - first;
+        return kernels().step(task, room_ + layout_.operands, 0, n_rows, listener_, room_ + layout_.scratch,
+                              room_ + layout_.sums) == n_rows;
+    }
+
+    // Writes what the mixture says of as many rows.
+    void evaluate(Index first, Index end, Output output, double* out) {
+        const StepView task = view(first, end);
+        Real* results = room_ + layout_.results;
+        GAUSSMIX_DENSE_ISA::kKernels.evaluate(dense_, task.rows, output, room_ + layout_.operands, 0, end - first,
+                                              listener_, room_ + layout_.scratch, results);
+        const Index n = output == Output::log_density ? 1 : shape_.n_components;
+        for (; first < end; ++first, results += n) {
+            for (Index k = 0; k < n; ++k) out[row_at(rows_, first) * n + k] = results[k];
+        }
+    }
+
+    // Adds the completed sums to those of all kernels. False where poll is over.
+    bool complete(Totals& totals, Poll& poll, Real* sums) {
+        const Index o = pattern_.n_present, K = shape_.n_components;
+        double n_far, n_near, log_likelihood = 0, background = 0;
+        const MomentsView moments{
+            &log_likelihood,        &n_far,     &n_near, room_ + layout_.mass, room_ + layout_.first,
+            room_ + layout_.second, &background};
+        kernels().unpack(dense_, room_ + layout_.sums, listener_, moments);
+        alignas(64) Real one[kLanes] = {log_likelihood}, other[kLanes] = {background};
+        totals.log_likelihood = totals.log_likelihood + Vec::load(one);
+        totals.background = totals.background + Vec::load(other);
+        for (Index v = 0; v < K_ / kLanes; ++v) {
+            const Index count = smaller(Index{kLanes}, K - v * kLanes);
+            gather(room_ + layout_.mass + v * kLanes, 1, count, room_ + layout_.lane_mass);
+            for (Index i = 0; i < o; ++i) {
+                gather(room_ + layout_.first + v * kLanes * o + i, o, count, room_ + layout_.lane_first + i * kLanes);
+                for (Index j = 0; j < o; ++j)
+                    gather(room_ + layout_.second + v * kLanes * o * o + i * o + j, o * o, count,
+                           room_ + layout_.lane_second + (i * o + j) * kLanes);
+            }
+            add_completed(v, sums + v * kLanes);
+            if (poll.is_cancelled(kLanes * (d_ + 3) * d_ * d_ / 2)) return false;
+        }
+        return true;
+    }
+
+private:
+    struct Layout {
+        Index features, factors, means, log_scale, operands, scratch, sums, rows, weights, places, results;
+        Index factor, product, regression, covariance, room, mass, first, second, lane_mass, lane_first, lane_second,
+            size;
+
+        explicit Layout(const Shape& shape) {
+            const Index d = shape.n_features, K = padded_components(shape);
+            Sizes most{0, 0, 0};
+            const Index counts[] = {smaller(d, Index{kMaxFixed}), d};
+            for (const Index o : counts) {
+                const Sizes sizes =
+                    kernels().sizes({shape.n_components, o, FactorShape::triangular, false, Rule::soft, Second::full});
+                most = {larger(most.operands, sizes.operands), larger(most.scratch, sizes.scratch),
+                        larger(most.sums, sizes.sums)};
+            }
+            constexpr Index bytes = sizeof(Real);
+            Carver carver;
+            features = carver.take(d);
+            factors = carver.take(K * d * d);
+            means = carver.take(K * d);
+            log_scale = carver.take(K);
+            operands = carver.take(most.operands / bytes);
+            scratch = carver.take(most.scratch / bytes);
+            sums = carver.take(most.sums);
+            rows = carver.take(kTileRows * d);
+            weights = carver.take(kTileRows);
+            places = carver.take(kTileRows);  // int32
+            results = carver.take(kTileRows * shape.n_components);
+            factor = carver.take(triangle(d) * kLanes);
+            product = carver.take(d * d * kLanes);
+            regression = carver.take(K * d * d);
+            covariance = carver.take(K * triangle(d));
+            room = carver.take(d * kLanes);
+            mass = carver.take(K);
+            first = carver.take(K * d);
+            second = carver.take(K * d * d);
+            lane_mass = carver.take(kLanes);
+            lane_first = carver.take(d * kLanes);
+            lane_second = carver.take(d * d * kLanes);
+            size = carver.size();
+        }
+    };
+
+    static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.in_double; }
+
+    // W_oo and log densities' constants of components 8 v and on; leaves L^-1 and 1/D in `factor`.
+    void find_marginals(Index v) {
+        const Index o = pattern_.n_present;
+        Real* factor = room_ + layout_.factor;
+        for (Index i = 0; i < o; ++i) {
+            for (Index j = 0; j <= i; ++j)
+                conditioner_.covariance(pattern_.present(i), pattern_.present(j), v)
+                    .store(factor + place(i, j) * kLanes);
+        }
+        const Vec nats = factorise<0>(o, factor) + Vec::broadcast(static_cast<double>(o) * kLog2Pi);
+        fma(Vec::broadcast(-0.5), nats, conditioner_.element(conditioner_.layout().log_weight, 0, v))
+            .store(room_ + layout_.log_scale + v * kLanes);
+        invert_unit(o, factor);
+        for (Index i = 0; i < o; ++i) {
+            const Vec scale = sqrt(Vec::load(factor + place(i, i) * kLanes));
+            for (Index j = 0; j <= i; ++j) {
+                alignas(64) Real lanes[kLanes];
+                (j == i ? scale : scale * Vec::load(factor + place(i, j) * kLanes)).store(lanes);
+                Real* out = room_ + layout_.factors + v * kLanes * o * o + i * o + j;
+                GAUSSMIX_UNROLL for (int k = 0; k < kLanes; ++k) out[k * o * o] = lanes[k];
+            }
+        }
+    }
+
+    Real* regression(Index v) { return room_ + layout_.regression + v * kLanes * d_ * d_; }
+    Real* covariance(Index v) { return room_ + layout_.covariance + v * kLanes * triangle(d_); }
+
+    Conditional conditional(Index v) {
+        return {covariance(v), regression(v), room_ + layout_.factor, room_ + layout_.room};
+    }
+
+    static void gather(const double* from, Index stride, Index count, Real* to) {
+        for (Index k = 0; k < kLanes; ++k) to[k] = k < count ? from[k * stride] : 0;
+    }
+
+    void add_completed(Index v, Real* sums) {
+        const Index n = pattern_.n_missing, o = pattern_.n_present;
+        const Real* first = room_ + layout_.lane_first;
+        const Real* second = room_ + layout_.lane_second;
+        Real* product = room_ + layout_.product;  // B S_oo, [missing][present]
+        const auto add = [&](Index moment, Vec x) { (Vec::load(sums + moment * K_) + x).store(sums + moment * K_); };
+        const auto add_second = [&](Index i, Index j, Vec x) { add(1 + d_ + place(i, j), x); };
+        const Vec mass = Vec::load(room_ + layout_.lane_mass);
+        add(0, mass);
+        for (Index i = 0; i < o; ++i) {
+            add(1 + pattern_.present(i), Vec::load(first + i * kLanes));
+            for (Index j = 0; j <= i; ++j)
+                add_second(pattern_.present(i), pattern_.present(j), Vec::load(second + (i * o + j) * kLanes));
+        }
+        for (Index a = 0; a < n; ++a) {
+            const Real* row = regression(v) + a * o * kLanes;
+            Vec sum = Vec::zero();
+            for (Index j = 0; j < o; ++j) sum = fma(Vec::load(row + j * kLanes), Vec::load(first + j * kLanes), sum);
+            add(1 + pattern_.missing(a), sum);
+            for (Index i = 0; i < o; ++i) {
+                Vec moment = Vec::zero();
+                for (Index j = 0; j < o; ++j)
+                    moment = fma(Vec::load(row + j * kLanes), Vec::load(second + (i * o + j) * kLanes), moment);
+                moment.store(product + (a * o + i) * kLanes);
+                add_second(pattern_.missing(a), pattern_.present(i), moment);
+            }
+            for (Index b = 0; b <= a; ++b) {
+                const Real* other = regression(v) + b * o * kLanes;
+                Vec moment = mass * Vec::load(covariance(v) + place(a, b) * kLanes);
+                for (Index i = 0; i < o; ++i)
+                    moment = fma(Vec::load(product + (a * o + i) * kLanes), Vec::load(other + i * kLanes), moment);
+                add_second(pattern_.missing(a), pattern_.missing(b), moment);
+            }
+        }
+    }
+
+    // The present cells of eight rows.
+    template <class T>
+    void read(const Index (&row)[kLanes], Real* out) const {
+        for (Index j = 0, n = 0; j < d_; j += kFeaturesTogether) {
+            const int count = static_cast<int>(smaller(Index{kFeaturesTogether}, d_ - j));
+            alignas(64) Vec features[kFeaturesTogether];
+            if (rows_.column_stride == 1) {
+                const Elements<T> elements{static_cast<const char*>(rows_.data)};
+                const char* at[kLanes];
+                GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) at[i] = elements.at(row[i] * rows_.row_stride + j);
+                load_features<T>(at, count, features);
+            } else {
+                alignas(64) Real lanes[kLanes];
+                for (int i = 0; i < count; ++i) {
+                    for (int r = 0; r < kLanes; ++r) lanes[r] = cell(rows_, row[r], j + i);
+                    features[i] = Vec::load(lanes);
+                }
+            }
+            for (; n < pattern_.n_present && pattern_.present(n) < j + count; ++n)
+                features[pattern_.present(n) - j].store(out + n * kTileRows);
+        }
+    }
+
+    // The present cells of rows first .. end - 1, [feature][row], with what is known of the rows.
+    StepView view(Index first, Index end) {
+        const Index o = pattern_.n_present;
+        Real* cells = room_ + layout_.rows;
+        for (Index i = first; i < end; i += kLanes) {
+            if ((i - first) % kGroupRows == 0)
+                Prefetch(rows_, i + kTileRows, 1).fetch_all();  // what comes a tile later
+            Index row[kLanes];                                  // what follows the last may have another pattern
+            for (int r = 0; r < kLanes; ++r) row[r] = row_at(rows_, smaller(i + r, end - 1));
+            rows_.is_float32 ? read<float>(row, cells + i - first) : read<double>(row, cells + i - first);
+        }
+        StepView task{};
+        task.shape = dense_;
+        task.rows = {cells, false, end - first, o, 1, kTileRows, nullptr, nullptr};
+        if (row_weight_.data != nullptr) {
+            Real* weights = room_ + layout_.weights;
+            const Elements<double> elements{reinterpret_cast<const char*>(row_weight_.data)};
+            for (Index i = first; i < end; ++i) weights[i - first] = elements[row_at(rows_, i) * row_weight_.stride];
+            task.row_weight = {weights, 1};
+        }
+        if (prior_.table != nullptr) {
+            std::int32_t* places = reinterpret_cast<std::int32_t*>(room_ + layout_.places);
+            for (Index i = first; i < end; ++i) places[i - first] = prior_place(prior_, row_at(rows_, i));
+            task.prior = prior_;
+            task.prior.places = places;
+            task.prior.place_stride = 1;
+        }
+        return task;
+    }
+
+    const Shape& shape_;
+    const Index d_, K_;
+    const RowsView& rows_;
+    const RowWeightView& row_weight_;
+    const PriorView& prior_;
+    const Real* operands_;
+    const Conditioner conditioner_;
+    const Listener listener_;
+    const Layout layout_;
+    Real* room_;
+    Pattern pattern_{};
+    Shape dense_{};
+};
+
+}  // namespace gaussmix::GAUSSMIX_ISA::incomplete

@@ -1,0 +1,79 @@
+// The sums of leaves, and how they are merged.
+#pragma once
+#include <algorithm>
+#include <vector>
+
+#include "buffer.hpp"
+
+namespace gaussmix {
+
+inline std::vector<Buffer> make_buffers(int count, Index bytes) {
+    std::vector<Buffer> buffers;
+    for (int i = 0; i < count; ++i) buffers.emplace_back(bytes);
+    return buffers;
+}
+
+// Calls body(first, last) for pieces of 0 .. size - 1 one after another, until it is to be given up.
+template <class Body>
+void in_pieces(Index size, const Listener& listener, Body&& body) {
+    constexpr Index kPiece = 1 << 18;  // 0.1 ms or so
+    for (Index first = 0; first < size && !listener.ask(listener.self); first += kPiece) {
+        body(first, std::min(first + kPiece, size));
+    }
+}
+
+inline void clear(double* sums, Index size, const Listener& listener) {
+    in_pieces(size, listener, [&](Index first, Index last) { std::fill(sums + first, sums + last, 0.0); });
+}
+
+// Sums of leaves, merged in pairs of neighbours: a node of a binary tree over the numbers of leaves has 2^l of them, and
+// the right end, where there are fewer, is merged from the right. So the sums of all rows do not depend on how rows are
+// cut into calls that begin and end with nodes.
+class Tree {
+public:
+    using Merge = decltype(StepKernels::merge);
+
+    Tree(Merge merge, const Shape& shape, Index size, Listener listener)
+        : merge_(merge), shape_(shape), listener_(listener), size_(size) {
+        open_leaf();
+    }
+
+    // Where the sums of the current leaf are added up.
+    double* leaf() { return sums_[n_leaves_.size()].doubles(); }
+
+    void close_leaf() {
+        n_leaves_.push_back(1);
+        while (n_leaves_.size() > 1 && n_leaves_.end()[-2] == n_leaves_.back()) merge_last();
+        open_leaf();
+    }
+
+    // The sums of all leaves; the current one is complete.
+    const double* total() {
+        n_leaves_.push_back(1);
+        while (n_leaves_.size() > 1) merge_last();
+        return sums_.front().doubles();
+    }
+
+private:
+    void open_leaf() {
+        if (sums_.size() > n_leaves_.size()) return;  // `merge` cleared it
+        sums_.push_back(Buffer::of_doubles(size_));
+        clear(leaf(), size_, listener_);
+    }
+
+    void merge_last() {
+        const std::size_t last = n_leaves_.size() - 1;
+        merge_(shape_, listener_, sums_[last].doubles(), sums_[last - 1].doubles());
+        n_leaves_.pop_back();
+        n_leaves_.back() *= 2;
+    }
+
+    const Merge merge_;
+    const Shape& shape_;
+    const Listener listener_;
+    const Index size_;
+    std::vector<Buffer> sums_;     // of the nodes that are not merged yet, then of the current leaf, then cleared ones
+    std::vector<Index> n_leaves_;  // of these nodes
+};
+
+}  // namespace gaussmix

@@ -1,0 +1,317 @@
+"""Rows with missing cells and errors: sums and densities against a plain evaluation, a row at a time."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+NONE, DIAGONAL, FULL = 0, 2, 3
+LOG_DENSITY, RESPONSIBILITIES, COMPONENTS = range(3)
+CUT = 60 * np.log(2)
+LEAF_ROWS = 65_520
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The arguments of a step in its order, without the moments that are wanted and the number of threads."""
+
+    rows: np.ndarray
+    row_weight: np.ndarray | None
+    log_prior: np.ndarray | None
+    prior_places: np.ndarray | None
+    error: np.ndarray | None
+    log_weight: np.ndarray
+    means: np.ndarray
+    factors: np.ndarray
+    log_background: float
+
+    def step(self, target, second=FULL, n_threads=1):
+        return target.step_incomplete(*self.__dict__.values(), second, n_threads)
+
+    def evaluate(self, target, output, n_threads=1):
+        known = (self.log_prior, self.prior_places, self.error, self.log_weight, self.means, self.factors)
+        return target.evaluate_incomplete(self.rows, *known, self.log_background, output, n_threads)
+
+    def denoise(self, target, with_covariances=True, n_threads=1):
+        known = (self.log_prior, self.prior_places, self.error, self.log_weight, self.means, self.factors)
+        return target.denoise(self.rows, *known, with_covariances, n_threads)
+
+    def but(self, **changes):
+        return replace(self, **changes)
+
+
+@pytest.fixture
+def make_problem(rng):
+    """Overlapping components; `missing` is the share of missing cells, `error` is None, "variances" or "full"."""
+
+    def make(n_rows, n_features, n_components=3, missing=0.2, error=None, has_prior=True, has_background=True):
+        shape = (n_components, n_features)
+        rows = 2 * rng.normal(size=(n_rows, n_features))
+        rows[rng.uniform(size=rows.shape) < missing] = np.nan
+        factors = 0.3 * np.tril(rng.normal(size=(*shape, n_features)) / np.sqrt(n_features)) + 1.5 * np.eye(n_features)
+        roots = rng.normal(size=(n_rows, n_features, n_features)) / np.sqrt(n_features)
+        errors = {
+            None: None,
+            "variances": rng.uniform(0, 2, rows.shape) * (rng.uniform(size=rows.shape) < 0.8),
+            "full": roots @ roots.transpose(0, 2, 1),
+        }
+        log_prior = rng.choice([0, -1.5, -np.inf], size=(5, n_components + 1))
+        log_prior[:, 0] = 0
+        return Problem(
+            rows=rows,
+            row_weight=rng.integers(0, 4, n_rows) / 2,
+            log_prior=log_prior if has_prior else None,
+            prior_places=rng.integers(-1, 5, n_rows).astype(np.int32) if has_prior else None,
+            error=errors[error],
+            log_weight=np.log(rng.dirichlet(np.ones(n_components))),
+            means=rng.normal(size=shape),
+            factors=factors,
+            log_background=-1.5 * n_features if has_background else -np.inf,
+        )
+
+    return make
+
+
+def conditional(problem, i, k):
+    """log p(x, k) of a row with what is known of it; mean about that of k, and covariance, of the true row."""
+    row, mean = problem.rows[i].astype(float), problem.means[k]
+    inverse = np.linalg.inv(np.tril(problem.factors[k]))
+    covariance = inverse @ inverse.T
+    seen = ~np.isnan(row)
+    error = np.zeros(covariance.shape)
+    if problem.error is not None:
+        error = problem.error[i] if problem.error.ndim == 3 else np.diag(problem.error[i])
+    total = (covariance + error)[np.ix_(seen, seen)]
+    regression = np.linalg.solve(total, covariance[seen]).T
+    offset = (row - mean)[seen]
+    distance = offset @ np.linalg.solve(total, offset)
+    log_joint = problem.log_weight[k] - 0.5 * (distance + np.linalg.slogdet(total)[1] + seen.sum() * np.log(2 * np.pi))
+    log_joint += prior_of(problem, i, k)
+    return log_joint, regression @ offset, covariance - regression @ covariance[seen]
+
+
+def prior_of(problem, i, k):
+    place = i if problem.prior_places is None else problem.prior_places[i]
+    if problem.log_prior is None or place < 0 or k == problem.log_prior.shape[1]:
+        return 0.0
+    return problem.log_prior[place, k]
+
+
+def shared(problem):
+    """log p(x, k) and the background's, (n_rows, n_components + 1), and means and covariances of the true rows."""
+    n_rows, (n_components, n_features) = len(problem.rows), problem.means.shape
+    log_joint = np.empty((n_rows, n_components + 1))
+    means = np.empty((n_rows, n_components, n_features))
+    covariances = np.empty((*means.shape, n_features))
+    for i in range(n_rows):
+        for k in range(n_components):
+            log_joint[i, k], means[i, k], covariances[i, k] = conditional(problem, i, k)
+        log_joint[i, -1] = problem.log_background + prior_of(problem, i, n_components)
+    return log_joint, means, covariances
+
+
+def expected_step(problem):
+    """What a step says: log-likelihood, masses, the background's, first and second moments about the means."""
+    log_joint, means, covariances = shared(problem)
+    largest = log_joint.max(axis=1, keepdims=True)
+    kept = np.where(log_joint - largest > -CUT, np.exp(log_joint - largest), 0)
+    total = kept.sum(axis=1)
+    weight = np.ones(len(kept)) if problem.row_weight is None else problem.row_weight
+    share = weight[:, None] * kept / total[:, None]
+    background, share = share[:, -1].sum(), share[:, :-1]
+    first = np.einsum("ik,ikd->kd", share, means)
+    second = np.einsum("ik,ikd,ike->kde", share, means, means) + np.einsum("ik,ikde->kde", share, covariances)
+    return weight @ (largest[:, 0] + np.log(total)), share.sum(axis=0), background, first, second
+
+
+def assert_close(found, expected, rtol=1e-10):
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * max(1.0, np.abs(b).max(initial=0)))
+
+
+ERRORS = [None, "variances", "full"]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 6, 8, 9, 17])
+def test_step(target, make_problem, n_features, error):
+    problem = make_problem(60, n_features, 3, 0.3, error)
+    assert_close(problem.step(target), expected_step(problem))
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.05, 0.6, 1.0])
+@pytest.mark.parametrize("n_components", [1, 8, 11])
+def test_shares_of_missing_cells(target, make_problem, missing, n_components):
+    problem = make_problem(50, 6, n_components, missing)
+    assert_close(problem.step(target), expected_step(problem))
+
+
+@pytest.mark.parametrize("n_features", [4, 5, 9])
+def test_many_rows_of_few_patterns(target, make_problem, rng, n_features):
+    """Long runs of one pattern, of rows with nothing missing, and of rows with nothing present."""
+    problem = make_problem(300, n_features, 9, 0.0)
+    patterns = rng.uniform(size=(4, n_features)) < 0.4
+    patterns[0], patterns[1] = False, True
+    rows = np.where(patterns[rng.integers(4, size=300)], np.nan, problem.rows)
+    for changes in ({}, {"log_prior": None, "prior_places": None}, {"row_weight": None}):
+        changed = problem.but(rows=rows, **changes)
+        assert_close(changed.step(target), expected_step(changed))
+
+
+def test_moments_that_are_not_wanted(target, make_problem):
+    problem = make_problem(100, 5)
+    *others, full = problem.step(target)
+    assert_close([*others, np.einsum("kii->ki", full)], problem.step(target, DIAGONAL), 0)
+    *same, nothing = problem.step(target, NONE)
+    assert_close(others, same, 0)
+    assert nothing is None
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("n_features", [2, 7])
+def test_evaluate(target, make_problem, n_features, error):
+    for has_prior in (False, True):
+        problem = make_problem(120, n_features, 5, 0.1, error, has_prior)
+        problem.rows[:50, 0] = np.nan  # a long run
+        problem.rows[:50, 1:] = 1.0
+        log_joint, *_ = shared(problem)
+        total = np.logaddexp.reduce(log_joint, axis=1)
+        assert_close([problem.evaluate(target, LOG_DENSITY)], [total])
+        assert_close([problem.evaluate(target, RESPONSIBILITIES)], [np.exp(log_joint[:, :-1] - total[:, None])])
+        np.testing.assert_allclose(problem.evaluate(target, COMPONENTS), log_joint[:, :-1], rtol=1e-10)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("n_features", [1, 2, 6])
+def test_denoise(target, make_problem, n_features, error):
+    problem = make_problem(40, n_features, 4, 0.3, error)
+    log_joint, means, covariances = shared(problem.but(log_background=-np.inf))
+    share = np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=1, keepdims=True))[:, :-1]
+    means += problem.means
+    mean = np.einsum("ik,ikd->id", share, means)
+    spread = means - mean[:, None]
+    covariance = np.einsum("ik,ikde->ide", share, covariances + spread[..., None] * spread[..., None, :])
+    assert_close(problem.denoise(target), (mean, covariance))
+    without, nothing = problem.denoise(target, with_covariances=False)
+    np.testing.assert_array_equal(without, problem.denoise(target)[0])
+    assert nothing is None
+
+
+def test_cells_without_error_stay_as_they_are(target, make_problem):
+    problem = make_problem(30, 4)
+    means, covariances = problem.denoise(target)
+    seen = ~np.isnan(problem.rows)
+    np.testing.assert_array_equal(means[seen], problem.rows[seen])
+    assert not covariances[seen].any()
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_layouts(target, make_problem, same_bits, error):
+    """float32 rows, any strides, one common error, and what stands in the upper triangles of factors."""
+    problem = make_problem(90, 5, error=error)
+    problem = problem.but(rows=problem.rows.astype(np.float32))
+    expected = problem.but(rows=problem.rows.astype(np.float64)).step(target)
+    same_bits(problem.step(target), expected)
+    same_bits(problem.but(rows=np.asfortranarray(problem.rows)).step(target), expected)
+    same_bits(problem.but(rows=np.repeat(problem.rows, 2, axis=1)[:, ::2]).step(target), expected)
+    same_bits(problem.but(factors=problem.factors + np.triu(np.ones((5, 5)), 1)).step(target), expected)
+    if error is not None:
+        common = np.broadcast_to(problem.error[0], problem.error.shape)
+        same_bits(problem.but(error=common).step(target), problem.but(error=common.copy()).step(target))
+        behind = np.asfortranarray(problem.error)
+        same_bits(problem.but(error=behind).step(target), expected)
+
+
+def test_prior_of_each_row(target, make_problem, same_bits):
+    problem = make_problem(90, 3)
+    table = np.vstack([problem.log_prior, np.zeros((1, 4))])[problem.prior_places]
+    same_bits(problem.but(log_prior=table, prior_places=None).step(target), problem.step(target))
+
+
+def test_errors_of_missing_cells_are_not_read(target, make_problem, same_bits):
+    for error in ("variances", "full"):
+        problem = make_problem(50, 4, error=error)
+        missing = np.isnan(problem.rows)
+        if error == "full":
+            missing = missing[:, :, None] | missing[:, None, :]
+        unknown = np.where(missing, np.nan, problem.error)
+        same_bits(problem.but(error=unknown).step(target), problem.step(target))
+
+
+def test_more_than_64_features(target, make_problem):
+    """Patterns that differ beyond the first word of a mask."""
+    problem = make_problem(90, 70, 2, 0.0, has_background=False)
+    problem.rows[:40, 66] = np.nan
+    problem.rows[40:80, 67:] = np.nan
+    assert_close(problem.step(target), expected_step(problem), 1e-9)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_instruction_sets_agree(targets, make_problem, same_bits, error):
+    for n_features in (1, 2, 4, 5, 8, 9, 13):
+        problem = make_problem(150, n_features, 9, 0.15, error)
+        problem.rows[50:] = np.where(np.isnan(problem.rows[3]), np.nan, np.nan_to_num(problem.rows[50:]))
+        expected = problem.step(targets[0]), problem.denoise(targets[0])
+        for target in targets[1:]:
+            for found, other in zip((problem.step(target), problem.denoise(target)), expected, strict=True):
+                same_bits(found, other)
+            for output in range(3):
+                same_bits([problem.evaluate(target, output)], [problem.evaluate(targets[0], output)])
+
+
+def patterned(problem, rng, n_patterns=40):
+    patterns = rng.uniform(size=(n_patterns, problem.rows.shape[1])) < 0.2
+    return problem.but(rows=np.where(patterns[rng.integers(n_patterns, size=len(problem.rows))], np.nan, problem.rows))
+
+
+@pytest.mark.parametrize("error", [None, "variances"])
+def test_threads_agree(target, make_problem, rng, same_bits, error):
+    problem = patterned(make_problem(70_001, 3, 5, 0.001, error), rng)
+    expected = problem.step(target)
+    for n_threads in (2, 5):
+        same_bits(problem.step(target, n_threads=n_threads), expected)
+        same_bits([problem.evaluate(target, COMPONENTS, n_threads)], [problem.evaluate(target, COMPONENTS)])
+
+
+@pytest.mark.parametrize("error", [None, "variances"])
+def test_rows_can_be_cut_at_leaves(target, make_problem, rng, error):
+    """Two leaves and a part of a third: nodes of the tree merge to the bits of one call."""
+    problem = patterned(make_problem(2 * LEAF_ROWS + 1_000, 2, 2, 0.0, error, has_prior=False), rng)
+
+    def of(rows):
+        error = None if problem.error is None else problem.error[rows]
+        return problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows], error=error).step(target)
+
+    node, rest = of(slice(2 * LEAF_ROWS)), of(slice(2 * LEAF_ROWS, None))
+    for whole, a, b in zip(problem.step(target), node, rest, strict=True):
+        np.testing.assert_array_equal(whole, a + b)
+
+
+def test_complete_rows_give_the_sums_of_a_step(target, make_problem):
+    problem = make_problem(500, 6, 4, 0.0, has_prior=False, has_background=False)
+    log_det = np.log(np.einsum("kii->ki", problem.factors)).sum(axis=1)
+    log_scale = problem.log_weight + log_det - 3 * np.log(2 * np.pi)
+    arguments = (None, None, log_scale, problem.means, 2, problem.factors, problem.means, 0, FULL, 1)
+    log_likelihood, mass, first, second, *_ = target.step(problem.rows, problem.row_weight, *arguments)
+    assert_close(problem.step(target), (log_likelihood, mass, 0.0, first, second))
+
+
+def test_bad_arguments(target, make_problem):
+    problem = make_problem(10, 3)
+    bad = {
+        "means": np.zeros((3, 2)),
+        "factors": np.zeros((3, 3, 2)),
+        "error": np.zeros((10, 2)),
+        "row_weight": np.zeros(9),
+        "log_prior": np.zeros((5, 2)),
+        "prior_places": np.zeros(9, dtype=np.int32),
+    }
+    for name, value in bad.items():
+        with pytest.raises(ValueError, match=name.rstrip("s")):
+            problem.but(**{name: value}).step(target)
+    with pytest.raises(ValueError, match="error covariances"):
+        problem.but(error=np.zeros((10, 3, 2))).step(target)
+    with pytest.raises(ValueError, match="second"):
+        problem.step(target, 1)
+    with pytest.raises(ValueError, match="output"):
+        problem.evaluate(target, 3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import cycle
 
+import numpy as np
+
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Given, Source
@@ -36,6 +38,12 @@ def cut(block: Block) -> Iterator[Block]:
         size = min(next(sizes) * times, max(1, block.n_rows - 1))
         yield block.between(first, first + size)
         first += size
+
+
+def labelled(source: Source, labels, component_label) -> Source:
+    """The same rows, where a label ≥ 0 leaves the components that have it."""
+    is_allowed = np.unique(component_label)[:, None] == component_label
+    return source.with_log_prior(np.where(is_allowed, 0.0, -np.inf), np.asarray(labels, dtype=np.int32))
 
 
 def cut_all_arrays() -> None:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.errors import counted
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import first_beyond
 
 Rng = np.random.Generator | int | None
@@ -65,8 +66,11 @@ def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
 def check_real(name: str, values: Any) -> NDArray[Any]:
     """Real numbers as an array of the type that they have, NaN and infinity among them; raises TypeError or ValueError.
 
-    ValueError is for rows of unequal length.
+    ValueError is for rows of unequal length, and text in a frame.
     """
+    frame = Frame.of(values)
+    if frame is not None:
+        return frame.rows(name)
     try:
         array: NDArray[Any] = np.asarray(values)
     except ValueError:

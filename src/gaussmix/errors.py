@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
+from typing import Any
 
 
 class Outcome(Enum):
@@ -13,6 +14,8 @@ class Outcome(Enum):
 
     CONVERGED = "The mean log-likelihood changed by less than tol."
     STEP_LIMIT = "max_iter steps were made before the mean log-likelihood settled; raise max_iter or tol."
+    TIME_LIMIT = "max_time seconds were over before the mean log-likelihood settled; raise max_time or tol."
+    STOPPED = "A callback ended the fit."
     DEGENERATE = "Every component collapsed onto too few distinct rows; raise reg_covar or lower n_components."
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
 
@@ -31,11 +34,18 @@ class FailureKind(Enum):
     COLLAPSED = "collapsed onto too few distinct rows", *SINGULAR[1:]
     NON_FINITE = "likelihood not finite", *SINGULAR[1:]
     WITHOUT_A_FOLD = "failed without a fold", *SINGULAR[1:]
-    NO_CRITERION = "criterion not finite", "choose another criterion", "give more rows than parameters"
+    NO_TIME = "not begun when max_time was over", "raise max_time"
+    STOPPED = ("not begun when a callback ended the search",)
+    NO_CRITERION = "no finite value to choose by", "choose another criterion", "give more rows than parameters"
 
     def __init__(self, words: str, *advice: str) -> None:
         self.words = words
         self.advice = advice
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether there was a fit at all."""
+        return self not in (FailureKind.NO_TIME, FailureKind.STOPPED)
 
     @classmethod
     def of_text(cls, text: str) -> FailureKind:
@@ -83,7 +93,7 @@ class SingularCovariance(ValueError):
         )
         super().__init__(f"{self.sentence} Concerned: {name_components(self.components)}.")
 
-    def __reduce__(self) -> tuple[type[SingularCovariance], tuple[tuple[int, ...], str]]:
+    def __reduce__(self) -> tuple[type[SingularCovariance], tuple[Any, ...]]:
         return type(self), (self.components, self.sentence)
 
     @classmethod
@@ -95,6 +105,31 @@ class SingularCovariance(ValueError):
             "(for instance caused by singleton or collapsed samples). Try to decrease the number of components, "
             "increase reg_covar, or scale the input data.",
         )
+
+
+class DegenerateError(SingularCovariance):
+    """A component collapsed or lost its mass, and the fit was told to end there.
+
+    Parameters
+    ----------
+    component : its number, counted from 0.
+    feature : the name or the number of the feature in which it collapsed; None where it lost its mass.
+    step : of EM, counted from 1.
+    cause : what happened to it, as the end of a sentence.
+    """
+
+    def __init__(self, component: int, feature: int | str | None, step: int, cause: str) -> None:
+        self.component, self.feature, self.step, self.cause = component, feature, step, cause
+        where = "" if feature is None else f", first in feature {feature!r}"
+        super().__init__([component])
+        self.sentence = (
+            f"In step {step} of EM component {component} {cause}{where}. Raise reg_covar, lower n_components, or try "
+            "another start (init_params, n_init)."
+        )
+        self.args = (self.sentence,)
+
+    def __reduce__(self) -> tuple[type[DegenerateError], tuple[Any, ...]]:
+        return type(self), (self.component, self.feature, self.step, self.cause)
 
 
 class NonFiniteLikelihood(ValueError):

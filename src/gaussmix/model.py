@@ -12,6 +12,7 @@ import numpy as np
 from gaussmix.covariances import Covariances
 from gaussmix.errors import SingularCovariance, name_components
 from gaussmix.families.base import Family
+from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, Places, frozen
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
@@ -24,7 +25,7 @@ _ASYMMETRY = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Σ_k π_k N(x | μ_k, Σ_k). The arrays become read-only; they are neither checked nor copied (see `flaw`).
+    """Σ_k π_k N(x | μ_k, Σ_k), and perhaps noise. The arrays become read-only, and are neither checked nor copied.
 
     Parameters
     ----------
@@ -32,19 +33,21 @@ class Model:
     means : (n_components, n_features), μ_k, data units.
     covariances : Σ_k.
     family : the structure of the covariances.
+    noise : a uniform background, whose weight and those of the components sum to 1; None for none.
     """
 
     weights: Array
     means: Array
     covariances: Covariances
     family: Family
+    noise: Noise | None = None
 
     def __post_init__(self) -> None:
         frozen(self.weights)
         frozen(self.means)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (np.array(self.weights), np.array(self.means), self.covariances, self.family)
+        return type(self), (np.array(self.weights), np.array(self.means), self.covariances, self.family, self.noise)
 
     @property
     def n_components(self) -> int:
@@ -56,8 +59,8 @@ class Model:
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters: K − 1 weights, K·d means and what the family counts for the covariances."""
-        return free_parameters(self.family, self.n_components, self.n_features)
+        """Free parameters: K − 1 weights, K·d means, what the family counts for the covariances, and 2 for noise."""
+        return free_parameters(self.family, self.n_components, self.n_features, has_noise=self.noise is not None)
 
     @property
     def whitening(self) -> Whitening:
@@ -67,25 +70,51 @@ class Model:
     @cached_property
     def parameters(self) -> Parameters:
         """What an engine needs for the E-step; raises `SingularCovariance`."""
-        return Parameters.of(self.weights, self.means, self.whitening, np.sqrt(self.covariances.variances()))
+        deviations, noise = np.sqrt(self.covariances.variances()), self.noise
+        background = () if noise is None else (noise.log_density, noise.log_sides)
+        return Parameters.of(self.weights, self.means, self.whitening, deviations, *background)
+
+    def beside(self, noise: Noise | None) -> Model:
+        """The same components, whose weights sum to 1, beside noise that has its weight already."""
+        if noise is None:
+            return self
+        return Model((1 - noise.weight) * self.weights, self.means, self.covariances, self.family, noise)
+
+    @property
+    def without_noise(self) -> Model:
+        """The components alone; their weights sum to 1."""
+        if self.noise is None:
+            return self
+        total = self.weights.sum()
+        weights = self.weights / total if total > 0 else np.full(self.n_components, 1 / self.n_components)
+        return Model(weights, self.means, self.covariances, self.family)
 
     def take(self, components: Sequence[int] | Places) -> Model:
-        """Some of the components, in this order, with the weights they have."""
+        """Some of the components, in this order, with the weights they have, and without noise."""
         places = np.asarray(components, dtype=np.intp)
         return Model(self.weights[places], self.means[places], self.covariances.take(places), self.family)
 
     def marginal(self, places: Places) -> Model:
         """The distribution of the features at `places`, in this order."""
         covariances = self.covariances.marginal(places)
-        return Model(self.weights, self.means[:, places], covariances, self.family.relaxed(covariances))
+        noise = None if self.noise is None else self.noise.marginal(places)
+        return Model(self.weights, self.means[:, places], covariances, self.family.relaxed(covariances), noise)
 
 
-def free_parameters(family: Family, n_components: int, n_features: int) -> int:
-    """Free parameters of a mixture of some size."""
-    return n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
+def free_parameters(family: Family, n_components: int, n_features: int, *, has_noise: bool = False) -> int:
+    """Free parameters of a mixture of some size; of noise its weight and its volume, as mclust counts them."""
+    of_components = n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
+    return of_components + 2 * has_noise
 
 
-def flaw(weights: Array, means: Array, covariances: Array, family: Family, noun: str = "covariance") -> str | None:
+def flaw(
+    weights: Array,
+    means: Array,
+    covariances: Array,
+    family: Family,
+    noun: str = "covariance",
+    noise: Noise | None = None,
+) -> str | None:
     """Say what keeps numbers from being a mixture of a family, as the end of a sentence; None if they are one.
 
     Parameters
@@ -94,8 +123,9 @@ def flaw(weights: Array, means: Array, covariances: Array, family: Family, noun:
     covariances : an array, which should have the family's shape.
     family : the structure.
     noun : what to call the matrices: precisions have the same flaws.
+    noise : beside the components, if there is some.
     """
-    wrong = flaw_at_sight(weights, means, covariances, family, noun)
+    wrong = flaw_at_sight(weights, means, covariances, family, noun, noise)
     if wrong is not None:
         return wrong
     with np.errstate(all="ignore"):
@@ -103,7 +133,12 @@ def flaw(weights: Array, means: Array, covariances: Array, family: Family, noun:
 
 
 def flaw_at_sight(
-    weights: Array, means: Array, covariances: Array, family: Family, noun: str = "covariance"
+    weights: Array,
+    means: Array,
+    covariances: Array,
+    family: Family,
+    noun: str = "covariance",
+    noise: Noise | None = None,
 ) -> str | None:
     """As `flaw`, without factoring the covariances."""
     if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
@@ -116,8 +151,13 @@ def flaw_at_sight(
             return f"its {name} hold NaN or infinity"
     if (weights < 0).any():
         return f"weight {int((weights < 0).argmax())} is negative"
-    if abs(weights.sum() - 1) > SUM_TOLERANCE:
-        return f"its weights sum to {weights.sum():.7g}, not to 1"
+    if noise is not None and noise.flaw is not None:
+        return noise.flaw
+    if noise is not None and noise.box is not None and noise.box.shape != (2, means.shape[1]):
+        return f"the box of its noise has shape {noise.box.shape}, not {(2, means.shape[1])}"
+    total = weights.sum() + (0.0 if noise is None else noise.weight)
+    if abs(total - 1) > SUM_TOLERANCE:
+        return f"its weights sum to {total:.7g}, not to 1{'' if noise is None else ', with that of the noise'}"
     return None
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
 from gaussmix import GaussianMixture
-from gaussmix.em.stopping import Stopping
+from gaussmix.em.stopping import Aitken, Stopping, outlook
 from gaussmix.errors import Outcome
 
 
@@ -15,3 +19,38 @@ def test_a_tolerance_of_0_is_never_met() -> None:
 
 def test_the_defaults_are_those_of_the_estimator() -> None:
     assert (Stopping().tolerance, Stopping().max_steps) == (GaussianMixture().tol, GaussianMixture().max_iter)
+
+
+def test_the_outlook_of_gains_that_fall_by_a_constant_rate_is_exact() -> None:
+    objective = [-(0.9**step) for step in range(8)]
+    remaining, rate = outlook(objective)
+    assert rate == pytest.approx(0.9)
+    assert remaining == pytest.approx(0.9**7)
+
+
+def test_the_outlook_of_gains_that_do_not_fall_is_not_finite() -> None:
+    assert outlook([0.0, 1.0, 3.0, 9.0]).remaining == math.inf
+    assert outlook([0.0, 0.0, 1.0]) == (math.inf, math.inf)  # a gain after one of rounding
+    assert outlook([-1.0, -1.0, -1.0]).remaining == 0.0
+    assert math.isnan(outlook([-1.0, -0.5]).rate)
+
+
+def test_aitken_looks_at_every_fifth_step() -> None:
+    rule, objective = Aitken(1e-3, 9), [-(0.1**step) for step in range(9)]
+    assert [rule.after(objective[:n], -math.inf) for n in (3, 4, 5, 6)] == [None, None, Outcome.CONVERGED, None]
+    assert rule.after([-(0.9**step) for step in range(9)], -math.inf) is Outcome.STEP_LIMIT
+    assert rule.after([-1.0, math.nan], -math.inf) is Outcome.NON_FINITE
+    assert [rule.most(n) for n in (0, 4, 5)] == [5, 1, 5]
+
+
+def test_aitken_looks_at_the_last_step_too() -> None:
+    settled = [-1.0, -0.5, -0.5, -0.5]
+    assert Aitken(1e-3, 4).after(settled, -math.inf) is Outcome.CONVERGED
+    assert Aitken(1e-3, 9, deadline=0.0).after(settled, -math.inf) is Outcome.CONVERGED
+    assert Aitken(1e-3, 9).after(settled, -math.inf) is None
+
+
+def test_time_is_up_after_the_other_reasons() -> None:
+    late = Stopping(1e-3, 9, deadline=0.0)
+    assert late.outcome(3, -1.5, -1.0) is Outcome.TIME_LIMIT
+    assert late.outcome(3, -1.5, -1.5) is Outcome.CONVERGED

@@ -1,11 +1,18 @@
 """Laws of engines, over the registry."""
 
+import numpy as np
 import pytest
 
+from gaussmix.covariances import Spherical
 from gaussmix.engines import ENGINES
+from gaussmix.engines.far import FEW_ROWS, far_places
+from gaussmix.families import FAMILIES
+from gaussmix.model import Model
 from gaussmix.numerics.core import native_target
 from gaussmix.testing import check_reproducible
 from gaussmix.testing.check_engine import CHECKS
+from gaussmix.testing.check_family import updated
+from gaussmix.waist.block import Block
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -17,3 +24,30 @@ def test_an_engine_agrees_with_the_reference(check, engine, rng):
 def test_threads_and_layouts_change_no_bit_of_the_core(rng):
     """NumPy's engine leaves sums to BLAS, which promises rounding only."""
     check_reproducible(ENGINES["native"], rng)
+
+
+@pytest.mark.parametrize("n_features", [1, 3])
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "EEI", "spherical", "EII"])
+def test_no_row_in_the_near_box_is_far(engine, name, n_features, rng):
+    family = FAMILIES[name]
+    for _ in range(10):
+        roots = rng.normal(size=(3, n_features, n_features)) * 10.0 ** rng.uniform(-3, 3, size=(3, 1, 1))
+        ridge = 1e-6 * np.square(roots).sum(axis=(1, 2))
+        second = roots @ roots.swapaxes(1, 2) + ridge[:, None, None] * np.eye(n_features)
+        covariances = updated(family, np.ones(3), second)
+        means = rng.normal(size=(3, n_features)) * 10.0 ** rng.uniform(-2, 6)
+        parameters = Model(rng.dirichlet(np.ones(3)), means, covariances, family).parameters
+        low, high = parameters.near_box
+        assert (high - low >= 10 * np.sqrt(covariances.variances().min(axis=0))).all()
+        rows = np.concatenate([low + (high - low) * rng.random((400, n_features)), [low, high]])
+        assert (engine.log_density(Block(0, rows), parameters) >= parameters.far_limit).all()
+
+
+@pytest.mark.parametrize("n_rows", [FEW_ROWS - 1, FEW_ROWS + 1])
+def test_a_far_row_is_found_among_few_and_among_many(engine, n_rows, rng):
+    means, spheres = np.array([[0.0, 0.0], [5.0, 0.0]]), Spherical(np.ones(2), 2, 2)
+    parameters = Model(np.full(2, 0.5), means, spheres, FAMILIES["spherical"]).parameters
+    rows = rng.normal(size=(n_rows, 2))
+    assert not far_places(Block(0, rows), parameters, engine.log_density).size
+    rows[7] = 3e4
+    assert far_places(Block(0, rows), parameters, engine.log_density).tolist() == [7]

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from many_blocks import labelled
 
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
@@ -14,7 +15,6 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
-from gaussmix.sources.labelled import LabelledSource
 from gaussmix.waist.block import Block, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.need import Rule
@@ -183,8 +183,8 @@ def test_orders_that_are_lost_are_made_again(name, what, rng):
 def test_labels_known_for_some_rows_keep_the_bits(name, table, rng):
     rows, weights = table
     labels, component_label = rng.integers(-1, 2, size=N_ROWS), np.arange(N_COMPONENTS) % 2
-    one = LabelledSource(ArraySource(rows, weights), labels, component_label)
-    cut = LabelledSource(Scattered(Block(0, rows, weights), CUTS["anywhere"], rng), labels, component_label)
+    one = labelled(ArraySource(rows, weights), labels, component_label)
+    cut = labelled(Scattered(Block(0, rows, weights), CUTS["anywhere"], rng), labels, component_label)
     assert_same_course(one, cut, ENGINES["native"](1), FAMILIES[name], rows, n_steps=3)
 
 

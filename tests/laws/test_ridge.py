@@ -50,9 +50,25 @@ def test_99_percent_equal_values_fall_back_on_the_whole_variance():
     assert ridge(column[:, None]) == pytest.approx([1e-6 * column.var()], rel=1e-12, abs=0)
 
 
-def test_a_constant_column_gets_its_resolution():
-    rows = np.stack([np.full(N, -3.0), np.linspace(0, 1, N)], axis=1)
-    assert ridge(rows)[0] == pytest.approx(1e-6 * (2.0**-40 * 3.0) ** 2, rel=1e-14, abs=0)
+@pytest.mark.parametrize(
+    ("value", "variance"),
+    [
+        pytest.param(-3.0, (3.0 * 2.0**-10) ** 2, id="the largest"),
+        pytest.param(1e6, 4.0, id="that of the others"),
+        pytest.param(1e15, (1e15 * 2.0**-40) ** 2, id="the least"),
+        pytest.param(1e-160, 4.0, id="too small to square"),
+    ],
+)
+def test_a_constant_column_gets_the_median_of_the_others_within_limits(value, variance):
+    others = [np.tile([-size, size], N // 2) for size in (1.0, 2.0, 30.0)]
+    rows = np.stack([np.full(N, value), *others], axis=1)
+    assert ridge(rows)[0] == pytest.approx(1e-6 * variance, rel=1e-12, abs=0)
+
+
+def test_digits_that_float32_lacks_cost_little_in_a_constant_column(rng):
+    rows = np.column_stack([rng.normal(size=(N, 2)), np.full(N, 0.1)])
+    spread = float(np.sqrt(ridge(rows)[2]))
+    assert abs(np.float64(np.float32(0.1)) - 0.1) < 0.1 * spread
 
 
 def test_a_column_of_zeros_gets_the_median_of_the_others():

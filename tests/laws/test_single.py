@@ -96,7 +96,6 @@ def test_float32_is_chosen_by_its_conditions(rng, mixture):
     shared = replace(parameters, whitening=replace(parameters.whitening, factors=parameters.whitening.factors[:1]))
     refused = {
         "rows of double": (replace(block, rows=rows.astype(float)), n_rows, parameters, FULL, Rule.SOFT),
-        "rows whose labels are known": (replace(block, log_prior=np.zeros(3)), n_rows, parameters, FULL, Rule.SOFT),
         "few rows": (block, n_rows - 2, parameters, FULL, Rule.SOFT),
         "hard": (block, n_rows, parameters, FULL, Rule.HARD),
         "first moments": (block, n_rows, parameters, Need(Second.NONE), Rule.SOFT),

@@ -2,11 +2,10 @@
 
 import pickle
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from many_blocks import ManyBlocks
+from many_blocks import ManyBlocks, labelled
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.loop import run_em
@@ -15,12 +14,10 @@ from gaussmix.em.trace import final
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.labelled import LabelledSource
 from gaussmix.starts import STARTS
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing import PROBLEMS, check_source
 from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Need, Rule, Second
 
 
@@ -34,7 +31,7 @@ def test_an_array_in_many_blocks_keeps_them_too(rng):
 
 @pytest.mark.parametrize("make", [ArraySource, ManyBlocks])
 def test_unknown_labels_keep_them_too(make, rng):
-    check_source(lambda rows, weight: LabelledSource(make(rows, weight), np.full(len(rows), -1), np.arange(3)), rng)
+    check_source(lambda rows, weight: labelled(make(rows, weight), np.full(len(rows), -1), np.arange(3)), rng)
 
 
 @pytest.mark.parametrize("make", [ArraySource, ManyBlocks])
@@ -50,45 +47,21 @@ def test_changed_sources_keep_them_too(make, rng):
     check_source(part_of_more, rng)
 
 
-class Opened:
-    """A task whose states take memory."""
-
-    key = "opened"
-
-    def __init__(self):
-        self.n_opened = 0
-
-    def open(self, block):
-        self.n_opened += 1
-        return SimpleNamespace(n_bytes=1000)
-
-    def call(self, block, state):
-        return 1
-
-
-@pytest.mark.parametrize(("memory", "n_opened"), [(1500, 12), (1e6, 6)])
-def test_states_of_labels_stay_within_the_memory(memory, n_opened, rng):
-    source, task = ManyBlocks(rng.normal(size=(2 * LEAF_ROWS + 9, 1))), Opened()
-    source.memory = memory
-    labelled = LabelledSource(source, np.arange(source.n_rows) % 2, np.arange(2))
-    for _ in range(2):
-        assert labelled.map_merge(task) == 6
-    assert task.n_opened == n_opened
-
-
 def test_an_empty_part_of_an_array_can_be_changed_again(rng):
     part = ArraySource(rng.standard_normal((5, 2)).astype(np.float32)).part(np.zeros(5, dtype=np.bool_))
     again = part.with_given(np.empty(0, np.int32))
     assert (list(again.blocks()), again.n_rows, again.n_features, again.dtype) == ([], 0, 2, np.float32)
 
 
-def test_rows_with_labels_are_not_shared_by_their_numbers(engine, rng):
-    """A block of one label counts rows that are not consecutive: a start's shares would go to others."""
+def test_shares_of_a_start_do_not_read_labels(engine, rng):
+    """Responsibilities of a start are those that it gives, whatever is known of the rows."""
     problem = PROBLEMS["overlapping"]
     partition = STARTS["random"](distinct_rows(problem.source), engine, 3, rng)
     task = StepTask(engine, 3, None, Need(Second.FULL), Rule.GIVEN, share=partition.share)
-    with pytest.raises(AssertionError, match="not consecutive"):
-        LabelledSource(problem.source, problem.labels, np.arange(3)).map_merge(task)
+    known = labelled(problem.source, problem.labels, np.arange(3))
+    found, expected = known.map_merge(task), problem.source.map_merge(task)
+    for name in ("mass", "first", "second"):
+        assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
 
 def test_known_labels_decide(engine):
@@ -96,7 +69,7 @@ def test_known_labels_decide(engine):
     problem = PROBLEMS["weighted"]
     start = problem.start(FAMILIES["full"])
     task = StepTask(engine, 3, start.parameters, Need(Second.FULL), anchor=start.means + 1.0)
-    found = LabelledSource(problem.source, problem.labels, np.arange(3)).map_merge(task)
+    found = labelled(problem.source, problem.labels, np.arange(3)).map_merge(task)
     given = StepTask(engine, 3, None, Need(Second.FULL), Rule.GIVEN, anchor=start.means + 1.0)
     expected = problem.source.map_merge(given)
     for name in ("mass", "first", "second"):
@@ -110,7 +83,7 @@ def test_known_labels_decide(engine):
 def test_a_label_of_several_components_leaves_the_choice_among_them(engine):
     problem = PROBLEMS["overlapping"]
     start = problem.start(FAMILIES["full"])
-    source = LabelledSource(problem.source, np.zeros(len(problem.rows), dtype=int), np.array([0, 1, 0]))
+    source = labelled(problem.source, np.zeros(len(problem.rows), dtype=int), np.array([0, 1, 0]))
     found = source.map_merge(StepTask(engine, 3, start.parameters, Need(Second.NONE)))
     joint = np.exp(Mixture.of(start).component_log_density(problem.rows)) * start.weights * [1, 0, 1]
     np.testing.assert_allclose(found.mass, (joint / joint.sum(axis=1, keepdims=True)).sum(axis=0), atol=1e-9)
@@ -121,7 +94,7 @@ def test_a_label_of_several_components_leaves_the_choice_among_them(engine):
 def test_em_raises_the_likelihood_of_rows_and_labels(name, engine):
     problem, family = PROBLEMS["overlapping"], FAMILIES[name]
     labels = np.where(np.arange(len(problem.rows)) % 4, -1, problem.labels)
-    source = LabelledSource(problem.source, labels, np.arange(3))
+    source = labelled(problem.source, labels, np.arange(3))
     _, trace, _ = final(run_em(source, engine, problem.start(family), problem.objective, Stopping(1e-6, 60)))
     gains = np.diff(trace.log_likelihood)
     assert (gains > -1e-11).all()
@@ -133,7 +106,7 @@ def test_em_never_forgets_a_label(name, engine):
     """Groups far apart, labels of two of them exchanged: no step of any path gives a row to another's component."""
     problem, family = PROBLEMS["separate"], FAMILIES[name]
     wrong = np.array([1, 0, 2])[problem.labels]
-    source = LabelledSource(problem.source, wrong, np.arange(3))
+    source = labelled(problem.source, wrong, np.arange(3))
     mixture, _, _ = final(run_em(source, engine, problem.start(family), problem.objective, Stopping(1e-6, 60)))
     np.testing.assert_allclose(mixture.weights, np.bincount(wrong) / len(wrong), rtol=1e-12)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris, load_wine
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix import open as open_files
-from gaussmix.em.moves import Fits
+from gaussmix.em import moves
+from gaussmix.em.halves import halved
+from gaussmix.em.moves import Fits, Moves, View
 from gaussmix.em.objective import Ridge
 from gaussmix.em.split_and_merge import _Search, split_and_merge
+from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
 from gaussmix.engines import choose
 from gaussmix.estimators.fitting import Data
@@ -164,22 +169,69 @@ def test_components_on_a_handful_of_rows_are_unsound(n_rows, is_flat, n_unsound,
     )
     fits = Fits(FAMILIES["full"], choose(), Ridge(np.full(3, 1e-12)))
     start = fits.model_of(sample, np.full((300 + n_rows, 2), 0.5) + 0.1 * np.sign(sample.rows[:, :1]) * [1.0, -1.0])
-    search = _Search(sample, sample, fits, rng, State(start, Trace()), lambda: False)
+    search = _Search(sample, fits, rng, State(start, Trace()), lambda: False)
     is_near = (sample.rows[:, None, :2] == near).all(axis=2).any(axis=1)
     model = fits.model_of(sample, np.column_stack((is_near, ~is_near)).astype(float))
-    assert search._count_unsound(start) == 0
-    assert search._count_unsound(model) == n_unsound
+    assert search._count_unsound(View(sample, fits, start)) == 0
+    assert search._count_unsound(View(sample, fits, model)) == n_unsound
+
+
+def test_halves_find_two_clusters_in_any_units(rng):
+    """Beside a group of one cluster, and one without rows; a feature is constant."""
+    clusters = np.repeat([[3.0, 0.0], [-3.0, 1.0]], 60, axis=0) + rng.normal(size=(120, 2))
+    units = np.array([[1e3, 0.0], [40.0, 1e-4]])
+    rows = np.zeros((3, 150, 3))
+    rows[0, :120, :2], rows[1, :, :2], rows[:, :, 2] = clusters @ units + 7.0, rng.normal(size=(150, 2)) @ units, 0.1
+    weight = np.array([np.arange(150) < 120, np.ones(150), np.zeros(150)]) / [[120], [150], [1]]
+    halves = halved(rows, weight, np.array([1e3, 1e-4, 1e-150]), rng, is_full=True)
+    share = halves.first_share(0, rows[0, :120])
+    assert min(abs(share - side).max() for side in (np.repeat([0, 1], 60), np.repeat([1, 0], 60))) < 0.1
+    assert halves.gain[0] > 0.3 > 0.1 > halves.gain[1]
+    assert halves.gain[2] == -np.inf
+
+
+@pytest.mark.parametrize("family", ["full", "diag", "spherical", "VVE", "tied"])
+def test_all_rows_gain_what_the_rows_of_a_move_gain_or_more(family, monkeypatch, rng):
+    """Some components are moved and go on to EM; the others are as they were. All are, where covariances are tied."""
+    monkeypatch.setattr(moves, "LEAST_SHARE", 0.0)
+    rows, parameters = drawn(family, 1_000)
+    sample = distinct_rows(ArraySource(rows, rng.uniform(1, 4, size=1_000)))
+    fits = Fits(FAMILIES[family], choose(), Ridge(np.full(3, 1e-9)))
+    covariances = FAMILIES[family].covariances(np.array(parameters["covariances_init"]), N_COMPONENTS, 3)
+    view = View(
+        sample, fits, Model(parameters["weights_init"], parameters["means_init"], covariances, FAMILIES[family])
+    )
+    before, n_parts = view.row_share @ view.log_density, 0
+    for moved in islice(Moves(fits, rng, np.ones(3)).ranked(view), 12):
+        n_parts += len(moved.part.components) < N_COMPONENTS
+        state = fits.end(moved.part.rows, moved.model, Stopping(0.0, 4))
+        last = View(moved.part.rows, fits, state.model)
+        gain = moved.part.share * (last.row_share @ last.log_density - moved.part.log_likelihood)
+        after = View(sample, fits, moved.part.within(view.model, state.model))
+        assert after.model.weights.sum() == pytest.approx(1, abs=1e-12)
+        assert after.row_share @ after.log_density > before + gain - 1e-9
+    assert n_parts == (0 if family in ("VVE", "tied") else 12)
+
+
+def test_a_search_tries_moves_on_few_rows_and_ends_on_more(monkeypatch):
+    """EM on more rows comes last, and once."""
+    rows, _ = drawn("full", 30_000)
+    seen = []
+    end = Fits.end
+    monkeypatch.setattr(Fits, "end", lambda fits, rows, *rest: seen.append(len(rows.rows)) or end(fits, rows, *rest))
+    fitted(rows, init_params="search", random_state=0)
+    assert max(seen[:-1]) < 250 * N_COMPONENTS + 1 < 400 * N_COMPONENTS < seen[-1] < 500 * N_COMPONENTS + 1
 
 
 def test_a_move_that_adds_an_unsound_component_is_refused():
     """A search that looks at the likelihood alone takes it."""
-    rows = np.random.default_rng(2).exponential(size=(200, 3))
+    rows = np.random.default_rng(4).exponential(size=(200, 3))
     scores = []
     with pytest.MonkeyPatch.context() as patch:
         for _ in range(2):
             fits = [fitted(rows, n_components=8, init_params="search", random_state=seed) for seed in range(8)]
             scores.append(np.array([gm.score(rows) for gm in fits]))
-            patch.setattr(_Search, "_count_unsound", lambda search, model: 0)
+            patch.setattr(_Search, "_count_unsound", lambda search, view: 0)
     assert (scores[1] - scores[0]).max() > 0.01
 
 

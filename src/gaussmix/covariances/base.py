@@ -105,6 +105,17 @@ class Covariances(ABC):
     @abstractmethod
     def _whitening(self) -> Whitening: ...
 
+    @cached_property
+    def rounding(self) -> Array:
+        """About how much rounding changes log densities of each component, (n_components,), nats.
+
+        The rounding of Σ is multiplied by Σ_jj (Σ⁻¹)_jj, the ratio of the variance of feature j to the variance that
+        is left of it when the other features are known.
+        """
+        inflation = (self.variances() * self.whitening.precision_diagonals()).max(axis=1)
+        error: Array = self.n_features * float(np.finfo(np.float64).eps) * inflation
+        return error
+
     def factored(self, whitening: Whitening) -> Self:
         """The same value with factors that are known already."""
         known = replace(self)

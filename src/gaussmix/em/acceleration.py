@@ -23,6 +23,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
 from gaussmix.families.base import Family
 from gaussmix.model import Model
+from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.waist.moments import Scatter
@@ -79,7 +80,7 @@ class Path:
             "numbers": np.array(
                 [self.height, self.length, self.longest, self.n_refused, self.n_waiting, self.n_doubts]
             ),
-        }
+        } | ({} if after.noise is None else after.noise.arrays())
         return {PREFIX + name: array for name, array in arrays.items()}
 
     @classmethod
@@ -87,7 +88,8 @@ class Path:
         """From `Trace.memory`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
         points, images, weights, means, covariances, numbers = (memory[PREFIX + name] for name in names)
-        after = Model(weights, means, family.covariances(covariances, *means.shape), family)
+        noise = Noise.of_arrays({name.removeprefix(PREFIX): array for name, array in memory.items()})
+        after = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
         height, length, longest, *counts = numbers.tolist()
         return cls(points, images, after, height, length, longest, *map(int, counts))
 
@@ -183,14 +185,14 @@ class Acceleration:
         height = trace.last - self._objective.cost(before.model)
         if path.length and (trace.frozen or not path.height <= height < math.inf):
             return self._refused(path, before.trace, state)
-        if trace.frozen or state.outcome is Outcome.NON_FINITE:
+        if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_lost(state.model):
             return state
         with one_blas_thread():
             return self._gone_on(path, before.model, state, height)
 
     def _begun(self, state: State) -> State:
         """Accelerate from the next step on, if the run is slow."""
-        if state.outcome is not None or state.trace.frozen or not self._is_slow(state.trace):
+        if state.outcome is not None or state.trace.frozen or not self._is_slow(state.trace) or _has_lost(state.model):
             return state
         nothing = np.empty((0, len(_coordinates(state.model))))
         return state if nothing.shape[1] > MOST_NUMBERS else _on(state, Path(nothing, nothing, state.model))
@@ -235,22 +237,30 @@ class Acceleration:
 
     def _model_at(self, coordinates: Array, like: Model) -> Model | None:
         """The model with these coordinates; None where there is none."""
-        n_weights, n_means = like.weights.size, like.means.size
+        n_weights, n_means = _shares(like).size, like.means.size
         with np.errstate(over="ignore", invalid="ignore"):
-            weights = np.exp(coordinates[:n_weights] - coordinates[:n_weights].max())
+            shares = np.exp(coordinates[:n_weights] - coordinates[:n_weights].max())
             means = coordinates[n_weights:][:n_means].reshape(like.means.shape)
             rest = coordinates[n_weights + n_means :].reshape(len(like.covariances.each), -1)
             covariances = like.covariances.at(rest)
         if not (np.isfinite(coordinates).all() and np.isfinite(covariances.each).all()):
             return None
-        weights /= weights.sum()
+        shares /= shares.sum()
+        weights, noise = np.array(shares[: like.n_components]), like.noise
+        if noise is not None:
+            noise = noise.weighing(float(shares[-1]))
         need = like.family.need(None)
         if not (like.family.is_step or need.pooled or need.second is Second.TRACE):  # those have no more constraints
             second = np.einsum("k,k...->k...", weights, covariances.each)
             scatter = Scatter(weights, second, like.n_features, need)
             covariances = updated(like.family, self._engine, scatter, covariances)
-        model = Model(weights, means, covariances, like.family)
-        return None if weights.min() <= LOST_SHARE or collapsed(model, self._objective) else model
+        model = self._objective.feasible(Model(weights, means, covariances, like.family, noise))
+        return None if _has_lost(model) or collapsed(model, self._objective) else model
+
+
+def _has_lost(model: Model) -> bool:
+    """Whether a component has no weight left, whose logarithm has no coordinate. A prior may keep it from freezing."""
+    return bool(model.weights.min() <= LOST_SHARE)
 
 
 def _on(state: State, path: Path) -> State:
@@ -259,8 +269,14 @@ def _on(state: State, path: Path) -> State:
 
 def _coordinates(model: Model) -> Array:
     """Log weights, means and coordinates of the covariances: numbers without constraints but those of the structure."""
-    parts = np.log(model.weights), model.means.ravel(), model.covariances.coordinates().ravel()
+    shares = np.maximum(_shares(model), np.finfo(np.float64).tiny)  # noise may have lost its weight
+    parts = np.log(shares), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
+
+
+def _shares(model: Model) -> Array:
+    """The weights, that of the noise last; they sum to 1."""
+    return model.weights if model.noise is None else np.append(model.weights, model.noise.weight)
 
 
 def _lengths(changes: Array, model: Model) -> Array:
@@ -269,14 +285,15 @@ def _lengths(changes: Array, model: Model) -> Array:
     Half the squared length of the result is the Kullback–Leibler divergence that a change makes.
     """
     n_components, n_features = model.means.shape
-    of_weights, of_means, rest = np.split(changes, [n_components, n_components * (1 + n_features)], axis=1)
-    roots = np.sqrt(model.weights)
+    shares, roots = _shares(model), np.sqrt(model.weights)
+    ends = [len(shares), len(shares) + n_components * n_features]
+    of_weights, of_means, rest = np.split(changes, ends, axis=1)
     offsets = of_means.reshape(-1, n_components, n_features)
     whitened = np.array([model.whitening.whiten_each(each) for each in offsets])
     covariances = model.covariances
     of_covariances = covariances.lengths(rest.reshape(len(changes), len(covariances.each), -1))
     importance = np.ones(1) if covariances.is_shared else roots
-    parts = of_weights * roots, whitened * roots[:, None], of_covariances * importance[:, None]
+    parts = of_weights * np.sqrt(shares), whitened * roots[:, None], of_covariances * importance[:, None]
     return np.concatenate([part.reshape(len(changes), -1) for part in parts], axis=1)
 
 

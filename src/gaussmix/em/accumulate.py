@@ -9,6 +9,7 @@ from operator import add
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
@@ -32,7 +33,7 @@ class StepTask:
     engine, parameters, need, rule, anchor : as for `Engine.step`.
     n_components : K.
     share : makes `Block.given` where the rows are, for a part of a block at a time; the rule is then `Rule.GIVEN`.
-        Under this rule a single component has every row.
+        Under this rule a single component has every row, but those that are given to the noise.
     facts : as for `Engine.step`: what the pass before found out; None before the first.
     """
 
@@ -64,20 +65,26 @@ class StepTask:
         if self.share is not None:
             return self._share_and_call(block, self.share)
         if self.rule is Rule.GIVEN and self.n_components == 1:
-            block = replace(block, given=np.broadcast_to(np.int32(0), block.n_rows))
-        parameters = self.parameters
-        if parameters is not None and block.log_prior is not None:
-            parameters = replace(parameters, log_scale=parameters.log_scale + block.log_prior)
-        return self.engine.step(block, state, parameters, self.need, self.rule, self.anchor, self.facts)
+            block = replace(block, given=_of_one(block))
+        return self.engine.step(block, state, self.parameters, self.need, self.rule, self.anchor, self.facts)
 
     def _share_and_call(self, block: Block, share: Callable[[Block], Array]) -> Partial:
-        assert block.log_prior is None, "rows with labels are not consecutive: `share` would read another row's rank"
         shared, n_rows = replace(self, share=None), max(1, SHARES // (TILE_ROWS * self.n_components)) * TILE_ROWS
         tree = Tree[Partial]()
         for leaf in block.cut():
             parts = (replace(part, given=share(part)) for part in leaf.cut(n_rows))
             tree.add(reduce(add, (shared.call(part, self.open(part)) for part in parts)))
         return tree.total
+
+
+def _of_one(block: Block) -> Array | NDArray[np.int32]:
+    """Shares of a single component: all rows but those that are given to the noise."""
+    given = block.given
+    if given is not None and given.ndim == 2 and given.shape[1] == 1:
+        return given
+    if given is None or given.ndim == 2:
+        return np.broadcast_to(np.int32(0), block.n_rows)
+    return np.minimum(given, 0).astype(np.int32)
 
 
 def look(source: Source, engine: Engine[Any], need: Need) -> Any:

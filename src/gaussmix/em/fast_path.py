@@ -8,7 +8,7 @@ from typing import Any
 from gaussmix.em.accumulate import look
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
 from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Stopping
+from gaussmix.em.stopping import Aitken, Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Control, Course, Runner
 from gaussmix.families.base import Family
@@ -56,7 +56,7 @@ class FastPath:
         model : after the last step.
         log_likelihood : mean before each step; empty where Python has to make the next one.
         """
-        if self._task is None:
+        if self._task is None or model.noise is not None:
             return model, []
         runner, algebra, rows = self._task
         left = self._stopping.max_steps - n_steps
@@ -65,7 +65,7 @@ class FastPath:
         course = runner.run_em(*rows, start, algebra, control)
         if course is None or not course.log_likelihood:
             return model, []
-        return self._model(course), course.log_likelihood
+        return model_of(course, self._family), course.log_likelihood
 
     def begin(self, centres: Array) -> Model | None:
         """The model of an M-step on rows that each belong to the nearest centre (n_components, n_features).
@@ -76,24 +76,16 @@ class FastPath:
             return None
         runner, algebra, rows = self._task
         course = runner.begin_em(*rows, centres, algebra, self._control())
-        return None if course is None else self._model(course)
-
-    def _model(self, course: Course) -> Model:
-        """The model that a course has reached."""
-        shape = course.means.shape
-        found = self._family.covariances(course.covariances.reshape(self._family.shape(*shape)), *shape)
-        if course.whitening is not None:
-            found = found.factored(course.whitening)  # so that nobody factors these covariances again
-        return Model(course.weights, course.means, found, self._family)
+        return None if course is None else model_of(course, self._family)
 
     def _control(self, max_steps: int = 0, previous: float = float("-inf")) -> Control:
         assert self._ridge is not None, "otherwise there is no task"
-        return Control(self._ridge, self._stopping.tolerance, max_steps, previous, LOST_SHARE, NOISE, MAX_LOSS)
+        return Control(self._ridge, self._stopping.least_gain, max_steps, previous, LOST_SHARE, NOISE, MAX_LOSS)
 
     @cached_property
     def _ridge(self) -> Array | None:
         """The ridge of the objective; None where the objective or the stopping rule is one that engines don't know."""
-        return self._objective.as_ridge() if type(self._stopping) is Stopping else None
+        return self._objective.as_ridge() if type(self._stopping) in (Stopping, Aitken) else None
 
     @cached_property
     def _task(self) -> tuple[Runner, Algebra, tuple[Block, Any]] | None:
@@ -107,3 +99,12 @@ class FastPath:
         if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
             return None
         return engine, algebra, (block, look(self._source, self._engine, self._family.need(None)))
+
+
+def model_of(course: Course, family: Family) -> Model:
+    """The model of a structure that a course has reached."""
+    shape = course.means.shape
+    found = family.covariances(course.covariances.reshape(family.shape(*shape)), *shape)
+    if course.whitening is not None:
+        found = found.factored(course.whitening)  # so that nobody factors these covariances again
+    return Model(course.weights, course.means, found, family)

@@ -10,22 +10,22 @@ import numpy as np
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.fast_path import FastPath
-from gaussmix.em.loop import TOLERANCE_IN_SINGLE, run_em
+from gaussmix.em.loop import TOLERANCE_IN_SINGLE
 from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
-from gaussmix.em.restarts import best_run
+from gaussmix.em.race import highest
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import final
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.model import Model
+from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import Partition
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Second
 
-FEW_STEPS = 4  # enough to see which of several initial models is the best
+ROUNDING = 1e-9  # of all rows: what is missing from their sum belongs to the noise where it is more
 APART = 0.1  # standard deviations between a component and each of its halves
 
 
@@ -38,10 +38,18 @@ class InitialMoments:
     engine : sums moments over them.
     n_components : K.
     partition : how the rows are shared.
+    noise : a background, with its share of the rows; where the partition leaves some rows to it, it has those.
     """
 
-    def __init__(self, source: Source, engine: Engine[Any], n_components: int, partition: Partition) -> None:
-        self._source, self.engine = source, engine
+    def __init__(
+        self,
+        source: Source,
+        engine: Engine[Any],
+        n_components: int,
+        partition: Partition,
+        noise: Noise | None = None,
+    ) -> None:
+        self._source, self.engine, self._noise = source, engine, noise
         self._n_components, self.partition = n_components, partition
         self._made: dict[Need, Moments] = {}
         self._one_at_a_time = Lock()
@@ -62,16 +70,23 @@ class InitialMoments:
                 self._made[need] = self._sum(need, self._means)
             return self._made[need], self._means
 
-    def model(self, family: Family, objective: Objective, source: Source | None = None) -> Model:
+    def model(
+        self,
+        family: Family,
+        objective: Objective,
+        source: Source | None = None,
+        tolerance: float = TOLERANCE_IN_SINGLE,
+    ) -> Model:
         """Make weights, means and covariances of the rows as they are shared.
 
-        Where the family has several initial covariances, a few steps of EM from each tell which to take.
+        Where the family has several initial covariances, it is where steps of EM from the best of them have led.
 
         Parameters
         ----------
         family : the covariance structure.
         objective : what EM is going to raise.
         source : the same rows for those steps, where other threads use these moments.
+        tolerance : of EM, which such steps need not go below, nats per unit of row weight.
 
         Raises
         ------
@@ -82,15 +97,19 @@ class InitialMoments:
             fast = FastPath(source or self._source, self.engine, family, self._n_components, objective, Stopping())
             found = fast.begin(centres)
             if found is not None:
-                return found
+                return found.beside(self._noise)
         moments, means = self.about_means(family.need(None))
-        models = initial_models(moments, family, self.engine, objective, means)
+        noise = self._noise
+        if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING):
+            noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
+        models = [model.beside(noise) for model in initial_models(moments, family, self.engine, objective, means)]
         model = models[0]
         if len(models) > 1:
-            model = _most_promising(models, source or self._source, self.engine, objective)
+            model = highest(models, source or self._source, self.engine, objective, tolerance)
         for _ in range(family.n_first_updates - 1):
             moments, means = self.about_means(family.need(model.covariances))
-            model = initial_models(moments, family, self.engine, objective, means, model.covariances)[0]
+            updated = initial_models(moments, family, self.engine, objective, means, model.covariances)[0]
+            model = updated.beside(noise)
         return model
 
     @cached_property
@@ -112,6 +131,7 @@ def split(model: Model, n_components: int) -> Model:
     widest compared with the mixture, and in the others as they follow from that one. So near, the likelihood is hardly
     below that of the model, and EM moves the halves apart where that raises it.
     """
+    noise, model = model.noise, model.without_noise
     while model.n_components < n_components:
         k = int(model.weights.argmax())
         weights, means, variances = model.weights, model.means, model.covariances.variances()
@@ -124,14 +144,4 @@ def split(model: Model, n_components: int) -> Model:
         weights[[k, -1]] *= 0.5
         means[[k, -1]] += [step, -step]
         model = Model(weights, means, model.covariances, model.family)
-    return model
-
-
-def _most_promising(models: list[Model], source: Source, engine: Engine[Any], objective: Objective) -> Model:
-    """The model from which a few steps lead highest; of equals the first.
-
-    Biernacki, Celeux & Govaert (2003), Computational Statistics & Data Analysis 41.
-    """
-    few = Stopping(TOLERANCE_IN_SINGLE, FEW_STEPS)
-    ends = [final(run_em(source, engine, model, objective, few)) for model in models]
-    return models[ends.index(best_run([end] for end in ends))]
+    return model.beside(noise)

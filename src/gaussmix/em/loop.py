@@ -13,7 +13,7 @@ from gaussmix.em.maximise import MAX_LOSS, MAX_LOSS_IN_SINGLE, loss, next_model
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace
-from gaussmix.engines.base import Engine, Remembering
+from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -60,14 +60,15 @@ def run_em(
     state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
     faster = Acceleration(engine, objective, stopping) if is_accelerated else None
-    is_exact, facts = stopping.tolerance < TOLERANCE_IN_SINGLE, _recalled(source, engine, model, trace)
+    is_exact, facts = stopping.least_gain < TOLERANCE_IN_SINGLE, _recalled(source, engine, model, trace)
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
         last = trace.last if trace.n_steps else previous
         reached, log_likelihood, stuck = model, list[float](), trace.frozen
         if not trace.frozen:
-            most = None if faster is None else faster.limit(trace)
+            limits = stopping.most(trace.n_steps), None if faster is None else faster.limit(trace)
+            most = min((limit for limit in limits if limit is not None), default=None)
             reached, log_likelihood = fast.run(model, trace.n_steps, last, most)
         values = log_likelihood
         if not log_likelihood:
@@ -78,16 +79,17 @@ def run_em(
             log_likelihood = [moments.log_likelihood / moments.row_weight]
             values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]
         trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), stuck)
-        outcome = stopping.outcome(trace.n_steps, values[-2] if len(values) > 1 else last, values[-1])
+        outcome = stopping.after(trace.objective, previous)
         if outcome is Outcome.NON_FINITE:
             reached = model
         if len(stuck) == model.n_components:
             outcome = Outcome.DEGENERATE
-        memory = facts.remembered() if isinstance(facts, Remembering) else {}
-        before, state = state, State(reached, replace(trace, memory=memory), outcome)
+        if hasattr(facts, "remembered"):  # `Remembering`
+            trace = replace(trace, memory=facts.remembered())
+        before, state = state, State(reached, trace, outcome)
         if faster is not None:
             state = faster.state_after(before, state)
-        if state.outcome is not None:
+        if state.outcome is not None and state.trace.memory:
             state = state._replace(trace=replace(state.trace, memory={}))
         yield state
 
@@ -146,5 +148,5 @@ def _recalled(source: Source, engine: Engine[Any], model: Model, trace: Trace) -
 
 def _centre(model: Model) -> Array:
     """The mean of the mixture, near which an engine takes pooled moments."""
-    centre: Array = (model.weights[:, None] * model.means).sum(axis=0)
+    centre: Array = (model.without_noise.weights[:, None] * model.means).sum(axis=0)
     return centre

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,14 +35,14 @@ MAX_LOSS_IN_SINGLE = 30.0  # of sums in float32, whose relative error is 1e-4 at
 
 
 def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
-    """Make weights, means and the scatter about the new means; Bishop (2006) eq. 9.17, 9.22.
+    """Make weights, which sum to 1, means and the scatter about the new means; Bishop (2006) eq. 9.17, 9.22.
 
     Parameters
     ----------
     moments : of all rows.
     default_means : (n_components, n_features), the means of components without mass.
     """
-    weights = moments.mass / moments.mass.sum()
+    weights = moments.mass / (moments.mass.sum() or 1.0)  # all may be noise
     means = moments.means(default_means)
     second = moments.about(means).second
     assert second is not None
@@ -80,6 +80,7 @@ def initial_models(
     empty = weights <= LOST_SHARE
     weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
     weights, means, scatter = objective.constrain(weights / weights.sum(), means, _fill_empty(scatter, empty))
+    means = np.where(empty[:, None], default_means, means) if empty.any() else means  # a prior would put them together
     first = updated(family, engine, scatter, current)
     if current is None:
         candidates = [first, *family.other_initial_covariances(scatter)]
@@ -108,23 +109,28 @@ def next_model(
     stuck : the components that keep mean and covariance: `frozen`, and those that get stuck in this step.
     """
     weights, means, scatter = objective.constrain(*maximise(moments, current.means))
-    stuck = {int(k): Frozen.LOST for k in np.flatnonzero(weights <= LOST_SHARE)} | dict(frozen)
+    noise = current.noise
+    if noise is not None:
+        noise = noise.weighing(float(moments.background / (moments.background + moments.mass.sum())))
+    lost = scatter.degrees / (moments.mass.sum() or 1.0) <= LOST_SHARE  # a prior may have degrees of freedom for it
+    stuck = {int(k): Frozen.LOST for k in np.flatnonzero(lost)} | dict(frozen)
     while True:
         if stuck:
             is_stuck = np.isin(np.arange(len(means)), list(stuck))
             means = np.where(is_stuck[:, None], current.means, means)
-        covariances = _moved(current, engine, scatter, stuck)
-        model = Model(weights, means, covariances, current.family)
+        covariances = _moved(current, engine, scatter, {*stuck, *objective.fixed_covariances})
+        model = Model(weights, means, covariances, current.family).beside(noise)
         wrong = collapsed(model, objective) - set(stuck)
         if not wrong:
             return model, stuck
         stuck |= dict.fromkeys(sorted(wrong), Frozen.COLLAPSED)
 
 
-def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Mapping[int, Frozen]) -> Covariances:
+def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Collection[int]) -> Covariances:
     """Update the covariances of the components that still move.
 
-    Frozen components are left out of what the others share; otherwise the step could lower the likelihood.
+    Components that are frozen or fixed are left out of what the others share; otherwise the step could lower the
+    likelihood.
     """
     covariances = current.covariances
     moving = [k for k in range(current.n_components) if k not in stuck]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gaussmix.em.halves import Halves, halved
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
@@ -23,21 +24,21 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.elementary import log_sum
+from gaussmix.numerics.arrays import Array, Places
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.starts.sample import Distinct
+from gaussmix.waist.algebra import Across
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
 
-LOCAL_EM = Stopping(1e-4, 8)  # on the rows of a component that is split
-LOCAL_ROWS, LOCAL_SHARE = 1_000, 0.02  # of these rows, at most; responsibility for a row that is one of them
-ROWS_PER_FEATURE = 20  # of each component, at least, where a part of the rows stands for all
-MIXED = 0.05  # the part of each row that a half gets from beyond its side of the cut
+LOCAL_ROWS, LOCAL_ROWS_PER_FEATURE = 200, 12  # of a component that is split, at most the larger of the two
+LEAST_SHARE = 0.01  # responsibility for a row that is one of a component's own
+NEIGHBOURS, NEAR = 4, 0.02  # of the components that a move touches: at most so many, which take that part of their rows
 TRIES = 2  # of each split and of each removal, before those that have had none
+ROUGH = 1e-3  # nats per unit of row weight: where steps end that choose the axes of a moved model
+AT_A_TIME = 2**21  # numbers, 16 MB: so many components are split at a time
 MOVED = 0.03  # standard deviations: a component that has moved less is not split again
-FLATTEST = 1e-12  # relative, of the variances along the axes of a component
 
 
 class Removal(NamedTuple):
@@ -62,12 +63,13 @@ class Split(NamedTuple):
     ----------
     gain : as for `Removal`.
     component : the one.
-    halves : the two, which share its rows.
+    halves, group : the two, which share its rows, and their number among those that were found together.
     """
 
     gain: float
     component: int
-    halves: Model
+    halves: Halves
+    group: int
 
 
 Move = TypeVar("Move", Removal, Split)
@@ -98,16 +100,91 @@ class Fits:
     def model_of(self, rows: Distinct, shares: Array) -> Model | None:
         """The M-step on rows that are shared so; None where a component has too few for a covariance."""
         source = ArraySource(rows.rows, rows.weight, shares)
+        first = InitialMoments(source, self.engine, shares.shape[1], Partition())
         try:
-            return InitialMoments(source, self.engine, shares.shape[1], Partition()).model(self.family, self.objective)
+            return first.model(self.family, self.objective, tolerance=ROUGH)
         except SingularCovariance:
             return None
 
-    def log_shares(self, rows: Array, model: Model) -> tuple[Array, Array]:
-        """Logarithms of responsibilities (n_rows, n_components), and log densities (n_rows,)."""
-        joint = self.engine.component_log_density(Block(0, rows), model.parameters)
-        log_density = log_sum(joint)
-        return joint - log_density[:, None], log_density
+
+class View:
+    """Some rows as a model shares them.
+
+    Parameters
+    ----------
+    rows, fits, model : of these.
+    """
+
+    def __init__(self, rows: Distinct, fits: Fits, model: Model) -> None:
+        self.rows, self.fits, self.model = rows, fits, model
+        joint = fits.engine.component_log_density(Block(0, rows.rows), model.parameters).T
+        largest = joint.max(axis=0)
+        self.shares = np.exp(np.subtract(joint, largest, order="C"))  # (n_components, n_rows)
+        total = self.shares.sum(axis=0)
+        self.shares /= total
+        self.log_density = np.log(total) + largest
+        self.row_share = rows.weight / rows.weight.sum()
+        self.places = [np.flatnonzero(share > LEAST_SHARE) for share in self.shares]  # of each component's own rows
+
+    @cached_property
+    def overlap(self) -> Array:
+        """(n_components, n_components): the part of each component's rows that the other ones take."""
+        weighted = self.shares * self.row_share
+        mass = np.maximum(weighted.sum(axis=1), np.finfo(np.float64).tiny)
+        overlap: Array = weighted @ self.shares.T / mass[:, None]
+        return overlap
+
+    def part(self, components: Places) -> tuple[Part, Array]:
+        """Some components on their own rows, and how they share these: (n_rows, n_components)."""
+        places = np.arange(len(self.row_share))
+        if len(components) < self.model.n_components:
+            places = np.flatnonzero(self.shares[components].max(axis=0) > LEAST_SHARE)
+        shares = self.shares[np.ix_(components, places)]
+        total = shares.sum(axis=0)
+        weight = self.row_share[places] * total
+        share, model = float(weight.sum()), self.model.take(components)
+        weight_of_components = model.weights.sum()
+        own = float(weight @ (self.log_density[places] + np.log(total))) / share - np.log(weight_of_components)
+        model = replace(model, weights=model.weights / weight_of_components)
+        rows = Distinct(self.rows.rows[places], self.rows.weight[places] * total)
+        return Part(components, rows, model, share, own), (shares / total).T
+
+
+class Part(NamedTuple):
+    """Some components of a model, and the rows that they share; the others stay as they are.
+
+    What these rows gain is a bound on what all rows gain, for each by its `share`: Jensen's inequality.
+
+    Parameters
+    ----------
+    components : which.
+    rows : theirs, weighted by their responsibility.
+    model : of these rows.
+    share : their part of the weight of all rows.
+    log_likelihood : mean of these rows, nats.
+    """
+
+    components: Places
+    rows: Distinct
+    model: Model
+    share: float
+    log_likelihood: float
+
+    def within(self, whole: Model, model: Model) -> Model:
+        """A model of all rows in which these components are those of `model`."""
+        if len(self.components) == whole.n_components:
+            return model
+        weights, means = np.array(whole.weights), np.array(whole.means)
+        weights[self.components] = weights[self.components].sum() * model.weights
+        means[self.components] = model.means
+        return Model(weights, means, whole.covariances.put(self.components, model.covariances), whole.family)
+
+
+class Moved(NamedTuple):
+    """A moved part: how it is, and where EM is to begin with it."""
+
+    part: Part
+    model: Model
 
 
 class Moves:
@@ -115,26 +192,24 @@ class Moves:
 
     Parameters
     ----------
-    rows : some of all rows.
     fits : EM.
     rng : draws rows and directions of splits.
     scale : (n_features,), data units: a usual standard deviation within a component.
     """
 
-    def __init__(self, rows: Distinct, fits: Fits, rng: np.random.Generator, scale: Array) -> None:
-        self._rows, self._fits, self._rng, self._scale = rows, fits, rng, scale
-        self._row_share = rows.weight / rows.weight.sum()
+    def __init__(self, fits: Fits, rng: np.random.Generator, scale: Array) -> None:
+        self._fits, self._rng, self._scale = fits, rng, scale
         self._splits: dict[int, tuple[Array, Split | None]] = {}  # where a component was, and its split
+        algebra = fits.family.algebra
+        self._is_free = algebra is not None and Across.EQUAL not in algebra  # no covariance depends on another one
 
-    def ranked(self, model: Model) -> Iterator[Model]:
-        """Moved models, the one with the largest bound first; a split or removal that had its tries has to wait."""
-        logs, log_density = self._fits.log_shares(self._rows.rows, model)
-        shares = np.exp(logs)
-        for component in range(model.n_components):
-            self._split_again(model, component, shares[:, component])
+    def ranked(self, view: View) -> Iterator[Moved]:
+        """Moves, the one with the largest bound first; a split or removal that had its tries has to wait."""
+        n_components = view.model.n_components
+        self._split_again(view)
         splits = _best_first(split for _, split in self._splits.values() if split is not None)
-        splits = splits[: max(8, model.n_components // 2)]
-        removals = self._removals(model, shares, log_density)[: max(16, model.n_components)]
+        splits = splits[: max(8, n_components // 2)]
+        removals = self._removals(view)[: max(16, n_components)]
         pairs = [(removal, split) for removal in removals for split in splits if split.component not in removal[1:]]
         pairs.sort(key=lambda pair: -(pair[0].gain + pair[1].gain))
         while pairs:
@@ -145,96 +220,107 @@ class Moves:
                     later.append((removal, split))
                     continue
                 uses.update(parts)
-                moved = self._moved(logs, removal, split)
+                moved = self._moved(view, removal, split)
                 if moved is not None:
                     yield moved
             pairs = later
 
-    def swapped(self, model: Model) -> Model:
+    def swapped(self, view: View) -> Moved:
         """The model with a component put on a row, both drawn at random."""
+        model, rows = view.model, view.rows
         means = np.array(model.means)
-        means[self._rng.integers(model.n_components)] = self._rows.rows[self._rows.draw(self._rng)]
+        means[self._rng.integers(model.n_components)] = rows.rows[rows.draw(self._rng)]
         weights = np.full(model.n_components, 1 / model.n_components)
-        return Model(weights, means, model.covariances, model.family)
+        part, _ = view.part(np.arange(model.n_components))
+        return Moved(part, Model(weights, means, model.covariances, model.family))
 
-    def _moved(self, logs: Array, removal: Removal, split: Split) -> Model | None:
-        """The M-step on the rows as a move shares them."""
-        freed = removal.freed
+    def _moved(self, view: View, removal: Removal, split: Split) -> Moved | None:
+        """The M-step on the rows of some components, as a move shares them."""
+        components = self._around(view, removal, split)
+        part, shares = view.part(components)
+        freed, halved = np.searchsorted(components, [removal.freed, split.component])
         if removal.heir is None:
-            others = np.delete(logs, freed, axis=1)
-            shares = np.insert(np.exp(others - log_sum(others)[:, None]), freed, 0.0, axis=1)
+            rest = 1 - shares[:, [freed]]
+            others = len(components) - 1
+            shares = np.where(rest > LEAST_SHARE, shares / np.maximum(rest, LEAST_SHARE), 1 / others)
         else:
-            shares = np.exp(logs)
-            shares[:, removal.heir] += shares[:, freed]
-        halves, _ = self._fits.log_shares(self._rows.rows, split.halves)
-        shares[:, [split.component, freed]] = shares[:, [split.component]] * np.exp(halves)
-        return self._fits.model_of(self._rows, shares)
+            shares[:, np.searchsorted(components, removal.heir)] += shares[:, freed]
+        first = split.halves.first_share(split.group, part.rows.rows)
+        shares[:, freed] = shares[:, halved] * (1 - first)
+        shares[:, halved] *= first
+        model = self._fits.model_of(part.rows, shares)
+        return None if model is None else Moved(part, model)
 
-    def _split_again(self, model: Model, component: int, share: Array) -> None:
-        """Find the split of a component, unless it is nearly where it was."""
-        spread = np.sqrt(model.covariances.take([component]).variances()[0])
-        here = np.concatenate((model.means[component], spread, model.weights[component : component + 1]))
-        if component in self._splits:
-            moved = np.abs(self._splits[component][0] - here) / np.concatenate((spread, spread, here[-1:]))
-            if moved.max() < MOVED:
-                return
-        self._splits[component] = here, self._split(component, share)
+    def _around(self, view: View, removal: Removal, split: Split) -> Places:
+        """Components that a move touches, and near ones, in their order; all where covariances depend on each other."""
+        if not self._is_free:
+            return np.arange(view.model.n_components)
+        touched = [k for k in (removal.freed, removal.heir, split.component) if k is not None]
+        near = view.overlap[touched].max(axis=0)
+        near[touched] = np.inf
+        nearest = np.argsort(-near, kind="stable")[: len(touched) + NEIGHBOURS]
+        return np.sort(nearest[near[nearest] > NEAR])
 
-    def _split(self, component: int, share: Array) -> Split | None:
-        """The better of two splits of a component on its own rows: across its longest axis or any direction."""
-        n_features, weight = self._rows.rows.shape[1], self._rows.weight * share
-        places = np.flatnonzero(share > LOCAL_SHARE)
-        if len(places) < 4 * (n_features + 1):
-            return None
-        part = float(self._row_share @ share)
-        most = max(LOCAL_ROWS, ROWS_PER_FEATURE * (n_features + 1))
-        if len(places) > most:
-            places = np.sort(self._rng.choice(places, most, replace=False))
-        rows = Distinct(self._rows.rows[places], weight[places])
-        whole = self._fits.model_of(rows, np.ones((len(places), 1)))
-        if whole is None:
-            return None
-        row_share = rows.weight / rows.weight.sum()
-        before = float(row_share @ self._fits.log_shares(rows.rows, whole)[1])
-        best: Split | None = None
-        for is_behind in self._cuts(rows.rows - row_share @ rows.rows, row_share):
-            side = np.where(is_behind, MIXED, 1 - MIXED)
-            halves = self._fits.model_of(rows, np.column_stack((side, 1 - side)))
-            end = None if halves is None else self._fits.end(rows, halves, LOCAL_EM)
-            gain = -np.inf if end is None else part * (end.trace.last - before)
-            if end is not None and (best is None or gain > best.gain):
-                best = Split(gain, component, end.model)
-        return best
+    def _split_again(self, view: View) -> None:
+        """Find the splits of components, unless these are nearly where they were."""
+        model = view.model
+        spread, weights = np.sqrt(model.covariances.variances()), model.weights[:, None]
+        here, unit = (
+            np.concatenate((model.means, spread, weights), axis=1),
+            np.concatenate((spread, spread, weights), axis=1),
+        )
+        known = self._splits
+        stale = [
+            k
+            for k in range(model.n_components)
+            if k not in known or (np.abs(known[k][0] - here[k]) >= MOVED * unit[k]).any()
+        ]
+        at_a_time = max(1, AT_A_TIME // (self._most_rows(model.n_features) * model.n_features))  # draws depend on it
+        for first in range(0, len(stale), at_a_time):
+            some = stale[first : first + at_a_time]
+            for split, k in zip(self._split(view, some), some, strict=True):
+                known[k] = here[k], split
 
-    def _cuts(self, offset: Array, row_share: Array) -> Iterator[NDArray[np.bool_]]:
-        """Which rows are on one side of a cut: at the mean across the longest axis; anywhere across some direction."""
-        scaled = offset / self._scale
-        direction, place = self._rng.normal(size=scaled.shape[1]), self._rng.uniform(0.2, 0.8)
-        if self._fits.family.kind.second is Second.FULL:
-            values, axes = np.linalg.eigh((scaled * row_share[:, None]).T @ scaled)
-            longest = axes[:, -1]
-            direction = axes / np.sqrt(np.maximum(values, max(FLATTEST * values[-1], FLATTEST))) @ direction
-        else:
-            longest = np.eye(scaled.shape[1])[np.argmax(row_share @ scaled**2)]
-        yield scaled @ longest > 0
-        along: Array = scaled @ direction
-        yield along > np.quantile(along, place)
+    def _split(self, view: View, components: list[int]) -> list[Split | None]:
+        """The split of each component on its own rows; None where these are too few."""
+        n_features = view.model.n_features
+        shape = len(components), self._most_rows(n_features)
+        weight, rows = np.zeros(shape), np.zeros((*shape, n_features))
+        for group, k in enumerate(components):
+            places = view.places[k]
+            if len(places) > shape[1]:
+                places = np.sort(self._rng.choice(places, shape[1], replace=False))
+            own = view.row_share[places] * view.shares[k, places]
+            weight[group, : len(places)] = own / own.sum()
+            rows[group, : len(places)] = view.rows.rows[places]
+        halves = halved(rows, weight, self._scale, self._rng, is_full=self._fits.family.kind.second is Second.FULL)
+        gains = halves.gain * (view.shares[components] @ view.row_share)
+        gains[(weight > 0).sum(axis=1) < 4 * (n_features + 1)] = -np.inf
+        return [
+            Split(gain, k, halves, group) if np.isfinite(gain) else None
+            for group, (gain, k) in enumerate(zip(gains.tolist(), components, strict=True))
+        ]
 
-    def _removals(self, model: Model, shares: Array, log_density: Array) -> list[Removal]:
-        """Ways to free a component, the cheapest first. Two that are merged have the moments of their rows."""
-        fitted = self._fits.model_of(self._rows, shares) or model
-        own = self._row_share @ (shares * log_density[:, None])
+    @staticmethod
+    def _most_rows(n_features: int) -> int:
+        return max(LOCAL_ROWS, LOCAL_ROWS_PER_FEATURE * (n_features + 1))
+
+    def _removals(self, view: View) -> list[Removal]:
+        """Ways to free a component, the cheapest first. Two that are merged have their own moments."""
+        model, shares, row_share = view.model, view.shares, view.row_share
+        own = shares @ (row_share * view.log_density)
+        apart = np.array([_entropy(shares[k, places], row_share[places]) for k, places in enumerate(view.places)])
         heirs, freed = np.triu_indices(model.n_components, 1)
-        merged = _merged(fitted) - own[heirs] - own[freed]
-        apart = self._row_share @ _times_log(shares)
-        nearest = np.argsort(-(merged - apart[heirs] - apart[freed]), kind="stable")[: 2 * model.n_components]
+        merged = _merged(model) - (own + apart)[heirs] - (own + apart)[freed]
         found = []
-        for pair in nearest:
+        for pair in np.argsort(-merged, kind="stable")[: 2 * model.n_components]:
             heir, k = int(heirs[pair]), int(freed[pair])
-            mixed = float(self._row_share @ _times_log(shares[:, heir] + shares[:, k]))
+            both = shares[heir] + shares[k]
+            places = np.flatnonzero(both > LEAST_SHARE)
+            mixed = _entropy(both[places], row_share[places]) - apart[heir] - apart[k]
             found.append(Removal(float(merged[pair]) - mixed, k, heir))
         for k, weight in enumerate(model.weights.tolist()):  # what the density of all loses with the component
-            rest = self._row_share @ np.log(np.maximum(1 - shares[:, k], 1e-30))
+            rest = row_share[view.places[k]] @ np.log(np.maximum(1 - shares[k, view.places[k]], 1e-30))
             found.append(Removal(float(rest - np.log1p(-min(weight, 1 - 1e-9))), k, None))
         return _best_first(found)
 
@@ -261,9 +347,9 @@ def _merged(model: Model) -> Array:
     return np.concatenate(found)
 
 
-def _times_log(shares: Array) -> Array:
-    """r log r, and 0 where r is 0."""
-    return shares * np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+def _entropy(shares: Array, row_share: Array) -> float:
+    """Σ r log r."""
+    return float(row_share @ (shares * np.log(shares)))
 
 
 def _best_first(moves: Iterable[Move]) -> list[Move]:

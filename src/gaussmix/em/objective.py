@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gaussmix.model import Model
@@ -31,8 +32,26 @@ class Objective(ABC):
         """(n_features,), data units²: variances that no component falls below, 0 where it may."""
 
     def log_prior(self, model: Model) -> float:
-        """What is added to the log-likelihood of all rows, nats."""
+        """What is added to the log-likelihood of all rows, nats, up to a constant."""
         return 0.0
+
+    @property
+    def fixed_covariances(self) -> Collection[int]:
+        """Components whose covariance no step changes."""
+        return ()
+
+    def feasible(self, model: Model) -> Model:
+        """The nearest model that an M-step could make: with the fixed values and the weights that are allowed."""
+        return model
+
+    def n_fixed(self, model: Model) -> int:
+        """How many of the free parameters of a model are none, because no step changes them."""
+        return 0
+
+    @property
+    def for_any(self) -> Objective:
+        """Without what it says of single components: for starts, whose components have another order or number."""
+        return self
 
     def cost(self, model: Model) -> float:
         """By how much the objective exceeds what a step raises, nats per unit of row weight."""

@@ -19,7 +19,7 @@ def begin_each(runs: Sequence[Run]) -> Iterator[Iterator[State]]:
     return (run(None) for run in runs)
 
 
-def best_run(runs: Iterable[Iterable[State]]) -> State:
+def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -> State:
     """Make each run and keep the end of the best.
 
     Of runs that are equal up to rounding the first is kept, so that neither the engine nor the number of threads
@@ -28,6 +28,7 @@ def best_run(runs: Iterable[Iterable[State]]) -> State:
     Parameters
     ----------
     runs : the states of each; a run raises `SingularCovariance` where its start has no covariances.
+    ends : gets the trace of each run that ended with a finite likelihood.
 
     Raises
     ------
@@ -46,6 +47,8 @@ def best_run(runs: Iterable[Iterable[State]]) -> State:
             failure = NonFiniteLikelihood()
         else:
             best = better(best, end)
+            if ends is not None:
+                ends.append(end.trace)
     if best is None:
         assert failure is not None, "at least one start"
         raise failure

@@ -6,40 +6,50 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
-from gaussmix.starts.sample import Distinct, variances_of
+from gaussmix.starts.sample import Distinct, seen_cells, variances_of
 
 SHARE = 1e-6
 TRIMMED = 0.01  # of the weight, dropped at each end, and one row more
-RESOLUTION = 2.0**-40  # of the largest value: the spread that a constant column is given
+MOST_TRIMMED = 0.45  # so that some rows are left
+CONSTANT = 2.0**-40, 2.0**-10  # of its value: the least and the largest spread that a constant column is given
 
 
-def automatic_ridge(sample: Distinct) -> Array:
+def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
     """1e-6 of a robust variance of each feature, (n_features,), data units².
 
-    The variance without ceil(1 %) + 1 of the weight at each end; where that is 0 the whole variance; then
-    (2⁻⁴⁰ max |x|)²; then the median of the other features; then 1.
+    The variance without ceil(1 %) + 1 of the weight at each end; where that is 0 the whole variance. A constant column
+    has none: it takes the median of the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits
+    that a float32 or a text lacks then cost next to nothing. A column of zeros takes the median. Where all columns are
+    constant, 1 stands for the median.
+
+    Parameters
+    ----------
+    sample : the rows.
+    trim : the share of the weight that outliers may have: where it is more than 1 %, so much is left out at each end.
     """
-    variances = _trimmed_variances(sample)
-    for fallback in (_whole_variances, _resolution):
-        if (variances > 0).all():
-            return SHARE * variances
-        variances = np.where(variances > 0, variances, fallback(sample))
-    known = variances[variances > 0]
-    return SHARE * np.where(variances > 0, variances, np.median(known) if known.size else 1.0)
+    variances = _trimmed_variances(sample, min(max(TRIMMED, trim), MOST_TRIMMED))
+    if not (variances > 0).all():
+        variances = np.where(variances > 0, variances, variances_of(sample.rows, sample.weight))
+    constant = ~(variances > 0)
+    if constant.any():
+        variances[constant] = _of_constants(np.fmax.reduce(np.abs(sample.rows), axis=0)[constant], variances[~constant])
+    return SHARE * variances
 
 
-def _whole_variances(sample: Distinct) -> Array:
-    return variances_of(sample.rows, sample.weight)
+def _of_constants(size: Array, others: Array) -> Array:
+    """Variances for constant columns of these absolute values, given the variances of the other columns."""
+    typical = np.median(others) if others.size else 1.0
+    least, most = ((share * size) ** 2 for share in CONSTANT)
+    found: Array = np.where(SHARE * most > 0, np.clip(typical, least, most), typical)  # the square of x may vanish
+    return found
 
 
-def _resolution(sample: Distinct) -> Array:
-    finest: Array = (RESOLUTION * np.abs(sample.rows).max(axis=0)) ** 2
-    return finest
-
-
-def _trimmed_variances(sample: Distinct) -> Array:
+def _trimmed_variances(sample: Distinct, share: float) -> Array:
+    if np.isnan(sample.rows).any():
+        columns = (Distinct(column[:, None], weight) for column, weight in seen_cells(sample.rows, sample.weight))
+        return np.array([_trimmed_variances(each, share)[0] for each in columns])
     total, target = np.cumsum(sample.weight)[-1], native_target()  # one after the other: fit_many has the same bits
-    dropped = np.ceil(TRIMMED * total) + 1
+    dropped = np.ceil(share * total) + 1
     if 2 * dropped >= total:
         return np.zeros(sample.rows.shape[1])
     if target is not None:

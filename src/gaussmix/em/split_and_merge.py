@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.moves import ROWS_PER_FEATURE, Fits, Moves
+from gaussmix.em.loop import TOLERANCE_IN_SINGLE
+from gaussmix.em.moves import Fits, Moved, Moves, View
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State
@@ -20,14 +21,14 @@ from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
-from gaussmix.numerics.pieces import pieces
 from gaussmix.sources.base import Source
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.need import Second
 
-ROWS_PER_PARAMETER, LEAST_ROWS = 20, 500  # of each component, for EM to judge a move
-RANKING_ROWS = 8_000  # at least, to rank moves
-FIRST, SETTLING = Stopping(1e-5, 300), Stopping(1e-5, 60)  # EM from the start, and from a move that was better
+SEARCHED = 4, 250  # rows of each component that moves are tried on: for each of its parameters, and at least
+POLISHED = 20, 500  # and those that EM ends on
+FIRST, SETTLING = Stopping(1e-4, 30), Stopping(1e-5, 60)  # EM from the start, and from a move that was better
+LAST = Stopping(1e-4, 30)  # EM where more rows come in
 JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move; the second where it may reach the aim
 LOOK_AHEAD = 16  # steps with the gain of the last one that may still reach it
 GAIN = 2e-5  # nats per row: what a move has to gain
@@ -42,23 +43,25 @@ def first_model(
     objective: Objective,
     source: Source | None = None,
     is_unwanted: Callable[[], bool] = lambda: False,
+    tolerance: float = TOLERANCE_IN_SINGLE,
 ) -> Model:
     """The model that EM starts from: that of the M-step, or of a search from it where the partition asks for one.
 
     Parameters
     ----------
-    first, family, objective, source : see `InitialMoments.model`.
+    first, family, objective, source, tolerance : see `InitialMoments.model`.
     is_unwanted : asked before each move whether to stop the search.
 
     Raises
     ------
     SingularCovariance : a component has too few distinct rows for a covariance; the message names it.
     """
-    model, partition = first.model(family, objective, source), first.partition
+    model, partition = first.model(family, objective, source, tolerance), first.partition
     if partition.searched is None:
         return model
     rng = np.random.default_rng(partition.seed)
-    return split_and_merge(model, partition.searched, first.engine, objective, rng, is_unwanted)
+    alone = split_and_merge(model.without_noise, partition.searched, first.engine, objective, rng, is_unwanted)
+    return alone.beside(model.noise)
 
 
 @one_blas_thread()
@@ -85,20 +88,25 @@ def split_and_merge(
 
     Returns
     -------
-    model : with a higher objective than EM from `model` reaches on these rows; `model` if there is none.
+    model : where no move has helped, after EM; `model` where EM from it freezes a component.
     """
-    n_components, n_features = model.means.shape
-    if n_components == 1:
+    if model.n_components == 1:
         return model
-    wanted = max(LEAST_ROWS, ROWS_PER_PARAMETER * model.n_parameters // n_components)
-    rows = _part(sample, n_components * wanted, rng)
-    wanted = max(RANKING_ROWS, ROWS_PER_FEATURE * n_components * (n_features + 1))
-    ranking = _part(rows, wanted, rng)
     fits = Fits(model.family, engine, objective)
+    rows, more = (_part(sample, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
     settled = fits.end(rows, model, FIRST)
     if settled is None:
         return model
-    return _Search(rows, ranking, fits, rng, settled, is_unwanted).best()
+    found = _Search(rows, fits, rng, settled, is_unwanted).best()
+    polished = fits.end(more, found, LAST) if len(more.rows) > len(rows.rows) else None
+    return found if polished is None else polished.model
+
+
+def _part(sample: Distinct, model: Model, wanted: tuple[int, int], rng: np.random.Generator) -> Distinct:
+    """So many rows for each parameter of a component, and at least so many for each component."""
+    per_parameter, least = wanted
+    n_components = model.n_components
+    return sample.part(n_components * max(least, per_parameter * model.n_parameters // n_components), rng)
 
 
 class _Search:
@@ -107,7 +115,6 @@ class _Search:
     def __init__(
         self,
         rows: Distinct,
-        ranking: Distinct,
         fits: Fits,
         rng: np.random.Generator,
         settled: State,
@@ -116,8 +123,9 @@ class _Search:
         self._rows, self._fits, self._state, self._is_unwanted = rows, fits, settled, is_unwanted
         self._within = _within(settled.model)
         variances = np.diagonal(self._within) if self._within.ndim == 2 else self._within
-        self._moves = Moves(ranking, fits, rng, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
-        self._n_unsound = self._count_unsound(settled.model)
+        self._moves = Moves(fits, rng, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
+        self._view = View(rows, fits, settled.model)
+        self._n_unsound = self._count_unsound(self._view)
         self._left = MOST_MOVES * settled.model.n_components
 
     def best(self) -> Model:
@@ -129,47 +137,51 @@ class _Search:
             self._try(self._swaps, max(20, 2 * n_components))
         return self._state.model
 
-    def _swaps(self, model: Model) -> Iterator[Model]:
+    def _swaps(self, view: View) -> Iterator[Moved]:
         while True:
-            yield self._moves.swapped(model)
+            yield self._moves.swapped(view)
 
-    def _try(self, moves: Callable[[Model], Iterator[Model]], patience: int) -> None:
+    def _try(self, moves: Callable[[View], Iterator[Moved]], patience: int) -> None:
         """Go on from each move that is better, until so many in a row are not."""
-        n_failures, moved = 0, moves(self._state.model)
+        n_failures, ranked = 0, moves(self._view)
         for _ in range(self._left):
-            if n_failures == patience or self._is_unwanted() or (model := next(moved, None)) is None:
+            if self._is_unwanted():
                 return
-            after = self._better(model)
-            if after is None:
-                n_failures += 1
+            if n_failures == patience or (moved := next(ranked, None)) is None:
+                return
+            if self._is_better(moved):
+                n_failures, ranked = 0, moves(self._view)
             else:
-                self._state, n_failures = after, 0
-                moved = moves(after.model)
+                n_failures += 1
 
-    def _better(self, moved: Model) -> State | None:
-        """Where EM leads from a moved model; None if it is no better than where it leads from here in as many steps."""
-        after = self._fits.end(self._rows, moved, JUDGING)
-        if after is None:
-            return None
-        if after.trace.last <= self._aim(JUDGING):
-            if after.trace.last + LOOK_AHEAD * _last_gain(after) <= self._aim(LONGER):
-                return None
-            after = self._fits.end(self._rows, after.model, LONGER)
-            if after is None or after.trace.last <= self._aim(LONGER):
-                return None
-        settled = self._fits.end(self._rows, after.model, SETTLING)
-        return settled if settled is not None and self._count_unsound(settled.model) <= self._n_unsound else None
+    def _is_better(self, moved: Moved) -> bool:
+        """Go on from a move, if EM of its part leads higher than without it, in as many steps, and then EM of all."""
+        part = moved.part
+        least = GAIN / part.share
+        after, n_steps = self._fits.end(part.rows, moved.model, JUDGING), JUDGING.max_steps
+        if after is None or after.trace.last + LOOK_AHEAD * _last_gain(after) <= part.log_likelihood + least:
+            return False
+        if after.trace.last <= part.log_likelihood + least or _last_gain(after) > least:
+            after, n_steps = self._fits.end(part.rows, after.model, LONGER), n_steps + LONGER.max_steps
+            if after is None or after.trace.last <= part.log_likelihood + least:
+                return False
+        unmoved = self._fits.end(part.rows, part.model, Stopping(JUDGING.tolerance, n_steps))
+        if unmoved is not None and after.trace.last <= unmoved.trace.last + least:
+            return False
+        settled = self._fits.end(self._rows, part.within(self._state.model, after.model), SETTLING)
+        if settled is None or settled.trace.last <= self._state.trace.last + GAIN:
+            return False
+        view = View(self._rows, self._fits, settled.model)
+        if self._count_unsound(view) > self._n_unsound:
+            return False
+        self._state, self._view = settled, view
+        return True
 
-    def _aim(self, stopping: Stopping) -> float:
-        """What a move has to reach: the objective, and what EM might gain without it."""
-        return self._state.trace.last + GAIN + stopping.max_steps * _last_gain(self._state)
-
-    def _count_unsound(self, model: Model) -> int:
+    def _count_unsound(self, view: View) -> int:
         """Components with too few distinct rows; or with few, and nearly flat beside the components of the start."""
+        model = view.model
         n_numbers = model.n_features + 1 if self._within.ndim == 2 and not model.covariances.is_shared else 2
-        n_rows = np.zeros(model.n_components)
-        for part in pieces((len(self._rows.rows), model.n_components)):
-            n_rows += np.exp(self._fits.log_shares(self._rows.rows[part], model)[0]).sum(axis=0)
+        n_rows = view.shares.sum(axis=1)
         is_unsound = n_rows < FEW_ROWS * n_numbers
         few = np.flatnonzero(~is_unsound & (n_rows < SOME_ROWS * n_numbers))
         if self._within.ndim == 2 and few.size:
@@ -194,11 +206,3 @@ def _last_gain(state: State) -> float:
     """Of the last step, nats per row."""
     last = state.trace.objective[-2:]
     return max(0.0, last[-1] - last[0])
-
-
-def _part(rows: Distinct, wanted: int, rng: np.random.Generator) -> Distinct:
-    """About so many of the rows, drawn by their weight; all where that is nearly all."""
-    if len(rows.weight) <= 1.3 * wanted:
-        return rows
-    places, times = np.unique(rows.draw_many(rng, wanted), return_counts=True)
-    return Distinct(rows.rows[places], times.astype(np.float64))

@@ -1,30 +1,113 @@
-"""When EM ends."""
+"""When EM ends, and what it would still gain."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from time import monotonic
+from typing import NamedTuple, Self
 
 from gaussmix.errors import Outcome
+
+EVERY = 5  # steps between two looks of `Aitken`, so that an engine may make those between by itself
+ROUNDING = 1e-14  # relative to the objective: smaller gains are rounding
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """End when a step changes the objective by less than a tolerance, or after so many steps.
+    """End when a step changes the objective by less than a tolerance, after so many steps, or when time is up.
 
     Parameters
     ----------
     tolerance : nats per unit of row weight, as scikit-learn's `tol`.
     max_steps : limit on the number of steps.
+    deadline : of `time.monotonic`, seconds, asked after each step.
+    is_watched : whether somebody looks at each step, so that no engine may make several by itself.
     """
 
     tolerance: float = 1e-3
     max_steps: int = 100
+    deadline: float = math.inf
+    is_watched: bool = False
+
+    def until(self, deadline: float) -> Self:
+        """The same with an end in time; infinity for none."""
+        return replace(self, deadline=deadline, is_watched=self.is_watched or deadline < math.inf)
+
+    @property
+    def least_gain(self) -> float:
+        """A step that gains less ends the run."""
+        return self.tolerance
+
+    def most(self, n_steps: int) -> int | None:
+        """How many steps an engine may make by itself after `n_steps`; None for any number."""
+        return 1 if self.is_watched else None
+
+    def after(self, objective: Sequence[float], previous: float) -> Outcome | None:
+        """Say whether to end, from all values of the objective and that before the first; None to go on."""
+        before = objective[-2] if len(objective) > 1 else previous
+        return self.outcome(len(objective), before, objective[-1])
 
     def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
         """Say whether to end after `n_steps`, from the last two values of the objective; None to go on."""
         if not math.isfinite(current):
             return Outcome.NON_FINITE
-        if abs(current - previous) < self.tolerance:
+        if abs(current - previous) < self.least_gain:
             return Outcome.CONVERGED
-        return Outcome.STEP_LIMIT if n_steps >= self.max_steps else None
+        if n_steps >= self.max_steps:
+            return Outcome.STEP_LIMIT
+        return Outcome.TIME_LIMIT if self.deadline < math.inf and monotonic() > self.deadline else None
+
+
+@dataclass(frozen=True)
+class Aitken(Stopping):
+    """End when all further steps together would gain less than the tolerance, by Aitken's extrapolation.
+
+    Böhning, Dietz, Schaub, Schlattmann & Lindsay (1994), Annals of the Institute of Statistical Mathematics 46;
+    McNicholas, Murphy, McDaid & Frost (2010), Computational Statistics & Data Analysis 54.
+    """
+
+    @property
+    def least_gain(self) -> float:
+        return 0.0
+
+    def most(self, n_steps: int) -> int | None:
+        return 1 if self.is_watched else EVERY - n_steps % EVERY
+
+    def after(self, objective: Sequence[float], previous: float) -> Outcome | None:
+        outcome = super().after(objective, previous)
+        is_last = outcome in (Outcome.STEP_LIMIT, Outcome.TIME_LIMIT)
+        is_due = is_last or (outcome is None and len(objective) % EVERY == 0)
+        return Outcome.CONVERGED if is_due and outlook(objective).remaining < self.tolerance else outcome
+
+
+class Outlook(NamedTuple):
+    """Where a run of EM would end.
+
+    Parameters
+    ----------
+    remaining : what the objective would gain beyond its last value, nats per unit of row weight; infinite where gains
+        do not fall, NaN after fewer than three steps.
+    rate : the part of its gain that each step leaves for the next, a number near 1 where EM creeps; 1 or more, also
+        infinite, where gains do not fall; NaN where steps are too few, or gain nothing but rounding.
+    """
+
+    remaining: float
+    rate: float
+
+
+def outlook(objective: Sequence[float]) -> Outlook:
+    """Extrapolate the objective before each step of a run: gains that fall by a constant rate a sum to g a / (1 − a).
+
+    Of the last two rates the larger is taken: the first steps of EM gain much and say little about the rest.
+    """
+    if len(objective) < 3:
+        return Outlook(math.nan, math.nan)
+    gains = [after - before for before, after in pairwise(objective[-4:])]
+    noise = ROUNDING * max(1.0, abs(objective[-1]))
+    if gains[-1] <= noise:
+        return Outlook(0.0, math.nan)
+    rate = max(after / before if before > noise else math.inf for before, after in pairwise(gains))
+    return Outlook(gains[-1] * rate / (1 - rate) if rate < 1 else math.inf, rate)

@@ -21,6 +21,26 @@ class Frozen(Enum):
 
 
 @dataclass(frozen=True)
+class Event:
+    """A component that got stuck, and what was done about it.
+
+    Parameters
+    ----------
+    component : its number then.
+    feature : in which it collapsed; None where it lost its mass.
+    step : of the run, counted from 1.
+    why : what happened to it.
+    remedy : what was done, the value of an `em.remedies.Remedy`.
+    """
+
+    component: int
+    feature: int | None
+    step: int
+    why: Frozen
+    remedy: str
+
+
+@dataclass(frozen=True)
 class Trace:
     """What each step of a run recorded, and what the next one needs beside the model.
 
@@ -31,12 +51,14 @@ class Trace:
     frozen : component → why its mean and covariance no longer move.
     memory : what the engine can't find out again (`engines.base.Remembering`), and what an accelerated run keeps; empty
         once the run has ended.
+    events : components that got stuck, where somebody notes that (`em.remedies`).
     """
 
     log_likelihood: Sequence[float] = ()
     objective: Sequence[float] = ()
     frozen: Mapping[int, Frozen] = field(default_factory=dict)
     memory: Mapping[str, Array] = field(default_factory=dict, compare=False)
+    events: tuple[Event, ...] = ()
 
     @property
     def n_steps(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,11 @@ from gaussmix.waist.whitening.base import Whitening
 # In `step` every engine sets responsibilities to 0 that are at most 2⁻⁶⁰ of their row's largest (numerics.md).
 NEGLIGIBLE = 60 * 0.6931471805599453  # log 2
 
+NOISE = -1  # the label of rows that the background has
+
 StateT = TypeVar("StateT")
 
 
-@runtime_checkable
 class Remembering(Protocol):
     """Facts that depend on earlier passes. A run that goes on from a checkpoint gets them back."""
 
@@ -57,7 +58,10 @@ class Engine(Protocol[StateT]):
         """
 
     def open(self, block: Block, need: Need, n_components: int) -> StateT:
-        """Make the state that is kept beside a block between passes. It may be lost, and is then made again."""
+        """Make the state that is kept beside a block between passes. It may be lost, and is then made again.
+
+        It must not depend on the weights of the rows, which may change between passes.
+        """
 
     def step(
         self,
@@ -76,7 +80,7 @@ class Engine(Protocol[StateT]):
 
         Parameters
         ----------
-        block : rows (n_rows, n_features) and their weights.
+        block : rows (n_rows, n_features), their weights and what is known of their components.
         state : what `open` made for this block, need and number of components.
         parameters : of the mixture whose components share the rows; None under `Rule.GIVEN`, which reads `block.given`.
         need : the second moments to sum.
@@ -113,10 +117,13 @@ class Engine(Protocol[StateT]):
         """log p(x, k) of each row and component, nats, (n_rows, n_components)."""
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        """p(k | x), (n_rows, n_components); each row sums to 1. Right also for rows far from every mean (`far.py`)."""
+        """p(k | x), (n_rows, n_components); each row sums to 1, less what the background has of it.
+
+        Right also for rows far from every mean (`far.py`).
+        """
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        """The most probable component of each row, (n_rows,); the first of equals."""
+        """The most probable component of each row, (n_rows,); the first of equals, and `NOISE` for the background."""
 
     def draw(
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int

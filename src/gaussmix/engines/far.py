@@ -24,9 +24,6 @@ from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 
-# Beyond this many standard deviations a row is far: up to here differences of squared distances are good to about 1e-8
-# nats a feature.
-FAR = 1e4
 # So few rows are looked at one by one.
 FEW_ROWS = 256
 # The first round finds the nearest component to rounding, the second settles ties, the third is a reserve.
@@ -70,13 +67,15 @@ def far_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) 
 
     Returns
     -------
-    places : (n_far,), of these rows in the block.
+    places : (n_far,), of these rows in the block, as far as they are complete.
     log_odds : log p(x, k) − log p(x, r) with the nearest component r of each row, (n_far, n_components), nats.
     """
     places = far_places(block, parameters, log_density)
+    if places.size:
+        places = places[~np.isnan(block.rows[places]).any(axis=1)]  # of others the squared distance has to do
     if not places.size:
         return places, np.empty((0, len(parameters.means)))
-    return places, _log_odds_of_nearest(block.rows[places].astype(np.float64), parameters)
+    return places, _log_odds_of_nearest(block.taken(places, block.first_row), parameters)
 
 
 def far_places(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
@@ -85,9 +84,11 @@ def far_places(block: Block, parameters: Parameters, log_density: LogDensity) ->
     Where there are any, `step` counts some: it tests max_k log p(x, k), which exceeds log p(x) by rounding at most. For
     most blocks the smallest and largest number of each feature already show that no row is far.
     """
-    limit = far_limit(parameters) - 1.0
-    are_few = block.n_rows <= FEW_ROWS
-    if not block.n_rows or limit == -np.inf or (not are_few and _box_is_near(block, parameters, limit)):
+    limit = parameters.far_limit - 1.0
+    if not block.n_rows or limit == -np.inf:
+        return np.empty(0, dtype=np.intp)
+    # A background is near to every row.
+    if block.log_prior is None and (parameters.log_background >= limit or _are_near(block, parameters)):
         return np.empty(0, dtype=np.intp)
     found = [
         part.first_row - block.first_row + np.flatnonzero(log_density(part, parameters) < limit) for part in block.cut()
@@ -95,24 +96,12 @@ def far_places(block: Block, parameters: Parameters, log_density: LogDensity) ->
     return np.concatenate(found)
 
 
-def far_limit(parameters: Parameters) -> float:
-    """The log density, nats, below which a row is far; −inf for one component, to which every row belongs."""
-    if len(parameters.log_scale) == 1:
-        return -np.inf
-    return float(parameters.log_scale.max()) - FAR**2 / 2
-
-
-def _box_is_near(block: Block, parameters: Parameters, limit: float) -> bool:
-    """Whether log p(x, k) of one component is at least the limit everywhere in the smallest box around the rows.
-
-    |W||x − μ| bounds |W (x − μ)|.
-    """
-    means, (low, high) = parameters.means, extreme_rows(block.rows)
-    columns = np.arange(means.shape[1])
-    with np.errstate(over="ignore"):
-        reach = np.maximum(block.rows[high, columns] - means, means - block.rows[low, columns])
-        squares = (parameters.whitening.whiten_at_most(reach) ** 2).sum(axis=1)
-        return bool((parameters.log_scale - 0.5 * squares >= limit).any())
+def _are_near(block: Block, parameters: Parameters) -> bool:
+    """Whether all rows are in a box in which no row is far."""
+    (low, high), rows = parameters.near_box, block.rows
+    if len(rows) > FEW_ROWS:
+        rows = rows[extreme_rows(rows), np.arange(rows.shape[1])]
+    return bool(((low <= rows) & (rows <= high)).all())  # false for NaN
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +122,15 @@ class Apart:
     @classmethod
     def of(cls, block: Block, places: NDArray[np.intp]) -> Apart:
         weight = np.ones(block.n_rows) if block.row_weight is None else np.array(block.row_weight)
-        far = Block(block.first_row, block.rows[places], weight[places])
+        far = replace(block.taken(places, block.first_row), row_weight=weight[places])
         weight[places] = 0.0
         return cls(weight, far, places)
+
+    def again(self, block: Block) -> Apart | None:
+        """The same for the weights that the rows of the block have now; None where no far row has any."""
+        places, weight = self.places, block.row_weight
+        places = places if weight is None else places[weight[places] > 0]
+        return self.of(block, places) if len(places) else None
 
     def near(self, block: Block) -> Block:
         """The block, with weight 0 for far rows."""
@@ -147,7 +142,7 @@ class Apart:
 
     def sums(self, engine: Engine[Any], parameters: Parameters, need: Need, anchor: Array) -> Partial:
         """The sums over the far rows in a soft step, about an anchor."""
-        shared = softmax(_log_odds_of_nearest(self.far.rows.astype(np.float64), parameters))
+        shared = softmax(_log_odds_of_nearest(self.far, parameters))
         far = replace(self.far, given=_without_negligible(shared))
         sums = engine.step(far, engine.open(far, need, len(anchor)), None, need, Rule.GIVEN, anchor)
         weight = self.far.row_weight
@@ -163,13 +158,19 @@ def _without_negligible(shared: Array) -> Array:
     return normalised
 
 
-def _log_odds_of_nearest(rows: Array, parameters: Parameters) -> Array:
-    """log p(x, k) − log p(x, r) with the nearest component r of each row, (n_rows, n_components)."""
-    nearest = np.zeros(len(rows), dtype=np.intp)
+def _log_odds_of_nearest(block: Block, parameters: Parameters) -> Array:
+    """log p(x, k) − log p(x, r) with the nearest component r of each row, (n_rows, n_components).
+
+    Where something is known of a row, r is the nearest that is allowed, and log p(x, r) is without what is known.
+    """
+    rows, prior = block.rows.astype(np.float64), block.row_log_prior(len(parameters.means))
+    nearest = np.zeros(len(rows), dtype=np.intp) if prior is None else prior.argmax(axis=1)
     log_odds = np.empty((len(rows), len(parameters.means)))
     for _ in range(ROUNDS):
         for k in np.unique(nearest):
             log_odds[nearest == k] = _log_odds(rows[nearest == k], int(k), parameters)
+        if prior is not None:
+            log_odds += prior
         nearest = log_odds.argmax(axis=1)
     return log_odds
 

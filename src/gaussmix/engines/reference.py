@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE
-from gaussmix.engines.far import Apart, correct_far_rows, far_limit, far_places
+from gaussmix.engines.far import Apart, correct_far_rows, far_places
+from gaussmix.engines.joint import labels_of, log_density_of, responsibilities_of, with_background
 from gaussmix.engines.randomness import label_uniforms, standard_normals
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.elementary import log_sum, softmax
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import Tree
@@ -53,18 +53,18 @@ class ReferenceEngine:
 
     def _sum_leaf(self, leaf: Block, parameters: Parameters | None, need: Need, rule: Rule, anchor: Array) -> Partial:
         n_components = len(anchor)
-        total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0), anchor, need)
+        total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0, 0.0), anchor, need)
         for part in leaf.cut(CHUNK_ROWS):
-            shared, log_density = _share(part, parameters, rule, n_components)
+            shared, background, log_density = _share(part, parameters, rule, n_components)
             weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
-            if rule is Rule.SOFT and parameters is not None and (log_density[weight > 0] < far_limit(parameters)).any():
+            if rule is Rule.SOFT and parameters is not None and (log_density[weight > 0] < parameters.far_limit).any():
                 places = far_places(leaf, parameters, self.log_density)
                 if places.size:
                     apart = Apart.of(leaf, places)
                     near = self._sum_leaf(apart.near(leaf), parameters, need, rule, anchor)
                     return near + apart.sums(self, parameters, need, anchor)
             rows = part.rows.astype(np.float64)
-            totals = float(weight @ log_density), part.total_weight
+            totals = float(weight @ log_density), part.total_weight, float(weight @ background)
             total += _moments(rows, weight[:, None] * shared, totals, anchor, need)
         return total
 
@@ -75,7 +75,7 @@ class ReferenceEngine:
         return False
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        return log_sum(self.component_log_density(block, parameters))
+        return log_density_of(self.component_log_density(block, parameters), block, parameters)
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
         log_joint = np.empty((block.n_rows, len(parameters.means)))
@@ -85,11 +85,11 @@ class ReferenceEngine:
         return log_joint
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        shared = softmax(self.component_log_density(block, parameters))
+        shared = responsibilities_of(self.component_log_density(block, parameters), block, parameters)
         return correct_far_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        best: NDArray[np.int64] = self.component_log_density(block, parameters).argmax(axis=1)
+        best = labels_of(self.component_log_density(block, parameters), block, parameters)
         return correct_far_rows(best, block, parameters, self.log_density)
 
     def draw(
@@ -107,7 +107,7 @@ class ReferenceEngine:
 
 
 def _log_joint(block: Block, parameters: Parameters) -> Array:
-    """log p(x, k), (n_rows, n_components)."""
+    """log p(x, k) with what is known of the rows, (n_rows, n_components)."""
     rows, largest = block.rows.astype(np.float64), np.finfo(np.float64).max
     log_joint = np.empty((block.n_rows, len(parameters.means)))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -115,28 +115,31 @@ def _log_joint(block: Block, parameters: Parameters) -> Array:
             whitened = parameters.whitening.whiten(k, rows - mean)
             squared = np.nan_to_num((whitened**2).sum(axis=1), nan=largest, posinf=largest)
             log_joint[:, k] = parameters.log_scale[k] - 0.5 * squared
-    return log_joint
+    prior = block.row_log_prior(len(parameters.means))
+    return log_joint if prior is None else log_joint + prior
 
 
-def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components: int) -> tuple[Array, Array]:
-    """Responsibilities (n_rows, n_components) under a rule, and log p(x) of each row."""
+def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components: int) -> tuple[Array, Array, Array]:
+    """Responsibilities (n_rows, n_components) under a rule, those of the background, and log p(x) of each row."""
     if parameters is None:
         assert block.given is not None
         given = block.given
         one_hot = given if given.ndim == 2 else given[:, None] == np.arange(n_components)
-        return one_hot.astype(np.float64), np.zeros(block.n_rows)
-    log_joint = _log_joint(block, parameters)
+        return one_hot.astype(np.float64), np.zeros(block.n_rows), np.zeros(block.n_rows)
+    log_joint = with_background(_log_joint(block, parameters), block, parameters)
     largest = log_joint.max(axis=1, keepdims=True)
     if rule is Rule.HARD:
-        return (log_joint.argmax(axis=1)[:, None] == np.arange(n_components)).astype(np.float64), largest[:, 0]
-    relative = log_joint - largest
-    kept = np.where(relative > -NEGLIGIBLE, np.exp(relative), 0.0)
-    total = kept.sum(axis=1, keepdims=True)
-    return kept / total, (largest + np.log(total))[:, 0]
+        shared, log_density = (log_joint.argmax(axis=1)[:, None] == np.arange(log_joint.shape[1])) * 1.0, largest
+    else:
+        relative = log_joint - largest
+        kept = np.where(relative > -NEGLIGIBLE, np.exp(relative), 0.0)
+        total = kept.sum(axis=1, keepdims=True)
+        shared, log_density = kept / total, largest + np.log(total)
+    return shared[:, :n_components], shared[:, n_components:].sum(axis=1), log_density[:, 0]
 
 
-def _moments(rows: Array, shared: Array, totals: tuple[float, float], anchor: Array, need: Need) -> Partial:
-    """Sums of rows shared (n_rows, n_components); totals: log-likelihood and row weight."""
+def _moments(rows: Array, shared: Array, totals: tuple[float, float, float], anchor: Array, need: Need) -> Partial:
+    """Sums of rows shared (n_rows, n_components); totals: log-likelihood, row weight and mass of the background."""
     n_components, n_features = anchor.shape
     shapes = {Second.NONE: None, Second.TRACE: (), Second.DIAGONAL: (n_features,), Second.FULL: (n_features,) * 2}
     if need.projection is not None:
@@ -161,4 +164,6 @@ def _moments(rows: Array, shared: Array, totals: tuple[float, float], anchor: Ar
                 second[k] = squares.sum() if need.second is Second.TRACE else squares
     if second is not None and need.pooled:
         second = second.sum(axis=0)
-    return Partial(shared.sum(axis=0), first, second, anchor, *totals, need)
+    log_likelihood, row_weight, background = totals
+    mass = shared.sum(axis=0)
+    return Partial(mass, first, second, anchor, log_likelihood, row_weight, need, background=background)

@@ -85,7 +85,7 @@ class Groups(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """How to fit a mixture to each of many groups: what a default fit does, as plain values.
+    """How to fit a mixture to a table, or to each of many: what a default fit does, as plain values.
 
     Parameters
     ----------
@@ -221,6 +221,23 @@ class Runner(ABC):
         -------
         course : the mixture reached and the log-likelihoods on the way; None if this problem does not suit the fast
             path. Its bits depend neither on the number of threads nor on when time is up.
+        """
+
+    @abstractmethod
+    def fit_one(self, block: Block, unit: float, recipe: Recipe) -> tuple[Course, Array] | None:
+        """Begin a fit and make steps of EM, as far as `run_em` goes.
+
+        Parameters
+        ----------
+        block : all rows, with weights below 1.
+        unit : what these were divided by: a power of 2.
+        recipe : how to fit them.
+
+        Returns
+        -------
+        course : with the bits of the calls one by one.
+        ridge : (n_features,), data units². None for both where the table or its start is unusual, or the recipe does
+            not suit the fast path.
         """
 
     @abstractmethod

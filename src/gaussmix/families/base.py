@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
@@ -12,7 +12,7 @@ from gaussmix.errors import Failure, unknown_name
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.moments import Scatter
-from gaussmix.waist.need import Need
+from gaussmix.waist.need import Need, Second
 
 
 class Equivariance(Enum):
@@ -21,6 +21,7 @@ class Equivariance(Enum):
     AFFINE = "any invertible matrix"
     SCALING = "a factor per feature"
     SIMILARITY = "a rotation and one factor"
+    ONE_FACTOR = "one factor"
 
 
 class Family(ABC):
@@ -33,6 +34,7 @@ class Family(ABC):
     accuracy: ClassVar[float] = 0.0  # relative, of covariances that `update` searches for; 0 where it is a formula
     n_first_updates: ClassVar[int] = 1  # updates that find covariances from nothing, each from the last
     is_step: ClassVar[bool] = False  # `update` is a step towards the maximum, not the maximum
+    takes: ClassVar[Mapping[str, str]] = {}  # names of the options it may have, and why only such structures have them
 
     @property
     def is_shared(self) -> bool:
@@ -92,6 +94,29 @@ class Family(ABC):
         """
         return []
 
+    def prior_dof(self, n_features: int) -> float:
+        """ν of a prior on covariances of this structure where the user names none; Fraley & Raftery (2007)."""
+        return n_features + 2.0
+
+    def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
+        """What a prior adds to the degrees of freedom, by which `update` divides; Fraley & Raftery (2007).
+
+        Parameters
+        ----------
+        dof : ν of the prior on covariances.
+        n_features : d.
+        of_mean : 1 where means have a prior too, whose density falls with the covariance; else 0.
+
+        Returns
+        -------
+        each : for each component.
+        once : for all together, where they share what the prior is about.
+        """
+        of_covariance = dof + (n_features + 1.0 if self.kind.second is Second.FULL else 2.0)
+        if self.kind.second is Second.TRACE:  # `update` divides by so many for each row
+            of_covariance /= n_features
+        return (of_mean, of_covariance) if self.is_shared else (of_mean + of_covariance, 0.0)
+
     @abstractmethod
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Count the free parameters of the covariances; weights and means are counted elsewhere."""
@@ -119,6 +144,11 @@ class Family(ABC):
         is_conditional : whether other features are known.
         """
         return unconstrained(covariances)
+
+
+def shares_nothing(family: Family, n_features: int) -> bool:
+    """Whether no two components share a parameter of their covariances, so that mixtures may be put together."""
+    return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
 
 
 FAMILIES: dict[str, Family] = {}
@@ -197,9 +227,11 @@ def family_named(name: str, **options: Any) -> Family:
         raise unknown_name("covariance_type", name, known_names())
     family = FAMILIES[own]
     for option, value in options.items():
-        if option not in family.options:
-            takers = " or ".join(repr(each.name) for each in FAMILIES.values() if option in each.options)
-            known = f"it is for covariance_type={takers}" if takers else "no structure has such an option"
+        if option not in family.takes:
+            takers = {repr(each.name): each.takes[option] for each in FAMILIES.values() if option in each.takes}
+            known = "no structure has such an option"
+            if takers:
+                known = f"it is for covariance_type={' or '.join(takers)}{next(iter(takers.values()))}"
             raise ValueError(f"{option}={value!r} has no meaning with covariance_type={name!r}: {known}.")
     made = family.with_options(**options)
     return family if made == family else made

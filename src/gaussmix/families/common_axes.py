@@ -12,6 +12,7 @@ from gaussmix.numerics.axes import principal_axes, shared_axes
 from gaussmix.waist.moments import Scatter
 
 MOST_COMPONENTS = 8  # the number of largest components whose own axes are tried
+SHARP, SOFT = 0.5, 2.0  # times the variances, where EM begins with axes of the pooled scatter, of a component
 ACCURACY = 1e-6  # relative error of the covariances; the likelihood is flat there and loses at most 1e-12 of itself
 
 # The variances along the axes, (n_components, d), that suit the diagonals (n_components, d) of DᵀS_kD and masses best.
@@ -38,13 +39,16 @@ def with_best_axes(scatter: Scatter, current: Array | None, importance: Array | 
 def with_other_axes(scatter: Scatter, along: Along) -> list[Array]:
     """Matrices with the axes of the pooled scatter, and with those of each of the largest components.
 
-    From the axes that suit a partition best, EM may never reach those that suit the rows best.
+    From the axes that suit a partition best, or from responsibilities near it, EM may never reach those that suit the
+    rows best. So the first matrices are smaller than the scatter asks for, and the others larger.
     """
     if len(scatter.degrees) == 1 or scatter.n_features == 1:
         return []
     largest = np.argsort(-scatter.degrees, kind="stable")[:MOST_COMPONENTS]
     matrices = np.concatenate((_pooled(scatter), scatter.second[np.sort(largest)]))
-    return [_with_axes(axes, scatter, along) for axes in principal_axes(matrices)[1]]
+    factors = [SHARP] + [SOFT] * len(largest)
+    found = principal_axes(matrices)[1]
+    return [factor * _with_axes(axes, scatter, along) for factor, axes in zip(factors, found, strict=True)]
 
 
 def _with_axes(axes: Array, scatter: Scatter, along: Along) -> Array:

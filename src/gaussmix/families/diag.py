@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from gaussmix.covariances import Covariances, Diagonal
-from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.families.base import Equivariance, register
+from gaussmix.families.bounded import Boundable
 from gaussmix.numerics.pieces import in_pieces
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
 @register("diag", "VVI", in_all=True)
-class VVI(Family):
+class VVI(Boundable):
     """Σ_k = diag(v_k) (mclust's VVI): v_k = diag(S_k) / N_k, Celeux & Govaert (1995) section 3.2."""
 
     kind = Diagonal

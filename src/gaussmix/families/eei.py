@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from gaussmix.covariances import Covariances, Diagonal
-from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.families.base import Equivariance, register
+from gaussmix.families.bounded import Boundable
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
 @register("EEI", in_all=True)
-class EEI(Family):
+class EEI(Boundable):
     """Σ_k = diag(v): v = Σ_k diag(S_k) / Σ_k N_k, Celeux & Govaert (1995) section 3.2."""
 
     kind = Diagonal

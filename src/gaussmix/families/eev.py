@@ -26,5 +26,9 @@ class EEV(Family):
         shared = spectra.sum(axis=0) / scatter.degrees.sum()
         return self.covariances(composed(axes, shared[None]), *scatter.shape)
 
+    def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
+        """Those of mclust; Fraley & Raftery (2007) have none. The proportions have them, once with one mean."""
+        return 0.0, dof + n_features + 1.0 + of_mean
+
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features + n_components * n_features * (n_features - 1) // 2

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from gaussmix.covariances import Covariances, Spherical
-from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.families.base import Equivariance, register
+from gaussmix.families.bounded import Boundable
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
 @register("EII", "E", in_all=True)
-class EII(Family):
+class EII(Boundable):
     """Σ_k = v I: v = Σ_k tr(S_k) / (d Σ_k N_k), Celeux & Govaert (1995) section 3.3."""
 
     kind = Spherical

@@ -22,5 +22,9 @@ class EVI(Family):
         variances = scatter.second * equal_volumes(geometric_mean(scatter.second), scatter.degrees)[:, None]
         return self.covariances(variances, *scatter.shape)
 
+    def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
+        """Those of mclust; Fraley & Raftery (2007) have none. The volume has them, without those of the means."""
+        return 0.0, dof + 2.0
+
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return 1 + n_components * (n_features - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
@@ -35,7 +36,7 @@ class FactorAnalyzer(Family):
     Parameters
     ----------
     n_factors : q ≥ 1, fewer than features.
-    noise : "diagonal", a noise variance for each feature, or "isotropic", one for all features.
+    noise_variance : "diagonal", a noise variance for each feature, or "isotropic", one for all features.
     shared_loadings, shared_noise : Λ_k or Ψ_k is the same for all components.
 
     Notes
@@ -47,11 +48,12 @@ class FactorAnalyzer(Family):
     """
 
     n_factors: int = 1
-    noise: str = "diagonal"
+    noise_variance: str = "diagonal"
     shared_loadings: bool = False
     shared_noise: bool = False
 
     kind = LowRank
+    takes = dict.fromkeys(("n_factors", "noise_variance", "shared_loadings", "shared_noise"), "")
     n_first_updates = 5
     is_step = True
 
@@ -60,8 +62,8 @@ class FactorAnalyzer(Family):
             raise TypeError(f"n_factors must be an integer ≥ 1, not {self.n_factors!r}.")
         if self.n_factors < 1:
             raise ValueError(f"n_factors={self.n_factors!r} must be an integer ≥ 1.")
-        if self.noise not in NOISES:
-            raise unknown_name("noise", self.noise, NOISES)
+        if self.noise_variance not in NOISES:
+            raise unknown_name("noise_variance", self.noise_variance, NOISES)
         for name in ("shared_loadings", "shared_noise"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}.")
@@ -71,10 +73,13 @@ class FactorAnalyzer(Family):
 
     @property
     def options(self) -> dict[str, Any]:
-        plain = {"n_factors": int, "noise": str, "shared_loadings": bool, "shared_noise": bool}  # not NumPy's
+        plain = {"n_factors": int, "noise_variance": str, "shared_loadings": bool, "shared_noise": bool}  # not NumPy's
         return {name: of_type(getattr(self, name)) for name, of_type in plain.items()}
 
     def with_options(self, **options: Any) -> Family:
+        if "noise" in options:
+            warnings.warn("The option noise is called noise_variance now.", FutureWarning, stacklevel=2)
+            options["noise_variance"] = options.pop("noise")
         return replace(self, **options)
 
     def refusal(self, n_features: int) -> Failure | None:
@@ -89,7 +94,7 @@ class FactorAnalyzer(Family):
 
     @property
     def equivariance(self) -> Equivariance:
-        return Equivariance.SIMILARITY if self.noise == NOISES[1] else Equivariance.SCALING
+        return Equivariance.SIMILARITY if self.noise_variance == NOISES[1] else Equivariance.SCALING
 
     def need(self, current: Covariances | None) -> Need:
         """Variances at first; later moments along β_k too, which makes a row's expected factors."""
@@ -130,11 +135,15 @@ class FactorAnalyzer(Family):
 
     def _tied(self, degrees: Array, noise: Array) -> Array:
         """The noise variances (n, n_features) as this structure has them: means over what has one in common."""
-        if self.noise == NOISES[1]:
+        if self.noise_variance == NOISES[1]:
             noise = np.broadcast_to(noise.mean(axis=1, keepdims=True), noise.shape)
         if self.shared_noise:
             noise = np.broadcast_to((degrees[:, None] * noise).sum(axis=0) / degrees.sum(), noise.shape)
         return noise
+
+    def prior_dof(self, n_features: int) -> float:
+        """3: an inverse Wishart of n_features + 2 gives each variance so many. More would outweigh rows."""
+        return 3.0
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         one = n_features, self.n_factors + 1
@@ -153,7 +162,7 @@ class FactorAnalyzer(Family):
         """
         n_factors = min(self.n_factors, n_features)  # a marginal may have fewer features than factors
         turned = n_features * n_factors - n_factors * (n_factors - 1) // 2
-        noise = 1 if self.noise == NOISES[1] else n_features
+        noise = 1 if self.noise_variance == NOISES[1] else n_features
         matrix = n_features * (n_features + 1) // 2
         if self.shared_loadings:
             others = 0 if self.shared_noise else n_components - 1

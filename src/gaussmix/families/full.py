@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from gaussmix.covariances import Covariances, Dense
-from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.families.base import Equivariance, register
+from gaussmix.families.bounded import Boundable
 from gaussmix.numerics.pieces import in_pieces
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
 @register("full", "VVV", in_all=True)
-class VVV(Family):
+class VVV(Boundable):
     """Σ_k unrestricted (mclust's VVV): Σ_k = S_k / N_k, Bishop (2006) eq. 9.19."""
 
     kind = Dense

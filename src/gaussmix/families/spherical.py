@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from gaussmix.covariances import Covariances, Spherical
-from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.families.base import Equivariance, register
+from gaussmix.families.bounded import Boundable
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
 @register("spherical", "VII", "V", in_all=True)
-class VII(Family):
+class VII(Boundable):
     """Σ_k = v_k I (mclust's VII): v_k = tr(S_k) / (d N_k), Celeux & Govaert (1995) section 3.3."""
 
     kind = Spherical

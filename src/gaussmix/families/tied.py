@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from gaussmix.covariances import Covariances, Dense
-from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.families.base import Equivariance, register
+from gaussmix.families.bounded import Boundable
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
 @register("tied", "EEE", in_all=True)
-class EEE(Family):
+class EEE(Boundable):
     """Σ_k = Σ (mclust's EEE): Σ = Σ_k S_k / Σ_k N_k, Celeux & Govaert (1995) section 3.1."""
 
     kind = Dense

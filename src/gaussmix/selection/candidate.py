@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gaussmix.em.trace import State
+from gaussmix.em.trace import State, Trace
 from gaussmix.errors import Failure
 from gaussmix.families.base import Family
 from gaussmix.selection.criteria import Evidence
@@ -30,6 +31,7 @@ class Result:
     evidence : what criteria are made of; None where it failed.
     failure : why it failed; None if it did not.
     seconds : how long it took.
+    ends : the trace of each run that ended with a finite likelihood.
     """
 
     candidate: Candidate
@@ -38,3 +40,9 @@ class Result:
     evidence: Evidence | None
     failure: Failure | None
     seconds: float
+    ends: Sequence[Trace] = ()
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether there was a fit at all, however it ended."""
+        return self.failure is None or self.failure.kind.was_begun

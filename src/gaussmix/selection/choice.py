@@ -53,17 +53,25 @@ def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
     return min(np.flatnonzero(among).tolist(), key=size)
 
 
-def none_could_be_fitted(results: Sequence[Result]) -> ValueError:
-    """The error for candidates that all failed."""
+def none_could_be_fitted(results: Sequence[Result], columns: str = "") -> ValueError:
+    """The error for candidates that all failed; `columns` as for `reasons_and_advice`."""
     none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
-    return ValueError(f"{none} be fitted: {' '.join(reasons_and_advice(results))}")
+    return ValueError(f"{none} be fitted: {' '.join(reasons_and_advice(results, columns))}")
 
 
-def reasons_and_advice(failed: Sequence[Result]) -> tuple[str, str]:
-    """How many candidates failed for each reason, and what may help, each once: two sentences."""
+def reasons_and_advice(failed: Sequence[Result], columns: str = "") -> tuple[str, str]:
+    """How many candidates failed for each reason, and what may help, each once: two sentences.
+
+    Parameters
+    ----------
+    failed : the candidates, at least one.
+    columns : which columns make covariances singular, and what to do, instead of the usual advice; "" for none.
+    """
     failures = (result.failure for result in failed)
     kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()
     reasons = ", ".join(f"{number} × {kind.words}" for kind, number in kinds)
-    *others, last = dict.fromkeys(each for kind, _ in kinds for each in kind.advice)
+    usual = [kind.advice for kind, _ in kinds if not columns or kind.advice != FailureKind.SINGULAR.advice]
+    *others, last = dict.fromkeys(each for advice in usual for each in advice) or [""]
     advice = ", ".join([*others, f"or {last}" if others else last])
-    return f"{reasons}.", f"{advice[0].upper()}{advice[1:]}."
+    sentence = f"{advice[0].upper()}{advice[1:]}." if advice else ""
+    return f"{reasons}.", " ".join(filter(None, [columns, sentence]))

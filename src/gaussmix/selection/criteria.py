@@ -31,14 +31,12 @@ class Evidence:
     row_weight: float
 
 
-def evidence_of(mixture: Model, source: Source, engine: Engine[object], unit: float) -> Evidence:
-    """Two passes over the rows; `unit` is what the row weights were divided by."""
+def evidence_of(mixture: Model, size: int, source: Source, engine: Engine[object], unit: float) -> Evidence:
+    """Two passes over the rows, of a mixture with `size` free parameters; their weights were divided by `unit`."""
     task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
     soft = task.over(source)
     hard = replace(task, rule=Rule.HARD).over(source)
-    return Evidence(
-        soft.log_likelihood * unit, hard.log_likelihood * unit, mixture.n_parameters, soft.row_weight * unit
-    )
+    return Evidence(soft.log_likelihood * unit, hard.log_likelihood * unit, size, soft.row_weight * unit)
 
 
 def bic(evidence: Evidence) -> float:

@@ -20,12 +20,15 @@ class ArraySource(Source):
     rows : (n_rows, n_features), float32 or float64 with any strides.
     row_weight : (n_rows,), at least 0; None where all are 1.
     given : labels (n_rows,) or responsibilities (n_rows, n_components) of the rows, for `Rule.GIVEN`.
+    error : as for `Block`.
     """
 
     _blocks: Sequence[Block]
 
-    def __init__(self, rows: Rows, row_weight: Array | None = None, given: Given | None = None) -> None:
-        self._blocks = [Block(0, rows, row_weight, given)]
+    def __init__(
+        self, rows: Rows, row_weight: Array | None = None, given: Given | None = None, error: Array | None = None
+    ) -> None:
+        self._blocks, self.has_errors = [Block(0, rows, row_weight, given, error=error)], error is not None
         self.n_rows, self.n_features, self.dtype = rows.shape[0], rows.shape[1], rows.dtype
 
     def blocks(self) -> Sequence[Block]:
@@ -39,4 +42,5 @@ class ArraySource(Source):
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         twin = ArraySource(np.empty((0, self.n_features), self.dtype))
         twin._blocks, twin.n_rows = [changed for block in self._blocks for changed in change(block)], n_rows
+        twin.may_miss, twin.has_errors, twin.has_log_prior = self.may_miss, self.has_errors, self.has_log_prior
         return twin

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import taken
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.sources.draw import are_drawn, hashes, sampled
 from gaussmix.waist.block import Block, Profile, nodes
@@ -65,7 +64,9 @@ class Source(ABC):
     n_features : number of columns.
     dtype : float32 or float64, the type of the rows in every block.
     feature_names : of the columns; None where they have none.
-    may_miss : cells may be NaN; fits leave out the rows that have such.
+    may_miss : cells may be missing: NaN.
+    has_errors : blocks say how large measurement errors are.
+    has_log_prior : blocks say what is known of the components of their rows.
     memory : bytes for the states beside blocks; those for which there is no room are made anew in every pass.
     is_read_again : every pass reads the rows from files, so that fits at the same time take more memory each.
     """
@@ -75,6 +76,8 @@ class Source(ABC):
     dtype: np.dtype[Any]
     feature_names: tuple[str, ...] | None = None
     may_miss: bool = False
+    has_errors: bool = False
+    has_log_prior: bool = False
     memory: float = inf
     is_read_again: bool = False
 
@@ -145,6 +148,11 @@ class Source(ABC):
         """
         return self.each_row(task)
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether some of what a row should be is unknown."""
+        return self.may_miss or self.has_errors
+
     @cached_property
     def profile(self) -> Profile:
         """Numbers and weights of all rows."""
@@ -188,6 +196,12 @@ class Source(ABC):
         """The same rows, shared as `given` says: labels (n_rows,) or responsibilities (n_rows, n_components)."""
         return self.changed(partial(_with_given, given=given), self.n_rows)
 
+    def with_log_prior(self, log_prior: Array, places: NDArray[np.int32] | None = None) -> Source:
+        """The same rows and what is known of their components; as in `Block`, with places (n_rows,) of all rows."""
+        twin = self.changed(partial(_with_log_prior, log_prior=log_prior, places=places), self.n_rows)
+        twin.has_log_prior = True
+        return twin
+
     def reweighted(self, factor: float) -> Source:
         """The same rows with their weights multiplied by a factor. Rows without weights stay without."""
         return self.changed(partial(_reweighted, factor=factor), self.n_rows)
@@ -204,6 +218,7 @@ class _Changed(Source):
     def __init__(self, source: Source, change: Callable[[Block], Iterable[Block]], n_rows: int) -> None:
         self.n_rows, self.n_features, self.dtype = n_rows, source.n_features, source.dtype
         self.memory, self.is_read_again = source.memory, source.is_read_again
+        self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
         self._source, self._change = source, change
 
     def blocks(self) -> Iterator[Block]:
@@ -233,12 +248,17 @@ def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     if weight is None or weight.any():
         candidates[extreme_rows(block.rows, weight)] = True
     places = candidates.nonzero()[0]
-    rows = Block(block.first_row, taken(block.rows, places), None if weight is None else weight[places])
-    return rows, drawn[places]
+    return replace(block.taken(places, block.first_row), given=None), drawn[places]
 
 
 def _with_given(block: Block, given: Given) -> Iterable[Block]:
     return [replace(block, given=given[block.places])]
+
+
+def _with_log_prior(block: Block, log_prior: Array, places: NDArray[np.int32] | None) -> Iterable[Block]:
+    if places is None:
+        return [replace(block, log_prior=log_prior[block.places])]
+    return [replace(block, log_prior=log_prior, prior_places=places[block.places])]
 
 
 def _reweighted(block: Block, factor: float) -> Iterable[Block]:

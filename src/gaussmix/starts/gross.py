@@ -111,7 +111,7 @@ def find_gross(sample: Distinct, most_places: int) -> Gross | None:
         return None
     low, high = sample.middle
     reach = np.where(high > low, REACH * (high - low), np.inf)
-    corners = np.array([sample.rows.min(axis=0), sample.rows.max(axis=0)])
+    corners = np.array([np.fmin.reduce(sample.rows, axis=0), np.fmax.reduce(sample.rows, axis=0)])
     if not (_distance(corners, low, high, reach) > 1).any():
         return None
     distance = _distance(sample.rows, low, high, reach)
@@ -132,7 +132,8 @@ def _distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
     distance = np.empty(len(rows))
     with np.errstate(over="ignore"):
         for part in pieces(rows.shape):
-            distance[part] = (np.maximum(low - rows[part], rows[part] - high) / reach).max(axis=1)
+            distances = np.maximum(low - rows[part], rows[part] - high) / reach
+            distance[part] = np.fmax.reduce(distances, axis=1)  # of what is not missing
     return distance
 
 

@@ -71,7 +71,7 @@ def tree_of(sample: Distinct) -> Tree:
         if sample not in _TREES:
             axes, whitening = _scaling(sample)
             leaves = _leaves(sample.weight)
-            offsets = sample.rows[leaves] - sample.rows[0]
+            offsets = sample.filled[leaves] - sample.filled[0]
             merges = np.empty((0, 2)) if len(leaves) == 1 else ward(offsets @ axes)[:, :2]
             is_whole = len(np.unique(leaves)) == len(sample.weight)
             _TREES[sample] = Tree(leaves, merges.astype(np.intp), whitening, is_whole)
@@ -89,7 +89,7 @@ def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: 
         labels = np.empty(len(sample.rows), dtype=np.intp)
         labels[tree.leaves] = clusters
         return Partition(share=Labels(labels, sample.rank, n_components))
-    leaves = sample.rows[tree.leaves]
+    leaves = sample.filled[tree.leaves]
     centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
     centres = np.resize(centres, (n_components, leaves.shape[1]))
     return Partition(Parameters(np.zeros(n_components), centres, tree.whitening), Rule.HARD)
@@ -140,9 +140,9 @@ def _scaling(sample: Distinct) -> tuple[Array, TriangularWhitening]:
     the roots of eigenvalues. Flat directions, in which rows differ only by rounding, are not scaled up.
     """
     share = (sample.weight / sample.weight.sum())[:, None]
-    deviations = np.sqrt(variances_of(sample.rows, sample.weight))
+    deviations = np.sqrt(variances_of(sample.filled, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
-    offsets = (sample.rows - (share * sample.rows).sum(axis=0)) * scale
+    offsets = (sample.filled - (share * sample.filled).sum(axis=0)) * scale
     eigenvalues, vectors = np.linalg.eigh((share * offsets).T @ offsets)
     seen = eigenvalues > FLAT * max(eigenvalues[-1], np.finfo(np.float64).tiny)
     quarter = np.where(seen, np.maximum(eigenvalues, 0.0), 1.0) ** 0.25

@@ -11,12 +11,14 @@ from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
-from gaussmix.starts.kmeans_plus_plus import spread_centres
+from gaussmix.starts.kmeans_plus_plus import spread_centres, squared_distances
 from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 
 MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from wherever it stops
+COMPLETE = 0.25  # of the weight: rows without missing cells that a search needs
+FEW_ROWS = 200  # of each component, for centres that a search goes on from
 TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 
@@ -28,8 +30,15 @@ def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 
 @register("search")
 def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000)."""
-    return replace(kmeans(sample, engine, n_components, rng), searched=sample, seed=int(rng.integers(2**63)))
+    """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
+
+    Moves are judged on complete rows; where these are few, there are none.
+    """
+    complete = sample.complete
+    if complete.weight.sum() <= COMPLETE * sample.weight.sum():
+        return kmeans(sample, engine, n_components, rng)
+    found = kmeans(sample.part(FEW_ROWS * n_components, rng), engine, n_components, rng)
+    return replace(found, searched=complete, seed=int(rng.integers(2**63)))
 
 
 def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
@@ -45,17 +54,17 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
         moments = engine.finish(engine.step(block, state, parameters, need, Rule.HARD), parameters, need)
         moved = moments.means(centres)
         if not moments.mass.all():
-            moved = _refill(block, engine, centres, moved, moments.mass == 0)
+            moved = _refill(sample, engine, centres, moved, moments.mass == 0)
         shift, centres = float(((moved - centres) ** 2).sum()), moved
         if shift <= settled:
             break
     return centres
 
 
-def _refill(block: Block, engine: Engine[Any], centres: Array, moved: Array, empty: Array) -> Array:
+def _refill(sample: Distinct, engine: Engine[Any], centres: Array, moved: Array, empty: Array) -> Array:
     """Put centres without rows on the rows farthest from their own centre."""
-    nearness = engine.component_log_density(block, centre_parameters(centres)).max(axis=1)
-    farthest = np.argsort(nearness, kind="stable")[: int(empty.sum())]
+    distance = squared_distances(sample.rows, engine, centres).min(axis=1)
+    farthest = np.argsort(-distance, kind="stable")[: int(empty.sum())]
     moved = np.array(moved)
-    moved[np.flatnonzero(empty)[: len(farthest)]] = block.rows[farthest]
+    moved[np.flatnonzero(empty)[: len(farthest)]] = sample.filled[farthest]
     return moved

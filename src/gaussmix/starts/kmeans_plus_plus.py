@@ -34,16 +34,15 @@ def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng
     if isinstance(engine, Runner):
         uniform = rng.random(1 + (n_components - 1) * n_candidates)
         return sample.rows[engine.spread_centres(sample.rows, sample.weight, n_components, n_candidates, uniform)]
-    block = Block(0, sample.rows)
     chosen = [sample.draw(rng)]
-    nearest = _squared_distances(block, engine, sample.rows[chosen])[:, 0]
+    nearest = squared_distances(sample.rows, engine, sample.filled[chosen])[:, 0]
     for _ in range(1, n_components):
         candidates = sample.draw_many(rng, n_candidates, nearest)
-        reached = np.minimum(_squared_distances(block, engine, sample.rows[candidates]), nearest[:, None])
+        reached = np.minimum(squared_distances(sample.rows, engine, sample.filled[candidates]), nearest[:, None])
         best = int((sample.weight[:, None] * reached).sum(axis=0).argmin())
         chosen.append(int(candidates[best]))
         nearest = reached[:, best]
-    return sample.rows[chosen]
+    return sample.filled[chosen]
 
 
 def count_candidates(n_components: int) -> int:
@@ -51,6 +50,11 @@ def count_candidates(n_components: int) -> int:
     return 2 + int(math.log(n_components))
 
 
-def _squared_distances(block: Block, engine: Engine[Any], centres: Array) -> Array:
-    """‖x − c‖² of every row and centre, (n_rows, n_centres)."""
-    return -2.0 * engine.component_log_density(block, centre_parameters(centres))
+def squared_distances(rows: Array, engine: Engine[Any], centres: Array) -> Array:
+    """‖x − c‖² of every row and centre, (n_rows, n_centres); where cells are missing, that of the others, scaled up."""
+    missing = np.isnan(rows)
+    if not missing.any():
+        return -2.0 * engine.component_log_density(Block(0, rows), centre_parameters(centres))
+    n_seen = rows.shape[1] - missing.sum(axis=1)
+    scale = rows.shape[1] / np.maximum(n_seen, 1)
+    return np.stack([scale * (np.where(missing, 0.0, rows - centre) ** 2).sum(axis=1) for centre in centres], axis=1)

@@ -22,4 +22,4 @@ def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: n
     """
     keys = log(rng.random(len(sample.weight))) / sample.weight
     chosen = np.argsort(-keys, kind="stable")[:n_components]
-    return nearest_centre(sample.rows[np.resize(chosen, n_components)])
+    return nearest_centre(sample.filled[np.resize(chosen, n_components)])

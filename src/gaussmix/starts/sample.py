@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces, taken
+from gaussmix.numerics.rows import extreme_rows
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -22,7 +24,7 @@ class Distinct:
 
     Parameters
     ----------
-    rows : (n_distinct, n_features), float64.
+    rows : (n_distinct, n_features), float64; NaN where a cell is missing.
     weight : (n_distinct,), all positive.
     rank : (n_rows,), the number of the distinct row of each row of the source; None if the sample is a part of it.
     """
@@ -30,6 +32,23 @@ class Distinct:
     rows: Array
     weight: Array
     rank: NDArray[np.intp] | None = None
+
+    @property
+    def complete(self) -> Distinct:
+        """The rows without missing cells."""
+        missing = np.isnan(self.rows).any(axis=1)
+        return Distinct(self.rows[~missing], self.weight[~missing]) if missing.any() else self
+
+    @cached_property
+    def filled(self) -> Array:
+        """The rows with the mean of a feature in its missing cells."""
+        missing = np.isnan(self.rows)
+        if not missing.any():
+            return self.rows
+        weight = np.where(missing, 0.0, self.weight[:, None])
+        values, total = np.where(missing, 0.0, self.rows), weight.sum(axis=0)
+        means = (weight * values).sum(axis=0) / np.where(total > 0, total, 1.0)
+        return np.where(missing, means, self.rows)
 
     def draw(self, rng: np.random.Generator, score: Array | None = None) -> int:
         """Draw a row with probability ∝ weight · score, by the inverse cumulative distribution."""
@@ -44,6 +63,20 @@ class Distinct:
         inside: NDArray[np.intp] = np.minimum(drawn, len(cumulative) - 1)
         return inside
 
+    def part(self, wanted: int, rng: np.random.Generator) -> Distinct:
+        """About so many of the rows, drawn by their weight, and those at the ends; all where that is nearly all.
+
+        The rows with the smallest and the largest number of each feature are there so that no outlier is lost. Where
+        they are not drawn, they have the weight that draws give them on average.
+        """
+        if len(self.weight) <= 1.3 * wanted:
+            return self
+        weight = np.bincount(self.draw_many(rng, wanted), minlength=len(self.weight)).astype(np.float64)
+        ends = extreme_rows(self.rows, self.weight)
+        weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
+        places = weight.nonzero()[0]
+        return Distinct(self.rows[places], weight[places])
+
     @cached_property
     def middle(self) -> tuple[Array, Array]:
         """The ends of the middle three quarters of the weight, (n_features,) each.
@@ -53,7 +86,9 @@ class Distinct:
         ends = np.empty((2, self.rows.shape[1]))
         alike = bool((self.weight == self.weight[0]).all())
         for column, values in enumerate(self.rows.T):
-            ends[:, column] = _ends_of_rows(values) if alike else _ends_of_weight(values, self.weight)
+            seen = ~np.isnan(values)
+            values, weight = values[seen], self.weight[seen]
+            ends[:, column] = _ends_of_rows(values) if alike else _ends_of_weight(values, weight)
         return ends[0], ends[1]
 
 
@@ -80,7 +115,12 @@ def distinct_rows(source: Source) -> Distinct:
     Rows of weight 0 count as absent; their rank has no meaning.
     """
     block, target = source.sample(LEAF_ROWS), native_target()
+    missing = np.isnan(block.rows) if source.may_miss else None
+    if missing is not None:  # which compares with nothing; infinity does
+        block = replace(block, rows=np.where(missing, np.inf, block.rows))
     found = _distinct_rows(block) if target is None else Distinct(*target.distinct_rows(block.rows, block.row_weight))
+    if missing is not None:
+        found = replace(found, rows=np.where(np.isinf(found.rows), np.nan, found.rows))
     return found if block.n_rows == source.n_rows else replace(found, rank=None)
 
 
@@ -122,6 +162,8 @@ def lexicographic_order(rows: Rows) -> NDArray[np.intp]:
 def variances_of(rows: Array, weight: Array) -> Array:
     """Weighted variances of columns, (n_features,); exactly 0 for equal values, because they are taken about a row."""
     target = native_target()
+    if np.isnan(rows).any():
+        return np.array([float(variances_of(column[:, None], share)[0]) for column, share in seen_cells(rows, weight)])
     if target is not None:
         return target.trimmed_variances(rows, weight, 0.0)
     share, spread = (weight / weight.sum())[:, None], np.empty(rows.shape[1])
@@ -130,3 +172,10 @@ def variances_of(rows: Array, weight: Array) -> Array:
         offsets = rows[:, part] - nearby[part]
         spread[part] = (share * (offsets - (share * offsets).sum(axis=0)) ** 2).sum(axis=0)
     return spread
+
+
+def seen_cells(rows: Array, weight: Array) -> Iterator[tuple[Array, Array]]:
+    """The numbers of each column that are not missing, with their weights."""
+    for column in rows.T:
+        seen = ~np.isnan(column)
+        yield column[seen], weight[seen]

@@ -124,6 +124,8 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
     """An invertible matrix (n_features, n_features) of the kind."""
     if equivariance is Equivariance.SCALING:
         return np.diag(rng.choice([-1.0, 1.0], n_features) * rng.uniform(0.2, 5.0, n_features))
+    if equivariance is Equivariance.ONE_FACTOR:
+        return np.asarray(-3.0 * np.eye(n_features))
     matrix = rng.normal(size=(n_features, n_features))
     if equivariance is Equivariance.SIMILARITY:
         rotation: Array = 3.0 * np.linalg.qr(matrix)[0]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.initial import InitialMoments
+from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Ridge
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families.base import Family
@@ -48,8 +49,12 @@ class Problem:
 
     def start(self, family: Family) -> Model:
         """The M-step on the labels, by the reference engine."""
-        first = InitialMoments(self.source, ReferenceEngine(), self.n_components, Partition())
-        return first.model(family, self.objective)
+        engine = ReferenceEngine()
+        first = InitialMoments(self.source, engine, self.n_components, Partition())
+        if not family.has_alternatives:
+            return first.model(family, self.objective)
+        moments, means = first.about_means(family.need(None))
+        return initial_models(moments, family, engine, self.objective, means)[0]
 
 
 def groups(

@@ -21,11 +21,16 @@ class Block:
     Parameters
     ----------
     first_row : number of the first row in the whole data.
-    rows : (n_rows, n_features), float32 or float64 in data units, any strides; never written to.
+    rows : (n_rows, n_features), float32 or float64 in data units, any strides; never written to. NaN is a missing cell.
     row_weight : (n_rows,) non-negative frequency weights; 1 when absent.
     given : responsibilities (n_rows, n_components) or labels (n_rows,) int32, read by `Rule.GIVEN` only.
-    log_prior : (n_components,), what is known of the components of all these rows, added to log p(x, k): 0 where a
-        component is allowed, −inf where not; 0 when absent. A source puts rows with other knowledge in other blocks.
+    log_prior : (n_priors, n_components), what is known of the components of a row, added to log p(x, k), nats: 0 for
+        one at least, and less for others, −inf where a component is not allowed. One more column, the last, is of the
+        background where there is one. Nothing is known when absent.
+    prior_places : (n_rows,) int32, which row of `log_prior` belongs to each row, −1 where nothing is known; when absent
+        `log_prior` has a row for each.
+    error : covariances (n_rows, n_features, n_features) of the measurement errors of the rows, or variances where these
+        are independent (n_rows, n_features), data units²; 0 when absent.
     """
 
     first_row: int
@@ -33,6 +38,8 @@ class Block:
     row_weight: Array | None = None
     given: Array | NDArray[np.int32] | None = None
     log_prior: Array | None = None
+    prior_places: NDArray[np.int32] | None = None
+    error: Array | None = None
 
     @property
     def n_rows(self) -> int:
@@ -67,6 +74,8 @@ class Block:
             rows=self.rows[part],
             row_weight=None if self.row_weight is None else self.row_weight[part],
             given=None if self.given is None else self.given[part],
+            error=None if self.error is None else self.error[part],
+            **self._known(part),
         )
 
     def cut(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
@@ -82,19 +91,43 @@ class Block:
             rows=taken(self.rows, places),
             row_weight=None if self.row_weight is None else self.row_weight[places],
             given=None if self.given is None else self.given[places],
+            error=None if self.error is None else self.error[places],
+            **self._known(places),
         )
+
+    def _known(self, rows: slice | Places) -> dict[str, Any]:
+        """What is known of some rows, as fields."""
+        if self.log_prior is None or self.prior_places is None:
+            return {"log_prior": None if self.log_prior is None else self.log_prior[rows]}
+        return {"prior_places": self.prior_places[rows]}
+
+    def row_log_prior(self, n_columns: int) -> Array | None:
+        """What is known of each row, (n_rows, n_columns), 0 in a column that `log_prior` lacks; None for nothing."""
+        if self.log_prior is None:
+            return None
+        table = np.zeros((len(self.log_prior) + 1, n_columns))  # the last row is that of place −1
+        table[:-1, : self.log_prior.shape[1]] = self.log_prior[:, :n_columns]
+        return table[:-1] if self.prior_places is None else table[self.prior_places]
 
     @classmethod
     def joined(cls, blocks: Iterable[Block]) -> Block:
-        """Join consecutive blocks, their rows, weights and what is given; a single block is returned as it is."""
+        """Join consecutive blocks and what they say of their rows; a single block is returned as it is."""
         first, *others = blocks
         if not others:
             return first
         weights = [block.row_weight for block in (first, *others) if block.row_weight is not None]
         given = [block.given for block in (first, *others) if block.given is not None]
         rows = np.concatenate([block.rows for block in (first, *others)])
+        errors = [block.error for block in (first, *others) if block.error is not None]
         all_given: Any = np.concatenate(given) if given else None
-        return cls(first.first_row, rows, np.concatenate(weights) if weights else None, all_given)
+        error = np.concatenate(errors) if errors else None
+        weight, log_prior = np.concatenate(weights) if weights else None, first.log_prior
+        places = [block.prior_places for block in (first, *others) if block.prior_places is not None]
+        if places:
+            return cls(first.first_row, rows, weight, all_given, log_prior, np.concatenate(places), error)
+        if log_prior is not None:
+            log_prior = np.concatenate([block.log_prior for block in (first, *others) if block.log_prior is not None])
+        return cls(first.first_row, rows, weight, all_given, log_prior, error=error)
 
 
 @dataclass(frozen=True)

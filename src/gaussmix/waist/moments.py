@@ -31,6 +31,7 @@ class Partial:
         family's second moments of these.
     in_single : some of the sums were taken in float32.
     counts : what else an engine counts in a pass, to decide about the next one; None where it does not.
+    background : Σ_i s_i γ_i0, the mass of the background; 0 where there is none.
 
     Notes
     -----
@@ -47,6 +48,7 @@ class Partial:
     need: Need
     in_single: bool = False
     counts: Array | None = None
+    background: float = 0.0
 
     def __add__(self, other: Partial) -> Self:
         """Merge with the sums of other rows; the result is about this anchor."""
@@ -62,6 +64,7 @@ class Partial:
             row_weight=self.row_weight + other.row_weight,
             in_single=self.in_single or other.in_single,
             counts=self.counts if other.counts is None or self.counts is None else self.counts + other.counts,
+            background=self.background + other.background,
         )
 
     def scaled(self, factor: float) -> Self:
@@ -74,6 +77,7 @@ class Partial:
             log_likelihood=factor * self.log_likelihood,
             row_weight=factor * self.row_weight,
             counts=None,
+            background=factor * self.background,
         )
 
     def about(self, anchor: Array) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from gaussmix.numerics.elementary import log
 from gaussmix.waist.whitening.base import Whitening
 
 LOG_2PI = 1.8378770664093456
+# Beyond this many standard deviations a row is far: up to here differences of squared distances are good to about 1e-8
+# nats a feature.
+FAR = 1e4
 # Rows are whitened about one centre for all components only while every mean is nearer to it than this many standard
 # deviations: the rounding of W (x − c) − W (μ − c) is then below 1e3 ε.
 FARTHEST_MEAN = 1e3
@@ -18,7 +22,7 @@ FARTHEST_MEAN = 1e3
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """log p(x, k) = log_scale_k − ½ ‖W_k (x − μ_k)‖².
+    """log p(x, k) = log_scale_k − ½ ‖W_k (x − μ_k)‖², and of a background of the same density at every row.
 
     Parameters
     ----------
@@ -26,17 +30,56 @@ class Parameters:
     means : (n_components, n_features), data units.
     whitening : factors W_k.
     deviations : (n_components, n_features), roots of the diagonals of Σ_k, data units; None where they are unknown.
+    log_background : log of the weight of the background times its density, nats; −inf where there is none.
+    log_sides : (n_features,), logs of the sides of the box that the background fills, by which its density grows where
+        a cell is missing; None where only its volume is known.
     """
 
     log_scale: Array
     means: Array
     whitening: Whitening
     deviations: Array | None = None
+    log_background: float = -np.inf
+    log_sides: Array | None = None
 
     @classmethod
-    def of(cls, weights: Array, means: Array, whitening: Whitening, deviations: Array | None = None) -> Parameters:
-        """The parameters of Σ π_k N(x | μ_k, Σ_k); Bishop (2006) eq. 9.7."""
-        return cls(log(weights) + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI, means, whitening, deviations)
+    def of(
+        cls,
+        weights: Array,
+        means: Array,
+        whitening: Whitening,
+        deviations: Array | None = None,
+        log_background: float = -np.inf,
+        log_sides: Array | None = None,
+    ) -> Parameters:
+        """The parameters of Σ π_k N(x | μ_k, Σ_k), and of a background; Bishop (2006) eq. 9.7."""
+        log_scale = log(weights) + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI
+        return cls(log_scale, means, whitening, deviations, log_background, log_sides)
+
+    @cached_property
+    def far_limit(self) -> float:
+        """The log density, nats, below which a row is far; −inf for one component, to which every row belongs.
+
+        A row that is far from all components mostly belongs to the background, if there is one.
+        """
+        return -np.inf if len(self.log_scale) == 1 else float(self.log_scale.max()) - FAR**2 / 2
+
+    @cached_property
+    def near_box(self) -> Array:
+        """Ends of a box, (2, n_features), in which no row is far.
+
+        In it log p(x, k) of one component is above the limit, that of the widest such box: |W| |x − μ| bounds
+        |W (x − μ)|.
+        """
+        above = self.log_scale - self.far_limit - 2.0  # what rounding takes is less
+        sides = np.broadcast_to(self.whitening.precision_diagonals() ** -0.5, self.means.shape)
+        with np.errstate(all="ignore"):  # NaN is no end of a box: then each row is looked at
+            lengths = (self.whitening.whiten_at_most(sides) ** 2).sum(axis=1) ** 0.5
+            reach = np.sqrt(np.maximum(2 * above, 0)) / lengths
+            widths = np.log(np.maximum(reach, np.finfo(np.float64).tiny)) + np.log(sides).mean(axis=1)
+            widest = int(widths.argmax())
+            box: Array = self.means[widest] + reach[widest] * np.outer([-1.0, 1.0], sides[widest])
+            return box
 
     def is_near(self, centre: Array) -> bool:
         """Whether rows may be whitened about `centre` (n_features,) for all components: every mean is near to it."""

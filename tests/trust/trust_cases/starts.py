@@ -12,9 +12,9 @@ from trust_cases.far import COVARIANCES, MEANS, WEIGHTS
 
 
 def bad_rows(X: Any) -> dict[str, Any]:
-    nan, narrow = X.copy(), X[:, :2].copy()
-    nan[7, 1] = narrow[7, 1] = np.nan
-    return {"NaN": nan, "NaN in fewer columns": narrow, "too few rows": X[:2]}
+    infinite, narrow = X.copy(), X[:, :2].copy()
+    infinite[7, 1] = narrow[7, 1] = np.inf
+    return {"infinity": infinite, "infinity in fewer columns": narrow, "too few rows": X[:2]}
 
 
 def cases() -> Iterator[Case]:
@@ -22,7 +22,7 @@ def cases() -> Iterator[Case]:
     for structure in STRUCTURES:
         yield Case("start parameters", f"max_iter=0 gives what was given, {structure}", kept(structure))
         yield Case("start parameters", f"max_iter=0 copies what was given, {structure}", copied(structure))
-        for name in ("NaN", "NaN in fewer columns", "too few rows"):
+        for name in ("infinity", "infinity in fewer columns", "too few rows"):
             yield Case("failed refits", f"{name}, {structure}", survived(structure, name))
 
 

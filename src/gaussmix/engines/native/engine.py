@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.far import Apart, correct_far_rows, far_places
+from gaussmix.engines.far import FEW_ROWS, Apart, correct_far_rows, far_places
+from gaussmix.engines.joint import labels_of, log_density_of, responsibilities_of
 from gaussmix.engines.native.arguments import (
     Arguments,
     arguments_of,
@@ -21,7 +22,7 @@ from gaussmix.engines.native.arguments import (
     projection_of,
 )
 from gaussmix.engines.native.float32 import rounded, scaled_for_single, steps_in_single, suits_single
-from gaussmix.engines.native.run import begin_em, fit_many, run_em, suits_core
+from gaussmix.engines.native.run import begin_em, fit_many, fit_one, run_em, suits_core
 from gaussmix.engines.native.visits import Counts, Labelling, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
 from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe, Runner
 from gaussmix.numerics.arrays import Array, Places
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from gaussmix._core import Target
 
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
+_OF_JOINT = {LOG_DENSITY: log_density_of, RESPONSIBILITIES: responsibilities_of, LABELS: labels_of}
 
 
 class Facts(NamedTuple):
@@ -93,13 +95,11 @@ class State:
     Parameters
     ----------
     n_components : K.
-    row_weight : total weight of the block.
     visits : orders in which to visit the rows.
     apart : the leaves that had far rows in the last soft step, by their number in the block.
     """
 
     n_components: int
-    row_weight: float
     visits: Visits
     apart: dict[int, Apart] = field(default_factory=dict)
 
@@ -123,6 +123,7 @@ class StepPlan(NamedTuple):
     weight_scale : what it multiplies row weights with meanwhile.
     offset : log p(x) is larger by this than the core's, nats.
     is_ordered : the rows may be visited in another order.
+    log_background : as in `Parameters`, less the offset.
     """
 
     arguments: Arguments
@@ -134,6 +135,7 @@ class StepPlan(NamedTuple):
     weight_scale: float = 1.0
     offset: float = 0.0
     is_ordered: bool = False
+    log_background: float = -np.inf
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class NativeEngine(Runner):
         return facts._replace(total=sum_all(Need(Second.FULL), mean.means(mean.anchor)))
 
     def open(self, block: Block, need: Need, n_components: int) -> State:
-        return State(n_components, block.total_weight, Visits(block.n_rows, n_components, block.rows.shape[1]))
+        return State(n_components, Visits(block.n_rows, n_components, block.rows.shape[1]))
 
     def step(
         self,
@@ -176,7 +178,7 @@ class NativeEngine(Runner):
             visit = state.visits.begin(self._target, plan.arguments, facts.ordering, label)
         shares_far_rows = parameters is not None and rule is Rule.SOFT
         if not (shares_far_rows and state.apart):
-            sums, n_far, n_near = self._sum(block, state.row_weight, plan, visit)
+            sums, n_far, n_near = self._sum(block, plan, visit)
         if parameters is not None and shares_far_rows and (state.apart or n_far):
             visit = visit.of_leaves(slice(None))
             sums, n_near = self._sum_leaves(block, state.apart, parameters, plan, visit)
@@ -210,18 +212,23 @@ class NativeEngine(Runner):
             sums.row_weight,
             need,
             sums.in_single,
+            background=sums.background,
             facts=facts,
         )
 
-    def _sum(self, block: Block, row_weight: float, plan: StepPlan, visit: Visit) -> tuple[Partial, int, float]:
+    def _sum(self, block: Block, plan: StepPlan, visit: Visit) -> tuple[Partial, int, float]:
         """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
         need = plan.need
-        log_likelihood, mass, first, second, n_far, n_near = self._target.step(
+        log_likelihood, mass, first, second, n_far, n_near, background = self._target.step(
             block.rows, block.row_weight, block.given if plan.rule is Rule.GIVEN else None, plan.origin,
             *plan.arguments, None if need.second is Second.NONE else plan.anchor, plan.rule, need.second,
             allowed(self.n_threads), *visit, plan.in_single, projection_of(need, len(plan.anchor)), plan.weight_scale,
+            *((None, None) if plan.rule is Rule.GIVEN else (block.log_prior, block.prior_places)), plan.log_background,
         )  # fmt: skip
-        sums = Partial(mass, first, second, plan.anchor, log_likelihood, row_weight, need, plan.in_single)
+        sums = Partial(
+            mass, first, second, plan.anchor, log_likelihood, block.total_weight, need, plan.in_single,
+            background=background,
+        )  # fmt: skip
         return sums, n_far, n_near
 
     def _sum_leaves(
@@ -248,15 +255,16 @@ class NativeEngine(Runner):
         self, leaf: Block, apart: Apart | None, parameters: Parameters, plan: StepPlan, visit: Visit
     ) -> tuple[Partial, float, Apart | None]:
         """The sums of a leaf, in which far rows are shared apart from the others; `apart` is a guess which they are."""
+        apart = None if apart is None else apart.again(leaf)
         near = leaf if apart is None else apart.near(leaf)
-        sums, n_far, n_near = self._sum(near, near.total_weight, plan, visit)
+        sums, n_far, n_near = self._sum(near, plan, visit)
         if n_far or (apart is not None and not apart.is_far_still(parameters, self.log_density)):
             places = far_places(leaf, parameters, self.log_density)
             places = places if leaf.row_weight is None else places[leaf.row_weight[places] > 0]
             if not np.array_equal(places, [] if apart is None else apart.places):
                 apart = Apart.of(leaf, places) if len(places) else None
                 near = leaf if apart is None else apart.near(leaf)
-                sums, n_far, n_near = self._sum(near, near.total_weight, plan, visit)
+                sums, n_far, n_near = self._sum(near, plan, visit)
         if apart is None:
             return sums, n_near, None
         far = apart.sums(self, parameters, plan.need, sums.anchor)
@@ -268,7 +276,8 @@ class NativeEngine(Runner):
         labels = np.empty(block.n_rows, dtype=np.uint16)
         self._target.step(
             block.rows, None, None, None, *by.arguments, by.arguments.means, Rule.SOFT, Second.TRACE,
-            allowed(self.n_threads), None, labels, None, None, by.in_single, None,
+            allowed(self.n_threads), None, labels, None, None, by.in_single, None, 1.0, block.log_prior,
+            block.prior_places,
         )  # fmt: skip
         return labels
 
@@ -302,6 +311,9 @@ class NativeEngine(Runner):
             return None
         return run_em(self._target, allowed(self.n_threads), block, facts.total, start, algebra, control)
 
+    def fit_one(self, block: Block, unit: float, recipe: Recipe) -> tuple[Course, Array] | None:
+        return fit_one(self._target, allowed(self.n_threads), block, unit, recipe)
+
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
         return fit_many(self._target, allowed(self.n_threads), groups, recipe)
 
@@ -321,6 +333,10 @@ class NativeEngine(Runner):
         return correct_far_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
+        if 0 < block.n_rows <= FEW_ROWS:  # one call of the core, and not another to look for far rows
+            joint = self._evaluate(block, parameters, COMPONENTS)
+            if joint.max(axis=1).min() >= parameters.far_limit:
+                return labels_of(joint, block, parameters)
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
         best = best.view(np.int64)  # the core's type is C++'s long long, which NumPy prints under another name
         return correct_far_rows(best, block, parameters, self.log_density)
@@ -338,11 +354,17 @@ class NativeEngine(Runner):
         return rows, labels
 
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> Any:
+        prior = block.row_log_prior(len(parameters.means))
+        if prior is not None:  # few ask this of rows that something is known of: speed does not matter
+            unknown = replace(block, log_prior=None, prior_places=None)
+            joint = self._evaluate(unknown, parameters, COMPONENTS) + prior
+            return joint if output == COMPONENTS else _OF_JOINT[output](joint, block, parameters)
         origin = common_origin(parameters)
         if origin is not None:
             parameters = replace(parameters, means=parameters.means - origin)
         arguments = arguments_of(parameters, whiten_once=origin is not None)
-        return self._target.evaluate(block.rows, origin, *arguments, output, allowed(self.n_threads))
+        n_threads, background = allowed(self.n_threads), parameters.log_background
+        return self._target.evaluate(block.rows, origin, *arguments, output, n_threads, background)
 
 
 def _plan(
@@ -368,22 +390,24 @@ def _plan(
         each = replace(need, second=second, pooled=False)  # pooled in `finish`
     if parameters is None:
         return StepPlan(no_arguments(about), about, each, rule)
-    if anchor is None and facts.total is not None:
+    has_background = parameters.log_background > -np.inf  # which has a part of the scatter
+    if anchor is None and facts.total is not None and not has_background:
         centre = facts.total.anchor[0]
         if common_origin(parameters, centre) is not None:
             # Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the scatter of all rows.
             centred = replace(parameters, means=parameters.means - centre)
             arguments, about = arguments_of(centred, whiten_once=True), np.broadcast_to(centre, shape)
             return StepPlan(arguments, about, Need(Second.NONE), rule, centre)
-    is_ordered = rule is Rule.SOFT and block.log_prior is None and may_be_ordered(parameters.whitening)
+    is_ordered = rule is Rule.SOFT and may_be_ordered(parameters.whitening)
     is_ordered = is_ordered and could_pay(facts.n_rows, parameters.whitening.factor_shape, *shape)
     if anchor is None and steps_in_single(block, facts.n_rows, parameters, need, rule):
         scaled, offset = scaled_for_single(parameters)
         return StepPlan(
             arguments_of(scaled), rounded(about), each, rule, in_single=True, weight_scale=facts.weight_scale,
-            offset=offset, is_ordered=is_ordered,
+            offset=offset, is_ordered=is_ordered, log_background=scaled.log_background,
         )  # fmt: skip
-    return StepPlan(arguments_of(parameters), about, each, rule, is_ordered=is_ordered)
+    background = parameters.log_background
+    return StepPlan(arguments_of(parameters), about, each, rule, is_ordered=is_ordered, log_background=background)
 
 
 def _pooled(second: Array) -> Array:

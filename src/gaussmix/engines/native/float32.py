@@ -36,7 +36,7 @@ def steps_in_single(block: Block, n_rows: int, parameters: Parameters, need: Nee
     ----------
     n_rows : of the whole data.
     """
-    if block.rows.dtype != np.float32 or rule is not Rule.SOFT or block.log_prior is not None:
+    if block.rows.dtype != np.float32 or rule is not Rule.SOFT:
         return False
     whitening, (n_components, n_features) = parameters.whitening, parameters.means.shape
     if need.pooled or need.second in (Second.NONE, Second.PROJECTED) or len(whitening.factors) < n_components:
@@ -88,7 +88,8 @@ def scaled_for_single(parameters: Parameters) -> tuple[Parameters, float]:
     """
     log_scale = parameters.log_scale + _rounding_of_log_det(parameters.whitening, parameters.means.shape[1])
     offset = float(log_scale.max())
-    return replace(parameters, log_scale=log_scale - offset), offset
+    log_background = parameters.log_background - offset
+    return replace(parameters, log_scale=log_scale - offset, log_background=log_background), offset
 
 
 def _rounding_of_log_det(whitening: Whitening, n_features: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -99,10 +99,39 @@ def run_em(
     return Course(weights, means, covariances, whitening, log_likelihood.tolist())
 
 
+def fit_one(target: Target, n_threads: int, block: Block, unit: float, recipe: Recipe) -> tuple[Course, Array] | None:
+    """Fit one table in the core; see `Runner.fit_one`."""
+    if not _suits_recipe(recipe) or not suits_core(block, recipe.n_components, recipe.algebra):
+        return None
+    table = block.rows, block.row_weight, block.total_weight, unit
+    found = target.fit_one(*table, **_options(recipe), seconds=SECONDS, n_threads=n_threads)
+    if found is None:
+        return None
+    weights, means, covariances, factors, log_abs_det, log_likelihood, ridge = found
+    whitening = _whitening(recipe.algebra, factors, log_abs_det, means.shape[1])
+    return Course(weights, means, covariances, whitening, log_likelihood.tolist()), ridge
+
+
+def _suits_recipe(recipe: Recipe) -> bool:
+    """Whether the core begins such fits by itself: not where all components have one full covariance."""
+    has_one_matrix = recipe.algebra.is_shared and _factor_shape(recipe.algebra) is FactorShape.TRIANGULAR
+    return not has_one_matrix and 1 <= recipe.max_steps <= MOST_STEPS
+
+
+def _options(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as the core takes it."""
+    return {
+        "algebra": recipe.algebra, "n_components": recipe.n_components, "n_candidates": recipe.n_candidates,
+        "uniform": recipe.uniform, "kmeans": (recipe.max_passes, recipe.settled), "ridge": recipe.ridge,
+        "automatic": (recipe.ridge_share, recipe.trimmed), "smallest_spread": recipe.smallest_spread,
+        "limits": (recipe.lost_share, recipe.noise, recipe.loss, FARTHEST_MEAN), "tolerance": recipe.tolerance,
+        "max_steps": recipe.max_steps,
+    }  # fmt: skip
+
+
 def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> Fits | None:
     """Fit each group in the core; see `Runner.fit_many`."""
-    has_one_matrix = recipe.algebra.is_shared and _factor_shape(recipe.algebra) is FactorShape.TRIANGULAR
-    if has_one_matrix or not 1 <= recipe.max_steps <= MOST_STEPS:
+    if not _suits_recipe(recipe):
         return None
     sizes, size_of = np.unique(groups.size, return_inverse=True)
     suits = [
@@ -110,13 +139,14 @@ def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> 
         for size in sizes.tolist()
     ]
     suited = np.flatnonzero(np.array(suits, dtype=bool)[size_of])
-    limits = recipe.lost_share, recipe.noise, recipe.loss, FARTHEST_MEAN
     found = target.fit_many(
-        groups.rows, groups.row_weight, (groups.first[suited], groups.size[suited]),
-        (groups.total_weight[suited], groups.unit[suited]), recipe.algebra, recipe.n_components, recipe.n_candidates,
-        recipe.uniform, (recipe.max_passes, recipe.settled), recipe.ridge, (recipe.ridge_share, recipe.trimmed),
-        recipe.smallest_spread, limits, recipe.tolerance, recipe.max_steps, n_threads,
-    )  # fmt: skip
+        groups.rows,
+        groups.row_weight,
+        (groups.first[suited], groups.size[suited]),
+        (groups.total_weight[suited], groups.unit[suited]),
+        **_options(recipe),
+        n_threads=n_threads,
+    )
     if len(suited) == len(groups.size):
         return Fits(*found)
     every = [np.zeros((len(groups.size), *some.shape[1:]), some.dtype) for some in found]

@@ -17,9 +17,8 @@ from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_int
 from gaussmix.sources.files.stamps import Stamps
 from gaussmix.sources.tables import Files, batch_rows
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
-from gaussmix.sources.tables.base import is_numeric, kind_of
+from gaussmix.sources.tables.base import INDEX, is_numeric, kind_of, whole
 from gaussmix.sources.tables.parquet_table import is_slow
-from gaussmix.sources.tables.typed_table import INDEX
 
 
 class Columns:
@@ -43,13 +42,16 @@ class Columns:
         for column in (*(columns or ()), *([weights] if weights else ())):
             if not is_numeric(schema.field(column).type):
                 raise ValueError(f"{name}, column {column!r}: {self.why_not_numeric(schema.field(column))}.")
-        every = [field for field in schema if field.name != weights and not INDEX.fullmatch(field.name)]
+        others = [field for field in schema if field.name != weights]
+        index = [field.name for field in others if INDEX.fullmatch(field.name)]
+        every = [field for field in others if field.name not in index]
         self.names: Sequence[str] = list(columns or (field.name for field in every if is_numeric(field.type)))
         left_out = [] if columns else [field for field in every if not is_numeric(field.type)]
         whys = [f"column {field.name!r}: {self.why_not_numeric(field)}." for field in left_out]
         if not self.names:
             raise ValueError(f"{name}, {whys[0]}" if whys else f"{name} has no column of numbers to fit.")
-        self.notices = [f"left out {why}" for why in whys]
+        unfit = [] if columns else [f"left out column {name!r}: it is the index of a data frame." for name in index]
+        self.notices = unfit + [f"left out {why}" for why in whys]
         is_single = all(schema.field(column).type in (pa.float32(), pa.float16()) for column in self.names)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
 
@@ -132,10 +134,10 @@ def put(table: Columns, name: str | None, column: pa.Array, target: Any) -> None
     if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.float64())
     if pa.types.is_integer(column.type):
-        check_integers(table.name, name, column.drop_null().to_numpy(zero_copy_only=False))
+        check_integers(table.name, name, whole(column.drop_null()))
         if column.null_count:
             column = pc.cast(column, pa.float64(), safe=False)
-    target[...] = column.to_numpy(zero_copy_only=False)
+    target[...] = whole(column)
 
 
 class TableReader(BatchReader):
@@ -143,6 +145,8 @@ class TableReader(BatchReader):
 
     def __init__(self, table: Files, columns: Sequence[str] | None = None, weights: str | None = None) -> None:
         self.table = table
+        if columns is None:
+            table.check_bad_cells([] if weights is None else [weights])
         super().__init__(table.name, table.schema, columns, weights)
         self.has_names = table.has_names
         self.notices = [*table.notices, *self.notices]

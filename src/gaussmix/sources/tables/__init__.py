@@ -11,6 +11,7 @@ from gaussmix.sources.tables.arrow_table import read_arrow
 from gaussmix.sources.tables.base import (
     STANDARD,
     BadTable,
+    Dialect,
     Input,
     Table,
     invented_names,
@@ -26,6 +27,7 @@ __all__ = [
     "BATCH_ROWS",
     "FORMATS",
     "BadTable",
+    "Dialect",
     "Files",
     "Table",
     "batch_rows",
@@ -59,9 +61,18 @@ FORMATS = {
     "arrow": Format(read_arrow, (".arrow", ".arrows", ".ipc", ".feather"), (b"ARROW1", b"FEA1", _ARROW_STREAM)),
     "npy": Format(read_npy, (".npy",), (b"\x93NUMPY",)),
 }
+GUESSED = Dialect()  # from the first two lines of a file
+_UNREADABLE = (  # extensions, a beginning, and what to do
+    ((".gmm",), b"", "is a model, not a table: name the rows to read"),
+    ((".json", ".jsonl", ".ndjson"), b"", "is JSON, which is not read: write it as CSV or Parquet first"),
+    ((".npz",), b"", "holds several arrays: save the one to read as .npy"),
+    ((".xlsx", ".xls", ".ods"), b"", "is a spreadsheet: save it as CSV first"),
+    ((".zip",), b"PK\x03\x04", "is a zip archive: unpack it first; one table is read compressed by gzip"),
+    ((".pkl", ".pickle", ".joblib", ".rds", ".rdata", ".mat", ".h5"), b"", "is no table that is read: write it as CSV"),
+)
 
 
-def open_table(name: str, format: str | None = None, has_header: bool | None = None) -> Files:
+def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED) -> Files:
     """Open a file, a pipe, or several files as one table.
 
     Parameters
@@ -69,15 +80,17 @@ def open_table(name: str, format: str | None = None, has_header: bool | None = N
     name : of a file or a pipe, "-" for standard input, a pattern or a folder.
     format : a key of FORMATS. By default the extension of the first file decides, then its first bytes; else it is
         "csv".
-    has_header : whether the first line of CSV holds names. By default it does unless it holds numbers only.
+    dialect : how CSV is to be read; what it does not say is guessed from the first two lines.
 
     Raises
     ------
-    BadTable : a file is not of its format, or files have unlike columns.
+    BadTable : a file is not of its format or of none that is read, or files have unlike columns.
     OSError : a file can't be opened.
     """
     names = [STANDARD] if name == STANDARD else [str(path) for path in paths_of(name)]
-    inputs = [Input.of(each, has_header) for each in names]
+    inputs = [Input.of(each, dialect) for each in names]
+    if format is None:
+        _check_readable(inputs[0])
     format = format or format_by_name(inputs[0].name) or _format_by_beginning(inputs[0]) or "csv"
     return Files.of([FORMATS[format].read(each) for each in inputs])
 
@@ -90,3 +103,11 @@ def format_by_name(path: str) -> str | None:
 
 def _format_by_beginning(source: Input) -> str | None:
     return next((name for name, format in FORMATS.items() if source.first_bytes(8).startswith(format.beginnings)), None)
+
+
+def _check_readable(source: Input) -> None:
+    """Raise BadTable for a file that surely is no table, and say what to do."""
+    extension, start = PurePath(source.name).suffix.lower(), source.first_bytes(8)
+    for extensions, beginning, advice in _UNREADABLE:
+        if extension in extensions or (beginning and start.startswith(beginning)):
+            raise BadTable(f"{source.name} {advice}.")

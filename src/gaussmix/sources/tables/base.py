@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from gaussmix.errors import listed
 from gaussmix.sources.files.base import check_cells
 
+_ROWS_AT_ONCE = 65_536
 STANDARD = "-"  # standard input or output
+INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # how data frames name their index: in CSV not at all
 # How compressed bytes begin.
 _CODECS = {
     rb"\x1f\x8b": "gzip",
@@ -36,6 +38,24 @@ class BadTable(ValueError):
 
 
 @dataclass(frozen=True)
+class Dialect:
+    """How text is to be read.
+
+    Parameters
+    ----------
+    has_header : whether the first line holds names; None if the user does not say.
+    delimiter : between fields, " " for any run of blanks and tabs; None if the user does not say.
+    decimal : the mark before the fraction of a number, "." or ",".
+    missing : texts that say that a number is missing, beside those that always do.
+    """
+
+    has_header: bool | None = None
+    delimiter: str | None = None
+    decimal: str = "."
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Input:
     """The bytes of a table, which can be read several times, and what the user says of them.
 
@@ -43,20 +63,20 @@ class Input:
     ----------
     name : of the file, for messages.
     contents : of a pipe, which can be read only once; None for a file.
-    has_header : whether the first line of text holds names; None if the user does not say.
+    dialect : of text.
     """
 
     name: str
     contents: bytes | None = None
-    has_header: bool | None = None
+    dialect: Dialect = Dialect()
 
     @classmethod
-    def of(cls, path: str, has_header: bool | None = None) -> Input:
+    def of(cls, path: str, dialect: Dialect = Dialect()) -> Input:
         """Open a file or a pipe; "-" is standard input. Raises OSError."""
         if path == STANDARD:
-            return cls("standard input", sys.stdin.buffer.read(), has_header)
+            return cls("standard input", sys.stdin.buffer.read(), dialect)
         with open(path, "rb") as file:
-            return cls(path, None if os.path.isfile(path) else file.read(), has_header)
+            return cls(path, None if os.path.isfile(path) else file.read(), dialect)
 
     def first_bytes(self, number: int) -> bytes:
         """As many of the first bytes as there are."""
@@ -126,7 +146,8 @@ class Table(ABC):
     names : of its columns; x1, x2 … if it has no names.
     has_names : whether the names are its own.
     notices : sentences on what was guessed.
-    delimiter : between the fields where the table is written as CSV.
+    delimiter, decimal : between the fields, and in numbers, where the table is written as CSV.
+    missing : how text says that a number is missing.
     files : what is read in every pass; none where the bytes are in memory.
     """
 
@@ -135,6 +156,8 @@ class Table(ABC):
     has_names: bool = True
     notices: tuple[str, ...] = ()
     delimiter: str = ","
+    decimal: str = "."
+    missing: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
 
     @property
@@ -180,14 +203,32 @@ class Table(ABC):
         return next((f"column {ours.name!r} of {ours.type}" for ours in unlike), None)
 
     def numeric_names(self, without: Collection[str] = ()) -> tuple[str, ...]:
-        """The columns that hold numbers, but those in `without`."""
-        return tuple(each.name for each in self.schema if is_numeric(each.type) and each.name not in without)
+        """The columns that hold numbers, except those in `without` and the index of a data frame."""
+        self.check_bad_cells(without)
+        names = (each.name for each in self.schema if is_numeric(each.type) and not INDEX.fullmatch(each.name))
+        return tuple(name for name in names if name not in without)
+
+    def bad_cells(self, name: str) -> str | None:
+        """Which cells of a column of text are no numbers, as the end of a sentence, if nearly all are; else None."""
+        return None
+
+    def check_bad_cells(self, without: Collection[str] = ()) -> None:
+        """Raise BadTable for a column of text that nearly is one of numbers: it would be left out by a typing error."""
+        for name in self.names:
+            found = None if name in without else self.bad_cells(name)
+            if found is not None:
+                where, advice = f"{self.name}, column {name!r}", "mend these cells, or exclude the column"
+                raise BadTable(f"{where} holds numbers except {found}: {advice}.")
+
+    def check_has(self, name: str) -> None:
+        """Raise BadTable for a column that is absent."""
+        if name not in self.names:
+            raise BadTable(f"{self.name} has no column {name!r}; it has {listed(self.names)}.")
 
     def check_numeric(self, columns: Sequence[str]) -> None:
         """Raise BadTable for a column that is absent or does not hold numbers."""
         for name in columns:
-            if name not in self.names:
-                raise BadTable(f"{self.name} has no column {name!r}; it has {listed(self.names)}.")
+            self.check_has(name)
             kind = self.schema.field(name).type
             if not is_numeric(kind):
                 raise BadTable(f"{self.name}, column {name!r}: {self.why_not_numeric(name, kind)}.")
@@ -196,23 +237,27 @@ class Table(ABC):
         """All columns, `n_rows` rows at a time. Columns of text formats are text, except `numbers`."""
         return in_parts(self.batches(self.names, numbers), n_rows)
 
-    def rows(self, columns: Sequence[str], n_rows: int) -> Iterator[NDArray[np.float64]]:
-        """Columns as finite numbers (n_rows, n_columns), `n_rows` at a time.
+    def rows(self, columns: Sequence[str], n_rows: int, *, may_miss: bool = False) -> Iterator[NDArray[np.float64]]:
+        """Columns as finite numbers (n_rows, n_columns), `n_rows` at a time, and NaN where cells `may_miss`.
 
         Raises
         ------
-        BadTable : there are no rows, or a value is missing or infinite.
+        BadTable : there are no rows, or a value is infinite, or missing where it may not.
         """
         first = 0
         for part in in_parts(self.batches(columns, columns), n_rows):
             rows = np.empty((part.num_rows, len(columns)))
             for column, name in enumerate(columns):
                 rows[:, column] = doubles(part[name])
-            check_cells(self, columns, first, rows)
+            check_cells(self, columns, first, rows, may_miss=may_miss)
             yield rows
             first += len(rows)
         if not first:
             raise BadTable(f"{self.name} has no rows.")
+
+    def all_rows(self, columns: Sequence[str]) -> NDArray[np.float64]:
+        """Columns as finite numbers in memory, (n_rows, n_columns); raises as `rows`."""
+        return np.concatenate(list(self.rows(columns, _ROWS_AT_ONCE)))
 
 
 def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:
@@ -232,8 +277,16 @@ def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Tabl
 
 def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
     """The numbers of a column as float64; null becomes NaN."""
-    numbers: NDArray[np.float64] = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return numbers
+    return whole(pc.cast(column, pa.float64(), safe=False))
+
+
+def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+    """The numbers of a column, read-only; null becomes NaN. pyarrow's own `to_numpy` first imports pandas."""
+    if column.null_count:
+        column = pc.fill_null(column, np.nan)
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return np.from_dlpack(column)
 
 
 def is_numeric(kind: Any) -> bool:

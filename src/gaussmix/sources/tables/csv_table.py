@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from io import TextIOWrapper
-from itertools import chain, islice
+from io import BufferedReader, RawIOBase, TextIOWrapper
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -27,12 +27,21 @@ from gaussmix.sources.tables.base import (
 )
 
 _DELIMITERS = ",;\t|"
-_NULLS = arrow_csv.ConvertOptions().null_values  # how text says that a number is missing
+_BLANKS = " "  # any run of blanks and tabs
+NULLS = arrow_csv.ConvertOptions().null_values  # how text always says that a number is missing
+_LOOKED_AT = 20_000  # rows in which cells that are no numbers are looked for
+_FEW = 0.1  # a share of the cells: a column with fewer that are no numbers was meant to hold numbers
+_SHOWN = 3
+_COMMA = " (where the comma is a decimal mark, say so: decimal ',')"
+_LONGEST_HEADER = 1000  # lines, of a header whose quoted names go on over several
 
 
 @dataclass(frozen=True, kw_only=True)
 class CsvTable(Table):
-    """A CSV file. Its delimiter is the first of comma, semicolon, tab and bar that is in its first line.
+    """A CSV file, or a table of blanks.
+
+    If the user does not name the delimiter, it is the first of comma, semicolon, tab and bar in the first line; where
+    there is none, any run of blanks, if the first two lines have as many fields.
 
     Parameters
     ----------
@@ -70,9 +79,33 @@ class CsvTable(Table):
             return kind_of(kind)
         column = self.names.index(name)
         for line, fields in self._data():
-            if not _is_number(fields[column]):
-                return f"line {line} holds {quoted(fields[column])}, not a number"
+            if not self._is_number(fields[column]):
+                return f"line {line} holds {quoted(fields[column])}, not a number{_hint(fields[column])}"
         return "it does not hold numbers"
+
+    def bad_cells(self, name: str) -> str | None:
+        if not pa.types.is_string(self.schema.field(name).type):
+            return None
+        column, n_cells, bad, is_comma = self.names.index(name), 0, list[tuple[int, str]](), True
+        for line, fields in islice(self._data(), _LOOKED_AT):
+            text = fields[column].strip() if column < len(fields) else ""
+            if text in self.missing:
+                continue
+            n_cells += 1
+            if not self._is_number(text):
+                bad.append((line, text))
+                is_comma = is_comma and bool(_hint(text))
+                if not is_comma and len(bad) > 1 + _FEW * _LOOKED_AT:
+                    return None
+        is_few = len(bad) <= max(1, _FEW * n_cells) and n_cells >= 3
+        if not bad or not (is_few or is_comma):
+            return None
+        shown = ", ".join(f"{quoted(text)} in line {line}" for line, text in bad[:_SHOWN])
+        more = f" and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
+        return shown + more + (_COMMA if is_comma else "")
+
+    def _is_number(self, text: str) -> bool:
+        return _is_number(text, self.decimal)
 
     def _type_of_number(self, name: str) -> pa.DataType:
         kind = self.schema.field(name).type
@@ -80,7 +113,7 @@ class CsvTable(Table):
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
         """Columns of these types, or of those of their first rows."""
-        return arrow_csv.open_csv(self.source.stream(), **self._options(columns, types))
+        return arrow_csv.open_csv(_stream(self.source, self.delimiter), **self._options(columns, types))
 
     @contextmanager
     def _reading(self, numbers: Collection[str] = ()) -> Iterator[None]:
@@ -99,7 +132,11 @@ class CsvTable(Table):
             ),
             "parse_options": arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
             "convert_options": arrow_csv.ConvertOptions(
-                include_columns=list(columns), column_types=types, strings_can_be_null=False
+                include_columns=list(columns),
+                column_types=types,
+                null_values=list(self.missing),
+                strings_can_be_null=False,
+                decimal_point=self.decimal,
             ),
         }
 
@@ -112,10 +149,9 @@ class CsvTable(Table):
                 values, columns = counted(len(fields), "value"), counted(len(self.names), "column")
                 return f"{self.name}, line {line}: {values} for {columns}."
             for place in places:
-                if not _is_number(fields[place]) and fields[place] not in _NULLS:
-                    return (
-                        f"{self.name}, line {line}, column {self.names[place]!r}: {quoted(fields[place])} is no number."
-                    )
+                if not self._is_number(fields[place]) and fields[place] not in self.missing:
+                    cell = f"{quoted(fields[place])} is no number{_hint(fields[place])}"
+                    return f"{self.name}, line {line}, column {self.names[place]!r}: {cell}."
         return (
             f"{self.name} can't be read as CSV: {first_line(error)}."
             if has_rows
@@ -124,7 +160,7 @@ class CsvTable(Table):
 
     def _data(self) -> Iterator[tuple[int, list[str]]]:
         """Line numbers and fields, by Python's slow reader: for messages."""
-        with _text(self.source) as lines:
+        with _text(self.source, self.delimiter) as lines:
             kept = islice(_decoded(lines, self.source), self.n_blank, None)
             reader = csv.reader(kept, delimiter=self.delimiter)
             rows = ((self.n_blank + reader.line_num, fields) for fields in reader if fields)
@@ -137,30 +173,31 @@ class CsvTable(Table):
 
 
 def read_csv(source: Input) -> CsvTable:
-    """Read the first line of a CSV file; the rest is read when columns are asked for.
+    """Read the first lines of a CSV file; the rest is read when columns are asked for.
 
-    If the user does not say whether the first line is a header, it is one unless it holds numbers only.
+    If the user does not say whether the first line is a header, it is one unless it holds numbers only. R's
+    `write.table` names one column less than there are, and `numpy.savetxt` begins the header with "#".
 
     Raises
     ------
     BadTable : the file is empty or not text, or two columns have the same name.
     OSError : it can't be opened.
     """
-    with _text(source) as text:
-        lines = _decoded(text, source)
-        n_blank, first = next(((at, line) for at, line in enumerate(lines) if line.strip()), (0, ""))
-        if not first:
-            raise BadTable(f"{source.name} is empty.")
-        if "\0" in first:
-            raise BadTable(f"{source.name} holds binary data, not CSV.")
-        delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
-        fields = _first_fields(chain([first], lines), delimiter, source.name)
-    has_header, notices = source.has_header, []
+    dialect, notices = source.dialect, []
+    n_blank, first, delimiter = _first_line(source)
+    fields = _fields(first, delimiter, source.name)
+    n_columns = len(fields)
+    if delimiter == _BLANKS:
+        n_columns = len(_fields(first[1:2], delimiter, source.name)) if len(first) > 1 else n_columns
+        fields = [fields[0].removeprefix("#"), *fields[1:]] if fields[0] != "#" else fields[1:]
+    has_header = dialect.has_header
     if has_header is None:
-        has_header = not all(_is_number(field) for field in fields)
+        has_header = not all(_is_number(field, dialect.decimal) for field in fields)
         if not has_header:
             notices = [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
     names = tuple(fields) if has_header else invented_names(len(fields))
+    if has_header and len(names) == n_columns - 1:
+        names = ("", *names)
     check_names(source.name, names)
     return CsvTable(
         name=source.name,
@@ -168,14 +205,72 @@ def read_csv(source: Input) -> CsvTable:
         has_names=has_header,
         notices=tuple(notices),
         delimiter=delimiter,
+        decimal=dialect.decimal,
+        missing=(*NULLS, *dialect.missing),
         files=source.files,
         source=source,
         n_blank=n_blank,
     )
 
 
-def _text(source: Input) -> TextIOWrapper:
-    return TextIOWrapper(source.stream(), encoding="utf-8-sig", newline="")
+def _first_line(source: Input) -> tuple[int, list[str], str]:
+    """The number of blank lines before the first, this and following ones, and the delimiter. Raises BadTable."""
+    dialect = source.dialect
+    with _text(source, dialect.delimiter or ",") as text:
+        lines = _decoded(text, source)
+        n_blank, first = next(((at, line) for at, line in enumerate(lines) if line.strip()), (0, ""))
+        if not first:
+            raise BadTable(f"{source.name} is empty.")
+        if "\0" in first:
+            raise BadTable(f"{source.name} holds binary data, not CSV.")
+        more = list(islice((line for line in lines if line.strip()), _LONGEST_HEADER))
+    marks = _DELIMITERS.replace(dialect.decimal, "")
+    delimiter = dialect.delimiter or next((mark for mark in marks if mark in first), None)
+    if delimiter is None:
+        counts = [len(line.split()) for line in (first.lstrip("# "), *more[:1])]
+        is_blank = counts[0] > 1 and (len(counts) == 1 or counts[1] in (counts[0], counts[0] + 1))
+        delimiter = _BLANKS if is_blank else ","
+    return n_blank, [first, *more], delimiter
+
+
+def _stream(source: Input, delimiter: str) -> Any:
+    """The bytes of a table; in one of blanks each run of them is one."""
+    return BufferedReader(_OneBlank(source.stream())) if delimiter == _BLANKS else source.stream()
+
+
+class _OneBlank(RawIOBase):
+    """A stream of text whose lines begin and end without blanks and have single ones inside."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._rest, self._ready = stream, b"", b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer with whole lines, as far as it goes."""
+        while not self._ready:
+            read = self._stream.read(2**20)
+            lines, end, self._rest = (self._rest + read).rpartition(b"\n") if read else (self._rest, b"", b"")
+            self._ready = _squeezed(lines + end)
+            if not read:
+                self._ready = self._ready.rstrip(b" ")
+            if not read and not self._ready:
+                return 0
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+
+def _squeezed(lines: bytes) -> bytes:
+    lines = lines.replace(b"\t", b" ").replace(b"\r\n", b"\n")
+    while b"  " in lines:
+        lines = lines.replace(b"  ", b" ")
+    return lines.replace(b"\n ", b"\n").replace(b" \n", b"\n").lstrip(b" ")
+
+
+def _text(source: Input, delimiter: str) -> TextIOWrapper:
+    return TextIOWrapper(_stream(source, delimiter), encoding="utf-8-sig", newline="")
 
 
 def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
@@ -186,15 +281,25 @@ def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
             raise BadTable(f"{source.name} is not UTF-8 text: save it as CSV in UTF-8.") from None
 
 
-def _first_fields(lines: Iterable[str], delimiter: str, path: str) -> list[str]:
+def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
+    """The fields of the first record of some lines."""
+    if delimiter == _BLANKS:
+        lines = [" ".join(line.split()) for line in lines[:1]]
     try:
         return [field.strip() for field in next(csv.reader(lines, delimiter=delimiter))]
     except csv.Error as error:
         raise BadTable(f"{path} can't be read as CSV: {error}.") from None
 
 
-def _is_number(text: str) -> bool:
+def _hint(text: str) -> str:
+    """What to do where text is a number with a decimal comma; else nothing."""
+    return _COMMA if _is_number(text, ",") else ""
+
+
+def _is_number(text: str, decimal: str) -> bool:
     """Whether text is a number in CSV too: Python also takes 1_000, and digits of other scripts."""
+    if decimal != ".":
+        text = text.replace(".", "?").replace(decimal, ".")
     try:
         float(text)
     except ValueError:

@@ -17,7 +17,7 @@ from gaussmix.sources.tables.base import BadTable, Input, Table, check_names, fi
 
 BATCH_ROWS = 65_536
 BATCH_BYTES = 2**25  # of a batch, for tables of many columns
-INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
+_INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
 
 
 def batch_rows(n_columns: int) -> int:
@@ -35,7 +35,7 @@ class TypedTable(Table):
     @classmethod
     def of(cls, source: Input, types: pa.Schema, *, has_names: bool = True, **more: Any) -> TypedTable:
         """A table whose columns are those of its types; raises BadTable if there are none, or two of the same name."""
-        index = [column for column in types.names if INDEX.fullmatch(column)]
+        index = [column for column in types.names if _INDEX.fullmatch(column)]
         names = [column for column in types.names if column not in index]
         if not names:
             raise BadTable(f"{source.name} has no columns.")

@@ -1,0 +1,152 @@
+"""Starts that respect what is known of rows: their parts are those components that labels mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.em.accumulate import StepTask
+from gaussmix.engines.base import Engine
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.pieces import pieces
+from gaussmix.sources.base import Source
+from gaussmix.starts.base import Partition, centre_parameters
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Tree
+from gaussmix.waist.need import Need, Rule, Second
+
+MOST_PASSES = 20  # of k-means over all rows
+SETTLED = 1e-4  # of the squared distance of centres from their mean
+# The log density of noise in k-means: only rows that no component may have are left to it.
+LEAST = -1e300
+
+
+def guided(
+    partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
+) -> Partition:
+    """A partition in which rows have components that they are allowed.
+
+    The parts of a start come in no order. They are matched with the components so that labels agree with most of the
+    rows that have them (Kuhn 1955). Centres are then moved by k-means in which rows stay with their labels, from the
+    means of the rows of each label: constrained k-means, Basu, Banerjee & Mooney (2002), ICML 19.
+
+    Parameters
+    ----------
+    partition : of a start, which does not know labels.
+    source : the rows, with what is known of them; `partition` as it is where that is nothing.
+    engine, n_components : of the fit.
+    is_matched : the parts are the components already.
+    """
+    if not source.has_log_prior:
+        return partition
+    if is_matched and partition.parameters is not None:
+        return replace(partition, parameters=replace(partition.parameters, log_background=LEAST))
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
+    shares = _Shares(partition, engine)
+    agreement = source.map_merge(_Agreement(shares, n_components))
+    _, order = linear_sum_assignment(-agreement)
+    centres = partition.centres
+    if partition.rule is Rule.SOFT and partition.parameters is not None:
+        centres = partition.parameters.means
+    if centres is None:
+        return Partition(share=_Guided(shares, order))
+    return Partition(
+        replace(centre_parameters(_moved(centres[order], source, engine)), log_background=LEAST), Rule.HARD
+    )
+
+
+def _moved(centres: Array, source: Source, engine: Engine[Any]) -> Array:
+    """Centres after k-means over all rows, from the means of the rows whose one component is known."""
+    first = StepTask(engine, len(centres), None, Need(Second.NONE), Rule.GIVEN, share=_Sure(len(centres)))
+    centres = first.over(source).means(centres)
+    for _ in range(MOST_PASSES):
+        parameters = replace(centre_parameters(centres), log_background=LEAST)
+        moved = StepTask(engine, len(centres), parameters, Need(Second.NONE), Rule.HARD).over(source).means(centres)
+        shift, centres = float(((moved - centres) ** 2).sum()), moved
+        if shift <= SETTLED * float(((centres - centres.mean(axis=0)) ** 2).sum()):
+            break
+    return centres
+
+
+def _possible(block: Block, n_components: int) -> Array:
+    """How possible each component is for a row, (n_rows, n_components), from 0 to 1."""
+    log_prior = block.row_log_prior(n_components)
+    possible: Array = np.ones((block.n_rows, n_components)) if log_prior is None else np.exp(log_prior)
+    return possible
+
+
+@dataclass(frozen=True, eq=False)
+class _Shares:
+    """Responsibilities (n_rows, n_components) of a partition, for rows without labels."""
+
+    partition: Partition
+    engine: Engine[Any]
+
+    def __call__(self, block: Block) -> Array:
+        block, partition = replace(block, log_prior=None, prior_places=None), self.partition
+        if partition.share is not None:
+            return partition.share(block)
+        assert partition.parameters is not None, "a partition of labels that are given knows components already"
+        labels = self.engine.labels(block, partition.parameters)
+        return np.asarray(labels[:, None] == np.arange(len(partition.parameters.means)), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sure:
+    """Responsibilities of rows that only one component may have; 0 for others."""
+
+    n_components: int
+
+    def __call__(self, block: Block) -> Array:
+        possible = _possible(block, self.n_components)
+        is_sure = (possible > 0).sum(axis=1, keepdims=True) == 1
+        return np.where(is_sure, possible, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Guided:
+    """The shares of a partition, of the components that a row may have; as its labels say where they share nothing."""
+
+    shares: _Shares
+    order: NDArray[np.intp]
+
+    def __call__(self, block: Block) -> Array:
+        possible = _possible(block, len(self.order))
+        shares = self.shares(block)[:, self.order] * possible
+        shares = np.where(shares.sum(axis=1, keepdims=True) > 0, shares, possible)
+        total = shares.sum(axis=1, keepdims=True)
+        return np.asarray(shares / np.where(total > 0, total, 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class _Agreement:
+    """The task that sums, for each component and part, the weight of rows that may have the one and have the other."""
+
+    shares: _Shares
+    n_components: int
+    key: str = "agreement"
+
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None) -> Array:
+        tree = Tree[Array]()
+        for leaf in block.cut():
+            tree.add(reduce(add, (self._sums(leaf.between(part.start, part.stop)) for part in self._parts(leaf))))
+        return tree.total
+
+    def _parts(self, leaf: Block) -> list[slice]:
+        return [slice(*part.indices(leaf.n_rows)[:2]) for part in pieces((leaf.n_rows, self.n_components))]
+
+    def _sums(self, part: Block) -> Array:
+        possible, shares = _possible(part, self.n_components), self.shares(part)
+        if part.row_weight is not None:
+            possible = possible * part.row_weight[:, None]
+        sums: Array = np.einsum("ik,ij->kj", possible, shares)  # without BLAS, which has bits of its own
+        return sums

@@ -1,0 +1,130 @@
+"""Splits of components, each on its own rows: EM of two components, for many groups of rows in one NumPy call.
+
+A group is whitened first, so that its form does not decide how it is cut. The structure of the mixture does not matter
+here: halves have covariances without constraints, or variances where the structure has no others.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gaussmix.numerics.arrays import Array
+
+STEPS = 5  # of EM
+MIXED = 0.05  # the part of each row that a half gets from beyond its side of the cut
+SHORTEST_CUT = 0.2  # the least part of the rows on one side of a random cut
+RIDGE = 1e-9  # of a half, beside the variances of the whole
+LEAST_WEIGHT = 0.02  # of a half
+FLATTEST = 1e-12  # relative, of the variances along the axes of a group
+RESOLVED = float(np.sqrt(np.finfo(np.float64).eps))  # relative to its size, of the spread of a feature
+TINY = 1e-300  # in place of 0 in a quotient
+
+
+class Halves(NamedTuple):
+    """Two components for each of some groups of rows.
+
+    Parameters
+    ----------
+    gain : (n_groups,), what they gain on one component, nats per unit of weight; −inf where a half has hardly any rows.
+    middle : (n_groups, n_features), the mean of each group, data units.
+    whitening : (n_groups, n_features, n_features), what makes the covariance of a group the unit matrix.
+    weights : (n_groups, 2).
+    means : (n_groups, 2, n_features), of whitened rows.
+    factors : (n_groups, 2, n_features, n_features), W with Σ⁻¹ = WᵀW, of whitened rows.
+    """
+
+    gain: Array
+    middle: Array
+    whitening: Array
+    weights: Array
+    means: Array
+    factors: Array
+
+    def first_share(self, group: int, rows: Array) -> Array:
+        """Responsibilities (n_rows,) of the first half of a group for rows in data units."""
+        whitened = (rows - self.middle[group]) @ self.whitening[group].T
+        joint = _log_joint(whitened, self.weights[group], self.means[group], self.factors[group])
+        share: Array = np.exp(joint[0] - np.logaddexp(joint[0], joint[1]))
+        return share
+
+
+def halved(rows: Array, weight: Array, scale: Array, rng: np.random.Generator, *, is_full: bool) -> Halves:
+    """The better of two splits of each group: begun with a cut across its longest axis, or across any direction.
+
+    Parameters
+    ----------
+    rows : (n_groups, n_rows, n_features), data units.
+    weight : (n_groups, n_rows), whose sum is 1 in each group, or 0 in one without rows.
+    scale : (n_features,), data units, in which axes are compared.
+    rng : draws directions, and where to cut across them.
+    is_full : whether halves have covariances; else they have variances.
+    """
+    n_groups, _, n_features = rows.shape
+    middle = np.einsum("gn,gnd->gd", weight, rows)
+    scale = np.maximum(scale, RESOLVED * np.abs(rows).max(axis=(0, 1)))
+    offset = (rows - middle[:, None]) / scale
+    offset -= np.einsum("gn,gnd->gd", weight, offset)[:, None]  # of a constant feature only rounding is left
+    offset[weight == 0] = 0.0
+    if is_full:
+        values, axes = np.linalg.eigh((offset * weight[:, :, None]).transpose(0, 2, 1) @ offset)
+        axes = axes.transpose(0, 2, 1)
+    else:
+        values = np.einsum("gn,gnd->gd", weight, offset**2)
+        axes = np.broadcast_to(np.eye(n_features), (n_groups, n_features, n_features))
+    values = np.maximum(values, np.maximum(FLATTEST * values.max(axis=1, keepdims=True), FLATTEST))
+    whitening = axes / np.sqrt(values)[:, :, None]
+    whitened = offset @ whitening.transpose(0, 2, 1)
+    longest = np.eye(n_features)[values.argmax(axis=1)]
+    direction = rng.normal(size=(n_groups, n_features))
+    part = rng.uniform(SHORTEST_CUT, 1 - SHORTEST_CUT, size=(n_groups, 1))
+    along = (whitened @ direction[:, :, None])[:, :, 0]
+    sides = (whitened @ longest[:, :, None])[:, :, 0] > 0, along > _quantiles(along, weight, part)
+    first, second = (_settled(whitened, weight, np.where(side, MIXED, 1 - MIXED), is_full) for side in sides)
+    is_better = second[0] > first[0]
+    best = (np.where(is_better.reshape(-1, *[1] * (b.ndim - 1)), b, a) for a, b in zip(first, second, strict=True))
+    gain, weights, means, factors = best
+    return Halves(gain, middle, whitening / scale, weights, means, factors)
+
+
+def _quantiles(values: Array, weight: Array, part: Array) -> Array:
+    """(n_groups, 1): below which so large a part of the weight of each group is."""
+    order = np.argsort(values, axis=1, kind="stable")
+    reached = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
+    place = np.take_along_axis(order, (reached >= part).argmax(axis=1, keepdims=True), axis=1)
+    return np.take_along_axis(values, place, axis=1)
+
+
+def _settled(rows: Array, weight: Array, first: Array, is_full: bool) -> tuple[Array, Array, Array, Array]:
+    """Some steps of EM from shares (n_groups, n_rows) of the first half: gain, weights, means and factors."""
+    n_features, shares, has_rows = rows.shape[2], np.stack((first, 1 - first), axis=1), np.ones(len(rows), dtype=bool)
+    for _ in range(STEPS):
+        shares = shares * weight[:, None]
+        weights = shares.sum(axis=2)
+        has_rows &= (weights > LEAST_WEIGHT).all(axis=1)
+        shares = shares / np.maximum(weights, TINY)[:, :, None]
+        means = shares @ rows
+        if is_full:
+            offset = rows[:, None] - means[:, :, None]
+            covariances = (offset * shares[..., None]).transpose(0, 1, 3, 2) @ offset
+            factors = np.linalg.inv(np.linalg.cholesky(covariances + RIDGE * np.eye(n_features)))
+        else:
+            variances = np.maximum(shares @ rows**2 - means**2, 0.0) + RIDGE
+            factors = np.eye(n_features) / np.sqrt(variances)[:, :, None]
+        joint = _log_joint(rows[:, None], weights, means, factors)
+        log_density = np.logaddexp(joint[:, 0], joint[:, 1])
+        shares = np.exp(joint - log_density[:, None])
+    variances = (weight[:, None] @ rows**2)[:, 0]  # of the whole: 1, and less where it is flat
+    whole = -0.5 * (np.log(variances + RIDGE) + variances / (variances + RIDGE)).sum(axis=1)
+    gain = (weight * log_density).sum(axis=1) - whole
+    return np.where(has_rows, gain, -np.inf), weights, means, factors
+
+
+def _log_joint(rows: Array, weights: Array, means: Array, factors: Array) -> Array:
+    """log π_k N(x | μ_k, Σ_k) without −½ d log 2π: (…, 2, n_rows) of rows (…, n_rows, n_features)."""
+    log_scale = np.log(np.maximum(weights, TINY)) + np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
+    at_means = factors @ means[..., None]
+    distances = ((rows @ factors.swapaxes(-1, -2) - at_means.swapaxes(-1, -2)) ** 2).sum(axis=-1)
+    joint: Array = log_scale[..., None] - 0.5 * distances
+    return joint

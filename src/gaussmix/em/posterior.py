@@ -1,0 +1,184 @@
+"""Maximum a posteriori: a prior on means, covariances and weights, and parameters that keep their values.
+
+An M-step with a conjugate prior is one without: the prior adds to the sums of rows. So no family knows of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from gaussmix.covariances import Covariances
+from gaussmix.em.objective import Ridge
+from gaussmix.em.shares import Shares
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.pieces import pieces
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Second
+
+
+@dataclass(frozen=True, eq=False)
+class Conjugate:
+    """A normal–inverse Wishart prior, as it adds to the sums of the components of one structure.
+
+    −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)] is its log density. Where all components have
+    one covariance, Λ counts once; otherwise once for each component.
+
+    Parameters
+    ----------
+    mean : μ_p, (n_features,), data units.
+    shrinkage : κ, row weight; 0 for no prior on means.
+    scale : Λ, data units², as the structure has covariances: a matrix, (n_features,) for a diagonal, or a number, the
+        sum over features, for spheres.
+    each, once : degrees of freedom, row weight: a_k = each + once / n_components.
+    """
+
+    mean: Array
+    shrinkage: float
+    scale: Array
+    each: float
+    once: float
+
+    def degrees(self, n_components: int) -> float:
+        """a_k."""
+        return self.each + self.once / n_components
+
+    def means(self, means: Array, mass: Array) -> Array:
+        """(N_k x̄_k + κ μ_p) / (N_k + κ), (n_components, n_features)."""
+        if not self.shrinkage:
+            return means
+        part: Array = (self.shrinkage / (mass + self.shrinkage))[:, None]
+        return means + part * (self.mean - means)
+
+    def added_to(self, scatter: Scatter, means: Array) -> Scatter:
+        """The scatter about `means` with Λ, the squares of the prior of the means, and the degrees of freedom."""
+        second = scatter.second + self._scale_for(scatter)
+        if self.shrinkage:
+            second = second + scatter.need.squares(np.sqrt(self.shrinkage) * (means - self.mean))
+        return replace(scatter, degrees=scatter.degrees + self.degrees(scatter.n_components), second=second)
+
+    def _scale_for(self, scatter: Scatter) -> Array:
+        """Λ in the form of the second sums of a component."""
+        need = scatter.need
+        if need.second is not Second.PROJECTED:
+            return self.scale
+        assert need.projection is not None, "a projection goes with Second.PROJECTED"
+        crossed = self.scale[:, None] * need.projection.swapaxes(1, 2)
+        variances = np.broadcast_to(self.scale[:, None], (*crossed.shape[:2], 1))
+        both = np.concatenate((crossed, variances), axis=2)
+        return both[0] if need.pooled else both
+
+    def log_density(self, model: Model) -> float:
+        """Of a model, nats, without the terms that no parameter changes."""
+        whitening, n_components = model.whitening, model.n_components
+        log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
+        total = self.degrees(n_components) * float(log_det.sum()) + float(self._traces(model.covariances).sum())
+        if self.shrinkage:
+            total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
+        return -0.5 * total
+
+    def _traces(self, covariances: Covariances) -> Array:
+        """tr(Λ Σ⁻¹), (n,): of each covariance, or of the one that all share."""
+        if self.scale.ndim < 2:
+            precisions = covariances.whitening.precision_diagonals()
+            if not self.scale.ndim:
+                return np.asarray(self.scale * precisions.mean(axis=1))
+            traces: Array = (self.scale * precisions).sum(axis=1)
+            return traces
+        factors = covariances.whitening.factors
+        traces = np.empty(len(factors))
+        for part in pieces(factors.shape):  # without BLAS, which has bits of its own
+            traces[part] = (np.einsum("kij,cj->kci", factors[part], self._roots) ** 2).sum(axis=(1, 2))
+        return traces
+
+    @cached_property
+    def _roots(self) -> Array:
+        """Rows r with Λ = Σ r rᵀ."""
+        values, axes = principal_axes(self.scale[None])
+        roots: Array = (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
+        return roots
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior(Ridge):
+    """The log-likelihood and the log density of a prior, over the parameters that are free.
+
+    A ridge beside it is added as without a prior. Only with a ridge of 0 is EM an ascent of this objective.
+
+    Parameters
+    ----------
+    prior : of means and covariances; None for none.
+    shares : of the weights, as shares of the rows that are not noise.
+    means : values of the means that are fixed, (n_fixed, n_features), data units.
+    fixed_means : the components whose means these are.
+    covariances : the covariances from which the fixed ones are taken, of all components.
+    fixed_covariances : the components that keep theirs.
+    """
+
+    prior: Conjugate | None = None
+    shares: Shares = field(default_factory=Shares)
+    means: Array | None = None
+    fixed_means: Sequence[int] = ()
+    covariances: Covariances | None = None
+    fixed_covariances: Collection[int] = ()
+
+    def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
+        mass = scatter.degrees
+        found = self._put(means if self.prior is None else self.prior.means(means, mass))
+        if found is not means:
+            moved = np.sqrt(mass)[:, None] * (means - found)
+            scatter = replace(scatter, second=scatter.second + scatter.need.squares(moved))
+        if self.prior is not None:
+            scatter = self.prior.added_to(scatter, found)
+        weights = self.shares.best(weights, float(mass.sum()))
+        return weights, found, super().constrain(weights, found, scatter)[2]
+
+    def _put(self, means: Array) -> Array:
+        """The means with the fixed ones in their places."""
+        if self.means is None:
+            return means
+        found = np.array(means)
+        found[list(self.fixed_means)] = self.means
+        return found
+
+    @property
+    def floor(self) -> Array:
+        """The ridge; the smallest positive number where only the scale of the prior keeps variances positive."""
+        if self.prior is None:
+            return self.ridge
+        scale = np.diagonal(self.prior.scale) if self.prior.scale.ndim == 2 else self.prior.scale
+        return np.maximum(self.ridge, np.where(scale > 0, np.finfo(np.float64).tiny, 0.0))
+
+    def log_prior(self, model: Model) -> float:
+        of_weights = self.shares.log_prior(model.without_noise.weights)
+        return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
+
+    def as_ridge(self) -> Array | None:
+        """None: engines know of no prior and of no fixed parameters."""
+        return None
+
+    def feasible(self, model: Model) -> Model:
+        found = model.without_noise
+        weights, means, covariances = self.shares.nearest(found.weights), self._put(model.means), model.covariances
+        if self.covariances is not None:
+            places = list(self.fixed_covariances)
+            covariances = covariances.put(places, self.covariances.take(places))
+        return replace(found, weights=weights, means=means, covariances=covariances).beside(model.noise)
+
+    def n_fixed(self, model: Model) -> int:
+        n_components, n_features = model.means.shape
+        n_means, n_covariances = len(self.fixed_means) * int(n_features), 0
+        if self.fixed_covariances:
+            rest = n_components - len(self.fixed_covariances)
+            count = model.family.n_parameters
+            n_covariances = count(n_components, n_features) - (count(rest, n_features) if rest else 0)
+        return self.shares.n_fixed(int(n_components)) + n_means + n_covariances
+
+    @property
+    def for_any(self) -> Posterior:
+        return Posterior(self.ridge, self.prior, self.shares.for_any)

@@ -1,0 +1,140 @@
+"""A bound on how unlike variances may be: the largest is at most so many times the smallest, over all components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gaussmix.covariances import Covariances, Dense
+from gaussmix.errors import Failure
+from gaussmix.families.base import Equivariance, Family, family_named
+from gaussmix.families.orientation import composed
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.axes import principal_axes
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Need
+
+
+class Boundable(Family):
+    """A structure whose eigenvalues are free of each other, or those of a single matrix."""
+
+    takes: ClassVar[Mapping[str, str]] = {
+        "max_condition": ", whose M-step clamps eigenvalues; others have eigenvalues in common"
+    }
+
+    def with_options(self, **options: Any) -> Family:
+        most = options.get("max_condition")
+        return self if most is None else Bounded(self, most)
+
+
+@dataclass(frozen=True)
+class Bounded(Family):
+    """Another structure, with the eigenvalues of all components in [m, c m] for some m; García-Escudero et al. (2008).
+
+    The likelihood then has a maximum, and no component collapses onto a few rows.
+
+    Parameters
+    ----------
+    free : the structure without the bound.
+    max_condition : c ≥ 1; at 1 all covariances are one sphere.
+    """
+
+    free: Family
+    max_condition: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_condition, bool) or not isinstance(self.max_condition, Real):
+            raise TypeError(f"max_condition must be a number ≥ 1 or None, not {self.max_condition!r}.")
+        if not 1 <= self.max_condition < inf:
+            raise ValueError(f"max_condition={self.max_condition!r} must be a finite number ≥ 1, or None.")
+        of_free = {"name": self.free.name, "in_all": False, "kind": self.free.kind, "takes": self.free.takes}
+        vars(self).update(of_free)
+
+    def __reduce__(self) -> Any:
+        return partial(family_named, self.name, **self.options), ()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"max_condition": float(self.max_condition)}  # not NumPy's
+
+    def with_options(self, **options: Any) -> Family:
+        return self.free.with_options(**self.options | options)
+
+    @property
+    def is_shared(self) -> bool:
+        return self.free.is_shared
+
+    def refusal(self, n_features: int) -> Failure | None:
+        return self.free.refusal(n_features)
+
+    @property
+    def equivariance(self) -> Equivariance:
+        """The unit may change, but not that of one feature alone."""
+        scales = self.free.equivariance is Equivariance.SCALING
+        return Equivariance.ONE_FACTOR if scales else Equivariance.SIMILARITY
+
+    def need(self, current: Covariances | None) -> Need:
+        return self.free.need(current)
+
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+        found = self.free.update(scatter, current)
+        degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
+        if self.kind is Dense:
+            arrays = self._clamped(found.array.reshape(-1, scatter.n_features, scatter.n_features), degrees)
+        else:
+            arrays = clamped(found.array.reshape(len(degrees), -1), degrees, self.max_condition)
+        return self.covariances(arrays.reshape(found.array.shape), *scatter.shape)
+
+    def _clamped(self, matrices: Array, degrees: Array) -> Array:
+        """Matrices (n, d, d) with clamped eigenvalues; those that are within the bound keep their bits."""
+        values, axes = principal_axes(matrices)
+        within = clamped(values, degrees, self.max_condition)
+        changed = (within != values).any(axis=1)
+        if not changed.any():
+            return matrices
+        clamps = np.array(matrices)
+        clamps[changed] = composed(axes[changed], within[changed])
+        return clamps
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """Those of the structure without the bound, which is no equation; at c = 1 there is one variance."""
+        return 1 if self.max_condition == 1 else self.free.n_parameters(n_components, n_features)
+
+
+def clamped(values: Array, degrees: Array, most: float) -> Array:
+    """Eigenvalues in [m, c m] with the m that makes Σ_k N_k Σ_j (log v_kj + l_kj / v_kj) smallest.
+
+    Parameters
+    ----------
+    values : (n, n_values), l ≥ 0, the eigenvalues of S_k / N_k.
+    degrees : (n,), N_k.
+    most : c.
+
+    Notes
+    -----
+    Between two neighbours among all l and l / c it is the same values that are too small or too large, and the best m
+    is m = Σ N (l of the small, l / c of the large) / Σ N of both: Fritz, García-Escudero & Mayo-Iscar (2013),
+    Computational Statistics & Data Analysis 61, section 3.2. The derivative by log m,
+    Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c m) − 1), rises with m. So the interval in which it is 0 has the
+    best m, and it is found by sorting.
+    """
+    if values.max() <= most * values.min():
+        return values
+    order = np.argsort(values, axis=None, kind="stable")
+    rising = values.ravel()[order]
+    weight = np.broadcast_to(degrees[:, None], values.shape).ravel()[order]
+    mass, total = (np.concatenate(([0.0], np.cumsum(each))) for each in (weight, weight * rising))
+    ends = np.sort(np.concatenate((rising, rising / most)))
+    low = np.searchsorted(rising, ends, side="left")  # so many are below each end
+    above, high = (np.searchsorted(rising / most, ends, side=side) for side in ("right", "left"))
+    slopes = ends * (mass[low] + mass[-1] - mass[above]) - (total[low] + (total[-1] - total[above]) / most)
+    first = int((slopes >= 0).argmax())  # the interval that ends here
+    n_low, n_high = low[first], high[first]
+    least = (total[n_low] + (total[-1] - total[n_high]) / most) / (mass[n_low] + mass[-1] - mass[n_high])
+    return np.clip(values, least, most * least)

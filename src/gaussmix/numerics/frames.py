@@ -1,0 +1,222 @@
+"""Data frames in memory, of any library that narwhals knows, as rows of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from importlib.util import find_spec
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.errors import quoted
+from gaussmix.numerics.arrays import Rows
+
+_TIMES = (
+    "holds dates, times or durations{where}. Give numbers: divide durations by a unit, such as "
+    "np.timedelta64(1, 's'), and dates after subtracting an origin."
+)
+_DECIMALS = "holds decimals{where}. Give numbers: convert them to floats, which keep about 16 digits."
+_CATEGORIES = (
+    "holds categories{where}. Give numbers: leave such columns out, or encode them first, for example by a column of "
+    "0 and 1 for each category."
+)
+_TEXT = "holds text{where}. Give numbers: leave such columns out, or encode them first."
+_OTHER = "holds {what}{where}. Give numbers: leave such columns out."
+_MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # whose numbers a double may not tell apart
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A data frame in memory, whose columns are of pandas, polars, Arrow or another library.
+
+    Parameters
+    ----------
+    native : as its library has it.
+    data : the same as narwhals has it.
+    """
+
+    native: Any
+    data: Any
+
+    @classmethod
+    def of(cls, table: Any) -> Frame | None:
+        """The frame that something is; None where it is none. Raises ValueError where two columns have one name.
+
+        Record batches of Arrow become tables, which copies nothing. For what has no columns, narwhals is not imported.
+        """
+        # The class comes first: on a lazy frame of polars, reading `columns` is costly and warns.
+        if isinstance(table, np.ndarray) or not (hasattr(type(table), "columns") or hasattr(table, "columns")):
+            return None
+        import narwhals.stable.v2 as nw
+        from narwhals.exceptions import DuplicateError
+
+        if type(table).__name__ == "RecordBatch" and type(table).__module__.startswith("pyarrow"):
+            import pyarrow as pa
+
+            table = pa.Table.from_batches([table])
+        if not nw.dependencies.is_into_dataframe(table):
+            return None
+        try:
+            return cls(table, nw.from_native(table, eager_only=True))
+        except DuplicateError:
+            names = list(table.column_names if hasattr(table, "column_names") else table.columns)
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"A table has two columns called {twice!r}: rename one.") from None
+
+    @cached_property
+    def names(self) -> tuple[Any, ...]:
+        """The names of the columns, which are text in all libraries but pandas."""
+        return tuple(self.data.columns)
+
+    @property
+    def library(self) -> str:
+        """The library whose frame this is: "pandas", "polars", "pyarrow" or another."""
+        return str(self.data.implementation.value)
+
+    def only(self, names: Iterable[str]) -> Any:
+        """The frame of its library with these columns only, in this order; all of it where it lacks one of them."""
+        wanted = list(names)
+        return self.data.select(wanted).to_native() if set(wanted) <= set(self.names) else self.native
+
+    def with_columns(self, columns: Mapping[str, Any]) -> Any:
+        """The same frame of its library with more columns, (n_rows,) each; raises ValueError where a name is taken."""
+        import narwhals.stable.v2 as nw
+
+        taken = [name for name in columns if name in self.names]
+        if taken:
+            raise ValueError(f"X has a column called {taken[0]!r} already: rename it.")
+        backend = self.data.implementation
+        series = [nw.new_series(name, values, backend=backend) for name, values in columns.items()]
+        if hasattr(self.native, "iloc"):  # pandas aligns by labels of rows
+            native = self.native.copy()
+            for each in series:
+                native[each.name] = each.to_numpy()
+            return native
+        return self.data.with_columns(*series).to_native()
+
+    def rows(self, called: str) -> Rows:
+        """The rows, (n_rows, n_columns), float32 where all columns are that and else float64; nulls become NaN.
+
+        A pandas frame whose numbers are one block is not copied. Of others one column is converted at a time.
+
+        Parameters
+        ----------
+        called : what errors call the frame.
+
+        Raises
+        ------
+        ValueError : a column holds text, or complex numbers.
+        TypeError : a column holds categories, decimals, times or anything else that is not numbers.
+        """
+        kinds = dict(zip(self.names, self.data.schema.values(), strict=True))
+        for name, kind in kinds.items():
+            _check_kind(called, name, kind)
+        plain: Rows | None = self._one_block({str(kind) for kind in kinds.values()})
+        if plain is not None:
+            return plain
+        is_single = bool(kinds) and all(str(kind) == "Float32" for kind in kinds.values())
+        rows: Rows = np.empty(self.data.shape, np.float32 if is_single else np.float64, order="F")
+        with np.errstate(over="ignore"):  # longer floats may become infinite, which is refused like infinity
+            for place, values in enumerate(self._columns()):
+                rows[:, place] = _numbers(called, self.names[place], values)
+        return rows
+
+    def integers(self) -> dict[int, NDArray[np.integer[Any]]]:
+        """The columns of integers so long that a double may not tell them apart, by their places."""
+        long = [place for place, kind in enumerate(self.data.schema.values()) if str(kind) in _MERGING]
+        if not long:
+            return {}
+        columns = {place: values for place, values in enumerate(self._columns()) if place in long}
+        return {place: values for place, values in columns.items() if values.dtype.kind in "iu"}
+
+    def _one_block(self, kinds: set[str]) -> Rows | None:
+        """The numbers where they are, of a pandas frame of nothing but floats of NumPy; else None."""
+        if not (hasattr(self.native, "iloc") and kinds in ({"Float64"}, {"Float32"})):
+            return None
+        if not all(isinstance(each, np.dtype) for each in self.native.dtypes):
+            return None
+        rows: Rows = self.native.to_numpy()
+        return rows
+
+    def _columns(self) -> Iterator[NDArray[Any]]:
+        """The values of each column; those of truth values as integers, so that nulls become NaN."""
+        import narwhals.stable.v2 as nw
+
+        for column in self.data.iter_columns():
+            yield (column.cast(nw.Int8) if column.dtype == nw.Boolean else column).to_numpy()
+
+
+_LIBRARIES = "pandas", "polars", "pyarrow"
+
+
+def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
+    """A data frame of columns by name.
+
+    Parameters
+    ----------
+    columns : lists or arrays (n_rows,).
+    library : to make it in; None, or one that is not installed here, for the first installed of pandas, polars and
+        pyarrow.
+
+    Raises
+    ------
+    ImportError : none of them is installed.
+    """
+    import narwhals.stable.v2 as nw
+
+    wanted: Any = next((name for name in (library, *_LIBRARIES) if name in _LIBRARIES and find_spec(name)), None)
+    if wanted is None:
+        raise ImportError("A table of results is a data frame: install pandas, polars or pyarrow.")
+    return nw.from_dict(dict(columns), backend=wanted).to_native()
+
+
+def times_sentence(called: str, where: str = "") -> str:
+    """Say that a table holds times, and what to do."""
+    return f"{called} {_TIMES.format(where=where)}"
+
+
+def _check_kind(called: str, name: Any, kind: Any) -> None:
+    """Raise TypeError or ValueError for a type of columns that are not numbers."""
+    where, what = f" in column {name!r}", str(kind).partition("(")[0]
+    if kind.is_temporal():
+        raise TypeError(times_sentence(called, where))
+    if kind.is_decimal():
+        raise TypeError(f"{called} {_DECIMALS.format(where=where)}")
+    if what in ("Categorical", "Enum"):
+        raise TypeError(f"{called} {_CATEGORIES.format(where=where)}")
+    if what in ("List", "Struct", "Array", "Binary"):
+        raise TypeError(f"{called} {_OTHER.format(what=str(kind), where=where)}")
+
+
+def _numbers(called: str, name: Any, values: NDArray[Any]) -> NDArray[Any]:
+    """The numbers of a column; raises as `Frame.rows`."""
+    if values.dtype.kind in "fiub":
+        return values
+    if values.dtype.kind == "c":
+        raise ValueError(
+            "Complex data not supported: X must be real numbers; real and imaginary part can be two columns."
+        )
+    return np.array([_number(called, name, row, cell) for row, cell in enumerate(values.tolist())], dtype=np.float64)
+
+
+def _number(called: str, name: Any, row: int, cell: Any) -> float:
+    """The number in a cell of any type; NaN where it is missing."""
+    where = f" in row {row}, column {name!r}"
+    if isinstance(cell, str):
+        raise ValueError(f"{called} {_TEXT.format(where=f', {quoted(cell)},{where}')}")
+    if isinstance(cell, Decimal):
+        raise TypeError(f"{called} {_DECIMALS.format(where=where)}")
+    if isinstance(cell, Real):
+        try:
+            return float(cell)
+        except OverflowError:
+            return np.inf  # refused like infinity
+    if cell is None or type(cell).__name__ == "NAType":
+        return np.nan
+    what = f"{type(cell).__name__}s"
+    raise TypeError(f"{called} {(_TIMES if hasattr(cell, 'isoformat') else _OTHER).format(what=what, where=where)}")

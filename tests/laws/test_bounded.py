@@ -1,0 +1,127 @@
+"""Laws of structures whose eigenvalues are bounded: the clamp is the maximum, and fits keep the bound."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from gaussmix.families import FAMILIES, family_named
+from gaussmix.families.bounded import clamped
+from gaussmix.testing import PROBLEMS, check_equivariance, check_family, check_monotone, check_relabelling
+from gaussmix.testing.check_family import (
+    as_needed,
+    check_exact_moments,
+    check_singular,
+    check_update_is_a_maximum,
+    check_warm_start,
+    expected_log_likelihood,
+    random_scatters,
+)
+from gaussmix.testing.check_fit import fit
+
+NAMES = [name for name, family in FAMILIES.items() if "max_condition" in family.takes]
+BOUNDS = [1.0, 1.7, 20.0]
+FAR = 1e9  # a bound that no scatter here reaches
+names = pytest.mark.parametrize("name", NAMES)
+bounds = pytest.mark.parametrize("most", BOUNDS)
+
+
+def loss(clamps, values, degrees):
+    return (degrees[:, None] * (np.log(clamps) + values / clamps)).sum()
+
+
+def test_the_bound_is_for_structures_with_free_eigenvalues_or_a_single_matrix():
+    assert set(NAMES) == {"full", "tied", "diag", "spherical", "EEI", "EII"}
+
+
+@pytest.mark.parametrize("most", [1.0, 1.01, 3.0, 50.0, 1e6])
+@pytest.mark.parametrize("shape", [(1, 2), (4, 1), (3, 4)])
+def test_the_clamp_is_the_best_of_all(shape, most, rng):
+    """No other m of a fine grid does better, whatever the scales, ties and zeros among the eigenvalues."""
+    for _ in range(8):
+        values, degrees = 10 ** rng.uniform(-3, 3, size=shape), rng.uniform(0.1, 50, size=shape[0])
+        if rng.random() < 0.3:
+            values.flat[0] = 0.0
+        if rng.random() < 0.3:
+            values.flat[-1] = values.max()
+        found = clamped(values, degrees, most)
+        assert found.max() <= most * found.min() * (1 + 1e-15)
+        if values.max() <= most * values.min():
+            assert found is values
+            continue
+        grid = np.geomspace(values[values > 0].min() / most / 2, values.max(), 500)
+        best = min(loss(np.clip(values, m, most * m), values, degrees) for m in grid)
+        assert loss(found, values, degrees) <= best + 1e-12 * np.abs(best)
+
+
+def test_the_clamp_in_closed_form():
+    """Two variances 1 and 9 of equal weight: at c = 1 their mean, at c = 3 m = (1 + 9 / 3) / 2."""
+    values, degrees = np.array([[1.0], [9.0]]), np.array([5.0, 5.0])
+    np.testing.assert_allclose(clamped(values, degrees, 1.0), [[5.0], [5.0]], rtol=1e-15)
+    np.testing.assert_allclose(clamped(values, degrees, 3.0), [[2.0], [6.0]], rtol=1e-15)
+    np.testing.assert_allclose(clamped(values, np.array([15.0, 5.0]), 3.0), [[1.5], [4.5]], rtol=1e-15)
+    assert clamped(values, degrees, 9.0) is values
+
+
+@names
+def test_far_from_the_bound_a_structure_keeps_all_its_laws(name, rng):
+    check_family(family_named(name, max_condition=FAR), rng)
+
+
+@bounds
+@names
+def test_an_update_at_the_bound_is_a_maximum(name, most, rng):
+    family = family_named(name, max_condition=most)
+    for n_components, n_features in [(1, 3), (3, 1), (3, 4)]:
+        check_update_is_a_maximum(family, n_components, n_features, rng)
+        check_exact_moments(family, n_components, n_features, rng)
+        check_warm_start(family, n_components, n_features, rng)
+        check_singular(family, n_components, n_features, rng)
+
+
+@names
+def test_no_covariances_within_the_bound_are_better(name, rng):
+    """Random ones of the structure, clamped to a random interval."""
+    family, free = family_named(name, max_condition=3.0), FAMILIES[name]
+    mass, full = random_scatters(rng, 3, 4)
+    best = expected_log_likelihood(family.update(as_needed(family, mass, full), None).dense(), mass, full)
+    for _ in range(50):
+        _, other = random_scatters(rng, 3, 4)
+        near = (1 - (share := rng.random())) * full + share * other
+        values, axes = np.linalg.eigh(free.update(as_needed(free, mass, near), None).dense())
+        least = rng.uniform(values.min() / 3, values.max())
+        clamps = np.clip(values, least, 3 * least)
+        dense = np.einsum("kij,kj,klj->kil", axes, clamps, axes)
+        assert expected_log_likelihood(dense, mass, full) <= best + 1e-12 * abs(best)
+
+
+@names
+def test_fits_climb_move_with_the_data_and_keep_the_bound(name, engine, rng):
+    most = 1.7
+    family = family_named(name, max_condition=most)
+    check_equivariance(family, engine, rng)
+    for problem in ["overlapping", "wide"]:
+        check_monotone(family, engine, problem)
+        check_relabelling(family, engine, problem)
+        values = np.linalg.eigvalsh(fit(PROBLEMS[problem], family, engine)[0].covariances.dense())
+        assert values.max() <= most * values.min() * (1 + 1e-9)
+
+
+@names
+def test_at_1_all_covariances_are_one_sphere(name, rng):
+    family, mass, full = family_named(name, max_condition=1), *random_scatters(rng, 3, 4)
+    found = family.update(as_needed(family, mass, full), None).dense()
+    variance = np.trace(full, axis1=1, axis2=2).sum() / (4 * mass.sum())
+    np.testing.assert_allclose(found, np.broadcast_to(variance * np.eye(4), found.shape), rtol=1e-14, atol=1e-14)
+    assert family.n_parameters(3, 4) == 1
+
+
+@names
+def test_a_bound_is_part_of_the_structure(name):
+    family = family_named(name, max_condition=8)
+    assert family.options == {"max_condition": 8.0}
+    assert (copy.deepcopy(family), pickle.loads(pickle.dumps(family))) == (family, family)
+    assert family != family_named(name, max_condition=9)
+    assert family.with_options(max_condition=None) is FAMILIES[name]
+    assert family_named(name, max_condition=None) is FAMILIES[name]

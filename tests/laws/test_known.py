@@ -1,0 +1,122 @@
+"""What is known of the components of rows, in engines: a prior for each row, and the same bits however rows are cut."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from many_blocks import ManyBlocks
+
+from gaussmix.em.accumulate import StepTask
+from gaussmix.engines import ENGINES
+from gaussmix.families import FAMILIES
+from gaussmix.numerics.core import native_target
+from gaussmix.sources.array import ArraySource
+from gaussmix.testing import PROBLEMS
+from gaussmix.testing.closeness import assert_same_bits
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.need import Need, Rule, Second
+
+NEEDS = [Need(Second.FULL), Need(Second.DIAGONAL), Need(Second.NONE)]
+needs_core = pytest.mark.skipif(native_target() is None, reason="there are no kernels for this processor")
+
+
+def prior_of(rng, n_rows, n_components):
+    """Random priors; each row is sure to have a component that is fully possible."""
+    log_prior = np.log(rng.random((n_rows, n_components)))
+    log_prior[rng.random(log_prior.shape) < 0.4] = -np.inf
+    log_prior[np.arange(n_rows), rng.integers(n_components, size=n_rows)] = 0.0
+    return log_prior
+
+
+def joint_of(parameters, rows, log_prior):
+    """log p(x, k) with what is known, by a sum over features."""
+    whitened = [parameters.whitening.whiten(k, rows - mean) for k, mean in enumerate(parameters.means)]
+    squares = np.array([(each**2).sum(axis=1) for each in whitened]).T
+    return parameters.log_scale - 0.5 * squares + log_prior
+
+
+@pytest.mark.parametrize("need", NEEDS, ids=lambda need: need.second.name)
+@pytest.mark.parametrize("background", [-np.inf, -4.0])
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
+def test_a_prior_for_each_row_enters_its_log_odds(name, background, need, engine, rng):
+    problem = PROBLEMS["weighted"]
+    parameters = replace(problem.start(FAMILIES[name]).parameters, log_background=background)
+    rows, weight, n_columns = problem.rows, problem.row_weight, 3 + (background > -np.inf)
+    log_prior = prior_of(rng, len(rows), n_columns)
+    joint = joint_of(parameters, rows, log_prior[:, :3])
+    joint = np.column_stack((joint, background + log_prior[:, 3])) if n_columns > 3 else joint
+    density = np.logaddexp.reduce(joint, axis=1)
+    shares = weight[:, None] * np.exp(joint - density[:, None])
+    block = Block(0, rows, weight, log_prior=log_prior)
+    found = engine.step(block, engine.open(block, need, 3), parameters, need)
+    np.testing.assert_allclose(found.mass, shares[:, :3].sum(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(found.background, shares[:, 3:].sum(), rtol=1e-9)
+    assert found.log_likelihood == pytest.approx(float(weight @ density), rel=1e-12)
+    np.testing.assert_allclose(engine.log_density(block, parameters), density, rtol=1e-11)
+    hard = engine.step(block, engine.open(block, need, 3), parameters, need, Rule.HARD)
+    best = joint.argmax(axis=1)
+    np.testing.assert_allclose(hard.mass, np.bincount(best, weight, 4)[:3], rtol=1e-12)
+    np.testing.assert_array_equal(engine.labels(block, parameters), np.where(best < 3, best, -1))
+
+
+def test_places_in_a_table_say_the_same_as_a_row_for_each(engine, rng):
+    problem = PROBLEMS["overlapping"]
+    parameters, need, n_rows = problem.start(FAMILIES["full"]).parameters, Need(Second.FULL), len(problem.rows)
+    table, places = prior_of(rng, 5, 3), rng.integers(-1, 5, size=n_rows).astype(np.int32)
+    spread = np.where(places[:, None] < 0, 0.0, table[places])
+    short, long = Block(0, problem.rows, None, None, table, places), Block(0, problem.rows, None, None, spread)
+    found, expected = (engine.step(each, engine.open(each, need, 3), parameters, need) for each in (short, long))
+    for name in ("mass", "first", "second", "log_likelihood"):
+        assert_same_bits(getattr(found, name), getattr(expected, name), name)
+
+
+@needs_core
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("background", [-np.inf, -30.0])
+def test_the_bits_do_not_depend_on_threads_or_on_how_rows_are_cut(background, dtype, rng):
+    """Rows of which something is known, and a background, in three leaves."""
+    n_rows, n_features, n_components = 2 * LEAF_ROWS + 1000, 9, 4
+    centres = 8 * rng.normal(size=(n_components, n_features))
+    truth = rng.integers(n_components, size=n_rows)
+    rows = (centres[truth] + rng.normal(size=(n_rows, n_features))).astype(dtype)
+    places = np.where(rng.random(n_rows) < 0.2, truth, -1).astype(np.int32)
+    table = np.where(np.eye(n_components, n_components + (background > -np.inf)) > 0, 0.0, -np.inf)
+    start = PROBLEMS["overlapping"].start(FAMILIES["full"])
+    covariances = np.broadcast_to(np.eye(n_features), (n_components, n_features, n_features))
+    family = type(start.family)()
+    model = replace(
+        start,
+        weights=np.full(n_components, 0.25),
+        means=centres,
+        covariances=family.covariances(covariances, n_components, n_features),
+        family=family,
+    )
+    parameters = replace(model.parameters, log_background=background)
+    found = []
+    for n_threads, make in ((1, ArraySource), (2, ArraySource), (1, ManyBlocks)):
+        source = make(rows).with_log_prior(table, places)
+        task = StepTask(ENGINES["native"](n_threads), n_components, parameters, Need(Second.FULL))
+        found.append(task.over(source))
+    for other in found[1:]:
+        for name in ("mass", "first", "second", "log_likelihood", "background"):
+            assert_same_bits(getattr(other, name), getattr(found[0], name), name)
+
+
+def test_rows_far_from_the_components_that_they_may_have_are_shared_among_these(engine):
+    """Two components are allowed, 1e6 standard deviations away; the third, which is not, is at the rows."""
+    means = np.array([[0.0, 0.0], [0.0, 3.0], [1e6, 0.0]])
+    start = PROBLEMS["overlapping"].start(FAMILIES["spherical"])
+    model = replace(
+        start,
+        weights=np.array([0.2, 0.3, 0.5]),
+        means=means,
+        covariances=start.family.covariances(np.ones(3), 3, 2),
+    )
+    rows = np.array([[1e6, 1.0], [1e6, 2.0], [1e6, 1.5]])
+    block = Block(0, rows, log_prior=np.array([[0.0, 0.0, -np.inf]]), prior_places=np.zeros(3, np.int32))
+    odds = np.log(0.3 / 0.2) + 3 * rows[:, 1] - 4.5  # of the second, exactly
+    expected = (1 / (1 + np.exp(odds))).sum()
+    need = Need(Second.NONE)
+    found = engine.step(block, engine.open(block, need, 3), model.parameters, need)
+    np.testing.assert_allclose(found.mass, [expected, 3 - expected, 0.0], rtol=1e-9)

@@ -1,0 +1,138 @@
+"""A fit that the engine begins, or makes, in one call has the bits of the calls one by one."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from gaussmix import FAMILIES, GaussianMixture
+from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.estimators.fitting import FEW
+from gaussmix.numerics.core import native_target
+from gaussmix.testing.closeness import assert_same_fit
+
+pytestmark = pytest.mark.skipif(
+    native_target() is None, reason="the C++ core is not built, or this processor cannot run it"
+)
+BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("tied", "EVE", "VVE")]
+ALL_STEPS = {"tol": 0.0, "max_iter": 40}
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Whether each call for a fit was answered."""
+    answers, fit_one = [], NativeEngine.fit_one
+
+    def noted(self, *arguments):
+        found = fit_one(self, *arguments)
+        answers.append(found is not None)
+        return found
+
+    monkeypatch.setattr(NativeEngine, "fit_one", noted)
+    return answers
+
+
+@pytest.fixture
+def table(rng):
+    return rng.normal(size=(400, 3)) + 3 * rng.normal(size=(3, 3))[rng.integers(3, size=400)]
+
+
+def outcome(rows, weight=None, **parameters):
+    """The fitted estimator, or the error; and all warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = GaussianMixture(**{"n_components": 3, "random_state": 5} | parameters).fit(
+                rows, sample_weight=weight
+            )
+        except ValueError as error:
+            found = str(error)
+    return found, [str(each.message) for each in caught]
+
+
+def assert_law(rows, weight=None, **parameters):
+    found, said = outcome(rows, weight, **parameters)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NativeEngine, "fit_one", lambda *_: None)
+        expected, also_said = outcome(rows, weight, **parameters)
+    assert said == also_said
+    if isinstance(expected, str):
+        assert found == expected
+        return
+    assert_same_fit(found, expected)
+    for name in "outcome_", "traces_", "diagnostics_", "converged_", "collapsed_":
+        assert repr(getattr(found, name)) == repr(getattr(expected, name)), name
+    assert found.score(rows) == expected.score(rows)
+
+
+@pytest.mark.parametrize("init", ["kmeans", "k-means++"])
+@pytest.mark.parametrize("name", BY_CORE)
+def test_every_structure(name, init, table, calls):
+    assert_law(table, covariance_type=name, init_params=init)
+    assert calls == [True]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"reg_covar": 0.0}, {"reg_covar": 0.1}, {"max_iter": 1}, {"n_init": 3}, {"tol": 1e-9, "max_iter": 500}, ALL_STEPS,
+     {"degenerate": "repair"}, {"n_components": 1}, {"verbose": 1}, {"n_jobs": 2}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_settings(parameters, dtype, table, calls):
+    assert_law(table.astype(dtype), **parameters)
+    assert calls == [True] * parameters.get("n_init", 1)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 0.01, 1e6])
+def test_weights(scale, table, rng, calls):
+    assert_law(table.round(), scale * rng.integers(0, 4, size=len(table)))
+    assert calls == [True]
+
+
+@pytest.mark.parametrize("name", BY_CORE)
+def test_a_component_that_collapses_on_the_way_is_left_to_python(name, rng, calls):
+    """Equal rows beside others: the engine stops before the step, and Python goes on from there."""
+    rows = np.concatenate([rng.normal(size=(60, 2)), np.full((8, 2), 2.5), rng.normal(9, 1, size=(60, 2))])
+    for degenerate in "freeze", "repair", "drop", "error":
+        assert_law(rows, n_components=5, covariance_type=name, reg_covar=0.0, degenerate=degenerate, **ALL_STEPS)
+    assert True in calls
+
+
+def test_rows_that_are_mostly_equal(table):
+    assert_law(np.repeat(table[:4], 30, axis=0))
+
+
+def test_unusual_tables_are_left_to_python(table, rng, calls):
+    constant, few = table.copy(), np.repeat(table[:2], 30, axis=0)
+    constant[:, 1] = 4.0
+    for rows in constant, few:
+        assert_law(rows)
+        assert_law(rows, n_init=2)
+    missing = table.copy()
+    missing[3, 1] = np.nan
+    assert_law(missing)
+    assert_law(np.tile(table, (FEW // len(table) + 1, 1)), max_iter=2)
+    assert calls == [False] * 2 * 3
+
+
+def test_what_the_engine_does_not_know_is_left_to_python(table, calls):
+    for parameters in (
+        {"covariance_type": "tied"}, {"init_params": "random"}, {"init_params": "search"}, {"stopping": "aitken"},
+        {"acceleration": "auto"}, {"trim": 0.1}, {"noise": 0.1}, {"prior": "default"}, {"max_time": 60.0},
+        {"callbacks": [lambda step: None]}, {"means_init": table[:3]}, {"equal_weights": True}, {"max_condition": 9.0},
+    ):  # fmt: skip
+        assert isinstance(outcome(table, **parameters)[0], GaussianMixture)
+    for known in {"labels": np.r_[0, 1, 2, np.full(397, -1)]}, {"X_error": np.ones(3)}:
+        assert GaussianMixture(3, random_state=0).fit(table, **known).n_iter_
+    assert not any(calls)
+
+
+def test_what_is_left_to_draw_is_the_same(table, calls):
+    fits = [GaussianMixture(3, init_params=init, n_init=2, random_state=0) for init in ("kmeans", ["random", "kmeans"])]
+    for fit in fits:
+        found = fit.fit(table).traces_
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(NativeEngine, "fit_one", lambda *_: None)
+            assert fit.fit(table).traces_ == found
+    assert True in calls

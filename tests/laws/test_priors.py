@@ -1,0 +1,227 @@
+"""Maximum a posteriori and fixed parameters: EM is an ascent for every structure, and what is fixed keeps its bits."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gaussmix import NormalInverseWishart
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.loop import run_em
+from gaussmix.em.posterior import Posterior
+from gaussmix.em.shares import Shares
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import final
+from gaussmix.engines import ENGINES, choose
+from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.estimators.restrictions import Moments, Restrictions
+from gaussmix.families import FAMILIES
+from gaussmix.families.base import shares_nothing
+from gaussmix.starts.base import Partition
+from gaussmix.testing import PROBLEMS
+from gaussmix.waist.need import Second
+
+STEPS = 30
+# Monotone to the rounding of the objective, a sum over all rows and of K d terms of a prior; searches stop where the
+# likelihood is flat (`Family.accuracy`).
+ROUNDING = 1e-11
+SPREAD = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 3.0]])
+CASES = {
+    "default": Restrictions(NormalInverseWishart()),
+    "strong": Restrictions(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
+    "no prior of means": Restrictions(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
+    "weights": Restrictions(None, Shares(concentration=np.arange(3.0) * 10)),
+    "equal weights": Restrictions(None, Shares(is_equal=True)),
+    "least weight": Restrictions(NormalInverseWishart(), Shares(least=0.3, concentration=2.0)),
+    "fixed means": Restrictions(None, Shares(fixed={1: 0.2}), fixed_means=[0, 2]),
+    "prior and fixed means": Restrictions(NormalInverseWishart(), Shares(fixed={0: 0.1, 1: 0.2}), fixed_means=[1]),
+    "fixed covariances": Restrictions(NormalInverseWishart(), fixed_means=[1], fixed_covariances=[0, 1, 2]),
+}
+cases = pytest.mark.parametrize("case", CASES)
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+def objective_and_start(given, family, case, unit=1.0):
+    """What EM raises, and a model that it may begin with."""
+    restrictions, start = CASES[case], given.start(family)
+    values = replace(
+        restrictions,
+        means=start.means + 0.5 if restrictions.fixed_means else None,
+        covariances=start.covariances if restrictions.fixed_covariances else None,
+    )
+    moments = Moments.of(given.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
+    objective = values.objective(np.zeros(given.rows.shape[1]), unit, given.n_components, family, moments)
+    return objective, objective.feasible(start)
+
+
+def ended(given, family, engine, case, *, is_accelerated=False, stopping=None):
+    objective, start = objective_and_start(given, family, case)
+    states = run_em(
+        given.source, engine, start, objective, stopping or Stopping(0.0, STEPS), is_accelerated=is_accelerated
+    )
+    return objective, start, list(states)
+
+
+@cases
+@families
+def test_no_step_lowers_the_posterior_density(family, case):
+    objective, start, states = ended(PROBLEMS["overlapping"], family, choose(1), case)
+    assert_kept_and_raised(objective, start, states)
+    end = states[-1].trace
+    added = (end.objective[-1] - end.log_likelihood[-1]) * len(PROBLEMS["overlapping"].rows)
+    assert added == pytest.approx(objective.log_prior(states[-2].model), rel=1e-9, abs=1e-8)
+
+
+@pytest.mark.parametrize("case", ["strong", "least weight", "prior and fixed means"])
+@families
+def test_no_pass_of_an_accelerated_run_lowers_it(family, case):
+    how = {"is_accelerated": True, "stopping": Stopping(0.0, 40)}
+    assert_kept_and_raised(*ended(PROBLEMS["overlapping"], family, choose(1), case, **how))
+
+
+def assert_kept_and_raised(objective, start, states):
+    """Each state has what is fixed, and a higher objective than the one before."""
+    raised = np.array(states[-1].trace.objective)
+    assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
+    assert not states[-1].trace.frozen
+    for state in states[1:]:
+        weights, means = state.model.weights, state.model.means
+        fixed = list(objective.fixed_means)
+        assert np.array_equal(means[fixed], start.means[fixed])
+        assert all(weights[k] == value for k, value in objective.shares.fixed.items())
+        assert weights.min() >= objective.shares.least
+        assert weights.sum() == pytest.approx(1, rel=1e-14)
+        if objective.shares.is_equal:
+            assert (weights == weights[0]).all()
+        if objective.fixed_covariances:
+            assert np.array_equal(state.model.covariances.array, start.covariances.array)
+
+
+@families
+def test_the_density_of_the_prior_is_its_formula(family):
+    """−½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)], Λ and its degrees once if Σ is shared."""
+    given, n_components = PROBLEMS["overlapping"], 3
+    objective, start = objective_and_start(given, family, "strong")
+    n_features, prior = given.rows.shape[1], objective.prior
+    each, once = family.prior_degrees(30.0, n_features, 1.0)
+    matrix = SPREAD if family.kind.is_matrix else np.diag(np.diag(SPREAD))
+    if family.kind.second is Second.TRACE:  # the scale of one variance, for a likelihood that has the sum of all
+        matrix = np.eye(n_features) * np.trace(SPREAD) / n_features**2
+    expected = 0.0
+    for k, covariance in enumerate(start.covariances.dense()):
+        inverse, offset = np.linalg.inv(covariance), start.means[k] - [3.0, -1.0, 0.0]
+        scale = np.trace(matrix @ inverse) / (n_components if family.is_shared else 1)
+        degrees = each + once / n_components
+        expected -= 0.5 * (degrees * np.linalg.slogdet(covariance)[1] + scale + 20.0 * offset @ inverse @ offset)
+    assert prior.log_density(start) == pytest.approx(expected, rel=1e-10)
+
+
+@families
+@pytest.mark.parametrize("case", ["default", "strong", "weights"])
+def test_a_row_of_weight_two_is_two_rows(family, case):
+    """Also in what a prior counts for beside it."""
+    given, engine = PROBLEMS["overlapping"], ReferenceEngine()
+    twice = np.repeat(np.arange(len(given.rows)), 2)
+    doubled = replace(given, rows=given.rows[twice], labels=given.labels[twice])
+    weighted = replace(given, row_weight=np.full(len(given.rows), 2.0))
+    one, other = (ended(problem, family, engine, case)[2][-1].model for problem in (doubled, weighted))
+    # Thirty steps multiply the rounding of other sums; a structure with a search stops within its accuracy.
+    close = {"rtol": max(1e-9, 100 * family.accuracy), "atol": max(1e-9, 100 * family.accuracy)}
+    np.testing.assert_allclose(one.weights, other.weights, **close)
+    np.testing.assert_allclose(one.means, other.means, **close)
+    np.testing.assert_allclose(one.covariances.dense(), other.covariances.dense(), **close)
+
+
+@families
+def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
+    """What a prior counts for is divided by the unit of the weights too."""
+    given, engine = PROBLEMS["overlapping"], ReferenceEngine()
+    ends = []
+    for unit in (1.0, 0.25):
+        problem = replace(given, row_weight=np.full(len(given.rows), 1 / unit))
+        objective, start = objective_and_start(problem, family, "default", unit)
+        ends.append(final(run_em(problem.source, engine, start, objective, Stopping(0.0, 10))))
+    # Ten steps multiply the rounding of roots, which the unit goes through in some structures.
+    np.testing.assert_allclose(ends[0].model.means, ends[1].model.means, rtol=1e-11)
+    np.testing.assert_allclose(ends[0].model.covariances.array, ends[1].model.covariances.array, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(ends[0].trace.objective, ends[1].trace.objective, rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if shares_nothing(family, 8)])
+def test_some_covariances_stay_and_others_move(name, engine):
+    given, family = PROBLEMS["overlapping"], FAMILIES[name]
+    start = given.start(family)
+    objective = Posterior(np.zeros(3), covariances=start.covariances, fixed_covariances=frozenset({1}))
+    end = final(run_em(given.source, engine, start, objective, Stopping(0.0, 20)))
+    raised = np.array(end.trace.objective)
+    assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
+    same = [np.array_equal(end.model.covariances.each[k], start.covariances.each[k]) for k in range(3)]
+    assert same == [False, True, False]
+
+
+@families
+def test_an_empty_component_falls_back_on_the_prior(family):
+    """With a least weight it keeps that weight, and mean and covariance go to those of the prior."""
+    given = PROBLEMS["overlapping"]
+    objective, start = objective_and_start(given, family, "default")
+    objective = replace(objective, shares=Shares(least=1e-3))
+    far = np.array(start.means)
+    far[2] = 1e4
+    end = final(run_em(given.source, choose(1), replace(start, means=far), objective, Stopping(0.0, 2)))
+    if family.prior_degrees(1.0, 3, 1.0) == (0.0, 0.0):  # nothing to divide the scale by: it stays where it was
+        assert list(end.trace.frozen) == [2]
+        return
+    assert not end.trace.frozen
+    np.testing.assert_allclose(end.model.means[2], objective.prior.mean, atol=10.0)
+    assert np.isfinite(end.model.covariances.dense()).all()
+
+
+def test_a_start_has_the_prior_too(engine):
+    """So that a component that starts with too few rows for a covariance has one."""
+    rows = np.random.default_rng(0).normal(size=(6, 3))
+    problem = replace(PROBLEMS["overlapping"], rows=rows, labels=np.arange(6, dtype=np.int32))
+    moments = Moments.of(problem.source, 1.0, engine, is_matrix=True)
+    objective = CASES["default"].objective(np.zeros(3), 1.0, 6, FAMILIES["full"], moments)
+    first = InitialMoments(problem.source, engine, 6, Partition())
+    model = first.model(FAMILIES["full"], objective.for_any)
+    assert (np.linalg.eigvalsh(model.covariances.dense()) > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_weights_are_the_best_of_all_that_are_allowed(seed):
+    """Σ_k (N_k + α_k − 1) log π_k is concave, so that no small allowed change is better at the maximum."""
+    rng = np.random.default_rng(seed)
+    n, row_weight = int(rng.integers(2, 9)), 100.0
+    fixed = {int(rng.integers(n)): float(rng.uniform(0.01, 0.2))} if seed % 2 else {}
+    least = (float(rng.uniform(0, 0.8)) / n) if seed % 3 else 0.0
+    fixed = {k: max(value, least) for k, value in fixed.items()}
+    shares = Shares(rng.uniform(0, 5, n), False, fixed, least)
+    weights = rng.dirichlet(np.full(n, 0.3))
+    found = shares.best(weights, row_weight)
+    counts = row_weight * weights + shares.concentration
+    is_open = np.array([k not in fixed for k in range(n)])
+    assert found.sum() == pytest.approx(1, rel=1e-14)
+    assert found.min() >= least
+    assert all(found[k] == value for k, value in fixed.items())
+    gradient = counts / found
+    at_bound = is_open & (found <= least)
+    inside = is_open & ~at_bound
+    assert inside.any() or not is_open.any() or least == pytest.approx(1 / n, rel=1e-9)
+    if inside.any():  # Karush–Kuhn–Tucker: the same slope inside, and no larger one at the bound
+        np.testing.assert_allclose(gradient[inside], gradient[inside][0], rtol=1e-12)
+        assert (gradient[at_bound] <= gradient[inside][0] * (1 + 1e-12)).all()
+
+
+def test_weights_that_have_no_rows_share_what_is_left():
+    shares = Shares(fixed={0: 0.5})
+    np.testing.assert_array_equal(shares.best(np.array([1.0, 0.0, 0.0]), 10.0), [0.5, 0.25, 0.25])
+
+
+@pytest.mark.one_block
+def test_the_core_makes_no_steps_for_a_prior():
+    """It knows of ridges only: an objective that it ignored would be a silent error."""
+    given, native = PROBLEMS["overlapping"], ENGINES["native"](1)
+    plain = final(run_em(given.source, native, given.start(FAMILIES["full"]), given.objective, Stopping(0.0, STEPS)))
+    with_prior = ended(given, FAMILIES["full"], native, "strong")[2]
+    assert len(with_prior) == STEPS + 1  # a state after each step
+    assert not np.allclose(with_prior[-1].model.means, plain.model.means, atol=1e-2)

@@ -1,0 +1,195 @@
+"""One EM step on data as they come, in every combination, against a reference that takes a row at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from oracle.em_by_rows import Sums, about_new_means, expect
+
+from gaussmix import GaussianMixture, NormalInverseWishart
+from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.families.base import Family, family_named
+from gaussmix.waist.block import Block
+from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Need, Second
+
+Array = NDArray[np.float64]
+STRUCTURES = ["full", "tied", "diag", "spherical", "EII", "EEI", "VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"]
+N_ROWS, N_FEATURES, N_COMPONENTS = 40, 3, 2
+PRIOR: dict[str, Any] = {
+    "prior": NormalInverseWishart([1.0, 0.0, -1.0], 2.0, [[3.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 2.0]], 6.0),
+    "weight_prior": [3.0, 2.0],
+    "min_weight": 0.4,
+    "fixed_means": [1],
+}
+
+
+def _rows(rng: np.random.Generator) -> Array:
+    mixing = rng.normal(size=(N_COMPONENTS, N_FEATURES, N_FEATURES))
+    label = rng.integers(N_COMPONENTS, size=N_ROWS)
+    rows: Array = np.einsum("nij,nj->ni", mixing[label], rng.normal(size=(N_ROWS, N_FEATURES))) + 2.0 * label[:, None]
+    return rows
+
+
+def _with_holes(rows: Array, rng: np.random.Generator) -> Array:
+    holed = np.where(rng.random(rows.shape) < 0.25, np.nan, rows)
+    holed[0], holed[1] = np.nan, rows[1]  # a row without a value, and one with all
+    return holed
+
+
+def _errors(rng: np.random.Generator) -> Array:
+    roots = 0.4 * rng.normal(size=(N_ROWS, N_FEATURES, N_FEATURES))
+    return np.einsum("nij,nkj->nik", roots, roots)
+
+
+def _start(rng: np.random.Generator, family: Family) -> dict[str, Array]:
+    roots = rng.normal(size=(N_COMPONENTS, N_FEATURES, N_FEATURES)) + 2 * np.eye(N_FEATURES)
+    dense = np.einsum("kij,klj->kil", roots, roots)
+    means = rng.normal(size=(N_COMPONENTS, N_FEATURES)) + np.array([[0.0], [2.0]])
+    covariances = family.update(_scatter(family.need(None), np.full(N_COMPONENTS, 30.0), 30.0 * dense), None)
+    return {"weights_init": np.array([0.4, 0.6]), "means_init": means, "covariances_init": covariances.array}
+
+
+def _scatter(need: Need, mass: Array, second: Array) -> Scatter:
+    """What a family asks for, of matrices (K, d, d)."""
+    diagonal = np.einsum("kii->ki", second)
+    made = {Second.TRACE: diagonal.sum(axis=1), Second.DIAGONAL: diagonal, Second.FULL: second}[need.second]
+    return Scatter(mass, made.sum(axis=0) if need.pooled else made, second.shape[1], need)
+
+
+def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Generator, **bound: float) -> None:
+    rows, of_fit, of_reference = _rows(rng), dict[str, Any](), dict[str, Any]()
+    options: dict[str, Any] = dict(bound)
+    family = family_named(structure, **bound)
+    start = _start(rng, family)
+    if "missing" in features:
+        rows = _with_holes(rows, rng)
+    if "weights" in features:
+        of_fit["sample_weight"] = of_reference["row_weight"] = rng.uniform(0.1, 3.0, N_ROWS)
+    if "errors" in features:
+        of_fit["X_error"] = of_reference["error"] = _errors(rng)
+    if "trim" in features:
+        of_reference["trim"] = options["trim"] = 0.17
+    if "labels" in features:
+        prior = rng.uniform(0.05, 1.0, size=(N_ROWS, N_COMPONENTS + ("noise" in features)))
+        of_fit["labels"], of_reference["log_prior"] = prior, np.log(prior / prior.max(axis=1, keepdims=True))
+    if "prior" in features:
+        options |= PRIOR
+    if "noise" in features:
+        options |= {"noise": 0.2, "noise_volume": BOX, "weight_prior": None, "min_weight": 0.0}  # which are of all rows
+        of_reference |= {"sides": BOX[1] - BOX[0], "background": 0.2 / np.prod(BOX[1] - BOX[0])}
+    options |= {"covariance_type": structure, "reg_covar": 0.0, "max_iter": 1, "tol": 0.0}
+    fitted = GaussianMixture(N_COMPONENTS, **options, **start)
+    with pytest.warns(Warning, match="did not converge"):
+        fitted.fit(rows, **of_fit)
+
+    before = family.covariances(start["covariances_init"], N_COMPONENTS, N_FEATURES)
+    weights = start["weights_init"] * (0.8 if "noise" in features else 1.0)
+    sums = expect(rows, weights, start["means_init"], before.dense(), **of_reference)
+    means, weights, log_prior = sums.first / sums.mass[:, None], sums.mass / (sums.mass.sum() + sums.background), 0.0
+    if "prior" in features:
+        means, of_prior = _under_the_prior(sums, start["means_init"])
+        log_prior = _log_prior(family, start["means_init"], before.dense())
+        if "noise" not in features:
+            weights = of_prior
+            log_prior += float((np.array(PRIOR["weight_prior"]) - 1.0) @ np.log(start["weights_init"]))
+    second = about_new_means(sums, start["means_init"], means)
+    scatter = _scatter(family.need(before), sums.mass, second)
+    if "prior" in features:
+        scatter = _with_prior(family, scatter, means)
+    after = family.update(scatter, before)
+    np.testing.assert_allclose(fitted.lower_bound_, (sums.log_likelihood + log_prior) / sums.total, rtol=1e-10)
+    np.testing.assert_allclose(fitted.weights_, weights, rtol=1e-9)
+    np.testing.assert_allclose(fitted.means_, means, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(fitted.covariances_, after.array, rtol=1e-6 if family.accuracy else 1e-8, atol=1e-9)
+
+
+def _under_the_prior(sums: Sums, fixed: Array) -> tuple[Array, Array]:
+    """Means and weights: of component 0 the mean is drawn to that of the prior, and of component 1 it is fixed."""
+    prior, least = PRIOR["prior"], PRIOR["min_weight"]
+    means = np.array(fixed)
+    means[0] = (sums.first[0] + prior.shrinkage * prior.mean) / (sums.mass[0] + prior.shrinkage)
+    counts = sums.mass + np.array(PRIOR["weight_prior"]) - 1.0
+    share = float(np.clip(counts[0] / counts.sum(), least, 1.0 - least))
+    return means, np.array([share, 1.0 - share])
+
+
+def _scale(family: Family) -> Array:
+    """Λ as a matrix; the number of spheres counts once for all features."""
+    scale: Array = PRIOR["prior"].scale
+    if family.kind.second is Second.TRACE:
+        return np.eye(N_FEATURES) * np.trace(scale) / N_FEATURES**2
+    return scale if family.kind.is_matrix else np.diag(np.diag(scale))
+
+
+def _with_prior(family: Family, scatter: Scatter, means: Array) -> Scatter:
+    prior = PRIOR["prior"]
+    offsets = means - prior.mean
+    drawn = prior.shrinkage * np.einsum("ki,kj->kij", offsets, offsets)
+    of_means = _scatter(scatter.need, scatter.degrees, drawn).second
+    each, once = family.prior_degrees(prior.dof, N_FEATURES, 1.0)
+    scale = _scatter(replace(scatter.need, pooled=False), scatter.degrees[:1], _scale(family)[None]).second[0]
+    degrees = scatter.degrees + each + once / N_COMPONENTS
+    return replace(scatter, degrees=degrees, second=scatter.second + of_means + scale)
+
+
+def _log_prior(family: Family, means: Array, covariances: Array) -> float:
+    """What the prior of means and covariances adds to the log-likelihood, nats."""
+    prior, total = PRIOR["prior"], 0.0
+    each, once = family.prior_degrees(prior.dof, N_FEATURES, 1.0)
+    for mean, covariance in zip(means, covariances, strict=True):
+        inverse, offset = np.linalg.inv(covariance), mean - prior.mean
+        total -= 0.5 * (each + once / N_COMPONENTS) * np.linalg.slogdet(covariance)[1]
+        total -= 0.5 * prior.shrinkage * float(offset @ inverse @ offset)
+        total -= 0.5 * float(np.trace(_scale(family) @ inverse)) / (N_COMPONENTS if family.is_shared else 1)
+    return total
+
+
+BOX = np.array([[-30.0] * N_FEATURES, [40.0] * N_FEATURES])
+FEATURES = ["weights", "missing", "labels", "errors", "trim", "noise", "prior"]
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_one_step_is_that_of_the_reference(structure: str) -> None:
+    for number, chosen in enumerate(product([False, True], repeat=len(FEATURES))):
+        features = frozenset(name for name, is_on in zip(FEATURES, chosen, strict=True) if is_on)
+        _assert_one_step(structure, features, np.random.default_rng(number))
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "EEI"])
+def test_one_step_with_bounded_eigenvalues_is_that_of_the_reference(structure: str) -> None:
+    for number, features in enumerate([frozenset[str](), frozenset({"trim", "weights"}), frozenset(FEATURES)]):
+        _assert_one_step(structure, features, np.random.default_rng(number), max_condition=1.5)
+
+
+@pytest.mark.parametrize("structure", [*STRUCTURES, "factor_analyzer"])
+def test_the_core_sums_what_numpy_sums(structure: str, rng: np.random.Generator) -> None:
+    rows = _with_holes(_rows(rng), rng)
+    plain = GaussianMixture(N_COMPONENTS, covariance_type=structure, max_iter=0, random_state=0)
+    parameters = plain.fit(rows).mixture_.parameters
+    priors, places = (
+        np.log(rng.uniform(0.1, 1.0, size=(3, N_COMPONENTS + 1))),
+        rng.integers(-1, 3, N_ROWS).astype(np.int32),
+    )
+    blocks = [
+        Block(0, rows, rng.uniform(size=N_ROWS)),
+        Block(0, rows.astype(np.float32), None, log_prior=priors, prior_places=places),
+        Block(0, rows, None, error=rng.uniform(size=rows.shape)),
+        Block(0, rows, None, log_prior=np.log(rng.uniform(0.1, 1.0, size=(N_ROWS, N_COMPONENTS))), error=_errors(rng)),
+    ]
+    core, reference = IncompleteEngine(NativeEngine(2)), IncompleteEngine(ReferenceEngine())
+    for block, second, log_background in product(blocks, [Second.FULL, Second.DIAGONAL], [-np.inf, -4.0]):
+        noisy, need = replace(parameters, log_background=log_background), Need(second)
+        found, expected = (engine.step(block, N_COMPONENTS, noisy, need) for engine in (core, reference))
+        for name in ("mass", "first", "second", "log_likelihood", "row_weight", "background"):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-8, atol=1e-8)
+        for method in ("log_density", "responsibilities", "component_log_density", "labels"):
+            found, expected = (getattr(engine, method)(block, noisy) for engine in (core, reference))
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)

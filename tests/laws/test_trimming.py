@@ -1,0 +1,187 @@
+"""Laws of trimmed passes: which rows are kept, that EM climbs, and that nothing depends on order or blocks."""
+
+import numpy as np
+import pytest
+from many_blocks import ManyBlocks
+
+from gaussmix.em import trimming
+from gaussmix.em.fall import fall
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.loop import em_step, run_em
+from gaussmix.em.objective import Ridge
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import final
+from gaussmix.em.trimming import Trimmed, kept
+from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.families import FAMILIES
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts.base import Partition, nearest_centre
+from gaussmix.waist.block import Block
+
+CENTRES = np.array([[0.0, 0.0], [6.0, 6.0]])
+NO_RIDGE = Ridge(np.zeros(2))
+
+
+@pytest.fixture
+def rows(rng):
+    """Two groups, and a fifth of rows anywhere."""
+    groups = [centre + rng.normal(size=(120, 2)) @ np.array([[1.0, 0.5], [0.0, 0.7]]) for centre in CENTRES]
+    return np.concatenate([*groups, rng.uniform(-30, 30, size=(50, 2))])
+
+
+def weights_of(found, n_rows, row_weight):
+    return found.weight(Block(0, np.zeros((n_rows, 1)), row_weight))
+
+
+def first_model(source, engine, family):
+    return InitialMoments(source, engine, 2, nearest_centre(CENTRES)).model(family, NO_RIDGE)
+
+
+@pytest.mark.parametrize("left_out", [0.0, 1.0, 2.5, 10.0, 29.3])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_least_likely_weight_is_left_out(left_out, is_weighted, rng):
+    """Against a sort of all rows; the last keeps the part of its weight that is needed."""
+    density = rng.normal(size=60)
+    weight = rng.uniform(0.0, 2.0, size=60) * (rng.random(60) < 0.8) if is_weighted else None
+    given = np.ones(60) if weight is None else weight
+    found = weights_of(kept(density, weight, left_out), 60, weight)
+    expected, left = given.copy(), left_out
+    for place in np.argsort(density):
+        taken = min(left, expected[place])
+        expected[place], left = expected[place] - taken, left - taken
+    np.testing.assert_allclose(found, expected, atol=1e-13)
+    assert found.sum() == pytest.approx(given.sum() - left_out, abs=1e-12)
+
+
+def test_rows_at_the_cutoff_share_its_weight(rng):
+    """Four rows are equal to rounding, and two of them are to be left out: each keeps half, in any order."""
+    density = np.array([-1.0, -5.0, -5.0 + 1e-14, -9.0, -5.0, -2.0, -5.0 - 1e-14])
+    for _ in range(5):
+        order = rng.permutation(7)
+        found = weights_of(kept(density[order], None, 3.0), 7, None)
+        np.testing.assert_allclose(found[np.argsort(order)], [1, 0.5, 0.5, 0, 0.5, 1, 0.5], rtol=1e-15)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("share", [0.05, 0.3])
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_a_trimmed_step_never_lowers_the_likelihood_of_what_is_kept(family, share, is_weighted, rows, engine, rng):
+    weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
+    source = Trimmed(ArraySource(rows, weight), share)
+    end = final(run_em(source, engine, first_model(source, engine, family), NO_RIDGE, Stopping(1e-9, 30)))
+    course = np.array(end.trace.objective)
+    assert len(course) > 1
+    assert (np.diff(course) >= -1e-12 * np.abs(course[1:])).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_a_trimmed_step_is_one_on_the_rows_that_are_kept(family, rows, engine, rng):
+    weight, share = rng.uniform(0.1, 2.0, size=len(rows)), 0.13
+    source = Trimmed(ArraySource(rows, weight), share)
+    model = first_model(source, engine, family)
+    density = np.array([Mixture.of(model).log_density(row[None])[0] for row in rows])
+    remaining = weights_of(kept(density, weight, share * weight.sum()), len(rows), weight)
+    assert remaining.sum() == pytest.approx((1 - share) * weight.sum())
+    moments, after, _ = em_step(source, engine, model, NO_RIDGE, {})
+    expected, following, _ = em_step(ArraySource(rows, remaining), engine, model, NO_RIDGE, {})
+    assert moments.row_weight == pytest.approx(remaining.sum(), rel=1e-14)
+    assert moments.log_likelihood == pytest.approx((remaining * density).sum(), rel=1e-12)
+    np.testing.assert_allclose(moments.mass, expected.mass, rtol=1e-12)
+    np.testing.assert_allclose(after.means, following.means, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(after.covariances.each, following.covariances.each, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["full", "tied", "EII"])
+def test_neither_blocks_nor_order_matter(name, rng, engine):
+    """The same bits for any blocks; the same to rounding for any order."""
+    family = FAMILIES[name]
+    groups = [centre + rng.normal(size=(40_000, 2)) for centre in CENTRES]
+    rows = np.concatenate([*groups, rng.uniform(-30, 30, size=(5_000, 2))])
+    ends = []
+    for source in ArraySource(rows), ManyBlocks(rows), ArraySource(rng.permutation(rows)):
+        trimmed = Trimmed(source, 0.1)
+        model = first_model(trimmed, engine, family)
+        ends.append(final(run_em(trimmed, engine, model, NO_RIDGE, Stopping(0.0, 4))))
+    one, other, shuffled = ends
+    assert one.trace.objective == other.trace.objective
+    assert one.model.covariances.array.tobytes() == other.model.covariances.array.tobytes()
+    np.testing.assert_allclose(shuffled.model.means, one.model.means, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(shuffled.trace.objective, one.trace.objective, rtol=1e-10)
+
+
+@pytest.mark.parametrize("size", [1e8, 1e150, 1e300])
+def test_gross_rows_leave_no_trace(size, rows, engine):
+    """As if they were not there, however gross: the share is that of them and of the others that were left out."""
+    gross = np.concatenate([rows, np.array([[size, -size], [-size, 0.3 * size], [size, size]])])
+    counts = 40, 43
+    ends = []
+    for each, count in zip((rows, gross), counts, strict=True):
+        source = Trimmed(ArraySource(each), count / len(each))
+        model = first_model(Trimmed(ArraySource(rows), 40 / len(rows)), engine, FAMILIES["full"])
+        ends.append(final(run_em(source, engine, model, NO_RIDGE, Stopping(1e-9, 50))))
+    expected, found = ends
+    np.testing.assert_allclose(found.model.means, expected.model.means, rtol=1e-7)
+    np.testing.assert_allclose(found.model.covariances.array, expected.model.covariances.array, rtol=1e-6, atol=1e-9)
+    assert found.trace.last == pytest.approx(expected.trace.last, rel=1e-9)
+
+
+def test_the_state_beside_a_block_knows_no_weights(engine, rows):
+    """A step with other weights, far rows among them, has the bits of one with a state of its own."""
+    family = FAMILIES["full"]
+    far = np.concatenate([rows, np.full((2, 2), 1e7)])
+    model = first_model(ArraySource(rows), engine, family)
+    need = family.need(None)
+    state = engine.open(Block(0, far), need, 2)
+    for weight in (None, np.arange(len(far)) % 3.0, np.repeat([1.0, 0.0], [len(rows), 2]), np.ones(len(far))):
+        block = Block(0, far, weight)
+        found = engine.step(block, state, model.parameters, need)
+        fresh = engine.step(block, engine.open(block, need, 2), model.parameters, need)
+        for one, other in ((found.mass, fresh.mass), (found.second, fresh.second)):
+            assert one.tobytes() == other.tobytes()
+        assert (found.row_weight, found.log_likelihood) == (fresh.row_weight, fresh.log_likelihood)
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_log_densities_fall_no_more_than_is_bounded(family, rng):
+    """From any mixture to one near it or far from it, for rows near and far."""
+    rows = np.concatenate([scale * rng.normal(size=(60, 3)) for scale in (1.0, 5.0, 100.0)])
+    for distance in (1e-6, 1e-3, 0.1, 1.0):
+        labels = rng.integers(0, 2, size=len(rows)).astype(np.int32)
+        moved = rows + distance * rng.normal(size=rows.shape)
+        before, after = (
+            InitialMoments(ArraySource(each, None, labels), ReferenceEngine(), 2, Partition()).model(
+                family, Ridge(np.full(3, 1e-3))
+            )
+            for each in (rows, moved)
+        )
+        old, new = (Mixture.of(model).log_density(rows) for model in (before, after))
+        bounds = fall(before.parameters, after.parameters)
+        if bounds is None:
+            assert family.kind.__name__ == "LowRank"
+            continue
+        assert (bounds(old - 0.1) <= new + 1e-9 * np.abs(new)).all()
+        if distance == 1e-6:
+            assert (bounds(old) > old - 0.1 - 1e-3 * np.abs(old)).all()
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_a_look_at_few_rows_finds_what_one_at_all_finds(is_weighted, rows, engine, rng, monkeypatch):
+    """Along a run, step by step; and few rows are looked at when it has nearly settled."""
+    weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
+    source, model = Trimmed(ArraySource(rows, weight), 0.15), None
+    looked_at = []
+    of_some = trimming._of_some
+    monkeypatch.setattr(
+        trimming, "_of_some", lambda block, **how: looked_at.append(len(how["places"])) or of_some(block, **how)
+    )
+    model = first_model(source, engine, FAMILIES["full"])
+    for state in run_em(source, engine, model, NO_RIDGE, Stopping(1e-13, 40)):
+        found = source.kept(engine, state.model.parameters)
+        expected = Trimmed(ArraySource(rows, weight), 0.15).kept(engine, state.model.parameters)
+        np.testing.assert_array_equal(found.below, expected.below)
+        np.testing.assert_array_equal(found.tied, expected.tied)
+        assert found.share == pytest.approx(expected.share, rel=1e-9, abs=1e-12)
+        assert found.cutoff == pytest.approx(expected.cutoff, rel=1e-12)
+    assert looked_at
+    assert looked_at[-1] < 0.25 * len(rows)

@@ -31,9 +31,12 @@ READ_ROWS = {
     "kl": lambda m: m.kl(PLANE.convolve(1.0), n_draws=100).value,
     "log_density": lambda m: m.log_density(ROWS),
     "log_tail_probability": lambda m: m.log_tail_probability(ROWS),
+    "logpdf": lambda m: m.logpdf(ROWS),
     "modes": lambda m: m.modes().places,
+    "pdf": lambda m: m.pdf(ROWS),
     "predict": lambda m: m.predict(ROWS),
     "responsibilities": lambda m: m.responsibilities(ROWS),
+    "rvs": lambda m: m.rvs(3, 0),
     "sample": lambda m: m.sample(3, 0)[0],
     "sample_conditional": lambda m: m.sample_conditional(ROWS[:, :1], "a", 0),
     "tail_probability": lambda m: m.tail_probability(ROWS),
@@ -45,6 +48,7 @@ READ_NONE = {
     *("marginal", "transform", "convolve", "product", "concatenate", "with_feature_names"),
     *("of", "from_dict", "from_parameters", "from_sklearn", "load", "save", "to_dict", "to_sklearn"),
     *("feature_names", "model", "n_components", "n_features", "n_parameters", "parameters", "whitening"),
+    *("noise", "without_noise", "std", "interval"),
 }
 
 

@@ -11,12 +11,12 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from gaussmix import FAMILIES, Mixture, SingularCovariance
 from gaussmix.covariances import dense as matrices
 from gaussmix.engines import choose
-from gaussmix.engines.far import FAR
 from gaussmix.mixture import base
 from gaussmix.mixture.parts import weighted
 from gaussmix.numerics.factorise import factorise
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS
+from gaussmix.waist.parameters import FAR
 from gaussmix.waist.whitening import triangular
 
 NAMES = tuple("abcdefghi")

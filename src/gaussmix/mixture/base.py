@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Self
+from functools import cached_property, wraps
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,11 +17,14 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, block_of, places
 from gaussmix.mixture.line.line import Line
 from gaussmix.model import Model, flaw_at_sight
+from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, Places, frozen
 from gaussmix.numerics.pieces import copied
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 _ARRAYS = ("weights", "means", "covariances")
 
@@ -35,6 +38,7 @@ class MixtureBase:
     covariances: Array
     family: Family
     feature_names: tuple[str, ...] | None = None
+    noise: Noise | None = None
     _own_engine: Engine[Any] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -42,7 +46,9 @@ class MixtureBase:
             raise TypeError(f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r}.')
         for name in _ARRAYS:  # copied, so that nobody else can write to them
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
-        wrong = flaw_at_sight(self.weights, self.means, self.covariances, self.family)
+        if self.noise is not None and not isinstance(self.noise, Noise):
+            raise TypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
+        wrong = flaw_at_sight(self.weights, self.means, self.covariances, self.family, noise=self.noise)
         if wrong is not None:
             raise ValueError(f"This is no mixture: {wrong}.")
         if self.feature_names is not None:
@@ -65,18 +71,19 @@ class MixtureBase:
             covariances=model.covariances.array,
             family=model.family,
             feature_names=feature_names,
+            noise=model.noise,
             _own_engine=engine,
             model=model,
         )
         return mixture
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = self.weights, self.means, self.covariances, self.family, self.feature_names
+        arguments = self.weights, self.means, self.covariances, self.family, self.feature_names, self.noise
         state = None if self._own_engine is None else {"_own_engine": self._own_engine}
         return type(self), arguments, state  # the constructor makes the arrays read-only again
 
     def __eq__(self, other: object) -> bool:
-        """Whether weights, means, covariances, structure and names are the same; the engine does not count."""
+        """Whether weights, means, covariances, structure, noise and names are the same; the engine does not count."""
         if not isinstance(other, MixtureBase):
             return NotImplemented
         return (
@@ -85,6 +92,7 @@ class MixtureBase:
             and np.array_equal(self.weights, other.weights)
             and np.array_equal(self.means, other.means)
             and np.array_equal(self.covariances, other.covariances)
+            and (other.noise is None if self.noise is None else self.noise.is_same(other.noise))
         )
 
     def __hash__(self) -> int:
@@ -94,7 +102,12 @@ class MixtureBase:
     def model(self) -> Model:
         """The numbers and their structure, as EM, engines and files share them."""
         covariances = self.family.covariances(self.covariances, *self.means.shape)
-        return Model(self.weights, self.means, covariances, self.family)
+        return Model(self.weights, self.means, covariances, self.family, self.noise)
+
+    @property
+    def without_noise(self) -> Self:
+        """The components alone, whose weights sum to 1."""
+        return self._like(self.model.without_noise, self.feature_names)
 
     def with_feature_names(self, names: Iterable[str] | None) -> Self:
         """The same mixture with names for its features.
@@ -132,7 +145,7 @@ class MixtureBase:
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters: K − 1 weights, K·d means and what the family counts for the covariances."""
+        """Free parameters: K − 1 weights, K·d means, what the family counts for the covariances, and 2 for noise."""
         return self.model.n_parameters
 
     @property
@@ -147,12 +160,20 @@ class MixtureBase:
 
     @cached_property
     def _line(self) -> Line | None:
-        """The distribution on the line where there is one feature; None where there are several."""
-        return Line.of(self.model) if self.n_features == 1 else None
+        """The distribution of the components on the line where there is one feature; None where there are several."""
+        return Line.of(self.model.without_noise) if self.n_features == 1 else None
 
     def _engine(self, n_jobs: int | None = None) -> Engine[Any]:
         """What reads rows: the engine that was given, else the one of this machine with so many threads."""
         return choose(n_jobs) if self._own_engine is None else self._own_engine
+
+    def _check_box(self, what: str) -> None:
+        """Raise ValueError for noise that has a volume but no place."""
+        if self.noise is not None and self.noise.box is None:
+            raise ValueError(
+                f"{what} must know where noise is, and of this mixture's only the volume is known: fit with a box as "
+                "noise_volume, or take without_noise."
+            )
 
     def _block(self, rows: ArrayLike) -> Block:
         """Rows as engines take them; raises ValueError or TypeError."""
@@ -165,6 +186,23 @@ class MixtureBase:
     def _like(self, model: Model, names: tuple[str, ...] | None = None) -> Self:
         """A mixture made of this one, with the same engine."""
         return self.of(model, names, self._own_engine)
+
+
+def check_alone(what: str, mixtures: Iterable[object]) -> None:
+    """Raise ValueError for what is a mixture with noise."""
+    if any(isinstance(mixture, MixtureBase) and mixture.noise is not None for mixture in mixtures):
+        raise ValueError(f"{what} is of components alone, and this mixture has noise: take without_noise.")
+
+
+def of_components(method: Method) -> Method:
+    """Decorate a method that knows mixtures of components alone: it refuses noise, in itself and in its arguments."""
+
+    @wraps(method)
+    def checked(*arguments: Any, **options: Any) -> Any:
+        check_alone(method.__name__, (*arguments, *options.values()))
+        return method(*arguments, **options)
+
+    return cast(Method, checked)
 
 
 def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:

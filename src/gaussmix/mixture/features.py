@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.checks import LARGEST, check_real
 from gaussmix.errors import unknown_name
 from gaussmix.numerics.arrays import Places, Rows
+from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import first_beyond, in_whole_steps
 from gaussmix.waist.block import Block
 
@@ -52,13 +53,14 @@ def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> Non
 
     Parameters
     ----------
-    rows : anything; what has no `columns` passes.
+    rows : anything; what is no data frame passes.
     names : of the features, in order; None where they have none.
     called : what the error calls the rows.
     """
     if names is None:
         return
-    for place, column in enumerate(getattr(rows, "columns", ())):
+    frame = Frame.of(rows)
+    for place, column in enumerate(() if frame is None else frame.names):
         if column in names and names[place : place + 1] != (column,):
             raise ValueError(
                 f"{called} has {column!r} in column {place}, but the order of the features is {list(names)!r:.200}: "

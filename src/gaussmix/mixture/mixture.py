@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.checks import Rng, check_names
 from gaussmix.families.base import Family
 from gaussmix.formats import Details, Place, model_file
+from gaussmix.mixture.base import of_components
 from gaussmix.mixture.compare.comparisons import Comparisons
+from gaussmix.mixture.components import Components
 from gaussmix.mixture.conversion import from_parameters, from_sklearn, to_sklearn
-from gaussmix.mixture.masses.masses import Masses
-from gaussmix.mixture.parts.conditionals import Conditionals
-from gaussmix.mixture.parts.parts import Parts
 from gaussmix.mixture.sampling import Labels, sample
+from gaussmix.mixture.scipy_names import SciPyNames
+from gaussmix.mixture.shown import Shown
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.parameters import Parameters
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 
-class Mixture(Conditionals, Parts, Masses, Comparisons):
+class Mixture(Shown, Components, SciPyNames, Comparisons):
     """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
 
     Parameters
@@ -34,6 +35,7 @@ class Mixture(Conditionals, Parts, Masses, Comparisons):
     covariances : Σ_k in the compact form of the family (`family.shape`), data units².
     family : the covariance structure, a member of `gaussmix.families.FAMILIES`.
     feature_names : one for each feature, by which it can be called; None where they have none.
+    noise : of another mixture, a uniform background whose weight and `weights` sum to 1; None for none.
 
     Raises
     ------
@@ -47,7 +49,8 @@ class Mixture(Conditionals, Parts, Masses, Comparisons):
     Notes
     -----
     The arrays are read-only: a changed mixture is a new one. Two mixtures are equal where their numbers, structures and
-    feature names are; equal mixtures have equal hashes.
+    feature names are; equal mixtures have equal hashes. `len(m)` is the number of components, `m[2]` is one of them
+    as a mixture, and a loop over `m` goes through all.
 
     Examples
     --------
@@ -185,11 +188,11 @@ class Mixture(Conditionals, Parts, Masses, Comparisons):
         return self._engine(n_jobs).component_log_density(self._block(rows), equal)
 
     def responsibilities(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """p(k | x), Bishop (2006) eq. 9.13; (n_rows, n_components), rows sum to 1."""
+        """p(k | x), Bishop (2006) eq. 9.13; (n_rows, n_components), rows sum to 1, less what noise has of them."""
         return self._engine(n_jobs).responsibilities(self._block(rows), self.parameters)
 
     def predict(self, rows: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
-        """The most probable component of each row, (n_rows,); the first of equals."""
+        """The most probable component of each row, (n_rows,); the first of equals, and −1 for noise."""
         return self._engine(n_jobs).labels(self._block(rows), self.parameters)
 
     @overload
@@ -235,11 +238,11 @@ class Mixture(Conditionals, Parts, Masses, Comparisons):
         Returns
         -------
         rows : (n_rows, n_features), data units.
-        labels : (n_rows,), the component each row was drawn from; with return_labels.
+        labels : (n_rows,), the component each row was drawn from, −1 for noise; with return_labels.
 
         Raises
         ------
-        ValueError : n_rows or a seed is negative, or there is no such component.
+        ValueError : n_rows or a seed is negative, there is no such component, or noise has a volume but no box.
         TypeError : n_rows or component is no integer, or rng no source of randomness.
 
         Examples
@@ -252,9 +255,12 @@ class Mixture(Conditionals, Parts, Masses, Comparisons):
         >>> m.sample(2, component=1, return_labels=False).shape
         (2, 1)
         """
+        if component is None:
+            self._check_box("sample")
         rows, labels = sample(self.model, n_rows, rng, component, self._engine(n_jobs))
         return (rows, labels) if return_labels else rows
 
+    @of_components
     def to_sklearn(self) -> GaussianMixture:
         """Make a fitted `sklearn.mixture.GaussianMixture` of this distribution.
 

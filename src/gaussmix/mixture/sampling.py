@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.checks import Rng, check_count, generator
-from gaussmix.engines.base import Engine
+from gaussmix.engines.base import NOISE, Engine
+from gaussmix.engines.randomness import label_uniforms
 from gaussmix.model import Model
+from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.whitening.base import Whitening
 
@@ -18,9 +20,22 @@ Labels = NDArray[np.int64]
 
 def sample(model: Model, n_rows: int, rng: Rng, component: int | None, engine: Engine[Any]) -> tuple[Array, Labels]:
     """Draw rows (n_rows, n_features) in random order, and the component of each (n_rows,), from one or from all."""
-    count = check_count("n_rows", n_rows, 0)
-    weights = model.weights if component is None else alone(component, model.n_components)
-    return draw(weights, model.means, model.whitening, count, generator(rng), engine)
+    count, source = check_count("n_rows", n_rows, 0), generator(rng)
+    noise = model.noise if component is None else None
+    weights = model.without_noise.weights if component is None else alone(component, model.n_components)
+    rows, labels = draw(weights, model.means, model.whitening, count, source, engine)
+    return (rows, labels) if noise is None else _with_noise(rows, labels, noise, source)
+
+
+def _with_noise(rows: Array, labels: Labels, noise: Noise, rng: np.random.Generator) -> tuple[Array, Labels]:
+    """Put noise in the place of some rows, each a function of its number, as the rows of components are."""
+    assert noise.box is not None, "checked by the caller"
+    which, *keys = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64).tolist()
+    is_noise = label_uniforms(which, 0, len(rows)) < noise.weight
+    for column, (key, low, high) in enumerate(zip(keys, *noise.box, strict=True)):
+        rows[is_noise, column] = low + (high - low) * label_uniforms(key, 0, len(rows))[is_noise]
+    labels[is_noise] = NOISE
+    return rows, labels
 
 
 def alone(component: int, n_components: int) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from gaussmix.checks import Rng
-from gaussmix.mixture.base import MixtureBase, common_names
+from gaussmix.mixture.base import MixtureBase, common_names, of_components
 from gaussmix.mixture.compare import bounds, divergences
 from gaussmix.mixture.compare.distances import distance
 from gaussmix.mixture.compare.estimate import Estimate
@@ -19,6 +19,7 @@ from gaussmix.mixture.features import Feature
 class Comparisons(MixtureBase):
     """Divergences, distances and entropy; components put in order, matched and merged."""
 
+    @of_components
     def kl(
         self,
         other: Self,
@@ -62,6 +63,7 @@ class Comparisons(MixtureBase):
         common_names([self, other])
         return divergences.kl(self.model, other.model, n_draws, rng, self._engine(n_jobs))
 
+    @of_components
     def kl_bounds(self, other: Self) -> tuple[float, float]:
         """Bounds of the Kullback–Leibler divergence to another mixture, in closed form.
 
@@ -94,6 +96,7 @@ class Comparisons(MixtureBase):
         common_names([self, other])
         return bounds.kl_bounds(*Gaussians.pair(self.model, other.model))
 
+    @of_components
     def kl_variational(self, other: Self) -> float:
         """The Kullback–Leibler divergence to another mixture, nearly, without draws.
 
@@ -119,6 +122,7 @@ class Comparisons(MixtureBase):
         common_names([self, other])
         return bounds.kl_variational(*Gaussians.pair(self.model, other.model))
 
+    @of_components
     def js(
         self,
         other: Self,
@@ -146,6 +150,7 @@ class Comparisons(MixtureBase):
         common_names([self, other])
         return divergences.js(self.model, other.model, n_draws, rng, self._engine(n_jobs))
 
+    @of_components
     def entropy(self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
         """Differential entropy −∫ p log p, by Monte Carlo; for one component exactly.
 
@@ -166,6 +171,7 @@ class Comparisons(MixtureBase):
         """
         return divergences.entropy(self.model, n_draws, rng, self._engine(n_jobs))
 
+    @of_components
     def entropy_bounds(self) -> tuple[float, float]:
         """Bounds of the entropy in closed form; Kolchinsky & Tracey (2017), Entropy 19, 361.
 
@@ -182,6 +188,7 @@ class Comparisons(MixtureBase):
         """
         return bounds.entropy_bounds(Gaussians.of(self.model))
 
+    @of_components
     def distance(self, other: Self, metric: str = "mw2") -> float:
         """The distance to another mixture.
 
@@ -217,6 +224,7 @@ class Comparisons(MixtureBase):
         common_names([self, other])
         return distance(self.model, other.model, metric)
 
+    @of_components
     def sorted(self, by: str = "weight", *, feature: Feature | None = None, reverse: bool = False) -> Self:
         """Put the components in an order that does not depend on the one they have.
 
@@ -245,6 +253,7 @@ class Comparisons(MixtureBase):
         order = canonical_order(self.model, by, feature, self.feature_names, reverse=reverse)
         return self._like(self.model.take(order), self.feature_names)
 
+    @of_components
     def match_to(self, reference: Self) -> Self:
         """Put the components in the order of another mixture's, each at the place of the one that it resembles.
 
@@ -276,6 +285,7 @@ class Comparisons(MixtureBase):
         common_names([self, reference])
         return self._like(self.model.take(matched_order(self.model, reference.model)), self.feature_names)
 
+    @of_components
     def reduce(self, n_components: int, *, refine: bool = False) -> Self:
         """Merge components: fewer of them, with the same mean and covariance of the whole.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from gaussmix.errors import unknown_name
 from gaussmix.mixture.compare.gaussians import Gaussians, kl_divergences
@@ -47,6 +46,8 @@ def matched_order(model: Model, reference: Model) -> Places:
 
     Components that resemble none come last, the heaviest first.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     if reference.n_components > model.n_components:
         raise ValueError(
             f"The reference has {reference.n_components} components, more than the {model.n_components} to match: "

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.checks import Rng, check_count, check_probabilities, generator
-from gaussmix.mixture.base import MixtureBase
+from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.compare.estimate import Estimate
 from gaussmix.mixture.levels import levels
 from gaussmix.mixture.levels.level_sample import LevelSample
@@ -79,7 +79,7 @@ class Masses(MixtureBase):
         array([-805.302])
         """
         upper = check_upper(rows, self.n_features, self.feature_names)
-        if self._line is not None:
+        if self._line is not None and self.noise is None:
             return self._line.log_cdf(upper[:, 0])
         return self._log_masses(np.full_like(upper, -np.inf), upper, n_points, rng)[0]
 
@@ -142,6 +142,7 @@ class Masses(MixtureBase):
         low, high, shape = check_rectangles(lower, upper, self.n_features, self.feature_names)
         return self._log_masses(low, high, n_points, rng)[0].reshape(shape)[()]
 
+    @of_components
     def quantile(self, p: ArrayLike) -> Array:
         """Where the distribution function of a mixture of one feature is p.
 
@@ -179,6 +180,7 @@ class Masses(MixtureBase):
     def tail_probability(
         self, rows: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[True]
     ) -> Estimate[Array]: ...
+    @of_components
     def tail_probability(
         self, rows: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None, return_error: bool = False
     ) -> Array | Estimate[Array]:
@@ -216,6 +218,7 @@ class Masses(MixtureBase):
         """
         return _linear(*self._log_tails(rows, n_points, rng), return_error)
 
+    @of_components
     def log_tail_probability(self, rows: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> Array:
         """Log of `tail_probability`, (n_rows,), nats, however far out a row lies.
 
@@ -236,6 +239,7 @@ class Masses(MixtureBase):
     def highest_density_level(
         self, p: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[True]
     ) -> Estimate[Array]: ...
+    @of_components
     def highest_density_level(
         self, p: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None, return_error: bool = False
     ) -> Array | Estimate[Array]:
@@ -271,6 +275,7 @@ class Masses(MixtureBase):
         level, error = levels.highest_density_level(*found)
         return Estimate(level, error) if return_error else level
 
+    @of_components
     def in_highest_density_region(
         self, rows: ArrayLike, p: float, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None
     ) -> NDArray[np.bool_]:
@@ -288,7 +293,15 @@ class Masses(MixtureBase):
 
     def _log_masses(self, lower: Array, upper: Array, n_points: int, rng: Rng) -> tuple[Array, Array]:
         check_count("n_points", n_points, 1)
-        return log_masses(self.model, self._line, lower, upper, n_points, generator(rng, 0))
+        self._check_box("a probability")
+        model = self.model.without_noise
+        log_mass, error = log_masses(model, self._line, lower, upper, n_points, generator(rng, 0))
+        if self.noise is None:
+            return log_mass, error
+        with np.errstate(divide="ignore"):
+            log_mass = log_mass + np.log1p(-self.noise.weight)
+        total = np.logaddexp(log_mass, self.noise.log_mass(lower, upper))
+        return total, error * np.exp(log_mass - np.where(total > -np.inf, total, 0.0))
 
     def _log_tails(self, rows: ArrayLike, n_points: int, rng: Rng) -> tuple[Array, Array]:
         log_levels = self._log_levels(rows)

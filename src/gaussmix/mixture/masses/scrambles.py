@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats.qmc import Sobol
 
 from gaussmix.numerics.arrays import Array
 
@@ -13,6 +12,8 @@ _BITS = 30  # of a coordinate
 
 def scrambled(n_features: int, n_points: int, rng: np.random.Generator) -> Array:
     """Sobol's net in the open unit cube, (N_SCRAMBLES, n, n_features), about n_points in all; Owen (1998)."""
+    from scipy.stats.qmc import Sobol  # slow to import
+
     log_count = max(int(np.ceil(np.log2(n_points / N_SCRAMBLES))), 4)  # whole nets: powers of 2
     nets = [Sobol(n_features, bits=_BITS, seed=rng).random_base2(log_count) for _ in range(N_SCRAMBLES)]
     return np.array(nets) + 0.5 ** (_BITS + 1)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import Rng, generator
-from gaussmix.mixture.base import MixtureBase
+from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.features import Feature, Features, check_order, names_at
 from gaussmix.mixture.parts.conditioning import Conditional, known_values
 from gaussmix.numerics.arrays import Array
@@ -44,6 +44,7 @@ class Conditionals(MixtureBase):
         >>> m.marginal("weight").covariances
         array([[[9.]]])
         """
+        self._check_box("marginal")
         places = self._places(features)
         if not len(places):
             raise ValueError("A marginal needs at least one feature.")
@@ -79,10 +80,12 @@ class Conditionals(MixtureBase):
         """
         if not isinstance(values, Mapping):
             raise TypeError(f"condition takes a dictionary of features and their values, not {values!r:.60}.")
+        self._check_box("condition")
         known = self._places([*values])
         conditional = self._splits(tuple(known.tolist())).at(known_values(values), self._engine())
         return self._like(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
 
+    @of_components
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """E[u | x] of the unknown features u for each row x of known ones: the best prediction in least squares.
 
@@ -113,6 +116,7 @@ class Conditionals(MixtureBase):
         """
         return self._split(known, X_known).mean(X_known, self._engine(n_jobs))
 
+    @of_components
     def conditional_covariance(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """Cov[u | x] of the unknown features u for each row x of known ones.
 
@@ -132,6 +136,7 @@ class Conditionals(MixtureBase):
         """
         return self._split(known, X_known).covariance(X_known, self._engine(n_jobs))
 
+    @of_components
     def conditional_weights(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
         """p(k | x), the weights of the components where the known features are x; (n_rows, n_components).
 
@@ -147,6 +152,7 @@ class Conditionals(MixtureBase):
         """
         return self._split(known, X_known).weights_of(X_known, self._engine(n_jobs))
 
+    @of_components
     def sample_conditional(
         self, X_known: ArrayLike, known: Features, rng: Rng = None, *, n_jobs: int | None = None
     ) -> Array:

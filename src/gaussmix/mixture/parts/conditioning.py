@@ -17,6 +17,7 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.features import Feature, block_of
 from gaussmix.mixture.parts.weighted import few_rows, mean_and_spread, weighted_mean
 from gaussmix.model import Model
+from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.waist.block import Block
@@ -41,6 +42,7 @@ class Conditional:
     regression : B_k, (n_components, n_unknown, n_known); or (1, n_unknown, n_known), one for all.
     covariances : C_k, data units².
     family : their structure.
+    noise : of the unknown features; None for none.
     """
 
     known: Model
@@ -48,6 +50,7 @@ class Conditional:
     regression: Array
     covariances: Covariances
     family: Family
+    noise: Noise | None = None
 
     @classmethod
     def of(cls, model: Model, known: Places) -> Conditional:
@@ -65,7 +68,8 @@ class Conditional:
             raise ValueError("All features are known, so none is left to tell: leave at least one out.")
         rest, regression = model.covariances.conditional(known, unknown)
         family = model.family.relaxed(rest, is_conditional=True)
-        return cls(model.marginal(known), model.means[:, unknown], regression, rest, family)
+        noise = None if model.noise is None else model.noise.marginal(unknown)
+        return cls(model.marginal(known), model.means[:, unknown], regression, rest, family, noise)
 
     @property
     def n_unknown(self) -> int:
@@ -81,7 +85,8 @@ class Conditional:
         weights, means = self.weights_of(row[None], engine)[0], self.means_at(row)
         if not np.isfinite(means).all():
             raise ValueError("These values are so far away that the conditional means are beyond the range of float64.")
-        return Model(weights, means, self.covariances, self.family)
+        noise = None if self.noise is None else self.noise.weighing(max(0.0, 1.0 - float(weights.sum())))
+        return Model(weights, means, self.covariances, self.family, noise)
 
     def weights_of(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
         """γ, (n_rows, n_components), of rows (n_rows, n_known)."""

@@ -8,7 +8,7 @@ from typing import Self
 
 from numpy.typing import ArrayLike
 
-from gaussmix.mixture.base import MixtureBase, common_names
+from gaussmix.mixture.base import MixtureBase, check_alone, common_names, of_components
 from gaussmix.mixture.line.boundaries import decision_boundary
 from gaussmix.mixture.parts import combining, derivatives, expectations, modality
 from gaussmix.mixture.parts.modality import Modes
@@ -18,6 +18,7 @@ from gaussmix.numerics.arrays import Array, frozen
 class Parts(MixtureBase):
     """Combinations with other mixtures, moments, derivatives and modes."""
 
+    @of_components
     def transform(self, A: ArrayLike, b: ArrayLike | None = None) -> Self:
         """Find the distribution of A x + b.
 
@@ -48,6 +49,7 @@ class Parts(MixtureBase):
         """
         return self._like(combining.transform(self.model, A, b))
 
+    @of_components
     def convolve(self, covariance: ArrayLike) -> Self:
         """Find the distribution of x + e with independent Gaussian noise e of mean 0: a blurred mixture.
 
@@ -76,6 +78,7 @@ class Parts(MixtureBase):
         """
         return self._like(combining.convolve(self.model, covariance), self.feature_names)
 
+    @of_components
     def product(self, other: Self) -> Self:
         """Multiply by another density: p(x) q(x) / ∫ p q, which combines two independent sources about x.
 
@@ -136,10 +139,12 @@ class Parts(MixtureBase):
         array([0.375, 0.375, 0.125, 0.125])
         """
         several = list(mixtures)
+        check_alone("concatenate", several)
         names = common_names(several)
         return cls.of(combining.concatenate([m.model for m in several], weights), names, several[0]._own_engine)
 
     @cached_property
+    @of_components
     def mean(self) -> Array:
         """E[x] = Σ_k π_k μ_k, (n_features,), data units.
 
@@ -153,10 +158,12 @@ class Parts(MixtureBase):
         return frozen(self._mean_and_spread[0])
 
     @cached_property
+    @of_components
     def covariance(self) -> Array:
         """Cov[x] = Σ_k π_k (Σ_k + (μ_k − E[x])(μ_k − E[x])ᵀ), (n_features, n_features), data units²."""
         return frozen(expectations.covariance(self.model, self._mean_and_spread[1]))
 
+    @of_components
     def moments(self, order: int, about: ArrayLike | None = None) -> Array:
         """Joint moments E[Π_j (x_ij − a_ij)] of all features with each other, central ones by default.
 
@@ -192,6 +199,7 @@ class Parts(MixtureBase):
         """
         return expectations.moments(self.model, order, about, self.mean)
 
+    @of_components
     def gradient(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """∇ log p(x) = Σ_k γ_k Σ_k⁻¹ (μ_k − x) of each row, with γ_k = p(k | x).
 
@@ -223,6 +231,7 @@ class Parts(MixtureBase):
         """
         return derivatives.gradient(self.model, self._block(rows), self._engine(n_jobs))
 
+    @of_components
     def hessian(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """Second derivatives of log p(x), Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹, of each row.
 
@@ -243,6 +252,7 @@ class Parts(MixtureBase):
         """
         return derivatives.hessian(self.model, self._block(rows), self._engine(n_jobs))
 
+    @of_components
     def modes(self) -> Modes:
         """Find the modes: the ends of climbs uphill from the means of the components.
 
@@ -268,6 +278,7 @@ class Parts(MixtureBase):
         """
         return modality.modes(self.model, self._line, self._engine())
 
+    @of_components
     def decision_boundary(self) -> Array:
         """Where the most probable component of a mixture of one feature changes.
 

@@ -1,0 +1,159 @@
+"""Why rows belong to their components: the parts add up, and are what the literature says."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy import stats
+from scipy.linalg import sqrtm
+
+import gaussmix
+from gaussmix import GaussianMixture, Mixture
+from gaussmix.families import FAMILIES
+
+
+def fitted(mixture):
+    estimator = GaussianMixture(mixture.n_components)
+    estimator.mixture_ = mixture
+    estimator.n_features_in_ = mixture.n_features
+    return estimator
+
+
+@pytest.fixture
+def mixture(rng):
+    roots = rng.normal(size=(3, 4, 4))
+    covariances = roots @ roots.transpose(0, 2, 1) + 0.1 * np.eye(4)
+    return Mixture([0.2, 0.3, 0.5], rng.normal(0, 3, size=(3, 4)), covariances, FAMILIES["full"])
+
+
+@pytest.fixture
+def rows(mixture, rng):
+    return mixture.sample(50, rng, return_labels=False)
+
+
+def test_parts_add_up_and_are_squares_of_the_nearest_uncorrelated_variables(mixture, rows):
+    why = fitted(mixture).explain(rows)
+    np.testing.assert_array_equal(why.component, mixture.predict(rows))
+    np.testing.assert_allclose(why.contributions.sum(axis=1), why.squared_distance, rtol=1e-14)
+    for row, k in enumerate(why.component):
+        offset, covariance = rows[row] - mixture.means[k], mixture.covariances[k]
+        deviations = np.sqrt(np.diagonal(covariance))
+        correlation = covariance / np.outer(deviations, deviations)
+        expected = np.linalg.solve(sqrtm(correlation), offset / deviations) ** 2
+        np.testing.assert_allclose(why.contributions[row], expected, rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(why.squared_distance[row], offset @ np.linalg.solve(covariance, offset), rtol=1e-10)
+        np.testing.assert_allclose(why.tail_probability[row], stats.chi2(4).sf(why.squared_distance[row]), rtol=1e-10)
+
+
+def test_the_log_ratio_is_that_to_the_runner_up_and_has_three_parts(mixture, rows):
+    why, each = fitted(mixture).explain(rows), np.arange(len(rows))
+    log_joint = np.log(mixture.weights) + mixture.component_log_density(rows)
+    order = np.argsort(-log_joint, axis=1)
+    np.testing.assert_array_equal(why.runner_up, order[:, 1])
+    np.testing.assert_allclose(
+        why.log_ratio, log_joint[each, order[:, 0]] - log_joint[each, order[:, 1]], rtol=1e-9, atol=1e-9
+    )
+    parts = why.log_weight_ratio + why.log_density_ratio + why.evidence.sum(axis=1)
+    np.testing.assert_allclose(parts, why.log_ratio, rtol=1e-11, atol=1e-11)
+    np.testing.assert_array_equal(why.responsibilities, mixture.responsibilities(rows))
+
+
+@pytest.mark.parametrize("name", ["diag", "spherical", "tied", "factor_analyzer", "VVI"])
+def test_every_structure_is_explained(name, rng):
+    X = np.concatenate([rng.normal(0, 1, size=(60, 3)), rng.normal(4, 2, size=(60, 3))])
+    gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(X)
+    why = gm.explain(X)
+    covariances = gm.mixture_.model.covariances.dense()
+    offsets = X - gm.means_[why.component]
+    squared = np.einsum("nd,nd->n", offsets, np.linalg.solve(covariances[why.component], offsets[..., None])[..., 0])
+    np.testing.assert_allclose(why.contributions.sum(axis=1), squared, rtol=1e-9)
+    if name in ("diag", "spherical", "VVI"):
+        expected = offsets**2 / np.diagonal(covariances, axis1=1, axis2=2)[why.component]
+        np.testing.assert_allclose(why.contributions, expected, rtol=1e-10)
+
+
+def test_units_do_not_matter(mixture, rows):
+    scale = np.array([1e-3, 1.0, 1e3, 7.0])
+    other = mixture.transform(np.diag(scale))
+    one, two = fitted(mixture).explain(rows), fitted(other).explain(rows * scale)
+    np.testing.assert_allclose(two.contributions, one.contributions, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(two.evidence, one.evidence, rtol=1e-9, atol=1e-9)
+
+
+def test_cells_that_are_missing_have_no_part(mixture, rows):
+    holes = rows.copy()
+    holes[::2, 1] = np.nan
+    holes[3] = np.nan
+    why = fitted(mixture).explain(holes)
+    of_some = fitted(mixture.marginal([0, 2, 3])).explain(np.delete(rows[::2], 1, axis=1))
+    assert np.isnan(why.contributions[::2, 1]).all()
+    np.testing.assert_allclose(why.contributions[::2][:, [0, 2, 3]], of_some.contributions, rtol=1e-12)
+    np.testing.assert_allclose(why.log_ratio[::2], of_some.log_ratio, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(why.tail_probability[::2], of_some.tail_probability, rtol=1e-12)
+    assert (why.squared_distance[3], why.tail_probability[3]) == (0.0, 1.0)
+    np.testing.assert_allclose(why.log_ratio[3], np.log(0.5 / 0.3))
+    assert "every cell of the row is missing" in str(fitted(mixture).explain(holes[3:4]))
+
+
+def test_noise_is_a_candidate_like_another(rng):
+    X = np.concatenate([rng.normal(0, 1, size=(200, 2)), rng.uniform(-9, 9, size=(20, 2))])
+    box = [[-9.0, -9.0], [9.0, 9.0]]
+    gm = GaussianMixture(1, noise=True, noise_volume=box, random_state=0).fit(X)
+    why = gm.explain(X)
+    assert set(why.component) == {-1, 0}
+    np.testing.assert_array_equal(why.component, gm.predict(X))
+    np.testing.assert_array_equal(why.runner_up, -1 - why.component)
+    share = gm.predict_proba(X)[:, 0]
+    near = (share > 1e-6) & (share < 1 - 1e-6)
+    expected = np.where(why.component == 0, 1, -1) * np.log(share / (1 - share), where=near, out=np.zeros(len(X)))
+    np.testing.assert_allclose(why.log_ratio[near], expected[near], rtol=1e-7, atol=1e-9)
+    parts = why.log_weight_ratio + why.log_density_ratio + why.evidence.sum(axis=1)
+    np.testing.assert_allclose(parts, why.log_ratio, rtol=1e-11, atol=1e-11)
+    assert "noise, probability" in str(gm.explain(X[why.component == -1][:1]))
+
+
+def test_a_single_component_has_no_runner_up():
+    why = fitted(Mixture([1.0], [[0.0]], [4.0], FAMILIES["spherical"])).explain([[4.0]])
+    assert (why.runner_up.tolist(), why.log_ratio.tolist(), why.squared_distance.tolist()) == ([0], [np.inf], [4.0])
+    assert str(why) == (
+        "row 0: component 0, probability 1; there is no other\n"
+        "  squared distance 4 (1 in the mean, p = 0.046):\n"
+        "    x0 = 4 (0 ± 2): 4"
+    )
+
+
+def test_the_text_names_features_largest_first_and_counts_what_it_leaves_out(rng):
+    frame = pd.DataFrame(rng.normal(size=(60, 7)), columns=[f"f{j}" for j in range(7)])
+    gm = GaussianMixture(1, covariance_type="diag").fit(frame)
+    far = pd.DataFrame([[0.0, 9.0, 0, 0, -30.0, 0, 0]] * 12, columns=frame.columns)
+    text = str(gm.explain(far)).splitlines()
+    assert [line.strip()[:2] for line in text[2:4]] == ["f4", "f1"]
+    assert text[7] == "    …"
+    assert text[-1] == "… and 2 more rows"
+
+
+@pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
+def test_the_frame_is_of_the_library_of_the_rows(library, rng):
+    frame = library.DataFrame({"a": rng.normal(size=30), "b": rng.normal(size=30)})
+    found = GaussianMixture(2, random_state=0).fit(frame).explain(frame)
+    table = found.to_frame()
+    assert type(table) is library.DataFrame
+    np.testing.assert_array_equal(table["contribution_b"], found.contributions[:, 1])
+    np.testing.assert_array_equal(table["evidence_a"], found.evidence[:, 0])
+    np.testing.assert_allclose(table["probability"], found.responsibilities.max(axis=1))
+
+
+def test_the_frame_keeps_the_index_of_the_rows(rng):
+    frame = pd.DataFrame({"a": rng.normal(size=30), "b": rng.normal(size=30)}, index=range(100, 130))
+    gm = GaussianMixture(2, random_state=0).fit(frame)
+    table = gm.explain(frame[::2]).to_frame()
+    assert table.index.equals(gm.augment(frame[::2]).index)
+
+
+def test_rows_elsewhere_and_before_fit_are_refused(tmp_path):
+    np.save(tmp_path / "rows.npy", np.zeros((200_000, 1)))
+    gm = fitted(Mixture([1.0], [[0.0]], [4.0], FAMILIES["spherical"]))
+    with pytest.raises(TypeError, match="explain takes an array or a data frame in memory"):
+        gm.explain(gaussmix.open(tmp_path / "rows.npy", memory="1 MB"))
+    with pytest.raises(ValueError, match="not fitted"):
+        GaussianMixture().explain([[0.0]])

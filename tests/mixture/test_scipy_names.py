@@ -1,0 +1,100 @@
+"""SciPy's names mean what they mean in SciPy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.noise import Noise
+
+TWO = Mixture(
+    [0.25, 0.75],
+    [[0.0, 0.0], [6.0, 2.0]],
+    [[[1.0, 0.5], [0.5, 2.0]], [[4.0, 0.0], [0.0, 1.0]]],
+    FAMILIES["full"],
+    ["a", "b"],
+)
+THEIRS = [stats.multivariate_normal(mean, cov) for mean, cov in zip(TWO.means, TWO.covariances, strict=True)]
+NORMAL = Mixture([1.0], [[3.0]], [4.0], FAMILIES["spherical"])
+NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=Noise(0.1, 3.0))
+
+
+@pytest.mark.parametrize("shape", [(2,), (5, 2), (3, 4, 2)])
+def test_densities_take_points_on_the_last_axis(shape, rng):
+    x = rng.normal(3, 3, size=shape)
+    expected = sum(weight * theirs.pdf(x) for weight, theirs in zip(TWO.weights, THEIRS, strict=True))
+    np.testing.assert_allclose(TWO.pdf(x), expected, rtol=1e-12)
+    np.testing.assert_allclose(TWO.logpdf(x), np.log(expected), rtol=1e-12)
+    assert np.shape(TWO.pdf(x)) == shape[:-1]
+
+
+@pytest.mark.parametrize("x", [1.5, [1.5, 2.0], np.ones((3, 1)), np.ones((2, 3, 1))], ids=repr)
+def test_one_feature_takes_numbers(x):
+    expected = stats.norm(3, 2).pdf(np.reshape(x, np.shape(x)[:-1] if np.ndim(x) > 1 else np.shape(x)))
+    np.testing.assert_allclose(NORMAL.pdf(x), expected, rtol=1e-13)
+
+
+def test_frames_are_compared_by_name():
+    frame = pd.DataFrame({"b": [1.0], "a": [2.0]})
+    assert TWO.pdf(frame[["a", "b"]]) == TWO.pdf([2.0, 1.0])
+    with pytest.raises(ValueError, match="order of the features"):
+        TWO.pdf(frame)
+
+
+@pytest.mark.parametrize("x", [1.0, [1.0, 2.0, 3.0], np.ones((2, 3, 3))], ids=repr)
+def test_points_of_another_shape_are_refused(x):
+    with pytest.raises(ValueError, match="x must have shape"):
+        TWO.logpdf(x)
+
+
+def test_draws_are_those_of_sample():
+    rows, _ = TWO.sample(6, 0)
+    np.testing.assert_array_equal(TWO.rvs(6, 0), rows)
+    np.testing.assert_array_equal(TWO.rvs((2, 3), random_state=0), rows.reshape(2, 3, 2))
+    np.testing.assert_array_equal(TWO.rvs(random_state=np.random.default_rng(0)), rows[0])
+    old = [TWO.rvs(2, np.random.RandomState(seed)) for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(old[0], old[1])
+    assert (old[0] != old[2]).all()
+    with pytest.raises(TypeError, match="rng must be"):
+        TWO.rvs(2, "seed")
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "sentence"),
+    [
+        (-2, ValueError, "^size=-2 must be an integer ≥ 0"),
+        ((-1, -2), ValueError, "^size=-1 must be an integer ≥ 0"),
+        ((2, 1.5), TypeError, "^size must be an integer ≥ 0, not 1.5"),
+        (None, TypeError, "^size must be an integer ≥ 0 or a tuple of such integers, not None"),
+        ([2, 3], TypeError, r"^size must be an integer ≥ 0 or a tuple of such integers, not \[2, 3\]"),
+    ],
+)
+def test_a_size_that_is_none_is_refused_by_its_name(size, error, sentence):
+    with pytest.raises(error, match=sentence):
+        TWO.rvs(size)
+
+
+def test_deviations_and_intervals_are_those_of_the_features():
+    np.testing.assert_allclose(NORMAL.std(), [2.0], rtol=1e-15)
+    np.testing.assert_allclose(np.ravel(NORMAL.interval(0.9)), stats.norm(3, 2).interval(0.9), rtol=1e-12)
+    lower, upper = TWO.interval(0.8)
+    for feature, (low, high) in enumerate(zip(lower, upper, strict=True)):
+        marginal = TWO.marginal(feature)
+        np.testing.assert_allclose(marginal.cdf([[low], [high]]), [0.1, 0.9], rtol=1e-10)
+        np.testing.assert_allclose(TWO.std()[feature] ** 2, marginal.covariance[0, 0], rtol=1e-14)
+    with pytest.raises(ValueError, match=r"confidence holds 1\.5"):
+        TWO.interval(1.5)
+    with pytest.raises(TypeError, match="one number"):
+        TWO.interval([0.5, 0.9])
+
+
+def test_noise_without_a_place_is_refused_in_a_sentence():
+    assert np.isfinite(NOISY.logpdf([0.0, 0.0]))
+    for call, sentence in (
+        (lambda: NOISY.std(), "std is of components alone"),
+        (lambda: NOISY.interval(0.5), "interval is of components alone"),
+        (lambda: NOISY.rvs(3), "rvs must know where noise is"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            call()

@@ -1,0 +1,94 @@
+"""What a terminal and a notebook show of a mixture."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from gaussmix import FAMILIES, Mixture
+from gaussmix.mixture.sketch import HEIGHT, REACH, WIDTH, sketch
+from gaussmix.noise import Noise
+from gaussmix.testing.problems import PROBLEMS
+
+TWO = Mixture(
+    [0.25, 0.75],
+    [[0.0, 0.0], [6.0, 2.0]],
+    [[[1.0, 0.5], [0.5, 2.0]], [[4.0, 0.0], [0.0, 1.0]]],
+    FAMILIES["full"],
+    ["<b>bill</b>", "body & mass"],
+)
+LINE = Mixture([0.5, 0.5], [[0.0], [5.0]], [1.0, 4.0], FAMILIES["spherical"])
+BOX = Noise.of_box(0.1, np.array([[-5.0, -5.0], [12.0, 9.0]]))
+NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=BOX)
+
+
+def svg_of(html):
+    return ET.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
+
+
+def test_the_line_says_how_large_it_is_and_fits_on_it():
+    assert repr(TWO) == "<Mixture: 2 components, full, 2 features (<b>bill</b>, body & mass), weights 0.25, 0.75>"
+    assert repr(NOISY) == "<Mixture: 2 components, full, 2 features, weights 0.4, 0.5, noise 0.1>"
+    many = Mixture(np.full(50, 0.02), np.zeros((50, 40)), np.ones(50), FAMILIES["spherical"], [*map(str, range(40))])
+    assert repr(many) == (
+        f"<Mixture: 50 components, spherical, 40 features (0, 1, 2, 3, 4, …), weights {'0.02, ' * 6}…>"
+    )
+    q2 = FAMILIES["factor_analyzer"].with_options(n_factors=2)
+    assert "factor_analyzer (n_factors=2" in repr(Mixture.of(PROBLEMS["overlapping"].start(q2)))
+
+
+def test_the_table_has_every_number_and_no_markup_of_names():
+    html = TWO._repr_html_()
+    assert "<b>" not in html
+    assert "&lt;b&gt;bill&lt;/b&gt;" in html
+    assert "body &amp; mass" in html
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", html)
+    assert cells[4:] == ["0", "0.2500", "0.00 ± 1.00", "0.00 ± 1.41", "1", "0.7500", "6.00 ± 2.00", "2.00 ± 1.00"]
+    assert re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", NOISY._repr_html_())[-4:] == ["noise", "0.1000", "", ""]
+
+
+def test_wide_and_long_tables_are_cut_and_say_so():
+    many = Mixture(np.full(50, 0.02), np.zeros((50, 40)), np.ones(50), FAMILIES["spherical"])
+    html = many._repr_html_()
+    assert "… 32 more" in html
+    assert "… 20 more" in html
+    assert html.count("<ellipse") == 30
+
+
+def test_ellipses_are_where_the_components_are():
+    ellipses = svg_of(TWO._repr_html_()).findall("ellipse")[::-1]  # the heaviest is drawn first
+    assert len(ellipses) == 2
+    place = [[float(x) for x in re.findall(r"-?[\d.]+", each.get("transform"))] for each in ellipses]
+    # The second is axis-parallel, with twice the deviation across as upwards: the scale of both axes follows.
+    across, up = (float(ellipses[1].get(name)) for name in ("rx", "ry"))
+    scale = np.array([across / (REACH * 2.0), up / (REACH * 1.0)])
+    if place[1][2] % 180 > 45:  # the longer half-length is upwards in pixels
+        scale = np.array([up / (REACH * 2.0), across / (REACH * 1.0)])
+    offset = np.subtract(place[1][:2], place[0][:2]) / scale
+    np.testing.assert_allclose(offset, [6.0, -2.0], rtol=0.02)  # pixels have one decimal
+    covariance = TWO.covariances[0] * np.outer(scale * [1, -1], scale * [1, -1])
+    radii = REACH * np.sqrt(np.linalg.eigvalsh(covariance))
+    found = [float(ellipses[0].get(name)) for name in ("ry", "rx")]
+    np.testing.assert_allclose(found, radii, atol=0.2)
+
+
+@pytest.mark.parametrize("mixture", [TWO, LINE, NOISY, NOISY.marginal(0), TWO[0]], ids=range(5))
+def test_pictures_have_a_title_no_colour_of_their_own_and_stay_inside(mixture):
+    text = sketch(mixture)
+    svg = ET.fromstring(text)
+    assert svg.find("title").text
+    assert not re.search(r"#[0-9a-fA-F]{3}|rgb|black|white", text)
+    for line in svg.findall("polyline"):
+        points = np.array([[float(x) for x in pair.split(",")] for pair in line.get("points").split()])
+        assert (points >= 0).all()
+        assert (points <= [WIDTH, HEIGHT]).all()
+
+
+def test_the_thick_curve_is_the_density():
+    lines = sorted(ET.fromstring(sketch(LINE)).findall("polyline"), key=lambda line: line.get("stroke-width"))
+    points = np.array([[float(x) for x in pair.split(",")] for pair in lines[-1].get("points").split()])
+    height = points[:, 1].max() - points[:, 1]
+    x = -3.5 + (points[:, 0] - points[0, 0]) / (points[-1, 0] - points[0, 0]) * (12.0 + 3.5)
+    density = LINE.pdf(x)
+    np.testing.assert_allclose(height / height.max(), density / density.max(), atol=0.02)

@@ -4,31 +4,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gaussmix.errors import NotAModelFile, Outcome, SingularCovariance
+    from gaussmix.errors import DegenerateError, NotAModelFile, Outcome, SingularCovariance
     from gaussmix.estimators.classifier.classifier import GaussianMixtureClassifier
     from gaussmix.estimators.detector import GaussianMixtureDetector
     from gaussmix.estimators.gaussian_mixture import GaussianMixture
     from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
     from gaussmix.estimators.imputer import GaussianMixtureImputer
     from gaussmix.estimators.many.fit_many import fit_many
+    from gaussmix.estimators.reducer import GaussianMixtureReducer
     from gaussmix.estimators.regressor.regressor import GaussianMixtureRegressor
     from gaussmix.families import FAMILIES
     from gaussmix.mixture.mixture import Mixture
     from gaussmix.mixture.mixtures import Mixtures
+    from gaussmix.priors import NormalInverseWishart
     from gaussmix.sources.files import open
 
     __version__: str
 
 __all__ = [
     "FAMILIES",
+    "DegenerateError",
     "GaussianMixture",
     "GaussianMixtureClassifier",
     "GaussianMixtureDetector",
     "GaussianMixtureIC",
     "GaussianMixtureImputer",
+    "GaussianMixtureReducer",
     "GaussianMixtureRegressor",
     "Mixture",
     "Mixtures",
+    "NormalInverseWishart",
     "NotAModelFile",
     "Outcome",
     "SingularCovariance",
@@ -37,15 +42,18 @@ __all__ = [
 ]
 
 _HOMES = {  # the module of each name, imported at its first use: so the command line answers --help at once
+    "DegenerateError": "errors",
     "FAMILIES": "families",
     "GaussianMixture": "estimators.gaussian_mixture",
     "GaussianMixtureClassifier": "estimators.classifier.classifier",
     "GaussianMixtureDetector": "estimators.detector",
     "GaussianMixtureIC": "estimators.gaussian_mixture_ic",
     "GaussianMixtureImputer": "estimators.imputer",
+    "GaussianMixtureReducer": "estimators.reducer",
     "GaussianMixtureRegressor": "estimators.regressor.regressor",
     "Mixture": "mixture.mixture",
     "Mixtures": "mixture.mixtures",
+    "NormalInverseWishart": "priors",
     "NotAModelFile": "errors",
     "Outcome": "errors",
     "SingularCovariance": "errors",

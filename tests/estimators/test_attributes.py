@@ -3,25 +3,47 @@
 import pickle
 
 import numpy as np
+import pandas
 import pytest
+import sklearn.mixture
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
-from gaussmix import GaussianMixture
+from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_an_attribute_is_not_there_before_fit_and_not_to_be_set_after(X, name):
+def test_an_attribute_is_not_there_before_fit(name):
     assert not hasattr(GaussianMixture(), name)
-    fitted = GaussianMixture(2, random_state=0).fit(X)
-    with pytest.raises(AttributeError, match=rf"no {name} to set: fit it from weights_init.*max_iter=0"):
-        setattr(fitted, name, getattr(fitted, name))
 
 
 @pytest.mark.parametrize("name", ["weights_", "means_", "covariances_"])
-def test_writing_into_an_attribute_fails_rather_than_being_lost(X, name):
-    with pytest.raises(ValueError, match="read-only"):
-        getattr(GaussianMixture(2, random_state=0).fit(X), name)[0] = 99
+def test_the_error_of_writing_into_an_attribute_names_the_line_that_works(X, name):
+    fitted = GaussianMixture(2, random_state=0).fit(X)
+    before = np.array(getattr(fitted, name))
+    hint = rf"{name} is read-only here.*values = estimator.{name}.copy.*estimator.{name} = values.*mixture_.sorted"
+    with pytest.raises(ValueError, match=hint):
+        getattr(fitted, name)[0] = 99
+    with pytest.raises(ValueError, match=hint):
+        getattr(fitted, name)[0] += 99
+    values = getattr(fitted, name)
+    with pytest.raises(ValueError, match=hint):
+        values *= 2
+    np.testing.assert_array_equal(getattr(fitted, name), before)
+
+
+def test_what_is_made_of_an_attribute_is_a_plain_array(X):
+    fitted = GaussianMixture(2, random_state=0).fit(X)
+    means = fitted.means_
+    for made in (means * 2, means.mean(axis=0), np.asarray(means), pickle.loads(pickle.dumps(means))):
+        assert type(made) is np.ndarray
+    assert repr(means).startswith("array([[")
+    copy = means.copy()
+    copy[0] = 99
+    assert (copy[0] == 99).all()
+    assert (fitted.means_[0] != 99).all()
 
 
 def test_a_mixture_is_read_only_when_it_wakes(X):
@@ -52,3 +74,191 @@ def test_an_asymmetric_covariance_is_seen_in_small_units_too(X):
     nearly = np.array([[[1.0, 0.5], [0.500001, 1.0]]])  # a user's rounding
     kept = GaussianMixture(1, covariances_init=nearly, **given).fit(X[:, :2]).covariances_
     np.testing.assert_array_equal(kept, kept.transpose(0, 2, 1))
+
+
+def by_hand(names, theirs, **options):
+    """An estimator whose attributes are set one after the other."""
+    made = GaussianMixture(len(theirs.weights_), **options)
+    for name in names:
+        setattr(made, name, getattr(theirs, name))
+    return made
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("weights_", "means_", "covariances_", "precisions_cholesky_"),
+        ("precisions_cholesky_", "covariances_", "means_", "weights_"),
+        ("precisions_", "means_", "precisions_cholesky_", "weights_"),
+        ("means_", "weights_", "precisions_cholesky_"),
+        ("means_", "precisions_", "weights_"),
+        ("covariances_", "weights_", "means_"),
+    ],
+    ids=" ".join,
+)
+def test_a_mixture_is_made_of_parts_set_in_any_order(X, covariance_type, names, dtype, tmp_path):
+    rows = X.astype(dtype)
+    theirs = sklearn.mixture.GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(rows)
+    ours = by_hand(names, theirs, covariance_type=covariance_type)
+    check_is_fitted(ours)
+    digits = float(np.sqrt(np.finfo(dtype).eps))
+    np.testing.assert_allclose(ours.score_samples(rows), theirs.score_samples(rows), rtol=digits)
+    np.testing.assert_array_equal(ours.predict(rows), theirs.predict(rows))
+    for name in ATTRIBUTES:
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-3, atol=1e-4)
+        assert getattr(ours, name).dtype == dtype
+    assert ours.sample(5)[0].shape == (5, 3)
+    assert ours.bic(rows) == pytest.approx(theirs.bic(rows), rel=digits)
+    ours.save(tmp_path / "m.gmm")
+    assert GaussianMixture.load(tmp_path / "m.gmm").mixture_ == ours.mixture_
+    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
+        ours.predict(rows[:, :2])
+
+
+@pytest.mark.parametrize("has_precisions", [False, True])
+def test_components_are_sorted_as_in_programs_for_scikit_learn(X, covariance_type, has_precisions):
+    fitted = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
+    before, bound, score = fitted.mixture_, fitted.lower_bound_, fitted.score(X)
+    order = np.argsort(-fitted.means_[:, 0])
+    fitted.means_ = fitted.means_[order]
+    fitted.weights_ = fitted.weights_[order]
+    if covariance_type != "tied":
+        fitted.covariances_ = fitted.covariances_[order]
+        if has_precisions:
+            fitted.precisions_ = fitted.precisions_[order]
+            fitted.precisions_cholesky_ = fitted.precisions_cholesky_[order]
+    assert fitted.score(X) == pytest.approx(score, rel=1e-12)
+    np.testing.assert_array_equal(fitted.mixture_.means, before.means[order])
+    np.testing.assert_array_equal(fitted.mixture_.covariances, before.model.take(order).covariances.array)
+    assert (fitted.converged_, fitted.lower_bound_, fitted.n_parameters_) == (True, bound, before.n_parameters)
+
+
+def test_one_part_of_a_fit_is_replaced(X):
+    fitted = GaussianMixture(3, covariance_type="diag", random_state=0).fit(X)
+    fitted.covariances_ = 2 * fitted.covariances_
+    assert np.allclose(fitted.predict_proba(X).sum(axis=1), 1)
+    np.testing.assert_allclose(fitted.precisions_ * fitted.covariances_, 1)
+    fitted.precisions_cholesky_ = 2 * fitted.precisions_cholesky_
+    np.testing.assert_allclose(fitted.mixture_.covariances, fitted.precisions_cholesky_**-2.0)
+    again = fitted.fit(X)
+    assert again.mixture_ == GaussianMixture(3, covariance_type="diag", random_state=0).fit(X).mixture_
+
+
+def test_an_estimator_says_which_parts_it_lacks(X):
+    ours = GaussianMixture(2)
+    ours.means_ = X[:2]
+    for use in (lambda: ours.predict(X), lambda: ours.save("no.gmm")):
+        with pytest.raises(NotFittedError, match="'means_' set by hand; set 'weights_', 'covariances_' as well"):
+            use()
+    with pytest.raises(AttributeError, match="set 'weights_', 'covariances_' as well"):
+        _ = ours.weights_
+    with pytest.raises(NotFittedError):
+        check_is_fitted(ours)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("weights_", [0.5, 0.25, 0.25], r"weights_ has shape \(3,\), and means_ of shape \(2, 3\).*needs \(2,\)"),
+        ("weights_", [0.5, 0.6], "its weights sum to 1.1, not to 1"),
+        ("weights_", [1.5, -0.5], "weight 1 is negative"),
+        ("means_", [1.0, 2.0], r"means_ was set to an array of shape \(2,\): give \(n_components, n_features\)"),
+        ("means_", [[np.nan] * 3] * 2, "its means hold NaN"),
+        ("means_", np.zeros((2, 2)), r"covariances_ has shape \(2, 3, 3\), and means_ of shape \(2, 2\)"),
+        ("covariances_", [np.eye(3)], r"covariances_ has shape \(1, 3, 3\).*needs \(2, 3, 3\)"),
+        ("covariances_", [np.eye(3), -np.eye(3)], "the covariance of component 1 is not positive definite"),
+        ("precisions_", [np.eye(3), -np.eye(3)], "the precision of component 1 is not positive definite"),
+        ("precisions_cholesky_", [np.tri(3)] * 2, "precisions_cholesky_ set by hand: give upper triangular"),
+        ("precisions_cholesky_", [np.zeros((3, 3))] * 2, "precisions_cholesky_ set by hand: Singular"),
+    ],
+)
+def test_the_part_that_does_not_fit_is_named_when_it_is_used(X, name, value, why):
+    fitted = GaussianMixture(2, random_state=0).fit(X)
+    before = fitted.mixture_
+    setattr(fitted, name, value)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=why):
+            fitted.predict(X)
+    setattr(fitted, name, getattr(GaussianMixture(2, random_state=0).fit(X), name))
+    np.testing.assert_allclose(fitted.mixture_.covariances, before.covariances)
+
+
+@pytest.mark.parametrize("name", ["precisions_", "precisions_cholesky_"])
+def test_matrices_that_contradict_each_other_are_refused(X, covariance_type, name):
+    fitted = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
+    fitted.covariances_ = fitted.covariances_
+    changed = np.array(getattr(fitted, name))
+    changed[-1] *= 2
+    setattr(fitted, name, changed)
+    where = "" if covariance_type == "tied" else " of component 2"
+    with pytest.raises(ValueError, match=f"covariances_ and {name} were both set.*not of the same covariance{where}:"):
+        fitted.predict(X)
+
+
+def test_text_and_factors_are_refused_at_once(X):
+    with pytest.raises(ValueError, match="means_ must be an array of numbers"):
+        GaussianMixture(2).means_ = "ab"
+    fitted = GaussianMixture(2, covariance_type="factor_analyzer", random_state=0).fit(X)
+    with pytest.raises(AttributeError, match="covariances_ of 'factor_analyzer' follows from loadings"):
+        fitted.covariances_ = fitted.covariances_
+    with pytest.raises(AttributeError, match="loadings_ can't be set: set mixture_"):
+        fitted.loadings_ = fitted.loadings_
+
+
+def test_matrices_of_a_structure_with_factors_can_not_be_set_before_fit_either(X):
+    ours = GaussianMixture(2, covariance_type="factor_analyzer")
+    ours.weights_, ours.means_, ours.covariances_ = [0.5, 0.5], X[:2], [np.eye(3)] * 2
+    with pytest.raises(ValueError, match="covariances_ of 'factor_analyzer' follows from loadings"):
+        ours.predict(X)
+
+
+def test_a_search_of_several_structures_has_no_parts(X):
+    search = GaussianMixtureIC([1, 2])
+    search.weights_, search.means_, search.covariances_ = [0.5, 0.5], X[:2], [np.eye(3)] * 2
+    with pytest.raises(ValueError, match=r"covariance_type='all' names several structures.*: set mixture_"):
+        search.predict(X)
+
+
+def test_weights_beside_noise_sum_to_what_it_leaves(X):
+    fitted = GaussianMixture(2, noise=True, random_state=0).fit(X)
+    fitted.weights_ = [0.5, 0.5]
+    with pytest.raises(ValueError, match=r"weights_ must sum to 0\.\d+, 1 less noise_weight_, and not to 1\."):
+        fitted.predict(X)
+
+
+def test_parts_of_a_mixture_with_noise_leave_the_noise(X):
+    fitted = GaussianMixture(2, noise=True, random_state=0).fit(X)
+    noise = fitted.mixture_.noise
+    fitted.means_ = fitted.means_[::-1]
+    fitted.weights_ = fitted.weights_[::-1]
+    fitted.covariances_ = fitted.covariances_[::-1]
+    assert fitted.mixture_.noise is noise
+    assert fitted.weights_.sum() == pytest.approx(1 - noise.weight)
+
+
+def test_a_mixture_that_is_assigned_is_whole(X, tmp_path):
+    frame = pandas.DataFrame(X, columns=["a", "b", "c"])
+    fitted = GaussianMixture(3, random_state=0).fit(frame)
+    bound = fitted.lower_bound_
+    fitted.mixture_ = fitted.mixture_.sorted("weight")
+    assert (fitted.lower_bound_, list(fitted.feature_names_in_)) == (bound, ["a", "b", "c"])
+    assert fitted.weights_[0] == fitted.weights_.max()
+    fitted.mixture_ = Mixture.from_parameters([1.0], [[0.0, 0.0]], [np.eye(2)])
+    assert not any(hasattr(fitted, name) for name in ("converged_", "lower_bound_", "feature_names_in_"))
+    assert (fitted.n_features_in_, fitted.n_parameters_) == (2, 5)
+    assert fitted.bic(X[:, :2]) == pytest.approx(-2 * fitted.score_samples(X[:, :2]).sum() + 5 * np.log(len(X)))
+    fitted.save(tmp_path / "m.gmm")
+    assert GaussianMixture.load(tmp_path / "m.gmm").mixture_ == fitted.mixture_
+    with pytest.raises(ValueError, match="X has 3 features, but GaussianMixture is expecting 2"):
+        fitted.predict(X)
+    with pytest.raises(TypeError, match=r"mixture_ must be a gaussmix\.Mixture, not 3"):
+        fitted.mixture_ = 3
+
+
+@pytest.mark.filterwarnings("ignore:Best performing")
+def test_a_warm_start_goes_on_from_what_was_set(X):
+    start = GaussianMixture(3, random_state=0, max_iter=2, tol=0).fit(X)
+    ours = by_hand(("weights_", "means_", "covariances_"), start, warm_start=True, max_iter=1, tol=0)
+    whole = GaussianMixture(3, random_state=0, max_iter=3, tol=0).fit(X)
+    np.testing.assert_allclose(ours.fit(X).means_, whole.means_)

@@ -156,7 +156,7 @@ def says(error, sentence):
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")  # scikit-learn's, of long doubles
 @pytest.mark.parametrize(("X", "kind", "sentence"), BAD_ROWS.values(), ids=BAD_ROWS)
 def test_fit_refuses(X, kind, sentence):
-    mixture = GaussianMixture(3)
+    mixture = GaussianMixture(3, missing="error")
     with pytest.raises(kind) as error:
         mixture.fit(X)
     says(error, sentence)
@@ -179,7 +179,8 @@ def test_scores_refuse_sample_weight(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_fitted_mixture_refuses(method):
-    ask = getattr(GaussianMixture(2, random_state=0).fit(pd.DataFrame(ROWS, columns=NAMES)), method)
+    mixture = GaussianMixture(2, missing="error", random_state=0)
+    ask = getattr(mixture.fit(pd.DataFrame(ROWS, columns=NAMES)), method)
     frame = pd.DataFrame(ROWS, columns=NAMES)
     with pytest.raises(ValueError, match="contains NaN: row 4, column 'width'"):
         ask(pd.DataFrame(holding(np.nan), columns=NAMES))

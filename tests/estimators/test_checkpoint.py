@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix.estimators.checkpoint as checkpoints
 import gaussmix.formats.checkpoint_file as files
-from gaussmix import GaussianMixture, SingularCovariance
+from gaussmix import GaussianMixture, NormalInverseWishart, SingularCovariance
 from gaussmix.formats.whole_file import remove_unfinished, whole_file
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
@@ -72,6 +72,7 @@ CASES = {
     "labels": {"init_params": np.arange(500) % 4},
     "factors": {"covariance_type": "factor_analyzer", **STARTS},
     "tied": {"covariance_type": "tied", **STARTS},
+    "a prior": {"prior": NormalInverseWishart(scale=2.0), "equal_weights": True, **STARTS},
     "no steps": {"max_iter": 0, **STARTS},
 }
 
@@ -194,6 +195,8 @@ def assert_refused(estimator, rows, path, sentence, **arguments):
         ({"n_init": 3}, r"n_init was 2 and is 3\."),
         ({"random_state": 4}, r"random_state was 3 and is 4\."),
         ({"init_params": ["random"]}, r"init_params was \['random', 'random_from_data'\] and is \['random'\]\."),
+        ({"prior": "default"}, r"prior was None and is 'default'\."),
+        ({"prior": NormalInverseWishart(dof=9)}, r"prior differs\."),
         ({"means_init": np.zeros((4, 3))}, r"means_init differs\."),
         ({"init_params": np.arange(500) % 4}, r"init_params differs\."),
     ],

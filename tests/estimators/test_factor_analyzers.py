@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
+from gaussmix.estimators.messages import SearchWarning
 
 NAME = "factor_analyzer"
 
@@ -30,7 +31,7 @@ def rows(rng):
 def test_every_kind_is_shown_as_matrices_and_as_what_they_are_made_of(
     noise, shared_loadings, shared_noise, rows, tmp_path, each_engine
 ):
-    kind = {"n_factors": 2, "noise": noise, "shared_loadings": shared_loadings, "shared_noise": shared_noise}
+    kind = {"n_factors": 2, "noise_variance": noise, "shared_loadings": shared_loadings, "shared_noise": shared_noise}
     gm = GaussianMixture(2, covariance_type=NAME, **kind, random_state=0).fit(rows)
     assert gm.loadings_.shape == (2, 6, 2)
     assert gm.noise_variances_.shape == (2, 6)
@@ -50,7 +51,7 @@ def test_every_kind_is_shown_as_matrices_and_as_what_they_are_made_of(
 
 
 def test_numbers_of_numpy_are_written_as_plain_ones(rows, tmp_path):
-    kind = {"n_factors": np.int64(2), "noise": np.str_("isotropic"), "shared_noise": np.True_}
+    kind = {"n_factors": np.int64(2), "noise_variance": np.str_("isotropic"), "shared_noise": np.True_}
     gm = GaussianMixture(2, covariance_type=NAME, **kind, random_state=0).fit(rows)
     read = Mixture.from_dict(json.loads(json.dumps(gm.mixture_.to_dict())))
     gm.save(tmp_path / "m.gmm")
@@ -72,14 +73,18 @@ def test_what_has_no_factors_shows_none(rows):
             ValueError,
             "n_factors=2 has no meaning with covariance_type='full'",
         ),
-        ({"covariance_type": "diag", "noise": "isotropic"}, ValueError, "it is for covariance_type='factor_analyzer'"),
+        (
+            {"covariance_type": "diag", "noise_variance": "isotropic"},
+            ValueError,
+            "it is for covariance_type='factor_analyzer'",
+        ),
         ({"n_factors": 0}, ValueError, "n_factors=0 must be an integer ≥ 1"),
         ({"n_factors": 2.0}, TypeError, "n_factors must be an integer ≥ 1, not 2.0"),
         ({"n_factors": 1.0}, TypeError, "n_factors must be an integer ≥ 1, not 1.0"),
         ({"n_factors": True}, TypeError, "n_factors must be an integer ≥ 1, not True"),
         ({"shared_loadings": 0}, TypeError, "shared_loadings must be True or False, not 0"),
         ({"n_factors": 6}, ValueError, "n_factors=6 is not below the number of features, 6"),
-        ({"noise": "isotropc"}, ValueError, "Did you mean 'isotropic'"),
+        ({"noise_variance": "isotropc"}, ValueError, "Did you mean 'isotropic'"),
         ({"shared_noise": 1}, TypeError, "shared_noise must be True or False, not 1"),
         ({"precisions_init": np.eye(6)}, ValueError, "precisions_init can't start covariance_type='factor_analyzer'"),
     ],
@@ -103,18 +108,20 @@ def test_a_constant_column_needs_a_ridge(rows):
 def test_a_column_twice_is_a_collapse_and_never_a_likelihood(rows):
     """Two equal columns make a factor without noise, whose likelihood has no bound."""
     twice = np.column_stack([rows, rows[:, 0]])
-    best = GaussianMixtureIC([1, 2], covariance_type=[NAME, "diag"], n_factors=2, max_iter=300, random_state=0).fit(
-        twice
-    )
+    search = GaussianMixtureIC([1, 2], covariance_type=[NAME, "diag"], n_factors=2, max_iter=300, random_state=0)
+    with pytest.warns(SearchWarning, match="Column 6 follows from column 0"):
+        best = search.fit(twice)
     failures = dict(zip(best.results_["structure"], best.results_["failure"], strict=True))
     assert "collapsed" in failures[NAME]
     assert best.covariance_type_ == "diag"
 
 
 def test_numbers_of_factors_are_chosen_and_stand_in_the_table(rows):
-    best = GaussianMixtureIC(
+    search = GaussianMixtureIC(
         range(1, 4), covariance_type=[NAME, "diag"], n_factors=[1, 2, 3, 7], random_state=0, max_iter=300
-    ).fit(rows)
+    )
+    with pytest.warns(SearchWarning, match="3 × too many factors. Lower n_factors"):
+        best = search.fit(rows)
     table = best.results_
     assert table["n_factors"] == [1] * 3 + [2] * 3 + [3] * 3 + [7] * 3 + [None] * 3
     assert set(table["failure"][9:12]) == {"too many factors: n_factors=7 is not below the number of features, 6"}

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture
+from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.mixture.compare.merging import elbow, merge_by_entropy
 
 
@@ -47,9 +47,10 @@ def test_shares_of_a_cluster_are_the_sums_over_its_components(merging, crossed):
 
 def test_each_merge_lowers_the_entropy_most(rng):
     """Against every pair tried out."""
+    mixture = Mixture(np.full(6, 1 / 6), rng.normal(size=(6, 2)), np.ones(6), FAMILIES["spherical"])
     shares = rng.dirichlet(np.full(6, 0.3), size=80)
     weight = rng.integers(1, 4, size=80).astype(float)
-    merged = merge_by_entropy(None, shares, weight)
+    merged = merge_by_entropy(mixture, shares, weight)
     for n_clusters in range(5, 0, -1):
         before = np.column_stack(
             [shares[:, merged.cluster_of[n_clusters] == c].sum(axis=1) for c in range(n_clusters + 1)]

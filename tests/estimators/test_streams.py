@@ -161,6 +161,14 @@ def test_a_drift_is_followed_if_the_past_is_forgotten(rng):
     assert forgetful.score(rows[-STEP_ROWS:]) > mindful.score(rows[-STEP_ROWS:]) + 0.5
 
 
+def test_a_step_forgets_what_is_of_the_first_rows_alone(rng):
+    rows = rows_of(rng)
+    stream = streamed().partial_fit(rows[:LEAF_ROWS])
+    assert hasattr(stream, "outcome_")
+    stream.partial_fit(rows[LEAF_ROWS:])
+    assert not any(hasattr(stream, name) for name in ("outcome_", "traces_", "_facts"))
+
+
 def test_fit_forgets_the_stream(rng):
     rows = rows_of(rng)
     stream = streamed().partial_fit(rows).fit(rows[:100])

@@ -205,6 +205,28 @@ def test_rows_of_unknown_class_raise_the_likelihood_and_help(label, n_components
     assert classifier.log_likelihood_ > log_likelihood(alone)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda y: [-1 if label is None else label for label in y],
+        lambda y: np.array([-1 if label is None else label for label in y]),  # NumPy makes text "-1" of the number
+        lambda y: np.array([-1 if label is None else label for label in y], dtype=object),
+        list,
+        lambda y: pd.Series(y),
+        lambda y: pd.Series([np.nan if label is None else label for label in y], dtype=object),
+        lambda y: pd.Series(y, dtype="category"),
+        lambda y: pl.Series(y),
+        lambda y: pa.array(y),
+    ],
+    ids=["list", "array of text", "objects", "None", "pandas", "NaN", "categories", "polars", "Arrow"],
+)
+def test_labels_that_are_not_known_are_no_class_however_they_are_written(classes, written):
+    X, truth = classes
+    y = [("a", "b")[label % 2] if row % 5 == 0 else None for row, label in enumerate(truth)]
+    classifier = GaussianMixtureClassifier(covariance_type="tied").fit(X, written(y))
+    assert classifier.classes_.tolist() == ["a", "b"]
+
+
 def test_known_labels_stay_what_they_are(classes):
     """Even where all rows look alike: a label decides, not the row."""
     X, _ = classes

@@ -68,6 +68,16 @@ def test_scores_are_log_densities(X):
     assert detector.offset_ == pytest.approx(mixture.mixture_.highest_density_level(0.95), rel=1e-12)
 
 
+def test_a_limit_that_was_set_decides_and_is_kept(X, tmp_path):
+    detector = GaussianMixtureDetector(2, random_state=0).fit(X[::2])
+    held_out = detector.score_samples(X[1::2])
+    detector.offset_ = np.quantile(held_out, 0.1)
+    assert (detector.predict(X[1::2]) == -1).sum() == 20
+    np.testing.assert_array_equal(detector.decision_function(X[1::2]), held_out - detector.offset_)
+    detector.save(tmp_path / "limit.gmm")
+    assert GaussianMixtureDetector.load(tmp_path / "limit.gmm").offset_ == detector.offset_
+
+
 def test_a_row_between_two_groups_is_an_outlier(X):
     detector = GaussianMixtureDetector(2, random_state=0).fit(X)
     assert detector.predict([[4.0, 4.0], [0.0, 0.0], [8.0, 8.0], [1e9, 0.0]]).tolist() == [-1, 1, 1, -1]
@@ -96,3 +106,13 @@ def test_thresholds_that_make_no_sense_are_refused(parameters, kind, sentence, X
     with pytest.raises(kind) as caught:
         GaussianMixtureDetector(**parameters).fit(X)
     assert sentence in str(caught.value)
+
+
+def test_too_few_rows_for_the_parameters_are_told(rng):
+    few = rng.normal(size=(100, 20))
+    with pytest.warns(RuntimeWarning, match="has 230 parameters, and X 100 rows: many more than 0.05 of new rows"):
+        detector = GaussianMixtureDetector().fit(few)
+    assert (detector.predict(rng.normal(size=(1000, 20))) == -1).mean() > 0.15
+    with pytest.warns(RuntimeWarning, match="many more than 0.1 of new rows"):
+        GaussianMixtureDetector(contamination=0.1).fit(few)
+    assert GaussianMixtureDetector(covariance_type="diag").fit(few).n_parameters_ == 40

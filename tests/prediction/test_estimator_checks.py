@@ -19,6 +19,7 @@ REFUSED = {
 @pytest.mark.filterwarnings("ignore:Class .* all its rows are equal:RuntimeWarning")  # one row, in one check
 @pytest.mark.filterwarnings("ignore:.*components? .* (lost its mass|collapsed|nearly singular):RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.*constant, so that all of the variance:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:The mixture has .* parameters, and X:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.* distinct rows?, fewer than n_components:RuntimeWarning")
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 def test_every_check_passes(name):

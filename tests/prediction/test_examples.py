@@ -36,6 +36,33 @@ def test_mixtures_tell_wines_apart():
     assert loss < results["random forest"][1]
 
 
+def test_lost_decimal_points_do_not_hide_the_species():
+    results = compared("trimming", n_init=1)
+    for name in ("trimmed mixture", "the same, bounded"):
+        agreement, found = results[name]
+        assert agreement > results["plain mixture"][0] + 0.5
+        assert agreement > results["tclust"][0] - 0.05  # one flower of the wrong species is 0.02
+        assert found >= results["tclust"][1]
+
+
+@pytest.mark.filterwarnings("ignore:.*Early stopping criterion not reached")
+def test_a_mixture_fills_holes_best():
+    results = compared("missing_cells", n_times=1)
+    error, correlation = results["mixture"]
+    assert error < results["one equation per column"][0]
+    assert error < results["nearest rows"][0]
+    assert correlation < 0.5 * results["mean of the column"][1]
+
+
+def test_errors_that_are_known_do_not_widen_a_cluster_of_stars():
+    results = compared("stars", n_stars=1500, n_times=1)
+    spread, share, right = results["with errors"]
+    assert spread == pytest.approx(0.3, abs=0.06)
+    assert share == pytest.approx(0.3, abs=0.05)
+    assert right > results["without"][2]
+    assert results["without"][0] > 0.38
+
+
 @pytest.mark.parametrize(("cluster", "needs"), [("on a Dask cluster", "distributed"), ("on Spark", "pyspark")])
 def test_files_memory_and_a_cluster_give_the_same_model_file(cluster, needs):
     """Of 130,000 rows, which are not held at once where they are read from files."""
@@ -47,9 +74,26 @@ def test_files_memory_and_a_cluster_give_the_same_model_file(cluster, needs):
     assert results == dict.fromkeys(names, digest)
 
 
-@pytest.mark.parametrize(("name", "n_columns"), [("regression", 4), ("outliers", 3), ("classification", 2)])
+@pytest.mark.parametrize(
+    ("name", "n_columns"),
+    [("regression", 4), ("outliers", 3), ("classification", 2), ("trimming", 2), ("missing_cells", 2), ("stars", 3)],
+)
 def test_the_tables_are_printed(name, n_columns, capsys):
     main = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]
     main.__globals__["compare"] = lambda: {"a mixture": (0.5,) * n_columns}
     main()
     assert "a mixture" in capsys.readouterr().out
+
+
+def test_a_background_keeps_junk_out_of_the_components():
+    results = compared("noise", n_tables=2)
+    (shift, growth, found), plain = results["with noise"], results["plain"]
+    assert shift < plain[0] / 3
+    assert growth < plain[1] / 3
+    assert found > 0.7
+
+
+def test_labels_of_one_note_in_ten_tell_more_than_none():
+    results = compared("labels", n_draws=4)
+    assert results["mixture, labels"] > results["mixture, no labels"] + 0.01
+    assert results["mixture, labels"] > 0.93

@@ -240,7 +240,7 @@ BAD = {
     "no target": ({}, ROWS, np.empty((20, 0)), ValueError, "y must have shape (n_samples,)"),
     "constant": ({"reg_covar": 0}, ROWS, np.ones(20), ValueError, "ill-defined empirical covariance"),
     "too many components": ({"n_components": 21}, ROWS, Y, ValueError, "n_components = 21, n_samples = 20"),
-    "NaN in X": ({}, np.where(ROWS[2, 1] == ROWS, np.nan, ROWS), Y, ValueError, "contains NaN: row 2, column 1"),
+    "infinity in X": ({}, np.where(ROWS[2, 1] == ROWS, np.inf, ROWS), Y, ValueError, "infinity: row 2, column 1"),
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix import formats
@@ -18,8 +19,12 @@ from gaussmix.em.trace import State
 from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
-from gaussmix.estimators.parameters import check_seed
-from gaussmix.estimators.validation import check_source
+from gaussmix.estimators.diagnostics import Diagnosis, as_table, of_table
+from gaussmix.estimators.ending import Ending
+from gaussmix.estimators.facts import RowFacts
+from gaussmix.estimators.parameters import MISSING, check_missing, check_seed
+from gaussmix.estimators.reading import described, line_of
+from gaussmix.estimators.validation import check_source, engine_for
 from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, model_file
 from gaussmix.formats.values import Reader, from_plain, list_of, of_type, plain
 from gaussmix.mixture.mixture import Mixture
@@ -32,6 +37,12 @@ FOUND: dict[str, Reader] = {
     "lower_bound_": of_type(float),
     "lower_bounds_": list_of("f"),
     "collapsed_": list_of("fiu"),
+    "n_parameters_": of_type(int),
+    "cutoff_": of_type(float),
+    "_diagnostics_table": of_table,
+    "_facts_table": RowFacts.of_table,
+    "_outcome_table": Ending.of_table,
+    "_traces_table": lambda table: [list_of("f")(trace) for trace in dict(table).values()],
     "results_": of_type(dict),
     "best_index_": of_type(int),
 }
@@ -45,7 +56,7 @@ class Fitted:
     Parameters
     ----------
     mixture_ : in float64.
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : see `GaussianMixture`.
+    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, n_parameters_, diagnostics_ : see `GaussianMixture`.
     dtype : of the training data.
     """
 
@@ -55,20 +66,27 @@ class Fitted:
     lower_bound_: float
     lower_bounds_: list[float]
     collapsed_: list[int]
+    n_parameters_: int
+    diagnostics_: list[Diagnosis]
     dtype: np.dtype[Any]
 
     @classmethod
-    def of(cls, run: State, dtype: np.dtype[Any]) -> Fitted:
-        """What a run of EM on data of a type found."""
+    def of(cls, run: State, dtype: np.dtype[Any], diagnostics: list[Diagnosis], n_fixed: int = 0) -> Fitted:
+        """What a run of EM on data of a type found, in which so many parameters were fixed."""
         mixture, trace, is_converged = Mixture.of(run.model), run.trace, run.outcome is Outcome.CONVERGED
-        return cls(mixture, is_converged, trace.n_steps, trace.last, list(trace.objective), trace.collapsed, dtype)
+        numbers = trace.n_steps, trace.last, list(trace.objective), trace.collapsed, mixture.n_parameters - n_fixed
+        return cls(mixture, is_converged, *numbers, diagnostics, dtype)
 
 
 class Estimator(BaseEstimator):
     """An estimator whose fit leaves a mixture, and attributes that a file can hold."""
 
     mixture_: Mixture
+    diagnostics_: list[Diagnosis]
+    outcome_: Ending
+    traces_: list[list[float]]
     n_features_in_: int
+    _facts: RowFacts
 
     # Parameters of the estimators.
     random_state: int | np.random.RandomState | None
@@ -95,7 +113,7 @@ class Estimator(BaseEstimator):
         ValueError : a parameter is a function or another object that no file can hold.
         OSError : the file can't be written.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         lacking = [name for name in self._required if not hasattr(self, name)]
         if lacking:
             raise NotFittedError(f"This {type(self).__name__} has no {lacking[0]}: call fit before save.")
@@ -122,12 +140,11 @@ class Estimator(BaseEstimator):
         if saved is None:
             raise ValueError(f"{name} holds a mixture without an estimator: read it by Mixture.load.")
         if saved.name != cls.__name__:
-            raise ValueError(
-                f"{name} holds a fitted {saved.name:.60}, not a {cls.__name__}: read it by the former's load."
-            )
+            kind = f"{saved.name:.60}"
+            raise ValueError(f"{name} holds a fitted {kind}, not a {cls.__name__}: read it by {kind}.load.")
         try:
             estimator = cls._restored(saved, details.dtype)
-            estimator.mixture_ = Mixture.of(model, details.feature_names)
+            estimator._hold(Mixture.of(model, details.feature_names))
             wrong = estimator._flaw()
         except formats.Damaged as damage:
             wrong = str(damage)
@@ -144,7 +161,10 @@ class Estimator(BaseEstimator):
             raise formats.Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer one may")
         if dtype not in _DTYPES:
             raise formats.Damaged(f"its data were {dtype!r:.40}, which no estimator reads")
-        estimator = cls(**{key: from_plain(key, value) for key, value in saved.parameters.items()})
+        parameters = {key: from_plain(key, value) for key, value in saved.parameters.items()}
+        if isinstance(parameters.get("noise"), str):  # its name before there was noise beside components
+            parameters["noise_variance"] = parameters.pop("noise")
+        estimator = cls(**parameters)
         estimator._dtype = np.dtype(dtype)
         for key, reader in cls._attributes.items():
             if key in saved.attributes:
@@ -166,33 +186,106 @@ class Estimator(BaseEstimator):
 
     def _take(self, mixture: Mixture) -> None:
         """Become the estimator of a mixture, and of its features; the other attributes are there already."""
-        self.mixture_, self.n_features_in_ = mixture, mixture.n_features
+        self._hold(mixture)
+        self.n_features_in_ = mixture.n_features
         if mixture.feature_names is not None:
             self.feature_names_in_ = np.asarray(mixture.feature_names, dtype=object)
 
     def _publish(self, fitted: Fitted, names: Sequence[str] | None) -> None:
         """Set the attributes that a fit finds; the features of the mixture take the names."""
         for name, value in vars(fitted).items():
-            setattr(self, "_dtype" if name == "dtype" else name, value)
-        self.mixture_ = fitted.mixture_.with_feature_names(names)
+            if name != "mixture_":
+                setattr(self, "_dtype" if name == "dtype" else name, value)
+        self._hold(fitted.mixture_.with_feature_names(names))
+
+    def _take_over(self, other: Estimator, names: Sequence[str] | None) -> None:
+        """Become the mixture that another estimator was fitted to, and know of the fit what it knows."""
+        self._publish(fitted_of(other), names)
+        for name in ("_facts", "outcome_", "traces_"):
+            self.__dict__.pop(name, None)
+            if name in vars(other):
+                self.__dict__[name] = vars(other)[name]
+
+    def _hold(self, mixture: Mixture) -> None:
+        """Have a mixture, beside attributes that are of it; what was set by hand before is forgotten."""
+        self.__dict__["mixture_"] = mixture
+        self.__dict__.pop("_parts", None)
+
+    @property
+    def _diagnostics_table(self) -> dict[str, list[Any]]:
+        """The diagnostics as a model file holds them; raises AttributeError where there are none."""
+        return as_table(self.diagnostics_)
+
+    @_diagnostics_table.setter
+    def _diagnostics_table(self, diagnostics: list[Diagnosis]) -> None:
+        self.diagnostics_ = diagnostics
+
+    @property
+    def _facts_table(self) -> dict[str, Any]:
+        """The facts of the fit as a model file holds them; raises AttributeError where there are none."""
+        return self._facts.as_table()
+
+    @_facts_table.setter
+    def _facts_table(self, facts: RowFacts) -> None:
+        self._facts = facts
+
+    @property
+    def _traces_table(self) -> dict[int, list[float]]:
+        """The traces by their starts, as a model file holds them; raises AttributeError where it is unknown."""
+        return dict(enumerate(self.traces_))
+
+    @_traces_table.setter
+    def _traces_table(self, traces: list[list[float]]) -> None:
+        self.traces_ = traces
+
+    @property
+    def _outcome_table(self) -> dict[str, list[Any]]:
+        """How the fit ended, as a model file holds it; raises AttributeError where it is unknown."""
+        return self.outcome_.table()
+
+    @_outcome_table.setter
+    def _outcome_table(self, ending: Ending) -> None:
+        self.outcome_ = ending
 
     @property
     def _names(self) -> Sequence[str] | None:
         """The names of the features in `fit`; None where they had none."""
-        return getattr(self, "feature_names_in_", self._names_without_frame)
+        names: Sequence[str] | None = vars(self).get("feature_names_in_", self._names_without_frame)
+        return names
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        text = described(self, N_CHAR_MAX)
+        is_whole = "mixture_" in vars(self) and "_parts" not in vars(self)  # parts that were set may make no mixture
+        return f"{text}\n{line_of(self)}" if is_whole else text
 
     def _check_fitted(self) -> None:
         """Raise NotFittedError before `fit`."""
         if "mixture_" not in vars(self):  # asking scikit-learn takes as long as labelling a row
             check_is_fitted(self)
 
-    def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
+    def _source(
+        self,
+        X: ArrayLike | Source,
+        sample_weight: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+    ) -> Source:
         """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
         self._check_fitted()
-        return check_source(self, X, sample_weight, reset=False)
+        return check_source(self, X, sample_weight, reset=False, may_miss=self._may_miss, X_error=X_error)
 
-    def _engine(self) -> Engine[Any]:
-        return choose(check_jobs(self.n_jobs))
+    @property
+    def _may_miss(self) -> bool:
+        """Whether cells of X may be missing."""
+        return check_missing(getattr(self, "missing", MISSING[1])) == MISSING[0]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = getattr(self, "missing", MISSING[1]) == MISSING[0]
+        return tags
+
+    def _engine(self, source: Source | None = None) -> Engine[Any]:
+        """The engine for rows of a source."""
+        return choose(check_jobs(self.n_jobs)) if source is None else engine_for(source, self.n_jobs)
 
     def _rng(self) -> np.random.Generator:
         """A generator seeded by `random_state`."""
@@ -221,7 +314,8 @@ def details_of(estimator: Estimator, names: tuple[str, ...] | None = None, fit: 
     if names is None:
         names = estimator.mixture_.feature_names
     name = type(estimator).__name__
-    parameters = {key: plain(f"{name}: {key}", value) for key, value in estimator.get_params(deep=False).items()}
+    given = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}  # functions
+    parameters = {key: plain(f"{name}: {key}", value) for key, value in given.items()}
     attributes = {key: plain(key, getattr(estimator, key)) for key in estimator._attributes if hasattr(estimator, key)}
     dtype = estimator._dtype.name if estimator._dtype.name in _DTYPES else _DTYPES[-1]
     return Details(names, dtype, fit, EstimatorRecord(name, parameters, attributes))

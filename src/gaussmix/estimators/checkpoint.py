@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.restarts import Run, begin_each, better
-from gaussmix.em.trace import Frozen, State, Trace
+from gaussmix.em.trace import Event, Frozen, State, Trace
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.estimators.identity import check_same
 from gaussmix.estimators.messages import warn
@@ -24,6 +24,7 @@ from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, read, 
 from gaussmix.formats.record import Json
 from gaussmix.formats.whole_file import remove_unfinished
 from gaussmix.model import Model
+from gaussmix.noise import Noise
 
 SECONDS = 5.0  # between two checkpoints of a run
 Place = str | os.PathLike[str]
@@ -201,9 +202,10 @@ def _record_of(run: State) -> RunRecord:
         "covariances": model.covariances.array,
         "log_likelihood": np.array(trace.log_likelihood),
         "objective": np.array(trace.objective),
-    }
+    } | ({} if model.noise is None else model.noise.arrays())
     frozen = {k: why.name for k, why in trace.frozen.items()}
-    return RunRecord(arrays, trace.memory, frozen, None if run.outcome is None else run.outcome.name)
+    events = [(each.component, each.feature, each.step, each.why.name, each.remedy) for each in trace.events]
+    return RunRecord(arrays, trace.memory, frozen, None if run.outcome is None else run.outcome.name, events)
 
 
 def _state_of(run: RunRecord, family: Family) -> State:
@@ -212,11 +214,13 @@ def _state_of(run: RunRecord, family: Family) -> State:
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
     if means.ndim != 2 or weights.shape != means.shape[:1] or covariances.shape != family.shape(*means.shape):
         raise Damaged("its numbers have other shapes than they should")
-    model = Model(weights, means, family.covariances(covariances, *means.shape), family)
+    noise = Noise.of_arrays(arrays)
+    model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
     try:
         frozen = {k: Frozen[why] for k, why in run.frozen.items()}
         outcome = None if run.outcome is None else Outcome[run.outcome]
+        events = tuple(Event(k, feature, step, Frozen[why], did) for k, feature, step, why, did in run.events)
     except KeyError:
         raise Damaged("its header is damaged") from None
-    trace = Trace(arrays["log_likelihood"].tolist(), arrays["objective"].tolist(), frozen, run.memory)
+    trace = Trace(arrays["log_likelihood"].tolist(), arrays["objective"].tolist(), frozen, run.memory, events)
     return State(model, trace, outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -11,13 +12,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
-from gaussmix.estimators.base import FOUND, fitted_of, unchanged_on_failure
+from gaussmix.errors import counted
+from gaussmix.estimators.base import FOUND, unchanged_on_failure
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.gaussian_mixture import estimator_of
+from gaussmix.estimators.incomplete import patterns, tail_probability
+from gaussmix.estimators.messages import warn
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.validation import check_source
+from gaussmix.estimators.summary import Summary
+from gaussmix.estimators.validation import as_meant, check_source
 from gaussmix.formats.values import Reader, of_type
+from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 
 _AUTO = "auto"
@@ -45,7 +53,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     mixture_ : Mixture
         The fitted distribution, in float64.
     offset_ : float
-        The log density, nats, below which a row is an outlier.
+        The log density, nats, below which a row is an outlier. It can be set, for example to a quantile of
+        `score_samples` of rows that were not used to fit.
     <found>
 
     References
@@ -80,10 +89,13 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         covariance_type: Structures = "full",
         n_factors: Counts | None = None,
         tol: float = 1e-3,
+        stopping: str = "gain",
         reg_covar: float | str = "auto",
         max_iter: int = 100,
+        max_time: float | None = None,
         n_init: int = 1,
         init_params: Any = "kmeans",
+        weight_meaning: str = "frequency",
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -103,18 +115,20 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`.
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`; or X has fewer rows than the mixture has
+            parameters.
         """
         with unchanged_on_failure(self):
             share, mass = self._contamination(), _inside("mass", self.mass, 1.0)
-            source = check_source(self, X, sample_weight, reset=True)
+            source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
             fitted = self._mixture_estimator(self._names)
             fitted.fit(source)
-            self._publish(fitted_of(fitted), self._names)
+            self._take_fit(fitted, X, self._names)
             if share is None:
                 self.offset_ = float(self.mixture_.highest_density_level(mass))
             else:
-                self.offset_ = _lowest_inside(source.each_row(self._log_density), source.row_weight, share)
+                self.offset_ = self._lowest_of_complete_rows(source, share)
+        warn(_few_rows_sentence(source.profile.n_positive, self.n_parameters_, 1 - mass if share is None else share))
         return self
 
     def score_samples(self, X: ArrayLike) -> Array:
@@ -126,18 +140,23 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
         source = self._source(X)
-        found: Array = source.per_row(self._log_density, np.float64)
+        found: Array = source.per_row(self._log_density(source), np.float64)
         return found
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """log p(x) − `offset_`, (n_samples,), nats: negative for outliers. Raises as `score_samples`."""
-        excess: Array = self.score_samples(X) - self.offset_
+        """log p(x) − `offset_`, (n_samples,), nats: negative for outliers. Raises as `score_samples`.
+
+        Of a row with missing cells, the density of the others is compared with the level that has as much of their
+        distribution inside.
+        """
+        source = self._source(X)
+        excess: Array = source.per_row(self._excess(source), np.float64)
         return excess
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """1 for usual rows, −1 for outliers, (n_samples,). Raises as `score_samples`."""
         source = self._source(X)
-        task = partial(_sides, log_density=self._log_density, offset=self.offset_)
+        task = partial(_sides, excess=self._excess(source))
         sides: NDArray[np.int64] = source.per_row(task, np.int64)
         return sides
 
@@ -150,9 +169,54 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         found: Array = source.per_row(partial(_tail_probability, mixture=self.mixture_), np.float64)
         return found
 
-    @property
-    def _log_density(self) -> Callable[[Block], Array]:
-        return partial(self._engine().log_density, parameters=self.mixture_.parameters)
+    def explain(self, X: ArrayLike) -> Explanation:
+        """Which features make rows outliers, and the component that each row is most likely from.
+
+        Parameters and result as for `GaussianMixture.explain`.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X can't be used, or is not in memory.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import GaussianMixtureDetector
+        >>> X = np.random.default_rng(0).normal(size=(500, 2))
+        >>> why = GaussianMixtureDetector().fit(X).explain([[0.1, 6.0]])
+        >>> int(why.contributions[0].argmax())
+        1
+        """
+        self._check_fitted()
+        mixture = estimator_of(self.mixture_, self.n_jobs)
+        mixture._take(self.mixture_)
+        return mixture.explain(X)
+
+    def _log_density(self, source: Source) -> Callable[[Block], Array]:
+        return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
+
+    def _excess(self, source: Source) -> Callable[[Block], Array]:
+        share = self._contamination()
+        mass = float(self.mass) if share is None else 1.0 - share
+        return partial(
+            _excess, log_density=self._log_density(source), offset=self.offset_, mixture=self.mixture_, mass=mass
+        )
+
+    def _lowest_of_complete_rows(self, source: Source, share: float) -> float:
+        """The lowest log density that is no outlier; those of rows with missing cells are not comparable."""
+        scores, complete = source.each_row(self._log_density(source)), source.each_row(_is_complete)
+        if not complete.any():
+            raise ValueError(
+                "Every row of X has missing values, so no share of the rows can be compared: leave contamination out."
+            )
+        weight = source.row_weight
+        return _lowest_inside(scores[complete], None if weight is None else weight[complete], share)
+
+    def _with_its_own(self, found: Summary) -> Summary:
+        share = self._contamination()
+        how = f"mass={self.mass:g}" if share is None else f"contamination={share:g}"
+        return replace(found, about=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")])
 
     def _flaw(self) -> str | None:
         return "its 'offset_' is no number" if np.isnan(self.offset_) else super()._flaw()
@@ -162,6 +226,17 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         if isinstance(self.contamination, str) and self.contamination == _AUTO:
             return None
         return _inside("contamination", self.contamination, 0.5, ', or "auto"')
+
+
+def _few_rows_sentence(n_rows: int, n_parameters: int, share: float) -> str | None:
+    """Say that the mixture follows its rows too closely to judge others; None where rows are enough."""
+    if n_rows >= n_parameters:
+        return None
+    return (
+        f"The mixture has {counted(n_parameters, 'parameter')}, and X {counted(n_rows, 'row')}: many more than "
+        f"{share:.2g} of new rows may be called outliers. Give more rows, lower n_components, choose a "
+        "covariance_type with fewer parameters, such as 'diag', or set offset_ by rows that were not used to fit."
+    )
 
 
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
@@ -174,12 +249,25 @@ def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
     return float(value)
 
 
-def _sides(block: Block, log_density: Callable[[Block], Array], offset: float) -> NDArray[np.int64]:
-    return np.where(log_density(block) - offset < 0, -1, 1)
+def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:
+    return np.where(excess(block) < 0, -1, 1)
+
+
+def _excess(block: Block, log_density: Callable[[Block], Array], offset: float, mixture: Mixture, mass: float) -> Array:
+    """log p(x) less the level that has `mass` of the distribution of what is observed inside."""
+    levels = np.full(block.n_rows, offset)
+    for places, seen in patterns(np.isnan(block.rows)):
+        levels[places] = mixture.marginal(seen).highest_density_level(mass) if seen.size else 0.0
+    excess: Array = log_density(block) - levels
+    return excess
 
 
 def _tail_probability(block: Block, mixture: Mixture) -> Array:
-    return mixture.tail_probability(block.rows)
+    return tail_probability(block.rows, mixture)
+
+
+def _is_complete(block: Block) -> NDArray[np.bool_]:
+    return np.asarray(~np.isnan(block.rows).any(axis=1))
 
 
 def _lowest_inside(scores: Array, row_weight: Array | None, share: float) -> float:

@@ -38,26 +38,45 @@ n_factors : int or iterable of int, default None
     "em": """\
 tol : float, default 1e-3
     EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less.
+stopping : {"gain", "aitken"}, default "gain"
+    What `tol` bounds: the gain of the last step, or that of all further steps together, as for `GaussianMixture`.
 reg_covar : "auto" or float, default "auto"
     Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature; where BIC chooses, 0.
 max_iter : int, default 100
     Limit on EM steps.
+max_time : float or None, default None
+    Seconds after which `fit` ends with what it has, as for `GaussianMixture`. Where BIC chooses, no more candidates
+    are begun then, as for `GaussianMixtureIC`.
 n_init : int, default 1
     Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
 init_params : str, list of str, array or callable, default "kmeans"
     Starts, as for `GaussianMixture`; names of them where BIC chooses.
+weight_meaning : {"frequency", "precision"}, default "frequency"
+    What `sample_weight` says, as for `GaussianMixture`.
 random_state : int, RandomState or None, default None
     Seed of the starts and of what else is drawn.
 n_jobs : int or None, default None
     Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.""",
     "found": """\
-converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as for `GaussianMixture`
+converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, diagnostics_ : as for `GaussianMixture`
+outcome_, traces_ : as for `GaussianMixture`
+results_, best_index_ : as for `GaussianMixtureIC`, where BIC chooses
 n_features_in_, feature_names_in_ : as in scikit-learn.""",
+    "missing": """\
+missing : {"allow", "error"}, default "allow"
+    What becomes of NaN and nulls in X. With "allow", a row says what its other cells say, and the fit maximises the
+    likelihood of the observed cells. That is right where cells are missing at random (Little & Rubin 2002). "error"
+    refuses such rows, as scikit-learn does.""",
+    "error": """\
+X_error : measurement errors of X: standard deviations (n_features,) or (n_samples, n_features) in data units,
+    or covariances (n_features, n_features) or (n_samples, n_features, n_features). The mixture is then that
+    of the true rows (Bovy, Hogg & Roweis 2011). A cell with an infinite error is a missing one.""",
     "fit": """\
 X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
     memory (`gaussmix.open`).
 y : ignored; pipelines pass it.
-sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
+sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+    counts as two rows.
 
 Returns
 -------

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
@@ -11,31 +15,52 @@ from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
 from gaussmix.covariances import LowRank
+from gaussmix.em.remedies import Remedy
 from gaussmix.em.restarts import Run, best_run
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Trace
+from gaussmix.em.trimming import cutoff_of
+from gaussmix.errors import DegenerateError
 from gaussmix.estimators.base import Fitted, unchanged_on_failure
 from gaussmix.estimators.checkpoint import check_place, checkpointed
+from gaussmix.estimators.conversion import facts_of, parameters_of
+from gaussmix.estimators.diagnostics import diagnosed, named
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.ending import Ending
+from gaussmix.estimators.facts import RowFacts
 from gaussmix.estimators.fitting import Data, Fitting, InitialParameters
 from gaussmix.estimators.identity import identity_of
+from gaussmix.estimators.incomplete import check_pairs
 from gaussmix.estimators.initial import check_covariances, check_means, check_weights
-from gaussmix.estimators.messages import constant_sentence, few_rows_sentence, warn, warn_of
+from gaussmix.estimators.labels import check_labels, check_suits_labels
+from gaussmix.estimators.messages import constant_sentence, few_rows_sentence, ridge_columns, warn, warn_of
+from gaussmix.estimators.noise import check_noise, check_noise_share, check_suits_noise, plain_noise
 from gaussmix.estimators.parameters import (
     check_acceleration,
     check_flag,
-    check_number,
     check_rate,
+    check_remedy,
     check_ridge,
     check_start_names,
+    check_stopping,
+    check_trim,
     check_verbose,
 )
+from gaussmix.estimators.restrictions import check_restrictions
 from gaussmix.estimators.streaming import StreamingMixture
 from gaussmix.estimators.structures import check_family
-from gaussmix.estimators.validation import check_enough_rows, check_source
+from gaussmix.estimators.validation import (
+    as_meant,
+    check_enough_rows,
+    check_meaning,
+    check_source,
+)
 from gaussmix.estimators.verbosity import printed
+from gaussmix.estimators.watching import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.priors import NormalInverseWishart
 from gaussmix.sources.base import Source
 
 
@@ -59,19 +84,37 @@ class GaussianMixture(StreamingMixture):
         Ψ_k, at the cost of 2 d q per row and component.
     n_factors : int, default None
         Number q of factors of each component, from 1 to d − 1, for "factor_analyzer"; None is 1.
-    noise : {"diagonal", "isotropic"}, default "diagonal"
+    noise_variance : {"diagonal", "isotropic"}, default "diagonal"
         Ψ_k of "factor_analyzer": a noise variance for each feature, or one for all, which makes the mixture one of
         probabilistic principal components.
     shared_loadings, shared_noise : bool, default False
         Whether Λ_k, or Ψ_k, of "factor_analyzer" is the same for all components.
+    max_condition : float, default None
+        Bound c ≥ 1 on the ratio of the largest to the smallest eigenvalue of all covariances together, an alternative
+        to `reg_covar` that keeps components from collapsing; 1 makes all of them one sphere. For "full", "tied",
+        "diag", "spherical", EEI and EII. Unlike a ridge it depends on the units of the features: scale them first.
+        Each step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
+    trim : float, default 0
+        Share of the row weight, below 1/2, that each step leaves out: the rows that are least likely under the mixture
+        so far. Gross outliers then have no say, wherever they are. `cutoff_` says which rows were left out in the end,
+        and `fit_predict` labels them −1. EM raises the mean log-likelihood of the rows it keeps, and starts where the
+        best of 21 starts with one variance per feature leads. Neykov et al. (2007), García-Escudero et al. (2008).
     tol : float, default 1e-3
-        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less.
+        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. With `stopping`
+        "aitken" it ends when all further steps together would.
+    stopping : {"gain", "aitken"}, default "gain"
+        What `tol` bounds: the gain of the last step, as in scikit-learn, or the estimated gain of all further steps.
+        Where EM creeps, the first ends it far from the maximum. The estimate extrapolates the last gains (Böhning et
+        al. 1994; McNicholas et al. 2010) after every fifth step.
     reg_covar : "auto" or float, default "auto"
         Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that
-        the units of the data do not matter; 0 gives plain maximum likelihood.
+        the units of the data do not matter; with `max_condition` it is 0, which gives plain maximum likelihood.
     max_iter : int, default 100
         Limit on EM steps; 0 returns the start. Above 262,080 rows it limits the steps on the sample and those on all
         rows each.
+    max_time : float or None, default None
+        Seconds after which `fit` ends with what it has, with a ConvergenceWarning. It is asked after each step, so the
+        first start and its first step are always made; starts that are left out are warned of too.
     acceleration : {"auto"} or None, default None
         "auto" takes far fewer steps where EM is slow: after 20 steps, if many seem to be left, a quasi-Newton method
         proposes where to go on. EM judges each proposal and goes back if it is no better. A proposal counts as a step,
@@ -88,16 +131,57 @@ class GaussianMixture(StreamingMixture):
         rest of the start comes from the rows nearest to each mean, where `init_params` is a name.
     precisions_init, covariances_init : array-like, default None
         Precisions or covariances to start from, not both, in the shape of `covariances_`.
+    noise : bool or float, default False
+        Whether some rows are of no component, but of a uniform background of density 1 / V with a weight of its own;
+        `predict` labels them −1. A number between 0 and 1 is the weight to begin with, 0.1 by default.
+    noise_volume : float or array-like, default None
+        V, in the units of the data to the power of d, or a box (2, n_features): the smallest and the largest number of
+        each feature. None takes the smaller of two boxes around all rows, along the features and along their principal
+        axes, as mclust's `hypvol` does.
+    label_components : dict, default None
+        The components of each label in `labels` of `fit`, {label: [component, …]}; None where a label is the number of
+        its component. With it, labels may be text.
+    degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
+        What to do with a component that collapses onto too few distinct rows, or that no row belongs to any more:
+        "freeze" keeps its mean and covariance as they were; "drop" goes on without it, so that `mixture_` has fewer
+        components than `n_components`; "repair" puts one half of the heaviest component in its place, up to 10 times in
+        a run, and freezes after that; "error" ends the run, and the fit where every start ends so. Only "freeze" is
+        for `partial_fit`.
+    weight_meaning : {"frequency", "precision"}, default "frequency"
+        What `sample_weight` says. "frequency": a row of weight 2 counts as two rows. "precision": how much a row is to
+        be trusted beside the others; such weights are scaled to a mean of 1 over the rows of positive weight, so that
+        BIC, the automatic ridge and checks of the number of rows count rows.
     random_state : int, RandomState or None, default None
         Seed of the starts and of `sample`.
     warm_start : bool, default False
         Go on from the last fit instead of starting anew.
+    prior : {"default"}, NormalInverseWishart or None, default None
+        What is believed of means and covariances before the rows are seen; the fit then is the most probable mixture
+        (maximum a posteriori). "default" is that of Fraley & Raftery (2007), which keeps components from collapsing and
+        counts for a few rows. With a prior `reg_covar` "auto" is 0; a number is added as well.
+    weight_prior : float or array-like (n_components,), default None
+        Concentration α ≥ 1 of a Dirichlet prior on the weights: as if each component had α − 1 rows more.
+    equal_weights : bool, default False
+        All weights are 1 / K.
+    fixed_means, fixed_covariances, fixed_weights : list of int, default None
+        Numbers of components whose mean, covariance or weight stays as it is in `means_init`, in `covariances_init` or
+        `precisions_init`, or in `weights_init`. Covariances of some components only can't be fixed in structures where
+        they depend on each other.
+    min_weight : float, default 0
+        No weight is below; at most 1 / K.
     learning_decay : float, default 0.7
         For `partial_fit`, above 0.5 and at most 1: step t gives its rows the share (t + 1)^−learning_decay, and all
         rows before them the rest. At 1 all steps count the same; the lower, the sooner early ones are forgotten.
     forgetting : float, default None
         For `partial_fit`, a half-life in rows, at least 5,040: so many rows later, a row counts at most half. For data
         that drift. None is right where all rows come from one distribution.
+    <missing>
+    callbacks : list of functions or None, default None
+        Each is called after every step of EM over all rows with a record that has `start` (number of the start, from
+        0), `iteration` (steps made from there), `log_likelihood` (of the mixture before the step, nats per row),
+        `mixture` (after it), `seconds` (since the fit began) and `rows_per_second`. One that returns True ends the fit,
+        which keeps the best mixture so far. Files of the model do not hold them. For callbacks of scikit-learn see
+        `set_callbacks`.
     verbose, verbose_interval : int, default 0 and 10
         Print progress every so many steps; times too where `verbose` is 2.
     n_jobs : int or None, default None
@@ -117,17 +201,39 @@ class GaussianMixture(StreamingMixture):
         C Cᵀ = Σ⁻¹. For "factor_analyzer" matrices are made whenever they are asked for.
     loadings_, noise_variances_ : (K, d, q), data units, and (K, d), data units²
         Λ_k and the diagonal of Ψ_k, for "factor_analyzer" only.
+    noise_weight_ : float
+        Weight of the background, 0 without; `weights_` sum to 1 less this.
     mixture_ : Mixture
-        The fitted distribution itself, in float64.
+        The fitted distribution itself, in float64. It can be set: the estimator is then as if fitted to it. So can
+        `weights_`, `means_` and matrices, one after the other; a mixture is made of them when it is next used.
     converged_ : bool
+    outcome_ : record
+        How the fit ended: `reason`, a sentence; `remaining_gain`, what all further steps would add to `lower_bound_`
+        by an estimate from the last gains, nats per row; `rate`, the part of its gain that each step leaves for the
+        next; `n_starts` that were run; and `n_agreed` of them, whose last values differ from the best by no
+        more than `tol` and what they would still gain.
     n_iter_ : int
         Steps of the best run over all rows. Above 262,080 rows, a fit from a named start first settles on the sample of
         the starts (about 65,520 rows); those steps are not counted.
     lower_bound_, lower_bounds_ : float and list of float
-        Mean log-likelihood (nats) at the last and at each step of the best run.
+        Mean log-likelihood (nats) at the last and at each step of the best run; with `trim` of the rows that are kept.
+        With `prior` or `weight_prior` the log density of the prior is added, divided by the sum of the weights of the
+        rows and up to a constant: what EM raises.
+    traces_ : list of lists of float
+        What `lower_bounds_` says, of each start that ended with a finite likelihood.
+    n_parameters_ : int
+        Number of free parameters, which `bic` and `aic` count. Fixed ones are not free, nor are equal weights.
+    cutoff_ : float
+        Log density (nats) below which `fit` left rows out, by the mixture it ended with: ``score_samples(X) < cutoff_``
+        tells outliers also among new rows. Only with `trim`.
     collapsed_ : list of int
         Components that fell onto too few distinct rows and were frozen; the likelihood of such a fit can't be compared
-        with that of others. With a `reg_covar` above 0 none is frozen. A warm start leaves them frozen.
+        with that of others. With a `reg_covar` above 0 none is frozen; `diagnostics_` and a warning then tell of too
+        few distinct rows. A warm start leaves them frozen.
+    diagnostics_ : list of records
+        What was unusual: each has `component`, `feature`, `step` and `cause`, a few words. About components that
+        collapsed or lost their mass, and what was done; nearly singular covariances; constant columns; too few distinct
+        rows. Empty where nothing was.
     n_samples_seen_ : int
         Rows of all calls of `partial_fit`; only there.
     n_features_in_, feature_names_in_ : as in scikit-learn.
@@ -163,12 +269,16 @@ class GaussianMixture(StreamingMixture):
         *,
         covariance_type: str = "full",
         n_factors: int | None = None,
-        noise: str = "diagonal",
+        noise_variance: str = "diagonal",
         shared_loadings: bool = False,
         shared_noise: bool = False,
+        max_condition: float | None = None,
+        trim: float = 0.0,
         tol: float = 1e-3,
+        stopping: str = "gain",
         reg_covar: float | str = "auto",
         max_iter: int = 100,
+        max_time: float | None = None,
         acceleration: str | None = None,
         n_init: int = 1,
         init_params: Any = "kmeans",
@@ -176,10 +286,24 @@ class GaussianMixture(StreamingMixture):
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
         covariances_init: ArrayLike | None = None,
+        noise: bool | float | str = False,
+        noise_volume: float | ArrayLike | None = None,
+        label_components: Mapping[Any, Sequence[int]] | None = None,
+        degenerate: str = "freeze",
+        weight_meaning: str = "frequency",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
+        prior: str | NormalInverseWishart | None = None,
+        weight_prior: float | ArrayLike | None = None,
+        equal_weights: bool = False,
+        fixed_means: Sequence[int] | None = None,
+        fixed_covariances: Sequence[int] | None = None,
+        fixed_weights: Sequence[int] | None = None,
+        min_weight: float = 0.0,
         learning_decay: float = 0.7,
         forgetting: float | None = None,
+        missing: str = "allow",
+        callbacks: Sequence[Callback] | None = None,
         verbose: int = 0,
         verbose_interval: int = 10,
         n_jobs: int | None = None,
@@ -188,12 +312,16 @@ class GaussianMixture(StreamingMixture):
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.n_factors = n_factors
-        self.noise = noise
+        self.noise_variance = noise_variance
         self.shared_loadings = shared_loadings
         self.shared_noise = shared_noise
+        self.max_condition = max_condition
+        self.trim = trim
         self.tol = tol
+        self.stopping = stopping
         self.reg_covar = reg_covar
         self.max_iter = max_iter
+        self.max_time = max_time
         self.acceleration = acceleration
         self.n_init = n_init
         self.init_params = init_params
@@ -201,21 +329,82 @@ class GaussianMixture(StreamingMixture):
         self.means_init = means_init
         self.precisions_init = precisions_init
         self.covariances_init = covariances_init
+        self.noise = noise
+        self.noise_volume = noise_volume
+        self.label_components = label_components
+        self.degenerate = degenerate
+        self.weight_meaning = weight_meaning
         self.random_state = random_state
         self.warm_start = warm_start
+        self.prior = prior
+        self.weight_prior = weight_prior
+        self.equal_weights = equal_weights
+        self.fixed_means = fixed_means
+        self.fixed_covariances = fixed_covariances
+        self.fixed_weights = fixed_weights
+        self.min_weight = min_weight
         self.learning_decay = learning_decay
         self.forgetting = forgetting
+        self.missing = missing
+        self.callbacks = callbacks
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
         self.checkpoint = checkpoint
 
-    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Make a fitted estimator of one that scikit-learn has fitted.
+
+        Parameters
+        ----------
+        estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn. Its parameters, the names of
+            its features and how its fit went come along. From a Bayesian one the point estimates are taken, as by its
+            own `sample`, and the parameters that have a meaning here.
+
+        Raises
+        ------
+        TypeError : estimator is no fitted mixture.
+        ValueError : its numbers make no mixture.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> from sklearn.mixture import BayesianGaussianMixture
+        >>> theirs = BayesianGaussianMixture(n_components=2, random_state=0).fit([[0.0], [0.2], [4.0], [4.2]])
+        >>> gm = GaussianMixture.from_sklearn(theirs)
+        >>> bool((gm.predict([[0.1], [4.1]]) == theirs.predict([[0.1], [4.1]])).all())
+        True
+        """
+        mixture = Mixture.from_sklearn(estimator)
+        made = cls(**parameters_of(estimator))
+        made.mixture_, made._dtype = mixture, np.result_type(np.float32, np.asarray(estimator.means_))
+        for name, value in facts_of(estimator).items():
+            setattr(made, name, value)
+        return made
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        labels: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+    ) -> Self:
         """Fit the mixture.
 
         Parameters
         ----------
-        <fit>
+        X, y, sample_weight : as for the other estimators: rows; ignored; weights ≥ 0 of the rows.
+        labels : what is known of the components of rows; None for nothing. (n_samples,): the number of its component,
+            −1 or None where it is not known (see `label_components`). A table (n_samples, n_components): True where a
+            component is possible; or numbers ≥ 0, prior responsibilities; only the ratios within a row count.
+        <error>
+
+        Returns
+        -------
+        self : the fitted estimator.
 
         Raises
         ------
@@ -226,79 +415,140 @@ class GaussianMixture(StreamingMixture):
 
         Warns
         -----
-        ConvergenceWarning : `max_iter` steps were not enough.
+        ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough, or some starts had no time left.
         RuntimeWarning : a component lost its mass or collapsed and was frozen, or has a covariance so nearly
             singular that rounding changes log densities by more than 1e-6; X has fewer distinct rows than components,
             or with `reg_covar` "auto" a constant column; or X has one feature, for which the structure is mclust's "E"
             or "V"; or `checkpoint` can't be written, and the fit goes on without.
         """
         with unchanged_on_failure(self):
-            self._fit(X, sample_weight)
+            self._forget()
+            with_teardown(type(self)._found, self, X, sample_weight, labels=labels, X_error=X_error, y=y)
         return self
 
-    def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
-        self._forget()
-        self._found(X, sample_weight)
-
     def _found(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, rng: np.random.Generator | None = None
+        self,
+        X: ArrayLike | Source,
+        sample_weight: ArrayLike | None = None,
+        rng: np.random.Generator | None = None,
+        labels: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+        y: object = None,
     ) -> Fitting:
-        fitting, stopping, n_init, given = self._checked(X, sample_weight)
+        began = perf_counter()
+        callbacks, deadline = check_callbacks(self.callbacks), deadline_of(self.max_time)
+        fitting, stopping, n_init, given = self._checked(X, sample_weight, labels, X_error)
+        has_tasks = rng is None and "_skl_callbacks" in vars(self)
+        if callbacks or has_tasks or deadline < math.inf:
+            stopping = replace(stopping, deadline=deadline, is_watched=True)
         note = check_features(self.covariance_type, fitting.source.n_features)
         warn(note)
         verbose, interval = check_verbose(self.verbose), check_count("verbose_interval", self.verbose_interval, 1)
         if (
             check_flag("warm_start", self.warm_start)
             and rng is None
-            and hasattr(self, "converged_")
+            and hasattr(self, "mixture_")
             and fitting.continues(self.mixture_.model)
         ):
-            model, reached, collapsed = self.mixture_.model, self.lower_bound_, self.collapsed_
+            model, reached = fitting.here(self.mixture_.model), getattr(self, "lower_bound_", float("-inf"))
+            collapsed: list[int] = getattr(self, "collapsed_", [])
             before: list[Any] = [model.weights, model.means, model.covariances.array, reached, collapsed]
             drawn = np.random.default_rng(0)  # which nothing draws from
             runs: list[Run] = [partial(fitting.run_on, model, stopping, reached, collapsed)]
         else:
             before, drawn = [], rng or self._rng()
             runs = fitting.runs(self.init_params, given, n_init, stopping, drawn)
-        identity = partial(identity_of, self, fitting.data.original, fitting.engine, before)
+        known = [] if fitting.data.known is None else fitting.data.known.arrays()
+        identity = partial(identity_of, self, fitting.data.original, fitting.engine, before, known)
+        most = {"start": stopping.max_steps}
+        task = Task.of_fit(self, X, y, sample_weight, len(runs), most) if has_tasks else None
+        watch = Watch(callbacks, task, deadline, fitting.source.n_rows, self._names)
+        ends: list[Trace] = []
         place = check_place(self.checkpoint) if rng is None else None  # a stream can't be read again
         with checkpointed(place, identity, fitting.family, drawn) as begin:
-            run = best_run(printed(begin(runs), verbose, interval))
-        self._publish(Fitted.of(run, fitting.source.dtype), self._names)
-        warn_of(run)
-        warn(few_rows_sentence(fitting.data.original, fitting.n_components))
+            try:
+                run = best_run(printed(watch.over(begin(runs)), verbose, interval), ends)
+            except DegenerateError as error:
+                raise named(error, fitting.data.original, self._names) from None
+        few = few_rows_sentence(fitting.data.original, fitting.n_components)
+        constant = ridge_columns(run.model, fitting.objective.floor, fitting.data.original)
+        diagnostics = diagnosed(run, constant, self._names, few)
+        n_fixed = fitting.objective.n_fixed(run.model)
+        self._publish(Fitted.of(run, fitting.source.dtype, diagnostics, n_fixed), self._names)
+        reached = self.lower_bound_ if fitting.is_plain and run.trace.n_steps else None
+        self._facts = RowFacts.of(fitting.data.original, X, reached, began)
+        self._note_cutoff(cutoff_of(fitting.source, fitting.engine, run.model))
+        self.outcome_ = Ending.of(run, ends, stopping, watch.left_out.get(None))
+        self.traces_ = [list(end.objective) for end in ends]
+        watch.end(self.mixture_)
+        warn_of(run, watch.left_out.get(None))
+        warn(few)
         if fitting.ridge is None:
-            warn(constant_sentence(run.model, fitting.objective.ridge, fitting.data.original, self._names))
+            warn(constant_sentence(run.model, constant, self._names))
         return fitting
 
     def _checked(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None
+        self,
+        X: ArrayLike | Source,
+        sample_weight: ArrayLike | None,
+        labels: ArrayLike | None,
+        X_error: ArrayLike | None,
     ) -> tuple[Fitting, Stopping, int, InitialParameters]:
         """Everything the user passed, as objects."""
         n_components, family, stopping, n_init, ridge = self._settings()
-        source = check_source(self, X, sample_weight, reset=True)
+        restrictions = check_restrictions(self, family, n_components)
+        source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
+        source = as_meant(source, self.weight_meaning)
         check_enough_rows(source, n_components)
+        check_pairs(source, [family], self._names)
         refusal = family.refusal(source.n_features)
         if refusal is not None:
             raise ValueError(f"{refusal}.")
-        fitting = Fitting(Data(source), family, self._engine(), n_components, ridge, self.acceleration is not None)
-        return fitting, stopping, n_init, self._given(fitting)
+        known = check_labels(labels, self.label_components, source.n_rows)
+        has_noise = check_noise_share(plain_noise(self.noise)) is not None
+        check_suits_labels(known, self.init_params, [n_components], has_noise=has_noise)
+        remedy = check_remedy(self.degenerate)
+        if remedy is Remedy.DROP and known is not None:
+            raise ValueError(
+                "degenerate='drop' can't go with labels, which say by number which component a row may belong to: set "
+                "'freeze', 'repair' or 'error'."
+            )
+        if remedy is Remedy.DROP and restrictions.has_numbers:
+            raise ValueError(
+                "degenerate='drop' can't go with parameters that name components by number, fixed ones and several "
+                "numbers as weight_prior: set 'freeze', 'repair' or 'error'."
+            )
+        check_suits_noise(self, has_noise=has_noise)
+        given = self._given(family, (n_components, source.n_features))
+        restrictions = restrictions.with_values(given.weights, given.means, given.covariances)
+        how = ridge, self.acceleration is not None, float(self.trim), remedy, restrictions
+        engine = self._engine(source)
+        background = check_noise(plain_noise(self.noise), self.noise_volume, source, engine)
+        data = Data(source, known, background, trim=float(self.trim))
+        fitting = Fitting(data, family, engine, n_components, *how)
+        return fitting, stopping, n_init, given
 
     def _settings(self) -> tuple[int, Family, Stopping, int, float | None]:
         """The parameters that no rows are needed to check."""
+        if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
+            raise TypeError(
+                f"n_components must be an integer ≥ 1, not {self.n_components!r:.60}: to choose among several, use "
+                f"GaussianMixtureIC({self.n_components!r:.60})."
+            )
         n_components = check_count("n_components", self.n_components, 1)
         family = check_family(self)
-        stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
+        stopping = check_stopping(self)
         n_init = check_count("n_init", self.n_init, 1)
-        ridge = check_ridge(self.reg_covar)
+        ridge = check_ridge(self.reg_covar, self.max_condition, self.prior)
         check_acceleration(self.acceleration)
-        check_start_names(self.init_params)
+        check_trim(self.trim, check_start_names(self.init_params))
+        check_meaning(self.weight_meaning)
+        check_remedy(self.degenerate)
         check_rate(self.learning_decay, self.forgetting)
         return n_components, family, stopping, n_init, ridge
 
-    def _given(self, fitting: Fitting) -> InitialParameters:
-        """The start parameters that the user passed, checked."""
-        family, shape = fitting.family, (fitting.n_components, fitting.source.n_features)
+    def _given(self, family: Family, shape: tuple[int, int]) -> InitialParameters:
+        """The start parameters that the user passed, checked; `shape` is (n_components, n_features)."""
         if self.precisions_init is not None and self.covariances_init is not None:
             raise ValueError("Give precisions_init or covariances_init, not both.")
         covariances = None
@@ -324,6 +574,6 @@ def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture
     """A fitted estimator of a mixture, to label and score rows with."""
     family = mixture.family
     estimator = GaussianMixture(mixture.n_components, covariance_type=family.name, n_jobs=n_jobs)
-    estimator.set_params(**family.options)
-    estimator.mixture_ = mixture
+    estimator.set_params(**family.options, noise=mixture.noise is not None)
+    estimator._hold(mixture)
     return estimator

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
-from gaussmix.em.stopping import Stopping
+from gaussmix.em.remedies import Remedy
+from gaussmix.em.trace import State
+from gaussmix.em.trimming import cutoff_of
 from gaussmix.engines import check_jobs
-from gaussmix.estimators.base import Fitted, fitted_of, unchanged_on_failure
+from gaussmix.errors import FailureKind
+from gaussmix.estimators.base import Fitted, unchanged_on_failure
 from gaussmix.estimators.checkpoint import checkpointed
+from gaussmix.estimators.columns import Faults
+from gaussmix.estimators.diagnostics import Diagnosis, diagnosed, of_columns
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.ending import Ending
+from gaussmix.estimators.facts import RowFacts
 from gaussmix.estimators.fitting import Data
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.identity import identity_of
-from gaussmix.estimators.messages import SearchWarning, constant_sentence, dropped_sentence, warn, warn_of
+from gaussmix.estimators.incomplete import check_pairs
+from gaussmix.estimators.labels import check_labels, check_suits_labels
+from gaussmix.estimators.messages import (
+    SearchWarning,
+    constant_sentence,
+    dropped_sentence,
+    few_rows_sentence,
+    not_begun_sentence,
+    ridge_columns,
+    warn,
+    warn_of,
+)
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.estimators.parameters import check_number, check_ridge, check_start_names
+from gaussmix.estimators.noise import check_noise, check_noise_share, check_suits_noise, plain_noise
+from gaussmix.estimators.parameters import check_remedy, check_ridge, check_start_names, check_stopping, check_trim
+from gaussmix.estimators.restrictions import check_restrictions
 from gaussmix.estimators.results import results_table
 from gaussmix.estimators.searching import Searching
-from gaussmix.estimators.structures import FACTORS, HELD_OUT, check_candidates, check_criterion, one_feature_notes
-from gaussmix.estimators.validation import check_counts_of_rows, check_source
+from gaussmix.estimators.structures import HELD_OUT, OPTIONS, check_candidates, check_criterion, one_feature_notes
+from gaussmix.estimators.validation import check_counts_of_rows, check_meaning, check_source
+from gaussmix.estimators.watching import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
+from gaussmix.priors import NormalInverseWishart
 from gaussmix.selection.candidate import Result
-from gaussmix.selection.choice import highest_within_error, lowest
+from gaussmix.selection.choice import highest_within_error, lowest, none_could_be_fitted
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import repeated
 
@@ -48,7 +71,12 @@ class GaussianMixtureIC(MixtureEstimator):
         <all>
     n_factors : int or iterable of int, default None
         Numbers of factors to try, for "factor_analyzer".
-    noise, shared_loadings, shared_noise : of "factor_analyzer", as for `GaussianMixture`
+    noise_variance, shared_loadings, shared_noise : of "factor_analyzer", as for `GaussianMixture`
+    max_condition : float, default None
+        Bound on the ratio of eigenvalues, as for `GaussianMixture`; all structures must be among those that have it.
+    trim : float, default 0
+        Share of the row weight that every candidate leaves out, as for `GaussianMixture`; criteria are those of the
+        rows it keeps. Compare some shares: with a small one, more components take the outliers.
     criterion : {"bic", "icl", "aic", "aicc", "cv"}, default "bic"
         The criterion. With "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and
         "aicc" (Hurvich & Tsai 1989) the lowest wins; mclust's have the opposite sign. "cv" is the mean log-likelihood
@@ -62,17 +90,39 @@ class GaussianMixtureIC(MixtureEstimator):
     reg_covar : float or "auto", default 0
         Added to every variance, data units². With 0 a component that falls onto too few rows has no likelihood, and
         its candidate fails; a ridge would give it one that wins. See `GaussianMixture` for "auto".
+    stopping : {"gain", "aitken"}, default "gain"
+        What `tol` bounds, as for `GaussianMixture`.
     max_iter : int, default 1000
         Limit on EM steps.
+    max_time : float or None, default None
+        Seconds after which no more candidates are begun, and those that are being fitted end after a step. The best of
+        the candidates that were fitted is chosen, with a SearchWarning if some were not; the search goes on until there
+        is one. Those with the fewest components come first. Not for "cv", which judges every candidate several times.
     n_init : int, default 1
         Number of starts of each kind that draws.
     init_params : str or list of str, default "hierarchical"
         Starts, as for `GaussianMixture`; the run with the largest likelihood is kept. A second start,
         ``["hierarchical", "kmeans"]``, doubles the time and sometimes finds a better mixture.
+    noise, noise_volume : of a uniform background, as for `GaussianMixture`, beside each candidate
+    label_components : dict, default None
+        The components of each label in `labels` of `fit`, as for `GaussianMixture`.
+    degenerate : {"freeze", "repair"}, default "freeze"
+        What to do with a component that collapses or loses its mass: a candidate with one that is frozen after its
+        collapse fails; "repair" puts one half of the heaviest component in its place, as for `GaussianMixture`.
+    weight_meaning : {"frequency", "precision"}, default "frequency"
+        What `sample_weight` says, as for `GaussianMixture`.
+    prior, weight_prior, equal_weights, min_weight : as for `GaussianMixture`
+        Criteria are made of the likelihood alone, as Fraley & Raftery (2007) make them. `weight_prior` is one number.
+    <missing>
+    callbacks : list of functions or None, default None
+        Each is called after every step of EM with a record, as for `GaussianMixture`, which also has `candidate`, the
+        row of `results_`. One that returns True ends the search, which keeps the best of the candidates that were
+        begun. Candidates are then fitted one after the other, those with the fewest components first. Not for "cv".
     random_state : int, RandomState or None, default None
         Seed of the starts, the same for every candidate, of the folds and of `sample`.
     n_jobs : int or None, default None
-        Candidates fitted at a time; None for every processor (or OMP_NUM_THREADS). Changes no result.
+        Candidates fitted at a time; with `callbacks`, threads of each. None for every processor (or OMP_NUM_THREADS).
+        Changes no result.
 
     Attributes
     ----------
@@ -90,7 +140,12 @@ class GaussianMixtureIC(MixtureEstimator):
         The row of `results_` that was chosen.
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : as for `GaussianMixture`
     loadings_, noise_variances_ : as for `GaussianMixture`, where the best has factors
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : of the best mixture, as for `GaussianMixture`
+    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, n_parameters_, diagnostics_ : of the best mixture, as
+        for `GaussianMixture`; `diagnostics_` also of columns that made candidates fail
+    outcome_, traces_ : of the best mixture, as for `GaussianMixture`; `outcome_.reason` also says how many candidates
+        were not begun
+    cutoff_ : float
+        As for `GaussianMixture`; only with `trim`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -126,32 +181,62 @@ class GaussianMixtureIC(MixtureEstimator):
         *,
         covariance_type: str | Iterable[str] = "all",
         n_factors: int | Iterable[int] | None = None,
-        noise: str = "diagonal",
+        noise_variance: str = "diagonal",
         shared_loadings: bool = False,
         shared_noise: bool = False,
+        max_condition: float | None = None,
+        trim: float = 0.0,
         criterion: str = "bic",
         n_folds: int = 5,
         tol: float = 1e-6,
+        stopping: str = "gain",
         reg_covar: float | str = 0.0,
         max_iter: int = 1000,
+        max_time: float | None = None,
         n_init: int = 1,
         init_params: Any = "hierarchical",
+        noise: bool | float | str = False,
+        noise_volume: float | ArrayLike | None = None,
+        label_components: Mapping[Any, Sequence[int]] | None = None,
+        degenerate: str = "freeze",
+        weight_meaning: str = "frequency",
+        prior: str | NormalInverseWishart | None = None,
+        weight_prior: float | None = None,
+        equal_weights: bool = False,
+        min_weight: float = 0.0,
+        missing: str = "allow",
+        callbacks: Sequence[Callback] | None = None,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.n_factors = n_factors
-        self.noise = noise
+        self.noise_variance = noise_variance
         self.shared_loadings = shared_loadings
         self.shared_noise = shared_noise
+        self.max_condition = max_condition
+        self.trim = trim
         self.criterion = criterion
         self.n_folds = n_folds
         self.tol = tol
+        self.stopping = stopping
         self.reg_covar = reg_covar
         self.max_iter = max_iter
+        self.max_time = max_time
         self.n_init = n_init
         self.init_params = init_params
+        self.noise = noise
+        self.noise_volume = noise_volume
+        self.label_components = label_components
+        self.degenerate = degenerate
+        self.weight_meaning = weight_meaning
+        self.prior = prior
+        self.weight_prior = weight_prior
+        self.equal_weights = equal_weights
+        self.min_weight = min_weight
+        self.missing = missing
+        self.callbacks = callbacks
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -171,7 +256,15 @@ class GaussianMixtureIC(MixtureEstimator):
         n_factors: int | None = self.mixture_.family.options.get("n_factors")
         return n_factors
 
-    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        labels: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+    ) -> Self:
         """Fit every candidate and become the best.
 
         Parameters
@@ -179,9 +272,14 @@ class GaussianMixtureIC(MixtureEstimator):
         X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
             memory (`gaussmix.open`).
         y : ignored; pipelines pass it.
-        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows. For "cv" it is one
-            row all the same, in one fold. Weights that sum to less than two rows are taken for shares: criteria count
-            rows, so such weights are scaled to sum to the number of rows of positive weight.
+        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+            counts as two rows. For "cv" it is one row all the same, in one fold. Frequencies that sum to less than two
+            rows are taken for shares: criteria count rows, so such weights are scaled to sum to the number of rows of
+            positive weight.
+        <error>
+
+        labels : what is known of the components of rows, as for `GaussianMixture`. Every number of components that is
+            tried must have those that the labels name. Criteria are of the likelihood of rows and labels.
 
         Returns
         -------
@@ -194,14 +292,21 @@ class GaussianMixtureIC(MixtureEstimator):
 
         Warns
         -----
-        ConvergenceWarning : `max_iter` steps were not enough for the best mixture.
+        ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough for the best mixture.
+        SearchWarning : candidates failed, and that may have changed the choice: how many, why, which columns are
+            constant or follow from others, and what to do. Or some were not begun when `max_time` was over. It is a
+            RuntimeWarning.
         RuntimeWarning : a component of it lost its mass, or has a covariance so nearly singular that rounding changes
             log densities by more than 1e-6; a structure that was named is "E" or "V" for one feature; or
             `sample_weight` sums to less than two rows.
         """
         with unchanged_on_failure(self):
-            self._fit(X, sample_weight)
+            with_teardown(type(self)._search, self, X, sample_weight, labels=labels, X_error=X_error, y=y)
         return self
+
+    def _search(self, X: ArrayLike, sample_weight: ArrayLike | None, **options: Any) -> None:
+        for _ in self._fits(X, sample_weight, **options):
+            pass
 
     def _flaw(self) -> str | None:
         lengths = {len(column) for column in getattr(self, "results_", {}).values()}
@@ -209,27 +314,31 @@ class GaussianMixtureIC(MixtureEstimator):
             return "its 'results_' are no table with a row 'best_index_'"
         return super()._flaw()
 
-    def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
-        for _ in self._fits(X, sample_weight):
-            pass
-
     def _fits(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, checkpoint: str | None = None
+        self,
+        X: ArrayLike | Source,
+        sample_weight: ArrayLike | None,
+        checkpoint: str | None = None,
+        labels: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+        y: object = None,
     ) -> Generator[Result, None, None]:
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
+        began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
-        names = check_start_names(self.init_params)
-        if not names:
-            raise TypeError(f"init_params must be the name of a start or several, not {self.init_params!r:.60}.")
-        starts = repeated(names, check_count("n_init", self.n_init, 1))
-        stopping = Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
-        ridge, n_jobs = check_ridge(self.reg_covar), check_jobs(self.n_jobs)
-        source = check_counts_of_rows(check_source(self, X, sample_weight, reset=True))
-        data, candidates = Data(source), check_candidates(self, source.n_features)
-        searching = Searching(candidates, starts, stopping, ridge, self._rng(), n_jobs)
-        identity = partial(identity_of, self, source, self._engine())
-        with checkpointed(checkpoint, identity, candidates[0].family, searching.rng) as begin:
+        data, searching, known = self._checked(X, sample_weight, labels, X_error)
+        if searching.stopping.is_watched:
+            _check_judged_once(criterion)
+            searching = replace(searching, watch=self._watch(data, searching, X, sample_weight, y))
+        source = data.original
+        identity = partial(identity_of, self, source, self._engine(source), known=known)
+        with checkpointed(checkpoint, identity, searching.candidates[0].family, searching.rng) as begin:
             results = yield from replace(searching, begin=begin).results(data)
+        begun = [result for result in results if result.was_begun]
+        failed = [result.candidate.family for result in begun if result.failure is not None]
+        faults = Faults.of(source, self._engine(source), failed)
+        if all(result.evidence is None for result in results):
+            raise none_could_be_fitted(results, faults.sentence(self._names))
         if criterion == HELD_OUT:
             results, mean, error = yield from searching.cross_validated(data, results, n_folds)
             self.best_index_ = highest_within_error(results, mean, error)
@@ -237,16 +346,120 @@ class GaussianMixtureIC(MixtureEstimator):
         else:
             self.results_ = results_table(results)
             self.best_index_ = lowest(results, np.array(self.results_[criterion]))
-        run = results[self.best_index_].run
-        assert run is not None, "what failed is never chosen"
-        self._publish(Fitted.of(run, source.dtype), self._names)
-        warn_of(run)
-        about = source, self._names
-        if ridge is None:
-            warn(constant_sentence(run.model, data.ridge, *about))
-        warn(dropped_sentence(results, *about), SearchWarning)
+        best = results[self.best_index_]
+        self._become_best(best, data, searching, of_columns(faults, self._names))
+        self._facts = RowFacts.of(source, X, _reached(best) if data.is_plain else None, began)
+        self._note_end(best, results, searching)
+        sentence = dropped_sentence([each for each in results if each.was_begun], best, faults.sentence(self._names))
+        warn(sentence, SearchWarning)
         for sentence in one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
             warn(sentence, SearchWarning)
+
+    def _checked(
+        self,
+        X: ArrayLike | Source,
+        sample_weight: ArrayLike | None,
+        labels: ArrayLike | None,
+        X_error: ArrayLike | None,
+    ) -> tuple[Data, Searching, list[Any]]:
+        """Everything the user passed, as objects: the rows, the search without a watch, and what labels say."""
+        check_meaning(self.weight_meaning)
+        remedy = _check_remedy(self.degenerate)
+        names = check_start_names(self.init_params)
+        if not names:
+            raise TypeError(f"init_params must be the name of a start or several, not {self.init_params!r:.60}.")
+        starts = repeated(names, check_count("n_init", self.n_init, 1))
+        stopping = check_stopping(self).until(deadline_of(self.max_time))
+        if check_callbacks(self.callbacks) or "_skl_callbacks" in vars(self):
+            stopping = replace(stopping, is_watched=True)
+        trim = check_trim(self.trim, names)
+        if trim and check_criterion(self.criterion) == HELD_OUT:
+            raise ValueError(f"criterion={HELD_OUT!r} judges mixtures by all rows: choose another, or leave out trim.")
+        ridge, n_jobs = check_ridge(self.reg_covar, self.max_condition, self.prior), check_jobs(self.n_jobs)
+        source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
+        source = check_counts_of_rows(source, self.weight_meaning)
+        candidates = check_candidates(self, source.n_features)
+        restrictions = check_restrictions(self, None, max(candidate.n_components for candidate in candidates))
+        check_pairs(source, [candidate.family for candidate in candidates], self._names)
+        known = check_labels(labels, self.label_components, source.n_rows)
+        share, counts = plain_noise(self.noise), {candidate.n_components for candidate in candidates}
+        has_noise = check_noise_share(share) is not None
+        check_suits_labels(known, self.init_params, counts, has_noise=has_noise)
+        check_suits_noise(self, has_noise=has_noise)
+        background = check_noise(share, self.noise_volume, source, self._engine(source))
+        how = ridge, self._rng(), n_jobs, trim, restrictions
+        searching = Searching(candidates, starts, stopping, *how, remedy=remedy)
+        return Data(source, known, background, trim=trim), searching, [] if known is None else known.arrays()
+
+    def _watch(self, data: Data, searching: Searching, X: Any, sample_weight: ArrayLike | None, y: object) -> Watch:
+        """Who looks at the search."""
+        task, stopping = None, searching.stopping
+        if "_skl_callbacks" in vars(self):
+            most = {"candidate": len(searching.starts), "start": stopping.max_steps}
+            task = Task.of_fit(self, X, y, sample_weight, len(searching.candidates), most)
+        return Watch(check_callbacks(self.callbacks), task, stopping.deadline, data.original.n_rows, self._names)
+
+    def _become_best(self, best: Result, data: Data, searching: Searching, of_columns: list[Diagnosis]) -> None:
+        """Become the mixture that was chosen."""
+        run, source = _run_of(best), data.original
+        of_best = searching.source(data, run.model.n_components), self._engine(source), run.model
+        few = few_rows_sentence(source, run.model.n_components)
+        constant = ridge_columns(run.model, data.objective(searching.ridge).floor, source)
+        diagnostics = diagnosed(run, constant, self._names, few) + of_columns
+        n_fixed = run.model.n_parameters - best.n_parameters
+        self._publish(Fitted.of(run, source.dtype, diagnostics, n_fixed), self._names)
+        self._note_cutoff(cutoff_of(*of_best))
+        if searching.ridge is None:
+            warn(constant_sentence(run.model, constant, self._names))
+
+    def _note_end(self, best: Result, results: Sequence[Result], searching: Searching) -> None:
+        """Say why the best fit ended, and why there are no more."""
+        run, watch, not_begun = _run_of(best), searching.watch, not_begun_sentence(results)
+        left_out = None if watch is None or not_begun is not None else watch.left_out.get(self.best_index_)
+        ending = Ending.of(run, best.ends, searching.stopping, left_out)
+        self.outcome_ = replace(ending, reason=" ".join(filter(None, [ending.reason, not_begun])))
+        self.traces_ = [list(end.objective) for end in best.ends]
+        if watch is not None:
+            watch.end(self.mixture_)
+        warn_of(run, left_out)
+        if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
+            warn(not_begun, SearchWarning)
+
+
+def _run_of(best: Result) -> State:
+    assert best.run is not None, "what failed is never chosen"
+    return best.run
+
+
+def _reached(best: Result) -> float:
+    """The mean log-likelihood of the best mixture, nats per unit of row weight."""
+    assert best.evidence is not None, "what has a run has a likelihood"
+    return best.evidence.log_likelihood / best.evidence.row_weight
+
+
+def _check_judged_once(criterion: str) -> None:
+    """Raise ValueError for the criterion that fits every candidate again without each fold."""
+    if criterion == HELD_OUT:
+        raise ValueError(
+            f"criterion={HELD_OUT!r} judges candidates by fits without each fold, and max_time and callbacks could end "
+            "between them: choose another criterion, or leave these out."
+        )
+
+
+def _check_remedy(degenerate: Any) -> Remedy:
+    """What to do with a component that gets stuck, where several numbers of components are compared."""
+    remedy = check_remedy(degenerate)
+    if remedy is Remedy.DROP:
+        raise ValueError(
+            "degenerate='drop' is for GaussianMixture: in a search, a mixture with fewer components is another "
+            "candidate. Give 'freeze' or 'repair'."
+        )
+    if remedy is Remedy.ERROR:
+        raise ValueError(
+            "degenerate='error' is for GaussianMixture: a search goes on, and results_ says which candidates failed. "
+            "Give 'freeze' or 'repair'."
+        )
+    return remedy
 
 
 def as_single(search: GaussianMixtureIC) -> GaussianMixture:
@@ -254,8 +467,9 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
     names = GaussianMixture._get_param_names()
     parameters = {name: value for name, value in search.get_params().items() if name in names}
     parameters |= {"n_components": search.n_components_, "covariance_type": search.covariance_type_, "n_jobs": None}
-    single = GaussianMixture(**parameters | FACTORS | dict(search.mixture_.family.options))
-    single._publish(fitted_of(search), search.mixture_.feature_names)
+    single = GaussianMixture(**parameters | OPTIONS | dict(search.mixture_.family.options))
+    single._take_over(search, search.mixture_.feature_names)
+    single._note_cutoff(vars(search).get("cutoff_"))
     return single
 
 
@@ -264,6 +478,7 @@ def fit_stepwise(
     X: ArrayLike | Source,
     sample_weight: ArrayLike | None = None,
     checkpoint: str | None = None,
+    labels: ArrayLike | None = None,
 ) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield what became of each candidate when it is done.
 
@@ -271,4 +486,4 @@ def fit_stepwise(
     search with a checkpoint must be one fit.
     """
     with unchanged_on_failure(search):
-        yield from search._fits(X, sample_weight, checkpoint)
+        yield from search._fits(X, sample_weight, checkpoint, labels)

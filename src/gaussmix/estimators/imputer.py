@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils import Tags, get_tags
-from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.checks import check_count
 from gaussmix.engines import check_jobs
+from gaussmix.errors import counted
 from gaussmix.estimators.attributes import narrowed
-from gaussmix.estimators.base import fitted_of, unchanged_on_failure
+from gaussmix.estimators.base import FOUND, unchanged_on_failure
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.incomplete import patterns
 from gaussmix.estimators.parameters import check_flag
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.validation import check_source
+from gaussmix.estimators.summary import Summary
+from gaussmix.estimators.validation import as_meant, check_source
+from gaussmix.formats.values import Reader, array_of
+from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.sources.base import Source, in_leaves
@@ -38,14 +42,15 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     <choice>
     sample_posterior : bool, default False
         Fill with a draw from the conditional distribution of the missing values instead of with its mean. Means make
-        columns vary less and correlate more than they do. Several draws with different seeds show how much a result
-        depends on the missing values (multiple imputation, Rubin 1987).
+        columns vary less and correlate more than they do. See `impute` for several draws at once.
     <em>
 
     Attributes
     ----------
     mixture_ : Mixture
         The distribution of a row, in float64.
+    n_missing_ : (n_features,)
+        Missing cells of each feature in `fit`.
     <found>
 
     References
@@ -63,6 +68,9 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     """
 
     sample_posterior: bool
+    n_missing_: NDArray[np.int64]
+
+    _attributes: ClassVar[Mapping[str, Reader]] = {**FOUND, "n_missing_": array_of("i")}
 
     def __init__(
         self,
@@ -72,29 +80,28 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         n_factors: Counts | None = None,
         sample_posterior: bool = False,
         tol: float = 1e-3,
+        stopping: str = "gain",
         reg_covar: float | str = "auto",
         max_iter: int = 100,
+        max_time: float | None = None,
         n_init: int = 1,
         init_params: Any = "kmeans",
+        weight_meaning: str = "frequency",
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self._keep(locals())
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit the mixture to the complete rows.
+        """Fit the mixture to what is observed (Ghahramani & Jordan 1994); rows need not be complete.
 
         Parameters
         ----------
         X : (n_samples, n_features), numbers in data units, NaN or null where they are missing; an array, a data frame,
             or rows that need not fit into memory (`gaussmix.open` with `missing=True`).
         y : ignored; pipelines pass it.
-        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
+        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+            counts as two rows.
 
         Returns
         -------
@@ -102,7 +109,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used; a column, or some value of every row, is missing.
+        ValueError : a parameter or the data can't be used; or a column has no value.
         TypeError : a parameter or the data is of the wrong type.
 
         Warns
@@ -111,10 +118,11 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         """
         with unchanged_on_failure(self):
             check_flag("sample_posterior", self.sample_posterior)
-            source = check_source(self, X, sample_weight, reset=True, may_miss=True)
+            source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
             fitted = self._mixture_estimator(self._names)
-            fitted.fit(source if get_tags(fitted).input_tags.allow_nan else _complete(source, self._names))
-            self._publish(fitted_of(fitted), self._names)
+            fitted.fit(source)
+            self._take_fit(fitted, X, self._names)
+            self.n_missing_ = np.sum([*source.map_rows(_missing)], axis=0, dtype=np.int64)
         return self
 
     def transform(self, X: ArrayLike) -> Rows:
@@ -136,25 +144,63 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             `sample_posterior` is set: a draw depends on the number of its row.
         """
         source = self._source(X)
-        seed = None
-        if check_flag("sample_posterior", self.sample_posterior):
-            if isinstance(source, LazySource):
-                raise ValueError(
-                    "With sample_posterior draws depend on the numbers of rows, which Dask and Spark do not tell: "
-                    "write X to files first, or set sample_posterior=False."
-                )
-            seed = int(self._rng().integers(2**64, dtype=np.uint64))
-        fill = _Filling(self.mixture_, check_jobs(self.n_jobs), seed)
+        is_drawn = check_flag("sample_posterior", self.sample_posterior)
+        return self._filled(source, self._drawn_seed(source) if is_drawn else None)
+
+    def impute(self, X: ArrayLike, n_imputations: int = 5) -> Rows:
+        """Fill the missing values several times with draws, to see how much a result depends on them.
+
+        Rubin (1987), Multiple Imputation for Nonresponse in Surveys. Draws are from the fitted mixture: that it is
+        estimated itself adds nothing to their spread.
+
+        Parameters
+        ----------
+        X : as for `transform`.
+        n_imputations : number of copies.
+
+        Returns
+        -------
+        copies : (n_imputations, n_samples, n_features), each without NaN.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError : as `transform`; or n_imputations is no number of at least 1.
+        """
+        source, n_copies = self._source(X), check_count("n_imputations", n_imputations, 1)
+        seed = self._drawn_seed(source)
+        return np.stack([self._filled(source, (seed + copy) % 2**64) for copy in range(n_copies)])
+
+    def _with_its_own(self, found: Summary) -> Summary:
+        if "n_missing_" not in vars(self):  # in files of earlier versions
+            return found
+        n_rows, holes = found.facts["n_rows"], np.flatnonzero(self.n_missing_)
+        worst = holes[np.argsort(-self.n_missing_[holes], kind="stable")]
+        each = ", ".join(f"{shorten(found.names[j])} {self.n_missing_[j]:,}" for j in worst[:5].tolist())
+        each += ", …" * (len(worst) > 5)
+        total = f"{self.n_missing_.sum():,} of {counted(n_rows * len(self.n_missing_), 'cell')}"
+        return replace(found, about=[("missing", f"{total}: {each}" if each else total)])
+
+    def _drawn_seed(self, source: Source) -> int:
+        if isinstance(source, LazySource):
+            raise ValueError(
+                "Draws depend on the numbers of rows, which Dask and Spark do not tell: write X to files first, or set "
+                "sample_posterior=False."
+            )
+        return int(self._rng().integers(2**64, dtype=np.uint64))
+
+    def _filled(self, source: Source, seed: int | None) -> Rows:
+        fill = Filling(self.mixture_, check_jobs(self.n_jobs), seed)
         filled: Rows = source.per_row(partial(in_leaves, task=fill), source.dtype, (source.n_features,))
         return filled
 
-    def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
-        check_is_fitted(self)
-        return check_source(self, X, sample_weight, reset=False, may_miss=True)
+
+def _missing(block: Block) -> NDArray[np.int64]:
+    """Missing cells of each feature, (n_features,)."""
+    return np.asarray(np.isnan(block.rows).sum(axis=0), dtype=np.int64)
 
 
 @dataclass(frozen=True)
-class _Filling:
+class Filling:
     """A task that fills the missing values of rows: with draws where it has a seed, else with means."""
 
     mixture: Mixture
@@ -164,7 +210,7 @@ class _Filling:
     def __call__(self, block: Block) -> Rows:
         rows, rng = block.rows, None if self.seed is None else np.random.default_rng([self.seed, block.first_row])
         filled = rows.astype(np.float64, order="C")
-        for places, known in _patterns(np.isnan(rows)):
+        for places, known in patterns(np.isnan(rows)):
             unknown = np.delete(np.arange(rows.shape[1]), known)
             filled[np.ix_(places, unknown)] = self._values(filled[np.ix_(places, known)], known, rng)
         return narrowed(filled, rows.dtype)
@@ -179,49 +225,3 @@ class _Filling:
         if not known.size:
             return np.tile(mixture.weights @ mixture.means, (len(values), 1))
         return mixture.conditional_mean(values, known, n_jobs=n_jobs)
-
-
-def _patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Places, Places]]:
-    """The places of rows that lack the same features, with the features they have; complete rows are left out."""
-    holed = np.flatnonzero(missing.any(axis=1))
-    packed, pattern = np.unique(np.packbits(missing[holed], axis=1), axis=0, return_inverse=True)
-    order = holed[np.argsort(pattern, kind="stable")]
-    for places in np.split(order, np.cumsum(np.bincount(pattern, minlength=len(packed)))[:-1]):
-        if places.size:
-            yield places, np.flatnonzero(~missing[places[0]])
-
-
-def _complete(source: Source, names: Any) -> Source:
-    """The rows without missing values; raises ValueError where there are too few, or a column has no value at all."""
-    is_complete, has_value = zip(*source.map_rows(_known), strict=True)
-    complete = np.concatenate(is_complete)
-    _check_columns(np.any(has_value, axis=0), names)
-    if complete.all():
-        whole = source.fresh()
-        whole.may_miss = False
-        return whole
-    n_complete = int(complete.sum())
-    if not n_complete:
-        raise ValueError(
-            "Every row of X has missing values, and a mixture is fitted to complete rows: leave columns out."
-        )
-    if n_complete == 1:
-        raise ValueError(
-            "Only one row of X has no missing values, and a mixture is fitted to two complete rows or more: leave "
-            "columns out."
-        )
-    return source.part(complete)
-
-
-def _known(block: Block) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether rows (n_rows,) have all values, and whether columns (n_features,) have one."""
-    is_known: NDArray[np.bool_] = ~np.isnan(block.rows)
-    return np.all(is_known, axis=1), np.any(is_known, axis=0)
-
-
-def _check_columns(has_value: NDArray[np.bool_], names: Any) -> None:
-    """Raise ValueError for a column without any value."""
-    empty = np.flatnonzero(~has_value)
-    if empty.size:
-        where = repr(str(names[empty[0]])) if names is not None else str(empty[0])
-        raise ValueError(f"Column {where} of X has no value at all, so nothing can be learned of it: leave it out.")

@@ -98,9 +98,11 @@ def _stray_sentence(found: Covariances, family: Family, parameter: str) -> str |
 
 
 def check_given(
-    given: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool
+    given: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool, has_noise: bool = False
 ) -> Array | NDArray[np.int32]:
     """Labels (n_rows,) or responsibilities `shape` = (n_rows, n_components) of a user, or of a callable (`returned`).
+
+    Where there is noise, the label −1 or one more column may say so; the responsibilities lack it then.
 
     Raises
     ------
@@ -114,23 +116,25 @@ def check_given(
     except ValueError as error:
         raise ValueError(f"{origin} is no array: {error}") from None
     if array.shape == (n_rows,) and array.dtype.kind in "iu":
-        if array.min() < 0 or array.max() >= n_components:
+        if array.min() < -has_noise or array.max() >= n_components:
             raise ValueError(
                 f"{origin} holds the labels {array.min()} … {array.max()}; with n_components={n_components} "
                 f"they must lie in 0 … {n_components - 1}."
             )
-        _check_all_have_rows(origin, np.bincount(array, row_weight, n_components).astype(np.float64))
+        counts = np.bincount(array + 1, row_weight, n_components + 1)[1:]
+        _check_all_have_rows(origin, counts.astype(np.float64))
         return array.astype(np.int32)
     if array.shape == (n_rows,) and array.dtype.kind in "fb":
         raise ValueError(f"{origin} holds labels of type {array.dtype}; make them integers, as by .astype(int).")
-    if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
+    widths = (n_components, n_components + 1) if has_noise else (n_components,)
+    if array.ndim != 2 or len(array) != n_rows or array.shape[1] not in widths or array.dtype.kind not in "fiub":
         has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(given)}"
         names = "" if returned else f"one of {', '.join(map(repr, STARTS))}, "
         raise ValueError(
             f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
             f"({n_rows}, {n_components})."
         )
-    shares, mass = copied(array), np.zeros(n_components)
+    shares, mass = copied(array), np.zeros(array.shape[1])
     for part in pieces(shares.shape):
         some = shares[part]
         wrong = ~(np.abs(some.sum(axis=1) - 1) <= 1e-6) | (some < 0).any(axis=1)
@@ -140,8 +144,8 @@ def check_given(
                 f"{origin}: the responsibilities of row {part.start + row} must be ≥ 0 and sum to 1, not {some[row]}."
             )
         mass += some.sum(axis=0) if row_weight is None else (row_weight[part, None] * some).sum(axis=0)
-    _check_all_have_rows(origin, mass)
-    return shares
+    _check_all_have_rows(origin, mass[:n_components])
+    return np.ascontiguousarray(shares[:, :n_components])
 
 
 def _check_all_have_rows(origin: str, mass: Array) -> None:

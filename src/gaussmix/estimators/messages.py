@@ -12,11 +12,11 @@ from itertools import count
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.covariances import Covariances
 from gaussmix.em.trace import Frozen, State, Trace
-from gaussmix.errors import Outcome, counted, listed, name_components
+from gaussmix.errors import FailureKind, Outcome, counted, name_components
+from gaussmix.estimators.columns import constant_columns, name_columns
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array
 from gaussmix.selection.candidate import Result
 from gaussmix.selection.choice import reasons_and_advice
 from gaussmix.sources.base import Source
@@ -36,6 +36,19 @@ _NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
     "max_iter, tol, or check for degenerate data."
 )
+
+
+# By why a fit has made no more starts.
+LEFT_OUT = {
+    Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
+    Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or lower n_init.",
+}
+
+
+def column_named(column: int, names: Sequence[str] | None) -> str:
+    """A column by its name where it has one."""
+    where = repr(str(names[column])) if names is not None else str(column)
+    return f"column {where} (counted from 0)"
 
 
 class SearchWarning(RuntimeWarning):
@@ -66,12 +79,16 @@ def about(subject: str) -> Iterator[None]:
         warn(f"{subject}: {warning.message}", warning.category)
 
 
-def warn_of(run: State) -> None:
-    """Warn of what the user should know of the end of a run."""
+def warn_of(run: State, left_out: Outcome | None = None) -> None:
+    """Warn of what the user should know of the end of the best run, and of why there are no more."""
     warn(frozen_sentence(run.trace))
     warn(rounding_sentence(run.model))
-    if run.outcome is not Outcome.CONVERGED and run.trace.n_steps > 0:
+    if run.outcome is Outcome.TIME_LIMIT:
+        warn(run.outcome.value, ConvergenceWarning)
+    elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
         warn(_NOT_CONVERGED, ConvergenceWarning)
+    if left_out is Outcome.TIME_LIMIT and run.outcome is not left_out:
+        warn(LEFT_OUT[left_out], ConvergenceWarning)
 
 
 def frozen_sentence(trace: Trace) -> str | None:
@@ -108,86 +125,62 @@ def some_distinct(block: Block, most: int) -> set[bytes]:
     return {row.tobytes() for row in np.unique(rows, axis=0)[:most] + 0.0}
 
 
-def constant_columns(source: Source) -> list[int]:
-    """Columns with the same value in every row of positive weight."""
-    found: Rows | None = None
-    for values in source.map_rows(_constants):
-        if values is not None:
-            found = values if found is None else np.where(values == found, found, np.nan)
-    assert found is not None, "some row has a positive weight"
-    return np.flatnonzero(~np.isnan(found)).tolist()
-
-
-def _constants(block: Block) -> Rows | None:
-    """The value of each column that is constant in a block, NaN for others; None without rows of positive weight."""
-    places = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
-    if not places.size:
-        return None
-    first = block.rows[places[0]]
-    suspects = np.flatnonzero((block.rows[places[:100]] == first).all(axis=0))  # few columns are left to read whole
-    constant = [column for column in suspects.tolist() if (block.rows[places, column] == first[column]).all()]
-    values: Rows = np.full_like(first, np.nan)
-    values[constant] = first[constant]
-    return values
-
-
-def constant_sentence(mixture: Model, ridge: Array, source: Source, names: Sequence[str] | None) -> str | None:
-    """Say which columns are constant and have no variance but the automatic ridge, (n_features,); else None."""
-    variances = mixture.covariances.variances()
-    is_ridge = variances.max(axis=0) <= 2 * ridge
+def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
+    """Columns that are constant and have no variance but the ridge (n_features,)."""
+    is_ridge = (mixture.covariances.variances().max(axis=0) <= 2 * ridge) & (ridge > 0)
     if not is_ridge.any():  # the rows need not be read
-        return None
-    constant = [column for column in constant_columns(source) if is_ridge[column]]
+        return []
+    return [column for column in constant_columns(source) if is_ridge[column]]
+
+
+def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:
+    """Say which columns are constant and have no variance but the automatic ridge; None where there are none."""
     if not constant:
         return None
     return (
-        f"{_name_columns(constant, names)} constant, so that all of the variance there is reg_covar='auto', down to "
-        f"{variances[:, constant].min():.1g}, and the density of a row with another value is next to 0. Leave out "
-        "constant columns, or give reg_covar as a number."
+        f"{name_columns(constant, names)} constant, so that all of the variance there is reg_covar='auto', down to "
+        f"{mixture.covariances.variances()[:, constant].min():.1g}, and the density of a row with another value is "
+        "next to 0. Leave out constant columns, or give reg_covar as a number."
     )
 
 
-def dropped_sentence(results: Sequence[Result], source: Source, names: Sequence[str] | None) -> str | None:
-    """Say why candidates failed, where most of them did or a column is constant; None otherwise.
+def not_begun_sentence(results: Sequence[Result]) -> str | None:
+    """Say how many candidates of a search were not begun, and why; None where all were."""
+    failures = [result.failure for result in results if result.failure is not None and not result.was_begun]
+    if not failures:
+        return None
+    number = f"before {len(failures)} of {counted(len(results), 'candidate')} were begun"
+    if failures[0].kind is FailureKind.NO_TIME:
+        return f"max_time seconds were over {number}; raise max_time or try fewer."
+    return f"A callback ended the search {number}."
 
-    It is usual that some fail, such as those with the most components; the table of results says which and why.
+
+def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
+    """Say how many candidates failed, why, and what to do, where that may have changed the choice; None otherwise.
+
+    That is where most failed, one with no more components than the chosen one, or a column makes them fail. It is
+    usual that some with more components fail; the table of results says which and why.
+
+    Parameters
+    ----------
+    results : of all candidates.
+    chosen : one of them.
+    columns : which columns make candidates fail, and what to do; "" for none.
     """
     failed = [result for result in results if result.failure is not None]
-    constant = constant_columns(source) if failed else []
-    if not constant and 2 * len(failed) <= len(results):
+    if not failed:
         return None
-    reasons, advice = reasons_and_advice(failed)
-    why = f" {_name_columns(constant, names)} constant." if constant else ""
+    fewest = min(result.candidate.n_components for result in failed)
+    if not columns and 2 * len(failed) <= len(results) and fewest > chosen.candidate.n_components:
+        return None
+    reasons, advice = reasons_and_advice(failed, columns)
     number = f"{len(failed)} of {counted(len(results), 'candidate')}"
-    return f"{number} could not be fitted: {reasons}{why} {advice} The table of results has the reason of each."
-
-
-def _name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
-    """Say "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
-    several = len(columns) > 1
-    if names is not None:
-        which = listed([str(names[column]) for column in columns])
-    else:
-        rest = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
-        which = f"{', '.join(map(str, columns[:10]))}{rest} (counted from 0)"
-    return f"Column{'s' * several} {which} of X {'are' if several else 'is'}"
-
-
-def rounding(covariances: Covariances) -> Array:
-    """About how much rounding changes log densities of each component, (n_components,), nats."""
-    variances = covariances.variances()
-    inflation = (variances * covariances.whitening.precision_diagonals()).max(axis=1)
-    error: Array = variances.shape[1] * float(np.finfo(np.float64).eps) * inflation
-    return error
+    return f"{number} could not be fitted: {reasons} {advice} results_ has the reason of each."
 
 
 def rounding_sentence(mixture: Model) -> str | None:
-    """Say which covariances are so nearly singular that log densities have lost digits; None where none is.
-
-    The rounding of Σ is multiplied by Σ_jj (Σ⁻¹)_jj, the ratio of the variance of feature j to the variance that is
-    left of it when the other features are known.
-    """
-    error = rounding(mixture.covariances)
+    """Say which covariances are so nearly singular that log densities have lost digits; None where none is."""
+    error = mixture.covariances.rounding
     concerned = np.flatnonzero(error > ROUNDED)
     if not concerned.size:
         return None

@@ -2,87 +2,208 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
+from sklearn.exceptions import NotFittedError
 
 from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
+from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, narrowed
 from gaussmix.estimators.base import Estimator
+from gaussmix.estimators.conversion import to_sklearn
+from gaussmix.estimators.noise import NO_MARGINAL
+from gaussmix.estimators.reading import (
+    augmented,
+    explanation_of,
+    glance_of,
+    summary_of,
+    tidy_of,
+)
+from gaussmix.estimators.summary import Summary
 from gaussmix.estimators.validation import check_counts_of_rows
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
+from gaussmix.mixture.explaining import Explanation
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.base import Number, Source
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Number, Source, in_leaves
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Tree
 from gaussmix.waist.parameters import Parameters
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture as SklearnMixture
 
 
 class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
     """An estimator that is its mixture: it labels, scores and draws rows."""
 
-    @abstractmethod
-    def _fit(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
-        """Set the fitted attributes, and warn."""
+    weight_meaning: str
 
-    def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int64]:
-        """Fit and label the rows, (n_samples,): `fit(X).predict(X)`; parameters and errors as for `fit`."""
-        labels: NDArray[np.int64] = self.fit(X, sample_weight=sample_weight).predict(X)
-        return labels
+    def _check_fitted(self) -> None:
+        parts = vars(self).get("_parts")
+        if parts is not None:
+            if parts.lacking:
+                raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {parts.said}")
+            _ = self.mixture_  # which is made now, and sets the number of features
+        super()._check_fitted()
 
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """The most probable component of each row, (n_samples,); the first of equals.
+    def set_callbacks(self, *callbacks: Any) -> Self:
+        """Set callbacks of scikit-learn 1.9 or later, such as `ProgressBar` and `ScoringMonitor`.
+
+        `fit` is their task. It has a task for each start, and in that one for each step of EM over all rows. A search
+        has one for each candidate, which has those. A callback that returns True ends what its task is a part of.
+
+        Parameters
+        ----------
+        callbacks : of scikit-learn's protocol; none removes those that were set.
+
+        Returns
+        -------
+        self : the estimator.
+
+        Raises
+        ------
+        TypeError : one does not follow the protocol.
+        ImportError : scikit-learn is older.
+        """
+        try:
+            from sklearn.callback import CallbackSupportMixin
+        except ImportError:
+            raise ImportError(
+                "set_callbacks needs scikit-learn 1.9 or later. The parameter callbacks takes functions."
+            ) from None
+        CallbackSupportMixin.set_callbacks(self, *callbacks)
+        return self
+
+    def fit_predict(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_error: ArrayLike | None = None,
+    ) -> NDArray[np.int64]:
+        """Fit and label the rows, (n_samples,): `fit(X).predict(X)`, and −1 for rows that `trim` left out.
+
+        Parameters and errors are those of `fit`.
+        """
+        fitted, cutoff = self.fit(X, sample_weight=sample_weight, X_error=X_error), vars(self).get("cutoff_")
+        if cutoff is None:
+            labels: NDArray[np.int64] = fitted.predict(X, X_error=X_error)
+            return labels
+        source = self._source(X, X_error=X_error)
+        kept: NDArray[np.int64] = self._per_row(
+            source, partial(_labels_of_kept, engine=self._engine(source), cutoff=cutoff), np.int64
+        )
+        return kept
+
+    def _note_cutoff(self, cutoff: float | None) -> None:
+        """Set `cutoff_`, or remove what an earlier fit found."""
+        self.__dict__.pop("cutoff_", None)
+        if cutoff is not None:
+            self.cutoff_ = cutoff
+
+    def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
+        """The most probable component of each row, (n_samples,); the first of equals, and −1 for noise.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), data units; the cells that are missing (NaN) say nothing.
+        X_error : measurement errors of X, as for `fit`.
 
         Raises
         ------
         NotFittedError : before `fit`.
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
-        labels: NDArray[np.int64] = self._per_row(self._source(X), self._engine().labels, np.int64)
+        source = self._source(X, X_error=X_error)
+        labels: NDArray[np.int64] = self._per_row(source, self._engine(source).labels, np.int64)
         return labels
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components), rows sum to 1.
+    def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
+        """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components).
 
-        Raises as `predict`.
+        Rows sum to 1, less p(noise | x) where there is noise.
+
+        Parameters and errors as for `predict`.
         """
-        source = self._source(X)
-        method = partial(_responsibilities, engine=self._engine())
+        source = self._source(X, X_error=X_error)
+        method = partial(_responsibilities, engine=self._engine(source))
         shared: NDArray[np.floating[Any]] = self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
         return shared
 
-    def score_samples(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """log p(x) of each row, (n_samples,), nats. Raises as `predict`."""
-        source = self._source(X)
-        found = self._per_row(source, self._engine().log_density, np.float64)
+    def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
+        """log p(x) of each row, (n_samples,), nats: of what is observed of it, errors included.
+
+        Parameters and errors as for `predict`.
+        """
+        source = self._source(X, X_error=X_error)
+        found = self._per_row(source, self._engine(source).log_density, np.float64)
         return narrowed(found, source.dtype) if isinstance(found, np.ndarray) else found
 
-    def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
-        """Mean of log p(x) per unit of weight, nats. Raises as `predict`."""
-        source = self._source(X, sample_weight)
+    def denoise(self, X: ArrayLike, X_error: ArrayLike | None = None) -> tuple[Array, Array]:
+        """What the true rows are, given what was measured: their means and covariances under the mixture.
+
+        Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, eq. 15–17. A cell that is missing is one without a
+        measurement.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), data units.
+        X_error : measurement errors of X, as for `fit`; without them, cells that are there are exact.
+
+        Returns
+        -------
+        means : (n_samples, n_features), data units.
+        covariances : (n_samples, n_features, n_features), data units².
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError : as `predict`; X is not in memory; or the mixture has noise.
+        """
+        source = self._source(X, X_error=X_error)
+        if self.mixture_.model.noise is not None:
+            raise ValueError("denoise knows components only, and a row may be noise: fit without noise.")
+        if not isinstance(source, ArraySource):
+            raise ValueError("denoise takes an array or a data frame: read some of the rows at a time.")
+        engine = IncompleteEngine(self._engine())
+        found = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
+        return found[0]
+
+    def score(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_error: ArrayLike | None = None,
+    ) -> float:
+        """Mean of log p(x) per unit of weight, nats. Parameters and errors as for `predict`."""
+        source = self._source(X, sample_weight, X_error)
         return self._log_likelihood(source) / source.profile.total_weight
 
-    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Bayesian information criterion −2 log L + p log Σw; lower is better; Schwarz (1978). Raises as `predict`.
 
-        `sample_weight` are frequencies. Weights that sum to less than two rows are scaled to sum to the number of rows,
-        with a RuntimeWarning.
+        `sample_weight` are what `weight_meaning` says. Frequencies that sum to less than two rows are scaled to sum to
+        the number of rows, with a RuntimeWarning.
         """
-        deviance, total = self._deviance(X, sample_weight)
-        return deviance + self.mixture_.n_parameters * float(np.log(total))
+        deviance, total = self._deviance(X, sample_weight, X_error)
+        return deviance + self._n_parameters() * float(np.log(total))
 
-    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Akaike information criterion −2 log L + 2 p; lower is better; Akaike (1974). Weights as for `bic`."""
-        return self._deviance(X, sample_weight)[0] + 2 * self.mixture_.n_parameters
+        return self._deviance(X, sample_weight, X_error)[0] + 2 * self._n_parameters()
 
     def merge(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, method: str = "entropy") -> Merging:
         """Merge components into clusters, two at a time, and find where to stop.
@@ -90,7 +211,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         Parameters
         ----------
         X : (n_samples, n_features), the rows that say which components overlap.
-        sample_weight : (n_samples,), frequency weights ≥ 0.
+        sample_weight : (n_samples,), weights ≥ 0; only their ratios matter.
         method : "entropy" merges those whose union lowers the entropy of the responsibilities most; Baudry et al.
             (2010), mclust's `clustCombi`.
 
@@ -107,8 +228,129 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         source = self._source(X, sample_weight)
         if method != "entropy":
             raise unknown_name("method", method, ["entropy"])
-        shares = self._each_row(source, self._engine().responsibilities)
+        if self.mixture_.noise is not None:
+            raise ValueError("merge is of components alone, and this mixture has noise: take mixture_.without_noise.")
+        shares = self._each_row(source, self._engine(source).responsibilities)
         return merge_by_entropy(self.mixture_, shares, source.row_weight)
+
+    def summary(self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Summary:
+        """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), rows whose log-likelihood, BIC, ICL and numbers in each component are shown. A fit
+            does not keep its rows. Without X the sizes are weights times rows, and the log-likelihood is that before
+            the last step of EM; ICL is left out. A search knows all of them.
+        sample_weight : (n_samples,), as for `bic`.
+
+        Returns
+        -------
+        summary : with the data, log-likelihood, number of parameters, BIC, ICL, why EM stopped, and warnings. For each
+            component its weight, its size (effective rows), mean ± sd of each feature, and the component that it
+            overlaps most with: ∫ √(N_i N_j), from 0, apart, to 1, equal.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X can't be used.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> rows = [[0.0], [1.0], [2.0], [7.0], [8.0], [9.0]]
+        >>> print(GaussianMixture(2, random_state=0).fit(rows).summary(rows))
+        GaussianMixture: 2 components, full
+        <BLANKLINE>
+        data            6 rows of 1 feature (x0)
+        log-likelihood  -11.46 nats
+        parameters      5
+        BIC             31.87, lower is better
+        ICL             31.87
+        stopped         after 2 steps. The mean log-likelihood changed by less than tol.
+        <BLANKLINE>
+        component  weight  size             x0  nearest   overlap
+                0  0.5000   3.0  1.000 ± 0.817        1  0.000102
+                1  0.5000   3.0  8.000 ± 0.817        0  0.000102
+        """
+        return summary_of(self, X, sample_weight)
+
+    def tidy(self) -> Any:
+        """The components as a data frame: a row for each, and one for noise, component −1.
+
+        Returns
+        -------
+        frame : in the library of the data frame that was fitted; of arrays and files in pandas, polars or pyarrow, the
+            first that is installed. Columns: "component", "weight", "size" (effective rows), ``mean_x`` and
+            ``sd_x`` for each feature x, "nearest" (−1 for none) and "overlap" as in `summary`.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ImportError : no library of data frames is installed.
+        """
+        return tidy_of(self)
+
+    def glance(self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Any:
+        """The fit as a whole, as a data frame of one row; parameters, library and errors as `summary` and `tidy`.
+
+        Returns
+        -------
+        frame : "n_rows", "n_features", "n_components", "structure", "n_parameters", "log_likelihood" (nats, a total),
+            "bic", "icl" (null where unknown), "is_final" (False where they are those before the last step),
+            "converged", "n_iter", "stopped", "remaining_gain" (nats per row), "n_starts", "n_agreed" and "seconds".
+        """
+        return glance_of(self, X, sample_weight)
+
+    def augment(self, X: ArrayLike) -> Any:
+        """The rows with what the mixture says of each, as a data frame.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), an array or a data frame in memory. The frame may have more columns than the
+            features: text, dates, identifiers.
+
+        Returns
+        -------
+        frame : all of X in its own library, of an array as `tidy`, with the columns "component" (as `predict`),
+            "uncertainty", 1 less the largest responsibility, and "log_density", nats.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError : X can't be used, or has a column of one of these names.
+        TypeError : X can't be used, or is not in memory.
+        """
+        return augmented(self, X)
+
+    def explain(self, X: ArrayLike) -> Explanation:
+        """Why rows belong to their components and to no other, and which features make them unlikely.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), an array or a data frame in memory; some rows, since it takes longer than
+            `predict`. Cells that are missing have no part.
+
+        Returns
+        -------
+        explanation : print it to read it, or take its `to_frame()`. For each row: the component, the runner-up, the log
+            ratio of their probabilities and its parts; the squared Mahalanobis distance and the parts of the features,
+            which add up to it (Garthwaite & Koch 2016).
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X can't be used, or is not in memory.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> rows = [[0.0, 1.0], [1.0, 0.0], [2.0, 3.0], [7.0, 9.0], [8.0, 6.0], [9.0, 8.0]]
+        >>> gm = GaussianMixture(2, covariance_type="diag", random_state=0).fit(rows)
+        >>> why = gm.explain([[4.0, 1.0]])
+        >>> bool(abs(why.contributions.sum() - why.squared_distance[0]) < 1e-12)
+        True
+        """
+        return explanation_of(self, X)
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows from the mixture, in random order.
@@ -134,6 +376,45 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
         return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
 
+    def to_sklearn(self) -> SklearnMixture:
+        """Make a fitted `sklearn.mixture.GaussianMixture` with this mixture.
+
+        Returns
+        -------
+        estimator : predicts, scores and samples as this one does. The parameters that both libraries know, how the fit
+            went and the names of the features come along. A structure that scikit-learn does not have becomes the
+            simplest of its four that can hold the covariances.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError : the mixture has noise, which scikit-learn's has not.
+        SingularCovariance : a covariance is not positive definite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import GaussianMixture
+        >>> X = np.array([[0.0], [0.2], [4.0], [4.2]])
+        >>> theirs = GaussianMixture(2, random_state=0).fit(X).to_sklearn()
+        >>> len(set(theirs.predict(X)))
+        2
+        """
+        self._check_fitted()
+        return to_sklearn(self, self.mixture_)
+
+    def _source(
+        self,
+        X: ArrayLike | Source,
+        sample_weight: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+    ) -> Source:
+        source = super()._source(X, sample_weight, X_error)
+        noise = self.mixture_.model.noise
+        if source.may_miss and noise is not None and noise.box is None:
+            raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with noise_volume as a box.")
+        return source
+
     def _each_row(self, source: Source, method: Callable[..., NDArray[Number]]) -> NDArray[Number]:
         """What a method of an engine says of each row, (n_rows, …)."""
         return source.each_row(partial(method, parameters=self.mixture_.parameters))
@@ -144,11 +425,13 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
 
     def _log_likelihood(self, source: Source) -> float:
         """Σ s log p(x), nats."""
-        return source.map_merge(_LogLikelihood(self._engine(), self.mixture_.parameters))
+        return source.map_merge(_LogLikelihood(self._engine(source), self.mixture_.parameters))
 
-    def _deviance(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
+    def _deviance(
+        self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None
+    ) -> tuple[float, float]:
         """−2 log L and the total weight."""
-        source = check_counts_of_rows(self._source(X, sample_weight))
+        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
         return -2.0 * self._log_likelihood(source), source.profile.total_weight
 
 
@@ -169,6 +452,12 @@ class _LogLikelihood:
             log_density, weight = self.engine.log_density(leaf, self.parameters), leaf.row_weight
             tree.add(float((log_density if weight is None else weight * log_density).sum()))
         return tree.total
+
+
+def _labels_of_kept(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.int64]:
+    """The components of rows, −1 for those below a log density."""
+    log_density = in_leaves(block, partial(engine.log_density, parameters=parameters))
+    return np.where(log_density < cutoff, -1, engine.labels(block, parameters))
 
 
 def _responsibilities(block: Block, parameters: Parameters, engine: Engine[Any]) -> NDArray[np.floating[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
@@ -12,7 +13,10 @@ from sklearn.utils import check_random_state
 
 from gaussmix.checks import check_count
 from gaussmix.em.online import STEP_ROWS, Rate
+from gaussmix.em.remedies import Remedy
+from gaussmix.em.stopping import Aitken, Stopping
 from gaussmix.errors import unknown_name
+from gaussmix.estimators.ending import RULES
 from gaussmix.numerics.arrays import Array
 from gaussmix.starts import STARTS
 
@@ -32,10 +36,20 @@ def check_number(name: str, value: Any, hint: str = "") -> float:
 
 def check_share(name: str, value: Any) -> float:
     """A number from 0 to 1."""
-    number = check_number(name, value)
+    number = check_number(name, value, " and at most 1")
     if number > 1:
         raise ValueError(f"{name}={value!r} must be a number from 0 to 1.")
     return number
+
+
+def check_trim(trim: Any, starts: Sequence[str]) -> float:
+    """The share of the row weight to leave out, with starts of these names."""
+    share = check_number("trim", trim)
+    if not share < 0.5:
+        raise ValueError(f"trim={trim!r} must be a share below 1/2: most rows belong to the mixture.")
+    if share and "search" in starts:
+        raise ValueError('init_params="search" judges mixtures by all rows: name another start, or leave out trim.')
+    return share
 
 
 def check_rate(learning_decay: Any, forgetting: Any) -> Rate:
@@ -51,10 +65,10 @@ def check_rate(learning_decay: Any, forgetting: Any) -> Rate:
     return Rate(decay, half_life)
 
 
-def check_ridge(reg_covar: Any) -> float | None:
-    """A number to add to every variance, None for "auto"."""
+def check_ridge(reg_covar: Any, *others: Any) -> float | None:
+    """A number to add to every variance; None for the automatic one, which is 0 where `others` keep variances up."""
     if isinstance(reg_covar, str) and reg_covar == "auto":
-        return None
+        return None if all(other is None for other in others) else 0.0
     return check_number("reg_covar", reg_covar, ' or "auto"')
 
 
@@ -63,6 +77,28 @@ def check_acceleration(acceleration: Any) -> None:
     if acceleration is not None and not (isinstance(acceleration, str) and acceleration == "auto"):
         wrong = ValueError if isinstance(acceleration, str) else TypeError
         raise wrong(f'acceleration must be "auto" or None, not {acceleration!r}.')
+
+
+def check_stopping(estimator: Any) -> Stopping:
+    """When EM ends, as the parameters of an estimator say."""
+    rule, acceleration = estimator.stopping, getattr(estimator, "acceleration", None)
+    if not isinstance(rule, str) or rule not in RULES:
+        raise unknown_name("stopping", rule, RULES)
+    if rule == RULES[1] and acceleration is not None:
+        raise ValueError(
+            f"stopping={rule!r} extrapolates steps of EM, and acceleration={acceleration!r} makes others: leave "
+            "out one of them."
+        )
+    kind = Aitken if rule == RULES[1] else Stopping
+    return kind(check_number("tol", estimator.tol), check_count("max_iter", estimator.max_iter, 0))
+
+
+def check_remedy(degenerate: Any) -> Remedy:
+    """What to do with a component that collapses or loses its mass."""
+    try:
+        return Remedy(degenerate)
+    except ValueError:
+        raise unknown_name("degenerate", degenerate, [remedy.value for remedy in Remedy]) from None
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -88,7 +124,7 @@ def _draw(state: np.random.RandomState) -> NDArray[np.int64]:
 
 def check_seed(random_state: Any) -> np.random.Generator:
     """A generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn."""
-    return np.random.default_rng(drawn_seed(random_state))
+    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy takes other integers one by one
 
 
 def drawn_seed(random_state: Any) -> NDArray[np.int64]:
@@ -126,3 +162,14 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
     raise ValueError(f"{parameter} must be real numbers, not complex ones.")
+
+
+MISSING = ("allow", "error")
+
+
+def check_missing(missing: Any) -> str:
+    """What becomes of missing cells; raises ValueError for another word."""
+    if missing not in MISSING:
+        raise unknown_name("missing", missing, MISSING)
+    found: str = missing
+    return found

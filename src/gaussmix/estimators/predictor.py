@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from sklearn.utils import Tags
+
 from gaussmix.estimators.base import Estimator
+from gaussmix.estimators.facts import library_of
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.estimators.reading import summary_of
 from gaussmix.estimators.structures import EVERY
+from gaussmix.estimators.summary import Summary
 
-_OF_MIXTURE = ("n_factors", "tol", "reg_covar", "max_iter", "n_init", "init_params", "random_state", "n_jobs")
+_OF_MIXTURE = (
+    "n_factors",
+    "tol",
+    "stopping",
+    "reg_covar",
+    "max_iter",
+    "max_time",
+    "n_init",
+    "init_params",
+    "random_state",
+    "n_jobs",
+)
 
 Counts = int | Iterable[int]
 Structures = str | Iterable[str]
 
 
-class MixturePredictor(Estimator):
+class MixturePredictor(Estimator, ABC):
     """An estimator that fits a mixture, or several, and predicts from it.
 
     With several numbers of components, or several structures, `GaussianMixtureIC` chooses by BIC.
@@ -27,16 +45,28 @@ class MixturePredictor(Estimator):
     covariance_type: Structures
     n_factors: Counts | None
     tol: float
+    stopping: str
     reg_covar: float | str
     max_iter: int
+    max_time: float | None
     n_init: int
     init_params: Any
+    weight_meaning: str
 
     def _keep(self, parameters: Mapping[str, Any]) -> None:
         """Set the parameters of a constructor, its `locals()`, as attributes: scikit-learn wants them named there."""
         for name, value in parameters.items():
             if name not in ("self", "__class__"):
                 setattr(self, name, value)
+
+    @property
+    def _may_miss(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._may_miss
+        return tags
 
     @property
     def _is_choice(self) -> bool:
@@ -50,6 +80,63 @@ class MixturePredictor(Estimator):
         """Where BIC chooses, "auto" is 0: with a ridge, components on too few rows would win by their likelihood."""
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
+
+    def _take_fit(self, fitted: MixtureEstimator, X: object, names: Sequence[str] | None) -> None:
+        """Become what an estimator that fits or chooses one mixture has found, in rows that the user gave as X."""
+        self._take_over(fitted, names)
+        self._facts = replace(self._facts, library=library_of(X))
+        for name in ("results_", "best_index_"):
+            self.__dict__.pop(name, None)
+            if name in vars(fitted):
+                self.__dict__[name] = vars(fitted)[name]
+
+    def summary(self) -> Summary:
+        """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.
+
+        Returns
+        -------
+        summary : what this estimator predicts with; the data, log-likelihood and BIC as far as the fit knows them, why
+            EM stopped, and warnings. For each component its weight, its size (effective rows), mean ± sd of each
+            feature, and the component that it overlaps most with. `to_frame()` gives the components as a data frame.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixtureDetector
+        >>> rows = [[0.0], [1.0], [2.0], [7.0], [8.0], [9.0]]
+        >>> print(GaussianMixtureDetector(2, random_state=0).fit(rows).summary())
+        GaussianMixtureDetector: 2 components, full
+        <BLANKLINE>
+        data            6 rows of 1 feature (x0)
+        outliers        log density below -3.33009 nats, fitted with mass=0.95
+        log-likelihood  -11.46 nats, before the last step
+        parameters      5
+        BIC             31.87, lower is better
+        stopped         after 2 steps. The mean log-likelihood changed by less than tol.
+        <BLANKLINE>
+        component  weight  size             x0  nearest   overlap
+                0  0.5000   3.0  1.000 ± 0.817        1  0.000102
+                1  0.5000   3.0  8.000 ± 0.817        0  0.000102
+        """
+        found = summary_of(self, None, None, self._shown_names())
+        known = {name: value for name, value in found.facts.items() if name != "icl" or value is not None}
+        return self._with_its_own(replace(found, facts=known))
+
+    @abstractmethod
+    def _with_its_own(self, found: Summary) -> Summary:
+        """A summary of the mixture, with what there is to say of the prediction."""
+
+    def _n_parameters(self) -> int:
+        """Number of free parameters."""
+        n_parameters: int = vars(self).get("n_parameters_", self.mixture_.n_parameters)
+        return n_parameters
+
+    def _shown_names(self) -> tuple[str, ...] | None:
+        """The names of the features of the mixture, where they have none of their own; None for x0, x1 …."""
+        return None
 
     def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:
         """An estimator that fits one mixture with these parameters; `names` are of the features, for its warnings."""

@@ -14,14 +14,17 @@ from gaussmix.covariances import LowRank
 from gaussmix.em.objective import Ridge
 from gaussmix.em.online import STEP_ROWS, online_step, sums_per_weight
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Trace
+from gaussmix.em.trace import State, Trace
 from gaussmix.errors import counted
 from gaussmix.estimators.base import FOUND, Fitted, unchanged_on_failure
+from gaussmix.estimators.diagnostics import of_components
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import Data, Fitting
 from gaussmix.estimators.messages import frozen_sentence, warn
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.estimators.noise import check_noise_share, plain_noise
 from gaussmix.estimators.parameters import check_rate, drawn_seed
+from gaussmix.estimators.restrictions import given_restrictions
 from gaussmix.estimators.stream import Learned, Stream, counting
 from gaussmix.estimators.validation import check_source
 from gaussmix.families.base import Family
@@ -31,7 +34,7 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 
 LARGEST_SHARE = 2.0**53  # of a step, whose weight may be beyond all doubles in units of the first rows
-_OF_A_FIT = [name for name in Fitted.__dataclass_fields__ if name != "dtype"]
+_OF_A_FIT = [*(name for name in Fitted.__dataclass_fields__ if name != "dtype"), "outcome_", "traces_"]
 
 
 @documented
@@ -39,10 +42,17 @@ class StreamingMixture(MixtureEstimator, ABC):
     """An estimator of a mixture that learns from rows as they come."""
 
     n_samples_seen_: int
+    n_parameters_: int
+    trim: float
     learning_decay: float
+    degenerate: str
     forgetting: float | None
+    noise: bool | float | str
 
-    _attributes = FOUND | {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
+    _attributes = FOUND | {
+        "n_samples_seen_": of_type(int),
+        "_stream_table": of_type(dict),
+    }
     _stream: Stream
     _read: dict[str, list[Any]]
 
@@ -107,11 +117,31 @@ class StreamingMixture(MixtureEstimator, ABC):
 
     def _learn(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
         n_components, family, *_ = self._settings()
+        if self.trim:
+            raise ValueError(
+                f"partial_fit can't leave out the share trim={self.trim!r}: which rows are least likely, only all of "
+                "them tell. Use fit."
+            )
+        if check_noise_share(plain_noise(self.noise)) is not None:
+            raise ValueError("partial_fit has no noise: its volume is that of all rows. Use fit.")
         if family.kind is LowRank:
             raise ValueError(
                 f"partial_fit can't learn covariance_type={family.name!r}: what its steps sum up changes with each "
                 'step. Use fit, or a structure such as "diag" or "full".'
             )
+        if self.weight_meaning == "precision":
+            raise ValueError(
+                "partial_fit takes frequencies only: weight_meaning='precision' scales weights by their mean over all "
+                "rows, which a stream does not know. Set weight_meaning='frequency'."
+            )
+        if self.degenerate != "freeze":
+            raise ValueError(
+                f"partial_fit freezes components that get stuck: degenerate={self.degenerate!r} is for fit alone. Set "
+                "degenerate='freeze'."
+            )
+        given = given_restrictions(self)
+        if given:
+            raise ValueError(f"partial_fit knows of no {given[0]}, whose steps have sums of rows only: use fit.")
         is_first = "_stream" not in vars(self)
         source = check_source(self, X, sample_weight, reset=is_first, is_stream=True)
         stream = Stream(source.dtype, drawn_seed(self.random_state)) if is_first else self._stream
@@ -122,7 +152,7 @@ class StreamingMixture(MixtureEstimator, ABC):
             if refusal is not None:
                 raise ValueError(f"{refusal}.")
         if stream.learned is None:
-            for name in _OF_A_FIT:
+            for name in (*_OF_A_FIT, "cutoff_", "_parts"):
                 self.__dict__.pop(name, None)
         elif (self.mixture_.n_components, self.mixture_.family) != (n_components, family):
             raise ValueError(
@@ -153,8 +183,11 @@ class StreamingMixture(MixtureEstimator, ABC):
             Data(portion).source(), self._engine(), self.mixture_.model, learned.sums, Ridge(learned.ridge), log_kept
         )
         trace = Trace(frozen=stuck)
-        self.mixture_ = Mixture.of(model).with_feature_names(self._names)
+        for name in ("outcome_", "traces_", "_facts"):  # of the first rows alone
+            self.__dict__.pop(name, None)
+        self._hold(Mixture.of(model).with_feature_names(self._names))
         self.lower_bound_, self.collapsed_ = sums.log_likelihood, trace.collapsed
+        self.diagnostics_ = of_components(State(model, trace), self._names)
         warn(frozen_sentence(trace))
         return replace(learned, sums=sums, seen=seen)
 
@@ -191,7 +224,7 @@ class StreamingMixture(MixtureEstimator, ABC):
             """What a fit finds, before a stream is long enough for steps: found by a fit to the rows that are there."""
             stream = vars(self).get("_stream")
             if name not in _OF_A_FIT or stream is None or stream.learned is not None:
-                return object.__getattribute__(self, name)  # raises, in Python's words or those of a property
+                return super().__getattr__(name)  # raises
             n_held, n_components = stream.n_held, self.n_components
             if n_held < n_components:
                 raise NotFittedError(

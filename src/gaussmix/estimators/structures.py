@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from gaussmix.checks import check_count
 from gaussmix.errors import unknown_name
+from gaussmix.estimators.messages import warn
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, known_names
 from gaussmix.families.one_feature import check_features
 from gaussmix.selection.candidate import Candidate
@@ -18,8 +19,14 @@ from gaussmix.selection.criteria import CRITERIA
 EVERY = "all"
 HELD_OUT = "cv"
 
-# The parameters that only structures with factors have, and their defaults.
-FACTORS: dict[str, Any] = {"n_factors": None, "noise": "diagonal", "shared_loadings": False, "shared_noise": False}
+# The parameters that only structures with factors have, those that others have alone, and their defaults.
+FACTORS: dict[str, Any] = {
+    "n_factors": None,
+    "noise_variance": "diagonal",
+    "shared_loadings": False,
+    "shared_noise": False,
+}
+OPTIONS: dict[str, Any] = {**FACTORS, "max_condition": None}
 
 
 def check_name(covariance_type: Any) -> str:
@@ -31,19 +38,23 @@ def check_name(covariance_type: Any) -> str:
 
 
 def check_family(estimator: Any) -> Family:
-    """The family that an estimator names, with its parameters about factors.
+    """The family that an estimator names, with its options.
 
     Raises
     ------
-    ValueError, TypeError : the name is unknown, a parameter about factors can't be used, or the structure has none.
+    ValueError, TypeError : the name is unknown, an option can't be used, or the structure has none of that name.
     """
     return family_named(check_name(estimator.covariance_type), **options_of(estimator))
 
 
 def options_of(estimator: Any) -> dict[str, Any]:
-    """The parameters about factors that differ from their defaults."""
-    values = {name: getattr(estimator, name, default) for name, default in FACTORS.items()}
-    return {name: value for name, value in values.items() if not _is(value, FACTORS[name])}
+    """The options of structures that differ from their defaults."""
+    values = {name: getattr(estimator, name, default) for name, default in OPTIONS.items()}
+    of_noise = getattr(estimator, "noise", False)
+    if of_noise in ("diagonal", "isotropic"):
+        warn(f"noise={of_noise!r} is called noise_variance={of_noise!r} now.", FutureWarning)
+        values["noise_variance"] = of_noise
+    return {name: value for name, value in values.items() if not _is(value, OPTIONS[name])}
 
 
 def _is(value: Any, default: Any) -> bool:
@@ -80,8 +91,9 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
     if _is_every(covariance_type):
         of_one = [FAMILIES[name] for alias, name in ALIASES.items() if len(alias) == 1 and FAMILIES[name].in_all]
         for option, value in options.items():
+            lacking = "without factors" if option in FACTORS else "which mostly have no such bound"
             raise ValueError(
-                f"{option}={value!r} has no meaning with covariance_type={EVERY!r}, structures without factors: name "
+                f"{option}={value!r} has no meaning with covariance_type={EVERY!r}, structures {lacking}: name "
                 "the structures to try."
             )
         return of_one if n_features == 1 else [family for family in FAMILIES.values() if family.in_all]
@@ -89,13 +101,21 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
     choices = [options]
     if "n_factors" in options:
         choices = [{**options, "n_factors": count} for count in check_counts("n_factors", options["n_factors"])]
-    takers = {name for name in map(check_name, names) if family_named(name).options}
+    has_factors = any("n_factors" in family_named(name).takes for name in map(check_name, names))
     families: dict[Family, None] = {}
     for name in names:
         check_features(name, n_features)
-        for chosen in choices if name in takers or not takers else [{}]:
-            families[family_named(name, **chosen)] = None
+        is_without = has_factors and "n_factors" not in family_named(name).takes
+        left_out: Mapping[str, Any] = FACTORS if is_without else {}
+        for chosen in choices:
+            own = {option: value for option, value in chosen.items() if option not in left_out}
+            families[family_named(name, **own)] = None
     return list(families)
+
+
+def names_several(covariance_type: Any) -> bool:
+    """Whether it means several structures, so that it does not say which one parts set by hand have."""
+    return _is_every(covariance_type) or not isinstance(covariance_type, str)
 
 
 def one_feature_notes(covariance_type: Any) -> list[str]:

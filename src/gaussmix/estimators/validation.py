@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
-from gaussmix.errors import listed
-from gaussmix.estimators.messages import warn
+from gaussmix.engines import check_jobs, choose
+from gaussmix.engines.base import Engine
+from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.errors import listed, unknown_name
+from gaussmix.estimators.incomplete import check_columns, check_errors
+from gaussmix.estimators.messages import column_named, warn
 from gaussmix.estimators.parameters import check_numbers
 from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.frames import Frame, times_sentence
 from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.numerics.rows import extreme_rows, first_beyond, in_whole_steps
 from gaussmix.sources.array import ArraySource
@@ -26,7 +31,8 @@ SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
 MIN_ROWS = 2  # of a fit
 LARGEST_WEIGHT = 1e150  # of all rows together
-_TIMES = re.compile("date|time|duration", re.IGNORECASE)  # how types of pandas, polars and Arrow that hold times begin
+TINY = 2.0**-800  # weights below are so near to the smallest numbers that products with them lose digits
+MEANINGS = "frequency", "precision"
 
 
 def check_source(
@@ -37,10 +43,12 @@ def check_source(
     reset: bool,
     may_miss: bool = False,
     is_stream: bool = False,
+    X_error: ArrayLike | None = None,
 ) -> Source:
     """The rows of X and their weights; a source has its own weights and passes as it is.
 
-    Missing cells pass where they `may_miss`. Of a stream a single row is enough, and its weights may all be 0.
+    Missing cells pass where they `may_miss`. Of a stream a single row is enough, and its weights may all be 0. For
+    `X_error`, the measurement errors, see `check_errors`.
 
     Raises
     ------
@@ -51,14 +59,22 @@ def check_source(
     if type(X) is not np.ndarray and is_table(X):
         X = open(X, missing=may_miss)
     if not isinstance(X, Source):
-        rows = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
-        source = ArraySource(rows, check_row_weight(sample_weight, len(rows), may_vanish=is_stream))
-        source.may_miss = may_miss
+        rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
+        error = None
+        if X_error is not None:
+            names = getattr(estimator, "feature_names_in_", None)
+            rows, error, is_missing = check_errors(X_error, rows, is_missing, names)
+        source = ArraySource(rows, check_row_weight(sample_weight, len(rows), may_vanish=is_stream), error=error)
+        source.may_miss = is_missing
+        if reset and is_missing:
+            check_columns(source, getattr(estimator, "feature_names_in_", None))
         return source
+    if X_error is not None:
+        raise ValueError("X_error goes with an array or a data frame: a source of rows has no measurement errors.")
     if X.may_miss and not may_miss:
         raise ValueError(
-            f"X was opened with missing=True, and {type(estimator).__name__} takes no missing values: open it without, "
-            "or let GaussianMixtureImputer fill them first."
+            f"X was opened with missing=True, and this {type(estimator).__name__} takes no missing values: open it "
+            "without, or let GaussianMixtureImputer fill them first."
         )
     if sample_weight is not None:
         raise ValueError(
@@ -81,15 +97,23 @@ def check_source(
                 f"Found array with {X.n_rows} sample(s) (shape={(X.n_rows, X.n_features)}) while a minimum of "
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
-        if not (may_miss or is_stream):
+        if not is_stream:
             low, high = X.found("ends", partial(_ends_of, X))
             _check_ends(low, high, X.feature_names)
+        if X.may_miss:
+            X = check_columns(X, X.feature_names)
     elif X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # scikit-learn's sentence
         raise ValueError(
             f"X has {X.n_features} features, but {type(estimator).__name__} is expecting {estimator.n_features_in_} "
             "features as input."
         )
     return X
+
+
+def engine_for(source: Source, n_jobs: int | None) -> Engine[Any]:
+    """The engine for the rows of a source, on so many threads as scikit-learn counts them."""
+    engine = choose(check_jobs(n_jobs))
+    return IncompleteEngine(engine) if source.is_incomplete else engine
 
 
 def check_enough_rows(source: Source, n_components: int) -> None:
@@ -105,19 +129,21 @@ def check_enough_rows(source: Source, n_components: int) -> None:
         )
 
 
-def _check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool, is_stream: bool) -> Rows:
-    """Rows (n_samples, n_features), float32 or float64, of what scikit-learn takes as X; copied only to convert.
+def _check_rows(
+    estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool, is_stream: bool
+) -> tuple[Rows, bool]:
+    """Rows (n_samples, n_features), float32 or float64, of what scikit-learn takes as X; and whether cells are missing.
 
-    In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
+    Rows are copied only to convert. In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
     """
     rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
     largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
     if reset or is_stream:  # squared offsets add up without overflow
         largest = (largest / (4 * (LEAF_ROWS if is_stream else len(rows)))) ** 0.5
-    _check_values(rows, names, largest, may_miss)
-    if reset and not is_stream and (not may_miss or _kind(X) in "iu"):  # integers are never missing
-        _check_spread(X, rows, names)
-    return in_whole_steps(rows)
+    is_missing = _check_values(rows, names, largest, may_miss)
+    if reset and not is_stream:
+        _check_spread(rows, _integers(X), names)
+    return in_whole_steps(rows), is_missing
 
 
 def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
@@ -146,7 +172,11 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
     """Rows as scikit-learn converts them; errors as for `check_source`."""
     if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
         raise ValueError("Input X is a masked array with masked cells. Remove or fill such rows first.")
-    _check_times(X)
+    frame = Frame.of(X)
+    if frame is not None:
+        return _of_frame(estimator, frame, least, reset=reset)
+    if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
+        raise TypeError(times_sentence("Input X"))
     try:
         rows: Rows = validate_data(
             estimator,
@@ -166,23 +196,17 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
     return rows
 
 
-def _check_times(X: Any) -> None:
-    """Raise TypeError for dates, times or durations, also in a column beside numbers.
-
-    NumPy would count units since 1970, and take a missing time for −9.2e18.
-    """
-    kind = _kind(X)
-    where = "" if kind in "mM" else None
-    if hasattr(X, "columns") and not (hasattr(X, "iloc") and kind in "biuf"):  # pandas makes no numbers of times
-        is_arrow = hasattr(X, "column_names")
-        names, types = (X.column_names, X.schema.types) if is_arrow else (X.columns, getattr(X, "dtypes", ()))
-        times = (name for name, type in zip(names, types, strict=False) if _TIMES.match(str(type)))
-        where = next((f" in column {name!r}" for name in times), where)
-    if where is not None:
-        raise TypeError(
-            f"Input X holds dates, times or durations{where}. Give numbers: divide durations by a unit, such as "
-            "np.timedelta64(1, 's'), and dates after subtracting an origin."
-        )
+def _of_frame(estimator: BaseEstimator, frame: Frame, least: int, *, reset: bool) -> Rows:
+    """The rows of a data frame; scikit-learn compares its names with those of `fit`. Errors as for `check_source`."""
+    validate_data(estimator, frame.native, reset=reset, skip_check_array=True)
+    rows: Rows = check_array(
+        frame.rows("Input X"),
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=False,
+        ensure_min_samples=least,
+        estimator=estimator,
+    )
+    return rows
 
 
 def _as_doubles(X: Any) -> Any:
@@ -217,20 +241,17 @@ def _converts(X: ArrayLike, dtype: Any) -> bool:
 
 def _place(row: int, column: int, names: Any) -> str:
     """Say where a cell is."""
-    return f"row {row}, {_column(column, names)}"
+    return f"row {row}, {column_named(column, names)}"
 
 
-def _column(column: int, names: Any) -> str:
-    """A column by its name where it has one."""
-    where = repr(str(names[column])) if names is not None else str(column)
-    return f"column {where} (counted from 0)"
-
-
-def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> None:
-    """Name the first row and column that hold NaN or too large a number."""
-    cell = first_beyond(rows, largest, may_miss=may_miss)
+def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> bool:
+    """Name the first row and column that hold NaN or too large a number; returns whether there is NaN that may be."""
+    cell = first_beyond(rows, largest)
+    is_missing = may_miss and cell is not None
+    if is_missing:
+        cell = first_beyond(rows, largest, may_miss=True)
     if cell is None:
-        return
+        return is_missing
     value, where = rows[cell], _place(*cell, names)
     if np.isfinite(value):
         raise ValueError(f"Input X contains {value:.3g}: {where}. Its square overflows: rescale the columns of X.")
@@ -238,13 +259,20 @@ def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> Non
     raise ValueError(f"Input X contains {what}: {where}. Remove or fill such rows first.")
 
 
-def _check_spread(X: ArrayLike, rows: Rows, names: Any) -> None:
+def _check_spread(rows: Rows, integers: Mapping[int, NDArray[np.integer[Any]]], names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
     low, high = _ends(rows)
     _check_ends(low, high, names)
     largest = np.maximum(np.abs(low), np.abs(high))
-    if largest.max() >= 2.0**53 and _kind(X) in "iu":
-        _check_integers(np.asarray(X), largest, names)
+    _check_integers({place: values for place, values in integers.items() if largest[place] >= 2.0**53}, largest, names)
+
+
+def _integers(X: Any) -> Mapping[int, NDArray[np.integer[Any]]]:
+    """The columns of an array or a frame that hold integers, by their places."""
+    frame = Frame.of(X)
+    if frame is not None:
+        return frame.integers()
+    return dict(enumerate(np.asarray(X).T)) if _kind(X) in "iu" else {}
 
 
 def _ends(rows: Rows) -> Array:
@@ -265,20 +293,21 @@ def _check_ends(low: Array, high: Array, names: Any) -> None:
     if vanishing.any():
         column = int(vanishing.argmax())
         raise ValueError(
-            f"Input X varies by only {spread[column]:.3g} in {_column(column, names)}: squares of that underflow. "
+            f"Input X varies by only {spread[column]:.3g} in {column_named(column, names)}: squares of that underflow. "
             "Rescale the columns of X."
         )
 
 
-def _check_integers(integers: NDArray[np.integer[Any]], largest: Array, names: Any) -> None:
+def _check_integers(integers: Mapping[int, NDArray[np.integer[Any]]], largest: Array, names: Any) -> None:
     """Raise ValueError for a column of integers, up to `largest` (n_features,), that merge in a double."""
-    for column, step in enumerate(np.spacing(largest)):
-        values = integers[:, column]
+    for column, values in integers.items():
+        step = np.spacing(largest[column])
         size = int(values.max()) - int(values.min())
         if step > MERGED_SHARE * size > 0 and step > 1 and _leave_a_rest(values, int(step)):
             raise ValueError(
                 f"Input X holds integers of size {largest[column]:.3g} that differ by at most {size} in "
-                f"{_column(column, names)}: a double can't tell them apart. Subtract a constant from the column first."
+                f"{column_named(column, names)}: a double can't tell them apart. Subtract a constant from the column "
+                "first."
             )
 
 
@@ -323,10 +352,33 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish
             )
     if not (weight.any() or may_vanish):
         raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")
+    if 0 < weight.max(initial=0.0) < TINY:  # only their ratios matter, and a power of 2 changes none
+        weight = weight / TINY
     return in_whole_steps(weight)
 
 
-def check_counts_of_rows(source: Source, *, is_silent: bool = False) -> Source:
+def check_meaning(weight_meaning: Any) -> str:
+    """What weights are: "frequency" or "precision"."""
+    if not isinstance(weight_meaning, str) or weight_meaning not in MEANINGS:
+        raise unknown_name("weight_meaning", weight_meaning, MEANINGS)
+    return weight_meaning
+
+
+def as_meant(source: Source, weight_meaning: str) -> Source:
+    """The rows with weights that count rows: precisions sum to the number of rows of positive weight."""
+    is_precision = check_meaning(weight_meaning) == "precision"
+    return _summing_to_rows(source) if is_precision and source.profile.largest_weight is not None else source
+
+
+def _summing_to_rows(source: Source) -> Source:
+    """The same rows with weights of mean 1 over those of positive weight."""
+    scaled = source.reweighted(1 / TINY) if source.profile.total_weight < TINY else source
+    scaled = scaled.reweighted(scaled.profile.n_positive / scaled.profile.total_weight)
+    scaled.feature_names, scaled.may_miss = source.feature_names, source.may_miss
+    return scaled
+
+
+def check_counts_of_rows(source: Source, weight_meaning: str, *, is_silent: bool = False) -> Source:
     """Rows with weights for criteria such as BIC, which take the sum of the weights for the number of rows.
 
     Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or
@@ -335,19 +387,27 @@ def check_counts_of_rows(source: Source, *, is_silent: bool = False) -> Source:
     Parameters
     ----------
     source : the rows, with weights as they were given.
+    weight_meaning : what they are; precisions are always scaled.
     is_silent : no warning where they are scaled.
 
     Returns
     -------
     source : the rows, with the same weights or scaled ones.
     """
-    total, n_rows = source.profile.total_weight, source.profile.n_positive
-    if source.profile.largest_weight is None or total >= min(2, n_rows):
+    source = as_meant(source, weight_meaning)
+    total, counted = source.profile.total_weight, counted_weight(source)
+    if counted == total:
         return source
     if not is_silent:
         warn(
             f"sample_weight sums to {total:.3g}, less than two rows, and criteria such as BIC count rows: the weights "
-            f"are taken for shares and scaled to sum to {n_rows}, the number of rows of positive weight. Give "
-            "frequencies: a row of weight 2 counts as two rows."
+            f"are taken for shares and scaled to sum to {counted:.0f}, the number of rows of positive weight. Give "
+            "frequencies: a row of weight 2 counts as two rows; or say weight_meaning='precision'."
         )
-    return source.reweighted(n_rows / total)
+    return _summing_to_rows(source)
+
+
+def counted_weight(source: Source) -> float:
+    """What criteria count as the number of rows: the total weight, or the rows of positive weight beside shares."""
+    total, n_rows = float(source.profile.total_weight), source.profile.n_positive
+    return total if source.profile.largest_weight is None or total >= min(2, n_rows) else float(n_rows)

@@ -30,7 +30,7 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.labelled import LabelledSource
+from gaussmix.sources.base import Source
 from gaussmix.starts import Partition
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second
@@ -154,7 +154,7 @@ class LabelledRows:
     ) -> ClassFit:
         run, numbers = None, np.arange(self.n_classes)
         mixture = self._shared(first, family, objective)
-        if family.is_step or not self.is_complete:
+        if family.is_step or not self.is_complete or self.data.original.may_miss:
             run = self._em(mixture, numbers, objective, stopping)
             mixture = run.model
         classes = ClassMixtures(Mixture.of(mixture), numbers)
@@ -190,8 +190,9 @@ class LabelledRows:
     def _em(self, start: Model, component_class: NDArray[np.intp], objective: Objective, stopping: Stopping) -> State:
         return final(run_em(self._source(component_class), self.engine, start, objective, stopping))
 
-    def _source(self, component_class: NDArray[np.intp]) -> LabelledSource:
-        return LabelledSource(self.data.source(), self.labels, component_class)
+    def _source(self, component_class: NDArray[np.intp]) -> Source:
+        is_allowed = np.arange(self.n_classes)[:, None] == component_class
+        return self.data.source().with_log_prior(np.where(is_allowed, 0.0, -np.inf), self.labels)
 
     def _fit(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, run: State | None

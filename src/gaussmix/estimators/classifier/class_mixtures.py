@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
 from gaussmix.engines.far import far_log_odds
-from gaussmix.families.base import Family
+from gaussmix.estimators.incomplete import tail_probability
+from gaussmix.families.base import shares_nothing
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
@@ -96,7 +97,7 @@ class ClassMixtures:
 
     def tail_probability(self, block: Block) -> Array:
         """The share of the mass of each class where its density is below that at the row, (n_rows, n_classes)."""
-        return np.column_stack([mixture.tail_probability(block.rows) for mixture in self.each])
+        return np.column_stack([tail_probability(block.rows, mixture) for mixture in self.each])
 
     def labels(self, block: Block, engine: Engine[Any], names: NDArray[Any], level: float) -> NDArray[Any]:
         """The name of the most probable class of each row, (n_rows,).
@@ -116,8 +117,3 @@ class ClassMixtures:
         """π_{k|c}, (n_components,)."""
         within: Array = self.mixture.weights / self.prior[self.component_class]
         return within
-
-
-def shares_nothing(family: Family, n_features: int) -> bool:
-    """Whether no two components share a parameter of their covariances, so that mixtures may be put together."""
-    return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from time import monotonic, perf_counter
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,24 +13,31 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.checks import check_count
 from gaussmix.em.stopping import Stopping
-from gaussmix.errors import SingularCovariance
+from gaussmix.errors import SingularCovariance, counted
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.classifier.class_fits import ClassFit, LabelledRows
-from gaussmix.estimators.classifier.class_mixtures import ClassMixtures, shares_nothing
+from gaussmix.estimators.classifier.class_mixtures import ClassMixtures
 from gaussmix.estimators.classifier.labels import check_classes, check_mass, check_priors, no_class
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.ending import Ending
+from gaussmix.estimators.facts import RowFacts
 from gaussmix.estimators.fitting import Data
-from gaussmix.estimators.messages import about, constant_sentence, warn, warn_of
-from gaussmix.estimators.parameters import check_number, check_numbers, check_ridge, check_share
+from gaussmix.estimators.messages import about, constant_sentence, ridge_columns, warn, warn_of
+from gaussmix.estimators.parameters import check_numbers, check_ridge, check_share, check_stopping
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.estimators.structures import check_families, check_family, one_feature_notes
+from gaussmix.estimators.summary import Summary
 from gaussmix.estimators.validation import check_counts_of_rows, check_source
-from gaussmix.families.base import FAMILIES
+from gaussmix.estimators.watching import deadline_of
+from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.formats.values import Reader, array_of, of_type
+from gaussmix.mixture.digits import share, shorten
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.sources.base import Source
+
+_MOST = 10  # classes that a summary shows
 
 
 @documented
@@ -58,6 +67,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     ----------
     classes_ : (n_classes,), sorted.
     class_prior_ : (n_classes,), probabilities of the classes.
+    class_count_ : (n_classes,), weight of the rows that are known to be of each class.
     mixture_ : Mixture
         p(x) of all classes together, in float64.
     component_class_ : (n_components,), the class of each of its components, by its place in `classes_`.
@@ -68,13 +78,15 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         Free parameters, the classes' probabilities among them.
     n_iter_ : int
         Steps of EM, the most that a class took; 1 where rows of known class leave nothing to iterate.
+    outcome_ : as for `GaussianMixture`, where EM was needed for all classes together.
     bic_ : float
         −2 log L + p log Σw, lower is better; mclust's sign is opposite.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     Notes
     -----
-    One component for each class has no start, and takes no steps unless there are rows of unknown class.
+    One component for each class has no start, and takes no steps unless there are rows of unknown class. Every
+    structure is then fitted, also when `max_time` is over.
 
     In `fit`, a y of -1 or a missing y (None, NaN, pandas.NA, a null) marks a row whose class is not known; EM shares
     such rows among the classes. NumPy writes -1 and NaN beside text as "-1" and "nan", so these texts mean the same.
@@ -107,6 +119,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         "component_class_": array_of("i"),
         "covariance_type_": array_of("U"),
         "log_likelihood_": of_type(float),
+        "class_count_": array_of("f"),
+        "_facts_table": RowFacts.of_table,
+        "_outcome_table": Ending.of_table,
         "n_parameters_": of_type(int),
         "n_iter_": of_type(int),
         "bic_": of_type(float),
@@ -122,10 +137,13 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         priors: ArrayLike | None = None,
         unknown: float = 0.0,
         tol: float = 1e-3,
+        stopping: str = "gain",
         reg_covar: float | str = "auto",
         max_iter: int = 100,
+        max_time: float | None = None,
         n_init: int = 1,
         init_params: Any = "kmeans",
+        weight_meaning: str = "frequency",
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -141,11 +159,12 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
-            memory (`gaussmix.open`).
+        X : (n_samples, n_features), numbers in data units, NaN or null where a value is missing; an array, a data
+            frame, or rows that need not fit into memory (`gaussmix.open`).
         y : (n_samples,), classes: numbers or text; -1 or missing where the class of a row is not known.
-        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows. Weights that sum to
-            less than two rows are scaled to sum to the number of rows, for `bic_` counts rows.
+        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+            counts as two rows. Frequencies that sum to less than two rows are scaled to sum to the number of rows, for
+            `bic_` counts rows.
 
         Returns
         -------
@@ -160,55 +179,65 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         -----
         ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`, with the class.
         """
+        began = perf_counter()
         with unchanged_on_failure(self):
-            source = check_source(self, X, sample_weight, reset=True)
+            source = check_source(self, X, sample_weight, reset=True, may_miss=True)
             self.classes_, labels = check_classes(y, source.n_rows)
-            source = check_counts_of_rows(source, is_silent=not self._is_choice)
-            known = LabelledRows(Data(source), labels, self._engine())
+            source = check_counts_of_rows(source, self.weight_meaning, is_silent=not self._is_choice)
+            known = LabelledRows(Data(source), labels, self._engine(source))
             check_mass(known.mass, self.classes_)
             self._check_parameters(known.n_features, is_complete=known.is_complete)
+            stopping = check_stopping(self).until(deadline_of(self.max_time))
             if self.n_components is None:
-                found = self._one_component_each(known)
+                found = self._one_component_each(known, stopping)
             else:
-                found = self._several_components_each(known)
+                found = self._several_components_each(known, stopping)
             self._publish_classes(found, known)
+            self._facts = RowFacts.of(source, X, None, began)
+            self.__dict__.pop("outcome_", None)
             if found.run is not None:
+                self.outcome_ = Ending.of(found.run, [found.run.trace], stopping, None)
                 warn_of(found.run)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each row, (n_samples,); -1 or "unknown" for rows of no known class.
 
+        Of a row with missing values, those that it has decide.
+
         Raises
         ------
         NotFittedError : before `fit`.
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
-        source, task = self._source(X), self._labels
+        source = self._source(X)
+        task = self._labels(source)
         labels: NDArray[Any] = source.per_row(task, task.keywords["names"].dtype)
         return labels
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """p(c | x), (n_samples, n_classes); rows sum to 1. Raises as `predict`."""
-        return self._for_each_class(X, ClassMixtures.probability, engine=self._engine())
+        source = self._source(X)
+        return self._for_each_class(source, ClassMixtures.probability, engine=self._engine(source))
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """log p(c | x), (n_samples, n_classes), nats: finite also where p(c | x) underflows. Raises as `predict`."""
-        return self._for_each_class(X, ClassMixtures.log_probability, engine=self._engine())
+        source = self._source(X)
+        return self._for_each_class(source, ClassMixtures.log_probability, engine=self._engine(source))
 
     def tail_probability(self, X: ArrayLike) -> Array:
         """The share of a class's mass where its density is below that at the row, (n_samples, n_classes): p-values.
 
         See `Mixture.tail_probability`. Raises as `predict`.
         """
-        return self._for_each_class(X, ClassMixtures.tail_probability)
+        return self._for_each_class(self._source(X), ClassMixtures.tail_probability)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The share of rows, by weight, whose class `predict` finds. Raises as `predict`."""
         from sklearn.metrics import accuracy_score  # slow to import
 
         source = self._source(X, sample_weight)
-        return float(accuracy_score(y, source.each_row(self._labels), sample_weight=source.row_weight))
+        return float(accuracy_score(y, source.each_row(self._labels(source)), sample_weight=source.row_weight))
 
     def class_mixture(self, label: Any) -> Mixture:
         """The mixture p(x | c) of a class.
@@ -243,14 +272,14 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 f"n_components and one covariance_type whose components share nothing, {free}; or n_components=None."
             )
 
-    def _one_component_each(self, known: LabelledRows) -> ClassFit:
+    def _one_component_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
         """One component for each class, with the best of the structures that are named."""
         families = check_families(self, known.n_features)
         for sentence in one_feature_notes(self.covariance_type) if known.n_features == 1 else ():
             warn(sentence)
         ridge = check_ridge(self._chosen_reg_covar)
         try:
-            found = known.best_of_one_component_each(families, ridge, self._stopping())
+            found = known.best_of_one_component_each(families, ridge, stopping)
         except SingularCovariance as error:
             classes = ", ".join(repr(self.classes_.tolist()[number]) for number in error.components)
             raise ValueError(
@@ -259,7 +288,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 "others."
             ) from None
         if ridge is None:
-            warn(constant_sentence(found.classes.mixture.model, known.data.ridge, known.data.original, self._names))
+            model = found.classes.mixture.model
+            constant = ridge_columns(model, known.data.ridge, known.data.original)
+            warn(constant_sentence(model, constant, self._names))
         for number in () if found.classes.mixture.family.is_shared else known.without_spread():
             warn(
                 f"Class {self.classes_.tolist()[number]!r}: all its rows are equal, so that its covariance is "
@@ -267,30 +298,28 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             )
         return found
 
-    def _several_components_each(self, known: LabelledRows) -> ClassFit:
+    def _several_components_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
         fits = []
         for number, label in enumerate(self.classes_.tolist()):
             mine = known.data.original.part(known.labels == number)
             with about(f"Class {label!r}"):
-                fits.append(self._mixture_estimator(self._names).fit(mine))
+                one = self._mixture_estimator(self._names)
+                if self.max_time is not None:  # what is left of it
+                    one.set_params(max_time=max(0.0, stopping.deadline - monotonic()))
+                fits.append(one.fit(mine))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
         ridge = check_ridge(self._chosen_reg_covar)
-        return known.several_components_each(mixtures, n_steps, ridge, self._stopping())
+        return known.several_components_each(mixtures, n_steps, ridge, stopping)
 
-    def _stopping(self) -> Stopping:
-        return Stopping(check_number("tol", self.tol), check_count("max_iter", self.max_iter, 0))
-
-    @property
-    def _labels(self) -> partial[NDArray[Any]]:
-        """The task that names the class of each row."""
+    def _labels(self, source: Source) -> partial[NDArray[Any]]:
+        """The task that names the class of each row of a source."""
         names, level = self.classes_, check_share("unknown", self.unknown)
         if level > 0:
             names = np.append(names, np.where([True], no_class(names), names[:1]))
-        return partial(self._classes.labels, engine=self._engine(), names=names, level=level)
+        return partial(self._classes.labels, engine=self._engine(source), names=names, level=level)
 
-    def _for_each_class(self, X: ArrayLike, method: Callable[..., Array], **how: Any) -> Array:
+    def _for_each_class(self, source: Source, method: Callable[..., Array], **how: Any) -> Array:
         """What a method of `ClassMixtures` says of each row and class, (n_samples, n_classes)."""
-        source = self._source(X)
         found: Array = source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
         return found
 
@@ -301,8 +330,43 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self.component_class_, self.covariance_type_ = found.classes.component_class, np.array(found.structures)
         self.log_likelihood_, self.n_parameters_ = found.log_likelihood, found.n_parameters
         self.n_iter_, self.bic_ = found.n_steps, found.bic(known.total_weight)
-        self._dtype = known.data.original.dtype
+        self.class_count_, self._dtype = known.mass, known.data.original.dtype
         self._take(found.classes.mixture.with_feature_names(self._names))
+
+    def _with_its_own(self, found: Summary) -> Summary:
+        columns, structures, n_classes = dict(found.components), self._structures, len(self.classes_)
+        first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
+        if "class_count_" in vars(self) and self.priors is not None:  # weights are no shares of the rows
+            within = self.mixture_.weights / self.class_prior_[self.component_class_]
+            columns["size"] = self.class_count_[self.component_class_] * within
+        structure = structures[0] if len(set(structures)) == 1 else "several structures"
+        size = f"{n_classes} classes, {counted(self.mixture_.n_components, 'component')}, {structure}"
+        of_classes = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_}
+        lines = [self._line_of(number) for number in range(min(n_classes, _MOST))]
+        lines += [("…", f"{n_classes - _MOST} classes more")] if n_classes > _MOST else []
+        return replace(
+            found,
+            title=f"{type(self).__name__}: {size}",
+            facts={**found.facts, **of_classes, "is_final": True},
+            components=first | columns,
+            about=lines,
+        )
+
+    def _line_of(self, number: int) -> tuple[str, str]:
+        """What there is to say of a class: heading and value."""
+        n_components = int(np.count_nonzero(self.component_class_ == number))
+        parts = [f"weight {share(self.class_prior_[number])}", counted(n_components, "component")]
+        parts.append(self._structures[number])
+        if "class_count_" in vars(self):  # else the file is of an earlier version
+            is_complete = self.class_count_.sum() >= self._facts.row_weight * (1 - 1e-9)
+            parts.append(f"{self.class_count_[number]:,.10g} {'' if is_complete else 'labelled '}rows")
+        return f"class {shorten(str(self.classes_[number]))}", ", ".join(parts)
+
+    @property
+    def _structures(self) -> list[str]:
+        """The name of the structure of each class; of a file of an earlier version that of all together."""
+        found = vars(self).get("covariance_type_")
+        return [self.mixture_.family.name] * len(self.classes_) if found is None else list(map(str, found))
 
     def _flaw(self) -> str | None:
         n_classes, numbers = len(self.classes_), self.component_class_

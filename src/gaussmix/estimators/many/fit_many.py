@@ -13,24 +13,21 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
-from gaussmix.em.ridge import SHARE, TRIMMED
-from gaussmix.engines.runner import Fits, Recipe, Runner
+from gaussmix.engines.runner import Fits, Runner
 from gaussmix.errors import Outcome
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.many.groups import Grouped, grouped
-from gaussmix.estimators.messages import ROUNDED, rounding, rounding_sentence, warn
+from gaussmix.estimators.messages import ROUNDED, rounding_sentence, warn
+from gaussmix.estimators.noise import check_noise_share, plain_noise
 from gaussmix.estimators.parameters import check_flag, check_seed, check_verbose, drawn_seed
-from gaussmix.estimators.validation import SMALLEST_SPREAD
+from gaussmix.estimators.recipe import recipe_of
+from gaussmix.estimators.restrictions import check_restrictions, given_restrictions
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
-from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE
-from gaussmix.starts.kmeans_plus_plus import count_candidates
 
-_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0}  # of k-means, after starts that the core makes
 _SHOWN = 5  # keys in a warning
 _INITS = ("weights_init", "means_init", "precisions_init", "covariances_init")
 
@@ -121,13 +118,21 @@ def fit_many(
 
 def _check_template(template: GaussianMixture) -> None:
     """Raise ValueError or TypeError for parameters that one fit can't use, or many fits."""
-    template._settings()
+    n_components, family, *_ = template._settings()
+    check_restrictions(template, family, n_components)
     if check_flag("warm_start", template.warm_start):
         raise ValueError("warm_start=True has no meaning with fit_many, whose fits are all new.")
+    if check_noise_share(plain_noise(template.noise)) is not None:
+        raise ValueError("noise has no meaning with fit_many: fit such groups one by one.")
+    for name in ("callbacks", "max_time"):
+        if getattr(template, name) is not None:
+            raise ValueError(f"{name} has no meaning with fit_many, whose fits are short.")
     if template.checkpoint is not None:
         raise ValueError("fit_many keeps no checkpoint: its fits are short.")
     if check_verbose(template.verbose):
         raise ValueError("verbose has no meaning with fit_many, whose fits are too many to print.")
+    if template.degenerate == "drop":
+        raise ValueError("degenerate='drop' has no meaning with fit_many, whose mixtures have one size.")
     for name in _INITS:
         if getattr(template, name) is not None:
             raise ValueError(f"{name} has no meaning with fit_many: groups start from their own rows.")
@@ -162,23 +167,20 @@ class _Many:
         """Fits of the groups that the core can fit; None where it can fit none of them."""
         n_components, family, stopping, n_init, ridge = self.template._settings()
         engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
-        passes = _PASSES.get(init) if isinstance(init, str) else None
         if len(rows):
             refusal = family.refusal(rows.shape[1])
             if refusal is not None:
                 raise ValueError(f"{refusal}.")
             warn(check_features(self.template.covariance_type, rows.shape[1]))
-        if family.algebra is None or family.has_alternatives or not isinstance(engine, Runner) or not len(rows):
+        is_plain = not (self.template.trim or given_restrictions(self.template)) and self.template.acceleration is None
+        if not isinstance(engine, Runner) or not len(rows) or n_init > 1 or not is_plain:
             return None
-        if passes is None or n_init > 1 or self.template.acceleration is not None:
+        if self.template.weight_meaning == "precision" and self.groups.row_weight is not None:
             return None
-        n_candidates = count_candidates(n_components)
-        uniform = check_seed(self.template.random_state).random(1 + (n_components - 1) * n_candidates)
-        recipe = Recipe(
-            family.algebra, n_components, n_candidates, uniform, passes, TOLERANCE,
-            None if ridge is None else np.full(rows.shape[1], ridge), SHARE, TRIMMED, SMALLEST_SPREAD,
-            stopping.tolerance, stopping.max_steps, LOST_SHARE, NOISE, MAX_LOSS,
-        )  # fmt: skip
+        rng = check_seed(self.template.random_state)
+        recipe = recipe_of(init, family, n_components, rows.shape[1], ridge, stopping, rng)
+        if recipe is None:
+            return None
         some, places = self.groups.for_core()
         fits = engine.fit_many(some, recipe)
         if fits is None or len(places) == len(self.groups.keys):
@@ -263,7 +265,7 @@ class _Many:
         """What the estimator says of nearly singular covariances, for groups that the core has fitted."""
         if not len(made):
             return {}
-        error = rounding(family.stacked(covariances[made], *means.shape[1:])).reshape(len(made), -1)
+        error = family.stacked(covariances[made], *means.shape[1:]).rounding.reshape(len(made), -1)
         concerned = made[(error > ROUNDED).any(axis=1)]
         notes: dict[Any, Sequence[str]] = {}
         for place in concerned.tolist():

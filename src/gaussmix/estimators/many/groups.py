@@ -17,6 +17,7 @@ from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.parameters import check_numbers
 from gaussmix.estimators.validation import LARGEST_WEIGHT, as_rows
 from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import in_whole_steps
 from gaussmix.sources.base import Source
 from gaussmix.sources.files import is_table
@@ -177,15 +178,24 @@ def _plain(table: Any) -> Rows | None:
         if isinstance(table, np.ma.MaskedArray) or is_table(table) or isinstance(table, Source):
             return None
         try:
+            frame = Frame.of(table)
+            if frame is not None:
+                has_large = any(_has_large(values) for values in frame.integers().values())
+                return None if 0 in np.shape(table) or has_large else frame.rows("It")
             table = np.asarray(table)
         except (TypeError, ValueError, OverflowError):
             return None
     if table.ndim != 2 or 0 in table.shape or table.dtype.kind not in "biuf":
         return None
-    if table.dtype.kind in "iu" and (np.abs(table.astype(np.float64)) >= _MERGED).any():
+    if table.dtype.kind in "iu" and _has_large(table):
         return None
     rows: Rows = table if table.dtype in (np.float64, np.float32) else table.astype(np.float64)
     return rows
+
+
+def _has_large(integers: NDArray[Any]) -> bool:
+    """Whether some integers are so large that they may merge in a double."""
+    return bool((np.abs(integers.astype(np.float64)) >= _MERGED).any())
 
 
 def _goes_with(weight: Any, rows: Rows | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import index
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from gaussmix.covariances import Covariances
+from gaussmix.estimators.incomplete import patterns
 from gaussmix.estimators.regressor.targets import check_target
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import names_at
@@ -141,25 +142,67 @@ class Regression:
 
     def mean(self, block: Block) -> Array:
         """E[y | x], (n_rows, n_targets)."""
-        return self.mixture.conditional_mean(self._predictors(block), self._known, n_jobs=self.n_jobs)[:, self._order]
+        return self._by_pattern(block, Regression._mean, lambda targets: targets.mean)
+
+    def _mean(self, rows: Rows) -> Array:
+        return self.mixture.conditional_mean(rows, self._known, n_jobs=self.n_jobs)[:, self._order]
 
     def deviation(self, block: Block) -> Array:
         """The standard deviation of y given x, (n_rows, n_targets)."""
-        covariances = self.mixture.conditional_covariance(self._predictors(block), self._known, n_jobs=self.n_jobs)
+        return self._by_pattern(block, Regression._deviation, lambda targets: np.sqrt(np.diagonal(targets.covariance)))
+
+    def _deviation(self, rows: Rows) -> Array:
+        covariances = self.mixture.conditional_covariance(rows, self._known, n_jobs=self.n_jobs)
         return np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))[:, self._order]
 
     def predictive(self, block: Block) -> Predictive:
         """p(y | x)."""
-        return Predictive.joined([self._predictive(leaf) for leaf in block.cut()])
+        return Predictive.joined([self._predictive(self._predictors(leaf)) for leaf in block.cut()])
 
-    def _predictive(self, block: Block) -> Predictive:
-        rows, names = self._predictors(block), names_at(self.mixture.feature_names, self.targets)
+    def _predictive(self, rows: Rows) -> Predictive:
+        if np.isnan(rows).any():
+            raise ValueError("predict_mixture needs rows without missing cells: the others have mixtures of their own.")
+        names = names_at(self.mixture.feature_names, self.targets)
         weights = self.mixture.conditional_weights(rows, self._known, n_jobs=self.n_jobs)
         return Predictive.of(split(self.mixture, self._known), weights, rows, self._order, names)
 
     def quantiles(self, block: Block, shares: Array) -> Array:
         """Quantiles of each target given x, (n_rows, n_targets, n_quantiles)."""
-        return self._predictive(block).quantiles(shares)
+
+        def alone(targets: Mixture) -> Array:
+            return np.stack([targets.marginal([place]).quantile(shares) for place in range(targets.n_features)])
+
+        return self._by_pattern(block, lambda task, rows: task._predictive(rows).quantiles(shares), alone)
+
+    def _by_pattern(
+        self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
+    ) -> Array:
+        """What a method says of each row (n_rows, …), where cells are missing by the mixture of the others.
+
+        Parameters
+        ----------
+        method : of the targets given the predictors (n_rows, n_known) of a regression.
+        alone : of the targets of a row without predictors.
+        """
+        rows = self._predictors(block)
+        missing = np.isnan(rows)
+        complete = ~missing.any(axis=1)
+        if complete.all():
+            return method(self, rows)
+        groups = [*patterns(missing), (np.flatnonzero(complete), np.arange(rows.shape[1]))]
+        parts = []
+        for places, seen in groups:
+            marginal = self.mixture.marginal([*self._known[seen], *self.targets])
+            targets = np.arange(len(seen), marginal.n_features)
+            if seen.size:
+                task = replace(self, mixture=marginal, targets=targets)
+                parts.append(method(task, np.ascontiguousarray(rows[np.ix_(places, seen)])))
+            else:
+                same = alone(marginal)
+                parts.append(np.broadcast_to(same, (len(places), *same.shape)))
+        order = np.argsort(np.concatenate([places for places, _ in groups]), kind="stable")
+        found: Array = np.concatenate(parts)[order]
+        return found
 
     def told_and_mean(self, block: Block) -> Array:
         """The targets in a block of all columns, and E[y | x], side by side."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -15,18 +16,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.engines import check_jobs
 from gaussmix.errors import SingularCovariance
-from gaussmix.estimators.base import FOUND, fitted_of, unchanged_on_failure
+from gaussmix.estimators.base import FOUND, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.estimators.parameters import check_flag, check_numbers
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.estimators.regressor.predictive import Predictive, Regression
 from gaussmix.estimators.regressor.targets import check_target, check_targets, copied_column, target_names
-from gaussmix.estimators.validation import check_source
+from gaussmix.estimators.summary import Summary
+from gaussmix.estimators.validation import as_meant, check_source
 from gaussmix.formats.values import Reader, array_of
+from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.frames import Frame
 from gaussmix.sources.base import Source, in_leaves
 from gaussmix.sources.files import is_table, open
 from gaussmix.waist.block import Block
@@ -55,7 +59,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         p(x, y): the columns of X and then y, or with `targets` the columns of X.
     targets_ : int or (n_targets,)
         Places of the targets in `mixture_`; one number where y has one dimension or `targets` is no list.
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_ : as for `GaussianMixture`
+    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, diagnostics_ : as for `GaussianMixture`
+    outcome_, traces_ : as for `GaussianMixture`
+    results_, best_index_ : as for `GaussianMixtureIC`, where BIC chooses
     n_features_in_, feature_names_in_ : of the predictors, as in scikit-learn.
 
     References
@@ -90,10 +96,13 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         covariance_type: Structures = "full",
         n_factors: Counts | None = None,
         tol: float = 1e-3,
+        stopping: str = "gain",
         reg_covar: float | str = "auto",
         max_iter: int = 100,
+        max_time: float | None = None,
         n_init: int = 1,
         init_params: Any = "kmeans",
+        weight_meaning: str = "frequency",
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -109,10 +118,11 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units; an array, a data frame, or with `targets` rows that need not
-            fit into memory (`gaussmix.open`).
+        X : (n_samples, n_features), numbers in data units, NaN or null where they are missing; an array, a data frame,
+            or with `targets` rows that need not fit into memory (`gaussmix.open`).
         y : (n_samples,) or (n_samples, n_targets), what to predict; None with `targets`.
-        sample_weight : (n_samples,), frequency weights ≥ 0: a row of weight 2 counts as two rows.
+        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+            counts as two rows.
 
         Returns
         -------
@@ -129,7 +139,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         """
         with unchanged_on_failure(self):
             _check_beside(X, y)
-            source = check_source(self, X, sample_weight, reset=True)
+            source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
             columns, self.targets_, names = self._targets_of(source, y)
             fitted = self._mixture_estimator(names)
             joint = source if columns is None else _beside(source, columns, fitted)
@@ -137,7 +147,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
                 fitted.fit(joint)
             except SingularCovariance as error:
                 raise _explained(joint, self._places, error) from None
-            self._publish(fitted_of(fitted), names)
+            self._take_fit(fitted, X, names)
             self._take(self.mixture_)
         return self
 
@@ -200,6 +210,20 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         told, found = np.split(np.ascontiguousarray(source.each_row(self._task.told_and_mean)), 2, axis=1)
         return float(r2_score(told, found, sample_weight=source.row_weight))
 
+    def _with_its_own(self, found: Summary) -> Summary:
+        targets = [found.names[place] for place in self._places.tolist()]
+        others = [name for place, name in enumerate(found.names) if place not in self._places]
+        said = (f"{', '.join(map(shorten, names[:5]))}{', …' * (len(names) > 5)}" for names in (targets, others))
+        return replace(found, about=[("predicts", " from ".join(said))])
+
+    def _shown_names(self) -> tuple[str, ...] | None:
+        self._check_fitted()
+        if self.mixture_.feature_names is not None or self.targets is not None:
+            return None
+        names = np.array([f"x{place}" for place in range(self.mixture_.n_features)], dtype=object)
+        names[self._places] = target_names(None, len(self._places))
+        return tuple(names.tolist())
+
     @property
     def _places(self) -> Places:
         return np.atleast_1d(self.targets_).astype(np.intp)
@@ -237,16 +261,21 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         if mixture.feature_names is not None:
             self.feature_names_in_ = np.delete(self.feature_names_in_, self._places)
 
-    def _source(self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None) -> Source:
+    def _source(
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
+    ) -> Source:
         """The rows; of an array or a frame in memory without the columns of targets, which are not read."""
         check_is_fitted(self)
         if is_table(X):
-            X = open(X)
+            X = open(X, missing=True)
         if self.targets is None:
             return super()._source(X, sample_weight)
         if isinstance(X, Source):
             is_wide = X.n_features == self.mixture_.n_features
-            return check_source(self._of_all_columns() if is_wide else self, X, sample_weight, reset=False)
+            of_columns = self._of_all_columns() if is_wide else self
+            return check_source(of_columns, X, sample_weight, reset=False, may_miss=True)
+        frame = Frame.of(X)
+        X = X if frame is None else frame.native
         shape = np.shape(X)
         if len(shape) == 2 and shape[1] == self.mixture_.n_features:
             X = _safe_indexing(X, np.delete(np.arange(shape[1]), self._places), axis=1)
@@ -283,7 +312,7 @@ def _check_beside(X: ArrayLike, y: ArrayLike | None) -> None:
 def _beside(source: Source, columns: Array, fitted: MixtureEstimator) -> Source:
     """Rows in memory with more columns, checked as those of an estimator that is to be fitted."""
     block = source.sample(source.n_rows)
-    return check_source(fitted, np.column_stack([block.rows, columns]), block.row_weight, reset=True)
+    return check_source(fitted, np.column_stack([block.rows, columns]), block.row_weight, reset=True, may_miss=True)
 
 
 def _explained(source: Source, targets: Places, error: SingularCovariance) -> ValueError:

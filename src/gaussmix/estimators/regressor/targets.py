@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.estimators.parameters import check_numbers
 from gaussmix.mixture.features import Features, places
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import first_beyond
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
@@ -22,12 +23,14 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
     Raises
     ------
     ValueError : no target, not numbers, another shape or length, a value that is missing or infinite.
+    TypeError : a column of a data frame holds neither numbers nor text.
     """
     if y is None:
         raise ValueError(
             "A regressor requires y to be passed, but the target y is None: give y, or name columns of X by targets."
         )
-    values = check_numbers("y", y)
+    frame = Frame.of(y)
+    values = check_numbers("y", y if frame is None else frame.rows("y"))
     if values.ndim not in (1, 2) or 0 in values.shape[1:]:
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_targets), not {values.shape}.")
     if len(values) != n_rows:
@@ -42,8 +45,8 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
 
 def target_names(y: Any, n_targets: int) -> tuple[str, ...]:
     """Names of the columns of a frame or of a series; y, or y0, y1 … if they have no names."""
-    columns = getattr(y, "columns", None)
-    names: list[Any] = [getattr(y, "name", None)] if columns is None else list(columns)
+    frame = Frame.of(y)
+    names: list[Any] = [getattr(y, "name", None)] if frame is None else list(frame.names)
     if len(names) == n_targets and all(isinstance(name, str) and name for name in names):
         return tuple(names)
     return ("y",) if n_targets == 1 else tuple(f"y{number}" for number in range(n_targets))

@@ -1,0 +1,139 @@
+"""Columns without which fits would not fail: those that are constant, and those that follow from others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gaussmix.em.accumulate import StepTask
+from gaussmix.engines.base import Engine
+from gaussmix.errors import listed
+from gaussmix.families.base import Family
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
+from gaussmix.waist.need import Need, Rule, Second
+
+_REST = 1e-10  # of its variance, left when others are known: less is rounding, for sums of squares lose half the digits
+_COUNTS = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
+_MOST = 3  # columns that a sentence explains
+
+
+def constant_columns(source: Source) -> list[int]:
+    """Columns with the same value in every row of positive weight."""
+    found: Rows | None = None
+    for values in source.map_rows(_constants):
+        if values is not None:
+            found = values if found is None else np.where(values == found, found, np.nan)
+    assert found is not None, "some row has a positive weight"
+    return np.flatnonzero(~np.isnan(found)).tolist()
+
+
+def _constants(block: Block) -> Rows | None:
+    """The value of each column that is constant in a block, NaN for others; None without rows of positive weight."""
+    places = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
+    if not places.size:
+        return None
+    head = block.rows[places[:100]]
+    first = np.fmax.reduce(head, axis=0)  # missing cells say nothing
+    suspects = np.flatnonzero(((head == first) | np.isnan(head)).all(axis=0))  # few columns are left to read whole
+    constant = []
+    for column in suspects.tolist():
+        values = block.rows[places, column]
+        if ((values == first[column]) | np.isnan(values)).all():
+            constant.append(column)
+    found: Rows = np.full_like(first, np.nan)
+    found[constant] = first[constant]
+    return found
+
+
+def dependent_columns(source: Source, engine: Engine[object]) -> dict[int, list[int]]:
+    """Columns that are linear functions of columns before them, and which these are; none where cells are missing."""
+    if source.is_incomplete:
+        return {}
+    rough = StepTask(engine, 1, None, Need(Second.NONE), Rule.GIVEN).over(source)
+    moments = StepTask(engine, 1, None, Need(Second.FULL), Rule.GIVEN, rough.means(rough.anchor)).over(source)
+    assert moments.second is not None, "it was asked for"
+    return _dependent(moments.second[0])
+
+
+@one_blas_thread()
+def _dependent(scatter: Array) -> dict[int, list[int]]:
+    """The same from a matrix of sums of squares; a Cholesky factor that leaves out the columns that follow."""
+    deviations = np.sqrt(np.diagonal(scatter))
+    d, kept, found = len(scatter), list[int](), dict[int, list[int]]()
+    inverse = np.zeros((d, d))  # of the factor of the columns that are kept
+    for column in np.flatnonzero(deviations > 0).tolist():
+        n = len(kept)
+        correlations = scatter[kept, column] / (deviations[kept] * deviations[column])
+        projected = inverse[:n, :n] @ correlations
+        rest = 1 - projected @ projected
+        weights = inverse[:n, :n].T @ projected
+        if rest <= _REST:
+            found[column] = [place for place, weight in zip(kept, weights, strict=True) if abs(weight) > _COUNTS]
+            continue
+        inverse[n, :n], inverse[n, n] = -weights / np.sqrt(rest), 1 / np.sqrt(rest)
+        kept.append(column)
+    return found
+
+
+@dataclass(frozen=True)
+class Faults:
+    """The columns that keep covariances from being positive definite.
+
+    Parameters
+    ----------
+    constant : columns with one value.
+    dependent : columns that follow from others, and these.
+    """
+
+    constant: list[int] = field(default_factory=list)
+    dependent: dict[int, list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Source, engine: Engine[object], failed: Collection[Family]) -> Faults:
+        """The faults of the rows of a source, for structures whose fits failed, in at most three passes."""
+        if not failed:
+            return cls()
+        reads_products = any(family.kind.second > Second.DIAGONAL for family in failed)
+        return cls(constant_columns(source), dependent_columns(source, engine) if reads_products else {})
+
+    def sentence(self, names: Sequence[str] | None) -> str:
+        """Name them, and say what to do; "" where there are none."""
+        said = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
+        for column, others in list(self.dependent.items())[:_MOST]:
+            alone = str(column) if names is None else repr(str(names[column]))
+            said.append(f"Column {alone} follows from {_several(others, names)}.")
+        if len(self.dependent) > _MOST:
+            said.append(f"{len(self.dependent) - _MOST} more follow from others.")
+        if not said:
+            return ""
+        them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
+        return f"{' '.join(said)} Leave {them} out, or set reg_covar above 0."
+
+    def causes(self, names: Sequence[str] | None) -> dict[int, str]:
+        """What is wrong with each column, in a few words."""
+        found = dict.fromkeys(self.constant, "the column is constant, so that candidates failed")
+        for column, others in self.dependent.items():
+            found[column] = f"the column follows from {_several(others, names)}, so that candidates failed"
+        return found
+
+
+def name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
+    """Say "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
+    several = len(columns) > 1
+    return f"Column{'s' * several} {_which(columns, names)} of X {'are' if several else 'is'}"
+
+
+def _several(columns: Sequence[int], names: Sequence[str] | None) -> str:
+    return f"column{'s' * (len(columns) > 1)} {_which(columns, names)}"
+
+
+def _which(columns: Sequence[int], names: Sequence[str] | None) -> str:
+    if names is not None:
+        return listed([str(names[column]) for column in columns])
+    rest = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
+    return f"{', '.join(map(str, columns[:10]))}{rest} (counted from 0)"

@@ -1,0 +1,253 @@
+"""`GaussianMixtureReducer`: the directions that separate the components of a mixture best."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from gaussmix.checks import check_count
+from gaussmix.estimators.attributes import narrowed
+from gaussmix.estimators.base import unchanged_on_failure
+from gaussmix.estimators.docs import documented
+from gaussmix.estimators.parameters import check_share
+from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.estimators.summary import Summary
+from gaussmix.estimators.validation import as_meant, check_source
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.waist.block import Block
+
+_SMALL = float(np.sqrt(np.finfo(np.float64).eps))  # of eigenvalues: mclust's bound
+
+
+class Directions(NamedTuple):
+    """Directions that separate components, the best first.
+
+    Parameters
+    ----------
+    centre : (n_features,), the mean of the mixture, data units.
+    axes : (n_directions, n_features), each of length 1, its largest entry positive.
+    values : (n_directions,), the eigenvalues: how much each direction separates, without unit.
+    """
+
+    centre: Array
+    axes: Array
+    values: Array
+
+
+@documented
+class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixturePredictor):
+    """Reduce rows to the few directions in which the components of a mixture differ (MclustDR).
+
+    With the mean μ, the covariance Σ and the mean covariance S = Σ_k π_k Σ_k of the mixture, the directions are the
+    solutions v of M v = l Σ v. M = λ M₁ Σ⁻¹ M₁ + (1 − λ) M₂ has a part of the means,
+    M₁ = Σ_k π_k (μ_k − μ)(μ_k − μ)ᵀ, and one of the covariances, M₂ = Σ_k π_k (Σ_k − S) Σ⁻¹ (Σ_k − S). They do not
+    depend on the units of the features.
+
+    Parameters
+    ----------
+    n_components : int or iterable of int, default 1
+        Number of components; of several BIC chooses.
+    n_directions : int or None, default None
+        Directions to keep; None for all along which components differ: with `mean_share` 1 at most n_components − 1.
+    mean_share : float, default 1
+        λ, from 0 to 1: how much differences of the means count beside those of the covariances. mclust's `lambda`.
+    <choice>
+    <em>
+
+    Attributes
+    ----------
+    mixture_ : Mixture
+        The fitted distribution, in float64.
+    components_ : (n_kept, n_features)
+        The directions, each of length 1, as in `sklearn.decomposition.PCA`.
+    separation_ : (n_kept,)
+        The eigenvalues l, the largest first.
+    mean_ : (n_features,)
+        The mean of the mixture, which `transform` takes away, data units.
+    <found>
+
+    References
+    ----------
+    Scrucca (2010), Statistics and Computing 20, 471–484; Scrucca (2014), Advances in Data Analysis and Classification
+    8, 147–165, for `mean_share`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureReducer
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(90, 4))
+    >>> X[:30, 3] += 9
+    >>> reducer = GaussianMixtureReducer(2, covariance_type="spherical", random_state=0).fit(X)
+    >>> reducer.transform(X).shape, abs(reducer.components_).round(1).tolist()
+    ((90, 1), [[0.0, 0.0, 0.0, 1.0]])
+    """
+
+    n_directions: int | None
+    mean_share: float
+    _kept: Directions
+
+    def __init__(
+        self,
+        n_components: Counts = 1,
+        *,
+        n_directions: int | None = None,
+        mean_share: float = 1.0,
+        covariance_type: Structures = "full",
+        n_factors: Counts | None = None,
+        tol: float = 1e-3,
+        stopping: str = "gain",
+        reg_covar: float | str = "auto",
+        max_iter: int = 100,
+        max_time: float | None = None,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        weight_meaning: str = "frequency",
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self._keep(locals())
+
+    @property
+    def _may_miss(self) -> bool:
+        return False  # a direction needs every feature
+
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the mixture and find the directions.
+
+        Parameters
+        ----------
+        <fit>
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`.
+        """
+        with unchanged_on_failure(self):
+            self._check_parameters()
+            source = as_meant(check_source(self, X, sample_weight, reset=True), self.weight_meaning)
+            fitted = self._mixture_estimator(self._names)
+            fitted.fit(source)
+            self._take_fit(fitted, X, self._names)
+            self._kept = self._found_directions()
+        return self
+
+    def _check_parameters(self) -> tuple[float, int | None]:
+        """`mean_share` and `n_directions`; raises TypeError or ValueError."""
+        n_kept = None if self.n_directions is None else check_count("n_directions", self.n_directions, 1)
+        return check_share("mean_share", self.mean_share), n_kept
+
+    def _found_directions(self) -> Directions:
+        """The directions of the mixture that are kept."""
+        mean_share, n_kept = self._check_parameters()
+        found = directions(self.mixture_.model, mean_share)
+        return Directions(found.centre, found.axes[:n_kept], found.values[:n_kept])
+
+    def _flaw(self) -> str | None:
+        try:
+            self._kept = self._found_directions()  # a file holds the mixture alone
+        except (TypeError, ValueError) as error:
+            return f"it has no directions, as {str(error).removesuffix('.')}"
+        return super()._flaw()
+
+    def transform(self, X: ArrayLike) -> Rows:
+        """Project rows, (n_samples, n_kept), data units.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        """
+        source = self._source(X)
+        found = self._directions
+        task = partial(_projected, found=found)
+        projected: Rows = source.per_row(task, source.dtype, (len(found.axes),))
+        return projected
+
+    def _with_its_own(self, found: Summary) -> Summary:
+        separation = ", ".join(f"{value:.4g}" for value in self.separation_[:5]) + ", …" * (len(self.separation_) > 5)
+        return replace(found, about=[("directions", f"{len(self.separation_)}, separation {separation}")])
+
+    @property
+    def components_(self) -> Array:
+        """The directions, (n_kept, n_features), each of length 1."""
+        return self._directions.axes
+
+    @property
+    def separation_(self) -> Array:
+        """The eigenvalues, (n_kept,), the largest first."""
+        return self._directions.values
+
+    @property
+    def mean_(self) -> Array:
+        """The mean of the mixture, (n_features,), data units."""
+        return self._directions.centre
+
+    @property
+    def reduced_mixture_(self) -> Mixture:
+        """The distribution of what `transform` gives."""
+        found = self._directions
+        return self.mixture_.transform(found.axes, -found.axes @ found.centre)
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self._directions.axes)
+
+    @property
+    def _directions(self) -> Directions:
+        """All directions that are kept; raises AttributeError before `fit`."""
+        if "_kept" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet: its directions come with fit.")
+        return self._kept
+
+
+def directions(model: Model, mean_share: float) -> Directions:
+    """The directions of a model of components alone, by generalised eigenvectors.
+
+    There is one at least, also where the components do not differ at all.
+
+    Parameters
+    ----------
+    mean_share : λ, from 0 to 1.
+    """
+    each, weights = model.covariances.dense(), model.weights
+    centre = weights @ model.means
+    offsets = model.means - centre
+    of_means = np.einsum("k,ki,kj->ij", weights, offsets, offsets)
+    within = np.einsum("k,kij->ij", weights, each)
+    total = within + of_means
+    scale = np.sqrt(np.diagonal(total))  # features in their own units, so that none is lost beside a large one
+    lower = np.linalg.cholesky(total / np.multiply.outer(scale, scale))
+    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # root Σ rootᵀ = I
+    kernel = mean_share * _square(root @ of_means @ root.T)
+    for weight, covariance in zip(weights, each, strict=True):
+        kernel += (1.0 - mean_share) * weight * _square(root @ (covariance - within) @ root.T)
+    values, vectors = np.linalg.eigh(kernel)
+    values, axes = values[::-1], (root.T @ vectors[:, ::-1]).T
+    n_kept = max(1, int(np.count_nonzero(values > _SMALL)))
+    axes = axes[:n_kept] / np.linalg.norm(axes[:n_kept], axis=1, keepdims=True)
+    places = abs(axes).argmax(axis=1)
+    signs = np.sign(axes[np.arange(n_kept), places])
+    return Directions(centre, axes * signs[:, None], values[:n_kept])
+
+
+def _square(matrix: Array) -> Array:
+    product: Array = matrix @ matrix.T
+    return product
+
+
+def _projected(block: Block, found: Directions) -> Rows:
+    return narrowed((block.rows - found.centre) @ found.axes.T, block.rows.dtype)

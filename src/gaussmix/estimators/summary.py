@@ -1,0 +1,142 @@
+"""A fit in a page: as text, in notebooks, in LaTeX and as a data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from gaussmix.errors import counted
+from gaussmix.mixture.digits import mean_and_deviation, share, shorten
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.shown import table_html
+from gaussmix.mixture.sketch import sketch
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.frames import made_frame
+
+_WIDEST = 10  # columns of a table in text
+_TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}", "~": r"\textasciitilde{}"}
+_TEX |= {"^": r"\textasciicircum{}", **{character: f"\\{character}" for character in "&%$#_{}"}}
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What a fit found, in a page.
+
+    Parameters
+    ----------
+    title : what was fitted.
+    facts : what `glance` says, by name.
+    components : columns by name, a row for each component and one for noise: what `tidy` says.
+    warnings : what was unusual, a sentence for each.
+    mixture : the result.
+    names : of the features.
+    library : of data frames; None for the first that is installed.
+    about : what else there is to say, below the line on the data: headings and values.
+    """
+
+    title: str
+    facts: Mapping[str, Any]
+    components: Mapping[str, Array]
+    warnings: Sequence[str]
+    mixture: Mixture
+    names: tuple[str, ...]
+    library: str | None = None
+    about: Sequence[tuple[str, str]] = ()
+
+    def __str__(self) -> str:
+        header, rows = self._table()
+        widths = [max(len(row[j]) for row in [header, *rows]) for j in range(len(header))]
+        table = [
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]
+        ]
+        lines = self._lines()
+        width = max(15, *(len(name) for name, _ in lines))
+        facts = [f"{name:<{width}} {value}" for name, value in lines]
+        warnings = ["", "Warnings:", *(f"- {sentence}" for sentence in self.warnings)] if self.warnings else []
+        return "\n".join([self.title, "", *facts, "", *(line.rstrip() for line in table), *warnings])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        facts = "".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in self._lines())
+        warnings = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.warnings)
+        said = f"<p><b>Warnings</b></p><ul>{warnings}</ul>" if self.warnings else ""
+        table = f'<div style="overflow-x:auto">{table_html(*self._table())}</div>'
+        return f"<div><p><b>{escape(self.title)}</b></p><ul>{facts}</ul>{table}{said}{sketch(self.mixture)}</div>"
+
+    def to_latex(self) -> str:
+        """Two tables for LaTeX with the package booktabs: what was found in all, and the components."""
+        header, rows = self._table()
+        facts = [r"\begin{tabular}{ll}", r"\toprule", *map(_tex_row, self._lines()), r"\bottomrule", r"\end{tabular}"]
+        top = [f"\\begin{{tabular}}{{{'r' * len(header)}}}", r"\toprule", _tex_row(header), r"\midrule"]
+        notes = [f"% {sentence}" for sentence in self.warnings]
+        return "\n".join([*notes, *facts, "", *top, *map(_tex_row, rows), r"\bottomrule", r"\end{tabular}"])
+
+    def to_frame(self) -> Any:
+        """The components as a data frame, as `tidy` gives them."""
+        return made_frame(self.components, self.library)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Names and values of what is known of the fit as a whole."""
+        facts = self.facts
+        seen = "" if facts["n_rows"] is None else f"{counted(facts['n_rows'], 'row')} of "
+        names = f"{', '.join(shorten(name) for name in self.names[:5])}{', …' * (len(self.names) > 5)}"
+        lines = [("data", f"{seen}{counted(facts['n_features'], 'feature')} ({names})"), *self.about]
+        if facts["log_likelihood"] is not None:
+            before = "" if facts["is_final"] else ", before the last step"
+            before += ": summary(X) gives the final one" if before and "icl" in facts else ""
+            lines.append(("log-likelihood", f"{facts['log_likelihood']:.2f} nats{before}"))
+        lines.append(("parameters", f"{facts['n_parameters']:,}"))
+        if facts["bic"] is not None:
+            lines.append(("BIC", f"{facts['bic']:.2f}, lower is better"))
+        if "icl" in facts:
+            lines.append(("ICL", "needs the rows: summary(X)" if facts["icl"] is None else f"{facts['icl']:.2f}"))
+        if facts["n_iter"] is not None:
+            why = "" if facts["stopped"] is None else f" {facts['stopped']}"
+            lines.append(("stopped", f"after {counted(facts['n_iter'], 'step')}.{why}"))
+        left = (facts["remaining_gain"] or 0.0) * (facts["n_rows"] or 0)  # NaN where unknown
+        if left > 1:
+            how_much = f"about {left:.3g} nats" if left < np.inf else "unknown, for the gains did not fall"
+            lines.append(("not yet gained", f"{how_much}: lower tol, or raise max_iter"))
+        if (facts["n_starts"] or 0) > 1:
+            lines.append(("starts", f"{facts['n_agreed']} of {facts['n_starts']} agree with the best"))
+        return lines
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows; the features are rows where they are more than the components."""
+        mixture, columns = self.mixture, self.components
+        K = mixture.n_components
+        deviations = np.sqrt(mixture.model.covariances.variances())
+        table = [["component", *map(str, range(K))]]
+        if "class" in columns:
+            table.append(["class", *(shorten(str(each)) for each in columns["class"])])
+        table += [["weight", *map(share, mixture.weights)]]
+        if "size" in columns:
+            table.append(["size", *(f"{size:.1f}" for size in columns["size"][:K])])
+        for j, name in enumerate(self.names):
+            table.append([shorten(name), *mean_and_deviation(mixture.means[:, j], deviations[:, j])])
+        table.append(["nearest", *("" if k < 0 else str(k) for k in columns["nearest"][:K])])
+        table.append(["overlap", *("" if np.isnan(each) else f"{each:.3g}" for each in columns["overlap"][:K])])
+        if mixture.noise is not None:
+            of_noise = {"component": "noise", "weight": share(mixture.noise.weight)}
+            if "size" in columns:
+                of_noise["size"] = f"{columns['size'][K]:.1f}"
+            for column in table:
+                column.append(of_noise.get(column[0], ""))
+        if mixture.n_features > max(K, 3):
+            header, *rows = table
+        else:
+            header, *rows = map(list, zip(*table, strict=True))
+        if len(header) > _WIDEST:
+            more = len(header) - _WIDEST
+            header, rows = [*header[:_WIDEST], f"… {more} more"], [[*row[:_WIDEST], ""] for row in rows]
+        return header, rows
+
+
+def _tex_row(cells: Sequence[str]) -> str:
+    escaped = ("".join(_TEX.get(character, character) for character in cell) for cell in cells)
+    return f"{' & '.join(escaped)} \\\\"

@@ -1,0 +1,78 @@
+"""Estimators from and to scikit-learn, and errors that name the public call."""
+
+import numpy as np
+import pandas
+import pytest
+import sklearn.mixture
+
+from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.estimators.conversion import PRIVATE
+
+THEIRS = [sklearn.mixture.GaussianMixture, sklearn.mixture.BayesianGaussianMixture]
+
+
+@pytest.fixture
+def frame(X):
+    return pandas.DataFrame(X, columns=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("Theirs", THEIRS, ids=lambda each: each.__name__)
+def test_a_fit_of_scikit_learn_goes_there_and_back(frame, covariance_type, Theirs, dtype, tmp_path):
+    rows = frame.astype(dtype)
+    theirs = Theirs(n_components=3, covariance_type=covariance_type, tol=1e-4, random_state=0).fit(rows)
+    ours = GaussianMixture.from_sklearn(theirs)
+    assert (ours.n_components, ours.covariance_type, ours.tol) == (3, covariance_type, 1e-4)
+    assert ours.reg_covar == theirs.reg_covar
+    assert list(ours.feature_names_in_) == ["a", "b", "c"]
+    np.testing.assert_array_equal(ours.predict(rows), theirs.predict(rows))
+    back = ours.to_sklearn()
+    assert (back.tol, back.reg_covar, back.covariance_type) == (1e-4, theirs.reg_covar, covariance_type)
+    assert back.means_.dtype == ours.means_.dtype == theirs.means_.dtype
+    np.testing.assert_allclose(back.score_samples(rows), ours.score_samples(rows), rtol=np.sqrt(np.finfo(dtype).eps))
+    ours.save(tmp_path / "m.gmm")
+    assert GaussianMixture.load(tmp_path / "m.gmm").mixture_ == ours.mixture_
+
+
+def test_how_a_fit_went_comes_along(X):
+    theirs = sklearn.mixture.GaussianMixture(3, random_state=0).fit(X)
+    ours = GaussianMixture.from_sklearn(theirs)
+    back = ours.to_sklearn()
+    for name in ("converged_", "n_iter_", "lower_bound_"):
+        assert getattr(back, name) == getattr(ours, name) == getattr(theirs, name)
+    bayesian = sklearn.mixture.BayesianGaussianMixture(n_components=3, random_state=0).fit(X)
+    assert not hasattr(GaussianMixture.from_sklearn(bayesian), "lower_bound_")
+
+
+def test_a_search_goes_to_scikit_learn(X):
+    search = GaussianMixtureIC(range(1, 4), covariance_type=["EEI", "VVV"]).fit(X)
+    np.testing.assert_array_equal(search.to_sklearn().predict(X), search.predict(X))
+
+
+def test_what_is_no_fitted_mixture_is_refused():
+    with pytest.raises(TypeError, match="give a fitted GaussianMixture or BayesianGaussianMixture"):
+        GaussianMixture.from_sklearn(sklearn.mixture.GaussianMixture())
+
+
+@pytest.mark.parametrize("estimator", [GaussianMixture(2), GaussianMixtureIC([1, 2])], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("name", sorted(PRIVATE))
+def test_a_private_method_of_scikit_learn_names_the_public_call(estimator, name):
+    assert not hasattr(estimator, name)
+    with pytest.raises(AttributeError, match=f"has no {name}, which is private in scikit-learn: use "):
+        getattr(estimator, name)
+
+
+def test_the_public_calls_say_what_the_private_methods_say(X):
+    theirs = sklearn.mixture.GaussianMixture(3, random_state=0).fit(X)
+    ours = GaussianMixture.from_sklearn(theirs)
+    np.testing.assert_allclose(theirs._estimate_log_prob(X), ours.mixture_.component_log_density(X))
+    np.testing.assert_allclose(theirs._e_step(X)[0], ours.score(X))
+    moved = GaussianMixture(3, init_params=ours.predict_proba(X), max_iter=0, reg_covar=1e-6).fit(X)
+    theirs._m_step(X, theirs._e_step(X)[1])
+    np.testing.assert_allclose(moved.covariances_, theirs.covariances_)
+
+
+@pytest.mark.parametrize("several", [range(1, 4), [1, 2], (1, 2), np.arange(1, 4)], ids=repr)
+def test_several_numbers_of_components_point_to_the_search(X, several):
+    with pytest.raises(TypeError, match=r"to choose among several, use GaussianMixtureIC\("):
+        GaussianMixture(several).fit(X)

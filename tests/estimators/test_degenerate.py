@@ -1,0 +1,349 @@
+"""What is done with components that collapse or lose their mass, and what `diagnostics_` says of it."""
+
+import pickle
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import gaussmix.estimators.checkpoint as checkpoints
+from gaussmix import DegenerateError, GaussianMixture, GaussianMixtureIC, SingularCovariance, fit_many
+from gaussmix.em.loop import run_em
+from gaussmix.em.objective import Ridge
+from gaussmix.em.remedies import MOST_REPAIRS, Remedy, run_with
+from gaussmix.em.stopping import Stopping
+from gaussmix.engines import choose
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.array import ArraySource
+
+COLLAPSED = "collapsed onto too few distinct rows"
+LOST = "lost its mass"
+REMEDIES = ["freeze", "drop", "repair"]
+
+
+def spiked():
+    """Two groups of 60 rows, and 5 rows with the same `wait`."""
+    rng = np.random.default_rng(1)
+    spike = np.column_stack([np.full(5, 20.0), [3.0, 4.0, 5.5, 3.5, 4.5]])
+    X = np.concatenate([rng.normal(0, 1, (60, 2)), rng.normal(8, 1, (60, 2)), spike])
+    return pd.DataFrame(X, columns=["wait", "length"])
+
+
+def start(*means):
+    n = len(means)
+    return {
+        "means_init": np.array(means, dtype=float),
+        "weights_init": np.full(n, 1 / n),
+        "covariances_init": np.array([np.eye(2)] * n),
+    }
+
+
+COLLAPSING = {"reg_covar": 0, "tol": 1e-8, "max_iter": 500, **start([0, 0], [8, 8], [20, 4])}
+LOSING = {"reg_covar": 0, "tol": 1e-8, "max_iter": 500, **start([0, 0], [8, 8], [900, -900])}
+
+
+def fit(remedy, how, **more):
+    return GaussianMixture(3, **how, degenerate=remedy, **more).fit(spiked().iloc[: 120 if how is LOSING else 125])
+
+
+@pytest.mark.filterwarnings("ignore:component 2")
+@pytest.mark.parametrize(("how", "cause", "feature"), [(COLLAPSING, COLLAPSED, "wait"), (LOSING, LOST, None)])
+@pytest.mark.parametrize(
+    ("remedy", "done"),
+    [("freeze", "frozen"), ("drop", "dropped"), ("repair", "put back as one half of the heaviest component")],
+)
+def test_diagnostics_name_component_feature_step_and_cause(remedy, done, how, cause, feature):
+    first = fit(remedy, how).diagnostics_[0]
+    assert (first.component, first.feature, first.cause) == (2, feature, f"{cause}, and was {done}")
+    assert first.step == 1
+    assert repr(first) == f"Diagnosis(component=2, feature={feature!r}, step=1, cause={first.cause!r})"
+
+
+def test_frozen_components_are_those_of_the_attribute():
+    with pytest.warns(RuntimeWarning, match=f"component 2 {COLLAPSED}: its mean and covariance were frozen"):
+        fitted = fit("freeze", COLLAPSING)
+    assert fitted.collapsed_ == [2]
+    with pytest.warns(RuntimeWarning, match=f"component 2 {LOST}"):
+        assert fit("freeze", LOSING).mixture_.n_components == 3
+
+
+@pytest.mark.parametrize("how", [COLLAPSING, LOSING], ids=["collapsed", "lost"])
+def test_without_a_component_the_fit_is_that_of_the_others(how):
+    fitted = fit("drop", how)
+    X = spiked().iloc[: 120 if how is LOSING else 125]
+    assert (fitted.n_components, fitted.mixture_.n_components, fitted.collapsed_) == (3, 2, [])
+    assert fitted.converged_
+    assert fitted.predict_proba(X).shape == (len(X), 2)
+    assert fitted.weights_.sum() == pytest.approx(1, abs=1e-14)
+    others = {name: values[:2] for name, values in start([0, 0], [8, 8], [20, 4]).items()} | {
+        "weights_init": [0.5, 0.5]
+    }
+    alone = GaussianMixture(2, reg_covar=0, tol=1e-10, max_iter=2000, **others).fit(X)
+    assert fitted.score(X) == pytest.approx(alone.score(X), rel=1e-6)
+    np.testing.assert_allclose(fitted.means_, alone.means_, rtol=1e-2)
+
+
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical", "VVE", "VEV", "factor_analyzer"])
+def test_each_structure_goes_on_without_a_component(structure):
+    how = {name: value for name, value in LOSING.items() if name != "covariances_init"}
+    X = np.column_stack([spiked().to_numpy()[:120], np.random.default_rng(0).normal(size=120)])
+    how["means_init"] = np.column_stack([how["means_init"], np.zeros(3)])
+    labels = np.repeat([0, 1], 60)
+    labels[:2] = 2
+    fitted = GaussianMixture(
+        3, covariance_type=structure, init_params=labels, reg_covar=0, degenerate="drop", max_iter=300
+    ).fit(X)
+    assert fitted.mixture_.n_components == 3 - len(fitted.diagnostics_)
+    assert np.isfinite(fitted.score(X))
+
+
+def test_a_repaired_component_describes_rows_again():
+    fitted = fit("repair", LOSING)
+    assert (fitted.mixture_.n_components, fitted.collapsed_, len(fitted.diagnostics_)) == (3, [], 1)
+    assert fitted.weights_.min() > 0.02
+    X = spiked().iloc[:120]
+    two = GaussianMixture(2, reg_covar=0, tol=1e-8, max_iter=500, random_state=0).fit(X)
+    assert fitted.score(X) > two.score(X)
+
+
+def test_after_some_repairs_a_component_is_frozen():
+    """The rows of equal `wait` attract one component after the other."""
+    model = Mixture.from_parameters([0.4, 0.3, 0.3], [[0, 0], [8, 8], [20, 4]], np.array([np.eye(2)] * 3)).model
+    rows = np.concatenate([spiked().to_numpy()[:60], np.tile([20.0, 4.0], (60, 1))])
+    source, engine, objective = ArraySource(rows), choose(1), Ridge(np.zeros(2))
+    *_, end = run_with(Remedy.REPAIR, source, engine, model, objective, Stopping(1e-9, 3000))
+    assert sum(event.remedy == "repair" for event in end.trace.events) <= MOST_REPAIRS
+    assert end.outcome is not None
+    assert len(end.trace.frozen) == sum(event.remedy == "freeze" for event in end.trace.events)
+
+
+@pytest.mark.parametrize(("how", "feature"), [(COLLAPSING, "wait"), (LOSING, None)], ids=["collapsed", "lost"])
+def test_an_error_names_all_of_it_and_leaves_the_estimator_as_it_was(how, feature):
+    estimator = GaussianMixture(3, **how, degenerate="error")
+    before = dict(vars(estimator))
+    with pytest.raises(DegenerateError) as caught:
+        estimator.fit(spiked().iloc[: 120 if how is LOSING else 125])
+    error = caught.value
+    assert isinstance(error, SingularCovariance)
+    assert (error.component, error.feature, error.step) == (2, feature, 1)
+    where = "" if feature is None else f", first in feature {feature!r}"
+    assert str(error).startswith(f"In step 1 of EM component 2 {error.cause}{where}. Raise reg_covar, ")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), vars(again)) == (str(error), vars(error))
+    assert vars(estimator) == before
+
+
+def test_an_error_ends_a_run_and_not_those_from_other_starts():
+    X = spiked().iloc[:120]
+    labels = iter([np.r_[[2, 2], np.repeat([0, 1], [58, 60])], np.repeat([0, 1, 2], [60, 30, 30])])
+    how = {"init_params": lambda X, k, rng: next(labels), "n_init": 2, "reg_covar": 0, "max_iter": 300}
+    fitted = GaussianMixture(3, **how, degenerate="error").fit(X)
+    assert fitted.diagnostics_ == []
+
+
+@pytest.mark.parametrize("remedy", ["drop", "repair"])
+def test_a_start_may_have_components_on_too_few_rows(remedy):
+    """Here k-means finds a cluster of the rows whose `wait` is the same: otherwise there is no start."""
+    with pytest.raises(SingularCovariance, match="Concerned: component"):
+        GaussianMixture(3, reg_covar=0, random_state=0).fit(spiked())
+    fitted = GaussianMixture(3, reg_covar=0, random_state=0, degenerate=remedy, max_iter=1000).fit(spiked())
+    assert fitted.mixture_.n_components == (2 if remedy == "drop" else 3)
+    assert (fitted.diagnostics_[0].feature, fitted.diagnostics_[0].step) == ("wait", 1)
+
+
+@pytest.mark.parametrize("remedy", ["drop", "repair", "error"])
+@pytest.mark.parametrize("structure", ["full", "tied"])
+def test_where_all_collapse_nothing_is_left_to_go_on_with(remedy, structure):
+    X = np.column_stack([spiked().to_numpy(), np.ones(125)])
+    with pytest.raises(DegenerateError, match=f"component 0 {COLLAPSED}") as caught:
+        GaussianMixture(2, covariance_type=structure, reg_covar=0, random_state=0, degenerate=remedy).fit(X)
+    assert caught.value.feature == 2
+
+
+@pytest.mark.filterwarnings("ignore:component")
+@pytest.mark.parametrize("remedy", REMEDIES)
+def test_threads_change_no_bit(remedy):
+    one, three = (fit(remedy, COLLAPSING, n_jobs=n_jobs) for n_jobs in (1, 3))
+    assert one.mixture_ == three.mixture_
+    assert one.diagnostics_ == three.diagnostics_
+
+
+@pytest.mark.parametrize("remedy", list(Remedy))
+@pytest.mark.parametrize("how", [COLLAPSING, LOSING], ids=["collapsed", "lost"])
+def test_a_run_goes_on_from_each_of_its_states(remedy, how):
+    source, engine = ArraySource(spiked().to_numpy()[: 120 if how is LOSING else 125]), choose(1)
+    model = Mixture.from_parameters(how["weights_init"], how["means_init"], how["covariances_init"]).model
+    of_run = Ridge(np.zeros(2)), Stopping(1e-8, 60)
+    if remedy is Remedy.ERROR:
+        with pytest.raises(DegenerateError):
+            list(run_with(remedy, source, engine, model, *of_run))
+        return
+    states = list(run_with(remedy, source, engine, model, *of_run))
+    *_, last = states
+    for state in states[:-1]:
+        *_, end = run_with(remedy, source, engine, state.model, *of_run, trace=state.trace)
+        assert (end.trace, end.outcome) == (last.trace, last.outcome)
+        np.testing.assert_array_equal(end.model.means, last.model.means)
+        np.testing.assert_array_equal(end.model.covariances.array, last.model.covariances.array)
+
+
+def test_to_freeze_is_what_the_loop_does():
+    source, engine = ArraySource(spiked().to_numpy()), choose(1)
+    how = COLLAPSING
+    model = Mixture.from_parameters(how["weights_init"], how["means_init"], how["covariances_init"]).model
+    of_run = source, engine, model, Ridge(np.zeros(2)), Stopping(1e-8, 60)
+    plain, frozen = list(run_em(*of_run)), list(run_with(Remedy.FREEZE, *of_run))
+    assert [state.trace.objective for state in plain] == [state.trace.objective for state in frozen]
+    assert [state.trace.frozen for state in plain] == [state.trace.frozen for state in frozen]
+
+
+class Stop(Exception):
+    """Ends a fit in the middle."""
+
+
+@pytest.mark.filterwarnings("ignore:component")
+@pytest.mark.parametrize(
+    ("remedy", "n_states"), [("freeze", 1), ("freeze", 2), ("drop", 1), ("drop", 2), ("repair", 2), ("repair", 14)]
+)
+def test_checkpoints_keep_what_happened(remedy, n_states, tmp_path, monkeypatch):
+    monkeypatch.setattr("gaussmix.engines.native.run.SECONDS", 0.0)
+    plain, noted, path = fit(remedy, COLLAPSING), checkpoints.Checkpoint._noted, tmp_path / "fit.ckpt"
+
+    def stopping(self, states, ends):
+        for seen, state in enumerate(noted(self, states, ends)):
+            if seen == n_states:
+                raise Stop
+            yield state
+
+    monkeypatch.setattr(checkpoints.Checkpoint, "_noted", stopping)
+    with pytest.raises(Stop):
+        fit(remedy, COLLAPSING, checkpoint=path)
+    monkeypatch.setattr(checkpoints.Checkpoint, "_noted", noted)
+    other = "drop" if remedy == "repair" else "repair"
+    with pytest.raises(ValueError, match=f"degenerate was '{remedy}' and is '{other}'"):
+        fit(other, COLLAPSING, checkpoint=path)
+    again = fit(remedy, COLLAPSING, checkpoint=path)
+    assert again.mixture_ == plain.mixture_
+    assert (again.diagnostics_, again.lower_bounds_) == (plain.diagnostics_, plain.lower_bounds_)
+
+
+def test_constant_columns_and_few_rows_are_diagnosed():
+    frame = spiked().assign(one=1.0)
+    with pytest.warns(RuntimeWarning, match="Column 'one' of X is constant"):
+        fitted = GaussianMixture(2, random_state=0).fit(frame)
+    assert [(each.component, each.feature, each.step) for each in fitted.diagnostics_] == [(None, "one", None)]
+    assert fitted.diagnostics_[0].cause.startswith("the column is constant")
+    with pytest.warns(RuntimeWarning, match="X has 2 distinct rows"):
+        fitted = GaussianMixture(3, random_state=0).fit(np.repeat([[0.0, 0.0], [1.0, 1.0]], 5, axis=0))
+    assert "X has 2 distinct rows, fewer than n_components=3" in [each.cause for each in fitted.diagnostics_]
+
+
+def test_a_nearly_singular_covariance_is_diagnosed():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    X[:, 2] = X[:, 0] + 1e-6 * X[:, 2]
+    with pytest.warns(RuntimeWarning, match="nearly singular covariance"):
+        fitted = GaussianMixture(1, reg_covar=0).fit(X)
+    (only,) = fitted.diagnostics_
+    assert only.component == 0
+    assert only.feature in (0, 2)
+    assert only.cause.startswith("nearly singular covariance, so that rounding changes log densities by about")
+
+
+def test_nothing_unusual_is_an_empty_list():
+    fitted = GaussianMixture(2, random_state=0).fit(spiked())
+    assert fitted.diagnostics_ == []
+    assert GaussianMixtureIC([1, 2], random_state=0).fit(spiked()).diagnostics_ == []
+
+
+BESIDE = {
+    "missing cells": {},
+    "trimming": {"trim": 0.02},
+    "equal weights": {"equal_weights": True},
+    "a least weight": {"min_weight": 0.01},
+    "a prior of the weights": {"weight_prior": 2.0},
+    "precisions": {"weight_meaning": "precision"},
+    "acceleration": {"acceleration": "auto"},
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize(("remedy", "n_components"), [("drop", 2), ("repair", 3)])
+def test_remedies_go_with_what_else_a_fit_has(remedy, n_components, beside):
+    """Here ten readings hang on one value, so that k-means finds a component that collapses in the first step."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(20, 2, (200, 2)), rng.normal(35, 3, (100, 2))])
+    X[290:, 0] = 60.0
+    if beside == "missing cells":
+        X[::9, 1] = np.nan
+    weight = rng.uniform(0.5, 1.5, 300) if beside == "precisions" else None
+    how = {"reg_covar": 0, "random_state": 0, "max_iter": 1000, **BESIDE[beside]}
+    fitted = GaussianMixture(3, degenerate=remedy, **how).fit(X, sample_weight=weight)
+    assert fitted.mixture_.n_components == n_components
+    first = fitted.diagnostics_[0]
+    assert (first.feature, first.step, first.cause[:9]) == (0, 1, "collapsed")
+    assert np.isfinite(fitted.score(X))
+    assert fitted.converged_
+
+
+@pytest.mark.parametrize("remedy", ["drop", "repair"])
+def test_model_files_hold_diagnostics(remedy):
+    fitted, file = fit(remedy, COLLAPSING), BytesIO()
+    fitted.save(file)
+    file.seek(0)
+    loaded = GaussianMixture.load(file)
+    assert (loaded.diagnostics_, loaded.degenerate) == (fitted.diagnostics_, remedy)
+    assert loaded.mixture_ == fitted.mixture_
+
+
+def test_a_warm_start_says_what_is_frozen_still():
+    with pytest.warns(RuntimeWarning, match="component 2"):
+        fitted = fit("freeze", COLLAPSING, warm_start=True)
+    with pytest.warns(RuntimeWarning, match="component 2"):
+        fitted.fit(spiked())
+    assert [each.cause for each in fitted.diagnostics_] == [f"{COLLAPSED}, and is frozen"]
+
+
+def test_a_search_repairs_candidates_that_would_fail():
+    """Ward's hierarchy makes a cluster of one row that is far from all others."""
+    X = np.concatenate([spiked().to_numpy()[:120], [[30.0, 30.0]]])
+    with pytest.raises(ValueError, match="1 × singular covariance"):
+        GaussianMixtureIC([3], covariance_type="full").fit(X)
+    found = GaussianMixtureIC([3], covariance_type="full", degenerate="repair").fit(X)
+    assert found.results_["failure"] == [None]
+    assert found.mixture_.n_components == 3
+    assert [(each.step, each.cause) for each in found.diagnostics_] == [
+        (1, f"{COLLAPSED}, and was put back as one half of the heaviest component")
+    ]
+
+
+def drop_with_labels(X):
+    GaussianMixture(2, degenerate="drop").fit(X, labels=np.r_[0, 1, np.full(len(X) - 2, -1)])
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (drop_with_labels, "degenerate='drop' can't go with labels, which say by number"),
+        (
+            lambda X: GaussianMixture(2, degenerate="remove").fit(X),
+            "degenerate='remove' is not one of 'freeze', 'drop'",
+        ),
+        (lambda X: GaussianMixture(2, degenerate=None).fit(X), "degenerate=None is not one of 'freeze'"),
+        (
+            lambda X: GaussianMixtureIC(degenerate="drop").fit(X),
+            "degenerate='drop' is for GaussianMixture: in a search,",
+        ),
+        (lambda X: GaussianMixtureIC(degenerate="error").fit(X), "degenerate='error' is for GaussianMixture: a search"),
+        (
+            lambda X: GaussianMixture(2, degenerate="drop").partial_fit(X),
+            "partial_fit freezes components that get stuck",
+        ),
+        (lambda X: fit_many([X.to_numpy()], 2, degenerate="drop"), "degenerate='drop' has no meaning with fit_many"),
+    ],
+)
+def test_what_is_not_offered_is_refused(ask, sentence):
+    with pytest.raises(ValueError, match="degenerate") as error:
+        ask(spiked())
+    assert sentence in str(error.value)

@@ -1,0 +1,83 @@
+"""A search that failed is seen: how many candidates, why, which columns are to blame, and what to do."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gaussmix import GaussianMixtureIC
+from gaussmix.engines import choose
+from gaussmix.estimators.columns import constant_columns, dependent_columns
+from gaussmix.estimators.messages import SearchWarning
+from gaussmix.sources.array import ArraySource
+
+
+def search(X, **options):
+    return GaussianMixtureIC([1, 2], covariance_type=["full", "EII"], random_state=0, **options).fit(X)
+
+
+@pytest.fixture
+def two(rng):
+    return np.concatenate([rng.normal(0, 1, size=(40, 2)), rng.normal(6, 1, size=(40, 2))])
+
+
+def test_a_constant_column_is_named(two):
+    with pytest.warns(SearchWarning) as caught:
+        search(np.c_[two, np.ones(80)])
+    assert str(caught[0].message) == (
+        "2 of 4 candidates could not be fitted: 2 × singular covariance. Column 2 (counted from 0) of X is constant. "
+        "Leave it out, or set reg_covar above 0. results_ has the reason of each."
+    )
+
+
+def test_columns_that_follow_from_others_are_named_with_these(two):
+    frame = pd.DataFrame(two, columns=["a", "b"]).assign(noise=np.sin(np.arange(80.0)))
+    frame["sum"], frame["a in mm"] = frame["a"] + 2 * frame["b"] + 5, 1000 * frame["a"]
+    with pytest.warns(SearchWarning) as caught:
+        search(frame)
+    assert (
+        "Column 'sum' follows from columns 'a', 'b'. Column 'a in mm' follows from column 'a'. Leave them out"
+        in str(caught[0].message)
+    )
+
+
+def test_columns_that_follow_are_no_reason_where_no_failed_structure_reads_products_of_columns(two):
+    one_apart = np.r_[np.c_[two, two[:, 0]], [[1e9, 1e9, 1e9]]]  # alone in a component
+    for structure, is_reason in ("diag", False), ("full", True):
+        with pytest.raises(ValueError, match="2 × singular covariance") as caught:
+            GaussianMixtureIC([2, 3], covariance_type=structure, random_state=0).fit(one_apart)
+        assert ("Column 2 follows from column 0" in str(caught.value)) is is_reason
+
+
+def test_what_follows_is_found_whatever_the_units(rng):
+    X = rng.normal(size=(500, 6)) * [1e-6, 1.0, 1e6, 1.0, 1e3, 1.0] + 1e3
+    X[:, 4] = X[:, 0] * 1e9 - X[:, 2]
+    X[:, 5] = 7.0
+    source = ArraySource(X)
+    assert dependent_columns(source, choose()) == {4: [0, 2]}
+    assert constant_columns(source) == [5]
+    nearly = X[:, :4].copy()
+    nearly[:, 3] = nearly[:, 1] + 1e-3 * rng.normal(size=500)  # one part in a million of the variance
+    assert dependent_columns(ArraySource(nearly), choose()) == {}
+
+
+def test_a_search_without_any_fit_names_the_columns_too(two):
+    with pytest.raises(ValueError, match=r"None of 2 candidates could be fitted: 2 × singular covariance. Column 2 \("):
+        GaussianMixtureIC([1, 2], covariance_type="full").fit(np.c_[two, np.ones(80)])
+
+
+def test_a_candidate_as_small_as_the_chosen_one_is_warned_of(two):
+    spikes = np.concatenate([two, np.repeat([[20.0, 20.0]], 30, axis=0)])  # collapses from three components on
+    with pytest.warns(SearchWarning, match="2 of 6 candidates could not be fitted: 2 × singular"):
+        chosen = GaussianMixtureIC([3, 4], covariance_type=["VVV", "EEE", "EII"], random_state=0).fit(spikes)
+    assert chosen.results_["failure"].count(None) < 6
+
+
+def test_that_large_candidates_fail_is_usual_and_in_the_summary(rng):
+    X = np.concatenate([rng.normal(0, 1, size=(60, 2)), rng.normal(9, 1, size=(60, 2))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SearchWarning)
+        chosen = GaussianMixtureIC([1, 2, 60], covariance_type="VVV", random_state=0).fit(X)
+    assert chosen.n_components_ == 2
+    assert "1 of 3 candidates could not be fitted" in str(chosen.summary())

@@ -1,0 +1,275 @@
+"""Rows with missing cells or measurement errors: laws of the whole fit, and what is refused."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.stats import multivariate_normal
+
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.estimators.identity import identity_of
+from gaussmix.sources.array import ArraySource
+from gaussmix.waist.block import Block
+
+STRUCTURES = ["full", "tied", "diag", "spherical", "VEI", "EVE", "VVE", "VEV", "factor_analyzer"]
+
+
+@pytest.fixture
+def rows(rng):
+    label = rng.integers(2, size=300)
+    mixing = rng.normal(size=(2, 3, 3)) + 2 * np.eye(3)
+    return np.einsum("nij,nj->ni", mixing[label], rng.normal(size=(300, 3))) + 6.0 * label[:, None]
+
+
+@pytest.fixture
+def holed(rows, rng):
+    return np.where(rng.random(rows.shape) < 0.2, np.nan, rows)
+
+
+def fitted(X, n_components=2, *, X_error=None, sample_weight=None, **parameters):
+    mixture = GaussianMixture(n_components, **{"random_state": 0, "tol": 1e-6, "max_iter": 200} | parameters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mixture.fit(X, sample_weight=sample_weight, X_error=X_error)
+
+
+def assert_same(one, other, rtol=1e-7):
+    for name in ("weights_", "means_", "covariances_"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=rtol, atol=1e-9)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_each_step_raises_the_likelihood_of_what_is_observed(structure, holed, rng):
+    errors = rng.uniform(0.1, 1.0, size=holed.shape)
+    for X_error in None, errors:
+        found = fitted(holed, covariance_type=structure, reg_covar=0.0, tol=0.0, max_iter=30, X_error=X_error)
+        assert np.diff(found.lower_bounds_).min() > -1e-9
+        assert found.score(holed, X_error=X_error) >= found.lower_bound_ - 1e-9
+
+
+def test_a_mixture_of_one_component_is_found_in_closed_form(rng):
+    """Two columns where the second is missing for some rows: the regression on the first; Little & Rubin (2002) 7.2."""
+    first = rng.normal(size=200)
+    second = 2.0 * first + rng.normal(size=200)
+    second[first > 0.3] = np.nan
+    seen = ~np.isnan(second)
+    found = fitted(np.c_[first, second], 1, tol=1e-14, max_iter=5000, reg_covar=0.0)
+    slope, intercept = np.polyfit(first[seen], second[seen], 1)
+    residual = np.mean((second[seen] - intercept - slope * first[seen]) ** 2)
+    mean, variance = first.mean(), first.var()
+    np.testing.assert_allclose(found.means_[0], [mean, intercept + slope * mean], atol=1e-6)
+    expected = [[variance, slope * variance], [slope * variance, residual + slope**2 * variance]]
+    np.testing.assert_allclose(found.covariances_[0], expected, rtol=1e-5)
+
+
+def test_one_common_error_is_taken_off_the_covariance(rng):
+    rows = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 3)) + 1.0
+    error = np.diag([0.1, 0.2, 0.3]) @ np.cov(rows.T)
+    error = 0.2 * (error + error.T)
+    found = fitted(rows, 1, X_error=error, tol=1e-14, max_iter=5000, reg_covar=0.0)
+    np.testing.assert_allclose(found.means_[0], rows.mean(axis=0), rtol=1e-7)
+    np.testing.assert_allclose(found.covariances_[0], np.cov(rows.T, bias=True) - error, rtol=1e-5, atol=1e-7)
+
+
+def test_what_is_missing_has_an_infinite_error(rows, holed):
+    errors = np.where(np.isnan(holed), np.inf, 0.5)
+    assert_same(fitted(rows, X_error=errors), fitted(holed, X_error=np.full(3, 0.5)), rtol=0)
+
+
+def test_no_error_is_an_error_of_nothing(rows, holed):
+    assert_same(fitted(holed, X_error=0.0), fitted(holed))
+    assert_same(fitted(rows, X_error=np.zeros((3, 3))), fitted(rows))
+
+
+@pytest.mark.parametrize("structure", ["full", "diag"])
+def test_all_forms_of_errors_say_the_same(structure, holed):
+    deviations = np.array([0.2, 0.5, 1.0])
+    forms = [
+        deviations,
+        np.tile(deviations, (300, 1)),
+        np.diag(deviations**2),
+        np.tile(np.diag(deviations**2), (300, 1, 1)),
+    ]
+    first, *others = (fitted(holed, X_error=form, covariance_type=structure) for form in forms)
+    for other in others:
+        assert_same(first, other)
+
+
+@pytest.mark.parametrize("init", ["kmeans", "k-means++", "random", "random_from_data", "hierarchical", "search"])
+def test_order_and_multiplicity_of_rows_change_nothing(init, holed, rng):
+    times = rng.integers(1, 4, size=300)
+    repeated = np.repeat(holed, times, axis=0)
+    one = fitted(holed, init_params=init, sample_weight=times.astype(float))
+    other = fitted(repeated[rng.permutation(len(repeated))], init_params=init)
+    order = one.means_[:, 0].argsort(), other.means_[:, 0].argsort()
+    np.testing.assert_allclose(one.means_[order[0]], other.means_[order[1]], rtol=1e-6)
+
+
+def test_missing_cells_hardly_move_the_fit(rows, rng):
+    few = np.where(rng.random(rows.shape) < 0.01, np.nan, rows)
+    one, other = fitted(rows), fitted(few)
+    order = one.means_[:, 0].argsort(), other.means_[:, 0].argsort()
+    np.testing.assert_allclose(one.means_[order[0]], other.means_[order[1]], atol=0.2)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_a_row_with_holes_is_judged_by_what_it_has(structure, rows):
+    mixture = fitted(rows, covariance_type=structure)
+    part = mixture.mixture_.marginal([0, 2])
+    X = np.array(rows[:20])
+    X[:, 1] = np.nan
+    np.testing.assert_allclose(mixture.score_samples(X), part.log_density(X[:, [0, 2]]), rtol=1e-9)
+    np.testing.assert_allclose(mixture.predict_proba(X), part.responsibilities(X[:, [0, 2]]), atol=1e-9)
+    np.testing.assert_array_equal(mixture.predict(X), part.predict(X[:, [0, 2]]))
+    nothing = np.full((1, 3), np.nan)
+    np.testing.assert_allclose(mixture.predict_proba(nothing)[0], mixture.weights_, rtol=1e-12)
+    assert mixture.score_samples(nothing) == pytest.approx(0, abs=1e-12)
+
+
+def test_errors_widen_the_density(rows):
+    mixture, error = fitted(rows), np.diag([0.5, 1.0, 2.0])
+    wide = [multivariate_normal(m, s + error) for m, s in zip(mixture.means_, mixture.covariances_, strict=True)]
+    expected = np.log(sum(w * each.pdf(rows) for w, each in zip(mixture.weights_, wide, strict=True)))
+    np.testing.assert_allclose(mixture.score_samples(rows, X_error=error), expected, rtol=1e-10)
+
+
+def test_denoised_rows_are_those_of_the_joint_normal_distribution(rows):
+    """(truth, measurement) of one component is normal with covariance [[Σ, Σ], [Σ, Σ + S]]."""
+    mixture, error = fitted(rows, 1), np.diag([0.5, 1.0, 2.0])
+    means, covariances = mixture.denoise(rows, error)
+    mean, covariance = mixture.means_[0], mixture.covariances_[0]
+    gain = covariance @ np.linalg.inv(covariance + error)
+    np.testing.assert_allclose(means, mean + (rows - mean) @ gain.T, rtol=1e-9)
+    np.testing.assert_allclose(covariances[7], covariance - gain @ covariance, rtol=1e-9)
+    exact, nothing = mixture.denoise(rows)
+    np.testing.assert_array_equal(exact, rows)
+    assert not nothing.any()
+
+
+def test_frames_with_nulls_are_arrays_with_nan(holed):
+    names = ["a", "b", "c"]
+    expected = fitted(holed)
+    for frame in pd.DataFrame(holed, columns=names), pl.DataFrame(holed, schema=names).fill_nan(None):
+        assert_same(fitted(frame), expected, rtol=0)
+
+
+@pytest.mark.parametrize("n_rows", [65_520, 140_000])
+def test_cuts_and_threads_change_no_bit(n_rows, rng):
+    rows = rng.normal(size=(n_rows, 2)) + 4.0 * rng.integers(2, size=(n_rows, 1))
+    rows[rng.random(rows.shape) < 0.1] = np.nan
+    whole = fitted(rows, n_jobs=1, max_iter=3)
+    cut = ArraySource(rows)
+    cut._blocks = [Block(first, rows[first : first + 30_011]) for first in range(0, n_rows, 30_011)]
+    cut.may_miss = True
+    assert_same(fitted(cut, n_jobs=2, max_iter=3), whole, rtol=0)
+
+
+def test_a_file_with_holes_is_fitted_as_the_array(tmp_path, holed):
+    np.save(tmp_path / "rows.npy", holed)
+    assert_same(fitted(gaussmix.open(tmp_path / "rows.npy", missing=True)), fitted(holed), rtol=0)
+    refusing = GaussianMixture(2, missing="error")
+    with pytest.raises(ValueError, match="takes no missing values"):
+        refusing.fit(gaussmix.open(tmp_path / "rows.npy", missing=True))
+
+
+def test_choice_takes_missing_cells(holed, rng):
+    errors = rng.uniform(0.1, 0.5, size=holed.shape)
+    for X_error in None, errors:
+        search = GaussianMixtureIC([1, 2, 3], covariance_type=["full", "diag"], random_state=0, max_iter=100, tol=1e-4)
+        search.fit(holed, X_error=X_error)
+        assert search.n_components_ == 2
+
+
+ROWS = np.arange(60.0).reshape(20, 3) ** 1.5 % 7
+SKEW = np.tile(np.eye(3), (20, 1, 1))
+SKEW[4, 0, 1] = 0.5
+INDEFINITE = np.tile(np.eye(3), (20, 1, 1))
+INDEFINITE[3, 2, 2] = -1.0
+APART = np.where(np.arange(20)[:, None] % 2 == [0, 1, 0], np.nan, ROWS)
+BESIDE = np.array(ROWS)
+BESIDE[1] = [np.nan, np.inf, 1.0]
+BAD = {
+    "infinite beside missing": (BESIDE, None, "infinity: row 1, column 1"),
+    "an empty column": (np.where([0, 1, 0], np.nan, ROWS), None, "no value at all in column 1"),
+    "columns apart": (APART, None, "both in column 0 .* and column 1"),
+    "a wrong shape": (ROWS, np.ones((4, 5)), r"X_error has shape \(4, 5\): give standard deviations \(3,\) or \(20, "),
+    "a negative one": (ROWS, np.where(ROWS[2, 2] == ROWS, -1.0, 1.0), "X_error of row 2 is negative"),
+    "NaN": (ROWS, np.where(ROWS[2, 2] == ROWS, np.nan, 1.0), "X_error of row 2 holds NaN where X is known"),
+    "no symmetry": (ROWS, SKEW, "X_error of row 4 is not symmetric"),
+    "indefinite": (ROWS, INDEFINITE, "X_error of row 3 is not positive semidefinite"),
+    "text": (ROWS, "wide", "X_error must be an array of numbers"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_is_said_in_one_sentence(case):
+    X, X_error, sentence = BAD[case]
+    mixture = GaussianMixture(2, random_state=0).fit(ROWS)
+    before = dict(vars(mixture))
+    with pytest.raises(ValueError, match=sentence):
+        mixture.fit(X, X_error=X_error)
+    assert vars(mixture) == before
+
+
+def test_diagonal_structures_need_no_rows_in_common():
+    found = fitted(APART, 2, covariance_type="diag")
+    assert np.isfinite(found.means_).all()
+
+
+def test_unknown_words_and_sources_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="missing='drop'"):
+        GaussianMixture(2, missing="drop").fit(ROWS)
+    np.save(tmp_path / "rows.npy", ROWS)
+    with pytest.raises(ValueError, match="X_error goes with an array or a data frame"):
+        GaussianMixture(2).fit(gaussmix.open(tmp_path / "rows.npy"), X_error=1.0)
+
+
+@pytest.mark.parametrize("X_error", [None, 1e-9])
+def test_criteria_are_those_of_complete_rows_where_hardly_anything_is_unknown(X_error, rows):
+    """Also ICL, whose likelihood is that of rows with one component each."""
+    options = {"covariance_type": "full", "random_state": 0}
+    whole = GaussianMixtureIC([1, 2, 3], **options).fit(rows).results_
+    X = np.array(rows) if X_error else np.r_[rows, np.full((1, 3), np.nan)]
+    found = GaussianMixtureIC([1, 2, 3], **options).fit(X, X_error=X_error).results_
+    for name in ("bic", "icl", "log_likelihood"):
+        np.testing.assert_allclose(found[name][:2], whole[name][:2], rtol=0.01)
+
+
+def test_criteria_know_errors(rows):
+    search = GaussianMixtureIC([1, 2], covariance_type="full", random_state=0).fit(rows, X_error=0.5)
+    best = search.results_["bic"][search.best_index_]
+    assert search.bic(rows, X_error=0.5) == pytest.approx(best, rel=1e-9)
+    assert search.bic(rows) > best + 1
+
+
+def test_errors_of_a_frame_have_its_columns(rows):
+    frame, errors = (pd.DataFrame(values, columns=["a", "b", "c"]) for values in (rows, np.full(rows.shape, 0.1)))
+    fitted(frame, X_error=errors)
+    with pytest.raises(ValueError, match="The columns of X_error are 'c', 'b', 'a', and those of X 'a', 'b', 'c'"):
+        fitted(frame, X_error=errors[["c", "b", "a"]])
+
+
+def test_a_checkpoint_is_of_its_errors(rows):
+    said = []
+    for deviation in (0.1, 0.9):
+        source = ArraySource(rows, error=np.broadcast_to(np.full(3, deviation**2), rows.shape))
+        said.append(identity_of(GaussianMixture(), source, IncompleteEngine(ReferenceEngine())))
+    assert {what for what in said[0] if said[0][what] != said[1][what]} == {"what X_error says"}
+    assert said[0]["the engine"] == "ReferenceEngine"
+
+
+def test_a_constant_column_with_holes_is_named(holed):
+    X = np.array(holed)
+    X[:, 1] = np.where(np.isnan(X[:, 1]), np.nan, 7.0)
+    with pytest.warns(RuntimeWarning, match=r"Column 1 .* is constant"):
+        GaussianMixture(2, random_state=0).fit(X)
+
+
+def test_rows_may_be_noise_so_denoise_has_no_answer(rows):
+    with pytest.raises(ValueError, match="denoise knows components only"):
+        fitted(rows, noise=True).denoise(rows, 0.1)

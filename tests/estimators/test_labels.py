@@ -1,0 +1,215 @@
+"""Labels known for some rows: `fit(X, labels=…)`."""
+
+import numpy as np
+import pytest
+from many_blocks import ManyBlocks
+
+from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.families import FAMILIES
+from gaussmix.starts import STARTS
+
+N_ROWS = 240
+
+
+@pytest.fixture
+def groups(rng):
+    """Three groups that overlap, and the group of each row."""
+    truth = np.repeat(np.arange(3), N_ROWS // 3)
+    rows = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])[truth] + rng.normal(size=(N_ROWS, 2))
+    order = rng.permutation(N_ROWS)
+    return rows[order], truth[order]
+
+
+def known_of(truth, rng, share=0.2):
+    return np.where(rng.random(len(truth)) < share, truth, -1)
+
+
+@pytest.mark.parametrize("structure", sorted(FAMILIES))
+def test_fully_labelled_is_one_m_step(structure, groups, rng):
+    """Weights and means are those of the labels, and no step changes them."""
+    rows, truth = groups
+    weight = rng.uniform(0.5, 2.0, size=len(rows))
+    fitted = GaussianMixture(3, covariance_type=structure, tol=1e-9, max_iter=500, reg_covar=0.0)
+    fitted.fit(rows, sample_weight=weight, labels=truth)
+    means = [np.average(rows[truth == k], axis=0, weights=weight[truth == k]) for k in range(3)]
+    np.testing.assert_allclose(fitted.means_, means, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(fitted.weights_, np.bincount(truth, weight) / weight.sum(), rtol=1e-12)
+    assert fitted.converged_
+    if structure == "full":
+        np.testing.assert_allclose(fitted.covariances_[0], np.cov(rows[truth == 0].T, aweights=weight[truth == 0],
+                                                                  ddof=0), rtol=1e-9)  # fmt: skip
+        assert fitted.n_iter_ <= 2
+
+
+@pytest.mark.parametrize("start", sorted(set(STARTS) - {"search"}))
+def test_components_are_those_of_their_labels(start, groups, rng):
+    """Whatever the start, component k is the group whose rows have the label k."""
+    rows, truth = groups
+    for shift in range(3):
+        labels = known_of((truth + shift) % 3, rng)
+        fitted = GaussianMixture(3, init_params=start, random_state=0, max_iter=300).fit(rows, labels=labels)
+        assert (fitted.predict(rows) == (truth + shift) % 3).mean() > 0.85
+
+
+def test_labels_decide_where_clusters_do_not(rng):
+    """Two groups on one place, of other spread: rows alone leave open which is which."""
+    rows = np.concatenate([rng.normal(scale=1, size=(300, 2)), rng.normal(scale=4, size=(300, 2))])
+    truth = np.repeat([1, 0], 300)
+    labels = np.where(np.arange(600) % 10 == 0, truth, -1)
+    fitted = GaussianMixture(2, covariance_type="spherical", random_state=0, max_iter=500).fit(rows, labels=labels)
+    assert fitted.covariances_[1] < fitted.covariances_[0]
+
+
+def test_forms_of_the_same_knowledge_give_the_same_bits(groups, rng):
+    rows, truth = groups
+    labels = known_of(truth, rng)
+    allowed = np.where(labels[:, None] < 0, True, labels[:, None] == np.arange(3))
+    forms = [
+        labels,
+        [None if label < 0 else int(label) for label in labels],
+        np.where(labels < 0, np.nan, labels),
+        allowed,
+        allowed.astype(float),
+        0.25 * allowed,
+    ]
+    fits = [GaussianMixture(3, random_state=0).fit(rows, labels=form) for form in forms]
+    named = np.array(["unknown", "a", "b", "c"], dtype=object)[labels + 1]
+    named[named == "unknown"] = None
+    fits.append(GaussianMixture(3, random_state=0, label_components={"a": [0], "b": [1], "c": [2]}))
+    fits[-1].fit(rows, labels=named)
+    for fitted in fits[1:]:
+        assert fitted.mixture_ == fits[0].mixture_
+
+
+def test_no_knowledge_leaves_the_likelihood_as_it_is(groups):
+    """Rows of which every component is as possible as others count as rows without labels."""
+    rows, _ = groups
+    given = {"random_state": 0, "init_params": "kmeans", "max_iter": 500, "tol": 1e-10}
+    plain, even = GaussianMixture(3, **given).fit(rows), GaussianMixture(3, **given)
+    even.fit(rows, labels=np.full((len(rows), 3), 0.2))
+    assert even.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-7)
+
+
+def test_prior_responsibilities_are_multiplied(groups, rng):
+    """At the end, a row's responsibilities are those of the mixture times its prior; weights and means are theirs."""
+    rows, _ = groups
+    prior = rng.random((len(rows), 3)) + 0.05
+    fitted = GaussianMixture(3, random_state=0, tol=1e-12, max_iter=3000, reg_covar=0).fit(rows, labels=prior)
+    shares = prior * fitted.predict_proba(rows)
+    shares /= shares.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(fitted.weights_, shares.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(fitted.means_, shares.T @ rows / shares.sum(axis=0)[:, None], atol=1e-4)
+
+
+def test_a_label_may_have_several_components(groups, rng):
+    rows, truth = groups
+    labels = np.where(known_of(truth, rng, 0.5) < 0, -1, np.where(truth == 2, 7, 3))
+    fitted = GaussianMixture(3, label_components={3: [0, 1], 7: [2]}, random_state=0, max_iter=300)
+    fitted.fit(rows, labels=labels)
+    assert np.linalg.norm(fitted.means_[2] - [0, 3]) < 0.6
+    assert np.linalg.norm(np.sort(fitted.means_[:2], axis=0) - [[0, 0], [3, 0]]) < 1.0
+
+
+def test_a_source_gives_the_bits_of_an_array(groups, rng):
+    rows, truth = groups
+    labels = known_of(truth, rng)
+    one, other = (GaussianMixture(3, random_state=0).fit(X, labels=labels) for X in (rows, ManyBlocks(rows)))
+    assert one.mixture_ == other.mixture_
+
+
+def test_y_stays_ignored(groups):
+    rows, truth = groups
+    assert GaussianMixture(3, random_state=0).fit(rows, truth).mixture_ == (
+        GaussianMixture(3, random_state=0).fit(rows).mixture_
+    )
+
+
+def test_acceleration_keeps_labels(groups, rng):
+    rows, truth = groups
+    labels = known_of(truth, rng, 0.1)
+    plain, fast = (
+        GaussianMixture(3, random_state=0, tol=1e-10, max_iter=3000, acceleration=how).fit(rows, labels=labels)
+        for how in (None, "auto")
+    )
+    assert fast.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-7)
+
+
+@pytest.mark.parametrize("criterion", ["bic", "icl", "cv"])
+def test_a_choice_knows_labels(criterion, groups, rng):
+    rows, truth = groups
+    labels = known_of(truth, rng)
+    chosen = GaussianMixtureIC([3, 4], covariance_type=["EII", "VVV"], criterion=criterion, random_state=0)
+    chosen.fit(rows, labels=labels)
+    assert chosen.n_components_ == 3
+    assert (chosen.predict(rows) == truth).mean() > 0.85
+
+
+def test_the_table_of_a_choice_is_of_rows_and_labels(groups, rng):
+    """log L = Σ log Σ_k [k allowed] π_k N(x | k), by hand."""
+    rows, truth = groups
+    labels = known_of(truth, rng)
+    chosen = GaussianMixtureIC(3, covariance_type="VVV", random_state=0).fit(rows, labels=labels)
+    joint = chosen.mixture_.component_log_density(rows) + np.log(chosen.weights_)
+    joint[(labels[:, None] >= 0) & (labels[:, None] != np.arange(3))] = -np.inf
+    total = np.logaddexp.reduce(joint, axis=1).sum()
+    assert chosen.results_["log_likelihood"][0] == pytest.approx(total, rel=1e-10)
+
+
+def test_labels_and_their_components_are_in_files_and_checkpoints(groups, rng, tmp_path):
+    rows, truth = groups
+    fitted = GaussianMixture(3, label_components={"x": [0], 5: (1, 2)}, random_state=0)
+    fitted.fit(rows, labels=[None if row % 3 else "x" if label == 0 else 5 for row, label in enumerate(truth)])
+    fitted.save(tmp_path / "labelled.gmm")
+    again = GaussianMixture.load(tmp_path / "labelled.gmm")
+    assert again.label_components == {"x": [0], 5: [1, 2]}
+    assert again.mixture_ == fitted.mixture_
+
+
+BAD = {
+    "labels are": (np.full(N_ROWS, 3), {}, "labels name component 3; with n_components=3"),
+    "negative": (np.full(N_ROWS, -2), {}, r"labels\[0\] is -2"),
+    "short": (np.zeros(5, int), {}, r"shape \(5,\); give one label for each of the 240 rows"),
+    "fractions": (np.full(N_ROWS, 0.5), {}, r"labels\[0\] is 0.5; a label is the number of a component"),
+    "text": (["a"] * N_ROWS, {}, "Give label_components for labels of other kinds"),
+    "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', and label_components has"),
+    "nothing allowed": (
+        np.arange(N_ROWS)[:, None] + np.zeros(3) != 17,
+        {},
+        "labels forbids row 17 every component",
+    ),
+    "columns": (np.ones((N_ROWS, 2)), {}, "labels has 2 columns; with n_components=3 a table of labels has 3"),
+    "below 0": (-np.ones((N_ROWS, 3)), {}, "labels of row 0 must be numbers ≥ 0"),
+    "NaN": (np.full((N_ROWS, 3), np.nan), {}, "labels of row 0 must be numbers ≥ 0"),
+    "table": (np.ones((N_ROWS, 3)), {"label_components": {0: [0]}}, "not with a table"),
+    "cube": (np.ones((N_ROWS, 3, 2)), {}, "or a table of shape"),
+    "search": (np.zeros(N_ROWS, int), {"init_params": "search"}, "can't keep labels"),
+    "empty": (np.zeros(N_ROWS, int), {"label_components": {0: []}}, "must be a list of components"),
+    "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "which is no component"),
+    "unknown": (np.zeros(N_ROWS, int), {"label_components": {-1: [0]}}, "-1, which means unknown"),
+    "beyond": (np.zeros(N_ROWS, int), {"label_components": {0: [8]}}, "labels name component 8"),
+    "without": (None, {"label_components": {0: [0]}}, "give labels to fit"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD))
+def test_what_can_not_be_used_is_refused_in_a_sentence(name, groups):
+    rows, _ = groups
+    labels, settings, sentence = BAD[name]
+    estimator = GaussianMixture(3, random_state=0, **settings)
+    before = dict(vars(estimator))
+    with pytest.raises(ValueError, match=sentence):
+        estimator.fit(rows, labels=labels)
+    assert vars(estimator) == before
+
+
+@pytest.mark.parametrize(
+    ("labels", "settings"), [(np.zeros(N_ROWS, bool), {}), (np.zeros(N_ROWS, int), {"label_components": [[0]]})]
+)
+def test_what_is_of_another_kind_is_refused(labels, settings, groups):
+    with pytest.raises(TypeError, match=r"labels holds True and False|must be a dictionary"):
+        GaussianMixture(3, **settings).fit(groups[0], labels=labels)
+
+
+def test_a_choice_refuses_fewer_components_than_labels(groups):
+    with pytest.raises(ValueError, match="labels name component 2; with n_components=2"):
+        GaussianMixtureIC([2, 3], random_state=0).fit(groups[0], labels=groups[1])

@@ -1,0 +1,92 @@
+"""The bound on eigenvalues through the estimators: refusals, collapse, choice and files."""
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
+
+OTHERS = ["EVE", "EEV", "VEV", "VEI", "EVI", "VEE", "VVE", "EVV", "factor_analyzer"]
+
+
+@pytest.fixture
+def rows(rng):
+    """Two groups, and three rows that lie on one point."""
+    near = rng.normal(size=(100, 2)) * [1.0, 0.2]
+    return np.concatenate([near, near[:60] + np.array([8.0, 3.0]), np.full((3, 2), 20.0)])
+
+
+def ratio(gm):
+    values = np.linalg.eigvalsh(gm.mixture_.model.covariances.dense())
+    return values.max() / values.min()
+
+
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EEI", "EII", "VVV", "EEE", "VVI", "VII"])
+def test_no_component_collapses_onto_a_point(name, rows, each_engine):
+    """Three equal rows have a component of their own, with the smallest variances; there is no ridge."""
+    labels = np.repeat([0, 1, 2], [100, 60, 3])
+    gm = GaussianMixture(3, covariance_type=name, max_condition=50, init_params=labels).fit(rows)
+    assert gm.collapsed_ == []
+    assert ratio(gm) <= 50 * (1 + 1e-9)
+    assert gm.weights_[2] == pytest.approx(3 / 163, abs=1e-6)
+    lower = np.array(gm.lower_bounds_)
+    assert (np.diff(lower) >= -1e-12 * np.abs(lower[1:])).all()
+
+
+def test_the_automatic_ridge_is_0_and_a_given_one_is_added(rows):
+    labels = np.repeat([0, 1, 2], [100, 60, 3])
+    by_auto, by_zero, ridged = (
+        GaussianMixture(3, max_condition=50, reg_covar=ridge, init_params=labels).fit(rows) for ridge in ("auto", 0, 1)
+    )
+    assert by_auto.covariances_.tobytes() == by_zero.covariances_.tobytes()
+    assert np.linalg.eigvalsh(ridged.covariances_).min() > 1 - 1e-12
+
+
+def test_a_wide_bound_changes_no_bit_of_a_step(rows):
+    """The same M-step; the core's own loop may differ in the last digits."""
+    start = {"init_params": np.repeat([0, 1, 1], [100, 60, 3]), "reg_covar": 0, "max_iter": 0}
+    free, bounded = (GaussianMixture(2, max_condition=most, **start).fit(rows) for most in (None, 1e12))
+    np.testing.assert_allclose(bounded.covariances_, free.covariances_, rtol=1e-14)
+
+
+def test_the_bound_is_written_to_files_and_goes_on_from_there(rows, tmp_path):
+    gm = GaussianMixture(2, max_condition=np.float32(4), random_state=0).fit(rows)
+    gm.save(tmp_path / "m.gmm")
+    read = GaussianMixture.load(tmp_path / "m.gmm")
+    assert read.mixture_.family == gm.mixture_.family == Mixture.from_dict(gm.mixture_.to_dict()).family
+    assert read.mixture_.family.options == {"max_condition": 4.0}
+    assert read.set_params(warm_start=True, max_iter=1).fit(rows).n_iter_ == 1
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_structures_refuse_it(name, rows):
+    for estimator in GaussianMixture(2), GaussianMixtureIC(2):
+        estimator.set_params(covariance_type=name, max_condition=3.0)
+        with pytest.raises(ValueError, match=r"max_condition=3.0 has no meaning with .* clamps eigenvalues"):
+            estimator.fit(rows)
+        assert not hasattr(estimator, "mixture_")
+
+
+@pytest.mark.parametrize(
+    ("most", "error", "words"),
+    [
+        (0.5, ValueError, "max_condition=0.5 must be a finite number ≥ 1"),
+        (np.nan, ValueError, "max_condition=nan must be"),
+        (np.inf, ValueError, "max_condition=inf must be"),
+        ("3", TypeError, "max_condition must be a number ≥ 1 or None, not '3'"),
+        (True, TypeError, "max_condition must be a number"),
+    ],
+)
+def test_bad_bounds_are_refused(most, error, words, rows):
+    with pytest.raises(error, match=words):
+        GaussianMixture(2, max_condition=most).fit(rows)
+
+
+def test_a_choice_is_among_structures_with_the_bound(rows):
+    found = GaussianMixtureIC(range(1, 4), covariance_type=["full", "diag"], max_condition=30, random_state=0).fit(rows)
+    assert found.mixture_.family.options == {"max_condition": 30.0}
+    assert ratio(found) <= 30 * (1 + 1e-9)
+    assert found.results_["failure"] == [None] * 6
+    with pytest.raises(ValueError, match="covariance_type='VEE'"):
+        GaussianMixtureIC(2, covariance_type=["full", "VEE"], max_condition=30).fit(rows)
+    with pytest.raises(ValueError, match="covariance_type='all'"):
+        GaussianMixtureIC(2, max_condition=30).fit(rows)

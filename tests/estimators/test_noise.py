@@ -1,0 +1,283 @@
+"""A uniform background beside the components: `noise`."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from many_blocks import ManyBlocks
+
+from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, fit_many
+from gaussmix.families import FAMILIES
+
+BOX = np.array([[-10.0, -8.0], [12.0, 9.0]])
+
+
+@pytest.fixture
+def rows(rng):
+    """Two groups, and a third of the rows all over a box."""
+    groups = np.concatenate([rng.normal(size=(150, 2)), rng.normal([5, 3], 0.5, size=(150, 2))])
+    junk = rng.uniform(*BOX, size=(150, 2))
+    return rng.permutation(np.concatenate([groups, junk]))
+
+
+def fitted(rows, **given):
+    return GaussianMixture(2, random_state=0, tol=1e-10, max_iter=2000, **{"noise": True, **given}).fit(rows)
+
+
+@pytest.mark.parametrize("structure", sorted(FAMILIES))
+def test_a_fit_is_a_fixed_point_of_em(structure, rows):
+    """Weights, means, log density, responsibilities and labels, by their formulas."""
+    gm = fitted(rows, covariance_type=structure, noise_volume=BOX)
+    joint = gm.mixture_.component_log_density(rows) + np.log(gm.weights_)
+    noise = np.log(gm.noise_weight_) - np.log(np.prod(BOX[1] - BOX[0]))
+    every = np.column_stack((joint, np.full(len(rows), noise)))
+    density = np.logaddexp.reduce(every, axis=1)
+    shares = np.exp(every - density[:, None])
+    np.testing.assert_allclose(gm.score_samples(rows), density, rtol=1e-12)
+    np.testing.assert_allclose(gm.predict_proba(rows), shares[:, :2], atol=1e-12)
+    np.testing.assert_array_equal(gm.predict(rows), np.where(every.argmax(axis=1) < 2, every.argmax(axis=1), -1))
+    assert gm.weights_.sum() + gm.noise_weight_ == pytest.approx(1.0, abs=1e-12)
+    np.testing.assert_allclose([*gm.weights_, gm.noise_weight_], shares.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(gm.means_, shares[:, :2].T @ rows / shares[:, :2].sum(axis=0)[:, None], atol=1e-3)
+    assert (np.diff(gm.lower_bounds_) > -1e-9).all()
+
+
+def test_junk_is_noise_and_leaves_the_groups_alone(rows):
+    plain, gm = fitted(rows, noise=False), fitted(rows)
+    assert gm.noise_weight_ == pytest.approx(1 / 3, abs=0.08)
+    assert np.linalg.norm(gm.means_[gm.means_[:, 0].argsort()] - [[0, 0], [5, 3]]) < 0.3
+    assert gm.covariances_[0].max() < plain.covariances_.max()
+    assert (gm.predict([[-9.0, 8.0], [100.0, 100.0]]) == -1).all()
+
+
+def test_the_share_to_begin_with_hardly_matters(rows):
+    ends = [fitted(rows, noise=share).lower_bound_ for share in (0.02, 0.1, 0.6)]
+    np.testing.assert_allclose(ends, ends[0], atol=1e-6)
+
+
+def test_a_source_gives_the_bits_of_an_array(rows):
+    assert fitted(rows).mixture_ == fitted(ManyBlocks(rows)).mixture_
+
+
+def test_rows_of_weight_two_count_twice(rows, rng):
+    times = rng.integers(0, 3, size=len(rows))
+    weighted = GaussianMixture(2, random_state=0, tol=1e-10, max_iter=2000, noise=True, means_init=[[0, 0], [5, 3]])
+    repeated = GaussianMixture(2, random_state=0, tol=1e-10, max_iter=2000, noise=True, means_init=[[0, 0], [5, 3]])
+    weighted.fit(rows, sample_weight=times)
+    repeated.fit(np.repeat(rows, times, axis=0))
+    assert weighted.noise_weight_ == pytest.approx(repeated.noise_weight_, abs=1e-6)
+    assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, abs=1e-8)
+
+
+def test_acceleration_ends_where_em_does(rows):
+    assert fitted(rows, acceleration="auto").lower_bound_ == pytest.approx(fitted(rows).lower_bound_, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"prior": "default", "weight_prior": 3.0}, {"equal_weights": True}, {"trim": 0.05}],
+    ids=lambda given: min(given),
+)
+def test_priors_equal_weights_and_trimming_go_with_noise(given, rows):
+    """No step lowers the objective, and the weights of the components and of the noise sum to 1."""
+    gm = fitted(rows, noise_volume=BOX, **given)
+    assert (np.diff(gm.lower_bounds_) > -1e-9).all()
+    assert gm.weights_.sum() + gm.noise_weight_ == pytest.approx(1.0, abs=1e-12)
+    if "equal_weights" in given:
+        assert gm.weights_[0] == pytest.approx(gm.weights_[1], rel=1e-12)
+
+
+def test_missing_cells_go_with_noise(rows, rng):
+    holes = np.where(rng.random(rows.shape) < 0.1, np.nan, rows)
+    gm = fitted(holes)
+    assert gm.noise_weight_ == pytest.approx(1 / 3, abs=0.1)
+    assert np.linalg.norm(gm.means_[gm.means_[:, 0].argsort()] - [[0, 0], [5, 3]]) < 0.4
+    assert (np.diff(gm.lower_bounds_) > -1e-9).all()
+
+
+def test_rows_with_holes_need_noise_that_has_a_place(rows, rng):
+    holes = np.where(rng.random(rows.shape) < 0.1, np.nan, rows)
+    with pytest.raises(ValueError, match="noise with only a volume has no density of some of the features"):
+        fitted(holes, noise_volume=100.0)
+    with pytest.raises(ValueError, match="noise with only a volume has no density of some of the features"):
+        fitted(rows, noise_volume=100.0).predict(holes)
+    box = np.array([[-20.0, -30.0], [20.0, 10.0]])
+    gm = fitted(rows, noise_volume=box)
+    nothing, half = gm.score_samples([[np.nan, np.nan], [3.0, np.nan]])
+    assert nothing == pytest.approx(0.0, abs=1e-12)
+    assert half == pytest.approx(gm.mixture_.marginal([0]).log_density([[3.0]])[0], rel=1e-12)
+
+
+def test_a_choice_counts_the_noise(rows):
+    chosen = GaussianMixtureIC(range(1, 5), covariance_type=["VII", "VVV"], noise=True, random_state=0).fit(rows)
+    assert chosen.n_components_ == 2
+    assert chosen.results_["bic"][chosen.best_index_] == pytest.approx(chosen.bic(rows), rel=1e-9)
+    assert chosen.noise_weight_ == pytest.approx(1 / 3, abs=0.08)
+
+
+def test_rows_of_known_label_are_no_noise(rows):
+    """A label keeps even a row far from all; a column of its own says which rows are noise."""
+    far = np.concatenate([rows, [[11.0, -7.0]] * 3])
+    labels = np.r_[np.full(len(rows), -1), 0, 0, 0]
+    known = fitted(far, means_init=[[0.0, 0.0], [5.0, 3.0]])
+    assert (known.predict(far[-3:]) == -1).all()
+    labelled = GaussianMixture(2, noise=True, tol=1e-10, max_iter=2000, means_init=[[0.0, 0.0], [5.0, 3.0]])
+    labelled.fit(far, labels=labels)
+    joint = labelled.mixture_.component_log_density(far) + np.log(labelled.weights_)
+    joint = np.column_stack((joint, np.full(len(far), labelled.mixture_.noise.log_density)))
+    joint[-3:, 1:] = -np.inf
+    assert labelled.lower_bound_ == pytest.approx(np.logaddexp.reduce(joint, axis=1).mean(), abs=1e-6)
+    table = np.ones((len(far), 3))
+    table[: len(rows) // 2, :2] = 0
+    half = GaussianMixture(2, noise=True, random_state=0, max_iter=2000).fit(far, labels=table)
+    assert half.noise_weight_ > 0.5
+
+
+def test_files_and_dictionaries_hold_the_noise(rows, tmp_path):
+    for volume in (None, 400.0, BOX):
+        gm = fitted(rows, noise_volume=volume)
+        gm.save(tmp_path / "noise.gmm")
+        again, alone = GaussianMixture.load(tmp_path / "noise.gmm"), Mixture.load(tmp_path / "noise.gmm")
+        assert again.mixture_ == gm.mixture_ == alone
+        assert Mixture.from_dict(json.loads(json.dumps(gm.mixture_.to_dict()))) == gm.mixture_
+        assert pickle.loads(pickle.dumps(gm)).mixture_ == gm.mixture_
+        assert gm.mixture_ != gm.mixture_.without_noise
+        np.testing.assert_array_equal(again.predict(rows), gm.predict(rows))
+
+
+def test_a_fit_goes_on_from_its_checkpoint(rows, tmp_path, monkeypatch):
+    from gaussmix.estimators import checkpoint
+
+    whole = fitted(rows, acceleration="auto")
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0, raising=False)
+    cut = GaussianMixture(2, random_state=0, tol=1e-10, max_iter=2000, noise=True, acceleration="auto")
+    cut.checkpoint = tmp_path / "fit.ckpt"
+    cut.fit(rows)
+    assert cut.mixture_ == whole.mixture_
+
+
+def test_a_box_has_marginals_conditionals_masses_and_draws(rows):
+    mixture = fitted(rows, noise_volume=BOX).mixture_
+    first = mixture.marginal([0])
+    grid = np.linspace(*BOX[:, 1], 4001)
+    values = np.exp(mixture.log_density(np.column_stack((np.full(len(grid), 1.3), grid))))
+    assert np.exp(first.log_density([[1.3]]))[0] == pytest.approx(np.trapezoid(values, grid), rel=1e-4)
+    rest = mixture.condition({0: 1.3})
+    np.testing.assert_allclose(np.exp(rest.log_density(grid[:, None])), values / np.trapezoid(values, grid), rtol=1e-4)
+    assert mixture.cdf([[np.inf, np.inf]])[0] == pytest.approx(1.0)
+    drawn, labels = mixture.sample(40_000, rng=0)
+    assert (labels == -1).mean() == pytest.approx(mixture.noise.weight, abs=0.01)
+    is_noise = labels == -1
+    assert ((drawn[is_noise] >= BOX[0]) & (drawn[is_noise] <= BOX[1])).all()
+    np.testing.assert_allclose(drawn[is_noise].mean(axis=0), BOX.mean(axis=0), atol=0.25)
+    for corner in ([0.5, 0.5], [6.0, -2.0]):
+        assert mixture.cdf([corner])[0] == pytest.approx((drawn <= corner).all(axis=1).mean(), abs=0.01)
+    assert first.cdf([[1.3]])[0] == pytest.approx((drawn[:, 0] <= 1.3).mean(), abs=0.01)
+    assert np.exp(first.log_cdf([[1.3]]))[0] == pytest.approx(first.cdf([[1.3]])[0], rel=1e-12)
+    some, of_some = mixture.sample(100, rng=0)
+    np.testing.assert_array_equal(some, drawn[:100])
+    np.testing.assert_array_equal(of_some, labels[:100])
+    assert (mixture.sample(50, rng=0, component=1)[1] == 1).all()
+
+
+def test_a_bare_volume_has_no_place(rows):
+    mixture = fitted(rows, noise_volume=300.0).mixture_
+    for ask in (
+        lambda: mixture.marginal([0]),
+        lambda: mixture.condition({0: 1.0}),
+        lambda: mixture.cdf([[0.0, 0.0]]),
+        lambda: mixture.probability([0.0, 0.0], [1.0, 1.0]),
+        lambda: mixture.sample(3),
+    ):
+        with pytest.raises(ValueError, match="must know where noise is"):
+            ask()
+
+
+def test_what_is_of_components_alone_refuses_noise(rows):
+    mixture = fitted(rows, noise_volume=BOX).mixture_
+    plain = mixture.without_noise
+    assert plain.weights.sum() == pytest.approx(1.0)
+    for ask in (
+        lambda: mixture.mean,
+        lambda: mixture.covariance,
+        lambda: mixture.modes(),
+        lambda: mixture.quantile(0.5),
+        lambda: plain.kl(mixture),
+        lambda: mixture.entropy(),
+        lambda: mixture.reduce(1),
+        lambda: mixture.to_sklearn(),
+        lambda: Mixture.concatenate([plain, mixture], [0.5, 0.5]),
+        lambda: Mixture.concatenate(iter([plain, mixture]), [0.5, 0.5]),
+        lambda: mixture.conditional_mean([[0.0]], known=[0]),
+        lambda: mixture.gradient([[0.0, 0.0]]),
+        lambda: mixture.highest_density_level(0.5),
+    ):
+        with pytest.raises(ValueError, match="of components alone, and this mixture has noise"):
+            ask()
+
+
+BAD = {
+    "zero volume": ({"noise_volume": 0}, ValueError, "noise_volume=0 must be a finite number above 0"),
+    "share": ({"noise": 1.5}, ValueError, "noise=1.5 must be True, False or a share between 0 and 1"),
+    "list": ({"noise": [0.1]}, TypeError, "noise must be True, False or a share"),
+    "box": ({"noise_volume": [[0, 0], [0, 1]]}, ValueError, "or a box of shape"),
+    "small box": ({"noise_volume": [[-1, -99], [1, 99]]}, ValueError, "in column 0, but X has numbers from"),
+    "fixed weights": ({"fixed_weights": [0], "weights_init": [0.5, 0.5]}, ValueError, "fixed_weights is of weights"),
+    "least weight": ({"min_weight": 0.1}, ValueError, "min_weight is of weights that sum to 1"),
+    "without": ({"noise": False, "noise_volume": 3.0}, ValueError, "give noise=True with it"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD))
+def test_what_can_not_be_used_is_refused_in_a_sentence(name, rows):
+    settings, kind, sentence = BAD[name]
+    estimator = GaussianMixture(2, **{"noise": True, **settings})
+    before = dict(vars(estimator))
+    with pytest.raises(kind, match=sentence):
+        estimator.fit(rows)
+    assert vars(estimator) == before
+
+
+def test_rows_in_a_plane_have_no_volume(rows):
+    for flat in (np.column_stack((rows, rows[:, 0])), np.column_stack((rows, np.ones(len(rows))))):
+        with pytest.raises(ValueError, match="lie in a plane"):
+            GaussianMixture(2, noise=True).fit(flat)
+
+
+def test_a_stream_has_no_noise(rows):
+    with pytest.raises(ValueError, match="partial_fit has no noise"):
+        GaussianMixture(2, noise=True).partial_fit(rows)
+
+
+def test_the_option_of_factor_analysers_has_another_name_now(rng, tmp_path):
+    rows = rng.normal(size=(60, 4))
+    kind = {"covariance_type": "factor_analyzer", "random_state": 0}
+    now = GaussianMixture(1, noise_variance="isotropic", **kind).fit(rows)
+    with pytest.warns(FutureWarning, match="noise_variance='isotropic' now"):
+        before = GaussianMixture(1, noise="isotropic", **kind).fit(rows)
+    assert before.mixture_ == now.mixture_
+    with pytest.warns(FutureWarning, match="noise_variance now"):
+        assert FAMILIES["factor_analyzer"].with_options(noise="isotropic") == now.mixture_.family
+    values = now.mixture_.to_dict()
+    values["family_options"]["noise"] = values["family_options"].pop("noise_variance")  # as files were
+    assert Mixture.from_dict(values) == now.mixture_
+
+
+def test_a_warm_start_takes_the_noise_of_its_own_rows(rows):
+    warm = GaussianMixture(2, noise=True, warm_start=True, random_state=0).fit(rows)
+    moved = warm.fit(10 * rows).mixture_.model.noise
+    fresh = GaussianMixture(2, noise=True, random_state=0).fit(10 * rows).mixture_.model.noise
+    assert moved.log_volume == fresh.log_volume
+
+
+def test_many_fits_have_no_noise(rows):
+    with pytest.raises(ValueError, match="noise has no meaning with fit_many"):
+        fit_many([rows, rows], 2, noise=True)
+
+
+def test_a_row_of_weight_0_says_nothing_of_the_noise(rows):
+    holed = np.r_[rows, [[np.nan, 1.0]]]
+    weighted = GaussianMixture(2, noise=True, random_state=0).fit(holed, sample_weight=np.r_[np.ones(len(rows)), 0.0])
+    alone = GaussianMixture(2, noise=True, random_state=0).fit(rows)
+    assert weighted.mixture_.model.noise.log_volume == pytest.approx(alone.mixture_.model.noise.log_volume, rel=1e-9)

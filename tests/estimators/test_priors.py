@@ -1,0 +1,431 @@
+"""Priors, equal and least weights, and fixed parameters, as the estimators offer them."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, NormalInverseWishart, fit_many
+from gaussmix.engines import choose
+from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.estimators.gaussian_mixture_ic import as_single
+from gaussmix.estimators.restrictions import Moments
+from gaussmix.sources.array import ArraySource
+from gaussmix.testing import PROBLEMS
+
+ROWS = PROBLEMS["overlapping"].rows[:150]
+FEW = np.random.default_rng(3).normal(size=(50, 4))
+EYES = np.stack([np.eye(3)] * 2)
+PRIOR = NormalInverseWishart(mean=[0.0, 1.0, 2.0], shrinkage=2.0, scale=np.eye(3) * 4, dof=7.5)
+structures = pytest.mark.parametrize("covariance_type", FAMILIES)
+
+BAD = {
+    "prior unknown": (
+        {"prior": "flat"},
+        ValueError,
+        'prior must be None, "default" or a NormalInverseWishart, not \'f',
+    ),
+    "prior number": ({"prior": 1.0}, TypeError, 'prior must be None, "default" or a NormalInverseWishart, not 1.0.'),
+    "prior of other features": (
+        {"prior": NormalInverseWishart(mean=[0.0, 0.0])},
+        ValueError,
+        "prior is for 2 features, and X has 3.",
+    ),
+    "prior with few degrees": (
+        {"prior": NormalInverseWishart(dof=2)},
+        ValueError,
+        "prior: dof=2 must be above 2, n_features − 1, for covariance_type='full'.",
+    ),
+    "weight_prior below 1": ({"weight_prior": 0.5}, ValueError, "weight_prior=0.5 must be at least 1 and finite"),
+    "weight_prior infinite": ({"weight_prior": np.inf}, ValueError, "must be at least 1 and finite"),
+    "weight_prior of three": ({"weight_prior": [1, 2, 3]}, ValueError, "weight_prior must be a number or 2 of them"),
+    "weight_prior text": ({"weight_prior": "many"}, ValueError, "weight_prior must be an array of numbers"),
+    "equal_weights 1": ({"equal_weights": 1}, TypeError, "equal_weights must be True or False, not 1."),
+    "equal_weights and a prior of them": (
+        {"equal_weights": True, "weight_prior": 2.0},
+        ValueError,
+        "equal_weights=True leaves weight_prior nothing to say: give one of them.",
+    ),
+    "equal and fixed weights": (
+        {"equal_weights": True, "fixed_weights": [0], "weights_init": [0.5, 0.5]},
+        ValueError,
+        "equal_weights=True leaves fixed_weights nothing to say",
+    ),
+    "equal weights and a start": (
+        {"equal_weights": True, "weights_init": [0.4, 0.6]},
+        ValueError,
+        "weights_init are not equal, and equal_weights=True wants equal ones",
+    ),
+    "min_weight negative": ({"min_weight": -0.1}, ValueError, "min_weight=-0.1 must be a finite number ≥ 0."),
+    "min_weight above 1 / K": (
+        {"min_weight": 0.6},
+        ValueError,
+        "min_weight=0.6 must be at most 1 / n_components, 0.5.",
+    ),
+    "fixed weight below min_weight": (
+        {"min_weight": 0.3, "fixed_weights": [0], "weights_init": [0.2, 0.8]},
+        ValueError,
+        "min_weight=0.3 is above the fixed weight of component 0.",
+    ),
+    "fixed weights leave too little": (
+        {"min_weight": 0.3, "fixed_weights": [0], "weights_init": [0.8, 0.2]},
+        ValueError,
+        "fixed_weights leave 0.2 for 1 components, less than min_weight=0.3 for each.",
+    ),
+    "fixed weights leave nothing": (
+        {"fixed_weights": [0], "weights_init": [1.0, 0.0]},
+        ValueError,
+        "The weights in fixed_weights sum to 1 and leave nothing for the other components.",
+    ),
+    "fixed weights that do not sum to 1": (
+        {"fixed_weights": [0, 1], "weights_init": [0.5, 0.4]},
+        ValueError,
+        "should be normalized",
+    ),
+    "fixed_means without values": ({"fixed_means": [0]}, ValueError, "fixed_means needs means_init, which holds the"),
+    "fixed_covariances without values": (
+        {"fixed_covariances": [0]},
+        ValueError,
+        "fixed_covariances needs covariances_init or precisions_init, which holds the values.",
+    ),
+    "fixed_weights without values": ({"fixed_weights": [1]}, ValueError, "fixed_weights needs weights_init, which"),
+    "fixed_means beyond K": (
+        {"fixed_means": [2], "means_init": np.zeros((2, 3))},
+        ValueError,
+        "fixed_means names component 2; with n_components=2 they are 0 … 1.",
+    ),
+    "fixed_means twice": (
+        {"fixed_means": [1, 1], "means_init": np.zeros((2, 3))},
+        ValueError,
+        "fixed_means=[1, 1] names a component twice.",
+    ),
+    "fixed_means number": (
+        {"fixed_means": 1, "means_init": np.zeros((2, 3))},
+        TypeError,
+        "fixed_means must be a list of numbers of components, or None, not 1.",
+    ),
+    "fixed_means mask": (
+        {"fixed_means": [True, False], "means_init": np.zeros((2, 3))},
+        TypeError,
+        "fixed_means must be a list of numbers of components, which True is not.",
+    ),
+    "fixed covariance of a shared structure": (
+        {"covariance_type": "VEV", "fixed_covariances": [0], "covariances_init": EYES},
+        ValueError,
+        "fixed_covariances can't be some components with covariance_type='VEV', whose covariances depend on each other",
+    ),
+    "fixed covariance and a bound": (
+        {"max_condition": 10.0, "fixed_covariances": [0], "covariances_init": EYES},
+        ValueError,
+        "fixed_covariances and max_condition contradict each other",
+    ),
+}
+
+BAD_PRIORS = {
+    "mean of two axes": ({"mean": [[0.0]]}, ValueError, "mean must have the shape (n_features,), not (1, 1)."),
+    "mean empty": ({"mean": []}, ValueError, "mean must have the shape (n_features,), not (0,)."),
+    "mean NaN": ({"mean": [0.0, np.nan]}, ValueError, "mean holds NaN or infinity"),
+    "mean text": ({"mean": ["a"]}, TypeError, "mean must be real numbers, not text."),
+    "shrinkage negative": ({"shrinkage": -1.0}, ValueError, "shrinkage=-1.0 must be a number ≥ 0."),
+    "shrinkage None": ({"shrinkage": None}, TypeError, "shrinkage must be a number, not None."),
+    "shrinkage infinite": ({"shrinkage": np.inf}, ValueError, "shrinkage=inf must be a finite number."),
+    "scale 0": ({"scale": 0.0}, ValueError, "scale must have positive variances."),
+    "scale of three axes": (
+        {"scale": EYES},
+        ValueError,
+        "scale must be a number, (n_features,) or (n_features, n_feat",
+    ),
+    "scale oblong": ({"scale": np.ones((2, 3))}, ValueError, "not of shape (2, 3)."),
+    "scale asymmetric": ({"scale": [[1.0, 0.5], [0.0, 1.0]]}, ValueError, "scale is not symmetric."),
+    "scale indefinite": ({"scale": [[1.0, 2.0], [2.0, 1.0]]}, ValueError, "scale is not positive definite."),
+    "dof 0": ({"dof": 0}, ValueError, "dof=0 must be a number above 0."),
+    "dof True": ({"dof": True}, TypeError, "dof must be a number, not True."),
+    "two numbers of features": (
+        {"mean": [0.0], "scale": [1.0, 1.0]},
+        ValueError,
+        "mean has 1 features, and scale has 2.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("parameters", "kind", "sentence"), BAD.values(), ids=BAD)
+def test_what_contradicts_itself_is_refused_and_changes_nothing(parameters, kind, sentence):
+    mixture = GaussianMixture(2, random_state=0).fit(ROWS).set_params(**parameters)
+    before = copy.copy(vars(mixture))
+    with pytest.raises(kind) as error:
+        mixture.fit(ROWS)
+    assert sentence in str(error.value)
+    assert {name: id(value) for name, value in vars(mixture).items()} == {name: id(v) for name, v in before.items()}
+
+
+@pytest.mark.parametrize(("parameters", "kind", "sentence"), BAD_PRIORS.values(), ids=BAD_PRIORS)
+def test_a_prior_that_is_none_is_refused(parameters, kind, sentence):
+    with pytest.raises(kind) as error:
+        NormalInverseWishart(**parameters)
+    assert sentence in str(error.value)
+
+
+@structures
+def test_twenty_components_on_fifty_rows_end_finite_and_sensible(covariance_type):
+    """No component collapses: its deviations are no less than a tenth of those of all rows, where the prior has some.
+
+    The variances of VEV have the scale of the prior alone, and no degrees of freedom; so they are larger.
+    """
+    gm = GaussianMixture(20, covariance_type=covariance_type, prior="default", max_iter=1000, random_state=0).fit(FEW)
+    assert gm.converged_
+    assert not gm.collapsed_
+    assert np.isfinite(gm.score_samples(FEW)).all()
+    deviations = np.sqrt(gm.mixture_.model.covariances.variances())
+    assert (deviations > 0.1 * FEW.std(axis=0)).all()
+    assert (deviations < 2.0 * FEW.std(axis=0)).all()
+    # Twenty components say less of other rows than one does, but not that they are impossible.
+    assert gm.score(np.random.default_rng(4).normal(size=(2000, 4))) > -30.0
+
+
+def test_the_named_prior_is_that_of_no_arguments():
+    named, made = (
+        GaussianMixture(3, prior=prior, random_state=0).fit(ROWS) for prior in ("default", NormalInverseWishart())
+    )
+    assert named.mixture_ == made.mixture_
+    assert named.lower_bounds_ == made.lower_bounds_
+
+
+@structures
+def test_a_stronger_prior_draws_harder(covariance_type):
+    apart = []
+    for shrinkage in (0.0, 10.0, 1e6):
+        prior = NormalInverseWishart(mean=np.full(3, 5.0), shrinkage=shrinkage, scale=1.0)
+        gm = GaussianMixture(1, covariance_type=covariance_type, prior=prior).fit(ROWS)
+        apart.append(np.abs(gm.means_ - 5.0).max())
+    assert apart[0] > apart[1] > apart[2]
+    assert apart[2] < 1e-2
+    np.testing.assert_allclose(
+        GaussianMixture(1, prior=NormalInverseWishart(shrinkage=0)).fit(ROWS).means_[0], ROWS.mean(axis=0)
+    )
+
+
+def test_the_automatic_ridge_is_0_with_a_prior_and_a_number_is_added():
+    fits = [
+        GaussianMixture(2, prior="default", reg_covar=ridge, random_state=0, tol=1e-9, max_iter=1000).fit(ROWS)
+        for ridge in ("auto", 0.0, 1.0)
+    ]
+    assert fits[0].mixture_ == fits[1].mixture_
+    smallest = [np.linalg.eigvalsh(gm.covariances_).min() for gm in fits]
+    assert smallest[2] > max(1.0, smallest[0])
+
+
+def test_small_weights_count_as_the_rows_they_are():
+    """A prior counts rows: it is stronger beside rows of weight 0.01 than beside rows of weight 1."""
+    apart = []
+    for weight in (1.0, 0.01):
+        gm = GaussianMixture(1, prior=NormalInverseWishart(mean=np.full(3, 5.0), shrinkage=1.0)).fit(
+            ROWS, sample_weight=np.full(len(ROWS), weight)
+        )
+        total = weight * len(ROWS)
+        np.testing.assert_allclose(gm.means_[0], (total * ROWS.mean(axis=0) + 5.0) / (total + 1.0), rtol=1e-12)
+        apart.append(np.abs(gm.means_ - 5.0).max())
+    assert apart[1] < apart[0]
+
+
+def test_weights_are_drawn_to_equal_ones_and_to_those_named():
+    plain = GaussianMixture(3, random_state=0).fit(ROWS)
+    drawn = GaussianMixture(3, weight_prior=1e4, random_state=0).fit(ROWS)
+    named = GaussianMixture(3, weight_prior=[1, 1, 1e6], random_state=0).fit(ROWS)
+    assert np.ptp(drawn.weights_) < 0.01 < np.ptp(plain.weights_)
+    assert named.weights_[2] > 0.99
+    assert GaussianMixture(3, weight_prior=1, random_state=0).fit(ROWS).mixture_ == plain.mixture_
+
+
+def test_fixed_values_are_those_given_and_are_not_counted():
+    means = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    covariances = np.stack([np.eye(3), 2 * np.eye(3)])
+    gm = GaussianMixture(
+        2, weights_init=[0.3, 0.7], means_init=means, covariances_init=covariances, fixed_means=[1],
+        fixed_covariances=[0], fixed_weights=[0], tol=1e-6,
+    ).fit(ROWS)  # fmt: skip
+    assert np.array_equal(gm.means_[1], means[1])
+    assert not np.allclose(gm.means_[0], means[0])
+    assert np.array_equal(gm.covariances_[0], covariances[0])
+    assert not np.allclose(gm.covariances_[1], covariances[1])
+    np.testing.assert_allclose(gm.weights_, [0.3, 0.7], rtol=1e-15)
+    assert gm.n_parameters_ == 3 + 6
+    assert gm.mixture_.n_parameters == 1 + 6 + 12
+    total = gm.score(ROWS) * len(ROWS)
+    assert gm.bic(ROWS) == pytest.approx(-2 * total + 9 * np.log(len(ROWS)), rel=1e-12)
+    assert gm.aic(ROWS) == pytest.approx(-2 * total + 2 * 9, rel=1e-12)
+
+
+def test_precisions_hold_the_values_of_covariances():
+    precisions = np.stack([np.eye(3), 0.5 * np.eye(3)])
+    gm = GaussianMixture(2, precisions_init=precisions, fixed_covariances=[1], random_state=0).fit(ROWS)
+    np.testing.assert_allclose(gm.covariances_[1], 2 * np.eye(3), rtol=1e-14)
+
+
+def test_all_covariances_of_any_structure_can_be_fixed():
+    gm = GaussianMixture(2, covariance_type="tied", covariances_init=np.eye(3), fixed_covariances=[0, 1]).fit(ROWS)
+    assert np.array_equal(gm.covariances_, np.eye(3))
+    assert gm.n_parameters_ == 1 + 6
+
+
+@pytest.mark.parametrize("init_params", ["kmeans", "search", "random", ["kmeans", "hierarchical"]])
+def test_every_start_obeys(init_params):
+    """Also where nothing moves after it."""
+    for max_iter in (0, 50):
+        gm = GaussianMixture(
+            3, weights_init=[0.2, 0.3, 0.5], fixed_weights=[1], min_weight=0.1, prior="default", max_iter=max_iter,
+            init_params=init_params, random_state=0, tol=1e-6,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gm.fit(ROWS)
+        assert gm.weights_[1] == pytest.approx(0.3, rel=1e-15)
+        assert gm.weights_.min() >= 0.1
+        even = gm.set_params(weights_init=None, fixed_weights=None, min_weight=0.0, equal_weights=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            even.fit(ROWS)
+        assert np.array_equal(even.weights_, np.full(3, 1 / 3))
+
+
+def test_the_run_with_the_highest_posterior_is_kept():
+    prior = NormalInverseWishart(scale=3.0, dof=30)
+    runs = [
+        GaussianMixture(4, prior=prior, init_params="random_from_data", random_state=0, n_init=n, tol=1e-5).fit(ROWS)
+        for n in (1, 8)
+    ]
+    assert runs[1].lower_bound_ > runs[0].lower_bound_
+    assert runs[1].score(ROWS) != pytest.approx(runs[1].lower_bound_, abs=1e-3)  # which has the prior in it
+
+
+def test_acceleration_ends_as_high_with_fixed_values_in_place():
+    how = {"means_init": ROWS[:3], "fixed_means": [0], "prior": "default", "equal_weights": True, "tol": 1e-9}
+    plain, fast = (GaussianMixture(3, max_iter=5000, acceleration=wanted, **how).fit(ROWS) for wanted in (None, "auto"))
+    assert fast.lower_bound_ >= plain.lower_bound_ - 1e-7
+    assert np.array_equal(fast.means_[0], ROWS[0])
+    assert np.array_equal(fast.weights_, np.full(3, 1 / 3))
+
+
+def test_a_warm_start_goes_on_with_a_prior():
+    gm = GaussianMixture(3, prior="default", max_iter=5, tol=0, warm_start=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gm.fit(ROWS)
+        first = gm.lower_bound_
+        gm.fit(ROWS)
+        assert gm.lower_bound_ > first
+        gm.set_params(equal_weights=True).fit(ROWS)
+    assert np.array_equal(gm.weights_, np.full(3, 1 / 3))
+
+
+def test_files_and_copies_keep_the_prior(tmp_path):
+    gm = GaussianMixture(2, prior=PRIOR, equal_weights=True, random_state=0).fit(ROWS)
+    gm.save(tmp_path / "m.gmm")
+    for other in (GaussianMixture.load(tmp_path / "m.gmm"), pickle.loads(pickle.dumps(gm)), copy.deepcopy(gm)):
+        assert other.prior == PRIOR
+        assert repr(other.prior) == repr(PRIOR)
+        assert hash(other.prior) == hash(PRIOR)
+        assert other.n_parameters_ == gm.n_parameters_ == gm.mixture_.n_parameters - 1
+        assert other.bic(ROWS) == gm.bic(ROWS)
+        assert clone(other).fit(ROWS).mixture_ == gm.mixture_
+    assert NormalInverseWishart(dof=7.5) != PRIOR
+    assert repr(PRIOR) != PRIOR
+
+
+def test_a_stream_knows_of_no_prior():
+    for name, value in {"prior": "default", "equal_weights": True, "min_weight": 0.1, "weight_prior": 2.0}.items():
+        gm = GaussianMixture(2, **{name: value})
+        with pytest.raises(ValueError, match=f"partial_fit knows of no {name}"):
+            gm.partial_fit(ROWS)
+        assert not hasattr(gm, "n_samples_seen_")
+
+
+def test_many_fits_have_the_bits_of_one():
+    how = {"prior": "default", "equal_weights": True, "random_state": 0}
+    groups = [ROWS[:70], ROWS[70:]]
+    mixtures = fit_many(groups, 2, **how)
+    for found, rows in zip(mixtures, groups, strict=True):
+        assert found == GaussianMixture(2, **how).fit(rows).mixture_
+    with pytest.raises(ValueError, match=r"min_weight=0\.9 must be at most"):
+        fit_many(groups, 2, min_weight=0.9)
+
+
+def test_a_search_has_the_prior_of_each_candidate():
+    """Every row is the single fit; with few rows no candidate fails, of which many do without a prior."""
+    few = FEW[:12]
+    how = {"criterion": "bic", "random_state": 0, "max_iter": 2000}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = GaussianMixtureIC(range(1, 6), **how).fit(few)
+        search = GaussianMixtureIC(range(1, 6), prior="default", equal_weights=True, **how).fit(few)
+    assert sum(failure is not None for failure in plain.results_["failure"]) > 10
+    assert not any(search.results_["failure"])
+    single = as_single(search)
+    assert (single.prior, single.equal_weights) == ("default", True)
+    assert search.n_parameters_ == search.results_["n_parameters"][search.best_index_]
+    assert search.bic(few) == pytest.approx(search.results_["bic"][search.best_index_], rel=1e-10)
+    table = zip(*(search.results_[name] for name in ("structure", "n_components", "n_parameters")), strict=True)
+    for structure, n_components, n_parameters in table:
+        free = FAMILIES[structure].n_parameters(n_components, 4) + 4 * n_components
+        assert n_parameters == free
+    alone = GaussianMixture(
+        3, covariance_type="full", prior="default", equal_weights=True, reg_covar=0, tol=1e-6, max_iter=2000,
+        init_params="hierarchical", random_state=0,
+    ).fit(few)  # fmt: skip
+    place = next(
+        i
+        for i, key in enumerate(zip(search.results_["structure"], search.results_["n_components"], strict=True))
+        if key == ("full", 3)
+    )
+    assert search.results_["log_likelihood"][place] >= alone.score(few) * len(few) - 1e-6
+    with pytest.raises(ValueError, match=r"min_weight=0\.5 must be at most 1 / n_components, 0\.2"):
+        GaussianMixtureIC(range(1, 6), min_weight=0.5).fit(few)
+    with pytest.raises(ValueError, match="weight_prior must be a number, not of shape"):
+        GaussianMixtureIC(range(1, 6), weight_prior=[1, 2]).fit(few)
+
+
+def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
+    for structure, shape in {"full": (2, 3, 3), "diag": (2, 3), "spherical": (2,)}.items():
+        dense, diagonal, number = (
+            GaussianMixture(
+                2, covariance_type=structure, prior=NormalInverseWishart(scale=scale, dof=500), random_state=0
+            ).fit(ROWS)
+            for scale in (4 * np.eye(3), np.full(3, 4.0), 4.0)
+        )
+        assert dense.covariances_.shape == shape
+        assert dense.mixture_ == diagonal.mixture_ == number.mixture_
+
+
+@structures
+def test_a_trimmed_fit_may_have_a_prior(covariance_type):
+    rows = np.concatenate((ROWS, np.full((8, 3), 50.0)))
+    gm = GaussianMixture(
+        2, covariance_type=covariance_type, prior="default", trim=0.06, equal_weights=True, random_state=0, tol=1e-6,
+        max_iter=1000,
+    ).fit(rows)  # fmt: skip
+    assert (gm.score_samples(rows[-8:]) < gm.cutoff_).all()
+    assert (np.diff(gm.lower_bounds_) > -1e-9).all()
+    assert np.array_equal(gm.weights_, [0.5, 0.5])
+
+
+def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
+    """Its variances are the observed ones, and it is a covariance, so that EM with it is an ascent."""
+    holed = np.where(np.random.default_rng(5).random(ROWS.shape) < 0.2, np.nan, ROWS)
+    full, diag = (
+        GaussianMixture(1, covariance_type=structure, prior="default", tol=0, max_iter=1)
+        for structure in ("full", "diag")
+    )
+    for gm in (full, diag):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            raised = gm.set_params(max_iter=30).fit(holed).lower_bounds_
+        assert (np.diff(raised) >= -1e-12).all()
+    source = ArraySource(holed)
+    for is_matrix in (True, False):
+        found = Moments.of(source, 1.0, IncompleteEngine(choose(1)), is_matrix=is_matrix)
+        np.testing.assert_allclose(found.mean, np.nanmean(holed, axis=0), rtol=1e-12)
+        np.testing.assert_allclose(found.variances, np.nanvar(holed, axis=0) * 150 / 149, rtol=1e-12)
+        if is_matrix:
+            assert np.linalg.eigvalsh(found.covariance)[0] > 0

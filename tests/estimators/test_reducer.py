@@ -1,0 +1,108 @@
+"""The reducer: scikit-learn's checks, the eigenproblem it solves, and what it keeps."""
+
+import numpy as np
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
+
+from gaussmix import GaussianMixture, GaussianMixtureReducer
+from gaussmix.estimators.reducer import directions
+
+
+@pytest.fixture
+def X(rng):
+    rows = rng.normal(size=(120, 4)) * [1.0, 10.0, 0.1, 1.0]
+    return rows + np.repeat([[0, 0, 0, 0], [5, 0, 0, 0], [0, 0, 0.6, 0]], 40, axis=0)
+
+
+@pytest.mark.filterwarnings("ignore:.* distinct rows?, fewer than n_components:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:components? .* (lost its mass|collapsed):RuntimeWarning")
+def test_every_check_passes():
+    failed = [
+        (result["check_name"], result["exception"])
+        for result in check_estimator(GaussianMixtureReducer(2, random_state=0), on_fail=None, on_skip=None)
+        if result["status"] == "failed"
+    ]
+    assert failed == []
+
+
+@pytest.mark.parametrize("mean_share", [0.0, 0.3, 1.0])
+def test_it_solves_the_generalised_eigenproblem(X, mean_share):
+    """M v = l Σ v, with M as Scrucca (2014) writes it."""
+    reducer = GaussianMixtureReducer(3, mean_share=mean_share, random_state=0).fit(X)
+    mixture = reducer.mixture_
+    covariance = mixture.covariance
+    inverse, within = np.linalg.inv(covariance), np.einsum("k,kij->ij", mixture.weights, mixture.covariances)
+    offsets = mixture.means - mixture.mean
+    of_means = np.einsum("k,ki,kj->ij", mixture.weights, offsets, offsets)
+    apart = mixture.covariances - within
+    of_covariances = np.einsum("k,kij,jl,klm->im", mixture.weights, apart, inverse, apart)
+    kernel = mean_share * of_means @ inverse @ of_means + (1 - mean_share) * of_covariances
+    for axis, value in zip(reducer.components_, reducer.separation_, strict=True):
+        np.testing.assert_allclose(kernel @ axis, value * covariance @ axis, atol=1e-9 * np.abs(kernel).max())
+        assert np.linalg.norm(axis) == pytest.approx(1)
+    assert len(reducer.components_) == (2 if mean_share == 1 else 4)
+    assert (np.diff(reducer.separation_) <= 0).all()
+
+
+def test_units_do_not_matter(X):
+    units = np.array([1e6, 1e-6, 3.0, 0.1])
+    mixture = GaussianMixture(3, random_state=0).fit(X).mixture_
+    one, other = directions(mixture.model, 0.5), directions(mixture.transform(np.diag(units)).model, 0.5)
+    np.testing.assert_allclose(other.values, one.values, rtol=1e-9)
+    scaled = other.axes * units
+    scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.abs(np.einsum("ij,ij->i", scaled, one.axes)), 1, rtol=1e-9)
+
+
+def test_rows_follow_the_reduced_mixture(X):
+    reducer = GaussianMixtureReducer(3, n_directions=1, random_state=0).fit(X)
+    Z = reducer.transform(X)
+    assert Z.shape == (120, 1)
+    np.testing.assert_allclose(Z, (X - reducer.mean_) @ reducer.components_.T, atol=1e-12)
+    reduced = reducer.reduced_mixture_
+    np.testing.assert_allclose(reduced.mean, 0, atol=1e-9)
+    np.testing.assert_allclose(reduced.covariance, np.cov(Z.T, bias=True), rtol=1e-3)
+    assert reducer.get_feature_names_out().tolist() == ["gaussianmixturereducer0"]
+
+
+def test_it_goes_into_a_pipeline_and_a_file(X, tmp_path):
+    pipeline = make_pipeline(GaussianMixtureReducer(3, random_state=0), GaussianMixture(3, random_state=0)).fit(X)
+    assert pipeline.predict(X).shape == (120,)
+    reducer = pipeline[0]
+    reducer.save(tmp_path / "r.gmm")
+    np.testing.assert_array_equal(GaussianMixtureReducer.load(tmp_path / "r.gmm").transform(X), reducer.transform(X))
+
+
+def test_directions_are_those_of_the_fit(X, monkeypatch):
+    reducer = GaussianMixtureReducer(3, random_state=0).fit(X)
+    before = reducer.transform(X)
+    reducer.set_params(n_directions=0, mean_share=0.0)
+    monkeypatch.setattr("gaussmix.estimators.reducer.directions", None)
+    np.testing.assert_array_equal(reducer.transform(X), before)
+    assert reducer.get_feature_names_out().shape == before.shape[1:]
+
+
+def test_before_fit_it_says_so():
+    with pytest.raises(AttributeError, match="GaussianMixtureReducer is not fitted yet: its directions come with fit"):
+        _ = GaussianMixtureReducer().components_
+
+
+def test_a_missing_cell_has_no_place(X):
+    reducer = GaussianMixtureReducer(2, random_state=0).fit(X)
+    X[3, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        reducer.transform(X)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"mean_share": 2}, ValueError, "mean_share=2 must be a number from 0 to 1"),
+        ({"mean_share": "all"}, TypeError, "mean_share must be a number ≥ 0 and at most 1, not 'all'"),
+        ({"n_directions": 0}, ValueError, "n_directions=0 must be an integer ≥ 1"),
+    ],
+)
+def test_bad_parameters_are_one_sentence(X, options, error, said):
+    with pytest.raises(error, match=said):
+        GaussianMixtureReducer(2, **options).fit(X)

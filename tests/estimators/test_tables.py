@@ -1,0 +1,261 @@
+"""Data frames of pandas, polars and Arrow: the numbers, the names, and what is refused."""
+
+import tracemalloc
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from gaussmix import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureDetector,
+    GaussianMixtureIC,
+    GaussianMixtureImputer,
+    GaussianMixtureRegressor,
+    fit_many,
+)
+from gaussmix.numerics.frames import Frame
+
+NAMES = ["width", "height", "depth"]
+LIBRARIES = {
+    "pandas": pd.DataFrame,
+    "pandas with types of Arrow": lambda columns: pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype),
+    "polars": pl.DataFrame,
+    "Arrow": pa.table,
+    "Arrow in two chunks": lambda columns: pa.concat_tables([(whole := pa.table(columns)).slice(0, 1), whole.slice(1)]),
+    "a record batch": pa.record_batch,
+}
+
+
+def rows_of(n_rows=90):
+    rng = np.random.default_rng(3)
+    return np.concatenate([rng.normal(0, 1, (n_rows // 2, 3)), rng.normal(6, 1, (n_rows - n_rows // 2, 3))])
+
+
+def columns_of(X, names=NAMES):
+    return {name: np.ascontiguousarray(column) for name, column in zip(names, X.T, strict=True)}
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request):
+    return LIBRARIES[request.param]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_frame_is_its_numbers_and_its_names(library, dtype):
+    X = rows_of().astype(dtype)
+    frame = library(columns_of(X))
+    fitted, plain = (GaussianMixture(2, random_state=0).fit(each) for each in (frame, X))
+    assert fitted.feature_names_in_.tolist() == list(fitted.mixture_.feature_names) == NAMES
+    assert fitted.mixture_ == plain.mixture_.with_feature_names(NAMES)
+    assert fitted.means_.dtype == dtype
+    for method in ("predict", "predict_proba", "score_samples", "score", "bic"):
+        np.testing.assert_array_equal(getattr(fitted, method)(frame), getattr(plain, method)(X))
+    mixture = fitted.mixture_
+    np.testing.assert_array_equal(mixture.log_density(frame), mixture.log_density(X))
+
+
+def test_truth_values_and_integers_are_numbers(library):
+    X = rows_of().round()
+    mixed = {"width": X[:, 0], "height": X[:, 1].astype(np.int16), "depth": X[:, 2] > 3}
+    numbers = np.column_stack(list(mixed.values()))
+    fitted, plain = (GaussianMixture(2, reg_covar=0.1, random_state=0).fit(X) for X in (library(mixed), numbers))
+    assert fitted.mixture_ == plain.mixture_.with_feature_names(NAMES)
+
+
+def test_each_estimator_takes_each_frame(library):
+    X = rows_of()
+    y, frame = np.repeat([0, 1], 45), library(columns_of(X))
+    for cls, arguments, method in (
+        (GaussianMixtureIC, (), "predict"),
+        (GaussianMixtureClassifier, (y,), "predict_proba"),
+        (GaussianMixtureDetector, (), "score_samples"),
+        (GaussianMixtureImputer, (), "transform"),
+        (GaussianMixtureRegressor, (X[:, 0] - X[:, 1],), "predict"),
+    ):
+        estimator = cls([1, 2], random_state=0) if cls is GaussianMixtureIC else cls(random_state=0)
+        fitted, plain = (type(estimator)(**estimator.get_params()).fit(each, *arguments) for each in (frame, X))
+        assert fitted.feature_names_in_.tolist() == NAMES
+        np.testing.assert_array_equal(getattr(fitted, method)(frame), getattr(plain, method)(X))
+
+
+def test_targets_are_columns_of_each_frame(library):
+    X = rows_of()
+    frame, others = library(columns_of(X)), library(columns_of(X[:, [0, 2]], ["width", "depth"]))
+    fitted = GaussianMixtureRegressor(targets="height").fit(frame)
+    np.testing.assert_array_equal(fitted.predict(frame), fitted.predict(others))
+    assert fitted.feature_names_in_.tolist() == ["width", "depth"]
+
+
+def test_targets_may_be_a_frame_of_their_own(library):
+    X, names = rows_of(), ["sum", "difference"]
+    Y = np.column_stack([X[:, 0] + X[:, 1], X[:, 0] - X[:, 2]]) + 0.1 * X[::-1, :2]
+    fitted = GaussianMixtureRegressor().fit(library(columns_of(X)), library(columns_of(Y, names)))
+    assert list(fitted.mixture_.feature_names) == [*NAMES, *names]
+    np.testing.assert_array_equal(
+        fitted.predict(library(columns_of(X))), GaussianMixtureRegressor().fit(X, Y).predict(X)
+    )
+
+
+def test_methods_of_a_mixture_take_each_frame(library):
+    X = rows_of()
+    mixture, few = GaussianMixture(2, random_state=0).fit(library(columns_of(X))).mixture_, X[40:50]
+    for method in ("cdf", "gradient", "tail_probability", "responsibilities", "predict"):
+        ask = getattr(mixture, method)
+        np.testing.assert_array_equal(ask(library(columns_of(few))), ask(few))
+    known = library(columns_of(few[:, [2, 0]], ["depth", "width"]))
+    found = mixture.conditional_mean(known, known=["depth", "width"])
+    np.testing.assert_array_equal(found, mixture.conditional_mean(few[:, [2, 0]], known=["depth", "width"]))
+    with pytest.raises(ValueError, match="X_known has 'depth' in column 0, but the order of the features is"):
+        mixture.conditional_mean(known, known=["width", "depth"])
+
+
+def test_many_fits_take_a_list_of_each_frame(library):
+    X = rows_of()
+    many = fit_many([library(columns_of(X)), library(columns_of(X[::-1]))], 2, random_state=0)
+    assert many[0] == GaussianMixture(2, random_state=0).fit(X).mixture_.with_feature_names(NAMES)
+    assert not many.errors
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.5, None, 2.0, 4.0, 3.0, 7.0],
+        [1, None, 2, 4, 3, 7],
+        [True, None, False, True, True, False],
+    ],
+    ids=["floats", "integers", "truth values"],
+)
+def test_nulls_are_missing_cells(library, values):
+    if library is pd.DataFrame:
+        series = pd.array(values, dtype={float: "Float64", int: "Int64", bool: "boolean"}[type(values[0])])
+    else:
+        series = values
+    other = np.array([2.0, 1.0, 5.0, 3.0, 4.0, 4.5])
+    frame = library({"a": series, "b": other})
+    rows = np.column_stack([np.array([np.nan if value is None else float(value) for value in values]), other])
+    np.testing.assert_array_equal(Frame.of(frame).rows("X"), rows)
+    found, wanted = (GaussianMixtureImputer().fit(X).transform(X) for X in (frame, rows))
+    np.testing.assert_array_equal(found, wanted)
+
+
+REFUSED = {
+    "text": (["a", "b", "c", "d"], ValueError, "holds text, 'a', in row 0, column 'depth'. Give numbers"),
+    "text of digits": (["1", "2", "3", "4"], ValueError, "holds text, '1', in row 0, column 'depth'"),
+    "decimals": ([Decimal("1.5")] * 4, TypeError, "holds decimals in "),
+    "dates": ([date(2020, 1, 1)] * 4, TypeError, "holds dates, times or durations in "),
+    "times": ([datetime(2020, 1, 1)] * 4, TypeError, "holds dates, times or durations in "),
+    "durations": ([timedelta(1)] * 4, TypeError, "holds dates, times or durations in "),
+    "lists": ([[1.0]] * 4, TypeError, "Give numbers: leave such columns out."),
+}
+
+
+@pytest.mark.parametrize(("values", "kind", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_what_is_not_numbers_is_refused_by_name(library, values, kind, sentence):
+    X = rows_of(4)
+    check_refused(library({"width": X[:, 0], "height": X[:, 1], "depth": values}), kind, sentence)
+
+
+CATEGORIES = {
+    "pandas": lambda columns: pd.DataFrame(columns).astype({"depth": "category"}),
+    "polars": lambda columns: pl.DataFrame(columns).with_columns(pl.col("depth").cast(pl.Categorical)),
+    "an enumeration of polars": lambda columns: pl.DataFrame(columns).with_columns(
+        pl.col("depth").cast(pl.Enum(["a", "b"]))
+    ),
+    "Arrow": lambda columns: pa.table(columns | {"depth": pa.array(columns["depth"]).dictionary_encode()}),
+}
+
+
+@pytest.mark.parametrize("make", CATEGORIES.values(), ids=CATEGORIES)
+def test_categories_are_refused_by_name(make):
+    X = rows_of(4)
+    frame = make({"width": X[:, 0], "height": X[:, 1], "depth": ["a", "b", "a", "a"]})
+    check_refused(frame, TypeError, "holds categories in column 'depth'. Give numbers: leave such columns out, or enc")
+
+
+def test_categories_that_are_numbers_are_categories():
+    frame = pd.DataFrame(rows_of(4), columns=NAMES).assign(depth=pd.Categorical([1, 2, 2, 1]))
+    check_refused(frame, TypeError, "holds categories in column 'depth'")
+
+
+def check_refused(frame, kind, sentence):
+    """By an estimator, which stays what it was, and by a mixture."""
+    estimator = GaussianMixture(2, random_state=0).fit(rows_of())
+    before = dict(vars(estimator))
+    for ask in (estimator.fit, GaussianMixtureImputer().fit, estimator.mixture_.log_density):
+        with pytest.raises(kind) as error:
+            ask(frame)
+        assert sentence in str(error.value)
+        assert "'depth'" in str(error.value)
+        assert "\n" not in str(error.value)
+    assert vars(estimator) == before
+
+
+def test_two_columns_of_one_name_are_refused():
+    frame = pd.DataFrame(rows_of(), columns=["width", "depth", "width"])
+    with pytest.raises(ValueError, match=r"A table has two columns called 'width': rename one\."):
+        GaussianMixture(2).fit(frame)
+
+
+def test_columns_have_the_names_of_the_fit(library):
+    X = rows_of()
+    frame, turned = library(columns_of(X)), library(columns_of(X[:, ::-1], NAMES[::-1]))
+    fitted = GaussianMixture(2, random_state=0).fit(frame)
+    with pytest.raises(ValueError, match="Feature names must be in the same order as they were in fit"):
+        fitted.predict(turned)
+    with pytest.raises(ValueError, match="has 'depth' in column 0, but the order of the features is"):
+        fitted.mixture_.log_density(turned)
+    with pytest.warns(UserWarning, match="X does not have valid feature names, but GaussianMixture was fitted with"):
+        fitted.predict(X)
+    plain = GaussianMixture(2, random_state=0).fit(X)
+    with pytest.warns(UserWarning, match="X has feature names, but GaussianMixture was fitted without feature names"):
+        plain.predict(frame)
+
+
+def test_integers_that_merge_are_named_in_their_column(library):
+    large = 2**60 + np.arange(90)
+    frame = library({"width": rows_of()[:, 0], "height": large, "depth": np.arange(90)})
+    with pytest.raises(ValueError, match=r"differ by at most 89 in column 'height' \(counted from 0\): a double can't"):
+        GaussianMixture(2).fit(frame)
+
+
+def test_objects_of_pandas_are_numbers_where_they_are():
+    X = rows_of(6)
+    frame = pd.DataFrame(columns_of(X)).astype(object)
+    np.testing.assert_array_equal(Frame.of(frame).rows("X"), X)
+    frame.loc[2, "height"], frame.loc[3, "height"], frame.loc[4, "height"] = None, pd.NA, True
+    np.testing.assert_array_equal(Frame.of(frame).rows("X")[2:5, 1], [np.nan, np.nan, 1.0])
+    check_refused(frame.assign(depth=[Decimal(1), *X[1:, 2]]), TypeError, "holds decimals in row 0, column 'depth'")
+    check_refused(frame.assign(depth=[*X[:5, 2], "six"]), ValueError, "holds text, 'six', in row 5, column 'depth'")
+
+
+def test_numbers_of_pandas_that_are_one_block_are_not_copied():
+    X = np.asfortranarray(rows_of())
+    frame = pd.DataFrame(X, columns=NAMES, copy=False)
+    assert np.shares_memory(Frame.of(frame).rows("X"), X)
+
+
+@pytest.mark.parametrize("make", [pl.DataFrame, pa.table, pa.record_batch], ids=["polars", "Arrow", "record batch"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int32])
+def test_no_second_copy_of_the_table_is_made(make, dtype):
+    frame = make({f"x{place}": np.arange(20_000, dtype=dtype) for place in range(32)})
+    Frame.of(frame).rows("X")  # so that nothing is imported below
+    tracemalloc.start()
+    rows = Frame.of(frame).rows("X")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rows.nbytes <= peak < 1.1 * rows.nbytes
+
+
+def test_a_lazy_frame_is_fitted_as_its_rows_are(rng):
+    frame = pl.DataFrame(dict(zip(NAMES, rng.normal(size=(3, 60)), strict=True)))
+    plain = GaussianMixture(2, random_state=0).fit(frame)
+    lazy = GaussianMixture(2, random_state=0).fit(frame.lazy())
+    assert lazy.mixture_ == plain.mixture_
+    assert lazy.mixture_.feature_names == tuple(NAMES)
+    assert np.array_equal(np.asarray(lazy.predict(frame.lazy())), plain.predict(frame))

@@ -1,0 +1,160 @@
+"""Trimmed fits through the estimators: robustness, labels, cutoff, choice, files, and what is refused."""
+
+import numpy as np
+import pytest
+
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureIC, fit_many
+
+MEANS = np.array([[0.0, 0.0], [6.0, 6.0], [6.0, -6.0]])
+N_OUTLIERS = 63
+
+
+@pytest.fixture
+def rows(rng):
+    """Three groups; then a tenth of outliers, some of them remote."""
+    groups = np.concatenate([mean + rng.normal(size=(200, 2)) for mean in MEANS])
+    return np.concatenate([groups, rng.uniform(-60, 60, size=(60, 2)), [[1e4, 1e4], [1e9, -1e7], [1e9, -1.1e7]]])
+
+
+def in_order(means):
+    return means[np.lexsort((means[:, 1], means[:, 0].round()))]
+
+
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "VVE", "EEV", "factor_analyzer"])
+def test_outliers_have_no_say(name, rows, each_engine):
+    gm = GaussianMixture(3, covariance_type=name, trim=0.12, random_state=0)
+    labels = gm.fit_predict(rows)
+    expected = MEANS[[0, 2, 1]]
+    assert np.abs(in_order(gm.means_) - expected).max() < 0.35
+    assert (labels[:600] >= 0).mean() > 0.96
+    assert (labels[600:] == -1).mean() > 0.9
+    left_out = 0.12 * len(rows)
+    assert abs((labels == -1).sum() - left_out) <= 1
+    np.testing.assert_array_equal(labels == -1, gm.score_samples(rows) < gm.cutoff_)
+    np.testing.assert_array_equal(labels[labels >= 0], gm.predict(rows)[labels >= 0])
+    lower = np.array(gm.lower_bounds_)
+    assert (np.diff(lower) >= -1e-12 * np.abs(lower[1:])).all()
+
+
+def test_no_start_is_spoiled(rng):
+    """Outliers in one far heap, a sixth of the rows, whatever the seed."""
+    groups = np.concatenate([mean + rng.normal(size=(100, 2)) for mean in MEANS])
+    heap = np.concatenate([groups, [30.0, 25.0] + 6 * rng.normal(size=(50, 2))])
+    for seed in range(5):
+        gm = GaussianMixture(3, trim=0.15, max_condition=20, random_state=seed).fit(heap)
+        assert np.abs(in_order(gm.means_) - MEANS[[0, 2, 1]]).max() < 0.5
+
+
+def test_without_trim_nothing_changes(rows):
+    clean = rows[:600]
+    plain, zero = (GaussianMixture(3, random_state=0, **more).fit(clean) for more in ({}, {"trim": 0.0}))
+    assert plain.means_.tobytes() == zero.means_.tobytes()
+    assert not hasattr(plain, "cutoff_")
+    assert (zero.fit_predict(clean) >= 0).all()
+    trimmed = GaussianMixture(3, trim=0.1, random_state=0).fit(clean)
+    assert trimmed.cutoff_ > trimmed.score_samples(clean).min()
+    assert not hasattr(trimmed.set_params(trim=0).fit(clean), "cutoff_")
+
+
+def test_a_weight_is_a_number_of_rows(rows, rng):
+    counts = rng.integers(0, 3, size=len(rows))
+    start = {"means_init": MEANS, "trim": 0.1, "tol": 1e-9, "max_iter": 1000}
+    weighted = GaussianMixture(3, **start).fit(rows, sample_weight=counts)
+    repeated = GaussianMixture(3, **start).fit(np.repeat(rows, counts, axis=0))
+    np.testing.assert_allclose(weighted.means_, repeated.means_, rtol=1e-6, atol=1e-6)
+    assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, rel=1e-8)
+    assert weighted.cutoff_ == pytest.approx(repeated.cutoff_, rel=1e-6)
+
+
+def test_a_file_keeps_the_cutoff_and_files_are_fitted(rows, tmp_path):
+    np.save(tmp_path / "rows.npy", rows)
+    one, other = (GaussianMixture(3, trim=0.1, random_state=0) for _ in range(2))
+    labels = one.fit_predict(rows)
+    np.testing.assert_array_equal(other.fit_predict(gaussmix.open(tmp_path / "rows.npy")), labels)
+    assert other.means_.tobytes() == one.means_.tobytes()
+    one.save(tmp_path / "m.gmm")
+    read = GaussianMixture.load(tmp_path / "m.gmm")
+    assert (read.cutoff_, read.trim) == (one.cutoff_, 0.1)
+
+
+def test_it_goes_on_and_may_be_accelerated(rows):
+    begun = GaussianMixture(3, trim=0.1, random_state=0, warm_start=True).fit(rows)
+    reached = begun.lower_bound_
+    assert begun.fit(rows).lower_bound_ >= reached - 1e-12
+    assert begun.n_iter_ <= 2
+    slow = {"trim": 0.1, "tol": 1e-8, "max_iter": 1000, "means_init": MEANS[:2] * 0.1}
+    plain, faster = (GaussianMixture(2, acceleration=how, **slow).fit(rows) for how in (None, "auto"))
+    assert faster.lower_bound_ >= plain.lower_bound_ - 1e-6
+
+
+@pytest.mark.parametrize("name", [["full", "diag"], ["EII", "VVE"]])
+def test_a_choice_is_not_led_by_outliers(name, rows):
+    """As many components as there are groups; without trimming there are more."""
+    search = {"covariance_type": name, "random_state": 0}
+    chosen = GaussianMixtureIC(range(1, 6), trim=0.12, **search)
+    labels = chosen.fit_predict(rows)
+    assert chosen.n_components_ == 3
+    assert (labels == -1).sum() == pytest.approx(0.12 * len(rows), abs=1)
+    row = chosen.results_["log_likelihood"][chosen.best_index_]
+    assert row == pytest.approx(chosen.lower_bound_ * 0.88 * len(rows), rel=1e-4)
+    single = GaussianMixture(
+        3,
+        covariance_type=chosen.covariance_type_,
+        trim=0.12,
+        **{"tol": 1e-6, "reg_covar": 0, "max_iter": 1000, "init_params": "hierarchical", "random_state": 0},
+    ).fit(rows)
+    assert single.lower_bound_ == pytest.approx(chosen.lower_bound_, rel=1e-12)
+    assert single.cutoff_ == pytest.approx(chosen.cutoff_, rel=1e-9)
+
+
+def test_many_fits_are_trimmed_too(rows):
+    mixtures = fit_many([rows, rows[:600]], n_components=3, trim=0.12, random_state=0)
+    assert np.abs(in_order(mixtures[0].means) - MEANS[[0, 2, 1]]).max() < 0.35
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "words"),
+    [
+        ({"trim": 0.5}, ValueError, r"trim=0.5 must be a share below 1/2"),
+        ({"trim": -0.1}, ValueError, r"trim=-0.1 must be a finite number ≥ 0"),
+        ({"trim": np.nan}, ValueError, r"trim=nan must be"),
+        ({"trim": "some"}, TypeError, r"trim must be a number ≥ 0, not 'some'"),
+        ({"trim": True}, TypeError, r"trim must be a number"),
+        ({"trim": 0.1, "init_params": "search"}, ValueError, r'init_params="search" judges mixtures by all rows'),
+    ],
+)
+def test_what_can_not_be_trimmed_is_refused(parameters, error, words, rows):
+    for kind in (GaussianMixture, GaussianMixtureIC):
+        estimator = kind(2, covariance_type="full").fit(rows)
+        before = estimator.mixture_
+        with pytest.raises(error, match=words):
+            estimator.set_params(**parameters).fit(rows)
+        assert estimator.mixture_ is before
+
+
+def test_a_stream_and_folds_are_refused(rows):
+    with pytest.raises(ValueError, match=r"partial_fit can't leave out the share trim=0.1"):
+        GaussianMixture(2, trim=0.1).partial_fit(rows)
+    with pytest.raises(ValueError, match=r"criterion='cv' judges mixtures by all rows"):
+        GaussianMixtureIC(2, trim=0.1, criterion="cv").fit(rows)
+
+
+def test_rows_with_labels_are_trimmed_too(rows):
+    """A few labels say which component is which."""
+    labels = np.full(len(rows), -1)
+    labels[:600:20] = np.repeat([2, 0, 1], 10)
+    gm = GaussianMixture(3, trim=0.12, random_state=0).fit(rows, labels=labels)
+    assert np.abs(gm.means_[[2, 0, 1]] - MEANS).max() < 0.35
+    lower = np.array(gm.lower_bounds_)
+    assert (np.diff(lower) >= -1e-12 * np.abs(lower[1:])).all()
+
+
+def test_the_automatic_ridge_does_not_see_what_may_be_left_out(rng):
+    """More than the hundredth at each end that it always leaves out."""
+    groups = np.concatenate([mean + rng.normal(size=(200, 2)) for mean in MEANS])
+    rows = np.concatenate([groups, 1e9 * rng.normal(size=(40, 2))])
+    for estimator in GaussianMixture(3), GaussianMixtureIC(3, covariance_type="full", reg_covar="auto"):
+        found = estimator.set_params(trim=0.08, random_state=0).fit(rows)
+        assert np.abs(in_order(found.means_) - MEANS[[0, 2, 1]]).max() < 0.35
+        assert found.covariances_.max() < 2

@@ -1,0 +1,401 @@
+"""Who looks at a fit while it goes on, and what a fit says of its end."""
+
+import math
+from itertools import chain, repeat
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gaussmix import GaussianMixture, GaussianMixtureIC, fit_many
+from gaussmix.em.stopping import EVERY
+from gaussmix.estimators.messages import SearchWarning
+
+
+def _slow():
+    """The rows of scikit-learn's issue 10122: two groups that overlap, in which EM creeps."""
+    drawn = np.random.RandomState(1234).multivariate_normal
+    return np.concatenate((drawn([2, 4], [[5, 2], [2, 6]], 300), drawn([0, 0], [[4, 2], [2, 3]], 100)))
+
+
+SLOW = _slow()
+HOW = {"n_components": 2, "random_state": 0, "n_init": 2}
+
+
+def test_a_callback_is_told_of_each_step_and_changes_no_bit(each_engine):
+    steps = []
+    told = GaussianMixture(**HOW, callbacks=[steps.append]).fit(SLOW)
+    plain = GaussianMixture(**HOW).fit(SLOW)
+    assert told.mixture_ == plain.mixture_
+    for start in (0, 1):
+        of_start = [step for step in steps if step.start == start]
+        assert [step.iteration for step in of_start] == list(range(1, len(of_start) + 1))
+    runs = [[step for step in steps if step.start == start] for start in (0, 1)]
+    best = next(run for run in runs if run[-1].log_likelihood == plain.lower_bound_)
+    assert [step.log_likelihood for step in best] == plain.lower_bounds_
+    assert best[-1].mixture == plain.mixture_
+    seconds = [step.seconds for step in steps]
+    assert seconds == sorted(seconds)
+    assert all(0 < step.rows_per_second < math.inf for step in steps)
+
+
+def test_a_callback_that_returns_true_ends_the_fit_with_a_valid_model(tmp_path):
+    steps = []
+    stopped = GaussianMixture(**HOW, tol=0, callbacks=[lambda step: step.iteration == 3, steps.append]).fit(SLOW)
+    assert (len(steps), stopped.n_iter_, stopped.converged_) == (3, 3, False)
+    assert stopped.outcome_.reason == "A callback ended the fit."
+    assert (stopped.outcome_.n_starts, stopped.outcome_.n_agreed) == (1, 1)
+    assert stopped.mixture_ == steps[-1].mixture
+    assert np.isfinite(stopped.score(SLOW))
+    stopped.save(tmp_path / "m.gmm")
+    again = GaussianMixture.load(tmp_path / "m.gmm")
+    assert again.outcome_ == stopped.outcome_
+    assert again.callbacks is None
+
+
+def test_what_is_not_true_ends_nothing():
+    history = []
+    fitted = GaussianMixture(**HOW, callbacks=[lambda step: history.append(step) or [1], lambda step: 1]).fit(SLOW)
+    assert fitted.converged_
+
+
+@pytest.mark.parametrize(("n_init", "is_said"), [(3, True), (2, False)])
+def test_starts_that_a_callback_left_out_are_said_where_there_are_some(n_init, is_said):
+    how = HOW | {"n_init": n_init}
+    late = GaussianMixture(**how, callbacks=[lambda step: step.start == 1 and step.iteration == 1]).fit(SLOW)
+    assert (late.outcome_.n_starts, late.converged_) == (2, True)
+    assert ("A callback ended the fit before the other starts were done." in late.outcome_.reason) is is_said
+
+
+def test_the_mixture_of_a_step_has_the_names_of_the_features(X):
+    pandas = pytest.importorskip("pandas")
+    steps = []
+    GaussianMixture(2, random_state=0, callbacks=[steps.append]).fit(pandas.DataFrame(X, columns=["a", "b", "c"]))
+    assert steps[0].mixture.feature_names == ("a", "b", "c")
+
+
+def test_an_error_in_a_callback_ends_the_fit_and_leaves_the_estimator():
+    def fail(step):
+        raise KeyError("mine")
+
+    fitted = GaussianMixture(**HOW).fit(SLOW)
+    before = fitted.mixture_
+    with pytest.raises(KeyError, match="mine"):
+        fitted.set_params(callbacks=[fail]).fit(SLOW)
+    assert fitted.mixture_ is before
+    assert clone(fitted).callbacks == [fail]
+
+
+def test_time_that_is_up_ends_the_fit_after_a_step():
+    with pytest.warns(ConvergenceWarning, match="max_time seconds were over"):
+        fitted = GaussianMixture(**HOW, tol=0, max_iter=10**9, max_time=0).fit(SLOW)
+    assert (fitted.n_iter_, fitted.outcome_.n_starts, fitted.converged_) == (1, 1, False)
+    assert fitted.outcome_.reason.startswith("max_time seconds were over")
+    assert math.isnan(fitted.outcome_.remaining_gain)
+    assert np.isfinite(fitted.score(SLOW))
+    assert GaussianMixture(**HOW, max_time=1e6).fit(SLOW).mixture_ == GaussianMixture(**HOW).fit(SLOW).mixture_
+
+
+def test_starts_without_time_are_named(monkeypatch):
+    clock = chain([0.0], repeat(math.inf))  # time is up after the first start
+    monkeypatch.setattr("gaussmix.estimators.watching.monotonic", lambda: next(clock))
+    with pytest.warns(ConvergenceWarning, match="max_time seconds were over before the other starts were made"):
+        fitted = GaussianMixture(2, random_state=0, n_init=5, max_time=1e6).fit(SLOW)
+    assert (fitted.converged_, fitted.outcome_.n_starts) == (True, 1)
+    assert fitted.outcome_.reason.startswith("The mean log-likelihood changed by less than tol. max_time seconds")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "why"),
+    [
+        ({"callbacks": print}, TypeError, "callbacks must be a list of functions or None"),
+        ({"callbacks": [3]}, TypeError, "callbacks must hold functions, not 3"),
+        ({"callbacks": [ProgressBar()]}, TypeError, "ProgressBar is a callback of scikit-learn: .*set_callbacks"),
+        ({"max_time": -1}, ValueError, "max_time=-1 must be a finite number"),
+        ({"max_time": "1s"}, TypeError, "max_time must be a number"),
+        ({"stopping": "aitkin"}, ValueError, "stopping='aitkin' is not one of.*Did you mean 'aitken'"),
+        ({"stopping": "aitken", "acceleration": "auto"}, ValueError, "leave out one of them"),
+    ],
+)
+def test_wrong_values_are_named(parameters, error, why):
+    with pytest.raises(error, match=why):
+        GaussianMixture(2, **parameters).fit(SLOW)
+
+
+@pytest.mark.parametrize("name", ["callbacks", "max_time"])
+def test_many_fits_have_none(name):
+    with pytest.raises(ValueError, match=f"{name} has no meaning with fit_many"):
+        fit_many([SLOW], n_components=2, **{name: [print] if name == "callbacks" else 1})
+
+
+class Noted:
+    """A callback of scikit-learn that notes the tasks, and ends starts at an iteration."""
+
+    def __init__(self, last=None):
+        self.last, self.notes = last, []
+
+    def setup(self, estimator, context):
+        self.notes.append("setup")
+
+    def teardown(self, estimator, context):
+        self.notes.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.notes.append(("begin", context.task_name, context.task_id))
+
+    def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
+        self.notes.append(("end", context.task_name, context.task_id, fitted_estimator.score(X)))
+        return context.task_name == "iteration" and context.task_id == self.last
+
+
+def test_callbacks_of_scikit_learn_have_a_task_for_each_start_and_iteration():
+    noted = Noted()
+    fitted = GaussianMixture(**HOW).set_callbacks(noted).fit(SLOW)
+    assert fitted.mixture_ == GaussianMixture(**HOW).fit(SLOW).mixture_
+    assert (noted.notes[0], noted.notes[-1]) == ("setup", "teardown")
+    tasks = noted.notes[1:-1]
+    assert tasks[:3] == [("begin", "fit", 0), ("begin", "start", 0), ("begin", "iteration", 0)]
+    assert tasks[-1] == ("end", "fit", 0, fitted.score(SLOW))
+    begun, ended = ([task[1:3] for task in tasks if task[0] == what] for what in ("begin", "end"))
+    assert sorted(begun) == sorted(ended)
+    assert [task for task in begun if task[0] == "start"] == [("start", 0), ("start", 1)]
+    assert sum(task[0] == "iteration" for task in begun) >= fitted.n_iter_
+    assert "_callback_fit_ctx" not in vars(fitted)
+
+
+def test_a_callback_of_scikit_learn_ends_a_start():
+    noted = Noted(last=2)
+    fitted = GaussianMixture(**HOW, tol=0).set_callbacks(noted).fit(SLOW)
+    assert sum(note[:2] == ("end", "iteration") for note in noted.notes) == 6
+    assert (fitted.n_iter_, fitted.outcome_.n_starts) == (3, 2)
+
+
+def test_callbacks_of_scikit_learn_are_torn_down_where_a_fit_fails():
+    noted = Noted()
+    with pytest.raises(ValueError, match="NaN"):
+        GaussianMixture(2, missing="error").set_callbacks(noted).fit(np.full((5, 2), np.nan))
+    assert "setup" not in noted.notes
+    noted.on_fit_task_end = None
+    with pytest.raises(TypeError):
+        GaussianMixture(2).set_callbacks(noted).fit(SLOW)
+
+
+def test_scikit_learns_own_callbacks_work_also_through_a_pipeline(capsys):
+    monitor = ScoringMonitor(scoring=lambda estimator, X, y=None: estimator.score(X))
+    fitted = GaussianMixture(**HOW).set_callbacks(monitor).fit(SLOW)
+    assert fitted.converged_
+    pytest.importorskip("rich")
+    pipeline = make_pipeline(StandardScaler(), GaussianMixture(**HOW)).set_callbacks(ProgressBar())
+    pipeline.fit(SLOW)
+    assert "GaussianMixture" in capsys.readouterr().out
+
+
+def test_a_callback_that_is_none_is_refused():
+    with pytest.raises(TypeError, match="FitCallback protocol"):
+        GaussianMixture(2).set_callbacks(print)
+
+
+def test_aitken_ends_near_the_maximum_where_the_last_gain_ends_far_from_it(each_engine):
+    how = HOW | {"max_iter": 5000}
+    most_likely = GaussianMixture(**how, tol=1e-12).fit(SLOW)
+    by_gain = GaussianMixture(**how, tol=1e-4).fit(SLOW)
+    by_aitken = GaussianMixture(**how, tol=1e-4, stopping="aitken").fit(SLOW)
+    assert most_likely.lower_bound_ - by_gain.lower_bound_ > 1e-3
+    assert most_likely.lower_bound_ - by_aitken.lower_bound_ < 2e-4
+    assert by_aitken.n_iter_ % EVERY == 0
+    assert np.sort(by_aitken.weights_)[0] < 0.3 < np.sort(by_gain.weights_)[0]
+    assert by_aitken.outcome_.reason.startswith("All further steps together would raise")
+    assert 0 < by_aitken.outcome_.remaining_gain < 1e-4
+    assert 0.9 < by_aitken.outcome_.rate < 1
+
+
+def test_aitken_makes_the_same_steps_however_it_is_run(each_engine):
+    how = HOW | {"stopping": "aitken", "max_iter": 1000}
+    plain = GaussianMixture(**how).fit(SLOW)
+    watched = GaussianMixture(**how, callbacks=[lambda step: None]).fit(SLOW)
+    assert plain.mixture_ == watched.mixture_
+
+
+def test_a_fit_says_how_it_ended(X, tmp_path):
+    fitted = GaussianMixture(3, n_init=4, random_state=0, tol=1e-6).fit(X)
+    ending = fitted.outcome_
+    assert ending.reason == "The mean log-likelihood changed by less than tol."
+    assert (ending.n_starts, ending.n_agreed) == (4, 4)
+    gains = np.diff(fitted.lower_bounds_)[-3:]
+    rate = max(gains[1:] / gains[:-1])
+    assert ending.rate == pytest.approx(rate)
+    assert ending.remaining_gain == pytest.approx(gains[-1] * rate / (1 - rate))
+    fitted.save(tmp_path / "m.gmm")
+    assert GaussianMixture.load(tmp_path / "m.gmm").outcome_ == ending
+    fitted.mixture_ = GaussianMixture(2).fit(X).mixture_
+    assert not hasattr(fitted, "outcome_")
+
+
+def test_starts_that_end_lower_do_not_agree(rng):
+    rows = rng.normal(size=(90, 2)) + np.repeat([[0, 0], [100, 0], [0, 100]], 30, axis=0)
+    good, bad = np.repeat([0, 1, 2], 30), np.concatenate((np.arange(30) % 2, np.full(60, 2)))
+    starts = [bad, good, good]
+    fitted = GaussianMixture(3, init_params=lambda X, n_components, rng: starts.pop(0), n_init=3, tol=1e-9).fit(rows)
+    assert (fitted.outcome_.n_starts, fitted.outcome_.n_agreed) == (3, 2)
+
+
+def test_a_limit_of_steps_is_said(X):
+    with pytest.warns(ConvergenceWarning):
+        ended = GaussianMixture(3, max_iter=1, tol=0).fit(X).outcome_
+    assert ended.reason.startswith("max_iter steps were made")
+    assert math.isnan(ended.rate)
+
+
+def test_a_stream_says_how_its_first_fit_ended(X):
+    assert GaussianMixture(2, random_state=0).partial_fit(X).outcome_.n_starts == 1
+
+
+CHOICE = {"n_components": [2, 1, 3], "covariance_type": ["full", "EII"], "random_state": 0, "max_iter": 50}
+NOT_BEGUN = "not begun when a callback ended the search"
+
+
+def _table(search):
+    return {name: column for name, column in search.results_.items() if name != "seconds"}
+
+
+def test_callbacks_of_a_search_are_told_of_each_step_of_each_candidate_and_change_no_bit(each_engine):
+    steps = []
+    told = GaussianMixtureIC(**CHOICE, n_init=2, init_params="kmeans", callbacks=[steps.append]).fit(SLOW)
+    plain = GaussianMixtureIC(**CHOICE, n_init=2, init_params="kmeans").fit(SLOW)
+    assert (told.mixture_, told.outcome_, told.traces_) == (plain.mixture_, plain.outcome_, plain.traces_)
+    assert _table(told) == _table(plain)
+    sizes = [step.mixture.n_components for step in steps]
+    assert sizes == sorted(sizes)
+    for place, (structure, k, n_iter) in enumerate(
+        zip(*(plain.results_[name] for name in ("structure", "n_components", "n_iter")), strict=True)
+    ):
+        mine = [step for step in steps if step.candidate == place]
+        assert {(step.mixture.family.name, step.mixture.n_components) for step in mine} == {(structure, k)}
+        assert max(step.start for step in mine) == 1
+        assert n_iter in [step.iteration for step in mine]
+
+
+def test_a_second_look_at_a_candidate_is_a_start_more(rng):
+    rows = np.concatenate([rng.normal(place, 1.0, size=(50, 2)) for place in (0, 4, 8, 30)])
+    steps, starts = [], {"init_params": "random", "covariance_type": "EII", "random_state": 3}
+    told = GaussianMixtureIC(range(1, 7), **starts, callbacks=[steps.append]).fit(rows)
+    assert any(step.start == 1 for step in steps)
+    assert _table(told) == _table(GaussianMixtureIC(range(1, 7), **starts).fit(rows))
+
+
+def test_a_callback_ends_a_search_with_the_best_of_the_candidates_that_were_begun(X, tmp_path, recwarn):
+    def enough(step):
+        return step.mixture.n_components == 2 and step.iteration == 4
+
+    chosen = GaussianMixtureIC(**CHOICE, tol=0, callbacks=[enough]).fit(X)
+    found = zip(*(chosen.results_[name] for name in ("n_components", "structure", "failure")), strict=True)
+    assert {(k, name) for k, name, why in found if why == NOT_BEGUN} == {(2, "EII"), (3, "full"), (3, "EII")}
+    assert (chosen.n_components_, chosen.covariance_type_, chosen.n_iter_) == (2, "full", 4)
+    assert chosen.outcome_.reason == (
+        "A callback ended the fit. A callback ended the search before 3 of 6 candidates were begun."
+    )
+    assert "A callback ended the search before 3 of 6" in str(chosen.summary())
+    assert np.isfinite(chosen.score(X))
+    chosen.save(tmp_path / "m.gmm")
+    again = GaussianMixtureIC.load(tmp_path / "m.gmm")
+    assert (again.outcome_, again.traces_, again.callbacks) == (chosen.outcome_, chosen.traces_, None)
+    assert not recwarn.list
+
+
+def test_time_that_is_up_ends_a_search_with_the_best_of_the_candidates_that_were_begun():
+    with (
+        pytest.warns(SearchWarning, match="max_time seconds were over before 5 of 6 candidates were begun; raise"),
+        pytest.warns(ConvergenceWarning, match="max_time seconds were over before the mean log-likelihood"),
+    ):
+        chosen = GaussianMixtureIC(**CHOICE, tol=0, max_time=0, n_jobs=1).fit(SLOW)
+    assert (chosen.n_components_, chosen.n_iter_) == (1, 1)
+    assert chosen.results_["failure"].count("not begun when max_time was over") == 5
+    assert chosen.outcome_.reason.startswith("max_time seconds were over before the mean log-likelihood settled")
+    assert chosen.outcome_.reason.endswith(
+        "max_time seconds were over before 5 of 6 candidates were begun; raise max_time or try fewer."
+    )
+    unhurried = GaussianMixtureIC(**CHOICE, max_time=1e6).fit(SLOW)
+    assert _table(unhurried) == _table(GaussianMixtureIC(**CHOICE).fit(SLOW))
+
+
+def test_a_search_without_time_goes_on_until_a_candidate_is_fitted(X):
+    flat = np.c_[X, np.ones(len(X))]
+    with pytest.warns() as caught:
+        chosen = GaussianMixtureIC(**CHOICE, max_time=0, n_jobs=1).fit(flat)
+    said = [str(warning.message) for warning in caught]
+    assert any("before 4 of 6 candidates were begun" in sentence for sentence in said)
+    assert any(sentence.startswith("1 of 2 candidates could not be fitted: 1 × singular") for sentence in said)
+    assert (chosen.n_components_, chosen.covariance_type_) == (1, "EII")
+    assert sum(why is not None and why.startswith("singular covariance") for why in chosen.results_["failure"]) == 1
+
+
+class Tasks(Noted):
+    """Notes which tasks are open."""
+
+    def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
+        self.notes.remove(("begin", context.task_name, context.task_id))
+
+
+@pytest.mark.parametrize("how", [{}, {"n_init": 2, "init_params": "kmeans", "max_time": 0, "tol": 0}], ids=str)
+@pytest.mark.filterwarnings("ignore")
+def test_every_task_of_a_search_ends_whatever_its_candidates_do(how, X):
+    tasks = Tasks()
+    chosen = GaussianMixtureIC(**CHOICE | how).set_callbacks(tasks).fit(np.c_[X, np.ones(len(X))])
+    assert any(why is not None and why.startswith("singular") for why in chosen.results_["failure"])
+    assert tasks.notes == ["setup", "teardown"]
+
+
+def test_starts_that_another_candidate_did_not_make_are_not_missing_from_the_best(rng):
+    rows = np.concatenate([rng.normal(size=(50, 2)), rng.normal(9, 1, size=(50, 2))])
+    starts = {"covariance_type": "EII", "init_params": "kmeans", "n_init": 2, "random_state": 0}
+    chosen = GaussianMixtureIC([1, 2, 3], **starts, callbacks=[lambda step: step.candidate == 2]).fit(rows)
+    assert (chosen.n_components_, chosen.outcome_.n_starts) == (2, 2)
+    assert chosen.outcome_.reason == "The mean log-likelihood changed by less than tol."
+
+
+def test_a_search_stopped_before_any_fit_says_so(X):
+    flat = np.c_[X, np.ones(len(X))]
+    search = GaussianMixtureIC([1, 2], covariance_type="full", reg_covar=0, callbacks=[lambda step: True])
+    with pytest.raises(ValueError, match="None of 2 candidates could be fitted"):
+        search.fit(flat)
+
+
+@pytest.mark.parametrize("ended", [{"max_time": 60}, {"callbacks": [print]}])
+def test_held_out_rows_have_no_end_in_between(ended, X):
+    with pytest.raises(ValueError, match="criterion='cv' judges candidates by fits without each fold"):
+        GaussianMixtureIC([1, 2], criterion="cv", **ended).fit(X)
+
+
+def test_a_search_stops_each_candidate_by_the_rule_of_a_fit(X):
+    chosen = GaussianMixtureIC([2, 3], covariance_type="full", stopping="aitken", random_state=0).fit(SLOW)
+    how = {"stopping": "aitken", "tol": 1e-6, "max_iter": 1000, "init_params": "hierarchical", "reg_covar": 0.0}
+    alone = GaussianMixture(chosen.n_components_, random_state=0, **how).fit(SLOW)
+    assert (chosen.mixture_, chosen.outcome_, chosen.traces_) == (alone.mixture_, alone.outcome_, alone.traces_)
+    assert chosen.outcome_.reason.startswith("All further steps together")
+    with pytest.raises(ValueError, match="stopping='gains' is not one of"):
+        GaussianMixtureIC([2, 3], stopping="gains").fit(X)
+
+
+def test_callbacks_of_scikit_learn_have_a_task_for_each_candidate():
+    noted, choice = Noted(), CHOICE | {"max_iter": 5}
+    search = GaussianMixtureIC(**choice).set_callbacks(noted).fit(SLOW)
+    assert search.mixture_ == GaussianMixtureIC(**choice).fit(SLOW).mixture_
+    tasks = noted.notes[1:-1]
+    assert [task[1:] for task in tasks[:4]] == [("fit", 0), ("candidate", 0), ("start", 0), ("iteration", 0)]
+    assert [task[2] for task in tasks if task[:2] == ("end", "candidate")] == list(range(6))
+    assert tasks[-1] == ("end", "fit", 0, search.score(SLOW))
+    assert "_callback_fit_ctx" not in vars(search)
+
+
+def test_a_callback_of_scikit_learn_ends_a_search():
+    class Last(Noted):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            return context.task_name == "candidate" and fitted_estimator.n_components_ == 1
+
+    chosen = GaussianMixtureIC(**CHOICE).set_callbacks(Last()).fit(SLOW)
+    assert chosen.results_["failure"].count(NOT_BEGUN) == 5
+    assert chosen.converged_

@@ -1,0 +1,119 @@
+"""Classifiers, regressors and detectors are fitted to rows with missing cells, and predict from them."""
+
+import numpy as np
+import pytest
+
+from gaussmix import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureDetector,
+    GaussianMixtureRegressor,
+)
+
+
+@pytest.fixture
+def rows(rng):
+    return rng.normal(size=(400, 3)) @ rng.normal(size=(3, 3)) + 3.0 * rng.integers(2, size=(400, 1))
+
+
+@pytest.fixture
+def holed(rows, rng):
+    holed = np.where(rng.random(rows.shape) < 0.25, np.nan, rows)
+    holed[:2] = [[np.nan] * 3, rows[1]]
+    return holed
+
+
+@pytest.mark.parametrize("two_targets", [False, True])
+def test_a_row_with_holes_is_predicted_from_what_it_has(two_targets, rows, holed, rng):
+    y = rows @ np.array([[1.0, 0.0], [2.0, 1.0], [-1.0, 0.5]]) + rng.normal(size=(400, 2))
+    y = y if two_targets else y[:, 0]
+    regressor = GaussianMixtureRegressor(2, random_state=0).fit(rows, y)
+    shares = [0.1, 0.5, 0.9]
+    (mean, deviation), quantiles = regressor.predict(holed, return_std=True), regressor.predict_quantiles(holed, shares)
+    for i in range(12):
+        seen = np.flatnonzero(~np.isnan(holed[i]))
+        targets = np.arange(3, regressor.mixture_.n_features)
+        part = regressor.mixture_.marginal([*seen, *targets])
+        given = part.condition(dict(enumerate(holed[i, seen]))) if seen.size else part
+        expected = given.mean if two_targets else given.mean[0]
+        np.testing.assert_allclose(mean[i], expected, rtol=1e-9)
+        spread = np.sqrt(np.diagonal(given.covariance))
+        np.testing.assert_allclose(deviation[i], spread if two_targets else spread[0], rtol=1e-7)
+        lines = [given.marginal([place]).quantile(shares) for place in range(given.n_features)]
+        np.testing.assert_allclose(quantiles[i], lines if two_targets else lines[0], rtol=1e-6)
+    with pytest.raises(ValueError, match="predict_mixture needs rows without missing cells"):
+        regressor.predict_mixture(holed)
+
+
+def test_a_regressor_is_fitted_to_rows_with_holes(rows, holed):
+    y = rows @ [1.0, 2.0, -1.0]
+    regressor = GaussianMixtureRegressor(2, max_iter=500, random_state=0).fit(holed, y)
+    joint = GaussianMixture(2, max_iter=500, random_state=0).fit(np.c_[holed, y])
+    np.testing.assert_array_equal(regressor.mixture_.means, joint.mixture_.means)
+    assert regressor.score(rows, y) > 0.99
+
+
+@pytest.mark.parametrize("parameters", [{"mass": 0.9}, {"contamination": 0.1}], ids=str)
+def test_a_detector_compares_rows_with_holes_by_what_they_have(parameters, holed):
+    detector = GaussianMixtureDetector(2, random_state=0, **parameters).fit(holed)
+    sides, p_values, excess = detector.predict(holed), detector.p_values(holed[:20]), detector.decision_function(holed)
+    assert (sides[0], p_values[0], excess[0]) == (1, 1.0, pytest.approx(0.0, abs=1e-12))
+    for i in np.flatnonzero(~np.isnan(holed).all(axis=1))[:12]:
+        seen = np.flatnonzero(~np.isnan(holed[i]))
+        part = detector.mixture_.marginal(seen)
+        assert p_values[i] == pytest.approx(part.tail_probability(holed[i : i + 1, seen])[0], rel=1e-9)
+        if seen.size < 3:
+            level = part.highest_density_level(0.9)
+            assert excess[i] == pytest.approx(part.log_density(holed[i : i + 1, seen])[0] - level, abs=1e-9)
+    np.testing.assert_array_equal(sides, np.where(excess < 0, -1, 1))
+    assert np.mean(sides < 0) == pytest.approx(0.1, abs=0.05)
+
+
+def test_a_share_needs_complete_rows():
+    X = np.array([[1.0, np.nan], [np.nan, 2.0], [3.0, np.nan], [np.nan, 5.0]])
+    with pytest.raises(ValueError, match="so no share of the rows can be compared"):
+        GaussianMixtureDetector(1, covariance_type="diag", contamination=0.1).fit(X)
+
+
+def labelled(rows):
+    return np.where(rows @ [1.0, -1.0, 0.5] > 0.5, "up", "down")
+
+
+@pytest.mark.parametrize("parameters", [{}, {"covariance_type": "tied"}, {"n_components": 2}], ids=str)
+def test_a_classifier_decides_by_what_a_row_has(parameters, rows, holed):
+    classifier = GaussianMixtureClassifier(random_state=0, unknown=0.01, **parameters).fit(rows, labelled(rows))
+    rows, holed = rows[:30], holed[:30]  # tail probabilities take long
+    shares, tails, labels = (
+        getattr(classifier, name)(holed) for name in ("predict_proba", "tail_probability", "predict")
+    )
+    mixtures = [classifier.class_mixture(label) for label in classifier.classes_]
+    np.testing.assert_allclose(shares[0], classifier.class_prior_, rtol=1e-12)
+    for i in np.flatnonzero(~np.isnan(holed).all(axis=1))[:8]:
+        seen = np.flatnonzero(~np.isnan(holed[i]))
+        parts = [mixture.marginal(seen) for mixture in mixtures]
+        joint = classifier.class_prior_ * [np.exp(part.log_density(holed[i : i + 1, seen])[0]) for part in parts]
+        np.testing.assert_allclose(shares[i], joint / joint.sum(), rtol=1e-9)
+        expected = [part.tail_probability(holed[i : i + 1, seen])[0] for part in parts]
+        np.testing.assert_allclose(tails[i], expected, rtol=1e-9)
+        best = classifier.classes_[joint.argmax()] if max(expected) >= 0.01 else "unknown"
+        assert labels[i] == best
+    complete = ~np.isnan(holed).any(axis=1)
+    np.testing.assert_array_equal(shares[complete], classifier.predict_proba(rows[complete]))
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "VEV", "diag"])
+def test_a_classifier_is_fitted_to_rows_with_holes(family, rows, holed):
+    y = labelled(rows)
+    settings = {"covariance_type": family, "max_iter": 500, "tol": 1e-11, "reg_covar": 0.0}
+    classifier = GaussianMixtureClassifier(**settings).fit(holed, y)
+    numbers = np.searchsorted(classifier.classes_, y)
+    joint = GaussianMixture(2, random_state=0, **settings).fit(holed, labels=numbers)
+    np.testing.assert_allclose(classifier.mixture_.weights, joint.weights_, rtol=1e-9)
+    np.testing.assert_allclose(classifier.mixture_.means, joint.means_, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        classifier.mixture_.model.covariances.dense(), joint.mixture_.model.covariances.dense(), rtol=1e-4, atol=1e-6
+    )
+    if family == "full":  # classes then share nothing
+        for label in classifier.classes_:
+            alone = GaussianMixture(1, **settings).fit(holed[y == label])
+            np.testing.assert_allclose(classifier.class_mixture(label).means, alone.means_, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,207 @@
+"""What estimators that predict say of themselves, and when their fits end."""
+
+import numpy as np
+import pytest
+from cases import ESTIMATORS, table
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureDetector,
+    GaussianMixtureImputer,
+    GaussianMixtureReducer,
+    GaussianMixtureRegressor,
+)
+from gaussmix.em.stopping import EVERY
+
+pandas = pytest.importorskip("pandas")
+
+
+@pytest.fixture
+def frame(rng):
+    return pandas.DataFrame(table(rng)[0], columns=["a", "b", "c"])
+
+
+@pytest.fixture
+def y(rng):
+    return table(rng)[1]
+
+
+def lines(estimator):
+    """The lines of a summary above its table, by heading."""
+    text = str(estimator.summary()).split("\n\n")[1]
+    return dict(line.split("  ", 1) for line in text.replace("class ", "class_").splitlines())
+
+
+def said(estimator, heading):
+    return lines(estimator)[heading].strip()
+
+
+@pytest.mark.parametrize("name", [*ESTIMATORS, "reducer"])
+def test_every_one_has_a_summary_in_all_forms_before_and_after_a_file(name, rng, tmp_path):
+    X, y = table(rng)
+    estimator = GaussianMixtureReducer(2) if name == "reducer" else clone(ESTIMATORS[name])
+    fitted = estimator.fit(X, y)
+    text = str(fitted.summary())
+    assert text.startswith(f"{type(fitted).__name__}: ")
+    assert "200 rows of" in text
+    assert "summary(X)" not in text
+    frame, mixture = fitted.summary().to_frame(), fitted.mixture_
+    assert np.array_equal(frame["weight"], mixture.weights)
+    assert frame["size"].sum() == pytest.approx(200)
+    assert "<table" in fitted.summary()._repr_html_()
+    assert "tabular" in fitted.summary().to_latex()
+    fitted.save(tmp_path / "m.gmm")
+    assert str(type(fitted).load(tmp_path / "m.gmm").summary()) == text
+
+
+def test_a_summary_comes_with_fit():
+    for estimator in ESTIMATORS.values():
+        with pytest.raises(ValueError, match="not fitted yet"):
+            clone(estimator).summary()
+
+
+def test_classes_are_said_with_weight_components_structure_and_rows(frame, y):
+    named = np.where(y == 1, "yes", "no")
+    classifier = GaussianMixtureClassifier([1, 2], random_state=0).fit(frame, named)
+    n_no, n_yes = np.bincount(y)
+    assert classifier.class_count_.tolist() == [n_no, n_yes]
+    for label, number in ("no", n_no), ("yes", n_yes):
+        k = classifier.class_mixture(label).n_components
+        counted = f"{k} component{'s' * (k > 1)}"
+        assert said(classifier, f"class_{label}") == f"weight {number / 200:.4f}, {counted}, full, {number} rows"
+    of_components = classifier.summary().to_frame()["class"].tolist()
+    assert of_components == classifier.classes_[classifier.component_class_].tolist()
+    assert said(classifier, "BIC").startswith(f"{classifier.bic_:.2f}")
+    assert said(classifier, "log-likelihood") == f"{classifier.log_likelihood_:.2f} nats"
+
+
+def test_sizes_of_components_count_rows_whatever_the_priors(frame, y):
+    given = GaussianMixtureClassifier(priors=[0.9, 0.1]).fit(frame, y)
+    assert given.summary().to_frame()["size"].to_numpy() == pytest.approx(np.bincount(y))
+    assert said(given, "class_0").startswith("weight 0.9000")
+
+
+def test_rows_of_unknown_class_are_not_counted_and_the_end_of_em_is_said(frame, y):
+    some = np.where(np.arange(200) < 60, y, -1)
+    classifier = GaussianMixtureClassifier().fit(frame, some)
+    assert said(classifier, "class_1").endswith(f"{np.sum(y[:60] == 1)} labelled rows")
+    assert said(classifier, "stopped").endswith(classifier.outcome_.reason)
+    whole = classifier.fit(frame, y)
+    assert not hasattr(whole, "outcome_")
+    assert said(whole, "stopped") == "after 1 step."
+
+
+def test_many_classes_are_counted(rng):
+    X = rng.normal(size=(300, 2))
+    classifier = GaussianMixtureClassifier(covariance_type="tied").fit(X, np.arange(300) % 12)
+    assert said(classifier, "…") == "2 classes more"
+
+
+def test_targets_are_said_by_name(frame):
+    beside = GaussianMixtureRegressor().fit(frame[["a", "b"]], frame["c"])
+    assert said(beside, "predicts") == "c from a, b"
+    assert said(GaussianMixtureRegressor(targets=["a"]).fit(frame), "predicts") == "a from b, c"
+    X = frame.to_numpy()
+    assert said(GaussianMixtureRegressor().fit(X[:, :2], X[:, 2]), "predicts") == "y from x0, x1"
+    assert said(GaussianMixtureRegressor().fit(X[:, :1], X[:, 1:]), "predicts") == "y0, y1 from x0"
+
+
+def test_the_level_of_outliers_is_said(frame):
+    detector = GaussianMixtureDetector().fit(frame)
+    assert said(detector, "outliers") == f"log density below {detector.offset_:.6g} nats, fitted with mass=0.95"
+    assert said(GaussianMixtureDetector(contamination=0.1).fit(frame), "outliers").endswith(
+        "nats, fitted with contamination=0.1"
+    )
+
+
+def test_missing_cells_are_counted_by_feature(frame):
+    frame.loc[:4, "b"], frame.loc[:9, "c"] = np.nan, np.nan
+    imputer = GaussianMixtureImputer().fit(frame)
+    assert imputer.n_missing_.tolist() == [0, 5, 10]
+    assert said(imputer, "missing") == "15 of 600 cells: c 10, b 5"
+    assert said(imputer.fit(frame.fillna(0)), "missing") == "0 of 600 cells"
+
+
+def test_directions_are_counted(frame):
+    reducer = GaussianMixtureReducer(2, random_state=0).fit(frame)
+    assert said(reducer, "directions") == f"1, separation {reducer.separation_[0]:.4g}"
+
+
+def test_what_bic_chose_from_is_kept(frame):
+    detector = GaussianMixtureDetector([1, 2, 3], random_state=0).fit(frame)
+    assert detector.results_["n_components"] == [1, 2, 3]
+    assert said(detector, "BIC").startswith(f"{detector.results_['bic'][detector.best_index_]:.2f}")
+    single = detector.set_params(n_components=1).fit(frame)
+    assert not hasattr(single, "results_")
+
+
+@pytest.mark.parametrize(
+    "kind", [GaussianMixtureDetector, GaussianMixtureImputer, GaussianMixtureReducer, GaussianMixtureRegressor]
+)
+def test_the_rule_of_stopping_reaches_the_fit(kind, frame):
+    how = {"stopping": "aitken", "tol": 1e-6, "max_iter": 1000, "random_state": 0}
+    options = {"targets": ["c"]} if kind is GaussianMixtureRegressor else {}
+    fitted, alone = kind(2, **how, **options).fit(frame), GaussianMixture(2, **how).fit(frame)
+    assert (fitted.mixture_, fitted.outcome_, fitted.traces_) == (alone.mixture_, alone.outcome_, alone.traces_)
+    assert fitted.outcome_.reason.startswith("All further steps together")
+
+
+def test_the_rule_of_stopping_reaches_rows_of_unknown_class(frame, y):
+    some = np.where(np.arange(200) < 20, y, -1)
+    classifier = GaussianMixtureClassifier(stopping="aitken", tol=1e-6, max_iter=1000).fit(frame, some)
+    assert classifier.n_iter_ % EVERY == 0
+    with pytest.raises(ValueError, match="stopping='gains' is not one of"):
+        GaussianMixtureClassifier(stopping="gains").fit(frame, y)
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_components": 2}, {"n_components": [1, 2]}, {"covariance_type": ["full", "EII"]}]
+)
+def test_time_that_is_up_ends_the_fit_of_a_predictor(options, frame):
+    with pytest.warns(match="max_time seconds were over"):
+        detector = GaussianMixtureDetector(**options, max_time=0, tol=0, random_state=0).fit(frame)
+    assert detector.n_iter_ == 1
+    assert "max_time seconds were over" in said(detector, "stopped")
+    assert set(detector.predict(frame)) <= {-1, 1}
+
+
+def test_time_is_for_all_classes_together(frame, y):
+    with pytest.warns(ConvergenceWarning, match="Class [01]: max_time seconds were over"):
+        hasty = GaussianMixtureClassifier(2, max_time=0, tol=0, random_state=0).fit(frame, y)
+    assert hasty.n_iter_ == 1
+    some = np.where(np.arange(200) < 60, y, -1)
+    with pytest.warns(ConvergenceWarning, match="max_time seconds were over"):
+        hasty = GaussianMixtureClassifier(max_time=0, tol=0).fit(frame, some)
+    assert hasty.outcome_.reason.startswith("max_time seconds were over")
+    unhurried = GaussianMixtureClassifier(2, max_time=1e6, random_state=0).fit(frame, y)
+    assert unhurried.mixture_ == GaussianMixtureClassifier(2, random_state=0).fit(frame, y).mixture_
+    with pytest.raises(ValueError, match="max_time=-1 must be"):
+        GaussianMixtureClassifier(max_time=-1).fit(frame, y)
+
+
+def test_a_detector_says_which_features_make_an_outlier(frame):
+    detector = GaussianMixtureDetector(2, random_state=0).fit(frame)
+    far = frame.iloc[:2].copy()
+    far.loc[0, "b"] = 99.0
+    far.loc[1, "a"] = np.nan
+    why = detector.explain(far)
+    assert why.names == ("a", "b", "c")
+    assert why.contributions[0].sum() == pytest.approx(why.squared_distance[0])
+    assert why.contributions[0].argmax() == 1
+    assert np.isnan(why.contributions[1, 0])
+    assert why.to_frame().index.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="feature names should match"):
+        detector.explain(far[["b", "a", "c"]])
+    with pytest.raises(ValueError, match="not fitted yet"):
+        GaussianMixtureDetector().explain(far)
+
+
+def test_the_line_under_a_fitted_predictor_says_what_was_found(frame, y):
+    assert repr(GaussianMixtureDetector(2)) == "GaussianMixtureDetector(n_components=2)"
+    first, line = repr(GaussianMixtureDetector(2, random_state=0).fit(frame)).split("\n")
+    assert first == "GaussianMixtureDetector(n_components=2, random_state=0)"
+    assert line.startswith("2 components, full, 200 × 3, −")
+    assert "2 components, full, 200 × 3, 1 step" in repr(GaussianMixtureClassifier().fit(frame, y))

@@ -1,5 +1,6 @@
 """The display in scikit-learn's manner: what it draws, where, and what it calls it. No picture is compared."""
 
+import os
 import subprocess
 import sys
 
@@ -20,7 +21,7 @@ from gaussmix import (
     Mixture,
 )
 from gaussmix.plot import ComponentDisplay
-from gaussmix.plot.palette import COLORS, MARKERS
+from gaussmix.plot.palette import COLORS, MARKERS, looks_of
 
 WEIGHTS = np.array([0.25, 0.75])
 MEANS = np.array([[0.0, 5.0, -3.0], [3.0, 6.0, 0.0]])  # near enough for rows in doubt
@@ -164,16 +165,76 @@ def test_options_reach_matplotlib(mixture, rows):
     assert display.components_[0][0].get_linewidth() == 4
 
 
-def test_more_components_than_colours_take_another_marker(rng):
-    """No two of 20 components share both."""
+def test_more_components_than_colours_take_another_marker_and_line_and_a_number():
+    """No two of 20 components share a colour and a marker, nor a colour and a line."""
     means = np.c_[np.arange(20.0), np.zeros(20)]
     mixture = Mixture(np.full(20, 0.05), means, np.full(20, 0.01), FAMILIES["spherical"])
     display = ComponentDisplay.from_estimator(mixture, means[:10])  # ten components without rows
-    markers = [display._marker(k) for k in range(20)]
-    assert len(set(zip(display.colors_, markers, strict=True))) == 20
-    assert len(set(markers[: len(COLORS)])) == 1
+    looks = looks_of(20)
+    assert [look.color for look in looks] == display.colors_
+    assert len({(look.color, look.marker) for look in looks}) == 20
+    assert len({(look.color, look.line_style) for look in looks}) == 20
+    assert len({look.marker for look in looks[: len(COLORS)]}) == 1
     assert [len(points.get_offsets()) for points in display.rows_] == [1] * 10 + [0] * 10
-    assert display.ax_.get_legend() is None
+    assert [(number.get_text(), *number.get_position()) for number in display.numbers_] == [
+        (str(k), *means[k]) for k in range(20)
+    ]
+    assert len(display.legend_.get_texts()) == 20
+    few = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
+    assert ComponentDisplay.from_estimator(few).numbers_ == []
+
+
+def test_many_rows_are_an_image_that_counts_them():
+    """Opacity grows with the rows in a cell; rows far from all components stay points; the legend hides nothing."""
+    mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [9.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
+    rows = np.concatenate([mixture.sample(30_000, 1)[0], [[50.0, 50.0]]])
+    display = ComponentDisplay.from_estimator(mixture, rows)
+    image, far = display.rows_
+    np.testing.assert_array_equal(far.get_offsets(), [[50.0, 50.0]])
+    shades = np.asarray(image.get_array())
+    left, right, low, high = image.get_extent()
+    counts = np.histogram2d(rows[:-1, 1], rows[:-1, 0], shades.shape[0], [[low, high], [left, right]])[0]
+    np.testing.assert_array_equal(shades[..., 3] > 0, counts > 0)
+    order = np.argsort(counts, axis=None)
+    assert (np.diff(shades[..., 3].ravel()[order]) >= 0).all()
+    middle = shades.shape[0] // 2
+    np.testing.assert_allclose(shades[middle, middle // 4, :3], to_rgb(COLORS[0]), atol=1e-6)
+    assert display.components_[0][0].get_zorder() > image.get_zorder()
+    display.figure_.draw_without_rendering()
+    assert display.legend_.get_window_extent().x0 > display.ax_.get_window_extent().x1
+
+
+def test_a_mixture_is_drawn_without_rows(mixture):
+    plane = ComponentDisplay.from_estimator(mixture)
+    assert [len(points.get_offsets()) for points in plane.rows_] == [0, 0]
+    assert len(plane.components_) == 2
+    line = ComponentDisplay.from_estimator(mixture, features=0)
+    assert line.rows_ == []
+    assert len(line.components_) == 2
+
+
+def test_rows_with_missing_cells_take_their_component_from_the_others(rng):
+    mixture = Mixture([0.5, 0.5], [[0.0, 0.0, 0.0], [9.0, 9.0, 9.0]], [1.0, 1.0], FAMILIES["spherical"])
+    rows = np.array([[0.0, 0.0, np.nan], [9.0, np.nan, 9.0], [np.nan, 9.0, 9.0], [9.0, 9.0, np.nan]])
+    display = ComponentDisplay.from_estimator(mixture, rows, features=[0, 1])
+    assert display.labels.tolist() == [0, 1, 1, 1]
+    assert [points.get_offsets().tolist() for points in display.rows_] == [[[0.0, 0.0]], [[9.0, 9.0]]]
+
+
+def test_noise_is_grey_crosses(rng):
+    X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
+    gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
+    display = ComponentDisplay.from_estimator(gm, X)
+    np.testing.assert_array_equal(display.labels, gm.predict(X))
+    np.testing.assert_array_equal(display.rows_[-1].get_offsets(), X[display.labels == -1])
+    assert [text.get_text() for text in display.legend_.get_texts()][-1] == "noise"
+
+
+def test_colours_are_lighter_on_a_dark_page(mixture, rows):
+    with plt.style.context("dark_background"):
+        display = ComponentDisplay.from_estimator(mixture, rows)
+    for color, own in zip(display.colors_, COLORS, strict=False):
+        np.testing.assert_allclose(color, 0.75 * np.array(to_rgb(own)) + 0.25)
 
 
 def luminance(color):
@@ -248,7 +309,7 @@ def test_every_estimator_of_a_mixture_shows_its_components(Estimator, rng):
     estimator = Estimator(2).fit(X, y)
     rows = np.column_stack([X, y]) if estimator.mixture_.n_features == 3 else X
     display = ComponentDisplay.from_estimator(estimator, rows)
-    np.testing.assert_array_equal(display.responsibilities, estimator.mixture_.responsibilities(rows))
+    np.testing.assert_array_equal(display.labels, estimator.mixture_.predict(rows))
     assert len(display.colors_) == len(display.rows_) == estimator.mixture_.n_components
 
 
@@ -275,3 +336,22 @@ def test_without_matplotlib_it_says_what_to_install():
     last = "ImportError: Pictures need matplotlib: install it with pip install 'gaussmix[plot]'."
     assert run.stderr.splitlines()[-1] == last
     assert "During handling" not in run.stderr
+
+
+HEADLESS = """
+import matplotlib
+matplotlib.use("tkagg", force=False)
+import numpy as np
+from gaussmix import FAMILIES, Mixture
+from gaussmix.plot import ComponentDisplay
+ComponentDisplay.from_estimator(Mixture([1.0], np.zeros((1, 2)), [1.0], FAMILIES["spherical"]))
+"""
+
+
+def test_without_a_screen_it_says_what_to_do():
+    """A backend that needs one fails in one way or another: where its toolkit is missing, or no screen is found."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    run = subprocess.run([sys.executable, "-c", HEADLESS], env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "matplotlib can't open a figure here: " in run.stderr.splitlines()[-1]
+    assert "matplotlib.use('agg')" in run.stderr.splitlines()[-1]

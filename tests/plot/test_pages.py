@@ -3,19 +3,36 @@
 import re
 import runpy
 from pathlib import Path
+from textwrap import dedent
 
+import matplotlib.pyplot as plt
 import pytest
+
+import gaussmix.plot
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_guide_draws(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    page = (ROOT / "docs/guide/pictures.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-    exec(compile(code, "pictures.md", "exec"), {})
-    assert (tmp_path / "faithful.png").stat().st_size > 10_000
+PLOT = re.compile(r"^\.\. plot::\n((?:   :[^\n]*\n)*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_code_of_the_guide_draws_each_picture(monkeypatch):
+    """As Sphinx runs it: one block after the other, with the names of those before. Each says what it shows."""
+    monkeypatch.chdir(ROOT)
+    plt.close("all")  # what other tests left open
+    blocks = PLOT.findall((ROOT / "docs/guide/pictures.md").read_text(encoding="utf-8"))
+    files = re.findall(r"filename-prefix: (\S+)", "".join(options for options, _ in blocks))
+    assert len(set(files)) == len(blocks)  # the counter of Sphinx begins anew in every block
+    names = {}
+    drawn = set()
+    for options, code in blocks:
+        exec(compile(dedent(code), "pictures.md", "exec"), names)
+        figures = len(plt.get_fignums())
+        assert figures == (0 if ":nofigs:" in options else 1), code
+        assert ":alt: " in options or not figures, code
+        drawn |= set(re.findall(r"gp\.(\w+)", code))
+        plt.close("all")
+    assert drawn == set(gaussmix.plot.__all__)
 
 
 @pytest.mark.parametrize("page", ["light", "dark"])

@@ -4,41 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
+from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.checks import check_real
-from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.features import Feature, chosen_features, names_of
-from gaussmix.plot.geometry import normal_density, one_sigma_axes, points_for_curves
-from gaussmix.plot.palette import COLORS, MARKERS, checked_colors, faded
+from gaussmix.plot.display import Display, component_handles, legend_beside, sum_handle
+from gaussmix.plot.features import Features, chosen_features
+from gaussmix.plot.layers import (
+    MOST_POINTS,
+    covered,
+    draw_curves,
+    draw_ellipses,
+    draw_histogram,
+    draw_numbers,
+    draw_rows,
+)
+from gaussmix.plot.palette import Look, looks_of
+from gaussmix.plot.subject import Subject, subject_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Options = Mapping[str, Any] | None
 
-ROW_ALPHA = 0.6  # opacity of a row whose component is certain; a less certain row is paler
-FILL_ALPHA = 0.08  # opacity of one ellipse; nested ellipses add up
-MOST_IN_LEGEND = 12
-
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class ComponentDisplay:
+class ComponentDisplay(Display):
     """Rows in the colours of their components, and each component by its 1, 2 and 3 σ ellipses.
 
-    Make it with `from_estimator`. In one feature the rows are a histogram and the components are curves of
-    π_k N(x | μ_k, σ_k²) below their sum; the levels are then intervals about the mean.
+    Make it with `from_estimator`. More than 20,000 rows are shades: the more rows, the darker. In one feature the rows
+    are a histogram and the components are curves of π_k N(x | μ_k, σ_k²) below their sum; the levels are then intervals
+    about the mean.
 
     Parameters
     ----------
-    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units.
-    responsibilities : (n_rows, n_components), p(k | x) by all features, whether shown or not.
-    weights : (n_components,), π_k; sum to 1.
+    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units; without rows (0, 1) or (0, 2).
+    labels : (n_rows,), the most probable component by all features, whether shown or not; −1 for noise.
+    certainty : (n_rows,), the probability of that component.
+    weights : (n_components,), π_k.
     means : (n_components, 1) or (n_components, 2), of the features shown, data units.
     covariances : (n_components, 1, 1) or (n_components, 2, 2), of the features shown, data units².
     feature_names : the names of the features shown, for the axes.
@@ -47,8 +53,11 @@ class ComponentDisplay:
     ----------
     ax_ : the `matplotlib.axes.Axes` drawn on. `plot` sets this attribute and all that follow.
     figure_ : the `matplotlib.figure.Figure` of these axes.
-    rows_ : a collection of points for each component, or the bars of the histogram.
+    rows_ : a collection of points for each component, and one for noise where there is some. Of more than 20,000 rows
+        an image, and a collection of the rows far from all components. In one feature the bars of the histogram.
     components_ : for each component a list: its ellipses by level, or its curve.
+    numbers_ : the numbers at the means, where there are more components than colours.
+    legend_ : the legend at the right of the axes, or None.
     colors_ : the colour of each component.
 
     Examples
@@ -65,34 +74,36 @@ class ComponentDisplay:
     """
 
     rows: Array
-    responsibilities: Array
+    labels: NDArray[np.intp]
+    certainty: Array
     weights: Array
     means: Array
     covariances: Array
     feature_names: Sequence[str]
-    ax_: Axes = field(init=False)
-    figure_: Any = field(init=False)
     rows_: Any = field(init=False)
     components_: list[list[Any]] = field(init=False)
+    numbers_: list[Any] = field(init=False)
+    legend_: Any = field(init=False)
     colors_: list[Any] = field(init=False)
 
     @classmethod
     def from_estimator(
         cls,
         estimator: Any,
-        X: ArrayLike,
+        X: ArrayLike | None = None,
         *,
-        features: Feature | Sequence[Feature] | None = None,
+        features: Features = None,
         feature_names: Sequence[str] | None = None,
         ax: Axes | None = None,
         **options: Any,
-    ) -> ComponentDisplay:
-        """Draw a fitted estimator, or a mixture, over rows.
+    ) -> Self:
+        """Draw a fitted estimator, or a mixture, over rows or alone.
 
         Parameters
         ----------
-        estimator : a fitted `gaussmix.GaussianMixture`, or a `gaussmix.Mixture`.
-        X : (n_samples, n_features), all features of the mixture, data units.
+        estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
+        X : (n_samples, n_features), all features of the mixture, data units; None for components without rows. Rows
+            with a missing cell (NaN) among the features shown are left out.
         features : one or two features to show, by index or by name; the first two by default. The ellipses are those of
             the marginal distribution of these features.
         feature_names : one for each feature of X; by default those of the mixture, or those of X.
@@ -105,44 +116,49 @@ class ComponentDisplay:
 
         Raises
         ------
-        ImportError : matplotlib is not installed.
+        ImportError : matplotlib is not installed, or its backend needs a screen.
         NotFittedError : before `fit`.
         ValueError : a feature does not exist, or X is not numbers of shape (n_samples, n_features).
         TypeError : `estimator` has no mixture, or X is not numbers.
         """
-        mixture = _mixture_of(estimator)
-        names = names_of(mixture.n_features, feature_names, mixture.feature_names, getattr(X, "columns", None))
-        shown = chosen_features(features, names)
-        dense = mixture.model.covariances.dense()
-        display = cls(
-            responsibilities=mixture.responsibilities(X),
-            rows=np.asarray(X, dtype=np.float64)[:, shown],
+        subject = subject_of(estimator, X, feature_names)
+        return cls.of(subject, chosen_features(features, subject.names)).plot(ax, **options)
+
+    @classmethod
+    def of(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
+        """Make the display of some features without drawing it; `known` are labels and certainty, where they are."""
+        labels, certainty = subject.labels_and_certainty() if known is None else known
+        mixture = subject.mixture
+        return cls(
+            rows=subject.shown(shown),
+            labels=labels,
+            certainty=certainty,
             weights=mixture.weights,
             means=mixture.means[:, shown],
-            covariances=dense[:, shown][:, :, shown],
-            feature_names=[names[j] for j in shown],
+            covariances=mixture.model.covariances.marginal(np.array(shown)).dense(),
+            feature_names=[subject.names[j] for j in shown],
         )
-        return display.plot(ax, **options)
 
     def plot(
         self,
         ax: Axes | None = None,
         *,
         levels: Sequence[float] = (1, 2, 3),
-        colors: Sequence[Any] = COLORS,
+        colors: Sequence[Any] | None = None,
         legend: bool = True,
         row_kwargs: Options = None,
         component_kwargs: Options = None,
-    ) -> ComponentDisplay:
+    ) -> Self:
         """Draw.
 
         Parameters
         ----------
-        ax : axes to draw on; new ones by default.
+        ax : axes to draw on; new ones by default. The legend stands beside them, at the right.
         levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive.
-        colors : of the components, in turn; by default six that people with any kind of colour vision can distinguish.
-            Further components get the same colours again, with another marker.
-        legend : whether to name the components, with their weights; no legend names more than 12.
+        colors : of the components, in turn; by default six that people with any kind of colour vision can distinguish,
+            lighter on a dark background. Further components get the same colours again, with another marker and line,
+            and all components get a number at their means.
+        legend : whether to name the components, with their weights; no legend names more than 20.
         row_kwargs : for `Axes.scatter` or, in one feature, `Axes.hist`.
         component_kwargs : for each `matplotlib.patches.Ellipse` or, in one feature, for each curve by `Axes.plot`.
 
@@ -152,100 +168,51 @@ class ComponentDisplay:
 
         Raises
         ------
-        ImportError : matplotlib is not installed.
+        ImportError : matplotlib is not installed, or its backend needs a screen.
         ValueError : a level that is not positive or not finite, no colour, or something that is none.
-        TypeError : levels are not numbers.
+        TypeError : levels are not numbers, or ax is none.
         """
-        radii = check_real("levels", levels)
-        if radii.ndim != 1 or not ((radii > 0) & (radii < np.inf)).all():
-            raise ValueError(f"levels={levels!r:.60} must be positive numbers of standard deviations, in a list.")
-        pyplot = _import_pyplot()
-        palette = checked_colors(colors)
-        self.ax_ = pyplot.subplots()[1] if ax is None else ax
-        self.figure_ = self.ax_.figure
-        self.colors_ = [palette[k % len(palette)] for k in range(len(self.weights))]
-        draw = self._draw_curves if self.rows.shape[1] == 1 else self._draw_ellipses
-        draw(sorted(radii.tolist()), dict(row_kwargs or {}), dict(component_kwargs or {}))
-        self.ax_.set_xlabel(self.feature_names[0])
-        self.ax_.set_ylabel("density" if self.rows.shape[1] == 1 else self.feature_names[1])
-        if legend:
-            self._draw_legend()
+        radii = checked_levels(levels)
+        ax = self._on(ax)
+        looks = looks_of(len(self.weights), colors, ax.get_facecolor())
+        self.colors_ = [look.color for look in looks]
+        is_line = self.means.shape[1] == 1
+        draw = self._draw_line if is_line else self._draw_plane
+        draw(ax, looks, radii, dict(row_kwargs or {}), dict(component_kwargs or {}))
+        ax.set_xlabel(self.feature_names[0])
+        ax.set_ylabel("density" if is_line else self.feature_names[1])
+        self.legend_ = legend_beside(ax, self.handles(looks)) if legend else None
         return self
 
-    def _draw_ellipses(self, levels: list[float], row_kwargs: dict[str, Any], component_kwargs: dict[str, Any]) -> None:
-        from matplotlib.patches import Ellipse
+    def handles(self, looks: Sequence[Look]) -> list[Any]:
+        """What a legend of this picture names."""
+        is_line = self.means.shape[1] == 1
+        points = not is_line and 0 < len(self.rows) <= MOST_POINTS
+        noise = not is_line and bool((self.labels < 0).any())
+        handles = component_handles(looks, self.weights, points=points, lines=not points, noise=noise)
+        return [*handles, sum_handle(self._ink)] if is_line and len(looks) > 1 else handles
 
-        self.rows_ = self._scatter(row_kwargs)
-        self.components_ = []
-        for mean, covariance, color in zip(self.means, self.covariances, self.colors_, strict=True):
-            axes = one_sigma_axes(covariance)
-            ellipses = []
-            for nth, level in enumerate(levels, start=1):
-                look = {"facecolor": faded(color, FILL_ALPHA), "edgecolor": faded(color, nth**-0.5), "linewidth": 1.3}
-                size = 2 * level * axes.longer, 2 * level * axes.shorter
-                ellipse = Ellipse(tuple(mean), *size, angle=axes.angle, zorder=3, **{**look, **component_kwargs})
-                ellipses.append(self.ax_.add_patch(ellipse))
-            self.components_.append(ellipses)
-        self.ax_.autoscale_view()
+    def _draw_line(
+        self, ax: Axes, looks: list[Look], levels: list[float], of_rows: dict[str, Any], of_components: dict[str, Any]
+    ) -> None:
+        self.rows_ = draw_histogram(ax, self.rows[:, 0], of_rows)
+        deviations = np.sqrt(self.covariances[:, 0, 0])
+        self.components_ = draw_curves(ax, self.weights, self.means[:, 0], deviations, looks, levels, of_components)
+        self.numbers_ = []
 
-    def _scatter(self, kwargs: dict[str, Any]) -> list[Any]:
-        """Draw the rows of each component as points; a row is paler, the less certain its component is."""
-        labels, certainty = self.responsibilities.argmax(axis=1), self.responsibilities.max(axis=1)
-        points = []
-        for k, color in enumerate(self.colors_):
-            mine = labels == k
-            shades = np.tile(faded(color, ROW_ALPHA), (mine.sum(), 1))
-            shades[:, 3] *= certainty[mine]
-            look = {"color": shades, "marker": self._marker(k), "s": 18, "linewidths": 0, "zorder": 2}
-            points.append(self.ax_.scatter(*self.rows[mine].T, **{**look, **kwargs}))
-        return points
-
-    def _draw_curves(self, levels: list[float], row_kwargs: dict[str, Any], component_kwargs: dict[str, Any]) -> None:
-        n_bins = int(np.clip(2 * len(self.rows) ** (1 / 3), 8, 100))  # Rice's rule
-        look: dict[str, Any] = {"bins": n_bins, "density": True, "color": "0.5", "alpha": 0.25, "zorder": 1}
-        self.rows_ = self.ax_.hist(self.rows[:, 0], **{**look, **row_kwargs})[2]
-        means, deviations = self.means[:, 0], np.sqrt(self.covariances[:, 0, 0])
-        points = points_for_curves(means, deviations, reach=max([4.0, *levels]))
-        self.components_, total = [], np.zeros(len(points))
-        for k, color in enumerate(self.colors_):
-            curve = self.weights[k] * normal_density(points, means[k], deviations[k])
-            total += curve
-            self.components_.append(self.ax_.plot(points, curve, **{"color": color, "zorder": 3, **component_kwargs}))
-            for level in levels:
-                inside = abs(points - means[k]) <= level * deviations[k]
-                self.ax_.fill_between(points, curve, where=inside, color=color, alpha=1.5 * FILL_ALPHA, linewidth=0)
-        (line,) = self.ax_.plot(points, total, linewidth=1, linestyle="--", zorder=2)
-        line.set_color(self.ax_.xaxis.label.get_color())  # the colour of text, which is visible on this background
-
-    def _marker(self, component: int) -> str:
-        return MARKERS[component // len({faded(color, 1.0) for color in self.colors_}) % len(MARKERS)]
-
-    def _draw_legend(self) -> None:
-        from matplotlib.lines import Line2D
-
-        if len(self.weights) > MOST_IN_LEGEND:
-            return
-        handles = []
-        for k, (color, weight) in enumerate(zip(self.colors_, self.weights, strict=True)):
-            is_curve = self.rows.shape[1] == 1
-            look: dict[str, Any] = {"linestyle": "-"} if is_curve else {"linestyle": "", "marker": self._marker(k)}
-            handles.append(Line2D([], [], color=color, label=f"component {k} ({weight:.0%})", **look))
-        self.ax_.legend(handles=handles, frameon=False)
+    def _draw_plane(
+        self, ax: Axes, looks: list[Look], levels: list[float], of_rows: dict[str, Any], of_components: dict[str, Any]
+    ) -> None:
+        box = covered(self.means, self.covariances)
+        self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, looks, box, of_rows)
+        self.components_ = draw_ellipses(ax, self.means, self.covariances, looks, levels, of_components)
+        is_many = len(set(map(str, self.colors_))) < len(looks)
+        self.numbers_ = draw_numbers(ax, self.means, looks) if is_many else []
 
 
-def _mixture_of(estimator: Any) -> Mixture:
-    if isinstance(estimator, Mixture):
-        return estimator
-    check_is_fitted(estimator)
-    mixture = getattr(estimator, "mixture_", None)
-    if not isinstance(mixture, Mixture):
-        raise TypeError(f"{type(estimator).__name__} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
-    return mixture
-
-
-def _import_pyplot() -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise ImportError("Pictures need matplotlib: install it with pip install 'gaussmix[plot]'.") from None
-    return pyplot
+def checked_levels(levels: Any) -> list[float]:
+    """Distances in standard deviations, ascending; raises ValueError or TypeError."""
+    radii = check_real("levels", levels)
+    if radii.ndim != 1 or not ((radii > 0) & (radii < np.inf)).all():
+        raise ValueError(f"levels={levels!r:.60} must be positive numbers of standard deviations, in a list.")
+    return sorted(radii.tolist())

@@ -8,6 +8,8 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array
 
+_MOST_ON_AXIS = 600  # points of a grid along one feature
+
 
 class Axes(NamedTuple):
     """Half-lengths of an ellipse in data units, the longer first, and the direction of the longer in degrees."""
@@ -34,11 +36,38 @@ def normal_density(points: Array, mean: float, deviation: float) -> Array:
     return density
 
 
-def points_for_curves(means: Array, deviations: Array, reach: float) -> Array:
+def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int = 161) -> Array:
     """Where to compute curves: within `reach` σ of each mean, at distances that suit the width of each curve.
 
     Evenly spaced points would miss a narrow component beside a wide one.
     """
-    steps = np.linspace(-reach, reach, 161)  # odd: the mean itself is one of them
+    steps = np.linspace(-reach, reach, n_each)  # odd: the mean itself is one of them
     points: Array = np.unique(means[:, None] + deviations[:, None] * steps)
     return points
+
+
+def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Array:
+    """Where to compute a picture along one feature: over all components and rows, finer where a component is narrow."""
+    own = points_for_curves(means, deviations, reach, max(9, _MOST_ON_AXIS // 2 // len(means) // 2 * 2 + 1))
+    ends = np.concatenate([own[[0, -1]], rows])
+    ends = ends[np.isfinite(ends)]
+    low, high = ends.min(), ends.max()
+    margin = 0.03 * (high - low)  # so that no row lies on the edge
+    points: Array = np.unique(np.concatenate([own, np.linspace(low - margin, high + margin, _MOST_ON_AXIS // 2)]))
+    return points
+
+
+def grid_of(means: Array, covariances: Array, rows: Array, reach: float = 4.5) -> tuple[Array, Array, Array]:
+    """A grid over all components and rows of one or two features, finer where a component is narrow.
+
+    Returns
+    -------
+    x, y : along the features; y is empty where there is one.
+    points : (n_y · n_x, 2), or (n_x, 1), by rows of the grid.
+    """
+    deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j], reach) for j in range(means.shape[1])]
+    if len(axes) == 1:
+        return axes[0], np.empty(0), axes[0][:, None]
+    x, y = axes
+    return x, y, np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

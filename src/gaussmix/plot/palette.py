@@ -1,15 +1,56 @@
-"""Colours and markers of components."""
+"""Colours, markers and line styles of components, and the colours of text on light and dark pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 # Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441: distinct with every kind of colour
 # vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
-MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # components beyond the number of colours get the next marker
+# Components beyond the number of colours get the next marker and the next line style.
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+LINE_STYLES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 3)))
+NOISE_COLOR = "0.5"
+
+
+class Look(NamedTuple):
+    """How a component looks in every picture."""
+
+    color: Any
+    marker: str
+    line_style: Any
+
+
+def looks_of(n_components: int, colors: Any = None, background: Any = "white") -> list[Look]:
+    """A look for each component; raises ValueError where colors are none.
+
+    Markers and line styles change after each round of colours, so that many components look different. On a dark
+    background the six colours are the same, but lighter.
+    """
+    palette = [on_page(color, background) for color in COLORS] if colors is None else checked_colors(colors)
+    n_distinct = len({faded(color, 1.0) for color in palette})
+    return [
+        Look(
+            palette[k % len(palette)],
+            MARKERS[k // n_distinct % len(MARKERS)],
+            LINE_STYLES[k // n_distinct % len(LINE_STYLES)],
+        )
+        for k in range(n_components)
+    ]
+
+
+def is_dark(background: Any) -> bool:
+    """Whether light text is read on a background."""
+    return float(np.dot([0.2126, 0.7152, 0.0722], faded(background, 1.0)[:3])) < 0.4
+
+
+def on_page(color: Any, background: Any) -> Any:
+    """A colour for lines on a page: the colour itself, or on a dark page a mixture with white."""
+    return tuple(0.75 * c + 0.25 for c in faded(color, 1.0)[:3]) if is_dark(background) else color
 
 
 def checked_colors(colors: Any) -> list[Any]:
@@ -28,3 +69,10 @@ def faded(color: Any, alpha: float) -> tuple[float, float, float, float]:
 
     rgba: tuple[float, float, float, float] = to_rgba(color, alpha=float(alpha))
     return rgba
+
+
+def outlined(background: Any, width: float = 2.5) -> list[Any]:
+    """Path effects that put text on a rim of the background's colour, so that it is read over rows and lines."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=width, foreground=faded(background, 0.85))]

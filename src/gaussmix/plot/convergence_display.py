@@ -1,0 +1,119 @@
+"""How the likelihood rose, start by start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix.plot.display import Display, legend_beside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ConvergenceDisplay(Display):
+    """What EM raises, the mean log-likelihood, at each step of each start; the run that was kept stands out.
+
+    Make it with `from_estimator`. Runs that end at one height found one mixture; a run that ends lower got stuck.
+
+    Parameters
+    ----------
+    traces : for each start its values, nats per unit of row weight. Nothing is shown of a start that failed.
+    best : the place of the run that was kept.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    lines_ : a line for each trace.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> from gaussmix.plot import ConvergenceDisplay
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> gm = GaussianMixture(2, n_init=3, random_state=0).fit(X)
+    >>> len(ConvergenceDisplay.from_estimator(gm).lines_)
+    3
+    """
+
+    traces: Sequence[Sequence[float]]
+    best: int
+    lines_: list[Any] = field(init=False)
+    legend_: Any = field(init=False)
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Axes | None = None, **options: Any) -> Self:
+        """Draw the runs of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : a fitted estimator of gaussmix; of one that keeps no `traces_`, the run that was kept.
+        ax : axes to draw on; new ones by default.
+        **options : for `plot`.
+
+        Returns
+        -------
+        display : the display, drawn.
+
+        Raises
+        ------
+        ImportError : matplotlib is not installed, or its backend needs a screen.
+        NotFittedError : before `fit`.
+        TypeError : `estimator` keeps no trace.
+        ValueError : EM made no step.
+        """
+        if not hasattr(estimator, "fit"):
+            raise TypeError(f"{type(estimator).__name__} was not fitted by EM: give a fitted gaussmix estimator.")
+        check_is_fitted(estimator)
+        if not hasattr(estimator, "lower_bounds_"):
+            raise TypeError(f"{type(estimator).__name__} keeps no trace of EM: give a fitted GaussianMixture.")
+        kept = list(estimator.lower_bounds_)
+        traces = [list(trace) for trace in getattr(estimator, "traces_", [kept])]
+        if not kept:
+            raise ValueError("EM made no step, so there is nothing to show: raise max_iter.")
+        if kept not in traces:
+            traces.append(kept)
+        return cls(traces=traces, best=traces.index(kept)).plot(ax, **options)
+
+    def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : axes to draw on; new ones by default.
+        color : of the run that was kept; blue by default. The others are grey.
+        legend : whether to say which run was kept, and where it ended.
+
+        Returns
+        -------
+        display : this one.
+
+        Raises
+        ------
+        ImportError : matplotlib is not installed, or its backend needs a screen.
+        """
+        from matplotlib.ticker import MaxNLocator
+
+        ax = self._on(ax)
+        color = self._line_color(color)
+        self.lines_ = []
+        for nth, trace in enumerate(self.traces):
+            is_best = nth == self.best
+            how: dict[str, Any] = {"color": color if is_best else "0.5", "zorder": 3 if is_best else 2}
+            how |= {"linewidth": 1.8 if is_best else 0.9, "marker": "o", "markersize": 3.5 if is_best else 2.5}
+            self.lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **how)
+        self.lines_[self.best].set_label(f"kept: ends at {self.traces[self.best][-1]:.6g}")
+        others = [line for nth, line in enumerate(self.lines_) if nth != self.best]
+        if others:
+            others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
+        ax.set(xlabel="step of EM", ylabel="mean log-likelihood, nats")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        self.legend_ = legend_beside(ax, [self.lines_[self.best], *others[:1]]) if legend else None
+        return self

@@ -1,0 +1,160 @@
+"""How the criterion of a search depends on the number of components and the structure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix.plot.display import Display, legend_beside
+from gaussmix.plot.palette import looks_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_IS_BETTER = {"cv": "higher is better"}
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class CriterionDisplay(Display):
+    """The criterion of every candidate of a search: a line for each structure, over the number of components.
+
+    Make it with `from_estimator`. A ring shows what was chosen. A candidate that failed is a cross at the upper edge,
+    above its number of components.
+
+    Parameters
+    ----------
+    results : `results_` of a fitted `gaussmix.GaussianMixtureIC`.
+    best_index : the row of `results` that was chosen.
+    criterion : the column of `results` to show.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    lines_ : for each structure its line.
+    failures_ : for each structure with a failure its crosses.
+    best_ : the ring.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureIC
+    >>> from gaussmix.plot import CriterionDisplay
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> search = GaussianMixtureIC(range(1, 4), covariance_type=["full", "diag"], random_state=0).fit(X)
+    >>> sorted(CriterionDisplay.from_estimator(search).lines_)
+    ['diag', 'full']
+    """
+
+    results: Mapping[str, Sequence[Any]]
+    best_index: int
+    criterion: str
+    lines_: dict[str, Any] = field(init=False)
+    failures_: dict[str, Any] = field(init=False)
+    best_: Any = field(init=False)
+    legend_: Any = field(init=False)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, criterion: str | None = None, ax: Axes | None = None, **options: Any
+    ) -> Self:
+        """Draw the search of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : a fitted `gaussmix.GaussianMixtureIC`.
+        criterion : "bic", "icl", "aic", "aicc" or, where it was computed, "cv"; by default what the search chose by.
+        ax : axes to draw on; new ones by default.
+        **options : for `plot`.
+
+        Returns
+        -------
+        display : the display, drawn.
+
+        Raises
+        ------
+        ImportError : matplotlib is not installed, or its backend needs a screen.
+        NotFittedError : before `fit`.
+        ValueError : the search has no such criterion.
+        TypeError : `estimator` searched for nothing.
+        """
+        if not hasattr(estimator, "fit") or not hasattr(type(estimator), "_fits"):
+            raise TypeError(f"{type(estimator).__name__} compares no candidates: give a fitted GaussianMixtureIC.")
+        check_is_fitted(estimator)
+        results, wanted = estimator.results_, estimator.criterion if criterion is None else criterion
+        known = [name for name in ("bic", "icl", "aic", "aicc", "cv") if name in results]
+        if wanted not in known:
+            raise ValueError(f"criterion={wanted!r:.60} is not one of {', '.join(map(repr, known))}.")
+        return cls(results=results, best_index=estimator.best_index_, criterion=wanted).plot(ax, **options)
+
+    def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : axes to draw on; new ones by default. The legend stands beside them, at the right.
+        colors : of the structures, in turn, as for `ComponentDisplay.plot`.
+        legend : whether to name the structures.
+
+        Returns
+        -------
+        display : this one.
+
+        Raises
+        ------
+        ImportError : matplotlib is not installed, or its backend needs a screen.
+        ValueError : no colour, or something that is none.
+        """
+        ax = self._on(ax)
+        counts, values = (np.asarray(self.results[name], dtype=float) for name in ("n_components", self.criterion))
+        structures = self._structures()
+        names = list(dict.fromkeys(structures.tolist()))
+        looks = looks_of(len(names), colors, ax.get_facecolor())
+        self.lines_, self.failures_ = {}, {}
+        for nth, (name, look) in enumerate(zip(names, looks, strict=True)):
+            mine = np.flatnonzero(structures == name)
+            mine = mine[np.argsort(counts[mine], kind="stable")]
+            style = {"color": look.color, "marker": look.marker, "linestyle": look.line_style}
+            (self.lines_[name],) = ax.plot(counts[mine], values[mine], label=name, markersize=4, linewidth=1.2, **style)
+            failed = counts[mine[np.isnan(values[mine])]]
+            if len(failed):
+                self.failures_[name] = self._cross(failed, nth, len(names), look.color)
+        best = counts[self.best_index], values[self.best_index]
+        label = f"chosen: {structures[self.best_index]}, {best[0]:.0f}"
+        self.best_ = self._ring(*best, label=label)
+        self._label(counts)
+        self.legend_ = legend_beside(ax, self._handles()) if legend else None
+        return self
+
+    def _structures(self) -> Any:
+        """The structure of each candidate, with its number of factors where it has some."""
+        names, factors = (
+            self.results["structure"],
+            self.results.get("n_factors", [None] * len(self.results["structure"])),
+        )
+        return np.array([name if q is None else f"{name}, {q}" for name, q in zip(names, factors, strict=True)])
+
+    def _cross(self, counts: Any, nth: int, n_structures: int, color: Any) -> Any:
+        """Crosses at the upper edge; those of structures that failed for the same number stand side by side."""
+        aside = 0.7 * ((nth + 0.5) / n_structures - 0.5)
+        where = self.ax_.get_xaxis_transform()
+        style = {"color": color, "marker": "x", "linestyle": "", "markersize": 5, "clip_on": False}
+        return self.ax_.plot(counts + aside, np.full(len(counts), 1.035), transform=where, **style)[0]
+
+    def _label(self, counts: Any) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        better = _IS_BETTER.get(self.criterion, "lower is better")
+        self.ax_.set(xlabel="number of components", ylabel=f"{self.criterion.upper()} ({better})")
+        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        self.ax_.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
+
+    def _handles(self) -> list[Any]:
+        from matplotlib.lines import Line2D
+
+        failed = Line2D([], [], color="0.5", marker="x", linestyle="", markersize=5, label="failed")
+        return [*self.lines_.values(), self.best_, *([failed] if self.failures_ else [])]

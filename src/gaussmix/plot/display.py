@@ -1,0 +1,127 @@
+"""What all displays share: axes, the colours of a page, and legends beside the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from gaussmix.checks import check_probabilities
+from gaussmix.numerics.arrays import Array
+from gaussmix.plot.palette import COLORS, Look, on_page, outlined
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_IN_LEGEND = 20
+
+
+class Display:
+    """Axes of a picture. A display computes when it is made, and `plot` draws, as often as one likes."""
+
+    ax_: Axes
+    figure_: Any
+    _size: ClassVar[tuple[float, float] | None] = None  # of new figures, inches; None for matplotlib's own
+
+    def _on(self, ax: Axes | None) -> Axes:
+        """Take the axes to draw on, new ones by default."""
+        if ax is None:
+            ax = new_figure(figsize=self._size)[1]
+        elif not hasattr(ax, "get_xaxis"):
+            raise TypeError(f"ax must be matplotlib axes, not {ax!r:.60}.")
+        self.ax_, self.figure_ = ax, ax.figure
+        return ax
+
+    @property
+    def _ink(self) -> Any:
+        """The colour of text, which is visible on this background."""
+        return self.ax_.xaxis.label.get_color()
+
+    def _line_color(self, color: Any) -> Any:
+        """The colour that was asked for, or the first of the palette as this background needs it."""
+        return on_page(COLORS[0], self.ax_.get_facecolor()) if color is None else color
+
+    def _ring(self, x: float, y: float, label: str | None = None) -> Any:
+        """Put a ring around what was chosen."""
+        how: dict[str, Any] = {"s": 140, "facecolors": "none", "linewidths": 1.5, "zorder": 5}
+        return self.ax_.scatter(x, y, label=label, edgecolors=[self._ink], **how)
+
+    def _write(self, x: float, y: float, text: str, color: Any = None, **options: Any) -> Any:
+        """Put text into the picture with a rim, so that it is read over rows and lines."""
+        return write(self.ax_, x, y, text, self._ink if color is None else color, **options)
+
+
+def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
+    """A figure and its axes, which leave room for what stands beside them.
+
+    Raises
+    ------
+    ImportError : matplotlib is not installed, or its backend needs a screen and there is none.
+    """
+    pyplot = import_pyplot()
+    try:
+        made: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})
+    except ImportError as error:
+        raise ImportError(
+            f"matplotlib can't open a figure here: {error}. Without a screen, call matplotlib.use('agg') first, and "
+            "display.figure_.savefig('picture.png') afterwards."
+        ) from None
+    return made
+
+
+def import_pyplot() -> Any:
+    """matplotlib's pyplot; raises ImportError where it is not installed."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError("Pictures need matplotlib: install it with pip install 'gaussmix[plot]'.") from None
+    return pyplot
+
+
+def write(ax: Axes, x: float, y: float, text: str, color: Any, **options: Any) -> Any:
+    """Text at a place, on a rim of the background's colour."""
+    how = {"ha": "center", "va": "center", "fontsize": "small", "zorder": 6, **options}
+    return ax.text(x, y, text, color=color, path_effects=outlined(ax.get_facecolor()), **how)
+
+
+def checked_masses(masses: Any) -> Array:
+    """Masses of regions, ascending, each once; raises ValueError or TypeError."""
+    shares = np.unique(check_probabilities("masses", masses))
+    if not len(shares) or shares[0] == 0 or shares[-1] == 1:
+        raise ValueError(f"masses={masses!r:.60} must be numbers above 0 and below 1.")
+    return shares
+
+
+def legend_beside(ax: Axes, handles: Sequence[Any]) -> Any:
+    """A legend at the right of axes, where it hides no data; None for nothing to name."""
+    if not handles:
+        return None
+    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    return ax.legend(handles=handles, frameon=False, fontsize="small", **where)
+
+
+def component_handles(looks: Sequence[Look], weights: Any, *, points: bool, lines: bool, noise: bool) -> list[Any]:
+    """What a legend shows for each component: its marker, its line, its number and its weight.
+
+    A legend of more than 20 would be longer than the picture: then it names none.
+    """
+    from matplotlib.lines import Line2D
+
+    if len(looks) > MOST_IN_LEGEND:
+        return []
+    handles = []
+    for k, (look, weight) in enumerate(zip(looks, np.asarray(weights).tolist(), strict=True)):
+        style: dict[str, Any] = {"linestyle": look.line_style if lines else "", "marker": look.marker if points else ""}
+        label = f"component {k} ({weight:.0%})"
+        handles.append(Line2D([], [], color=look.color, label=label, markersize=5, linewidth=1.3, **style))
+    if noise:
+        handles.append(Line2D([], [], color="0.5", label="noise", linestyle="", marker="x", markersize=5))
+    return handles
+
+
+def sum_handle(ink: Any) -> Any:
+    """What a legend shows for the density of the whole mixture."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=ink, linestyle="--", linewidth=1, label="their sum")

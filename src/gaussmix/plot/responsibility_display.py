@@ -1,0 +1,117 @@
+"""How the rows are shared among the components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix.numerics.arrays import Array
+from gaussmix.plot.display import Display, legend_beside
+from gaussmix.plot.palette import NOISE_COLOR, looks_of
+from gaussmix.plot.subject import need_rows, subject_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_BARS = 1_000  # of rows; more are averaged
+_HATCHES = ("", "///", "\\\\\\", "xxx", "...", "+++")
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ResponsibilityDisplay(Display):
+    """A bar for each row, in parts as large as the probabilities p(k | x) of its components.
+
+    Make it with `from_estimator`. Rows stand in the order of their most probable component, the most certain first:
+    what is shared lies between the blocks. More than 1,000 rows are averaged in groups of neighbours.
+
+    Parameters
+    ----------
+    shares : (n_bars, n_components), or one column more for noise; each row sums to 1.
+    n_rows : how many rows there are.
+    names : of the components.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    areas_ : an area for each component: its parts of all bars.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> from gaussmix import FAMILIES, Mixture
+    >>> from gaussmix.plot import ResponsibilityDisplay
+    >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+    >>> ResponsibilityDisplay.from_estimator(m, [[2.0], [9.0], [-1.0]]).shares.round(2).tolist()
+    [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
+    """
+
+    shares: Array
+    n_rows: int
+    names: Sequence[str]
+    areas_: list[Any] = field(init=False)
+    legend_: Any = field(init=False)
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Axes | None = None, **options: Any) -> Self:
+        """Draw the rows of a fitted estimator, or of a mixture.
+
+        Parameters
+        ----------
+        estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
+        X : (n_samples, n_features), all features of the mixture, data units.
+        ax : axes to draw on; new ones by default.
+        **options : for `plot`.
+
+        Returns
+        -------
+        display : the display, drawn.
+
+        Raises
+        ------
+        ImportError, NotFittedError, TypeError : as for `ComponentDisplay.from_estimator`.
+        ValueError : X is not numbers of shape (n_samples, n_features), or has no rows.
+        """
+        need_rows(X, cls.__name__)
+        subject = subject_of(estimator, X)
+        assert subject.rows is not None
+        if not len(subject.rows):
+            raise ValueError("X has no rows to show.")
+        shares = subject.responsibilities(subject.rows)
+        names = [f"component {k}" for k in range(shares.shape[1])]
+        if subject.mixture.noise is not None:
+            shares, names = np.column_stack([shares, 1.0 - shares.sum(axis=1)]), [*names, "noise"]
+        labels = shares.argmax(axis=1)
+        shares = shares[np.lexsort([-shares.max(axis=1), labels])]
+        starts = np.linspace(0, len(shares), min(len(shares), _MOST_BARS) + 1).astype(int)
+        grouped = np.add.reduceat(shares, starts[:-1]) / np.diff(starts)[:, None]
+        return cls(shares=grouped, n_rows=len(shares), names=names).plot(ax, **options)
+
+    def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
+        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`.
+
+        Components of one colour have different hatches.
+        """
+        from matplotlib.ticker import MaxNLocator
+
+        ax = self._on(ax)
+        looks = looks_of(len(self.names), colors, ax.get_facecolor())
+        edges = np.linspace(0, self.n_rows, len(self.shares) + 1)
+        below, self.areas_ = np.zeros(len(self.shares)), []
+        seen: dict[Any, int] = {}
+        for k, (name, look) in enumerate(zip(self.names, looks, strict=True)):
+            color = NOISE_COLOR if name == "noise" else look.color
+            nth = seen[color] = seen.get(color, -1) + 1
+            how: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
+            how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": ax.get_facecolor()}
+            above = below + self.shares[:, k]
+            self.areas_.append(ax.fill_between(edges, np.append(below, below[-1]), np.append(above, above[-1]), **how))
+            below = above
+        ax.set(xlim=(0, self.n_rows), ylim=(0, 1), ylabel="probability of the component")
+        ax.set_xlabel("rows, by component and certainty")
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        self.legend_ = legend_beside(ax, self.areas_) if legend and len(self.names) <= 20 else None
+        return self

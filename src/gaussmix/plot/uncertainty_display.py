@@ -1,0 +1,144 @@
+"""Where a mixture does not know which component a row belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix.numerics.arrays import Array
+from gaussmix.plot.display import Display, component_handles, legend_beside
+from gaussmix.plot.features import Features, chosen_features
+from gaussmix.plot.layers import MOST_POINTS, draw_ellipses
+from gaussmix.plot.palette import NOISE_COLOR, faded, looks_of
+from gaussmix.plot.subject import need_rows, subject_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SMALLEST, _LARGEST = 8.0, 110.0  # areas of points, points²
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class UncertaintyDisplay(Display):
+    """Rows in the colours of their components, larger and stronger the less certain the component is.
+
+    Make it with `from_estimator`. The uncertainty of a row is 1 − max_k p(k | x), by all features, as in mclust; the
+    area of a point grows with it. In one feature the uncertainty is the height. Of more than 20,000 rows those 20,000
+    are drawn that are most uncertain.
+
+    Parameters
+    ----------
+    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units.
+    labels : (n_rows,), the most probable component; −1 for noise.
+    uncertainty : (n_rows,), from 0 to 1 − 1 / n_components.
+    weights, means, covariances : of the components in the features shown, as for `ComponentDisplay`.
+    feature_names : the names of the features shown, for the axes.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    rows_ : a collection of points for each component, and one for noise where there is some.
+    components_ : for each component its ellipse of 2 σ; empty in one feature.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> from gaussmix.plot import UncertaintyDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(90, 2)), rng.normal(3, 1, size=(60, 2))])
+    >>> display = UncertaintyDisplay.from_estimator(GaussianMixture(2, random_state=0).fit(X), X)
+    >>> bool(display.uncertainty.max() > 0.3)
+    True
+    """
+
+    rows: Array
+    labels: NDArray[np.intp]
+    uncertainty: Array
+    weights: Array
+    means: Array
+    covariances: Array
+    feature_names: Sequence[str]
+    rows_: list[Any] = field(init=False)
+    components_: list[list[Any]] = field(init=False)
+    legend_: Any = field(init=False)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        *,
+        features: Features = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
+        """Draw the rows of a fitted estimator, or of a mixture.
+
+        Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed.
+        """
+        need_rows(X, cls.__name__)
+        subject = subject_of(estimator, X, feature_names)
+        shown = chosen_features(features, subject.names)
+        labels, certainty = subject.labels_and_certainty()
+        rows = subject.shown(shown)
+        kept = np.flatnonzero(~np.isnan(rows).any(axis=1))
+        if len(kept) > MOST_POINTS:
+            kept = np.sort(kept[np.argpartition(certainty[kept], MOST_POINTS)[:MOST_POINTS]])
+        mixture = subject.mixture
+        return cls(
+            rows=rows[kept],
+            labels=labels[kept],
+            uncertainty=1.0 - certainty[kept],
+            weights=mixture.weights,
+            means=mixture.means[:, shown],
+            covariances=mixture.model.covariances.marginal(np.array(shown)).dense(),
+            feature_names=[subject.names[j] for j in shown],
+        ).plot(ax, **options)
+
+    def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
+        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`."""
+        ax = self._on(ax)
+        looks = looks_of(len(self.weights), colors, ax.get_facecolor())
+        is_line = self.means.shape[1] == 1
+        at = np.column_stack([self.rows, self.uncertainty]) if is_line else self.rows
+        self.components_ = []
+        if not is_line:
+            self.components_ = draw_ellipses(ax, self.means, self.covariances, looks, [2.0], {"linewidth": 0.8}, 0.0)
+        strength = self.uncertainty / max(1.0 - 1.0 / len(self.weights), 1e-9)
+        self.rows_ = []
+        for k, look in [*enumerate(looks), (-1, None)]:
+            mine = np.flatnonzero(self.labels == k)
+            if k < 0 and not len(mine):
+                continue
+            mine = mine[np.argsort(self.uncertainty[mine], kind="stable")]  # the most uncertain above
+            color, marker = (NOISE_COLOR, "x") if look is None else (look.color, look.marker)
+            shades = np.tile(faded(color, 1.0), (len(mine), 1))
+            shades[:, 3] = 0.45 + 0.5 * strength[mine].clip(0, 1)
+            size = _SMALLEST + (_LARGEST - _SMALLEST) * strength[mine].clip(0, 1)
+            style: dict[str, Any] = {"s": size, "color": shades, "marker": marker, "linewidths": 0, "zorder": 4}
+            self.rows_.append(ax.scatter(*at[mine].T, **style))
+        ax.set_xlabel(self.feature_names[0])
+        ax.set_ylabel("uncertainty" if is_line else self.feature_names[1])
+        self.legend_ = legend_beside(ax, self._handles(looks)) if legend else None
+        return self
+
+    def _handles(self, looks: Any) -> list[Any]:
+        """The components, and what the size of a point says."""
+        from matplotlib.lines import Line2D
+
+        noise, highest = bool((self.labels < 0).any()), 1.0 - 1.0 / len(self.weights)
+        handles = component_handles(looks, self.weights, points=True, lines=False, noise=noise)
+        for share in (0.0, 0.5, 1.0) if len(self.weights) > 1 else ():
+            size = (_SMALLEST + (_LARGEST - _SMALLEST) * share) ** 0.5
+            label = f"uncertainty {share * highest:.2f}"
+            handles.append(
+                Line2D([], [], color=NOISE_COLOR, marker="o", linestyle="", markersize=size, mew=0, label=label)
+            )
+        return handles

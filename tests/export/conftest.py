@@ -1,0 +1,48 @@
+"""Models of every kind that is written for other systems."""
+
+import numpy as np
+import pytest
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, Mixture
+
+OFFSETS = (0.0, 1e4)
+KINDS = [*FAMILIES, "noise", "a component of weight 0", "one feature", "detector"]
+
+
+def rows_at(offset, n_features=3, n_rows=400):
+    """Two groups of unlike scales, far from the origin by an offset."""
+    rng = np.random.default_rng(5)
+    near, far = rng.normal(size=(n_rows // 2, n_features)), rng.normal(size=(n_rows // 2, n_features))
+    return np.concatenate([near, far * np.linspace(0.3, 2.0, n_features) + 4.0]) + offset
+
+
+def fitted(kind, rows):
+    """A fitted estimator or a mixture of one of `KINDS`."""
+    if kind == "detector":
+        return GaussianMixtureDetector(2, random_state=0).fit(rows)
+    if kind == "noise":
+        return GaussianMixture(2, noise=True, random_state=0).fit(rows)
+    if kind == "a component of weight 0":
+        return Mixture.from_parameters(
+            [0.0, 1.0], [rows[0], rows[-1]], np.ones((2, rows.shape[1])), covariance_type="diag"
+        )
+    options = {"n_factors": 1} if kind == "factor_analyzer" else {}
+    structure = kind if kind in FAMILIES else "full"
+    return GaussianMixture(3, covariance_type=structure, random_state=0, tol=1e-2, **options).fit(rows)
+
+
+def mixture_of(model):
+    return model if isinstance(model, Mixture) else model.mixture_
+
+
+@pytest.fixture(params=OFFSETS, ids=lambda offset: f"offset {offset:g}")
+def offset(request):
+    return request.param
+
+
+@pytest.fixture(params=KINDS)
+def case(request, offset):
+    """A model, and rows: some of the data, and some far from it."""
+    data = rows_at(offset, 1 if request.param == "one feature" else 3)
+    far = data[:20] + np.random.default_rng(1).normal(scale=8.0, size=data[:20].shape)
+    return fitted(request.param, data), np.concatenate([data[::5], far])

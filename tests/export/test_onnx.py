@@ -1,0 +1,98 @@
+"""ONNX models give the answers of gaussmix, by onnxruntime."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureRegressor, Mixture
+from gaussmix.export import to_onnx
+from gaussmix.noise import Noise
+from tests.export.conftest import fitted, mixture_of, rows_at
+
+pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+
+
+def run(made, rows, dtype):
+    """The outputs by name."""
+    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"X": rows.astype(dtype)}), strict=True))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+def test_answers_are_those_of_the_mixture(case, dtype):
+    model, rows = case
+    found, tolerance = run(to_onnx(model, dtype=dtype), rows, dtype), TOLERANCE[dtype]
+    read = rows.astype(dtype).astype(np.float64)
+    mixture = mixture_of(model)
+    np.testing.assert_allclose(found["log_density"], mixture.log_density(read), rtol=tolerance, atol=tolerance)
+    if isinstance(model, GaussianMixtureDetector):
+        assert set(found) == {"label", "log_density", "p_value"}
+        assert (found["label"] == model.predict(read)).all()
+        return
+    assert set(found) == {"label", "probabilities", "log_density"}
+    np.testing.assert_allclose(found["probabilities"], mixture.responsibilities(read), atol=10 * tolerance)
+    assert (found["label"] == mixture.predict(read)).all()
+
+
+@pytest.mark.parametrize(("n_components", "tolerance"), [(1, 1e-5), (2, 1e-2)])
+def test_p_values_are_close(n_components, tolerance, offset):
+    rows = rows_at(offset)
+    detector = GaussianMixtureDetector(n_components, random_state=0).fit(rows)
+    found = run(to_onnx(detector, dtype=np.float64), rows, np.float64)
+    np.testing.assert_allclose(found["p_value"], detector.p_values(rows), rtol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureDetector])
+def test_a_pipeline_may_end_with_a_mixture(kind, dtype, tmp_path):
+    pytest.importorskip("skl2onnx")
+    rows = rows_at(0.0)
+    pipeline = make_pipeline(StandardScaler(), PCA(2), kind(2, random_state=0)).fit(rows)
+    path = tmp_path / "pipeline.onnx"
+    made = to_onnx(pipeline, path, dtype=dtype)
+    assert path.read_bytes() == made.SerializeToString()
+    found = run(made, rows, dtype)
+    read = rows.astype(dtype).astype(np.float64)
+    np.testing.assert_allclose(found["log_density"], pipeline.score_samples(read), rtol=10 * TOLERANCE[dtype])
+    assert (found["label"] == pipeline.predict(read)).all()
+
+
+def test_noise_beside_a_component_of_weight_0():
+    noise = Noise(0.1, np.log(50.0))
+    mixture = Mixture([0.0, 0.9], np.array([[0.0], [5.0]]), np.ones((2, 1)), FAMILIES["diag"], noise=noise)
+    rows = np.array([[4.5], [40.0]])
+    found = run(to_onnx(mixture, dtype=np.float64), rows, np.float64)
+    np.testing.assert_allclose(found["log_density"], mixture.log_density(rows), rtol=1e-12)
+    assert found["label"].tolist() == mixture.predict(rows).tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("kind", ["full", "diag", "detector"])
+def test_rows_whose_squares_overflow_get_numbers(kind):
+    found = run(to_onnx(fitted(kind, rows_at(0.0))), np.full((2, 3), 1e20), np.float32)
+    assert all(np.isfinite(values).all() for values in found.values())
+    assert (found["log_density"] < -1e37).all()
+    if kind == "detector":
+        assert (found["label"] == -1).all()
+
+
+def test_the_model_names_its_opset_and_checks(tmp_path):
+    made = to_onnx(fitted("full", rows_at(0.0)), tmp_path / "m.onnx")
+    assert [(each.domain, each.version) for each in made.opset_import] == [("", 17)]
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_inputs()] == ["X"]
+
+
+def test_what_cannot_be_written_is_a_sentence():
+    rows = rows_at(0.0)
+    with pytest.raises(TypeError, match="is needed, not GaussianMixtureRegressor: give its mixture_"):
+        to_onnx(GaussianMixtureRegressor(2, random_state=0).fit(rows[:, :2], rows[:, 2]))
+    with pytest.raises(ValueError, match="dtype must be float32 or float64, not float16"):
+        to_onnx(fitted("full", rows), dtype=np.float16)
+    with pytest.raises(ValueError, match="not fitted"):
+        to_onnx(GaussianMixture(2))

@@ -28,7 +28,7 @@ def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng):
     other = cli(*command[:-2], "--seed", "1", "--checkpoint", path)
     assert other.exit_code == 1
     assert other.stderr.splitlines()[-1].startswith(
-        f"gaussmix: {path} is the checkpoint of another fit: random_state was 0 and is 1."
+        f"gaussmix: {path} is the checkpoint of another fit: --seed was 0 and is 1."
     )
     assert path.read_bytes() == kept
     assert cli(*command, "-o", tmp_path / "resumed.gmm").exit_code == 0

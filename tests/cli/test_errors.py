@@ -252,3 +252,15 @@ class TestTerminal:
             seen += part
         assert wanted is None or wanted in seen
         return seen
+
+
+@pytest.mark.parametrize("name", ["X.csv", "tol.csv", "X", "data/X.csv", "memory=.csv"])
+@pytest.mark.parametrize("text", [None, "a,b\n"], ids=["absent", "no rows"])
+def test_names_of_files_stay_as_they_are(name, text, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    result = cli("fit", name, "--format", "csv")
+    assert result.exit_code == 1
+    assert name in result.stderr

@@ -75,6 +75,20 @@ def test_options_reach_the_estimator(cli, faithful, tmp_path):
     assert {name: details.fit.settings[name] for name in asked} == asked
 
 
+def test_a_prior_and_equal_weights_reach_the_estimator_and_are_counted(cli, faithful, tmp_path):
+    options = ["--prior", "default", "--equal-weights", "-o", tmp_path / "m.gmm"]
+    assert cli("fit", faithful, "-k", 2, *options).exit_code == 0
+    rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
+    alone = GaussianMixture(2, prior="default", equal_weights=True, **SETTINGS).fit(rows)
+    mixture, details = load(tmp_path / "m.gmm")
+    assert np.array_equal(mixture.covariances, alone.mixture_.covariances)
+    assert (details.fit.settings["prior"], details.fit.settings["equal_weights"]) == ("default", True)
+    scores = json.loads(cli("score", tmp_path / "m.gmm", faithful, "--json").stdout)
+    assert scores["n_parameters"] == alone.n_parameters_ == mixture.n_parameters - 1
+    assert scores["bic"] == pytest.approx(alone.bic(rows), rel=1e-12)
+    assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["n_parameters"] == alone.n_parameters_
+
+
 @pytest.mark.parametrize(("named", "asked"), [("search", "search"), ("random, kmeans", ["random", "kmeans"])])
 def test_starts_reach_the_estimator(named, asked, cli, faithful, tmp_path):
     assert cli("fit", faithful, "-k", 4, "--start", named, "-o", tmp_path / "m.gmm").exit_code == 0
@@ -150,6 +164,49 @@ def test_a_fit_that_has_not_converged_is_a_notice(cli, faithful):
     assert result.exit_code == 0
     assert result.stderr == "gaussmix: K = 5, 6: not converged; raise --max-iter or --tol.\n"
     assert [line.split()[-1] for line in result.stdout.splitlines() if line[:3] == "6  "] == ["no"]
+
+
+def test_time_that_is_up_leaves_the_fits_that_were_made(cli, faithful, tmp_path):
+    result = cli("fit", faithful, "-k", "1:4", "--max-time", 0, "-o", tmp_path / "m.gmm")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "gaussmix: --max-time seconds were over before 3 of 4 candidates were begun; raise --max-time or try fewer.",
+        "gaussmix: K = 1: not converged; raise --max-time, --max-iter or --tol.",
+    ]
+    assert result.stdout.count("not begun when --max-time was over") == 3
+    assert "failed" not in result.stdout
+    assert "ended       --max-time seconds were over before the mean" in cli("describe", tmp_path / "m.gmm").stdout
+    several = cli("fit", faithful, "-k", "1:4", "-s", "full,EII", "--max-time", 0)
+    assert "– 7 not begun when --max-time was over.\n" in several.stdout
+    quiet = cli("fit", faithful, "-k", "1:4", "--max-time", 0, "--quiet")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+
+
+def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, faithful, tmp_path):
+    result = cli("fit", faithful, "-k", 2, "--stopping", "aitken", "-o", tmp_path / "m.gmm")
+    said = "All further steps together would raise the mean log-likelihood by less than --tol, by Aitken's estimate."
+    assert f"Ended after 5 steps. {said}" in " ".join(result.stdout.split())
+    assert f"ended       {said}" in cli("describe", tmp_path / "m.gmm").stdout
+    assert load(tmp_path / "m.gmm")[1].fit.settings["stopping"] == "aitken"
+    outcome = json.loads(cli("fit", faithful, "-k", 2, "--json").stdout)["outcome"]
+    assert (outcome["reason"], outcome["n_starts"]) == ("The mean log-likelihood changed by less than tol.", 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--max-time", "soon"], "Invalid value for '--max-time': 'soon' is not a number ≥ 0."),
+        (["--stopping", "aitkin"], "'aitkin' is not one of 'gain', 'aitken'."),
+        (
+            ["--criterion", "cv", "--max-time", 9],
+            "--criterion 'cv' judges candidates by fits without each fold, and --max",
+        ),
+    ],
+)
+def test_options_that_end_a_fit_are_checked(options, said, cli, faithful):
+    result = cli("fit", faithful, "-k", "1:2", *options)
+    assert result.exit_code
+    assert said in result.stderr
 
 
 # Fourteen rows, on which EM without a ridge shrinks one of many components to two or three rows.
@@ -270,16 +327,16 @@ def test_numbers_of_factors_are_tried_shown_and_kept(cli, tmp_path, rng):
         [rng.normal(size=(200, 1)) * loadings + rng.normal(size=(200, 4)) for loadings in ([3, 2, 1, 0], [0, 1, 2, 3])]
     )
     np.save(tmp_path / "rows.npy", rows)
-    wanted = "-k", "1:2", "-s", "factor_analyzer,diag", "--n-factors", "1,2,9", "--noise", "isotropic"
+    wanted = "-k", "1:2", "-s", "factor_analyzer,diag", "--n-factors", "1,2,9", "--noise-variance", "isotropic"
     result = cli("fit", tmp_path / "rows.npy", *wanted, "-o", tmp_path / "m.gmm")
     assert result.exit_code == 0
     assert "factor_analyzer 2" in result.stdout
     assert "2 failed: too many factors." in result.stdout
     mixture = Mixture.load(tmp_path / "m.gmm")
-    said = f"factor_analyzer covariances (n_factors={mixture.family.options['n_factors']}, noise=isotropic, "
+    said = f"factor_analyzer covariances (n_factors={mixture.family.options['n_factors']}, noise_variance=isotropic, "
     assert said in result.stdout
     assert said in cli("describe", tmp_path / "m.gmm").stdout
-    assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["noise"] == "isotropic"
+    assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["noise_variance"] == "isotropic"
     again = GaussianMixture.load(tmp_path / "m.gmm")
     assert again.get_params()["n_factors"] == mixture.family.options["n_factors"]
     said = json.loads(cli("fit", tmp_path / "rows.npy", *wanted, "--json").stdout)
@@ -291,8 +348,8 @@ def test_numbers_of_factors_are_tried_shown_and_kept(cli, tmp_path, rng):
     [
         (["--n-factors", "0"], "must begin at 1 or more"),
         (["--n-factors", "two"], "is not a count"),
-        (["--n-factors", "2"], "n_factors=2 has no meaning with covariance_type='full'"),
-        (["-s", "factor_analyzer", "--noise", "isotropc"], "Did you mean 'isotropic'"),
+        (["--n-factors", "2"], "--n-factors 2 has no meaning with --structure 'full'"),
+        (["-s", "factor_analyzer", "--noise-variance", "isotropc"], "Did you mean 'isotropic'"),
     ],
     ids=str,
 )
@@ -326,3 +383,36 @@ def test_a_pattern_without_files_is_an_error(cli, tmp_path):
     result = cli("fit", tmp_path / "*.npy", "-k", "2")
     assert result.exit_code == 1
     assert result.stderr.endswith("*.npy: no file is called so.\n")
+
+
+def test_labels_of_a_column_name_the_components(cli, tmp_path, rng):
+    """Numbers are components, and names are in the order of the alphabet; empty cells are unknown."""
+    truth = np.arange(120) % 2
+    rows = rng.normal(size=(120, 2)) + 5 * truth[:, None]
+    for names, of_second in ((["", "1", "0"], 0), (["", "b", "a"], 0), (["", "a", "b"], 1)):
+        cells = [names[0] if row % 3 else names[1 + group] for row, group in enumerate(truth)]
+        lines = [f"{x},{y},{cell}" for (x, y), cell in zip(rows, cells, strict=True)]
+        (tmp_path / "t.csv").write_text("\n".join(["x,y,kind", *lines]) + "\n")
+        cli("fit", tmp_path / "t.csv", "-k", "2", "--labels", "kind", "-o", tmp_path / "m.gmm")
+        mixture = Mixture.load(tmp_path / "m.gmm")
+        assert mixture.feature_names == ("x", "y")
+        assert mixture.means[of_second, 0] > 4
+
+
+def test_noise_is_fitted_beside_the_components(cli, tmp_path, rng):
+    rows = np.concatenate([rng.normal(size=(150, 2)), rng.uniform(-30, 30, size=(50, 2))])
+    np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="x,y", comments="")
+    cli("fit", tmp_path / "t.csv", "-k", "1", "--noise", "-o", tmp_path / "m.gmm")
+    mixture = Mixture.load(tmp_path / "m.gmm")
+    assert mixture.noise.weight == pytest.approx(0.25, abs=0.08)
+    assert mixture.covariances.max() < 2
+
+
+def test_a_column_of_labels_must_be_there(cli, tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n1,2\n2,3\n4,4\n")
+    found = cli("fit", tmp_path / "t.csv", "--labels", "kind")
+    assert found.exit_code == 1
+    assert "has no column 'kind'" in found.stderr
+    found = cli("fit", tmp_path / "t.csv", "--labels", "x", "--columns", "x,y")
+    assert found.exit_code == 2
+    assert "can't be a feature or the weight and hold labels" in found.stderr

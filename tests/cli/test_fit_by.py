@@ -59,6 +59,8 @@ def test_parquet_has_keys_of_its_type(cli, tmp_path, rng):
     assert [group["key"] for group in said["groups"]] == [30, 4]
     assert said["groups"][0]["n_steps"] > 0
     assert said["groups"][1]["failed"].startswith("Input X contains NaN: row 0, column 'x'")
+    with_holes = cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--missing", "--json").stdout
+    assert json.loads(with_holes)["groups"][1]["n_steps"] > 0
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,7 @@ def test_parquet_has_keys_of_its_type(cli, tmp_path, rng):
         (["-k", 2, "--criterion", "aic"], "--criterion has no meaning with --by"),
         (["-k", 2, "--memory", "1GB"], "--memory has no meaning with --by"),
         (["-k", 2, "--checkpoint", "fit.ckpt"], "--checkpoint has no meaning with --by"),
+        (["-k", 2, "--max-time", 9], "--max-time has no meaning with --by"),
         (["-k", 2, "--weights", "sensor"], "can't be a feature or the weight"),
         (["-k", 2, "--columns", "x,sensor"], "can't be a feature or the weight"),
     ],

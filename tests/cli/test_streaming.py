@@ -11,7 +11,7 @@ import pyarrow.csv
 import pytest
 from pyarrow import feather, parquet
 
-from gaussmix import FAMILIES, Mixture
+from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.estimators.regressor.regressor import regressor_of
 from gaussmix.sources.tables import open_table
 
@@ -148,8 +148,8 @@ def test_an_interrupt_leaves_nothing(shell, folder, tmp_path):
 def test_a_file_that_changes_meanwhile_is_named(cli, folder, rows, tmp_path, monkeypatch):
     path = tmp_path / "rows.npy"
     np.save(path, rows)
-    density = Mixture.log_density
-    monkeypatch.setattr(Mixture, "log_density", lambda *how, **more: os.utime(path, (1, 1)) or density(*how, **more))
+    density = GaussianMixture.score_samples
+    monkeypatch.setattr(GaussianMixture, "score_samples", lambda *how: os.utime(path, (1, 1)) or density(*how))
     result = cli("predict", folder / "model.gmm", path, "-o", tmp_path / "out.parquet")
     assert result.exit_code == 1
     assert f"{path}: changed while it was read" in result.stderr

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gaussmix.sources.tables import open_table
+from gaussmix.sources.tables import Dialect, open_table
 
 LONG = np.arange(2000.0).reshape(1000, 2) ** 2 % 97
 TEXT = b"x,y\n" + b"".join(b"%d,%d\n" % tuple(row) for row in LONG)
@@ -93,8 +93,8 @@ def test_a_first_line_of_numbers_is_data_and_that_is_said(csv_file, numbers):
     assert numbers(table).names == ("x1", "x2")
     assert len(numbers(table).rows) == 2
     assert table.notices == (f"{path} begins with numbers, so it is read as having no header; --header if it has.",)
-    assert numbers(open_table(path, has_header=True)).names == ("1", "2")
-    assert open_table(path, has_header=False).notices == ()
+    assert numbers(open_table(path, dialect=Dialect(has_header=True))).names == ("1", "2")
+    assert open_table(path, dialect=Dialect(has_header=False)).notices == ()
 
 
 def test_text_comes_back_as_it_was_written(csv_file):

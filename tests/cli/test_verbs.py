@@ -69,6 +69,22 @@ def test_a_weight_counts_as_so_many_rows(cli, csv_file, tmp_path):
     assert "5 rows of total weight 7" in cli("describe", tmp_path / "m.gmm").stdout
 
 
+def test_precisions_count_as_rows(cli, csv_file, tmp_path):
+    rows = [(1, 2), (3, 4), (5, 7), (2, 2), (4, 6)]
+    one, many = (
+        csv_file("x,y,w\n" + "".join(f"{x},{y},{scale}\n" for x, y in rows), f"{scale}.csv") for scale in (1, 50)
+    )
+    arguments = ["--weights", "w", "--weight-meaning", "precision", "--json"]
+    fits = [
+        json.loads(cli("fit", table, "-k", 1, *arguments, "-o", tmp_path / "m.gmm").stdout) for table in (one, many)
+    ]
+    assert fits[0]["candidates"][0]["bic"] == pytest.approx(fits[1]["candidates"][0]["bic"], rel=1e-12)
+    scores = [json.loads(cli("score", tmp_path / "m.gmm", table, *arguments).stdout) for table in (one, many)]
+    assert scores[0]["bic"] == pytest.approx(scores[1]["bic"], rel=1e-12)
+    plain = json.loads(cli("score", tmp_path / "m.gmm", many, "--weights", "w", "--json").stdout)
+    assert abs(plain["bic"]) > 10 * abs(scores[0]["bic"])
+
+
 @pytest.mark.parametrize(
     ("contents", "complaint"),
     [
@@ -205,3 +221,16 @@ def test_a_damaged_model_is_one_sentence(verb, cli, model, faithful):
     assert result.stderr == (
         f"gaussmix: {model} is not a usable gaussmix model: it is damaged or truncated, or not a model at all.\n"
     )
+
+
+def test_outliers_are_left_out(cli, csv_file, tmp_path):
+    rows = [(0.1 * (i % 7), 0.1 * (i % 5)) for i in range(35)] + [(5 + 0.1 * (i % 5), 0.1 * (i % 7)) for i in range(35)]
+    table = csv_file("x,y\n" + "".join(f"{x},{y}\n" for x, y in [*rows, (1e6, 1e6), (-1e6, 40), (900, -1e6)]), "t.csv")
+    arguments = ["-k", 2, "-s", "diag", "--trim", 0.05, "--max-condition", 4, "-o", tmp_path / "m.gmm", "--json"]
+    assert cli("fit", table, *arguments).exit_code == 0
+    mixture = Mixture.load(tmp_path / "m.gmm")
+    assert np.abs(mixture.means).max() < 6
+    assert mixture.family.options == {"max_condition": 4.0}
+    assert "max_condition=4.0" in cli("describe", tmp_path / "m.gmm").stdout
+    assert "is not a share below 1/2" in cli("fit", table, "--trim", 0.5).stderr
+    assert "is not a number ≥ 1" in cli("fit", table, "--max-condition", 0.5).stderr

@@ -14,7 +14,8 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.tables import Table, invented_names
 from gaussmix.sources.tables.base import STANDARD
 
-_NOT_KEPT = ("n_components", "n_jobs")  # the mixture has the one, and the other changes no result
+# In the mixture; changes no result; are no plain values.
+_NOT_KEPT = ("n_components", "n_jobs", "label_components", "callbacks")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,13 @@ class ModelFile:
     def names(self) -> tuple[str, ...]:
         """The names of the features; x1, x2 … if they have none."""
         return self.details.feature_names or invented_names(self.mixture.n_features)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters; equal weights are none."""
+        estimator = self.details.estimator
+        found = None if estimator is None else estimator.attributes.get("n_parameters_")
+        return found if isinstance(found, int) else self.mixture.n_parameters
 
     def columns_of(
         self,

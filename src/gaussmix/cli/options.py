@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 import click
 
 from gaussmix.cli.outputs import WRITERS
 from gaussmix.errors import not_one_of
 from gaussmix.estimators.structures import EVERY
-from gaussmix.families.base import known_names
+from gaussmix.estimators.validation import MEANINGS
+from gaussmix.families.base import FAMILIES, known_names
 from gaussmix.sources.files import MEMORY, check_memory
-from gaussmix.sources.tables import FORMATS
+from gaussmix.sources.tables import FORMATS, Dialect, Files, open_table
 from gaussmix.sources.tables.base import STANDARD
 from gaussmix.starts import STARTS
 
@@ -72,6 +76,29 @@ def number(ctx: click.Context, param: click.Parameter, value: str) -> float:
     return found
 
 
+def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A finite number of seconds."""
+    return None if value is None else number(ctx, param, value)
+
+
+def condition(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A ratio of the largest to the smallest."""
+    if value is None:
+        return None
+    found = number(ctx, param, value)
+    if found < 1:
+        raise click.BadParameter(f"{value!r} is not a number ≥ 1.")
+    return found
+
+
+def share(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """A number from 0 to less than 1/2."""
+    found = number(ctx, param, value)
+    if found >= 0.5:
+        raise click.BadParameter(f"{value!r} is not a share below 1/2.")
+    return found
+
+
 def number_or_auto(ctx: click.Context, param: click.Parameter, value: str) -> float | str:
     """A finite number that is not negative, or "auto"."""
     return value if value == "auto" else number(ctx, param, value)
@@ -120,9 +147,57 @@ def weight_column(ctx: click.Context, param: click.Parameter, value: str | None)
     return None if value is None else value.strip()
 
 
-Verb = Callable[..., None]
+def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A character, or its name; every run of blanks is " "."""
+    if value is None:
+        return None
+    found = _DELIMITERS.get(value.lower(), value)
+    if len(found) != 1 or found in '"\r\n':
+        raise click.BadParameter(f"{value!r} is not a single character, tab or blanks.")
+    return found
 
-quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+
+def open_share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A number between 0 and 1."""
+    return float(shares(ctx, param, value)[0]) if value else None
+
+
+Verb = Callable[..., None]
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "blanks": " ", "space": " ", "whitespace": " ", "comma": ",", "semicolon": ";"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the options of a verb say of the table that it reads.
+
+    Parameters
+    ----------
+    format, dialect : as `open_table` takes them.
+    exclude : columns that are no features.
+    drops_missing : whether rows that miss a feature are left out.
+    """
+
+    format: str | None
+    dialect: Dialect
+    exclude: tuple[str, ...]
+    drops_missing: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is said."""
+        return self == Reading(None, Dialect(), (), False)
+
+    def open(self, data: str) -> Files:
+        """The table with all of its columns and rows; raises BadTable or OSError."""
+        return open_table(data, self.format, self.dialect)
+
+    def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
+        """The same table; if so asked, without rows that miss a value in these columns."""
+        columns = [name for name in (*features, *others) if name is not None]
+        return table.complete_in(columns) if self.drops_missing else table
+
+
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors and the requested output.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 jobs = click.option(
     "-j",
@@ -136,6 +211,13 @@ columns = click.option("--columns", multiple=True, callback=column_names, metava
 weights = click.option(
     "--weights", callback=weight_column, metavar="COLUMN", help="Weights of the rows: 2 counts as two such rows."
 )
+weight_meaning = click.option(
+    "--weight-meaning",
+    type=click.Choice(MEANINGS),
+    default=MEANINGS[0],
+    show_default=True,
+    help="Weights are frequencies, or precisions, which are scaled to a mean of 1.",
+)
 
 memory = click.option(
     "--memory",
@@ -148,11 +230,32 @@ memory = click.option(
 
 
 def reading(verb: Verb) -> Verb:
-    """Add the options of every verb that reads a table."""
+    """Add the options of every verb that reads a table. The verb takes them as one `Reading`."""
+
+    @wraps(verb)
+    def told(
+        format: str | None,
+        has_header: bool | None,
+        delimiter: str | None,
+        decimal: str,
+        na: tuple[str, ...],
+        exclude: tuple[str, ...],
+        drop_missing: bool,
+        **options: Any,
+    ) -> None:
+        if drop_missing and options.get("missing"):
+            raise click.UsageError(
+                "--missing takes the rows that --drop-missing leaves out.", click.get_current_context()
+            )
+        if decimal == delimiter:
+            raise click.UsageError(
+                f"{decimal!r} can't be the delimiter and the decimal mark.", click.get_current_context()
+            )
+        dialect = Dialect(has_header, delimiter, decimal, na)
+        verb(reading=Reading(format, dialect, exclude, drop_missing), **options)
+
     for option in (
         quiet,
-        as_json,
-        jobs,
         click.option(
             "--header/--no-header",
             "has_header",
@@ -160,13 +263,66 @@ def reading(verb: Verb) -> Verb:
             help="The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]",
         ),
         click.option(
+            "--drop-missing", is_flag=True, help="Leave out rows with an empty cell among the features, and count them."
+        ),
+        click.option(
+            "--na",
+            multiple=True,
+            metavar="TEXT",
+            help="Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times.",
+        ),
+        click.option(
+            "--decimal",
+            type=click.Choice([".", ","]),
+            default=".",
+            show_default=True,
+            help="Decimal mark of the numbers in CSV.",
+        ),
+        click.option(
+            "--delimiter",
+            callback=delimiter,
+            metavar="C",
+            help="Between the fields of CSV: a character, tab or blanks.  [default: by the first line]",
+        ),
+        click.option(
+            "--exclude",
+            multiple=True,
+            callback=column_names,
+            metavar="A,B",
+            help="Columns that are no features; they are still copied to the output.",
+        ),
+        click.option(
             "--format",
             type=click.Choice(list(FORMATS)),
             help="Format of DATA.  [default: by its extension or its first bytes]",
         ),
     ):
-        verb = option(verb)
-    return verb
+        told = option(told)
+    return told
+
+
+def choosing(verb: Verb) -> Verb:
+    """Add -k and --structure, to verbs that compare the mixtures of one table."""
+    structure = click.option(
+        "-s",
+        "--structure",
+        "covariance_type",
+        callback=structures,
+        default="full",
+        show_default=True,
+        metavar="S",
+        help=f"Structures of the covariances, several by commas, or all: {', '.join(FAMILIES)}.",
+    )
+    count = click.option(
+        "-k",
+        "counts",
+        callback=counts,
+        default="1:9",
+        show_default=True,
+        metavar="K",
+        help="Numbers of components: 3, 1:6 or 2,4,8.",
+    )
+    return count(structure(verb))
 
 
 def writing(verb: Verb) -> Verb:
@@ -183,3 +339,18 @@ def writing(verb: Verb) -> Verb:
     ):
         verb = option(verb)
     return verb
+
+
+noise = click.option(
+    "--noise", is_flag=True, help="A uniform background beside the components, for rows that are of none."
+)
+seed = click.option(
+    "--seed",
+    "random_state",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of the starts.",
+)
+missing = click.option("--missing", is_flag=True, help="Take rows with empty cells, by what else they hold.")

@@ -20,6 +20,7 @@ import click
 import numpy as np
 import pyarrow as pa
 
+from gaussmix.errors import listed
 from gaussmix.formats import whole_file
 from gaussmix.sources.files.paths import is_among
 from gaussmix.sources.tables import BadTable, format_by_name, is_numeric
@@ -63,30 +64,33 @@ def format_of(target: str, to: str | None, *, as_json: bool) -> str:
     by_name = "json" if name.lower().endswith(".json") else format_by_name(name)
     if as_json and (to or by_name or "json") not in FOR_PEOPLE:
         raise click.UsageError(f"--json contradicts {to or by_name}.", context)
+    if target != STANDARD and not (to or by_name or as_json) and Path(name).suffix:
+        known = listed([f".{each}" for each in WRITERS])
+        raise click.UsageError(f"{target}: {Path(name).suffix} is not written; {known} are, or add --to.", context)
     format = "json" if as_json else to or by_name or "csv"
     if _codec_of(target) and format not in FOR_PEOPLE:
         raise click.UsageError(f"{target}: {format} is not written as {path.suffix}; csv and json are.", context)
     return format
 
 
-def write_table(target: str, format: str, parts: Iterable[pa.Table], delimiter: str = ",") -> None:
+def write_table(target: str, format: str, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
     """Write a table that is made part by part, compressed if the extension of the target says so.
 
     Parameters
     ----------
     target, format : where to, and a key of `WRITERS`.
     parts : rows with the same columns, at least one part.
-    delimiter : between the fields of CSV.
+    delimiter, decimal : of CSV, between fields and in numbers.
 
     Raises ValueError if the format can't hold it, OSError if it can't be written.
     """
     codec = _codec_of(target)
     with open_target(target, for_people=format in FOR_PEOPLE) as file:
         if codec is None:
-            WRITERS[format](file, parts, delimiter)
+            WRITERS[format](file, parts, delimiter, decimal)
             return
         with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:  # closes what it is given
-            WRITERS[format](stream, parts, delimiter)
+            WRITERS[format](stream, parts, delimiter, decimal)
 
 
 def _codec_of(target: str) -> str | None:
@@ -116,16 +120,16 @@ def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
     stream.flush()
 
 
-def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None:
+def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
     """Write text as it is and numbers with all their digits. Lines end with LF."""
     writer = csv.writer(codecs.getwriter("utf-8")(file), delimiter=delimiter, lineterminator="\n")
     for number, table in enumerate(parts):
         if not number:
             writer.writerow(table.column_names)
-        writer.writerows(_rows(table))
+        writer.writerows(_rows(table) if decimal == "." else _with_decimal(_rows(table), decimal))
 
 
-def write_json(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None:
+def write_json(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
     """Write an array with one object per row, one per line."""
     text, before = codecs.getwriter("utf-8")(file), "[\n"
     for table in parts:
@@ -136,7 +140,7 @@ def write_json(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> Non
     text.write("\n]\n" if before == ",\n" else "[\n]\n")
 
 
-def write_parquet(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None:
+def write_parquet(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
     """Write Parquet, with a row group for each part."""
     from pyarrow import parquet  # slow to import
 
@@ -148,7 +152,7 @@ def write_parquet(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> 
             writer.write_table(table)
 
 
-def write_arrow(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None:
+def write_arrow(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
     """Write an Arrow file, which is also a Feather file of version 2."""
     with ExitStack() as open_files:
         writer: Any = None
@@ -167,7 +171,7 @@ def _without_dictionaries(table: pa.Table) -> pa.Table:
     return table
 
 
-def write_npy(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None:
+def write_npy(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
     """Write the columns as float64 (n_rows, n_columns). Raises BadTable if one holds no numbers."""
     n_rows = 0
     with TemporaryFile() as numbers:  # the header, which comes first, says how many rows there are
@@ -187,7 +191,7 @@ def write_npy(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str) -> None
         shutil.copyfileobj(numbers, file)
 
 
-WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table], str], None]] = {
+WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table], str, str], None]] = {
     "csv": write_csv,
     "json": write_json,
     "parquet": write_parquet,
@@ -216,6 +220,11 @@ def free_name(name: str, columns: list[str]) -> str:
     while name in columns:
         name += "_"
     return name
+
+
+def _with_decimal(rows: Iterable[tuple[Any, ...]], decimal: str) -> Iterator[list[Any]]:
+    for row in rows:
+        yield [str(value).replace(".", decimal) if isinstance(value, float) else value for value in row]
 
 
 def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from gaussmix.cli.later import import_later
 from gaussmix.version import package_version
 
 VERBS = {  # what the help of the program says of each
@@ -19,6 +20,13 @@ VERBS = {  # what the help of the program says of each
     "score": "Print mean log-likelihood, BIC and AIC of a table.",
     "sample": "Draw rows from a model.",
     "describe": "Print what a model file holds.",
+    "plot": "Draw a model, alone or over rows.",
+    "classify": "Learn classes from labelled rows, and give other rows theirs.",
+    "impute": "Fill the empty cells of a table.",
+    "merge": "Merge models into one.",
+    "convert": "Convert a model from and to other software: scikit-learn, mclust, ONNX, C, SQL.",
+    "completion": "Print the script that completes commands in a shell.",
+    "report": "Write a page about a table: words, tables and pictures.",
 }
 CANNOT, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -53,6 +61,7 @@ class Program(click.Group):
         """Import the verb that is to run: so help, version and a wrong name wait for no library."""
         name, verb, rest = super().resolve_command(ctx, args)
         if name is not None:
+            import_later()
             verb = getattr(import_module(f"gaussmix.cli.verbs.{name}"), name)
         return name, verb, rest
 
@@ -82,11 +91,15 @@ def _report(error: BaseException) -> int:
         sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     elif isinstance(error, MemoryError):
         sentence = str(error) or "there is not enough memory."
-    elif isinstance(error, ValueError | click.ClickException):
+    elif isinstance(error, ValueError | click.ClickException) or type(error) is ImportError:
         sentence = str(error)
     else:
         raise error
-    click.echo(f"gaussmix: {_one_line(sentence)}", err=True)
+    from gaussmix.cli.show.notices import in_options  # which imports what a fit needs; help does not wait for it
+    from gaussmix.sources.tables import BadTable
+
+    is_of_table = isinstance(error, OSError | BadTable)
+    click.echo(f"gaussmix: {in_options(sentence, is_of_table=is_of_table)}", err=True)
     return CANNOT
 
 
@@ -113,6 +126,8 @@ def program() -> None:
       gaussmix score faithful.gmm new.csv
       gaussmix sample faithful.gmm -n 1000 -o drawn.parquet
       gaussmix describe faithful.gmm
+      gaussmix plot faithful.gmm faithful.csv -o pairs.png
+      gaussmix report faithful.csv -o report.html
     """
 
 

@@ -7,13 +7,14 @@ other bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gaussmix.formats.envelope import Damaged, Header, Tensors, pack, unpack
 from gaussmix.formats.record import Json
 from gaussmix.formats.whole_file import whole_file
+from gaussmix.noise import NOISE_ARRAYS
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied
 
@@ -28,16 +29,19 @@ class RunRecord:
 
     Parameters
     ----------
-    arrays : "weights", "means", "covariances" of the model, "log_likelihood" and "objective" of its steps.
+    arrays : "weights", "means", "covariances" of the model, those of its noise, "log_likelihood" and "objective" of its
+        steps.
     memory : what the engine needs for the next step.
     frozen : component → why it is frozen.
     outcome : why the run ended; None while it goes on.
+    events : component, feature, step, reason and remedy of each component that got stuck.
     """
 
     arrays: Mapping[str, Array]
     memory: Mapping[str, Array]
     frozen: Mapping[int, str]
     outcome: str | None
+    events: Sequence[tuple[int, int | None, int, str, str]] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +76,8 @@ def write(path: Path, record: CheckpointRecord) -> None:
     tensors: Tensors = {}
     for name, run in (("state", record.state), ("best", record.best)):
         if run is not None:
-            header[name] = {"frozen": sorted(run.frozen.items()), "outcome": run.outcome}
+            events = [list(event) for event in run.events]
+            header[name] = {"frozen": sorted(run.frozen.items()), "outcome": run.outcome, "events": events}
             tensors |= {f"{name}.{key}": array for key, array in run.arrays.items()}
             tensors |= {f"{name}.{_MEMORY}{key}": array for key, array in run.memory.items()}
     contents = pack(header, tensors)
@@ -103,4 +108,9 @@ def _run(header: Header, tensors: Tensors, prefix: str) -> RunRecord:
     own = {name.removeprefix(prefix): copied(array) for name, array in tensors.items() if name.startswith(prefix)}
     memory = {name.removeprefix(_MEMORY): array for name, array in own.items() if name.startswith(_MEMORY)}
     frozen = {int(k): str(why) for k, why in header["frozen"]}
-    return RunRecord({name: own[name] for name in _ARRAYS}, memory, frozen, header["outcome"])
+    events = [
+        (int(k), None if feature is None else int(feature), int(step), str(why), str(remedy))
+        for k, feature, step, why, remedy in header["events"]
+    ]
+    arrays = {name: own[name] for name in _ARRAYS} | {name: own[name] for name in NOISE_ARRAYS if name in own}
+    return RunRecord(arrays, memory, frozen, header["outcome"], events)

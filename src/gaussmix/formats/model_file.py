@@ -12,11 +12,13 @@ from gaussmix.checks import check_names, check_real
 from gaussmix.families.base import FAMILIES, Family, family_named
 from gaussmix.formats import Details, Place, Record
 from gaussmix.model import Model, flaw
+from gaussmix.noise import NOISE_ARRAYS, Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied
 
 _FORMAT = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries; files have the same
 _ARRAYS = ("weights", "means", "covariances")
+_RENAMED = {"noise": "noise_variance"}  # options of structures in older files
 
 
 def write(place: Place, model: Model, details: Details | None = None) -> None:
@@ -34,7 +36,10 @@ def write(place: Place, model: Model, details: Details | None = None) -> None:
     OSError : the file can't be written.
     """
     family, weights, means, covariances = _saveable(model)
-    record = Record(family.name, weights, means, covariances, details or Details(), family_options=dict(family.options))
+    options = dict(family.options)
+    record = Record(
+        family.name, weights, means, covariances, details or Details(), family_options=options, noise=model.noise
+    )
     formats.save(place, record)
 
 
@@ -45,11 +50,12 @@ def read(place: Place) -> tuple[Model, Record]:
     if family is None:
         why = f"it holds covariances of the structure {record.family!r:.40}, which this gaussmix lacks"
         raise formats.not_usable(place, why)
-    wrong = flaw(record.weights, record.means, record.covariances, family)
+    wrong = flaw(record.weights, record.means, record.covariances, family, noise=record.noise)
     if wrong is not None:
         raise formats.not_usable(place, wrong)
     # Copied, since the arrays of a record may lie in the bytes of the file.
-    return _model(copied(record.weights), copied(record.means), copied(record.covariances), family), record
+    arrays = copied(record.weights), copied(record.means), copied(record.covariances)
+    return _model(*arrays, family, record.noise), record
 
 
 def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
@@ -58,7 +64,8 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
     named = {} if names is None else {"feature_names": list(names)}
     options = {"family_options": dict(family.options)} if family.options else {}
     plain = {name: array.tolist() for name, array in zip(_ARRAYS, arrays, strict=True)}
-    return {**_FORMAT, "family": family.name, **options, **plain, **named}
+    noise = {} if model.noise is None else {name: array.tolist() for name, array in model.noise.arrays().items()}
+    return {**_FORMAT, "family": family.name, **options, **plain, **noise, **named}
 
 
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
@@ -73,7 +80,11 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
     if family is None:
         raise ValueError(f"This is no mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
     weights, means, covariances = (_array(values, name) for name in _ARRAYS)
-    wrong = flaw(weights, means, covariances, family)
+    try:
+        noise = Noise.of_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
+    except ValueError as error:
+        raise ValueError("This is no mixture: its noise is not two numbers and a box.") from error
+    wrong = flaw(weights, means, covariances, family, noise=noise)
     if wrong is not None:
         raise ValueError(f"This is no mixture: {wrong}.")
     names = values.get("feature_names")
@@ -81,11 +92,11 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
         named = None if names is None else check_names(names, means.shape[1])
     except (TypeError, ValueError) as error:
         raise ValueError(f"This is no mixture: {error}") from None
-    return _model(weights, means, covariances, family), named
+    return _model(weights, means, covariances, family, noise), named
 
 
-def _model(weights: Array, means: Array, covariances: Array, family: Family) -> Model:
-    return Model(weights, means, family.covariances(covariances, *means.shape), family)
+def _model(weights: Array, means: Array, covariances: Array, family: Family, noise: Noise | None) -> Model:
+    return Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
 
 
 def family_of(name: object, options: object) -> Family | None:
@@ -93,7 +104,9 @@ def family_of(name: object, options: object) -> Family | None:
     if not isinstance(name, str) or name not in FAMILIES or not isinstance(options, Mapping):
         return None
     try:
-        return family_named(name, **options)
+        return family_named(
+            name, **{_RENAMED.get(str(option), str(option)): value for option, value in options.items()}
+        )
     except (TypeError, ValueError):
         return None
 
@@ -101,7 +114,7 @@ def family_of(name: object, options: object) -> Family | None:
 def _saveable(model: Model) -> tuple[Family, Array, Array, Array]:
     """The family and the arrays of a model; raises ValueError where a file of them would be of no use."""
     weights, means, covariances = model.weights, model.means, model.covariances.array
-    wrong = flaw(weights, means, covariances, model.family)
+    wrong = flaw(weights, means, covariances, model.family, noise=model.noise)
     if model.family.name not in FAMILIES:
         wrong = f"its structure {model.family.name!r} is not registered, so nobody could read it"
     if wrong is not None:

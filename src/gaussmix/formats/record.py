@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gaussmix.errors import counted
+from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.version import package_version
 
@@ -83,6 +84,7 @@ class Record:
     weights, means, covariances : its arrays, float64; covariances in the compact form of the structure.
     details : everything besides the arrays.
     layout : version of the layout it was read from.
+    noise : beside the components; None for none.
     """
 
     family: str
@@ -92,6 +94,7 @@ class Record:
     details: Details = field(default_factory=Details)
     layout: int = 1
     family_options: Mapping[str, Scalar] = field(default_factory=dict)
+    noise: Noise | None = None
 
     def flaw(self) -> str | None:
         """How its parts contradict each other, as the end of a sentence; None if they do not."""

@@ -1,4 +1,6 @@
-"""Layout 1: tensors "weights", "means", "covariances" (compact form of the family), and this header::
+"""Layout 1: tensors "weights", "means" and "covariances" (compact form of the family), and a header.
+
+With noise there are also "noise" (its weight and the logarithm of its volume) and perhaps "noise_box". The header::
 
     {"format": "gaussmix-mixture", "version": 1, "package_version": "0.1.0", "family": …,
      "family_options": {…} | absent, "feature_names": […] | null, "dtype": "float64" | null,
@@ -15,6 +17,8 @@ from dataclasses import fields
 
 from gaussmix.formats.envelope import Damaged, Header, Tensors, value_of
 from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
+from gaussmix.noise import NOISE_ARRAYS, Noise
+from gaussmix.numerics.pieces import copied
 
 VERSION = 1
 _TENSORS = ("weights", "means", "covariances")
@@ -35,16 +39,22 @@ def write(record: Record) -> tuple[Header, Tensors]:
         header["family_options"] = dict(record.family_options)
     if details.estimator is not None:
         header["estimator"] = _estimator_header(details.estimator)
-    return header, {name: getattr(record, name) for name in _TENSORS}
+    noise = {} if record.noise is None else record.noise.arrays()
+    return header, {name: getattr(record, name) for name in _TENSORS} | noise
 
 
 def read(header: Header, tensors: Tensors) -> Record:
     """Make a record of a header and tensors; raises `Damaged`."""
-    if set(tensors) != set(_TENSORS):
+    if not set(_TENSORS) <= set(tensors) <= {*_TENSORS, *NOISE_ARRAYS}:
         raise Damaged("it lacks some of its numbers, or holds others")
+    try:
+        noise = Noise.of_arrays({name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS})
+    except ValueError as error:
+        raise Damaged(str(error)) from None
     options = value_of({"family_options": {}, **header}, "family_options", dict)
     name, details = value_of(header, "family", str), _details(header)
-    return Record(name, **tensors, details=details, layout=VERSION, family_options=options)
+    arrays = {name: tensors[name] for name in _TENSORS}
+    return Record(name, **arrays, details=details, layout=VERSION, family_options=options, noise=noise)
 
 
 def _fit_header(fit: FitRecord) -> Header:

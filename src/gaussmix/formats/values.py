@@ -11,6 +11,7 @@ import numpy as np
 
 from gaussmix.formats.envelope import Damaged
 from gaussmix.formats.record import Json
+from gaussmix.priors import NormalInverseWishart
 
 # Checks and converts the value of one attribute; raises TypeError or ValueError where it has the wrong type.
 Reader = Callable[[Any], Any]
@@ -67,11 +68,14 @@ def plain(name: str, value: Any) -> Json:
     if isinstance(value, np.random.RandomState) and isinstance(value._bit_generator, np.random.MT19937):
         _, keys, *rest = value.get_state(legacy=True)
         return {"RandomState": [np.asarray(keys).tolist(), *rest]}
+    if isinstance(value, NormalInverseWishart):
+        return {"NormalInverseWishart": [[key, plain(name, number)] for key, number in value.values().items()]}
     types = {"as": _types(value)} if isinstance(value, list | tuple | range) else {}
     if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
         return {"names": list(value)} | types
-    if isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
-        return {"table": [[key, [plain(name, cell) for cell in column]] for key, column in value.items()]}
+    if isinstance(value, dict) and all(isinstance(column, list | tuple | np.ndarray) for column in value.values()):
+        columns = ([plain(name, cell) for cell in column] for column in value.values())
+        return {"table": [list(pair) for pair in zip((plain(name, key) for key in value), columns, strict=True)]}
     try:
         array = np.asarray(value)
     except ValueError:
@@ -91,18 +95,25 @@ def from_plain(name: str, value: Json) -> Any:
                 state = np.random.RandomState()  # which would read beyond its keys from a place beyond them
                 state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
                 return state
+            case {"NormalInverseWishart": [*pairs]}:
+                return NormalInverseWishart(**{str(key): from_plain(name, number) for key, number in pairs})
             case {"array": list(values), "dtype": str(dtype)} if dtype in _NUMBERS:
                 array = np.array(values, dtype=dtype)
                 return _of_types(array, value.get("as", []))
             case {"names": [*names]} if all(isinstance(item, str) for item in names):
                 return tuple(names) if value.get("as") == ["tuple"] else names
             case {"table": [*columns]}:
-                return {str(key): [from_plain(name, cell) for cell in column] for key, column in columns}
+                return {_key(key): [from_plain(name, cell) for cell in column] for key, column in columns}
             case None | bool() | int() | float() | str():
                 return value
     except (TypeError, ValueError, OverflowError, IndexError, RecursionError):
         pass
     raise Damaged(f"{name!r:.60} in its header is no value")
+
+
+def _key(key: Any) -> str | int:
+    """A column's name or number."""
+    return key if isinstance(key, int) and not isinstance(key, bool) else str(key)
 
 
 def _types(value: Any) -> list[str]:

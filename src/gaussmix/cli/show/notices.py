@@ -1,7 +1,8 @@
-"""What goes to standard error: notices of one line each."""
+"""What goes to standard error: sentences of one line each, in the words of the command line."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,11 +12,64 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.engines import choose
 
+_ADVICE = {  # for users of Python, and the same for users of the command line
+    "missing='allow'": "--missing",
+    "mend these cells": "mend these cells, give --na TEXT where one means a missing value",
+    "exclude the column": "give --exclude",
+    "decimal ','": "--decimal ,",
+    "memory=": "--memory",
+    "features=": "--features",
+    "Remove or fill such rows first.": (
+        "Add --drop-missing, or --missing to fit, predict, score and report, or fill such cells first."
+    ),
+}
+_SAME_WORDS = (
+    "tol",
+    "trim",
+    "weight_meaning",
+    "criterion",
+    "max_condition",
+    "max_iter",
+    "max_time",
+    "n_factors",
+    "n_init",
+    "reg_covar",
+    "stopping",
+)
+_WORDS = {
+    **_ADVICE,
+    "X": "DATA",
+    "n_components": "-k",
+    "covariance_type": "--structure",
+    "init_params": "--start",
+    "random_state": "--seed",
+    "sample_weight": "--weights",
+    **{name: f"--{name.replace('_', '-')}" for name in _SAME_WORDS},
+}
+
+
+def _pattern(words: Iterable[str]) -> re.Pattern[str]:
+    """Words that are neither in quotes nor parts of the name of a file."""
+    return re.compile(r"(?<![\w'\"./\\-])(" + "|".join(map(re.escape, words)) + r")(?:(=)|(?![\w/\\-]|\.\w))")
+
+
+_WORD, _PHRASE = _pattern(_WORDS), _pattern(_ADVICE)
+
+
+def in_options(sentence: str, *, is_of_table: bool = False) -> str:
+    """A sentence on one line that calls parameters by the options that set them; what is in quotes stays.
+
+    A sentence that is of a table begins with the name of a file, which may be that of a parameter: there only advice
+    is put into options.
+    """
+    pattern = _PHRASE if is_of_table else _WORD
+    return pattern.sub(lambda found: _WORDS[found[1]] + (" " if found[2] else ""), " ".join(sentence.split()))
+
 
 def print_notices(sentences: Iterable[str | Warning], *, quiet: bool) -> None:
     """Print sentences on standard error, one line each, unless the user wants quiet."""
     for sentence in () if quiet else sentences:
-        click.echo(f"gaussmix: {' '.join(str(sentence).split())}", err=True)
+        click.echo(f"gaussmix: {in_options(str(sentence))}", err=True)
 
 
 @contextmanager

@@ -10,12 +10,17 @@ import click
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import json_value
-from gaussmix.cli.show.components import console, covariances_of, shorten, show_components
+from gaussmix.cli.show.components import console, covariances_of, show_components
+from gaussmix.cli.show.notices import in_options
 from gaussmix.cli.show.search import show_matrix, show_top
 from gaussmix.errors import counted
+from gaussmix.estimators.ending import Ending
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.messages import SearchWarning
 from gaussmix.families import FAMILIES
+from gaussmix.formats import Damaged
+from gaussmix.formats.values import from_plain
+from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.sources.tables.base import STANDARD
@@ -61,6 +66,8 @@ def show_fit(report: FitReport) -> None:
         screen.print(f"K = {mixture.n_components} is the largest tried; a larger one may be better still.")
     screen.print(f"\nK = {mixture.n_components}, {covariances_of(mixture.family)}, mean ± sd:\n")
     show_components(screen, mixture, names)
+    ended = f"Ended after {counted(search.n_iter_, 'step')}. {in_options(search.outcome_.reason)}"
+    screen.print(f"\n{ended}", markup=False, highlight=False)
     target = "standard output" if report.model == STANDARD else report.model
     written = f"Model written to {target}" if target is not None else "Not saved: add -o MODEL.gmm"
     screen.print(f"\n{written}", soft_wrap=True)
@@ -80,7 +87,8 @@ def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Itera
     else:
         named = ", ".join(f"{structure} {k}" for structure, k in slow[:3])
         which = f"{counted(len(slow), 'fit')} ({named}{' …' * (len(slow) > 3)})"
-    yield f"{which}: not converged; raise --max-iter or --tol."
+    advice = "raise --max-iter or --tol" if search.max_time is None else "raise --max-time, --max-iter or --tol"
+    yield f"{which}: not converged; {advice}."
 
 
 def fit_as_json(report: FitReport) -> dict[str, Any]:
@@ -98,6 +106,7 @@ def fit_as_json(report: FitReport) -> dict[str, Any]:
             _candidate_as_json({name: column[place] for name, column in table.items()}) for place in range(n_candidates)
         ],
         "chosen": _mixture_as_json(search.mixture_, n_components=search.n_components_),
+        "outcome": {name: json_value(value) for name, value in asdict(search.outcome_).items()},
         "model": report.model,
     }
 
@@ -217,7 +226,7 @@ def model_as_json(model: ModelFile) -> dict[str, Any]:
         "layout": model.layout,
         "n_features": mixture.n_features,
         "n_components": mixture.n_components,
-        "n_parameters": mixture.n_parameters,
+        "n_parameters": model.n_parameters,
         **asdict(model.details),
         **_mixture_as_json(mixture),
     }
@@ -240,8 +249,10 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         values = estimator.attributes
         steps = f"{counted(values.get('n_iter_', 0), 'step')}, {_end(values['converged_'])}"
         lines.append(("fitted", f"{steps}, {details.dtype}"))
+    if estimator is not None and "_outcome_table" in estimator.attributes:
+        lines.append(("ended", in_options(_reason(estimator.attributes["_outcome_table"]))))
     settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
-    elsewhere = {*_NOT_SETTINGS, *(option for family in FAMILIES.values() for option in family.options)}
+    elsewhere = {*_NOT_SETTINGS, *(option for family in FAMILIES.values() for option in family.takes)}
     shown = [
         f"{name}={value}"
         for name, value in settings.items()
@@ -250,6 +261,14 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
     if shown:
         lines.append(("settings", ", ".join(shown)))
     return lines
+
+
+def _reason(table: Any) -> str:
+    """Why a fit ended, from the table in its file."""
+    try:
+        return Ending.of_table(from_plain("_outcome_table", table)).reason
+    except (TypeError, ValueError, Damaged):
+        return "unknown"
 
 
 def _end(has_converged: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from gaussmix.cli.show.notices import in_options
 from gaussmix.errors import FailureKind
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.structures import HELD_OUT
@@ -31,7 +33,8 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
         row = {name: column[place] for name, column in results.items()}
         begin = [*[names[place]] * several, str(row["n_components"])]
         if row["failure"] is not None:
-            table.add_row(*begin, *[_FAILED] * 3, f"failed: {row['failure']}", style="dim")
+            why = "failed: " * FailureKind.of_text(row["failure"]).was_begun + in_options(row["failure"])
+            table.add_row(*begin, *[_FAILED] * 3, why, style="dim")
             continue
         is_best = place == search.best_index_
         ended = ("yes" if row["converged"] else "no") + (f"  ← {_mark(criterion)}" if is_best else "")
@@ -77,10 +80,12 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
             table.add_row(name, *(cells[name, count] for count in shown))
         console.print(f"\n{criterion.upper()} of each; * marks the {_mark(criterion)}:\n" if first == 0 else "")
         console.print(table)
-    failed = sum(why is not None for why in results["failure"])
-    if failed:
-        reasons = dict.fromkeys(FailureKind.of_text(why).words for why in results["failure"] if why is not None)
-        console.print(f"\n{_FAILED} {failed} failed: {', '.join(reasons)}.", soft_wrap=True)
+    kinds = Counter(FailureKind.of_text(why) for why in results["failure"] if why is not None)
+    failed = {kind.words: number for kind, number in kinds.items() if kind.was_begun}
+    left_out = [f"{number} {in_options(kind.words)}" for kind, number in kinds.items() if not kind.was_begun]
+    said = [f"{sum(failed.values())} failed: {', '.join(failed)}", *left_out] if failed else left_out
+    if said:
+        console.print("\n" + "\n".join(f"{_FAILED} {each}." for each in said), soft_wrap=True)
 
 
 def _mark(criterion: str) -> str:

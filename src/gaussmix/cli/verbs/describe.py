@@ -8,6 +8,7 @@ import click
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import as_json as json_option
+from gaussmix.cli.options import quiet as quiet_option
 from gaussmix.cli.show.reports import ManyReport, many_as_json, model_as_json, show_many, show_model
 from gaussmix.formats import holds_many
 from gaussmix.mixture.mixtures import Mixtures
@@ -15,9 +16,10 @@ from gaussmix.sources.tables.base import STANDARD
 
 
 @click.command()
-@click.argument("model", metavar="MODEL.gmm")
+@click.argument("model", metavar="MODEL.gmm", type=click.Path())
 @json_option
-def describe(model: str, as_json: bool) -> None:
+@quiet_option
+def describe(model: str, as_json: bool, quiet: bool) -> None:
     """Print what a model file holds: its components, and how they were fitted.
 
     MODEL.gmm may be "-", standard input. Of a file with the mixtures of many groups it says how many there are.

@@ -8,29 +8,55 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
+from gaussmix.cli.labels import read_labels
 from gaussmix.cli.model_file import write_search
-from gaussmix.cli.options import Verb, columns, counts, number, number_or_auto, reading, starts, structures, weights
+from gaussmix.cli.options import (
+    Reading,
+    Verb,
+    choosing,
+    columns,
+    condition,
+    counts,
+    noise,
+    number,
+    number_or_auto,
+    seconds,
+    seed,
+    share,
+    starts,
+    weight_column,
+    weight_meaning,
+    weights,
+)
+from gaussmix.cli.options import as_json as json_option
+from gaussmix.cli.options import jobs as jobs_option
 from gaussmix.cli.options import memory as memory_option
+from gaussmix.cli.options import missing as missing_option
+from gaussmix.cli.options import reading as reading_options
 from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.show.progress import progress
 from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, many_as_json, show_fit, show_many
 from gaussmix.cli.verbs.fit_by import Grouping, fit_by
+from gaussmix.estimators.ending import RULES
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
+from gaussmix.estimators.restrictions import DEFAULT
 from gaussmix.estimators.structures import HELD_OUT, check_candidates
-from gaussmix.families.base import FAMILIES
 from gaussmix.selection.criteria import CRITERIA
 from gaussmix.sources.files import open
 from gaussmix.sources.files.base import FileSource
-from gaussmix.sources.tables import invented_names, open_table
+from gaussmix.sources.tables import FORMATS, invented_names
 from gaussmix.sources.tables.base import STANDARD
 from gaussmix.starts import STARTS
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
+_NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
+_NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # what `gaussmix convert` writes
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
 
 
@@ -41,36 +67,25 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
 
 
 @click.command()
-@click.argument("data", metavar="DATA")
-@click.option(
-    "-k",
-    "counts",
-    callback=counts,
-    default="1:9",
-    show_default=True,
-    metavar="K",
-    help="Numbers of components: 3, 1:6 or 2,4,8.",
-)
+@click.argument("data", metavar="DATA", type=click.Path())
+@choosing
 @click.option("-o", "--output", "model", metavar="MODEL.gmm", help="Write the chosen mixture to this file.")
-@click.option(
-    "-s",
-    "--structure",
-    "covariance_type",
-    callback=structures,
-    default="full",
-    show_default=True,
-    metavar="S",
-    help=f"Structures of the covariances, several by commas, or all: {', '.join(FAMILIES)}.",
-)
 @click.option(
     "--n-factors",
     callback=counts,
     metavar="Q",
     help="Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4.",
 )
-@parameter("noise", "NOISE", "Noise of a factor_analyzer: diagonal or isotropic.")
+@parameter("noise_variance", "NOISE", "Noise of a factor_analyzer: diagonal or isotropic.")
 @click.option("--shared-loadings", is_flag=True, help="One matrix of loadings for all components.")
 @click.option("--shared-noise", is_flag=True, help="One noise for all components.")
+@click.option(
+    "--max-condition",
+    callback=condition,
+    metavar="C",
+    help="Largest ratio of two eigenvalues of the covariances, for structures that have this bound.",
+)
+@parameter("trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.", callback=share)
 @parameter(
     "criterion",
     None,
@@ -79,20 +94,20 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
 )
 @columns
 @weights
+@weight_meaning
+@noise
+@click.option(
+    "--labels",
+    callback=weight_column,
+    metavar="COLUMN",
+    help="Labels known for some rows, empty or -1 for others: numbers of components from 0 on, or names.",
+)
 @click.option(
     "--by",
     metavar="COLUMN",
     help="Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's.",
 )
-@click.option(
-    "--seed",
-    "random_state",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Seed of the starts.",
-)
+@seed
 @click.option(
     "--start",
     "init_params",
@@ -104,15 +119,32 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
 )
 @parameter("n_init", "N", "Starts of each kind that draws; the best is kept.", type=click.IntRange(1))
 @parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.", callback=number)
+@parameter(
+    "stopping",
+    None,
+    "What --tol bounds: the gain of the last step, or of all further steps by Aitken's estimate.",
+    type=click.Choice(RULES),
+)
 @parameter("max_iter", "N", "Limit on EM steps.", type=click.IntRange(1))
+@click.option(
+    "--max-time",
+    callback=seconds,
+    metavar="SECONDS",
+    help="Begin no more fits after so many seconds, and choose the best of those that were made.",
+)
 @parameter("reg_covar", "NUMBER", "Added to every variance.", callback=number_or_auto)
+@click.option("--prior", type=click.Choice([DEFAULT]), help="Most probable mixtures under Fraley and Raftery's prior.")
+@click.option("--equal-weights", is_flag=True, help="All components have the same weight.")
+@missing_option
 @memory_option
 @click.option(
     "--checkpoint",
     metavar="FILE",
     help="Note in this file where the fit stands; the same command goes on from it. For one K and one structure.",
 )
-@reading
+@reading_options
+@jobs_option
+@json_option
 def fit(
     data: str,
     counts: tuple[int, ...],
@@ -120,13 +152,14 @@ def fit(
     columns: tuple[str, ...],
     weights: str | None,
     by: str | None,
+    labels: str | None,
     checkpoint: str | None,
-    format: str | None,
-    has_header: bool | None,
+    reading: Reading,
     as_json: bool,
     quiet: bool,
     jobs: int | None,
     memory: int,
+    missing: bool,
     **parameters: Any,
 ) -> None:
     """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
@@ -136,14 +169,17 @@ def fit(
 
     With --by, fit one mixture of K components to each group of rows, and write all of them to one file.
     """
-    check_usage(data, model, checkpoint, columns, weights, as_json=as_json)
+    check_usage(data, model, checkpoint, columns, weights, labels, as_json=as_json)
     check_engine(jobs, quiet=quiet)
     if by is not None:
+        if labels is not None:
+            raise click.UsageError("--labels has no meaning with --by.", click.get_current_context())
         if by in (*columns, weights):
             raise click.UsageError(
                 f"{by!r} can't be a feature or the weight and name groups.", click.get_current_context()
             )
-        grouping = Grouping(data, by, columns, weights, format, has_header)
+        grouping = Grouping(data, by, columns, weights, reading)
+        parameters["missing"] = "allow" if missing else "error"
         groups = fit_by(grouping, counts, model, jobs, parameters, quiet=quiet)
         if as_json:
             click.echo(json.dumps(many_as_json(groups), ensure_ascii=False))
@@ -151,9 +187,17 @@ def fit(
             show_many(groups)
         return
     with collected_warnings() as collected:
-        is_named = data != STANDARD and format is None and has_header is None
-        table = data if is_named else open_table(data, format, has_header)
-        rows = open(table, columns=columns or None, weights=weights, memory=memory)
+        table, known = None, None
+        if data == STANDARD or labels is not None or not reading.is_plain:
+            table = reading.open(data)
+            without = [name for name in (labels, weights) if name is not None]
+            features = columns or table.without(reading.exclude).numeric_names(without)
+            table = reading.of_features(table, features, weights)
+        if table is not None and labels is not None:
+            known, parameters["label_components"] = read_labels(table, labels)
+        kept = data if table is None else table.without([*reading.exclude, *([] if labels is None else [labels])])
+        rows = open(kept, columns=columns or None, weights=weights, memory=memory, missing=missing)
+        collected += [] if table is None else map(RuntimeWarning, table.left_out_notices)
     names = rows.feature_names
     n_rows, n_features = rows.n_rows, rows.n_features
     if n_rows == 1:
@@ -164,7 +208,7 @@ def fit(
     if checkpoint is not None and n_fits > 1:
         context, sentence = click.get_current_context(), f"--checkpoint is for a single fit, and these are {n_fits}"
         raise click.UsageError(f"{sentence}: give one number after -k and one structure.", context)
-    fits = fit_stepwise(search, rows, checkpoint=checkpoint)
+    fits = fit_stepwise(search, rows, checkpoint=checkpoint, labels=known)
     with (
         terminated(checkpoint, quiet=quiet),
         progress(quiet=quiet) as bars,
@@ -194,6 +238,7 @@ def check_usage(
     checkpoint: str | None,
     columns: tuple[str, ...],
     weights: str | None,
+    labels: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -201,9 +246,14 @@ def check_usage(
     context = click.get_current_context()
     if weights is not None and weights in columns:
         raise click.UsageError(f"{weights!r} can't be a feature and the weight.", context)
+    if labels is not None and labels in (*columns, weights):
+        raise click.UsageError(f"{labels!r} can't be a feature or the weight and hold labels.", context)
     for target in (model, checkpoint):
         if target is not None:
             check_target(target, data)
+    if model is not None and Path(model).suffix.lower() in _NOT_MODELS:
+        advice = f"name it {Path(model).stem}.gmm; `gaussmix convert` writes other formats"
+        raise click.UsageError(f"{model}: a model is not written as {Path(model).suffix}: {advice}.", context)
     if model == STANDARD and as_json:
         raise click.UsageError("-o - and --json would both go to standard output.", context)
 

@@ -10,15 +10,17 @@ import click
 import pyarrow as pa
 from click.core import ParameterSource
 
+from gaussmix.cli.options import Reading
 from gaussmix.cli.outputs import open_target
 from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.show.reports import ManyReport
 from gaussmix.errors import listed
 from gaussmix.estimators.many.fit_many import fit_many
-from gaussmix.sources.tables import open_table
 from gaussmix.sources.tables.base import BadTable, doubles
 
-_OF_SEARCHES = {"criterion": "--criterion", "memory": "--memory", "checkpoint": "--checkpoint"}
+_OF_SEARCHES = {
+    name: f"--{name.replace('_', '-')}" for name in ("noise", "criterion", "memory", "checkpoint", "max_time")
+}
 
 
 @dataclass(frozen=True)
@@ -31,30 +33,31 @@ class Grouping:
     by : the column that says which group a row is of.
     columns : the features; none for every other column of numbers.
     weights : the column of row weights; None where rows have none.
-    format, has_header : as `open_table` takes them.
+    reading : how the table is read.
     """
 
     data: str
     by: str
     columns: tuple[str, ...]
     weights: str | None
-    format: str | None
-    has_header: bool | None
+    reading: Reading
 
     def read(self, *, quiet: bool) -> tuple[pa.Table, Any]:
         """The column of groups beside the features, and the weights of the rows; raises BadTable or OSError."""
-        table = open_table(self.data, self.format, self.has_header)
+        table = self.reading.open(self.data)
         print_notices(table.notices, quiet=quiet)
         if self.by not in table.names:
             raise BadTable(f"{table.name} has no column {self.by!r}; it has {listed(table.names)}.")
         others = [self.by] if self.weights is None else [self.by, self.weights]
-        features = self.columns or table.numeric_names(without=others)
+        features = self.columns or table.without(self.reading.exclude).numeric_names(without=others)
         if not features:
             raise BadTable(f"{table.name} has no column of numbers beside {listed(others)}.")
         numbers = [*features, *others[1:]]
         table.check_numeric(numbers)
+        table = self.reading.of_features(table, features, self.weights)
         batches = list(table.batches([self.by, *numbers], numbers))
         read = pa.Table.from_batches(batches) if batches else None
+        print_notices(table.left_out_notices, quiet=quiet)
         if read is None or not read.num_rows:
             raise BadTable(f"{table.name} has no rows.")
         columns = {self.by: read[self.by]} | {name: doubles(read[name]) for name in features}
@@ -103,6 +106,7 @@ def _given(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any
         if name in is_given:
             raise click.UsageError(f"{flag} has no meaning with --by, which makes a short fit for each group.", context)
     given = {name: value for name, value in parameters.items() if name in is_given and name != "random_state"}
+    given["missing"] = parameters["missing"]  # which is an error here, if it is not asked for
     structures, n_factors = given.get("covariance_type", []), given.get("n_factors", ())
     if len(counts) > 1 or isinstance(structures, str) or len(structures) > 1 or len(n_factors) > 1:
         raise click.UsageError(

@@ -9,40 +9,48 @@ import click
 import pyarrow as pa
 
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.options import columns, reading, weights, writing
+from gaussmix.cli.options import Reading, columns, weight_meaning, weights, writing
+from gaussmix.cli.options import as_json as json_option
+from gaussmix.cli.options import jobs as jobs_option
 from gaussmix.cli.options import memory as memory_option
+from gaussmix.cli.options import missing as missing_option
+from gaussmix.cli.options import reading as reading_options
 from gaussmix.cli.outputs import check_inputs, check_target, format_of, json_value, rows_at_once, write_table
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.show.reports import show_scores
 from gaussmix.estimators.gaussian_mixture import estimator_of
 from gaussmix.sources.files import open
-from gaussmix.sources.tables import open_table
 from gaussmix.sources.tables.base import STANDARD
 
 
 @click.command()
-@click.argument("model", metavar="MODEL.gmm")
-@click.argument("data", metavar="DATA")
+@click.argument("model", metavar="MODEL.gmm", type=click.Path())
+@click.argument("data", metavar="DATA", type=click.Path())
 @click.option("--rows", "per_row", is_flag=True, help="Write the log density of each row instead, as a table.")
 @columns
 @weights
+@weight_meaning
 @writing
+@missing_option
 @memory_option
-@reading
+@reading_options
+@jobs_option
+@json_option
 def score(
     model: str,
     data: str,
     per_row: bool,
     columns: tuple[str, ...],
     weights: str | None,
+    weight_meaning: str,
     output: str,
     to: str | None,
-    format: str | None,
-    has_header: bool | None,
+    reading: Reading,
     as_json: bool,
     quiet: bool,
     jobs: int | None,
     memory: int,
+    missing: bool,
 ) -> None:
     """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC (lower is better).
 
@@ -56,17 +64,21 @@ def score(
     check_target(output, model, data)
     check_engine(jobs, quiet=quiet)
     opened = ModelFile.open(model)
-    table = open_table(data, format, has_header)
+    table = reading.open(data).without(reading.exclude)
     features = opened.columns_of(table, columns, weights)
+    table = reading.of_features(table, features, weights)
     print_notices(table.notices, quiet=quiet)
     with collected_warnings() as collected:
         if per_row:
-            rows = table.rows(features, rows_at_once(max(len(features), opened.mixture.n_components), memory))
-            log_density = (opened.mixture.log_density(part, n_jobs=jobs) for part in rows)
+            n_rows = rows_at_once(max(len(features), opened.mixture.n_components), memory)
+            parts = table.rows(features, n_rows, may_miss=missing)
+            estimator = estimator_of(opened.mixture.with_feature_names(None), jobs)
+            log_density = map(estimator.score_samples, parts)
             write_table(output, written_as, (pa.table({"log_density": part}) for part in log_density))
         else:
-            scores = scores_of(opened, open(table, columns=features, weights=weights, memory=memory), jobs)
-    print_notices(collected, quiet=quiet)
+            rows = open(table, columns=features, weights=weights, memory=memory, missing=missing)
+            scores = scores_of(opened, rows, jobs, weight_meaning)
+    print_notices([*collected, *table.left_out_notices], quiet=quiet)
     if as_json and not per_row:
         values = {name: json_value(value) for name, value in scores.items()}
         click.echo(json.dumps({"model": model, "data": data, **values}, ensure_ascii=False))
@@ -74,14 +86,16 @@ def score(
         show_scores(data, scores)
 
 
-def scores_of(model: ModelFile, rows: Any, jobs: int | None) -> dict[str, Any]:
+def scores_of(model: ModelFile, rows: Any, jobs: int | None, weight_meaning: str) -> dict[str, Any]:
     """The scores by name of rows, a source."""
-    estimator, rows.feature_names = estimator_of(model.mixture, jobs), None  # the columns are matched already
+    estimator = estimator_of(model.mixture, jobs).set_params(weight_meaning=weight_meaning)
+    estimator.n_parameters_ = model.n_parameters
+    rows.feature_names = None  # the columns are matched already
     return {
         "n_rows": rows.n_rows,
         "row_weight": rows.profile.total_weight,
         "mean_log_likelihood": estimator.score(rows),
-        "n_parameters": model.mixture.n_parameters,
+        "n_parameters": model.n_parameters,
         "bic": estimator.bic(rows),
         "aic": estimator.aic(rows),
     }

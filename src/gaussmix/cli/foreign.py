@@ -1,0 +1,192 @@
+"""Mixtures in files of other software: a reader and a writer for each extension."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.mixture import BayesianGaussianMixture
+from sklearn.mixture import GaussianMixture as SklearnMixture
+
+from gaussmix.covariances import Dense, Diagonal, Spherical
+from gaussmix.export import to_c, to_onnx, to_sql
+from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named
+from gaussmix.formats.model_file import family_of
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.noise import Noise
+from gaussmix.numerics.arrays import Array
+from gaussmix.sources.tables import invented_names
+
+_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # its names of families with another
+_ANY = "VVV"  # mclust's name of matrices that have nothing in common
+
+
+def read_json(contents: bytes, model: str | None = None, n_components: int | None = None) -> Mixture:
+    """A mixture from the JSON of gaussmix (`Mixture.to_dict`) or of R's mclust; raises ValueError.
+
+    That of mclust has `model`, and `parameters` with `pro`, `mean` (a list for each component) and `sigma_tril` (the
+    lower triangle of each covariance, row by row). These may be in `best`, or in one of `fits`.
+
+    Parameters
+    ----------
+    contents : of the file.
+    model, n_components : which fit to take, where there are several; by default the best.
+    """
+    values = json.loads(contents)
+    if not isinstance(values, dict):
+        raise ValueError("the JSON is no object")
+    if "pro" not in values and "covariances" in values:
+        return Mixture.from_dict(values)
+    found = values
+    if model is not None or n_components is not None:
+        wanted = {"model": model, "G": n_components}
+        fits = [
+            fit
+            for fit in values.get("fits", [])
+            if all(value is None or fit.get(key) == value for key, value in wanted.items())
+        ]
+        if not fits:
+            raise ValueError(f"it has no fit of model {model} with {n_components} components")
+        found = {**fits[0], **(fits[0].get("tight") or fits[0].get("default") or {})}
+    elif "best" in values:
+        found = values["best"]
+    parameters = found.get("parameters", found)
+    if not isinstance(parameters, dict) or not {"pro", "mean", "sigma_tril"} <= parameters.keys():
+        raise ValueError("it has neither the keys of gaussmix nor 'pro', 'mean' and 'sigma_tril' of mclust")
+    return _of_mclust(parameters, found.get("model", _ANY), found.get("Vinv"), values.get("feature_names"))
+
+
+def _of_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float | None, names: Any) -> Mixture:
+    weights = np.atleast_1d(np.array(parameters["pro"], dtype=np.float64))
+    means, triangles = (np.array(parameters[name], dtype=np.float64) for name in ("mean", "sigma_tril"))
+    if means.ndim < 2:  # R writes lists of one number as numbers
+        means = means.reshape((-1, 1) if triangles.size in (1, means.size) else (1, -1))
+    n_components, n_features = means.shape
+    dense = np.zeros((n_components, n_features, n_features))
+    rows, columns = np.tril_indices(n_features)
+    dense[:, rows, columns] = dense[:, columns, rows] = triangles.reshape(-1, len(rows))
+    family = family_named(model)
+    noise = None
+    if len(weights) == n_components + 1 and inverse_volume is not None:
+        noise = Noise(float(weights[-1]), -float(np.log(inverse_volume)))
+        weights = weights[:-1]
+    return Mixture(weights, means, _compact(dense, family), family, names, noise)
+
+
+def _compact(dense: Array, family: Family) -> Array:
+    """Covariances (n_components, n_features, n_features) in the shape of a family."""
+    each = dense[:1] if family.is_shared else dense
+    if family.kind is Spherical:
+        each = each[:, 0, 0]
+    elif family.kind is Diagonal:
+        each = np.diagonal(each, axis1=1, axis2=2)
+    found: Array = each[0] if family.is_shared else each
+    return found
+
+
+def write_json(mixture: Mixture) -> bytes:
+    """The JSON of gaussmix."""
+    return json.dumps(mixture.to_dict(), ensure_ascii=False).encode() + b"\n"
+
+
+def write_mclust(mixture: Mixture) -> bytes:
+    """The JSON of mclust, as `read_json` takes it."""
+    dense = mixture.model.covariances.simple().lift(Dense).each
+    dense = np.broadcast_to(dense, (mixture.n_components, *dense.shape[1:]))
+    name = _MCLUST.get(mixture.family.name, mixture.family.name)
+    weights = mixture.weights.tolist()
+    values: dict[str, Any] = {"model": name if len(name) == 3 and name.isupper() else _ANY, "G": mixture.n_components}
+    if mixture.noise is not None:
+        weights = [*weights, mixture.noise.weight]
+        values["Vinv"] = float(np.exp(-mixture.noise.log_volume))
+    triangle = dense[:, *np.tril_indices(mixture.n_features)].tolist()
+    values["parameters"] = {"pro": weights, "mean": mixture.means.tolist(), "sigma_tril": triangle}
+    if mixture.feature_names is not None:
+        values["feature_names"] = list(mixture.feature_names)
+    return json.dumps(values, ensure_ascii=False).encode() + b"\n"
+
+
+def read_npz(contents: bytes) -> Mixture:
+    """A mixture from arrays `weights`, `means`, `covariances`, and `covariance_type` if it is not "full"."""
+    with np.load(BytesIO(contents), allow_pickle=False) as arrays:
+        values = {name: arrays[name] for name in arrays.files}
+    missing = [name for name in ("weights", "means", "covariances") if name not in values]
+    if missing:
+        raise ValueError(f"it has no array {missing[0]!r}")
+    name = str(values.get("covariance_type", ALIASES[_ANY]))
+    family = family_of(name, json.loads(str(values.get("family_options", "{}"))))
+    if family is None:
+        raise ValueError(f"its covariance_type {name!r} is not one of {', '.join(FAMILIES)}")
+    names = values["feature_names"].tolist() if "feature_names" in values else None
+    arrays_of = values["weights"], values["means"], values["covariances"]
+    return Mixture(*arrays_of, family, names, Noise.of_arrays(values))
+
+
+def write_npz(mixture: Mixture) -> bytes:
+    """The arrays that `read_npz` takes."""
+    target = BytesIO()
+    arrays: dict[str, Any] = {"weights": mixture.weights, "means": mixture.means, "covariances": mixture.covariances}
+    arrays["covariance_type"] = np.array(mixture.family.name)
+    if mixture.family.options:
+        arrays["family_options"] = np.array(json.dumps(mixture.family.options))
+    if mixture.feature_names is not None:
+        arrays["feature_names"] = np.array(mixture.feature_names)
+    if mixture.noise is not None:
+        arrays |= mixture.noise.arrays()
+    np.savez(target, **arrays)
+    return target.getvalue()
+
+
+def read_pickle(contents: bytes) -> Mixture:
+    """A mixture of scikit-learn that joblib or pickle has written. Loading one runs code that is in the file."""
+    found = joblib.load(BytesIO(contents))
+    if isinstance(found, Mixture):
+        return found
+    if isinstance(found, SklearnMixture | BayesianGaussianMixture):
+        return Mixture.from_sklearn(found)
+    mixture = getattr(found, "mixture_", None)
+    if not isinstance(mixture, Mixture):
+        raise ValueError(f"it holds a {type(found).__name__}, not a mixture of scikit-learn or gaussmix")
+    return mixture
+
+
+def write_pickle(mixture: Mixture) -> bytes:
+    """A fitted `sklearn.mixture.GaussianMixture`, by joblib."""
+    target = BytesIO()
+    joblib.dump(mixture.to_sklearn(), target)
+    return target.getvalue()
+
+
+def write_onnx(mixture: Mixture, dtype: str, target: str) -> bytes:
+    """An ONNX model."""
+    made: bytes = to_onnx(mixture, dtype=dtype).SerializeToString()
+    return made
+
+
+def write_c(mixture: Mixture, dtype: str, target: str) -> bytes:
+    """A C header, whose functions begin with the name of the file."""
+    name = "".join(mark if mark.isascii() and mark.isalnum() else "_" for mark in Path(target).stem)
+    return to_c(_named(mixture), name if name.isidentifier() else f"gmm_{name}").encode()
+
+
+def write_sql(mixture: Mixture, dtype: str, target: str) -> bytes:
+    """A query of a table that is called data."""
+    return to_sql(_named(mixture)).encode()
+
+
+def _named(mixture: Mixture) -> Mixture:
+    """The same, whose features without names are x1, x2 … as those of tables without names are."""
+    return mixture.with_feature_names(mixture.feature_names or invented_names(mixture.n_features))
+
+
+PICKLES = (".joblib", ".pkl", ".pickle")
+READERS: dict[str, Callable[[bytes], Mixture]] = {".json": read_json, ".npz": read_npz}
+READERS |= dict.fromkeys(PICKLES, read_pickle)
+WRITERS: dict[str, Callable[[Mixture], bytes]] = {".json": write_json, ".npz": write_npz}
+WRITERS |= dict.fromkeys(PICKLES, write_pickle)
+EXPORTS: dict[str, Callable[[Mixture, str, str], bytes]] = {".onnx": write_onnx, ".h": write_c, ".sql": write_sql}

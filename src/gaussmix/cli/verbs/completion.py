@@ -1,0 +1,25 @@
+"""`gaussmix completion`: what a shell needs to complete commands."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", metavar="SHELL", type=click.Choice(_SHELLS))
+def completion(shell: str) -> None:
+    """Print the script with which bash, zsh or fish completes commands, options and files.
+
+    \b
+      gaussmix completion bash >> ~/.bashrc
+      gaussmix completion zsh >> ~/.zshrc
+      gaussmix completion fish > ~/.config/fish/completions/gaussmix.fish
+    """
+    kind = get_completion_class(shell)
+    program = click.get_current_context().find_root().command
+    if kind is None:
+        raise click.UsageError(f"this version of click knows no {shell}.", click.get_current_context())
+    click.echo(kind(program, {}, "gaussmix", "_GAUSSMIX_COMPLETE").source())

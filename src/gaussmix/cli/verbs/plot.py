@@ -1,0 +1,89 @@
+"""`gaussmix plot`: draw a model, alone or over rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gaussmix.cli.model_file import ModelFile
+from gaussmix.cli.options import Reading, column_names, columns
+from gaussmix.cli.options import reading as reading_options
+from gaussmix.cli.outputs import check_inputs, check_target, open_target
+from gaussmix.cli.show.notices import print_notices
+from gaussmix.errors import listed
+from gaussmix.plot import ComponentDisplay, PairDisplay, UncertaintyDisplay
+from gaussmix.plot.display import import_pyplot
+
+_DISPLAYS: dict[str, Any] = {"pairs": PairDisplay, "components": ComponentDisplay, "uncertainty": UncertaintyDisplay}
+_FORMATS = ("png", "svg", "pdf", "jpg", "webp")
+
+
+@click.command()
+@click.argument("model", metavar="MODEL.gmm", type=click.Path())
+@click.argument("data", metavar="[DATA]", required=False, type=click.Path())
+@click.option("-o", "--output", required=True, metavar="PICTURE", help=f"Write to this file: {', '.join(_FORMATS)}.")
+@click.option(
+    "--kind",
+    type=click.Choice(list(_DISPLAYS)),
+    default="pairs",
+    show_default=True,
+    help="Every two features; two features; or where the component of rows is in doubt.",
+)
+@click.option(
+    "--features",
+    multiple=True,
+    callback=column_names,
+    metavar="A,B",
+    help="Features to show: up to 8, or 2.",
+)
+@click.option("--dark", is_flag=True, help="On a dark background.")
+@click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True, metavar="N", help="Dots an inch.")
+@columns
+@reading_options
+def plot(
+    model: str,
+    data: str | None,
+    output: str,
+    kind: str,
+    features: tuple[str, ...],
+    dark: bool,
+    dpi: int,
+    columns: tuple[str, ...],
+    reading: Reading,
+    quiet: bool,
+) -> None:
+    """Draw the components of a model, over the rows of DATA if it is given.
+
+    The rows must fit into memory. MODEL.gmm or DATA may be "-", standard input.
+    """
+    context = click.get_current_context()
+    format = Path(output).suffix.lower().removeprefix(".").replace("jpeg", "jpg")
+    if format not in _FORMATS:
+        raise click.UsageError(f"a picture is written as {listed(_FORMATS)}: name its file so after -o.", context)
+    if kind == "uncertainty" and data is None:
+        raise click.UsageError("--kind uncertainty is of rows: name DATA after the model.", context)
+    inputs = [model] if data is None else [model, data]
+    check_inputs(*inputs)
+    check_target(output, *inputs)
+    import_pyplot().switch_backend("Agg")
+    opened = ModelFile.open(model)
+    rows = None if data is None else _rows(opened, data, columns, reading, quiet=quiet)
+    options = {"features": list(features) or None, "feature_names": list(opened.names)}
+    with import_pyplot().style.context("dark_background" if dark else "default"):
+        drawn = _DISPLAYS[kind].from_estimator(opened.mixture.with_feature_names(None), rows, **options)
+        with open_target(output, for_people=False) as file:
+            drawn.figure_.savefig(file, format=format, dpi=dpi, bbox_inches="tight")
+    if not quiet:
+        click.echo(f"Picture written to {output}")
+
+
+def _rows(model: ModelFile, data: str, columns: tuple[str, ...], reading: Reading, *, quiet: bool) -> Any:
+    """The rows of a table that are the features of the model."""
+    table = reading.open(data)
+    features = model.columns_of(table.without(reading.exclude), columns)
+    table = reading.of_features(table, features)
+    rows = table.all_rows(features)
+    print_notices([*table.notices, *table.left_out_notices], quiet=quiet)
+    return rows

@@ -1,0 +1,252 @@
+"""Which columns and rows of a table count, and text that is not plain CSV."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+ROWS = [(1.5, 2.25), (3.5, -1.0), (4.25, 0.5), (2.0, 7.0)]
+
+
+def fitted(cli, *arguments, input=None):
+    """The JSON of a fit of one component to a table, and what was said."""
+    result = cli("fit", *arguments, "-k", 1, "--json", input=input)
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout), result.stderr
+
+
+def assert_is_rows(found, names):
+    assert found["feature_names"] == names
+    assert found["n_rows"] == len(ROWS)
+    np.testing.assert_allclose(found["chosen"]["means"], [np.mean(ROWS, axis=0)])
+
+
+TEXTS = {
+    "savetxt": ("".join("{:.18e} {:.18e}\n".format(*row) for row in ROWS), ["x1", "x2"], []),
+    "savetxt with a header": ("# a b\n" + "".join("{:.18e} {:.18e}\n".format(*row) for row in ROWS), ["a", "b"], []),
+    "aligned": ("  a    b \n" + "".join("{:10.3f}\t{:9.3f}  \r\n".format(*row) for row in ROWS), ["a", "b"], []),
+    "write.table": (
+        '"a" "b"\n' + "".join(f'"{1 + at}" {x} {y}\n' for at, (x, y) in enumerate(ROWS)),
+        ["a", "b"],
+        [],
+    ),
+    "an unusual delimiter": ("a:b\n" + "".join(f"{x}:{y}\n" for x, y in ROWS), ["a", "b"], ["--delimiter", ":"]),
+    "tab by name": ("a\tb,c\n" + "".join(f"{x}\t{y}\n" for x, y in ROWS), ["a", "b,c"], ["--delimiter", "tab"]),
+    "decimal comma": (
+        "a;b\n" + "".join("{};{}\n".format(*row) for row in ROWS).replace(".", ","),
+        ["a", "b"],
+        ["--decimal", ","],
+    ),
+    "pandas index": (",a,b\n" + "".join(f"{at},{x},{y}\n" for at, (x, y) in enumerate(ROWS)), ["a", "b"], []),
+    "pandas index read back": (
+        "Unnamed: 0,a,b\n" + "".join(f"{at},{x},{y}\n" for at, (x, y) in enumerate(ROWS)),
+        ["a", "b"],
+        [],
+    ),
+    "excluded": (
+        "a,id,b\n" + "".join(f"{x},7{at},{y}\n" for at, (x, y) in enumerate(ROWS)),
+        ["a", "b"],
+        ["--exclude", "id"],
+    ),
+    "rows with holes": (
+        "a,b,note\nNA,1,p\n" + "".join("{},{},\n".format(*row) for row in ROWS) + "3,,q\n",
+        ["a", "b"],
+        ["--drop-missing"],
+    ),
+    "holes of one's own": (
+        "a,b\nk.A.,1\n" + "".join("{},{}\n".format(*row) for row in ROWS) + "3,?\n",
+        ["a", "b"],
+        ["--drop-missing", "--na", "k.A.", "--na", "?"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_table_is_read_as_what_it_is(name, cli, csv_file):
+    text, names, options = TEXTS[name]
+    found, _ = fitted(cli, csv_file(text, "table.txt"), *options)
+    assert_is_rows(found, names)
+    piped, _ = fitted(cli, "-", *options, input=gzip.compress(text.encode()))
+    assert_is_rows(piped, names)
+
+
+@pytest.mark.parametrize("name", ["pandas index", "rows with holes"])
+def test_what_was_left_out_is_said(name, cli, csv_file):
+    text, _, options = TEXTS[name]
+    _, said = fitted(cli, csv_file(text), *options)
+    wanted = {"pandas index": "left out column '': it is the index", "rows with holes": "left out 2 rows of "}[name]
+    assert wanted in said
+
+
+@pytest.mark.parametrize("end", [" ", "\t", "  \n", " \t"], ids=repr)
+def test_blanks_at_the_end_of_a_table_are_no_cells(end, cli, csv_file):
+    result = cli("fit", csv_file("1 2\n3 4\n5 7" + end, "w.txt"), "-k", 1)
+    assert result.exit_code == 0, result.stderr
+    assert "3 rows, 2 features" in result.stdout
+
+
+def test_rows_of_blanks_are_read_in_any_pieces(cli, csv_file, rng):
+    rows = rng.normal(size=(60_000, 2)).round(6)
+    found, _ = fitted(cli, csv_file("x   y\n" + "".join(f" {a}  {b}\n" for a, b in rows.tolist())))
+    assert found["n_rows"] == len(rows)
+    np.testing.assert_allclose(found["chosen"]["means"], [rows.mean(axis=0)])
+
+
+def test_predict_and_score_leave_the_same_rows_out(cli, csv_file, model):
+    text = "waiting,eruptions,note\n79,3.6,a\nNA,2,b\n54,1.8,\n60,,d\n"
+    written = cli("predict", model, csv_file(text), "--drop-missing")
+    assert [line.split(",")[2] for line in written.stdout.splitlines()] == ["note", "a", ""]
+    assert "left out 2 rows" in written.stderr
+    scores = cli("score", model, csv_file(text), "--drop-missing", "--json")
+    assert json.loads(scores.stdout)["n_rows"] == 2
+
+
+def test_a_bad_number_is_named_by_its_own_line_after_rows_were_left_out(cli, csv_file, model):
+    result = cli("predict", model, csv_file("eruptions,waiting\n1,2\n,3\n4,inf\n"), "--drop-missing")
+    assert result.exit_code == 1
+    assert "line 4, column 'waiting': the value is infinite" in result.stderr
+
+
+def test_rows_that_all_miss_a_value_are_a_sentence(cli, csv_file):
+    result = cli("fit", csv_file("a,b\n1,\n,2\n3,\n"), "-k", 1, "--drop-missing")
+    assert result.exit_code == 1
+    assert "each row misses a value in 'a', 'b'" in result.stderr
+
+
+def test_a_decimal_comma_is_written_as_it_was_read(cli, csv_file, model):
+    result = cli("predict", model, csv_file("eruptions;waiting\n3,6;79\n"), "--decimal", ",")
+    assert result.stdout.splitlines()[1].startswith("3,6;79;0;0,99")
+
+
+def test_excluded_columns_are_copied_by_predict_and_match_by_place(cli, csv_file, model):
+    result = cli("predict", model, csv_file("id,e,w\n7,3.6,79\n"), "--exclude", "id", "--columns", "e,w")
+    assert result.stdout.splitlines()[1].startswith("7,3.6,79,0,0.99")
+
+
+MISTYPED = {
+    "?": ("'?' in line 4", None),
+    "1,000.5": ("'1,000.5' in line 4", None),
+    "2,5": ("'2,5' in line 4", "--decimal ,"),
+}
+
+
+@pytest.mark.parametrize("cell", MISTYPED)
+def test_a_column_that_is_nearly_numbers_is_not_left_out_in_silence(cell, cli, csv_file):
+    shown, hint = MISTYPED[cell]
+    text = f'a,b\n1,2\n2,5\n"{cell}",4\n' + "3,1\n5,9\n" * 20
+    result = cli("fit", csv_file(text), "-k", 1, "-q")
+    assert result.exit_code == 1
+    assert f"column 'a' holds numbers except {shown}" in result.stderr
+    assert hint is None or hint in result.stderr
+    found, _ = fitted(cli, csv_file(text), "--exclude", "a")
+    assert found["feature_names"] == ["b"]
+
+
+@pytest.mark.parametrize("verb", ["fit", "predict"])
+def test_decimal_commas_are_told_from_text(verb, cli, csv_file, model):
+    """With another column of numbers, the fit could go on without them."""
+    data = csv_file("eruptions;waiting;n\n" + "".join(f"{x},5;{70 + x},5;{x}\n" for x in range(8)))
+    result = cli(*(["fit", data, "-k", 1] if verb == "fit" else ["predict", model, data]))
+    assert result.exit_code == 1
+    assert "column 'eruptions'" in result.stderr
+    assert "(where the comma is a decimal mark, say so: --decimal ,)" in result.stderr
+
+
+def test_a_text_that_means_a_hole_is_named_and_filled(cli, csv_file, model):
+    refused = cli("fit", csv_file("a,b\n1,2\n2,4\nk.A.,1\n5,3\n"), "-k", 1)
+    assert "'k.A.' in line 4: mend these cells, give --na TEXT where one means a missing value, or" in refused.stderr
+    text = "eruptions,waiting,note\n3.6,k.A.,k.A.\n1.8,54,\n"
+    _, first, second = cli("impute", model, csv_file(text), "--na", "k.A.").stdout.splitlines()
+    assert (first[:5], first[-5:], second) == ("3.6,7", ",k.A.", "1.8,54,")
+    piped = cli("impute", model, "-", "--na", "k.A.", input=text)
+    assert piped.stderr == "gaussmix: filled 1 cell of standard input.\n"
+
+
+def test_an_error_of_empty_cells_says_which_commands_take_them(cli, csv_file, model):
+    result = cli("plot", model, csv_file("eruptions,waiting\n1,2\n,3\n2,2\n"), "-o", "p.png")
+    assert "--drop-missing, or --missing to fit, predict, score and report, or fill such cells" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("d.json", "is JSON, which is not read: write it as CSV or Parquet first."),
+        ("d.gmm", "is a model, not a table: name the rows to read."),
+        ("d.npz", "holds several arrays: save the one to read as .npy."),
+        ("d.xlsx", "is a spreadsheet: save it as CSV first."),
+    ],
+)
+def test_what_is_no_table_is_refused_by_its_name(name, advice, cli, csv_file):
+    path = csv_file(b"PK\x03\x04\0\0" if name != "d.json" else "[]", name)
+    result = cli("fit", path)
+    assert (result.exit_code, result.stderr) == (1, f"gaussmix: {path} {advice}\n")
+
+
+WRONG = {
+    "an unknown extension": (["predict", "MODEL", "DATA", "-o", "out.xyz"], ".xyz is not written"),
+    "a threshold of nothing": (["predict", "MODEL", "DATA", "--threshold", "0.1"], "--threshold is of --outliers"),
+    "probabilities of targets": (
+        ["predict", "MODEL", "DATA", "--targets", "waiting", "--probabilities"],
+        "--probabilities need every feature",
+    ),
+    "take and leave out": (["fit", "DATA", "--missing", "--drop-missing"], "--missing takes the rows"),
+    "one mark for two things": (["fit", "DATA", "--decimal", ",", "--delimiter", ","], "can't be the delimiter and"),
+    "a model as a table": (["fit", "DATA", "-o", "m.csv"], "a model is not written as .csv: name it m.gmm"),
+    "a model for others": (["fit", "DATA", "-o", "m.onnx"], "`gaussmix convert` writes other formats"),
+    "two characters": (["fit", "DATA", "--delimiter", "ab"], "is not a single character, tab or blanks"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_contradictions_are_wrong_usage(name, cli, faithful, model):
+    arguments, said = WRONG[name]
+    result = cli(*[{"DATA": faithful, "MODEL": model}.get(argument, argument) for argument in arguments])
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_an_excluded_column_must_be_there(cli, faithful):
+    result = cli("fit", faithful, "--exclude", "wait")
+    assert result.exit_code == 1
+    assert "has no column 'wait'; it has 'eruptions', 'waiting'" in result.stderr
+
+
+def test_every_probability_and_a_threshold(cli, faithful, model, tmp_path):
+    path = tmp_path / "out.json"
+    result = cli(
+        "predict",
+        model,
+        faithful,
+        "--probabilities",
+        "--outliers",
+        "--threshold",
+        0.3,
+        "-q",
+        "-o",
+        path,
+        "--to",
+        "json",
+    )
+    assert result.exit_code == 0
+    rows = json.loads(path.read_text())
+    for row in rows:
+        assert row["probability_0"] + row["probability_1"] == pytest.approx(1)
+        assert row[f"probability_{row['component']}"] == row["probability"]
+        assert row["outlier"] == (row["p_value"] < 0.3)
+    assert 0.2 < np.mean([row["outlier"] for row in rows]) < 0.4
+
+
+def test_errors_speak_of_options(cli, faithful, csv_file):
+    assert cli("fit", faithful, "-k", 300).stderr.endswith("1 × fewer rows than components. Lower -k.\n")
+    constant = csv_file("a,b\n" + "".join(f"{at},1\n" for at in range(30)))
+    said = cli("fit", constant, "-k", 1, "--reg-covar", 0).stderr
+    assert "Column 'b' of DATA is constant. Leave it out, or set --reg-covar above 0." in said
+    assert "reg_covar" not in said
+
+
+@pytest.mark.parametrize("verb", [["describe", "MODEL"], ["sample", "MODEL", "-n", 3]], ids=lambda verb: verb[0])
+def test_every_verb_takes_quiet(verb, cli, model):
+    result = cli(*[model if argument == "MODEL" else argument for argument in verb], "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout

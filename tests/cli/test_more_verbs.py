@@ -1,0 +1,300 @@
+"""`impute`, `classify`, `merge`, `convert` and `completion`."""
+
+import csv
+import io
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.mixture import GaussianMixture as SklearnMixture
+
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureImputer, Mixture
+
+MCLUST = Path(__file__).parents[1] / "oracle" / "mclust"
+
+
+def table(text):
+    """Header and rows of CSV."""
+    header, *rows = csv.reader(io.StringIO(text))
+    return header, rows
+
+
+class TestImpute:
+    TEXT = "id,eruptions,waiting,note\n007,,79,a\n8,1.8,NA,\n9,3.333,74,c\n10,,,d\n"
+
+    def test_empty_cells_are_filled_and_others_stay(self, cli, model, csv_file):
+        result = cli("impute", model, csv_file(self.TEXT))
+        header, rows = table(result.stdout)
+        assert header == ["id", "eruptions", "waiting", "note"]
+        assert [row[0] for row in rows] == ["007", "8", "9", "10"]
+        assert rows[2] == ["9", "3.333", "74", "c"]
+        mixture = Mixture.load(model).with_feature_names(None)
+        assert float(rows[0][1]) == pytest.approx(mixture.conditional_mean([[79.0]], [1])[0, 0])
+        assert float(rows[1][2]) == pytest.approx(mixture.conditional_mean([[1.8]], [0])[0, 0])
+        np.testing.assert_allclose([float(cell) for cell in rows[3][1:3]], mixture.mean)
+        assert "filled 4 cells" in result.stderr
+
+    def test_values_are_those_of_the_imputer(self, cli, csv_file, tmp_path, rng):
+        rows = rng.multivariate_normal([0, 5], [[1, 0.8], [0.8, 1]], size=300)
+        rows[rng.random(rows.shape) < 0.2] = np.nan
+        data = csv_file("a,b\n" + "".join(f"{a},{b}\n" for a, b in rows.tolist()))
+        assert cli("fit", data, "-k", 1, "--missing", "-o", tmp_path / "m.gmm", "-q").exit_code == 0
+        result = cli("impute", tmp_path / "m.gmm", data, "-q", "-o", tmp_path / "out.npy")
+        assert (result.exit_code, result.stderr) == (0, "")
+        imputer = GaussianMixtureImputer(1)
+        imputer.fit(rows)
+        imputer._hold(Mixture.load(tmp_path / "m.gmm").with_feature_names(None))
+        np.testing.assert_allclose(np.load(tmp_path / "out.npy"), imputer.transform(rows), rtol=1e-12)
+
+    def test_draws_follow_the_seed(self, cli, model, csv_file):
+        path = csv_file(self.TEXT)
+        first, again, other = (cli("impute", model, path, "--draw", "--seed", seed).stdout for seed in (1, 1, 2))
+        assert first == again
+        assert first != other
+
+    def test_integers_of_typed_tables_are_filled_with_their_type(self, cli, model, tmp_path):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        parquet.write_table(pa.table({"eruptions": [1.8, None], "waiting": [None, 79]}), tmp_path / "in.parquet")
+        assert cli("impute", model, tmp_path / "in.parquet", "-q", "-o", tmp_path / "out.parquet").exit_code == 0
+        found = parquet.read_table(tmp_path / "out.parquet")
+        assert found["waiting"][1].as_py() == 79
+        assert found["waiting"].null_count == found["eruptions"].null_count == 0
+
+
+class TestClassify:
+    @pytest.fixture
+    def iris(self, csv_file):
+        """Iris as CSV, with every third label removed."""
+        data = load_iris()
+        lines = [
+            ",".join(map(str, row)) + f",{data.target_names[label] if at % 3 else ''}"
+            for at, (row, label) in enumerate(zip(data.data.tolist(), data.target, strict=True))
+        ]
+        return csv_file("a,b,c,d,species\n" + "\n".join(lines) + "\n", "iris.csv")
+
+    def test_unlabelled_rows_get_their_class(self, cli, iris):
+        result = cli("classify", iris, iris, "--labels", "species")
+        header, rows = table(result.stdout)
+        assert header == ["a", "b", "c", "d", "species", "class", "probability"]
+        assert "learned 3 classes from 100 labelled rows" in result.stderr
+        data = load_iris()
+        labels = [str(data.target_names[y]) if at % 3 else None for at, y in enumerate(data.target)]
+        classifier = GaussianMixtureClassifier(random_state=0).fit(data.data, labels)
+        assert [row[5] for row in rows] == classifier.predict(data.data).tolist()
+        probability = classifier.predict_proba(data.data).max(axis=1)
+        np.testing.assert_allclose([float(row[6]) for row in rows], probability, atol=1e-12)
+
+    def test_other_rows_need_the_features_only(self, cli, iris, csv_file):
+        result = cli(
+            "classify", iris, csv_file("d,c,b,a\n0.2,1.4,3.5,5.1\n"), "--labels", "species", "-s", "tied", "-q"
+        )
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert table(result.stdout)[1][0][4] == "setosa"
+
+    def test_notices_are_those_of_predict(self, cli, iris, csv_file):
+        train = csv_file(iris.read_text() + ",1,2,3,setosa\n", "train.csv")
+        data = csv_file("a,b,c,d,class\n5.1,3.5,1.4,0.2,x\n1,,2,3,y\n", "new.csv")
+        result = cli("classify", train, data, "--labels", "species", "--drop-missing")
+        assert table(result.stdout)[0] == ["a", "b", "c", "d", "class", "class_", "probability"]
+        assert f"{data} has a column 'class' already, so the new one is called 'class_'." in result.stderr
+        assert f"left out 1 row of {train} with missing values." in result.stderr
+        assert f"left out 1 row of {data} with missing values." in result.stderr
+        bare = csv_file(
+            "5.1,3.5,1.4,0.2,1\n4.9,3.0,1.4,0.2,1\n5.0,3.1,1.5,0.3,1\n7,3,5,1,2\n6,3,5,1,2\n6,2,4,1,2\n", "bare.csv"
+        )
+        result = cli("classify", bare, bare, "--labels", "x5", "-s", "spherical")
+        assert result.stderr.count("begins with numbers") == 1
+
+    def test_a_missing_column_is_a_sentence(self, cli, iris, csv_file):
+        result = cli("classify", iris, iris, "--labels", "kind")
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert "has no column 'kind'" in result.stderr
+        result = cli("classify", iris, csv_file("a,b\n1,2\n"), "--labels", "species")
+        assert "has no column 'c'" in result.stderr
+
+
+class TestMerge:
+    @pytest.fixture
+    def halves(self, cli, csv_file, tmp_path):
+        """Models of 100 and 300 rows."""
+        rng = np.random.default_rng(0)
+        for name, n_rows, centre in (("a", 100, 0.0), ("b", 300, 9.0)):
+            rows = rng.normal(centre, size=(n_rows, 2))
+            path = csv_file("x,y\n" + "".join(f"{a},{b}\n" for a, b in rows.tolist()), f"{name}.csv")
+            assert cli("fit", path, "-k", 1, "-q", "-o", tmp_path / f"{name}.gmm").exit_code == 0
+        return tmp_path / "a.gmm", tmp_path / "b.gmm"
+
+    def test_components_are_those_of_all_by_their_rows(self, cli, halves, tmp_path):
+        result = cli("merge", *halves, "-o", tmp_path / "all.gmm")
+        assert result.stdout == f"2 components, full; written to {tmp_path / 'all.gmm'}\n"
+        merged, parts = Mixture.load(tmp_path / "all.gmm"), [Mixture.load(path) for path in halves]
+        assert merged.weights.tolist() == [0.25, 0.75]
+        assert merged.feature_names == ("x", "y")
+        np.testing.assert_array_equal(merged.means, np.concatenate([part.means for part in parts]))
+
+    def test_weights_and_fewer_components(self, cli, halves, tmp_path):
+        assert cli("merge", *halves, "--weights", "3,1", "-k", 1, "-o", tmp_path / "one.gmm", "-q").exit_code == 0
+        merged, parts = Mixture.load(tmp_path / "one.gmm"), [Mixture.load(path) for path in halves]
+        assert merged.n_components == 1
+        np.testing.assert_allclose(merged.means[0], 0.75 * parts[0].means[0] + 0.25 * parts[1].means[0])
+
+    def test_what_cannot_be_merged_is_a_sentence(self, cli, halves, model, tmp_path):
+        bare = tmp_path / "bare.gmm"
+        Mixture.load(halves[0]).save(bare)
+        cases = {
+            (*halves, "--weights", "1"): "--weights needs 2 numbers",
+            (*halves, "--weights", "1,-1"): "is not numbers above 0",
+            (halves[0], model): "other features",
+            (halves[0], bare): "does not say how many rows",
+        }
+        for arguments, said in cases.items():
+            result = cli("merge", *arguments, "-o", tmp_path / "out.gmm")
+            assert result.exit_code in (1, 2)
+            assert said in result.stderr
+            assert result.stderr.count("\n") == 1
+
+
+class TestConvert:
+    @pytest.mark.parametrize("extension", [".json", ".npz", ".gmm"])
+    @pytest.mark.parametrize("options", [["-k", 2], ["-k", 2, "--noise"], ["-k", 2, "-s", "VEV"]], ids=str)
+    def test_there_and_back_is_the_same_bits(self, extension, options, cli, faithful, tmp_path):
+        start, middle, end = tmp_path / "m.gmm", tmp_path / f"x{extension}", tmp_path / "back.gmm"
+        assert cli("fit", faithful, *options, "-o", start, "-q").exit_code == 0
+        for source, target in ((start, middle), (middle, end)):
+            assert cli("convert", source, target, "-q").exit_code == 0
+        assert Mixture.load(end) == Mixture.load(start)
+
+    def test_factor_analysers_keep_their_options(self, cli, tmp_path, rng):
+        gm = GaussianMixture(2, covariance_type="factor_analyzer", n_factors=1, random_state=0)
+        gm.fit(rng.normal(size=(90, 4))).mixture_.save(tmp_path / "m.gmm")
+        assert cli("convert", tmp_path / "m.gmm", tmp_path / "m.npz").exit_code == 0
+        assert cli("convert", tmp_path / "m.npz", tmp_path / "n.gmm").exit_code == 0
+        assert Mixture.load(tmp_path / "n.gmm") == gm.mixture_
+
+    def test_scikit_learn_and_back(self, cli, model, tmp_path, rng):
+        path = tmp_path / "m.joblib"
+        assert cli("convert", model, path).exit_code == 0
+        theirs, ours = joblib.load(path), Mixture.load(model)
+        rows = rng.normal([3, 70], [1, 10], size=(50, 2))
+        assert type(theirs) is SklearnMixture
+        theirs.__dict__.pop("feature_names_in_")
+        np.testing.assert_allclose(theirs.score_samples(rows), ours.log_density(rows))
+        assert cli("convert", path, tmp_path / "back.gmm", "--trust").exit_code == 0
+        np.testing.assert_allclose(Mixture.load(tmp_path / "back.gmm").means, ours.means)
+
+    def test_a_pickle_is_not_read_without_trust(self, cli, tmp_path):
+        class Evil:
+            def __reduce__(self):
+                return os.mkdir, (str(tmp_path / "harm"),)
+
+        (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Evil()))
+        result = cli("convert", tmp_path / "evil.pkl", tmp_path / "m.gmm")
+        assert result.exit_code == 2
+        assert "reading one runs the code that is in it: add --trust" in result.stderr
+        assert not (tmp_path / "harm").exists()
+
+    def test_the_json_of_mclust(self, cli, tmp_path):
+        source, target = MCLUST / "faithful.json", tmp_path / "m.gmm"
+        assert cli("convert", source, target, "--fit", "VVV", "-k", 2).exit_code == 0
+        fits = json.loads(source.read_text())["fits"]
+        fit = next(each for each in fits if (each["model"], each["G"]) == ("VVV", 2))["tight"]
+        rows = np.loadtxt(MCLUST / "faithful.csv", delimiter=",", skiprows=1)
+        found = Mixture.load(target)
+        assert found.family.name == "full"
+        assert found.log_density(rows).sum() == pytest.approx(fit["loglik"], rel=1e-12)
+
+    @pytest.mark.parametrize(
+        ("values", "means", "variances"),
+        [
+            ({"pro": [0.4, 0.6], "mean": [1, 2], "sigma_tril": [3, 4]}, [[1], [2]], [3, 4]),
+            ({"pro": [0.4, 0.6], "mean": [[1], [2]], "sigma_tril": [[3], [4]]}, [[1], [2]], [3, 4]),
+            ({"pro": [0.4, 0.6], "mean": [1, 2], "sigma_tril": 3}, [[1], [2]], [3, 3]),
+            ({"pro": 1, "mean": 1, "sigma_tril": 3}, [[1]], [3]),
+            ({"pro": 1, "mean": [1, 2], "sigma_tril": [3, 0.5, 4]}, [[1, 2]], [3]),
+        ],
+    )
+    def test_lists_of_one_number_are_numbers_in_r(self, values, means, variances, cli, csv_file, tmp_path):
+        source = csv_file(json.dumps({"model": "VVV", "parameters": values}), "r.json")
+        result = cli("convert", source, tmp_path / "m.gmm")
+        assert result.exit_code == 0, result.stderr
+        assert ("1 component, " in result.stdout) == (len(means) == 1)
+        found = Mixture.load(tmp_path / "m.gmm")
+        assert found.means.tolist() == means
+        assert found.covariances[:, 0, 0].tolist() == variances
+
+    @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "EII", "EEI", "VEV", "EVI"])
+    @pytest.mark.parametrize("noise", [[], ["--noise"]], ids=["", "noise"])
+    def test_mclust_and_back_keeps_numbers_and_structure(self, structure, noise, cli, faithful, tmp_path):
+        assert cli("fit", faithful, "-k", 2, "-s", structure, *noise, "-o", tmp_path / "m.gmm", "-q").exit_code == 0
+        assert cli("convert", tmp_path / "m.gmm", tmp_path / "r.json", "--mclust").exit_code == 0
+        assert cli("convert", tmp_path / "r.json", tmp_path / "back.gmm").exit_code == 0
+        ours, back = Mixture.load(tmp_path / "m.gmm"), Mixture.load(tmp_path / "back.gmm")
+        assert (back.family.name, back.feature_names) == (ours.family.name, ours.feature_names)
+        rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
+        np.testing.assert_allclose(back.log_density(rows), ours.log_density(rows), rtol=1e-12)
+
+    def test_onnx_c_and_sql(self, cli, model, tmp_path):
+        pytest.importorskip("onnx")
+        assert cli("convert", model, tmp_path / "m.onnx", "--dtype", "float64").exit_code == 0
+        assert cli("convert", model, tmp_path / "old-faithful.h").exit_code == 0
+        assert cli("convert", model, tmp_path / "m.sql").exit_code == 0
+        assert (tmp_path / "m.onnx").stat().st_size > 500
+        assert "double old_faithful_log_density(const double *x)" in (tmp_path / "old-faithful.h").read_text()
+        assert '"eruptions"' in (tmp_path / "m.sql").read_text()
+
+    def test_features_without_names_are_called_as_in_tables(self, cli, tmp_path):
+        Mixture.from_parameters([1.0], [[0.0, 1.0]], [np.eye(2)]).save(tmp_path / "m.gmm")
+        for name in ("m.sql", "m.h"):
+            assert cli("convert", tmp_path / "m.gmm", tmp_path / name).exit_code == 0
+        assert '"x1"' in (tmp_path / "m.sql").read_text()
+        assert '"x0"' not in (tmp_path / "m.sql").read_text()
+        assert "2 features (x1, x2)" in (tmp_path / "m.h").read_text()
+
+    def test_what_cannot_be_converted_is_a_sentence(self, cli, model, csv_file, tmp_path):
+        cases = {
+            (model, "m.xyz"): "'.onnx', '.h', '.sql' are written",
+            ("m.onnx", "m.gmm"): "'.pkl', '.pickle' are read",
+            (csv_file("{}", "a.json"), tmp_path / "m.gmm"): "neither the keys of gaussmix nor 'pro', 'mean'",
+            (csv_file("{", "b.json"), tmp_path / "m.gmm"): "can't be read as .json",
+            (csv_file(b"PK", "c.npz"), tmp_path / "m.gmm"): "can't be read as .npz",
+            (csv_file("x", "d.pkl"), tmp_path / "m.gmm", "--trust"): "can't be read as .pkl",
+            (model, tmp_path / "m.npz", "--mclust"): "--mclust is for JSON",
+            (model, tmp_path / "m.npz", "-k", "2"): "--fit and -k are for JSON of mclust",
+        }
+        for arguments, said in cases.items():
+            result = cli("convert", *arguments)
+            assert result.exit_code in (1, 2)
+            assert said in result.stderr
+            assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(shell, cli, monkeypatch):
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    if shell == "bash" and shutil.which("bash") is None:
+        pytest.skip("there is no bash")
+    result = cli("completion", shell)
+    assert result.exit_code == 0
+    assert "_GAUSSMIX_COMPLETE" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "at", "expected"),
+    [("gaussmix ", 1, "report"), ("gaussmix fit --crit", 2, "--criterion"), ("gaussmix fit ", 2, "file")],
+)
+def test_commands_options_and_files_are_completed(words, at, expected):
+    environment = {**os.environ, "_GAUSSMIX_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+    run = subprocess.run(
+        [sys.executable, "-m", "gaussmix"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert expected in run.stdout

@@ -1,0 +1,317 @@
+"""The page of `gaussmix report`: what it says, that it needs nothing else, and that a browser opens it."""
+
+import re
+import runpy
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
+
+import html5lib
+import numpy as np
+import pandas as pd
+import pytest
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix.cli.show.findings import Findings
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+AA = 4.5  # WCAG 2.2, contrast of text
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The page of Old Faithful, beside a column that HTML must quote."""
+    from click.testing import CliRunner
+
+    from gaussmix.cli.program import program
+
+    folder = tmp_path_factory.mktemp("report")
+    data = Path(__file__).parents[2] / "examples" / "faithful.csv"
+    text = data.read_text().replace("waiting", "<b>&wait", 1)
+    (folder / "data.csv").write_text(text)
+    arguments = ["report", folder / "data.csv", "-o", folder / "report.html", "-k", "1:4"]
+    result = CliRunner().invoke(program, list(map(str, arguments)))
+    assert result.exit_code == 0, result.stderr
+    assert "The rows are described as 2 groups" in result.stdout
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def tree(page):
+    """The page as a tree; html5lib raises for what is not HTML."""
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    return parser.parse(page.read_text(encoding="utf-8"))
+
+
+def test_it_says_what_was_found(page):
+    text = page.read_text(encoding="utf-8")
+    assert "The rows are described as 2 groups, each a normal distribution with full covariances." in text
+    assert "very clearly better than the next of 4 candidates (by 27.3)" in text
+    assert re.search(r"Component 0 \(64.4 % of the distribution, 175 rows\): high eruptions \(4\.29", text)
+    assert "GaussianMixtureIC([1, 2, 3, 4], covariance_type=" in text
+    assert "&lt;b&gt;&amp;wait" in text
+    assert "<b>" not in text
+
+
+def test_it_needs_no_other_file(tree):
+    sources = [element.get(name) for element in tree.iter() for name in ("src", "href") if element.get(name)]
+    assert sources
+    assert all(source.startswith("data:") for source in sources)
+
+
+def test_pictures_are_described_and_tables_sort(tree):
+    images = list(tree.iter("img"))
+    assert len(images) == 3
+    assert all(len(image.get("alt")) > 30 for image in images)
+    components, worst = tree.iter("table")
+    assert len(list(components.find("tbody"))) == 2
+    assert len(list(worst.find("tbody"))) == 10
+    assert all(heading.find("button") is not None for heading in components.iter("th"))
+    assert all(np.isfinite(float(cell.get("data-value"))) for cell in tree.iter("td"))
+
+
+def test_worst_rows_are_those_of_the_lowest_density(tree, page):
+    rows = np.loadtxt(page.parent / "data.csv", delimiter=",", skiprows=1)
+    gm = GaussianMixture(2, random_state=0).fit(rows)
+    worst = list(tree.iter("table"))[1]
+    shown = [int(row[0].get("data-value")) for row in worst.find("tbody")]
+    assert set(shown) == set(np.argsort(gm.score_samples(rows))[:10].tolist())
+
+
+def luminance(color):
+    """Relative luminance of #rgb or #rrggbb; WCAG 2.2."""
+    digits = color[1:] if len(color) == 7 else "".join(2 * digit for digit in color[1:])
+    parts = np.array([int(digits[at : at + 2], 16) for at in (0, 2, 4)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_text_has_contrast_in_every_theme(page):
+    themes = re.findall(r":root \{([^}]*)\}", page.read_text(encoding="utf-8"))
+    assert len(themes) == 3  # light, dark, print
+    for theme in themes:
+        colors = dict(re.findall(r"--(\w+): (#\w+)", theme))
+        for ink in ("text", "muted", "link"):
+            for ground in ("page", "shade"):
+                dark, light = sorted((luminance(colors[ink]), luminance(colors[ground])))
+                assert (light + 0.05) / (dark + 0.05) >= AA
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+@pytest.mark.parametrize("width", [1200, 500])  # narrower windows are as wide as these in headless Chromium
+def test_a_browser_opens_and_sorts_it_without_errors(page, width, tmp_path):
+    probe = """<script>
+    window.addEventListener("load", () => {
+      document.querySelectorAll("th button")[1].click();
+      const first = Number(document.querySelector("tbody tr td").dataset.value);
+      const fits = document.documentElement.scrollWidth <= window.innerWidth;
+      const drawn = [...document.images].every(image => image.complete && image.naturalWidth > 0);
+      document.title = `first ${first}, fits ${fits}, drawn ${drawn}`;
+    });
+    </script></body>"""
+    (tmp_path / "probe.html").write_text(page.read_text(encoding="utf-8").replace("</body>", probe), encoding="utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--window-size={width},900"]
+    run = subprocess.run(
+        [CHROMIUM, *flags, f"--user-data-dir={tmp_path}", "--dump-dom", (tmp_path / "probe.html").as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert ":CONSOLE" not in run.stderr
+    assert "<title>first 1, fits true, drawn true</title>" in run.stdout
+
+
+def test_a_model_is_described_over_its_rows(cli, model, faithful, tmp_path):
+    path = tmp_path / "page.html"
+    result = cli("report", faithful, "--model", model, "-o", path, "-q")
+    assert (result.exit_code, result.stdout) == (0, "")
+    text = path.read_text(encoding="utf-8")
+    assert f"gm = Mixture.load({str(model)!r})" in unescape(text)
+    assert "How many components" not in text
+
+
+def test_a_model_without_its_rows_is_a_sentence(cli, model, tmp_path):
+    result = cli("report", model, "-o", tmp_path / "page.html")
+    assert result.exit_code == 2
+    assert f"{model} is a model, and a report needs its rows: gaussmix report DATA --model {model}." in result.stderr
+
+
+SHAPES = {
+    "one group": ([1.0], [[0.0, 0.0]]),
+    "apart": ([0.5, 0.5], [[0.0, 0.0], [30.0, 0.0]]),
+    "mixed": ([0.5, 0.5], [[0.0, 0.0], [0.5, 0.0]]),
+}
+SAID = {
+    "one group": ["One normal distribution with spherical covariances describes the rows."],
+    "apart": ["well apart: all of the rows", "high a (30.00 ± 1.00)", "low a (0.00 ± 1.00)"],
+    "mixed": ["strongly mixed: 0.0 % of the rows"],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sentences_follow_from_the_numbers(shape):
+    weights, means = SHAPES[shape]
+    mixture = Mixture(weights, np.array(means), np.ones(len(weights)), FAMILIES["spherical"])
+    rows = mixture.sample(500, rng=0, return_labels=False)
+    said = " ".join(Findings(mixture, ("a", "b"), rows).sentences())
+    assert all(sentence in said for sentence in SAID[shape])
+    assert "nothing unusual" in said
+
+
+def test_far_rows_are_said_to_be_more_than_chance():
+    mixture = Mixture([1.0], np.zeros((1, 2)), np.ones(1), FAMILIES["spherical"])
+    rows = np.concatenate([mixture.sample(200, rng=0, return_labels=False), np.full((9, 2), 7.0)])
+    said = " ".join(Findings(mixture, ("a", "b"), rows).sentences())
+    assert "9 rows of 209 lie outside" in said
+    assert "these are more" in said
+
+
+FRAME = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["a", "b", "c"]).assign(b=lambda x: 3 * x.b)
+READ = {  # what writes the table, its name, and options
+    "commas": (lambda path: FRAME.to_csv(path, index=False), "t.csv", []),
+    "semicolons": (lambda path: FRAME.to_csv(path, index=False, sep=";", decimal=","), "t.csv", ["--decimal", ","]),
+    "no header": (lambda path: FRAME.to_csv(path, index=False, header=False), "t.csv", []),
+    "blanks": (lambda path: np.savetxt(path, FRAME, header="a b c"), "t.txt", []),
+    "R": (lambda path: FRAME.to_csv(path, sep=" ", index_label=False), "t.txt", []),
+    "spaced names": (lambda path: path.write_text(" a, b ,c\n" + FRAME.to_csv(index=False, header=False)), "t.csv", []),
+    "another order": (lambda path: FRAME.to_csv(path, index=False), "t.csv", ["--columns", "c,a"]),
+    "gaps": (lambda path: FRAME.where(FRAME < 2).to_csv(path, index=False), "t.csv.gz", ["--drop-missing"]),
+    "Parquet": (lambda path: FRAME.to_parquet(path), "t.parquet", ["--exclude", "b"]),
+    "Feather": (lambda path: FRAME.to_feather(path), "t.feather", []),
+    "NumPy": (lambda path: np.save(path, FRAME.to_numpy()), "t.npy", []),
+}
+
+
+def run_code(page, folder):
+    """What the Python of a page makes; it must not draw, which takes long."""
+    found = unescape(re.search(r"<pre[^>]*>(?:<code[^>]*>)?(.*?)<", page.read_text(encoding="utf-8"), re.DOTALL)[1])
+    (folder / "code.py").write_text(found.replace("PairDisplay.from_estimator(gm, X)\n", ""), encoding="utf-8")
+    return runpy.run_path(str(folder / "code.py"))
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_the_python_of_a_page_runs(kind, cli, tmp_path):
+    write, name, options = READ[kind]
+    write(tmp_path / name)
+    result = cli("report", tmp_path / name, "-o", tmp_path / "page.html", "-k", "1:2", *options)
+    assert result.exit_code == 0, result.stderr
+    made = run_code(tmp_path / "page.html", tmp_path)
+    words = f"{len(made['X']):,} rows, {made['X'].shape[1]} features"
+    assert words in (tmp_path / "page.html").read_text(encoding="utf-8")
+    expected = FRAME[made["X"].columns] if kind in ("another order", "Parquet") else FRAME
+    if kind == "gaps":
+        expected = expected.where(expected < 2).dropna()
+    np.testing.assert_allclose(made["X"].to_numpy(), expected.to_numpy(), rtol=1e-12)
+
+
+def table_with_weights_and_gaps():
+    """Two groups with some empty cells, written "?", weights from 1 to 3, and two rows of neither group."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(80, 2)), rng.normal(9, 1, size=(60, 2)), [[30.0, -30.0], [-25.0, 28.0]]])
+    rows[:140][rng.random((140, 2)) < 0.06] = np.nan
+    return pd.DataFrame(rows, columns=["a", "b"]).assign(w=rng.integers(1, 4, size=len(rows)))
+
+
+WAYS = {
+    "weights": ["--weights", "w", "--drop-missing"],
+    "precision": ["--weights", "w", "--weight-meaning", "precision", "--drop-missing"],
+    "gaps": ["--missing", "--exclude", "w"],
+    "noise": ["--noise", "--missing", "--weights", "w"],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_fits_as_fit_does_and_so_does_its_python(way, cli, tmp_path):
+    table, page = tmp_path / "t.csv", tmp_path / "page.html"
+    table_with_weights_and_gaps().to_csv(table, index=False, na_rep="?")
+    options = ["-k", "1:3", "--na", "?", *WAYS[way]]
+    result = cli("report", table, "-o", page, *options)
+    assert result.exit_code == 0, result.stderr
+    assert cli("fit", table, "-o", tmp_path / "m.gmm", "-q", *options).exit_code == 0
+    made, fitted = run_code(page, tmp_path), Mixture.load(tmp_path / "m.gmm")
+    np.testing.assert_allclose(made["gm"].means_, fitted.means, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(made["gm"].weights_, fitted.weights, rtol=1e-6)
+    mean = np.average(made["gm"].score_samples(made["X"]), weights=made.get("weights"))
+    assert f"Mean log-likelihood {mean:.4f} nats a row" in page.read_text(encoding="utf-8")
+
+
+def test_it_says_what_is_of_no_group_and_which_rows_have_empty_cells(cli, tmp_path):
+    table, page = tmp_path / "t.csv", tmp_path / "page.html"
+    frame = table_with_weights_and_gaps()
+    frame.to_csv(table, index=False)
+    said = cli("report", table, "-o", page, "-k", 2, "--noise", "--missing", "--columns", "a,b").stdout
+    assert re.search(
+        r"A uniform background holds \S+ % of the distribution. 2 rows most probably belong to it, and to no group",
+        said,
+    )
+    n_gaps = frame[["a", "b"]].isna().any(axis=1).sum()
+    assert f"{n_gaps} rows with empty cells, by what else they hold" in page.read_text(encoding="utf-8")
+    assert re.search('<td data-value="-1">noise</td>', page.read_text(encoding="utf-8"))
+    said = cli("report", table, "-o", page, "-k", 2, "--missing", "--columns", "a,b").stdout
+    assert f"of {len(frame) - n_gaps} without empty cells lie outside the region" in said
+
+
+def test_weights_count_in_the_shares_that_it_names(cli, tmp_path):
+    table, page = tmp_path / "t.csv", tmp_path / "page.html"
+    rows = np.concatenate([np.random.default_rng(0).normal(size=(200, 1)), [[9.0]]])
+    pd.DataFrame({"a": rows[:, 0], "w": [1.0] * 200 + [0.5]}).to_csv(table, index=False)
+    said = cli("report", table, "-o", page, "-k", 1, "--weights", "w").stdout
+    assert f"{100 * 0.5 / 200.5:.3g} % of the weight of rows lies outside the region" in said
+
+
+def test_the_python_of_a_model_takes_empty_cells(cli, tmp_path):
+    table, page, path = tmp_path / "t.csv", tmp_path / "page.html", tmp_path / "m.gmm"
+    table_with_weights_and_gaps().to_csv(table, index=False)
+    assert cli("fit", table, "-k", 2, "--missing", "--columns", "a,b", "-o", path, "-q").exit_code == 0
+    assert cli("report", table, "-m", path, "--missing", "--weights", "w", "-o", page, "-q").exit_code == 0
+    made = run_code(page, tmp_path)
+    assert made["gm"].mixture_ == Mixture.load(path)
+    assert list(made["X"].columns) == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["fit", "merge"])
+def test_the_python_of_a_page_loads_its_model(kind, cli, model, faithful, tmp_path):
+    if kind == "merge":
+        assert cli("merge", model, "-k", 1, "-o", tmp_path / "one.gmm").exit_code == 0
+        model = tmp_path / "one.gmm"
+    assert cli("report", faithful, "--model", model, "-o", tmp_path / "page.html", "-q").exit_code == 0
+    assert run_code(tmp_path / "page.html", tmp_path)["gm"] == Mixture.load(model)
+
+
+def test_several_files_and_standard_input_have_python_too(cli, tmp_path):
+    for at in range(2):
+        FRAME[30 * at : 30 * (at + 1)].to_csv(tmp_path / f"t{at}.csv", index=False)
+    assert cli("report", tmp_path / "t*.csv", "-k", 1, "-o", tmp_path / "page.html").exit_code == 0
+    pd.testing.assert_frame_equal(run_code(tmp_path / "page.html", tmp_path)["X"].reset_index(drop=True), FRAME)
+    result = cli("report", "-", "-k", 1, "-o", tmp_path / "page.html", input=FRAME.to_csv(index=False))
+    assert result.exit_code == 0
+    assert "save it under the name below" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_options_of_a_fit_beside_a_model_are_refused(cli, model, faithful, tmp_path):
+    options = ["-k", 3, "--criterion", "icl", "-s", "diag", "--seed", 1, "--weight-meaning", "precision", "--noise"]
+    result = cli("report", faithful, "-m", model, *options, "-o", tmp_path / "page.html")
+    assert result.exit_code == 2
+    for option in options[::2]:
+        assert option in result.stderr
+
+
+def test_one_group_is_found_only_where_more_were_tried(cli, tmp_path, csv_file):
+    data = csv_file(FRAME.to_csv(index=False))
+    one = cli("report", data, "-k", 1, "-o", tmp_path / "page.html").stdout
+    several = cli("report", data, "-k", "1:2", "-o", tmp_path / "page.html").stdout
+    assert "no sign of groups" not in one
+    assert "there is no sign of groups" in several
+
+
+def test_columns_without_which_fits_would_not_fail_are_named(cli, tmp_path, csv_file):
+    data = csv_file(FRAME.assign(always=1).to_csv(index=False))
+    result = cli("report", data, "-k", "1:2", "-o", tmp_path / "page.html")
+    assert (result.exit_code, "Column 'always' of DATA is constant." in result.stderr) == (1, True)
+
+
+def test_an_error_of_empty_cells_names_only_options_that_the_command_has(cli, tmp_path, csv_file):
+    result = cli("report", csv_file("a,b\n1,2\n,3\n2,2\n"), "-o", tmp_path / "page.html")
+    assert "Add --drop-missing, or --missing to fit, predict, score and report, or fill" in result.stderr

@@ -35,7 +35,8 @@ def good_wheel() -> dict[str, bytes]:
     """Files of a wheel without faults."""
     package = ROOT / "src" / "gaussmix"
     sources = [f"gaussmix/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")]
-    others = ["gaussmix/py.typed", "gaussmix/_core.pyi", f"{INFO}/METADATA", f"{INFO}/licenses/LICENSE"]
+    others = ["gaussmix/py.typed", "gaussmix/_core.pyi", "gaussmix/cli/show/page.html"]
+    others += [f"{INFO}/METADATA", f"{INFO}/licenses/LICENSE"]
     return {**dict.fromkeys([*sources, *others], b""), "gaussmix/_core.abi3.so": KERNELS}
 
 
@@ -64,7 +65,14 @@ def test_nothing_is_wrong_with_good_ones(tool: ModuleType, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "missing", ["gaussmix/py.typed", "gaussmix/_core.pyi", f"{INFO}/licenses/LICENSE", "gaussmix/errors.py"]
+    "missing",
+    [
+        "gaussmix/py.typed",
+        "gaussmix/_core.pyi",
+        "gaussmix/cli/show/page.html",
+        f"{INFO}/licenses/LICENSE",
+        "gaussmix/errors.py",
+    ],
 )
 def test_what_is_missing_is_named(tool: ModuleType, tmp_path: Path, missing: str) -> None:
     files = good_wheel()

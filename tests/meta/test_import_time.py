@@ -12,7 +12,18 @@ import pytest
 
 import gaussmix
 
-LIBRARIES = {"numpy", "scipy", "sklearn", "pandas", "pyarrow", "rich", "matplotlib", "joblib", "safetensors"}
+LIBRARIES = {
+    "numpy",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "pyarrow",
+    "rich",
+    "matplotlib",
+    "joblib",
+    "safetensors",
+    "narwhals",
+}
 
 LOADED = """
 import json, sys
@@ -96,3 +107,42 @@ for name in {names!r}:
     assert getattr(gaussmix, name) is getattr(gaussmix, name)
 """
     assert "gaussmix" in loaded(each)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("fit", "{data}"), ("report", "{data}", "-k", "1:2", "-o", "{folder}/page.html")],
+    ids=lambda words: words[0],
+)
+def test_a_verb_does_not_wait_for_packages_that_scikit_learn_imports_for_others(words, tmp_path: Path) -> None:
+    data = Path(__file__).parents[2] / "examples" / "faithful.csv"
+    given = [word.format(data=data, folder=tmp_path) for word in words]
+    modules = loaded(f"run(*{given!r}, '-q')")
+    assert {"sklearn.base", "numpy"} <= modules
+    assert sorted({"pandas.core", "scipy.stats.distributions"} & modules) == []
+
+
+def test_packages_that_are_imported_later_hold_what_they_always_hold() -> None:
+    later = """
+from gaussmix.cli.later import SLOW, Later, import_later
+import_later()
+import sys
+assert all(isinstance(sys.modules[name], Later) for name in SLOW)
+from scipy.stats.qmc import Sobol
+assert isinstance(sys.modules["scipy.stats"], Later)
+net = Sobol(3, seed=0).random_base2(4)
+import pandas as pd, scipy.stats
+assert pd.DataFrame({"a": [1.5]})["a"].tolist() == [1.5]
+assert scipy.stats.norm.cdf(0.0) == 0.5
+assert scipy.stats.qmc.Sobol is Sobol
+assert (Sobol(3, seed=0).random_base2(4) == net).all() and 0.4 < net.mean() < 0.6
+import pandas.testing
+from pandas import Series
+assert not any(isinstance(sys.modules[name], Later) for name in SLOW)
+"""
+    assert {"pandas.core", "scipy.stats.distributions"} <= loaded(later)
+
+
+def test_a_package_that_is_not_installed_is_not_there_later_either() -> None:
+    absent = "from gaussmix.cli.later import import_later\nimport_later(('no_such_package',))"
+    assert "no_such_package" not in loaded(absent)

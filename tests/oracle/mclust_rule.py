@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaussmix.em.accumulate import StepTask
+from gaussmix.em.stopping import Stopping
 from gaussmix.errors import Outcome
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Task
 
 
 @dataclass(frozen=True)
-class MclustStopping:
+class MclustStopping(Stopping):
     """End when |ΔL| / (1 + |L|) < tolerance, L the total log-likelihood; nats."""
 
-    tolerance: float
-    total: float
     max_steps: int = 10_000
+    total: float = 1.0
 
     def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
         change, size = abs(current - previous) * self.total, abs(current) * self.total

@@ -35,7 +35,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
         )
         with pytest.warns(ConvergenceWarning):
             gm.fit(rows)
-        evidence = evidence_of(gm.mixture_, ArraySource(rows), choose(), 1.0)
+        evidence = evidence_of(gm.mixture_.model, gm.mixture_.n_parameters, ArraySource(rows), choose(), 1.0)
         assert bic(evidence) == pytest.approx(-fit["bic"], rel=1e-9), fit
         assert icl(evidence) == pytest.approx(-fit["icl"], rel=1e-6), fit
 

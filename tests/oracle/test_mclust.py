@@ -54,7 +54,7 @@ def read_labels(name, n_components):
 def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
     rows, labels, expected = read_rows(name), read_labels(name, fit["G"]), fit[kind]
     source, ridge = RecordingSource(rows, given=labels), np.zeros(rows.shape[1])
-    stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], len(rows))
+    stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], total=len(rows))
 
     start = InitialMoments(source, engine, fit["G"], Partition()).model(FAMILIES[family], Ridge(ridge))
     _, trace, outcome = final(run_em(source, engine, start, Ridge(ridge), stopping))
@@ -132,5 +132,5 @@ def bic_or_failed_components(name, n_components, family, engine):
         start = InitialMoments(source, engine, n_components, Partition()).model(family, Ridge(ridge))
     except SingularCovariance as error:
         return None, error.components
-    mixture, trace, _ = final(run_em(source, engine, start, Ridge(ridge), MclustStopping(1e-5, len(rows))))
+    mixture, trace, _ = final(run_em(source, engine, start, Ridge(ridge), MclustStopping(1e-5, total=len(rows))))
     return -2 * trace.last * len(rows) + mixture.n_parameters * np.log(len(rows)), tuple(trace.frozen)

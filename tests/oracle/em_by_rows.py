@@ -1,0 +1,109 @@
+"""One EM step in plain NumPy, a row at a time, with everything that real data have: the reference of `test_real_data`.
+
+Formulas are written out as in the literature (Ghahramani & Jordan 1994; Bovy, Hogg & Roweis 2011), with inverses and
+determinants, and without anything of gaussmix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass
+class Sums:
+    """What the rows say.
+
+    Parameters
+    ----------
+    log_likelihood : Σ s log p(x), nats.
+    total : Σ s.
+    mass : (K,), Σ s γ.
+    first : (K, d), Σ s γ E[x].
+    second : (K, d, d), Σ s γ E[(x − μ)(x − μ)ᵀ] about the means of the step before.
+    background : Σ s γ of the noise component.
+    """
+
+    log_likelihood: float
+    total: float
+    mass: Array
+    first: Array
+    second: Array
+    background: float = 0.0
+
+
+def expect(
+    rows: Array,
+    weights: Array,
+    means: Array,
+    covariances: Array,
+    *,
+    row_weight: Array | None = None,
+    log_prior: Array | None = None,
+    error: Array | None = None,
+    background: float = 0.0,
+    sides: Array | None = None,
+    trim: float = 0.0,
+) -> Sums:
+    """The E-step.
+
+    Parameters
+    ----------
+    rows : (n, d), NaN where a cell is missing.
+    weights, means, covariances : (K,), (K, d), (K, d, d).
+    row_weight : (n,).
+    log_prior : (n, K), or (n, K + 1) with a column for the noise, added to log p(x, k).
+    error : (n, d, d), covariances of the measurement errors.
+    background : density of the noise component times its weight; 0 where there is none.
+    sides : (d,), of the box of the noise.
+    trim : share of the row weight of the least likely rows, which are left out.
+    """
+    n_components = len(means)
+    sums = Sums(0.0, 0.0, np.zeros(n_components), np.zeros(means.shape), np.zeros(covariances.shape))
+    shared = []
+    for i, row in enumerate(rows):
+        seen = np.flatnonzero(~np.isnan(row))
+        density, expected, spread = np.zeros(n_components), [], []
+        for k in range(n_components):
+            total = covariances[k][np.ix_(seen, seen)] + (0 if error is None else error[i][np.ix_(seen, seen)])
+            inverse, offset = np.linalg.inv(total), row[seen] - means[k][seen]
+            normaliser = np.sqrt((2 * np.pi) ** len(seen) * np.linalg.det(total))
+            density[k] = weights[k] * np.exp(-0.5 * offset @ inverse @ offset) / normaliser
+            gain = covariances[k][:, seen] @ inverse
+            expected.append(means[k] + gain @ offset)
+            spread.append(covariances[k] - gain @ covariances[k][seen])
+        if log_prior is not None:
+            density *= np.exp(log_prior[i, :n_components])
+        missing = np.setdiff1d(np.arange(len(row)), seen)
+        noise = background if sides is None else background * np.prod(sides[missing])
+        if log_prior is not None and log_prior.shape[1] > n_components:
+            noise *= np.exp(log_prior[i, -1])
+        shared.append((density, noise, expected, spread))
+    kept = np.ones(len(rows)) if row_weight is None else np.array(row_weight)
+    left = trim * kept.sum()
+    for i in np.argsort([density.sum() + noise for density, noise, _, _ in shared]):
+        left_out = min(left, kept[i])
+        kept[i], left = kept[i] - left_out, left - left_out
+    for s, (density, noise, expected, spread) in zip(kept, shared, strict=True):
+        sums.log_likelihood += s * np.log(density.sum() + noise)
+        sums.total += s
+        sums.background += s * noise / (density.sum() + noise)
+        for k, share in enumerate(s * density / (density.sum() + noise)):
+            offset = expected[k] - means[k]
+            sums.mass[k] += share
+            sums.first[k] += share * expected[k]
+            sums.second[k] += share * (np.outer(offset, offset) + spread[k])
+    return sums
+
+
+def about_new_means(sums: Sums, old: Array, new: Array) -> Array:
+    """Second moments (K, d, d) about other means: Σγ(x − b)(x − b)ᵀ for b = `new`."""
+    second = np.empty_like(sums.second)
+    for k, mass in enumerate(sums.mass):
+        shift, offset = new[k] - old[k], sums.first[k] - mass * old[k]
+        second[k] = sums.second[k] - np.outer(offset, shift) - np.outer(shift, offset) + mass * np.outer(shift, shift)
+    return second

@@ -1,0 +1,107 @@
+"""Priors and equal weights: R's mclust from the same labels, and the formulas of Fraley & Raftery (2007)."""
+
+import numpy as np
+import pytest
+from mclust_extras import (
+    EQUAL,
+    LOST,
+    ROWS,
+    labels_of,
+    objective_for,
+    prior_fits,
+    with_equal_weights,
+    with_prior,
+)
+
+from gaussmix import GaussianMixture
+from gaussmix.errors import Outcome
+from gaussmix.families import family_named
+
+# mclust stops when a step changes the likelihood by 1e-10 of itself. It is not the likelihood that a step raises, so
+# where EM creeps it stops 3e-7 from the end at worst.
+CLOSE = 5e-7
+PRIOR_FITS = [pytest.param(data, fit, id=f"{data}-{fit['model']}{fit['G']}") for data, fit in prior_fits()]
+EQUAL_FITS = [pytest.param(fit, id=f"{fit['model']}{fit['G']}") for fit in EQUAL["datasets"]["faithful"]["fits"]]
+
+
+@pytest.mark.parametrize(("data", "fit"), PRIOR_FITS)
+def test_mclusts_ten_structures_end_where_mclust_does(data, fit):
+    end, rows = with_prior(data, fit), ROWS[data]
+    assert end.outcome is Outcome.CONVERGED
+    if fit["loglik"] is None:  # where mclust gives up, the end is finite all the same
+        assert np.isfinite(end.trace.last)
+        return
+    assert end.trace.log_likelihood[-1] * len(rows) == pytest.approx(fit["loglik"], rel=CLOSE)
+    # The weights and means of slow fits are known to a root of that.
+    np.testing.assert_allclose(end.model.weights, fit["pro"], atol=2e-5)
+    np.testing.assert_allclose(end.model.means, fit["mean"], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("data", "fit"), PRIOR_FITS)
+def test_the_hyperparameters_are_those_of_mclust(data, fit):
+    rows, hyper, family = ROWS[data], fit["hyper"], family_named(fit["model"])
+    prior, n_features = objective_for(rows, family, fit["G"]).prior, rows.shape[1]
+    np.testing.assert_allclose(prior.mean, hyper["mean"], rtol=1e-12)
+    assert (prior.shrinkage, family.prior_dof(n_features)) == (hyper["shrinkage"], hyper["dof"])
+    scale = prior.scale[np.tril_indices(n_features)] if prior.scale.ndim == 2 else prior.scale
+    np.testing.assert_allclose(scale, np.broadcast_to(hyper["scale"], scale.shape), rtol=1e-11)
+
+
+def denominators(model, nu, n, n_k, d, n_components):
+    """By what Fraley & Raftery (2007) divide, for variances of one feature or for matrices."""
+    return {
+        "EII": nu + 2 + (n + n_components) * d,
+        "VII": nu + 2 + (n_k + 1) * d,
+        "EEI": nu + n + n_components + 2,
+        "VVI": nu + n_k + 3,
+        "EEE": nu + d + n + n_components + 1,
+        "VVV": nu + d + n_k + 2,
+    }[model]
+
+
+@pytest.mark.parametrize("data", ROWS)
+@pytest.mark.parametrize("model", ["EII", "VII", "EEI", "VVI", "EEE", "VVV"])
+def test_a_step_is_the_formula_of_the_paper(model, data):
+    """Of Fraley & Raftery (2007), a row at a time; mclust deviates from it for EII and EEI."""
+    rows, n_components, kappa = ROWS[data], 3, 0.01
+    (n, d), labels = rows.shape, labels_of(data, 3)
+    nu, place = d + 2, rows.mean(axis=0)
+    scale = np.cov(rows.T) / n_components ** (2 / d)
+    if model[2] == "I":
+        scale = np.trace(scale) / d * np.eye(d)
+    sums, counts, means = np.zeros((n_components, d, d)), np.zeros(n_components), np.zeros((n_components, d))
+    for row, k in zip(rows, labels, strict=True):
+        counts[k] += 1
+        means[k] += row
+    means /= counts[:, None]
+    for row, k in zip(rows, labels, strict=True):
+        sums[k] += np.outer(row - means[k], row - means[k])
+    for k in range(n_components):
+        sums[k] += kappa * counts[k] / (kappa + counts[k]) * np.outer(means[k] - place, means[k] - place)
+    expected = []
+    for k in range(n_components):
+        of_all = scale + (sums.sum(axis=0) if model[0] == "E" else sums[k])
+        if model[1:] == "II":
+            of_all = (scale[0, 0] + np.trace(of_all - scale)) * np.eye(d)
+        if model[2] == "I":
+            of_all = np.diag(np.diag(of_all))
+        expected.append(of_all / denominators(model, nu, n, counts[k], d, n_components))
+    gm = GaussianMixture(3, covariance_type=model, prior="default", init_params=labels, max_iter=0).fit(rows)
+    np.testing.assert_allclose(gm.mixture_.model.covariances.dense(), expected, rtol=1e-10, atol=1e-12)
+    shrunk = (counts[:, None] * means + kappa * place) / (counts + kappa)[:, None]
+    np.testing.assert_allclose(gm.means_, shrunk, rtol=1e-12)
+
+
+@pytest.mark.parametrize("fit", EQUAL_FITS)
+def test_equal_weights_end_where_mclust_does(fit):
+    """Or far above: some structures of mclust 6.0.0 end below what one component reaches."""
+    gm, rows = with_equal_weights(fit), ROWS["faithful"]
+    assert gm.n_parameters_ == fit["npar"]
+    log_likelihood = gm.score(rows) * len(rows)
+    assert gm.bic(rows) == pytest.approx(fit["npar"] * np.log(len(rows)) - 2 * log_likelihood, rel=1e-12)
+    if fit["model"] not in LOST:
+        assert log_likelihood == pytest.approx(fit["loglik"], rel=1e-8)
+    elif fit["model"] == "VVI":
+        assert sum(fit["pro"]) == pytest.approx(len(rows) / fit["G"])
+    else:
+        assert fit["loglik"] is None or log_likelihood > fit["loglik"] + 0.05 * len(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -16,17 +17,54 @@ author = "the gaussmix developers"
 copyright = "the gaussmix developers, BSD-3-Clause"
 release = version = installed_version("gaussmix")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # a copy of MathJax, so that formulas need no network
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "matplotlib.sphinxext.plot_directive",
+    "numpydoc",
+]
 default_role = "code"
 exclude_patterns = ["_build"]
 
-html_theme = "furo"
+html_theme = "pydata_sphinx_theme"
 html_title = f"gaussmix {release}"
-html_theme_options = {"source_edit_link": "", "source_view_link": ""}
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_search_scorer = str(Path(__file__).parent / "_static/search_scorer.js")  # decisions come last
+html_theme_options = {
+    "navbar_align": "left",
+    "show_toc_level": 2,
+    "show_prev_next": False,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_context = {"default_mode": "auto"}
+html_sidebars = {"index": []}
 html_show_sourcelink = False
 html_copy_source = False
 
+# `nox -s docs` runs every plot_*.py. A script that fails fails the build.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "gallery",
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 1,
+    "write_computation_times": False,
+    "within_subsection_order": "FileNameSortKey",
+    "thumbnail_size": (400, 280),
+}
+plot_working_directory = str(Path(__file__).parents[1])  # where the programs of the guide run
+plot_html_show_source_link = False
+plot_html_show_formats = False
+plot_formats = [("png", 110)]
+
 autodoc_mock_imports = ["pyspark"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

@@ -38,7 +38,7 @@ def facts() -> dict[str, str]:
     isa = "none: NumPy" if target is None else target.isa
     return {
         "date": date.today().isoformat(),
-        "commit": _commit(),
+        "commit": commit_of(Path(__file__).parent),
         "processor": _processor(),
         "processors used": str(len(os.sched_getaffinity(0))),
         "instruction set": isa,
@@ -71,8 +71,7 @@ def _processor() -> str:
     return platform.processor()
 
 
-def _commit() -> str:
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
+def commit_of(folder: Path) -> str:
+    """The commit that is checked out there."""
+    described = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=folder, capture_output=True, text=True)
     return described.stdout.strip() or "unknown"

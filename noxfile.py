@@ -110,8 +110,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation, without warnings, to docs/_build; open docs/_build/index.html."""
-    session.install(".[cli,docs]", WITHOUT_CORE)
+    """The documentation and its gallery, without warnings, to docs/_build; open docs/_build/index.html."""
+    session.install(".[cli,docs]")
+    session.run(*IMPORT_CORE)
     session.run("sphinx-build", "-W", "--keep-going", "-E", "docs", "docs/_build", *session.posargs)
 
 
@@ -192,7 +193,7 @@ def peers(session: nox.Session) -> None:
 @nox.session
 def roofline(session: nox.Session) -> None:
     """The kernels beside what the processor could do: shares of the peak, work left out, float32, draws, starting."""
-    measure(session, "roofline", "skipping", "float32", "sample", "small", "startup", "cluster")
+    measure(session, "roofline", "skipping", "float32", "sample", "small", "startup", "report", "cluster")
 
 
 @nox.session

@@ -22,8 +22,16 @@ from zipfile import ZipFile
 
 PACKAGE = Path(__file__).parents[1] / "src" / "gaussmix"
 
-IN_WHEEL = ["gaussmix/py.typed", "gaussmix/_core.pyi", "gaussmix-*.dist-info/licenses/LICENSE"]
-ONLY_IN_WHEEL = ["gaussmix/*.py", "gaussmix/_core.*", "gaussmix/py.typed", "gaussmix-*.dist-info/*", "gaussmix.libs/*"]
+PAGE = "gaussmix/cli/show/page.html"  # of reports
+IN_WHEEL = [PAGE, "gaussmix/py.typed", "gaussmix/_core.pyi", "gaussmix-*.dist-info/licenses/LICENSE"]
+ONLY_IN_WHEEL = [
+    PAGE,
+    "gaussmix/*.py",
+    "gaussmix/_core.*",
+    "gaussmix/py.typed",
+    "gaussmix-*.dist-info/*",
+    "gaussmix.libs/*",
+]
 EXTENSION = re.compile(r"gaussmix/_core\.[^/]*(so|pyd)$")
 # From 3.12 on, one wheel by the stable ABI; 3.11 has its own. What the extension of each is called:
 TAGS = {"cp311-cp311": ("_core.cpython-311-", "_core.cp311-"), "cp312-abi3": ("_core.abi3.so", "_core.pyd")}

@@ -39,6 +39,7 @@ TESTS = {
     "em/maximise.py": "tests/laws/test_pieces.py tests/laws/test_single.py tests/laws/test_initial.py "
     "tests/laws/test_em.py",
     "em/objective.py": "tests/laws/test_objective.py",
+    "em/race.py": "tests/laws/test_starts.py tests/oracle/test_mclust_structures.py",
     "em/restarts.py": "tests/laws/test_restarts.py tests/laws/test_objective.py",
     "em/ridge.py": "tests/laws/test_ridge.py",
     "em/stopping.py": "tests/decisions/test_stopping.py",

@@ -309,34 +309,36 @@ def fits_of_all_kinds():
 
 
 def out_of_memory(what, megabytes):
-    """What a call raises that finds no more than so much memory; whether the process goes on to give the same bits."""
+    """What a call raises when memory is short, the megabytes it needs, and whether the process goes on as before."""
     import resource
 
     rows = rows_of(20_000, 5)
     fitted = fit_small().fit(rows)
     before, state = digest(fitted), {name: id(value) for name, value in vars(fitted).items()}
-    many = np.broadcast_to(rows[0], (20_000_000, 5))
+    n_rows = 50_000_000
+    many = np.broadcast_to(rows[0], (n_rows, 5))
     long_rows, parameters = rows_of(600, 600), {"n_components": 100, "init_params": labels_of(600, 100)}
     large = GaussianMixture(**parameters, reg_covar=0.1, max_iter=2, n_jobs=2)
-    calls = {
-        "fit": lambda: large.fit(long_rows),
-        "refit": lambda: fitted.set_params(n_jobs=1).fit(many),
-        "predict_proba": lambda: fitted.predict_proba(many),
-        "score_samples": lambda: fitted.score_samples(many),
+    calls = {  # and the numbers of the largest array that each needs
+        "fit": (lambda: large.fit(long_rows), 100 * 600**2),
+        "refit": (lambda: fitted.fit(many), 5 * n_rows),
+        "predict_proba": (lambda: fitted.predict_proba(many), fitted.n_components * n_rows),
+        "score_samples": (lambda: fitted.score_samples(many), n_rows),
     }
+    call, numbers = calls[what]
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (in_use + megabytes * 2**20, limits[1]))
     raised = "nothing"
     try:
-        calls[what]()
+        call()
     except BaseException as error:
         raised = next((kind.__name__ for kind in (MemoryError,) if isinstance(error, kind)), repr(error))
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limits)
-    kept = {name: id(value) for name, value in vars(fitted).items() if name != "n_jobs"}
-    state.pop("n_jobs")
-    return {"raised": raised, "unchanged": kept == state, "same": digest(fit_small().fit(rows)) == before}
+    unchanged = {name: id(value) for name, value in vars(fitted).items()} == state
+    same = digest(fit_small().fit(rows)) == before
+    return {"raised": raised, "needed": 8 * numbers / 2**20, "unchanged": unchanged, "same": same}
 
 
 def kept_fit(name, path):

@@ -36,6 +36,14 @@ def slow_mixture():
     return groups("slow", 2000, 1, 3, apart=1.0, strangers=0.5)
 
 
+def slow_in_two():
+    """Three components of unlike spread that overlap in a plane."""
+    rng = np.random.default_rng(2)
+    labels = rng.integers(3, size=450)
+    means = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
+    return Problem(means[labels] + rng.normal(size=(450, 2)) * [1.0, 3.0], None, labels.astype(np.int32))
+
+
 def slow_factors():
     """Chemistry of wines, of which four factors explain nearly everything."""
     rows = load_wine().data
@@ -54,6 +62,17 @@ def test_no_pass_lowers_the_objective(family, engine):
     assert any(has_path(state.trace) for state in course)
     objective = np.array(course[-1].trace.objective)
     assert len(objective) == 60
+    assert (np.diff(objective) >= -1e-12 * np.abs(objective[:-1])).all()
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if "max_condition" in family.takes])
+def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
+    most = 1.7
+    course = states(slow_in_two(), family_named(name, max_condition=most), engine, Stopping(0.0, 40))
+    assert any(has_path(state.trace) for state in course)
+    values = [np.linalg.eigvalsh(state.model.covariances.dense()) for state in course]
+    assert max(each.max() / each.min() for each in values) <= most * (1 + 1e-9)
+    objective = np.array(course[-1].trace.objective)
     assert (np.diff(objective) >= -1e-12 * np.abs(objective[:-1])).all()
 
 

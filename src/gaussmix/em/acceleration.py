@@ -249,9 +249,11 @@ class Acceleration:
         weights, noise = np.array(shares[: like.n_components]), like.noise
         if noise is not None:
             noise = noise.weighing(float(shares[-1]))
-        need = like.family.need(None)
-        if not (like.family.is_step or need.pooled or need.second is Second.TRACE):  # those have no more constraints
-            second = np.einsum("k,k...->k...", weights, covariances.each)
+        if not like.family.is_step:  # a structure may want more of covariances than its coordinates know
+            need = like.family.need(None)
+            second = covariances.each[0] if need.pooled else np.einsum("k,k...->k...", weights, covariances.each)
+            if need.second is Second.TRACE:
+                second = second * like.n_features
             scatter = Scatter(weights, second, like.n_features, need)
             covariances = updated(like.family, self._engine, scatter, covariances)
         model = self._objective.feasible(Model(weights, means, covariances, like.family, noise))

@@ -41,6 +41,11 @@ Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const Prior
     return {task, parameters};
 }
 
+Incomplete view_components(const Rows& rows, const Prior& log_prior, const PriorPlaces& places, const Error& error,
+                           const Contiguous<1>& log_weight, const Contiguous<2>& means, const Contiguous<3>& factors) {
+    return view_incomplete(rows, log_prior, places, error, log_weight, means, factors, -__builtin_inf(), Second::none);
+}
+
 using StepResult = std::tuple<double, Result<double, 1>, double, Result<double, 2>,
                               std::optional<std::variant<Result<double, 2>, Result<double, 3>>>>;
 
@@ -70,50 +75,33 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     return result;
 }
 
-std::variant<Result<double, 1>, Result<double, 2>> bound_evaluate(const Target& target, const Rows& rows,
-                                                                  const Prior& log_prior, const PriorPlaces& places,
-                                                                  const Error& error, const Contiguous<1>& log_weight,
-                                                                  const Contiguous<2>& means,
-                                                                  const Contiguous<3>& factors, double log_background,
-                                                                  int output, int n_threads) {
-    const Incomplete view =
-        view_incomplete(rows, log_prior, places, error, log_weight, means, factors, log_background, Second::none);
-    const Output what = to_output(output);
-    require(what != Output::labels, "output must be 0, 1 or 2 (log density, responsibilities, weighted)");
+Result<double, 2> bound_evaluate(const Target& target, const Rows& rows, const Prior& log_prior,
+                                 const PriorPlaces& places, const Error& error, const Contiguous<1>& log_weight,
+                                 const Contiguous<2>& means, const Contiguous<3>& factors, int n_threads) {
+    const Incomplete view = view_components(rows, log_prior, places, error, log_weight, means, factors);
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
-    const auto evaluate = [&](double* out) {
-        without_gil(
-            [&] { return evaluate_incomplete(*target.kernels, view.task, view.parameters, what, execution, out); });
-    };
-    const auto n_rows = static_cast<std::size_t>(view.task.rows.n_rows);
-    if (what == Output::log_density) {
-        NewArray<double, 1> out({n_rows});
-        evaluate(out.data());
-        return out.release();
-    }
-    NewArray<double, 2> out({n_rows, means.shape(0)});
-    evaluate(out.data());
+    NewArray<double, 2> out({static_cast<std::size_t>(view.task.rows.n_rows), means.shape(0)});
+    without_gil(
+        [&] { return evaluate_incomplete(*target.kernels, view.task, view.parameters, execution, out.data()); });
     return out.release();
 }
 
-std::tuple<Result<double, 2>, std::optional<Result<double, 3>>> bound_denoise(
-    const Target& target, const Rows& rows, const Prior& log_prior, const PriorPlaces& places, const Error& error,
-    const Contiguous<1>& log_weight, const Contiguous<2>& means, const Contiguous<3>& factors, bool with_covariances,
-    int n_threads) {
-    const Incomplete view =
-        view_incomplete(rows, log_prior, places, error, log_weight, means, factors, -__builtin_inf(), Second::none);
+std::tuple<Result<double, 2>, Result<double, 3>> bound_denoise(const Target& target, const Rows& rows,
+                                                               const Prior& log_prior, const PriorPlaces& places,
+                                                               const Error& error, const Contiguous<1>& log_weight,
+                                                               const Contiguous<2>& means, const Contiguous<3>& factors,
+                                                               int n_threads) {
+    const Incomplete view = view_components(rows, log_prior, places, error, log_weight, means, factors);
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
     const auto n_rows = static_cast<std::size_t>(view.task.rows.n_rows);
     const std::size_t features = means.shape(1);
     NewArray<double, 2> expected({n_rows, features});
-    NewArray<double, 3> covariances({with_covariances ? n_rows : 0, features, features});
+    NewArray<double, 3> covariances({n_rows, features, features});
     without_gil([&] {
-        return denoise(*target.kernels, view.task, view.parameters, execution, expected.data(),
-                       with_covariances ? covariances.data() : nullptr);
+        return denoise(*target.kernels, view.task, view.parameters, execution, expected.data(), covariances.data());
     });
-    if (!with_covariances) return {expected.release(), std::nullopt};
     return {expected.release(), covariances.release()};
 }
 
@@ -129,10 +117,9 @@ constexpr const char* kStepSignature = "def step_incomplete(self, " ROWS ", row_
                                        ", log_background: float, second: int, n_threads: int) -> tuple[float, " FLOATS
                                        ", float, " FLOATS ", " FLOATS " | None]";
 constexpr const char* kEvaluateSignature =
-    "def evaluate_incomplete(self, " ROWS ", " KNOWN ", log_background: float, output: int, n_threads: int) -> " FLOATS;
+    "def evaluate_incomplete(self, " ROWS ", " KNOWN ", n_threads: int) -> " FLOATS;
 constexpr const char* kDenoiseSignature =
-    "def denoise(self, " ROWS ", " KNOWN ", with_covariances: bool, n_threads: int) -> tuple[" FLOATS ", " FLOATS
-    " | None]";
+    "def denoise(self, " ROWS ", " KNOWN ", n_threads: int) -> tuple[" FLOATS ", " FLOATS "]";
 #undef FLOATS
 #undef ROWS
 #undef KNOWN
@@ -146,11 +133,11 @@ void bind_incomplete(nb::class_<Target>& type) {
              "Sum moments of incomplete rows about the means: (log_likelihood, mass, the background's, first, second).")
         .def("evaluate_incomplete", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(),
              "log_prior"_a.noconvert().none(), "prior_places"_a.noconvert().none(), "error"_a.noconvert().none(),
-             "log_weight"_a, "means"_a, "factors"_a, "log_background"_a, "output"_a, "n_threads"_a,
-             "Log density, responsibilities or weighted log densities of each row with missing cells or errors.")
+             "log_weight"_a, "means"_a, "factors"_a, "n_threads"_a,
+             "log p(x, k) of each row with missing cells or errors.")
         .def("denoise", bound_denoise, nb::sig(kDenoiseSignature), "rows"_a.noconvert(),
              "log_prior"_a.noconvert().none(), "prior_places"_a.noconvert().none(), "error"_a.noconvert().none(),
-             "log_weight"_a, "means"_a, "factors"_a, "with_covariances"_a, "n_threads"_a,
+             "log_weight"_a, "means"_a, "factors"_a, "n_threads"_a,
              "Means and covariances of the true rows, given what is seen of them.");
 }
 

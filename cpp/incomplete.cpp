@@ -88,7 +88,7 @@ bool step_incomplete(const KernelTable& table, IncompleteView task, const Parame
     return !own.ask(own.self);
 }
 
-bool evaluate_incomplete(const KernelTable& table, IncompleteView task, const ParametersView& parameters, Output output,
+bool evaluate_incomplete(const KernelTable& table, IncompleteView task, const ParametersView& parameters,
                          const Execution& execution, double* out) {
     const IncompleteKernels& kernels = *table.incomplete;
     const bool has_errors = task.error.data != nullptr;
@@ -99,8 +99,8 @@ bool evaluate_incomplete(const KernelTable& table, IncompleteView task, const Pa
     const std::vector<Buffer> scratch =
         make_buffers(count_workers(job, execution.n_threads), kernels.sizes(task.shape, has_errors).scratch);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
-        kernels.evaluate(task, output, operands.get(), first, last, listener,
-                         scratch[static_cast<std::size_t>(worker)].get(), out);
+        kernels.evaluate(task, operands.get(), first, last, listener, scratch[static_cast<std::size_t>(worker)].get(),
+                         out);
     };
     return !execution.interrupt.has_come() && process_spans(job, execution);
 }

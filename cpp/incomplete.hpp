@@ -8,12 +8,12 @@ namespace gaussmix {
 bool step_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                      const Execution& execution, MomentsView out);
 
-// Writes one result for each row: any output but labels. False if interrupted.
+// Writes log p(x, k), (n_rows, n_components). False if interrupted.
 bool evaluate_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
-                         Output output, const Execution& execution, double* out);
+                         const Execution& execution, double* out);
 
-// Writes means (n_rows, n_features) and covariances (n_rows, n_features, n_features; may be null) of the true rows. False
-// if interrupted.
+// Writes means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows. False if
+// interrupted.
 bool denoise(const KernelTable& kernels, const IncompleteView& task, const ParametersView& parameters,
              const Execution& execution, double* means, double* covariances);
 

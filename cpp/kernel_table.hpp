@@ -190,10 +190,10 @@ struct IncompleteKernels {
                   double* sums) noexcept;
     void (*merge)(const Shape&, Listener, double* span, double* total) noexcept;
     void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
-    // Writes what a mixture says of rows first..last-1: any output but labels.
-    void (*evaluate)(const IncompleteView&, Output, const void* operands, Index first, Index last, Listener,
-                     void* scratch, double* out) noexcept;
-    // Writes means and covariances (may be null) of the true rows.
+    // Writes log p(x, k) of rows first..last-1.
+    void (*evaluate)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
+                     double* out) noexcept;
+    // Writes means and covariances of the true rows.
     void (*denoise)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                     double* means, double* covariances) noexcept;
 };

@@ -330,13 +330,9 @@ class Target:
         log_weight: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
         factors: numpy.typing.NDArray[numpy.float64],
-        log_background: float,
-        output: int,
         n_threads: int,
     ) -> numpy.typing.NDArray[numpy.float64]:
-        """
-        Log density, responsibilities or weighted log densities of each row with missing cells or errors.
-        """
+        """log p(x, k) of each row with missing cells or errors."""
 
     def denoise(
         self,
@@ -347,9 +343,8 @@ class Target:
         log_weight: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
         factors: numpy.typing.NDArray[numpy.float64],
-        with_covariances: bool,
         n_threads: int,
-    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64] | None]:
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
         """Means and covariances of the true rows, given what is seen of them."""
 
 def targets() -> list[Target]:

@@ -151,6 +151,18 @@ def test_denoised_rows_are_those_of_the_joint_normal_distribution(rows):
     assert not nothing.any()
 
 
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_core_denoises_as_numpy_does(structure, holed, rng):
+    mixture = fitted(holed, covariance_type=structure)
+    roots = rng.normal(size=(len(holed), 3, 3))
+    for X_error in (None, rng.uniform(0.0, 2.0, holed.shape), roots @ roots.swapaxes(1, 2)):
+        found = mixture.denoise(holed, X_error)
+        block = next(iter(mixture._source(holed, X_error=X_error).blocks()))
+        expected = IncompleteEngine(ReferenceEngine()).expected_rows(block, mixture.mixture_.parameters)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
+
+
 def test_frames_with_nulls_are_arrays_with_nan(holed):
     names = ["a", "b", "c"]
     expected = fitted(holed)
@@ -190,6 +202,8 @@ SKEW = np.tile(np.eye(3), (20, 1, 1))
 SKEW[4, 0, 1] = 0.5
 INDEFINITE = np.tile(np.eye(3), (20, 1, 1))
 INDEFINITE[3, 2, 2] = -1.0
+LOST_PAIR = np.tile(np.eye(3), (20, 1, 1))
+LOST_PAIR[5, 0, 1] = LOST_PAIR[5, 1, 0] = np.inf
 APART = np.where(np.arange(20)[:, None] % 2 == [0, 1, 0], np.nan, ROWS)
 BESIDE = np.array(ROWS)
 BESIDE[1] = [np.nan, np.inf, 1.0]
@@ -202,6 +216,7 @@ BAD = {
     "NaN": (ROWS, np.where(ROWS[2, 2] == ROWS, np.nan, 1.0), "X_error of row 2 holds NaN where X is known"),
     "no symmetry": (ROWS, SKEW, "X_error of row 4 is not symmetric"),
     "indefinite": (ROWS, INDEFINITE, "X_error of row 3 is not positive semidefinite"),
+    "an infinite covariance": (ROWS, LOST_PAIR, "X_error of row 5 is infinite beside finite variances"),
     "text": (ROWS, "wide", "X_error must be an array of numbers"),
 }
 
@@ -227,6 +242,14 @@ def test_unknown_words_and_sources_are_refused(tmp_path):
     np.save(tmp_path / "rows.npy", ROWS)
     with pytest.raises(ValueError, match="X_error goes with an array or a data frame"):
         GaussianMixture(2).fit(gaussmix.open(tmp_path / "rows.npy"), X_error=1.0)
+
+
+def test_an_error_whose_square_overflows_is_infinite(rows):
+    error = np.ones(rows.shape)
+    error[3, 1] = 1e200
+    assert (
+        fitted(rows, X_error=error).lower_bound_ == fitted(rows, X_error=np.where(error > 1, np.inf, 1.0)).lower_bound_
+    )
 
 
 @pytest.mark.parametrize("X_error", [None, 1e-9])

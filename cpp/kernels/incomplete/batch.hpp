@@ -70,27 +70,8 @@ inline Vec share(Real* densities, Index n_components, Vec background, Vec weight
     return factor;
 }
 
-// What a mixture says of the rows, never thresholded: writes to rows of `out`.
-inline void write(Output output, const Batch& batch, Index n_components, Real* densities, Vec background, double* out) {
-    if (output != Output::weighted_log_density) {
-        Vec best = background;
-        for (Index k = 0; k < n_components; ++k) best = max(best, Vec::load(densities + k * kLanes));
-        best = max(best, Vec::broadcast(-__DBL_MAX__));
-        Vec sum = exp(background - best);
-        for (Index k = 0; k < n_components; ++k) {
-            const Vec value = exp(Vec::load(densities + k * kLanes) - best);
-            value.store(densities + k * kLanes);
-            sum = sum + value;
-        }
-        if (output == Output::log_density) {
-            alignas(64) Real lanes[kLanes];
-            (best + log(sum)).store(lanes);
-            for (int i = 0; i < batch.n_rows; ++i) out[batch.row[i]] = lanes[i];
-            return;
-        }
-        for (Index k = 0; k < n_components; ++k)
-            (Vec::load(densities + k * kLanes) / sum).store(densities + k * kLanes);
-    }
+// Writes log p(x, k) to rows of `out`.
+inline void write(const Batch& batch, Index n_components, const Real* densities, double* out) {
     for (int i = 0; i < batch.n_rows; ++i) {
         for (Index k = 0; k < n_components; ++k) out[batch.row[i] * n_components + k] = densities[k * kLanes + i];
     }

@@ -54,39 +54,36 @@ public:
         }
     }
 
-    // Writes means and covariances (may be null) of the true rows, over all components. `densities` are responsibilities.
+    // Writes means and covariances of the true rows, over all components. `densities` are responsibilities.
     bool write_posteriors(const Batch& batch, double* means, double* covariances, Poll& poll) {
-        const Operands operands(shape_);
-        // Moments about the mean of the first component, or the squares of large means would swamp the covariances.
-        const Real* centre = operands_ + operands.each_mean;
         Real* sums = room_ + layout_.sums;
         for (Index i = 0; i < n_moments(d_) * kLanes; ++i) sums[i] = 0;
-        for (Index k = 0; k < shape_.n_components; ++k) {
-            const Vec share = Vec::load(densities() + k * kLanes);
-            if (!any(less(Vec::zero(), share))) continue;
-            find_posterior<0>(k);
-            const auto from_centre = [&](Index i) {
-                return part(layout_.mean, i) + Vec::broadcast(operands_[operands.each_mean + k * d_ + i] - centre[i]);
-            };
-            for (Index i = 0; i < d_; ++i) add_to(sums + (1 + i) * kLanes, share * from_centre(i));
-            for (Index i = 0; covariances != nullptr && i < d_; ++i) {
-                for (Index j = 0; j <= i; ++j) {
-                    const Vec product = fma(from_centre(i), from_centre(j), covariance<0>(k, i, j));
-                    add_to(sums + (1 + d_ + place(i, j)) * kLanes, share * product);
-                }
-            }
-            if (poll.is_cancelled(kLanes * (d_ + 3) * d_ * d_)) return false;
-        }
+        const auto row_mean = [&](Index i) { return sums + (1 + i) * kLanes; };
+        const auto product = [&](Index i, Index j) { return sums + (1 + d_ + place(i, j)) * kLanes; };
+        const auto expected = [&](Index k, Index i) {
+            const Index mean = Operands(shape_).each_mean + k * d_ + i;
+            return part(layout_.mean, i) + Vec::broadcast(operands_[mean]);
+        };
+        const bool has_means = for_each_posterior(poll, [&](Index k, Vec share) {
+            for (Index i = 0; i < d_; ++i) add_to(row_mean(i), share * expected(k, i));
+        });
+        const bool is_done = has_means && for_each_posterior(poll, [&](Index k, Vec share) {
+                                 for (Index i = 0; i < d_; ++i) {
+                                     const Vec apart = expected(k, i) - Vec::load(row_mean(i));
+                                     for (Index j = 0; j <= i; ++j) {
+                                         const Vec other = expected(k, j) - Vec::load(row_mean(j));
+                                         add_to(product(i, j), share * fma(apart, other, covariance<0>(k, i, j)));
+                                     }
+                                 }
+                             });
+        if (!is_done) return false;
         for (int lane = 0; lane < batch.n_rows; ++lane) {
             const Index row = batch.row[lane];
-            const auto mean = [&](Index i) { return sums[(1 + i) * kLanes + lane]; };
+            const auto is_exact = [&](Index i) { return room_[layout_.exact + i * kLanes + lane] > 0; };
             for (Index i = 0; i < d_; ++i) {
-                const bool is_exact = room_[layout_.exact + i * kLanes + lane] > 0;
-                means[row * d_ + i] = is_exact ? room_[layout_.rows + i * kLanes + lane] : centre[i] + mean(i);
-                for (Index j = 0; covariances != nullptr && j <= i; ++j) {
-                    const bool is_sure = is_exact || room_[layout_.exact + j * kLanes + lane] > 0;
-                    const double product = sums[(1 + d_ + place(i, j)) * kLanes + lane];
-                    const double value = is_sure ? 0 : __builtin_fma(-mean(i), mean(j), product);
+                means[row * d_ + i] = is_exact(i) ? room_[layout_.rows + i * kLanes + lane] : row_mean(i)[lane];
+                for (Index j = 0; j <= i; ++j) {
+                    const double value = is_exact(i) || is_exact(j) ? 0 : product(i, j)[lane];
                     covariances[(row * d_ + i) * d_ + j] = covariances[(row * d_ + j) * d_ + i] = value;
                 }
             }
@@ -95,6 +92,19 @@ public:
     }
 
 private:
+    // Calls `use(k, share)` when the posterior of component k is known, for those that share a row. False where poll is over.
+    template <class Use>
+    bool for_each_posterior(Poll& poll, Use use) {
+        for (Index k = 0; k < shape_.n_components; ++k) {
+            const Vec share = Vec::load(densities() + k * kLanes);
+            if (!any(less(Vec::zero(), share))) continue;
+            find_posterior<0>(k);
+            use(k, share);
+            if (poll.is_cancelled(kLanes * (d_ + 3) * d_ * d_)) return false;
+        }
+        return true;
+    }
+
     struct Layout {
         Index rows, present, exact, error, densities, factors, solved, regressed, mean, sums, size;
 

@@ -64,13 +64,13 @@ public:
                               room_ + layout_.sums) == n_rows;
     }
 
-    // Writes what the mixture says of as many rows.
-    void evaluate(Index first, Index end, Output output, double* out) {
+    // Writes log p(x, k) of as many rows.
+    void evaluate(Index first, Index end, double* out) {
         const StepView task = view(first, end);
         Real* results = room_ + layout_.results;
-        GAUSSMIX_DENSE_ISA::kKernels.evaluate(dense_, task.rows, output, room_ + layout_.operands, 0, end - first,
-                                              listener_, room_ + layout_.scratch, results);
-        const Index n = output == Output::log_density ? 1 : shape_.n_components;
+        GAUSSMIX_DENSE_ISA::kKernels.evaluate(dense_, task.rows, Output::weighted_log_density, room_ + layout_.operands,
+                                              0, end - first, listener_, room_ + layout_.scratch, results);
+        const Index n = shape_.n_components;
         for (; first < end; ++first, results += n) {
             for (Index k = 0; k < n; ++k) out[row_at(rows_, first) * n + k] = results[k];
         }

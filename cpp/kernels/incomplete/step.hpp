@@ -43,8 +43,7 @@ public:
         return last;
     }
 
-    void evaluate(Index first, Index last, Output output, double* out) {
-        output_ = output;
+    void evaluate(Index first, Index last, double* out) {
         out_ = out;
         visit(first, last);
     }
@@ -113,7 +112,7 @@ private:
         if (!run_.begin(row_at(task_.rows, first), is_step(), poll_)) return false;
         for (; first < end; first += kTileRows) {
             const Index stop = smaller(first + kTileRows, end);
-            if (!is_step()) run_.evaluate(first, stop, output_, out_);
+            if (!is_step()) run_.evaluate(first, stop, out_);
             if (is_step() && !run_.add(first, stop)) return false;
         }
         return !is_step() || run_.complete(totals_, poll_, moments_);
@@ -129,7 +128,7 @@ private:
         Vec::broadcast(operands_[Operands(task_.shape).background]).store(background);
         add_prior(task_.prior, batch, n_components, densities, background);
         if (!is_step()) {
-            write(output_, batch, n_components, densities, Vec::load(background), out_);
+            write(batch, n_components, densities, out_);
             return true;
         }
         const Vec factor =
@@ -146,7 +145,6 @@ private:
     Run run_;
     Totals totals_;
     Real* moments_ = nullptr;
-    Output output_ = Output::log_density;
     double* out_ = nullptr;
 };
 
@@ -155,9 +153,9 @@ inline Index step(const IncompleteView& task, const void* operands, Index first,
     return Pass(task, operands, listener, scratch).step(first, last, sums);
 }
 
-inline void evaluate(const IncompleteView& task, Output output, const void* operands, Index first, Index last,
-                     Listener listener, void* scratch, double* out) noexcept {
-    Pass(task, operands, listener, scratch).evaluate(first, last, output, out);
+inline void evaluate(const IncompleteView& task, const void* operands, Index first, Index last, Listener listener,
+                     void* scratch, double* out) noexcept {
+    Pass(task, operands, listener, scratch).evaluate(first, last, out);
 }
 
 inline void denoise(const IncompleteView& task, const void* operands, Index first, Index last, Listener listener,

@@ -59,6 +59,11 @@ BAD = {
         ValueError,
         "weights_init are not equal, and equal_weights=True wants equal ones",
     ),
+    "a weight of 0 under a prior": (
+        {"weight_prior": [1.0, 2.0], "weights_init": [1.0, 0.0]},
+        ValueError,
+        "weights_init is 0 for component 1: weight_prior wants it above 0.",
+    ),
     "min_weight negative": ({"min_weight": -0.1}, ValueError, "min_weight=-0.1 must be a finite number ≥ 0."),
     "min_weight above 1 / K": (
         {"min_weight": 0.6},

@@ -134,12 +134,16 @@ def check_errors(
             _check_rows(whole[part], rows[part], part.start)
     if is_common:
         _check_rows(whole[:1], np.zeros((1, n_features)), None)
-    lost = np.isinf(whole if whole.ndim == 2 else np.einsum("nii->ni", whole))
+    if whole.ndim == 3:
+        error, variances = whole, np.einsum("nii->ni", whole)
+    else:
+        with np.errstate(over="ignore"):
+            error = np.broadcast_to(whole[0] ** 2, whole.shape) if is_common else whole**2
+        variances = error
+    lost = np.isinf(variances)
     if lost.any():
         rows, is_missing = np.where(lost, np.nan, rows).astype(rows.dtype), True
-    if whole.ndim == 3:
-        return rows, whole, is_missing
-    return rows, np.broadcast_to(whole[0] ** 2, whole.shape) if is_common else whole**2, is_missing
+    return rows, error, is_missing
 
 
 def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
@@ -147,7 +151,8 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
     known = ~np.isnan(rows)
     if error.ndim == 3:
         known = known[:, :, None] & known[:, None, :]
-        deviation = np.sqrt(np.abs(np.einsum("nii->ni", error)))
+        variance = np.einsum("nii->ni", error)
+        deviation, is_finite = np.sqrt(np.abs(variance)), np.isfinite(variance)
         with np.errstate(invalid="ignore"):
             skew = np.abs(error - error.swapaxes(1, 2)) > ASYMMETRY * deviation[:, :, None] * deviation[:, None, :]
         seen = np.where(known, error, 0.0)
@@ -156,6 +161,9 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
         flaws = {
             "holds NaN where X is known": (np.isnan(error) & known).any(axis=(1, 2)),
             "is not symmetric": (skew & known).any(axis=(1, 2)),
+            "is infinite beside finite variances": (
+                np.isinf(error) & is_finite[:, :, None] & is_finite[:, None, :] & known
+            ).any(axis=(1, 2)),
             "is not positive semidefinite": lowest[:, 0] < -ASYMMETRY * np.abs(lowest[:, -1]),
         }
     else:

@@ -285,6 +285,9 @@ def _with_weights(shares: Shares, weights: Array | None) -> Shares:
     """With the values of fixed weights; raises ValueError where the start's weights are not possible."""
     if weights is None:
         return shares
+    lost = np.flatnonzero((weights == 0) & (np.broadcast_to(shares.concentration, weights.shape) > 0))
+    if lost.size:
+        raise ValueError(f"weights_init is 0 for {name_components(lost.tolist())}: weight_prior wants it above 0.")
     if shares.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
         raise ValueError("weights_init are not equal, and equal_weights=True wants equal ones: leave one of them out.")
     if not shares.fixed:

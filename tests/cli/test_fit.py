@@ -1,9 +1,12 @@
 """`gaussmix fit`: what it chooses, prints, writes and says."""
 
 import json
+from datetime import date
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.formats import model_file
@@ -397,6 +400,23 @@ def test_labels_of_a_column_name_the_components(cli, tmp_path, rng):
         mixture = Mixture.load(tmp_path / "m.gmm")
         assert mixture.feature_names == ("x", "y")
         assert mixture.means[of_second, 0] > 4
+
+
+def test_labels_that_na_names_are_unknown(cli, csv_file, tmp_path):
+    """So are those between blanks."""
+    data = csv_file("x,kind\n" + "0,?\n1, a\n0.5,a \n9, ? \n8,b\n8.5,b\n" * 9)
+    result = cli("fit", data, "-k", 2, "-s", "spherical", "--labels", "kind", "--na", "?", "-o", tmp_path / "m.gmm")
+    assert (result.exit_code, result.stderr) == (0, "")
+    np.testing.assert_allclose(Mixture.load(tmp_path / "m.gmm").means[:, 0], [0.5, 8.5], atol=0.01)
+
+
+def test_labels_may_be_dates(cli, tmp_path):
+    days = [None, date(2026, 5, 1), date(2026, 4, 1)] * 20
+    table = pa.table({"x": np.tile([0.0, 1.0, 9.0], 20) + np.repeat([0.0, 0.5], 30), "day": days})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    result = cli("fit", tmp_path / "t.parquet", "-k", 2, "--labels", "day", "-o", tmp_path / "m.gmm", "-q")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert Mixture.load(tmp_path / "m.gmm").means[0, 0] > 8
 
 
 def test_noise_is_fitted_beside_the_components(cli, tmp_path, rng):

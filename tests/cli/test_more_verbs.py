@@ -115,6 +115,11 @@ class TestClassify:
         result = cli("classify", bare, bare, "--labels", "x5", "-s", "spherical")
         assert result.stderr.count("begins with numbers") == 1
 
+    def test_cells_that_na_names_are_no_class(self, cli, iris, csv_file):
+        data = csv_file(iris.read_text().replace(",\n", ", ? \n"), "questions.csv")
+        result = cli("classify", data, data, "--labels", "species", "--na", "?")
+        assert "learned 3 classes from 100 labelled rows" in result.stderr
+
     def test_a_missing_column_is_a_sentence(self, cli, iris, csv_file):
         result = cli("classify", iris, iris, "--labels", "kind")
         assert (result.exit_code, result.stderr.count("\n")) == (1, 1)

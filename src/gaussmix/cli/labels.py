@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from gaussmix.errors import listed
-from gaussmix.sources.tables.base import BadTable, Table
+from gaussmix.sources.tables.base import Table
 
-UNKNOWN = ("", "-1", "na", "n/a", "nan", "null", "none")
+_UNKNOWN = ("", "-1", "na", "n/a", "nan", "null", "none")
+
+
+def label_cells(table: Table, column: str) -> list[Any]:
+    """The text of each cell of a column of labels; None where it is empty, −1 or a word for nothing.
+
+    Raises BadTable or OSError where there is no such column, or it can't be read.
+    """
+    table.check_has(column)
+    cells = (str(cell).strip() for batch in table.batches([column]) for cell in batch[0].to_pylist())
+    return [None if text.lower() in _UNKNOWN or text in table.missing else text for text in cells]
 
 
 def read_labels(table: Table, column: str) -> tuple[list[Any], dict[str, list[int]] | None]:
@@ -15,28 +24,24 @@ def read_labels(table: Table, column: str) -> tuple[list[Any], dict[str, list[in
 
     Returns
     -------
-    labels : one for each row; None in a cell that is empty, −1 or a word for nothing.
+    labels : one for each row; None as for `label_cells`.
     label_components : where labels are text, one component for each, in the order of the alphabet; None for numbers.
 
     Raises
     ------
     BadTable, OSError : there is no such column, or it can't be read.
     """
-    if column not in table.names:
-        raise BadTable(f"{table.name} has no column {column!r}; it has {listed(table.names)}.")
-    cells = [cell for batch in table.batches([column]) for cell in batch[0].to_pylist()]
-    labels = [None if cell is None or str(cell).strip().lower() in UNKNOWN else cell for cell in cells]
+    texts = label_cells(table, column)
     try:
-        return [None if label is None else _whole(label) for label in labels], None
+        return [None if text is None else _whole(text) for text in texts], None
     except ValueError:
-        texts = [None if label is None else str(label) for label in labels]
         distinct = sorted({text for text in texts if text is not None})
         return texts, {text: [number] for number, text in enumerate(distinct)}
 
 
-def _whole(label: Any) -> int:
+def _whole(text: str) -> int:
     """A label as a whole number; raises ValueError."""
-    number = float(label)
+    number = float(text)
     if not number.is_integer():
         raise ValueError
     return int(number)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import pyarrow as pa
 
-from gaussmix.cli.labels import UNKNOWN
+from gaussmix.cli.labels import label_cells
 from gaussmix.cli.options import Reading, columns, seed, structures, weight_column, writing
 from gaussmix.cli.options import as_json as json_option
 from gaussmix.cli.options import counts as counts_option
@@ -20,7 +19,6 @@ from gaussmix.cli.verbs.predict import joined, taken_notices
 from gaussmix.errors import counted
 from gaussmix.estimators.classifier.classifier import GaussianMixtureClassifier
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.tables import Files
 
 
 @click.command()
@@ -90,7 +88,7 @@ def classify(
         counts, covariance_type=covariance_type, random_state=random_state, n_jobs=jobs
     )
     with collected_warnings() as collected:
-        known = _labels(learned, labels)
+        known = label_cells(learned, labels)
         classifier.fit(learned.all_rows(names), known)
         n_rows, free = rows_at_once(len(table.names), memory), dict[str, str]()
         parts = table.parts(n_rows, () if written_as == "csv" else names)
@@ -102,12 +100,6 @@ def classify(
     left_out = dict.fromkeys([*learned.left_out_notices, *table.left_out_notices])
     learned_what = f"learned {size} from {counted(n_known, 'labelled row')}."
     print_notices([*collected, *left_out, *taken_notices(data, free), learned_what], quiet=quiet)
-
-
-def _labels(table: Files, column: str) -> list[Any]:
-    """The label of each row; None where it is not known."""
-    cells = pa.Table.from_batches(list(table.batches([column])))[column].to_pylist()
-    return [None if cell is None or str(cell).strip().lower() in UNKNOWN else str(cell).strip() for cell in cells]
 
 
 def _classes(classifier: GaussianMixtureClassifier, rows: Array) -> dict[str, Any]:

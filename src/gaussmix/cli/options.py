@@ -301,9 +301,9 @@ def reading(verb: Verb) -> Verb:
     return told
 
 
-def choosing(verb: Verb) -> Verb:
-    """Add -k and --structure, to verbs that compare the mixtures of one table."""
-    structure = click.option(
+def structure(more: str) -> Callable[[Verb], Verb]:
+    """The option --structure; `more` ends its help."""
+    return click.option(
         "-s",
         "--structure",
         "covariance_type",
@@ -311,8 +311,12 @@ def choosing(verb: Verb) -> Verb:
         default="full",
         show_default=True,
         metavar="S",
-        help=f"Structures of the covariances, several by commas, or all: {', '.join(FAMILIES)}.",
+        help=f"Structures of the covariances, several by commas, or all{more}",
     )
+
+
+def choosing(verb: Verb) -> Verb:
+    """Add -k and --structure, to verbs that compare the mixtures of one table."""
     count = click.option(
         "-k",
         "counts",
@@ -322,7 +326,7 @@ def choosing(verb: Verb) -> Verb:
         metavar="K",
         help="Numbers of components: 3, 1:6 or 2,4,8.",
     )
-    return count(structure(verb))
+    return count(structure(f": {', '.join(FAMILIES)}.")(verb))
 
 
 def writing(verb: Verb) -> Verb:

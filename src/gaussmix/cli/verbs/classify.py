@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gaussmix.cli.labels import label_cells
-from gaussmix.cli.options import Reading, columns, seed, structures, weight_column, writing
+from gaussmix.cli.options import Reading, columns, seed, structure, weight_column, writing
 from gaussmix.cli.options import as_json as json_option
 from gaussmix.cli.options import counts as counts_option
 from gaussmix.cli.options import jobs as jobs_option
@@ -32,16 +32,7 @@ from gaussmix.numerics.arrays import Array
     metavar="K",
     help="Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]",
 )
-@click.option(
-    "-s",
-    "--structure",
-    "covariance_type",
-    callback=structures,
-    default="full",
-    show_default=True,
-    metavar="S",
-    help="Structures of the covariances, several by commas, or all; BIC chooses. tied makes linear borders.",
-)
+@structure("; BIC chooses. tied makes linear borders.")
 @seed
 @columns
 @writing

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy.stats import multivariate_normal
 
@@ -219,6 +220,14 @@ BAD = {
     "an infinite covariance": (ROWS, LOST_PAIR, "X_error of row 5 is infinite beside finite variances"),
     "text": (ROWS, "wide", "X_error must be an array of numbers"),
 }
+
+
+@pytest.mark.parametrize("library", [pa.table, pa.record_batch, pd.DataFrame])
+def test_errors_may_be_a_frame_with_the_columns_of_the_rows(library):
+    rows, errors = (library({name: each[:, place] for place, name in enumerate("abc")}) for each in (ROWS, ROWS**2))
+    assert_same(fitted(rows, 1, X_error=errors), fitted(ROWS, 1, X_error=ROWS**2), rtol=0)
+    with pytest.raises(ValueError, match=r"columns of X_error are 'a', 'b', 'c', and those of X 'a', 'b', 'd'\."):
+        fitted(library(dict.fromkeys("abd", ROWS[:, 0])), 1, X_error=errors)
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -7,6 +7,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import sklearn.mixture
 from matplotlib.colors import to_rgb
@@ -141,6 +142,13 @@ def test_axes_are_named_as_the_frame_it_was_fitted_with(rng):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("c", "b")
     ax = ComponentDisplay.from_estimator(gm.mixture_.with_feature_names(None), frame.to_numpy()).ax_
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("x0", "x1")
+
+
+@pytest.mark.parametrize("library", [pa.table, pa.record_batch])
+def test_axes_are_named_as_the_columns_of_arrow(library):
+    mixture = Mixture([1.0], np.zeros((1, 2)), [1.0], FAMILIES["spherical"])
+    ax = ComponentDisplay.from_estimator(mixture, library({"a": [0.0, 1.0], "b": [1.0, 0.0]})).ax_
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "b")
 
 
 def test_it_draws_where_it_is_told_and_again(mixture, rows):

@@ -15,6 +15,7 @@ from gaussmix.estimators.parameters import check_numbers
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.rows import AT_A_TIME
 from gaussmix.sources.base import Source
@@ -114,10 +115,10 @@ def check_errors(
     ValueError : no numbers, another shape, NaN where X is known, negative; or matrices that are not symmetric, or not
         positive semidefinite. The message names the first row.
     """
-    names = getattr(X_error, "columns", None)
-    if names is not None and feature_names is not None and list(names) != list(feature_names):
+    frame = Frame.of(X_error)
+    if frame is not None and feature_names is not None and frame.names != tuple(feature_names):
         raise ValueError(
-            f"The columns of X_error are {listed(list(names))}, and those of X {listed(list(feature_names))}."
+            f"The columns of X_error are {listed(frame.names)}, and those of X {listed(list(feature_names))}."
         )
     error, (n_rows, n_features) = check_numbers("X_error", X_error), rows.shape
     if error.ndim == 0:

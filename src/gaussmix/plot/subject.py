@@ -15,6 +15,7 @@ from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.mixture.features import check_order
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.frames import Frame
 from gaussmix.plot.features import names_of
 from gaussmix.waist.block import Block
 
@@ -74,8 +75,9 @@ def subject_of(estimator: Any, X: Any, feature_names: Sequence[str] | None = Non
     ValueError : X is not numbers of shape (n_samples, n_features).
     TypeError : `estimator` has no mixture, or X is not numbers.
     """
-    mixture = mixture_of(estimator)
-    names = names_of(mixture.n_features, feature_names, mixture.feature_names, getattr(X, "columns", None))
+    mixture, frame = mixture_of(estimator), Frame.of(X)
+    its_own = None if frame is None else frame.names
+    names = names_of(mixture.n_features, feature_names, mixture.feature_names, its_own)
     if X is None:
         return Subject(mixture, names, None)
     check_order(X, mixture.feature_names, "X")

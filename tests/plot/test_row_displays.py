@@ -54,6 +54,12 @@ def test_noise_has_the_rest(rng):
         ResponsibilityDisplay.from_estimator(gm, np.empty((0, 2)))
 
 
+def test_colors_may_be_arrays_and_those_alike_have_different_hatches(mixture):
+    colors = [np.array([0.0, 0.0, 1.0, 1.0]), "blue", (0, 0, 1)]
+    display = ResponsibilityDisplay.from_estimator(mixture, np.zeros((3, 2)), colors=colors)
+    assert len({area.get_hatch() for area in display.areas_}) == 3
+
+
 def test_merging_is_that_of_the_estimator(mixture):
     X = mixture.sample(400, rng=0)[0]
     gm = GaussianMixture(4, random_state=0).fit(X)

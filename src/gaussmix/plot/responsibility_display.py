@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Display, legend_beside
-from gaussmix.plot.palette import NOISE_COLOR, looks_of
+from gaussmix.plot.palette import NOISE_COLOR, faded, looks_of
 from gaussmix.plot.subject import need_rows, subject_of
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ class ResponsibilityDisplay(Display):
         seen: dict[Any, int] = {}
         for k, (name, look) in enumerate(zip(self.names, looks, strict=True)):
             color = NOISE_COLOR if name == "noise" else look.color
-            nth = seen[color] = seen.get(color, -1) + 1
+            key = faded(color, 1.0)  # one colour has several forms
+            nth = seen[key] = seen.get(key, -1) + 1
             how: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
             how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": ax.get_facecolor()}
             above = below + self.shares[:, k]

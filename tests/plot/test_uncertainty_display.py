@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, Mixture
+from gaussmix.noise import Noise
 from gaussmix.plot import UncertaintyDisplay
 
 
@@ -22,6 +23,16 @@ def test_points_grow_with_the_uncertainty(mixture, rng):
         mine = mine[np.argsort(display.uncertainty[mine], kind="stable")]
         np.testing.assert_array_equal(points.get_offsets(), rows[mine])
         np.testing.assert_allclose(points.get_sizes(), 8 + 102 * 2 * display.uncertainty[mine])
+
+
+def test_noise_is_an_outcome_too():
+    noise = Noise(0.2, np.log(0.2 / 0.8 * 2 * np.pi))  # as dense as the component in its middle
+    mixture = Mixture([0.8], np.zeros((1, 2)), [1.0], FAMILIES["spherical"], noise=noise)
+    display = UncertaintyDisplay.from_estimator(mixture, [[0.0, 0.0], [1.0, 0.0], [9.0, 9.0]])
+    sizes = np.concatenate([points.get_sizes() for points in display.rows_])
+    np.testing.assert_allclose(np.sort(sizes), 8 + 102 * 2 * np.sort(display.uncertainty))
+    assert sizes.max() == pytest.approx(110)
+    assert [text.get_text() for text in display.legend_.get_texts()][-1] == "uncertainty 0.50"
 
 
 def test_in_one_feature_it_is_the_height(mixture, rng):

@@ -34,9 +34,10 @@ class UncertaintyDisplay(Display):
     ----------
     rows : (n_rows, 1) or (n_rows, 2), the features shown, data units.
     labels : (n_rows,), the most probable component; −1 for noise.
-    uncertainty : (n_rows,), from 0 to 1 − 1 / n_components.
+    uncertainty : (n_rows,), from 0 to 1 − 1 / n, where n counts the components, and noise as one more.
     weights, means, covariances : of the components in the features shown, as for `ComponentDisplay`.
     feature_names : the names of the features shown, for the axes.
+    has_noise : whether a row may be noise.
 
     Attributes
     ----------
@@ -64,6 +65,7 @@ class UncertaintyDisplay(Display):
     means: Array
     covariances: Array
     feature_names: Sequence[str]
+    has_noise: bool = False
     rows_: list[Any] = field(init=False)
     components_: list[list[Any]] = field(init=False)
     legend_: Any = field(init=False)
@@ -100,6 +102,7 @@ class UncertaintyDisplay(Display):
             means=mixture.means[:, shown],
             covariances=mixture.model.covariances.marginal(np.array(shown)).dense(),
             feature_names=[subject.names[j] for j in shown],
+            has_noise=mixture.noise is not None and mixture.noise.weight > 0,
         ).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
@@ -111,7 +114,7 @@ class UncertaintyDisplay(Display):
         self.components_ = []
         if not is_line:
             self.components_ = draw_ellipses(ax, self.means, self.covariances, looks, [2.0], {"linewidth": 0.8}, 0.0)
-        strength = self.uncertainty / max(1.0 - 1.0 / len(self.weights), 1e-9)
+        strength = self.uncertainty / max(self._highest, 1e-9)
         self.rows_ = []
         for k, look in [*enumerate(looks), (-1, None)]:
             mine = np.flatnonzero(self.labels == k)
@@ -129,15 +132,20 @@ class UncertaintyDisplay(Display):
         self.legend_ = legend_beside(ax, self._handles(looks)) if legend else None
         return self
 
+    @property
+    def _highest(self) -> float:
+        """The uncertainty of a row that is equally likely everywhere."""
+        return 1.0 - 1.0 / (len(self.weights) + self.has_noise)
+
     def _handles(self, looks: Any) -> list[Any]:
         """The components, and what the size of a point says."""
         from matplotlib.lines import Line2D
 
-        noise, highest = bool((self.labels < 0).any()), 1.0 - 1.0 / len(self.weights)
+        noise = bool((self.labels < 0).any())
         handles = component_handles(looks, self.weights, points=True, lines=False, noise=noise)
-        for share in (0.0, 0.5, 1.0) if len(self.weights) > 1 else ():
+        for share in (0.0, 0.5, 1.0) if self._highest else ():
             size = (_SMALLEST + (_LARGEST - _SMALLEST) * share) ** 0.5
-            label = f"uncertainty {share * highest:.2f}"
+            label = f"uncertainty {share * self._highest:.2f}"
             handles.append(
                 Line2D([], [], color=NOISE_COLOR, marker="o", linestyle="", markersize=size, mew=0, label=label)
             )

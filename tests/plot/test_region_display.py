@@ -5,6 +5,7 @@ import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, Mixture
 from gaussmix.plot import RegionDisplay
+from gaussmix.plot.palette import NOISE_COLOR
 
 
 @pytest.fixture
@@ -50,6 +51,15 @@ def test_noise_is_a_decision_too(rng):
     drawn = np.asarray(display.regions_.get_array(), dtype=int).ravel()
     np.testing.assert_array_equal(np.where(drawn == 1, -1, drawn), gm.predict(places(display)))
     assert display.names == ["component 0", "noise"]
+
+
+def test_grey_is_for_noise_not_for_a_class_of_that_name(data):
+    X, y = data
+    classes = GaussianMixtureClassifier().fit(X, np.where(y == "c", "noise", y))
+    noise = GaussianMixture(1, noise=True, random_state=0).fit(np.concatenate([X, [[50.0, 60.0]]]))
+    for estimator, is_grey in (classes, False), (noise, True):
+        last = RegionDisplay.from_estimator(estimator, X).legend_.get_lines()[-1]
+        assert (last.get_color() == NOISE_COLOR) == is_grey
 
 
 def test_boundaries_are_where_two_are_equally_probable():

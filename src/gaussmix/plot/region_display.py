@@ -42,6 +42,7 @@ class RegionDisplay(Display):
     rows : (n_rows, 1) or (n_rows, 2), the features shown, data units; without rows (0, 1) or (0, 2).
     labels : (n_rows,), the decision for each row, by its place in `names`.
     feature_names : the names of the features shown, for the axes.
+    has_noise : whether the last decision is noise.
 
     Attributes
     ----------
@@ -70,6 +71,7 @@ class RegionDisplay(Display):
     rows: Array
     labels: NDArray[np.intp]
     feature_names: Sequence[str]
+    has_noise: bool = False
     regions_: Any = field(init=False)
     boundaries_: list[Any] = field(init=False)
     rows_: Any = field(init=False)
@@ -105,13 +107,14 @@ class RegionDisplay(Display):
             rows=subject.shown(shown),
             labels=labels,
             feature_names=[subject.names[j] for j in shown],
+            has_noise=mixture.noise is not None,
         ).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`; colors are of the decisions."""
         ax = self._on(ax)
         looks = looks_of(len(self.names), colors, ax.get_facecolor())
-        if self.names[-1] == "noise":
+        if self.has_noise:
             looks[-1] = Look(NOISE_COLOR, "X", "-")
         (self._draw_plane if len(self.y) else self._draw_line)(ax, looks)
         ax.set_xlabel(self.feature_names[0])

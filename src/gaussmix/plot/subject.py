@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.checks import check_real
 from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.estimators.noise import NO_MARGINAL
 from gaussmix.mixture.features import check_order
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
@@ -38,9 +39,11 @@ class Subject:
     rows: Array | None
 
     def responsibilities(self, rows: Array) -> Array:
-        """p(k | x) by what each row has, (n_rows, n_components)."""
+        """p(k | x) by what each row has, (n_rows, n_components); raises ValueError as the estimators do."""
         if not np.isnan(rows).any():
             return self.mixture.responsibilities(rows)
+        if self.mixture.noise is not None and self.mixture.noise.box is None:
+            raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with noise_volume as a box.")
         engine = IncompleteEngine(self.mixture._engine())
         found: Array = engine.responsibilities(Block(0, rows), self.mixture.parameters)
         return found

@@ -1,6 +1,7 @@
 """Displays of regression and calibration, against direct computations."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixtureDetector, GaussianMixtureRegressor, Mixture
@@ -66,6 +67,15 @@ def test_the_transform_is_the_mass_below(regressor, data):
     quantiles = regressor.predict_quantiles(data[0], np.arange(1, 10) / 10)
     counts = np.bincount((data[1][:, None] >= quantiles).sum(axis=1), minlength=10)
     np.testing.assert_allclose([bar.get_height() for bar in display.line_], counts / len(data[1]) * 10)
+
+
+@pytest.mark.parametrize("targets", [None, "y"])
+def test_a_regressor_of_a_frame_is_judged_without_a_warning(targets, data):
+    frame = pd.DataFrame({"x": data[0][:, 0], "y": data[1]})
+    rows = (frame[["x"]], frame["y"]) if targets is None else (frame,)
+    regressors = (GaussianMixtureRegressor(targets=targets), *rows), (GaussianMixtureRegressor(), *data)
+    named, plain = (CalibrationDisplay.from_estimator(each.fit(*rows), *rows) for each, *rows in regressors)
+    np.testing.assert_array_equal(named.values, plain.values)
 
 
 def test_coverage_of_a_mixture_is_that_of_its_regions():

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from gaussmix.estimators.incomplete import tail_probability
+from gaussmix.estimators.regressor.regressor import regressor_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Display, legend_beside
 from gaussmix.plot.palette import faded
@@ -171,7 +172,8 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     rows = subject_of(regressor.mixture_, beside(X, y)).rows
     assert rows is not None
     target, known = rows[:, places[0]], np.delete(rows, places, axis=1)
-    given = regressor.predict_mixture(known)
+    unnamed = regressor_of(regressor.mixture_.with_feature_names(None), places.tolist(), regressor.n_jobs)
+    given = unnamed.predict_mixture(known)
     deviations = np.sqrt(given.family.covariances(given.covariances, *given.means.shape[1:]).variances()[:, 0])
     below: Array = np.einsum("nk,nk->n", given.weights, ndtr((target[:, None] - given.means[:, :, 0]) / deviations))
     return below

@@ -78,6 +78,14 @@ def test_a_regressor_of_a_frame_is_judged_without_a_warning(targets, data):
     np.testing.assert_array_equal(named.values, plain.values)
 
 
+@pytest.mark.parametrize("display", [CalibrationDisplay, ConditionalDisplay])
+def test_columns_in_another_order_are_refused(display, rng):
+    X = pd.DataFrame(rng.normal(size=(50, 2)), columns=["a", "b"])
+    regressor = GaussianMixtureRegressor().fit(X, X["a"] + rng.normal(size=50))
+    with pytest.raises(ValueError, match="X has 'b' in column 0, but the order of the features is"):
+        display.from_estimator(regressor, X[["b", "a"]], X["a"])
+
+
 def test_coverage_of_a_mixture_is_that_of_its_regions():
     mixture = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
     rows = mixture.sample(500, rng=0)[0]

@@ -169,7 +169,7 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     places = np.atleast_1d(regressor.targets_)
     if len(places) > 1:
         raise ValueError("The regressor has several targets, and calibration is of one: fit it with that alone.")
-    rows = subject_of(regressor.mixture_, beside(X, y)).rows
+    rows = subject_of(regressor.mixture_, beside(X, y, regressor.mixture_.feature_names)).rows
     assert rows is not None
     target, known = rows[:, places[0]], np.delete(rows, places, axis=1)
     unnamed = regressor_of(regressor.mixture_.with_feature_names(None), places.tolist(), regressor.n_jobs)

@@ -120,7 +120,7 @@ class ConditionalDisplay(Display):
         if places[0] == places[1]:
             raise ValueError(f"feature and target are both {names[places[0]]!r}: choose two different ones.")
         shares = checked_masses(masses)
-        subject = subject_of(mixture, None if X is None else beside(X, y), feature_names)
+        subject = subject_of(mixture, None if X is None else beside(X, y, mixture.feature_names), feature_names)
         rows = subject.shown(places)
         pair = mixture.without_noise.marginal(list(places))
         x = _span(pair.means[:, 0], np.sqrt(pair.model.covariances.dense()[:, 0, 0]), rows[:, 0])

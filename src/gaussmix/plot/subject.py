@@ -114,10 +114,14 @@ def need_rows(X: Any, display: str) -> None:
         raise ValueError(f"{display} shows rows: give X, of shape (n_samples, n_features).")
 
 
-def beside(X: Any, y: Any) -> Any:
-    """Predictors and targets as the columns of one array; X itself without y. Raises ValueError or TypeError."""
+def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
+    """Predictors and targets as the columns of one array; X itself without y. Raises ValueError or TypeError.
+
+    `names` are those of the columns, if they have some; a data frame X must have them in this order.
+    """
     if y is None:
         return X
+    check_order(X, names, "X")
     rows, targets = check_real("X", X), check_real("y", y)
     if len(rows) != len(targets):
         raise ValueError(f"X has {len(rows)} rows and y has {len(targets)}: they must have as many.")

@@ -60,6 +60,15 @@ class TestImpute:
         assert first == again
         assert first != other
 
+    def test_draws_depend_on_neither_memory_nor_other_columns(self, cli, model, csv_file):
+        lines = ["1,50", *(f"{row / 1000}," for row in range(3_000))]
+        narrow = csv_file("eruptions,waiting\n" + "\n".join(lines) + "\n", "narrow.csv")
+        wide = csv_file("eruptions,waiting,x,y,z\n" + ",5,5,5\n".join(lines) + ",5,5,5\n", "wide.csv")
+        cases = ((narrow,), (narrow, "--memory", "1MB"), (wide, "--memory", "1MB"))
+        found = [table(cli("impute", model, *case, "--draw", "-q").stdout)[1] for case in cases]
+        assert found[0] == found[1] == [row[:2] for row in found[2]]
+        assert found[0][1][1] != found[0][2][1]
+
     def test_integers_of_typed_tables_are_filled_with_their_type(self, cli, model, tmp_path):
         import pyarrow as pa
         from pyarrow import parquet

@@ -23,6 +23,7 @@ from gaussmix.estimators.imputer import Filling
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.tables.base import STANDARD
 from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS
 
 
 @click.command()
@@ -67,7 +68,9 @@ def impute(
     table = reading.of_features(table, features)
     print_notices(table.notices, quiet=quiet)
     fill = Filling(opened.mixture.with_feature_names(None), jobs, seed if draw else None)
-    n_rows, n_filled = rows_at_once(max(len(table.names), opened.mixture.n_components), memory), [0]
+    # Each part seeds its draws: they must not depend on the memory, nor on columns that are not filled.
+    n_rows = LEAF_ROWS if draw else rows_at_once(max(len(table.names), opened.mixture.n_components), memory)
+    n_filled = [0]
     parts = table.parts(n_rows, () if written_as == "csv" else features)
     rows = table.rows(features, n_rows, may_miss=True)
     with collected_warnings() as collected, progress(quiet=quiet or (output == STANDARD and sys.stdout.isatty())):

@@ -49,6 +49,12 @@ def test_columns_are_named_by_the_features_or_by_the_user():
         to_sql(mixture, "wells", ["p"])
 
 
+def test_a_table_may_have_several_lines():
+    mixture = Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]])
+    found = run(to_sql(mixture, "(\n    SELECT 2.0 AS x0 -- one row\n)"))
+    assert found["log_density"] == pytest.approx(mixture.log_density([[2.0]]))
+
+
 @pytest.mark.parametrize("noise", [None, Noise(0.1, 3.0)], ids=["", "noise"])
 def test_a_row_without_a_feature_has_no_answer(noise):
     weights = np.array([0.4, 0.6]) * (1.0 if noise is None else 0.9)

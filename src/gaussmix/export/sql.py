@@ -10,8 +10,8 @@ import numpy as np
 from gaussmix.export.numbers import Numbers
 
 _QUERY = """\
--- A Gaussian mixture of {n_components} components, written by gaussmix: for each row of {table} its most probable
--- component, the probabilities of all components, and the log density in nats.
+-- A Gaussian mixture of {n_components} components, written by gaussmix: for each row its most probable component, the
+-- probabilities of all components, and the log density in nats.
 WITH joint AS (
     SELECT *,
 {joints}

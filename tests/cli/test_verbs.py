@@ -29,6 +29,13 @@ def test_score_is_the_estimator_s(cli, model, faithful):
     assert (said["n_rows"], said["row_weight"], said["n_parameters"]) == (272, 272.0, 11)
 
 
+def test_score_reads_the_rows_once(cli, model, faithful, monkeypatch):
+    passes, whole = [], GaussianMixture._log_likelihood
+    monkeypatch.setattr(GaussianMixture, "_log_likelihood", lambda *given: passes.append(1) or whole(*given))
+    assert cli("score", model, faithful).exit_code == 0
+    assert len(passes) == 1
+
+
 def test_score_of_each_row(cli, model, faithful, tmp_path):
     result = cli("score", model, faithful, "--rows")
     header, *values = result.stdout.splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import click
@@ -87,15 +88,15 @@ def score(
 
 
 def scores_of(model: ModelFile, rows: Any, jobs: int | None, weight_meaning: str) -> dict[str, Any]:
-    """The scores by name of rows, a source."""
+    """The scores by name of rows, a source: from one pass."""
     estimator = estimator_of(model.mixture, jobs).set_params(weight_meaning=weight_meaning)
-    estimator.n_parameters_ = model.n_parameters
     rows.feature_names = None  # the columns are matched already
+    deviance, total = estimator._deviance(rows, None, None)
     return {
         "n_rows": rows.n_rows,
         "row_weight": rows.profile.total_weight,
-        "mean_log_likelihood": estimator.score(rows),
+        "mean_log_likelihood": -0.5 * deviance / total,
         "n_parameters": model.n_parameters,
-        "bic": estimator.bic(rows),
-        "aic": estimator.aic(rows),
+        "bic": deviance + model.n_parameters * math.log(total),
+        "aic": deviance + 2 * model.n_parameters,
     }

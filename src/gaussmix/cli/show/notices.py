@@ -18,7 +18,7 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     "exclude the column": "give --exclude",
     "decimal ','": "--decimal ,",
     "memory=": "--memory",
-    "features=": "--features",
+    "features=": "--features ",
     "Remove or fill such rows first.": (
         "Add --drop-missing, or --missing to fit, predict, score and report, or fill such cells first."
     ),

@@ -49,3 +49,11 @@ def test_threads_lose_no_rows(shown):
     for thread in threads:
         thread.join(60)
     assert shown.tasks[0].completed == 80
+
+
+@pytest.mark.parametrize("verb", ["fit", "report"])
+def test_the_bar_of_fits_counts_structures_too(verb, cli, faithful, tmp_path, monkeypatch):
+    totals, fits = [], Bars.fits
+    monkeypatch.setattr(Bars, "fits", lambda bars, total: totals.append(total) or fits(bars, total))
+    assert cli(verb, faithful, "-k", "1:2", "-s", "spherical,diag", "-o", tmp_path / "out").exit_code == 0
+    assert totals == [4]

@@ -23,6 +23,7 @@ from gaussmix.cli.show.progress import progress
 from gaussmix.cli.show.reports import fit_notices
 from gaussmix.errors import listed
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
+from gaussmix.estimators.structures import check_candidates
 from gaussmix.selection.criteria import CRITERIA
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files import open
@@ -89,7 +90,7 @@ def report(
     else:
         search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs)
         with progress(quiet=quiet) as bars, collected_warnings() as collected:
-            advance = bars.fits(len(counts))
+            advance = bars.fits(len(check_candidates(search, len(names))))
             for _ in fit_stepwise(search, source):
                 advance()
         print_notices(fit_notices(search, collected), quiet=quiet)

@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 from sklearn.datasets import load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import GaussianNB
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, engines
@@ -346,6 +347,30 @@ def test_nullable_integers_stay_integers(classes):
     X, y = classes
     for labels in (pd.Series(some_unknown(y.tolist(), None), dtype="Int64"), pl.Series(some_unknown(y.tolist(), None))):
         assert GaussianMixtureClassifier().fit(X, labels).predict(X).dtype == np.int64
+
+
+@pytest.mark.parametrize("missing", [-1, None, np.nan, pd.NA])
+def test_a_score_is_of_the_rows_whose_class_is_known(missing, classes):
+    X, y = classes
+    weight = 1.0 + np.arange(len(y)) % 3
+    few = y.astype(object)
+    few[::3] = missing
+    known = np.delete(np.arange(len(y)), np.s_[::3])
+    classifier = GaussianMixtureClassifier(covariance_type="tied").fit(X, few)
+    assert classifier.score(X, few, weight) == classifier.score(X[known], y[known], weight[known]) > 0.5
+    assert not np.isnan(cross_val_score(GaussianMixtureClassifier(), X, few, cv=2)).any()
+    with pytest.raises(ValueError, match="y holds no class: every label is missing"):
+        classifier.score(X[:5], np.full(5, missing))
+
+
+def test_a_score_counts_minus_one_where_it_is_a_class_or_an_outlier(classes):
+    X, y = classes
+    signs = np.where(y == 0, -1, 1)
+    classifier = GaussianMixtureClassifier().fit(X, signs)
+    assert classifier.score(X, signs) == (classifier.predict(X) == signs).mean()
+    wary = GaussianMixtureClassifier(unknown=0.5).fit(X, y)
+    far = np.where(wary.predict(X) == -1, -1, y)
+    assert wary.score(X, far) == (wary.predict(X) == far).mean()
 
 
 def test_minus_one_beside_one_other_class_is_a_class_and_a_missing_label_is_not(classes):

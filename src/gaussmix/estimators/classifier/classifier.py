@@ -18,7 +18,7 @@ from gaussmix.errors import SingularCovariance, counted
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.classifier.class_fits import ClassFit, LabelledRows
 from gaussmix.estimators.classifier.class_mixtures import ClassMixtures
-from gaussmix.estimators.classifier.labels import check_classes, check_mass, check_priors, no_class
+from gaussmix.estimators.classifier.labels import check_classes, check_mass, check_priors, known_classes, no_class
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.ending import Ending
 from gaussmix.estimators.facts import RowFacts
@@ -233,11 +233,17 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return self._for_each_class(self._source(X), ClassMixtures.tail_probability)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The share of rows, by weight, whose class `predict` finds. Raises as `predict`."""
+        """The share of rows, by weight, whose class `predict` finds; rows whose class y does not know do not count.
+
+        With `unknown` above 0, a y of -1 is what `predict` says of a row of no known class, and counts. Raises as
+        `predict`, and ValueError where y knows no class.
+        """
         from sklearn.metrics import accuracy_score  # slow to import
 
         source = self._source(X, sample_weight)
-        return float(accuracy_score(y, source.each_row(self._labels(source)), sample_weight=source.row_weight))
+        known, classes = known_classes(y, source.n_rows, self.classes_, has_unknown=self.unknown > 0)
+        weight = None if source.row_weight is None else source.row_weight[known]
+        return float(accuracy_score(classes, source.each_row(self._labels(source))[known], sample_weight=weight))
 
     def class_mixture(self, label: Any) -> Mixture:
         """The mixture p(x | c) of a class.

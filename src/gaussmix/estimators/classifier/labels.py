@@ -51,6 +51,29 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     return classes, labels
 
 
+def known_classes(
+    y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool
+) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """The places of rows whose class y knows, and these classes; raises ValueError where there are none.
+
+    Parameters
+    ----------
+    y : as `check_classes` takes it.
+    n_rows : its length.
+    classes : that were learned. −1 may be one of them.
+    has_unknown : whether −1 says that a row has none of them.
+    """
+    given: NDArray[Any] = column_or_1d(y)
+    if len(given) != n_rows:
+        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    known = ~_is_missing(given)
+    if not (has_unknown or _is_unlabelled(classes).any()):
+        known &= ~_is_unlabelled(given)
+    if not known.any():
+        raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
+    return np.flatnonzero(known), np.asarray(given[known].tolist())
+
+
 def check_mass(mass: Array, classes: NDArray[Any]) -> None:
     """Raise ValueError for a class whose rows have no weight together, given the weights (n_classes,)."""
     if not mass.all():

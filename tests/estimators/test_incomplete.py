@@ -284,6 +284,11 @@ def test_errors_of_a_frame_have_its_columns(rows):
     fitted(frame, X_error=errors)
     with pytest.raises(ValueError, match="The columns of X_error are 'c', 'b', 'a', and those of X 'a', 'b', 'c'"):
         fitted(frame, X_error=errors[["c", "b", "a"]])
+    means = frame.iloc[[0, 1]]
+    fitted(frame, means_init=means)
+    fitted(frame, means_init=pd.DataFrame(means.to_numpy()))  # without names
+    with pytest.raises(ValueError, match="The columns of means_init are 'c', 'b', 'a', and those of X 'a', 'b', 'c'"):
+        fitted(frame, means_init=means[["c", "b", "a"]])
 
 
 def test_a_checkpoint_is_of_its_errors(rows):

@@ -17,6 +17,7 @@ def X(rng):
 
 @pytest.mark.filterwarnings("ignore:.* distinct rows?, fewer than n_components:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:components? .* (lost its mass|collapsed):RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:The mixture has one component:RuntimeWarning")
 def test_every_check_passes():
     failed = [
         (result["check_name"], result["exception"])
@@ -81,6 +82,11 @@ def test_directions_are_those_of_the_fit(X, monkeypatch):
     monkeypatch.setattr("gaussmix.estimators.reducer.directions", None)
     np.testing.assert_array_equal(reducer.transform(X), before)
     assert reducer.get_feature_names_out().shape == before.shape[1:]
+
+
+def test_one_component_has_no_direction(X):
+    with pytest.warns(RuntimeWarning, match="The mixture has one component, and no direction separates one"):
+        GaussianMixtureReducer(random_state=0).fit(X)
 
 
 def test_before_fit_it_says_so():

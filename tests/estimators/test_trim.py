@@ -37,6 +37,20 @@ def test_outliers_have_no_say(name, rows, each_engine):
     assert (np.diff(lower) >= -1e-12 * np.abs(lower[1:])).all()
 
 
+@pytest.mark.parametrize("more", [{}, {"noise": True}])
+def test_labels_go_with_fit_predict(more, rows):
+    known = np.full(len(rows), -1)
+    known[:600:4] = np.repeat([0, 1, 2], 200)[::4]
+    gm = GaussianMixture(3, trim=0.12, random_state=0, **more)
+    found = gm.fit_predict(rows, labels=known)
+    assert (found[:600] == np.repeat([0, 1, 2], 200)).mean() > 0.96
+    assert found.tobytes() == np.where(found >= 0, gm.predict(rows), -1).tobytes()
+    if not more:
+        assert (found == -1).sum() == pytest.approx(0.12 * len(rows), abs=1)
+    plain = GaussianMixture(3, random_state=0)
+    np.testing.assert_array_equal(plain.fit_predict(rows[:600], labels=known[:600]), plain.predict(rows[:600]))
+
+
 def test_no_start_is_spoiled(rng):
     """Outliers in one far heap, a sixth of the rows, whatever the seed."""
     groups = np.concatenate([mean + rng.normal(size=(100, 2)) for mean in MEANS])

@@ -37,6 +37,7 @@ from gaussmix.estimators.messages import constant_sentence, few_rows_sentence, r
 from gaussmix.estimators.noise import check_noise, check_noise_share, check_suits_noise, plain_noise
 from gaussmix.estimators.parameters import (
     check_acceleration,
+    check_column_names,
     check_flag,
     check_rate,
     check_remedy,
@@ -563,6 +564,7 @@ class GaussianMixture(StreamingMixture):
         elif self.precisions_init is not None:
             precisions = check_covariances(self.precisions_init, family, *shape, "precision")
             covariances = precisions.inverse()
+        check_column_names("means_init", self.means_init, self._names)
         return InitialParameters(
             None if self.weights_init is None else check_weights(self.weights_init, shape[0]),
             None if self.means_init is None else check_means(self.means_init, *shape),

@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix.errors import listed
 from gaussmix.estimators.messages import column_named
-from gaussmix.estimators.parameters import check_numbers
+from gaussmix.estimators.parameters import check_column_names, check_numbers
 from gaussmix.families.base import Family
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Places, Rows
-from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.rows import AT_A_TIME
 from gaussmix.sources.base import Source
@@ -115,11 +113,7 @@ def check_errors(
     ValueError : no numbers, another shape, NaN where X is known, negative; or matrices that are not symmetric, or not
         positive semidefinite. The message names the first row.
     """
-    frame = Frame.of(X_error)
-    if frame is not None and feature_names is not None and frame.names != tuple(feature_names):
-        raise ValueError(
-            f"The columns of X_error are {listed(frame.names)}, and those of X {listed(list(feature_names))}."
-        )
+    check_column_names("X_error", X_error, feature_names)
     error, (n_rows, n_features) = check_numbers("X_error", X_error), rows.shape
     if error.ndim == 0:
         error = np.full(n_features, float(error))

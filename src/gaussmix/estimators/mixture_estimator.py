@@ -21,6 +21,8 @@ from gaussmix.errors import unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, narrowed
 from gaussmix.estimators.base import Estimator
 from gaussmix.estimators.conversion import to_sklearn
+from gaussmix.estimators.fitting import Data
+from gaussmix.estimators.labels import check_labels
 from gaussmix.estimators.noise import NO_MARGINAL
 from gaussmix.estimators.reading import (
     augmented,
@@ -91,21 +93,24 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         y: object = None,
         sample_weight: ArrayLike | None = None,
         *,
+        labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
     ) -> NDArray[np.int64]:
         """Fit and label the rows, (n_samples,): `fit(X).predict(X)`, and −1 for rows that `trim` left out.
 
-        Parameters and errors are those of `fit`.
+        Parameters and errors are those of `fit`. As in `predict`, known labels do not decide for their own rows.
         """
-        fitted, cutoff = self.fit(X, sample_weight=sample_weight, X_error=X_error), vars(self).get("cutoff_")
-        if cutoff is None:
-            labels: NDArray[np.int64] = fitted.predict(X, X_error=X_error)
-            return labels
-        source = self._source(X, X_error=X_error)
-        kept: NDArray[np.int64] = self._per_row(
-            source, partial(_labels_of_kept, engine=self._engine(source), cutoff=cutoff), np.int64
+        found: NDArray[np.int64] = self.fit(X, sample_weight=sample_weight, labels=labels, X_error=X_error).predict(
+            X, X_error=X_error
         )
-        return kept
+        cutoff = vars(self).get("cutoff_")
+        if cutoff is None:
+            return found
+        rows = self._source(X, X_error=X_error)
+        known = check_labels(labels, self.label_components, rows.n_rows)
+        source = Data(rows, known, self.mixture_.model.noise).labelled(self.mixture_.n_components)
+        is_kept = partial(_is_kept, engine=self._engine(source), cutoff=cutoff)
+        return np.where(self._per_row(source, is_kept, np.bool_), found, -1)
 
     def _note_cutoff(self, cutoff: float | None) -> None:
         """Set `cutoff_`, or remove what an earlier fit found."""
@@ -454,10 +459,9 @@ class _LogLikelihood:
         return tree.total
 
 
-def _labels_of_kept(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.int64]:
-    """The components of rows, −1 for those below a log density."""
-    log_density = in_leaves(block, partial(engine.log_density, parameters=parameters))
-    return np.where(log_density < cutoff, -1, engine.labels(block, parameters))
+def _is_kept(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
+    """Which rows have at least a log density."""
+    return in_leaves(block, partial(engine.log_density, parameters=parameters)) >= cutoff
 
 
 def _responsibilities(block: Block, parameters: Parameters, engine: Engine[Any]) -> NDArray[np.floating[Any]]:

@@ -15,10 +15,22 @@ from gaussmix.checks import check_count
 from gaussmix.em.online import STEP_ROWS, Rate
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import Aitken, Stopping
-from gaussmix.errors import unknown_name
+from gaussmix.errors import listed, unknown_name
 from gaussmix.estimators.ending import RULES
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.frames import Frame
 from gaussmix.starts import STARTS
+
+
+def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:
+    """Raise ValueError for a data frame whose columns have other names than those of X, or another order."""
+    frame = None if feature_names is None else Frame.of(value)
+    if frame is None or feature_names is None or not all(isinstance(name, str) for name in frame.names):
+        return
+    if frame.names != tuple(feature_names):
+        raise ValueError(
+            f"The columns of {parameter} are {listed(frame.names)}, and those of X {listed(list(feature_names))}."
+        )
 
 
 def check_number(name: str, value: Any, hint: str = "") -> float:

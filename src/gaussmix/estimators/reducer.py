@@ -15,6 +15,7 @@ from gaussmix.checks import check_count
 from gaussmix.estimators.attributes import narrowed
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.messages import warn
 from gaussmix.estimators.parameters import check_share
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.estimators.summary import Summary
@@ -134,7 +135,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`.
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`; or the mixture has one component.
         """
         with unchanged_on_failure(self):
             self._check_parameters()
@@ -143,6 +144,11 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             fitted.fit(source)
             self._take_fit(fitted, X, self._names)
             self._kept = self._found_directions()
+            if fitted.mixture_.n_components == 1 and self.mean_share == 1:
+                warn(
+                    "The mixture has one component, and no direction separates one: give n_components above 1, or a "
+                    "list of them."
+                )
         return self
 
     def _check_parameters(self) -> tuple[float, int | None]:

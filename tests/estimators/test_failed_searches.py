@@ -67,6 +67,12 @@ def test_a_search_without_any_fit_names_the_columns_too(two):
         GaussianMixtureIC([1, 2], covariance_type="full").fit(np.c_[two, np.ones(80)])
 
 
+def test_few_rows_are_no_fault_of_columns(rng):
+    with pytest.raises(ValueError, match="15 rows are too few for covariances between all features") as caught:
+        GaussianMixtureIC([1, 2], covariance_type="full").fit(rng.normal(size=(15, 20)))
+    assert "Column" not in str(caught.value)
+
+
 def test_a_candidate_as_small_as_the_chosen_one_is_warned_of(two):
     spikes = np.concatenate([two, np.repeat([[20.0, 20.0]], 30, axis=0)])  # collapses from three components on
     with pytest.warns(SearchWarning, match="2 of 6 candidates could not be fitted: 2 × singular"):

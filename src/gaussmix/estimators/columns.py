@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines.base import Engine
-from gaussmix.errors import listed
+from gaussmix.errors import counted, listed
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.blas import one_blas_thread
@@ -88,18 +88,24 @@ class Faults:
     ----------
     constant : columns with one value.
     dependent : columns that follow from others, and these.
+    few_rows : the number of rows, where any columns would follow from others because there are not more rows than columns.
     """
 
     constant: list[int] = field(default_factory=list)
     dependent: dict[int, list[int]] = field(default_factory=dict)
+    few_rows: int | None = None
 
     @classmethod
     def of(cls, source: Source, engine: Engine[object], failed: Collection[Family]) -> Faults:
         """The faults of the rows of a source, for structures whose fits failed, in at most three passes."""
         if not failed:
             return cls()
-        reads_products = any(family.kind.second > Second.DIAGONAL for family in failed)
-        return cls(constant_columns(source), dependent_columns(source, engine) if reads_products else {})
+        constant, n_rows = constant_columns(source), source.profile.n_positive
+        if all(family.kind.second <= Second.DIAGONAL for family in failed):
+            return cls(constant)
+        if n_rows <= source.n_features:
+            return cls(constant, few_rows=n_rows)
+        return cls(constant, dependent_columns(source, engine))
 
     def sentence(self, names: Sequence[str] | None) -> str:
         """Name them, and say what to do; "" where there are none."""
@@ -109,10 +115,15 @@ class Faults:
             said.append(f"Column {alone} follows from {_several(others, names)}.")
         if len(self.dependent) > _MOST:
             said.append(f"{len(self.dependent) - _MOST} more follow from others.")
-        if not said:
-            return ""
-        them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
-        return f"{' '.join(said)} Leave {them} out, or set reg_covar above 0."
+        if said:
+            them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
+            said.append(f"Leave {them} out, or set reg_covar above 0.")
+        if self.few_rows is not None:
+            said.append(
+                f"{counted(self.few_rows, 'row')} are too few for covariances between all features: set reg_covar above 0 "
+                "or a prior, or choose covariance_type='diag'."
+            )
+        return " ".join(said)
 
     def causes(self, names: Sequence[str] | None) -> dict[int, str]:
         """What is wrong with each column, in a few words."""

@@ -69,6 +69,13 @@ def test_a_detector_compares_rows_with_holes_by_what_they_have(parameters, holed
     assert np.mean(sides < 0) == pytest.approx(0.1, abs=0.05)
 
 
+@pytest.mark.parametrize("seed", range(4))  # weights whose sum rounds to 1 or below it
+def test_a_row_without_any_value_is_no_outlier(seed, rows):
+    detector, nothing = GaussianMixtureDetector(3, random_state=seed).fit(rows), np.full((1, 3), np.nan)
+    found = detector.predict(nothing)[0], detector.decision_function(nothing)[0], detector.p_values(nothing)[0]
+    assert found == (1, 0.0, 1.0)
+
+
 def test_a_share_needs_complete_rows():
     X = np.array([[1.0, np.nan], [np.nan, 2.0], [3.0, np.nan], [np.nan, 5.0]])
     with pytest.raises(ValueError, match="so no share of the rows can be compared"):

@@ -255,10 +255,10 @@ def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:
 
 def _excess(block: Block, log_density: Callable[[Block], Array], offset: float, mixture: Mixture, mass: float) -> Array:
     """log p(x) less the level that has `mass` of the distribution of what is observed inside."""
-    levels = np.full(block.n_rows, offset)
-    for places, seen in patterns(np.isnan(block.rows)):
-        levels[places] = mixture.marginal(seen).highest_density_level(mass) if seen.size else 0.0
-    excess: Array = log_density(block) - levels
+    found, levels = log_density(block), np.full(block.n_rows, offset)
+    for places, seen in patterns(np.isnan(block.rows)):  # rows without any value are equally probable
+        levels[places] = mixture.marginal(seen).highest_density_level(mass) if seen.size else found[places]
+    excess: Array = found - levels
     return excess
 
 

@@ -1,10 +1,12 @@
 """Labels known for some rows: `fit(X, labels=…)`."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from many_blocks import ManyBlocks
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.estimators.labels import check_labels
 from gaussmix.families import FAMILIES
 from gaussmix.starts import STARTS
 
@@ -77,6 +79,9 @@ def test_forms_of_the_same_knowledge_give_the_same_bits(groups, rng):
     named[named == "unknown"] = None
     fits.append(GaussianMixture(3, random_state=0, label_components={"a": [0], "b": [1], "c": [2]}))
     fits[-1].fit(rows, labels=named)
+    for kind in ("string", "string[pyarrow]"):
+        fits.append(GaussianMixture(3, random_state=0, label_components={"a": [0], "b": [1], "c": [2]}))
+        fits[-1].fit(rows, labels=pd.Series(named, dtype=kind))
     for fitted in fits[1:]:
         assert fitted.mixture_ == fits[0].mixture_
 
@@ -88,6 +93,18 @@ def test_no_knowledge_leaves_the_likelihood_as_it_is(groups):
     plain, even = GaussianMixture(3, **given).fit(rows), GaussianMixture(3, **given)
     even.fit(rows, labels=np.full((len(rows), 3), 0.2))
     assert even.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-7)
+
+
+@pytest.mark.parametrize("labels", [np.full(N_ROWS, -1), [None] * N_ROWS], ids=["numbers", "None"])
+def test_labels_that_are_all_unknown_change_nothing(labels, groups, each_engine):
+    plain, labelled = (GaussianMixture(3, random_state=0).fit(groups[0], labels=each) for each in (None, labels))
+    assert labelled.lower_bound_ == pytest.approx(plain.lower_bound_, rel=1e-4)
+    assert GaussianMixture(1).fit(groups[0], labels=labels).n_components == 1
+
+
+def test_a_label_costs_what_its_rows_cost_however_large_it_is(groups):
+    known = check_labels([2**30, None, 7], None, 3, 2)
+    assert (known.groups, known.places.tolist(), known.least()) == ([[7], [2**30]], [1, -1, 0], 2**30 + 1)
 
 
 def test_prior_responsibilities_are_multiplied(groups, rng):
@@ -167,6 +184,9 @@ def test_labels_and_their_components_are_in_files_and_checkpoints(groups, rng, t
 
 BAD = {
     "labels are": (np.full(N_ROWS, 3), {}, "labels name component 3; with n_components=3"),
+    "huge": (np.full(N_ROWS, 2**40), {}, "labels name component 1099511627776"),
+    "huge and unknown": ([10**30, *[None] * (N_ROWS - 1)], {}, "labels name component 1000000000000000000000000000000"),
+    "column": (np.zeros((N_ROWS, 1), int), {}, r"shape \(240, 1\); give one label for each of the 240 rows"),
     "negative": (np.full(N_ROWS, -2), {}, r"labels\[0\] is -2"),
     "short": (np.zeros(5, int), {}, r"shape \(5,\); give one label for each of the 240 rows"),
     "fractions": (np.full(N_ROWS, 0.5), {}, r"labels\[0\] is 0.5; a label is the number of a component"),

@@ -505,7 +505,7 @@ class GaussianMixture(StreamingMixture):
         refusal = family.refusal(source.n_features)
         if refusal is not None:
             raise ValueError(f"{refusal}.")
-        known = check_labels(labels, self.label_components, source.n_rows)
+        known = check_labels(labels, self.label_components, source.n_rows, n_components)
         has_noise = check_noise_share(plain_noise(self.noise)) is not None
         check_suits_labels(known, self.init_params, [n_components], has_noise=has_noise)
         remedy = check_remedy(self.degenerate)

@@ -379,10 +379,11 @@ class GaussianMixtureIC(MixtureEstimator):
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = check_counts_of_rows(source, self.weight_meaning)
         candidates = check_candidates(self, source.n_features)
-        restrictions = check_restrictions(self, None, max(candidate.n_components for candidate in candidates))
+        counts = {candidate.n_components for candidate in candidates}
+        restrictions = check_restrictions(self, None, max(counts))
         check_pairs(source, [candidate.family for candidate in candidates], self._names)
-        known = check_labels(labels, self.label_components, source.n_rows)
-        share, counts = plain_noise(self.noise), {candidate.n_components for candidate in candidates}
+        known = check_labels(labels, self.label_components, source.n_rows, max(counts))
+        share = plain_noise(self.noise)
         has_noise = check_noise_share(share) is not None
         check_suits_labels(known, self.init_params, counts, has_noise=has_noise)
         check_suits_noise(self, has_noise=has_noise)

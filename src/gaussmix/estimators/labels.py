@@ -38,7 +38,7 @@ class Known:
 
     def least(self) -> int:
         """The least number of components that a mixture must have."""
-        return 1 if self.groups is None else 1 + max(max(group) for group in self.groups)
+        return 1 if self.groups is None else 1 + max((max(group) for group in self.groups), default=0)
 
     def check_size(self, n_components: int, has_noise: bool) -> None:
         """Raise ValueError where it does not go with so many components."""
@@ -87,7 +87,7 @@ class Known:
         return Known(table=self.table[chosen])
 
 
-def check_labels(labels: Any, label_components: Any, n_rows: int) -> Known | None:
+def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> Known | None:
     """What labels say of the rows; None where they say nothing.
 
     Parameters
@@ -95,6 +95,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int) -> Known | Non
     labels : (n_rows,) integers, −1 or None where unknown; or a table (n_rows, n_components) of allowed components
         (bool) or of prior responsibilities (numbers ≥ 0).
     label_components : {label: components}; None where a label is the number of its component.
+    most : the largest number of components that is fitted.
 
     Raises
     ------
@@ -109,7 +110,8 @@ def check_labels(labels: Any, label_components: Any, n_rows: int) -> Known | Non
         array = np.asarray(labels)
     except ValueError as error:
         raise ValueError(f"labels is no array: {error}") from None
-    if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2):
+    is_column = array.shape[1:] == (1,) and most > 1  # of labels rather than a table
+    if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
         raise ValueError(
             f"labels has shape {array.shape}; give one label for each of the {n_rows} rows, or a table of shape "
             f"({n_rows}, n_components)."
@@ -165,23 +167,21 @@ def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None) -> K
         if wrong.any():
             row = int(wrong.argmax())
             raise ValueError(f"labels[{row}] is {array[row]}; a label is the number of a component, or {UNKNOWN}.")
-        n_groups = int(array.max(initial=0)) + 1
-        if n_groups > np.iinfo(np.int32).max:
-            raise ValueError(f"labels name component {n_groups - 1}, more than any mixture has.")
-        return _sparse(array.astype(np.int32))
+        return _of_components(array)
     unknown = np.array([_is_unknown(label) for label in array.tolist()], dtype=bool)
     known = [_plain(label) for label in array[~unknown].tolist()]
-    places = np.full(len(array), UNKNOWN, np.int32)
     rows = np.flatnonzero(~unknown)
     if groups is None:
+        components = np.full(len(array), UNKNOWN, object)  # integers of any size
         for row, label in zip(rows.tolist(), known, strict=True):
             if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
                 raise ValueError(
                     f"labels[{row}] is {label!r:.60}; a label is the number of a component, {UNKNOWN} or None. Give "
                     "label_components for labels of other kinds."
                 )
-        places[rows] = known
-        return _sparse(places)
+        components[rows] = known
+        return _of_components(components)
+    places = np.full(len(array), UNKNOWN, np.int32)
     number = {label: place for place, label in enumerate(groups)}
     for row, label in zip(rows.tolist(), known, strict=True):
         if label not in number:
@@ -192,9 +192,13 @@ def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None) -> K
     return Known(list(groups.values()), places)
 
 
-def _sparse(components: NDArray[np.int32]) -> Known:
-    """Of rows whose labels are their components."""
-    return Known([[k] for k in range(int(components.max(initial=0)) + 1)], components)
+def _of_components(components: NDArray[Any]) -> Known:
+    """Of rows whose labels are their components, −1 where unknown."""
+    is_known = components >= 0
+    named, number = np.unique(components[is_known], return_inverse=True)
+    places = np.full(len(components), UNKNOWN, np.int32)
+    places[is_known] = number
+    return Known(named[:, None].tolist(), places)
 
 
 def _check_table(array: NDArray[Any]) -> NDArray[Any]:
@@ -214,7 +218,9 @@ def _check_table(array: NDArray[Any]) -> NDArray[Any]:
 
 def _is_unknown(label: Any) -> bool:
     """Whether a label is −1, None or missing."""
-    return label is None or label != label or (isinstance(label, Integral | float) and label == UNKNOWN)
+    if label is None or type(label).__name__ == "NAType":  # of pandas, which no comparison takes
+        return True
+    return bool(label != label or (isinstance(label, Integral | float) and label == UNKNOWN))
 
 
 def _plain(label: Any) -> Any:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,10 @@ from sklearn.pipeline import make_pipeline
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
+from gaussmix.em.online import STEP_ROWS
 from gaussmix.estimators.ending import Ending
 from gaussmix.families import FAMILIES
+from gaussmix.waist.leaves import LEAF_ROWS
 
 LIBRARIES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
 
@@ -284,6 +287,30 @@ def test_a_stream_counts_all_its_rows(rng):
         gm.partial_fit(rng.normal(size=(40, 1)))
     assert gm.glance()["n_rows"].tolist() == [120]
     assert gm.tidy()["size"].sum() == pytest.approx(120)
+
+
+def test_a_stream_that_holds_its_rows_knows_what_a_fit_knows(rng):
+    rows = rng.normal(size=(100, 1))
+    gm = GaussianMixture(2, random_state=0).fit(rows[:50])
+    for some in (rows[:60], rows[60:]):
+        gm.partial_fit(some, sample_weight=np.full(len(some), 3.0))
+    assert gm.tidy()["size"].sum() == pytest.approx(300)
+    facts = gm.summary().facts
+    assert facts["log_likelihood"] == pytest.approx(300 * gm.lower_bound_, rel=1e-13)
+    assert (facts["n_rows"], facts["bic"]) == (100, pytest.approx(gm.bic(rows, np.full(100, 3.0)), abs=0.6))
+    assert gm.partial_fit(rows[:1], sample_weight=[0.0]).glance()["n_rows"].tolist() == [101]
+
+
+def test_a_stream_that_makes_steps_counts_the_weights_of_all_its_rows(rng, tmp_path):
+    rows = rng.normal(size=(LEAF_ROWS + STEP_ROWS + 9, 1))
+    weight, gm = rng.uniform(1.0, 3.0, size=len(rows)), GaussianMixture(2, random_state=0)
+    for start, end in pairwise([0, LEAF_ROWS, LEAF_ROWS + 5, len(rows)]):
+        gm.partial_fit(rows[start:end], sample_weight=weight[start:end])
+        assert gm.tidy()["size"].sum() == pytest.approx(weight[:end].sum(), rel=1e-12)
+        is_fit = end == LEAF_ROWS  # the log-likelihood is that of all rows, or none
+        assert (gm.summary().facts["log_likelihood"] is not None) == is_fit
+    gm.save(tmp_path / "stream.gmm")
+    pd.testing.assert_frame_equal(GaussianMixture.load(tmp_path / "stream.gmm").tidy(), gm.tidy())
 
 
 def test_before_fit_nothing_is_known():

@@ -17,7 +17,7 @@ from gaussmix.errors import FailureKind, Outcome, counted
 from gaussmix.estimators.diagnostics import Diagnosis
 from gaussmix.estimators.facts import RowFacts
 from gaussmix.estimators.summary import Summary
-from gaussmix.estimators.validation import check_counts_of_rows
+from gaussmix.estimators.validation import check_counts_of_rows, counted_sum
 from gaussmix.mixture.compare.neighbours import nearest
 from gaussmix.mixture.explaining import Explanation, explained
 from gaussmix.mixture.mixture import Mixture
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gaussmix.estimators.base import Estimator
     from gaussmix.estimators.mixture_estimator import MixtureEstimator
     from gaussmix.estimators.predictor import MixturePredictor
+    from gaussmix.estimators.stream import Stream
 
 
 def summary_of(
@@ -142,10 +143,15 @@ def _time(seconds: float) -> str:
 
 
 def _facts_of(estimator: Estimator) -> RowFacts | None:
-    """What is known of the rows; of a stream, how many there were."""
+    """What is known of the rows; of a stream that makes steps, how many there were and their weight."""
     facts: RowFacts | None = vars(estimator).get("_facts")
-    n_seen = vars(estimator).get("n_samples_seen_")
-    return facts if n_seen is None else RowFacts(n_seen, float(n_seen), None, None)
+    stream: Stream | None = vars(estimator).get("_stream")
+    if stream is None:
+        return facts
+    n_seen = vars(estimator)["n_samples_seen_"]
+    if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
+        return replace(facts, n_rows=n_seen)
+    return RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None, None)
 
 
 def names_of(mixture: Mixture) -> tuple[str, ...]:

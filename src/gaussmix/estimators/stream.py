@@ -63,6 +63,14 @@ class Stream:
         """How many rows wait."""
         return sum(block.n_rows for block in self.held)
 
+    @property
+    def row_weight(self) -> float:
+        """The weight of all rows so far."""
+        waiting = sum(float(_weight(block).sum()) for block in self.held)
+        if self.learned is None:
+            return waiting
+        return waiting + self.learned.unit * (LEAF_ROWS + (self.learned.seen - 1) * STEP_ROWS)
+
     def filled(self, block: Block) -> tuple[Stream, ArraySource | None, Block]:
         """Put rows behind those that wait, until there are as many as the next fit or step takes.
 

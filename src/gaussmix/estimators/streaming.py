@@ -152,7 +152,7 @@ class StreamingMixture(MixtureEstimator, ABC):
             if refusal is not None:
                 raise ValueError(f"{refusal}.")
         if stream.learned is None:
-            for name in (*_OF_A_FIT, "cutoff_", "_parts"):
+            for name in (*_OF_A_FIT, "cutoff_", "_parts", "_facts"):
                 self.__dict__.pop(name, None)
         elif (self.mixture_.n_components, self.mixture_.family) != (n_components, family):
             raise ValueError(

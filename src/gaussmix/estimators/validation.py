@@ -410,4 +410,9 @@ def check_counts_of_rows(source: Source, weight_meaning: str, *, is_silent: bool
 def counted_weight(source: Source) -> float:
     """What criteria count as the number of rows: the total weight, or the rows of positive weight beside shares."""
     total, n_rows = float(source.profile.total_weight), source.profile.n_positive
-    return total if source.profile.largest_weight is None or total >= min(2, n_rows) else float(n_rows)
+    return total if source.profile.largest_weight is None else counted_sum(total, n_rows)
+
+
+def counted_sum(total: float, n_rows: int) -> float:
+    """The same of rows of positive weight whose weights sum to this."""
+    return total if total >= min(2, n_rows) else float(n_rows)

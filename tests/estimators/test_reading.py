@@ -109,6 +109,16 @@ def test_a_search_knows_its_criteria(frame):
     assert len(search.augment(frame)) == len(frame)
 
 
+@pytest.mark.parametrize("how", ["trim", "labels"])
+def test_a_search_shows_no_criteria_that_are_not_of_the_rows(how, frame):
+    search = GaussianMixtureIC([2], covariance_type="full", random_state=0, trim=0.1 if how == "trim" else 0.0)
+    search.fit(frame, labels=[0, *[None] * (len(frame) - 1)] if how == "labels" else None)
+    facts = search.summary().facts
+    assert [facts[name] for name in ("log_likelihood", "bic", "icl")] == [None] * 3
+    assert np.isfinite(search.results_["bic"][search.best_index_])
+    assert search.summary(frame).facts["bic"] == pytest.approx(search.bic(frame), rel=1e-13)
+
+
 def test_components_are_described_by_their_numbers(gm):
     table = gm.tidy()
     np.testing.assert_array_equal(table["weight"], gm.weights_)

@@ -245,7 +245,8 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         ----------
         X : (n_samples, n_features), rows whose log-likelihood, BIC, ICL and numbers in each component are shown. A fit
             does not keep its rows. Without X the sizes are weights times rows, and the log-likelihood is that before
-            the last step of EM; ICL is left out. A search knows all of them.
+            the last step of EM; ICL is left out. A search knows all of them; after one with `trim` or labels they are
+            left out, since `results_` has them of the rows that were kept, or of rows and labels.
         sample_weight : (n_samples,), as for `bic`.
 
         Returns

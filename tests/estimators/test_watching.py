@@ -1,6 +1,7 @@
 """Who looks at a fit while it goes on, and what a fit says of its end."""
 
 import math
+import re
 from itertools import chain, repeat
 
 import numpy as np
@@ -47,7 +48,9 @@ def test_a_callback_that_returns_true_ends_the_fit_with_a_valid_model(tmp_path):
     steps = []
     stopped = GaussianMixture(**HOW, tol=0, callbacks=[lambda step: step.iteration == 3, steps.append]).fit(SLOW)
     assert (len(steps), stopped.n_iter_, stopped.converged_) == (3, 3, False)
-    assert stopped.outcome_.reason == "A callback ended the fit."
+    assert stopped.outcome_.reason == (
+        "A callback ended the fit. A callback ended the fit before the other starts were done."
+    )
     assert (stopped.outcome_.n_starts, stopped.outcome_.n_agreed) == (1, 1)
     assert stopped.mixture_ == steps[-1].mixture
     assert np.isfinite(stopped.score(SLOW))
@@ -107,6 +110,15 @@ def test_starts_without_time_are_named(monkeypatch):
         fitted = GaussianMixture(2, random_state=0, n_init=5, max_time=1e6).fit(SLOW)
     assert (fitted.converged_, fitted.outcome_.n_starts) == (True, 1)
     assert fitted.outcome_.reason.startswith("The mean log-likelihood changed by less than tol. max_time seconds")
+
+
+def test_starts_without_time_are_named_where_the_first_start_had_too_little_too():
+    with (
+        pytest.warns(ConvergenceWarning, match="over before the mean log-likelihood settled"),
+        pytest.warns(ConvergenceWarning, match="over before the other starts were made"),
+    ):
+        fitted = GaussianMixture(2, random_state=0, n_init=3, tol=0, max_time=0).fit(SLOW)
+    assert re.search("before the mean log-likelihood settled.*before the other starts", fitted.outcome_.reason)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Ending:
         reason = _SETTLED if is_settled else run.outcome.value
         if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
             reason = _NO_STEP
-        if left_out is not None and run.outcome is not left_out:
+        if left_out is not None:
             reason += f" {LEFT_OUT[left_out]}"
         remaining, rate = outlook(run.trace.objective)
         n_agreed = 1

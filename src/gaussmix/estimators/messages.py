@@ -87,7 +87,7 @@ def warn_of(run: State, left_out: Outcome | None = None) -> None:
         warn(run.outcome.value, ConvergenceWarning)
     elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
         warn(_NOT_CONVERGED, ConvergenceWarning)
-    if left_out is Outcome.TIME_LIMIT and run.outcome is not left_out:
+    if left_out is Outcome.TIME_LIMIT:
         warn(LEFT_OUT[left_out], ConvergenceWarning)
 
 

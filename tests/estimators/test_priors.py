@@ -347,6 +347,13 @@ def test_a_stream_knows_of_no_prior():
         assert not hasattr(gm, "n_samples_seen_")
 
 
+@pytest.mark.parametrize("nothing", [[], (), np.array([], int)], ids=repr)
+def test_a_stream_takes_a_list_that_fixes_nothing(nothing):
+    fixed = dict.fromkeys(("fixed_means", "fixed_covariances", "fixed_weights"), nothing)
+    one, other = GaussianMixture(2, random_state=0, **fixed), GaussianMixture(2, random_state=0)
+    assert one.partial_fit(ROWS).mixture_ == other.partial_fit(ROWS).mixture_
+
+
 def test_many_fits_have_the_bits_of_one():
     how = {"prior": "default", "equal_weights": True, "random_state": 0}
     groups = [ROWS[:70], ROWS[70:]]

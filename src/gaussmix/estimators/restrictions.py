@@ -41,10 +41,13 @@ _VALUES = {
 def given_restrictions(estimator: Any) -> list[str]:
     """The names of the parameters that are set."""
     values = {name: getattr(estimator, name, default) for name, default in (OF_ALL | OF_SOME).items()}
-    return [name for name, value in values.items() if value is not (OF_ALL | OF_SOME)[name] and not _is_none(value)]
+    return [name for name, value in values.items() if not _says_nothing(name, value)]
 
 
-def _is_none(value: Any) -> bool:
+def _says_nothing(name: str, value: Any) -> bool:
+    """Whether a parameter has its default, or is a number or a list of components that restricts nothing."""
+    if value is (OF_ALL | OF_SOME)[name] or (name in OF_SOME and np.shape(value) == (0,)):
+        return True
     return isinstance(value, (bool, int, float)) and not value
 
 

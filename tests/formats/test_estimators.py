@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -141,6 +142,23 @@ def test_a_choice_comes_back_with_its_parameters(value, rng, tmp_path):
     assert type(again.n_components) is type(value)
     assert np.array_equal(again.n_components, value)
     assert again.covariance_type == names
+
+
+@pytest.mark.parametrize("first", ["a", 1, 1.0, np.float64(1.0), np.int32(1)], ids=repr)
+def test_labels_of_components_come_back_as_keys_that_are_the_same(first, rng, tmp_path):
+    rows, known = rng.normal(size=(40, 2)), {first: [0], 2: [1]}
+    fitted = GaussianMixture(2, label_components=known, random_state=0).fit(rows, labels=[first, 2, *[None] * 38])
+    again = there_and_back(fitted, tmp_path / "m.gmm")
+    assert again.label_components == known
+    assert again.fit(rows, labels=[first, 2, *[None] * 38]).mixture_ == fitted.mixture_
+
+
+@pytest.mark.parametrize("key", [True, (1, 2), 1.5], ids=repr)
+def test_labels_that_would_come_back_as_text_are_named(key, rng, tmp_path):
+    estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2))).set_params(label_components={key: [0]})
+    with pytest.raises(ValueError, match=f"label_components has the key {re.escape(repr(key))}"):
+        estimator.save(tmp_path / "m.gmm")
+    assert list(tmp_path.iterdir()) == []
 
 
 NESTED = [

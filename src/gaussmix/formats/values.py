@@ -75,7 +75,7 @@ def plain(name: str, value: Any) -> Json:
         return {"names": list(value)} | types
     if isinstance(value, dict) and all(isinstance(column, list | tuple | np.ndarray) for column in value.values()):
         columns = ([plain(name, cell) for cell in column] for column in value.values())
-        return {"table": [list(pair) for pair in zip((plain(name, key) for key in value), columns, strict=True)]}
+        return {"table": [list(pair) for pair in zip((_plain_key(name, key) for key in value), columns, strict=True)]}
     try:
         array = np.asarray(value)
     except ValueError:
@@ -109,6 +109,19 @@ def from_plain(name: str, value: Json) -> Any:
     except (TypeError, ValueError, OverflowError, IndexError, RecursionError):
         pass
     raise Damaged(f"{name!r:.60} in its header is no value")
+
+
+def _plain_key(name: str, key: Any) -> str | int:
+    """A column's name or number as JSON has it; raises ValueError where `_key` would not read the same."""
+    key = key.item() if isinstance(key, np.generic) else key
+    if isinstance(key, float) and key.is_integer():
+        return int(key)  # which is the same key
+    if not isinstance(key, str | int) or isinstance(key, bool):
+        raise ValueError(
+            f"{name} has the key {key!r:.60}, and a file holds keys that are text or whole numbers: set others, or "
+            "save mixture_ alone."
+        )
+    return key
 
 
 def _key(key: Any) -> str | int:

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 import gaussmix
-from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
+from gaussmix import GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture
 from gaussmix.em.online import STEP_ROWS
 from gaussmix.estimators.ending import Ending
 from gaussmix.families import FAMILIES
@@ -190,6 +190,12 @@ def test_augment_finds_the_features_among_other_columns(gm, frame):
     pd.testing.assert_frame_equal(table.drop(columns="place")[expected.columns], expected)
     with pytest.raises(ValueError, match=r"(?s)feature names should match.*missing.*- mass_g"):
         gm.augment(with_text.drop(columns="mass_g"))
+
+
+@pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureDetector])
+def test_explain_finds_the_features_among_other_columns(kind, frame):
+    fitted, with_text = kind(2, random_state=0).fit(frame), frame.assign(place="north")[::-1]
+    pd.testing.assert_frame_equal(fitted.explain(with_text).to_frame(), fitted.explain(frame[::-1]).to_frame())
 
 
 def test_arrays_become_frames_with_numbered_features(X, tmp_path):

@@ -334,7 +334,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         Parameters
         ----------
         X : (n_samples, n_features), an array or a data frame in memory; some rows, since it takes longer than
-            `predict`. Cells that are missing have no part.
+            `predict`. The frame may have more columns than the features. Cells that are missing have no part.
 
         Returns
         -------

@@ -25,6 +25,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.selection.criteria import Evidence, bic, icl
 from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
 from gaussmix.waist.need import Need, Rule, Second
 
 if TYPE_CHECKING:
@@ -82,8 +83,7 @@ def glance_of(estimator: MixtureEstimator, X: ArrayLike | None, sample_weight: A
 
 def augmented(estimator: MixtureEstimator, X: ArrayLike) -> Any:
     """The rows with what the mixture says of each, as a data frame."""
-    frame, names = Frame.of(X), getattr(estimator, "feature_names_in_", None)
-    source = estimator._source(X if frame is None or names is None else frame.only(names))
+    source, frame = _rows_of(estimator, X)
     if not isinstance(source, ArraySource):
         raise TypeError("augment takes an array or a data frame in memory: for other rows, add predict(X) yourself.")
     engine = estimator._engine(source)
@@ -102,7 +102,7 @@ def augmented(estimator: MixtureEstimator, X: ArrayLike) -> Any:
 
 def explanation_of(estimator: MixtureEstimator, X: ArrayLike) -> Explanation:
     """Why rows belong to their components."""
-    source, frame = estimator._source(X), Frame.of(X)
+    source, frame = _rows_of(estimator, X)
     if not isinstance(source, ArraySource):
         raise TypeError("explain takes an array or a data frame in memory: read some of the rows first.")
     block = next(iter(source.blocks()))
@@ -112,6 +112,12 @@ def explanation_of(estimator: MixtureEstimator, X: ArrayLike) -> Explanation:
     return explained(
         estimator.mixture_.model, block.rows.astype(np.float64), *found, names_of(estimator.mixture_), native
     )
+
+
+def _rows_of(estimator: MixtureEstimator, X: ArrayLike) -> tuple[Source, Frame | None]:
+    """The rows, and the data frame that they came in, which may have more columns than the features."""
+    frame, names = Frame.of(X), getattr(estimator, "feature_names_in_", None)
+    return estimator._source(X if frame is None or names is None else frame.only(names)), frame
 
 
 def line_of(estimator: Estimator) -> str:

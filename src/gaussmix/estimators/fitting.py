@@ -162,7 +162,6 @@ class Fitting:
     family, engine, n_components : what to fit, and on what.
     ridge : added to each variance, data units²; None for the automatic one.
     is_accelerated : as for `run_em`.
-    trim : share of the row weight that each step leaves out.
     remedy : what to do with a component that gets stuck.
     restrictions : priors, and what is fixed.
     """
@@ -173,14 +172,13 @@ class Fitting:
     n_components: int
     ridge: float | None
     is_accelerated: bool = False
-    trim: float = 0.0
     remedy: Remedy = Remedy.FREEZE
     restrictions: Restrictions = field(default_factory=Restrictions)
 
     @cached_property
     def source(self) -> Source:
         """The rows, with the states that this fit keeps beside them."""
-        return trimmed(self.data.labelled(self.n_components), self.trim)
+        return trimmed(self.data.labelled(self.n_components), self.data.trim)
 
     @cached_property
     def objective(self) -> Ridge:
@@ -305,12 +303,12 @@ class Fitting:
             partition = guided(nearest_centre(given.means), *of_fit, is_matched=True)
         elif isinstance(init, str):
             partition = STARTS[init](self.data.sample, *of_fit[1:], rng)
-            if self.trim:
+            if self.data.trim:
                 plain = self.data.objective(ridge)  # a prior is for the structure of the fit, and that is another
-                partition = trimmed_partition(partition, self.data.sample, *of_fit[1:], plain, self.trim, rng)
+                partition = trimmed_partition(partition, self.data.sample, *of_fit[1:], plain, self.data.trim, rng)
             partition = guided(partition, *of_fit)
             is_plain = self.data.known is None
-            has_places = partition.parameters is not None and (self.trim > 0 or partition.centres is not None)
+            has_places = partition.parameters is not None and (self.data.trim > 0 or partition.centres is not None)
             is_plain = is_plain and not source.has_errors
             if given.is_empty and is_plain and stopping.max_steps > 0 and source.n_rows > MANY and has_places:
                 settled = self._settled_on_the_sample(partition, objective, stopping)
@@ -321,7 +319,7 @@ class Fitting:
             shape = source.n_rows, self.n_components
             has_noise = self.data.noise is not None
             shares = check_given(shared, source.row_weight, shape, returned=callable(init), has_noise=has_noise)
-            source, partition = trimmed(self.data.source(shares), self.trim), Partition()
+            source, partition = trimmed(self.data.source(shares), self.data.trim), Partition()
         first = InitialMoments(source, self.engine, self.n_components, partition, self.data.noise)
         try:
             return first_model(first, self.family, objective, tolerance=stopping.tolerance)
@@ -335,7 +333,7 @@ class Fitting:
         """Where EM ends on the sample of the starts; None where a component freezes there."""
         rows = ArraySource(self.data.sample.rows, self.data.sample.weight)
         rows.may_miss = self.source.may_miss
-        sample = trimmed(rows, self.trim)
+        sample = trimmed(rows, self.data.trim)
         first = InitialMoments(sample, self.engine, self.n_components, partition, self.data.noise)
         try:
             start = first_model(first, self.family, objective, tolerance=stopping.tolerance)

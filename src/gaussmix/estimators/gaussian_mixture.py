@@ -522,7 +522,7 @@ class GaussianMixture(StreamingMixture):
         check_suits_noise(self, has_noise=has_noise)
         given = self._given(family, (n_components, source.n_features))
         restrictions = restrictions.with_values(given.weights, given.means, given.covariances)
-        how = ridge, self.acceleration is not None, float(self.trim), remedy, restrictions
+        how = ridge, self.acceleration is not None, remedy, restrictions
         engine = self._engine(source)
         background = check_noise(plain_noise(self.noise), self.noise_volume, source, engine)
         data = Data(source, known, background, trim=float(self.trim))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -440,8 +439,9 @@ class GaussianMixture(StreamingMixture):
         callbacks, deadline = check_callbacks(self.callbacks), deadline_of(self.max_time)
         fitting, stopping, n_init, given = self._checked(X, sample_weight, labels, X_error)
         has_tasks = rng is None and "_skl_callbacks" in vars(self)
-        if callbacks or has_tasks or deadline < math.inf:
-            stopping = replace(stopping, deadline=deadline, is_watched=True)
+        stopping = stopping.until(deadline)
+        if callbacks or has_tasks:
+            stopping = replace(stopping, is_watched=True)
         note = check_features(self.covariance_type, fitting.source.n_features)
         warn(note)
         verbose, interval = check_verbose(self.verbose), check_count("verbose_interval", self.verbose_interval, 1)

@@ -21,6 +21,7 @@ from gaussmix.estimators.validation import check_counts_of_rows, counted_sum
 from gaussmix.mixture.compare.neighbours import nearest
 from gaussmix.mixture.explaining import Explanation, explained
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.sketch import names_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.selection.criteria import Evidence, bic, icl
@@ -158,11 +159,6 @@ def _facts_of(estimator: Estimator) -> RowFacts | None:
     if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
         return replace(facts, n_rows=n_seen)
     return RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None, None)
-
-
-def names_of(mixture: Mixture) -> tuple[str, ...]:
-    """The names of the features; x0, x1 … if they have none."""
-    return mixture.feature_names or tuple(f"x{j}" for j in range(mixture.n_features))
 
 
 def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:

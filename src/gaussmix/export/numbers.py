@@ -12,7 +12,7 @@ from gaussmix.estimators.detector import GaussianMixtureDetector
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.sketch import label_of
+from gaussmix.mixture.sketch import names_of
 from gaussmix.numerics.arrays import Array
 
 
@@ -72,4 +72,4 @@ class Numbers:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the features; x0, x1 … if they have none."""
-        return tuple(label_of(self.mixture, feature) for feature in range(self.mixture.n_features))
+        return names_of(self.mixture)

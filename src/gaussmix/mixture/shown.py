@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix.errors import counted
 from gaussmix.mixture.base import MixtureBase
 from gaussmix.mixture.digits import mean_and_deviation, share, shorten
-from gaussmix.mixture.sketch import label_of, sketch
+from gaussmix.mixture.sketch import names_of, sketch
 
 MOST_FEATURES, MOST_COMPONENTS = 8, 30  # of a table in a notebook
 _MOST_NAMES, _MOST_WEIGHTS = 5, 6  # of a line
@@ -52,7 +52,7 @@ def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
     deviations = np.sqrt(mixture.model.covariances.variances())
     columns = [[str(k) for k in range(K)], [share(weight) for weight in mixture.weights[:K]]]
     columns += [mean_and_deviation(mixture.means[:K, j], deviations[:K, j]) for j in range(d)]
-    header = ["component", "weight", *(shorten(label_of(mixture, j)) for j in range(d))]
+    header = ["component", "weight", *map(shorten, names_of(mixture)[:d])]
     if d < mixture.n_features:
         header.append(f"… {mixture.n_features - d:,} more")
     rows = [list(row) for row in zip(*columns, strict=True)]

@@ -33,9 +33,9 @@ def sketch(mixture: MixtureBase) -> str:
     )
 
 
-def label_of(mixture: MixtureBase, feature: int) -> str:
-    """The name of a feature; x0, x1 … where features have none."""
-    return f"x{feature}" if mixture.feature_names is None else mixture.feature_names[feature]
+def names_of(mixture: MixtureBase) -> tuple[str, ...]:
+    """The names of the features; x0, x1 … if they have none."""
+    return mixture.feature_names or tuple(f"x{j}" for j in range(mixture.n_features))
 
 
 def _ellipses(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
@@ -57,7 +57,7 @@ def _ellipses(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
             f'<ellipse rx="{radii[1]:.1f}" ry="{radii[0]:.1f}" fill="currentColor" fill-opacity="0.08" '
             f'transform="translate({place}) rotate({angle:.1f})"/>{_text(centre[0], centre[1], str(k), "middle")}'
         )
-    names = [label_of(mixture, feature) for feature in (0, 1)]
+    names = names_of(mixture)
     base = HEIGHT - _BOTTOM
     beside = (
         (base, f"{low[1]:.4g}", "start"),
@@ -91,7 +91,7 @@ def _curves(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
     for k, part in zip(drawn.tolist(), parts, strict=True):
         top = int(part.argmax())
         shapes.append(_text(pixels[top], HEIGHT - _BOTTOM - part[top] * up + 12, str(k), "middle"))
-    name = label_of(mixture, 0)
+    name = names_of(mixture)[0]
     return "".join(shapes) + _ends(name, low, high), f"The density of {name}, thick, and its components"
 
 

@@ -29,6 +29,7 @@ from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.sketch import names_of
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.frames import Frame
 from gaussmix.sources.base import Source, in_leaves
@@ -220,7 +221,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         self._check_fitted()
         if self.mixture_.feature_names is not None or self.targets is not None:
             return None
-        names = np.array([f"x{place}" for place in range(self.mixture_.n_features)], dtype=object)
+        names = np.array(names_of(self.mixture_), dtype=object)
         names[self._places] = target_names(None, len(self._places))
         return tuple(names.tolist())
 

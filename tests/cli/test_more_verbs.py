@@ -232,19 +232,42 @@ class TestConvert:
         [
             ({"pro": [0.4, 0.6], "mean": [1, 2], "sigma_tril": [3, 4]}, [[1], [2]], [3, 4]),
             ({"pro": [0.4, 0.6], "mean": [[1], [2]], "sigma_tril": [[3], [4]]}, [[1], [2]], [3, 4]),
-            ({"pro": [0.4, 0.6], "mean": [1, 2], "sigma_tril": 3}, [[1], [2]], [3, 3]),
+            ({"pro": [0.4, 0.6], "mean": [1, 2], "sigma_tril": 3}, [[1], [2]], [3]),
             ({"pro": 1, "mean": 1, "sigma_tril": 3}, [[1]], [3]),
             ({"pro": 1, "mean": [1, 2], "sigma_tril": [3, 0.5, 4]}, [[1, 2]], [3]),
         ],
     )
     def test_lists_of_one_number_are_numbers_in_r(self, values, means, variances, cli, csv_file, tmp_path):
-        source = csv_file(json.dumps({"model": "VVV", "parameters": values}), "r.json")
+        model = "EEE" if len(variances) < len(means) else "VVV"
+        source = csv_file(json.dumps({"model": model, "parameters": values}), "r.json")
         result = cli("convert", source, tmp_path / "m.gmm")
         assert result.exit_code == 0, result.stderr
         assert ("1 component, " in result.stdout) == (len(means) == 1)
         found = Mixture.load(tmp_path / "m.gmm")
         assert found.means.tolist() == means
-        assert found.covariances[:, 0, 0].tolist() == variances
+        assert found.covariances.reshape(-1, len(means[0]) ** 2)[:, 0].tolist() == variances
+
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            ({"sigma_tril": [[1, 0, 1]]}, "sigma_tril has 1 list of 3 numbers, but model 'VVV' with 2 components"),
+            ({"sigma_tril": [[1, 0], [1, 0]]}, "sigma_tril has 2 lists of 2 numbers, but model 'VVV'"),
+            ({"sigma_tril": [[1, 0, 1], [1, 0]]}, "sigma_tril must be numbers, in lists of one length"),
+            ({"model": "EII", "sigma_tril": [[1, 0.9, 1], [4, 0, 9]]}, "sigma_tril are no covariances of model 'EII'"),
+            ({"model": "VVI", "sigma_tril": [[1, 0.9, 1], [4, 0, 9]]}, "sigma_tril are no covariances of model 'VVI'"),
+            ({"model": "EEE", "sigma_tril": [[1, 0.9, 1], [4, 0, 9]]}, "sigma_tril are no covariances of model 'EEE'"),
+            ({"pro": 1, "mean": [[0, 0]]}, "sigma_tril has 2 lists of 3 numbers, but model 'VVV' with 1 component and"),
+            ({"mean": [[0, 0]]}, "pro has 2 weights, but mean has 1 component"),
+            ({"mean": [["a", 0], [1, 1]]}, "mean must be numbers"),
+            ({"model": "FOO"}, "its model 'FOO' is not one of"),
+        ],
+    )
+    def test_mclust_that_contradicts_itself_is_refused(self, changed, said, cli, csv_file, tmp_path):
+        values = {"model": "VVV", "pro": [0.5, 0.5], "mean": [[0, 0], [1, 1]], "sigma_tril": [[1, 0, 1], [4, 0, 9]]}
+        result = cli("convert", csv_file(json.dumps(values | changed), "r.json"), tmp_path / "m.gmm")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert said in result.stderr
+        assert result.stderr.count("\n") == 1
 
     @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "EII", "EEI", "VEV", "EVI"])
     @pytest.mark.parametrize("noise", [[], ["--noise"]], ids=["", "noise"])

@@ -14,8 +14,9 @@ from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gaussmix.covariances import Dense, Diagonal, Spherical
+from gaussmix.errors import counted, not_one_of
 from gaussmix.export import to_c, to_onnx, to_sql
-from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named
+from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, known_names
 from gaussmix.formats.model_file import family_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.noise import Noise
@@ -24,6 +25,7 @@ from gaussmix.sources.tables import invented_names
 
 _MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # its names of families with another
 _ANY = "VVV"  # mclust's name of matrices that have nothing in common
+_ROUNDING = 1e-6  # relative; how far numbers of a file may be from the structure that it names
 
 
 def read_json(contents: bytes, model: str | None = None, n_components: int | None = None) -> Mixture:
@@ -62,20 +64,49 @@ def read_json(contents: bytes, model: str | None = None, n_components: int | Non
 
 
 def _of_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float | None, names: Any) -> Mixture:
-    weights = np.atleast_1d(np.array(parameters["pro"], dtype=np.float64))
-    means, triangles = (np.array(parameters[name], dtype=np.float64) for name in ("mean", "sigma_tril"))
+    if model not in known_names():
+        raise ValueError(f"its model {not_one_of(model, known_names())}")
+    weights = np.atleast_1d(_numbers(parameters, "pro"))
+    means, triangles = _numbers(parameters, "mean"), _numbers(parameters, "sigma_tril")
     if means.ndim < 2:  # R writes lists of one number as numbers
         means = means.reshape((-1, 1) if triangles.size in (1, means.size) else (1, -1))
     n_components, n_features = means.shape
-    dense = np.zeros((n_components, n_features, n_features))
-    rows, columns = np.tril_indices(n_features)
-    dense[:, rows, columns] = dense[:, columns, rows] = triangles.reshape(-1, len(rows))
-    family = family_named(model)
     noise = None
     if len(weights) == n_components + 1 and inverse_volume is not None:
         noise = Noise(float(weights[-1]), -float(np.log(inverse_volume)))
         weights = weights[:-1]
-    return Mixture(weights, means, _compact(dense, family), family, names, noise)
+    if len(weights) != n_components:
+        raise ValueError(
+            f"pro has {counted(len(weights), 'weight')}, but mean has {counted(n_components, 'component')}"
+        )
+    family = family_named(model)
+    if triangles.ndim < 2:
+        triangles = triangles.reshape((-1, 1) if n_features == 1 else (1, -1))
+    rows, columns = np.tril_indices(n_features)
+    if triangles.shape not in ((n_components, len(rows)), (1 if family.is_shared else n_components, len(rows))):
+        raise ValueError(
+            f"sigma_tril has {counted(len(triangles), 'list')} of {counted(triangles.shape[1], 'number')}, but model "
+            f"{model!r} with {counted(n_components, 'component')} and {counted(n_features, 'feature')} in mean needs "
+            f"{n_components} of {len(rows)}"
+        )
+    dense = np.zeros((n_components, n_features, n_features))
+    dense[:, rows, columns] = dense[:, columns, rows] = triangles
+    mixture = Mixture(weights, means, _compact(dense, family), family, names, noise)
+    kept = mixture.model.covariances.simple().lift(Dense).each
+    if np.abs(dense - kept).max() > _ROUNDING * np.abs(dense).max():
+        raise ValueError(f"the numbers of sigma_tril are no covariances of model {model!r}")
+    return mixture
+
+
+def _numbers(parameters: Mapping[str, Any], name: str) -> Array:
+    """The numbers of a key, at most a list of lists of one length; raises ValueError."""
+    try:
+        found = np.array(parameters[name], dtype=np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(f"{name} must be numbers, in lists of one length") from None
+    if found.ndim > 2 or not found.size:
+        raise ValueError(f"{name} must be a list of numbers, or a list of such lists, but has shape {found.shape}")
+    return found
 
 
 def _compact(dense: Array, family: Family) -> Array:

@@ -163,11 +163,6 @@ def test_a_text_that_means_a_hole_is_named_and_filled(cli, csv_file, model):
     assert piped.stderr == "gaussmix: filled 1 cell of standard input.\n"
 
 
-def test_an_error_of_empty_cells_says_which_commands_take_them(cli, csv_file, model):
-    result = cli("plot", model, csv_file("eruptions,waiting\n1,2\n,3\n2,2\n"), "-o", "p.png")
-    assert "--drop-missing, or --missing to fit, predict, score and report, or fill such cells" in result.stderr
-
-
 @pytest.mark.parametrize(
     ("name", "advice"),
     [

@@ -51,3 +51,23 @@ def test_noise_is_component_minus_one(cli, tmp_path, rng):
     assert set(labels) == {-1, 0}
     assert np.mean(labels[100:] == -1) > 0.8
     assert all(0.5 <= float(row["probability"]) <= 1.0 for row in found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["fit", "HOLES", "-k", 1], "Add --drop-missing or --missing, or fill such cells first."),
+        (["plot", "MODEL", "HOLES", "-o", "m.png"], "Add --drop-missing, or fill such cells first."),
+        (["classify", "HOLES", "HOLES", "--labels", "s"], "Add --drop-missing, or fill such cells first."),
+        (["fit", "INF", "-k", 1], "the value is infinite. Remove or fill such rows first."),
+        (["fit", "INF", "-k", 1, "--drop-missing"], "the value is infinite. Remove or fill such rows first."),
+    ],
+)
+def test_the_advice_names_only_options_that_help(arguments, advice, cli, model, csv_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "eruptions,waiting,s\n1,2,a\n{},80,b\n4,76,b\n"
+    files = {"MODEL": model}
+    files |= {name: csv_file(rows.format(cell), f"{name}.csv") for name, cell in (("HOLES", ""), ("INF", "inf"))}
+    result = cli(*[files.get(argument, argument) for argument in arguments])
+    assert result.exit_code == 1
+    assert result.stderr.endswith(f"{advice}\n")

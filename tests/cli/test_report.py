@@ -314,4 +314,4 @@ def test_columns_without_which_fits_would_not_fail_are_named(cli, tmp_path, csv_
 
 def test_an_error_of_empty_cells_names_only_options_that_the_command_has(cli, tmp_path, csv_file):
     result = cli("report", csv_file("a,b\n1,2\n,3\n2,2\n"), "-o", tmp_path / "page.html")
-    assert "Add --drop-missing, or --missing to fit, predict, score and report, or fill" in result.stderr
+    assert "Add --drop-missing or --missing, or fill" in result.stderr

@@ -34,8 +34,10 @@ CANNOT, USAGE, INTERRUPTED = 1, 2, 130
 class Program(click.Group):
     """A group of verbs whose errors are printed as one sentence on standard error.
 
-    `commands` has the name and a line of help of each verb; its module has the rest.
+    `commands` has the name and a line of help of each verb; its module has the rest. `running` is the verb that runs.
     """
+
+    running: click.Command | None = None
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a verb. Raises SystemExit unless all went well."""
@@ -49,7 +51,7 @@ class Program(click.Group):
         except (KeyboardInterrupt, click.Abort):
             sys.exit(INTERRUPTED)
         except BaseException as error:
-            code = _report(error)
+            code = _report(error, self.running)
             _discard_unwritten_output()
             sys.exit(code)
         if code:
@@ -63,6 +65,7 @@ class Program(click.Group):
         if name is not None:
             import_later()
             verb = getattr(import_module(f"gaussmix.cli.verbs.{name}"), name)
+        self.running = verb
         return name, verb, rest
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -76,8 +79,8 @@ class Program(click.Group):
             raise
 
 
-def _report(error: BaseException) -> int:
-    """Print what went wrong, and return the exit code."""
+def _report(error: BaseException, verb: click.Command | None) -> int:
+    """Print what went wrong in a verb, and return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return USAGE
@@ -99,7 +102,7 @@ def _report(error: BaseException) -> int:
     from gaussmix.sources.tables import BadTable
 
     is_of_table = isinstance(error, OSError | BadTable)
-    click.echo(f"gaussmix: {in_options(sentence, is_of_table=is_of_table)}", err=True)
+    click.echo(f"gaussmix: {in_options(sentence, verb, is_of_table=is_of_table)}", err=True)
     return CANNOT
 
 

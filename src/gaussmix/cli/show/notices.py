@@ -19,10 +19,8 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     "decimal ','": "--decimal ,",
     "memory=": "--memory",
     "features=": "--features ",
-    "Remove or fill such rows first.": (
-        "Add --drop-missing, or --missing to fit, predict, score and report, or fill such cells first."
-    ),
 }
+_FILL = "Remove or fill such rows first."  # advice that is another for each command
 _SAME_WORDS = (
     "tol",
     "trim",
@@ -56,20 +54,36 @@ def _pattern(words: Iterable[str]) -> re.Pattern[str]:
 _WORD, _PHRASE = _pattern(_WORDS), _pattern(_ADVICE)
 
 
-def in_options(sentence: str, *, is_of_table: bool = False) -> str:
+def in_options(sentence: str, command: click.Command | None = None, *, is_of_table: bool = False) -> str:
     """A sentence on one line that calls parameters by the options that set them; what is in quotes stays.
 
     A sentence that is of a table begins with the name of a file, which may be that of a parameter: there only advice
     is put into options.
+
+    Parameters
+    ----------
+    sentence : for users of Python.
+    command : the one that runs, whose options may be advised; None for none.
+    is_of_table : whether the sentence is of a table.
     """
     pattern = _PHRASE if is_of_table else _WORD
-    return pattern.sub(lambda found: _WORDS[found[1]] + (" " if found[2] else ""), " ".join(sentence.split()))
+    said = pattern.sub(lambda found: _WORDS[found[1]] + (" " if found[2] else ""), " ".join(sentence.split()))
+    return said if re.search(r"\binfinit[ey]\b", said) else said.replace(_FILL, _filling(command))
+
+
+def _filling(command: click.Command | None) -> str:
+    """What to do about empty cells."""
+    flags = {flag for option in (command.params if command else []) for flag in option.opts}
+    helpful = [flag for flag in ("--drop-missing", "--missing") if flag in flags]
+    return f"Add {' or '.join(helpful)}, or fill such cells first." if helpful else _FILL
 
 
 def print_notices(sentences: Iterable[str | Warning], *, quiet: bool) -> None:
     """Print sentences on standard error, one line each, unless the user wants quiet."""
+    context = click.get_current_context(silent=True)
+    command = None if context is None else context.command
     for sentence in () if quiet else sentences:
-        click.echo(f"gaussmix: {in_options(str(sentence))}", err=True)
+        click.echo(f"gaussmix: {in_options(str(sentence), command)}", err=True)
 
 
 @contextmanager

@@ -241,3 +241,23 @@ def test_outliers_are_left_out(cli, csv_file, tmp_path):
     assert "max_condition=4.0" in cli("describe", tmp_path / "m.gmm").stdout
     assert "is not a share below 1/2" in cli("fit", table, "--trim", 0.5).stderr
     assert "is not a number ≥ 1" in cli("fit", table, "--max-condition", 0.5).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "M", "DATA", "--outliers"],
+        ["predict", "M", "DATA", "--targets", "waiting"],
+        ["merge", "M", "M", "-o", "OUT"],
+        ["merge", "M", "-k", "1", "-o", "OUT"],
+        ["convert", "M", "m.joblib"],
+        ["sample", "M", "-n", "3"],
+    ],
+)
+def test_what_noise_has_not_is_refused_in_words_of_the_command_line(arguments, cli, faithful, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli("fit", faithful, "-k", 2, "--noise", "-o", "m.gmm", "-q").exit_code == 0
+    result = cli(*[{"M": "m.gmm", "DATA": faithful, "OUT": "out.gmm"}.get(each, each) for each in arguments])
+    assert result.exit_code == 1
+    assert result.stderr.endswith(": fit again without --noise.\n")
+    assert "noise_volume" not in result.stderr

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.engines import choose
 
+_WITHOUT_NOISE = "fit again without --noise"
 _ADVICE = {  # for users of Python, and the same for users of the command line
     "missing='allow'": "--missing",
     "mend these cells": "mend these cells, give --na TEXT where one means a missing value",
@@ -19,6 +20,10 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     "decimal ','": "--decimal ,",
     "memory=": "--memory",
     "features=": "--features ",
+    "fit with a box as noise_volume, or take without_noise": _WITHOUT_NOISE,
+    "fit with noise_volume as a box": _WITHOUT_NOISE,
+    "take mixture_.without_noise": _WITHOUT_NOISE,
+    "take without_noise": _WITHOUT_NOISE,
 }
 _FILL = "Remove or fill such rows first."  # advice that is another for each command
 _SAME_WORDS = (

@@ -206,3 +206,10 @@ def test_a_missing_predictor_is_named(cli, model, csv_file):
     result = cli("predict", model, csv_file("1,2,3\n4,5,6\n"), "--targets", "waiting")
     assert "has 3 numeric columns, but" in result.stderr
     assert "has 1 features beside the targets." in result.stderr
+
+
+@pytest.mark.parametrize("rows", [[], ["--rows"]])
+def test_weights_of_a_column_that_is_not_there(rows, cli, model, faithful):
+    result = cli("score", model, faithful, *rows, "--weights", "foo")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "has no column 'foo'; it has 'eruptions', 'waiting'." in result.stderr

@@ -66,6 +66,8 @@ def score(
     check_engine(jobs, quiet=quiet)
     opened = ModelFile.open(model)
     table = reading.open(data).without(reading.exclude)
+    if weights is not None:
+        table.check_has(weights)
     features = opened.columns_of(table, columns, weights)
     table = reading.of_features(table, features, weights)
     print_notices(table.notices, quiet=quiet)

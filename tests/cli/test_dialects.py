@@ -186,6 +186,7 @@ WRONG = {
         "--probabilities need every feature",
     ),
     "take and leave out": (["fit", "DATA", "--missing", "--drop-missing"], "--missing takes the rows"),
+    "leave out what is to be filled": (["impute", "MODEL", "DATA", "--drop-missing"], "--drop-missing would leave out"),
     "one mark for two things": (["fit", "DATA", "--decimal", ",", "--delimiter", ","], "can't be the delimiter and"),
     "a model as a table": (["fit", "DATA", "-o", "m.csv"], "a model is not written as .csv: name it m.gmm"),
     "a model for others": (["fit", "DATA", "-o", "m.onnx"], "`gaussmix convert` writes other formats"),

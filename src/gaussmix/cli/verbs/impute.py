@@ -57,6 +57,8 @@ def impute(
     model from rows with empty cells.
     """
     check_inputs(model, data)
+    if reading.drops_missing:
+        raise click.UsageError("--drop-missing would leave out the rows to fill.", click.get_current_context())
     written_as = format_of(output, to, as_json=as_json)
     check_target(output, model, data)
     check_engine(jobs, quiet=quiet)

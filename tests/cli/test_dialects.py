@@ -187,6 +187,10 @@ WRONG = {
     ),
     "take and leave out": (["fit", "DATA", "--missing", "--drop-missing"], "--missing takes the rows"),
     "leave out what is to be filled": (["impute", "MODEL", "DATA", "--drop-missing"], "--drop-missing would leave out"),
+    "an unknown noise": (
+        ["fit", "DATA", "-s", "factor_analyzer", "--n-factors", "3", "--noise-variance", "foo"],
+        "'--noise-variance': 'foo' is not one of",
+    ),
     "one mark for two things": (["fit", "DATA", "--decimal", ",", "--delimiter", ","], "can't be the delimiter and"),
     "a model as a table": (["fit", "DATA", "-o", "m.csv"], "a model is not written as .csv: name it m.gmm"),
     "a model for others": (["fit", "DATA", "-o", "m.onnx"], "`gaussmix convert` writes other formats"),

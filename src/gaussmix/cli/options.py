@@ -15,6 +15,7 @@ from gaussmix.errors import not_one_of
 from gaussmix.estimators.structures import EVERY
 from gaussmix.estimators.validation import MEANINGS
 from gaussmix.families.base import FAMILIES, known_names
+from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.sources.files import MEMORY, check_memory
 from gaussmix.sources.tables import FORMATS, Dialect, Files, open_table
 from gaussmix.sources.tables.base import STANDARD
@@ -63,6 +64,13 @@ def starts(ctx: click.Context, param: click.Parameter, value: str) -> str | list
         if name not in STARTS:
             raise click.BadParameter(not_one_of(name, STARTS))
     return names if len(names) > 1 else names[0]
+
+
+def factor_noise(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The kind of the noise of a factor_analyzer."""
+    if value not in NOISES:
+        raise click.BadParameter(not_one_of(value, NOISES))
+    return value
 
 
 def number(ctx: click.Context, param: click.Parameter, value: str) -> float:

@@ -22,6 +22,7 @@ from gaussmix.cli.options import (
     columns,
     condition,
     counts,
+    factor_noise,
     noise,
     number,
     number_or_auto,
@@ -47,6 +48,7 @@ from gaussmix.estimators.ending import RULES
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.estimators.restrictions import DEFAULT
 from gaussmix.estimators.structures import HELD_OUT, check_candidates
+from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.selection.criteria import CRITERIA
 from gaussmix.sources.files import open
 from gaussmix.sources.files.base import FileSource
@@ -76,7 +78,7 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
     metavar="Q",
     help="Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4.",
 )
-@parameter("noise_variance", "NOISE", "Noise of a factor_analyzer: diagonal or isotropic.")
+@parameter("noise_variance", "NOISE", f"Noise of a factor_analyzer: {' or '.join(NOISES)}.", callback=factor_noise)
 @click.option("--shared-loadings", is_flag=True, help="One matrix of loadings for all components.")
 @click.option("--shared-noise", is_flag=True, help="One noise for all components.")
 @click.option(

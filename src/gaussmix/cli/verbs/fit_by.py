@@ -60,6 +60,10 @@ class Grouping:
         print_notices(table.left_out_notices, quiet=quiet)
         if read is None or not read.num_rows:
             raise BadTable(f"{table.name} has no rows.")
+        for row, key in enumerate(read[self.by].to_pylist()):
+            if key is None or key != key or str(key).strip() in ("", *self.reading.dialect.missing):
+                where = f"{table.place(row)}, column {self.by!r}"
+                raise BadTable(f"{where}: it says no group. Fill the cell, or remove the row.")
         columns = {self.by: read[self.by]} | {name: doubles(read[name]) for name in features}
         return pa.table(columns), None if self.weights is None else doubles(read[self.weights])
 

@@ -124,6 +124,15 @@ class TestClassify:
         result = cli("classify", bare, bare, "--labels", "x5", "-s", "spherical")
         assert result.stderr.count("begins with numbers") == 1
 
+    def test_minus_one_is_a_class_unless_na_names_it(self, cli, iris, csv_file):
+        text = iris.read_text().replace("versicolor", "0").replace("virginica", "1").replace("setosa", "-1")
+        data = csv_file(text, "signs.csv")
+        result = cli("classify", data, data, "--labels", "species")
+        assert "learned 3 classes from 100 labelled rows" in result.stderr
+        assert {row[5] for row in table(result.stdout)[1]} == {"-1", "0", "1"}
+        result = cli("classify", data, data, "--labels", "species", "--na", "-1")
+        assert "learned 2 classes from 67 labelled rows" in result.stderr
+
     def test_cells_that_na_names_are_no_class(self, cli, iris, csv_file):
         data = csv_file(iris.read_text().replace(",\n", ", ? \n"), "questions.csv")
         result = cli("classify", data, data, "--labels", "species", "--na", "?")

@@ -6,11 +6,11 @@ from typing import Any
 
 from gaussmix.sources.tables.base import Table
 
-_UNKNOWN = ("", "-1", "na", "n/a", "nan", "null", "none")
+_UNKNOWN = ("", "na", "n/a", "nan", "null", "none")
 
 
 def label_cells(table: Table, column: str) -> list[Any]:
-    """The text of each cell of a column of labels; None where it is empty, −1 or a word for nothing.
+    """The text of each cell of a column of labels; None where it is empty or a word for nothing.
 
     Raises BadTable or OSError where there is no such column, or it can't be read.
     """
@@ -24,14 +24,14 @@ def read_labels(table: Table, column: str) -> tuple[list[Any], dict[str, list[in
 
     Returns
     -------
-    labels : one for each row; None as for `label_cells`.
+    labels : one for each row; None as for `label_cells`, and for −1.
     label_components : where labels are text, one component for each, in the order of the alphabet; None for numbers.
 
     Raises
     ------
     BadTable, OSError : there is no such column, or it can't be read.
     """
-    texts = label_cells(table, column)
+    texts = [None if text == "-1" else text for text in label_cells(table, column)]
     try:
         return [None if text is None else _whole(text) for text in texts], None
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import numpy as np
 
 from gaussmix.cli.labels import label_cells
 from gaussmix.cli.options import Reading, columns, seed, structure, weight_column, writing
@@ -19,6 +20,8 @@ from gaussmix.cli.verbs.predict import joined, taken_notices
 from gaussmix.errors import counted
 from gaussmix.estimators.classifier.classifier import GaussianMixtureClassifier
 from gaussmix.numerics.arrays import Array
+
+_KNOWN = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the classifier takes such texts as no class
 
 
 @click.command()
@@ -58,7 +61,8 @@ def classify(
 ) -> None:
     """Learn a mixture for each class from LABELLED, and add to each row of DATA its class and that class's probability.
 
-    Rows of LABELLED with an empty label help to learn where the rows lie. DATA may be LABELLED itself.
+    Rows of LABELLED with an empty label help to learn where the rows lie. The label -1 is a class, unless --na -1 makes
+    it empty. DATA may be LABELLED itself.
     """
     check_inputs(train, data)
     written_as = format_of(output, to, as_json=as_json)
@@ -80,7 +84,7 @@ def classify(
     )
     with collected_warnings() as collected:
         known = label_cells(learned, labels)
-        classifier.fit(learned.all_rows(names), known)
+        classifier.fit(learned.all_rows(names), [_KNOWN.get(label, label) for label in known])
         n_rows, free = rows_at_once(len(table.names), memory), dict[str, str]()
         parts = table.parts(n_rows, () if written_as == "csv" else names)
         found = (_classes(classifier, part) for part in table.rows(names, n_rows))
@@ -96,4 +100,5 @@ def classify(
 def _classes(classifier: GaussianMixtureClassifier, rows: Array) -> dict[str, Any]:
     """The class of each row and its probability."""
     probability = classifier.predict_proba(rows)
-    return {"class": classifier.predict(rows), "probability": probability.max(axis=1)}
+    classes = np.array([label.strip() for label in classifier.predict(rows).tolist()])
+    return {"class": classes, "probability": probability.max(axis=1)}

@@ -88,7 +88,7 @@ class Faults:
     ----------
     constant : columns with one value.
     dependent : columns that follow from others, and these.
-    few_rows : the number of rows, where any columns would follow from others because there are not more rows than columns.
+    few_rows : the number of rows, where there are not more rows than columns: any columns then follow from others.
     """
 
     constant: list[int] = field(default_factory=list)
@@ -120,8 +120,8 @@ class Faults:
             said.append(f"Leave {them} out, or set reg_covar above 0.")
         if self.few_rows is not None:
             said.append(
-                f"{counted(self.few_rows, 'row')} are too few for covariances between all features: set reg_covar above 0 "
-                "or a prior, or choose covariance_type='diag'."
+                f"{counted(self.few_rows, 'row')} are too few for covariances between all features: set reg_covar above "
+                "0 or a prior, or choose covariance_type='diag'."
             )
         return " ".join(said)
 

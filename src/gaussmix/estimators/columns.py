@@ -120,8 +120,8 @@ class Faults:
             said.append(f"Leave {them} out, or set reg_covar above 0.")
         if self.few_rows is not None:
             said.append(
-                f"{counted(self.few_rows, 'row')} are too few for covariances between all features: set reg_covar above "
-                "0 or a prior, or choose covariance_type='diag'."
+                f"{counted(self.few_rows, 'row')} are too few for covariances between all features: set reg_covar "
+                "above 0 or a prior, or choose covariance_type='diag'."
             )
         return " ".join(said)
 

@@ -107,8 +107,9 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         if cutoff is None:
             return found
         rows = self._source(X, X_error=X_error)
-        known = check_labels(labels, self.label_components, rows.n_rows)
-        source = Data(rows, known, self.mixture_.model.noise).labelled(self.mixture_.n_components)
+        n_components = self.mixture_.n_components
+        known = check_labels(labels, self.label_components, rows.n_rows, n_components)
+        source = Data(rows, known, self.mixture_.model.noise).labelled(n_components)
         is_kept = partial(_is_kept, engine=self._engine(source), cutoff=cutoff)
         return np.where(self._per_row(source, is_kept, np.bool_), found, -1)
 

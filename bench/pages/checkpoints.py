@@ -21,7 +21,7 @@ from gaussmix.em.trace import State, Trace
 from gaussmix.engines.native.arguments import arguments_of
 from gaussmix.engines.native.visits import Labelling, Ordering
 from gaussmix.errors import Outcome
-from gaussmix.estimators.checkpoint import Checkpoint
+from gaussmix.fit.checkpoint import Checkpoint
 from gaussmix.model import Model
 
 RESULT = RESULTS / "checkpoints.md"

@@ -12,7 +12,7 @@ import time
 from bench.pages.base import RESULTS, facts, head, parser_of
 from bench.pages.streams import N_ROWS, SHAPES, rows_of
 from gaussmix import GaussianMixture
-from gaussmix.estimators import fitting
+from gaussmix.fit import fitting
 
 RESULT = RESULTS / "large.md"
 TOLERANCES = 1e-3, 1e-5

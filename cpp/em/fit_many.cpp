@@ -56,7 +56,7 @@ public:
     }
 
 private:
-    // Whether estimators/validation.py has nothing to refuse.
+    // Whether door/rows.py has nothing to refuse.
     bool is_usable(const RowsView& rows) const {
         return rows.is_float32 ? holds_usable<float>(rows) : holds_usable<double>(rows);
     }

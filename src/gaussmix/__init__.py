@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gaussmix.errors import DegenerateError, NotAModelFile, Outcome, SingularCovariance
-    from gaussmix.estimators.classifier.classifier import GaussianMixtureClassifier
+    from gaussmix.estimators.classifier import GaussianMixtureClassifier
     from gaussmix.estimators.detector import GaussianMixtureDetector
+    from gaussmix.estimators.fit_many import fit_many
     from gaussmix.estimators.gaussian_mixture import GaussianMixture
     from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
     from gaussmix.estimators.imputer import GaussianMixtureImputer
-    from gaussmix.estimators.many.fit_many import fit_many
     from gaussmix.estimators.reducer import GaussianMixtureReducer
-    from gaussmix.estimators.regressor.regressor import GaussianMixtureRegressor
+    from gaussmix.estimators.regressor import GaussianMixtureRegressor
     from gaussmix.families import FAMILIES
     from gaussmix.mixture.mixture import Mixture
     from gaussmix.mixture.mixtures import Mixtures
@@ -45,19 +45,19 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "DegenerateError": "errors",
     "FAMILIES": "families",
     "GaussianMixture": "estimators.gaussian_mixture",
-    "GaussianMixtureClassifier": "estimators.classifier.classifier",
+    "GaussianMixtureClassifier": "estimators.classifier",
     "GaussianMixtureDetector": "estimators.detector",
     "GaussianMixtureIC": "estimators.gaussian_mixture_ic",
     "GaussianMixtureImputer": "estimators.imputer",
     "GaussianMixtureReducer": "estimators.reducer",
-    "GaussianMixtureRegressor": "estimators.regressor.regressor",
+    "GaussianMixtureRegressor": "estimators.regressor",
     "Mixture": "mixture.mixture",
     "Mixtures": "mixture.mixtures",
     "NormalInverseWishart": "priors",
     "NotAModelFile": "errors",
     "Outcome": "errors",
     "SingularCovariance": "errors",
-    "fit_many": "estimators.many.fit_many",
+    "fit_many": "estimators.fit_many",
     "open": "sources.files",
 }
 

@@ -177,3 +177,9 @@ def listed(names: Sequence[str], most: int = 10) -> str:
 def quoted(text: str) -> str:
     """A value in quotes; a long one is shortened."""
     return repr(text if len(text) <= 20 else f"{text[:19]}…")
+
+
+def column_named(column: int, names: Sequence[str] | None) -> str:
+    """A column by its name where it has one."""
+    where = repr(str(names[column])) if names is not None else str(column)
+    return f"column {where} (counted from 0)"

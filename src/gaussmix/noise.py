@@ -100,3 +100,6 @@ class Noise:
         if self.box is not None and not (np.isfinite(self.box).all() and (self.box[0] < self.box[1]).all()):
             return "the box of its noise is empty or not finite"
         return None
+
+
+NO_MARGINAL = "noise with only a volume has no density of some of the features"

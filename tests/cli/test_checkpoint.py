@@ -14,7 +14,7 @@ def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng):
     np.save(data, rng.normal(size=(50_000, 4)))
     command = ["fit", data, "-k", "6", "-s", "full", "--tol", "0", "--max-iter", "150", "--checkpoint", path]
     # A short interval, so that the test knows when the fit is on its way.
-    prelude = "import gaussmix.estimators.checkpoint as checkpoint; checkpoint.SECONDS = 0.05"
+    prelude = "import gaussmix.fit.checkpoint as checkpoint; checkpoint.SECONDS = 0.05"
     process = shell(*command, "-o", tmp_path / "never.gmm", prelude=prelude)
     while not path.exists():
         assert process.poll() is None, "the fit ended before the signal"

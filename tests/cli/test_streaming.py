@@ -12,7 +12,7 @@ import pytest
 from pyarrow import feather, parquet
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.estimators.regressor.regressor import regressor_of
+from gaussmix.estimators.regressor import regressor_of
 from gaussmix.sources.tables import open_table
 
 N_ROWS, NAMES = 2 * 65_536 + 4_321, ["a", "b", "c"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-import gaussmix.estimators.checkpoint as checkpoints
+import gaussmix.fit.checkpoint as checkpoints
 import gaussmix.formats.checkpoint_file as files
 from gaussmix import GaussianMixture, NormalInverseWishart, SingularCovariance
 from gaussmix.formats.whole_file import remove_unfinished, whole_file

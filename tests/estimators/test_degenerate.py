@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import gaussmix.estimators.checkpoint as checkpoints
+import gaussmix.fit.checkpoint as checkpoints
 from gaussmix import DegenerateError, GaussianMixture, GaussianMixtureIC, SingularCovariance, fit_many
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
-from gaussmix.estimators.messages import SearchWarning
+from gaussmix.report.messages import SearchWarning
 
 NAME = "factor_analyzer"
 

@@ -8,8 +8,8 @@ import pytest
 
 from gaussmix import GaussianMixtureIC
 from gaussmix.engines import choose
-from gaussmix.estimators.columns import constant_columns, dependent_columns
-from gaussmix.estimators.messages import SearchWarning
+from gaussmix.fit.columns import constant_columns, dependent_columns
+from gaussmix.report.messages import SearchWarning
 from gaussmix.sources.array import ArraySource
 
 

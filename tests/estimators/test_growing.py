@@ -7,7 +7,7 @@ import pytest
 
 from gaussmix import GaussianMixture, open
 from gaussmix.em.trace import Frozen, final
-from gaussmix.estimators import fitting
+from gaussmix.fit import fitting
 from gaussmix.testing.closeness import assert_same_fit
 from gaussmix.waist.leaves import LEAF_ROWS
 

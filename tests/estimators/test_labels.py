@@ -6,7 +6,7 @@ import pytest
 from many_blocks import ManyBlocks
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.estimators.labels import check_labels
+from gaussmix.door.labels import check_labels
 from gaussmix.families import FAMILIES
 from gaussmix.starts import STARTS
 

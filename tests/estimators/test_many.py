@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import FAMILIES, GaussianMixture, Mixtures, NotAModelFile, fit_many
 from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.estimators.many.fit_many import _Many
+from gaussmix.estimators.fit_many import _Many
 from gaussmix.formats.envelope import MANY_FORMAT, pack, unpack
 from gaussmix.numerics.core import native_target
 

@@ -13,17 +13,17 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
+from gaussmix.door.parameters import check_seed
 from gaussmix.em import loop
 from gaussmix.em.loop import em_step
 from gaussmix.em.stopping import Stopping
 from gaussmix.errors import Failure, FailureKind
-from gaussmix.estimators.fitting import Data
-from gaussmix.estimators.parameters import check_seed
-from gaussmix.estimators.searching import Searching
 from gaussmix.families import family_named
-from gaussmix.selection.candidate import Candidate, Result
-from gaussmix.selection.choice import lowest, simplest
-from gaussmix.selection.held_out import folds
+from gaussmix.fit.candidate import Candidate, Result
+from gaussmix.fit.choice import lowest, simplest
+from gaussmix.fit.fitting import Data
+from gaussmix.fit.held_out import folds
+from gaussmix.fit.searching import Searching
 from gaussmix.sources.array import ArraySource
 
 FOUR = ["full", "tied", "diag", "spherical"]

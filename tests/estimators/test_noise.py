@@ -147,7 +147,7 @@ def test_files_and_dictionaries_hold_the_noise(rows, tmp_path):
 
 
 def test_a_fit_goes_on_from_its_checkpoint(rows, tmp_path, monkeypatch):
-    from gaussmix.estimators import checkpoint
+    from gaussmix.fit import checkpoint
 
     whole = fitted(rows, acceleration="auto")
     monkeypatch.setattr(checkpoint, "EVERY", 0.0, raising=False)

@@ -9,10 +9,10 @@ import pytest
 from sklearn.base import clone
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, NormalInverseWishart, fit_many
+from gaussmix.em.restrictions import Moments
 from gaussmix.engines import choose
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.estimators.gaussian_mixture_ic import as_single
-from gaussmix.estimators.restrictions import Moments
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS
 

@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture
 from gaussmix.em.online import STEP_ROWS
-from gaussmix.estimators.ending import Ending
 from gaussmix.families import FAMILIES
+from gaussmix.fit.ending import Ending
 from gaussmix.waist.leaves import LEAF_ROWS
 
 LIBRARIES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}

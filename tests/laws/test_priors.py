@@ -9,12 +9,12 @@ from gaussmix import NormalInverseWishart
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.posterior import Posterior
+from gaussmix.em.restrictions import Moments, Restrictions
 from gaussmix.em.shares import Shares
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.engines import ENGINES, choose
 from gaussmix.engines.reference import ReferenceEngine
-from gaussmix.estimators.restrictions import Moments, Restrictions
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import shares_nothing
 from gaussmix.starts.base import Partition

@@ -18,8 +18,8 @@ from gaussmix.em.split_and_merge import _Search, split_and_merge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
 from gaussmix.engines import choose
-from gaussmix.estimators.fitting import Data
 from gaussmix.families import FAMILIES
+from gaussmix.fit.fitting import Data
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.sample import distinct_rows

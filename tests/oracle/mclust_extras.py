@@ -14,10 +14,10 @@ from gaussmix import GaussianMixture
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.posterior import Conjugate
+from gaussmix.em.restrictions import Moments, Restrictions
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, final
 from gaussmix.engines import choose
-from gaussmix.estimators.restrictions import Moments, Restrictions
 from gaussmix.families import family_named
 from gaussmix.priors import NormalInverseWishart
 from gaussmix.sources.array import ArraySource

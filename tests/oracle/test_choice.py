@@ -8,10 +8,10 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
+from gaussmix.em.criteria import bic, evidence_of, icl
 from gaussmix.engines import choose
 from gaussmix.families import family_named
 from gaussmix.mixture.compare.merging import merge_by_entropy
-from gaussmix.selection.criteria import bic, evidence_of, icl
 from gaussmix.sources.array import ArraySource
 
 FOLDER = Path(__file__).parent

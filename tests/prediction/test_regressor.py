@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureRegressor, Mixture
-from gaussmix.estimators.regressor.predictive import row_quantiles
+from gaussmix.estimators.predictive import row_quantiles
 
 
 def test_one_component_is_linear_regression(rng):

@@ -23,17 +23,17 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 
+import gaussmix.door.rows
 import gaussmix.em.initial
 import gaussmix.em.loop
 import gaussmix.estimators.base
-import gaussmix.estimators.checkpoint
-import gaussmix.estimators.fitting
-import gaussmix.estimators.validation
+import gaussmix.fit.checkpoint
+import gaussmix.fit.fitting
 import gaussmix.starts.gross
 import gaussmix.starts.kmeans
 from gaussmix import FAMILIES, GaussianMixture, fit_many
 from gaussmix.covariances import LowRank
-from gaussmix.estimators.many.fit_many import _Many
+from gaussmix.estimators.fit_many import _Many
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import sample as distinct
 from gaussmix.waist.whitening import triangular
@@ -144,14 +144,14 @@ def seconds_to_interrupt(call, owner, name, delay):
 
 
 MOMENTS = {
-    "converting": (gaussmix.estimators.validation, "copied"),
-    "looking for extremes": (gaussmix.estimators.validation, "extreme_rows"),
-    "checking shares": (gaussmix.estimators.fitting, "check_given"),
-    "finding distinct rows": (gaussmix.estimators.fitting, "distinct_rows"),
+    "converting": (gaussmix.door.rows, "copied"),
+    "looking for extremes": (gaussmix.door.rows, "extreme_rows"),
+    "checking shares": (gaussmix.fit.fitting, "check_given"),
+    "finding distinct rows": (gaussmix.fit.fitting, "distinct_rows"),
     "finding gross rows": (gaussmix.starts.gross, "find_gross"),
     "sampling": (ArraySource, "sample"),
     "sorting": (distinct, "native_target"),
-    "the automatic ridge": (gaussmix.estimators.fitting, "automatic_ridge"),
+    "the automatic ridge": (gaussmix.fit.fitting, "automatic_ridge"),
     "k-means++": (gaussmix.starts.kmeans, "spread_centres"),
     "k-means": (gaussmix.starts.kmeans, "lloyd"),
     "the first M-step": (gaussmix.em.initial.InitialMoments, "model"),
@@ -208,7 +208,7 @@ def interrupt_call(method, n_jobs):
     many = np.broadcast_to(rows[0], (200_000 if method == "predict_proba" else 1_000_000, 64))
     call = getattr(fitted, method)
     expected = call(rows).tobytes()
-    latency = seconds_to_interrupt(lambda: call(many), gaussmix.estimators.validation, "choose", 0.1)
+    latency = seconds_to_interrupt(lambda: call(many), gaussmix.door.rows, "choose", 0.1)
     return {"latency": latency, "same": call(rows).tobytes() == expected}
 
 
@@ -365,7 +365,7 @@ def killed_fits(name, path, n_kills, seed):
     This is repeated until there were so many kills. Gives back how many, and the ends that have other bits.
     """
     rng, rows = np.random.default_rng(seed), kept_fit(name, path)[0]
-    gaussmix.estimators.checkpoint.SECONDS = 0.01
+    gaussmix.fit.checkpoint.SECONDS = 0.01
     began = time.monotonic()
     expected = fit_in_a_fork(name, path, rows, None)
     seconds = time.monotonic() - began

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from gaussmix.cli.outputs import WRITERS
+from gaussmix.door.rows import MEANINGS
+from gaussmix.door.structures import EVERY
 from gaussmix.errors import not_one_of
-from gaussmix.estimators.structures import EVERY
-from gaussmix.estimators.validation import MEANINGS
 from gaussmix.families.base import FAMILIES, known_names
 from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.sources.files import MEMORY, check_memory

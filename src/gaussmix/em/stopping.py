@@ -111,3 +111,6 @@ def outlook(objective: Sequence[float]) -> Outlook:
         return Outlook(0.0, math.nan)
     rate = max(after / before if before > noise else math.inf for before, after in pairwise(gains))
     return Outlook(gains[-1] * rate / (1 - rate) if rate < 1 else math.inf, rate)
+
+
+RULES = "gain", "aitken"

@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from numbers import Integral
-from typing import Any
+from typing import Any, Protocol
 
 from joblib import cpu_count
 
 from gaussmix.engines.base import Engine
+from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.errors import unknown_name
@@ -84,3 +85,16 @@ def _engine_name() -> str:
         stacklevel=4,
     )
     return "numpy"
+
+
+class Incomplete(Protocol):
+    """Rows of which cells may be missing, or known up to errors only: a source."""
+
+    @property
+    def is_incomplete(self) -> bool: ...
+
+
+def engine_for(source: Incomplete, n_jobs: int | None) -> Engine[Any]:
+    """The engine for the rows of a source, on so many threads as scikit-learn counts them."""
+    engine = choose(check_jobs(n_jobs))
+    return IncompleteEngine(engine) if source.is_incomplete else engine

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.covariances import Covariances, LowRank
+from gaussmix.door.initial import check_covariances
+from gaussmix.door.structures import check_family, names_several
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.objective import Ridge
 from gaussmix.engines import choose
 from gaussmix.estimators.by_hand import Parts
 from gaussmix.estimators.conversion import PRIVATE, instead_of
-from gaussmix.estimators.initial import check_covariances
-from gaussmix.estimators.structures import check_family, names_several
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition

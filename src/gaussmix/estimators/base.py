@@ -15,19 +15,19 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix import formats
+from gaussmix.door.parameters import MISSING, check_missing, check_seed
+from gaussmix.door.rows import check_source
 from gaussmix.em.trace import State
-from gaussmix.engines import check_jobs, choose
+from gaussmix.engines import check_jobs, choose, engine_for
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
-from gaussmix.estimators.diagnostics import Diagnosis, as_table, of_table
-from gaussmix.estimators.ending import Ending
-from gaussmix.estimators.facts import RowFacts
-from gaussmix.estimators.parameters import MISSING, check_missing, check_seed
-from gaussmix.estimators.reading import described, line_of
-from gaussmix.estimators.validation import check_source, engine_for
+from gaussmix.fit.diagnostics import Diagnosis, as_table, of_table
+from gaussmix.fit.ending import Ending
+from gaussmix.fit.facts import RowFacts
 from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, model_file
 from gaussmix.formats.values import Reader, from_plain, list_of, of_type, plain
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.report.reading import described, line_of
 from gaussmix.sources.base import Source
 
 # The attributes, beside the mixture, that a fit of one mixture or a choice among several sets. A file holds them.

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.covariances import Covariances, LowRank
+from gaussmix.door.parameters import check_numbers
 from gaussmix.errors import listed, name_components
-from gaussmix.estimators.parameters import check_numbers
 from gaussmix.families.base import Family
 from gaussmix.mixture.conversion import from_parameters
 from gaussmix.mixture.mixture import Mixture

@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
+from gaussmix.door.rows import as_meant, check_source
+from gaussmix.door.warnings import warn
 from gaussmix.errors import counted
 from gaussmix.estimators.base import FOUND, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.gaussian_mixture import estimator_of
-from gaussmix.estimators.incomplete import patterns, tail_probability
-from gaussmix.estimators.messages import warn
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.summary import Summary
-from gaussmix.estimators.validation import as_meant, check_source
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.explaining import Explanation
+from gaussmix.mixture.holes import patterns, tail_probability
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 

@@ -14,27 +14,11 @@ from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
 from gaussmix.covariances import LowRank
-from gaussmix.em.remedies import Remedy
-from gaussmix.em.restarts import Run, best_run
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Trace
-from gaussmix.em.trimming import cutoff_of
-from gaussmix.errors import DegenerateError
-from gaussmix.estimators.base import Fitted, unchanged_on_failure
-from gaussmix.estimators.checkpoint import check_place, checkpointed
-from gaussmix.estimators.conversion import facts_of, parameters_of
-from gaussmix.estimators.diagnostics import diagnosed, named
-from gaussmix.estimators.docs import documented
-from gaussmix.estimators.ending import Ending
-from gaussmix.estimators.facts import RowFacts
-from gaussmix.estimators.fitting import Data, Fitting, InitialParameters
-from gaussmix.estimators.identity import identity_of
-from gaussmix.estimators.incomplete import check_pairs
-from gaussmix.estimators.initial import check_covariances, check_means, check_weights
-from gaussmix.estimators.labels import check_labels, check_suits_labels
-from gaussmix.estimators.messages import constant_sentence, few_rows_sentence, ridge_columns, warn, warn_of
-from gaussmix.estimators.noise import check_noise, check_noise_share, check_suits_noise, plain_noise
-from gaussmix.estimators.parameters import (
+from gaussmix.door.incomplete import check_pairs
+from gaussmix.door.initial import check_covariances, check_means, check_weights
+from gaussmix.door.labels import check_labels, check_suits_labels
+from gaussmix.door.noise import check_noise, check_noise_share, check_suits_noise, plain_noise
+from gaussmix.door.parameters import (
     check_acceleration,
     check_column_names,
     check_flag,
@@ -46,21 +30,33 @@ from gaussmix.estimators.parameters import (
     check_trim,
     check_verbose,
 )
-from gaussmix.estimators.restrictions import check_restrictions
+from gaussmix.door.restrictions import check_restrictions
+from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check_source
+from gaussmix.door.structures import check_family
+from gaussmix.door.warnings import warn
+from gaussmix.em.remedies import Remedy
+from gaussmix.em.restarts import Run, best_run
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Trace
+from gaussmix.em.trimming import cutoff_of
+from gaussmix.errors import DegenerateError
+from gaussmix.estimators.base import Fitted, unchanged_on_failure
+from gaussmix.estimators.conversion import facts_of, parameters_of
+from gaussmix.estimators.docs import documented
 from gaussmix.estimators.streaming import StreamingMixture
-from gaussmix.estimators.structures import check_family
-from gaussmix.estimators.validation import (
-    as_meant,
-    check_enough_rows,
-    check_meaning,
-    check_source,
-)
-from gaussmix.estimators.verbosity import printed
-from gaussmix.estimators.watching import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
+from gaussmix.fit.checkpoint import check_place, checkpointed
+from gaussmix.fit.diagnostics import diagnosed, named
+from gaussmix.fit.ending import Ending
+from gaussmix.fit.facts import RowFacts
+from gaussmix.fit.fitting import Data, Fitting, InitialParameters
+from gaussmix.fit.identity import identity_of
+from gaussmix.fit.verbosity import printed
+from gaussmix.fit.watch import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.priors import NormalInverseWishart
+from gaussmix.report.messages import constant_sentence, few_rows_sentence, ridge_columns, warn_of
 from gaussmix.sources.base import Source
 
 

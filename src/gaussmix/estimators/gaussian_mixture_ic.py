@@ -12,45 +12,45 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
+from gaussmix.door.incomplete import check_pairs
+from gaussmix.door.labels import check_labels, check_suits_labels
+from gaussmix.door.noise import check_noise, check_noise_share, check_suits_noise, plain_noise
+from gaussmix.door.parameters import check_remedy, check_ridge, check_start_names, check_stopping, check_trim
+from gaussmix.door.restrictions import check_restrictions
+from gaussmix.door.rows import check_counts_of_rows, check_meaning, check_source
+from gaussmix.door.structures import HELD_OUT, OPTIONS, check_candidates, check_criterion, one_feature_notes
+from gaussmix.door.warnings import warn
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.trace import State
 from gaussmix.em.trimming import cutoff_of
 from gaussmix.engines import check_jobs
 from gaussmix.errors import FailureKind
 from gaussmix.estimators.base import Fitted, unchanged_on_failure
-from gaussmix.estimators.checkpoint import checkpointed
-from gaussmix.estimators.columns import Faults
-from gaussmix.estimators.diagnostics import Diagnosis, diagnosed, of_columns
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.ending import Ending
-from gaussmix.estimators.facts import RowFacts
-from gaussmix.estimators.fitting import Data
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
-from gaussmix.estimators.identity import identity_of
-from gaussmix.estimators.incomplete import check_pairs
-from gaussmix.estimators.labels import check_labels, check_suits_labels
-from gaussmix.estimators.messages import (
+from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.fit.candidate import Candidate, Result
+from gaussmix.fit.checkpoint import checkpointed
+from gaussmix.fit.choice import highest_within_error, lowest, none_could_be_fitted
+from gaussmix.fit.columns import Faults
+from gaussmix.fit.diagnostics import Diagnosis, diagnosed, of_columns
+from gaussmix.fit.ending import Ending
+from gaussmix.fit.facts import RowFacts
+from gaussmix.fit.fitting import Data
+from gaussmix.fit.identity import identity_of
+from gaussmix.fit.searching import Searching
+from gaussmix.fit.watch import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
+from gaussmix.priors import NormalInverseWishart
+from gaussmix.report.messages import (
     SearchWarning,
     constant_sentence,
     dropped_sentence,
     few_rows_sentence,
     not_begun_sentence,
     ridge_columns,
-    warn,
     warn_of,
 )
-from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.estimators.noise import check_noise, check_noise_share, check_suits_noise, plain_noise
-from gaussmix.estimators.parameters import check_remedy, check_ridge, check_start_names, check_stopping, check_trim
-from gaussmix.estimators.restrictions import check_restrictions
-from gaussmix.estimators.results import results_table
-from gaussmix.estimators.searching import Searching
-from gaussmix.estimators.structures import HELD_OUT, OPTIONS, check_candidates, check_criterion, one_feature_notes
-from gaussmix.estimators.validation import check_counts_of_rows, check_meaning, check_source
-from gaussmix.estimators.watching import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
-from gaussmix.priors import NormalInverseWishart
-from gaussmix.selection.candidate import Result
-from gaussmix.selection.choice import highest_within_error, lowest, none_could_be_fitted
+from gaussmix.report.results import results_table
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import repeated
 
@@ -378,7 +378,7 @@ class GaussianMixtureIC(MixtureEstimator):
         ridge, n_jobs = check_ridge(self.reg_covar, self.max_condition, self.prior), check_jobs(self.n_jobs)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = check_counts_of_rows(source, self.weight_meaning)
-        candidates = check_candidates(self, source.n_features)
+        candidates = [Candidate(*pair) for pair in check_candidates(self, source.n_features)]
         counts = {candidate.n_components for candidate in candidates}
         restrictions = check_restrictions(self, None, max(counts))
         check_pairs(source, [candidate.family for candidate in candidates], self._names)

@@ -12,20 +12,20 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
 from gaussmix.checks import check_count
+from gaussmix.door.parameters import check_flag
+from gaussmix.door.rows import as_meant, check_source
 from gaussmix.engines import check_jobs
 from gaussmix.errors import counted
 from gaussmix.estimators.attributes import narrowed
 from gaussmix.estimators.base import FOUND, unchanged_on_failure
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.incomplete import patterns
-from gaussmix.estimators.parameters import check_flag
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.summary import Summary
-from gaussmix.estimators.validation import as_meant, check_source
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.digits import shorten
+from gaussmix.mixture.holes import patterns
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source, in_leaves
 from gaussmix.sources.lazy import LazySource
 from gaussmix.waist.block import Block

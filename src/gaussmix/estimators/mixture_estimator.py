@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
 from sklearn.exceptions import NotFittedError
 
+from gaussmix.door.labels import check_labels
+from gaussmix.door.rows import check_counts_of_rows
 from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
@@ -21,21 +23,13 @@ from gaussmix.errors import unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, narrowed
 from gaussmix.estimators.base import Estimator
 from gaussmix.estimators.conversion import to_sklearn
-from gaussmix.estimators.fitting import Data
-from gaussmix.estimators.labels import check_labels
-from gaussmix.estimators.noise import NO_MARGINAL
-from gaussmix.estimators.reading import (
-    augmented,
-    explanation_of,
-    glance_of,
-    summary_of,
-    tidy_of,
-)
-from gaussmix.estimators.summary import Summary
-from gaussmix.estimators.validation import check_counts_of_rows
+from gaussmix.fit.fitting import Data
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
+from gaussmix.noise import NO_MARGINAL
 from gaussmix.numerics.arrays import Array
+from gaussmix.report.reading import augmented, explanation_of, glance_of, summary_of, tidy_of
+from gaussmix.report.summary import Summary
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Number, Source, in_leaves
 from gaussmix.waist.block import Block

@@ -9,14 +9,14 @@ from typing import Any
 
 from sklearn.utils import Tags
 
+from gaussmix.door.structures import EVERY
 from gaussmix.estimators.base import Estimator
-from gaussmix.estimators.facts import library_of
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.estimators.reading import summary_of
-from gaussmix.estimators.structures import EVERY
-from gaussmix.estimators.summary import Summary
+from gaussmix.fit.facts import library_of
+from gaussmix.report.reading import summary_of
+from gaussmix.report.summary import Summary
 
 _OF_MIXTURE = (
     "n_factors",

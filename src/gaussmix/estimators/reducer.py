@@ -12,17 +12,17 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from gaussmix.checks import check_count
+from gaussmix.door.parameters import check_share
+from gaussmix.door.rows import as_meant, check_source
+from gaussmix.door.warnings import warn
 from gaussmix.estimators.attributes import narrowed
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.messages import warn
-from gaussmix.estimators.parameters import check_share
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.estimators.summary import Summary
-from gaussmix.estimators.validation import as_meant, check_source
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.report.summary import Summary
 from gaussmix.waist.block import Block
 
 _SMALL = float(np.sqrt(np.finfo(np.float64).eps))  # of eigenvalues: mclust's bound

@@ -11,25 +11,26 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from gaussmix.covariances import LowRank
+from gaussmix.door.noise import check_noise_share, plain_noise
+from gaussmix.door.parameters import check_rate, drawn_seed
+from gaussmix.door.restrictions import given_restrictions
+from gaussmix.door.rows import check_source
+from gaussmix.door.warnings import warn
 from gaussmix.em.objective import Ridge
 from gaussmix.em.online import STEP_ROWS, online_step, sums_per_weight
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import counted
 from gaussmix.estimators.base import FOUND, Fitted, unchanged_on_failure
-from gaussmix.estimators.diagnostics import of_components
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import Data, Fitting
-from gaussmix.estimators.messages import frozen_sentence, warn
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.estimators.noise import check_noise_share, plain_noise
-from gaussmix.estimators.parameters import check_rate, drawn_seed
-from gaussmix.estimators.restrictions import given_restrictions
-from gaussmix.estimators.stream import Learned, Stream, counting
-from gaussmix.estimators.validation import check_source
 from gaussmix.families.base import Family
+from gaussmix.fit.diagnostics import of_components
+from gaussmix.fit.fitting import Data, Fitting
+from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats.values import of_type
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.report.messages import frozen_sentence
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 

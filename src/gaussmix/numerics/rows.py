@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import frexp
 from typing import Any, TypeVar
 
 import numpy as np
@@ -69,3 +70,11 @@ def _extremes(values: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         return low, values.argmax(axis=0)
     missing = np.isnan(values)
     return np.where(missing, np.inf, values).argmin(axis=0), np.where(missing, -np.inf, values).argmax(axis=0)
+
+
+SMALLEST_EXPONENT = -1021  # of the unit of weights, so that it has a reciprocal
+
+
+def unit_of_weights(largest: float) -> float:
+    """The power of 2 that brings weights below 1, where the largest is this."""
+    return 2.0 ** max(frexp(largest)[1], SMALLEST_EXPONENT)

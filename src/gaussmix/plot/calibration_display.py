@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from gaussmix.estimators.incomplete import tail_probability
-from gaussmix.estimators.regressor.regressor import regressor_of
+from gaussmix.estimators.regressor import regressor_of
+from gaussmix.mixture.holes import tail_probability
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Display, legend_beside
 from gaussmix.plot.palette import faded

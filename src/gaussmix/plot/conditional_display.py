@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.estimators.regressor.regressor import regressor_of
+from gaussmix.estimators.regressor import regressor_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Display, checked_masses, legend_beside
 from gaussmix.plot.features import Feature, names_of, one_feature

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
-from gaussmix.estimators.parameters import check_share
+from gaussmix.door.parameters import check_share
 from gaussmix.estimators.reducer import directions
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.component_display import ComponentDisplay

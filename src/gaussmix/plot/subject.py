@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.checks import check_real
 from gaussmix.engines.incomplete import IncompleteEngine
-from gaussmix.estimators.noise import NO_MARGINAL
 from gaussmix.mixture.features import check_order
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.noise import NO_MARGINAL
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame
 from gaussmix.plot.features import names_of

@@ -104,3 +104,14 @@ class _Candidates:
         places = chosen.nonzero()[0]
         weight = None if self.row_weight is None else self.row_weight[places]
         return _Candidates(self.hashed[places], self.rows[places], weight)
+
+
+def some_distinct(block: Block, most: int) -> set[bytes]:
+    """Distinct rows of positive weight in a block, up to `most` of them; all where there are fewer."""
+    rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
+    distinct: set[bytes] = set()
+    for row in rows[: 20 * most] + 0.0:  # so few are mostly enough; −0 and 0 are the same number
+        distinct.add(row.tobytes())
+        if len(distinct) == most:
+            return distinct
+    return {row.tobytes() for row in np.unique(rows, axis=0)[:most] + 0.0}

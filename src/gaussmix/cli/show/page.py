@@ -17,8 +17,8 @@ import numpy as np
 from gaussmix.cli.show.components import covariances_of
 from gaussmix.cli.show.findings import Findings, shown_names
 from gaussmix.errors import counted
-from gaussmix.estimators.incomplete import tail_probability
 from gaussmix.mixture.digits import mean_and_deviation, share
+from gaussmix.mixture.holes import tail_probability
 from gaussmix.plot import CriterionDisplay, PairDisplay, UncertaintyDisplay
 from gaussmix.plot.display import import_pyplot
 from gaussmix.plot.palette import looks_of

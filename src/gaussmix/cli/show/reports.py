@@ -14,15 +14,15 @@ from gaussmix.cli.show.components import console, covariances_of, show_component
 from gaussmix.cli.show.notices import in_options
 from gaussmix.cli.show.search import show_matrix, show_top
 from gaussmix.errors import counted
-from gaussmix.estimators.ending import Ending
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix.estimators.messages import SearchWarning
 from gaussmix.families import FAMILIES
+from gaussmix.fit.ending import Ending
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import from_plain
 from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.mixtures import Mixtures
+from gaussmix.report.messages import SearchWarning
 from gaussmix.sources.tables.base import STANDARD
 
 _MOST_NAMES = 20

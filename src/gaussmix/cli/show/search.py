@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gaussmix.cli.show.notices import in_options
+from gaussmix.door.structures import HELD_OUT
 from gaussmix.errors import FailureKind
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix.estimators.structures import HELD_OUT
 
 _MOST = 10  # candidates that are shown one by one, if several structures were tried
 _FAILED = "–"

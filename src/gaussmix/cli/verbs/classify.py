@@ -18,7 +18,7 @@ from gaussmix.cli.outputs import check_inputs, check_target, format_of, rows_at_
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.verbs.predict import joined, taken_notices
 from gaussmix.errors import counted
-from gaussmix.estimators.classifier.classifier import GaussianMixtureClassifier
+from gaussmix.estimators.classifier import GaussianMixtureClassifier
 from gaussmix.numerics.arrays import Array
 
 _KNOWN = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the classifier takes such texts as no class

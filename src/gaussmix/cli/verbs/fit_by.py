@@ -15,7 +15,7 @@ from gaussmix.cli.outputs import open_target
 from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.show.reports import ManyReport
 from gaussmix.errors import listed
-from gaussmix.estimators.many.fit_many import fit_many
+from gaussmix.estimators.fit_many import fit_many
 from gaussmix.sources.tables.base import BadTable, doubles
 
 _OF_SEARCHES = {

@@ -22,8 +22,8 @@ from gaussmix.cli.show.notices import check_engine, collected_warnings, print_no
 from gaussmix.cli.show.progress import progress
 from gaussmix.estimators.detector import MASS
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
-from gaussmix.estimators.incomplete import tail_probability
-from gaussmix.estimators.regressor.regressor import regressor_of
+from gaussmix.estimators.regressor import regressor_of
+from gaussmix.mixture.holes import tail_probability
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.tables.base import STANDARD

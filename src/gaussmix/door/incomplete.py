@@ -1,0 +1,171 @@
+"""Missing cells and measurement errors, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix.door.parameters import check_column_names, check_numbers
+from gaussmix.errors import column_named
+from gaussmix.families.base import Family
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.rows import AT_A_TIME
+from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
+from gaussmix.waist.need import Second
+
+ASYMMETRY = 1e-8  # of the deviations
+
+
+def check_columns(source: Source, names: Any) -> Source:
+    """Raise ValueError for a column that has no value; returns the source, and says there if nothing is missing."""
+    n_seen, n_missing = source.map_merge(_Seen())
+    empty = np.flatnonzero(n_seen == 0)
+    if empty.size:
+        where = column_named(int(empty[0]), names)
+        raise ValueError(f"Input X has no value at all in {where}, so nothing can be learned of it: leave it out.")
+    if not n_missing.any():
+        source = source.fresh()
+        source.may_miss = False
+    return source
+
+
+class _Seen:
+    """The task that counts the rows of positive weight in which each column has a value, and all in which it has none.
+
+    They are in an array (2, n_features).
+    """
+
+    key = "seen"
+
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None) -> Array:
+        is_seen = ~np.isnan(block.rows)
+        n_missing = block.n_rows - is_seen.sum(axis=0)
+        if block.row_weight is not None:
+            is_seen &= (block.row_weight > 0)[:, None]
+        return np.array([is_seen.sum(axis=0), n_missing], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _SeenTogether:
+    """The task that counts the rows (n_features, n_features) in which two columns have values."""
+
+    key: str = "seen together"
+
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None) -> Array:
+        n_both = np.zeros((block.rows.shape[1],) * 2)
+        for part in block.cut(AT_A_TIME):
+            is_seen = ~np.isnan(part.rows)
+            if part.row_weight is not None:
+                is_seen &= (part.row_weight > 0)[:, None]
+            counted = is_seen.astype(np.float32)  # exact for so few rows
+            n_both += counted.T @ counted
+        return n_both
+
+
+def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
+    """Raise ValueError for two columns that have no row in common, where a structure has their covariance."""
+    needy = next((each for each in families if each.need(None).second in (Second.FULL, Second.PROJECTED)), None)
+    if not source.may_miss or needy is None:
+        return
+    apart = np.argwhere(source.map_merge(_SeenTogether()) == 0)
+    if len(apart):
+        one, other = (column_named(int(column), names) for column in apart[0])
+        raise ValueError(
+            f"No row of X has values both in {one} and {other}, so nothing can be learned of their covariance: leave "
+            f'one out, or take covariance_type="diag" instead of {needy.name!r}.'
+        )
+
+
+def check_errors(
+    X_error: ArrayLike, rows: Rows, is_missing: bool, feature_names: Sequence[str] | None = None
+) -> tuple[Rows, Array, bool]:
+    """Measurement errors as variances (n_rows, n_features) or covariances (n_rows, n_features, n_features).
+
+    Parameters
+    ----------
+    X_error : standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
+        (n_rows, n_features, n_features), data units or their squares. Where both readings fit, it is the first.
+    rows : the rows.
+    is_missing : whether cells of them are NaN.
+    feature_names : of the columns of X; a data frame of errors must have them.
+
+    Returns
+    -------
+    rows : with NaN where an error is infinite.
+    error : as for `Block`.
+    is_missing : whether cells of these rows are NaN.
+
+    Raises
+    ------
+    ValueError : no numbers, another shape, NaN where X is known, negative; or matrices that are not symmetric, or not
+        positive semidefinite. The message names the first row.
+    """
+    check_column_names("X_error", X_error, feature_names)
+    error, (n_rows, n_features) = check_numbers("X_error", X_error), rows.shape
+    if error.ndim == 0:
+        error = np.full(n_features, float(error))
+    is_common = error.shape in ((n_features,), (n_features, n_features)) and error.shape != rows.shape
+    whole = np.broadcast_to(error, (n_rows, *error.shape)) if is_common else error
+    if whole.shape not in (rows.shape, (*rows.shape, n_features)):
+        raise ValueError(
+            f"X_error has shape {error.shape}: give standard deviations {(n_features,)} or {rows.shape}, or "
+            f"covariances {(n_features,) * 2} or {(*rows.shape, n_features)}."
+        )
+    for part in pieces(whole.shape):
+        if not is_common:
+            _check_rows(whole[part], rows[part], part.start)
+    if is_common:
+        _check_rows(whole[:1], np.zeros((1, n_features)), None)
+    if whole.ndim == 3:
+        error, variances = whole, np.einsum("nii->ni", whole)
+    else:
+        with np.errstate(over="ignore"):
+            error = np.broadcast_to(whole[0] ** 2, whole.shape) if is_common else whole**2
+        variances = error
+    lost = np.isinf(variances)
+    if lost.any():
+        rows, is_missing = np.where(lost, np.nan, rows).astype(rows.dtype), True
+    return rows, error, is_missing
+
+
+def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
+    """Raise ValueError for errors that can't be, of rows from `first` on; None where all rows have the same."""
+    known = ~np.isnan(rows)
+    if error.ndim == 3:
+        known = known[:, :, None] & known[:, None, :]
+        variance = np.einsum("nii->ni", error)
+        deviation, is_finite = np.sqrt(np.abs(variance)), np.isfinite(variance)
+        with np.errstate(invalid="ignore"):
+            skew = np.abs(error - error.swapaxes(1, 2)) > ASYMMETRY * deviation[:, :, None] * deviation[:, None, :]
+        seen = np.where(known, error, 0.0)
+        with np.errstate(invalid="ignore"):
+            lowest = np.linalg.eigvalsh(np.where(np.isfinite(seen), seen, 0.0))
+        flaws = {
+            "holds NaN where X is known": (np.isnan(error) & known).any(axis=(1, 2)),
+            "is not symmetric": (skew & known).any(axis=(1, 2)),
+            "is infinite beside finite variances": (
+                np.isinf(error) & is_finite[:, :, None] & is_finite[:, None, :] & known
+            ).any(axis=(1, 2)),
+            "is not positive semidefinite": lowest[:, 0] < -ASYMMETRY * np.abs(lowest[:, -1]),
+        }
+    else:
+        flaws = {
+            "holds NaN where X is known": (np.isnan(error) & known).any(axis=1),
+            "is negative; give standard deviations ≥ 0": (error < 0).any(axis=1),
+        }
+    for what, wrong in flaws.items():
+        if wrong.any():
+            where = "" if first is None else f" of row {first + int(wrong.argmax())}"
+            raise ValueError(f"X_error{where} {what}.")

@@ -1,0 +1,160 @@
+"""What a user knows of the components of rows: `labels` of a fit, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.checks import check_real
+from gaussmix.door.parameters import check_start_names
+from gaussmix.em.known import UNKNOWN, Known
+from gaussmix.errors import listed
+from gaussmix.numerics.pieces import pieces
+
+SEARCH = "search"  # the start that moves components
+
+
+def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> Known | None:
+    """What labels say of the rows; None where they say nothing.
+
+    Parameters
+    ----------
+    labels : (n_rows,) integers, −1 or None where unknown; or a table (n_rows, n_components) of allowed components
+        (bool) or of prior responsibilities (numbers ≥ 0).
+    label_components : {label: components}; None where a label is the number of its component.
+    most : the largest number of components that is fitted.
+
+    Raises
+    ------
+    ValueError, TypeError : they are of the wrong length or type, or leave a row without a component: it is named.
+    """
+    groups = _check_groups(label_components)
+    if labels is None:
+        if groups is not None:
+            raise ValueError("label_components says which components labels have: give labels to fit.")
+        return None
+    try:
+        array = np.asarray(labels)
+    except ValueError as error:
+        raise ValueError(f"labels is no array: {error}") from None
+    is_column = array.shape[1:] == (1,) and most > 1  # of labels rather than a table
+    if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
+        raise ValueError(
+            f"labels has shape {array.shape}; give one label for each of the {n_rows} rows, or a table of shape "
+            f"({n_rows}, n_components)."
+        )
+    if array.ndim == 2:
+        if groups is not None:
+            raise ValueError("label_components goes with one label for each row, not with a table.")
+        return Known(table=_check_table(array))
+    return _of_labels(array, groups)
+
+
+def check_suits_labels(
+    known: Known | None, init_params: Any, counts: Iterable[int], *, has_noise: bool = False
+) -> None:
+    """Raise ValueError for a start that can't keep labels, or a number of components that they do not go with."""
+    if known is None:
+        return
+    for n_components in counts:
+        known.check_size(n_components, has_noise)
+    if SEARCH in check_start_names(init_params):
+        raise ValueError(
+            f"init_params={SEARCH!r} exchanges components, so that it can't keep labels: name another start, such as "
+            '"kmeans".'
+        )
+
+
+def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
+    if label_components is None:
+        return None
+    if not isinstance(label_components, Mapping):
+        raise TypeError(
+            f"label_components must be a dictionary {{label: [component, …]}}, not {label_components!r:.80}."
+        )
+    groups = {}
+    for label, components in label_components.items():
+        if not isinstance(components, Sequence | np.ndarray) or isinstance(components, str) or not len(components):
+            raise ValueError(f"label_components[{label!r}] must be a list of components, not {components!r:.60}.")
+        for component in components:
+            if isinstance(component, bool) or not isinstance(component, Integral) or component < 0:
+                raise ValueError(f"label_components[{label!r}] holds {component!r:.40}, which is no component.")
+        groups[_plain(label)] = [int(component) for component in components]
+    if not groups or any(_is_unknown(label) for label in groups):
+        raise ValueError(f"label_components must name labels other than {UNKNOWN}, which means unknown.")
+    return groups
+
+
+def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None) -> Known:
+    """Labels (n_rows,) as numbers of groups."""
+    if array.dtype.kind == "b":
+        raise TypeError("labels holds True and False; give integers, or a table with a column for each component.")
+    if array.dtype.kind in "iu" and groups is None:
+        wrong = array < UNKNOWN
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(f"labels[{row}] is {array[row]}; a label is the number of a component, or {UNKNOWN}.")
+        return _of_components(array)
+    unknown = np.array([_is_unknown(label) for label in array.tolist()], dtype=bool)
+    known = [_plain(label) for label in array[~unknown].tolist()]
+    rows = np.flatnonzero(~unknown)
+    if groups is None:
+        components = np.full(len(array), UNKNOWN, object)  # integers of any size
+        for row, label in zip(rows.tolist(), known, strict=True):
+            if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
+                raise ValueError(
+                    f"labels[{row}] is {label!r:.60}; a label is the number of a component, {UNKNOWN} or None. Give "
+                    "label_components for labels of other kinds."
+                )
+        components[rows] = known
+        return _of_components(components)
+    places = np.full(len(array), UNKNOWN, np.int32)
+    number = {label: place for place, label in enumerate(groups)}
+    for row, label in zip(rows.tolist(), known, strict=True):
+        if label not in number:
+            raise ValueError(
+                f"labels[{row}] is {label!r:.60}, and label_components has {listed([str(label) for label in number])}."
+            )
+        places[row] = number[label]
+    return Known(list(groups.values()), places)
+
+
+def _of_components(components: NDArray[Any]) -> Known:
+    """Of rows whose labels are their components, −1 where unknown."""
+    is_known = components >= 0
+    named, number = np.unique(components[is_known], return_inverse=True)
+    places = np.full(len(components), UNKNOWN, np.int32)
+    places[is_known] = number
+    return Known(named[:, None].tolist(), places)
+
+
+def _check_table(array: NDArray[Any]) -> NDArray[Any]:
+    """A table (n_rows, n_columns) that leaves each row a component."""
+    numbers = check_real("labels", array)
+    for part in pieces(numbers.shape):
+        some = numbers[part]
+        wrong = ~((some >= 0) & (some < np.inf)).all(axis=1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(f"labels of row {part.start + row} must be numbers ≥ 0, not {some[row]}.")
+        empty = ~some.any(axis=1)
+        if empty.any():
+            raise ValueError(f"labels forbids row {part.start + int(empty.argmax())} every component: allow it one.")
+    return numbers
+
+
+def _is_unknown(label: Any) -> bool:
+    """Whether a label is −1, None or missing."""
+    if label is None or type(label).__name__ == "NAType":  # of pandas, which no comparison takes
+        return True
+    return bool(label != label or (isinstance(label, Integral | float) and label == UNKNOWN))
+
+
+def _plain(label: Any) -> Any:
+    """A label as Python has it: whole numbers as integers."""
+    label = label.item() if isinstance(label, np.generic) else label
+    return int(label) if isinstance(label, float) and label.is_integer() else label

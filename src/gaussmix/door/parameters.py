@@ -1,0 +1,186 @@
+"""Parameters that are one value, checked: each error names the parameter, its value and what it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_random_state
+
+from gaussmix.checks import check_count
+from gaussmix.em.online import STEP_ROWS, Rate
+from gaussmix.em.remedies import Remedy
+from gaussmix.em.stopping import RULES, Aitken, Stopping
+from gaussmix.errors import listed, unknown_name
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.frames import Frame
+from gaussmix.starts import STARTS
+
+
+def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:
+    """Raise ValueError for a data frame whose columns have other names than those of X, or another order."""
+    frame = None if feature_names is None else Frame.of(value)
+    if frame is None or feature_names is None or not all(isinstance(name, str) for name in frame.names):
+        return
+    if frame.names != tuple(feature_names):
+        raise ValueError(
+            f"The columns of {parameter} are {listed(frame.names)}, and those of X {listed(list(feature_names))}."
+        )
+
+
+def check_number(name: str, value: Any, hint: str = "") -> float:
+    """A finite number that is not negative."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all doubles
+        number = np.inf
+    if not 0 <= number < np.inf:
+        raise ValueError(f"{name}={value!r} must be a finite number ≥ 0{hint}.")
+    return number
+
+
+def check_share(name: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    number = check_number(name, value, " and at most 1")
+    if number > 1:
+        raise ValueError(f"{name}={value!r} must be a number from 0 to 1.")
+    return number
+
+
+def check_trim(trim: Any, starts: Sequence[str]) -> float:
+    """The share of the row weight to leave out, with starts of these names."""
+    share = check_number("trim", trim)
+    if not share < 0.5:
+        raise ValueError(f"trim={trim!r} must be a share below 1/2: most rows belong to the mixture.")
+    if share and "search" in starts:
+        raise ValueError('init_params="search" judges mixtures by all rows: name another start, or leave out trim.')
+    return share
+
+
+def check_rate(learning_decay: Any, forgetting: Any) -> Rate:
+    """How fast a stream is learned, and forgotten."""
+    decay = check_number("learning_decay", learning_decay)
+    if not 0.5 < decay <= 1:
+        raise ValueError(f"learning_decay={learning_decay!r} must be a number above 0.5 and at most 1.")
+    if forgetting is None:
+        return Rate(decay)
+    half_life = check_number("forgetting", forgetting, " of rows, or None")
+    if half_life < STEP_ROWS:
+        raise ValueError(f"forgetting={forgetting!r} must be None or at least {STEP_ROWS} rows, those of a step.")
+    return Rate(decay, half_life)
+
+
+def check_ridge(reg_covar: Any, *others: Any) -> float | None:
+    """A number to add to every variance; None for the automatic one, which is 0 where `others` keep variances up."""
+    if isinstance(reg_covar, str) and reg_covar == "auto":
+        return None if all(other is None for other in others) else 0.0
+    return check_number("reg_covar", reg_covar, ' or "auto"')
+
+
+def check_acceleration(acceleration: Any) -> None:
+    """ "auto" or None."""
+    if acceleration is not None and not (isinstance(acceleration, str) and acceleration == "auto"):
+        wrong = ValueError if isinstance(acceleration, str) else TypeError
+        raise wrong(f'acceleration must be "auto" or None, not {acceleration!r}.')
+
+
+def check_stopping(estimator: Any) -> Stopping:
+    """When EM ends, as the parameters of an estimator say."""
+    rule, acceleration = estimator.stopping, getattr(estimator, "acceleration", None)
+    if not isinstance(rule, str) or rule not in RULES:
+        raise unknown_name("stopping", rule, RULES)
+    if rule == RULES[1] and acceleration is not None:
+        raise ValueError(
+            f"stopping={rule!r} extrapolates steps of EM, and acceleration={acceleration!r} makes others: leave "
+            "out one of them."
+        )
+    kind = Aitken if rule == RULES[1] else Stopping
+    return kind(check_number("tol", estimator.tol), check_count("max_iter", estimator.max_iter, 0))
+
+
+def check_remedy(degenerate: Any) -> Remedy:
+    """What to do with a component that collapses or loses its mass."""
+    try:
+        return Remedy(degenerate)
+    except ValueError:
+        raise unknown_name("degenerate", degenerate, [remedy.value for remedy in Remedy]) from None
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """True or False; 0, 1 and other values that count as one of them are refused."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, not {value!r}.")
+    return bool(value)
+
+
+def check_verbose(verbose: Any) -> int:
+    """How much to print: False or 0 nothing, True or 1 steps, from 2 on times too."""
+    return int(verbose) if isinstance(verbose, (bool, np.bool_)) else check_count("verbose", verbose, 0)
+
+
+@lru_cache  # a new RandomState takes a tenth of a small fit
+def _drawn(seed: int) -> NDArray[np.int64]:
+    return _draw(np.random.RandomState(seed))
+
+
+def _draw(state: np.random.RandomState) -> NDArray[np.int64]:
+    return state.randint(0, 2**31 - 1, size=4)
+
+
+def check_seed(random_state: Any) -> np.random.Generator:
+    """A generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn."""
+    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy takes other integers one by one
+
+
+def drawn_seed(random_state: Any) -> NDArray[np.int64]:
+    """The seed of `check_seed`, (4,), for whoever needs several generators alike."""
+    try:
+        is_seed = isinstance(random_state, Integral)
+        return _drawn(int(random_state)) if is_seed else _draw(check_random_state(random_state))
+    except ValueError:
+        raise ValueError(
+            f"random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not {random_state!r}."
+        ) from None
+
+
+def check_start_names(init_params: Any) -> tuple[str, ...]:
+    """The names of starts in `init_params`; none if it is an array or a callable."""
+    several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
+    names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
+    for name in names:
+        if not isinstance(name, str) or name not in STARTS:
+            raise unknown_name("init_params", name, STARTS)
+    return names
+
+
+def check_numbers(parameter: str, values: ArrayLike) -> Array:
+    """Real numbers of any shape in float64, copied only to convert; NaN and infinity pass.
+
+    Raises
+    ------
+    ValueError : text, complex numbers, lists of unequal length.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind != "c":
+            return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
+    raise ValueError(f"{parameter} must be real numbers, not complex ones.")
+
+
+MISSING = ("allow", "error")
+
+
+def check_missing(missing: Any) -> str:
+    """What becomes of missing cells; raises ValueError for another word."""
+    if missing not in MISSING:
+        raise unknown_name("missing", missing, MISSING)
+    found: str = missing
+    return found

@@ -1,0 +1,409 @@
+"""X and sample_weight, turned into rows and row weights, or refused in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, validate_data
+
+from gaussmix.door.incomplete import check_columns, check_errors
+from gaussmix.door.parameters import check_numbers
+from gaussmix.door.warnings import warn
+from gaussmix.errors import column_named, listed, unknown_name
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.frames import Frame, times_sentence
+from gaussmix.numerics.pieces import copied, pieces
+from gaussmix.numerics.rows import extreme_rows, first_beyond, in_whole_steps
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
+from gaussmix.sources.files import is_table, open
+from gaussmix.waist.leaves import LEAF_ROWS
+
+SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
+MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
+MIN_ROWS = 2  # of a fit
+LARGEST_WEIGHT = 1e150  # of all rows together
+TINY = 2.0**-800  # weights below are so near to the smallest numbers that products with them lose digits
+MEANINGS = "frequency", "precision"
+
+
+def check_source(
+    estimator: BaseEstimator,
+    X: ArrayLike | Source,
+    sample_weight: ArrayLike | None = None,
+    *,
+    reset: bool,
+    may_miss: bool = False,
+    is_stream: bool = False,
+    X_error: ArrayLike | None = None,
+) -> Source:
+    """The rows of X and their weights; a source has its own weights and passes as it is.
+
+    Missing cells pass where they `may_miss`. Of a stream a single row is enough, and its weights may all be 0. For
+    `X_error`, the measurement errors, see `check_errors`.
+
+    Raises
+    ------
+    ValueError : text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
+        samples or features; weights that can't be used; `sample_weight` beside a source.
+    TypeError : a sparse matrix, dates, times or durations, or cells that are neither numbers nor text.
+    """
+    if type(X) is not np.ndarray and is_table(X):
+        X = open(X, missing=may_miss)
+    if not isinstance(X, Source):
+        rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
+        error = None
+        if X_error is not None:
+            names = getattr(estimator, "feature_names_in_", None)
+            rows, error, is_missing = check_errors(X_error, rows, is_missing, names)
+        source = ArraySource(rows, check_row_weight(sample_weight, len(rows), may_vanish=is_stream), error=error)
+        source.may_miss = is_missing
+        if reset and is_missing:
+            check_columns(source, getattr(estimator, "feature_names_in_", None))
+        return source
+    if X_error is not None:
+        raise ValueError("X_error goes with an array or a data frame: a source of rows has no measurement errors.")
+    if X.may_miss and not may_miss:
+        raise ValueError(
+            f"X was opened with missing=True, and this {type(estimator).__name__} takes no missing values: open it "
+            "without, or let GaussianMixtureImputer fill them first."
+        )
+    if sample_weight is not None:
+        raise ValueError(
+            "A source of rows has its own row weights: leave out sample_weight, and name a column by "
+            "gaussmix.open(…, weights=…)."
+        )
+    before = getattr(estimator, "feature_names_in_", None)
+    if not reset and before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
+        raise ValueError(
+            f"The columns of X are {listed(X.feature_names)}; {type(estimator).__name__} was fitted with "
+            f"{listed(before)}. Open it with these: gaussmix.open(…, columns=list(estimator.feature_names_in_))."
+        )
+    if reset:
+        vars(estimator).pop("feature_names_in_", None)
+        if X.feature_names is not None:
+            estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
+        estimator.n_features_in_ = X.n_features
+        if not is_stream and X.n_rows < MIN_ROWS:  # scikit-learn's sentence
+            raise ValueError(
+                f"Found array with {X.n_rows} sample(s) (shape={(X.n_rows, X.n_features)}) while a minimum of "
+                f"{MIN_ROWS} is required by {type(estimator).__name__}."
+            )
+        if not is_stream:
+            low, high = X.found("ends", partial(_ends_of, X))
+            _check_ends(low, high, X.feature_names)
+        if X.may_miss:
+            X = check_columns(X, X.feature_names)
+    elif X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # scikit-learn's sentence
+        raise ValueError(
+            f"X has {X.n_features} features, but {type(estimator).__name__} is expecting {estimator.n_features_in_} "
+            "features as input."
+        )
+    return X
+
+
+def check_enough_rows(source: Source, n_components: int) -> None:
+    """Raise ValueError for fewer rows, or rows of positive weight, than components."""
+    if source.n_rows < n_components:
+        raise ValueError(
+            f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {source.n_rows}"
+        )
+    n_positive = source.profile.n_positive
+    if n_positive < n_components:
+        raise ValueError(
+            f"Expected at least n_components={n_components} rows of positive sample_weight, but got {n_positive}."
+        )
+
+
+def _check_rows(
+    estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool, is_stream: bool
+) -> tuple[Rows, bool]:
+    """Rows (n_samples, n_features), float32 or float64, of what scikit-learn takes as X; and whether cells are missing.
+
+    Rows are copied only to convert. In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
+    """
+    rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
+    largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
+    if reset or is_stream:  # squared offsets add up without overflow
+        largest = (largest / (4 * (LEAF_ROWS if is_stream else len(rows)))) ** 0.5
+    is_missing = _check_values(rows, names, largest, may_miss)
+    if reset and not is_stream:
+        _check_spread(rows, _integers(X), names)
+    return in_whole_steps(rows), is_missing
+
+
+def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
+    """Rows of an array or frame, at least so many, with whatever numbers they hold; errors as for `check_source`."""
+    is_plain = _is_plain(estimator, X, least, reset=reset)
+    rows: Rows = np.asarray(X) if is_plain else _validated(estimator, X, least, reset=reset)
+    return rows
+
+
+def _is_plain(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> bool:
+    """Whether scikit-learn has nothing to convert or to complain of; then the number of features is noted.
+
+    Asking scikit-learn takes as long as all else that `predict` of a few rows does.
+    """
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float64, np.float32):
+        return False
+    n_rows, n_features = X.shape
+    if n_rows < least or not n_features or hasattr(estimator, "feature_names_in_"):
+        return False
+    if reset:
+        estimator.n_features_in_ = n_features
+    return bool(getattr(estimator, "n_features_in_", n_features) == n_features)
+
+
+def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
+    """Rows as scikit-learn converts them; errors as for `check_source`."""
+    if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
+        raise ValueError("Input X is a masked array with masked cells. Remove or fill such rows first.")
+    frame = Frame.of(X)
+    if frame is not None:
+        return _of_frame(estimator, frame, least, reset=reset)
+    if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
+        raise TypeError(times_sentence("Input X"))
+    try:
+        rows: Rows = validate_data(
+            estimator,
+            _as_doubles(X),
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+            ensure_min_samples=least,
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        if str(error).startswith("Complex data not supported"):  # scikit-learn goes on to print all of X
+            raise ValueError(
+                "Complex data not supported: X must be real numbers; real and imaginary part can be two columns."
+            ) from None
+        _check_cells(X, getattr(estimator, "feature_names_in_", None))
+        raise
+    return rows
+
+
+def _of_frame(estimator: BaseEstimator, frame: Frame, least: int, *, reset: bool) -> Rows:
+    """The rows of a data frame; scikit-learn compares its names with those of `fit`. Errors as for `check_source`."""
+    validate_data(estimator, frame.native, reset=reset, skip_check_array=True)
+    rows: Rows = check_array(
+        frame.rows("Input X"),
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=False,
+        ensure_min_samples=least,
+        estimator=estimator,
+    )
+    return rows
+
+
+def _as_doubles(X: Any) -> Any:
+    """A NumPy array of numbers in float64, as scikit-learn would convert it, in pieces; anything else as it is."""
+    if type(X) not in (np.ndarray, np.memmap) or X.ndim != 2 or X.dtype.kind not in "biuf":
+        return X
+    return X if X.dtype in (np.float64, np.float32) else copied(X)
+
+
+def _check_cells(X: ArrayLike, names: Any) -> None:
+    """Raise an error that names the first cell that is no number; scikit-learn refuses what is no table."""
+    if _converts(X, np.float64) or not _converts(X, object):
+        return
+    cells = np.asarray(X, dtype=object)
+    for (row, column), cell in np.ndenumerate(cells) if cells.ndim == 2 else ():
+        try:
+            float(cell)
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
+                f"Input X: {error}, in {_place(row, column, names)}. Give numbers: drop or encode such columns first."
+            ) from None
+
+
+def _converts(X: ArrayLike, dtype: Any) -> bool:
+    try:
+        np.asarray(X, dtype=dtype)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _place(row: int, column: int, names: Any) -> str:
+    """Say where a cell is."""
+    return f"row {row}, {column_named(column, names)}"
+
+
+def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> bool:
+    """Name the first row and column that hold NaN or too large a number; returns whether there is NaN that may be."""
+    cell = first_beyond(rows, largest)
+    is_missing = may_miss and cell is not None
+    if is_missing:
+        cell = first_beyond(rows, largest, may_miss=True)
+    if cell is None:
+        return is_missing
+    value, where = rows[cell], _place(*cell, names)
+    if np.isfinite(value):
+        raise ValueError(f"Input X contains {value:.3g}: {where}. Its square overflows: rescale the columns of X.")
+    what = "NaN" if np.isnan(value) else "infinity"
+    raise ValueError(f"Input X contains {what}: {where}. Remove or fill such rows first.")
+
+
+def _check_spread(rows: Rows, integers: Mapping[int, NDArray[np.integer[Any]]], names: Any) -> None:
+    """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
+    low, high = _ends(rows)
+    _check_ends(low, high, names)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    _check_integers({place: values for place, values in integers.items() if largest[place] >= 2.0**53}, largest, names)
+
+
+def _integers(X: Any) -> Mapping[int, NDArray[np.integer[Any]]]:
+    """The columns of an array or a frame that hold integers, by their places."""
+    frame = Frame.of(X)
+    if frame is not None:
+        return frame.integers()
+    return dict(enumerate(np.asarray(X).T)) if _kind(X) in "iu" else {}
+
+
+def _ends(rows: Rows) -> Array:
+    """The smallest and the largest number of each column, (2, n_features)."""
+    ends: Array = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
+    return ends
+
+
+def _ends_of(source: Source) -> Array:
+    is_nothing = source.profile.n_positive == 0  # refused later, for it depends on the number of components
+    return np.zeros((2, source.n_features)) if is_nothing else _ends(source.sample(LEAF_ROWS).rows)
+
+
+def _check_ends(low: Array, high: Array, names: Any) -> None:
+    """Raise ValueError for a column whose squares vanish."""
+    spread = high - low
+    vanishing = (spread > 0) & (spread < SMALLEST_SPREAD)
+    if vanishing.any():
+        column = int(vanishing.argmax())
+        raise ValueError(
+            f"Input X varies by only {spread[column]:.3g} in {column_named(column, names)}: squares of that underflow. "
+            "Rescale the columns of X."
+        )
+
+
+def _check_integers(integers: Mapping[int, NDArray[np.integer[Any]]], largest: Array, names: Any) -> None:
+    """Raise ValueError for a column of integers, up to `largest` (n_features,), that merge in a double."""
+    for column, values in integers.items():
+        step = np.spacing(largest[column])
+        size = int(values.max()) - int(values.min())
+        if step > MERGED_SHARE * size > 0 and step > 1 and _leave_a_rest(values, int(step)):
+            raise ValueError(
+                f"Input X holds integers of size {largest[column]:.3g} that differ by at most {size} in "
+                f"{column_named(column, names)}: a double can't tell them apart. Subtract a constant from the column "
+                "first."
+            )
+
+
+def _leave_a_rest(integers: NDArray[np.integer[Any]], step: int) -> bool:
+    return any((integers[part] % step).any() for part in pieces(integers.shape))
+
+
+def _kind(X: Any) -> str:
+    """NumPy's letter for the kind of numbers that an array or frame holds."""
+    try:
+        return np.asarray(X[:1]).dtype.kind
+    except (TypeError, ValueError, LookupError, OverflowError, NotImplementedError):
+        return "?"  # not a table: scikit-learn's to refuse
+
+
+def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish: bool = False) -> Array | None:
+    """Row weights (n_rows,), float64; None where all are 1.
+
+    All may be 0 where they `may_vanish`.
+
+    Raises
+    ------
+    ValueError : no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
+    """
+    if sample_weight is None:
+        return None
+    weight = check_numbers("sample_weight", sample_weight)
+    if weight.ndim == 0:
+        weight = np.full(n_rows, float(weight))
+    if weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got shape {weight.shape}.")
+    if weight.shape != (n_rows,):
+        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one number for each row.")
+    for wrong, what in ((~np.isfinite(weight), "a finite number"), (weight < 0, "≥ 0")):
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(f"sample_weight must be {what}, but row {row} has {weight[row]}.")
+    with np.errstate(over="ignore"):
+        if not weight.sum() <= LARGEST_WEIGHT:
+            raise ValueError(
+                f"sample_weight adds up to more than {LARGEST_WEIGHT:g}; divide it by its maximum, {weight.max()}."
+            )
+    if not (weight.any() or may_vanish):
+        raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")
+    if 0 < weight.max(initial=0.0) < TINY:  # only their ratios matter, and a power of 2 changes none
+        weight = weight / TINY
+    return in_whole_steps(weight)
+
+
+def check_meaning(weight_meaning: Any) -> str:
+    """What weights are: "frequency" or "precision"."""
+    if not isinstance(weight_meaning, str) or weight_meaning not in MEANINGS:
+        raise unknown_name("weight_meaning", weight_meaning, MEANINGS)
+    return weight_meaning
+
+
+def as_meant(source: Source, weight_meaning: str) -> Source:
+    """The rows with weights that count rows: precisions sum to the number of rows of positive weight."""
+    is_precision = check_meaning(weight_meaning) == "precision"
+    return _summing_to_rows(source) if is_precision and source.profile.largest_weight is not None else source
+
+
+def _summing_to_rows(source: Source) -> Source:
+    """The same rows with weights of mean 1 over those of positive weight."""
+    scaled = source.reweighted(1 / TINY) if source.profile.total_weight < TINY else source
+    scaled = scaled.reweighted(scaled.profile.n_positive / scaled.profile.total_weight)
+    scaled.feature_names, scaled.may_miss = source.feature_names, source.may_miss
+    return scaled
+
+
+def check_counts_of_rows(source: Source, weight_meaning: str, *, is_silent: bool = False) -> Source:
+    """Rows with weights for criteria such as BIC, which take the sum of the weights for the number of rows.
+
+    Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or
+    around. They are shares: they are scaled so that they sum to the number of rows of positive weight.
+
+    Parameters
+    ----------
+    source : the rows, with weights as they were given.
+    weight_meaning : what they are; precisions are always scaled.
+    is_silent : no warning where they are scaled.
+
+    Returns
+    -------
+    source : the rows, with the same weights or scaled ones.
+    """
+    source = as_meant(source, weight_meaning)
+    total, counted = source.profile.total_weight, counted_weight(source)
+    if counted == total:
+        return source
+    if not is_silent:
+        warn(
+            f"sample_weight sums to {total:.3g}, less than two rows, and criteria such as BIC count rows: the weights "
+            f"are taken for shares and scaled to sum to {counted:.0f}, the number of rows of positive weight. Give "
+            "frequencies: a row of weight 2 counts as two rows; or say weight_meaning='precision'."
+        )
+    return _summing_to_rows(source)
+
+
+def counted_weight(source: Source) -> float:
+    """What criteria count as the number of rows: the total weight, or the rows of positive weight beside shares."""
+    total, n_rows = float(source.profile.total_weight), source.profile.n_positive
+    return total if source.profile.largest_weight is None else counted_sum(total, n_rows)
+
+
+def counted_sum(total: float, n_rows: int) -> float:
+    """The same of rows of positive weight whose weights sum to this."""
+    return total if total >= min(2, n_rows) else float(n_rows)

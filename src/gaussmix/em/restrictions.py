@@ -1,0 +1,193 @@
+"""Priors and what a fit may not change, and the objective that EM raises for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gaussmix.covariances import Covariances
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.objective import Ridge
+from gaussmix.em.posterior import Conjugate, Posterior
+from gaussmix.em.shares import Shares
+from gaussmix.engines.base import Engine
+from gaussmix.errors import name_components
+from gaussmix.families.base import Family
+from gaussmix.numerics.arrays import Array
+from gaussmix.priors import NormalInverseWishart
+from gaussmix.sources.base import Source
+from gaussmix.starts import Partition
+from gaussmix.waist.need import Need, Second
+
+
+@dataclass(frozen=True, eq=False)
+class Restrictions:
+    """What a fit believes or keeps, beside the rows.
+
+    Parameters
+    ----------
+    prior : of means and covariances; None for none.
+    shares : of the weights; their prior in rows.
+    fixed_means, fixed_covariances : components that keep them.
+    means, covariances : the values, of all components; None where nothing is fixed.
+    """
+
+    prior: NormalInverseWishart | None = None
+    shares: Shares = field(default_factory=Shares)
+    fixed_means: Sequence[int] = ()
+    fixed_covariances: Sequence[int] = ()
+    means: Array | None = None
+    covariances: Covariances | None = None
+
+    @cached_property
+    def is_empty(self) -> bool:
+        return self.prior is None and not (self.fixed_means or self.fixed_covariances) and not self._has_shares
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether it names components by number."""
+        shares = self.shares
+        return bool(self.fixed_means or self.fixed_covariances or shares.fixed or np.ndim(shares.concentration))
+
+    @property
+    def _has_shares(self) -> bool:
+        return not self.shares.is_free or bool(np.any(self.shares.concentration))
+
+    def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Restrictions:
+        """With the values that fixed parameters keep; raises ValueError where they contradict other parameters."""
+        return replace(
+            self,
+            shares=_with_weights(self.shares, weights),
+            means=means if self.fixed_means else None,
+            covariances=covariances if self.fixed_covariances else None,
+        )
+
+    def objective(self, ridge: Array, unit: float, n_components: int, family: Family, moments: Moments | None) -> Ridge:
+        """What EM raises.
+
+        Parameters
+        ----------
+        ridge : (n_features,), data units².
+        unit : what the weights of the rows were divided by.
+        n_components, family : of the mixture.
+        moments : of the rows; needed for a prior.
+        """
+        if self.is_empty:
+            return Ridge(ridge)
+        prior = None
+        if self.prior is not None:
+            assert moments is not None, "a prior comes with moments"
+            prior = _conjugate(self.prior, family, n_components, moments, unit)
+        places = list(self.fixed_means)
+        return Posterior(
+            ridge,
+            prior,
+            replace(self.shares, concentration=np.asarray(self.shares.concentration) / unit),
+            None if self.means is None else self.means[places],
+            places,
+            self.covariances,
+            frozenset(self.fixed_covariances),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean (n_features,) and covariance of all rows, data units and their squares; a diagonal or a matrix."""
+
+    mean: Array
+    covariance: Array
+
+    @classmethod
+    def of(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> Moments:
+        """Two passes over the rows, whose weights were divided by `unit`; the divisor of squares is one row less."""
+        need = Need(Second.FULL if is_matrix else Second.DIAGONAL)
+        sums, means = InitialMoments(source, engine, 1, Partition()).about_means(need)
+        about = sums.about(means)
+        assert about.second is not None, "it was asked for"
+        total = sums.row_weight * unit
+        n_rows = total if total >= 2 else source.profile.n_positive  # such small weights are shares
+        return cls(means[0], about.second[0] / sums.row_weight * (n_rows / max(n_rows - 1.0, 1.0)))
+
+    @property
+    def variances(self) -> Array:
+        return np.diagonal(self.covariance) if self.covariance.ndim == 2 else self.covariance
+
+
+def _conjugate(
+    prior: NormalInverseWishart, family: Family, n_components: int, moments: Moments, unit: float
+) -> Conjugate:
+    """The prior as it adds to the sums of a structure; Fraley & Raftery (2007) for what it leaves open.
+
+    Raises
+    ------
+    ValueError : it is for another number of features, or has too few degrees of freedom for the structure.
+    """
+    n_features = len(moments.mean)
+    if prior.n_features not in (None, n_features):
+        raise ValueError(f"prior is for {prior.n_features} features, and X has {n_features}.")
+    second = family.kind.second
+    least = n_features - 1 if second is Second.FULL else 0
+    dof = family.prior_dof(n_features) if prior.dof is None else prior.dof
+    if dof <= least:
+        raise ValueError(
+            f"prior: dof={dof:g} must be above {least}, n_features − 1, for covariance_type={family.name!r}."
+        )
+    each, once = family.prior_degrees(dof, n_features, float(prior.shrinkage > 0))
+    scale = _default_scale(family, n_components, moments) if prior.scale is None else _spread(prior.scale, n_features)
+    mean = moments.mean if prior.mean is None else prior.mean
+    numbers = (prior.shrinkage / unit, _in_form(scale, second) / unit, each / unit, once / unit)
+    return Conjugate(mean, *numbers)
+
+
+def _default_scale(family: Family, n_components: int, moments: Moments) -> Array:
+    """var(X) / K^(2/d), and the mean of its diagonal for structures without an orientation."""
+    second, n_features = family.kind.second, len(moments.mean)
+    share = n_components ** (-2.0 / n_features)
+    if second is Second.FULL:
+        return np.asarray(share * moments.covariance)
+    if second is Second.PROJECTED:
+        return np.asarray(share * moments.variances)
+    return np.full(n_features, share * moments.variances.mean())
+
+
+def _spread(scale: Array, n_features: int) -> Array:
+    """A number as so many; arrays as they are."""
+    return scale if scale.ndim else np.full(n_features, float(scale))
+
+
+def _in_form(scale: Array, second: Second) -> Array:
+    """A scale, (n_features,) or a matrix, as `Conjugate` has it for a structure."""
+    if second is Second.FULL:
+        return scale if scale.ndim == 2 else np.diag(scale)
+    diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
+    # For spheres a number: the likelihood has the sum of the variances, and the scale of one of them counts once.
+    return np.asarray(diagonal.mean()) if second is Second.TRACE else np.array(diagonal)
+
+
+def _with_weights(shares: Shares, weights: Array | None) -> Shares:
+    """With the values of fixed weights; raises ValueError where the start's weights are not possible."""
+    if weights is None:
+        return shares
+    lost = np.flatnonzero((weights == 0) & (np.broadcast_to(shares.concentration, weights.shape) > 0))
+    if lost.size:
+        raise ValueError(f"weights_init is 0 for {name_components(lost.tolist())}: weight_prior wants it above 0.")
+    if shares.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
+        raise ValueError("weights_init are not equal, and equal_weights=True wants equal ones: leave one of them out.")
+    if not shares.fixed:
+        return shares
+    fixed = {component: float(weights[component]) for component in shares.fixed}
+    low = [component for component, weight in fixed.items() if weight < shares.least]
+    if low:
+        raise ValueError(f"min_weight={shares.least:g} is above the fixed weight of {name_components(low)}.")
+    n_others, rest = len(weights) - len(fixed), 1.0 - sum(fixed.values())
+    if n_others and rest <= 0:
+        raise ValueError("The weights in fixed_weights sum to 1 and leave nothing for the other components.")
+    if n_others and rest < n_others * shares.least:
+        raise ValueError(
+            f"fixed_weights leave {rest:.4g} for {n_others} components, less than min_weight={shares.least:g} for each."
+        )
+    return replace(shares, fixed=fixed)

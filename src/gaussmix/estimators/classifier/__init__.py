@@ -1,1 +1,0 @@
-"""The classifier: a mixture for each class."""

@@ -1,0 +1,303 @@
+"""`fit_many`: a mixture for each of many groups. Usual fits are made by the core, all in one call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix.door.groups import Grouped, grouped
+from gaussmix.door.noise import check_noise_share, plain_noise
+from gaussmix.door.parameters import check_flag, check_seed, check_verbose, drawn_seed
+from gaussmix.door.restrictions import check_restrictions, given_restrictions
+from gaussmix.door.warnings import warn
+from gaussmix.engines.runner import Fits, Runner
+from gaussmix.errors import Outcome
+from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix.families.base import Family
+from gaussmix.families.one_feature import check_features
+from gaussmix.fit.diagnostics import ROUNDED
+from gaussmix.fit.recipe import recipe_of
+from gaussmix.mixture.mixtures import Mixtures
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.report.messages import rounding_sentence
+
+_SHOWN = 5  # keys in a warning
+_INITS = ("weights_init", "means_init", "precisions_init", "covariances_init")
+
+
+def fit_many(
+    groups: Any,
+    n_components: int = 1,
+    *,
+    by: Any = None,
+    offsets: ArrayLike | None = None,
+    sample_weight: Any = None,
+    **parameters: Any,
+) -> Mixtures:
+    """Fit a mixture to each of many groups of rows, such as sensors, cells or customers, in one call.
+
+    Each mixture has the bits of ``GaussianMixture(n_components, **parameters).fit(group)`` with the same integer
+    `random_state`, for any number of threads. A group that can't be fitted is named, and does not stop the others.
+
+    Parameters
+    ----------
+    groups : list or dict of arrays (n_samples, n_features), array, or data frame
+        The rows of each group. A dictionary has the keys of the groups; in a list they are 0, 1, … An array goes with
+        `offsets`, a data frame (pandas, polars or Arrow) with `by`.
+    n_components : int, default 1
+        Number of components K of each mixture.
+    by : default None
+        The column of the data frame that says which group a row is of; its values are the keys, in the order of their
+        first appearance. The other columns are the features.
+    offsets : array-like of int, (n_groups + 1,), default None
+        Group i has the rows offsets[i] … offsets[i + 1] − 1 of the array.
+    sample_weight : array-like, default None
+        Weights ≥ 0, one for each row of the array or frame; for a list or dictionary of arrays one of weights.
+    **parameters
+        Of `GaussianMixture`, without `warm_start`, `checkpoint`, `verbose` and numbers to start from. A `random_state`
+        of None or a RandomState draws one seed for all groups.
+
+    Returns
+    -------
+    mixtures : Mixtures
+        A sequence: ``mixtures[i]`` is the `Mixture` of group i, ``mixtures.at(key)`` that of a key; with keys, outcomes
+        and errors.
+
+    Raises
+    ------
+    ValueError : a parameter can't be used, there are no groups, or none of them is a table.
+    TypeError : a parameter or groups is of the wrong type.
+
+    Warns
+    -----
+    ConvergenceWarning : how many groups `max_iter` steps were not enough for, with the first keys.
+    RuntimeWarning : how many groups could not be fitted, or had another warning, with the first keys. `errors` and
+        `notes` of the result have the sentences of each.
+
+    See Also
+    --------
+    gaussmix.GaussianMixture : the fit of one group.
+
+    Notes
+    -----
+    The core makes all fits in one call, where they start once from "kmeans" or "k-means++" and the structure is none of
+    "tied", "EVE", "VVE" and "factor_analyzer". Other fits, and those of groups with something unusual, such as a
+    constant column, are made one by one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import fit_many
+    >>> rng = np.random.default_rng(0)
+    >>> sensors = {name: rng.normal(place, 1.0, size=(200, 2)) for place, name in enumerate(["north", "south", "west"])}
+    >>> mixtures = fit_many(sensors, n_components=2, random_state=0)
+    >>> len(mixtures), mixtures.at("south").means.shape
+    (3, (2, 2))
+    >>> bool(mixtures.converged.all())
+    True
+    """
+    template = GaussianMixture(n_components, **parameters)
+    _check_template(template)
+    template.random_state = _one_seed(template.random_state)
+    found = grouped(groups, by, offsets, sample_weight, GaussianMixture())
+    fitting = _Many(found, template)
+    fits = fitting.by_core()
+    fitting.one_by_one(np.flatnonzero(fits.n_steps == 0) if fits is not None else np.arange(len(found.keys)))
+    mixtures = fitting.mixtures(fits)
+    for sentence, category in _sentences(mixtures):
+        warn(sentence, category)
+    return mixtures
+
+
+def _check_template(template: GaussianMixture) -> None:
+    """Raise ValueError or TypeError for parameters that one fit can't use, or many fits."""
+    n_components, family, *_ = template._settings()
+    check_restrictions(template, family, n_components)
+    if check_flag("warm_start", template.warm_start):
+        raise ValueError("warm_start=True has no meaning with fit_many, whose fits are all new.")
+    if check_noise_share(plain_noise(template.noise)) is not None:
+        raise ValueError("noise has no meaning with fit_many: fit such groups one by one.")
+    for name in ("callbacks", "max_time"):
+        if getattr(template, name) is not None:
+            raise ValueError(f"{name} has no meaning with fit_many, whose fits are short.")
+    if template.checkpoint is not None:
+        raise ValueError("fit_many keeps no checkpoint: its fits are short.")
+    if check_verbose(template.verbose):
+        raise ValueError("verbose has no meaning with fit_many, whose fits are too many to print.")
+    if template.degenerate == "drop":
+        raise ValueError("degenerate='drop' has no meaning with fit_many, whose mixtures have one size.")
+    for name in _INITS:
+        if getattr(template, name) is not None:
+            raise ValueError(f"{name} has no meaning with fit_many: groups start from their own rows.")
+    if not isinstance(template.init_params, str | list | tuple) and not callable(template.init_params):
+        raise ValueError("init_params must be the name of a start, or a callable: groups start from their own rows.")
+
+
+def _one_seed(random_state: Any) -> int:
+    """The seed of every fit: the one that is given, or one that is drawn."""
+    drawn = drawn_seed(random_state)
+    return int(random_state) if isinstance(random_state, Integral) else int(drawn[0])
+
+
+@dataclass(frozen=True)
+class _Single:
+    """The fit of a group that was fitted alone; no estimator where it failed."""
+
+    estimator: GaussianMixture | None
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class _Many:
+    """The fits of many groups, as they are made."""
+
+    groups: Grouped
+    template: GaussianMixture
+    singles: dict[int, _Single] = field(default_factory=dict)
+
+    def by_core(self) -> Fits | None:
+        """Fits of the groups that the core can fit; None where it can fit none of them."""
+        n_components, family, stopping, n_init, ridge = self.template._settings()
+        engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
+        if len(rows):
+            refusal = family.refusal(rows.shape[1])
+            if refusal is not None:
+                raise ValueError(f"{refusal}.")
+            warn(check_features(self.template.covariance_type, rows.shape[1]))
+        is_plain = not (self.template.trim or given_restrictions(self.template)) and self.template.acceleration is None
+        if not isinstance(engine, Runner) or not len(rows) or n_init > 1 or not is_plain:
+            return None
+        if self.template.weight_meaning == "precision" and self.groups.row_weight is not None:
+            return None
+        rng = check_seed(self.template.random_state)
+        recipe = recipe_of(init, family, n_components, rows.shape[1], ridge, stopping, rng)
+        if recipe is None:
+            return None
+        some, places = self.groups.for_core()
+        fits = engine.fit_many(some, recipe)
+        if fits is None or len(places) == len(self.groups.keys):
+            return fits
+        every = [np.zeros((len(self.groups.keys), *each.shape[1:]), each.dtype) for each in fits]
+        for whole, each in zip(every, fits, strict=True):
+            whole[places] = each
+        return Fits(*every)
+
+    def one_by_one(self, places: Places) -> None:
+        """Fit groups by the estimator, and keep what it says."""
+        known = None
+        if len(self.groups.rows):
+            known = check_features(self.template.covariance_type, self.groups.rows.shape[1])
+        for place in places.tolist():
+            refused = self.groups.refused.get(place)
+            if refused is not None:
+                self.singles[place] = _Single(None, refused)
+                continue
+            estimator = clone(self.template)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    estimator.fit(self.groups.table(place), sample_weight=self.groups.weight(place))
+                except (ValueError, TypeError) as error:
+                    self.singles[place] = _Single(None, str(error))
+                    continue
+            said = [str(each.message) for each in caught if not issubclass(each.category, ConvergenceWarning)]
+            self.singles[place] = _Single(estimator, "", tuple(each for each in said if each != known))
+
+    def mixtures(self, fits: Fits | None) -> Mixtures:
+        """What was found, in arrays; raises ValueError where nothing says how many features there are."""
+        n_components, family = self.template._settings()[:2]
+        n_groups, n_features = len(self.groups.keys), self._n_features()
+        weights = np.full((n_groups, n_components), np.nan)
+        means = np.full((n_groups, n_components, n_features), np.nan)
+        covariances = np.full((n_groups, *family.shape(n_components, n_features)), np.nan)
+        converged, n_iter = np.zeros(n_groups, dtype=bool), np.zeros(n_groups, dtype=np.int64)
+        lower_bound, notes, errors = np.full(n_groups, np.nan), dict[Any, Sequence[str]](), dict[Any, str]()
+        if fits is not None:
+            made = np.flatnonzero(fits.n_steps)
+            weights[made], means[made], n_iter[made] = fits.weights[made], fits.means[made], fits.n_steps[made]
+            covariances[made] = fits.covariances[made].reshape(len(made), *covariances.shape[1:])
+            converged[made], lower_bound[made] = fits.has_settled[made], fits.log_likelihood[made]
+            notes |= self._rounded(made, weights, means, covariances, family)
+        for place, single in sorted(self.singles.items()):
+            key, estimator = self.groups.keys[place], single.estimator
+            if estimator is None:
+                errors[key] = single.error
+                continue
+            mixture = estimator.mixture_
+            weights[place], means[place], covariances[place, ...] = mixture.weights, mixture.means, mixture.covariances
+            converged[place], n_iter[place] = estimator.converged_, estimator.n_iter_
+            lower_bound[place] = estimator.lower_bound_
+            if single.notes:
+                notes[key] = single.notes
+        return Mixtures(
+            self.groups.keys, weights, means, covariances, family, converged, n_iter, lower_bound, errors, notes,
+            self.groups.names,
+        )  # fmt: skip
+
+    def _n_features(self) -> int:
+        """Number of features of all groups; those that have others are refused."""
+        if len(self.groups.rows):
+            wanted = int(self.groups.rows.shape[1])
+        else:
+            fitted = [single.estimator for single in self.singles.values() if single.estimator is not None]
+            if not fitted:
+                key, single = self.groups.keys[0], self.singles[0]
+                raise ValueError(f"No group could be fitted. Group {key!r}: {single.error}")
+            wanted = fitted[0].n_features_in_
+        for place, single in self.singles.items():
+            found = wanted if single.estimator is None else single.estimator.n_features_in_
+            if found != wanted:
+                sentence = f"It has {found} columns, and the others have {wanted}. Groups need the same columns."
+                self.singles[place] = _Single(None, sentence)
+        return wanted
+
+    def _rounded(
+        self, made: Places, weights: Array, means: Array, covariances: Array, family: Family
+    ) -> dict[Any, Sequence[str]]:
+        """What the estimator says of nearly singular covariances, for groups that the core has fitted."""
+        if not len(made):
+            return {}
+        error = family.stacked(covariances[made], *means.shape[1:]).rounding.reshape(len(made), -1)
+        concerned = made[(error > ROUNDED).any(axis=1)]
+        notes: dict[Any, Sequence[str]] = {}
+        for place in concerned.tolist():
+            own = family.covariances(covariances[place, ...], *means.shape[1:])
+            model = Model(np.array(weights[place]), np.array(means[place]), own, family)
+            notes[self.groups.keys[place]] = (rounding_sentence(model) or "",)
+        return notes
+
+
+def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
+    """What a user should know of all fits together."""
+    slow = [
+        key
+        for key, has_converged, n_steps in zip(mixtures.keys, mixtures.converged, mixtures.n_iter, strict=True)
+        if n_steps and not has_converged
+    ]
+    sentences: list[tuple[str, type[Warning]]] = []
+    for said, verb in ((mixtures.errors, "could not be fitted"), (mixtures.notes, "were fitted with a warning")):
+        if said:
+            first = next(iter(said))
+            example = said[first] if isinstance(said[first], str) else " ".join(said[first])
+            sentences.append((f"{_some(list(said), len(mixtures))} {verb}. Group {first!r}: {example}", RuntimeWarning))
+    if slow:
+        sentences.append(
+            (f"{_some(slow, len(mixtures))} did not converge. {Outcome.STEP_LIMIT.value}", ConvergenceWarning)
+        )
+    return sentences
+
+
+def _some(keys: list[Any], n_groups: int) -> str:
+    """ "3 of 1,000 groups (1, 5, 'a')"."""
+    shown = ", ".join(f"{key!r:.40}" for key in keys[:_SHOWN]) + (", …" if len(keys) > _SHOWN else "")
+    return f"{len(keys):,} of {n_groups:,} groups ({shown})"

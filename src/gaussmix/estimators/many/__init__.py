@@ -1,1 +1,0 @@
-"""Many independent mixtures at once."""

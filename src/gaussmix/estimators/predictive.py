@@ -1,0 +1,246 @@
+"""Predictive distributions of many rows: mixtures that share their covariances, stored as three arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import index
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, ndtri
+
+from gaussmix.covariances import Covariances
+from gaussmix.door.targets import check_target
+from gaussmix.families.base import Family
+from gaussmix.mixture.features import names_at
+from gaussmix.mixture.holes import patterns
+from gaussmix.mixture.line.bracketing import increasing_roots
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.parts.conditionals import split
+from gaussmix.mixture.parts.conditioning import Conditional
+from gaussmix.mixture.parts.weighted import MOST_NUMBERS
+from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.numerics.elementary import log
+from gaussmix.sources.base import in_leaves
+from gaussmix.waist.block import Block
+from gaussmix.waist.parameters import LOG_2PI
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """p(y | x) = Σ_k γ_k(x) N(y | m_k(x), C_k) of each row x; `predictive[i]` is that of row i, a `Mixture`.
+
+    Parameters
+    ----------
+    weights : γ, (n_rows, n_components).
+    means : m, (n_rows, n_components, n_targets), data units.
+    covariances : C_k, the same for all rows, in the shape of `family.shape`, data units².
+    family : their structure.
+    names : of the targets; None if they have no names.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    family: Family
+    names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(
+        cls, split: Conditional, weights: Array, rows: Rows, order: Places, names: tuple[str, ...] | None
+    ) -> Predictive:
+        """Make it for the unknown features of rows (n_rows, n_known), brought to an order (n_targets,).
+
+        Parameters
+        ----------
+        weights : (n_rows, n_components), p(k | known features).
+        """
+        means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
+        covariances = split.covariances.marginal(order)
+        return cls(weights, means, covariances.array, split.family.relaxed(covariances), names)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Predictive]) -> Predictive:
+        """Those of consecutive rows as one."""
+        weights, means = (np.concatenate(each) for each in zip(*((p.weights, p.means) for p in parts), strict=True))
+        return replace(parts[0], weights=weights, means=means)
+
+    @cached_property
+    def _each(self) -> Covariances:
+        return self.family.covariances(self.covariances, *self.means.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __getitem__(self, row: int) -> Mixture:
+        row = index(row)
+        return Mixture(self.weights[row], self.means[row], self.covariances, self.family, self.names)
+
+    def log_density(self, y: ArrayLike) -> Array:
+        """log p(y | x) of a value of the targets for each row, (n_rows,), nats: the logarithmic score of a forecast.
+
+        Parameters
+        ----------
+        y : (n_rows, n_targets), or (n_rows,) for one target, data units.
+
+        Raises
+        ------
+        ValueError : y is not finite numbers of this shape.
+        """
+        n_rows, n_components, n_targets = self.means.shape
+        values = check_target(y, n_rows).reshape(n_rows, -1)
+        if values.shape[1] != n_targets:
+            raise ValueError(f"y must have {n_targets} columns, one for each target, not {values.shape[1]}.")
+        whitening = self._each.whitening
+        log_joint = log(self.weights) + whitening.log_abs_det - 0.5 * n_targets * LOG_2PI
+        for component in range(n_components):
+            whitened = whitening.whiten(component, values - self.means[:, component])
+            log_joint[:, component] -= 0.5 * np.einsum("nt,nt->n", whitened, whitened)
+        log_density: Array = np.logaddexp.reduce(log_joint, axis=1)
+        return log_density
+
+    def quantiles(self, p: Array) -> Array:
+        """Where the mass of each target alone is p (n_quantiles,), in (0, 1): (n_rows, n_targets, n_quantiles)."""
+        n_rows, n_components, n_targets = self.means.shape
+        deviations = np.sqrt(self._each.variances())
+        found = np.empty((n_rows, n_targets, len(p)))
+        few = max(1, MOST_NUMBERS // n_components)
+        for first in range(0, n_rows, few):
+            part = slice(first, first + few)
+            for target in range(n_targets):
+                line = self.weights[part], self.means[part, :, target], deviations[:, target]
+                for place, share in enumerate(p.tolist()):
+                    found[part, target, place] = row_quantiles(*line, share)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """What a mixture says of targets where the other features, or all, are columns of a block: tasks for sources.
+
+    Parameters
+    ----------
+    mixture : of predictors and targets.
+    targets : their places in it, (n_targets,).
+    n_jobs : threads.
+    """
+
+    mixture: Mixture
+    targets: Places
+    n_jobs: int | None
+
+    @property
+    def _known(self) -> Places:
+        return np.delete(np.arange(self.mixture.n_features), self.targets)
+
+    @property
+    def _order(self) -> Places:
+        """The rank of each target among the places of the targets in the mixture."""
+        return np.argsort(np.argsort(self.targets))
+
+    def mean(self, block: Block) -> Array:
+        """E[y | x], (n_rows, n_targets)."""
+        return self._by_pattern(block, Regression._mean, lambda targets: targets.mean)
+
+    def _mean(self, rows: Rows) -> Array:
+        return self.mixture.conditional_mean(rows, self._known, n_jobs=self.n_jobs)[:, self._order]
+
+    def deviation(self, block: Block) -> Array:
+        """The standard deviation of y given x, (n_rows, n_targets)."""
+        return self._by_pattern(block, Regression._deviation, lambda targets: np.sqrt(np.diagonal(targets.covariance)))
+
+    def _deviation(self, rows: Rows) -> Array:
+        covariances = self.mixture.conditional_covariance(rows, self._known, n_jobs=self.n_jobs)
+        return np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))[:, self._order]
+
+    def predictive(self, block: Block) -> Predictive:
+        """p(y | x)."""
+        return Predictive.joined([self._predictive(self._predictors(leaf)) for leaf in block.cut()])
+
+    def _predictive(self, rows: Rows) -> Predictive:
+        if np.isnan(rows).any():
+            raise ValueError("predict_mixture needs rows without missing cells: the others have mixtures of their own.")
+        names = names_at(self.mixture.feature_names, self.targets)
+        weights = self.mixture.conditional_weights(rows, self._known, n_jobs=self.n_jobs)
+        return Predictive.of(split(self.mixture, self._known), weights, rows, self._order, names)
+
+    def quantiles(self, block: Block, shares: Array) -> Array:
+        """Quantiles of each target given x, (n_rows, n_targets, n_quantiles)."""
+
+        def alone(targets: Mixture) -> Array:
+            return np.stack([targets.marginal([place]).quantile(shares) for place in range(targets.n_features)])
+
+        return self._by_pattern(block, lambda task, rows: task._predictive(rows).quantiles(shares), alone)
+
+    def _by_pattern(
+        self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
+    ) -> Array:
+        """What a method says of each row (n_rows, …), where cells are missing by the mixture of the others.
+
+        Parameters
+        ----------
+        method : of the targets given the predictors (n_rows, n_known) of a regression.
+        alone : of the targets of a row without predictors.
+        """
+        rows = self._predictors(block)
+        missing = np.isnan(rows)
+        complete = ~missing.any(axis=1)
+        if complete.all():
+            return method(self, rows)
+        groups = [*patterns(missing), (np.flatnonzero(complete), np.arange(rows.shape[1]))]
+        parts = []
+        for places, seen in groups:
+            marginal = self.mixture.marginal([*self._known[seen], *self.targets])
+            targets = np.arange(len(seen), marginal.n_features)
+            if seen.size:
+                task = replace(self, mixture=marginal, targets=targets)
+                parts.append(method(task, np.ascontiguousarray(rows[np.ix_(places, seen)])))
+            else:
+                same = alone(marginal)
+                parts.append(np.broadcast_to(same, (len(places), *same.shape)))
+        order = np.argsort(np.concatenate([places for places, _ in groups]), kind="stable")
+        found: Array = np.concatenate(parts)[order]
+        return found
+
+    def told_and_mean(self, block: Block) -> Array:
+        """The targets in a block of all columns, and E[y | x], side by side."""
+        return np.column_stack([block.rows[:, self.targets], in_leaves(block, self.mean)])
+
+    def _predictors(self, block: Block) -> Rows:
+        """By rows, so that bits do not depend on how an array lies."""
+        is_wide = block.rows.shape[1] == self.mixture.n_features
+        return np.ascontiguousarray(block.rows[:, self._known] if is_wide else block.rows)
+
+
+def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> Array:
+    """The quantile of a mixture of one feature for each row, (n_rows,): roots of all rows are bracketed together.
+
+    Parameters
+    ----------
+    weights, means : (n_rows, n_components).
+    deviations : (n_components,).
+    p : in (0, 1).
+    """
+    if p > 0.5:  # a small mass keeps its digits
+        return -row_quantiles(weights, -means, deviations, 1 - p)
+    height = np.exp(-0.5 * LOG_2PI) / deviations
+
+    def excess(at: Array, rows: Places) -> tuple[Array, Array]:
+        """Log of (mass below) / p, and its slope."""
+        whitened, shares = (at[:, None] - means[rows]) / deviations, weights[rows]
+        mass = np.einsum("nk,nk->n", shares, ndtr(whitened))
+        density = np.einsum("nk,nk,k->n", shares, np.exp(-0.5 * whitened**2), height)
+        return np.log(mass / p), density / mass
+
+    # The quantile lies between those of the components alone; the mass below, between max_k π_k Φ_k and K times that.
+    with np.errstate(divide="ignore", over="ignore"):
+        part = p / weights  # of a component's mass; all of it and more lies below infinity
+    alone = means + deviations * ndtri(p)
+    low = (means + deviations * ndtri(np.minimum(part / weights.shape[1], 1.0))).min(axis=1)
+    low = np.maximum(low, np.where(weights > 0, alone, np.inf).min(axis=1))
+    high = (means + deviations * ndtri(np.minimum(part, 1.0))).min(axis=1)
+    high = np.minimum(high, np.where(weights > 0, alone, -np.inf).max(axis=1))
+    slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + np.abs(high) + deviations.max())
+    return increasing_roots(excess, low - slack, high + slack, float(deviations.max()))

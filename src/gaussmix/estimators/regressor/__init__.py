@@ -1,1 +1,0 @@
-"""The regressor: a mixture of predictors and targets together."""

@@ -1,0 +1,220 @@
+"""Mixtures of classes, fitted to rows of known and of unknown class.
+
+mclust calls one component for each class EDDA, and a mixture for each class MclustDA; Fraley & Raftery (2002), JASA 97,
+section 4; Scrucca et al. (2023), chapter 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.em.accumulate import StepTask
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.loop import run_em
+from gaussmix.em.maximise import initial_models
+from gaussmix.em.objective import Objective
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import State, final
+from gaussmix.engines.base import Engine
+from gaussmix.errors import SingularCovariance
+from gaussmix.families.base import Family
+from gaussmix.fit.fitting import Data
+from gaussmix.mixture.class_mixtures import ClassMixtures
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
+from gaussmix.sources.base import Source
+from gaussmix.sources.survey import some_distinct
+from gaussmix.starts import Partition
+from gaussmix.waist.block import Block
+from gaussmix.waist.need import Need, Second
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.whitening.diagonal import DiagonalWhitening
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFit:
+    """The mixtures of the classes, and how they were fitted.
+
+    Parameters
+    ----------
+    classes : the mixtures.
+    log_likelihood : Σ s log p(x, c) over rows of known class, Σ s log p(x) over others; nats, a total.
+    n_parameters : free ones, the classes' probabilities among them.
+    structures : the name of the structure of each class.
+    n_steps : EM steps, the most that a class took.
+    run : the end of EM; None if there was none.
+    """
+
+    classes: ClassMixtures
+    log_likelihood: float
+    n_parameters: int
+    structures: list[str]
+    n_steps: int
+    run: State | None = None
+
+    def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
+        """The fit with given probabilities (n_classes,) of the classes; all rows must be of known class."""
+        change = row_weight * float(self.classes.prior @ (np.log(prior) - np.log(self.classes.prior)))
+        return replace(
+            self,
+            classes=self.classes.with_prior(prior),
+            log_likelihood=self.log_likelihood + change,
+            n_parameters=self.n_parameters - len(prior) + 1,
+        )
+
+    def bic(self, row_weight: float) -> float:
+        """−2 log L + p log Σs; lower is better. mclust's sign is opposite, and it counts no class probabilities."""
+        return -2 * self.log_likelihood + self.n_parameters * float(np.log(row_weight))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """Rows with their classes, as far as they are known.
+
+    Parameters
+    ----------
+    data : the rows.
+    labels : (n_rows,), in 0 … n_classes − 1, and −1 where the class is not known.
+    engine : sums over them.
+    """
+
+    data: Data
+    labels: NDArray[np.int32]
+    engine: Engine[Any]
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.labels.max()) + 1
+
+    @property
+    def n_features(self) -> int:
+        return self.data.original.n_features
+
+    @property
+    def total_weight(self) -> float:
+        return self.data.original.profile.total_weight
+
+    @cached_property
+    def mass(self) -> Array:
+        """Weight of the rows that are known to be of each class, (n_classes,)."""
+        known, weight = self.labels >= 0, self.data.original.row_weight
+        mass = np.bincount(self.labels[known], None if weight is None else weight[known], self.n_classes)
+        return mass.astype(np.float64, copy=False)
+
+    @property
+    def is_complete(self) -> bool:
+        """Every row has a class."""
+        return bool((self.labels >= 0).all())
+
+    def without_spread(self) -> list[int]:
+        """Classes whose rows are all equal; none if rows of unknown class may join them."""
+        distinct: list[set[bytes]] = [set() for _ in range(self.n_classes if self.is_complete else 0)]
+        for some in self.data.original.map_rows(partial(_two_distinct, labels=self.labels, n_classes=len(distinct))):
+            for mine, more in zip(distinct, some, strict=True):
+                mine |= more
+            if all(len(mine) > 1 for mine in distinct):
+                break
+        return [number for number, mine in enumerate(distinct) if len(mine) == 1]
+
+    def best_of_one_component_each(
+        self, families: Sequence[Family], ridge: float | None, stopping: Stopping
+    ) -> ClassFit:
+        """The fit with a component for each class and the structure of lowest BIC; of equals the first.
+
+        Raises
+        ------
+        SingularCovariance : no family has covariances; it lists the classes that have too few distinct rows.
+        """
+        partition = Partition() if self.is_complete else Partition(share=self._first_shares())
+        first = InitialMoments(self.data.source(self.labels), self.engine, self.n_classes, partition)
+        best: ClassFit | None = None
+        failure: SingularCovariance | None = None
+        for family in families:
+            try:
+                found = self._one_component_each(first, family, self.data.objective(ridge), stopping)
+            except SingularCovariance as error:
+                failure = error
+                continue
+            if best is None or found.bic(self.total_weight) < best.bic(self.total_weight):
+                best = found
+        if best is None:
+            assert failure is not None, "at least one family"
+            raise failure
+        return best
+
+    def _one_component_each(
+        self, first: InitialMoments, family: Family, objective: Objective, stopping: Stopping
+    ) -> ClassFit:
+        run, numbers = None, np.arange(self.n_classes)
+        mixture = self._shared(first, family, objective)
+        if family.is_step or not self.is_complete or self.data.original.may_miss:
+            run = self._em(mixture, numbers, objective, stopping)
+            mixture = run.model
+        classes = ClassMixtures(Mixture.of(mixture), numbers)
+        return self._fit(classes, mixture.n_parameters, [family.name] * self.n_classes, 1, run)
+
+    def several_components_each(
+        self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
+    ) -> ClassFit:
+        """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
+        classes, run = ClassMixtures.of(mixtures, self.mass / self.mass.sum()), None
+        size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
+        if not self.is_complete:
+            run = self._em(classes.mixture.model, classes.component_class, self.data.objective(ridge), stopping)
+            classes = replace(classes, mixture=Mixture.of(run.model))
+        return self._fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, run)
+
+    def _shared(self, first: InitialMoments, family: Family, objective: Objective) -> Model:
+        """The M-step of rows whose responsibilities are known."""
+        moments, means = first.about_means(family.need(None))
+        return initial_models(moments, family, self.engine, objective, means)[0]
+
+    def _first_shares(self) -> Callable[[Block], Array]:
+        """Makes responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
+        known = self.labels >= 0
+        source = self.data.part(known).source(self.labels[known])
+        first = InitialMoments(source, self.engine, self.n_classes, Partition())
+        moments, means = first.about_means(Need(Second.DIAGONAL, pooled=True))
+        assert moments.second is not None
+        variances = moments.second / moments.row_weight + self.data.ridge
+        near = Parameters.of(moments.mass / moments.row_weight, means, DiagonalWhitening.of(variances[None]))
+        return partial(_shares, engine=self.engine, near=near)
+
+    def _em(self, start: Model, component_class: NDArray[np.intp], objective: Objective, stopping: Stopping) -> State:
+        return final(run_em(self._source(component_class), self.engine, start, objective, stopping))
+
+    def _source(self, component_class: NDArray[np.intp]) -> Source:
+        is_allowed = np.arange(self.n_classes)[:, None] == component_class
+        return self.data.source().with_log_prior(np.where(is_allowed, 0.0, -np.inf), self.labels)
+
+    def _fit(
+        self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, run: State | None
+    ) -> ClassFit:
+        mixture = classes.mixture
+        task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
+        moments = task.over(self._source(classes.component_class))
+        log_likelihood = moments.log_likelihood * self.data.unit
+        n_steps = n_steps if run is None else max(1, run.trace.n_steps)
+        return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps, run)
+
+
+def _shares(block: Block, engine: Engine[Any], near: Parameters) -> Array:
+    """Responsibilities of rows of known class, which `given` says, and of others as parameters say."""
+    assert block.given is not None, "all rows have labels, −1 among them"
+    known, shares = block.given >= 0, engine.responsibilities(block, near)
+    shares[known] = block.given[known, None] == np.arange(shares.shape[1])
+    return shares
+
+
+def _two_distinct(block: Block, labels: NDArray[np.int32], n_classes: int) -> list[set[bytes]]:
+    """Up to two distinct rows of positive weight of each class in a block."""
+    mine = labels[block.places]
+    places = (np.flatnonzero(mine == number) for number in range(n_classes))
+    return [some_distinct(block.taken(those, 0), 2) if those.size else set() for those in places]

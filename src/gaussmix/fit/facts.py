@@ -1,0 +1,66 @@
+"""What a fit notes about the rows that it read, for those who read the result."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+from gaussmix.door.rows import counted_weight
+from gaussmix.numerics.frames import Frame
+from gaussmix.sources.base import Source
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """The rows of a fit.
+
+    Parameters
+    ----------
+    n_rows : how many.
+    row_weight : their total weight as criteria count it: n_rows where they have no weights, and for shares the number
+        of rows of positive weight.
+    log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
+        it. None where EM raised something else: with a prior, with labels, or of a part of the rows.
+    library : of the data frame that they came in; None for an array or a file.
+    seconds : how long the fit took; None of one that was loaded, so that equal fits make equal files.
+    """
+
+    n_rows: int
+    row_weight: float
+    log_likelihood: float | None
+    library: str | None
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
+        """The facts of a fit that ends now; its log-likelihood is a mean, and it began at this `perf_counter`."""
+        weight = counted_weight(source)
+        total = None if log_likelihood is None else log_likelihood * weight
+        return cls(source.n_rows, weight, total, library_of(X), perf_counter() - began)
+
+    def as_table(self) -> dict[str, Any]:
+        """As a model file holds them."""
+        return {name: [value] for name, value in asdict(self).items() if name != "seconds"}
+
+    @classmethod
+    def of_table(cls, table: Any) -> RowFacts:
+        """From a model file; raises TypeError or ValueError where the table is another."""
+        if not isinstance(table, dict):
+            raise TypeError
+        values = {name: value for name, (value,) in table.items()}
+        kinds: dict[str, Any] = {
+            "n_rows": int,
+            "row_weight": float,
+            "log_likelihood": (float, type(None)),
+            "library": (str, type(None)),
+        }
+        if values.keys() != kinds.keys() or not all(isinstance(values[name], kind) for name, kind in kinds.items()):
+            raise TypeError
+        return cls(**values)
+
+
+def library_of(X: object) -> str | None:
+    """The library of the data frame that rows came in; None for an array or a file."""
+    frame = None if isinstance(X, Source) else Frame.of(X)
+    return None if frame is None else frame.library

@@ -1,0 +1,47 @@
+"""A usual fit as plain values, for engines that begin it, or make all of it, in one call."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.door.rows import SMALLEST_SPREAD
+from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
+from gaussmix.em.ridge import SHARE, TRIMMED
+from gaussmix.em.stopping import Stopping
+from gaussmix.engines.runner import Recipe
+from gaussmix.families.base import Family
+from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE
+from gaussmix.starts.kmeans_plus_plus import count_candidates
+
+_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0}  # of k-means, after the starts that engines make
+
+
+def recipe_of(
+    init: object,
+    family: Family,
+    n_components: int,
+    n_features: int,
+    ridge: float | None,
+    stopping: Stopping,
+    rng: np.random.Generator,
+) -> Recipe | None:
+    """The recipe of a fit from one start; None where the start, the structure or the rule of stopping is another.
+
+    Parameters
+    ----------
+    init : the name of a start, if it is one.
+    family, n_components, n_features : of the mixture.
+    ridge : added to every variance, data units²; None for the automatic one.
+    stopping : when EM ends.
+    rng : gives what the start draws, where there is a recipe.
+    """
+    n_passes = _PASSES.get(init) if isinstance(init, str) else None
+    is_usual = type(stopping) is Stopping and not stopping.is_watched and not family.has_alternatives
+    if n_passes is None or family.algebra is None or not is_usual:
+        return None
+    n_candidates = count_candidates(n_components)
+    return Recipe(
+        family.algebra, n_components, n_candidates, rng.random(1 + (n_components - 1) * n_candidates), n_passes,
+        TOLERANCE, None if ridge is None else np.full(n_features, ridge), SHARE, TRIMMED, SMALLEST_SPREAD,
+        stopping.tolerance, stopping.max_steps, LOST_SHARE, NOISE, MAX_LOSS,
+    )  # fmt: skip

@@ -1,0 +1,231 @@
+"""What looks at a fit while it goes on: callbacks of the user, scikit-learn's callbacks, and the clock."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import monotonic, perf_counter
+from typing import Any
+
+import numpy as np
+
+from gaussmix.door.parameters import check_number
+from gaussmix.em.restarts import better
+from gaussmix.em.trace import State
+from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.mixture.mixture import Mixture
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a callback gets after each step of EM.
+
+    Parameters
+    ----------
+    start : the number of the start, counted from 0.
+    iteration : steps made from this start.
+    log_likelihood : mean log-likelihood that the step found, that of the mixture before it; nats per row.
+    mixture : after the step.
+    seconds : since the fit began.
+    rows_per_second : rows of X by the time of this step.
+    candidate : of a search, the row of `results_` that is being fitted; None where there is one mixture.
+    """
+
+    start: int
+    iteration: int
+    log_likelihood: float
+    mixture: Mixture
+    seconds: float
+    rows_per_second: float
+    candidate: int | None = None
+
+
+Callback = Callable[[Step], object]
+
+
+class Watch:
+    """Tells callbacks of each step of the runs of a fit, and ends the fit where one says so or time is up.
+
+    Parameters
+    ----------
+    callbacks : each is called with a `Step`; all are, whatever the others return. True ends the fit.
+    task : the fit, for scikit-learn's callbacks; None where there are none.
+    deadline : of `time.monotonic`, seconds; no start is begun after it.
+    n_rows : of the data.
+    names : of the features.
+    """
+
+    def __init__(
+        self, callbacks: Sequence[Callback], task: Task | None, deadline: float, n_rows: int, names: Any
+    ) -> None:
+        self._callbacks, self._task, self._deadline = callbacks, task, deadline
+        self._n_rows, self._names = n_rows, names
+        self._began = perf_counter()
+        self._n_begun = Counter[int | None]()  # starts of each candidate
+        self._best: State | None = None  # of the last runs, where scikit-learn's callbacks look
+        self._was_start_last = False
+        self._was_stopped = False
+        self.left_out: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
+
+    @property
+    def is_told(self) -> bool:
+        """Whether callbacks are told of steps, so that candidates have to be fitted one after the other."""
+        return bool(self._callbacks) or self._task is not None
+
+    def ended(self) -> Outcome | None:
+        """Why nothing more is to be begun; None as long as something may be."""
+        if self._was_stopped:
+            return Outcome.STOPPED
+        return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
+
+    def over(self, runs: Iterable[Iterator[State]], candidate: int | None = None) -> Iterator[Iterator[State]]:
+        """The runs of a fit, or of a candidate of a search; each step also goes to the callbacks."""
+        task, waiting, first = self._task_of(candidate), iter(runs), self._n_begun[candidate]
+        for start, states in enumerate(waiting, first):
+            if start > first and monotonic() > self._deadline:
+                self.left_out[candidate] = Outcome.TIME_LIMIT
+                break
+            self._n_begun[candidate] += 1
+            yield self._told(states, start, candidate, task) if self.is_told else states
+            if self._was_stopped or self._was_start_last:
+                if next(waiting, None) is not None:
+                    self.left_out[candidate] = Outcome.STOPPED
+                break
+        if task is not None and candidate is not None:
+            self._was_stopped |= task.end(None if self._best is None else Mixture.of(self._best.model))
+
+    def end(self, mixture: Mixture) -> None:
+        """The fit has ended with a mixture, which the estimator has now."""
+        if self._task is not None:
+            self._task.end(mixture)
+
+    def _task_of(self, candidate: int | None) -> Task | None:
+        """The task that the next starts are parts of; a candidate has one the first time that it is fitted."""
+        self._best, self._was_start_last = None, False
+        if self._task is None or candidate is None:
+            return self._task
+        return None if self._n_begun[candidate] else self._task.begin("candidate")
+
+    def _told(self, states: Iterator[State], start: int, candidate: int | None, task: Task | None) -> Iterator[State]:
+        of_start = None if task is None else task.begin("start")
+        open_parts = [] if of_start is None else [of_start]
+        try:
+            yield from self._told_of_steps(states, start, candidate, open_parts)
+        except SingularCovariance:  # another start may have covariances
+            for part in reversed(open_parts):
+                part.end(None)
+            raise
+
+    def _told_of_steps(
+        self, states: Iterator[State], start: int, candidate: int | None, open_parts: list[Task]
+    ) -> Iterator[State]:
+        """Pass the states on, and tell callbacks; open parts are the start and its iteration."""
+        n_steps, before = 0, perf_counter()
+        if open_parts and open_parts[0].n_parts:
+            open_parts.append(open_parts[0].begin("iteration"))
+        for state in states:
+            is_last = state.outcome is not None
+            if state.trace.n_steps > n_steps:
+                n_steps, now = state.trace.n_steps, perf_counter()
+                speed = self._n_rows / max(now - before, 1e-9)
+                mixture = Mixture.of(state.model).with_feature_names(self._names)
+                value = state.trace.log_likelihood[-1]
+                step = Step(start, n_steps, value, mixture, now - self._began, speed, candidate)
+                is_ended = self._is_stopped_at(step)
+                if len(open_parts) > 1:
+                    is_ended |= open_parts.pop().end(mixture)
+                    if not (is_ended or is_last):
+                        open_parts.append(open_parts[0].begin("iteration"))
+                if is_ended and not is_last:
+                    state, is_last = State(state.model, replace(state.trace, memory={}), Outcome.STOPPED), True
+                before = perf_counter()
+            if is_last and open_parts:
+                self._best = better(self._best, state)
+                self._was_start_last |= open_parts.pop().end(Mixture.of(state.model))
+            yield state
+            if is_last:
+                return
+
+    def _is_stopped_at(self, step: Step) -> bool:
+        """Whether a callback of the user ends the fit."""
+        said = [callback(step) for callback in self._callbacks]
+        is_wanted = any(isinstance(each, bool | np.bool_) and bool(each) for each in said)
+        self._was_stopped |= is_wanted
+        return is_wanted
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A part of a fit, or the whole, as scikit-learn's callbacks see it (its enhancement proposal 23).
+
+    Parameters
+    ----------
+    context : scikit-learn's.
+    told : what callbacks are told of the fit: the estimator, and what `fit` got.
+    most : of the parts by name, how many parts they have at most.
+    """
+
+    context: Any
+    told: Mapping[str, Any]
+    most: Mapping[str, int]
+
+    @classmethod
+    def of_fit(cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_parts: int, most: Mapping[str, int]) -> Task:
+        """The task that is the whole fit, which has so many parts at most."""
+        from sklearn.callback import CallbackSupportMixin
+
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_parts), told, most)
+        task.context.call_on_fit_task_begin(**told)
+        return task
+
+    @property
+    def n_parts(self) -> int:
+        """How many it has at most."""
+        return int(self.context.max_subtasks)
+
+    def begin(self, name: str) -> Task:
+        """A part begins."""
+        part = Task(self.context.subcontext(name, max_subtasks=self.most.get(name, 0)), self.told, self.most)
+        part.context.call_on_fit_task_begin(**self.told)
+        return part
+
+    def end(self, mixture: Mixture | None) -> bool:
+        """It has ended with a mixture, or without; whether a callback ends what it is a part of."""
+        found = None if mixture is None else {"mixture_": mixture}
+        return bool(self.context.call_on_fit_task_end(**self.told, reconstruction_attributes=found))
+
+
+def deadline_of(max_time: Any) -> float:
+    """When `max_time` is over, of `time.monotonic`; raises TypeError or ValueError."""
+    return math.inf if max_time is None else monotonic() + check_number("max_time", max_time)
+
+
+def with_teardown(fit: Callable[..., object], estimator: Any, *arguments: Any, **options: Any) -> None:
+    """Call a method that fits, and tear down scikit-learn's callbacks after it, whether it fails or not."""
+    if "_skl_callbacks" not in vars(estimator):
+        fit(estimator, *arguments, **options)
+        return
+    from sklearn.callback import with_callbacks
+
+    with_callbacks(fit)(estimator, *arguments, **options)
+
+
+def check_callbacks(callbacks: Any) -> Sequence[Callback]:
+    """The value of `callbacks`; raises TypeError for what is no list of functions."""
+    if callbacks is None:
+        return ()
+    if not isinstance(callbacks, list | tuple):
+        raise TypeError(f"callbacks must be a list of functions or None, not {callbacks!r:.60}.")
+    for callback in callbacks:
+        if hasattr(callback, "on_fit_task_end"):
+            raise TypeError(
+                f"callbacks takes functions of a step, and {type(callback).__name__} is a callback of scikit-learn: "
+                "call estimator.set_callbacks with it."
+            )
+        if not callable(callback):
+            raise TypeError(f"callbacks must hold functions, not {callback!r:.60}.")
+    return callbacks

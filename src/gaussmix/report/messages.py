@@ -1,0 +1,140 @@
+"""What a fit says beside its result: the sentences, and warnings that name the line of the user's program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix.door.warnings import warn
+from gaussmix.em.trace import Frozen, State, Trace
+from gaussmix.errors import FailureKind, Outcome, counted, name_components
+from gaussmix.fit.candidate import Result
+from gaussmix.fit.choice import reasons_and_advice
+from gaussmix.fit.columns import constant_columns, name_columns
+from gaussmix.fit.diagnostics import ROUNDED
+from gaussmix.fit.ending import LEFT_OUT
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
+from gaussmix.sources.base import Source
+from gaussmix.sources.survey import some_distinct
+
+_ADVICE = {
+    Frozen.LOST: "no row belongs to it any more, and it stays where it was. Lower n_components, or try another start "
+    "(init_params, n_init).",
+    Frozen.COLLAPSED: "its mean and covariance were frozen before that. Raise reg_covar, lower n_components, or try "
+    "another start (init_params, n_init).",
+}
+
+# scikit-learn's sentence: programs match it.
+_NOT_CONVERGED = (
+    "Best performing initialization did not converge. Try different init parameters, or increase "
+    "max_iter, tol, or check for degenerate data."
+)
+
+
+class SearchWarning(RuntimeWarning):
+    """What the user should know of a search as a whole, and not of the mixture that it chose."""
+
+
+def warn_of(run: State, left_out: Outcome | None = None) -> None:
+    """Warn of what the user should know of the end of the best run, and of why there are no more."""
+    warn(frozen_sentence(run.trace))
+    warn(rounding_sentence(run.model))
+    if run.outcome is Outcome.TIME_LIMIT:
+        warn(run.outcome.value, ConvergenceWarning)
+    elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
+        warn(_NOT_CONVERGED, ConvergenceWarning)
+    if left_out is Outcome.TIME_LIMIT:
+        warn(LEFT_OUT[left_out], ConvergenceWarning)
+
+
+def frozen_sentence(trace: Trace) -> str | None:
+    """Say which components stopped moving, why, and what to do; None where all move."""
+    sentences = []
+    for reason, advice in _ADVICE.items():
+        components = sorted(k for k, why in trace.frozen.items() if why is reason)
+        if components:
+            sentences.append(f"{name_components(components)} {reason.value}: {advice}")
+    return " ".join(sentences) or None
+
+
+def few_rows_sentence(source: Source, n_components: int) -> str | None:
+    """Say that fewer distinct rows have positive weight than there are components; None if there are enough."""
+    distinct: set[bytes] = set()
+    for some in source.map_rows(partial(some_distinct, most=n_components)):
+        distinct |= some
+        if len(distinct) >= n_components:
+            return None
+    return (
+        f"X has {counted(len(distinct), 'distinct row')}, fewer than n_components={n_components}, so that several "
+        "components describe the same row, with reg_covar as all of their variance. Lower n_components."
+    )
+
+
+def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
+    """Columns that are constant and have no variance but the ridge (n_features,)."""
+    is_ridge = (mixture.covariances.variances().max(axis=0) <= 2 * ridge) & (ridge > 0)
+    if not is_ridge.any():  # the rows need not be read
+        return []
+    return [column for column in constant_columns(source) if is_ridge[column]]
+
+
+def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:
+    """Say which columns are constant and have no variance but the automatic ridge; None where there are none."""
+    if not constant:
+        return None
+    return (
+        f"{name_columns(constant, names)} constant, so that all of the variance there is reg_covar='auto', down to "
+        f"{mixture.covariances.variances()[:, constant].min():.1g}, and the density of a row with another value is "
+        "next to 0. Leave out constant columns, or give reg_covar as a number."
+    )
+
+
+def not_begun_sentence(results: Sequence[Result]) -> str | None:
+    """Say how many candidates of a search were not begun, and why; None where all were."""
+    failures = [result.failure for result in results if result.failure is not None and not result.was_begun]
+    if not failures:
+        return None
+    number = f"before {len(failures)} of {counted(len(results), 'candidate')} were begun"
+    if failures[0].kind is FailureKind.NO_TIME:
+        return f"max_time seconds were over {number}; raise max_time or try fewer."
+    return f"A callback ended the search {number}."
+
+
+def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
+    """Say how many candidates failed, why, and what to do, where that may have changed the choice; None otherwise.
+
+    That is where most failed, one with no more components than the chosen one, or a column makes them fail. It is
+    usual that some with more components fail; the table of results says which and why.
+
+    Parameters
+    ----------
+    results : of all candidates.
+    chosen : one of them.
+    columns : which columns make candidates fail, and what to do; "" for none.
+    """
+    failed = [result for result in results if result.failure is not None]
+    if not failed:
+        return None
+    fewest = min(result.candidate.n_components for result in failed)
+    if not columns and 2 * len(failed) <= len(results) and fewest > chosen.candidate.n_components:
+        return None
+    reasons, advice = reasons_and_advice(failed, columns)
+    number = f"{len(failed)} of {counted(len(results), 'candidate')}"
+    return f"{number} could not be fitted: {reasons} {advice} results_ has the reason of each."
+
+
+def rounding_sentence(mixture: Model) -> str | None:
+    """Say which covariances are so nearly singular that log densities have lost digits; None where none is."""
+    error = mixture.covariances.rounding
+    concerned = np.flatnonzero(error > ROUNDED)
+    if not concerned.size:
+        return None
+    return (
+        f"{name_components(concerned.tolist())}: nearly singular covariance, so that rounding changes log densities "
+        f"by about {error.max():.1g} nats. Raise reg_covar, leave out columns that others determine or rows far from "
+        "all others, or raise n_components."
+    )

@@ -20,7 +20,7 @@ from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array
 from gaussmix.priors import NormalInverseWishart
 from gaussmix.sources.base import Source
-from gaussmix.starts import Partition
+from gaussmix.starts.base import Partition
 from gaussmix.waist.need import Need, Second
 
 

@@ -21,7 +21,7 @@ from gaussmix.em.trace import State, Trace
 from gaussmix.engines.native.arguments import arguments_of
 from gaussmix.engines.native.visits import Labelling, Ordering
 from gaussmix.errors import Outcome
-from gaussmix.fit.checkpoint import Checkpoint
+from gaussmix.fit.checkpoint import Checkpoint, Standing
 from gaussmix.model import Model
 
 RESULT = RESULTS / "checkpoints.md"
@@ -38,9 +38,10 @@ def checkpoint_of(n_components: int, n_features: int, n_mixtures: int, path: Pat
     memory = Ordering(Labelling(arguments_of(model.parameters), False), 9, True).remembered()
     course = tuple(rng.normal(size=N_STEPS).tolist())
     identity = {"number": n_components}
-    checkpoint = Checkpoint(path, identity, family, rng)
-    checkpoint._state = State(model, Trace(course, course, memory=memory if n_mixtures > 1 else {}))
-    checkpoint._best = State(model, Trace(course, course), Outcome.CONVERGED) if n_mixtures > 1 else None
+    checkpoint = Checkpoint(path, identity)
+    state = State(model, Trace(course, course, memory=memory if n_mixtures > 1 else {}))
+    best = State(model, Trace(course, course), Outcome.CONVERGED) if n_mixtures > 1 else None
+    checkpoint._stands[""] = Standing(0, rng.bit_generator.state, state, best)
     return checkpoint
 
 
@@ -53,7 +54,7 @@ def milliseconds(shape: tuple[int, int, int], folder: Path, repeats: int) -> tup
     standing: list[float] = []
     for _ in range(repeats):
         began, worked = time.perf_counter(), time.thread_time()
-        checkpoint._write(checkpoint._record(), (0, 0))
+        checkpoint._write(checkpoint._record(), ("", 0, 0))
         ended = time.perf_counter()
         working.append(1e3 * (time.thread_time() - worked))
         checkpoint._write_beside()

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 
+import gaussmix.fit.fit as fitting
 from bench.pages.base import RESULTS, facts, head, parser_of
 from bench.pages.streams import N_ROWS, SHAPES, rows_of
 from gaussmix import GaussianMixture
-from gaussmix.fit import fitting
 
 RESULT = RESULTS / "large.md"
 TOLERANCES = 1e-3, 1e-5

@@ -8,8 +8,9 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix.fit.checkpoint as checkpoints
+import gaussmix.fit.fit as fits
 import gaussmix.formats.checkpoint_file as files
-from gaussmix import GaussianMixture, NormalInverseWishart, SingularCovariance
+from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, SingularCovariance
 from gaussmix.formats.whole_file import remove_unfinished, whole_file
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
@@ -40,8 +41,8 @@ def stop_at(monkeypatch):
     def set_limit(n_states):
         seen = iter(range(n_states)) if n_states is not None else iter(int, 1)
 
-        def stopping(self, states, ends):
-            for state in noted(self, states, ends):
+        def stopping(self, states, *where):
+            for state in noted(self, states, *where):
                 if next(seen, None) is None:
                     raise Stop
                 yield state
@@ -61,7 +62,8 @@ def interrupted(estimator, rows, stop_at, n_states, **arguments):
 def everything(estimator):
     mixture = estimator.mixture_
     numbers = mixture.weights, mixture.means, mixture.covariances, np.array(estimator.lower_bounds_)
-    return [each.tobytes() for each in numbers], estimator.n_iter_, estimator.converged_, estimator.collapsed_
+    ending = estimator.n_iter_, estimator.converged_, estimator.collapsed_, estimator.traces_, repr(estimator.outcome_)
+    return [each.tobytes() for each in numbers], ending
 
 
 CASES = {
@@ -101,6 +103,30 @@ def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, row
         stop_at(None)
         assert everything(new(path).fit(rows, sample_weight=weight)) == expected
         assert os.listdir(path.parent) == []
+
+
+@pytest.mark.parametrize("criterion", ["bic", "cv"])
+def test_a_search_goes_on_at_the_candidate_where_it_stood(criterion, rows, path, stop_at, monkeypatch):
+    parameters = {"covariance_type": ["full", "tied"], "criterion": criterion, "n_folds": 2, "random_state": 3, **STARTS}
+    parameters |= {"tol": 1e-4, "max_iter": 30}
+    begun = []
+    monkeypatch.setattr(fits, "_begun", lambda *where, begin=fits._begun: begun.append(where[1].key) or begin(*where))
+
+    def table_of(search):
+        return {name: column for name, column in search.results_.items() if name != "seconds"}
+
+    whole = GaussianMixtureIC([3, 4], **parameters, n_jobs=1).fit(rows)
+    n_begun, n_resumed = len(begun), 0
+    for n_states in (2, 40, 90, 150):
+        search = GaussianMixtureIC([3, 4], **parameters, checkpoint=path)
+        interrupted(search, rows, stop_at, n_states)
+        begun.clear()
+        search.fit(rows)
+        n_resumed += len(begun) < n_begun
+        assert everything(search) == everything(whole)
+        assert table_of(search) == table_of(whole)
+        assert os.listdir(path.parent) == []
+    assert n_resumed >= 3, "runs that had ended were not made again"
 
 
 def test_an_accelerated_fit_goes_on(rows, path, stop_at):
@@ -158,7 +184,7 @@ def test_every_write_of_a_fit_is_whole(rows, path, stop_at, monkeypatch):
 
     def write_and_read(path, record):
         write(path, record)
-        written.append(files.read(path).number)
+        written.append(files.read(path).fits[""].number)
 
     monkeypatch.setattr(checkpoints, "write", write_and_read)
     parameters = {"tol": 1e-9, "max_iter": 20, "random_state": 3, **STARTS}

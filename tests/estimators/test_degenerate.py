@@ -210,8 +210,8 @@ def test_checkpoints_keep_what_happened(remedy, n_states, tmp_path, monkeypatch)
     monkeypatch.setattr("gaussmix.engines.native.run.SECONDS", 0.0)
     plain, noted, path = fit(remedy, COLLAPSING), checkpoints.Checkpoint._noted, tmp_path / "fit.ckpt"
 
-    def stopping(self, states, ends):
-        for seen, state in enumerate(noted(self, states, ends)):
+    def stopping(self, states, *where):
+        for seen, state in enumerate(noted(self, states, *where)):
             if seen == n_states:
                 raise Stop
             yield state

@@ -7,7 +7,7 @@ import pytest
 
 from gaussmix import GaussianMixture, open
 from gaussmix.em.trace import Frozen, final
-from gaussmix.fit import fitting
+from gaussmix.fit import fit
 from gaussmix.testing.closeness import assert_same_fit
 from gaussmix.waist.leaves import LEAF_ROWS
 
@@ -24,7 +24,7 @@ def rows():
 @pytest.fixture
 def grown(monkeypatch):
     """An estimator for which the rows are many."""
-    monkeypatch.setattr(fitting, "MANY", LEAF_ROWS)
+    monkeypatch.setattr(fit, "MANY", LEAF_ROWS)
     return GaussianMixture(5, tol=1e-4, random_state=0)
 
 
@@ -36,7 +36,7 @@ def plain():
 @pytest.mark.parametrize("family", ["full", "tied", "VVI"])
 def test_few_passes_over_all_rows_are_left(rows, grown, plain, family, monkeypatch):
     grown.set_params(covariance_type=family).fit(rows)
-    monkeypatch.setattr(fitting, "MANY", N_ROWS)
+    monkeypatch.setattr(fit, "MANY", N_ROWS)
     plain.set_params(covariance_type=family).fit(rows)
     assert grown.converged_
     assert grown.n_iter_ < plain.n_iter_ / 3
@@ -60,7 +60,7 @@ def test_a_file_ends_where_its_rows_in_memory_do(rows, grown, tmp_path):
 @pytest.mark.parametrize("given", [{"means_init": np.zeros((5, 2)) + np.arange(5)[:, None]}, {"max_iter": 0}])
 def test_a_given_start_and_no_steps_stay_what_they_are(rows, grown, plain, given, monkeypatch):
     grown.set_params(**given).fit(rows)
-    monkeypatch.setattr(fitting, "MANY", N_ROWS)
+    monkeypatch.setattr(fit, "MANY", N_ROWS)
     assert_same_fit(grown, plain.set_params(**given).fit(rows))
 
 
@@ -69,9 +69,9 @@ def test_a_sample_on_which_a_component_freezes_is_no_start(rows, grown, plain, m
         end = final(states)
         return end._replace(trace=replace(end.trace, frozen={0: Frozen.COLLAPSED}))
 
-    monkeypatch.setattr(fitting, "final", frozen)
+    monkeypatch.setattr(fit, "final", frozen)
     grown.fit(rows)
-    monkeypatch.setattr(fitting, "MANY", N_ROWS)
+    monkeypatch.setattr(fit, "MANY", N_ROWS)
     assert_same_fit(grown, plain.fit(rows))
 
 

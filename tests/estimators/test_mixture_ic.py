@@ -17,13 +17,15 @@ from gaussmix.door.parameters import check_seed
 from gaussmix.em import loop
 from gaussmix.em.loop import em_step
 from gaussmix.em.stopping import Stopping
+from gaussmix.engines import choose
 from gaussmix.errors import Failure, FailureKind
 from gaussmix.families import family_named
 from gaussmix.fit.candidate import Candidate, Result
 from gaussmix.fit.choice import lowest, simplest
-from gaussmix.fit.fitting import Data
 from gaussmix.fit.held_out import folds
-from gaussmix.fit.searching import Searching
+from gaussmix.fit.plan import Plan
+from gaussmix.fit.problem import Data, Problem
+from gaussmix.fit.search import Search
 from gaussmix.sources.array import ArraySource
 
 FOUR = ["full", "tied", "diag", "spherical"]
@@ -285,13 +287,14 @@ def returned(generator):
 
 def test_what_fails_with_all_rows_or_without_a_fold_is_not_judged_by_the_others(X):
     candidates = [Candidate(FAMILIES["diag"], n_components) for n_components in (1, 2, 150)]
-    searching = Searching(candidates, ["kmeans"], Stopping(), 1e-3, np.random.default_rng(0), 1)
     data = Data(ArraySource(X))
-    found = returned(searching.results(data))
+    problem = Problem(data, FAMILIES["diag"], 1, choose(1), 1e-3)
+    search = Search(candidates, problem, Plan(["kmeans"], np.random.default_rng(0), Stopping()), 1)
+    found = returned(search.results())
     assert [result.failure for result in found] == [None] * 3
     as_if = Failure(FailureKind.SINGULAR, (1,))
     found[0] = replace(found[0], failure=as_if, evidence=None)
-    judged, mean, error = returned(searching.cross_validated(data, found, 3))
+    judged, mean, error = returned(search.cross_validated(found, 3))
     assert np.isnan(mean).tolist() == np.isnan(error).tolist() == [True, False, True]
     too_few = Failure(FailureKind.TOO_FEW_ROWS, details="120")
     assert [result.failure for result in judged] == [as_if, None, Failure(FailureKind.WITHOUT_A_FOLD, cause=too_few)]

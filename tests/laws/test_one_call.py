@@ -7,7 +7,7 @@ import pytest
 
 from gaussmix import FAMILIES, GaussianMixture
 from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.fit.fitting import FEW
+from gaussmix.fit.fit import FEW
 from gaussmix.numerics.core import native_target
 from gaussmix.testing.closeness import assert_same_fit
 

@@ -19,7 +19,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
 from gaussmix.engines import choose
 from gaussmix.families import FAMILIES
-from gaussmix.fit.fitting import Data
+from gaussmix.fit.problem import Data
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.sample import distinct_rows

@@ -17,7 +17,7 @@ from sklearn.naive_bayes import GaussianNB
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, engines
 from gaussmix.engines import ENGINES, choose
 from gaussmix.fit.classes import LabelledRows
-from gaussmix.fit.fitting import Data
+from gaussmix.fit.problem import Data
 from gaussmix.sources.array import ArraySource
 from gaussmix.waist.block import Block
 

@@ -28,7 +28,8 @@ import gaussmix.em.initial
 import gaussmix.em.loop
 import gaussmix.estimators.base
 import gaussmix.fit.checkpoint
-import gaussmix.fit.fitting
+import gaussmix.fit.fit
+import gaussmix.fit.problem
 import gaussmix.starts.gross
 import gaussmix.starts.kmeans
 from gaussmix import FAMILIES, GaussianMixture, fit_many
@@ -146,12 +147,12 @@ def seconds_to_interrupt(call, owner, name, delay):
 MOMENTS = {
     "converting": (gaussmix.door.rows, "copied"),
     "looking for extremes": (gaussmix.door.rows, "extreme_rows"),
-    "checking shares": (gaussmix.fit.fitting, "check_given"),
-    "finding distinct rows": (gaussmix.fit.fitting, "distinct_rows"),
+    "checking shares": (gaussmix.fit.fit, "check_given"),
+    "finding distinct rows": (gaussmix.fit.problem, "distinct_rows"),
     "finding gross rows": (gaussmix.starts.gross, "find_gross"),
     "sampling": (ArraySource, "sample"),
     "sorting": (distinct, "native_target"),
-    "the automatic ridge": (gaussmix.fit.fitting, "automatic_ridge"),
+    "the automatic ridge": (gaussmix.fit.problem, "automatic_ridge"),
     "k-means++": (gaussmix.starts.kmeans, "spread_centres"),
     "k-means": (gaussmix.starts.kmeans, "lloyd"),
     "the first M-step": (gaussmix.em.initial.InitialMoments, "model"),

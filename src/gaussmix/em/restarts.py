@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from gaussmix.em.trace import State, Trace, final
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
@@ -12,11 +12,6 @@ ROUNDING = 1e-10
 
 # A run of EM from a start; or from where an earlier one stood, which began with the same start.
 Run = Callable[[State | None], Iterator[State]]
-
-
-def begin_each(runs: Sequence[Run]) -> Iterator[Iterator[State]]:
-    """Begin one run after the other."""
-    return (run(None) for run in runs)
 
 
 def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -> State:

@@ -27,7 +27,7 @@ from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.fit.classes import ClassFit, LabelledRows
 from gaussmix.fit.ending import Ending
 from gaussmix.fit.facts import RowFacts
-from gaussmix.fit.fitting import Data
+from gaussmix.fit.problem import Data
 from gaussmix.fit.watch import deadline_of
 from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.class_mixtures import ClassMixtures

@@ -35,9 +35,7 @@ from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check
 from gaussmix.door.structures import check_family
 from gaussmix.door.warnings import warn
 from gaussmix.em.remedies import Remedy
-from gaussmix.em.restarts import Run, best_run
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Trace
 from gaussmix.em.trimming import cutoff_of
 from gaussmix.errors import DegenerateError
 from gaussmix.estimators.base import Fitted, unchanged_on_failure
@@ -50,9 +48,10 @@ from gaussmix.fit.checkpoint import check_place, checkpointed
 from gaussmix.fit.diagnostics import diagnosed, named
 from gaussmix.fit.ending import Ending
 from gaussmix.fit.facts import RowFacts
-from gaussmix.fit.fitting import Data, Fitting, InitialParameters
+from gaussmix.fit.fit import fit
 from gaussmix.fit.identity import identity_of
-from gaussmix.fit.verbosity import printed
+from gaussmix.fit.plan import InitialParameters, Onward, Plan
+from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.priors import NormalInverseWishart
@@ -430,59 +429,50 @@ class GaussianMixture(StreamingMixture):
         labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
         y: object = None,
-    ) -> Fitting:
+    ) -> Problem:
         began = perf_counter()
-        callbacks, deadline = check_callbacks(self.callbacks), deadline_of(self.max_time)
-        fitting, stopping, n_init, given = self._checked(X, sample_weight, labels, X_error)
-        has_tasks = rng is None and "_skl_callbacks" in vars(self)
-        stopping = stopping.until(deadline)
-        if callbacks or has_tasks:
-            stopping = replace(stopping, is_watched=True)
-        note = check_features(self.covariance_type, fitting.source.n_features)
-        warn(note)
-        verbose, interval = check_verbose(self.verbose), check_count("verbose_interval", self.verbose_interval, 1)
-        if (
-            check_flag("warm_start", self.warm_start)
-            and rng is None
-            and hasattr(self, "mixture_")
-            and fitting.continues(self.mixture_.model)
-        ):
-            model, reached = fitting.here(self.mixture_.model), getattr(self, "lower_bound_", float("-inf"))
-            collapsed: list[int] = getattr(self, "collapsed_", [])
-            before: list[Any] = [model.weights, model.means, model.covariances.array, reached, collapsed]
-            drawn = np.random.default_rng(0)  # which nothing draws from
-            runs: list[Run] = [partial(fitting.run_on, model, stopping, reached, collapsed)]
-        else:
-            before, drawn = [], rng or self._rng()
-            runs = fitting.runs(self.init_params, given, n_init, stopping, drawn)
-        known = [] if fitting.data.known is None else fitting.data.known.arrays()
-        identity = partial(identity_of, self, fitting.data.original, fitting.engine, before, known)
-        most = {"start": stopping.max_steps}
-        task = Task.of_fit(self, X, y, sample_weight, len(runs), most) if has_tasks else None
-        watch = Watch(callbacks, task, deadline, fitting.source.n_rows, self._names)
-        ends: list[Trace] = []
+        problem, plan = self._checked(X, sample_weight, labels, X_error, rng)
+        data, names = problem.data, self._names
+        warn(check_features(self.covariance_type, problem.source.n_features))
+        task = None
+        if rng is None and "_skl_callbacks" in vars(self):
+            task = Task.of_fit(self, X, y, sample_weight, len(plan.starts), {"start": plan.stopping.max_steps})
+        before = [value for start in plan.starts if isinstance(start, Onward) for value in start.arrays()]
+        known = [] if data.known is None else data.known.arrays()
+        identity = partial(identity_of, self, data.original, problem.engine, before, known)
         place = check_place(self.checkpoint) if rng is None else None  # a stream can't be read again
-        with checkpointed(place, identity, fitting.family, drawn) as begin:
+        with checkpointed(place, identity) as checkpoint:
+            watch = Watch(
+                check_callbacks(self.callbacks),
+                task,
+                plan.stopping.deadline,
+                problem.source.n_rows,
+                names,
+                checkpoint=checkpoint,
+                verbose=check_verbose(self.verbose),
+                interval=check_count("verbose_interval", self.verbose_interval, 1),
+            )
             try:
-                run = best_run(printed(watch.over(begin(runs)), verbose, interval), ends)
+                run, ends = fit(problem, plan, watch)
             except DegenerateError as error:
-                raise named(error, fitting.data.original, self._names) from None
-        few = few_rows_sentence(fitting.data.original, fitting.n_components)
-        constant = ridge_columns(run.model, fitting.objective.floor, fitting.data.original)
-        diagnostics = diagnosed(run, constant, self._names, few)
-        n_fixed = fitting.objective.n_fixed(run.model)
-        self._publish(Fitted.of(run, fitting.source.dtype, diagnostics, n_fixed), self._names)
-        reached = self.lower_bound_ if fitting.is_plain and run.trace.n_steps else None
-        self._facts = RowFacts.of(fitting.data.original, X, reached, began)
-        self._note_cutoff(cutoff_of(fitting.source, fitting.engine, run.model))
-        self.outcome_ = Ending.of(run, ends, stopping, watch.left_out.get(None))
+                raise named(error, data.original, names) from None
+        few = few_rows_sentence(data.original, problem.n_components)
+        constant = ridge_columns(run.model, problem.objective.floor, data.original)
+        diagnostics = diagnosed(run, constant, names, few)
+        n_fixed = problem.objective.n_fixed(run.model)
+        self._publish(Fitted.of(run, problem.source.dtype, diagnostics, n_fixed), names)
+        reached = self.lower_bound_ if problem.is_plain and run.trace.n_steps else None
+        self._facts = RowFacts.of(data.original, X, reached, began)
+        self._note_cutoff(cutoff_of(problem.source, problem.engine, run.model))
+        left_out = watch.left_out.get(None)
+        self.outcome_ = Ending.of(run, ends, plan.stopping, left_out)
         self.traces_ = [list(end.objective) for end in ends]
         watch.end(self.mixture_)
-        warn_of(run, watch.left_out.get(None))
+        warn_of(run, left_out)
         warn(few)
-        if fitting.ridge is None:
-            warn(constant_sentence(run.model, constant, self._names))
-        return fitting
+        if problem.ridge is None:
+            warn(constant_sentence(run.model, constant, names))
+        return problem
 
     def _checked(
         self,
@@ -490,9 +480,13 @@ class GaussianMixture(StreamingMixture):
         sample_weight: ArrayLike | None,
         labels: ArrayLike | None,
         X_error: ArrayLike | None,
-    ) -> tuple[Fitting, Stopping, int, InitialParameters]:
-        """Everything the user passed, as objects."""
-        n_components, family, stopping, n_init, ridge = self._settings()
+        rng: np.random.Generator | None,
+    ) -> tuple[Problem, Plan]:
+        """What is to be fitted and how, from everything that the user passed."""
+        stopping = check_stopping(self).until(deadline_of(self.max_time))
+        if check_callbacks(self.callbacks) or (rng is None and "_skl_callbacks" in vars(self)):
+            stopping = replace(stopping, is_watched=True)
+        n_components, family, _, n_init, ridge = self._settings()
         restrictions = check_restrictions(self, family, n_components)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = as_meant(source, self.weight_meaning)
@@ -518,12 +512,17 @@ class GaussianMixture(StreamingMixture):
         check_suits_noise(self, has_noise=has_noise)
         given = self._given(family, (n_components, source.n_features))
         restrictions = restrictions.with_values(given.weights, given.means, given.covariances)
-        how = ridge, self.acceleration is not None, remedy, restrictions
         engine = self._engine(source)
         background = check_noise(plain_noise(self.noise), self.noise_volume, source, engine)
         data = Data(source, known, background, trim=float(self.trim))
-        fitting = Fitting(data, family, engine, n_components, *how)
-        return fitting, stopping, n_init, given
+        problem = Problem(data, family, n_components, engine, ridge, remedy, restrictions)
+        is_warm = check_flag("warm_start", self.warm_start) and rng is None and hasattr(self, "mixture_")
+        starts, drawn = Plan.starts_of(self.init_params, n_init, given), rng
+        if is_warm and problem.continues(self.mixture_.model):
+            reached, collapsed = getattr(self, "lower_bound_", float("-inf")), getattr(self, "collapsed_", [])
+            starts = [Onward(problem.here(self.mixture_.model), reached, collapsed)]
+            drawn = np.random.default_rng(0)  # which nothing draws from
+        return problem, Plan(starts, drawn or self._rng(), stopping, given, self.acceleration is not None)
 
     def _settings(self) -> tuple[int, Family, Stopping, int, float | None]:
         """The parameters that no rows are needed to check."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,14 @@ from gaussmix.checks import check_count
 from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.labels import check_labels, check_suits_labels
 from gaussmix.door.noise import check_noise, check_noise_share, check_suits_noise, plain_noise
-from gaussmix.door.parameters import check_remedy, check_ridge, check_start_names, check_stopping, check_trim
+from gaussmix.door.parameters import (
+    check_acceleration,
+    check_remedy,
+    check_ridge,
+    check_start_names,
+    check_stopping,
+    check_trim,
+)
 from gaussmix.door.restrictions import check_restrictions
 from gaussmix.door.rows import check_counts_of_rows, check_meaning, check_source
 from gaussmix.door.structures import HELD_OUT, OPTIONS, check_candidates, check_criterion, one_feature_notes
@@ -30,15 +38,16 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.fit.candidate import Candidate, Result
-from gaussmix.fit.checkpoint import checkpointed
+from gaussmix.fit.checkpoint import check_place, checkpointed
 from gaussmix.fit.choice import highest_within_error, lowest, none_could_be_fitted
 from gaussmix.fit.columns import Faults
 from gaussmix.fit.diagnostics import Diagnosis, diagnosed, of_columns
 from gaussmix.fit.ending import Ending
 from gaussmix.fit.facts import RowFacts
-from gaussmix.fit.fitting import Data
 from gaussmix.fit.identity import identity_of
-from gaussmix.fit.searching import Searching
+from gaussmix.fit.plan import InitialParameters, Plan
+from gaussmix.fit.problem import Data, Problem
+from gaussmix.fit.search import Search
 from gaussmix.fit.watch import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
 from gaussmix.priors import NormalInverseWishart
 from gaussmix.report.messages import (
@@ -52,7 +61,6 @@ from gaussmix.report.messages import (
 )
 from gaussmix.report.results import results_table
 from gaussmix.sources.base import Source
-from gaussmix.starts.base import repeated
 
 
 @documented
@@ -98,6 +106,8 @@ class GaussianMixtureIC(MixtureEstimator):
         Seconds after which no more candidates are begun, and those that are being fitted end after a step. The best of
         the candidates that were fitted is chosen, with a SearchWarning if some were not; the search goes on until there
         is one. Those with the fewest components come first. Not for "cv", which judges every candidate several times.
+    acceleration : {"auto"} or None, default None
+        As for `GaussianMixture`.
     n_init : int, default 1
         Number of starts of each kind that draws.
     init_params : str or list of str, default "hierarchical"
@@ -123,6 +133,9 @@ class GaussianMixtureIC(MixtureEstimator):
     n_jobs : int or None, default None
         Candidates fitted at a time; with `callbacks`, threads of each. None for every processor (or OMP_NUM_THREADS).
         Changes no result.
+    checkpoint : path or None, default None
+        A file in which `fit` notes where it stands, as for `GaussianMixture`. A search that was killed goes on at the
+        candidate where it stood. Candidates are then fitted one after the other.
 
     Attributes
     ----------
@@ -193,6 +206,7 @@ class GaussianMixtureIC(MixtureEstimator):
         reg_covar: float | str = 0.0,
         max_iter: int = 1000,
         max_time: float | None = None,
+        acceleration: str | None = None,
         n_init: int = 1,
         init_params: Any = "hierarchical",
         noise: bool | float | str = False,
@@ -208,6 +222,7 @@ class GaussianMixtureIC(MixtureEstimator):
         callbacks: Sequence[Callback] | None = None,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -224,6 +239,7 @@ class GaussianMixtureIC(MixtureEstimator):
         self.reg_covar = reg_covar
         self.max_iter = max_iter
         self.max_time = max_time
+        self.acceleration = acceleration
         self.n_init = n_init
         self.init_params = init_params
         self.noise = noise
@@ -239,6 +255,7 @@ class GaussianMixtureIC(MixtureEstimator):
         self.callbacks = callbacks
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.checkpoint = checkpoint
 
     @property
     def n_components_(self) -> int:
@@ -318,7 +335,6 @@ class GaussianMixtureIC(MixtureEstimator):
         self,
         X: ArrayLike | Source,
         sample_weight: ArrayLike | None,
-        checkpoint: str | None = None,
         labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
         y: object = None,
@@ -326,30 +342,38 @@ class GaussianMixtureIC(MixtureEstimator):
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
-        data, searching, known = self._checked(X, sample_weight, labels, X_error)
-        if searching.stopping.is_watched:
+        search = self._checked(X, sample_weight, labels, X_error)
+        data, source = search.problem.data, search.problem.data.original
+        task = None
+        if search.plan.stopping.is_watched:
             _check_judged_once(criterion)
-            searching = replace(searching, watch=self._watch(data, searching, X, sample_weight, y))
-        source = data.original
-        identity = partial(identity_of, self, source, self._engine(source), known=known)
-        with checkpointed(checkpoint, identity, searching.candidates[0].family, searching.rng) as begin:
-            results = yield from replace(searching, begin=begin).results(data)
-        begun = [result for result in results if result.was_begun]
-        failed = [result.candidate.family for result in begun if result.failure is not None]
-        faults = Faults.of(source, self._engine(source), failed)
-        if all(result.evidence is None for result in results):
-            raise none_could_be_fitted(results, faults.sentence(self._names))
+        if "_skl_callbacks" in vars(self):
+            most = {"candidate": len(search.plan.starts), "start": search.plan.stopping.max_steps}
+            task = Task.of_fit(self, X, y, sample_weight, len(search.candidates), most)
+        known = [] if data.known is None else data.known.arrays()
+        identity = partial(identity_of, self, source, search.problem.engine, known=known)
+        with checkpointed(check_place(self.checkpoint), identity) as place:
+            deadline = search.plan.stopping.deadline
+            watch = Watch(check_callbacks(self.callbacks), task, deadline, source.n_rows, self._names, checkpoint=place)
+            search = replace(search, watch=watch)
+            results = yield from search.results()
+            begun = [result for result in results if result.was_begun]
+            failed = [result.candidate.family for result in begun if result.failure is not None]
+            faults = Faults.of(source, search.problem.engine, failed)
+            if all(result.evidence is None for result in results):
+                raise none_could_be_fitted(results, faults.sentence(self._names))
+            if criterion == HELD_OUT:
+                results, mean, error = yield from search.cross_validated(results, n_folds)
         if criterion == HELD_OUT:
-            results, mean, error = yield from searching.cross_validated(data, results, n_folds)
             self.best_index_ = highest_within_error(results, mean, error)
             self.results_ = results_table(results) | {"cv": mean.tolist(), "cv_error": error.tolist()}
         else:
             self.results_ = results_table(results)
             self.best_index_ = lowest(results, np.array(self.results_[criterion]))
         best = results[self.best_index_]
-        self._become_best(best, data, searching, of_columns(faults, self._names))
+        self._become_best(best, search, of_columns(faults, self._names))
         self._facts = RowFacts.of(source, X, _reached(best) if data.is_plain else None, began)
-        self._note_end(best, results, searching)
+        self._note_end(best, results, search)
         sentence = dropped_sentence([each for each in results if each.was_begun], best, faults.sentence(self._names))
         warn(sentence, SearchWarning)
         for sentence in one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
@@ -361,14 +385,14 @@ class GaussianMixtureIC(MixtureEstimator):
         sample_weight: ArrayLike | None,
         labels: ArrayLike | None,
         X_error: ArrayLike | None,
-    ) -> tuple[Data, Searching, list[Any]]:
-        """Everything the user passed, as objects: the rows, the search without a watch, and what labels say."""
+    ) -> Search:
+        """The search that everything the user passed means; nobody watches it yet."""
         check_meaning(self.weight_meaning)
         remedy = _check_remedy(self.degenerate)
         names = check_start_names(self.init_params)
         if not names:
             raise TypeError(f"init_params must be the name of a start or several, not {self.init_params!r:.60}.")
-        starts = repeated(names, check_count("n_init", self.n_init, 1))
+        starts = Plan.starts_of(self.init_params, check_count("n_init", self.n_init, 1), InitialParameters())
         stopping = check_stopping(self).until(deadline_of(self.max_time))
         if check_callbacks(self.callbacks) or "_skl_callbacks" in vars(self):
             stopping = replace(stopping, is_watched=True)
@@ -387,41 +411,34 @@ class GaussianMixtureIC(MixtureEstimator):
         has_noise = check_noise_share(share) is not None
         check_suits_labels(known, self.init_params, counts, has_noise=has_noise)
         check_suits_noise(self, has_noise=has_noise)
-        background = check_noise(share, self.noise_volume, source, self._engine(source))
-        how = ridge, self._rng(), n_jobs, trim, restrictions
-        searching = Searching(candidates, starts, stopping, *how, remedy=remedy)
-        return Data(source, known, background, trim=trim), searching, [] if known is None else known.arrays()
+        engine = self._engine(source)
+        data = Data(source, known, check_noise(share, self.noise_volume, source, engine), trim=trim)
+        first = candidates[0]
+        problem = Problem(data, first.family, first.n_components, engine, ridge, remedy, restrictions)
+        check_acceleration(self.acceleration)
+        plan = Plan(starts, self._rng(), stopping, is_accelerated=self.acceleration is not None)
+        return Search(candidates, problem, plan, n_jobs)
 
-    def _watch(self, data: Data, searching: Searching, X: Any, sample_weight: ArrayLike | None, y: object) -> Watch:
-        """Who looks at the search."""
-        task, stopping = None, searching.stopping
-        if "_skl_callbacks" in vars(self):
-            most = {"candidate": len(searching.starts), "start": stopping.max_steps}
-            task = Task.of_fit(self, X, y, sample_weight, len(searching.candidates), most)
-        return Watch(check_callbacks(self.callbacks), task, stopping.deadline, data.original.n_rows, self._names)
-
-    def _become_best(self, best: Result, data: Data, searching: Searching, of_columns: list[Diagnosis]) -> None:
+    def _become_best(self, best: Result, search: Search, of_columns: list[Diagnosis]) -> None:
         """Become the mixture that was chosen."""
-        run, source = _run_of(best), data.original
-        of_best = searching.source(data, run.model.n_components), self._engine(source), run.model
+        run, problem, source = _run_of(best), search.problem_of(best.candidate), search.problem.data.original
         few = few_rows_sentence(source, run.model.n_components)
-        constant = ridge_columns(run.model, data.objective(searching.ridge).floor, source)
+        constant = ridge_columns(run.model, problem.data.objective(problem.ridge).floor, source)
         diagnostics = diagnosed(run, constant, self._names, few) + of_columns
         n_fixed = run.model.n_parameters - best.n_parameters
         self._publish(Fitted.of(run, source.dtype, diagnostics, n_fixed), self._names)
-        self._note_cutoff(cutoff_of(*of_best))
-        if searching.ridge is None:
+        self._note_cutoff(cutoff_of(problem.source, problem.engine, run.model))
+        if problem.ridge is None:
             warn(constant_sentence(run.model, constant, self._names))
 
-    def _note_end(self, best: Result, results: Sequence[Result], searching: Searching) -> None:
+    def _note_end(self, best: Result, results: Sequence[Result], search: Search) -> None:
         """Say why the best fit ended, and why there are no more."""
-        run, watch, not_begun = _run_of(best), searching.watch, not_begun_sentence(results)
-        left_out = None if watch is None or not_begun is not None else watch.left_out.get(self.best_index_)
-        ending = Ending.of(run, best.ends, searching.stopping, left_out)
+        run, watch, not_begun = _run_of(best), search.watch, not_begun_sentence(results)
+        left_out = None if not_begun is not None else watch.left_out.get(self.best_index_)
+        ending = Ending.of(run, best.ends, search.plan.stopping, left_out)
         self.outcome_ = replace(ending, reason=" ".join(filter(None, [ending.reason, not_begun])))
         self.traces_ = [list(end.objective) for end in best.ends]
-        if watch is not None:
-            watch.end(self.mixture_)
+        watch.end(self.mixture_)
         warn_of(run, left_out)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_begun, SearchWarning)
@@ -478,13 +495,11 @@ def fit_stepwise(
     search: GaussianMixtureIC,
     X: ArrayLike | Source,
     sample_weight: ArrayLike | None = None,
-    checkpoint: str | None = None,
     labels: ArrayLike | None = None,
 ) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield what became of each candidate when it is done.
 
-    With ``criterion="cv"`` the fits without each fold follow. Who stops iterating leaves the estimator as it was. A
-    search with a checkpoint must be one fit.
+    With ``criterion="cv"`` the fits without each fold follow. Who stops iterating leaves the estimator as it was.
     """
     with unchanged_on_failure(search):
-        yield from search._fits(X, sample_weight, checkpoint, labels)
+        yield from search._fits(X, sample_weight, labels)

@@ -23,7 +23,7 @@ from gaussmix.errors import unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, narrowed
 from gaussmix.estimators.base import Estimator
 from gaussmix.estimators.conversion import to_sklearn
-from gaussmix.fit.fitting import Data
+from gaussmix.fit.problem import Data
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.noise import NO_MARGINAL

@@ -26,7 +26,7 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.families.base import Family
 from gaussmix.fit.diagnostics import of_components
-from gaussmix.fit.fitting import Data, Fitting
+from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats.values import of_type
 from gaussmix.mixture.mixture import Mixture
@@ -64,7 +64,7 @@ class StreamingMixture(MixtureEstimator, ABC):
     @abstractmethod
     def _found(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, rng: np.random.Generator | None = None
-    ) -> Fitting:
+    ) -> Problem:
         """Fit as `fit` does, from a start that `rng` draws."""
 
     def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -192,7 +192,7 @@ class StreamingMixture(MixtureEstimator, ABC):
         warn(frozen_sentence(trace))
         return replace(learned, sums=sums, seen=seen)
 
-    def _fit_held(self, source: ArraySource, stream: Stream) -> Fitting:
+    def _fit_held(self, source: ArraySource, stream: Stream) -> Problem:
         source.feature_names = None if self._names is None else tuple(self._names)
         return self._found(source, rng=np.random.default_rng(stream.seed))
 

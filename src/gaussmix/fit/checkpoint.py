@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -14,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from gaussmix.door.warnings import warn
-from gaussmix.em.restarts import Run, begin_each, better
+from gaussmix.em.restarts import Run, better
 from gaussmix.em.trace import Event, Frozen, State, Trace
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.fit.identity import check_same
 from gaussmix.formats import Damaged
-from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, read, write
+from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
 from gaussmix.formats.record import Json
 from gaussmix.formats.whole_file import remove_unfinished
 from gaussmix.model import Model
@@ -30,15 +31,35 @@ SECONDS = 5.0  # between two checkpoints of a run
 Place = str | os.PathLike[str]
 
 
+@dataclass
+class Standing:
+    """Where one fit stands: the number of its run, where that is, and what the runs before it came to.
+
+    Parameters
+    ----------
+    number : of the run that is being made, or is to be begun, counted from 0.
+    generator : state of the generator that starts draw from, when that run was begun or noted.
+    state : of that run; None where it is to be begun.
+    best : the end of the best run before it.
+    ends : the traces of all runs before it that ended with a finite likelihood.
+    """
+
+    number: int = 0
+    generator: Any = None
+    state: State | None = None
+    best: State | None = None
+    ends: tuple[State, ...] = ()
+
+
 class Checkpoint:
     """The file in which a fit notes where it stands, and what was found in it.
+
+    A search is many fits. Those that have ended are in the file too, so a search goes on at the fit where it stood.
 
     Parameters
     ----------
     path : of the file.
     identity : what the fit is of: plain values by what a message calls them.
-    family : of the models.
-    generator : starts draw from it; it gets the state that it had at the checkpoint.
 
     Raises
     ------
@@ -46,14 +67,12 @@ class Checkpoint:
     OSError : it can't be read, or there is no such folder.
     """
 
-    def __init__(
-        self, path: Path, identity: Mapping[str, Json], family: Family, generator: np.random.Generator
-    ) -> None:
-        self._path, self._identity, self._family, self._generator = path, identity, family, generator
-        self._number = 0
-        self._state: State | None = None
-        self._best: State | None = None
-        self._written, self._noted_at = (0, 0), monotonic()
+    def __init__(self, path: Path, identity: Mapping[str, Json]) -> None:
+        self._path, self._identity = path, identity
+        self._read: dict[str, StandingRecord] = {}  # of fits that were not asked for yet
+        self._stands: dict[str, Standing] = {}
+        self._current = ""
+        self._written, self._noted_at = ("", 0, 0), monotonic()
         self._writer: Thread | None = None
         self.failure: str | None = None  # why the last write failed, a sentence
         self._has_warned = False
@@ -63,26 +82,54 @@ class Checkpoint:
             raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(path.parent))
         remove_unfinished(path)
 
-    def runs(self, runs: Sequence[Run]) -> Iterator[Iterator[State]]:
-        """The runs of a fit, noted while they are made; of those before the checkpoint the best one only, ended."""
-        if self._best is not None:
-            yield iter([self._best])
-        while self._number < len(runs):
-            ends: list[State] = []  # none where the start has no covariances
-            yield self._noted(runs[self._number](self._state), ends)
-            for end in ends:
-                self._best = self._best if end.outcome is Outcome.NON_FINITE else better(self._best, end)
-            self._number, self._state = self._number + 1, None
-            if self._number < len(runs):
+    def runs(
+        self, runs: Sequence[Run], key: str, family: Family, generator: np.random.Generator
+    ) -> Iterator[Iterator[State]]:
+        """The runs of a fit, noted while they are made; those that have ended before are their ends alone.
+
+        Parameters
+        ----------
+        runs : of the fit.
+        key : what the file calls it.
+        family : of its models.
+        generator : starts draw from it; it gets the state that it had at the checkpoint.
+        """
+        stand = self._standing(key, family, generator)
+        self._stands[key], self._current = stand, key
+        for end in stand.ends:
+            yield iter([end])
+        while stand.number < len(runs):
+            made: list[State] = []  # none where the start has no covariances
+            yield self._noted(runs[stand.number](stand.state), stand, generator, made)
+            for end in made:
+                if end.outcome is not Outcome.NON_FINITE:
+                    stand.best, stand.ends = better(stand.best, end), (*stand.ends, end)
+            stand.number, stand.state, stand.generator = stand.number + 1, None, generator.bit_generator.state
+            if stand.number < len(runs):
                 self._write_beside()
 
-    def _noted(self, states: Iterator[State], ends: list[State]) -> Iterator[State]:
+    def _standing(self, key: str, family: Family, generator: np.random.Generator) -> Standing:
+        """Where a fit stood when the file was written; at its beginning where the file does not have it."""
+        record = self._read.pop(key, None)
+        if record is None:
+            return Standing(generator=generator.bit_generator.state)
+        try:
+            generator.bit_generator.state = record.generator
+            state, best = (None if run is None else _state_of(run, family) for run in (record.state, record.best))
+            ends = () if best is None else tuple(_end_of(run, best) for run in record.ends)
+        except Damaged as damage:
+            raise self._unusable(damage) from None
+        return Standing(record.number, record.generator, state, best, ends)
+
+    def _noted(
+        self, states: Iterator[State], stand: Standing, generator: np.random.Generator, made: list[State]
+    ) -> Iterator[State]:
         for state in states:
-            self._state = state
+            stand.state, stand.generator = state, generator.bit_generator.state
             if state.outcome is None and monotonic() - self._noted_at > SECONDS:
                 self._write_beside()
             yield state
-        ends.append(state)
+        made.append(state)
 
     def end(self) -> None:
         """Remove the file: the fit has ended."""
@@ -93,13 +140,16 @@ class Checkpoint:
     def interrupt(self) -> None:
         """Write where the fit stands, if it is farther than the file says."""
         self._wait()
-        if self._stand != self._written and (self._state is None or self._state.outcome is None):
-            self._write(self._record(), self._stand)
+        stand = self._stands.get(self._current)
+        is_between_steps = stand is not None and (stand.state is None or stand.state.outcome is None)
+        if self._place != self._written and is_between_steps:
+            self._write(self._record(), self._place)
 
     @property
-    def _stand(self) -> tuple[int, int]:
-        """Number of the run, and of its steps."""
-        return self._number, 0 if self._state is None else self._state.trace.n_steps
+    def _place(self) -> tuple[str, int, int]:
+        """The fit that is being made, the number of its run, and of the steps of that."""
+        stand = self._stands.get(self._current, Standing())
+        return self._current, stand.number, 0 if stand.state is None else stand.state.trace.n_steps
 
     def _write_beside(self) -> None:
         """Write where the fit stands, while it goes on; unless the last one is being written still."""
@@ -109,24 +159,24 @@ class Checkpoint:
             self._has_warned = True
             warn(f"{self.failure} The fit goes on, but a checkpoint does not keep what it does.")
         self._noted_at = monotonic()
-        self._writer = Thread(target=self._write, args=(self._record(), self._stand), name="gaussmix-checkpoint")
+        self._writer = Thread(target=self._write, args=(self._record(), self._place), name="gaussmix-checkpoint")
         self._writer.start()
 
-    def _write(self, record: CheckpointRecord, stand: tuple[int, int]) -> None:
+    def _write(self, record: CheckpointRecord, place: tuple[str, int, int]) -> None:
         try:
             write(self._path, record)
         except (OSError, MemoryError) as error:
             self.failure = f"{self._path} can't be written: {getattr(error, 'strerror', None) or error}."
         else:
-            self.failure, self._written = None, stand
+            self.failure, self._written = None, place
 
     def _wait(self) -> None:
         if self._writer is not None:
             self._writer.join()
 
     def _record(self) -> CheckpointRecord:
-        state, best = (None if run is None else _record_of(run) for run in (self._state, self._best))
-        return CheckpointRecord(self._identity, self._number, self._generator.bit_generator.state, state, best)
+        made = {key: _standing_record(stand) for key, stand in self._stands.items()}
+        return CheckpointRecord(self._identity, self._read | made)
 
     def _take(self) -> None:
         """Go on from the file."""
@@ -135,47 +185,43 @@ class Checkpoint:
             raise ValueError(f"checkpoint={name!r} is not a regular file: name a file.")
         try:
             record = read(self._path)
-            check_same(name, record.identity, self._identity)
-            self._generator.bit_generator.state = record.generator
-            self._number = record.number
-            self._state, self._best = (
-                None if run is None else _state_of(run, self._family) for run in (record.state, record.best)
-            )
         except Damaged as damage:
-            raise ValueError(
-                f"{name} is not a usable checkpoint: {damage}. Remove the file to begin anew, or name another."
-            ) from None
-        self._written = self._stand
+            raise self._unusable(damage) from None
+        check_same(name, record.identity, self._identity)
+        self._read = dict(record.fits)
+
+    def _unusable(self, damage: Damaged) -> ValueError:
+        return ValueError(
+            f"{self._path} is not a usable checkpoint: {damage}. Remove the file to begin anew, or name another."
+        )
 
 
 @contextmanager
-def checkpointed(
-    place: Place | None, identity: Callable[[], Mapping[str, Json]], family: Family, generator: np.random.Generator
-) -> Iterator[Callable[[Sequence[Run]], Iterator[Iterator[State]]]]:
-    """Begin the runs of a fit, or go on from a checkpoint; the block makes them.
+def checkpointed(place: Place | None, identity: Callable[[], Mapping[str, Json]]) -> Iterator[Checkpoint | None]:
+    """Note the fits of a block in a file, or go on from it.
 
-    Where the block fails, what was done until then is written to the file; but where it is the fit that fails, as it
-    would again, and where it ends, the file is removed.
+    If the block is interrupted, the state is written. If the fit ends, or fails in a way that would repeat, the file is
+    removed.
 
     Parameters
     ----------
     place : of the file; None for a fit without one.
-    identity, family, generator : as for `Checkpoint`.
+    identity : as for `Checkpoint`.
 
     Yields
     ------
-    begin : takes the runs and begins one after the other.
+    checkpoint : None for a fit without one.
 
     Raises
     ------
     ValueError, OSError : as for `Checkpoint`.
     """
     if place is None:
-        yield begin_each
+        yield None
         return
-    checkpoint = Checkpoint(Path(place), identity(), family, generator)
+    checkpoint = Checkpoint(Path(place), identity())
     try:
-        yield checkpoint.runs
+        yield checkpoint
     except (SingularCovariance, NonFiniteLikelihood):
         checkpoint.end()
         raise
@@ -194,15 +240,18 @@ def check_place(place: Any) -> Place | None:
     raise TypeError(f"checkpoint must be the path of a file or None, not {place!r}.")
 
 
-def _record_of(run: State) -> RunRecord:
+def _standing_record(stand: Standing) -> StandingRecord:
+    state, best = (None if run is None else _record_of(run) for run in (stand.state, stand.best))
+    ends = [_record_of(end, has_model=False) for end in stand.ends]
+    return StandingRecord(stand.number, stand.generator, state, best, ends)
+
+
+def _record_of(run: State, *, has_model: bool = True) -> RunRecord:
     model, trace = run.model, run.trace
-    arrays = {
-        "weights": model.weights,
-        "means": model.means,
-        "covariances": model.covariances.array,
-        "log_likelihood": np.array(trace.log_likelihood),
-        "objective": np.array(trace.objective),
-    } | ({} if model.noise is None else model.noise.arrays())
+    arrays = {"log_likelihood": np.array(trace.log_likelihood), "objective": np.array(trace.objective)}
+    if has_model:
+        arrays |= {"weights": model.weights, "means": model.means, "covariances": model.covariances.array}
+        arrays |= {} if model.noise is None else model.noise.arrays()
     frozen = {k: why.name for k, why in trace.frozen.items()}
     events = [(each.component, each.feature, each.step, each.why.name, each.remedy) for each in trace.events]
     return RunRecord(arrays, trace.memory, frozen, None if run.outcome is None else run.outcome.name, events)
@@ -216,11 +265,28 @@ def _state_of(run: RunRecord, family: Family) -> State:
         raise Damaged("its numbers have other shapes than they should")
     noise = Noise.of_arrays(arrays)
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
+    return State(model, _trace_of(run), _outcome_of(run))
+
+
+def _end_of(run: RunRecord, best: State) -> State:
+    """The end of a run; its model is that of the best, which is the only one that anybody asks for."""
+    return State(best.model, _trace_of(run), _outcome_of(run))
+
+
+def _outcome_of(run: RunRecord) -> Outcome | None:
+    """Why a run ended; raises `Damaged`."""
+    try:
+        return None if run.outcome is None else Outcome[run.outcome]
+    except KeyError:
+        raise Damaged("its header is damaged") from None
+
+
+def _trace_of(run: RunRecord) -> Trace:
+    """What the steps of a run recorded; raises `Damaged`."""
     try:
         frozen = {k: Frozen[why] for k, why in run.frozen.items()}
-        outcome = None if run.outcome is None else Outcome[run.outcome]
         events = tuple(Event(k, feature, step, Frozen[why], did) for k, feature, step, why, did in run.events)
     except KeyError:
         raise Damaged("its header is damaged") from None
-    trace = Trace(arrays["log_likelihood"].tolist(), arrays["objective"].tolist(), frozen, run.memory, events)
-    return State(model, trace, outcome)
+    steps = run.arrays["log_likelihood"].tolist(), run.arrays["objective"].tolist()
+    return Trace(*steps, frozen, run.memory, events)

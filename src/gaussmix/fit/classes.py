@@ -24,7 +24,7 @@ from gaussmix.em.trace import State, final
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
-from gaussmix.fit.fitting import Data
+from gaussmix.fit.problem import Data
 from gaussmix.mixture.class_mixtures import ClassMixtures
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model

@@ -1,86 +1,73 @@
-"""Fit every candidate to the same rows from the same starts."""
+"""Fit every candidate as a single mixture is fitted, and judge each by its rows, or by rows that no fit has seen."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from threading import Event
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gaussmix.em.criteria import Evidence, evidence_of
-from gaussmix.em.guided import guided
-from gaussmix.em.initial import InitialMoments, split
-from gaussmix.em.objective import Objective
-from gaussmix.em.remedies import Remedy, run_with
-from gaussmix.em.restarts import Run, best_run
-from gaussmix.em.split_and_merge import first_model
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, Trace, final
-from gaussmix.em.trimmed_start import trimmed_partition
+from gaussmix.em.criteria import evidence_of
+from gaussmix.em.initial import split
+from gaussmix.em.trace import State, Trace
+from gaussmix.engines import engine_for, n_threads
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.fit.candidate import Candidate, Result
+from gaussmix.fit.fit import fit
+from gaussmix.fit.held_out import folds, held_out, mean_and_error
 from gaussmix.fit.parallel import mapped
-from gaussmix.model import Model, free_parameters
-from gaussmix.noise import Noise
-from gaussmix.sources.base import Source
-from gaussmix.starts import STARTS, Partition
-from gaussmix.starts.sample import Distinct
+from gaussmix.fit.plan import Onward, Plan, SharedStarts
+from gaussmix.fit.problem import Data, Problem
+from gaussmix.fit.watch import Watch
+from gaussmix.numerics.arrays import Array
 
+SMALL = 2**13  # numbers in X: fits of fewer spend their time in Python, where threads wait for each other
 _NOT_BEGUN = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """Rows, and how each candidate is fitted to them.
+    """Candidates, and how each is fitted.
 
     Parameters
     ----------
-    source : opens the rows for one fit of so many components, which may keep something beside them.
-    n_rows : number of rows of positive weight.
-    unit : what their weights were divided by.
-    sample : some of the rows, for starts.
-    objective : what EM raises for a candidate.
-    of_starts : what it raises where a start is sought, which has another structure.
-    engine : sums over the rows; several candidates use it at a time.
-    starts : names, as often as each is to be made.
-    stopping : when EM ends.
-    rng : its state now is where the starts for each number of components begin, whatever else is tried.
-    begin : begins the runs of a candidate, or goes on with them.
-    ended : says why no more candidates are to be begun; None as long as they are.
-    trim : share of the row weight that each step leaves out; `source` does that.
-    noise : a background, with the weight to begin with; None for none.
-    remedy : what to do with a component that gets stuck.
-    spare : the objective of a start without covariances; None where that is a failure.
+    candidates : what to try.
+    problem : the rows and the objective; each candidate replaces the family and the number of components.
+    plan : the starts, which begin at the state that its generator has, whatever else is tried.
+    n_jobs : threads, as scikit-learn counts them.
+    watch : looks at the runs, and says why no more candidates are to be begun.
     """
 
-    source: Callable[[int], Source]
-    n_rows: int
-    unit: float
-    sample: Distinct
-    objective: Callable[[Candidate], Objective]
-    of_starts: Objective
-    engine: Engine[Any]
-    starts: Sequence[str]
-    stopping: Stopping
-    rng: np.random.Generator
-    begin: Callable[[Candidate, Sequence[Run]], Iterator[Iterator[State]]]
-    ended: Callable[[], Outcome | None]
-    trim: float = 0.0
-    noise: Noise | None = None
-    remedy: Remedy = Remedy.FREEZE
-    spare: Objective | None = None
+    candidates: Sequence[Candidate]
+    problem: Problem
+    plan: Plan
+    n_jobs: int | None
+    watch: Watch = field(default_factory=Watch)
 
-    def results(self, candidates: Sequence[Candidate], n_threads: int) -> Generator[Result, None, list[Result]]:
-        """Fit every candidate, `n_threads` at a time.
+    def problem_of(self, candidate: Candidate) -> Problem:
+        """What is fitted for a candidate."""
+        return replace(self.problem, family=candidate.family, n_components=candidate.n_components)
+
+    @cached_property
+    def _n_threads(self) -> tuple[int, int]:
+        """How many candidates are fitted at a time, and threads for each."""
+        threads, rows = n_threads(self.n_jobs), self.problem.data.original
+        is_one_by_one = rows.n_rows * rows.n_features < SMALL or rows.is_read_again or self.watch.wants_one_at_a_time
+        at_a_time = 1 if is_one_by_one else min(threads, len(self.candidates))
+        return at_a_time, threads // at_a_time
+
+    def results(self) -> Generator[Result, None, list[Result]]:
+        """Fit every candidate.
 
         Where somebody watches the runs, or the clock, those with the fewest components come first. When time is up
         before one could be fitted, the search goes on until one is.
@@ -93,32 +80,104 @@ class Search:
         -------
         results : of all candidates, in their order.
         """
-        is_rising = self.stopping.is_watched  # else the largest first, so that no thread is left alone with one
-        sizes = {c.n_components for c in candidates if c.n_components <= self.n_rows}
-        possible = sorted(sizes, reverse=not is_rising)
-        with closing(mapped(self._starts_in_time, possible, n_threads)) as made:
-            moments = {possible[place]: found for place, found in made}
-        sign = 1 if is_rising else -1
-        order = sorted(range(len(candidates)), key=lambda place: sign * candidates[place].n_components)
+        at_a_time, threads = self._n_threads
+        fits = _Fits(self, engine_for(self.problem.data.original, threads))
+        sign = 1 if self.plan.stopping.is_watched else -1  # the largest first, so that no thread is left alone with one
+        order = sorted(range(len(self.candidates)), key=lambda place: sign * self.candidates[place].n_components)
         results: dict[int, Result] = {}
-        has_fit = Event()
-        fit = partial(self._fit, moments=moments, has_fit=has_fit)
-        with closing(mapped(fit, [candidates[place] for place in order], n_threads)) as fitted:
+        with closing(mapped(fits.fit, [self.candidates[place] for place in order], at_a_time)) as fitted:
             for turn, result in fitted:
                 results[order[turn]] = result
-                if result.evidence is not None:
-                    has_fit.set()
                 yield result
         by_family: dict[Family, list[Result]] = {}
-        for place in sorted(results, key=lambda place: candidates[place].n_components):
-            by_family.setdefault(candidates[place].family, []).append(results[place])
+        for place in sorted(results, key=lambda place: self.candidates[place].n_components):
+            by_family.setdefault(self.candidates[place].family, []).append(results[place])
         again: dict[Candidate, Result] = {}
-        with closing(mapped(self._in_order, list(by_family.values()), n_threads)) as raised:
+        with closing(mapped(fits.in_order, list(by_family.values()), at_a_time)) as raised:
             for _, found in raised:
                 again |= {result.candidate: result for result in found}
-        return [again[candidate] for candidate in candidates]
+        return [again[candidate] for candidate in self.candidates]
 
-    def _in_order(self, results: Sequence[Result], is_unwanted: Callable[[], bool]) -> list[Result]:
+    def cross_validated(
+        self, results: Sequence[Result], n_folds: int
+    ) -> Generator[Result, None, tuple[list[Result], Array, Array]]:
+        """Fit every candidate without each fold in turn, and judge it by the rows of the fold.
+
+        Parameters
+        ----------
+        results : of all rows.
+        n_folds : number of folds.
+
+        Yields
+        ------
+        result : of a candidate without a fold, as soon as it is known.
+
+        Returns
+        -------
+        results : those of all rows, failures where a candidate failed without some fold.
+        mean : (n_candidates,), mean log-likelihood of held-out rows, nats per unit of weight; NaN of what failed.
+        error : (n_candidates,), its standard error.
+
+        Raises
+        ------
+        ValueError : there are fewer rows of positive weight than folds.
+        """
+        data = self.problem.data
+        weight = data.original.row_weight
+        if weight is not None and not weight.all():
+            data = data.part(weight > 0)
+        n_rows = data.original.n_rows
+        if n_rows < n_folds:
+            raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
+        fold, by_fold, judged = folds(n_rows, n_folds, self.plan.rng), [], list(results)
+        engine = engine_for(data.original, n_threads(self.n_jobs))
+        for number in range(n_folds):
+            fitted = yield from self._without(data, fold == number, number).results()
+            by_fold.append(held_out(fitted, data.part(fold == number).source(), engine))
+            for place, result in enumerate(fitted):
+                if result.failure is not None and judged[place].failure is None:
+                    why = Failure(FailureKind.WITHOUT_A_FOLD, cause=result.failure)
+                    judged[place] = replace(judged[place], failure=why, evidence=None)
+        mean, error = mean_and_error(np.array(by_fold))
+        failed = np.array([result.failure is not None for result in judged])
+        return judged, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)
+
+    def _without(self, data: Data, fold: NDArray[np.bool_], number: int) -> Search:
+        """The same search on the rows outside a fold."""
+        problem = replace(self.problem, data=data.part(~fold))
+        return replace(self, problem=problem, plan=replace(self.plan, stage=f"without fold {number} "))
+
+
+class _Fits:
+    """The fits of a search, several at a time; parameters as for `Search`, and the engine of each."""
+
+    def __init__(self, search: Search, engine: Engine[Any]) -> None:
+        self._search, self._watch, self._plan = search, search.watch, search.plan
+        self._template = replace(search.problem, engine=engine)
+        self._rng = deepcopy(search.plan.rng)
+        self._shared = {candidate.n_components: SharedStarts() for candidate in search.candidates}
+        self._has_fit = Event()
+
+    def fit(self, candidate: Candidate, is_unwanted: Callable[[], bool]) -> Result:
+        """Fit a candidate from every start, or say why it has no fit."""
+        began, problem = perf_counter(), self._problem(candidate)
+        failure = candidate.family.refusal(problem.source.n_features)
+        n_rows = problem.data.original.profile.n_positive
+        if failure is None and candidate.n_components > n_rows:
+            failure = Failure(FailureKind.TOO_FEW_ROWS, details=str(n_rows))
+        ended = self._watch.ended()
+        if failure is None and (ended is Outcome.STOPPED or (ended is not None and self._has_fit.is_set())):
+            failure = Failure(_NOT_BEGUN[ended])
+        if failure is not None:
+            return Result(candidate, None, problem.n_parameters, None, failure, perf_counter() - began)
+        shared = self._shared[candidate.n_components]
+        plan = replace(self._plan_of(candidate, is_unwanted), rng=deepcopy(self._rng), shared=shared)
+        result = self._ended(problem, plan, candidate, began)
+        if result.evidence is not None:
+            self._has_fit.set()
+        return result
+
+    def in_order(self, results: Sequence[Result], is_unwanted: Callable[[], bool]) -> list[Result]:
         """Let more components fit no worse than fewer.
 
         The greatest likelihood never falls with the number of components. Where a candidate ends below one with fewer,
@@ -133,7 +192,7 @@ class Search:
         found = []
         for result in results:
             is_below = highest is not None and _log_likelihood(result) < _log_likelihood(highest)
-            if highest is not None and is_below and self.ended() is None:
+            if highest is not None and is_below and self._watch.ended() is None:
                 result = self._from_fewer(result, highest, is_unwanted)
             if highest is None or _log_likelihood(result) > _log_likelihood(highest):
                 highest = result
@@ -142,129 +201,54 @@ class Search:
 
     def _from_fewer(self, result: Result, fewer: Result, is_unwanted: Callable[[], bool]) -> Result:
         """Fit a candidate from one with fewer components; the result that it has where that ends no higher."""
-        began, candidate = perf_counter(), result.candidate
-        source = self.source(candidate.n_components)
+        began, problem = perf_counter(), self._problem(result.candidate)
         assert fewer.run is not None, "what has a likelihood has a run"
-        objective = self.objective(candidate)
-        start = objective.feasible(split(fewer.run.model, candidate.n_components))
-        of_run = start, objective, source, is_unwanted
-        (run,) = map(final, self.begin(candidate, [lambda begun: self._states(*of_run)]))
-        if not run.trace.collapsed and run.outcome is not Outcome.NON_FINITE and not is_unwanted():
-            evidence = evidence_of(run.model, result.n_parameters, source, self.engine, self.unit)
-            if evidence.log_likelihood + self._log_prior(run, objective) > _log_likelihood(result) + self._log_prior(
-                result.run, objective
-            ):
-                result = replace(result, run=run, evidence=evidence, ends=(*result.ends, run.trace))
+        start = Onward(split(fewer.run.model, problem.n_components))
+        plan = replace(self._plan_of(result.candidate, is_unwanted, "from fewer "), starts=[start])
+        again = self._ended(problem, plan, result.candidate, began)
+        if _objective(again, problem) > _objective(result, problem):
+            result = replace(again, ends=(*result.ends, *again.ends), seconds=result.seconds)
         return replace(result, seconds=result.seconds + perf_counter() - began)
 
-    def _log_prior(self, run: State | None, objective: Objective) -> float:
-        """What a prior adds to the log-likelihood of a run, nats; a prior may prefer another mixture than rows do."""
-        return 0.0 if run is None else objective.log_prior(run.model) * self.unit
+    def _problem(self, candidate: Candidate) -> Problem:
+        return replace(self._template, family=candidate.family, n_components=candidate.n_components)
 
-    def _starts_in_time(self, n_components: int, is_unwanted: Callable[[], bool]) -> list[InitialMoments]:
-        """The starts for a number of components; none where time is up, as they may not be used."""
-        return [] if self.ended() is not None else self._initial_moments(n_components, is_unwanted)
+    def _plan_of(self, candidate: Candidate, is_unwanted: Callable[[], bool], stage: str = "") -> Plan:
+        return replace(
+            self._plan,
+            is_unwanted=is_unwanted,
+            ends_at_collapse=True,
+            candidate=self._search.candidates.index(candidate),
+            stage=f"{self._plan.stage}{stage}",
+        )
 
-    def _initial_moments(self, n_components: int, is_unwanted: Callable[[], bool]) -> list[InitialMoments]:
-        """The starts for a number of components, which are the same for all structures."""
-        rng = deepcopy(self.rng)
-        names = () if is_unwanted() else self.starts
-        partitions = (self._partition(name, n_components, rng) for name in names)
-        found = []
-        for partition in partitions:
-            of_fit = self.source(n_components), self.engine, n_components
-            found.append(InitialMoments(*of_fit, guided(partition, *of_fit), self.noise))
-        return found
-
-    def _partition(self, name: str, n_components: int, rng: np.random.Generator) -> Partition:
-        about = self.sample, self.engine, n_components
-        partition = STARTS[name](*about, rng)
-        return trimmed_partition(partition, *about, self.of_starts, self.trim, rng) if self.trim else partition
-
-    def _fit(
-        self,
-        candidate: Candidate,
-        is_unwanted: Callable[[], bool],
-        moments: Mapping[int, Sequence[InitialMoments]],
-        has_fit: Event,
-    ) -> Result:
-        """Fit a candidate from every start, or say why it has no fit."""
-        began, source = perf_counter(), self.source(candidate.n_components)
+    def _ended(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
+        """Make the runs of a plan. Where the best has a collapsed component, its likelihood can't be compared."""
         run: State | None = None
-        evidence: Evidence | None = None
-        of_size = candidate.family, candidate.n_components, source.n_features
-        size = free_parameters(*of_size, has_noise=self.noise is not None)
-        failure = candidate.family.refusal(source.n_features)
-        if failure is None and candidate.n_components > self.n_rows:
-            failure = Failure(FailureKind.TOO_FEW_ROWS, details=str(self.n_rows))
-        ended, ends = self.ended(), list[Trace]()
-        if failure is None and (ended is Outcome.STOPPED or (ended is not None and has_fit.is_set())):
-            failure = Failure(_NOT_BEGUN[ended])
-        if failure is None:
-            starts, objective = moments[candidate.n_components], self.objective(candidate)
-            starts = starts or self._initial_moments(candidate.n_components, is_unwanted)
-            try:
-                of_candidate = candidate.family, objective, source
-                runs = [partial(self._run_from, *of_candidate, first, is_unwanted) for first in starts]
-                run = best_run(self.begin(candidate, runs), ends)
-            except SingularCovariance as error:
-                failure = Failure(FailureKind.SINGULAR, error.components)
-            except NonFiniteLikelihood:
-                failure = Failure(FailureKind.NON_FINITE, details="rescale the columns of X")
-        collapsed = () if run is None else tuple(run.trace.collapsed)
-        if collapsed:  # its likelihood can't be compared with that of others
-            run, failure = None, Failure(FailureKind.COLLAPSED, collapsed)
-        if run is not None and not is_unwanted():
-            size -= objective.n_fixed(run.model)
-            evidence = evidence_of(run.model, size, source, self.engine, self.unit)
-        return Result(candidate, run, size, evidence, failure, perf_counter() - began, ends)
-
-    def _run_from(
-        self,
-        family: Family,
-        objective: Objective,
-        source: Source,
-        first: InitialMoments,
-        is_unwanted: Callable[[], bool],
-        begun: State | None,
-    ) -> Iterator[State]:
-        how = family, objective, source, first, is_unwanted
-        model = self._first_model(*how) if begun is None else begun.model
-        yield from self._states(model, objective, source, is_unwanted, None if begun is None else begun.trace)
-
-    def _first_model(
-        self,
-        family: Family,
-        objective: Objective,
-        source: Source,
-        first: InitialMoments,
-        is_unwanted: Callable[[], bool],
-    ) -> Model:
-        tolerance = self.stopping.tolerance
+        ends: Sequence[Trace] = ()
+        failure: Failure | None = None
+        evidence, size = None, problem.n_parameters
         try:
-            return first_model(first, family, objective, source, is_unwanted, tolerance)
-        except SingularCovariance:
-            if self.spare is None:
-                raise
-        # The first step finds what collapses.
-        return first_model(first, family, self.spare, source, is_unwanted, tolerance)
-
-    def _states(
-        self,
-        model: Model,
-        objective: Objective,
-        source: Source,
-        is_unwanted: Callable[[], bool],
-        trace: Trace | None = None,
-    ) -> Iterator[State]:
-        """EM from a model, until it ends, a component collapses or the result is no longer wanted."""
-        of_run = source, self.engine, model, objective, self.stopping
-        for state in run_with(self.remedy, *of_run, trace=trace):
-            yield state
-            if state.trace.collapsed or is_unwanted():
-                return
+            run, ends = fit(problem, plan, self._watch)
+        except SingularCovariance as error:
+            failure = Failure(FailureKind.SINGULAR, error.components)
+        except NonFiniteLikelihood:
+            failure = Failure(FailureKind.NON_FINITE, details="rescale the columns of X")
+        if run is not None and run.trace.collapsed:
+            failure, run = Failure(FailureKind.COLLAPSED, tuple(run.trace.collapsed)), None
+        if run is not None and not plan.is_unwanted():
+            size -= problem.objective.n_fixed(run.model)
+            evidence = evidence_of(run.model, size, problem.source, problem.engine, problem.data.unit)
+        return Result(candidate, run, size, evidence, failure, perf_counter() - began, ends)
 
 
 def _log_likelihood(result: Result) -> float:
     """Of all rows, nats; NaN where there is none, which is neither above nor below another."""
     return math.nan if result.evidence is None else result.evidence.log_likelihood
+
+
+def _objective(result: Result, problem: Problem) -> float:
+    """The log-likelihood and what a prior adds to it, nats; −inf for a candidate that failed."""
+    if result.run is None or result.evidence is None:
+        return -math.inf
+    return result.evidence.log_likelihood + problem.objective.log_prior(result.run.model) * problem.data.unit

@@ -1,4 +1,4 @@
-"""What looks at a fit while it goes on: callbacks of the user, scikit-learn's callbacks, and the clock."""
+"""What looks at a fit while it goes on: callbacks, the clock, a checkpoint, and what `verbose` prints."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from gaussmix.door.parameters import check_number
-from gaussmix.em.restarts import better
+from gaussmix.em.restarts import Run, better
 from gaussmix.em.trace import State
 from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.fit.checkpoint import Checkpoint
+from gaussmix.fit.plan import Plan
+from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
 
 
@@ -46,7 +49,7 @@ Callback = Callable[[Step], object]
 
 
 class Watch:
-    """Tells callbacks of each step of the runs of a fit, and ends the fit where one says so or time is up.
+    """Calls callbacks after each step of the runs of a fit, and ends the fit where one says so or time is up.
 
     Parameters
     ----------
@@ -55,13 +58,25 @@ class Watch:
     deadline : of `time.monotonic`, seconds; no start is begun after it.
     n_rows : of the data.
     names : of the features.
+    checkpoint : where the fit is noted; None for nowhere.
+    verbose, interval : as for `printed`.
     """
 
     def __init__(
-        self, callbacks: Sequence[Callback], task: Task | None, deadline: float, n_rows: int, names: Any
+        self,
+        callbacks: Sequence[Callback] = (),
+        task: Task | None = None,
+        deadline: float = math.inf,
+        n_rows: int = 0,
+        names: Any = None,
+        *,
+        checkpoint: Checkpoint | None = None,
+        verbose: int = 0,
+        interval: int = 10,
     ) -> None:
         self._callbacks, self._task, self._deadline = callbacks, task, deadline
         self._n_rows, self._names = n_rows, names
+        self._checkpoint, self._verbose, self._interval = checkpoint, verbose, interval
         self._began = perf_counter()
         self._n_begun = Counter[int | None]()  # starts of each candidate
         self._best: State | None = None  # of the last runs, where scikit-learn's callbacks look
@@ -71,8 +86,13 @@ class Watch:
 
     @property
     def is_told(self) -> bool:
-        """Whether callbacks are told of steps, so that candidates have to be fitted one after the other."""
+        """Whether callbacks follow each step."""
         return bool(self._callbacks) or self._task is not None
+
+    @property
+    def wants_one_at_a_time(self) -> bool:
+        """Whether candidates have to be fitted one after the other."""
+        return self.is_told or self._checkpoint is not None or self._verbose > 0
 
     def ended(self) -> Outcome | None:
         """Why nothing more is to be begun; None as long as something may be."""
@@ -80,8 +100,14 @@ class Watch:
             return Outcome.STOPPED
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
 
-    def over(self, runs: Iterable[Iterator[State]], candidate: int | None = None) -> Iterator[Iterator[State]]:
-        """The runs of a fit, or of a candidate of a search; each step also goes to the callbacks."""
+    def over(self, runs: Sequence[Run], problem: Problem, plan: Plan) -> Iterator[Iterator[State]]:
+        """Begin the runs of a fit, or go on with those of a checkpoint; each step also goes to the callbacks."""
+        begun: Iterator[Iterator[State]] = (run(None) for run in runs)
+        if self._checkpoint is not None:
+            begun = self._checkpoint.runs(runs, plan.key, problem.family, plan.rng)
+        return printed(self._over(begun, plan.candidate), self._verbose, self._interval)
+
+    def _over(self, runs: Iterator[Iterator[State]], candidate: int | None) -> Iterator[Iterator[State]]:
         task, waiting, first = self._task_of(candidate), iter(runs), self._n_begun[candidate]
         for start, states in enumerate(waiting, first):
             if start > first and monotonic() > self._deadline:
@@ -229,3 +255,37 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
         if not callable(callback):
             raise TypeError(f"callbacks must hold functions, not {callback!r:.60}.")
     return callbacks
+
+
+def printed(runs: Iterable[Iterator[State]], verbose: int, interval: int) -> Iterator[Iterator[State]]:
+    """Pass runs of EM on, and print how far each has come as it is made.
+
+    Parameters
+    ----------
+    runs : the states of each run.
+    verbose : 0 prints nothing; from 2 on times and likelihoods are printed too.
+    interval : steps between two lines.
+    """
+    for number, states in enumerate(runs):
+        yield _printed(states, number, verbose > 1, interval) if verbose else states
+
+
+def _printed(states: Iterator[State], number: int, has_times: bool, interval: int) -> Iterator[State]:
+    print(f"Initialization {number}")
+    began = last = perf_counter()
+    n_seen = 0
+    for state in states:
+        now, trace = perf_counter(), state.trace
+        course = [float("-inf"), *trace.objective]
+        for step in range(n_seen + 1, trace.n_steps + 1):
+            if step % interval == 0:
+                change = course[step] - course[step - 1]
+                details = f"\t time lapse {now - last:.5f}s\t ll change {change:.5f}" if has_times else ""
+                print(f"  Iteration {step}{details}")
+                last = now
+        n_seen = trace.n_steps
+        if state.outcome is not None and n_seen:
+            ended = "converged" if state.outcome is Outcome.CONVERGED else "did not converge"
+            details = f" time lapse {now - began:.5f}s\t lower bound {trace.last:.5f}." if has_times else ""
+            print(f"Initialization {ended}.{details}")
+        yield state

@@ -1,8 +1,8 @@
 """Checkpoint files: where a fit stands, in the envelope of model files.
 
-Tensors are named by what they belong to: "state.means" is of the run that was being made, "best.means" of the best run
-before it. The header holds everything else. A file is read by the version that wrote it only: another one might give
-other bits.
+Tensors are named by what they belong to: "0.state.means" is of the run of the first fit that was being made,
+"0.best.means" of the best run before it. The header holds everything else. A file is read by the version that wrote it
+only: another one might give other bits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied
 
 FORMAT, VERSION = "gaussmix-checkpoint", 1
-_ARRAYS = ("weights", "means", "covariances", "log_likelihood", "objective")
+_STEPS = "log_likelihood", "objective"
+_ARRAYS = ("weights", "means", "covariances", *_STEPS)
 _MEMORY = "memory."
 
 
@@ -45,44 +46,66 @@ class RunRecord:
 
 
 @dataclass(frozen=True, eq=False)
-class CheckpointRecord:
-    """Where a fit stands, as plain values.
+class StandingRecord:
+    """Where one fit of a search stands, or the fit of one mixture, as plain values.
 
     Parameters
     ----------
-    identity : what the fit is of, JSON values by name; a fit goes on only where its own is equal.
     number : of the run that is being made, or is to be begun, counted from 0.
     generator : state of the generator that starts draw from.
     state : of that run; None where it is to be begun.
     best : the end of the best run before it.
+    ends : the ends of all runs before it, without their models.
     """
 
-    identity: Mapping[str, Json]
     number: int
     generator: Json
     state: RunRecord | None = None
     best: RunRecord | None = None
+    ends: Sequence[RunRecord] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointRecord:
+    """Where a fit or a search stands, as plain values.
+
+    Parameters
+    ----------
+    identity : what the fit is of, JSON values by name; a fit goes on only where its own is equal.
+    fits : where each fit that was begun stands, by what the search calls it; one mixture has one fit.
+    """
+
+    identity: Mapping[str, Json]
+    fits: Mapping[str, StandingRecord]
 
 
 def write(path: Path, record: CheckpointRecord) -> None:
     """Write a checkpoint, which appears whole or not at all; raises OSError."""
-    header: Header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "identity": dict(record.identity),
-        "number": record.number,
-        "generator": record.generator,
-    }
+    header: Header = {"format": FORMAT, "version": VERSION, "identity": dict(record.identity)}
     tensors: Tensors = {}
-    for name, run in (("state", record.state), ("best", record.best)):
-        if run is not None:
-            events = [list(event) for event in run.events]
-            header[name] = {"frozen": sorted(run.frozen.items()), "outcome": run.outcome, "events": events}
-            tensors |= {f"{name}.{key}": array for key, array in run.arrays.items()}
-            tensors |= {f"{name}.{_MEMORY}{key}": array for key, array in run.memory.items()}
+    header["fits"] = [_packed_fit(key, fit, f"{i}.", tensors) for i, (key, fit) in enumerate(record.fits.items())]
     contents = pack(header, tensors)
     with whole_file(path) as file:
         file.write(contents)
+
+
+def _packed_fit(key: str, fit: StandingRecord, prefix: str, tensors: Tensors) -> Header:
+    """What the header holds of a fit; its arrays are added to the tensors."""
+    header: Header = {"key": key, "number": fit.number, "generator": fit.generator}
+    header |= {name: _packed_run(run, f"{prefix}{name}.", tensors) for name, run in _single_runs(fit).items()}
+    header["ends"] = [_packed_run(run, f"{prefix}ends.{j}.", tensors) for j, run in enumerate(fit.ends)]
+    return header
+
+
+def _single_runs(fit: StandingRecord) -> dict[str, RunRecord]:
+    return {name: run for name, run in (("state", fit.state), ("best", fit.best)) if run is not None}
+
+
+def _packed_run(run: RunRecord, prefix: str, tensors: Tensors) -> Header:
+    tensors |= {f"{prefix}{key}": array for key, array in run.arrays.items()}
+    tensors |= {f"{prefix}{_MEMORY}{key}": array for key, array in run.memory.items()}
+    events = [list(event) for event in run.events]
+    return {"frozen": sorted(run.frozen.items()), "outcome": run.outcome, "events": events}
 
 
 def read(path: Path) -> CheckpointRecord:
@@ -98,13 +121,19 @@ def read(path: Path) -> CheckpointRecord:
     try:
         if header["version"] != VERSION:
             raise Damaged("another version of gaussmix wrote it")
-        runs = {name: _run(header[name], tensors, f"{name}.") for name in ("state", "best") if name in header}
-        return CheckpointRecord(dict(header["identity"]), int(header["number"]), header["generator"], **runs)
+        fits = {str(fit["key"]): _fit(fit, tensors, f"{i}.") for i, fit in enumerate(header["fits"])}
+        return CheckpointRecord(dict(header["identity"]), fits)
     except (KeyError, TypeError, ValueError):
         raise Damaged("its header is damaged") from None
 
 
-def _run(header: Header, tensors: Tensors, prefix: str) -> RunRecord:
+def _fit(header: Header, tensors: Tensors, prefix: str) -> StandingRecord:
+    runs = {name: _run(header[name], tensors, f"{prefix}{name}.") for name in ("state", "best") if name in header}
+    ends = [_run(end, tensors, f"{prefix}ends.{j}.", _STEPS) for j, end in enumerate(header["ends"])]
+    return StandingRecord(int(header["number"]), header["generator"], **runs, ends=ends)
+
+
+def _run(header: Header, tensors: Tensors, prefix: str, names: Sequence[str] = _ARRAYS) -> RunRecord:
     own = {name.removeprefix(prefix): copied(array) for name, array in tensors.items() if name.startswith(prefix)}
     memory = {name.removeprefix(_MEMORY): array for name, array in own.items() if name.startswith(_MEMORY)}
     frozen = {int(k): str(why) for k, why in header["frozen"]}
@@ -112,5 +141,5 @@ def _run(header: Header, tensors: Tensors, prefix: str) -> RunRecord:
         (int(k), None if feature is None else int(feature), int(step), str(why), str(remedy))
         for k, feature, step, why, remedy in header["events"]
     ]
-    arrays = {name: own[name] for name in _ARRAYS} | {name: own[name] for name in NOISE_ARRAYS if name in own}
+    arrays = {name: own[name] for name in names} | {name: own[name] for name in NOISE_ARRAYS if name in own}
     return RunRecord(arrays, memory, frozen, header["outcome"], events)

@@ -205,12 +205,9 @@ def fit(
     if n_rows == 1:
         raise ValueError(f"{data} has a single row; a fit needs at least two.")
     print_notices(collected, quiet=quiet)
-    search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs)
+    search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs, checkpoint=checkpoint)
     n_fits = len(check_candidates(search, n_features)) * (1 + search.n_folds if search.criterion == HELD_OUT else 1)
-    if checkpoint is not None and n_fits > 1:
-        context, sentence = click.get_current_context(), f"--checkpoint is for a single fit, and these are {n_fits}"
-        raise click.UsageError(f"{sentence}: give one number after -k and one structure.", context)
-    fits = fit_stepwise(search, rows, checkpoint=checkpoint, labels=known)
+    fits = fit_stepwise(search, rows, labels=known)
     with (
         terminated(checkpoint, quiet=quiet),
         progress(quiet=quiet) as bars,
@@ -222,6 +219,7 @@ def fit(
             rows.watch = bars.rows(n_rows, rows.reader.bytes_of(1))
         for _ in fits:
             advance()
+    search.checkpoint = None  # the file is gone, and a model is the same with or without it
     print_notices(fit_notices(search, collected), quiet=quiet)
     total = rows.profile.total_weight
     if model is not None:

@@ -1,0 +1,236 @@
+"""The one way to run a fit: EM from each start of a plan, and the highest run is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from gaussmix.door.initial import check_given
+from gaussmix.em.fast_path import model_of
+from gaussmix.em.guided import guided
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.loop import run_em
+from gaussmix.em.objective import Objective
+from gaussmix.em.remedies import Remedy, run_with
+from gaussmix.em.restarts import best_run
+from gaussmix.em.split_and_merge import first_model
+from gaussmix.em.trace import Frozen, State, Trace, final
+from gaussmix.em.trimmed_start import trimmed_partition
+from gaussmix.em.trimming import trimmed
+from gaussmix.engines.runner import Runner
+from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.fit.plan import Drawn, Onward, Plan, Start
+from gaussmix.fit.problem import Problem
+from gaussmix.fit.recipe import recipe_of
+from gaussmix.fit.watch import Watch
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Rows
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
+from gaussmix.starts import STARTS, Partition
+from gaussmix.starts.base import nearest_centre
+from gaussmix.waist.leaves import LEAF_ROWS
+
+MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
+FEW = LEAF_ROWS // 8  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
+
+
+class Fit(NamedTuple):
+    """Where EM led from the starts of a plan.
+
+    Parameters
+    ----------
+    run : the end of the highest run.
+    ends : the trace of each run that ended with a finite likelihood.
+    """
+
+    run: State
+    ends: tuple[Trace, ...]
+
+
+def fit(problem: Problem, plan: Plan, watch: Watch | None = None) -> Fit:
+    """Run EM from every start, and keep the end of the highest run.
+
+    Parameters
+    ----------
+    problem, plan : what is fitted, and how.
+    watch : looks at each state, and may end the fit; it also begins the runs, or goes on with those of a checkpoint.
+
+    Raises
+    ------
+    SingularCovariance, NonFiniteLikelihood : as `best_run`.
+    DegenerateError : as `run_with`.
+    """
+    ends: list[Trace] = []
+    runs = [partial(_run_from, problem, plan, number) for number in range(len(plan.starts))]
+    return Fit(best_run((watch or Watch()).over(runs, problem, plan), ends), tuple(ends))
+
+
+def _run_from(problem: Problem, plan: Plan, number: int, begun: State | None) -> Iterator[State]:
+    """The states of the run from a start; or from where it stood."""
+    start, reached = plan.starts[number], float("-inf")
+    if isinstance(start, Onward):
+        reached = start.reached
+    if begun is None:
+        begun = _begun(problem, plan, start, number)
+    if begun.outcome is not None:
+        yield begun
+        return
+    of_run = problem.source, problem.engine, begun.model, problem.objective, plan.stopping, reached, begun.trace
+    for state in run_with(problem.remedy, *of_run, is_accelerated=plan.is_accelerated):
+        yield state
+        if plan.is_unwanted() or (plan.ends_at_collapse and state.trace.collapsed):
+            return
+
+
+def _begun(problem: Problem, plan: Plan, start: Start, number: int) -> State:
+    """Where EM begins from a start; or where it ends, if the engine makes the whole run."""
+    if isinstance(start, Onward):
+        is_carried = problem.objective.floor.all()
+        trace = Trace(frozen={} if is_carried else dict.fromkeys(start.collapsed, Frozen.COLLAPSED))
+        return State(problem.objective.feasible(start.model), trace)
+    made = _made_by_engine(problem, plan, start) if plan.given.is_empty else None
+    return made or State(problem.objective.feasible(_initial_model(problem, plan, start, number)), Trace())
+
+
+def _made_by_engine(problem: Problem, plan: Plan, start: Start) -> State | None:
+    """Where EM comes to in one call of the engine, from the start on; None where Python has to begin.
+
+    The bits are those of the usual way, and so is what is left to draw from the generator.
+    """
+    data, block, engine = problem.data, problem.source.whole, problem.engine
+    is_usual = problem.is_plain and data.noise is None and not plan.is_accelerated
+    if not is_usual or block is None or block.n_rows > FEW or not isinstance(engine, Runner):
+        return None
+    before = plan.rng.bit_generator.state
+    of_mixture = problem.family, problem.n_components, problem.source.n_features
+    recipe = recipe_of(start, *of_mixture, problem.ridge, plan.stopping, plan.rng)
+    found = None if recipe is None else engine.fit_one(block, data.unit, recipe)
+    if found is None:
+        plan.rng.bit_generator.state = before
+        return None
+    course, ridge = found
+    if problem.ridge is None:
+        vars(data)["ridge"] = ridge  # so that nobody sorts the columns again
+    steps = course.log_likelihood
+    outcome = plan.stopping.after(steps, float("-inf")) if steps else None
+    return State(model_of(course, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
+
+
+def _initial_model(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
+    """The model that EM starts from: what is given, and the rest from an M-step on shared rows.
+
+    Where nothing is given and rows are `MANY`, it is where EM ends on the sample of the starts: few passes over all
+    rows are left then.
+    """
+    given, family = plan.given, problem.family
+    if given.weights is not None and given.means is not None and given.covariances is not None:
+        return Model(given.weights, given.means, given.covariances, family).beside(problem.data.noise)
+    found = _found(problem, plan, start, number)
+    if given.is_empty:
+        return found
+    return Model(
+        found.without_noise.weights if given.weights is None else given.weights,
+        found.means if given.means is None else given.means,
+        found.covariances if given.covariances is None else given.covariances,
+        family,
+    ).beside(found.noise)
+
+
+def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
+    """The model of an M-step on the rows as a start shares them, or where EM of the sample leads from there."""
+    data, given = problem.data, plan.given
+    # Covariances that are given need not be found, so they can't be singular either.
+    objective = (problem.objective if given.covariances is None else problem.objective_with(None)).for_any
+    if not isinstance(start, str):
+        first = _first_moments(problem, _shared_by_user(problem, plan, start), Partition())
+    elif given.means is not None:  # so that weights and covariances fit the given means
+        of_fit = problem.source, problem.engine, problem.n_components
+        partition = guided(nearest_centre(given.means), *of_fit, is_matched=True)
+        first = _first_moments(problem, problem.source, partition)
+    else:
+        drawn = _drawn(problem, plan, start, number)
+        settled = _settled_on_the_sample(problem, plan, drawn, objective)
+        if settled is not None:
+            return settled
+        first = drawn.moments
+    how = problem.source, plan.is_unwanted, plan.stopping.tolerance
+    try:
+        return first_model(first, problem.family, objective, *how)
+    except SingularCovariance:
+        if problem.remedy is Remedy.FREEZE:
+            raise
+    return first_model(first, problem.family, data.objective(None), *how)  # the first step finds what collapses
+
+
+def _first_moments(problem: Problem, source: Source, partition: Partition) -> InitialMoments:
+    return InitialMoments(source, problem.engine, problem.n_components, partition, problem.data.noise)
+
+
+def _shared_by_user(problem: Problem, plan: Plan, start: Start) -> Source:
+    """The rows, with the labels or responsibilities that a user or a function of a user gives."""
+    data = problem.data
+    shared = start(_rows_for_a_callable(data.source()), problem.n_components, plan.rng) if callable(start) else start
+    shape = problem.source.n_rows, problem.n_components
+    has_noise = data.noise is not None
+    shares = check_given(shared, problem.source.row_weight, shape, returned=callable(start), has_noise=has_noise)
+    return trimmed(data.source(shares), data.trim)
+
+
+def _drawn(problem: Problem, plan: Plan, name: str, number: int) -> Drawn:
+    """The start of a name, drawn now; or by another structure of the same size, which leaves as much to be drawn."""
+    if plan.shared is None:
+        return _newly_drawn(problem, plan, name, problem.source)
+    with plan.shared.one_at_a_time:
+        made = plan.shared.made
+        if number not in made:
+            source = trimmed(problem.data.labelled(problem.n_components), problem.data.trim)
+            made[number] = _newly_drawn(problem, plan, name, source)
+        plan.rng.bit_generator.state = made[number].after
+        return made[number]
+
+
+def _newly_drawn(problem: Problem, plan: Plan, name: str, source: Source) -> Drawn:
+    data = problem.data
+    of_sample = data.sample, problem.engine, problem.n_components
+    partition = STARTS[name](*of_sample, plan.rng)
+    if data.trim:
+        plain = data.objective(problem.ridge if plan.given.covariances is None else None)  # a prior is of the structure
+        partition = trimmed_partition(partition, *of_sample, plain, data.trim, plan.rng)
+    partition = guided(partition, source, problem.engine, problem.n_components)
+    rows = ArraySource(data.sample.rows, data.sample.weight)
+    rows.may_miss = source.may_miss
+    moments = _first_moments(problem, source, partition)
+    on_sample = _first_moments(problem, trimmed(rows, data.trim), partition)
+    return Drawn(partition, moments, on_sample, plan.rng.bit_generator.state)
+
+
+def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective: Objective) -> Model | None:
+    """Where EM ends on the sample of the starts; None where rows are few, or a component freezes there."""
+    data, partition = problem.data, drawn.partition
+    has_places = partition.parameters is not None and (data.trim > 0 or partition.centres is not None)
+    is_plain = data.known is None and not problem.source.has_errors and plan.given.is_empty
+    if not (is_plain and has_places and plan.stopping.max_steps > 0 and problem.source.n_rows > MANY):
+        return None
+    rows = ArraySource(data.sample.rows, data.sample.weight)
+    rows.may_miss = problem.source.may_miss
+    sample = trimmed(rows, data.trim)
+    how = sample, plan.is_unwanted, plan.stopping.tolerance
+    try:
+        start = first_model(drawn.on_sample, problem.family, objective, *how)
+        of_run = sample, problem.engine, start, objective, plan.stopping
+        end = final(run_em(*of_run, is_accelerated=plan.is_accelerated))
+    except SingularCovariance:
+        return None
+    return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end.model
+
+
+def _rows_for_a_callable(source: Source) -> Rows:
+    """All rows, as a view through which somebody else's function cannot change the user's data."""
+    block = source.whole
+    if block is None:
+        raise ValueError("init_params can't be a callable for rows that are not one array in memory: name a start.")
+    view = block.rows.view()
+    view.flags.writeable = False
+    return view

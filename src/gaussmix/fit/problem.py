@@ -1,0 +1,164 @@
+"""What is to be fitted: the rows, and a mixture of a structure and a size to raise the objective with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.em.known import Known
+from gaussmix.em.objective import Ridge
+from gaussmix.em.remedies import Remedy
+from gaussmix.em.restrictions import Moments, Restrictions
+from gaussmix.em.ridge import automatic_ridge
+from gaussmix.em.trimming import trimmed
+from gaussmix.engines.base import Engine
+from gaussmix.families.base import Family
+from gaussmix.model import Model, free_parameters
+from gaussmix.noise import Noise
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.rows import unit_of_weights
+from gaussmix.sources.base import Given, Source
+from gaussmix.starts.sample import Distinct, distinct_rows
+from gaussmix.waist.need import Second
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Rows to fit to, and what is found out about them once for all mixtures.
+
+    Parameters
+    ----------
+    original : the rows, with the weights that the user gave.
+    known : what is known of their components; None for nothing.
+    noise : a background, with the weight to begin with; None for none.
+    trim : share of the row weight that fits leave out.
+    """
+
+    original: Source
+    known: Known | None = None
+    noise: Noise | None = None
+    trim: float = 0.0
+    _moments: dict[bool, Moments] = field(default_factory=dict, init=False)  # whether they are matrices
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether rows are all there is: none is left out, and nothing is known of their components."""
+        return self.known is None and not self.trim
+
+    @cached_property
+    def unit(self) -> float:
+        """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
+        largest = self.original.profile.largest_weight
+        return 1.0 if largest is None else unit_of_weights(largest)
+
+    @cached_property
+    def _reduced(self) -> Source:
+        """The rows with weights below 1, which changes no bit of a fit."""
+        return self.original if self.unit == 1.0 else self.original.reweighted(1 / self.unit)
+
+    def source(self, given: Given | None = None) -> Source:
+        """The rows with weights below 1, and with states of their own: for one fit."""
+        return self._reduced.fresh() if given is None else self._reduced.with_given(given)
+
+    def labelled(self, n_components: int) -> Source:
+        """The same with what is known of the rows, for a fit of so many components."""
+        if self.known is None:
+            return self.source()
+        return self._reduced.with_log_prior(*self.known.log_prior(n_components, self.noise is not None))
+
+    @cached_property
+    def sample(self) -> Distinct:
+        """Rows for starts and for the automatic ridge."""
+        return distinct_rows(self.source())
+
+    @cached_property
+    def ridge(self) -> Array:
+        """The automatic ridge, (n_features,), of the weights as they were given: it counts rows."""
+        sample = self.sample
+        if self.unit != 1.0:
+            sample = replace(sample, weight=sample.weight * self.unit)
+        return automatic_ridge(sample, self.trim)
+
+    def objective(self, ridge: float | None) -> Ridge:
+        """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
+        return Ridge(self.ridge if ridge is None else np.full(self.original.n_features, ridge))
+
+    def restricted(
+        self, restrictions: Restrictions, ridge: float | None, family: Family, n_components: int, engine: Engine[Any]
+    ) -> Ridge:
+        """As `objective`, with a prior and with what is fixed."""
+        is_matrix = family.kind.second is Second.FULL
+        if restrictions.prior is not None and is_matrix not in self._moments:
+            self._moments[is_matrix] = Moments.of(self.source(), self.unit, engine, is_matrix=is_matrix)
+        plain, moments = self.objective(ridge), self._moments.get(is_matrix)
+        return restrictions.objective(plain.ridge, self.unit, n_components, family, moments)
+
+    def part(self, chosen: NDArray[np.bool_]) -> Data:
+        """Some of the rows."""
+        known = None if self.known is None else self.known.part(chosen)
+        return replace(self, original=self.original.part(chosen), known=known)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A mixture to be fitted to rows: what EM raises, and what it does with a component that gets stuck.
+
+    Parameters
+    ----------
+    data : the rows.
+    family, n_components : the structure of the covariances and the number of components.
+    engine : sums over the rows.
+    ridge : added to each variance, data units²; None for the automatic one.
+    remedy : what to do with a component that gets stuck.
+    restrictions : priors, and what is fixed.
+    """
+
+    data: Data
+    family: Family
+    n_components: int
+    engine: Engine[Any]
+    ridge: float | None
+    remedy: Remedy = Remedy.FREEZE
+    restrictions: Restrictions = field(default_factory=Restrictions)
+
+    @cached_property
+    def source(self) -> Source:
+        """The rows, with the states that this fit keeps beside them."""
+        return trimmed(self.data.labelled(self.n_components), self.data.trim)
+
+    @cached_property
+    def objective(self) -> Ridge:
+        """What EM raises."""
+        return self.objective_with(self.ridge)
+
+    def objective_with(self, ridge: float | None) -> Ridge:
+        """What EM would raise with another ridge; None for the automatic one."""
+        return self.data.restricted(self.restrictions, ridge, self.family, self.n_components, self.engine)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether EM raises the log-likelihood of all rows and nothing else."""
+        return self.restrictions.is_empty and self.data.is_plain
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters of the mixture, before those that the fit does not change are taken off."""
+        return free_parameters(
+            self.family, self.n_components, self.source.n_features, has_noise=self.data.noise is not None
+        )
+
+    def continues(self, model: Model) -> bool:
+        """Whether EM can go on from a model: it has the size and the structure of this problem."""
+        is_alike = model.family == self.family and (model.noise is None) == (self.data.noise is None)
+        return is_alike and model.means.shape == (self.n_components, self.source.n_features)
+
+    def here(self, model: Model) -> Model:
+        """The model of another fit, with its noise where the rows of this one are."""
+        noise = self.data.noise
+        if noise is None or model.noise is None:
+            return model
+        return model.without_noise.beside(noise.weighing(model.noise.weight))

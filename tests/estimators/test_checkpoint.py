@@ -107,7 +107,13 @@ def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, row
 
 @pytest.mark.parametrize("criterion", ["bic", "cv"])
 def test_a_search_goes_on_at_the_candidate_where_it_stood(criterion, rows, path, stop_at, monkeypatch):
-    parameters = {"covariance_type": ["full", "tied"], "criterion": criterion, "n_folds": 2, "random_state": 3, **STARTS}
+    parameters = {
+        "covariance_type": ["full", "tied"],
+        "criterion": criterion,
+        "n_folds": 2,
+        "random_state": 3,
+        **STARTS,
+    }
     parameters |= {"tol": 1e-4, "max_iter": 30}
     begun = []
     monkeypatch.setattr(fits, "_begun", lambda *where, begin=fits._begun: begun.append(where[1].key) or begin(*where))

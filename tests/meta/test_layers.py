@@ -140,7 +140,19 @@ MAY_IMPORT = {
     ],
     "spark": ["estimators", "sources"],
     "__main__": ["cli"],
-    "testing": ["covariances", "waist", "numerics", "checks", *SIBLINGS, "model", "noise", "starts", "em"],
+    "testing": [
+        "estimators",
+        "priors",
+        "covariances",
+        "waist",
+        "numerics",
+        "checks",
+        *SIBLINGS,
+        "model",
+        "noise",
+        "starts",
+        "em",
+    ],
     "__init__": ["version", "estimators", "priors", "families", "mixture", "sources"],
 }
 

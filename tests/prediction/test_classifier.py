@@ -289,7 +289,8 @@ def test_a_class_loses_no_more_than_what_unknown_says(classes):
 def test_em_starts_from_what_is_known(classes):
     X, y = classes
     wrong = np.where(np.arange(180) % 2, -1, (y + 1) % 3).astype(np.int32)  # labels that no distance would give
-    shares = LabelledRows(Data(ArraySource(X)), wrong, choose())._first_shares()(Block(0, X, given=wrong))
+    known = LabelledRows(Data(ArraySource(X)), wrong, choose())
+    shares = known._first_shares()(known._known(np.arange(3)).labelled(3).whole)
     np.testing.assert_array_equal(shares[::2], np.eye(3)[wrong[::2]])
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-12)
 

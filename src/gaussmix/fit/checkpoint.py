@@ -126,10 +126,10 @@ class Checkpoint:
     ) -> Iterator[State]:
         for state in states:
             stand.state, stand.generator = state, generator.bit_generator.state
+            made[:] = [state]  # now, because who looks at the run may not ask for more after its end
             if state.outcome is None and monotonic() - self._noted_at > SECONDS:
                 self._write_beside()
             yield state
-        made.append(state)
 
     def end(self) -> None:
         """Remove the file: the fit has ended."""

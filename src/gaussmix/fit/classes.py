@@ -16,20 +16,18 @@ from numpy.typing import NDArray
 
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
-from gaussmix.em.maximise import initial_models
-from gaussmix.em.objective import Objective
+from gaussmix.em.known import Known
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, final
+from gaussmix.em.trace import State
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
-from gaussmix.fit.problem import Data
+from gaussmix.fit.fit import fit
+from gaussmix.fit.plan import Onward, Plan, SharedStarts
+from gaussmix.fit.problem import Data, Problem
 from gaussmix.mixture.class_mixtures import ClassMixtures
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.base import Source
 from gaussmix.sources.survey import some_distinct
 from gaussmix.starts import Partition
 from gaussmix.waist.block import Block
@@ -132,33 +130,23 @@ class LabelledRows:
         ------
         SingularCovariance : no family has covariances; it lists the classes that have too few distinct rows.
         """
-        partition = Partition() if self.is_complete else Partition(share=self._first_shares())
-        first = InitialMoments(self.data.source(self.labels), self.engine, self.n_classes, partition)
-        best: ClassFit | None = None
+        start = self.labels if self.is_complete else Partition(share=self._first_shares())
+        shared, numbers, found = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
         failure: SingularCovariance | None = None
         for family in families:
+            is_closed = self.is_complete and not family.is_step and not self.data.original.may_miss
+            how = replace(stopping, max_steps=0) if is_closed else stopping
             try:
-                found = self._one_component_each(first, family, self.data.objective(ridge), stopping)
+                run = self._fit(family, numbers, ridge, Plan([start], _unused(), how, shared=shared))
             except SingularCovariance as error:
                 failure = error
                 continue
-            if best is None or found.bic(self.total_weight) < best.bic(self.total_weight):
-                best = found
-        if best is None:
+            classes = ClassMixtures(Mixture.of(run.model), numbers)
+            found.append(self._judged(classes, run.model.n_parameters, [family.name] * self.n_classes, 1, run))
+        if not found:
             assert failure is not None, "at least one family"
             raise failure
-        return best
-
-    def _one_component_each(
-        self, first: InitialMoments, family: Family, objective: Objective, stopping: Stopping
-    ) -> ClassFit:
-        run, numbers = None, np.arange(self.n_classes)
-        mixture = self._shared(first, family, objective)
-        if family.is_step or not self.is_complete or self.data.original.may_miss:
-            run = self._em(mixture, numbers, objective, stopping)
-            mixture = run.model
-        classes = ClassMixtures(Mixture.of(mixture), numbers)
-        return self._fit(classes, mixture.n_parameters, [family.name] * self.n_classes, 1, run)
+        return min(found, key=lambda fit: fit.bic(self.total_weight))
 
     def several_components_each(
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
@@ -167,14 +155,20 @@ class LabelledRows:
         classes, run = ClassMixtures.of(mixtures, self.mass / self.mass.sum()), None
         size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
         if not self.is_complete:
-            run = self._em(classes.mixture.model, classes.component_class, self.data.objective(ridge), stopping)
+            model = classes.mixture.model
+            plan = Plan([Onward(model)], _unused(), stopping)
+            run = self._fit(model.family, classes.component_class, ridge, plan)
             classes = replace(classes, mixture=Mixture.of(run.model))
-        return self._fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, run)
+        return self._judged(classes, size, [mixture.family.name for mixture in mixtures], n_steps, run)
 
-    def _shared(self, first: InitialMoments, family: Family, objective: Objective) -> Model:
-        """The M-step of rows whose responsibilities are known."""
-        moments, means = first.about_means(family.need(None))
-        return initial_models(moments, family, self.engine, objective, means)[0]
+    def _fit(self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan) -> State:
+        data = self._known(component_class)
+        return fit(Problem(data, family, len(component_class), self.engine, ridge), plan).run
+
+    def _known(self, component_class: NDArray[np.intp]) -> Data:
+        """The rows, of which some are known to be of the components of a class."""
+        groups = [np.flatnonzero(component_class == number).tolist() for number in range(self.n_classes)]
+        return replace(self.data, known=Known(groups, self.labels))
 
     def _first_shares(self) -> Callable[[Block], Array]:
         """Makes responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
@@ -187,29 +181,32 @@ class LabelledRows:
         near = Parameters.of(moments.mass / moments.row_weight, means, DiagonalWhitening.of(variances[None]))
         return partial(_shares, engine=self.engine, near=near)
 
-    def _em(self, start: Model, component_class: NDArray[np.intp], objective: Objective, stopping: Stopping) -> State:
-        return final(run_em(self._source(component_class), self.engine, start, objective, stopping))
-
-    def _source(self, component_class: NDArray[np.intp]) -> Source:
-        is_allowed = np.arange(self.n_classes)[:, None] == component_class
-        return self.data.source().with_log_prior(np.where(is_allowed, 0.0, -np.inf), self.labels)
-
-    def _fit(
+    def _judged(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, run: State | None
     ) -> ClassFit:
+        """The mixtures of the classes, with their likelihood; the run counts where it made steps."""
         mixture = classes.mixture
+        source = self._known(classes.component_class).labelled(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
-        moments = task.over(self._source(classes.component_class))
-        log_likelihood = moments.log_likelihood * self.data.unit
-        n_steps = n_steps if run is None else max(1, run.trace.n_steps)
+        log_likelihood = task.over(source).log_likelihood * self.data.unit
+        if run is not None and not run.trace.n_steps:
+            run = None
+        n_steps = n_steps if run is None else run.trace.n_steps
         return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps, run)
 
 
+def _unused() -> np.random.Generator:
+    """A generator for plans whose starts draw nothing."""
+    return np.random.default_rng(0)
+
+
 def _shares(block: Block, engine: Engine[Any], near: Parameters) -> Array:
-    """Responsibilities of rows of known class, which `given` says, and of others as parameters say."""
-    assert block.given is not None, "all rows have labels, −1 among them"
-    known, shares = block.given >= 0, engine.responsibilities(block, near)
-    shares[known] = block.given[known, None] == np.arange(shares.shape[1])
+    """Responsibilities of rows of known class, which have one component, and of others as parameters say."""
+    shares, log_prior = engine.responsibilities(block, near), block.row_log_prior(len(near.means))
+    assert log_prior is not None, "some rows are of known class"
+    is_possible = np.isfinite(log_prior)
+    known = is_possible.sum(axis=1) == 1
+    shares[known] = is_possible[known]
     return shares
 
 

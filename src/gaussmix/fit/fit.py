@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gaussmix.door.initial import check_given
 from gaussmix.em.fast_path import model_of
@@ -143,12 +143,9 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
     data, given = problem.data, plan.given
     # Covariances that are given need not be found, so they can't be singular either.
     objective = (problem.objective if given.covariances is None else problem.objective_with(None)).for_any
-    if not isinstance(start, str):
-        first = _first_moments(problem, _shared_by_user(problem, plan, start), Partition())
-    elif given.means is not None:  # so that weights and covariances fit the given means
+    if isinstance(start, str) and given.means is not None:  # so that weights and covariances fit the given means
         of_fit = problem.source, problem.engine, problem.n_components
-        partition = guided(nearest_centre(given.means), *of_fit, is_matched=True)
-        first = _first_moments(problem, problem.source, partition)
+        first = _first_moments(problem, problem.source, guided(nearest_centre(given.means), *of_fit, is_matched=True))
     else:
         drawn = _drawn(problem, plan, start, number)
         settled = _settled_on_the_sample(problem, plan, drawn, objective)
@@ -168,7 +165,44 @@ def _first_moments(problem: Problem, source: Source, partition: Partition) -> In
     return InitialMoments(source, problem.engine, problem.n_components, partition, problem.data.noise)
 
 
-def _shared_by_user(problem: Problem, plan: Plan, start: Start) -> Source:
+def _drawn(problem: Problem, plan: Plan, start: Any, number: int) -> Drawn:
+    """What a start comes to, or came to for another structure of the same size, which leaves as much to draw."""
+    if plan.shared is None:
+        return _newly_drawn(problem, plan, start, problem.source)
+    with plan.shared.one_at_a_time:
+        made = plan.shared.made
+        if number not in made:
+            source = trimmed(problem.data.labelled(problem.n_components), problem.data.trim)
+            made[number] = _newly_drawn(problem, plan, start, source)
+        plan.rng.bit_generator.state = made[number].after
+        return made[number]
+
+
+def _newly_drawn(problem: Problem, plan: Plan, start: Any, source: Source) -> Drawn:
+    data, on_sample = problem.data, None
+    if isinstance(start, str):
+        partition = guided(_partition(problem, plan, start), source, problem.engine, problem.n_components)
+        rows = ArraySource(data.sample.rows, data.sample.weight)
+        rows.may_miss = source.may_miss
+        on_sample = _first_moments(problem, trimmed(rows, data.trim), partition)
+    elif isinstance(start, Partition):
+        partition = start
+    else:
+        partition, source = Partition(), _shared_by_user(problem, plan, start)
+    return Drawn(_first_moments(problem, source, partition), on_sample, plan.rng.bit_generator.state)
+
+
+def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
+    """How the start of a name shares the rows, whatever is known of their components."""
+    data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
+    partition = STARTS[name](*of_sample, plan.rng)
+    if not data.trim:
+        return partition
+    plain = data.objective(problem.ridge if plan.given.covariances is None else None)  # a prior is of the structure
+    return trimmed_partition(partition, *of_sample, plain, data.trim, plan.rng)
+
+
+def _shared_by_user(problem: Problem, plan: Plan, start: Any) -> Source:
     """The rows, with the labels or responsibilities that a user or a function of a user gives."""
     data = problem.data
     shared = start(_rows_for_a_callable(data.source()), problem.n_components, plan.rng) if callable(start) else start
@@ -178,40 +212,13 @@ def _shared_by_user(problem: Problem, plan: Plan, start: Start) -> Source:
     return trimmed(data.source(shares), data.trim)
 
 
-def _drawn(problem: Problem, plan: Plan, name: str, number: int) -> Drawn:
-    """The start of a name, drawn now; or by another structure of the same size, which leaves as much to be drawn."""
-    if plan.shared is None:
-        return _newly_drawn(problem, plan, name, problem.source)
-    with plan.shared.one_at_a_time:
-        made = plan.shared.made
-        if number not in made:
-            source = trimmed(problem.data.labelled(problem.n_components), problem.data.trim)
-            made[number] = _newly_drawn(problem, plan, name, source)
-        plan.rng.bit_generator.state = made[number].after
-        return made[number]
-
-
-def _newly_drawn(problem: Problem, plan: Plan, name: str, source: Source) -> Drawn:
-    data = problem.data
-    of_sample = data.sample, problem.engine, problem.n_components
-    partition = STARTS[name](*of_sample, plan.rng)
-    if data.trim:
-        plain = data.objective(problem.ridge if plan.given.covariances is None else None)  # a prior is of the structure
-        partition = trimmed_partition(partition, *of_sample, plain, data.trim, plan.rng)
-    partition = guided(partition, source, problem.engine, problem.n_components)
-    rows = ArraySource(data.sample.rows, data.sample.weight)
-    rows.may_miss = source.may_miss
-    moments = _first_moments(problem, source, partition)
-    on_sample = _first_moments(problem, trimmed(rows, data.trim), partition)
-    return Drawn(partition, moments, on_sample, plan.rng.bit_generator.state)
-
-
 def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective: Objective) -> Model | None:
     """Where EM ends on the sample of the starts; None where rows are few, or a component freezes there."""
-    data, partition = problem.data, drawn.partition
+    data, partition = problem.data, drawn.moments.partition
     has_places = partition.parameters is not None and (data.trim > 0 or partition.centres is not None)
     is_plain = data.known is None and not problem.source.has_errors and plan.given.is_empty
-    if not (is_plain and has_places and plan.stopping.max_steps > 0 and problem.source.n_rows > MANY):
+    is_many = plan.stopping.max_steps > 0 and problem.source.n_rows > MANY
+    if drawn.on_sample is None or not (is_plain and has_places and is_many):
         return None
     rows = ArraySource(data.sample.rows, data.sample.weight)
     rows.may_miss = problem.source.may_miss

@@ -60,24 +60,22 @@ class Onward:
         return [model.weights, model.means, model.covariances.array, self.reached, self.collapsed]
 
 
-Start = str | Given | StartCall | Onward
+Start = str | Given | StartCall | Partition | Onward
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A start that was drawn.
+    """What a start came to.
 
     Parameters
     ----------
-    partition : how it shares the rows.
-    moments : of all rows, as they are shared.
-    on_sample : of the sample of the starts.
+    moments : of all rows, as the start shares them.
+    on_sample : of the sample of the starts; None where the start is no name.
     after : the state of the generator when it was drawn.
     """
 
-    partition: Partition
     moments: InitialMoments
-    on_sample: InitialMoments
+    on_sample: InitialMoments | None
     after: Any
 
 

@@ -161,4 +161,4 @@ class Problem:
         noise = self.data.noise
         if noise is None or model.noise is None:
             return model
-        return model.without_noise.beside(noise.weighing(model.noise.weight))
+        return replace(model, noise=noise.weighing(model.noise.weight))

@@ -6,6 +6,7 @@ Each check raises AssertionError with what was found, what should have been, and
 from gaussmix.testing.check_engine import check_engine, check_reproducible
 from gaussmix.testing.check_family import check_family
 from gaussmix.testing.check_fit import check_equivariance, check_monotone, check_relabelling
+from gaussmix.testing.check_fit_paths import check_fit_paths
 from gaussmix.testing.check_moments import check_moments
 from gaussmix.testing.check_runner import check_runner
 from gaussmix.testing.check_source import check_source
@@ -19,6 +20,7 @@ __all__ = [
     "check_engine",
     "check_equivariance",
     "check_family",
+    "check_fit_paths",
     "check_moments",
     "check_monotone",
     "check_relabelling",

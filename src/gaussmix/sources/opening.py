@@ -156,6 +156,8 @@ def _registered(name: str) -> Opener | None:
 def _of_files(name: str) -> Opener | None:
     """What opens the files of a path, a pattern or a folder."""
     first = paths_of(name)[0]
-    if first.is_file() and holds_numbers(first):  # and not a pipe, which can be read once
+    extension = first.suffix.lower()
+    opener = _registered(extension) if extension not in ("", ".npy") else None
+    if opener is None and first.is_file() and holds_numbers(first):  # and not a pipe, which can be read once
         return open_npy
-    return _registered(first.suffix.lower()) or _registered("gaussmix.Files")
+    return opener or _registered("gaussmix.Files")

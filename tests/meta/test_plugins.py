@@ -76,8 +76,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(sqlite3.connect(folder / "rows.sqlite")) as database, database:
         database.execute("CREATE TABLE rows (a, b, w)")
         database.executemany("INSERT INTO rows VALUES (?, ?, ?)", rows.tolist())
-    np.savetxt(folder / "rows.csv", rows, delimiter=",", header="a,b,w", comments="")
-    run(folder, "-m", "gaussmix", "fit", "rows.csv", "-k", "2", "-s", "compound", "-q", "-o", "m.gmm")
+    given = ["fit", "rows.sqlite", "--weights", "w", "-k", "2", "-s", "compound", "-q", "-o", "m.gmm"]
+    run(folder, "-m", "gaussmix", *given)
     return folder
 
 
@@ -95,7 +95,7 @@ def test_the_parts_of_an_installed_package_are_found(installed: Path) -> None:
     run(installed, "-c", USE)
 
 
-def test_the_command_line_finds_them(installed: Path) -> None:
+def test_the_command_line_found_them_too(installed: Path) -> None:
     assert "compound" in run(installed, "-m", "gaussmix", "describe", "m.gmm")
 
 

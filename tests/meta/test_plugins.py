@@ -27,24 +27,24 @@ from gaussmix.testing import check_family
 
 def unknown():
     "As in a new process."
-    FAMILIES.pop("compound", None)
+    FAMILIES.pop("plugin_compound", None)
     return sys.modules.pop("gaussmix_plugin.compound", None) is None
 
 X = np.random.default_rng(0).normal(size=(300, 3)) @ (np.eye(3) + 0.5)
 assert unknown() and "gaussmix_plugin" not in sys.modules
-gm = GaussianMixture(2, covariance_type="compound", random_state=0).fit(X)
-assert gm.mixture_.family is FAMILIES["compound"] and gm.mixture_.n_parameters == 11
+gm = GaussianMixture(2, covariance_type="plugin_compound", random_state=0).fit(X)
+assert gm.mixture_.family is FAMILIES["plugin_compound"] and gm.mixture_.n_parameters == 11
 assert gm.mixture_.marginal([0, 1]).n_parameters == gm.mixture_.condition({0: 1.0}).n_parameters == 9
 
 assert not unknown()
-gm = GaussianMixtureIC(2, covariance_type=["EII", "compound"], random_state=0).fit(X)
-assert gm.covariance_type_ == "compound"
+gm = GaussianMixtureIC(2, covariance_type=["EII", "plugin_compound"], random_state=0).fit(X)
+assert gm.covariance_type_ == "plugin_compound"
 
 assert not unknown()
-assert Mixture.load("m.gmm").family.name == "compound"
+assert Mixture.load("m.gmm").family.name == "plugin_compound"
 assert not unknown()
-assert GaussianMixture.load("m.gmm").covariance_type == "compound"
-check_family(FAMILIES["compound"], np.random.default_rng(0))
+assert GaussianMixture.load("m.gmm").covariance_type == "plugin_compound"
+check_family(FAMILIES["plugin_compound"], np.random.default_rng(0))
 
 assert "gaussmix_plugin.sqlite" not in sys.modules
 source = gaussmix.open("rows.sqlite", columns=["b", "a"], weights="w")
@@ -76,7 +76,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(sqlite3.connect(folder / "rows.sqlite")) as database, database:
         database.execute("CREATE TABLE rows (a, b, w)")
         database.executemany("INSERT INTO rows VALUES (?, ?, ?)", rows.tolist())
-    given = ["fit", "rows.sqlite", "--weights", "w", "-k", "2", "-s", "compound", "-q", "-o", "m.gmm"]
+    given = ["fit", "rows.sqlite", "--weights", "w", "-k", "2", "-s", "plugin_compound", "-q", "-o", "m.gmm"]
     run(folder, "-m", "gaussmix", *given)
     return folder
 
@@ -96,7 +96,7 @@ def test_the_parts_of_an_installed_package_are_found(installed: Path) -> None:
 
 
 def test_the_command_line_found_them_too(installed: Path) -> None:
-    assert "compound" in run(installed, "-m", "gaussmix", "describe", "m.gmm")
+    assert "plugin_compound" in run(installed, "-m", "gaussmix", "describe", "m.gmm")
 
 
 def test_a_package_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.waist.moments import Scatter
 
 
-@register("compound")
+@register("plugin_compound")
 class CompoundSymmetry(Family):
     """Σ_k = a_k uuᵀ + b_k (I − uuᵀ), u = 1/√d: a_k = uᵀS_k u / N_k, b_k = (tr S_k − uᵀS_k u) / (N_k (d − 1))."""
 

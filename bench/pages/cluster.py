@@ -29,7 +29,7 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Rows
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
-from gaussmix.sources.files import open
+from gaussmix.sources.opening import open
 from gaussmix.waist.leaves import LEAF_ROWS
 
 RESULT = RESULTS / "cluster.md"

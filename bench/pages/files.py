@@ -29,7 +29,7 @@ from gaussmix.engines import choose
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
-from gaussmix.sources.files import open
+from gaussmix.sources.opening import open
 from gaussmix.waist.block import Profile
 
 RESULT = RESULTS / "files.md"

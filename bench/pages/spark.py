@@ -23,7 +23,7 @@ from bench.cases import Case
 from bench.pages.base import RESULTS, facts, head, parser_of
 from bench.pages.cluster import FEW, MANY, start, step
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.files import open
+from gaussmix.sources.opening import open
 
 RESULT = RESULTS / "spark.md"
 N_CORES, N_ROWS, N_FEATURES, N_COMPONENTS = 2, (1_000_000, 4_000_000), 8, 16

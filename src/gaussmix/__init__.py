@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gaussmix.mixture.mixture import Mixture
     from gaussmix.mixture.mixtures import Mixtures
     from gaussmix.priors import NormalInverseWishart
-    from gaussmix.sources.files import open
+    from gaussmix.sources.opening import open
 
     __version__: str
 
@@ -58,7 +58,7 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "Outcome": "errors",
     "SingularCovariance": "errors",
     "fit_many": "estimators.fit_many",
-    "open": "sources.files",
+    "open": "sources.opening",
 }
 
 if not TYPE_CHECKING:

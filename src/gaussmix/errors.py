@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
+from itertools import count
 from typing import Any
 
 
@@ -156,6 +159,17 @@ def not_one_of(value: object, known: Iterable[str]) -> str:
     nearest = get_close_matches(str(value).lower(), in_lower_case, n=1, cutoff=0.4)
     hint = f" Did you mean {in_lower_case[nearest[0]]!r}?" if nearest else ""
     return f"{value!r} is not one of {', '.join(map(repr, names))}.{hint}"
+
+
+def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None:
+    """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found; None is no reason."""
+    if sentence is None:
+        return
+    for level in count(1):  # from Python 3.12 on, `skip_file_prefixes` does this
+        frame = sys._getframe(level)
+        if frame.f_back is None or not frame.f_globals.get("__name__", "").startswith(("gaussmix.", "contextlib")):
+            break
+    warnings.warn(sentence, category, stacklevel=level + 1)
 
 
 def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:

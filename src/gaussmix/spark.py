@@ -29,7 +29,7 @@ from pyspark.ml.util import (
 from pyspark.sql import functions
 
 from gaussmix.estimators import gaussian_mixture
-from gaussmix.sources.files import open
+from gaussmix.sources.opening import open
 from gaussmix.sources.spark.table import column_of
 
 __all__ = ["GaussianMixture", "GaussianMixtureModel"]

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
+from gaussmix.sources.opening import SOURCES
 from gaussmix.testing import check_source
 
 PAGE = Path(__file__).parents[2] / "docs/develop/add-a-source.md"
@@ -52,3 +55,16 @@ def test_it_fits_and_predicts(tmp_path: Path, rng: np.random.Generator) -> None:
     # The same steps to rounding; the components are 12 deviations apart, so that errors do not grow.
     np.testing.assert_allclose(namespace["gm"].means_, whole.means_, rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(namespace["labels"], whole.predict(rows))
+
+
+def test_open_finds_it(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOURCES, ".mynpy", "")  # so that the entry goes when the test ends
+    namespace: dict[str, Any] = {}
+    run_block(0, namespace)
+    run_block(2, namespace)
+    rows = rng.standard_normal((50, 3))
+    np.save(tmp_path / "rows.npy", rows)
+    path = (tmp_path / "rows.npy").rename(tmp_path / "rows.mynpy")
+    source = gaussmix.open(path)
+    assert type(source) is namespace["FileSource"]
+    np.testing.assert_array_equal(source.sample(50).rows, rows)

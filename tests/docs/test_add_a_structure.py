@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.families.base import Family
+from gaussmix.families.base import Equivariance, Family
 from gaussmix.testing import check_family
 
+PAGE = Path(__file__).parents[2] / "docs/develop/add-a-structure.md"
 EXAMPLE = Path(__file__).parents[2] / "src/gaussmix/families/eei.py"
 NAME = "shared_diag"
 
@@ -45,3 +46,11 @@ def test_it_fits_by_name(shared_diagonal: Family, rng: np.random.Generator) -> N
     assert gm.mixture_.n_parameters == 1 + 6 + 3
     pooled = Mixture(gm.weights_, gm.means_, np.diag(gm.covariances_), FAMILIES["tied"])
     np.testing.assert_allclose(gm.score_samples(X), pooled.log_density(X), rtol=1e-12)
+
+
+def test_the_page_names_all_that_a_family_may_say() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    derived = {"name", "has_alternatives"}
+    hooks = {name for name in {*vars(Family), *Family.__annotations__} if not name.startswith("_")} - derived
+    wanted = sorted({*hooks, *Equivariance.__members__})
+    assert [name for name in wanted if f"`{name}" not in text and f"self.{name}" not in text] == []

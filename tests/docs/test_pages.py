@@ -118,23 +118,17 @@ def test_files_that_a_page_names_exist(path: Path) -> None:
     assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
 
 
-def test_additions_keep_to_their_bars() -> None:
-    text = (ROOT / "docs/develop/additions.md").read_text(encoding="utf-8")
-    sections = re.findall(r"^## [^\n]*: at most (\d+) files$(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
-    assert len(sections) == 4
-    for bar, section in sections:
-        files = re.findall(r"^\| `(.+?)`( \*new\*)? \|", section, flags=re.MULTILINE)
-        assert 0 < len(files) <= int(bar)
-        for name, is_new in files:
-            assert (ROOT / "src/gaussmix" / name).exists() != bool(is_new), name
-
-
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_a_decision_is_at_most_ten_lines(path: Path) -> None:
     title, *lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
     assert title.startswith("# ")
     assert 0 < len(lines) <= 10
     assert max(map(len, lines)) <= 120
+
+
+def test_each_decision_is_listed_once_with_those_of_its_room() -> None:
+    index = RECORDS[0].with_name("index.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^[\w-]+$", index, flags=re.MULTILINE)) == sorted(path.stem for path in RECORDS)
 
 
 def value_of(formula: str, n_components: int, n_features: int) -> float:
@@ -165,3 +159,16 @@ def test_the_two_commands_are_one_line_each() -> None:
         assert command is not None
         assert command[1].startswith("python3 -m venv ")
         assert command[1].endswith(ending)
+
+
+def test_the_map_of_the_core_names_every_file() -> None:
+    text = (ROOT / "docs/develop/cpp.md").read_text(encoding="utf-8")
+    named, folder = [], ""
+    for line in text.splitlines():
+        if line.startswith("| file"):
+            folder = next(iter(re.findall(r"in `(.*)`", line)), "")
+        elif line.startswith("| `"):
+            named += [folder + name for name in re.findall(r"`(.+?)`", line.split("|")[1])]
+    core = ROOT / "cpp"
+    files = [path.relative_to(core).as_posix() for kind in ("cpp", "hpp") for path in core.rglob(f"*.{kind}")]
+    assert sorted(named) == sorted(files)

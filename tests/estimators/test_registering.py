@@ -84,9 +84,10 @@ def test_a_structure_may_be_defined_again(monkeypatch):
 def test_docstrings_list_the_structures_that_are_registered():
     assert GaussianMixture.__doc__
     assert GaussianMixtureIC.__doc__
-    for name in (*FAMILIES, *ALIASES):
+    own = {name: each for name, each in FAMILIES.items() if type(each).__module__.startswith("gaussmix.")}
+    for name in (*own, *(alias for alias, name in ALIASES.items() if name in own)):
         assert re.search(rf"\b{re.escape(name)}\b", GaussianMixture.__doc__), name
-    for name, family in FAMILIES.items():
+    for name, family in own.items():
         listed = re.search(rf'"all" is [^.]*"{name}"', GaussianMixtureIC.__doc__)
         assert bool(listed) == family.in_all, name
 

@@ -25,7 +25,7 @@ from gaussmix import (
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import choose
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.files import open
+from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_bits, assert_same_fit
 from gaussmix.waist.leaves import LEAF_ROWS

@@ -20,10 +20,10 @@ from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import ENGINES
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.files import check_memory, open
 from gaussmix.sources.files.arrow import DatasetReader, TableReader
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.files.npy import NpyReader
+from gaussmix.sources.opening import check_memory, open
 from gaussmix.sources.survey import Survey
 from gaussmix.sources.tables import BATCH_ROWS, open_table
 from gaussmix.testing import check_source

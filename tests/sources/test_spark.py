@@ -29,8 +29,8 @@ from gaussmix import (
     GaussianMixtureRegressor,
 )
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.files import open
 from gaussmix.sources.files.base import About
+from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_bits, assert_same_fit
 from gaussmix.waist.leaves import LEAF_ROWS

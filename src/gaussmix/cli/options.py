@@ -14,9 +14,9 @@ from gaussmix.cli.outputs import WRITERS
 from gaussmix.door.rows import MEANINGS
 from gaussmix.door.structures import EVERY
 from gaussmix.errors import not_one_of
-from gaussmix.families.base import FAMILIES, known_names
+from gaussmix.families.base import FAMILIES, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
-from gaussmix.sources.files import MEMORY, check_memory
+from gaussmix.sources.opening import MEMORY, check_memory
 from gaussmix.sources.tables import FORMATS, Dialect, Files, open_table
 from gaussmix.sources.tables.base import STANDARD
 from gaussmix.starts import STARTS
@@ -52,7 +52,7 @@ def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | 
     for name in names:
         if name == EVERY:
             raise click.BadParameter(f"{EVERY!r} tries each structure: give it alone.")
-        if name not in known_names():
+        if not is_known(name):
             raise click.BadParameter(not_one_of(name, (*known_names(), EVERY)))
     return names
 

@@ -19,7 +19,7 @@ from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import in_whole_steps, unit_of_weights
 from gaussmix.sources.base import Source
-from gaussmix.sources.files import is_table
+from gaussmix.sources.opening import is_table
 
 _MERGED = 2.0**53  # integers of this size may merge in a double: the estimator looks at them
 

@@ -21,7 +21,7 @@ from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.numerics.rows import extreme_rows, first_beyond, in_whole_steps
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
-from gaussmix.sources.files import is_table, open
+from gaussmix.sources.opening import is_table, open
 from gaussmix.waist.leaves import LEAF_ROWS
 
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits

@@ -12,7 +12,7 @@ from gaussmix.checks import check_count
 from gaussmix.door.warnings import warn
 from gaussmix.em.criteria import CRITERIA
 from gaussmix.errors import unknown_name
-from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, known_names
+from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known, known_names
 from gaussmix.families.one_feature import check_features
 
 EVERY = "all"
@@ -129,7 +129,7 @@ def _is_every(covariance_type: Any) -> bool:
 
 def _names(covariance_type: Any) -> Sequence[Any]:
     if isinstance(covariance_type, str):
-        if covariance_type not in known_names():
+        if not is_known(covariance_type):
             raise unknown_name("covariance_type", covariance_type, (*known_names(), EVERY))
         return [covariance_type]
     return _several("covariance_type", covariance_type, f'the name of a structure, several, or "{EVERY}"')

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 
+from gaussmix.errors import warn
 
-def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None:
-    """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found; None is no reason."""
-    if sentence is None:
-        return
-    for level in count(1):  # from Python 3.12 on, `skip_file_prefixes` does this
-        frame = sys._getframe(level)
-        if frame.f_back is None or not frame.f_globals.get("__name__", "").startswith(("gaussmix.", "contextlib")):
-            break
-    warnings.warn(sentence, category, stacklevel=level + 1)
+__all__ = ["about", "warn"]
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def _engine_name() -> str:
 
 
 class Incomplete(Protocol):
-    """Rows of which cells may be missing, or known up to errors only: a source."""
+    """A source: its rows may miss cells, or have measurement errors."""
 
     @property
     def is_incomplete(self) -> bool: ...

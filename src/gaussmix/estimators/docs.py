@@ -20,11 +20,20 @@ def _by_letters() -> list[str]:
 
 
 _SAME = ", ".join(f'{name} "{ALIASES[name]}"' for name in reversed(_by_letters()) if name in ALIASES)
+_OTHERS = [
+    " or ".join(f'"{each}"' for each in (name, *(alias for alias in ALIASES if ALIASES[alias] == name)))
+    for name, family in FAMILIES.items()
+    if not family.in_all and "n_factors" not in family.takes
+]
 _ALL = ", ".join(f'"{name}"' for name, family in FAMILIES.items() if family.in_all)
 
 # The text of each part, as it stands in a docstring; `fill` wraps what has names in it.
 _PARTS = {
-    "letters": fill(f"They are {' '.join(_by_letters())}, and as other names of the same: {_SAME}.", 110),
+    "letters": fill(
+        f"They are {' '.join(_by_letters())}, and as other names of the same: {_SAME}."
+        + (f" Others are {', '.join(_OTHERS)}." if _OTHERS else ""),
+        110,
+    ),
     "all": fill(
         f'"all" is {_ALL}, and for one feature "E" and "V". A structure with options of its own, or one that somebody '
         "else registers, has to be named.",

@@ -33,7 +33,7 @@ from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.frames import Frame
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source, in_leaves
-from gaussmix.sources.files import is_table, open
+from gaussmix.sources.opening import is_table, open
 from gaussmix.waist.block import Block
 
 

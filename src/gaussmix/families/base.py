@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
+from gaussmix import plugins
 from gaussmix.covariances import Covariances, Dense, Diagonal, Spherical
 from gaussmix.errors import Failure, unknown_name
 from gaussmix.numerics.arrays import Array
@@ -155,6 +156,7 @@ FAMILIES: dict[str, Family] = {}
 ALIASES: dict[str, str] = {}  # mclust's names of families that scikit-learn names otherwise → ours
 
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
+_GROUP = "gaussmix.families"  # entry points of other packages; each imports a module that registers families
 
 
 def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[FamilyClass], FamilyClass]:
@@ -211,8 +213,24 @@ def registered(cls: type[Family]) -> Family:
 
 
 def known_names() -> list[str]:
-    """All names of families: those in lower case, then mclust's."""
-    return sorted([*FAMILIES, *ALIASES], key=lambda name: (name.isupper(), name))
+    """All names of families, with those of other packages: those in lower case, then mclust's."""
+    return sorted({*FAMILIES, *ALIASES, *plugins.points(_GROUP)}, key=lambda name: (name.isupper(), name))
+
+
+def is_known(name: str) -> bool:
+    """Whether a family has this name or alias; a package that offers an unknown one is imported.
+
+    Raises
+    ------
+    ImportError : the package can't be imported, or registers no such family.
+    """
+    if not _is_registered(name) and plugins.load(_GROUP, name) is not None and not _is_registered(name):
+        raise ImportError(f"{plugins.points(_GROUP)[name].value!r} registers no structure of the name {name!r}.")
+    return _is_registered(name)
+
+
+def _is_registered(name: str) -> bool:
+    return name in FAMILIES or name in ALIASES
 
 
 def family_named(name: str, **options: Any) -> Family:
@@ -221,11 +239,11 @@ def family_named(name: str, **options: Any) -> Family:
     Raises
     ------
     ValueError, TypeError : the name is unknown (the message suggests the nearest), or an option is impossible.
+    ImportError : the package that offers the name can't be imported.
     """
-    own = ALIASES.get(name, name)
-    if own not in FAMILIES:
+    if not is_known(name):
         raise unknown_name("covariance_type", name, known_names())
-    family = FAMILIES[own]
+    family = FAMILIES[ALIASES.get(name, name)]
     for option, value in options.items():
         if option not in family.takes:
             takers = {repr(each.name): each.takes[option] for each in FAMILIES.values() if option in each.takes}

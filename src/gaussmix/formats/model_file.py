@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix import formats
 from gaussmix.checks import check_names, check_real
-from gaussmix.families.base import FAMILIES, Family, family_named
+from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known
 from gaussmix.formats import Details, Place, Record
 from gaussmix.model import Model, flaw
 from gaussmix.noise import NOISE_ARRAYS, Noise
@@ -101,7 +101,7 @@ def _model(weights: Array, means: Array, covariances: Array, family: Family, noi
 
 def family_of(name: object, options: object) -> Family | None:
     """The family of this name with these options; None where there is none."""
-    if not isinstance(name, str) or name not in FAMILIES or not isinstance(options, Mapping):
+    if not isinstance(name, str) or not is_known(name) or name in ALIASES or not isinstance(options, Mapping):
         return None
     try:
         return family_named(

@@ -50,8 +50,8 @@ from gaussmix.em.criteria import CRITERIA
 from gaussmix.em.stopping import RULES
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.families.factor_analyzer import NOISES
-from gaussmix.sources.files import open
 from gaussmix.sources.files.base import FileSource
+from gaussmix.sources.opening import open
 from gaussmix.sources.tables import FORMATS, invented_names
 from gaussmix.sources.tables.base import STANDARD
 from gaussmix.starts import STARTS

@@ -26,7 +26,7 @@ from gaussmix.em.criteria import CRITERIA
 from gaussmix.errors import listed
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.files import open
+from gaussmix.sources.opening import open
 from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.base import STANDARD
 

@@ -20,7 +20,7 @@ from gaussmix.cli.outputs import check_inputs, check_target, format_of, json_val
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.show.reports import show_scores
 from gaussmix.estimators.gaussian_mixture import estimator_of
-from gaussmix.sources.files import open
+from gaussmix.sources.opening import open
 from gaussmix.sources.tables.base import STANDARD
 
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
+from gaussmix.errors import listed, warn
 from gaussmix.sources.base import Source
 from gaussmix.sources.dask.cluster import loaded
 from gaussmix.sources.dask.parts import PartReader
 from gaussmix.sources.dask.table import Table
 from gaussmix.sources.files.base import opened
 from gaussmix.sources.lazy import LazySource
+from gaussmix.sources.opening import Request
+
+
+def open_dask(data: Any, asked: Request) -> Source:
+    """Open a Dask array, frame or series."""
+    table = Table.of(data, asked.columns, asked.weights)
+    if table.left_out:
+        warn(f"{table.name}: left out {listed(table.left_out)}, which hold no numbers.")
+    return DaskSource(replace(table, may_miss=asked.missing), asked.memory)
 
 
 class DaskSource(LazySource):

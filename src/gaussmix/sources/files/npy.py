@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from errno import EIO
 from io import SEEK_END, FileIO
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_integers
+from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_integers, opened
+from gaussmix.sources.files.paths import paths_of
 from gaussmix.sources.files.stamps import Stamps
+
+if TYPE_CHECKING:
+    from gaussmix.sources.base import Source
+    from gaussmix.sources.opening import Request
 
 MAGIC = b"\x93NUMPY"
 PIECE = 2**20  # bytes read at a time where numbers are converted or copied
@@ -49,6 +55,13 @@ class NpyFile(NamedTuple):
         if file.seek(0, SEEK_END) < start + n_rows * n_columns * dtype.itemsize:
             raise ValueError(f"{path} is truncated: it says that it holds {n_rows} rows and ends before.")
         return cls(Path(path), n_rows, start, is_by_columns and len(shape) == 2, dtype, n_columns)
+
+
+def open_npy(data: Any, asked: Request) -> Source:
+    """Open the .npy files of a path, a pattern or a folder."""
+    reader = NpyReader(paths_of(os.fspath(data)), None, asked.columns, asked.weights)
+    reader.may_miss = asked.missing
+    return opened(reader, asked.memory)
 
 
 def holds_numbers(path: Path) -> bool:

@@ -1,0 +1,163 @@
+"""Tables that need not fit into memory, opened as sources: what `gaussmix.open` takes, by registered names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from gaussmix import plugins
+from gaussmix.sources.base import Source
+from gaussmix.sources.files.npy import holds_numbers, open_npy
+from gaussmix.sources.files.paths import paths_of
+
+MEMORY = "512 MB"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user of `open` asks for; see there.
+
+    Parameters
+    ----------
+    columns, weights : names of columns; None for the default.
+    memory : bytes.
+    missing : whether cells may be missing.
+    """
+
+    columns: Sequence[str] | None
+    weights: str | None
+    memory: int
+    missing: bool
+
+
+Opener = Callable[[Any, Request], Source]
+_BATCHES = "gaussmix.sources.files.batches"
+
+# What a table is called (its library and class, or the extension of its file) → what opens it: a function, or the
+# module and name of one, which is imported at the first such table. Other packages add theirs by entry points.
+SOURCES: dict[str, Opener | str] = {
+    "gaussmix.Files": f"{_BATCHES}:open_files",
+    "pyarrow.Dataset": f"{_BATCHES}:open_dataset",
+    "pyarrow.RecordBatchReader": f"{_BATCHES}:open_stream",
+    "polars.LazyFrame": f"{_BATCHES}:open_lazy_frame",
+    "duckdb.DuckDBPyRelation": f"{_BATCHES}:open_relation",
+    "dask.Array": "gaussmix.sources.dask:open_dask",
+    "dask.DataFrame": "gaussmix.sources.dask:open_dask",
+    "dask.Series": "gaussmix.sources.dask:open_dask",
+    "pyspark.DataFrame": "gaussmix.sources.spark:open_spark",
+}
+_IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables no other package opens
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
+
+
+def open(
+    data: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    weights: str | None = None,
+    memory: int | str = MEMORY,
+    missing: bool = False,
+) -> Source:
+    """Open a table whose rows need not fit into memory, as `X` for `fit`, `score`, `bic` and predictions.
+
+    Tables that fit into half of the memory are read at once. Of larger ones every pass of EM reads the rows again, a
+    few leaves of 65,520 rows at a time, ahead of the work. Both give the same bits.
+
+    Parameters
+    ----------
+    data : a path, or a pattern such as ``"data/*.parquet"``, of Parquet, Arrow (Feather), .npy or CSV files, which are
+        read in the order of their names; a folder of such files; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a
+        polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x1, x2 …, or data frame; a Spark
+        data frame.
+    columns : the features; by default all columns that hold numbers.
+    weights : the column of row weights, frequencies ≥ 0; None where all are 1.
+    memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about
+        150 MB more.
+    missing : whether cells of features may be missing (NaN or null): for `GaussianMixtureImputer` alone. Else the first
+        such cell is named.
+
+    Returns
+    -------
+    source : the rows. CSV, tables with slow compression (zstd, gzip, brotli) and what can be read once only are first
+        written to a temporary .npy file, in TMPDIR; a warning says where and how large. It goes when the source does.
+
+    Raises
+    ------
+    FileNotFoundError : no file has this name.
+    ValueError : a file is damaged or of no known format, or a column is absent or holds no numbers.
+    ImportError : the format needs a library that is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, os, gaussmix
+    >>> path = os.path.join(tempfile.mkdtemp(), "rows.npy")
+    >>> np.save(path, np.random.default_rng(0).normal(size=(1000, 2)))
+    >>> gaussmix.GaussianMixture(2, random_state=0).fit(gaussmix.open(path)).means_.shape
+    (2, 2)
+    """
+    asked = Request(columns, weights, check_memory(memory), missing)
+    opener = _of_files(os.fspath(data)) if isinstance(data, str | os.PathLike) else _registered(_kind(data))
+    if opener is None:
+        raise TypeError(f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}.")
+    return opener(data, asked)
+
+
+def is_table(data: Any) -> bool:
+    """Whether `open` may know what this is, and an array or frame in memory it is not."""
+    return isinstance(data, str | os.PathLike) or bool(_kind(data))
+
+
+def check_memory(memory: int | str) -> int:
+    """Bytes of a number or a text such as "512 MB" or "2 GiB"."""
+    found = _SIZE.fullmatch(str(memory))
+    try:
+        number = float(found[1]) if found else 0.0
+    except ValueError:
+        number = 0.0
+    unit = _UNITS[found[2].upper()] if found else 1
+    n_bytes = int(number * (1024 ** round(np.log10(unit) / 3) if found and found[3] else unit))
+    if n_bytes < 1:
+        raise ValueError(f"memory must be bytes or a text such as '512 MB', got {memory!r}.")
+    return n_bytes
+
+
+def _kind(data: Any) -> str:
+    """The name that the library and class of a table are registered under; "" if none is. No library is imported."""
+    names = [f"{each.__module__.partition('.')[0].strip('_')}.{each.__name__}" for each in type(data).__mro__]
+    known = next((name for name in names if name in SOURCES), "")
+    if known or names[0].partition(".")[0] in _IN_MEMORY:
+        return known
+    return next((name for name in names if name in plugins.points("gaussmix.sources")), "")
+
+
+def _registered(name: str) -> Opener | None:
+    """What opens tables of this name, here or in another package; None if nothing does."""
+    found = SOURCES.get(name)
+    if not isinstance(found, str):
+        opener: Opener | None = found or plugins.load("gaussmix.sources", name)
+        return opener
+    module, _, function = found.partition(":")
+    try:
+        opener = getattr(import_module(module), function)
+    except ImportError as error:
+        if error.name != "pyarrow":
+            raise
+        raise ImportError("Tables other than .npy need pyarrow: pip install 'gaussmix[cli]'.") from None
+    return opener
+
+
+def _of_files(name: str) -> Opener | None:
+    """What opens the files of a path, a pattern or a folder."""
+    first = paths_of(name)[0]
+    extension = first.suffix.lower()
+    opener = _registered(extension) if extension not in ("", ".npy") else None
+    if opener is None and first.is_file() and holds_numbers(first):  # and not a pipe, which can be read once
+        return open_npy
+    return opener or _registered("gaussmix.Files")

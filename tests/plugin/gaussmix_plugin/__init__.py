@@ -1,0 +1,1 @@
+"""A structure and a source that gaussmix lacks."""

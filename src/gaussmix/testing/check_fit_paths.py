@@ -18,7 +18,7 @@ from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.numerics.arrays import Array
 from gaussmix.priors import NormalInverseWishart
-from gaussmix.sources.files import open
+from gaussmix.sources.opening import open
 from gaussmix.testing.closeness import EPS, assert_same_bits, assert_same_fit
 from gaussmix.testing.problems import PROBLEMS
 

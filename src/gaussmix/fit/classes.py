@@ -166,7 +166,7 @@ class LabelledRows:
         return fit(Problem(data, family, len(component_class), self.engine, ridge), plan).run
 
     def _known(self, component_class: NDArray[np.intp]) -> Data:
-        """The rows, of which some are known to be of the components of a class."""
+        """The rows, with the components that a row of known class may have."""
         groups = [np.flatnonzero(component_class == number).tolist() for number in range(self.n_classes)]
         return replace(self.data, known=Known(groups, self.labels))
 

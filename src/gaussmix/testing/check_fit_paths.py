@@ -130,7 +130,7 @@ def _many(family: str, case: Case) -> None:
 
 
 def _warm(family: str, case: Case) -> None:
-    """Steps that are made in two fits, the second of which is warm, are those of one fit."""
+    """Steps that are made in two fits, the second a warm start, are those of one fit."""
     one_start = {"init_params": "kmeans", "n_init": 1, "tol": 0.0}
     expected = _single(family, case, **one_start)
     found = GaussianMixture(N_COMPONENTS, **_parameters(family, case) | one_start | {"max_iter": 4})

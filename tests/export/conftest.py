@@ -46,3 +46,12 @@ def case(request, offset):
     data = rows_at(offset, 1 if request.param == "one feature" else 3)
     far = data[:20] + np.random.default_rng(1).normal(scale=8.0, size=data[:20].shape)
     return fitted(request.param, data), np.concatenate([data[::5], far])
+
+
+# Rows so far away that squared distances to both means are equal in doubles, of mixtures with one covariance.
+FAR_ROWS = np.array([[-0.25, 1e9], [0.25, 1e12], [0.25, -1e9], [1e17, 0.0]])
+
+
+def shared(structure):
+    covariance = {"tied": [[1.0, 0.0], [0.0, 1.0]], "EEI": [1.0, 4.0], "EII": 1.0}[structure]
+    return Mixture.from_parameters([0.4, 0.6], [[-1.0, 0.0], [1.0, 0.0]], covariance, covariance_type=structure)

@@ -9,7 +9,7 @@ import pytest
 
 from gaussmix import GaussianMixtureDetector, Mixture
 from gaussmix.export import to_c
-from tests.export.conftest import fitted, mixture_of, rows_at
+from tests.export.conftest import FAR_ROWS, fitted, mixture_of, rows_at, shared
 
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
@@ -91,9 +91,49 @@ def test_features_without_names_are_called_as_in_summaries():
     assert "2 features (x0, x1), written by gaussmix" in to_c(mixture)
 
 
-def test_names_are_those_of_c():
-    mixture = Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]], feature_names=["a */ b"])
+@pytest.mark.parametrize("structure", ["tied", "EEI", "EII"])
+def test_far_rows_have_the_labels_of_the_mixture(structure, compiled):
+    mixture, shares = shared(structure), np.zeros(2)
+    library = compiled(to_c(mixture))
+    for row, expected in zip(FAR_ROWS, mixture.responsibilities(FAR_ROWS), strict=True):
+        found = library.responsibilities(pointer(row), pointer(shares))
+        np.testing.assert_allclose(found, mixture.log_density(row[None]), rtol=1e-12)
+        np.testing.assert_allclose(shares, expected, atol=1e-12)
+        assert library.label(pointer(row)) == expected.argmax()
+
+
+def test_the_name_is_one_of_c():
+    mixture = Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]])
     assert "gauss_label(const double *x)" in to_c(mixture, "gauss")
-    assert "a */" not in to_c(mixture).split("#ifndef")[0].replace(" */\n", "")
     with pytest.raises(ValueError, match="name='2d' must be a name of C"):
         to_c(mixture, "2d")
+
+
+@pytest.mark.parametrize("standard", ["c99", "c11"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a */ int evil; /*",
+        "*\\\n/ int evil = 1; /*",
+        "*\\\r\n/ int evil; /*",
+        "*\\ \n/ int evil; /*",
+        "*??/\n/ int evil; /*",
+        "*??/",
+        "/*",
+        "\u202e\u2066 wells",
+        "\\",
+        "x" * 5000,
+    ],
+)
+def test_names_of_features_stay_in_the_comment(name, standard, tmp_path):
+    header = to_c(Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]], feature_names=[name]))
+    (tmp_path / "gmm.h").write_text(header, encoding="utf-8", newline="")
+    (tmp_path / "gmm.c").write_text(PROGRAM, encoding="utf-8")
+    flags = [f"-std={standard}", *STRICT[1:]]
+    subprocess.run([COMPILER, *flags, "-c", tmp_path / "gmm.c", "-o", tmp_path / "gmm.o"], check=True)
+    read = subprocess.run(
+        [COMPILER, *flags, "-E", "-P", tmp_path / "gmm.c"], check=True, capture_output=True, text=True
+    )
+    assert "evil" not in read.stdout
+    assert "??" not in header
+    assert header.isascii()

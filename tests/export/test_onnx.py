@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureRegressor, Mixture
 from gaussmix.export import to_onnx
 from gaussmix.noise import Noise
-from tests.export.conftest import fitted, mixture_of, rows_at
+from tests.export.conftest import FAR_ROWS, fitted, mixture_of, rows_at, shared
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -79,6 +79,23 @@ def test_rows_whose_squares_overflow_get_numbers(kind):
     assert (found["log_density"] < -1e37).all()
     if kind == "detector":
         assert (found["label"] == -1).all()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("structure", ["tied", "EEI", "EII"])
+def test_far_rows_have_the_labels_of_the_mixture(structure, dtype):
+    mixture, rows = shared(structure), np.concatenate([FAR_ROWS, [[0.25, 300.0]]])
+    found = run(to_onnx(mixture, dtype=dtype), rows, dtype)
+    assert found["label"].tolist() == mixture.predict(rows).tolist()
+    np.testing.assert_allclose(found["probabilities"], mixture.responsibilities(rows), atol=10 * TOLERANCE[dtype])
+    np.testing.assert_allclose(found["log_density"], mixture.log_density(rows), rtol=TOLERANCE[dtype])
+
+
+def test_another_last_step_is_refused():
+    rows = rows_at(0.0)
+    pytest.importorskip("skl2onnx")
+    with pytest.raises(TypeError, match="is needed, not PCA"):
+        to_onnx(make_pipeline(StandardScaler(), PCA(2)).fit(rows))
 
 
 def test_the_model_names_its_opset_and_checks(tmp_path):

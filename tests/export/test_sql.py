@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixtureDetector, Mixture
-from gaussmix.export import to_sql
+from gaussmix.export import to_c, to_sql
 from gaussmix.noise import Noise
-from tests.export.conftest import mixture_of
+from tests.export.conftest import FAR_ROWS, mixture_of, shared
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -62,3 +62,64 @@ def test_a_row_without_a_feature_has_no_answer(noise):
     found = run(to_sql(mixture), data=pa.table({"x0": [1.0, None]}))
     assert found["log_density"][1] is None
     assert found["component"][1] is None
+
+
+@pytest.mark.parametrize("taken", ["_joint_0", "joint_0", "_total", "total", "_largest", "largest", "top", "row"])
+@pytest.mark.parametrize("structure", ["tied", "diag"])
+def test_any_other_column_may_be_in_the_table(structure, taken):
+    covariances = {"tied": np.eye(2), "diag": np.ones((2, 2))}[structure]
+    mixture = Mixture.from_parameters([0.5, 0.5], [[0.0, 0.0], [3.0, 3.0]], covariances, covariance_type=structure)
+    rows = np.array([[1.0, 2.0], [0.0, 5.0]])
+    table = table_of(rows).append_column(taken, pa.array([9.0, 5.0]))
+    found = run(to_sql(mixture), data=table)
+    assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
+    assert found["component"] == mixture.predict(rows).tolist()
+    assert found[taken] == [9.0, 5.0]
+    assert list(found)[:3] == ["x0", "x1", taken]
+
+
+@pytest.mark.parametrize("table", ["joint", "largest", "compared", "shares", "row"])
+def test_a_table_may_have_any_name(table):
+    mixture, rows = shared("tied"), np.array([[1.0, 2.0]])
+    found = run(to_sql(mixture, table), **{table: table_of(rows)})
+    assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
+
+
+def test_the_answer_of_a_query_is_a_table_for_another():
+    mixture, rows = shared("tied"), np.array([[1.0, 2.0]])
+    again = to_sql(mixture, f"(\n{to_sql(mixture)}\n)")
+    assert run(again, data=table_of(rows))["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
+
+
+def test_names_that_differ_by_case_only_are_one_column():
+    mixture = shared("tied").with_feature_names(["x", "X"])
+    with pytest.raises(ValueError, match=r"'x' and 'X' are the same column in SQL.* columns="):
+        to_sql(mixture, "t")
+    with pytest.raises(ValueError, match="'a' and 'a' are the same column in SQL"):
+        to_sql(mixture, "t", ["a", "a"])
+    rows = np.array([[0.0, 100.0]])
+    found = run(to_sql(mixture, "t", ["x", "X_1"]), t=table_of(rows, ["x", "X_1"]))
+    assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
+    rows, names = rows / 100, ["ä", "Ä"]  # of these DuckDB does not ignore the case
+    found = run(to_sql(mixture.with_feature_names(names), "t"), t=table_of(rows, names))
+    assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
+
+
+@pytest.mark.parametrize("structure", ["tied", "EEI", "EII"])
+def test_far_rows_have_the_labels_of_the_mixture(structure):
+    mixture = shared(structure)
+    found = run(to_sql(mixture), data=table_of(FAR_ROWS))
+    assert found["component"] == mixture.predict(FAR_ROWS).tolist()
+    shares = np.transpose([found[f"probability_{k}"] for k in range(2)])
+    np.testing.assert_allclose(shares, mixture.responsibilities(FAR_ROWS), atol=1e-12)
+    np.testing.assert_allclose(found["log_density"], mixture.log_density(FAR_ROWS), rtol=1e-12)
+
+
+def test_a_limit_that_was_set_is_a_plain_number(rng):
+    rows = rng.normal(size=(100, 2))
+    detector = GaussianMixtureDetector().fit(rows)
+    detector.offset_ = np.quantile(detector.score_samples(rows), 0.05)
+    for text in (to_sql(detector), to_c(detector)):
+        assert repr(float(detector.offset_)) in text
+        assert "np." not in text
+    assert run(to_sql(detector), data=table_of(rows))["outlier"] == (detector.predict(rows) == -1).tolist()

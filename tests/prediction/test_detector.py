@@ -116,3 +116,16 @@ def test_too_few_rows_for_the_parameters_are_told(rng):
     with pytest.warns(RuntimeWarning, match="many more than 0.1 of new rows"):
         GaussianMixtureDetector(contamination=0.1).fit(few)
     assert GaussianMixtureDetector(covariance_type="diag").fit(few).n_parameters_ == 40
+
+
+@pytest.mark.parametrize("value", ["x", None, [1.0, 2.0], True, np.nan, -np.inf])
+def test_the_limit_is_a_finite_number(value, rng):
+    detector = GaussianMixtureDetector().fit(rng.normal(size=(50, 2)))
+    before = detector.offset_
+    with pytest.raises(
+        ValueError if isinstance(value, float) else TypeError, match=r"offset_.* must be (a number|finite)"
+    ):
+        detector.offset_ = value
+    assert detector.offset_ == before
+    with pytest.raises(AttributeError, match="not fitted yet: offset_ comes with fit"):
+        _ = GaussianMixtureDetector().offset_

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -75,7 +76,6 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     contamination: float | str
     mass: float
-    offset_: float
 
     _attributes: ClassVar[Mapping[str, Reader]] = {**FOUND, "offset_": of_type(float)}
     _required: ClassVar[tuple[str, ...]] = ("offset_",)
@@ -100,6 +100,22 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         n_jobs: int | None = None,
     ) -> None:
         self._keep(locals())
+
+    @property
+    def offset_(self) -> float:
+        """The log density, nats, below which a row is an outlier."""
+        if "offset_" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet: offset_ comes with fit.")
+        found: float = vars(self)["offset_"]
+        return found
+
+    @offset_.setter
+    def offset_(self, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"offset_ must be a number, a log density, not {value!r:.60}.")
+        if not isfinite(value):
+            raise ValueError(f"offset_={value!r} must be finite.")
+        self.__dict__["offset_"] = float(value)
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture and find the density below which rows are outliers.
@@ -193,6 +209,11 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         mixture._take(self.mixture_)
         return mixture.explain(X)
 
+    def _exported(self) -> tuple[Mixture, float]:
+        """The mixture that exports write, and the log density below which rows are outliers; raises NotFittedError."""
+        self._check_fitted()
+        return self.mixture_, self.offset_
+
     def _log_density(self, source: Source) -> Callable[[Block], Array]:
         return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
 
@@ -217,9 +238,6 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         share = self._contamination()
         how = f"mass={self.mass:g}" if share is None else f"contamination={share:g}"
         return replace(found, about=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")])
-
-    def _flaw(self) -> str | None:
-        return "its 'offset_' is no number" if np.isnan(self.offset_) else super()._flaw()
 
     def _contamination(self) -> float | None:
         """The share of the training rows, None where the mixture decides."""

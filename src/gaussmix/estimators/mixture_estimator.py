@@ -26,6 +26,7 @@ from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.problem import Data
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
+from gaussmix.mixture.mixture import Mixture
 from gaussmix.noise import NO_MARGINAL
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.reading import augmented, explanation_of, glance_of, summary_of, tidy_of
@@ -415,6 +416,11 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         if source.may_miss and noise is not None and noise.box is None:
             raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with noise_volume as a box.")
         return source
+
+    def _exported(self) -> tuple[Mixture, None]:
+        """The mixture that exports write, and no limit of outliers; raises NotFittedError."""
+        self._check_fitted()
+        return self.mixture_, None
 
     def _each_row(self, source: Source, method: Callable[..., NDArray[Number]]) -> NDArray[Number]:
         """What a method of an engine says of each row, (n_rows, …)."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 
-from gaussmix.export.numbers import Numbers
+from gaussmix.export.numbers import Linear, Numbers
+from gaussmix.mixture.digits import shorten
 from gaussmix.numerics.arrays import Array
 
 _HEADER = """\
@@ -35,7 +37,7 @@ static const double {name}_factors[{n_components}][{n_factors}] = {{
 {factors}
 }};
 
-/* joint[k] = log p(x, k); returns the largest, which is that of noise where there is some. */
+{linear_numbers}/* Returns the largest log p(x, k), or that of noise; joint[k] = log p(x, k) less this. */
 static inline double {name}_joint(const double *x, double *joint) {{
     double largest = {noise};
     for (int k = 0; k < {n_components}; ++k) {{
@@ -44,6 +46,7 @@ static inline double {name}_joint(const double *x, double *joint) {{
         joint[k] = {name}_constants[k] - 0.5 * distance;
         if (!(joint[k] <= largest)) largest = joint[k]; /* NaN too */
     }}
+{linear}    for (int k = 0; k < {n_components}; ++k) joint[k] -= largest;
     return largest;
 }}
 
@@ -53,7 +56,7 @@ static inline double {name}_responsibilities(const double *x, double *shares) {{
         for (int k = 0; k < {n_components}; ++k) shares[k] = NAN;
         return largest;
     }}
-    for (int k = 0; k < {n_components}; ++k) total += shares[k] = exp(shares[k] - largest);
+    for (int k = 0; k < {n_components}; ++k) total += shares[k] = exp(shares[k]);
     for (int k = 0; k < {n_components}; ++k) shares[k] /= total;
     return largest + log(total);
 }}
@@ -68,7 +71,7 @@ static inline int {name}_label(const double *x) {{
     double largest = {name}_joint(x, joint);
     if (!(largest > -INFINITY)) return -2;
     for (int k = 0; k < {n_components}; ++k)
-        if (joint[k] == largest) return k;
+        if (joint[k] == 0.0) return k;
     return -1;
 }}
 {detector}
@@ -86,6 +89,26 @@ _DIAGONAL = """\
             double scaled = {name}_factors[k][j] * (x[j] - {name}_means[k][j]);
             distance += scaled * scaled;
         }}"""
+_LINEAR_NUMBERS = """\
+static const double {name}_levels[{n_components}] = {{{levels}}};
+static const double {name}_centre[{n_features}] = {{{centre}}};
+static const double {name}_slopes[{n_components}][{n_features}] = {{
+{slopes}
+}};
+
+"""
+_LINEAR = """\
+    if (largest < {limit}) {{ /* squared distances no longer tell components apart; linear terms do */
+        double top = -INFINITY;
+        for (int k = 0; k < {n_components}; ++k) {{
+            joint[k] = {name}_levels[k];
+            for (int j = 0; j < {n_features}; ++j) joint[k] += {name}_slopes[k][j] * (x[j] - {name}_centre[j]);
+            if (joint[k] > top) top = joint[k];
+        }}
+        for (int k = 0; k < {n_components}; ++k) joint[k] -= top;
+        return largest;
+    }}
+"""
 _DETECTOR = """
 static inline int {name}_is_outlier(const double *x) {{ return {name}_log_density(x) < {offset}; }}
 """
@@ -131,11 +154,14 @@ def to_c(model: Any, name: str = "gmm") -> str:
     noise = "-INFINITY" if numbers.noise is None else _number(numbers.noise)
     sizes = {"name": name, "n_features": mixture.n_features, "n_components": mixture.n_components}
     sentence = f" *   int    {name}_is_outlier(const double *x);                       1 for an outlier, else 0\n"
+    linear = numbers.linear(mixture.means.mean(axis=0))
     return _HEADER.format(
         **sizes,
+        linear_numbers="" if linear is None else _linear_numbers(linear, sizes),
+        linear="" if linear is None else _LINEAR.format(**sizes, limit=_number(linear.limit)),
         upper=name.upper(),
         guard=f"{name.upper()}_GAUSSIAN_MIXTURE_H",
-        features=", ".join(numbers.names[:8]).replace("*/", "* /") + (", ..." if len(numbers.names) > 8 else ""),
+        features=", ".join(map(_in_comment, numbers.names[:8])) + (", ..." if len(numbers.names) > 8 else ""),
         n_factors=factors.shape[1],
         constants=", ".join(map(_number, numbers.constants.tolist())),
         means=_rows(mixture.means),
@@ -148,6 +174,16 @@ def to_c(model: Any, name: str = "gmm") -> str:
         detector_line="" if offset is None else sentence,
         detector="" if offset is None else _DETECTOR.format(name=name, offset=_number(offset)),
     )
+
+
+def _linear_numbers(linear: Linear, sizes: dict[str, Any]) -> str:
+    levels, centre = (", ".join(map(_number, values.tolist())) for values in (linear.levels, linear.centre))
+    return _LINEAR_NUMBERS.format(**sizes, levels=levels, centre=centre, slopes=_rows(linear.slopes))
+
+
+def _in_comment(name: str) -> str:
+    """A name without marks that could end a comment or a line; one "?" for several, since "??/" is a trigraph."""
+    return re.sub(r"[^A-Za-z0-9_ .-]+", "?", shorten(name))
 
 
 def _rows(values: Array) -> str:

@@ -6,14 +6,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from numpy.typing import DTypeLike
 
-from gaussmix.estimators.detector import GaussianMixtureDetector
-from gaussmix.estimators.gaussian_mixture import GaussianMixture
-from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.sketch import names_of
 from gaussmix.numerics.arrays import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """log p(x, k) without a term that all components share: levels_k + slopes_k · (x − centre), nats.
+
+    Far from all means, rounding of squared distances hides which component is the nearest. Here nothing large cancels.
+
+    Parameters
+    ----------
+    centre : (n_features,), data units.
+    slopes : (n_components, n_features), Σ⁻¹ (μ_k − centre), 1 / data units.
+    levels : (n_components,), constants_k − ½ ‖W (μ_k − centre)‖²; −inf for a component of weight 0.
+    limit : the largest log p(x, k), nats, below which rounding exceeds √ε: these rows need this form.
+    """
+
+    centre: Array
+    slopes: Array
+    levels: Array
+    limit: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +63,8 @@ class Numbers:
         NotFittedError : the estimator is not fitted.
         """
         offset = None
-        if isinstance(model, GaussianMixture | GaussianMixtureIC | GaussianMixtureDetector):
-            check_is_fitted(model)
-            offset = model.offset_ if isinstance(model, GaussianMixtureDetector) else None
-            model = model.mixture_
+        if hasattr(model, "_exported"):
+            model, offset = model._exported()
         if not isinstance(model, Mixture):
             advice = ": give its mixture_" if isinstance(getattr(model, "mixture_", None), Mixture) else ""
             raise TypeError(
@@ -63,6 +78,22 @@ class Numbers:
         wanted = (model.n_components, *(model.n_features,) * (2 if covariances.is_matrix else 1))
         noise = None if model.noise is None else model.noise.log_density
         return cls(model, model.parameters.log_scale, np.broadcast_to(factors, wanted), noise, offset)
+
+    def linear(self, centre: Array, dtype: DTypeLike = np.float64) -> Linear | None:
+        """The linear form about a centre, for rows in a type; None if components have covariances of their own.
+
+        A single component and a mixture with noise have None too: no row of theirs is far from everything.
+        """
+        factor = self.factors[0]
+        if len(self.factors) == 1 or self.noise is not None or not (self.factors == factor).all():
+            return None
+        matrix = factor if self.is_matrix else np.diag(factor)
+        whitened = (self.mixture.means - centre) @ matrix.T
+        slopes, squares = whitened @ matrix, (whitened**2).sum(axis=1)
+        if not np.isfinite(slopes).all() or not np.isfinite(squares).all():
+            return None
+        limit = float(self.constants.max()) - 0.5 * float(np.finfo(dtype).eps) ** -0.5
+        return Linear(centre, slopes, self.constants - 0.5 * squares, limit)
 
     @property
     def is_matrix(self) -> bool:

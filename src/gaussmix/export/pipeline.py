@@ -8,12 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from gaussmix.estimators.detector import GaussianMixtureDetector
-from gaussmix.estimators.gaussian_mixture import GaussianMixture
-from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix.export.onnx_model import OPSET, Graph
-
-_NAMES = ("label", "probabilities", "log_density"), ("label", "log_density", "p_value")  # of mixtures, of detectors
+from gaussmix.export.graph import OPSET, Graph
+from gaussmix.export.numbers import Numbers
 
 
 def of_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
@@ -23,11 +19,11 @@ def of_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
         from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
     except ImportError:
         raise ImportError("to_onnx of a pipeline needs skl2onnx: pip install 'gaussmix[onnx]'.") from None
-    for kind in (GaussianMixture, GaussianMixtureIC, GaussianMixtureDetector):
-        names = _NAMES[kind is GaussianMixtureDetector]
-        update_registered_converter(
-            kind, f"Gaussmix{kind.__name__}", _shapes, _nodes, parser=_parser_of(names), overwrite=True
-        )
+    last = pipeline[-1]
+    is_detector = Numbers.of(last).offset is not None
+    names = ("label", "log_density", "p_value") if is_detector else ("label", "probabilities", "log_density")
+    alias = f"Gaussmix{type(last).__name__}"
+    update_registered_converter(type(last), alias, _shapes, _nodes, parser=_parser_of(names), overwrite=True)
     tensor = FloatTensorType if dtype == np.float32 else DoubleTensorType
     n_columns = pipeline.n_features_in_
     return convert_sklearn(pipeline, initial_types=[("X", tensor([None, n_columns]))], target_opset=OPSET)

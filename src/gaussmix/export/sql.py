@@ -7,28 +7,33 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.export.numbers import Numbers
+from gaussmix.export.numbers import Linear, Numbers
 
 _QUERY = """\
 -- A Gaussian mixture of {n_components} components, written by gaussmix: for each row its most probable component, the
 -- probabilities of all components, and the log density in nats.
 WITH joint AS (
-    SELECT *,
+    SELECT {row} AS "row",
 {joints}
-    FROM {table}
+    FROM (
+        SELECT * FROM {table}
+    ) AS {row}
 ), largest AS (
-    SELECT *, greatest({columns}) AS "_largest" FROM joint
+    SELECT *, greatest({columns}) AS "largest" FROM joint
+), compared AS (
+{compared}
 ), shares AS (
     SELECT *,
-        {exponentials} AS "_total"
-    FROM largest
+        {exponentials} AS "total"
+    FROM compared
 )
-SELECT * EXCLUDE ({hidden}),
+SELECT "row".*,
     CASE {cases} END AS "component",
 {probabilities},
-    "_largest" + ln("_total") AS "log_density"{outlier}
+    "largest" + ln("total") AS "log_density"{outlier}
 FROM shares
 """
+_ROW = '"one row of gaussmix"'  # a struct; beside it no column of the table is in scope, so no name can clash
 
 
 def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None) -> str:
@@ -51,7 +56,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     Raises
     ------
     NotFittedError, TypeError : the model is not fitted, or of another kind.
-    ValueError : `columns`, or the names of the features, are not one for each feature.
+    ValueError : `columns` are not one for each feature, or two names differ by case only.
 
     Examples
     --------
@@ -67,26 +72,66 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     names = numbers.names if columns is None else tuple(columns)
     if len(names) != n_features:
         raise ValueError(f"columns must name {n_features} columns, one for each feature, not {len(names)}.")
-    joint = [f'"_joint_{k}"' for k in range(n_components)]
+    _check_distinct(names)
     values = [_joint(numbers, k, names) for k in range(n_components)]
     if numbers.noise is not None:  # `greatest` passes over NULL
-        noise = f'CASE WHEN "_joint_0" IS NULL THEN NULL ELSE {_number(numbers.noise)} END'
-        joint, values = [*joint, '"_joint_noise"'], [*values, noise]
-    shares = [f'exp({column} - "_largest")' for column in joint]
-    labels = [*range(n_components), *([-1] if numbers.noise is not None else [])]
-    cases = " ".join(f'WHEN {column} = "_largest" THEN {label}' for column, label in zip(joint, labels, strict=True))
-    is_low = "" if numbers.offset is None else f'"_largest" + ln("_total") < {_number(numbers.offset)} AS "outlier"'
+        values.append(
+            f"CASE WHEN {' OR '.join(f'{_column(n)} IS NULL' for n in names)} THEN NULL ELSE "
+            f"{_number(numbers.noise)} END"
+        )
+    joint = [f'"joint_{k}"' for k in range(len(values))]
+    linear = numbers.linear(numbers.mixture.means.mean(axis=0))
+    forms = [] if linear is None else _linear(linear, names)
+    shares = [f'exp({column} - "top")' for column in joint]
+    labels = [*range(n_components), -1][: len(joint)]
+    cases = " ".join(f'WHEN {column} = "top" THEN {label}' for column, label in zip(joint, labels, strict=True))
+    is_low = "" if numbers.offset is None else f'"largest" + ln("total") < {_number(numbers.offset)} AS "outlier"'
+    lines = [f"{value} AS {column}" for value, column in zip(values, joint, strict=True)]
+    lines += [f'{value} AS "linear_{k}"' for k, value in enumerate(forms)]
     return _QUERY.format(
         n_components=n_components,
+        row=_ROW,
         table=table,
-        joints=",\n".join(f"        {value} AS {column}" for value, column in zip(values, joint, strict=True)),
+        joints=",\n".join(f"        {line}" for line in lines),
         columns=", ".join(joint),
+        compared=_compared(joint, linear),
         exponentials=" + ".join(shares),
-        hidden=", ".join([*joint, '"_largest"', '"_total"']),
         cases=cases,
-        probabilities=",\n".join(f'    {shares[k]} / "_total" AS "probability_{k}"' for k in range(n_components)),
+        probabilities=",\n".join(f'    {shares[k]} / "total" AS "probability_{k}"' for k in range(n_components)),
         outlier=is_low and f",\n    {is_low}",
     )
+
+
+def _check_distinct(names: Sequence[str]) -> None:
+    """Raise ValueError for two names of one column: DuckDB ignores the case of A to Z."""
+    known: dict[bytes, str] = {}
+    for name in names:
+        other = known.setdefault(name.encode(errors="surrogatepass").lower(), name)
+        if other is not name or list(names).count(name) > 1:
+            raise ValueError(
+                f"{other!r} and {name!r} are the same column in SQL, which ignores case: name a column for each "
+                "feature in columns=."
+            )
+
+
+def _compared(joint: Sequence[str], linear: Linear | None) -> str:
+    """Numbers by which components are compared, and the largest of them."""
+    if linear is None:
+        return '    SELECT *, "largest" AS "top" FROM largest'
+    is_far, n_components = f'"largest" < {_number(linear.limit)}', len(joint)
+    columns = [f'CASE WHEN {is_far} THEN "linear_{k}" ELSE {joint[k]} END AS {joint[k]}' for k in range(n_components)]
+    forms = ", ".join(f'"linear_{k}"' for k in range(n_components))
+    columns += ['"row"', '"largest"', f'CASE WHEN {is_far} THEN greatest({forms}) ELSE "largest" END AS "top"']
+    return "    SELECT\n" + ",\n".join(f"        {column}" for column in columns) + "\n    FROM largest"
+
+
+def _linear(linear: Linear, names: Sequence[str]) -> list[str]:
+    """log p(x, k) without a term that all components share, an expression for each component."""
+    offsets = [f"({_column(name)} - {_number(at)})" for name, at in zip(names, linear.centre.tolist(), strict=True)]
+    return [
+        " + ".join([_number(level), *(f"{_number(w)} * {o}" for w, o in zip(slopes, offsets, strict=True))])
+        for level, slopes in zip(linear.levels.tolist(), linear.slopes.tolist(), strict=True)
+    ]
 
 
 def _joint(numbers: Numbers, component: int, names: Sequence[str]) -> str:
@@ -101,7 +146,7 @@ def _joint(numbers: Numbers, component: int, names: Sequence[str]) -> str:
 
 def _column(name: str) -> str:
     quoted = name.replace('"', '""')
-    return f'CAST("{quoted}" AS DOUBLE)'
+    return f'CAST({_ROW}."{quoted}" AS DOUBLE)'
 
 
 def _number(value: float) -> str:

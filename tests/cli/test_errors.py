@@ -56,6 +56,66 @@ def test_wrong_usage_is_exit_code_2(name, cli, faithful):
         assert result.stderr.endswith(f" See 'gaussmix {arguments[0]} --help'.\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "closed"),
+    [
+        (["describe", "MODEL"], "output"),
+        (["describe", "MODEL", "--json"], "output"),
+        (["sample", "MODEL", "-n", "2"], "output"),
+        (["--help"], "output"),
+        (["predict", "MODEL", "-"], "input"),
+        (["describe", "-"], "input"),
+    ],
+    ids=str,
+)
+def test_a_closed_stream_is_a_sentence(arguments, closed, shell, model):
+    arguments = [model if argument == "MODEL" else argument for argument in arguments]
+    name = {"output": "stdout", "input": "stdin"}[closed]
+    process = shell(*arguments, prelude=f"import sys; sys.{name} = None")
+    said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (1, f"gaussmix: standard {closed} is closed.\n")
+
+
+def test_what_prints_nothing_needs_no_stream(shell, faithful, tmp_path):
+    prelude = "import sys; sys.stdin = sys.stdout = sys.stderr = None"
+    process = shell("fit", faithful, "-k", 1, "--quiet", "-o", tmp_path / "m.gmm", prelude=prelude)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert (tmp_path / "m.gmm").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names of text alone")
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet", "arrow"])
+def test_names_of_inputs_need_not_be_text(kind, cli, model, faithful, tmp_path):
+    odd, plain = tmp_path / f"n\udcff.{kind}", tmp_path / f"n.{kind}"
+    assert cli("predict", model, faithful, "-o", plain).exit_code == 0
+    plain.rename(odd)
+    for arguments in (
+        ["fit", odd, "-k", 1, "-o", tmp_path / "m.gmm"],
+        ["fit", odd, "-k", 1, "--json"],
+        ["fit", odd, "-k", 1, "--checkpoint", tmp_path / "c.ck"],
+        ["score", model, odd],
+        ["predict", model, odd],
+    ):
+        result = cli(*arguments)
+        assert result.exit_code == 0, result.stderr
+    assert Mixture.load(tmp_path / "m.gmm").n_components == 1
+
+
+def test_the_page_of_a_name_that_is_no_text(cli, faithful, tmp_path):
+    pytest.importorskip("matplotlib")
+    odd = faithful.rename(tmp_path / "n\udcff.csv")
+    result = cli("report", odd, "-k", 1, "-o", tmp_path / "r.html")
+    assert result.exit_code == 0, result.stderr
+    assert "<title>n?.csv" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_page_is_html(cli, faithful, tmp_path):
+    result = cli("report", faithful, "-o", tmp_path / "r.pdf")
+    assert result.exit_code == 2
+    assert "r.pdf: a page is written as .html." in result.stderr
+
+
 INPUTS = ["parts", "parts/*.npy", "p*s/**", "**/[12].npy", "link", "link/*"]  # two files and no other
 
 

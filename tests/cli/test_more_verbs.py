@@ -16,7 +16,13 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureImputer, Mixture
+from gaussmix import (
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureDetector,
+    GaussianMixtureImputer,
+    Mixture,
+)
 
 MCLUST = Path(__file__).parents[1] / "oracle" / "mclust"
 
@@ -214,6 +220,24 @@ class TestConvert:
         np.testing.assert_allclose(theirs.score_samples(rows), ours.log_density(rows))
         assert cli("convert", path, tmp_path / "back.gmm", "--trust").exit_code == 0
         np.testing.assert_allclose(Mixture.load(tmp_path / "back.gmm").means, ours.means)
+
+    @pytest.mark.parametrize("names", [None, ["a", "b"]])
+    def test_exports_of_a_detector_have_its_limit(self, names, cli, tmp_path, rng):
+        detector = GaussianMixtureDetector().fit(rng.normal(size=(90, 2)))
+        detector.mixture_ = detector.mixture_.with_feature_names(names)
+        detector.save(tmp_path / "d.gmm")
+        for target, has in (("d.sql", 'AS "outlier"'), ("d.h", "int d_is_outlier(const double *x)")):
+            assert cli("convert", tmp_path / "d.gmm", tmp_path / target).exit_code == 0
+            text = (tmp_path / target).read_text()
+            assert has in text
+            assert repr(detector.offset_) in text
+        assert all(f'"{name}"' in (tmp_path / "d.sql").read_text() for name in names or ["x1", "x2"])
+
+    def test_a_pickle_called_npz_is_refused(self, cli, tmp_path):
+        (tmp_path / "x.npz").write_bytes(pickle.dumps([1, 2]))
+        result = cli("convert", tmp_path / "x.npz", tmp_path / "m.gmm")
+        assert result.exit_code == 1
+        assert result.stderr.endswith("x.npz can't be read as .npz: it holds no arrays of NumPy.\n")
 
     def test_a_pickle_is_not_read_without_trust(self, cli, tmp_path):
         class Evil:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from copy import copy
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import joblib
 import numpy as np
@@ -15,6 +17,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gaussmix.covariances import Dense, Diagonal, Spherical
 from gaussmix.errors import counted, not_one_of
+from gaussmix.estimators.detector import GaussianMixtureDetector
 from gaussmix.export import to_c, to_onnx, to_sql
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, known_names
 from gaussmix.formats.model_file import family_of
@@ -22,6 +25,8 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.tables import invented_names
+
+Exported = Mixture | GaussianMixtureDetector
 
 _MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # its names of families with another
 _ANY = "VVV"  # mclust's name of matrices that have nothing in common
@@ -144,6 +149,8 @@ def write_mclust(mixture: Mixture) -> bytes:
 
 def read_npz(contents: bytes) -> Mixture:
     """A mixture from arrays `weights`, `means`, `covariances`, and `covariance_type` if it is not "full"."""
+    if not is_zipfile(BytesIO(contents)):
+        raise ValueError("it holds no arrays of NumPy")
     with np.load(BytesIO(contents), allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}
     missing = [name for name in ("weights", "means", "covariances") if name not in values]
@@ -193,25 +200,33 @@ def write_pickle(mixture: Mixture) -> bytes:
     return target.getvalue()
 
 
-def write_onnx(mixture: Mixture, dtype: str, target: str) -> bytes:
+def write_onnx(model: Exported, dtype: str, target: str) -> bytes:
     """An ONNX model."""
-    made: bytes = to_onnx(mixture, dtype=dtype).SerializeToString()
+    made: bytes = to_onnx(model, dtype=dtype).SerializeToString()
     return made
 
 
-def write_c(mixture: Mixture, dtype: str, target: str) -> bytes:
+def write_c(model: Exported, dtype: str, target: str) -> bytes:
     """A C header, whose functions begin with the name of the file."""
     name = "".join(mark if mark.isascii() and mark.isalnum() else "_" for mark in Path(target).stem)
-    return to_c(_named(mixture), name if name.isidentifier() else f"gmm_{name}").encode()
+    return to_c(_named(model), name if name.isidentifier() else f"gmm_{name}").encode()
 
 
-def write_sql(mixture: Mixture, dtype: str, target: str) -> bytes:
+def write_sql(model: Exported, dtype: str, target: str) -> bytes:
     """A query of a table that is called data."""
-    return to_sql(_named(mixture)).encode()
+    return to_sql(_named(model)).encode()
 
 
-def _named(mixture: Mixture) -> Mixture:
+def _named(model: Exported) -> Exported:
     """The same, whose features without names are x1, x2 … as those of tables without names are."""
+    if isinstance(model, GaussianMixtureDetector):
+        named = copy(model)
+        named.mixture_ = _with_names(model.mixture_)
+        return named
+    return _with_names(model)
+
+
+def _with_names(mixture: Mixture) -> Mixture:
     return mixture.with_feature_names(mixture.feature_names or invented_names(mixture.n_features))
 
 
@@ -220,4 +235,4 @@ READERS: dict[str, Callable[[bytes], Mixture]] = {".json": read_json, ".npz": re
 READERS |= dict.fromkeys(PICKLES, read_pickle)
 WRITERS: dict[str, Callable[[Mixture], bytes]] = {".json": write_json, ".npz": write_npz}
 WRITERS |= dict.fromkeys(PICKLES, write_pickle)
-EXPORTS: dict[str, Callable[[Mixture, str, str], bytes]] = {".onnx": write_onnx, ".h": write_c, ".sql": write_sql}
+EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {".onnx": write_onnx, ".h": write_c, ".sql": write_sql}

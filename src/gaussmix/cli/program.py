@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from importlib import import_module
-from io import TextIOWrapper
+from io import RawIOBase, TextIOWrapper
 from typing import Any
 
 import click
@@ -41,6 +41,7 @@ class Program(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a verb. Raises SystemExit unless all went well."""
+        _replace_closed()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # a terminal without "±" must not end a fit
                 stream.reconfigure(errors="replace")
@@ -77,6 +78,35 @@ class Program(click.Group):
             if error.ctx is None and verb is not None:
                 error.ctx = click.Context(verb, ctx, verb.name)
             raise
+
+
+class _Closed(RawIOBase):
+    """A standard stream that was closed before the program began: using it is an error of the system."""
+
+    def __init__(self, name: str) -> None:
+        self._error = OSError(errno.EBADF, f"{name} is closed")
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        raise self._error
+
+    def write(self, contents: Any) -> int:
+        raise self._error
+
+
+def _replace_closed() -> None:
+    """Replace standard streams that are closed, which are None in Python; what errors say is then lost."""
+    if sys.stdin is None:
+        sys.stdin = TextIOWrapper(_Closed("standard input"))
+    if sys.stdout is None:
+        sys.stdout = TextIOWrapper(_Closed("standard output"), encoding="utf-8", write_through=True)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 — until the process ends
 
 
 def _report(error: BaseException, verb: click.Command | None) -> int:

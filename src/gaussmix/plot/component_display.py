@@ -179,8 +179,7 @@ class ComponentDisplay(Display):
         is_line = self.means.shape[1] == 1
         draw = self._draw_line if is_line else self._draw_plane
         draw(ax, looks, radii, dict(row_kwargs or {}), dict(component_kwargs or {}))
-        ax.set_xlabel(self.feature_names[0])
-        ax.set_ylabel("density" if is_line else self.feature_names[1])
+        self._name_axes(self.feature_names[0], "density" if is_line else self.feature_names[1])
         self.legend_ = legend_beside(ax, self.handles(looks)) if legend else None
         return self
 

@@ -167,7 +167,7 @@ class ConditionalDisplay(Display):
         (self.median_,) = ax.plot(
             self.x, self.quantiles[:, n], color=color, linewidth=1.2, linestyle="--", zorder=4, label="median"
         )
-        ax.set(xlabel=self.feature_names[0], ylabel=self.feature_names[1])
+        self._name_axes(self.feature_names[0], self.feature_names[1])
         self.legend_ = legend_beside(ax, [self.mean_, self.median_, *reversed(self.bands_)]) if legend else None
         return self
 

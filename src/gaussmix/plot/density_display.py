@@ -119,8 +119,7 @@ class DensityDisplay(Display):
         shades = [faded(color, 1 - (1 - _OPACITY) ** (nth + 1)) for nth in range(len(shares))]
         is_line = self.mixture.n_features == 1
         (self._draw_line if is_line else self._draw_plane)(ax, color, shades)
-        ax.set_xlabel(self.feature_names[0])
-        ax.set_ylabel("density" if is_line else self.feature_names[1])
+        self._name_axes(self.feature_names[0], "density" if is_line else self.feature_names[1])
         self.legend_ = legend_beside(ax, _handles(shares, shades, color)) if legend else None
         return self
 

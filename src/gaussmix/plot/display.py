@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_IN_LEGEND = 20
+_LONGEST_NAME = 60  # characters; a layout with a name of thousands takes minutes
 
 
 class Display:
@@ -33,6 +34,10 @@ class Display:
         self.ax_, self.figure_ = ax, ax.figure
         return ax
 
+    def _name_axes(self, x: str, y: str) -> None:
+        """Write what the axes show: names of features, or words."""
+        self.ax_.set(xlabel=as_text(x), ylabel=as_text(y))
+
     @property
     def _ink(self) -> Any:
         """The colour of text, which is visible on this background."""
@@ -50,6 +55,15 @@ class Display:
     def _write(self, x: float, y: float, text: str, color: Any = None, **options: Any) -> Any:
         """Put text into the picture with a rim, so that it is read over rows and lines."""
         return write(self.ax_, x, y, text, self._ink if color is None else color, **options)
+
+
+def as_text(name: str) -> str:
+    """A name as matplotlib is to draw it: no mathematics between dollars, no control characters, and not too long.
+
+    Every name that comes from the data goes through here. matplotlib draws "\\$" as a dollar.
+    """
+    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in short).replace("$", r"\$")
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
@@ -97,6 +111,8 @@ def legend_beside(ax: Axes, handles: Sequence[Any]) -> Any:
     """A legend at the right of axes, where it hides no data; None for nothing to name."""
     if not handles:
         return None
+    for handle in handles:
+        handle.set_label(as_text(handle.get_label()))
     where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
     return ax.legend(handles=handles, frameon=False, fontsize="small", **where)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.plot.component_display import ComponentDisplay
-from gaussmix.plot.display import legend_beside, new_figure
+from gaussmix.plot.display import as_text, legend_beside, new_figure
 from gaussmix.plot.features import Features, several_features
 from gaussmix.plot.palette import looks_of
 from gaussmix.plot.subject import subject_of
@@ -119,7 +119,7 @@ class PairDisplay:
 
     def _quieten(self) -> None:
         """Name each feature once below and once at the left, and show no scale of densities."""
-        names = [row[i].feature_names[0] for i, row in enumerate(self.cells)]
+        names = [as_text(row[i].feature_names[0]) for i, row in enumerate(self.cells)]
         for (i, j), ax in np.ndenumerate(self.axes_):
             ax.set_xlabel(names[j] if i == len(names) - 1 else "")
             ax.set_ylabel(names[i] if j == 0 and len(names) > 1 else ax.get_ylabel() if len(names) == 1 else "")

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from gaussmix.checks import check_count
 from gaussmix.door.parameters import check_share
 from gaussmix.estimators.reducer import directions
+from gaussmix.mixture.digits import shorten
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.component_display import ComponentDisplay
 from gaussmix.plot.subject import Subject, subject_of
@@ -88,7 +89,8 @@ class ProjectionDisplay(ComponentDisplay):
             axes = _with_another(axes, subject.mixture.n_features)
         rows = None if subject.rows is None else (subject.rows - found.centre) @ axes.T
         mixture = subject.mixture.without_noise.transform(axes, -axes @ found.centre)
-        names = [f"direction {nth}\n{largest(axis, subject.names)}" for nth, axis in enumerate(axes)]
+        shown = [shorten(name) for name in subject.names]
+        names = [f"direction {nth}\n{largest(axis, shown)}" for nth, axis in enumerate(axes)]
         projected = ComponentDisplay.of(Subject(mixture, names, rows), range(len(axes)), subject.labels_and_certainty())
         return cls(**vars(projected), directions=axes).plot(ax, **options)
 

@@ -117,8 +117,7 @@ class RegionDisplay(Display):
         if self.has_noise:
             looks[-1] = Look(NOISE_COLOR, "X", "-")
         (self._draw_plane if len(self.y) else self._draw_line)(ax, looks)
-        ax.set_xlabel(self.feature_names[0])
-        ax.set_ylabel(self.feature_names[1] if len(self.y) else "probability")
+        self._name_axes(self.feature_names[0], self.feature_names[1] if len(self.y) else "probability")
         self.legend_ = legend_beside(ax, self._handles(looks)) if legend else None
         return self
 

@@ -127,8 +127,7 @@ class UncertaintyDisplay(Display):
             size = _SMALLEST + (_LARGEST - _SMALLEST) * strength[mine].clip(0, 1)
             style: dict[str, Any] = {"s": size, "color": shades, "marker": marker, "linewidths": 0, "zorder": 4}
             self.rows_.append(ax.scatter(*at[mine].T, **style))
-        ax.set_xlabel(self.feature_names[0])
-        ax.set_ylabel("uncertainty" if is_line else self.feature_names[1])
+        self._name_axes(self.feature_names[0], "uncertainty" if is_line else self.feature_names[1])
         self.legend_ = legend_beside(ax, self._handles(looks)) if legend else None
         return self
 

@@ -12,6 +12,7 @@ from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.options import quiet as quiet_option
 from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.errors import counted, listed
+from gaussmix.estimators.detector import GaussianMixtureDetector
 from gaussmix.mixture.mixture import Mixture
 
 _OURS = ".gmm"
@@ -53,7 +54,8 @@ def convert(
       .npz              NumPy: weights, means, covariances, covariance_type
       .onnx .h .sql     ONNX, a C header, a query for DuckDB: written only
 
-    Only the mixture and its feature names are converted, not the settings of a fit.
+    Only the mixture and its feature names are converted, not the settings of a fit. ONNX, C and SQL also get the limit
+    below which rows are outliers of a detector.
     """
     context = click.get_current_context()
     wanted, written = Path(source).suffix.lower(), Path(target).suffix.lower()
@@ -71,12 +73,15 @@ def convert(
     if (model is not None or n_components is not None) and wanted != ".json":
         raise click.UsageError("--fit and -k are for JSON of mclust that is read.", context)
     check_target(target, source)
-    mixture = _read(source, wanted, model, n_components)
+    mixture, detector = _read(source, wanted, model, n_components)
     if written == _OURS:
         with open_target(target, for_people=False) as file:
             mixture.save(file)
     else:
-        contents = _contents(mixture, written, target, dtype, mclust=mclust)
+        if written in EXPORTS:
+            contents = EXPORTS[written](detector or mixture, dtype, target)
+        else:
+            contents = write_mclust(mixture) if mclust else WRITERS[written](mixture)
         with open_target(target, for_people=True) as file:
             file.write(contents)
     if not quiet:
@@ -85,22 +90,21 @@ def convert(
         )
 
 
-def _read(source: str, extension: str, model: str | None, n_components: int | None) -> Mixture:
-    """The mixture of a file; raises ValueError, which names the file, or OSError."""
+def _read(
+    source: str, extension: str, model: str | None, n_components: int | None
+) -> tuple[Mixture, GaussianMixtureDetector | None]:
+    """The mixture of a file, and the detector if it holds one; raises ValueError, which names the file, or OSError."""
     if extension == _OURS:
         opened = ModelFile.open(source)
-        return opened.mixture.with_feature_names(opened.details.feature_names)
+        record = opened.details.estimator
+        is_detector = record is not None and record.name == GaussianMixtureDetector.__name__
+        mixture = opened.mixture.with_feature_names(opened.details.feature_names)
+        return mixture, GaussianMixtureDetector.load(source) if is_detector else None
     read = partial(read_json, model=model, n_components=n_components) if extension == ".json" else READERS[extension]
     contents = Path(source).read_bytes()
     try:
-        return read(contents)
+        return read(contents), None
     except OSError:
         raise ValueError(f"{source} can't be read as {extension}.") from None
     except Exception as error:  # a pickle may raise anything
         raise ValueError(f"{source} can't be read as {extension}: {str(error).rstrip('.')}.") from None
-
-
-def _contents(mixture: Mixture, extension: str, target: str, dtype: str, *, mclust: bool) -> bytes:
-    if extension in EXPORTS:
-        return EXPORTS[extension](mixture, dtype, target)
-    return write_mclust(mixture) if mclust else WRITERS[extension](mixture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -75,6 +76,8 @@ def report(
     if model is not None:
         _check_no_fit(click.get_current_context())
     check_inputs(data, *([] if model is None else [model]))
+    if output != STANDARD and Path(output).suffix.lower() not in ("", ".html", ".htm"):
+        raise click.UsageError(f"{output}: a page is written as .html.", click.get_current_context())
     check_target(output, data, *([] if model is None else [model]))
     check_engine(jobs, quiet=quiet)
     opened = None if model is None else ModelFile.open(model)
@@ -103,7 +106,7 @@ def report(
     has_gaps = not findings.is_complete.all()
     text = page(findings, name, code(table, names, shown, model, search, weights, has_gaps=has_gaps))
     with open_target(output, for_people=True) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="replace"))  # the name of a file may be no text
     if not quiet and output != STANDARD:
         for sentence in findings.sentences():
             click.echo(sentence)

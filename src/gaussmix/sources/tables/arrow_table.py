@@ -149,7 +149,7 @@ def read_arrow(source: Input) -> TypedTable:
         if start.startswith(_FEATHER_1):
             from pyarrow import feather
 
-            arrow = feather.read_table(source.for_arrow)
+            arrow = feather.read_table(source.opened())
             return MemoryTable.of(source, arrow.schema, arrow=arrow)
         is_file = start.startswith(_ARROW_FILE)
         with source.opened() as opened:

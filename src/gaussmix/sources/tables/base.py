@@ -90,24 +90,24 @@ class Input:
         """The file that is read; none where its contents are in memory."""
         return () if self.contents is not None else (Path(self.name),)
 
-    @property
-    def for_arrow(self) -> str | pa.BufferReader:
-        """What Arrow's readers take: a path or a buffer."""
-        return self.name if self.contents is None else pa.BufferReader(self.contents)
-
     def opened(self) -> pa.NativeFile:
         """The bytes as a file with any place in reach."""
-        return pa.OSFile(self.name) if self.contents is None else pa.BufferReader(self.contents)
+        return pa.OSFile(self._path) if self.contents is None else pa.BufferReader(self.contents)
 
     def mapped(self) -> pa.NativeFile:
         """The bytes as a file whose buffers are where it lies. Reading one that becomes shorter ends the process."""
-        return pa.memory_map(self.name) if self.contents is None else pa.BufferReader(self.contents)
+        return pa.memory_map(self._path) if self.contents is None else pa.BufferReader(self.contents)
+
+    @property
+    def _path(self) -> bytes:
+        """The name as the system has it: Arrow takes no text for a name that is not UTF-8."""
+        return os.fsencode(self.name)
 
     def stream(self) -> pa.NativeFile:
         """The bytes as a binary stream; of compressed bytes, what is in them."""
         start = self.first_bytes(8)
         codec = next((codec for beginning, codec in _CODECS.items() if re.match(beginning, start)), None)
-        return pa.input_stream(self.for_arrow, compression=codec)
+        return pa.input_stream(self.opened(), compression=codec)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class ParquetTable(TypedTable):
         from pyarrow import parquet
 
         how = {"columns": list(columns), "use_threads": False}
-        with parquet.ParquetFile(self.source.for_arrow, pre_buffer=False, buffer_size=2**20) as file:
+        with self.source.opened() as opened, parquet.ParquetFile(opened, pre_buffer=False, buffer_size=2**20) as file:
             for group in range(file.num_row_groups):
                 with self._reading(f"row group {group}"):
                     yield from file.iter_batches(batch_rows(len(columns)), row_groups=[group], **how)
@@ -55,7 +55,7 @@ def read_parquet(source: Input) -> TypedTable:
     """A Parquet file; only its footer is read yet."""
     from pyarrow import parquet  # slow to import
 
-    with reading(source, "Parquet"):
-        footer = parquet.read_metadata(source.for_arrow)
+    with reading(source, "Parquet"), source.opened() as opened:
+        footer = parquet.read_metadata(opened)
         types = footer.schema.to_arrow_schema()
     return ParquetTable.of(source, types, footer=footer)

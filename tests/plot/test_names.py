@@ -1,0 +1,64 @@
+"""Names are data: pictures show them as they are, whatever they hold."""
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture, GaussianMixtureClassifier
+from gaussmix.plot import (
+    ComponentDisplay,
+    ConditionalDisplay,
+    DensityDisplay,
+    PairDisplay,
+    ProjectionDisplay,
+    RegionDisplay,
+    UncertaintyDisplay,
+)
+from gaussmix.plot.display import as_text, new_figure
+
+NAMES = ["$$", "$\\frac$", "price $ per $", "a\\$b$", "\x1b[0m", "\udcff"]
+DISPLAYS = [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, RegionDisplay, UncertaintyDisplay]
+
+
+def drawn(display):
+    """Draw a picture whole, where warnings are errors; the texts beside its axes."""
+    figure = display.figure_
+    figure.canvas.draw()
+    return [text for ax in figure.axes for text in (ax.get_xlabel(), ax.get_ylabel())]
+
+
+@pytest.fixture
+def X(rng):
+    return rng.normal(size=(60, 2)) + np.repeat([[0.0], [5.0]], 30, axis=0)
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_any_name_is_text(name):
+    figure, ax = new_figure()
+    ax.set_xlabel(as_text(name))
+    figure.canvas.draw()
+    shown = "".join(mark if mark.isprintable() else "?" for mark in name)
+    assert as_text(name).replace(r"\$", "$") == shown
+    assert "$" not in as_text(name).replace(r"\$", "")
+
+
+@pytest.mark.parametrize("display", [*DISPLAYS, ConditionalDisplay], ids=lambda display: display.__name__)
+def test_pictures_show_any_name_as_it_is(display, X):
+    name, which = "$\\frac$ \x1b", {"feature": 0, "target": 1} if display is ConditionalDisplay else {}
+    made = display.from_estimator(GaussianMixture(2, random_state=0).fit(X), X=X, feature_names=[name, "b"], **which)
+    assert any(r"\$\frac\$ " in text for text in drawn(made)) or display is ProjectionDisplay
+
+
+def test_names_of_classes_are_drawn_as_they_are(X):
+    classifier = GaussianMixtureClassifier().fit(X, np.repeat(["$$", "$x$"], 30))
+    made = RegionDisplay.from_estimator(classifier, X)
+    drawn(made)
+    assert [text.get_text() for text in made.legend_.get_texts()] == [r"\$\$", r"\$x\$"]
+
+
+@pytest.mark.parametrize("display", DISPLAYS, ids=lambda display: display.__name__)
+def test_long_names_are_shortened(display, X):
+    gm = GaussianMixture(2, random_state=0).fit(X)
+    made = display.from_estimator(gm, X, feature_names=["a" * 2000, "b"])
+    texts = [text for ax in made.figure_.axes for text in (ax.get_xlabel(), ax.get_ylabel())]
+    assert all(len(text) <= 60 for text in texts)
+    assert any("aaa…" in text for text in texts)

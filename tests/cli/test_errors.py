@@ -107,7 +107,7 @@ def test_the_page_of_a_name_that_is_no_text(cli, faithful, tmp_path):
     odd = faithful.rename(tmp_path / "n\udcff.csv")
     result = cli("report", odd, "-k", 1, "-o", tmp_path / "r.html")
     assert result.exit_code == 0, result.stderr
-    assert "<title>n?.csv" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "n?.csv" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_a_page_is_html(cli, faithful, tmp_path):

@@ -1,7 +1,10 @@
 """Fits that are interrupted and go on from a checkpoint."""
 
+import copy
 import errno
+import io
 import os
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import gaussmix.fit.checkpoint as checkpoints
 import gaussmix.fit.fit as fits
 import gaussmix.formats.checkpoint_file as files
 from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, SingularCovariance
+from gaussmix.formats.envelope import pack, unpack
 from gaussmix.formats.whole_file import remove_unfinished, whole_file
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
@@ -269,6 +273,65 @@ def test_damaged_files_are_refused(kept, rows, path, rng):
     assert_refused(estimator, rows, path, not_usable)
     path.write_bytes(contents)
     estimator.fit(rows)
+
+
+FORGED = [
+    None,
+    True,
+    -1,
+    10**400,
+    99,
+    0.5,
+    "x",
+    "LOST",
+    [],
+    [[0]],
+    [[0, "LOST"]],
+    [["a", 1, 2, 3, 4]],
+    {},
+    {"state": 3},
+]
+
+
+@pytest.mark.parametrize("key", ["version", "identity", "fits", "number", "generator", "state", "best", "ends", "key"])
+def test_forged_headers_are_refused_or_read(key, kept, rows, path):
+    """A seal that is right does not say that the values are."""
+    estimator, contents = kept
+    header, tensors = unpack(io.BytesIO(contents), files.FORMAT)
+    is_of_fit = key in header["fits"][0]
+    before = header["fits"][0] if is_of_fit else header
+    places = [(key,), *((key, inner) for inner in (before[key] if isinstance(before.get(key), dict) else ()))]
+    complaints = []
+    for place, value in product(places, FORGED):
+        forged = copy.deepcopy(header)
+        inside = forged["fits"][0] if is_of_fit else forged
+        (inside[key] if len(place) == 2 else inside)[place[-1]] = value
+        path.write_bytes(pack(forged, tensors))
+        try:
+            estimator.fit(rows)
+        except ValueError as error:
+            complaints.append(str(error))
+    assert complaints
+    sentences = "is not a usable checkpoint: ", "is the checkpoint of another fit: "
+    assert all(any(sentence in complaint for sentence in sentences) for complaint in complaints)
+
+
+def test_forged_numbers_are_refused_or_read(kept, rows, path):
+    estimator, contents = kept
+    header, tensors = unpack(io.BytesIO(contents), files.FORMAT)
+    complaints = []
+    for name in tensors:
+        for values in (np.empty(0), np.array([np.nan]), -np.ones((1, 2)), None):
+            forged = {**tensors, name: values}
+            if values is None:
+                del forged[name]
+            path.write_bytes(pack(header, forged))
+            try:
+                estimator.fit(rows)
+            except ValueError as error:
+                complaints.append(str(error))
+    assert complaints
+    assert all("is not a usable checkpoint: " in complaint for complaint in complaints)
 
 
 def test_a_folder_or_nothing_is_no_file(rows, tmp_path):

@@ -1,6 +1,9 @@
 """`fit_many`: each mixture is that of the group alone, to the bit, and each failure is named by its key."""
 
+import copy
+import pickle
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -292,6 +295,9 @@ def test_a_ragged_group_is_named(rng):
         (np.zeros((4, 2)), {"offsets": [0, 3, 2, 4]}, ValueError, "rise from 0"),
         (np.zeros((4, 2)), {"offsets": [0.0, 4.0]}, ValueError, "whole numbers"),
         ("rows.csv", {}, TypeError, "tables in memory"),
+        (["abc"], {}, TypeError, "tables in memory, and group 0 is 'abc'"),
+        ({"a": b"abc"}, {}, TypeError, "tables in memory, and group 'a' is b'abc'"),
+        (pd.DataFrame({"a": [1.0, 2.0], "k": [0, 1]}), {"by": "k", "offsets": [0, 2]}, ValueError, "give one of them"),
         (3, {}, TypeError, "list of arrays"),
         ([np.zeros((4, 2))], {"sample_weight": [[1.0] * 4] * 2}, ValueError, "weights of each of 1 group"),
         ({"a": np.zeros((4, 2))}, {"sample_weight": {"b": [1.0] * 4}}, ValueError, "other keys"),
@@ -322,6 +328,42 @@ def test_what_are_no_groups(groups, options, error, match):
 def test_settings_that_have_no_meaning(parameters, match):
     with pytest.raises(ValueError, match=match):
         fit_many([np.zeros((4, 2))], **parameters)
+
+
+@pytest.mark.parametrize("key", [float("inf"), -float("inf"), float("nan"), (1, 2)], ids=str)
+def test_keys_that_no_file_can_hold(key, rng, tmp_path):
+    mixtures = fit_many({key: rng.normal(size=(30, 2))}, 1)
+    with pytest.raises(ValueError, match=r"A file can't hold the key .*: make keys text or finite numbers"):
+        mixtures.save(tmp_path / "k.gmm")
+    assert not (tmp_path / "k.gmm").exists()
+
+
+def test_equal_mixtures_are_equal(rng, tmp_path):
+    groups = {"a": rng.normal(size=(40, 2)), "b": rng.normal(size=(1, 2)), "c": rng.normal(size=(40, 2)) + 5}
+    found = fit_quietly(groups, 2, random_state=0)
+    assert "b" in found.errors
+    found.save(tmp_path / "m.gmm")
+    for same in (
+        fit_quietly(groups, 2, random_state=0),
+        pickle.loads(pickle.dumps(found)),
+        copy.deepcopy(found),
+        Mixtures.load(tmp_path / "m.gmm"),
+    ):
+        assert found == same
+        assert hash(found) == hash(same)
+    moved = np.array(found.means)
+    moved[0, 0, 0] += 1e-9
+    for other in (
+        replace(found, means=moved),
+        replace(found, keys=("a", "b", "d"), notes={}),
+        replace(found, errors={"b": "Another reason."}),
+        replace(found, notes={"a": ("Another note.",)}),
+        replace(found, n_iter=found.n_iter + 1),
+        replace(found, feature_names=("p", "q")),
+        fit_quietly(groups, 2, covariance_type="diag", random_state=0),
+        list(found.keys),
+    ):
+        assert found != other
 
 
 # Warnings

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from gaussmix import (
     GaussianMixture,
@@ -147,7 +148,6 @@ def test_nulls_are_missing_cells(library, values):
 REFUSED = {
     "text": (["a", "b", "c", "d"], ValueError, "holds text, 'a', in row 0, column 'depth'. Give numbers"),
     "text of digits": (["1", "2", "3", "4"], ValueError, "holds text, '1', in row 0, column 'depth'"),
-    "decimals": ([Decimal("1.5")] * 4, TypeError, "holds decimals in "),
     "dates": ([date(2020, 1, 1)] * 4, TypeError, "holds dates, times or durations in "),
     "times": ([datetime(2020, 1, 1)] * 4, TypeError, "holds dates, times or durations in "),
     "durations": ([timedelta(1)] * 4, TypeError, "holds dates, times or durations in "),
@@ -217,6 +217,39 @@ def test_columns_have_the_names_of_the_fit(library):
         plain.predict(frame)
 
 
+COLUMNS_OF_ARROW = {
+    "decimals": lambda: pa.array([None, *(Decimal(n) / 8 for n in range(89))], pa.decimal128(20, 3)),
+    "integers of a dictionary": lambda: pa.array(np.arange(90) % 7).dictionary_encode(),
+    "floats of a dictionary": lambda: pa.array(np.arange(90) % 7 / 3).dictionary_encode(),
+    "large integers that doubles hold": lambda: pa.array(np.uint64(2**63) + np.arange(90, dtype=np.uint64) * 4096),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS_OF_ARROW.values(), ids=COLUMNS_OF_ARROW)
+def test_a_table_of_arrow_is_as_its_file(column, tmp_path):
+    table = pa.table({"width": rows_of()[:, 0], "depth": column()})
+    path = str(tmp_path / "t.parquet")
+    parquet.write_table(table, path)
+    in_memory, in_batch, read = (
+        GaussianMixtureImputer().fit(each).mixture_ for each in (table, table.combine_chunks().to_batches()[0], path)
+    )
+    assert in_memory == in_batch == read
+
+
+def test_decimals_are_the_nearest_floats(library):
+    X = rows_of(6)
+    decimals = [Decimal("0.1"), Decimal("-2.7"), Decimal(3), Decimal("1e-3"), Decimal("123456.789"), Decimal(0)]
+    frame = library({"width": X[:, 0], "depth": decimals})
+    np.testing.assert_array_equal(Frame.of(frame).rows("X")[:, 1], list(map(float, decimals)))
+
+
+def test_bytes_are_no_table():
+    with pytest.raises(TypeError, match=r"X is b'rows.csv', which is no table: give the path of a file as text"):
+        GaussianMixture().fit(b"rows.csv")
+    with pytest.raises(TypeError, match="holds bytes in row 0, column 'a'"):
+        GaussianMixture().fit(pd.DataFrame({"a": [b"x"] * 4}))
+
+
 def test_integers_that_merge_are_named_in_their_column(library):
     large = 2**60 + np.arange(90)
     frame = library({"width": rows_of()[:, 0], "height": large, "depth": np.arange(90)})
@@ -230,7 +263,7 @@ def test_objects_of_pandas_are_numbers_where_they_are():
     np.testing.assert_array_equal(Frame.of(frame).rows("X"), X)
     frame.loc[2, "height"], frame.loc[3, "height"], frame.loc[4, "height"] = None, pd.NA, True
     np.testing.assert_array_equal(Frame.of(frame).rows("X")[2:5, 1], [np.nan, np.nan, 1.0])
-    check_refused(frame.assign(depth=[Decimal(1), *X[1:, 2]]), TypeError, "holds decimals in row 0, column 'depth'")
+    assert Frame.of(frame.assign(depth=[Decimal("1.5"), *X[1:, 2]])).rows("X")[0, 2] == 1.5
     check_refused(frame.assign(depth=[*X[:5, 2], "six"]), ValueError, "holds text, 'six', in row 5, column 'depth'")
 
 

@@ -24,6 +24,7 @@ from gaussmix import (
 )
 from gaussmix.estimators.base import details_of
 from gaussmix.formats import model_file
+from gaussmix.formats.envelope import pack, unpack
 from gaussmix.formats.values import from_plain, plain
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_"]
@@ -196,6 +197,41 @@ def test_a_mixture_set_by_hand_is_saved(rng, tmp_path):
         lacking.mixture_ = mixture
         with pytest.raises(NotFittedError, match=f"has no {name}: call fit before save"):
             lacking.save(tmp_path / "other.gmm")
+
+
+def forged(estimator, path, change):
+    """Save an estimator, change the header of its file, and seal it again."""
+    estimator.save(path)
+    header, tensors = unpack(io.BytesIO(path.read_bytes()))
+    change(header["estimator"])
+    path.write_bytes(pack(header, tensors))
+
+
+def without(column):
+    def change(record):
+        table = record["attributes"]["results_"]["table"]
+        table[:] = [each for each in table if each[0] != column]
+
+    return change
+
+
+def test_a_header_that_lacks_something_is_refused(rng, tmp_path):
+    rows, path = rng.normal(size=(60, 2)), tmp_path / "m.gmm"
+    search = GaussianMixtureIC([1, 2], random_state=0).fit(rows)
+    for column in ("bic", "icl", "log_likelihood", "structure", "failure"):
+        forged(search, path, without(column))
+        with pytest.raises(NotAModelFile, match="its 'results_' are no table with a row 'best_index_'"):
+            GaussianMixtureIC.load(path)
+    forged(search, path, lambda record: record["attributes"].update(results_={"table": []}))
+    with pytest.raises(NotAModelFile, match="its 'results_' are no table"):
+        GaussianMixtureIC.load(path)
+    classifier = GaussianMixtureClassifier().fit(rows, np.arange(60) % 2)
+    forged(classifier, path, lambda record: record["attributes"].pop("bic_"))
+    with pytest.raises(NotAModelFile, match="it lacks 'bic_'"):
+        GaussianMixtureClassifier.load(path)
+    forged(classifier, path, lambda record: record.update(name=""))
+    with pytest.raises(NotAModelFile, match="the name of its estimator is none"):
+        GaussianMixtureClassifier.load(path)
 
 
 @pytest.mark.parametrize(

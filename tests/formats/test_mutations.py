@@ -187,6 +187,11 @@ def test_what_contradicts_itself_under_a_true_seal_is_one_sentence(name, rng):
                 getattr(estimator, method, lambda rows: None)(rows[:4, : estimator.n_features_in_])
             except (TypeError, ValueError) as error:
                 complaints.add(str(error))
+        for method in ("summary", "glance", "tidy"):
+            try:
+                str(getattr(estimator, method, lambda: None)())
+            except (TypeError, ValueError) as error:
+                complaints.add(str(error))
         if name == "GaussianMixture":
             estimator.set_params(**GaussianMixture(3, warm_start=True).get_params()).fit(rows)
         repr(estimator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,6 +84,8 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
     if isinstance(groups, Source) or is_table(groups):
         raise TypeError("fit_many takes tables in memory: a list of arrays, an array with offsets, or a data frame.")
     is_frame = hasattr(groups, "columns")
+    if by is not None and offsets is not None:
+        raise ValueError("by= and offsets= both say which group a row is of: give one of them.")
     if by is not None:
         if not is_frame:
             raise TypeError(f"by={by!r} names a column of a data frame, and groups is none.")
@@ -117,6 +120,9 @@ def _weights_of(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | No
 def _of_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] | None) -> Grouped:
     if not tables:
         raise ValueError("groups is empty: give at least one group.")
+    for key, table in zip(keys, tables, strict=True):
+        if isinstance(table, str | bytes | os.PathLike):
+            raise TypeError(f"fit_many takes tables in memory, and group {key!r:.40} is {table!r:.40}: read it first.")
     names, refused = _common_names(tables)
     plain = [_plain(table) for table in tables]
     if weights is not None:

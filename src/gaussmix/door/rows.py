@@ -53,6 +53,8 @@ def check_source(
         samples or features; weights that can't be used; `sample_weight` beside a source.
     TypeError : a sparse matrix, dates, times or durations, or cells that are neither numbers nor text.
     """
+    if isinstance(X, bytes):
+        raise TypeError(f"X is {X!r:.60}, which is no table: give the path of a file as text.")
     if type(X) is not np.ndarray and is_table(X):
         X = open(X, missing=may_miss)
     if not isinstance(X, Source):

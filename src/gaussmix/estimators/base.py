@@ -25,7 +25,7 @@ from gaussmix.fit.diagnostics import Diagnosis, as_table, of_table
 from gaussmix.fit.ending import Ending
 from gaussmix.fit.facts import RowFacts
 from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, model_file
-from gaussmix.formats.values import Reader, from_plain, list_of, of_type, plain
+from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type, plain
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.report.reading import described, line_of
 from gaussmix.sources.base import Source
@@ -33,11 +33,11 @@ from gaussmix.sources.base import Source
 # The attributes, beside the mixture, that a fit of one mixture or a choice among several sets. A file holds them.
 FOUND: dict[str, Reader] = {
     "converged_": of_type(bool),
-    "n_iter_": of_type(int),
+    "n_iter_": count,
     "lower_bound_": of_type(float),
     "lower_bounds_": list_of("f"),
     "collapsed_": list_of("fiu"),
-    "n_parameters_": of_type(int),
+    "n_parameters_": count,
     "cutoff_": of_type(float),
     "_diagnostics_table": of_table,
     "_facts_table": RowFacts.of_table,

@@ -29,7 +29,7 @@ from gaussmix.fit.ending import Ending
 from gaussmix.fit.facts import RowFacts
 from gaussmix.fit.problem import Data
 from gaussmix.fit.watch import deadline_of
-from gaussmix.formats.values import Reader, array_of, of_type
+from gaussmix.formats.values import Reader, array_of, count, of_type
 from gaussmix.mixture.class_mixtures import ClassMixtures
 from gaussmix.mixture.digits import share, shorten
 from gaussmix.mixture.mixture import Mixture
@@ -123,11 +123,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         "class_count_": array_of("f"),
         "_facts_table": RowFacts.of_table,
         "_outcome_table": Ending.of_table,
-        "n_parameters_": of_type(int),
-        "n_iter_": of_type(int),
+        "n_parameters_": count,
+        "n_iter_": count,
         "bic_": of_type(float),
     }
-    _required: ClassVar[tuple[str, ...]] = ("classes_", "component_class_")
+    _required: ClassVar[tuple[str, ...]] = ("classes_", "component_class_", "log_likelihood_", "bic_")
 
     def __init__(
         self,
@@ -364,7 +364,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         n_components = int(np.count_nonzero(self.component_class_ == number))
         parts = [f"weight {share(self.class_prior_[number])}", counted(n_components, "component")]
         parts.append(self._structures[number])
-        if "class_count_" in vars(self):  # else the file is of an earlier version
+        if {"class_count_", "_facts"} <= vars(self).keys():  # else the file is of an earlier version
             is_complete = self.class_count_.sum() >= self._facts.row_weight * (1 - 1e-9)
             parts.append(f"{self.class_count_[number]:,.10g} {'' if is_complete else 'labelled '}rows")
         return f"class {shorten(str(self.classes_[number]))}", ", ".join(parts)
@@ -383,8 +383,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             return "its 'component_class_' are not the classes of its components"
         if (np.diff(numbers) < 0).any() or not np.bincount(numbers, self.mixture_.weights).all():
             return "its components do not stand in the order of their classes, or a class has no weight"
-        if len(getattr(self, "covariance_type_", self.classes_)) != n_classes:
-            return "its 'covariance_type_' are not those of its classes"
+        for name in ("covariance_type_", "class_count_"):
+            if len(getattr(self, name, self.classes_)) != n_classes:
+                return f"its {name!r} are not those of its classes"
         return super()._flaw()
 
     def _take(self, mixture: Mixture) -> None:

@@ -62,6 +62,9 @@ from gaussmix.report.messages import (
 from gaussmix.report.results import results_table
 from gaussmix.sources.base import Source
 
+_NUMBERS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
+_OF_SUMMARIES = _NUMBERS | {"structure", "n_components", "failure"}
+
 
 @documented
 class GaussianMixtureIC(MixtureEstimator):
@@ -326,9 +329,20 @@ class GaussianMixtureIC(MixtureEstimator):
             pass
 
     def _flaw(self) -> str | None:
-        lengths = {len(column) for column in getattr(self, "results_", {}).values()}
-        if len(lengths) > 1 or getattr(self, "best_index_", 0) not in range(max(lengths, default=1)):
-            return "its 'results_' are no table with a row 'best_index_'"
+        if "results_" in vars(self):
+            results = self.results_
+            lengths = {len(column) for column in results.values()}
+            if (
+                not results.keys() >= _OF_SUMMARIES
+                or len(lengths) > 1
+                or getattr(self, "best_index_", -1) not in range(max(lengths))
+            ):
+                return "its 'results_' are no table with a row 'best_index_'"
+            if not all(isinstance(cell, float) for name in _NUMBERS for cell in results[name]):
+                return "its 'results_' hold no numbers"
+            words = tuple(kind.words for kind in FailureKind)
+            if not all(why is None or (isinstance(why, str) and why.startswith(words)) for why in results["failure"]):
+                return "its 'results_' hold failures that are none"
         return super()._flaw()
 
     def _fits(

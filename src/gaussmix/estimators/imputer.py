@@ -170,6 +170,11 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         seed = self._drawn_seed(source)
         return np.stack([self._filled(source, (seed + copy) % 2**64) for copy in range(n_copies)])
 
+    def _flaw(self) -> str | None:
+        if len(getattr(self, "n_missing_", self.mixture_.means[0])) != self.mixture_.n_features:
+            return "its 'n_missing_' are not those of its features"
+        return super()._flaw()
+
     def _with_its_own(self, found: Summary) -> Summary:
         if "n_missing_" not in vars(self):  # in files of earlier versions
             return found

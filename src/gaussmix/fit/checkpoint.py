@@ -24,7 +24,7 @@ from gaussmix.formats import Damaged
 from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
 from gaussmix.formats.record import Json
 from gaussmix.formats.whole_file import remove_unfinished
-from gaussmix.model import Model
+from gaussmix.model import Model, flaw_at_sight
 from gaussmix.noise import Noise
 
 SECONDS = 5.0  # between two checkpoints of a run
@@ -95,12 +95,16 @@ class Checkpoint:
         generator : starts draw from it; it gets the state that it had at the checkpoint.
         """
         stand = self._standing(key, family, generator)
+        if not 0 <= stand.number <= len(runs) or (stand.number == len(runs) and not stand.ends):
+            raise self._unusable(Damaged(f"it is at run {stand.number} of {len(runs)}"))
         self._stands[key], self._current = stand, key
         for end in stand.ends:
             yield iter([end])
         while stand.number < len(runs):
             made: list[State] = []  # none where the start has no covariances
-            yield self._noted(runs[stand.number](stand.state), stand, generator, made)
+            run = runs[stand.number]
+            states = run(None) if stand.state is None else self._gone_on(run, stand.state)
+            yield self._noted(states, stand, generator, made)
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
                     stand.best, stand.ends = better(stand.best, end), (*stand.ends, end)
@@ -114,12 +118,25 @@ class Checkpoint:
         if record is None:
             return Standing(generator=generator.bit_generator.state)
         try:
-            generator.bit_generator.state = record.generator
+            try:
+                generator.bit_generator.state = record.generator
+            except (TypeError, ValueError, KeyError, OverflowError):
+                raise Damaged("its generator is in no state") from None
             state, best = (None if run is None else _state_of(run, family) for run in (record.state, record.best))
             ends = () if best is None else tuple(_end_of(run, best) for run in record.ends)
         except Damaged as damage:
             raise self._unusable(damage) from None
         return Standing(record.number, record.generator, state, best, ends)
+
+    def _gone_on(self, run: Run, state: State) -> Iterator[State]:
+        """A run from the state in the file; raises ValueError where what the engine remembers there is damaged."""
+        states = run(state)
+        try:
+            first = next(states)
+        except (TypeError, KeyError, IndexError, OverflowError, AssertionError):
+            raise self._unusable(Damaged("what it remembers of the run is damaged")) from None
+        yield first
+        yield from states
 
     def _noted(
         self, states: Iterator[State], stand: Standing, generator: np.random.Generator, made: list[State]
@@ -261,9 +278,15 @@ def _state_of(run: RunRecord, family: Family) -> State:
     """Where a run stands; raises `Damaged`."""
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
-    if means.ndim != 2 or weights.shape != means.shape[:1] or covariances.shape != family.shape(*means.shape):
-        raise Damaged("its numbers have other shapes than they should")
-    noise = Noise.of_arrays(arrays)
+    try:
+        noise = Noise.of_arrays(arrays)
+    except ValueError:
+        raise Damaged("its noise is damaged") from None
+    wrong = flaw_at_sight(weights, means, covariances, family, noise=noise)
+    if wrong is not None:
+        raise Damaged(wrong)
+    if any(k not in range(len(means)) for k in run.frozen):
+        raise Damaged("it has an error of a component that is not there")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
     return State(model, _trace_of(run), _outcome_of(run))
 
@@ -288,5 +311,7 @@ def _trace_of(run: RunRecord) -> Trace:
         events = tuple(Event(k, feature, step, Frozen[why], did) for k, feature, step, why, did in run.events)
     except KeyError:
         raise Damaged("its header is damaged") from None
-    steps = run.arrays["log_likelihood"].tolist(), run.arrays["objective"].tolist()
-    return Trace(*steps, frozen, run.memory, events)
+    log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
+    if log_likelihood.ndim != 1 or objective.ndim != 1:
+        raise Damaged("its steps are of the wrong shape")
+    return Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events)

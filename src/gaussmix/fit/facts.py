@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from gaussmix.door.rows import counted_weight
+from gaussmix.formats.values import count
 from gaussmix.numerics.frames import Frame
 from gaussmix.sources.base import Source
 
@@ -57,6 +58,7 @@ class RowFacts:
         }
         if values.keys() != kinds.keys() or not all(isinstance(values[name], kind) for name, kind in kinds.items()):
             raise TypeError
+        count(values["n_rows"])
         return cls(**values)
 
 

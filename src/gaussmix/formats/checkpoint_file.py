@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from gaussmix.formats.envelope import Damaged, Header, Tensors, pack, unpack
+from gaussmix.formats.envelope import Damaged, Header, Tensors, pack, unpack, value_of
 from gaussmix.formats.record import Json
 from gaussmix.formats.whole_file import whole_file
 from gaussmix.noise import NOISE_ARRAYS
@@ -118,28 +119,53 @@ def read(path: Path) -> CheckpointRecord:
     """
     with path.open("rb") as file:
         header, tensors = unpack(file, FORMAT)
-    try:
-        if header["version"] != VERSION:
-            raise Damaged("another version of gaussmix wrote it")
-        fits = {str(fit["key"]): _fit(fit, tensors, f"{i}.") for i, fit in enumerate(header["fits"])}
-        return CheckpointRecord(dict(header["identity"]), fits)
-    except (KeyError, TypeError, ValueError):
-        raise Damaged("its header is damaged") from None
+    if header.get("version") != VERSION:
+        raise Damaged("another version of gaussmix wrote it")
+    found = [_fit(fit, tensors, f"{i}.") for i, fit in enumerate(_dicts(header, "fits"))]
+    return CheckpointRecord(value_of(header, "identity", dict), dict(found))
 
 
-def _fit(header: Header, tensors: Tensors, prefix: str) -> StandingRecord:
-    runs = {name: _run(header[name], tensors, f"{prefix}{name}.") for name in ("state", "best") if name in header}
-    ends = [_run(end, tensors, f"{prefix}ends.{j}.", _STEPS) for j, end in enumerate(header["ends"])]
-    return StandingRecord(int(header["number"]), header["generator"], **runs, ends=ends)
+def _fit(header: Header, tensors: Tensors, prefix: str) -> tuple[str, StandingRecord]:
+    runs = {
+        name: _run(value_of(header, name, dict), tensors, f"{prefix}{name}.")
+        for name in ("state", "best")
+        if name in header
+    }
+    ends = [_run(end, tensors, f"{prefix}ends.{j}.", _STEPS) for j, end in enumerate(_dicts(header, "ends"))]
+    number, generator = value_of(header, "number", int), value_of(header, "generator", dict)
+    return value_of(header, "key", str), StandingRecord(number, generator, **runs, ends=ends)
+
+
+def _dicts(header: Header, key: str) -> list[Header]:
+    """A list of objects in a header; raises `Damaged`."""
+    found: list[Header] = value_of(header, key, list)
+    if not all(isinstance(each, dict) for each in found):
+        raise Damaged(f"{key!r} in its header is of the wrong type")
+    return found
 
 
 def _run(header: Header, tensors: Tensors, prefix: str, names: Sequence[str] = _ARRAYS) -> RunRecord:
     own = {name.removeprefix(prefix): copied(array) for name, array in tensors.items() if name.startswith(prefix)}
     memory = {name.removeprefix(_MEMORY): array for name, array in own.items() if name.startswith(_MEMORY)}
-    frozen = {int(k): str(why) for k, why in header["frozen"]}
-    events = [
-        (int(k), None if feature is None else int(feature), int(step), str(why), str(remedy))
-        for k, feature, step, why, remedy in header["events"]
-    ]
-    arrays = {name: own[name] for name in names} | {name: own[name] for name in NOISE_ARRAYS if name in own}
-    return RunRecord(arrays, memory, frozen, header["outcome"], events)
+    if not set(names) <= set(own):
+        raise Damaged("it lacks some of its numbers")
+    frozen, events = value_of(header, "frozen", list), value_of(header, "events", list)
+    if not all(map(_is_frozen, frozen)) or not all(map(_is_event, events)):
+        raise Damaged("what it says of a component is of the wrong type")
+    arrays = {name: own[name] for name in (*names, *NOISE_ARRAYS) if name in own}
+    outcome = value_of(header, "outcome", str, type(None))
+    return RunRecord(arrays, memory, dict(frozen), outcome, [tuple(event) for event in events])
+
+
+def _is_frozen(item: Any) -> bool:
+    match item:
+        case [int(), str()]:
+            return True
+    return False
+
+
+def _is_event(item: Any) -> bool:
+    match item:
+        case [int(), int() | None, int(), str(), str()]:
+            return True
+    return False

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -98,8 +99,8 @@ def write(place: Place, record: ManyRecord) -> None:
     OSError : the file can't be written.
     """
     for key in record.keys:
-        if not isinstance(key, _KEY_TYPES):
-            raise ValueError(f"A file can't hold the key {key!r:.40}: make keys text or numbers.")
+        if not isinstance(key, _KEY_TYPES) or (isinstance(key, float) and not isfinite(key)):
+            raise ValueError(f"A file can't hold the key {key!r:.40}: make keys text or finite numbers.")
     wrong = record.flaw()
     if record.family.name not in FAMILIES:
         wrong = f"their structure {record.family.name!r} is not registered, so nobody could read it"

@@ -95,8 +95,11 @@ def _fit_record(header: Header) -> FitRecord:
 
 
 def _estimator_record(header: Header) -> EstimatorRecord:
+    name = value_of(header, "name", str)
+    if not name.isidentifier():
+        raise Damaged("the name of its estimator is none")
     return EstimatorRecord(
-        name=value_of(header, "name", str),
+        name=name,
         parameters=value_of(header, "parameters", dict),
         attributes=value_of(header, "attributes", dict),
     )

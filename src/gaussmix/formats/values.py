@@ -30,6 +30,13 @@ def of_type(*types: type) -> Reader:
     return read
 
 
+def count(value: Any) -> int:
+    """A whole number that a double holds, at least 0; a reader."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**53:
+        raise ValueError
+    return value
+
+
 def array_of(kinds: str, n_dimensions: int = 1) -> Reader:
     """Arrays whose `dtype.kind` is one of the letters; "U" is text."""
 

@@ -74,6 +74,22 @@ class Mixtures(Sequence[Mixture]):
     def __len__(self) -> int:
         return len(self.keys)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are the same; NaN is equal to NaN."""
+        if not isinstance(other, Mixtures):
+            return NotImplemented
+        arrays = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
+        return (
+            (self.keys, self.family.name, self.family.options, self.errors, self.feature_names)
+            == (other.keys, other.family.name, other.family.options, other.errors, other.feature_names)
+            and {key: tuple(notes) for key, notes in self.notes.items()}
+            == {key: tuple(notes) for key, notes in other.notes.items()}
+            and all(np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True) for name in arrays)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.keys, self.family.name, self.feature_names, self.means.shape))
+
     @overload
     def __getitem__(self, i: int) -> Mixture: ...
     @overload

@@ -20,7 +20,6 @@ _TIMES = (
     "holds dates, times or durations{where}. Give numbers: divide durations by a unit, such as "
     "np.timedelta64(1, 's'), and dates after subtracting an origin."
 )
-_DECIMALS = "holds decimals{where}. Give numbers: convert them to floats, which keep about 16 digits."
 _CATEGORIES = (
     "holds categories{where}. Give numbers: leave such columns out, or encode them first, for example by a column of "
     "0 and 1 for each category."
@@ -61,6 +60,8 @@ class Frame:
             table = pa.Table.from_batches([table])
         if not nw.dependencies.is_into_dataframe(table):
             return None
+        if nw.dependencies.is_pyarrow_table(table):
+            table = _without_dictionaries(table)
         try:
             return cls(table, nw.from_native(table, eager_only=True))
         except DuplicateError:
@@ -111,7 +112,7 @@ class Frame:
         Raises
         ------
         ValueError : a column holds text, or complex numbers.
-        TypeError : a column holds categories, decimals, times or anything else that is not numbers.
+        TypeError : a column holds categories, times or anything else that is not numbers.
         """
         kinds = dict(zip(self.names, self.data.schema.values(), strict=True))
         for name, kind in kinds.items():
@@ -144,11 +145,23 @@ class Frame:
         return rows
 
     def _columns(self) -> Iterator[NDArray[Any]]:
-        """The values of each column; those of truth values as integers, so that nulls become NaN."""
+        """The values of each column; decimals as floats, and truth values as integers, so that nulls become NaN."""
         import narwhals.stable.v2 as nw
 
         for column in self.data.iter_columns():
-            yield (column.cast(nw.Int8) if column.dtype == nw.Boolean else column).to_numpy()
+            kind: Any = nw.Int8 if column.dtype == nw.Boolean else nw.Float64 if column.dtype.is_decimal() else None
+            yield (column if kind is None else column.cast(kind)).to_numpy()
+
+
+def _without_dictionaries(table: Any) -> Any:
+    """A table of Arrow, whose numbers that have a dictionary become plain ones; categories of text stay."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else None
+        if kind is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+            table = table.set_column(place, field.with_type(kind), table.column(place).cast(kind))
+    return table
 
 
 _LIBRARIES = "pandas", "polars", "pyarrow"
@@ -185,8 +198,6 @@ def _check_kind(called: str, name: Any, kind: Any) -> None:
     where, what = f" in column {name!r}", str(kind).partition("(")[0]
     if kind.is_temporal():
         raise TypeError(times_sentence(called, where))
-    if kind.is_decimal():
-        raise TypeError(f"{called} {_DECIMALS.format(where=where)}")
     if what in ("Categorical", "Enum"):
         raise TypeError(f"{called} {_CATEGORIES.format(where=where)}")
     if what in ("List", "Struct", "Array", "Binary"):
@@ -209,14 +220,13 @@ def _number(called: str, name: Any, row: int, cell: Any) -> float:
     where = f" in row {row}, column {name!r}"
     if isinstance(cell, str):
         raise ValueError(f"{called} {_TEXT.format(where=f', {quoted(cell)},{where}')}")
-    if isinstance(cell, Decimal):
-        raise TypeError(f"{called} {_DECIMALS.format(where=where)}")
-    if isinstance(cell, Real):
+    if isinstance(cell, Real | Decimal):
         try:
             return float(cell)
         except OverflowError:
             return np.inf  # refused like infinity
     if cell is None or type(cell).__name__ == "NAType":
         return np.nan
-    what = f"{type(cell).__name__}s"
+    name_of_type = type(cell).__name__
+    what = name_of_type if name_of_type == "bytes" else f"{name_of_type}s"
     raise TypeError(f"{called} {(_TIMES if hasattr(cell, 'isoformat') else _OTHER).format(what=what, where=where)}")

@@ -118,7 +118,7 @@ MAY_IMPORT = {
         "report",
     ],
     "plot": ["noise", "numerics", "checks", "waist", "engines", "mixture", "door", "report", "estimators"],
-    "export": ["estimators", "mixture", "numerics"],
+    "export": ["mixture", "numerics"],
     "cli": [
         "version",
         "export",

@@ -166,6 +166,12 @@ class Profile:
             max(largest, default=None),
         )
 
+    def scaled(self, factor: float) -> Profile:
+        """The profile of the same rows with their weights multiplied by a power of 2; rows without stay without."""
+        if self.largest_weight is None:
+            return self
+        return replace(self, total_weight=self.total_weight * factor, largest_weight=self.largest_weight * factor)
+
 
 def nodes(blocks: Iterable[Block]) -> Iterator[Block]:
     """The rows of consecutive blocks, which begin with row 0, in blocks that are nodes of the tree (`leaves.Tree`).

@@ -155,7 +155,9 @@ class Source(ABC):
         """The finding of a kind about all rows, made once."""
         if self._origin is not None:
             origin, factor = self._origin
-            return origin.of_all(kind).scaled(factor)
+            finding = origin.of_all(kind)
+            has_weights = factor != 1.0 and origin.profile.largest_weight is not None
+            return finding.scaled(factor) if has_weights else finding
         known = self.__dict__.setdefault("_found", {})
         if kind not in known:
             first = kinds_for(self.n_features, may_miss=self.may_miss) if self.is_far and Profile not in known else []

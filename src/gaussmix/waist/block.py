@@ -167,10 +167,9 @@ class Profile:
         )
 
     def scaled(self, factor: float) -> Profile:
-        """The profile of the same rows with their weights multiplied by a power of 2; rows without stay without."""
-        if self.largest_weight is None:
-            return self
-        return replace(self, total_weight=self.total_weight * factor, largest_weight=self.largest_weight * factor)
+        """The profile of the same rows with their weights multiplied by a power of 2."""
+        largest = None if self.largest_weight is None else self.largest_weight * factor
+        return replace(self, total_weight=self.total_weight * factor, largest_weight=largest)
 
 
 def nodes(blocks: Iterable[Block]) -> Iterator[Block]:

@@ -17,7 +17,7 @@ from gaussmix.waist.need import Rule, Second
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Weight, mean and scatter of rows; NaN where a cell is missing.
+    """Weight, mean and scatter of rows; NaN where a cell of a row of positive weight is missing.
 
     Each leaf is summed about its mean. Leaves are merged as in Chan, Golub & LeVeque (1983), eq. 2.1.
 
@@ -49,7 +49,11 @@ class Spread:
             unit = unit_of_weights(float(weight.max(initial=0.0)))
             weight = weight / unit
         total = replace(leaf, row_weight=weight).total_weight
-        if not total or np.isnan(rows).any():
+        has_holes = bool(np.isnan(rows).any())
+        if has_holes and weight is not None:
+            rows, weight = rows[weight > 0], weight[weight > 0]
+            has_holes = bool(np.isnan(rows).any())
+        if not total or has_holes:
             nothing = np.nan if total else 0.0
             return cls(np.full(n_features, nothing), total, np.full((n_features, n_features), nothing), unit)
         mass, first, _ = _sums(rows, weight, np.zeros(n_features), Second.NONE)

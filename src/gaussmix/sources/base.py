@@ -146,7 +146,7 @@ class Source(ABC):
         """Whether some of what a row should be is unknown."""
         return self.may_miss or self.has_errors
 
-    @property
+    @cached_property
     def profile(self) -> Profile:
         """Numbers and weights of all rows."""
         return self.of_all(Profile)
@@ -158,7 +158,9 @@ class Source(ABC):
             finding = origin.of_all(kind)
             has_weights = factor != 1.0 and origin.profile.largest_weight is not None
             return finding.scaled(factor) if has_weights else finding
-        known = self.__dict__.setdefault("_found", {})
+        known, whole = self.__dict__.setdefault("_found", {}), self.whole
+        if kind not in known and whole is not None:
+            known[kind] = kind.of(whole)
         if kind not in known:
             first = kinds_for(self.n_features, may_miss=self.may_miss) if self.is_far and Profile not in known else []
             known.update(self._find(first if kind in first else [*first, kind]))

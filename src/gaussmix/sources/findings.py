@@ -61,18 +61,20 @@ class Cells:
     @classmethod
     def _of_leaf(cls, leaf: Block) -> Cells:
         weight, n_features = leaf.row_weight, leaf.rows.shape[1]
-        is_present = np.ones(leaf.n_rows, dtype=np.bool_) if weight is None else weight > 0
-        is_missing = np.isnan(leaf.rows)
-        n_missing, n_seen = np.zeros(n_features), np.full(n_features, float(np.count_nonzero(is_present)))
-        is_empty = np.zeros(leaf.n_rows, dtype=np.bool_)
-        if is_missing.any():
-            n_missing, is_empty = is_missing.sum(axis=0).astype(np.float64), is_missing.all(axis=1) & is_present
-            n_seen -= is_missing[is_present].sum(axis=0)
+        n_positive = leaf.n_rows if weight is None else int(np.count_nonzero(weight))
         ends = np.full((2, n_features), np.nan)
-        if is_present.any():
+        if n_positive:
             ends[:] = leaf.rows[extreme_rows(leaf.rows, weight), np.arange(n_features)]
+        n_seen = np.full(n_features, float(n_positive))
+        if not leaf.has_holes:
+            return cls(ends, n_seen, np.zeros(n_features), 0, 0.0)
+        is_missing = np.isnan(leaf.rows)
+        is_present = np.ones(leaf.n_rows, dtype=np.bool_) if weight is None else weight > 0
+        n_seen -= is_missing[is_present].sum(axis=0)
+        is_empty = is_missing.all(axis=1) & is_present
         n_empty = int(np.count_nonzero(is_empty))
-        return cls(ends, n_seen, n_missing, n_empty, float(n_empty if weight is None else weight[is_empty].sum()))
+        empty_weight = float(n_empty if weight is None else weight[is_empty].sum())
+        return cls(ends, n_seen, is_missing.sum(axis=0).astype(np.float64), n_empty, empty_weight)
 
     def __add__(self, other: Cells) -> Cells:
         return Cells(

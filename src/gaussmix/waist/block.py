@@ -46,6 +46,11 @@ class Block:
         return int(self.rows.shape[0])
 
     @property
+    def has_holes(self) -> bool:
+        """Whether a cell is missing."""
+        return bool(self.n_rows) and bool(np.isnan(self.rows.min()))
+
+    @property
     def places(self) -> slice:
         """Where its rows are in arrays of all rows."""
         return slice(self.first_row, self.first_row + self.n_rows)

@@ -48,12 +48,12 @@ class Spread:
         if weight is not None:
             unit = unit_of_weights(float(weight.max(initial=0.0)))
             weight = weight / unit
-        total = replace(leaf, row_weight=weight).total_weight
-        has_holes = bool(np.isnan(rows).any())
-        if has_holes and weight is not None:
-            rows, weight = rows[weight > 0], weight[weight > 0]
-            has_holes = bool(np.isnan(rows).any())
-        if not total or has_holes:
+        leaf = replace(leaf, row_weight=weight)
+        total = leaf.total_weight
+        if weight is not None and leaf.has_holes:
+            leaf = leaf.taken(np.flatnonzero(weight), leaf.first_row)
+            rows, weight = leaf.rows, leaf.row_weight
+        if not total or leaf.has_holes:
             nothing = np.nan if total else 0.0
             return cls(np.full(n_features, nothing), total, np.full((n_features, n_features), nothing), unit)
         mass, first, _ = _sums(rows, weight, np.zeros(n_features), Second.NONE)

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from gaussmix import GaussianMixtureIC
-from gaussmix.engines import choose
 from gaussmix.fit.columns import constant_columns, dependent_columns
 from gaussmix.report.messages import SearchWarning
 from gaussmix.sources.array import ArraySource
@@ -55,11 +54,11 @@ def test_what_follows_is_found_whatever_the_units(rng):
     X[:, 4] = X[:, 0] * 1e9 - X[:, 2]
     X[:, 5] = 7.0
     source = ArraySource(X)
-    assert dependent_columns(source, choose()) == {4: [0, 2]}
+    assert dependent_columns(source) == {4: [0, 2]}
     assert constant_columns(source) == [5]
     nearly = X[:, :4].copy()
     nearly[:, 3] = nearly[:, 1] + 1e-3 * rng.normal(size=500)  # one part in a million of the variance
-    assert dependent_columns(ArraySource(nearly), choose()) == {}
+    assert dependent_columns(ArraySource(nearly)) == {}
 
 
 def test_a_search_without_any_fit_names_the_columns_too(two):

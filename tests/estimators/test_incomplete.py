@@ -310,3 +310,38 @@ def test_a_constant_column_with_holes_is_named(holed):
 def test_rows_may_be_noise_so_denoise_has_no_answer(rows):
     with pytest.raises(ValueError, match="denoise knows components only"):
         fitted(rows, noise=True).denoise(rows, 0.1)
+
+
+EMPTY = np.r_[ROWS, np.full((50, ROWS.shape[1]), np.nan)]
+
+
+@pytest.mark.parametrize("weight", [None, 3.0])
+def test_rows_without_any_value_do_not_count_in_criteria(weight):
+    gm = GaussianMixture(2, random_state=0).fit(ROWS)
+    of_rows, of_all = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
+    assert gm.bic(EMPTY, of_all) == pytest.approx(gm.bic(ROWS, of_rows), rel=1e-12)
+    assert gm.aic(EMPTY, of_all) == pytest.approx(gm.aic(ROWS, of_rows), rel=1e-12)
+    told = gm.summary(EMPTY, of_all).facts["bic"]
+    assert told == pytest.approx(gm.bic(EMPTY, of_all), rel=1e-12)
+
+
+def test_rows_without_any_value_do_not_count_where_weights_are_shares_or_precisions():
+    shares = np.full(len(EMPTY), 1e-3 / len(EMPTY))
+    gm = GaussianMixture(2, random_state=0).fit(ROWS)
+    with pytest.warns(RuntimeWarning, match=f"scaled to sum to {len(ROWS)}"):
+        found = gm.bic(EMPTY, shares)
+    assert found == pytest.approx(gm.bic(ROWS), rel=1e-9)
+    gm.weight_meaning = "precision"
+    assert gm.bic(EMPTY, 7e3 * shares) == pytest.approx(gm.bic(ROWS), rel=1e-9)
+
+
+def test_a_search_counts_rows_that_have_a_value():
+    gm = GaussianMixtureIC([1, 2], covariance_type="full", random_state=0).fit(EMPTY)
+    n_rows = len(ROWS)
+    for place in range(2):
+        size, log_likelihood = (gm.results_[name][place] for name in ("n_parameters", "log_likelihood"))
+        assert gm.results_["bic"][place] == pytest.approx(-2 * log_likelihood + size * np.log(n_rows), rel=1e-12)
+    summary = GaussianMixture(1, tol=1e-10, max_iter=1000).fit(EMPTY).summary().facts
+    full = GaussianMixture(1, tol=1e-10, max_iter=1000).fit(ROWS).summary().facts
+    assert summary["log_likelihood"] == pytest.approx(full["log_likelihood"], rel=1e-6)
+    assert summary["bic"] == pytest.approx(full["bic"], rel=1e-6)

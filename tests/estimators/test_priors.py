@@ -435,6 +435,7 @@ def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
             raised = gm.set_params(max_iter=30).fit(holed).lower_bounds_
         assert (np.diff(raised) >= -1e-12).all()
     source = ArraySource(holed)
+    source.may_miss = True
     for is_matrix in (True, False):
         found = Moments.of(source, 1.0, IncompleteEngine(choose(1)), is_matrix=is_matrix)
         np.testing.assert_allclose(found.mean, np.nanmean(holed, axis=0), rtol=1e-12)

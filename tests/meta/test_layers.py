@@ -52,6 +52,7 @@ MAY_IMPORT = {
         "engines.runner",
         "sources.array",
         "sources.base",
+        "sources.findings",
         "starts.base",
         "starts.sample",
     ],

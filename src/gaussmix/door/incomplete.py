@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ from gaussmix.errors import column_named
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.pieces import pieces
-from gaussmix.numerics.rows import AT_A_TIME
 from gaussmix.sources.base import Source
-from gaussmix.waist.block import Block
+from gaussmix.sources.findings import Cells, SeenTogether
 from gaussmix.waist.need import Second
 
 ASYMMETRY = 1e-8  # of the deviations
@@ -24,54 +22,15 @@ ASYMMETRY = 1e-8  # of the deviations
 
 def check_columns(source: Source, names: Any) -> Source:
     """Raise ValueError for a column that has no value; returns the source, and says there if nothing is missing."""
-    n_seen, n_missing = source.map_merge(_Seen())
-    empty = np.flatnonzero(n_seen == 0)
+    cells = source.of_all(Cells)
+    empty = np.flatnonzero(cells.n_seen == 0)
     if empty.size:
         where = column_named(int(empty[0]), names)
         raise ValueError(f"Input X has no value at all in {where}, so nothing can be learned of it: leave it out.")
-    if not n_missing.any():
+    if not cells.n_missing.any():
         source = source.fresh()
         source.may_miss = False
     return source
-
-
-class _Seen:
-    """The task that counts the rows of positive weight in which each column has a value, and all in which it has none.
-
-    They are in an array (2, n_features).
-    """
-
-    key = "seen"
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Array:
-        is_seen = ~np.isnan(block.rows)
-        n_missing = block.n_rows - is_seen.sum(axis=0)
-        if block.row_weight is not None:
-            is_seen &= (block.row_weight > 0)[:, None]
-        return np.array([is_seen.sum(axis=0), n_missing], dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class _SeenTogether:
-    """The task that counts the rows (n_features, n_features) in which two columns have values."""
-
-    key: str = "seen together"
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Array:
-        n_both = np.zeros((block.rows.shape[1],) * 2)
-        for part in block.cut(AT_A_TIME):
-            is_seen = ~np.isnan(part.rows)
-            if part.row_weight is not None:
-                is_seen &= (part.row_weight > 0)[:, None]
-            counted = is_seen.astype(np.float32)  # exact for so few rows
-            n_both += counted.T @ counted
-        return n_both
 
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
@@ -79,7 +38,7 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
     needy = next((each for each in families if each.need(None).second in (Second.FULL, Second.PROJECTED)), None)
     if not source.may_miss or needy is None:
         return
-    apart = np.argwhere(source.map_merge(_SeenTogether()) == 0)
+    apart = np.argwhere(source.of_all(SeenTogether).n_rows == 0)
     if len(apart):
         one, other = (column_named(int(column), names) for column in apart[0])
         raise ValueError(

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from gaussmix.door.parameters import check_numbers
-from gaussmix.em.noise_box import box_of, noise_of_rows
-from gaussmix.engines.base import Engine
+from gaussmix.em.noise_box import noise_of_rows
 from gaussmix.noise import NO_MARGINAL, Noise
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Cells
 
 SHARE = 0.1  # of the rows that are noise at first, where nothing says how many
 
@@ -40,7 +40,7 @@ def check_suits_noise(estimator: Any, *, has_noise: bool) -> None:
             raise ValueError(f"{name} is of weights that sum to 1, which those beside noise do not: leave one out.")
 
 
-def check_noise(noise: Any, noise_volume: Any, source: Source, engine: Engine[Any]) -> Noise | None:
+def check_noise(noise: Any, noise_volume: Any, source: Source) -> Noise | None:
     """The background that a fit begins with; None for none.
 
     Raises
@@ -54,7 +54,7 @@ def check_noise(noise: Any, noise_volume: Any, source: Source, engine: Engine[An
             raise ValueError("noise_volume says where noise is: give noise=True with it.")
         return None
     if noise_volume is None:
-        return noise_of_rows(share, source, engine)
+        return noise_of_rows(share, source)
     given = check_numbers("noise_volume", noise_volume)
     if given.ndim == 0:
         if not 0 < given < np.inf:
@@ -70,7 +70,8 @@ def check_noise(noise: Any, noise_volume: Any, source: Source, engine: Engine[An
             f"noise_volume must be a volume, or a box of shape {shape}: the smallest number of each feature and, above "
             f"it, the largest. It is {noise_volume!r:.80}."
         )
-    outside = np.flatnonzero(((ends := box_of(source))[0] < given[0]) | (ends[1] > given[1]))
+    ends = source.of_all(Cells).ends
+    outside = np.flatnonzero((ends[0] < given[0]) | (ends[1] > given[1]))
     if outside.size:
         column = int(outside[0])
         raise ValueError(

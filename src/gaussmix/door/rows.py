@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.numerics.rows import extreme_rows, first_beyond, in_whole_steps
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Cells
 from gaussmix.sources.opening import is_table, open
 from gaussmix.waist.leaves import LEAF_ROWS
 
@@ -97,7 +97,7 @@ def check_source(
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
         if not is_stream:
-            low, high = X.found("ends", partial(_ends_of, X))
+            low, high = X.of_all(Cells).ends
             _check_ends(low, high, X.feature_names)
         if X.may_miss:
             X = check_columns(X, X.feature_names)
@@ -274,13 +274,8 @@ def _ends(rows: Rows) -> Array:
     return ends
 
 
-def _ends_of(source: Source) -> Array:
-    is_nothing = source.profile.n_positive == 0  # refused later, for it depends on the number of components
-    return np.zeros((2, source.n_features)) if is_nothing else _ends(source.sample(LEAF_ROWS).rows)
-
-
 def _check_ends(low: Array, high: Array, names: Any) -> None:
-    """Raise ValueError for a column whose squares vanish."""
+    """Raise ValueError for a column whose squares vanish; a column without values has NaN as its ends."""
     spread = high - low
     vanishing = (spread > 0) & (spread < SMALLEST_SPREAD)
     if vanishing.any():
@@ -364,9 +359,10 @@ def as_meant(source: Source, weight_meaning: str) -> Source:
 
 
 def _summing_to_rows(source: Source) -> Source:
-    """The same rows with weights of mean 1 over those of positive weight."""
+    """The same rows with weights of mean 1 over those of positive weight with a value."""
     scaled = source.reweighted(1 / TINY) if source.profile.total_weight < TINY else source
-    scaled = scaled.reweighted(scaled.profile.n_positive / scaled.profile.total_weight)
+    total, n_rows = _with_values(scaled)
+    scaled = scaled.reweighted(n_rows / total)
     scaled.feature_names, scaled.may_miss = source.feature_names, source.may_miss
     return scaled
 
@@ -388,7 +384,7 @@ def check_counts_of_rows(source: Source, weight_meaning: str, *, is_silent: bool
     source : the rows, with the same weights or scaled ones.
     """
     source = as_meant(source, weight_meaning)
-    total, counted = source.profile.total_weight, counted_weight(source)
+    total, counted = _with_values(source)[0], counted_weight(source)
     if counted == total:
         return source
     if not is_silent:
@@ -401,9 +397,21 @@ def check_counts_of_rows(source: Source, weight_meaning: str, *, is_silent: bool
 
 
 def counted_weight(source: Source) -> float:
-    """What criteria count as the number of rows: the total weight, or the rows of positive weight beside shares."""
-    total, n_rows = float(source.profile.total_weight), source.profile.n_positive
+    """What criteria count as the number of rows: the total weight, or the rows of positive weight beside shares.
+
+    Rows without any value do not count.
+    """
+    total, n_rows = _with_values(source)
     return total if source.profile.largest_weight is None else counted_sum(total, n_rows)
+
+
+def _with_values(source: Source) -> tuple[float, int]:
+    """Total weight and number of the rows of positive weight that have a value."""
+    total, n_rows = float(source.profile.total_weight), source.profile.n_positive
+    if not source.may_miss:
+        return total, n_rows
+    cells = source.of_all(Cells)
+    return total - cells.empty_weight, n_rows - cells.n_empty
 
 
 def counted_sum(total: float, n_rows: int) -> float:

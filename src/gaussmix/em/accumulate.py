@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.spread import Spread
 
 SHARES = 2**22  # responsibilities made at a time, 32 MB
 TILE_ROWS = 144  # the core's: parts end where tiles do
@@ -90,7 +92,8 @@ def _of_one(block: Block) -> Array | NDArray[np.int32]:
 def look(source: Source, engine: Engine[Any], need: Need) -> Any:
     """What an engine finds out about all rows of a source before the first pass; once for each source and need."""
 
-    def sum_all(need: Need, anchor: Array | None) -> Moments:
-        return StepTask(engine, 1, None, need, Rule.GIVEN, anchor).over(source)
+    def spread() -> Spread:
+        with at_most(getattr(engine, "n_threads", 1)):
+            return source.of_all(Spread)
 
-    return source.found((engine, need), lambda: engine.look(source.profile, need, sum_all))
+    return source.found((engine, need), lambda: engine.look(source.profile, need, spread))

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from gaussmix.em.accumulate import StepTask
+from gaussmix.em.accumulate import StepTask, look
 from gaussmix.engines.base import Engine
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Cells
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Sums
 from gaussmix.waist.need import Need, Rule, Second
 
 
@@ -22,7 +26,7 @@ class Evidence:
     log_likelihood : Σ_i s_i log p(x_i), nats, a total.
     classified : Σ_i s_i max_k log p(x_i, k), nats: the likelihood with each row in its most probable component.
     n_parameters : free ones.
-    row_weight : Σ_i s_i, the number of rows where there are no weights.
+    row_weight : Σ_i s_i of rows with a value, their number where there are no weights.
     """
 
     log_likelihood: float
@@ -32,11 +36,21 @@ class Evidence:
 
 
 def evidence_of(mixture: Model, size: int, source: Source, engine: Engine[object], unit: float) -> Evidence:
-    """Two passes over the rows, of a mixture with `size` free parameters; their weights were divided by `unit`."""
-    task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
-    soft = task.over(source)
-    hard = replace(task, rule=Rule.HARD).over(source)
-    return Evidence(soft.log_likelihood * unit, hard.log_likelihood * unit, size, soft.row_weight * unit)
+    """One pass over the rows, of a mixture with `size` free parameters; their weights were divided by `unit`."""
+    need, parameters = Need(Second.NONE), mixture.parameters
+    facts = look(source, engine, need)
+    task = _SoftAndHard(engine, mixture.n_components, parameters, need, facts=facts)
+    soft, hard = (engine.finish(sums, parameters, need, facts) for sums in source.map_merge(task))
+    row_weight = soft.row_weight - (source.of_all(Cells).empty_weight if source.may_miss else 0.0)
+    return Evidence(soft.log_likelihood * unit, hard.log_likelihood * unit, size, row_weight * unit)
+
+
+class _SoftAndHard(StepTask):
+    """A step with each row shared, and one with each row in its most probable component."""
+
+    def call(self, block: Block, state: Any) -> Any:
+        hard = replace(self, rule=Rule.HARD)
+        return Sums([super().call(block, state), StepTask.call(hard, block, state)])
 
 
 def bic(evidence: Evidence) -> float:

@@ -20,8 +20,10 @@ from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array
 from gaussmix.priors import NormalInverseWishart
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import NARROW
 from gaussmix.starts.base import Partition
 from gaussmix.waist.need import Need, Second
+from gaussmix.waist.spread import Spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,18 +105,26 @@ class Moments:
 
     @classmethod
     def of(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> Moments:
-        """Two passes over the rows, whose weights were divided by `unit`; the divisor of squares is one row less."""
+        """Of rows whose weights were divided by `unit`; the divisor of squares is one row less."""
+        if not source.is_incomplete and (is_matrix or source.n_features <= NARROW):
+            spread = source.of_all(Spread)
+            covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
+            return cls(spread.mean, covariance * _correction(spread.weight * unit, source))
         need = Need(Second.FULL if is_matrix else Second.DIAGONAL)
         sums, means = InitialMoments(source, engine, 1, Partition()).about_means(need)
         about = sums.about(means)
         assert about.second is not None, "it was asked for"
-        total = sums.row_weight * unit
-        n_rows = total if total >= 2 else source.profile.n_positive  # such small weights are shares
-        return cls(means[0], about.second[0] / sums.row_weight * (n_rows / max(n_rows - 1.0, 1.0)))
+        return cls(means[0], about.second[0] / sums.row_weight * _correction(sums.row_weight * unit, source))
 
     @property
     def variances(self) -> Array:
         return np.diagonal(self.covariance) if self.covariance.ndim == 2 else self.covariance
+
+
+def _correction(total: float, source: Source) -> float:
+    """Bessel's, n / (n − 1), for rows of this total weight."""
+    n_rows = total if total >= 2 else source.profile.n_positive  # such small weights are shares
+    return n_rows / max(n_rows - 1.0, 1.0)
 
 
 def _conjugate(

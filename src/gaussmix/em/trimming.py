@@ -19,7 +19,7 @@ from gaussmix.em.fall import fall
 from gaussmix.engines.base import Engine
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
-from gaussmix.sources.base import S, Source, Task, in_leaves
+from gaussmix.sources.base import F, S, Source, Task, in_leaves
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
@@ -115,6 +115,9 @@ class Trimmed(Source):
     def whole(self) -> None:
         """Blocks of rows do not tell which are left out."""
         return None
+
+    def of_all(self, kind: type[F]) -> F:
+        return self._source.of_all(kind)
 
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:

@@ -13,6 +13,7 @@ from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import Whitening
 
 # In `step` every engine sets responsibilities to 0 that are at most 2⁻⁶⁰ of their row's largest (numerics.md).
@@ -40,7 +41,7 @@ class Engine(Protocol[StateT]):
     number of threads, nor on how the rows are cut into blocks that are nodes of the tree of leaves.
     """
 
-    def look(self, profile: Profile, need: Need, sum_all: Callable[[Need, Array | None], Moments]) -> Any:
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Any:
         """Find out what steps over single blocks must know of all rows, before the first pass.
 
         Whatever a step decides by the number of rows, or by anything else that its block alone cannot tell, it reads
@@ -50,7 +51,7 @@ class Engine(Protocol[StateT]):
         ----------
         profile : of all rows.
         need : the second moments that the passes sum.
-        sum_all : makes a pass that gives every row to one component, about an anchor (1, n_features).
+        spread : finds the mean and the covariance of all rows.
 
         Returns
         -------

@@ -29,6 +29,7 @@ from gaussmix.waist.leaves import Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import LOG_2PI, Parameters
+from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class IncompleteEngine:
 
     engine: Engine[Any]
 
-    def look(self, profile: Profile, need: Need, sum_all: Callable[[Need, Array | None], Moments]) -> None:
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> None:
         return None
 
     def open(self, block: Block, need: Need, n_components: int) -> int:

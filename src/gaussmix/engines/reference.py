@@ -19,6 +19,7 @@ from gaussmix.waist.leaves import Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import Whitening
 
 CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at once
@@ -28,7 +29,7 @@ CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at o
 class ReferenceEngine:
     """The formulas in the docstring of `Partial`, as direct sums about the anchor."""
 
-    def look(self, profile: Profile, need: Need, sum_all: Callable[[Need, Array | None], Moments]) -> None:
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> None:
         return None
 
     def open(self, block: Block, need: Need, n_components: int) -> int:

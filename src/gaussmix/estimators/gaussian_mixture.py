@@ -513,7 +513,7 @@ class GaussianMixture(StreamingMixture):
         given = self._given(family, (n_components, source.n_features))
         restrictions = restrictions.with_values(given.weights, given.means, given.covariances)
         engine = self._engine(source)
-        background = check_noise(plain_noise(self.noise), self.noise_volume, source, engine)
+        background = check_noise(plain_noise(self.noise), self.noise_volume, source)
         data = Data(source, known, background, trim=float(self.trim))
         problem = Problem(data, family, n_components, engine, ridge, remedy, restrictions)
         is_warm = check_flag("warm_start", self.warm_start) and rng is None and hasattr(self, "mixture_")

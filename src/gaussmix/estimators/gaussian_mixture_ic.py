@@ -373,7 +373,7 @@ class GaussianMixtureIC(MixtureEstimator):
             results = yield from search.results()
             begun = [result for result in results if result.was_begun]
             failed = [result.candidate.family for result in begun if result.failure is not None]
-            faults = Faults.of(source, search.problem.engine, failed)
+            faults = Faults.of(source, failed)
             if all(result.evidence is None for result in results):
                 raise none_could_be_fitted(results, faults.sentence(self._names))
             if criterion == HELD_OUT:
@@ -426,7 +426,7 @@ class GaussianMixtureIC(MixtureEstimator):
         check_suits_labels(known, self.init_params, counts, has_noise=has_noise)
         check_suits_noise(self, has_noise=has_noise)
         engine = self._engine(source)
-        data = Data(source, known, check_noise(share, self.noise_volume, source, engine), trim=trim)
+        data = Data(source, known, check_noise(share, self.noise_volume, source), trim=trim)
         first = candidates[0]
         problem = Problem(data, first.family, first.n_components, engine, ridge, remedy, restrictions)
         check_acceleration(self.acceleration)

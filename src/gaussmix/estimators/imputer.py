@@ -27,6 +27,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source, in_leaves
+from gaussmix.sources.findings import Cells
 from gaussmix.sources.lazy import LazySource
 from gaussmix.waist.block import Block
 
@@ -122,7 +123,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             fitted = self._mixture_estimator(self._names)
             fitted.fit(source)
             self._take_fit(fitted, X, self._names)
-            self.n_missing_ = np.sum([*source.map_rows(_missing)], axis=0, dtype=np.int64)
+            self.n_missing_ = source.of_all(Cells).n_missing.astype(np.int64)
         return self
 
     def transform(self, X: ArrayLike) -> Rows:
@@ -197,11 +198,6 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         fill = Filling(self.mixture_, check_jobs(self.n_jobs), seed)
         filled: Rows = source.per_row(partial(in_leaves, task=fill), source.dtype, (source.n_features,))
         return filled
-
-
-def _missing(block: Block) -> NDArray[np.int64]:
-    """Missing cells of each feature, (n_features,)."""
-    return np.asarray(np.isnan(block.rows).sum(axis=0), dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sklearn.base import DensityMixin
 from sklearn.exceptions import NotFittedError
 
 from gaussmix.door.labels import check_labels
-from gaussmix.door.rows import check_counts_of_rows
+from gaussmix.door.rows import check_counts_of_rows, counted_weight
 from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
@@ -34,7 +34,7 @@ from gaussmix.report.summary import Summary
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Number, Source, in_leaves
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Tree
+from gaussmix.waist.leaves import Sums, Tree
 from gaussmix.waist.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -191,7 +191,8 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
     ) -> float:
         """Mean of log p(x) per unit of weight, nats. Parameters and errors as for `predict`."""
         source = self._source(X, sample_weight, X_error)
-        return self._log_likelihood(source) / source.profile.total_weight
+        log_likelihood, total = self._log_likelihood(source)
+        return log_likelihood / total
 
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Bayesian information criterion −2 log L + p log Σw; lower is better; Schwarz (1978). Raises as `predict`.
@@ -430,21 +431,22 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         """The same in the kind of array that the rows came in."""
         return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, shape)
 
-    def _log_likelihood(self, source: Source) -> float:
-        """Σ s log p(x), nats."""
-        return source.map_merge(_LogLikelihood(self._engine(source), self.mixture_.parameters))
+    def _log_likelihood(self, source: Source) -> tuple[float, float]:
+        """Σ s log p(x), nats, and the total weight."""
+        log_likelihood, total = source.map_merge(_LogLikelihood(self._engine(source), self.mixture_.parameters))
+        return log_likelihood, total
 
     def _deviance(
         self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None
     ) -> tuple[float, float]:
-        """−2 log L and the total weight."""
+        """−2 log L and the number of rows as criteria count them."""
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
-        return -2.0 * self._log_likelihood(source), source.profile.total_weight
+        return -2.0 * self._log_likelihood(source)[0], counted_weight(source)
 
 
 @dataclass(frozen=True)
 class _LogLikelihood:
-    """The task that sums s log p(x), with the same bits however rows are cut."""
+    """The task that sums s log p(x) and s, with the same bits however rows are cut."""
 
     engine: Engine[Any]
     parameters: Parameters
@@ -453,12 +455,12 @@ class _LogLikelihood:
     def open(self, block: Block) -> None:
         """Nothing is kept."""
 
-    def call(self, block: Block, state: None) -> float:
+    def call(self, block: Block, state: None) -> Sums:
         tree = Tree[float]()
         for leaf in block.cut():
             log_density, weight = self.engine.log_density(leaf, self.parameters), leaf.row_weight
             tree.add(float((log_density if weight is None else weight * log_density).sum()))
-        return tree.total
+        return Sums([tree.total, block.total_weight])
 
 
 def _is_kept(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:

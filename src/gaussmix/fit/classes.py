@@ -28,7 +28,7 @@ from gaussmix.fit.problem import Data, Problem
 from gaussmix.mixture.class_mixtures import ClassMixtures
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.survey import some_distinct
+from gaussmix.sources.findings import some_distinct
 from gaussmix.starts import Partition
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gaussmix.em.accumulate import StepTask
-from gaussmix.engines.base import Engine
 from gaussmix.errors import counted, listed
 from gaussmix.families.base import Family
-from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.sources.base import Source
-from gaussmix.waist.block import Block
-from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.sources.findings import Cells
+from gaussmix.waist.need import Second
+from gaussmix.waist.spread import Spread
 
 _REST = 1e-10  # of its variance, left when others are known: less is rounding, for sums of squares lose half the digits
 _COUNTS = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
@@ -24,45 +23,20 @@ _MOST = 3  # columns that a sentence explains
 
 def constant_columns(source: Source) -> list[int]:
     """Columns with the same value in every row of positive weight."""
-    found: Rows | None = None
-    for values in source.map_rows(_constants):
-        if values is not None:
-            found = values if found is None else np.where(values == found, found, np.nan)
-    assert found is not None, "some row has a positive weight"
-    return np.flatnonzero(~np.isnan(found)).tolist()
+    low, high = source.of_all(Cells).ends
+    return np.flatnonzero(low == high).tolist()
 
 
-def _constants(block: Block) -> Rows | None:
-    """The value of each column that is constant in a block, NaN for others; None without rows of positive weight."""
-    places = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
-    if not places.size:
-        return None
-    head = block.rows[places[:100]]
-    first = np.fmax.reduce(head, axis=0)  # missing cells say nothing
-    suspects = np.flatnonzero(((head == first) | np.isnan(head)).all(axis=0))  # few columns are left to read whole
-    constant = []
-    for column in suspects.tolist():
-        values = block.rows[places, column]
-        if ((values == first[column]) | np.isnan(values)).all():
-            constant.append(column)
-    found: Rows = np.full_like(first, np.nan)
-    found[constant] = first[constant]
-    return found
-
-
-def dependent_columns(source: Source, engine: Engine[object]) -> dict[int, list[int]]:
+def dependent_columns(source: Source) -> dict[int, list[int]]:
     """Columns that are linear functions of columns before them, and which these are; none where cells are missing."""
     if source.is_incomplete:
         return {}
-    rough = StepTask(engine, 1, None, Need(Second.NONE), Rule.GIVEN).over(source)
-    moments = StepTask(engine, 1, None, Need(Second.FULL), Rule.GIVEN, rough.means(rough.anchor)).over(source)
-    assert moments.second is not None, "it was asked for"
-    return _dependent(moments.second[0])
+    return _dependent(source.of_all(Spread).covariance)
 
 
 @one_blas_thread()
 def _dependent(scatter: Array) -> dict[int, list[int]]:
-    """The same from a matrix of sums of squares; a Cholesky factor that leaves out the columns that follow."""
+    """The same from a covariance matrix; a Cholesky factor that leaves out the columns that follow."""
     deviations = np.sqrt(np.diagonal(scatter))
     d, kept, found = len(scatter), list[int](), dict[int, list[int]]()
     inverse = np.zeros((d, d))  # of the factor of the columns that are kept
@@ -96,8 +70,8 @@ class Faults:
     few_rows: int | None = None
 
     @classmethod
-    def of(cls, source: Source, engine: Engine[object], failed: Collection[Family]) -> Faults:
-        """The faults of the rows of a source, for structures whose fits failed, in at most three passes."""
+    def of(cls, source: Source, failed: Collection[Family]) -> Faults:
+        """The faults of the rows of a source, for structures whose fits failed."""
         if not failed:
             return cls()
         constant, n_rows = constant_columns(source), source.profile.n_positive
@@ -105,7 +79,7 @@ class Faults:
             return cls(constant)
         if n_rows <= source.n_features:
             return cls(constant, few_rows=n_rows)
-        return cls(constant, dependent_columns(source, engine))
+        return cls(constant, dependent_columns(source))
 
     def sentence(self, names: Sequence[str] | None) -> str:
         """Name them, and say what to do; "" where there are none."""

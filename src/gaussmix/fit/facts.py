@@ -10,6 +10,7 @@ from gaussmix.door.rows import counted_weight
 from gaussmix.formats.values import count
 from gaussmix.numerics.frames import Frame
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Cells
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class RowFacts:
     def of(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
         """The facts of a fit that ends now; its log-likelihood is a mean, and it began at this `perf_counter`."""
         weight = counted_weight(source)
-        total = None if log_likelihood is None else log_likelihood * weight
+        empty = source.of_all(Cells).empty_weight if source.may_miss else 0.0
+        per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
+        total = None if log_likelihood is None else log_likelihood * weight * per_row
         return cls(source.n_rows, weight, total, library_of(X), perf_counter() - began)
 
     def as_table(self) -> dict[str, Any]:

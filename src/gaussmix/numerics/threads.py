@@ -23,3 +23,8 @@ def at_most(n_threads: int) -> Iterator[None]:
 def allowed(n_threads: int) -> int:
     """How many of so many threads a call may have."""
     return min(n_threads, getattr(_limit, "n_threads", n_threads))
+
+
+def granted() -> int:
+    """How many threads a call may have for which nobody names a number: those of `at_most`, else one."""
+    return getattr(_limit, "n_threads", 1)

@@ -19,7 +19,7 @@ from gaussmix.fit.ending import LEFT_OUT
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
-from gaussmix.sources.survey import some_distinct
+from gaussmix.sources.findings import Distinct, some_distinct
 
 _ADVICE = {
     Frozen.LOST: "no row belongs to it any more, and it stays where it was. Lower n_components, or try another start "
@@ -63,15 +63,25 @@ def frozen_sentence(trace: Trace) -> str | None:
 
 def few_rows_sentence(source: Source, n_components: int) -> str | None:
     """Say that fewer distinct rows have positive weight than there are components; None if there are enough."""
-    distinct: set[bytes] = set()
-    for some in source.map_rows(partial(some_distinct, most=n_components)):
-        distinct |= some
-        if len(distinct) >= n_components:
-            return None
+    n_distinct = _count_distinct(source, n_components)
+    if n_distinct == n_components:
+        return None
     return (
-        f"X has {counted(len(distinct), 'distinct row')}, fewer than n_components={n_components}, so that several "
+        f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
         "components describe the same row, with reg_covar as all of their variance. Lower n_components."
     )
+
+
+def _count_distinct(source: Source, most: int) -> int:
+    """The number of distinct rows of positive weight, counted up to `most`."""
+    if source.is_far and most <= Distinct.MOST:
+        return min(most, len(source.of_all(Distinct).digests))
+    distinct: set[bytes] = set()
+    for some in source.map_rows(partial(some_distinct, most=most)):
+        distinct |= some
+        if len(distinct) >= most:
+            break
+    return min(most, len(distinct))
 
 
 def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:

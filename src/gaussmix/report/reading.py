@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from gaussmix.door.rows import check_counts_of_rows, counted_sum
+from gaussmix.door.rows import check_counts_of_rows, counted_sum, counted_weight
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.criteria import Evidence, bic, icl
 from gaussmix.engines.base import NOISE
@@ -55,7 +55,7 @@ def summary_of(
         source = check_counts_of_rows(estimator._source(X, sample_weight), estimator.weight_meaning)
         task = StepTask(estimator._engine(source), mixture.n_components, mixture.parameters, Need(Second.NONE))
         soft, hard = task.over(source), replace(task, rule=Rule.HARD).over(source)
-        evidence = Evidence(soft.log_likelihood, hard.log_likelihood, estimator._n_parameters(), soft.row_weight)
+        evidence = Evidence(soft.log_likelihood, hard.log_likelihood, estimator._n_parameters(), counted_weight(source))
         known |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
     elif "results_" in vars(estimator) and facts is not None and facts.log_likelihood is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
-from math import inf
+from math import frexp, inf
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.sources.draw import are_drawn, hashes, sampled
+from gaussmix.sources.findings import Find, Finding, kinds_for
 from gaussmix.waist.block import Block, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Summable, Tree
 
 S = TypeVar("S", bound=Summable)
 S_co = TypeVar("S_co", bound=Summable, covariant=True)
 T = TypeVar("T")
+F = TypeVar("F", bound=Finding)
 Number = TypeVar("Number", bound=np.generic)
 Given = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components) or labels (n_rows,)
 
@@ -38,18 +40,6 @@ class Task(Protocol[S_co]):
 
     def call(self, block: Block, state: Any) -> S_co:
         """Do the work on one block, which is a node of the tree of leaves (`waist.leaves`)."""
-
-
-class _Look:
-    """The task that makes a profile."""
-
-    key = "profile"
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Profile:
-        return Profile.of(block)
 
 
 class Source(ABC):
@@ -69,6 +59,7 @@ class Source(ABC):
     has_log_prior : blocks say what is known of the components of their rows.
     memory : bytes for the states beside blocks; those for which there is no room are made anew in every pass.
     is_read_again : every pass reads the rows from files, so that fits at the same time take more memory each.
+    is_far : a pass costs more than the work on the rows, so that the first one finds out all that may be asked.
     """
 
     n_rows: int
@@ -80,7 +71,9 @@ class Source(ABC):
     has_log_prior: bool = False
     memory: float = inf
     is_read_again: bool = False
+    is_far: bool = False
 
+    _origin: tuple[Source, float] | None = None  # the same rows, and what their weights were multiplied by
     _kept: tuple[Hashable, dict[int, Any]] = None, {}  # a task's key, and the state of each block by its first row
     _found: dict[Hashable, Any]  # what passes found out about all rows
 
@@ -156,7 +149,27 @@ class Source(ABC):
     @cached_property
     def profile(self) -> Profile:
         """Numbers and weights of all rows."""
-        return self.map_merge(_Look())
+        return self.of_all(Profile)
+
+    def of_all(self, kind: type[F]) -> F:
+        """The finding of a kind about all rows, made once."""
+        if self._origin is not None:
+            origin, factor = self._origin
+            finding = origin.of_all(kind)
+            has_weights = factor != 1.0 and origin.profile.largest_weight is not None
+            return finding.scaled(factor) if has_weights else finding
+        known, whole = self.__dict__.setdefault("_found", {}), self.whole
+        if kind not in known and whole is not None:
+            known[kind] = kind.of(whole)
+        if kind not in known:
+            first = kinds_for(self.n_features, may_miss=self.may_miss) if self.is_far and Profile not in known else []
+            known.update(self._find(first if kind in first else [*first, kind]))
+        found: F = known[kind]
+        return found
+
+    def _find(self, kinds: Sequence[type[Finding]]) -> Mapping[type[Finding], Any]:
+        """Findings about all rows, from one pass."""
+        return dict(zip(kinds, self.map_merge(Find(tuple(kinds))), strict=True))
 
     @property
     def row_weight(self) -> Array | None:
@@ -173,6 +186,9 @@ class Source(ABC):
         """
         if self.n_rows <= n_rows:
             return Block.joined(self.blocks())
+        if self._origin is not None:
+            origin, factor = self._origin
+            return _times(origin.sample(n_rows), factor)
         return self.found(("sample", n_rows), partial(self._draw, n_rows))
 
     def _draw(self, n_rows: int) -> Block:
@@ -194,17 +210,24 @@ class Source(ABC):
 
     def with_given(self, given: Given) -> Source:
         """The same rows, shared as `given` says: labels (n_rows,) or responsibilities (n_rows, n_components)."""
-        return self.changed(partial(_with_given, given=given), self.n_rows)
+        return self._with_origin(self.changed(partial(_with_given, given=given), self.n_rows))
 
     def with_log_prior(self, log_prior: Array, places: NDArray[np.int32] | None = None) -> Source:
         """The same rows and what is known of their components; as in `Block`, with places (n_rows,) of all rows."""
-        twin = self.changed(partial(_with_log_prior, log_prior=log_prior, places=places), self.n_rows)
+        change = partial(_with_log_prior, log_prior=log_prior, places=places)
+        twin = self._with_origin(self.changed(change, self.n_rows))
         twin.has_log_prior = True
         return twin
 
     def reweighted(self, factor: float) -> Source:
         """The same rows with their weights multiplied by a factor. Rows without weights stay without."""
-        return self.changed(partial(_reweighted, factor=factor), self.n_rows)
+        twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
+        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # else sums have other bits
+
+    def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
+        """The same rows, of which nothing needs to be found out again; `factor` is a power of 2."""
+        twin._origin = self, factor
+        return twin
 
     def part(self, chosen: NDArray[np.bool_]) -> Source:
         """The rows for which `chosen` (n_rows,) is true, counted anew."""
@@ -217,7 +240,7 @@ class _Changed(Source):
 
     def __init__(self, source: Source, change: Callable[[Block], Iterable[Block]], n_rows: int) -> None:
         self.n_rows, self.n_features, self.dtype = n_rows, source.n_features, source.dtype
-        self.memory, self.is_read_again = source.memory, source.is_read_again
+        self.memory, self.is_read_again, self.is_far = source.memory, source.is_read_again, source.is_far
         self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
         self._source, self._change = source, change
 
@@ -262,7 +285,12 @@ def _with_log_prior(block: Block, log_prior: Array, places: NDArray[np.int32] | 
 
 
 def _reweighted(block: Block, factor: float) -> Iterable[Block]:
-    return [block if block.row_weight is None else replace(block, row_weight=block.row_weight * factor)]
+    return [_times(block, factor)]
+
+
+def _times(block: Block, factor: float) -> Block:
+    """The block with its weights multiplied by a factor; without weights it stays so."""
+    return block if block.row_weight is None else replace(block, row_weight=block.row_weight * factor)
 
 
 def _part(block: Block, places: NDArray[np.intp]) -> Iterable[Block]:

@@ -64,6 +64,8 @@ class Held:
 class Remote(Source):
     """Rows that other processes have, in parts of whole leaves."""
 
+    is_far = True
+
     def __init__(self) -> None:
         self._fit = uuid4().hex  # under which states are kept there
 

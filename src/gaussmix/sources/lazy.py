@@ -10,8 +10,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.sources.base import Number, S, Source, T, Task
-from gaussmix.waist.block import Block, Profile
+from gaussmix.sources.base import F, Number, S, Source, T, Task
+from gaussmix.waist.block import Block
 
 
 class LazyTable(Protocol):
@@ -75,9 +75,8 @@ class LazySource(Source):
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         return self._rows.map_rows(task)
 
-    @property
-    def profile(self) -> Profile:
-        return self._rows.profile
+    def of_all(self, kind: type[F]) -> F:
+        return self._rows.of_all(kind)
 
     def sample(self, n_rows: int) -> Block:
         return self._rows.sample(n_rows)

@@ -1,14 +1,17 @@
-"""What one pass finds out about all rows: their profile, and the sample for starts."""
+"""The first pass over rows that are read anew in every pass: what is found out about them, and the sample."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.sources.draw import are_drawn, hashes, sampled
+from gaussmix.sources.findings import Find, Finding
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import Tree
 
@@ -17,7 +20,7 @@ SPARE = 2_048  # rows kept beyond those expected: eight standard deviations
 
 @dataclass
 class Survey:
-    """Collects, block after block, what `Source.profile` and `Source.sample` say.
+    """Collects, block after block, what `Source.of_all` and `Source.sample` say.
 
     A row is sampled where its key, a hash of its number over its weight, is below 1 over the weight that a sampled row
     stands for. That weight is known at the end only. So the rows with the smallest keys are kept until then.
@@ -26,32 +29,33 @@ class Survey:
     ----------
     n_rows : of all blocks.
     n_sampled : about how many rows to sample.
+    kinds : of findings, one of them `Profile`.
     """
 
     n_rows: int
     n_sampled: int
-    _profiles: Tree[Profile] = field(default_factory=Tree)
+    kinds: Sequence[type[Finding]] = (Profile,)
+    _findings: Tree[Any] = field(default_factory=Tree)
     _kept: list[_Candidates] = field(default_factory=list)
     _n_kept: int = 0
     _limit: float = np.inf  # rows with larger keys were dropped, or will be
 
     def add(self, block: Block) -> None:
         """Take note of the next block: a node of the tree of leaves."""
-        profile = Profile.of(block)
-        self._profiles.add(profile, block.n_leaves)
-        if self.n_rows <= self.n_sampled or not profile.n_positive:
+        self._findings.add(Find(tuple(self.kinds)).call(block, None), block.n_leaves)
+        if self.n_rows <= self.n_sampled or not (block.row_weight is None or block.row_weight.any()):
             return
         for part in block.cut():
             self._keep(part)
 
     @property
-    def profile(self) -> Profile:
-        """Numbers and weights of all rows."""
-        return self._profiles.total
+    def findings(self) -> dict[type[Finding], Any]:
+        """What was found out, by its kind."""
+        return dict(zip(self.kinds, self._findings.total, strict=True))
 
     def sample(self, n_rows: int) -> Block | None:
         """The rows of `Source.sample`; None if too few were kept."""
-        fair = self.profile.total_weight / n_rows
+        fair = self.findings[Profile].total_weight / n_rows
         if n_rows != self.n_sampled or not self._kept or self._limit * fair < 1 + 1e-9:
             return None
         kept = _Candidates.joined(self._kept)
@@ -104,14 +108,3 @@ class _Candidates:
         places = chosen.nonzero()[0]
         weight = None if self.row_weight is None else self.row_weight[places]
         return _Candidates(self.hashed[places], self.rows[places], weight)
-
-
-def some_distinct(block: Block, most: int) -> set[bytes]:
-    """Distinct rows of positive weight in a block, up to `most` of them; all where there are fewer."""
-    rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
-    distinct: set[bytes] = set()
-    for row in rows[: 20 * most] + 0.0:  # so few are mostly enough; −0 and 0 are the same number
-        distinct.add(row.tobytes())
-        if len(distinct) == most:
-            return distinct
-    return {row.tobytes() for row in np.unique(rows, axis=0)[:most] + 0.0}

@@ -23,6 +23,7 @@ from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape
 
 REFERENCE = ReferenceEngine()
@@ -291,13 +292,7 @@ def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, fa
 
 
 def _look(engine: Engine[Any], block: Block, need: Need) -> Any:
-    everything = replace(block, given=np.zeros(block.n_rows, dtype=np.int32))
-
-    def sum_all(need: Need, anchor: Array | None) -> Moments:
-        state = engine.open(everything, need, 1)
-        return engine.finish(engine.step(everything, state, None, need, Rule.GIVEN, anchor), None, need)
-
-    return engine.look(Profile.of(block), need, sum_all)
+    return engine.look(Profile.of(block), need, lambda: Spread.of(block))
 
 
 def _shared_by(case: EngineCase) -> Parameters | None:

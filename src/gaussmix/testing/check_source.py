@@ -14,12 +14,14 @@ from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Cells, Distinct, SeenTogether
 from gaussmix.testing.agreement import assert_same_moments
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.engine_cases import random_parameters
-from gaussmix.waist.block import Block
+from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Second
+from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape
 
 N_ROWS, N_COMPONENTS = 3_000, 3
@@ -70,6 +72,22 @@ def _check_profile(source: Source, block: Block) -> None:
     expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
     if (profile.n_positive, profile.largest_weight) != expected:
         raise AssertionError(f"n_positive and largest_weight are {profile}, not {expected}")
+    _check_findings(source, ArraySource(block.rows, block.row_weight), "rows")
+    factor = 1.0 if block.row_weight is None else 0.25
+    quarter = ArraySource(block.rows, None if block.row_weight is None else factor * block.row_weight)
+    _check_findings(source.reweighted(0.25), quarter, "rows of other weights")
+
+
+def _check_findings(source: Source, in_memory: Source, what: str) -> None:
+    """What is found out about all rows has the bits of the same rows in memory."""
+    for kind in (Profile, Cells, SeenTogether, Spread):
+        found, expected = vars(source.of_all(kind)), vars(in_memory.of_all(kind))
+        for name, value in expected.items():
+            one, other = (np.asarray(each, dtype=np.float64) for each in (found[name], value))  # None is NaN
+            assert_same_bits(one, other, f"{name} of {kind.__name__} of {what}")
+    n_distinct = [len(each.of_all(Distinct).digests) for each in (source, in_memory)]
+    if n_distinct[0] != n_distinct[1]:
+        raise AssertionError(f"{n_distinct[0]} distinct rows were found of {what}, not {n_distinct[1]}")
 
 
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:

@@ -46,6 +46,11 @@ class Block:
         return int(self.rows.shape[0])
 
     @property
+    def has_holes(self) -> bool:
+        """Whether a cell is missing."""
+        return bool(self.n_rows) and bool(np.isnan(self.rows.min()))
+
+    @property
     def places(self) -> slice:
         """Where its rows are in arrays of all rows."""
         return slice(self.first_row, self.first_row + self.n_rows)
@@ -165,6 +170,11 @@ class Profile:
             self.n_positive + other.n_positive,
             max(largest, default=None),
         )
+
+    def scaled(self, factor: float) -> Profile:
+        """The profile of the same rows with their weights multiplied by a power of 2."""
+        largest = None if self.largest_weight is None else self.largest_weight * factor
+        return replace(self, total_weight=self.total_weight * factor, largest_weight=largest)
 
 
 def nodes(blocks: Iterable[Block]) -> Iterator[Block]:

@@ -17,6 +17,13 @@ class Summable(Protocol):
 S = TypeVar("S", bound=Summable)
 
 
+class Sums(tuple[Any, ...]):
+    """Several things of the same rows, each of which adds up."""
+
+    def __add__(self, other: Any) -> Sums:
+        return Sums(one + another for one, another in zip(self, other, strict=True))
+
+
 def count_leaves(n_rows: int) -> int:
     """How many leaves so many rows have; the last one may be short."""
     return -(-n_rows // LEAF_ROWS)

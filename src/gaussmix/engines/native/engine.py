@@ -35,6 +35,7 @@ from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Moments, Partial, Scatter
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 if TYPE_CHECKING:
@@ -51,13 +52,13 @@ class Facts(NamedTuple):
     ----------
     n_rows : number of rows.
     largest_weight : the largest row weight; None where there are no weights, or where no step is in float32.
-    total : moments of all rows as one component about their mean, which no E-step changes; None where none are needed.
+    total : mean and scatter of all rows, which no E-step changes; None where none are needed.
     ordering : how to visit the rows.
     """
 
     n_rows: int
     largest_weight: float | None = None
-    total: Moments | None = None
+    total: Spread | None = None
     ordering: Ordering = Ordering()
 
     def remembered(self) -> Mapping[str, Array]:
@@ -72,9 +73,7 @@ class Facts(NamedTuple):
     def total_scatter(self) -> Array:
         """Second moments of all rows about their mean, (n_features, n_features)."""
         assert self.total is not None, "made by `look` for pooled moments"
-        assert self.total.second is not None, "`look` needs them"
-        scatter: Array = self.total.second[0]
-        return scatter
+        return self.total.scatter
 
     @property
     def weight_scale(self) -> float:
@@ -150,12 +149,11 @@ class NativeEngine(Runner):
         assert target is not None, "choose an engine with gaussmix.engines.choose"
         return target
 
-    def look(self, profile: Profile, need: Need, sum_all: Callable[[Need, Array | None], Moments]) -> Facts:
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
         facts = Facts(profile.n_rows, profile.largest_weight)
         if need != Need(Second.FULL, pooled=True):
             return facts
-        mean = sum_all(Need(Second.NONE), None)
-        return facts._replace(total=sum_all(Need(Second.FULL), mean.means(mean.anchor)))
+        return facts._replace(total=spread())
 
     def open(self, block: Block, need: Need, n_components: int) -> State:
         return State(n_components, Visits(block.n_rows, n_components, block.rows.shape[1]))
@@ -392,7 +390,7 @@ def _plan(
         return StepPlan(no_arguments(about), about, each, rule)
     has_background = parameters.log_background > -np.inf  # which has a part of the scatter
     if anchor is None and facts.total is not None and not has_background:
-        centre = facts.total.anchor[0]
+        centre = facts.total.mean
         if common_origin(parameters, centre) is not None:
             # Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the scatter of all rows.
             centred = replace(parameters, means=parameters.means - centre)

@@ -14,8 +14,8 @@ from gaussmix.numerics.elementary import log
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
-from gaussmix.waist.moments import Moments
 from gaussmix.waist.parameters import FARTHEST_MEAN
+from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
 from gaussmix.waist.whitening.spherical import SphericalWhitening
@@ -52,7 +52,7 @@ def begin_em(
     target: Target,
     n_threads: int,
     block: Block,
-    total: Moments | None,
+    total: Spread | None,
     centres: Array,
     algebra: Algebra,
     control: Control,
@@ -75,7 +75,7 @@ def run_em(
     target: Target,
     n_threads: int,
     block: Block,
-    total: Moments | None,
+    total: Spread | None,
     start: tuple[Array, Array, Array],
     algebra: Algebra,
     control: Control,
@@ -84,7 +84,7 @@ def run_em(
 
     Parameters
     ----------
-    total : moments of the block as one component if all components have one full covariance, None otherwise.
+    total : mean and scatter of the block if all components have one full covariance, None otherwise.
     """
     weights, means, covariances = (np.array(each, order="C") for each in start)
     n_steps = min(control.max_steps, MOST_STEPS)
@@ -155,9 +155,9 @@ def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> 
     return Fits(*every)
 
 
-def _about_centre(total: Moments | None) -> tuple[Array | None, Array | None]:
+def _about_centre(total: Spread | None) -> tuple[Array | None, Array | None]:
     """The mean of all rows, and their second moments about it."""
-    return (None, None) if total is None or total.second is None else (total.anchor[0], total.second[0])
+    return (None, None) if total is None else (total.mean, total.scatter)
 
 
 def _limits(control: Control) -> tuple[float, float, float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
@@ -18,6 +18,7 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import first_beyond
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Finding
 from gaussmix.sources.survey import Survey
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
@@ -142,7 +143,7 @@ class FileSource(Source):
     """
 
     whole = None
-    is_read_again = True
+    is_read_again = is_far = True
     watch: Callable[[int], None] | None = None  # is called with the number of rows that were worked on
 
     def __init__(self, reader: Reader, memory: int) -> None:
@@ -162,26 +163,20 @@ class FileSource(Source):
                 if self.watch is not None:
                     self.watch(block.n_rows)
 
-    @property
-    def profile(self) -> Profile:
-        return self._survey.profile
-
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
             return Block.joined(block.between(0, block.n_rows) for block in self.blocks())
-        return self._survey.sample(n_rows) or super().sample(n_rows)
+        self.of_all(Profile)  # found out together with the sample
+        return self._found["survey"].sample(n_rows) or super().sample(n_rows)
 
-    @property
-    def _survey(self) -> Survey:
-        """What one pass finds out for profile and sample."""
-        return self.found("survey", self._make_survey)
-
-    def _make_survey(self) -> Survey:
-        survey = Survey(self.n_rows, LEAF_ROWS)
+    def _find(self, kinds: Sequence[type[Finding]]) -> Mapping[Any, Any]:
+        if Profile not in kinds:
+            return super()._find(kinds)
+        survey = Survey(self.n_rows, LEAF_ROWS, kinds)
         for block in self.blocks():
             survey.add(block)
-        _check_some_weight(self.reader, survey.profile)
-        return survey
+        _check_some_weight(self.reader, survey.findings[Profile])
+        return {**survey.findings, "survey": survey}
 
 
 def read_whole(reader: Reader) -> Block:

@@ -1,0 +1,170 @@
+"""What is found out about all rows: each kind of finding is made for a node of the tree of leaves, and adds up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.rows import AT_A_TIME, extreme_rows
+from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.leaves import Sums, Tree
+from gaussmix.waist.spread import Spread
+
+NARROW = 64  # features: with more, matrices of them are found when they are needed, in a pass of their own
+
+
+class Finding(Protocol):
+    """Something about rows that adds up."""
+
+    @classmethod
+    def of(cls, block: Block, /) -> Self:
+        """The finding about the rows of a block."""
+
+    def __add__(self, other: Any, /) -> Any:
+        """Of these rows and the next ones."""
+
+    def scaled(self, factor: float, /) -> Self:
+        """Of the same rows with their weights multiplied by a power of 2."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Where values are and are missing.
+
+    Parameters
+    ----------
+    ends : (2, n_features), the smallest and the largest value of each feature in rows of positive weight, data units;
+        NaN where there is none.
+    n_seen : (n_features,), rows of positive weight in which a feature has a value.
+    n_missing : (n_features,), rows in which it has none.
+    n_empty, empty_weight : number and total weight of the rows of positive weight without any value.
+    """
+
+    ends: Array
+    n_seen: Array
+    n_missing: Array
+    n_empty: int
+    empty_weight: float
+
+    @classmethod
+    def of(cls, block: Block) -> Cells:
+        tree = Tree[Cells]()
+        for leaf in block.cut():
+            tree.add(cls._of_leaf(leaf))
+        return tree.total
+
+    @classmethod
+    def _of_leaf(cls, leaf: Block) -> Cells:
+        weight, n_features = leaf.row_weight, leaf.rows.shape[1]
+        n_positive = leaf.n_rows if weight is None else int(np.count_nonzero(weight))
+        ends = np.full((2, n_features), np.nan)
+        if n_positive:
+            ends[:] = leaf.rows[extreme_rows(leaf.rows, weight), np.arange(n_features)]
+        n_seen = np.full(n_features, float(n_positive))
+        if not leaf.has_holes:
+            return cls(ends, n_seen, np.zeros(n_features), 0, 0.0)
+        is_missing = np.isnan(leaf.rows)
+        is_present = np.ones(leaf.n_rows, dtype=np.bool_) if weight is None else weight > 0
+        n_seen -= is_missing[is_present].sum(axis=0)
+        is_empty = is_missing.all(axis=1) & is_present
+        n_empty = int(np.count_nonzero(is_empty))
+        empty_weight = float(n_empty if weight is None else weight[is_empty].sum())
+        return cls(ends, n_seen, is_missing.sum(axis=0).astype(np.float64), n_empty, empty_weight)
+
+    def __add__(self, other: Cells) -> Cells:
+        return Cells(
+            np.array([np.fmin(self.ends[0], other.ends[0]), np.fmax(self.ends[1], other.ends[1])]),
+            self.n_seen + other.n_seen,
+            self.n_missing + other.n_missing,
+            self.n_empty + other.n_empty,
+            self.empty_weight + other.empty_weight,
+        )
+
+    def scaled(self, factor: float) -> Cells:
+        return Cells(self.ends, self.n_seen, self.n_missing, self.n_empty, self.empty_weight * factor)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenTogether:
+    """The number of rows of positive weight in which two features have values, (n_features, n_features)."""
+
+    n_rows: Array
+
+    @classmethod
+    def of(cls, block: Block) -> SeenTogether:
+        n_both = np.zeros((block.rows.shape[1],) * 2)
+        for part in block.cut(AT_A_TIME):
+            is_seen = ~np.isnan(part.rows)
+            if part.row_weight is not None:
+                is_seen &= (part.row_weight > 0)[:, None]
+            counted = is_seen.astype(np.float32)  # exact for so few rows
+            n_both += counted.T @ counted
+        return cls(n_both)
+
+    def __add__(self, other: SeenTogether) -> SeenTogether:
+        return SeenTogether(self.n_rows + other.n_rows)
+
+    def scaled(self, factor: float) -> SeenTogether:
+        return self
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """Digests of distinct rows of positive weight: all where they are fewer than `MOST`."""
+
+    MOST: ClassVar[int] = 64
+    digests: frozenset[bytes]
+
+    @classmethod
+    def of(cls, block: Block) -> Distinct:
+        found = cls(frozenset())
+        for leaf in block.cut():
+            if len(found.digests) < cls.MOST:
+                rows = some_distinct(leaf, cls.MOST)
+                found += cls(frozenset(blake2b(row, digest_size=16).digest() for row in rows))
+        return found
+
+    def __add__(self, other: Distinct) -> Distinct:
+        return Distinct(frozenset(islice(self.digests | other.digests, self.MOST)))
+
+    def scaled(self, factor: float) -> Distinct:
+        return self
+
+
+def kinds_for(n_features: int, *, may_miss: bool) -> list[type[Finding]]:
+    """What the first pass over rows that are far away finds out."""
+    kinds: list[type[Finding]] = [Profile, Cells, Distinct]
+    if n_features <= NARROW:
+        kinds += [Spread, SeenTogether] if may_miss else [Spread]
+    return kinds
+
+
+@dataclass(frozen=True)
+class Find:
+    """The task that makes findings of some kinds; picklable."""
+
+    kinds: tuple[type[Finding], ...]
+
+    key: ClassVar[str] = "findings"
+
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None) -> Sums:
+        return Sums(kind.of(block) for kind in self.kinds)
+
+
+def some_distinct(block: Block, most: int) -> set[bytes]:
+    """Distinct rows of positive weight in a block, up to `most` of them; all where there are fewer."""
+    rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
+    distinct: set[bytes] = set()
+    for row in rows[: 20 * most] + 0.0:  # so few are mostly enough; −0 and 0 are the same number
+        distinct.add(row.tobytes())
+        if len(distinct) == most:
+            return distinct
+    return {row.tobytes() for row in np.unique(rows, axis=0)[:most] + 0.0}

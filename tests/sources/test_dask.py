@@ -103,6 +103,7 @@ def mixture(**parameters):
     return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("what", ["", "float32"])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
 def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table, cluster, rng):

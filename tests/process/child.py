@@ -117,13 +117,16 @@ def long_fit(name):
 
 
 def arm(owner, name, delay):
-    """Send the signal `delay` seconds after a function is called for the first time; gives back how to disarm."""
+    """Send the signal `delay` seconds after a function is called for the first time; gives back how to disarm.
+
+    Seconds are those of this process on processors: other processes do not change them.
+    """
     function, due = getattr(owner, name), []
 
     def armed(*arguments, **keywords):
         if not due:
-            due.append(time.monotonic() + delay)
-            signal.setitimer(signal.ITIMER_REAL, delay)
+            due.append(time.process_time() + delay)
+            signal.setitimer(signal.ITIMER_PROF, delay)
         return function(*arguments, **keywords)
 
     setattr(owner, name, armed)
@@ -132,13 +135,13 @@ def arm(owner, name, delay):
 
 def seconds_to_interrupt(call, owner, name, delay):
     """Time from the signal to KeyboardInterrupt; None where the call ended before the signal came."""
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.signal(signal.SIGPROF, signal.default_int_handler)
     due, disarm = arm(owner, name, delay)
     try:
         call()
-        signal.setitimer(signal.ITIMER_REAL, 0)  # the signal may still come between the two
+        signal.setitimer(signal.ITIMER_PROF, 0)  # the signal may still come between the two
     except KeyboardInterrupt:
-        return time.monotonic() - due[0]
+        return time.process_time() - due[0]
     finally:
         disarm()
     return None
@@ -287,12 +290,12 @@ def fit_in_processes(method):
     return {"here": here, "there": there}
 
 
-def fits_of_all_kinds():
-    """Digests of fits of each structure, from each start, in several sizes."""
+def fits_of_all_kinds(structures):
+    """Digests of fits of structures, from each start, in several sizes."""
     starts = "kmeans", "k-means++", "random", "random_from_data"
     sizes = [(3000, 2, 3), (3000, 9, 40)]  # many logarithms: one in hundreds differs
     found = {}
-    for structure in FAMILIES:
+    for structure in structures:
         for start in starts:
             for n_rows, n_features, n_components in sizes:
                 estimator = GaussianMixture(

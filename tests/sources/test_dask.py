@@ -380,6 +380,7 @@ def kill(process):
         os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.heavy
 def test_workers_may_die_at_any_moment(table, rng, request):
     """Whatever a worker held is computed again, and no row is counted twice: the same bits."""
     whole, path = table

@@ -171,7 +171,12 @@ def test_one_step_with_bounded_eigenvalues_is_that_of_the_reference(structure: s
         _assert_one_step(structure, features, np.random.default_rng(number), max_condition=1.5)
 
 
-@pytest.mark.parametrize("structure", [*STRUCTURES, "factor_analyzer"])
+KINDS = ["full", "tied", "diag", "spherical", "factor_analyzer"]
+
+
+@pytest.mark.parametrize(
+    "structure", [*KINDS, *(pytest.param(name, marks=pytest.mark.heavy) for name in STRUCTURES if name not in KINDS)]
+)
 def test_the_core_sums_what_numpy_sums(structure: str, rng: np.random.Generator) -> None:
     rows = _with_holes(_rows(rng), rng)
     plain = GaussianMixture(N_COMPONENTS, covariance_type=structure, max_iter=0, random_state=0)

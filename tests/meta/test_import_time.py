@@ -94,6 +94,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     assert "ImportError: cannot import name 'Gaussian' from 'gaussmix'" in run.stderr
 
 
+@pytest.mark.heavy
 def test_each_public_name_can_be_the_first_that_is_used() -> None:
     names = [*gaussmix.__all__, "__version__"]
     each = f"""

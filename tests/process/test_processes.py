@@ -57,7 +57,9 @@ def test_omp_num_threads_changes_no_bit(child, limit):
 
 @LINUX
 @pytest.mark.parametrize("megabytes", [pytest.param(8, marks=heavy), 64, pytest.param(300, marks=heavy)])
-@pytest.mark.parametrize("what", ["fit", "refit", "predict_proba", "score_samples"])
+@pytest.mark.parametrize(
+    "what", ["fit", "predict_proba", pytest.param("refit", marks=heavy), pytest.param("score_samples", marks=heavy)]
+)
 def test_no_memory_is_a_memory_error(child, what, megabytes):
     child.end()  # a new process: what earlier calls freed would be memory beyond the limit
     answer = child("out_of_memory", what=what, megabytes=megabytes)

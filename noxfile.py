@@ -74,7 +74,7 @@ def sanitize(session: nox.Session) -> None:
 
 @nox.session
 def spark(session: nox.Session) -> None:
-    """Rows in Spark; needs Java 17, and half a gigabyte to install. `-- --heavy` for clusters that fail, and Connect."""
+    """Rows in Spark; needs Java 17, and half a gigabyte to install. `-- --heavy` for the long tests."""
     session.install(".[test,spark]")
     session.run(*IMPORT_CORE)
     files = ["tests/sources/test_spark.py", "tests/meta/test_docstrings.py", "tests/prediction/test_examples.py"]

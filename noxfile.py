@@ -29,7 +29,7 @@ def build_in(folder: str, *definitions: str) -> list[str]:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Everything that pytest finds; `-- tests/laws -k tied` for a part of it."""
+    """The tests; `-- tests/laws -k tied` for a part of them, `-- --heavy` for those that a plain run leaves out."""
     session.install(".[test]")
     session.run("pytest", *session.posargs)
 
@@ -43,12 +43,12 @@ def laws(session: nox.Session) -> None:
 
 @nox.session
 def kernels(session: nox.Session) -> None:
-    """The C++ core by itself: no compiler warnings, no shared symbols, its stub up to date, every kernel tested."""
+    """The C++ core by itself: no compiler warnings, its own tests, its stub up to date; `-- tests/kernels` for more."""
     session.install("cmake", "nanobind")  # ctest; the stub's generator
     session.install(".[test,lint]", *build_in("build/kernels", "GAUSSMIX_WERROR=ON"))
     session.run(*IMPORT_CORE)
     session.run("ctest", "--test-dir", "build/kernels", "--output-on-failure", "--no-tests=error")
-    session.run("pytest", "tests/kernels", *session.posargs)
+    session.run("pytest", *(session.posargs or ["tests/kernels/test_build.py"]))
 
 
 @nox.session
@@ -74,7 +74,7 @@ def sanitize(session: nox.Session) -> None:
 
 @nox.session
 def spark(session: nox.Session) -> None:
-    """Rows in Spark, on a local session and by Spark Connect; needs Java 17, and half a gigabyte to install."""
+    """Rows in Spark; needs Java 17, and half a gigabyte to install. `-- --heavy` for the long tests."""
     session.install(".[test,spark]")
     session.run(*IMPORT_CORE)
     files = ["tests/sources/test_spark.py", "tests/meta/test_docstrings.py", "tests/prediction/test_examples.py"]
@@ -116,8 +116,8 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-E", "docs", "docs/_build", *session.posargs)
 
 
-# What tests the installed package by itself, without the sources beside it.
-OF_THE_WHEEL = ["formats", "cli", "plot", "oracle/test_mclust.py", "kernels/test_dispatch.py"]
+# A few tests of the installed package by itself, without the sources beside it: what packaging can break.
+OF_THE_WHEEL = ["formats", "cli/test_fit.py", "cli/test_predict.py", "plot/test_pages.py", "kernels/test_dispatch.py"]
 
 
 @nox.session

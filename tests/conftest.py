@@ -1,7 +1,9 @@
-"""Fixtures that every test may ask for: an engine of each kind, and randomness that is passed in."""
+"""What a plain run leaves to `--heavy`, and fixtures of every test: an engine of each kind, and its own randomness."""
 
 import sys
 import zlib
+from collections import defaultdict
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +18,55 @@ import many_blocks
 
 
 def pytest_addoption(parser):
+    parser.addoption("--heavy", action="store_true", help="run what a plain run leaves out, and nothing else")
     parser.addoption("--many-blocks", action="store_true", help="cut all arrays in memory into many small blocks")
     parser.addoption("--kills", type=int, default=4, help="how many workers of a Dask cluster are killed")
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "heavy: a test that takes long; only `--heavy` runs it")
+    config.addinivalue_line("markers", "pairwise: of all combinations of parameters a plain run tests a few")
     config.addinivalue_line("markers", "one_block: a test of what is done where all rows are one block")
     if config.getoption("many_blocks"):
         many_blocks.cut_all_arrays()
 
 
 def pytest_collection_modifyitems(config, items):
+    heavy = {id(item) for item in items if item.get_closest_marker("heavy")} | not_drawn(items)
+    parts = [item for item in items if id(item) not in heavy], [item for item in items if id(item) in heavy]
+    items[:], dropped = reversed(parts) if config.getoption("heavy") else parts
+    config.hook.pytest_deselected(items=dropped)
     if config.getoption("many_blocks"):
         for item in items:
             if item.get_closest_marker("one_block"):
                 item.add_marker(pytest.mark.skip(reason="is about rows in one block"))
+
+
+def not_drawn(items):
+    """Identities of the tests marked `pairwise` that a greedy draw leaves out.
+
+    Every pair of values of two parameters is in a test that is drawn. The draw is the same in every run.
+    """
+    left_out, tests_of = set(), defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("pairwise"):
+            tests_of[item.function].append(item)
+    for tests in tests_of.values():
+        held = {id(test): {*combinations([(k, id(v)) for k, v in test.callspec.params.items()], 2)} for test in tests}
+        missing = set().union(*held.values())
+        for gain in range(max(map(len, held.values())), 0, -1):
+            for test, pairs in held.items():
+                if len(pairs & missing) >= gain:
+                    missing -= pairs
+                    held[test] = set()
+        left_out |= {test for test, pairs in held.items() if pairs}
+    return left_out
+
+
+def pytest_runtest_teardown():
+    """Close the figures of a test: pyplot keeps them, and warns of more than 20."""
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(params=sorted(ENGINES))

@@ -35,6 +35,7 @@ COPIED = ("src", "tests", "examples", "pyproject.toml")
 # Tests of a file, or of the other files of a folder; the quickest first, because the first failure
 # ends a run. {stem} is the name of the file, which is a part of the names of its family's tests.
 TESTS = {
+    "em/criteria.py": "tests/decisions/test_choice.py tests/oracle/test_choice.py",
     "em/initial.py": "tests/laws/test_initial.py tests/laws/test_starts.py",
     "em/maximise.py": "tests/laws/test_pieces.py tests/laws/test_single.py tests/laws/test_initial.py "
     "tests/laws/test_em.py",
@@ -57,10 +58,9 @@ TESTS = {
     "-k 'common_axes or EVI or EVE or EVV or VEI or VEE or VEV'",
     "families": "tests/laws/test_families.py -k {stem}",
     "fit/choice.py": "tests/decisions/test_choice.py",
-    "em/criteria.py": "tests/decisions/test_choice.py tests/oracle/test_choice.py",
     "fit/held_out.py": "tests/estimators/test_mixture_ic.py -k 'held_out or fold'",
     "fit/parallel.py": "tests/estimators/test_parallel.py",
-    "selection": "tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py",
+    "fit": "tests/estimators/test_runs.py tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py",
     "starts/gross.py": "tests/laws/test_gross.py",
     "starts/hierarchical.py": "tests/laws/test_hierarchical.py",
     "starts/sample.py": "tests/laws/test_ridge.py tests/laws/test_gross.py tests/laws/test_starts.py",
@@ -85,7 +85,7 @@ def main() -> None:
     arguments = parser.parse_args()
     files = arguments.files or [
         str(path.relative_to(ROOT / PACKAGE))
-        for name in ("em", "families", "selection", "starts")
+        for name in ("em", "families", "fit", "starts")
         for path in sorted((ROOT / PACKAGE / name).glob("*.py"))
     ]
     total: Counter[str] = Counter()
@@ -125,7 +125,7 @@ def changes(scratch: Path, file: str, tests: str, most: int | None, seed: int) -
     """Outcome and description of changes to a file, all or `most`: "killed" by a test, "survived", or "incompetent"."""
     config, session = scratch / "cosmic-ray.toml", scratch / "cosmic-ray.sqlite"
     session.unlink(missing_ok=True)
-    test = f"{shlex.quote(sys.executable)} -m pytest -x -q {tests}"
+    test = f"{shlex.quote(sys.executable)} -m pytest -x -q -n 0 {tests}"
     settings = f"module-path = '{PACKAGE / file}'\nexcluded-modules = []\ntest-command = {json.dumps(test)}\n"
     distributor = "[cosmic-ray.distributor]\nname = 'local'\n"
     config.write_text(f"[cosmic-ray]\n{settings}timeout = 3600\n{distributor}")

@@ -131,6 +131,7 @@ def parts(rng, tmp_path, monkeypatch):
     return tmp_path / "parts"
 
 
+@pytest.mark.pairwise
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 @pytest.mark.parametrize("given", INPUTS)
 @pytest.mark.parametrize("output", ["parts/1.npy", "{folder}/2.npy", "link/2.npy", "parts/../link/1.npy"])

@@ -156,6 +156,7 @@ def test_a_file_that_changes_meanwhile_is_named(cli, folder, rows, tmp_path, mon
     assert [each.name for each in tmp_path.iterdir()] == ["rows.npy"]
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="this system does not say the peak of memory")
 def test_memory_does_not_grow_with_the_table(shell, folder, mixture, tmp_path):
     said = "import atexit\natexit.register(lambda: print(open('/proc/self/status').read()))"

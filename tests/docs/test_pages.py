@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -89,41 +90,36 @@ def test_the_commands_print_what_the_guide_shows(tmp_path: Path) -> None:
         assert_same_words(run.stdout, expected)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(path: Path) -> None:
-    text = FENCE.sub("", path.read_text(encoding="utf-8"))
-    assert [target for target in LINK.findall(text) if not (path.parent / target).exists()] == []
+def texts(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Pages without their fenced blocks, and sources."""
+    return ((path, FENCE.sub("", path.read_text(encoding="utf-8"))) for path in paths)
 
 
-SENTENCES = [*PAGES, *(ROOT / "bench").glob("*.md")]
-SENTENCES += [
-    path for folder in ("src", "cpp") for kind in ("py", "cpp", "hpp") for path in (ROOT / folder).rglob(f"*.{kind}")
-]
+def test_links_lead_somewhere() -> None:
+    links = [(path, target) for path, text in texts(PAGES) for target in LINK.findall(text)]
+    assert [link for link in links if not (link[0].parent / link[1]).exists()] == []
 
 
-@pytest.mark.parametrize("path", sorted(SENTENCES), ids=lambda path: str(path.relative_to(ROOT)))
-def test_sentences_are_plain(path: Path) -> None:
-    text = " ".join(
-        re.sub(r"^\s*(#|//)", "", FENCE.sub("", path.read_text(encoding="utf-8")), flags=re.MULTILINE).split()
-    )
-    assert re.findall(r"\b(?:but for|of which|that there are|as of)\b", text) == []
+def test_sentences_are_plain() -> None:
+    sources = [path for kind in ("src/**/*.py", "cpp/**/*.cpp", "cpp/**/*.hpp") for path in ROOT.glob(kind)]
+    found = []
+    for path, text in texts([*PAGES, *ROOT.glob("bench/*.md"), *sources]):
+        words = " ".join(re.sub(r"^\s*(#|//)", "", text, flags=re.MULTILINE).split())
+        found += [(path, phrase) for phrase in re.findall(r"\b(?:but for|of which|that there are|as of)\b", words)]
+    assert found == []
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_that_a_page_names_exist(path: Path) -> None:
-    named = re.findall(
-        r"`([\w.-]+/[\w./-]+\.(?:py|md|cpp|hpp|csv))`(?! \*new\*)", FENCE.sub("", path.read_text(encoding="utf-8"))
-    )
+def test_files_that_a_page_names_exist() -> None:
+    name = re.compile(r"`([\w.-]+/[\w./-]+\.(?:py|md|cpp|hpp|csv))`(?! \*new\*)")
     folders = [ROOT, ROOT / "src/gaussmix", ROOT / "src", ROOT / "cpp"]
-    assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
+    named = [(path, file) for path, text in texts(PAGES) for file in name.findall(text)]
+    assert [each for each in named if not any((folder / each[1]).exists() for folder in folders)] == []
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
-def test_a_decision_is_at_most_ten_lines(path: Path) -> None:
-    title, *lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
-    assert title.startswith("# ")
-    assert 0 < len(lines) <= 10
-    assert max(map(len, lines)) <= 120
+def test_a_decision_is_at_most_ten_lines() -> None:
+    records = {path: [line for line in path.read_text(encoding="utf-8").splitlines() if line] for path in RECORDS}
+    assert [path for path, (title, *_) in records.items() if not title.startswith("# ")] == []
+    assert [path for path, lines in records.items() if not 1 < len(lines) <= 11 or max(map(len, lines[1:])) > 120] == []
 
 
 def test_each_decision_is_listed_once_with_those_of_its_room() -> None:

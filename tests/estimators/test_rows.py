@@ -74,6 +74,7 @@ def labels(X):
     return (X[:, 1] > 2.5).astype(int) + (X[:, 2] > 2.5)
 
 
+@pytest.mark.pairwise
 @pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("layout", LAYOUTS)

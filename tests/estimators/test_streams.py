@@ -21,6 +21,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 
 N_ROWS = LEAF_ROWS + 3 * STEP_ROWS + 77
 STREAMED = sorted(name for name, family in FAMILIES.items() if family.kind is not LowRank)
+FEW = ["full", "diag", "spherical", "EEI", "VEV"]
 ATTRIBUTES = ["weights_", "means_", "covariances_", "lower_bound_", "lower_bounds_", "n_iter_", "n_samples_seen_"]
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
@@ -50,7 +51,12 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize(
     ("name", "dtype", "weighted"),
-    [*((name, np.float64, True) for name in STREAMED), ("full", np.float32, False), ("tied", np.float32, True)],
+    [
+        ("full", np.float32, False),
+        ("tied", np.float32, True),
+        *((name, np.float64, True) for name in FEW),
+        *(pytest.param(name, np.float64, True, marks=pytest.mark.heavy) for name in sorted({*STREAMED} - {*FEW})),
+    ],
 )
 def test_cuts_looks_and_files_change_no_bit(name, dtype, weighted, rng):
     rows = rows_of(rng, dtype=dtype)

@@ -24,6 +24,7 @@ def run(made, rows, dtype):
     return dict(zip(names, session.run(None, {"X": rows.astype(dtype)}), strict=True))
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
 def test_answers_are_those_of_the_mixture(case, dtype):
     model, rows = case

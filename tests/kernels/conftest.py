@@ -206,6 +206,8 @@ def same_bits():
     """Asserts that two steps or evaluations agree in every bit (0 and -0 being one number)."""
 
     def check(one, other):
+        if isinstance(one, np.ndarray):
+            one, other = [one], [other]
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
 

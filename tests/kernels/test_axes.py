@@ -117,6 +117,7 @@ def test_axes_have_the_same_bits_on_every_target(targets, rng):
             np.testing.assert_array_equal(target.shared_axes(matrices, start, importance, 20), want)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("n_features", [1, 2, 5, 8, 9])
 @pytest.mark.parametrize("n_components", [1, 3, 8, 9])
 @pytest.mark.parametrize("importance", ["masses", "volumes"])

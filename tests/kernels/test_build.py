@@ -36,6 +36,7 @@ def check_weak_symbols(isa, path):
     return subprocess.run([sys.executable, CHECK, isa, path], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("isa", ARCHITECTURES)
 def test_kernels_share_no_symbols(tmp_path, isa):
     answer = check_weak_symbols(isa, compile_object(tmp_path, ROOT / "cpp" / "kernels" / "kernels.cpp", isa))

@@ -7,6 +7,7 @@ import pytest
 LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("factor_shape", range(4))
 @pytest.mark.parametrize("n_features", [1, 2, 4, 5, 8, 9, 17, 33])
 def test_evaluations_are_their_definitions(target, make_problem, exact_log_densities, n_features, factor_shape):

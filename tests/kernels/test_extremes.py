@@ -7,6 +7,7 @@ SOFT, HARD = 0, 1
 LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("factor_shape", range(4))
 @pytest.mark.parametrize("n_features", [1, 3, 6, 12])
 @pytest.mark.parametrize("distance", [1e4, 1e100, 1e200, 1e300])

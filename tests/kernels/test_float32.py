@@ -32,6 +32,7 @@ def make_single(make_problem):
     return make
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("second", SECONDS)
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 64])

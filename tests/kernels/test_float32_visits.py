@@ -36,6 +36,7 @@ def test_an_order_is_the_rows_in_that_order(target, apart, same_bits, rng, n_fea
     )
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("n_features", N_FEATURES)
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_rows", [501, 528, 24, 25])
@@ -52,6 +53,7 @@ def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_
         visit["motion"][0] = 1  # the parameters stay where they are
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("precisions", [[True], [True, False], [False, True, True]], ids=str)
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)

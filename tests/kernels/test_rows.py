@@ -38,6 +38,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 @pytest.mark.parametrize("n_features", [1, 2, 3, 5, 8, 9, 17])

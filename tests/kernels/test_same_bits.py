@@ -35,6 +35,7 @@ def test_instruction_sets_agree_in_factors(targets, rng, same_bits):
             same_bits(target.factorise(covariances), expected)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("second", SECONDS)
 @pytest.mark.parametrize(("n_rows", "n_features"), [(70_001, 2), (12_001, 16)])
 def test_threads_agree(target, make_problem, same_bits, n_rows, n_features, second):

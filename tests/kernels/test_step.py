@@ -12,6 +12,7 @@ N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]
 N_ROWS = [0, 1, 7, 8, 9, 23, 24, 25, 143, 144, 145, 4097]
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("second", SECONDS)
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
@@ -21,6 +22,7 @@ def test_step_is_its_definition(target, make_problem, agrees_with_definition, n_
         agrees_with_definition(problem, problem.step(target))
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("second", SECONDS)
 @pytest.mark.parametrize("n_features", [2, 5, 9])
 @pytest.mark.parametrize("n_rows", N_ROWS)
@@ -75,6 +77,7 @@ def test_no_weight_is_weight_one(target, make_problem, same_bits, n_features):
     np.testing.assert_allclose(weighted[0], unweighted[0], rtol=1e-15 * 200**0.5)  # its logarithms are taken together
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("n_features", [1, 2, 4, 5, 8, 9, 20])
 @pytest.mark.parametrize("second", SECONDS)
 @pytest.mark.parametrize("rule", [SOFT, HARD])

@@ -26,6 +26,7 @@ needs_core = pytest.mark.skipif(
 )
 
 
+@pytest.mark.pairwise
 @problems
 @families
 def test_a_step_never_lowers_the_likelihood(family, problem, engine):
@@ -47,6 +48,7 @@ def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, 
     assert (np.diff(course) >= -1e-12 * np.abs(course[:-1])).all()  # gains of `Family.precision` ** 2 may be missed
 
 
+@pytest.mark.pairwise
 @problems
 @families
 def test_relabelling_permutes_the_answer(family, problem, engine):
@@ -137,6 +139,7 @@ def test_the_rounding_of_a_mean_is_no_spread(name, place, rng):
         assert caught.value.components == (1,)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("apart", [2.0**5, 2.0**10, 2.0**20, 2.0**30])
 @families
 def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine, rng):

@@ -39,6 +39,7 @@ def test_parameters_are_counted_without_the_rotations_of_factors(kind, n_factors
         check_n_parameters(FactorAnalyzer(n_factors, *kind), n_components, n_features, rng)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("problem", [name for name, problem in PROBLEMS.items() if problem.rows.shape[1] > 1])
 @pytest.mark.parametrize("n_factors", [1, 2])
 @kinds

@@ -65,6 +65,7 @@ def test_centres_are_spread_as_in_python(native, rng):
     check_spread(native, rng)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("ridge", [0.0, 1e-3])
 @problems
 @families
@@ -92,6 +93,7 @@ def test_centres_that_lose_their_rows_are_left_to_the_loop(native):
     assert native.move_centres(Block(0, rows), np.array([[0.4], [12.0]]), 0.0, 1)[1] == 0
 
 
+@pytest.mark.pairwise
 @pytest.mark.one_block
 @pytest.mark.parametrize("ridge", [0.0, 1e-3])
 @problems

@@ -38,6 +38,7 @@ def started(name, engine, rows, n_components, family="diag", weight=None):
     return InitialMoments(source, engine, n_components, partition).model(FAMILIES[family], Ridge(np.full(2, RIDGE)))
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # others give some of a far one to all
 @pytest.mark.parametrize("far", FAR)
 @pytest.mark.parametrize("name", AT_RANDOM)

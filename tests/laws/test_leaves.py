@@ -86,19 +86,22 @@ def assert_same_course(source, other, engine, family, rows, n_steps=4, tolerance
     np.testing.assert_array_equal(found.model.covariances.array, expected.model.covariances.array)
 
 
-def forms(rows, weights, what):
-    """Rows and weights in one of several forms, with rows far from every mean in some."""
-    rows = np.array(rows, dtype="f4" if "float32" in what else "f8")
-    if "far" in what:
+def forms(rows, dtype="f8", is_far=True):
+    """Rows of a type, some of them far from every mean."""
+    rows = np.array(rows, dtype=dtype)
+    if is_far:
         rows[[5, 2 * LEAF_ROWS, 2 * LEAF_ROWS + 1]] = [[1e6, 0, 0], [-1e9, 3e8, 0], [0, 0, 1e7]]
-    return rows, weights if "weights" in what else None
+    return rows
 
 
 @needs_core
-@pytest.mark.parametrize("what", ["", "weights", "float32", "float32 weights", "far", "far weights float32"])
+@pytest.mark.pairwise
+@pytest.mark.parametrize("is_far", [False, True])
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EII", "EEI", "VEV", "factor_analyzer"])
-def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, what, table, rng):
-    rows, weights = forms(*table, what)
+def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, is_weighted, dtype, is_far, table, rng):
+    rows, weights = forms(table[0], dtype, is_far), table[1] if is_weighted else None
     whole = Block(0, rows, weights)
     for ends in CUTS.values():
         engine = ENGINES["native"](int(rng.integers(1, 4)))
@@ -108,7 +111,7 @@ def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, what, table, rng
 
 @pytest.mark.parametrize("name", ["full", "tied", "spherical"])
 def test_the_reference_adds_up_in_the_same_tree(name, table, rng):
-    rows, weights = forms(*table, "far weights")
+    rows, weights = forms(table[0]), table[1]
     whole = Block(0, rows, weights)
     one, cut = ArraySource(rows, weights), Scattered(whole, CUTS["anywhere"], rng)
     assert_same_course(one, cut, ENGINES["numpy"](1), FAMILIES[name], rows, n_steps=2)
@@ -118,7 +121,7 @@ def test_the_reference_adds_up_in_the_same_tree(name, table, rng):
 @pytest.mark.parametrize("rule", [Rule.HARD, Rule.GIVEN])
 def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
     """Also where the same state has set rows apart before."""
-    rows, _ = forms(*table, "far")
+    rows = forms(table[0])
     model, _ = start(FAMILIES["diag"], rows)
     engine, need = ENGINES["native"](1), model.family.need(None)
     labels = rng.integers(N_COMPONENTS, size=N_ROWS, dtype=np.int32)
@@ -144,16 +147,18 @@ def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
 
 
 @needs_core
-@pytest.mark.parametrize("what", ["", "float32", "far", "float32 far"])
+@pytest.mark.pairwise
+@pytest.mark.parametrize("is_far", [False, True])
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
-def test_orders_that_are_lost_are_made_again(name, what, rng):
+def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
     """Clusters apart are visited in order, and an order is a function of rows and of the parameters that made it."""
     n_components, n_features = 60, 6
     centres = 30 * rng.normal(size=(n_components, n_features))
     n_rows = 3 * LEAF_ROWS + 100
     rows = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, n_features))
-    rows = rows.astype("f4" if "float32" in what else "f8")
-    if "far" in what:
+    rows = rows.astype(dtype)
+    if is_far:
         rows[[5, 2 * LEAF_ROWS]] = 1e9
     identity = {
         "full": np.tile(np.eye(n_features), (n_components, 1, 1)),
@@ -164,7 +169,7 @@ def test_orders_that_are_lost_are_made_again(name, what, rng):
     model = Mixture(np.full(n_components, 1 / n_components), means, identity[name], FAMILIES[name]).model
     ridge, stopping, engine = (
         Ridge(np.full(n_features, 1e-3)),
-        Stopping(1e-12 if "float" not in what else 2e-6, 7),
+        Stopping(1e-12 if dtype == "f8" else 2e-6, 7),
         ENGINES["native"](2),
     )
     *_, expected = run_em(ArraySource(rows), engine, model, ridge, stopping)

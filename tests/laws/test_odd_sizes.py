@@ -73,7 +73,7 @@ def test_a_weight_is_a_number_of_rows(name, kind, size, seed):
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-@pytest.mark.parametrize("name", names)
+@pytest.mark.parametrize("name", [pytest.param("numpy", marks=pytest.mark.heavy), *(set(names) - {"numpy"})])
 @settings(max_examples=60, **quick)
 @given(
     n_features=st.integers(1, 11),

@@ -26,6 +26,7 @@ def few_numbers(request, monkeypatch):
     return lambda: monkeypatch.setattr(pieces, "PIECE", request.param)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("family", FAMILIES)

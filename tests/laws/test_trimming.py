@@ -63,6 +63,7 @@ def test_rows_at_the_cutoff_share_its_weight(rng):
         np.testing.assert_allclose(found[np.argsort(order)], [1, 0.5, 0.5, 0, 0.5, 1, 0.5], rtol=1e-15)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("share", [0.05, 0.3])
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

@@ -37,6 +37,7 @@ def in_units(covariances, factor_shape, unit):
     return np.concatenate((covariances[..., :-1] * np.sqrt(unit), covariances[..., -1:] * unit), axis=2)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 8, 9, 17, 40])
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("factor_shape", FactorShape)

@@ -38,6 +38,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.heavy
 def test_every_command_has_help_and_measures_nothing_for_it() -> None:
     files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "bench").rglob("*.py")]
     names = sorted(

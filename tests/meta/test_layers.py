@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parents[2] / "src" / "gaussmix"
 
 # What a folder (or a module at the top) may import besides itself and `errors`.
@@ -176,17 +174,21 @@ def forbidden(source: str, layer: str) -> list[str]:
     return [name for name in names if name.startswith("gaussmix.") and not name.startswith(allowed)]
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
-    layer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert forbidden(path.read_text(encoding="utf-8"), layer) == []
+def test_imports_point_down() -> None:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        place = path.relative_to(PACKAGE)
+        names = forbidden(path.read_text(encoding="utf-8"), place.parts[0].removesuffix(".py"))
+        found += [f"{place}: {name}" for name in names]
+    assert found == []
 
 
-@pytest.mark.parametrize(("layer", "sibling"), list(permutations(SIBLINGS, 2)))
-def test_the_three_siblings_never_meet(layer: str, sibling: str) -> None:
-    assert forbidden(f"from gaussmix.{sibling}.base import anything", layer) == [f"gaussmix.{sibling}.base.anything."]
+def test_the_three_siblings_never_meet() -> None:
+    for layer, sibling in permutations(SIBLINGS, 2):
+        name = f"gaussmix.{sibling}.base.anything"
+        assert forbidden(f"from gaussmix.{sibling}.base import anything", layer) == [f"{name}."]
 
 
-@pytest.mark.parametrize("layer", [layer for layer in MAY_IMPORT if layer != "testing"])
-def test_nothing_imports_the_laws(layer: str) -> None:
-    assert forbidden("import gaussmix.testing", layer) == ["gaussmix.testing."]
+def test_nothing_imports_the_laws() -> None:
+    allowed = [layer for layer in MAY_IMPORT if not forbidden("import gaussmix.testing", layer)]
+    assert allowed == ["testing"]

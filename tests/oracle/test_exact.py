@@ -34,6 +34,7 @@ def representable(start):
     return EPS * np.abs(start.means / np.sqrt(variances)).max()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("n_steps", "tolerance"), [(1, 1e-12), (2, 1e-12), (25, 1e-9)])
 @pytest.mark.parametrize("case", EXACT["problems"], **by_name)
 def test_steps_of_em_are_exact(case, n_steps, tolerance, engine):

@@ -19,7 +19,6 @@ PLOT = re.compile(r"^\.\. plot::\n((?:   :[^\n]*\n)*)\n(.*?)^```$", flags=re.MUL
 def test_the_code_of_the_guide_draws_each_picture(monkeypatch):
     """As Sphinx runs it: one block after the other, with the names of those before. Each says what it shows."""
     monkeypatch.chdir(ROOT)
-    plt.close("all")  # what other tests left open
     blocks = PLOT.findall((ROOT / "docs/guide/pictures.md").read_text(encoding="utf-8"))
     files = re.findall(r"filename-prefix: (\S+)", "".join(options for options, _ in blocks))
     assert len(set(files)) == len(blocks)  # the counter of Sphinx begins anew in every block

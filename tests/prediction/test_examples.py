@@ -63,7 +63,10 @@ def test_errors_that_are_known_do_not_widen_a_cluster_of_stars():
     assert results["without"][0] > 0.38
 
 
-@pytest.mark.parametrize(("cluster", "needs"), [("on a Dask cluster", "distributed"), ("on Spark", "pyspark")])
+@pytest.mark.parametrize(
+    ("cluster", "needs"),
+    [pytest.param("on a Dask cluster", "distributed", marks=pytest.mark.heavy), ("on Spark", "pyspark")],
+)
 def test_files_memory_and_a_cluster_give_the_same_model_file(cluster, needs):
     """Of 130,000 rows, which are not held at once where they are read from files."""
     pytest.importorskip(needs)

@@ -26,7 +26,7 @@ from sklearn.base import clone
 import gaussmix.door.rows
 import gaussmix.em.initial
 import gaussmix.em.loop
-import gaussmix.estimators.base
+import gaussmix.engines
 import gaussmix.fit.checkpoint
 import gaussmix.fit.fit
 import gaussmix.fit.problem
@@ -117,13 +117,16 @@ def long_fit(name):
 
 
 def arm(owner, name, delay):
-    """Send the signal `delay` seconds after a function is called for the first time; gives back how to disarm."""
+    """Send the signal `delay` seconds after a function is called for the first time; gives back how to disarm.
+
+    Seconds are those of this process on processors: other processes do not change them.
+    """
     function, due = getattr(owner, name), []
 
     def armed(*arguments, **keywords):
         if not due:
-            due.append(time.monotonic() + delay)
-            signal.setitimer(signal.ITIMER_REAL, delay)
+            due.append(time.process_time() + delay)
+            signal.setitimer(signal.ITIMER_PROF, delay)
         return function(*arguments, **keywords)
 
     setattr(owner, name, armed)
@@ -132,13 +135,13 @@ def arm(owner, name, delay):
 
 def seconds_to_interrupt(call, owner, name, delay):
     """Time from the signal to KeyboardInterrupt; None where the call ended before the signal came."""
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.signal(signal.SIGPROF, signal.default_int_handler)
     due, disarm = arm(owner, name, delay)
     try:
         call()
-        signal.setitimer(signal.ITIMER_REAL, 0)  # the signal may still come between the two
+        signal.setitimer(signal.ITIMER_PROF, 0)  # the signal may still come between the two
     except KeyboardInterrupt:
-        return time.monotonic() - due[0]
+        return time.process_time() - due[0]
     finally:
         disarm()
     return None
@@ -209,7 +212,7 @@ def interrupt_call(method, n_jobs):
     many = np.broadcast_to(rows[0], (200_000 if method == "predict_proba" else 1_000_000, 64))
     call = getattr(fitted, method)
     expected = call(rows).tobytes()
-    latency = seconds_to_interrupt(lambda: call(many), gaussmix.door.rows, "choose", 0.1)
+    latency = seconds_to_interrupt(lambda: call(many), gaussmix.engines, "choose", 0.1)
     return {"latency": latency, "same": call(rows).tobytes() == expected}
 
 
@@ -287,12 +290,12 @@ def fit_in_processes(method):
     return {"here": here, "there": there}
 
 
-def fits_of_all_kinds():
-    """Digests of fits of each structure, from each start, in several sizes."""
+def fits_of_all_kinds(structures):
+    """Digests of fits of structures, from each start, in several sizes."""
     starts = "kmeans", "k-means++", "random", "random_from_data"
     sizes = [(3000, 2, 3), (3000, 9, 40)]  # many logarithms: one in hundreds differs
     found = {}
-    for structure in FAMILIES:
+    for structure in structures:
         for start in starts:
             for n_rows, n_features, n_components in sizes:
                 estimator = GaussianMixture(

@@ -7,7 +7,10 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to begin fits again at once")
 
 
-@pytest.mark.parametrize(("fit", "n_kills"), [("small", 3), ("tied", 1), ("orders float32", 1)])
+@pytest.mark.parametrize(
+    ("fit", "n_kills"),
+    [("small", 3), *(pytest.param(name, 1, marks=pytest.mark.heavy) for name in ("tied", "orders float32"))],
+)
 def test_a_killed_fit_goes_on_to_the_same_bits(child, fit, n_kills, tmp_path, request):
     seed = sum(request.node.name.encode())
     answer = child("killed_fits", name=fit, path=str(tmp_path / "fit.ckpt"), n_kills=n_kills, seed=seed)

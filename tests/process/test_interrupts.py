@@ -1,7 +1,7 @@
 """Ctrl-C at any moment: KeyboardInterrupt at once, nothing half-changed, and the process can be used.
 
-The child takes the time by its own clock, from when the signal is due, and the test prints it. gaussmix promises 0.2 s;
-the limit here allows for a machine whose processors are busy with something else.
+The child takes the time on processors from when the signal is due, and the test prints it. gaussmix promises 0.2 s on
+a clock; several threads may take the time of the limit together.
 """
 
 import signal
@@ -10,21 +10,25 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers to send the signal")
 
-LIMIT = 1.0  # seconds
+LIMIT = 1.0  # seconds on processors
 DELAYS = [0.002, 0.03, 0.15]  # after the moment
-CASES = [
+heavy = pytest.mark.heavy
+QUICK = [
     ("many rows", "sampling"),
-    ("many rows", "EM"),
     ("ties", "sorting"),
-    ("ties", "the automatic ridge"),
     ("k-means", "k-means++"),
-    ("k-means", "k-means"),
     ("random shares", "the first M-step"),
     ("full", "EM"),
-    ("tied", "EM"),
     ("diag", "EM"),
-    ("spherical", "EM"),
     ("small table", "EM"),
+    ("many shares", "checking shares"),
+]
+SLOW = [
+    ("many rows", "EM"),
+    ("ties", "the automatic ridge"),
+    ("k-means", "k-means"),
+    ("tied", "EM"),
+    ("spherical", "EM"),
     ("many components", "the first M-step"),
     ("many components", "EM"),
     ("many components", "an M-step"),
@@ -37,14 +41,13 @@ CASES = [
     ("many integers", "converting"),
     ("many integers", "looking for extremes"),
     ("many integers", "finding distinct rows"),
-    ("many shares", "checking shares"),
     ("wide rows", "finding distinct rows"),
     ("wide rows", "finding gross rows"),
 ]
 
 
-@pytest.mark.parametrize("n_jobs", [1, 3])
-@pytest.mark.parametrize(("fit", "moment"), CASES, ids=lambda value: value)
+@pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])
+@pytest.mark.parametrize(("fit", "moment"), [*QUICK, *(pytest.param(*case, marks=heavy) for case in SLOW)])
 def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
     answer = child("interrupt_fit", fit=fit, moment=moment, delays=DELAYS, n_jobs=n_jobs)
     print("seconds from the signal to KeyboardInterrupt:", answer["latencies"])

@@ -8,6 +8,7 @@ import pytest
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc and limits")
 FAMILIES = "full", "tied", "diag", "spherical"
+heavy = pytest.mark.heavy
 
 
 @pytest.mark.parametrize("covariance_type", FAMILIES)
@@ -29,7 +30,9 @@ def test_a_fork_after_a_fit_gives_the_same_bits(child, covariance_type):
     assert answer["child"] == answer["parent"]
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn", "loky"])
+@pytest.mark.parametrize(
+    "method", ["fork", "loky", pytest.param("forkserver", marks=heavy), pytest.param("spawn", marks=heavy)]
+)
 def test_fits_in_other_processes_give_the_same_bits(child, method):
     answer = child("fit_in_processes", method=method)
     assert answer["there"] == [answer["here"]] * 2
@@ -53,8 +56,10 @@ def test_omp_num_threads_changes_no_bit(child, limit):
 
 
 @LINUX
-@pytest.mark.parametrize("megabytes", [8, 64, 300])
-@pytest.mark.parametrize("what", ["fit", "refit", "predict_proba", "score_samples"])
+@pytest.mark.parametrize("megabytes", [pytest.param(8, marks=heavy), 64, pytest.param(300, marks=heavy)])
+@pytest.mark.parametrize(
+    "what", ["fit", "predict_proba", pytest.param("refit", marks=heavy), pytest.param("score_samples", marks=heavy)]
+)
 def test_no_memory_is_a_memory_error(child, what, megabytes):
     child.end()  # a new process: what earlier calls freed would be memory beyond the limit
     answer = child("out_of_memory", what=what, megabytes=megabytes)

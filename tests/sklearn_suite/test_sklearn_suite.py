@@ -9,8 +9,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
-
 MODULES = "sklearn.mixture.tests.test_gaussian_mixture", "sklearn.mixture.tests.test_mixture"
 
 # Pattern of a test's name → why it can't pass on another class than scikit-learn's. They must fail: a pass is news.
@@ -24,10 +22,8 @@ EXPECTED_FAILURES = {
 }
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def outcomes(folder: Path) -> dict[str, str]:
     """Name of each of scikit-learn's tests → passed, failed, error or skipped; from a pytest of its own."""
-    folder = tmp_path_factory.mktemp("sklearn_suite")
     report, here = folder / "report.xml", Path(__file__).parent
     inherited = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     environment = os.environ | {
@@ -53,21 +49,15 @@ def _reason(name: str) -> str | None:
     return next((why for pattern, why in EXPECTED_FAILURES.items() if fnmatchcase(name, pattern)), None)
 
 
-def test_every_other_test_passes(outcomes: dict[str, str]) -> None:
-    assert {name: what for name, what in outcomes.items() if what != "passed" and _reason(name) is None} == {}
-
-
-@pytest.mark.parametrize("pattern", EXPECTED_FAILURES)
-def test_the_exceptions_still_fail(outcomes: dict[str, str], pattern: str) -> None:
-    """Each listed exception names at least one test, and it fails."""
-    listed = {name: what for name, what in outcomes.items() if fnmatchcase(name, pattern)}
-    assert listed
-    assert all(what.startswith("failed") for what in listed.values()), listed
-
-
-def test_both_precisions_of_both_files_were_run(outcomes: dict[str, str]) -> None:
-    """Skipped or lost tests would pass unnoticed; scikit-learn 1.9 has 97 cases that concern our class."""
-    assert len(outcomes) >= 90
+def test_all_but_the_exceptions_pass(tmp_path: Path) -> None:
+    """And the exceptions fail, and nothing was skipped or lost: scikit-learn 1.9 has 97 cases of our class."""
+    found = outcomes(tmp_path)
+    assert {name: what for name, what in found.items() if what != "passed" and _reason(name) is None} == {}
+    for pattern in EXPECTED_FAILURES:
+        listed = {name: what for name, what in found.items() if fnmatchcase(name, pattern)}
+        assert listed, pattern
+        assert all(what.startswith("failed") for what in listed.values()), listed
+    assert len(found) >= 90
     for name in (
         "test_score[float32]",
         "test_score[float64]",
@@ -75,4 +65,4 @@ def test_both_precisions_of_both_files_were_run(outcomes: dict[str, str]) -> Non
         "test_gaussian_mixture_n_iter[estimator0]",
         "test_gaussian_mixture_array_api_compliance[False-numpy-None-None-full-random]",
     ):
-        assert outcomes[name] == "passed"
+        assert found[name] == "passed"

@@ -63,6 +63,11 @@ def cluster(request):
         yield client
 
 
+no_cluster_first = pytest.mark.parametrize(
+    "cluster", ["no cluster", pytest.param("cluster", marks=pytest.mark.heavy)], indirect=True
+)
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     """Rows of overlapping clusters with weights in the last column, in memory and in a file that workers read."""
@@ -103,6 +108,7 @@ def mixture(**parameters):
     return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("what", ["", "float32"])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
 def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table, cluster, rng):
@@ -115,7 +121,7 @@ def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table,
     assert not hasattr(gm, "feature_names_in_")
 
 
-@pytest.mark.parametrize("structure", ["full", "tied", "diag"])
+@pytest.mark.parametrize("structure", ["full", *(pytest.param(s, marks=pytest.mark.heavy) for s in ("tied", "diag"))])
 def test_a_fit_to_a_frame_with_weights_has_the_bits_of_one_in_memory(structure, table, cluster):
     whole, path = table
     expected = mixture(covariance_type=structure).fit(whole[:, :-1], sample_weight=whole[:, -1])
@@ -194,6 +200,7 @@ def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
     assert gm.predict_proba(lazy.astype("f4")).dtype == np.float32
 
 
+@no_cluster_first
 def test_estimators_that_predict_give_lazy_results_and_those_in_memory(table, cluster):
     whole, path = table
     rows, lazy, frame = whole[:, :N_FEATURES], array_of(path, CUTS["ragged"]), frame_of(path, CUTS["a few"])[NAMES]
@@ -229,6 +236,7 @@ def assert_near(found, expected):
         np.testing.assert_array_equal(found, expected)
 
 
+@no_cluster_first
 def test_missing_values_are_filled_where_they_are(table, cluster):
     holed = np.where(np.random.default_rng(1).random((N_ROWS, N_FEATURES)) < 0.1, np.nan, table[0][:, :-1])
     lazy = da.from_array(holed, chunks=((70_000, 1, N_ROWS - 70_001), N_FEATURES))
@@ -379,6 +387,7 @@ def kill(process):
         os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.heavy
 def test_workers_may_die_at_any_moment(table, rng, request):
     """Whatever a worker held is computed again, and no row is counted twice: the same bits."""
     whole, path = table

@@ -129,7 +129,7 @@ def mixture(**parameters):
     return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
 
 
-@pytest.mark.parametrize(("structure", "dtype"), [("full", "f8"), ("tied", "f4")])
+@pytest.mark.parametrize(("structure", "dtype"), [("full", "f8"), pytest.param("tied", "f4", marks=pytest.mark.heavy)])
 def test_a_fit_to_parquet_files_has_the_bits_of_one_in_memory(structure, dtype, whole, spark, tmp_path):
     rows = whole[:, :-1].astype(dtype)
     frame = spark.read.parquet(written(whole, tmp_path / "rows", dtype)).select(NAMES)
@@ -157,6 +157,7 @@ def test_a_fit_to_ragged_partitions_with_weights_has_the_bits_of_one_in_memory(w
         assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
 
 
+@pytest.mark.heavy
 def test_a_choice_has_the_bits_of_one_in_memory(whole, ragged):
     parameters = {"n_components": [1, 2], "covariance_type": ["diag"], "max_iter": 2, "random_state": 0}
     expected = GaussianMixtureIC(**parameters).fit(whole[:, :-1])
@@ -176,6 +177,7 @@ def test_spark_keeps_the_laws_of_sources(spark, monkeypatch, rng):
     check_source(make_source, rng)
 
 
+@pytest.mark.heavy
 def test_parts_of_many_leaves_are_those_in_memory(whole, ragged, rng):
     """What moves rows to other leaves: the folds of a cross-validation."""
     source, one = open(ragged.select(NAMES)), ArraySource(whole[:, :-1])
@@ -204,6 +206,7 @@ def test_results_of_rows_are_columns(whole, spark, folder):
     assert schema.simpleString() == "struct<label:bigint,p:array<float>>"
 
 
+@pytest.mark.heavy
 def test_estimators_that_predict_give_columns(whole, spark, folder):
     frame, rows, settings = spark.read.parquet(folder).select(NAMES), whole[:, :-1], {"max_iter": 2, "random_state": 0}
     table, y = pd.DataFrame(rows, columns=NAMES), np.where(rows[:, 0] > 0, "up", "down")
@@ -289,6 +292,7 @@ def _local_dirs(batch):
     return pa.RecordBatch.from_arrays([pa.array([os.environ["SPARK_LOCAL_DIRS"]])], ["place"])
 
 
+@pytest.mark.heavy
 def test_files_that_are_lost_are_made_again_and_go_with_the_source(whole, spark, ragged):
     gc.collect()
     before = set(folders(spark))
@@ -320,6 +324,7 @@ def test_pieces_go_where_the_job_that_makes_them_fails(spark):
     assert comes_true(lambda: not frame.storageLevel.useDisk)
 
 
+@pytest.mark.heavy
 def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark, whole, tmp_path):
     path = tmp_path / "rows.npy"
     np.save(path, whole)
@@ -351,6 +356,7 @@ def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark,
     assert comes_true(lambda: not mine.exists())
 
 
+@pytest.mark.heavy
 def test_python_workers_may_die_at_any_moment(whole, spark, ragged, rng, request):
     expected, source = mixture(max_iter=5).fit(whole[:, :-1]), open(ragged.select(NAMES))
     for _ in range(min(2, request.config.getoption("kills"))):
@@ -433,6 +439,7 @@ def test_names_of_columns_may_have_dots(spark, rng):
     assert found["p.q"].tolist() == expected.predict(rows).tolist()
 
 
+@pytest.mark.heavy
 def test_the_guide_runs(whole, spark):
     frame = spark.createDataFrame(pa.table(dict(zip(["x", "y", "z", "count"], whole[:2000].T, strict=True)))).coalesce(
         1
@@ -465,6 +472,7 @@ spark.stop()
 """
 
 
+@pytest.mark.heavy
 def test_spark_connect_gives_the_same_bits(whole, folder, tmp_path):
     """In a process of its own, because one is either a client of Spark Connect or it is not."""
     pytest.importorskip("grpc")

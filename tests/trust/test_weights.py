@@ -7,6 +7,7 @@ from trust_cases.case import CENTRES, STRUCTURES, blobs, given
 from gaussmix import GaussianMixture
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("scale", [1e-150, 1e-20, 1.0, 1e100, 1e150])
 @pytest.mark.parametrize("weight", [1e-310, 1e-300, 1e-100, 3.0, 1e100, 1e147])

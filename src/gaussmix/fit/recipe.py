@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.door.rows import SMALLEST_SPREAD
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
 from gaussmix.em.ridge import SHARE, TRIMMED
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.runner import Control, Recipe, Seeds
 from gaussmix.families.base import Family
+from gaussmix.numerics.rows import SMALLEST_SPREAD
 from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE
 from gaussmix.starts.kmeans_plus_plus import count_candidates
 

@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import re
 import tracemalloc
 import warnings
 from types import SimpleNamespace

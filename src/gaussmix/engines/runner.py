@@ -87,9 +87,8 @@ class Groups(NamedTuple):
     @classmethod
     def of_one(cls, block: Block, unit: float) -> Groups:
         """A block as the only group, its weights divided by `unit`."""
-        first, size = np.zeros(1, dtype=np.int64), np.full(1, block.n_rows, dtype=np.int64)
-        total_weight = np.full(1, float(block.total_weight))
-        return cls(block.rows, block.row_weight, first, size, total_weight, np.full(1, unit))
+        ends, weights = np.array([[0], [block.n_rows]]), np.array([[block.total_weight], [unit]])
+        return cls(block.rows, block.row_weight, ends[0], ends[1], weights[0], weights[1])
 
 
 class Seeds(NamedTuple):

@@ -84,12 +84,12 @@ def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> 
     if algebra.is_shared and _factor_shape(algebra) is FactorShape.TRIANGULAR:  # needs moments of all rows as well
         return None
     places, seeds = (None, centres) if isinstance(centres, Seeds) else (centres, Seeds(1, None, 0, 0.0))
-    sizes, size_of = np.unique(groups.size, return_inverse=True) if len(groups.size) > 1 else (groups.size, [0])
-    suits = [
-        size <= LEAF_ROWS and suits_core(Block(0, groups.rows[:size]), recipe.n_components, algebra)
-        for size in sizes.tolist()
+    unsuited = [
+        size
+        for size in {*groups.size.tolist()}
+        if size > LEAF_ROWS or not suits_core(Block(0, groups.rows[:size]), recipe.n_components, algebra)
     ]
-    suited = np.flatnonzero(np.array(suits, dtype=bool)[size_of])
+    suited = np.flatnonzero(~np.isin(groups.size, unsuited)) if unsuited else slice(None)
     found = target.fit_many(
         groups.rows, groups.row_weight, (groups.first[suited], groups.size[suited]),
         (groups.total_weight[suited], groups.unit[suited]), algebra, recipe.n_components,
@@ -100,10 +100,10 @@ def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> 
     )  # fmt: skip
     weights, means, covariances, factors, log_abs_det, ridge, n_steps, has_settled, log_likelihood = found
     whitening = None
-    if len(groups.size) == len(suited) == 1 and n_steps[0] >= 0:
+    if len(n_steps) == len(groups.size) == 1 and n_steps[0] >= 0:
         whitening = _whitening(algebra, factors[0], log_abs_det[0], groups.rows.shape[1])
     fits = Fits(weights, means, covariances, ridge, n_steps, has_settled, log_likelihood, whitening)
-    return fits.among(suited, len(groups.size))
+    return fits if isinstance(suited, slice) else fits.among(suited, len(groups.size))
 
 
 def _about_centre(total: Spread | None) -> tuple[Array | None, Array | None]:

@@ -201,9 +201,9 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
 }
 
 // Weights, means, covariances, factors, log |det|, ridges, numbers of steps, which have settled, log-likelihoods.
-using FitsResult = std::tuple<Result<double, 2>, Result<double, 3>, Result<double, 2>, Result<double, 2>,
-                              Result<double, 2>, Result<double, 2>, Result<std::int64_t, 1>, Result<bool, 1>,
-                              Result<double, 1>>;
+using FitsResult =
+    std::tuple<Result<double, 2>, Result<double, 3>, Result<double, 2>, Result<double, 2>, Result<double, 2>,
+               Result<double, 2>, Result<std::int64_t, 1>, Result<bool, 1>, Result<double, 1>>;
 
 RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, Index n_components,
                        const Maybe<2>& centres, Index n_candidates, const Maybe<1>& uniform,
@@ -307,9 +307,8 @@ constexpr const char* kDistinctSignature =
     " | None) -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.int64]]";
 constexpr const char* kTrimmedSignature =
     "def trimmed_variances(self, rows: " FLOATS ", weight: " FLOATS ", dropped: float) -> " FLOATS;
-constexpr const char* kSpreadSignature =
-    "def spread_centres(self, rows: " FLOATS ", row_weight: " FLOATS
-    ", n_components: int, n_candidates: int, uniform: " FLOATS ") -> " INTEGERS;
+constexpr const char* kSpreadSignature = "def spread_centres(self, rows: " FLOATS ", row_weight: " FLOATS
+                                         ", n_components: int, n_candidates: int, uniform: " FLOATS ") -> " INTEGERS;
 constexpr const char* kUpdateSignature =
     "def update(self, algebra: tuple[int, int, int], mass: " FLOATS ", second: " FLOATS
     ", n_features: int, current: " FLOATS " | None) -> " FLOATS;

@@ -164,8 +164,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
         }
         const std::size_t n_steps = course.size();
         out.n_steps[group] = static_cast<Index>(n_steps);
-        out.has_settled[group] =
-            n_steps > 1 && std::fabs(course[n_steps - 1] - course[n_steps - 2]) < recipe.tolerance;
+        out.has_settled[group] = n_steps > 1 && std::fabs(course[n_steps - 1] - course[n_steps - 2]) < recipe.tolerance;
     };
     std::fill_n(out.n_steps, groups.n_groups, -1);
     std::fill_n(out.has_settled, groups.n_groups, false);

@@ -52,8 +52,8 @@ public:
                       mixture.factors.data(), mixture.log_abs_det.data());
     }
 
-    // An M-step on rows that have gone to the nearest of some centres; not with one full covariance for all. False where one of the limits is passed, and if
-    // interrupted.
+    // An M-step on rows that have gone to the nearest of some centres; not with one full covariance for all. False where
+    // one of the limits is passed, and if interrupted.
     bool begin(const double* centres, State& following) {
         State nearby = following;
         nearby.means.assign(centres, centres + n_components_ * d_);

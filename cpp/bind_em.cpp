@@ -46,7 +46,6 @@ double* written(const Array& array, std::size_t size, const char* message) {
     return array.data();
 }
 
-// What steps and the start of a run have in common.
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<int, int, int>& letters,
                const Writable<double, 1>& weights, const Maybe<1>& centre, const Maybe<2>& total,
                const Contiguous<1>& ridge, const std::tuple<double, double, double, double>& limits) {
@@ -117,24 +116,6 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     return {out.release(), mixture.factors.release(), mixture.log_abs_det.release()};
 }
 
-// Factors, log |det|; none where the start is unusual.
-using StartResult = std::optional<std::tuple<Result<double, 1>, Result<double, 1>>>;
-
-StartResult bound_begin_em(const Target& target, const Rows& rows, const RowWeight& row_weight,
-                           const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
-                           const Writable<double, 2>& means, const Writable<double, 1>& covariances,
-                           const Maybe<1>& centre, const Maybe<2>& total, const Contiguous<1>& ridge,
-                           const std::tuple<double, double, double, double>& limits, int n_threads) {
-    const EmView task = view_em(rows, row_weight, letters, weights, centre, total, ridge, limits);
-    Written mixture(task, weights, means, covariances);
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
-    bool is_found = false;
-    without_gil([&] { return begin_em(*target.kernels, task, execution, mixture.view, is_found); });
-    if (!is_found) return std::nullopt;
-    return std::tuple{mixture.factors.release(), mixture.log_abs_det.release()};
-}
-
 // Distinct rows, their weights, and the rank of each row.
 using DistinctResult = std::tuple<Result<double, 2>, Result<double, 1>, Result<std::int64_t, 1>>;
 
@@ -175,8 +156,7 @@ Result<double, 1> bound_trimmed_variances(const Target&, const Contiguous<2>& ro
 }
 
 Result<std::int64_t, 1> bound_spread_centres(const Target& target, const Rows& rows, const Contiguous<1>& row_weight,
-                                             Index n_components, Index n_candidates, const Contiguous<1>& uniform,
-                                             int n_threads) {
+                                             Index n_components, Index n_candidates, const Contiguous<1>& uniform) {
     SpreadView task{};
     task.rows = view_rows(rows, {});
     require(!task.rows.is_float32, "rows must be float64");
@@ -188,30 +168,12 @@ Result<std::int64_t, 1> bound_spread_centres(const Target& target, const Rows& r
     task.n_candidates = n_candidates;
     task.uniform = uniform.data();
     Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
+    const Execution execution{1, interrupt};  // more threads are hardly faster
     std::vector<Index> places(static_cast<std::size_t>(n_components));
     without_gil([&] { return spread_centres(*target.kernels, task, execution, places.data()); });
     NewArray<std::int64_t, 1> out({places.size()});
     std::copy(places.begin(), places.end(), out.data());
     return out.release();
-}
-
-Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
-                         const Writable<double, 2>& centres, double settled, Index max_passes, int n_threads) {
-    CentresView task{};
-    task.rows = view_rows(rows, {});
-    task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
-    require(centres.shape(0) > 0 && static_cast<Index>(centres.shape(1)) == task.rows.n_features,
-            "centres must have shape (n_components, n_features)");
-    task.n_components = static_cast<Index>(centres.shape(0));
-    task.settled = settled;
-    task.max_passes = max_passes;
-    task.centres = centres.data();
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
-    Index n_left = 0;
-    without_gil([&] { return move_centres(*target.kernels, task, execution, n_left); });
-    return n_left;
 }
 
 using Integers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -238,24 +200,32 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
     return groups;
 }
 
-// Weights, means, covariances, log-likelihoods, numbers of steps, which have settled.
-using FitsResult = std::tuple<Result<double, 2>, Result<double, 3>, Result<double, 2>, Result<double, 1>,
-                              Result<std::int64_t, 1>, Result<bool, 1>>;
+// Weights, means, covariances, factors, log |det|, ridges, numbers of steps, which have settled, log-likelihoods.
+using FitsResult =
+    std::tuple<Result<double, 2>, Result<double, 3>, Result<double, 2>, Result<double, 2>, Result<double, 2>,
+               Result<double, 2>, Result<std::int64_t, 1>, Result<bool, 1>, Result<double, 1>>;
 
-RecipeView view_recipe(Index d, const std::tuple<int, int, int>& letters, Index n_components, Index n_candidates,
-                       const Contiguous<1>& uniform, const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, Index n_components,
+                       const Maybe<2>& centres, Index n_candidates, const Maybe<1>& uniform,
+                       const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
                        const std::tuple<double, double>& automatic, double smallest_spread,
-                       const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps) {
+                       const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
+                       double seconds) {
     RecipeView recipe{};
     recipe.algebra = to_algebra(letters);
     require(!recipe.algebra.is_shared() || recipe.algebra.second() != Second::full,
             "one full covariance for all needs moments of all rows, which are not made here");
-    check_spread(n_components, n_candidates, uniform);
-    require(!ridge || ridge->size() == static_cast<std::size_t>(d), "ridge must have shape (n_features,)");
-    require(max_steps > 0, "max_steps is 0");
+    require(n_components > 0, "n_components is 0");
+    require(!ridge || ridge->size() == d, "ridge must have shape (n_features,)");
+    require(max_steps >= 0, "max_steps must be at least 0");
+    require(centres.has_value() != uniform.has_value(), "either centres or uniform must be given");
+    require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
+            "centres must have shape (n_components, n_features), and go with a ridge");
+    if (uniform) check_spread(n_components, n_candidates, *uniform);
     recipe.n_components = n_components;
+    recipe.centres = centres ? centres->data() : nullptr;
     recipe.n_candidates = n_candidates;
-    recipe.uniform = uniform.data();
+    recipe.uniform = uniform ? uniform->data() : nullptr;
     std::tie(recipe.max_passes, recipe.settled) = kmeans;
     recipe.ridge = ridge ? ridge->data() : nullptr;
     std::tie(recipe.ridge_share, recipe.trimmed) = automatic;
@@ -263,73 +233,43 @@ RecipeView view_recipe(Index d, const std::tuple<int, int, int>& letters, Index 
     recipe.limits = to_limits(limits);
     recipe.tolerance = tolerance;
     recipe.max_steps = max_steps;
+    recipe.seconds = seconds;
     return recipe;
 }
 
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
                           const std::tuple<Integers, Integers>& ranges,
                           const std::tuple<Contiguous<1>, Contiguous<1>>& weights,
-                          const std::tuple<int, int, int>& letters, Index n_components, Index n_candidates,
-                          const Contiguous<1>& uniform, const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
-                          const std::tuple<double, double>& automatic, double smallest_spread,
+                          const std::tuple<int, int, int>& letters, Index n_components, const Maybe<2>& centres,
+                          Index n_candidates, const Maybe<1>& uniform, const std::tuple<Index, double>& kmeans,
+                          const Maybe<1>& ridge, const std::tuple<double, double>& automatic, double smallest_spread,
                           const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
-                          int n_threads) {
+                          double seconds, int n_threads) {
     const GroupsView groups = view_groups(rows, row_weight, ranges, weights);
-    const Index d = groups.rows.n_features;
-    const RecipeView recipe = view_recipe(d, letters, n_components, n_candidates, uniform, kmeans, ridge, automatic,
-                                          smallest_spread, limits, tolerance, max_steps);
+    const auto d = static_cast<std::size_t>(groups.rows.n_features);
+    const RecipeView recipe = view_recipe(d, letters, n_components, centres, n_candidates, uniform, kmeans, ridge,
+                                          automatic, smallest_spread, limits, tolerance, max_steps, seconds);
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
-    const auto size =
-        static_cast<std::size_t>((recipe.algebra.is_shared() ? 1 : n_components) * recipe.algebra.size(d));
-    NewArray<double, 2> found({n_groups, k}), covariances({n_groups, size});
-    NewArray<double, 3> means({n_groups, k, static_cast<std::size_t>(d)});
-    NewArray<double, 1> log_likelihood({n_groups});
+    const auto n_covariances = recipe.algebra.is_shared() ? 1 : k;
+    const auto size = n_covariances * static_cast<std::size_t>(recipe.algebra.size(groups.rows.n_features));
+    NewArray<double, 2> found({n_groups, k}), covariances({n_groups, size}), factors({n_groups, size});
+    NewArray<double, 2> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
+    NewArray<double, 3> means({n_groups, k, d});
     NewArray<std::int64_t, 1> n_steps({n_groups});
     NewArray<bool, 1> has_settled({n_groups});
-    const FitsView out{found.data(),          means.data(),   covariances.data(),
-                       log_likelihood.data(), n_steps.data(), has_settled.data()};
+    std::vector<Numbers> courses(n_groups);
+    const FitsView out{found.data(),  means.data(),   covariances.data(), factors.data(), log_abs_det.data(),
+                       ridges.data(), n_steps.data(), has_settled.data(), courses};
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
     without_gil([&] { return fit_many(*target.kernels, groups, recipe, execution, out); });
-    return {found.release(),          means.release(),   covariances.release(),
-            log_likelihood.release(), n_steps.release(), has_settled.release()};
-}
-
-// Weights, means, covariances, factors, log |det|, log-likelihoods, ridge; none where the table is unusual.
-using FitResult = std::optional<std::tuple<Result<double, 1>, Result<double, 2>, Result<double, 1>, Result<double, 1>,
-                                           Result<double, 1>, Result<double, 1>, Result<double, 1>>>;
-
-FitResult bound_fit_one(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
-                        double unit, const std::tuple<int, int, int>& letters, Index n_components, Index n_candidates,
-                        const Contiguous<1>& uniform, const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
-                        const std::tuple<double, double>& automatic, double smallest_spread,
-                        const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
-                        double seconds, int n_threads) {
-    TableView table{view_rows(rows, {}), {}, total_weight, unit};
-    table.row_weight = view_row_weight(row_weight, table.rows.n_rows);
-    const Index d = table.rows.n_features;
-    const RecipeView recipe = view_recipe(d, letters, n_components, n_candidates, uniform, kmeans, ridge, automatic,
-                                          smallest_spread, limits, tolerance, max_steps);
-    const auto k = static_cast<std::size_t>(n_components), features = static_cast<std::size_t>(d);
-    const auto n_covariances = recipe.algebra.is_shared() ? 1 : k;
-    const auto size = n_covariances * static_cast<std::size_t>(recipe.algebra.size(d));
-    NewArray<double, 1> weights({k}), covariances({size}), factors({size}), log_abs_det({n_covariances});
-    NewArray<double, 2> means({k, features});
-    NewArray<double, 1> found_ridge({features});
-    const MixtureView mixture{weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
-    Numbers log_likelihoods;
-    bool is_found = false;
-    without_gil([&] {
-        return fit_one(*target.kernels, table, recipe, seconds, execution, mixture, found_ridge.data(), log_likelihoods,
-                       is_found);
-    });
-    if (!is_found) return std::nullopt;
-    NewArray<double, 1> out({log_likelihoods.size()});
-    std::copy(log_likelihoods.begin(), log_likelihoods.end(), out.data());
-    return std::tuple{weights.release(),     means.release(), covariances.release(), factors.release(),
-                      log_abs_det.release(), out.release(),   found_ridge.release()};
+    std::size_t n_all = 0;
+    for (const Numbers& course : courses) n_all += course.size();
+    NewArray<double, 1> log_likelihood({n_all});
+    double* end = log_likelihood.data();
+    for (const Numbers& course : courses) end = std::copy(course.begin(), course.end(), end);
+    return {found.release(),  means.release(),   covariances.release(), factors.release(),       log_abs_det.release(),
+            ridges.release(), n_steps.release(), has_settled.release(), log_likelihood.release()};
 }
 
 Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, int>& letters,
@@ -362,40 +302,24 @@ constexpr const char* kEmSignature =
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
     ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
     "n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS "]";
-constexpr const char* kBeginSignature =
-    "def begin_em(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
-    " | None, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS ", covariances: " FLOATS
-    ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
-    ", limits: tuple[float, float, float, float], n_threads: int) -> tuple[" FLOATS ", " FLOATS "] | None";
 constexpr const char* kDistinctSignature =
     "def distinct_rows(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None) -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.int64]]";
 constexpr const char* kTrimmedSignature =
     "def trimmed_variances(self, rows: " FLOATS ", weight: " FLOATS ", dropped: float) -> " FLOATS;
-constexpr const char* kSpreadSignature =
-    "def spread_centres(self, rows: " FLOATS ", row_weight: " FLOATS
-    ", n_components: int, n_candidates: int, uniform: " FLOATS ", n_threads: int) -> numpy.typing.NDArray[numpy.int64]";
+constexpr const char* kSpreadSignature = "def spread_centres(self, rows: " FLOATS ", row_weight: " FLOATS
+                                         ", n_components: int, n_candidates: int, uniform: " FLOATS ") -> " INTEGERS;
 constexpr const char* kUpdateSignature =
     "def update(self, algebra: tuple[int, int, int], mass: " FLOATS ", second: " FLOATS
     ", n_features: int, current: " FLOATS " | None) -> " FLOATS;
-constexpr const char* kCentresSignature =
-    "def move_centres(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
-    " | None, centres: " FLOATS ", settled: float, max_passes: int, n_threads: int) -> int";
 constexpr const char* kManySignature =
     "def fit_many(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None, ranges: tuple[" INTEGERS ", " INTEGERS "], weights: tuple[" FLOATS ", " FLOATS
-    "], algebra: tuple[int, int, int], n_components: int, n_candidates: int, uniform: " FLOATS
-    ", kmeans: tuple[int, float], ridge: " FLOATS
-    " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
-    "tolerance: float, max_steps: int, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
-    ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_]]";
-constexpr const char* kOneSignature =
-    "def fit_one(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
-    " | None, total_weight: float, unit: float, algebra: tuple[int, int, int], n_components: int, n_candidates: int, "
-    "uniform: " FLOATS ", kmeans: tuple[int, float], ridge: " FLOATS
+    "], algebra: tuple[int, int, int], n_components: int, centres: " FLOATS
+    " | None, n_candidates: int, uniform: " FLOATS " | None, kmeans: tuple[int, float], ridge: " FLOATS
     " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
     "tolerance: float, max_steps: int, seconds: float, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS
-    ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS "] | None";
+    ", " FLOATS ", " FLOATS ", " FLOATS ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_], " FLOATS "]";
 #undef INTEGERS
 #undef FLOATS
 
@@ -406,33 +330,20 @@ void bind_em(nb::class_<Target>& type) {
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a, "n_threads"_a,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).")
-        .def("begin_em", bound_begin_em, nb::sig(kBeginSignature), "rows"_a.noconvert(),
-             "row_weight"_a.noconvert().none(), "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(),
-             "covariances"_a.noconvert(), "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "n_threads"_a,
-             "Write the mixture of rows that go to the nearest of the means: (factors, log_abs_det).")
         .def("distinct_rows", bound_distinct_rows, nb::sig(kDistinctSignature), "rows"_a.noconvert(),
              "row_weight"_a.noconvert().none(), "Distinct rows in lexicographic order: (rows, weight, rank).")
         .def("trimmed_variances", bound_trimmed_variances, nb::sig(kTrimmedSignature), "rows"_a, "weight"_a,
              "dropped"_a, "Variances of columns without some weight at each end.")
         .def("spread_centres", bound_spread_centres, nb::sig(kSpreadSignature), "rows"_a.noconvert(), "row_weight"_a,
-             "n_components"_a, "n_candidates"_a, "uniform"_a, "n_threads"_a,
+             "n_components"_a, "n_candidates"_a, "uniform"_a,
              "Places of rows far from each other, as greedy k-means++ draws them.")
         .def("fit_many", bound_fit_many, nb::sig(kManySignature), "rows"_a.noconvert(),
              "row_weight"_a.noconvert().none(), "ranges"_a, "weights"_a, "algebra"_a, "n_components"_a,
-             "n_candidates"_a, "uniform"_a, "kmeans"_a, "ridge"_a.none(), "automatic"_a, "smallest_spread"_a,
-             "limits"_a, "tolerance"_a, "max_steps"_a, "n_threads"_a,
-             "Fit a mixture to each of many groups: (weights, means, covariances, log_likelihood, n_steps, "
-             "has_settled).")
-        .def("fit_one", bound_fit_one, nb::sig(kOneSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "total_weight"_a, "unit"_a, "algebra"_a, "n_components"_a, "n_candidates"_a, "uniform"_a, "kmeans"_a,
-             "ridge"_a.none(), "automatic"_a, "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
-             "seconds"_a, "n_threads"_a,
-             "(weights, means, covariances, factors, log_abs_det, log_likelihood, ridge) of a fit; None if unusual.")
+             "centres"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
+             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "n_threads"_a,
+             "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
-             "current"_a.none(), "Covariances of a family from the scatter about the new means.")
-        .def("move_centres", bound_move_centres, nb::sig(kCentresSignature), "rows"_a.noconvert(),
-             "row_weight"_a.noconvert().none(), "centres"_a.noconvert(), "settled"_a, "max_passes"_a, "n_threads"_a,
-             "Make passes of k-means, moving the centres where they lie: how many passes are left.");
+             "current"_a.none(), "Covariances of a family from the scatter about the new means.");
 }
 
 }  // namespace gaussmix

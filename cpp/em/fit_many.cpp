@@ -12,8 +12,13 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;    // over the rows of a fit, about
-constexpr double kForever = 1e9;  // seconds
+constexpr double kPasses = 20;  // over the rows of a fit, about
+
+struct TableView {
+    RowsView rows;
+    RowWeightView row_weight;
+    double total_weight, unit;
+};
 
 class Fit {
 public:
@@ -21,25 +26,10 @@ public:
         : kernels_(kernels), recipe_(recipe), execution_(execution), listener_(execution.interrupt.listener()) {}
 
     // False where the table is unusual, and if interrupted.
-    bool make(const TableView& table, double seconds, MixtureView mixture, double* ridge,
-              Numbers& log_likelihoods) const {
-        const RowsView& rows = table.rows;
-        if (rows.n_rows < std::max<Index>(recipe_.n_components, 2) || !is_usable(rows)) return false;
-        const DistinctRows sample = distinct_rows(rows, table.row_weight, listener_);
-        const auto n_rows = static_cast<Index>(sample.places.size());
-        if (n_rows < recipe_.n_components) return false;
-        Numbers distinct = room(n_rows * rows.n_features), variances = room(rows.n_features);
-        copy_rows(rows, sample.places, listener_, distinct.data());
-        trimmed_variances(distinct.data(), sample.weight.data(), n_rows, rows.n_features, 0, listener_,
-                          variances.data());
-        if (recipe_.ridge != nullptr) {
-            std::copy_n(recipe_.ridge, rows.n_features, ridge);
-        } else if (!find_ridge(distinct, sample.weight, table.unit, variances, ridge)) {
-            return false;
-        }
-        if (!find_centres(distinct, sample.weight, variances, mixture.means)) return false;
+    bool make(const TableView& table, MixtureView mixture, double* ridge, Numbers& log_likelihoods) const {
+        if (!begin(table, mixture.means, ridge)) return false;
         EmView em{};
-        em.rows = rows;
+        em.rows = table.rows;
         em.row_weight = table.row_weight;
         em.total_weight = table.total_weight;
         em.algebra = recipe_.algebra;
@@ -49,13 +39,37 @@ public:
         em.tolerance = recipe_.tolerance;
         em.previous = -std::numeric_limits<double>::infinity();
         em.max_steps = recipe_.max_steps;
-        em.seconds = seconds;
+        em.seconds = recipe_.seconds;
         bool is_found = false;
-        return begin_em(kernels_, em, execution_, mixture, is_found) && is_found &&
-               run_em(kernels_, em, execution_, mixture, log_likelihoods);
+        if (!begin_em(kernels_, em, execution_, mixture, is_found) || !is_found) return false;
+        return recipe_.max_steps == 0 || run_em(kernels_, em, execution_, mixture, log_likelihoods);
     }
 
 private:
+    // The centres from which EM starts, and the ridge.
+    bool begin(const TableView& table, double* centres, double* ridge) const {
+        const RowsView& rows = table.rows;
+        const Index d = rows.n_features;
+        if (recipe_.centres != nullptr) {
+            std::copy_n(recipe_.centres, recipe_.n_components * d, centres);
+            std::copy_n(recipe_.ridge, d, ridge);
+            return true;
+        }
+        if (rows.n_rows < std::max<Index>(recipe_.n_components, 2) || !is_usable(rows)) return false;
+        const DistinctRows sample = distinct_rows(rows, table.row_weight, listener_);
+        const auto n_rows = static_cast<Index>(sample.places.size());
+        if (n_rows < recipe_.n_components) return false;
+        Numbers distinct = room(n_rows * d), variances = room(d);
+        copy_rows(rows, sample.places, listener_, distinct.data());
+        trimmed_variances(distinct.data(), sample.weight.data(), n_rows, d, 0, listener_, variances.data());
+        if (recipe_.ridge != nullptr) {
+            std::copy_n(recipe_.ridge, d, ridge);
+        } else if (!find_ridge(distinct, sample.weight, table.unit, variances, ridge)) {
+            return false;
+        }
+        return find_centres(distinct, sample.weight, variances, centres);
+    }
+
     // Whether door/rows.py has nothing to refuse.
     bool is_usable(const RowsView& rows) const {
         return rows.is_float32 ? holds_usable<float>(rows) : holds_usable<double>(rows);
@@ -129,35 +143,35 @@ TableView table_of(const GroupsView& groups, Index group) {
 
 }  // namespace
 
-bool fit_one(const KernelTable& kernels, const TableView& table, const RecipeView& recipe, double seconds,
-             const Execution& execution, MixtureView mixture, double* ridge, Numbers& log_likelihoods, bool& is_found) {
-    is_found = Fit(kernels, recipe, execution).make(table, seconds, mixture, ridge, log_likelihoods);
-    return !execution.interrupt.has_come();
-}
-
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
               const Execution& execution, const FitsView& out) {
     const Index d = groups.rows.n_features, n_components = recipe.n_components;
     const Index n_covariances = recipe.algebra.is_shared() ? 1 : n_components;
     const Index size = n_covariances * recipe.algebra.size(d);
-    const auto fit = [&](Index group, Listener listener) {
-        Interrupt interrupt([listener] { return listener.ask(listener.self); });
-        Numbers factors = room(size), log_abs_det = room(n_covariances), ridge = room(d), log_likelihoods;
+    const auto fit = [&](Index group, const Execution& alone) {
         const MixtureView mixture{out.weights + group * n_components, out.means + group * n_components * d,
-                                  out.covariances + group * size, factors.data(), log_abs_det.data()};
-        const Execution alone{1, interrupt};
-        const bool is_made =
-            Fit(kernels, recipe, alone).make(table_of(groups, group), kForever, mixture, ridge.data(), log_likelihoods);
-        const auto n_steps = static_cast<Index>(log_likelihoods.size());
-        if (!is_made || n_steps == 0) return;
-        const double last = log_likelihoods.back();
-        const bool has_settled = n_steps > 1 && std::fabs(last - log_likelihoods.end()[-2]) < recipe.tolerance;
-        if (!has_settled && n_steps < recipe.max_steps) return;
-        out.log_likelihood[group] = last;
-        out.has_settled[group] = has_settled;
-        out.n_steps[group] = n_steps;
+                                  out.covariances + group * size, out.factors + group * size,
+                                  out.log_abs_det + group * n_covariances};
+        Numbers& course = out.log_likelihood[static_cast<std::size_t>(group)];
+        try {
+            if (!Fit(kernels, recipe, alone).make(table_of(groups, group), mixture, out.ridge + group * d, course)) {
+                course.clear();
+                return;
+            }
+        } catch (const std::bad_alloc&) {  // the group counts as unusual
+            course.clear();
+            return;
+        }
+        const std::size_t n_steps = course.size();
+        out.n_steps[group] = static_cast<Index>(n_steps);
+        out.has_settled[group] = n_steps > 1 && std::fabs(course[n_steps - 1] - course[n_steps - 2]) < recipe.tolerance;
     };
-    std::fill_n(out.n_steps, groups.n_groups, 0);
+    std::fill_n(out.n_steps, groups.n_groups, -1);
+    std::fill_n(out.has_settled, groups.n_groups, false);
+    if (groups.n_groups == 1) {  // threads share its rows
+        fit(0, execution);
+        return !execution.interrupt.has_come();
+    }
     double n_rows = 0;
     for (Index group = 0; group < groups.n_groups; ++group) n_rows += static_cast<double>(groups.n_rows[group]);
     const Shape shape{n_components, d, recipe.algebra.factor_shape(), false, Rule::soft, recipe.algebra.second()};
@@ -167,10 +181,8 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
     job.work_per_row =
         kPasses * work_per_row(shape) * n_rows / static_cast<double>(std::max<Index>(groups.n_groups, 1));
     job.process = [&](int, Index group, Index, Listener listener) {
-        try {
-            fit(group, listener);
-        } catch (const std::bad_alloc&) {  // the group counts as unusual
-        }
+        Interrupt interrupt([listener] { return listener.ask(listener.self); });
+        fit(group, {1, interrupt});
     };
     return process_spans(job, execution);
 }

@@ -1,6 +1,7 @@
 // Default fits of small tables: the start, the ridge and EM of each, without coming back to Python.
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "run_em.hpp"
 
@@ -18,7 +19,9 @@ struct GroupsView {
 
 struct RecipeView {
     Algebra algebra;  // not a full covariance that all components share
-    Index n_components, n_candidates;
+    Index n_components;
+    const double* centres;  // (n_components, n_features), the same in each group; null: k-means finds them
+    Index n_candidates;
     const double* uniform;        // for `spread_centres`, the same in each group
     Index max_passes;             // of k-means
     double settled;               // it ends when centres move by less: this part of the mean variance
@@ -28,29 +31,21 @@ struct RecipeView {
     Limits limits;
     double tolerance;
     Index max_steps;
+    double seconds;  // a group makes no further step after so long
 };
-
-struct TableView {
-    RowsView rows;
-    RowWeightView row_weight;   // below 1, or null
-    double total_weight, unit;  // what the weights were divided by
-};
-
-// Begins a fit and makes steps of EM as `run_em` does, none after so many seconds. Appends their log-likelihoods, and
-// writes the ridge, (n_features,). Finds none where the table is unusual. False if interrupted.
-bool fit_one(const KernelTable& kernels, const TableView& table, const RecipeView& recipe, double seconds,
-             const Execution& execution, MixtureView mixture, double* ridge, Numbers& log_likelihoods, bool& is_found);
 
 struct FitsView {  // of all groups, one after the other
     double *weights, *means, *covariances;
-    double* log_likelihood;  // (n_groups,), mean before the last step
-    std::int64_t* n_steps;   // (n_groups,); 0 where the group is unusual: nothing else is written then
-    bool* has_settled;       // (n_groups,)
+    double *factors, *log_abs_det;  // of the covariances
+    double* ridge;                  // (n_groups, n_features)
+    std::int64_t* n_steps;          // (n_groups,); -1 where the group is unusual: the others hold no numbers of it then
+    bool* has_settled;              // (n_groups,)
+    std::vector<Numbers>& log_likelihood;  // means before each step, of each group
 };
 
-// A table is unusual where its numbers can't be used or have fewer distinct rows than components, a column is constant,
-// a centre loses its rows, or the first M-step would pass a limit. Of many, also where a later step would. False if
-// interrupted.
+// Begins a fit of each group and makes steps of EM as `run_em` does. A group is unusual where its numbers can't be used or
+// have fewer distinct rows than components, a column is constant, a centre loses its rows, or the first M-step would pass a
+// limit. With centres and a ridge given, only the last two count. False if interrupted.
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
               const Execution& execution, const FitsView& out);
 

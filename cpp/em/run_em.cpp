@@ -52,8 +52,8 @@ public:
                       mixture.factors.data(), mixture.log_abs_det.data());
     }
 
-    // An M-step on rows that have gone to the nearest of some centres. False where one of the limits is passed, and if
-    // interrupted.
+    // An M-step on rows that have gone to the nearest of some centres; not with one full covariance for all. False where
+    // one of the limits is passed, and if interrupted.
     bool begin(const double* centres, State& following) {
         State nearby = following;
         nearby.means.assign(centres, centres + n_components_ * d_);
@@ -77,26 +77,20 @@ private:
     bool gather(Numbers& centres) {
         const Numbers spheres(static_cast<std::size_t>(n_components_), 1.0), log_scale = room(n_components_);
         const Numbers start = centres;
-        Numbers traces = room(n_components_);
         double log_likelihood, n_far, n_near;
         const auto sum_up = [&](Second second, const double* anchor) {
             const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::hard, second};
             const StepView pass{shape, task_.rows, task_.row_weight, {}, {}};
-            double* seconds = has_one_matrix_ ? traces.data() : second_.data();
             return gaussmix::step(kernels_, pass, {log_scale.data(), start.data(), spheres.data(), anchor},
                                   Precision::widened, execution_,
-                                  {&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), seconds});
+                                  {&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), second_.data()});
         };
         if (!sum_up(Second::none, nullptr)) return false;
         for (Index i = 0; i < n_components_ * d_; ++i) {
             if (!(mass_[i / d_] > 0)) return false;
             centres[i] = first_[i] / mass_[i / d_];
         }
-        if (!sum_up(has_one_matrix_ ? Second::trace : algebra_.second(), centres.data())) return false;
-        for (Index i = 0; has_one_matrix_ && i < n_components_ * d_; ++i) {
-            first_[i] += mass_[i / d_] * (centres[i] - task_.total.centre[i % d_]);
-        }
-        return true;
+        return sum_up(algebra_.second(), centres.data());
     }
 
     bool is_sound(State& mixture, const State& before) {

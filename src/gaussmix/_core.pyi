@@ -166,24 +166,6 @@ class Target:
         Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).
         """
 
-    def begin_em(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
-        row_weight: numpy.typing.NDArray[numpy.float64] | None,
-        algebra: tuple[int, int, int],
-        weights: numpy.typing.NDArray[numpy.float64],
-        means: numpy.typing.NDArray[numpy.float64],
-        covariances: numpy.typing.NDArray[numpy.float64],
-        centre: numpy.typing.NDArray[numpy.float64] | None,
-        total: numpy.typing.NDArray[numpy.float64] | None,
-        ridge: numpy.typing.NDArray[numpy.float64],
-        limits: tuple[float, float, float, float],
-        n_threads: int,
-    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]] | None:
-        """
-        Write the mixture of rows that go to the nearest of the means: (factors, log_abs_det).
-        """
-
     def distinct_rows(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
@@ -205,7 +187,6 @@ class Target:
         n_components: int,
         n_candidates: int,
         uniform: numpy.typing.NDArray[numpy.float64],
-        n_threads: int,
     ) -> numpy.typing.NDArray[numpy.int64]:
         """Places of rows far from each other, as greedy k-means++ draws them."""
 
@@ -217,38 +198,9 @@ class Target:
         weights: tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]],
         algebra: tuple[int, int, int],
         n_components: int,
+        centres: numpy.typing.NDArray[numpy.float64] | None,
         n_candidates: int,
-        uniform: numpy.typing.NDArray[numpy.float64],
-        kmeans: tuple[int, float],
-        ridge: numpy.typing.NDArray[numpy.float64] | None,
-        automatic: tuple[float, float],
-        smallest_spread: float,
-        limits: tuple[float, float, float, float],
-        tolerance: float,
-        max_steps: int,
-        n_threads: int,
-    ) -> tuple[
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.int64],
-        numpy.typing.NDArray[numpy.bool_],
-    ]:
-        """
-        Fit a mixture to each of many groups: (weights, means, covariances, log_likelihood, n_steps, has_settled).
-        """
-
-    def fit_one(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
-        row_weight: numpy.typing.NDArray[numpy.float64] | None,
-        total_weight: float,
-        unit: float,
-        algebra: tuple[int, int, int],
-        n_components: int,
-        n_candidates: int,
-        uniform: numpy.typing.NDArray[numpy.float64],
+        uniform: numpy.typing.NDArray[numpy.float64] | None,
         kmeans: tuple[int, float],
         ridge: numpy.typing.NDArray[numpy.float64] | None,
         automatic: tuple[float, float],
@@ -258,20 +210,19 @@ class Target:
         max_steps: int,
         seconds: float,
         n_threads: int,
-    ) -> (
-        tuple[
-            numpy.typing.NDArray[numpy.float64],
-            numpy.typing.NDArray[numpy.float64],
-            numpy.typing.NDArray[numpy.float64],
-            numpy.typing.NDArray[numpy.float64],
-            numpy.typing.NDArray[numpy.float64],
-            numpy.typing.NDArray[numpy.float64],
-            numpy.typing.NDArray[numpy.float64],
-        ]
-        | None
-    ):
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.int64],
+        numpy.typing.NDArray[numpy.bool_],
+        numpy.typing.NDArray[numpy.float64],
+    ]:
         """
-        (weights, means, covariances, factors, log_abs_det, log_likelihood, ridge) of a fit; None if unusual.
+        Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.
         """
 
     def update(
@@ -283,19 +234,6 @@ class Target:
         current: numpy.typing.NDArray[numpy.float64] | None,
     ) -> numpy.typing.NDArray[numpy.float64]:
         """Covariances of a family from the scatter about the new means."""
-
-    def move_centres(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
-        row_weight: numpy.typing.NDArray[numpy.float64] | None,
-        centres: numpy.typing.NDArray[numpy.float64],
-        settled: float,
-        max_passes: int,
-        n_threads: int,
-    ) -> int:
-        """
-        Make passes of k-means, moving the centres where they lie: how many passes are left.
-        """
 
     def step_incomplete(
         self,

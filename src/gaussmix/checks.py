@@ -13,12 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.errors import counted
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame
-from gaussmix.numerics.rows import first_beyond
+from gaussmix.numerics.rows import LARGEST, first_beyond
 
 Rng = np.random.Generator | int | None
 Numbers = TypeVar("Numbers", float, Array)
-
-LARGEST = float(np.finfo(np.float64).max)
 
 
 def check_count(name: str, value: Any, smallest: int) -> int:

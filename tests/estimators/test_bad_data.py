@@ -210,7 +210,7 @@ def test_an_unfitted_mixture_says_so(method):
 
 def test_numbers_whose_squares_overflow_are_named_by_fit_and_no_matter_to_predict():
     X = np.array([[1.0], [1.5e308], [-1.7e308], [2.0]])  # their sum and difference overflow too
-    with pytest.raises(ValueError, match=r"contains 1.5e\+308: row 1, column 0 .* rescale the columns of X"):
+    with pytest.raises(ValueError, match=r"contains 1.5e\+308: row 1, column 0 .* rescale the column"):
         GaussianMixture(1).fit(X)
     mixture = GaussianMixture(2, random_state=0).fit([[0.0], [1.0], [9.0], [11.0]])
     assert np.isfinite(mixture.score_samples(X)).all()

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import FAMILIES, GaussianMixture, Mixtures, NotAModelFile, fit_many
 from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.runner import Seeds
 from gaussmix.estimators.fit_many import _Many
 from gaussmix.formats.envelope import MANY_FORMAT, pack, unpack
 from gaussmix.numerics.core import native_target
@@ -25,7 +26,13 @@ BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name 
 @pytest.fixture(autouse=True)
 def _calls_one_by_one(monkeypatch):
     """The estimator, to which `fit_many` is compared, starts from Python."""
-    monkeypatch.setattr(NativeEngine, "fit_one", lambda *_: None)
+    fit_many = NativeEngine.fit_many
+
+    def several_only(self, groups, recipe):
+        is_begun = len(groups.size) > 1 or not isinstance(recipe.centres, Seeds)
+        return fit_many(self, groups, recipe) if is_begun else None
+
+    monkeypatch.setattr(NativeEngine, "fit_many", several_only)
 
 
 @pytest.fixture
@@ -192,7 +199,8 @@ def test_what_the_engine_leaves_is_made_by_the_estimator(rng, alone, monkeypatch
 
     def without_some(self, groups, recipe):
         fits = fit(self, groups, recipe)
-        fits.n_steps[::2] = 0
+        if len(groups.size) > 1:
+            fits.has_settled[::2] = False  # as where a step passes a limit
         return fits
 
     monkeypatch.setattr(NativeEngine, "fit_many", without_some)

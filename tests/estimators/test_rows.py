@@ -185,7 +185,7 @@ def test_the_mixture_itself_refuses_what_is_no_number(X):
     mixture = GaussianMixture(2, random_state=0).fit(X).mixture_
     wrong = np.array(X)
     wrong[3, 1] = np.nan
-    with pytest.raises(ValueError, match="rows holds nan in row 3, column 1"):
+    with pytest.raises(ValueError, match="rows contains NaN: row 3, column 1"):
         mixture.log_density(wrong)
     with pytest.raises(TypeError, match="real numbers, not complex128"):
         mixture.predict(X + 1j)

@@ -227,6 +227,14 @@ def test_layouts(target, make_problem, same_bits, error):
         same_bits(problem.but(error=behind).step(target), expected)
 
 
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_distance_that_overflows_is_the_largest_double(target, make_problem, error):
+    problem = make_problem(20, 2, 3, 0.0, error, has_prior=False, has_background=False)
+    problem.rows[3] = 1e200, np.nan
+    np.testing.assert_array_equal(problem.evaluate(target)[3], -0.5 * np.finfo(np.float64).max)
+    assert np.isfinite(problem.step(target)[1]).all()
+
+
 def test_prior_of_each_row(target, make_problem, same_bits):
     problem = make_problem(90, 3)
     table = np.vstack([problem.log_prior, np.zeros((1, 4))])[problem.prior_places]

@@ -8,6 +8,8 @@ from gaussmix.families import FAMILIES
 FULL, TIED = FAMILIES["full"].algebra, FAMILIES["tied"].algebra
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra not in (None, TIED)]
 N_COMPONENTS, N_CANDIDATES = 3, 3
+N_STEPS = 6  # the place of these in what is returned
+LOST = 0.9, 1e-15, 1e3, 1e3
 
 
 def arguments(rng, **changes):
@@ -20,10 +22,10 @@ def arguments(rng, **changes):
     rows[first[6] :, 0] = 2.0  # a constant column
     values = {
         "rows": rows, "row_weight": None, "ranges": (first, size), "weights": (size.astype(float), np.ones(7)),
-        "algebra": FULL, "n_components": N_COMPONENTS, "n_candidates": N_CANDIDATES,
+        "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "n_candidates": N_CANDIDATES,
         "uniform": rng.random(1 + (N_COMPONENTS - 1) * N_CANDIDATES), "kmeans": (100, 1e-4), "ridge": None,
         "automatic": (1e-6, 0.01), "smallest_spread": 1e-152, "limits": (2.0**-40, 1e-15, 1e3, 1e3),
-        "tolerance": 1e-3, "max_steps": 100, "n_threads": 2,
+        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "n_threads": 2,
     }  # fmt: skip
     return values | changes
 
@@ -34,17 +36,22 @@ def test_every_target_gives_the_same_bits(targets, name, dtype, rng):
     values = arguments(rng, algebra=FAMILIES[name].algebra, ridge=np.full(2, 0.01))
     values["rows"] = np.repeat(values["rows"].astype(dtype), 2, axis=1)[:, ::2]
     ends = [target.fit_many(**values) for target in targets]
-    assert np.flatnonzero(ends[0][4]).tolist() == [0, 1]
+    assert (ends[0][N_STEPS] >= 0).tolist() == [True, True] + 5 * [False]
     for end in ends:
-        assert [part[:2].tobytes() for part in end] == [part[:2].tobytes() for part in ends[0]]
+        assert [part.tobytes() for part in made(end)] == [part.tobytes() for part in made(ends[0])]
+
+
+def made(fits, places=slice(2)):
+    """What is there of the usual groups: of the others, arrays hold no numbers."""
+    return *(part[places] for part in fits[:-1]), fits[-1]
 
 
 def test_a_group_is_the_same_alone(target, rng):
     values = arguments(rng)
-    together = target.fit_many(**values)
-    alone = target.fit_many(**values | {"rows": values["rows"][:60], "ranges": (np.array([0]), np.array([60])),
-                                        "weights": (np.array([60.0]), np.ones(1))})  # fmt: skip
-    assert [part.tobytes() for part in alone] == [part[:1].tobytes() for part in together]
+    together, alone = target.fit_many(**values), target.fit_many(**one(values))
+    assert [part.tobytes() for part in alone[:-1]] == [part[:1].tobytes() for part in together[:-1]]
+    np.testing.assert_array_equal(alone[-1], together[-1][: alone[N_STEPS][0]])
+    assert together[-1].size == np.maximum(together[N_STEPS], 0).sum()
 
 
 def test_a_weight_of_two_counts_twice(target, rng):
@@ -65,52 +72,55 @@ def test_a_weight_of_two_counts_twice(target, rng):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("limits", [(0.9, 1e-15, 1e3, 1e3), (2.0**-40, 1e-15, 1e-9, 1e3)], ids=["lost", "loss"])
-def test_a_group_beyond_the_limits_is_left_alone(target, limits, rng):
-    n_steps = target.fit_many(**arguments(rng))[4], target.fit_many(**arguments(rng, limits=limits))[4]
-    assert n_steps[0][0] > n_steps[1][0] == 0
+def test_a_group_whose_first_step_passes_a_limit_is_left_alone(target, rng):
+    n_steps = target.fit_many(**arguments(rng))[N_STEPS], target.fit_many(**arguments(rng, limits=LOST))[N_STEPS]
+    assert n_steps[0][0] > 0
+    assert n_steps[1][0] == -1
 
 
 def one(values, group=0, **changes):
-    """The same for `Target.fit_one`, of one of the groups."""
-    others = {name: value for name, value in values.items() if name not in ("ranges", "weights")}
-    first, size = (part[group] for part in values["ranges"])
-    table = {"rows": values["rows"][first:][:size], "total_weight": float(size), "unit": 1.0, "seconds": 1e9}
-    return others | table | changes
+    """The same of one of the groups alone."""
+    first, size = (int(part[group]) for part in values["ranges"])
+    table = {"rows": values["rows"][first:][:size], "ranges": (np.zeros(1, int), np.array([size])),
+             "weights": (np.array([float(size)]), np.ones(1))}  # fmt: skip
+    return values | table | changes
+
+
+def test_a_fit_ends_before_a_step_that_passes_a_limit_and_when_time_is_up(target, rng):
+    values = arguments(rng)
+    assert target.fit_many(**one(values, limits=(2.0**-40, 1e-15, 1e-9, 1e3)))[N_STEPS] == [0]
+    assert target.fit_many(**one(values, seconds=0.0))[N_STEPS] == [1]
 
 
 @pytest.mark.parametrize("name", BY_CORE)
-def test_one_table_is_fitted_as_a_group(targets, name, rng):
-    values = arguments(rng, algebra=FAMILIES[name].algebra, ridge=np.full(2, 0.01))
-    together = targets[0].fit_many(**values)
-    for target in targets:
-        for group in 0, 1:
-            weights, means, covariances, _, _, steps, ridge = target.fit_one(**one(values, group))
-            expected = [part[group] for part in together]
-            for found, part in zip((weights, means, covariances), expected[:3], strict=True):
-                np.testing.assert_array_equal(found, part)
-            assert (steps[-1], len(steps)) == (expected[3], expected[4])
-            np.testing.assert_array_equal(ridge, 0.01)
-        assert [target.fit_one(**one(values, group)) for group in (2, 3, 4)] == [None] * 3
-
-
-def test_one_table_ends_before_the_step_that_a_group_is_left_for(target, rng):
-    values = arguments(rng)
-    assert len(target.fit_one(**one(values, limits=(2.0**-40, 1e-15, 1e-9, 1e3)))[5]) == 0
-    assert len(target.fit_one(**one(values, seconds=0.0))[5]) == 1
+def test_from_given_centres(targets, name, rng):
+    """The first M-step alone, and steps from there: rows that are no use for a start are taken as they are."""
+    values = one(arguments(rng, algebra=FAMILIES[name].algebra, ridge=np.full(2, 0.01)), 6)
+    values |= {"centres": values["rows"][:3], "uniform": None}
+    ends = [target.fit_many(**values | {"max_steps": max_steps}) for target in targets for max_steps in (0, 9)]
+    for first, then in zip(ends[::2], ends[1::2], strict=True):
+        assert first[N_STEPS] == [0]
+        weights, means, covariances = (np.array(part[0]) for part in first[:3])
+        steps = targets[0].run_em(
+            values["rows"], None, 30.0, values["algebra"], weights, means, covariances, None, None, values["ridge"],
+            values["limits"], values["tolerance"], -np.inf, 9, 1e9, 1,
+        )[0]  # fmt: skip
+        for found, expected in zip(then[:3], (weights, means, covariances), strict=True):
+            np.testing.assert_array_equal(found[0], expected)
+        np.testing.assert_array_equal(then[-1], steps)
 
 
 def test_the_ridge_is_a_part_of_the_variances(target, rng):
     values = one(arguments(rng, automatic=(1e-3, 0.01)))
     rows, weight, _ = target.distinct_rows(values["rows"], None)
     expected = 1e-3 * target.trimmed_variances(rows, weight, 2.0)  # 1 % of 60 rows, rounded up, and one more
-    np.testing.assert_array_equal(target.fit_one(**values)[6], expected)
+    np.testing.assert_array_equal(target.fit_many(**values)[5][0], expected)
 
 
 def test_no_groups(target, rng):
     nothing = np.zeros(0, np.int64), np.zeros(0, np.int64)
     found = target.fit_many(**arguments(rng, ranges=nothing, weights=(np.zeros(0), np.zeros(0))))
-    assert [part.shape for part in found] == [(0, 3), (0, 3, 2), (0, 12), (0,), (0,), (0,)]
+    assert [part.shape for part in found] == [(0, 3), (0, 3, 2), (0, 12), (0, 12), (0, 3), (0, 2), (0,), (0,), (0,)]
 
 
 WRONG = {
@@ -125,11 +135,12 @@ WRONG = {
     ],
     "weights": [(np.ones(6), np.ones(7)), (np.ones(7), np.ones(6))],
     "row_weight": [np.ones(9)],
-    "uniform": [np.ones(6)],
+    "uniform": [np.ones(6), None],
+    "centres": [np.ones((3, 2))],
     "n_components": [0, 2],
     "n_candidates": [0],
     "ridge": [np.ones(3)],
-    "max_steps": [0],
+    "max_steps": [-1],
     "n_threads": [0],
     "rows": [np.zeros((143, 0))],
 }
@@ -142,10 +153,11 @@ def test_wrong_arguments(target, change, rng):
         target.fit_many(**arguments(rng, **change))
 
 
-@pytest.mark.parametrize("change", [case for case in CASES if not {"ranges", "weights"} & set(case.values[0])])
-def test_wrong_arguments_of_one(target, change, rng):
-    with pytest.raises(ValueError, match=r"must|algebra|moments|n_components|max_steps|features"):
-        target.fit_one(**one(arguments(rng), **change))
+@pytest.mark.parametrize("change", [{"ridge": None}, {"centres": np.ones((2, 2))}], ids=["ridge", "shape"])
+def test_wrong_centres(target, change, rng):
+    given = {"centres": np.ones((3, 2)), "uniform": None, "ridge": np.ones(2)}
+    with pytest.raises(ValueError, match="centres must"):
+        target.fit_many(**arguments(rng, **given | change))
 
 
 @pytest.mark.parametrize("change", [{"rows": np.zeros((143, 2), int)}, {"ranges": 7}])

@@ -7,6 +7,7 @@ import pytest
 
 from gaussmix import FAMILIES, GaussianMixture
 from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.runner import Seeds
 from gaussmix.fit.fit import FEW
 from gaussmix.numerics.core import native_target
 from gaussmix.testing.closeness import assert_same_fit
@@ -21,15 +22,30 @@ ALL_STEPS = {"tol": 0.0, "max_iter": 40}
 @pytest.fixture
 def calls(monkeypatch):
     """Whether each call for a fit was answered."""
-    answers, fit_one = [], NativeEngine.fit_one
+    answers, fit_many = [], NativeEngine.fit_many
 
-    def noted(self, *arguments):
-        found = fit_one(self, *arguments)
-        answers.append(found is not None)
+    def noted(self, groups, recipe):
+        found = fit_many(self, groups, recipe)
+        if is_from_the_start(recipe):
+            answers.append(found is not None and found.course is not None)
         return found
 
-    monkeypatch.setattr(NativeEngine, "fit_one", noted)
+    monkeypatch.setattr(NativeEngine, "fit_many", noted)
     return answers
+
+
+def is_from_the_start(recipe):
+    return isinstance(recipe.centres, Seeds) and recipe.control.max_steps > 0
+
+
+def without_starts(monkeypatch):
+    """Let Python find the centres of each fit."""
+    fit_many = NativeEngine.fit_many
+
+    def from_centres(self, groups, recipe):
+        return None if isinstance(recipe.centres, Seeds) else fit_many(self, groups, recipe)
+
+    monkeypatch.setattr(NativeEngine, "fit_many", from_centres)
 
 
 @pytest.fixture
@@ -53,7 +69,7 @@ def outcome(rows, weight=None, **parameters):
 def assert_law(rows, weight=None, **parameters):
     found, said = outcome(rows, weight, **parameters)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NativeEngine, "fit_one", lambda *_: None)
+        without_starts(patch)
         expected, also_said = outcome(rows, weight, **parameters)
     assert said == also_said
     if isinstance(expected, str):
@@ -128,11 +144,29 @@ def test_what_the_engine_does_not_know_is_left_to_python(table, calls):
     assert not any(calls)
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [{"callbacks": [lambda step: None]}, {"max_time": 60.0}, {"stopping": "aitken"}],
+    ids=lambda each: next(iter(each)),
+)
+def test_where_steps_are_watched_the_engine_makes_the_first_m_step(parameters, table, monkeypatch):
+    begun, fit_many = [], NativeEngine.fit_many
+
+    def noted(self, groups, recipe):
+        found = fit_many(self, groups, recipe)
+        begun.append((recipe.control.max_steps, found.course.log_likelihood))
+        return found
+
+    monkeypatch.setattr(NativeEngine, "fit_many", noted)
+    assert_law(table, **parameters)
+    assert begun[0] == (0, [])
+
+
 def test_what_is_left_to_draw_is_the_same(table, calls):
     fits = [GaussianMixture(3, init_params=init, n_init=2, random_state=0) for init in ("kmeans", ["random", "kmeans"])]
     for fit in fits:
         found = fit.fit(table).traces_
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(NativeEngine, "fit_one", lambda *_: None)
+            without_starts(patch)
             assert fit.fit(table).traces_ == found
     assert True in calls

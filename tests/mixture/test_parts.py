@@ -314,7 +314,7 @@ def test_names_given_later_are_those_of_the_conditional():
         (lambda m: m.marginal([]), ValueError, "at least one feature"),
         (lambda m: m.marginal([9]), ValueError, "no feature 9"),
         (lambda m: m.conditional_mean([[1.0]], [0, 1]), ValueError, r"X_known must have shape \(n_rows, 2\), not"),
-        (lambda m: m.conditional_mean([[np.inf]], [0]), ValueError, "X_known holds inf in row 0, column 0"),
+        (lambda m: m.conditional_mean([[np.inf]], [0]), ValueError, "X_known contains infinity: row 0, column 0"),
         (lambda m: m.conditional_weights([["x"]], [0]), TypeError, "X_known must be real numbers"),
         (lambda m: m.conditional_covariance([[1.0]], range(9)), ValueError, "All features are known"),
     ],

@@ -9,7 +9,7 @@ from trust_cases import CASES
 
 from gaussmix import GaussianMixture
 
-REFUSAL = "escale the columns of X|precisions_init.* give finite numbers"
+REFUSAL = "escale the column|precisions_init.* give finite numbers"
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

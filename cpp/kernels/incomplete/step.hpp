@@ -92,9 +92,10 @@ private:
         return batch.n_rows == 0 || visit_batch(batch, pattern);
     }
 
+    // Spans end where leaves do, and so do runs.
     Index end_of_run(Index first, Index last) const {
         Index end = first + 1;
-        while (end < last && end % kLeafRows != 0 && task_.pattern[end] == task_.pattern[first]) ++end;
+        while (end < last && task_.pattern[end] == task_.pattern[first]) ++end;
         return end;
     }
 

@@ -13,16 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from gaussmix.door.parameters import check_numbers
-from gaussmix.door.rows import LARGEST_WEIGHT, as_rows
+from gaussmix.door.rows import as_rows
 from gaussmix.engines.runner import Groups
 from gaussmix.errors import counted, listed
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.frames import Frame
-from gaussmix.numerics.rows import in_whole_steps, unit_of_weights
+from gaussmix.numerics.rows import LARGEST_WEIGHT, MERGED_FROM, in_whole_steps, unit_of_weights
 from gaussmix.sources.base import Source
 from gaussmix.sources.opening import is_table
-
-_MERGED = 2.0**53  # integers of this size may merge in a double: the estimator looks at them
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +198,7 @@ def _plain(table: Any) -> Rows | None:
 
 def _has_large(integers: NDArray[Any]) -> bool:
     """Whether some integers are so large that they may merge in a double."""
-    return bool((np.abs(integers.astype(np.float64)) >= _MERGED).any())
+    return bool((np.abs(integers.astype(np.float64)) >= MERGED_FROM).any())
 
 
 def _goes_with(weight: Any, rows: Rows | None) -> bool:
@@ -300,10 +298,10 @@ def _without_large_integers(
     table: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The sizes, 0 for groups of whole numbers that may have merged in a double: the estimator looks at them."""
-    if not len(table) or not (np.abs(table.astype(np.float64, copy=False)) >= _MERGED).any():
+    if not len(table) or not (np.abs(table.astype(np.float64, copy=False)) >= MERGED_FROM).any():
         return size
     has_large = [
-        bool((np.abs(table[begin : begin + count].astype(np.float64)) >= _MERGED).any())
+        bool((np.abs(table[begin : begin + count].astype(np.float64)) >= MERGED_FROM).any())
         for begin, count in zip(first.tolist(), size.tolist(), strict=True)
     ]
     return np.where(has_large, 0, size)

@@ -16,18 +16,25 @@ from gaussmix.door.warnings import warn
 from gaussmix.errors import column_named, listed, unknown_name
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.frames import Frame, times_sentence
-from gaussmix.numerics.pieces import copied, pieces
-from gaussmix.numerics.rows import extreme_rows, first_beyond, in_whole_steps
+from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.rows import (
+    LARGEST,
+    LARGEST_WEIGHT,
+    MERGED_FROM,
+    SMALLEST_SPREAD,
+    bad_cell,
+    check_integers,
+    extreme_rows,
+    in_whole_steps,
+    largest_of,
+)
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells
 from gaussmix.sources.opening import is_table, open
 from gaussmix.waist.leaves import LEAF_ROWS
 
-SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
-MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
 MIN_ROWS = 2  # of a fit
-LARGEST_WEIGHT = 1e150  # of all rows together
 TINY = 2.0**-800  # weights below are so near to the smallest numbers that products with them lose digits
 MEANINGS = "frequency", "precision"
 
@@ -130,9 +137,9 @@ def _check_rows(
     Rows are copied only to convert. In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
     """
     rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
-    largest, names = float(np.finfo(np.float64).max), getattr(estimator, "feature_names_in_", None)
-    if reset or is_stream:  # squared offsets add up without overflow
-        largest = (largest / (4 * (LEAF_ROWS if is_stream else len(rows)))) ** 0.5
+    largest, names = LARGEST, getattr(estimator, "feature_names_in_", None)
+    if reset or is_stream:
+        largest = largest_of(LEAF_ROWS if is_stream else len(rows))
     is_missing = _check_values(rows, names, largest, may_miss)
     if reset and not is_stream:
         _check_spread(rows, _integers(X), names)
@@ -239,25 +246,22 @@ def _place(row: int, column: int, names: Any) -> str:
 
 def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> bool:
     """Name the first row and column that hold NaN or too large a number; returns whether there is NaN that may be."""
-    cell = first_beyond(rows, largest)
+    cell = bad_cell(rows, largest)
     is_missing = may_miss and cell is not None
     if is_missing:
-        cell = first_beyond(rows, largest, may_miss=True)
-    if cell is None:
-        return is_missing
-    value, where = rows[cell], _place(*cell, names)
-    if np.isfinite(value):
-        raise ValueError(f"Input X contains {value:.3g}: {where}. Its square overflows: rescale the columns of X.")
-    what = "NaN" if np.isnan(value) else "infinity"
-    raise ValueError(f"Input X contains {what}: {where}. Remove or fill such rows first.")
+        cell = bad_cell(rows, largest, may_miss=True)
+    if cell is not None:
+        raise ValueError(f"Input X contains {cell.name}: {_place(cell.row, cell.column, names)}. {cell.advice}")
+    return is_missing
 
 
 def _check_spread(rows: Rows, integers: Mapping[int, NDArray[np.integer[Any]]], names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
     low, high = _ends(rows)
     _check_ends(low, high, names)
-    largest = np.maximum(np.abs(low), np.abs(high))
-    _check_integers({place: values for place, values in integers.items() if largest[place] >= 2.0**53}, largest, names)
+    for column, values in integers.items():
+        if max(abs(low[column]), abs(high[column])) >= MERGED_FROM:
+            check_integers(f"Input X, {column_named(column, names)},", values)
 
 
 def _integers(X: Any) -> Mapping[int, NDArray[np.integer[Any]]]:
@@ -284,23 +288,6 @@ def _check_ends(low: Array, high: Array, names: Any) -> None:
             f"Input X varies by only {spread[column]:.3g} in {column_named(column, names)}: squares of that underflow. "
             "Rescale the columns of X."
         )
-
-
-def _check_integers(integers: Mapping[int, NDArray[np.integer[Any]]], largest: Array, names: Any) -> None:
-    """Raise ValueError for a column of integers, up to `largest` (n_features,), that merge in a double."""
-    for column, values in integers.items():
-        step = np.spacing(largest[column])
-        size = int(values.max()) - int(values.min())
-        if step > MERGED_SHARE * size > 0 and step > 1 and _leave_a_rest(values, int(step)):
-            raise ValueError(
-                f"Input X holds integers of size {largest[column]:.3g} that differ by at most {size} in "
-                f"{column_named(column, names)}: a double can't tell them apart. Subtract a constant from the column "
-                "first."
-            )
-
-
-def _leave_a_rest(integers: NDArray[np.integer[Any]], step: int) -> bool:
-    return any((integers[part] % step).any() for part in pieces(integers.shape))
 
 
 def _kind(X: Any) -> str:

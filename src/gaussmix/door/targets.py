@@ -12,7 +12,7 @@ from gaussmix.door.parameters import check_numbers
 from gaussmix.mixture.features import Features, places
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.frames import Frame
-from gaussmix.numerics.rows import first_beyond
+from gaussmix.numerics.rows import bad_cell
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 
@@ -35,11 +35,10 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_targets), not {values.shape}.")
     if len(values) != n_rows:
         raise ValueError(f"y holds {len(values)} rows, but X has {n_rows}: inconsistent numbers of samples.")
-    cell = first_beyond(values.reshape(n_rows, -1), float(np.finfo(np.float64).max))
+    cell = bad_cell(values.reshape(n_rows, -1))
     if cell is not None:
-        what = "NaN" if np.isnan(values.reshape(n_rows, -1)[cell]) else "infinity"
-        or_too_large = " or a value too large for dtype('float64')" if what == "infinity" else ""
-        raise ValueError(f"Input y contains {what}{or_too_large}: row {cell[0]}. Remove or fill such rows first.")
+        or_too_large = " or a value too large for dtype('float64')" if cell.name == "infinity" else ""
+        raise ValueError(f"Input y contains {cell.name}{or_too_large}: row {cell.row}. {cell.advice}")
     return values
 
 

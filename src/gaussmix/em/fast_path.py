@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from gaussmix.em.accumulate import look
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Aitken, Stopping
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Control, Course, Runner
+from gaussmix.engines.runner import Control, Course, Groups, Recipe, Runner
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -74,13 +76,14 @@ class FastPath:
         """
         if self._task is None:
             return None
-        runner, algebra, rows = self._task
-        course = runner.begin_em(*rows, centres, algebra, self._control())
+        runner, algebra, (block, _) = self._task
+        recipe = Recipe(algebra, len(centres), np.ascontiguousarray(centres), self._control(0), 0.0, 0.0, 0.0)
+        fits = runner.fit_many(Groups.of_one(block, 1.0), recipe)
+        course = None if fits is None else fits.course
         return None if course is None else model_of(course, self._family)
 
-    def _control(self, max_steps: int = 0, previous: float = float("-inf")) -> Control:
-        assert self._ridge is not None, "otherwise there is no task"
-        return Control(self._ridge, self._stopping.least_gain, max_steps, previous, LOST_SHARE, NOISE, MAX_LOSS)
+    def _control(self, max_steps: int, previous: float = float("-inf")) -> Control:
+        return Control(self._ridge, self._stopping.least_gain, max_steps, LOST_SHARE, NOISE, MAX_LOSS, previous)
 
     @cached_property
     def _ridge(self) -> Array | None:

@@ -26,23 +26,24 @@ class Control(NamedTuple):
 
     Parameters
     ----------
-    ridge : (n_features,), added to every variance at each step, data units².
+    ridge : (n_features,), added to every variance at each step, data units². None for the automatic one of each group,
+        which only `Runner.fit_many` takes.
     tolerance : stop when the mean log-likelihood changes by less, nats per unit of row weight.
     max_steps : limit on the number of steps.
-    previous : mean log-likelihood of the step that preceded this run (−inf if none); used for the first convergence
-        test.
     lost_share : leave a step that would give a component less than this share of the row weight.
     noise : leave a step after which a feature without a ridge has a standard deviation below this part of its mean.
     loss : leave a step for which second moments about the anchor are more than so many times those about the new means.
+    previous : mean log-likelihood of the step that preceded this run (−inf if none); used for the first convergence
+        test.
     """
 
-    ridge: Array
+    ridge: Array | None
     tolerance: float
     max_steps: int
-    previous: float
     lost_share: float
     noise: float
     loss: float
+    previous: float = float("-inf")
 
 
 class Course(NamedTuple):
@@ -83,6 +84,28 @@ class Groups(NamedTuple):
     total_weight: Array
     unit: Array
 
+    @classmethod
+    def of_one(cls, block: Block, unit: float) -> Groups:
+        """A block as the only group, its weights divided by `unit`."""
+        ends, weights = np.array([[0], [block.n_rows]]), np.array([[block.total_weight], [unit]])
+        return cls(block.rows, block.row_weight, ends[0], ends[1], weights[0], weights[1])
+
+
+class Seeds(NamedTuple):
+    """How to find the centres of a table: greedy k-means++ (Arthur & Vassilvitskii 2007), then k-means (Lloyd 1982).
+
+    Parameters
+    ----------
+    n_candidates : rows drawn for each centre but the first; the best is chosen.
+    uniform : (1 + (n_components − 1) n_candidates,), drawn from [0, 1); the same in every group.
+    max_passes, settled : of k-means; it stops when centres move by less than this part of the mean variance.
+    """
+
+    n_candidates: int
+    uniform: Array | None
+    max_passes: int
+    settled: float
+
 
 class Recipe(NamedTuple):
     """How to fit a mixture to a table, or to each of many: what a default fit does, as plain values.
@@ -90,51 +113,65 @@ class Recipe(NamedTuple):
     Parameters
     ----------
     algebra : which covariances the family makes.
-    n_components, n_candidates, uniform : for `Runner.spread_centres`, in every group the same.
-    max_passes, settled : of k-means; it stops when centres move by less than this part of the mean variance.
-    ridge : (n_features,), data units²; None for the automatic one of each group.
+    n_components : K.
+    centres : how to find them, or (n_components, n_features), data units: rows begin at the nearest. With given centres
+        rows are taken as they are, and `control` has a ridge.
+    control : when EM ends. Without steps there is the first M-step alone.
     ridge_share, trimmed : of the automatic ridge; see `em.ridge`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
-    tolerance, max_steps, lost_share, noise, loss : see `Control`.
     """
 
     algebra: Algebra
     n_components: int
-    n_candidates: int
-    uniform: Array
-    max_passes: int
-    settled: float
-    ridge: Array | None
+    centres: Seeds | Array
+    control: Control
     ridge_share: float
     trimmed: float
     smallest_spread: float
-    tolerance: float
-    max_steps: int
-    lost_share: float
-    noise: float
-    loss: float
 
 
 class Fits(NamedTuple):
-    """Where EM led in each of many groups.
+    """Where EM came to in each of many groups.
 
     Parameters
     ----------
     weights : (n_groups, n_components).
     means : (n_groups, n_components, n_features), data units.
     covariances : (n_groups, …), each in compact form, data units².
-    log_likelihood : (n_groups,), mean before the last step, nats per unit of row weight.
-    n_steps : (n_groups,); 0 for a group that is unusual, or does not suit the fast path: Python has to fit it, and the
+    ridge : (n_groups, n_features), data units².
+    n_steps : (n_groups,); −1 for a group that is unusual, or does not suit the fast path: Python has to fit it, and the
         other arrays hold no numbers of it.
     has_settled : (n_groups,), whether the last step changed the log-likelihood by less than the tolerance.
+    log_likelihood : mean before each step, nats per unit of row weight, one group after the other.
+    whitening : factors of the covariances of a single group, with the bits of the family's own; None for several.
     """
 
     weights: Array
     means: Array
     covariances: Array
-    log_likelihood: Array
+    ridge: Array
     n_steps: NDArray[np.int64]
     has_settled: NDArray[np.bool_]
+    log_likelihood: Array
+    whitening: Whitening | None = None
+
+    def among(self, places: Places, n_groups: int) -> Fits:
+        """These as some of more groups, of which the others are left to Python."""
+        if len(places) == n_groups:
+            return self
+        every: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]
+        every[self._fields.index("n_steps")][:] = -1
+        for whole, some in zip(every, self[:6], strict=True):
+            whole[places] = some
+        return Fits(*[*every, self.log_likelihood])
+
+    @property
+    def course(self) -> Course | None:
+        """The course of a single group; None where Python has to fit it."""
+        if self.n_steps[0] < 0:
+            return None
+        mixture = self.weights[0], self.means[0], self.covariances[0]
+        return Course(*mixture, self.whitening, self.log_likelihood.tolist())
 
 
 class Runner(ABC):
@@ -149,58 +186,6 @@ class Runner(ABC):
         algebra : which covariances the family makes.
         scatter : mass and second sums about the new means.
         current : covariances before the step, in compact form; None at the first step.
-        """
-
-    @abstractmethod
-    def spread_centres(
-        self, rows: Array, weight: Array, n_components: int, n_candidates: int, uniform: Array
-    ) -> Places:
-        """Choose rows far from each other: greedy k-means++ (Arthur & Vassilvitskii 2007).
-
-        Parameters
-        ----------
-        rows : (n_rows, n_features), distinct, data units.
-        weight : (n_rows,), all positive.
-        n_components : how many rows to choose.
-        n_candidates : of each row but the first; the best is chosen.
-        uniform : (1 + (n_components − 1) n_candidates,), drawn from [0, 1).
-
-        Returns
-        -------
-        places : (n_components,), with the bits of `starts.kmeans_plus_plus`.
-        """
-
-    @abstractmethod
-    def move_centres(self, block: Block, centres: Array, settled: float, max_passes: int) -> tuple[Array, int]:
-        """Make passes of k-means (Lloyd 1982): move centres to the means of their nearest rows.
-
-        Parameters
-        ----------
-        block : the rows.
-        centres : (n_components, n_features), data units.
-        settled : stop when the sum of the squared motions of all centres is at most this, data units².
-        max_passes : limit on the number of passes.
-
-        Returns
-        -------
-        centres : where they are then.
-        n_left : passes that may still be made: 0 where they have settled, more where the next pass leaves a centre
-            without rows, which is for Python.
-        """
-
-    @abstractmethod
-    def begin_em(self, block: Block, facts: Any, centres: Array, algebra: Algebra, control: Control) -> Course | None:
-        """Make the M-step of rows that each belong to the nearest of some centres, the first one if several are.
-
-        Parameters
-        ----------
-        block, facts, algebra : as for `run_em`.
-        centres : (n_components, n_features), data units.
-        control : its ridge, and what to leave to Python.
-
-        Returns
-        -------
-        course : of no steps; None where this M-step is unusual, or does not suit the fast path.
         """
 
     @abstractmethod
@@ -224,25 +209,8 @@ class Runner(ABC):
         """
 
     @abstractmethod
-    def fit_one(self, block: Block, unit: float, recipe: Recipe) -> tuple[Course, Array] | None:
-        """Begin a fit and make steps of EM, as far as `run_em` goes.
-
-        Parameters
-        ----------
-        block : all rows, with weights below 1.
-        unit : what these were divided by: a power of 2.
-        recipe : how to fit them.
-
-        Returns
-        -------
-        course : with the bits of the calls one by one.
-        ridge : (n_features,), data units². None for both where the table or its start is unusual, or the recipe does
-            not suit the fast path.
-        """
-
-    @abstractmethod
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
-        """Start and run EM in each of many groups.
+        """Begin a fit of each of many groups and make steps of EM, as far as `run_em` goes.
 
         Parameters
         ----------
@@ -251,5 +219,6 @@ class Runner(ABC):
 
         Returns
         -------
-        fits : with the bits of a fit of each group alone; None if the recipe does not suit the fast path.
+        fits : with the bits of a fit of each group alone, and of its parts one by one; None if the recipe does not suit
+            the fast path. A single group may end before EM does: when time is up.
         """

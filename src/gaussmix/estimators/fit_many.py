@@ -9,7 +9,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -111,7 +111,7 @@ def fit_many(
     found = grouped(groups, by, offsets, sample_weight, GaussianMixture())
     fitting = _Many(found, template)
     fits = fitting.by_core()
-    fitting.one_by_one(np.flatnonzero(fits.n_steps == 0) if fits is not None else np.arange(len(found.keys)))
+    fitting.one_by_one(np.arange(len(found.keys)) if fits is None else np.flatnonzero(~fitting.is_made(fits)))
     mixtures = fitting.mixtures(fits)
     for sentence, category in _sentences(mixtures):
         warn(sentence, category)
@@ -181,16 +181,16 @@ class _Many:
             return None
         rng = check_seed(self.template.random_state)
         recipe = recipe_of(init, family, n_components, rows.shape[1], ridge, stopping, rng)
-        if recipe is None:
+        if recipe is None or not recipe.control.max_steps:
             return None
         some, places = self.groups.for_core()
         fits = engine.fit_many(some, recipe)
-        if fits is None or len(places) == len(self.groups.keys):
-            return fits
-        every = [np.zeros((len(self.groups.keys), *each.shape[1:]), each.dtype) for each in fits]
-        for whole, each in zip(every, fits, strict=True):
-            whole[places] = each
-        return Fits(*every)
+        return None if fits is None else fits.among(places, len(self.groups.keys))
+
+    def is_made(self, fits: Fits) -> NDArray[np.bool_]:
+        """Whether the core has made all of the fit of each group."""
+        is_made: NDArray[np.bool_] = fits.has_settled | (fits.n_steps == self.template.max_iter)
+        return is_made & (fits.n_steps > 0)
 
     def one_by_one(self, places: Places) -> None:
         """Fit groups by the estimator, and keep what it says."""
@@ -223,10 +223,11 @@ class _Many:
         converged, n_iter = np.zeros(n_groups, dtype=bool), np.zeros(n_groups, dtype=np.int64)
         lower_bound, notes, errors = np.full(n_groups, np.nan), dict[Any, Sequence[str]](), dict[Any, str]()
         if fits is not None:
-            made = np.flatnonzero(fits.n_steps)
+            made = np.flatnonzero(self.is_made(fits))
+            ends = np.cumsum(np.maximum(fits.n_steps, 0)) - 1
             weights[made], means[made], n_iter[made] = fits.weights[made], fits.means[made], fits.n_steps[made]
             covariances[made] = fits.covariances[made].reshape(len(made), *covariances.shape[1:])
-            converged[made], lower_bound[made] = fits.has_settled[made], fits.log_likelihood[made]
+            converged[made], lower_bound[made] = fits.has_settled[made], fits.log_likelihood[ends[made]]
             notes |= self._rounded(made, weights, means, covariances, family)
         for place, single in sorted(self.singles.items()):
             key, estimator = self.groups.keys[place], single.estimator

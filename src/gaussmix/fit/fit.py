@@ -18,7 +18,7 @@ from gaussmix.em.split_and_merge import first_model
 from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.em.trimmed_start import trimmed_partition
 from gaussmix.em.trimming import trimmed
-from gaussmix.engines.runner import Runner
+from gaussmix.engines.runner import Groups, Runner
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start
 from gaussmix.fit.problem import Problem
@@ -106,13 +106,13 @@ def _made_by_engine(problem: Problem, plan: Plan, start: Start) -> State | None:
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components, problem.source.n_features
     recipe = recipe_of(start, *of_mixture, problem.ridge, plan.stopping, plan.rng)
-    found = None if recipe is None else engine.fit_one(block, data.unit, recipe)
-    if found is None:
+    fits = None if recipe is None else engine.fit_many(Groups.of_one(block, data.unit), recipe)
+    course = None if fits is None else fits.course
+    if fits is None or course is None:
         plan.rng.bit_generator.state = before
         return None
-    course, ridge = found
     if problem.ridge is None:
-        vars(data)["ridge"] = ridge  # so that nobody sorts the columns again
+        vars(data)["ridge"] = fits.ridge[0]  # so that nobody sorts the columns again
     steps = course.log_likelihood
     outcome = plan.stopping.after(steps, float("-inf")) if steps else None
     return State(model_of(course, problem.family), Trace(tuple(steps), tuple(steps)), outcome)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.door.rows import SMALLEST_SPREAD
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
 from gaussmix.em.ridge import SHARE, TRIMMED
 from gaussmix.em.stopping import Stopping
-from gaussmix.engines.runner import Recipe
+from gaussmix.engines.runner import Control, Recipe, Seeds
 from gaussmix.families.base import Family
+from gaussmix.numerics.rows import SMALLEST_SPREAD
 from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE
 from gaussmix.starts.kmeans_plus_plus import count_candidates
 
@@ -25,23 +25,23 @@ def recipe_of(
     stopping: Stopping,
     rng: np.random.Generator,
 ) -> Recipe | None:
-    """The recipe of a fit from one start; None where the start, the structure or the rule of stopping is another.
+    """The recipe of a fit from one start; None where engines make no such start, or have several for the structure.
 
     Parameters
     ----------
     init : the name of a start, if it is one.
     family, n_components, n_features : of the mixture.
     ridge : added to every variance, data units²; None for the automatic one.
-    stopping : when EM ends.
+    stopping : when EM ends. Under another rule, or watched, the recipe is of the first M-step alone.
     rng : gives what the start draws, where there is a recipe.
     """
     n_passes = _PASSES.get(init) if isinstance(init, str) else None
-    is_usual = type(stopping) is Stopping and not stopping.is_watched and not family.has_alternatives
-    if n_passes is None or family.algebra is None or not is_usual:
+    if n_passes is None or family.algebra is None or family.has_alternatives:
         return None
+    is_usual = type(stopping) is Stopping and not stopping.is_watched
     n_candidates = count_candidates(n_components)
-    return Recipe(
-        family.algebra, n_components, n_candidates, rng.random(1 + (n_components - 1) * n_candidates), n_passes,
-        TOLERANCE, None if ridge is None else np.full(n_features, ridge), SHARE, TRIMMED, SMALLEST_SPREAD,
-        stopping.tolerance, stopping.max_steps, LOST_SHARE, NOISE, MAX_LOSS,
-    )  # fmt: skip
+    seeds = Seeds(n_candidates, rng.random(1 + (n_components - 1) * n_candidates), n_passes, TOLERANCE)
+    every = None if ridge is None else np.full(n_features, ridge)
+    max_steps = stopping.max_steps if is_usual else 0
+    control = Control(every, stopping.tolerance, max_steps, LOST_SHARE, NOISE, MAX_LOSS)
+    return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix.checks import LARGEST, check_real
+from gaussmix.checks import check_real
 from gaussmix.errors import unknown_name
 from gaussmix.numerics.arrays import Places, Rows
 from gaussmix.numerics.frames import Frame
-from gaussmix.numerics.rows import first_beyond, in_whole_steps
+from gaussmix.numerics.rows import bad_cell, in_whole_steps
 from gaussmix.waist.block import Block
 
 Feature = int | str
@@ -76,9 +76,9 @@ def block_of(rows: ArrayLike, n_features: int, names: tuple[str, ...] | None = N
         array = array.astype(np.float64)
     if array.ndim != 2 or array.shape[1] != n_features:
         raise ValueError(f"{called} must have shape (n_rows, {n_features}), not {array.shape}.")
-    cell = first_beyond(array, LARGEST)
+    cell = bad_cell(array)
     if cell is not None:
-        raise ValueError(f"{called} holds {array[cell]} in row {cell[0]}, column {cell[1]}: give finite numbers.")
+        raise ValueError(f"{called} contains {cell.name}: row {cell.row}, column {cell.column}. {cell.advice}")
     return Block(0, in_whole_steps(array))
 
 

@@ -1,9 +1,9 @@
-"""Rows as users give them: whole strides, the first bad cell, and the extreme rows."""
+"""Rows as users give them: what no fit can use, in one place for arrays, files and groups, and the extreme rows."""
 
 from __future__ import annotations
 
 from math import frexp
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,11 @@ from gaussmix.numerics.pieces import pieces
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
 AT_A_TIME = 65_520  # rows for one call, whose mask stays in the cache
+LARGEST = float(np.finfo(np.float64).max)
+LARGEST_WEIGHT = 1e150  # of all rows together
+SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
+MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
+MERGED_FROM = 2.0**53  # integers of this size may merge in a double
 
 
 def in_whole_steps(array: AnyArray) -> AnyArray:
@@ -39,6 +44,59 @@ def first_beyond(rows: Rows, largest: float, *, may_miss: bool = False) -> tuple
         if len(cells):
             return first + int(cells[0, 0]), int(cells[0, 1])
     return None
+
+
+def largest_of(n_rows: int) -> float:
+    """The largest number that so many rows may hold: squared offsets add up without overflow."""
+    return float((LARGEST / (4 * n_rows)) ** 0.5)
+
+
+class BadCell(NamedTuple):
+    """A number that can't be used: where it is, what it is, and what to do."""
+
+    row: int
+    column: int
+    value: float
+
+    @property
+    def name(self) -> str:
+        """ "NaN", "infinity" or the number."""
+        return f"{self.value:.3g}" if np.isfinite(self.value) else "NaN" if np.isnan(self.value) else "infinity"
+
+    @property
+    def sentence(self) -> str:
+        """The same as a sentence on the cell, and the advice."""
+        if np.isfinite(self.value):
+            return f"{self.name} is too large. {self.advice}"
+        return f"the value is {'missing (NaN or null)' if np.isnan(self.value) else 'infinite'}. {self.advice}"
+
+    @property
+    def advice(self) -> str:
+        if np.isfinite(self.value):
+            return "Its square overflows: rescale the column."
+        return "Remove or fill such rows first."
+
+
+def bad_cell(rows: Rows, largest: float = LARGEST, *, may_miss: bool = False) -> BadCell | None:
+    """The cell of `first_beyond`."""
+    cell = first_beyond(rows, largest, may_miss=may_miss)
+    return None if cell is None else BadCell(*cell, float(rows[cell]))
+
+
+def check_integers(column: str, integers: NDArray[Any]) -> None:
+    """Raise ValueError for integers that differ by so little that they merge in a double."""
+    if integers.dtype.kind not in "iu" or integers.dtype.itemsize < 8 or not integers.size:
+        return
+    low, high = int(integers.min()), int(integers.max())
+    largest = float(max(abs(low), abs(high)))
+    step = int(np.spacing(largest))
+    if step <= 1 or not step > MERGED_SHARE * (high - low) > 0:
+        return
+    if any((integers[part] % step).any() for part in pieces(integers.shape)):
+        raise ValueError(
+            f"{column} holds integers of size {largest:.3g} that differ by at most {high - low}: a double can't tell "
+            "them apart. Subtract a constant from the column first."
+        )
 
 
 def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp]:

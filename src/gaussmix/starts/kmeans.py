@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
 from gaussmix.starts.kmeans_plus_plus import spread_centres, squared_distances
@@ -45,11 +44,9 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
     block, need = Block(0, sample.rows, sample.weight), Need(Second.NONE)
     total = np.cumsum(variances_of(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
-    settled, n_left = TOLERANCE * (float(total) / sample.rows.shape[1]), MAX_PASSES
-    if isinstance(engine, Runner):
-        centres, n_left = engine.move_centres(block, centres, settled, n_left)
-    state = engine.open(block, need, len(centres)) if n_left else None
-    for _ in range(n_left):
+    settled = TOLERANCE * (float(total) / sample.rows.shape[1])
+    state = engine.open(block, need, len(centres))
+    for _ in range(MAX_PASSES):
         parameters = centre_parameters(centres)
         moments = engine.finish(engine.step(block, state, parameters, need, Rule.HARD), parameters, need)
         moved = moments.means(centres)

@@ -10,6 +10,7 @@ import numpy as np
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
 from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
@@ -31,9 +32,10 @@ def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng
     centres : (n_components, n_features); distinct as long as there are distinct rows left.
     """
     n_candidates = count_candidates(n_components)
-    if isinstance(engine, Runner):
+    target = native_target() if isinstance(engine, Runner) else None
+    if target is not None:
         uniform = rng.random(1 + (n_components - 1) * n_candidates)
-        return sample.rows[engine.spread_centres(sample.rows, sample.weight, n_components, n_candidates, uniform)]
+        return sample.rows[target.spread_centres(sample.rows, sample.weight, n_components, n_candidates, uniform)]
     chosen = [sample.draw(rng)]
     nearest = squared_distances(sample.rows, engine, sample.filled[chosen])[:, 0]
     for _ in range(1, n_components):

@@ -22,7 +22,6 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import nearest_centre
-from gaussmix.starts.kmeans import lloyd
 from gaussmix.starts.kmeans_plus_plus import spread_centres
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.check_family import SHAPES, as_needed, random_scatters
@@ -79,32 +78,17 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
         mixture = following
 
 
-def check_centres(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Let an engine and the loop in Python move the same centres of k-means, which end in the same place to the bit.
+def check_spread(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """Let the core and Python choose the same rows far from each other, by the same random numbers.
 
     Parameters
     ----------
     engine : one with a fast path.
-    rng : draws rows, weights and centres; some centres lose all their rows on the way.
+    rng : draws rows and weights.
 
     Raises
     ------
-    AssertionError : centres differ; the message names the case.
-    """
-    for n_rows, n_features, n_components in [(7, 1, 2), (100, 3, 4), (700, 2, 9), (40, 20, 30)]:
-        rows = rng.normal(size=(n_rows, n_features)) + rng.integers(4, size=(n_rows, 1))
-        for weight in None, rng.integers(4, size=n_rows).astype(np.float64):
-            sample = distinct_rows(ArraySource(rows, weight))
-            chosen = sample.draw_many(rng, n_components)  # some twice: of two equal centres one has no rows
-            what = f"{n_components} centres of {n_rows} × {n_features}, {'no ' if weight is None else ''}weights"
-            expected = lloyd(sample, Stepwise(engine), sample.rows[chosen])
-            assert_same_bits(lloyd(sample, engine, sample.rows[chosen]), expected, what)
-
-
-def check_spread(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Let an engine and Python choose the same rows far from each other, by the same random numbers.
-
-    Parameters and errors are those of `check_centres`.
+    AssertionError : rows differ; the message names the case.
     """
     for n_rows, n_features, n_components in [(1, 1, 1), (7, 1, 3), (100, 3, 4), (700, 2, 9), (40, 20, 30), (30, 1, 20)]:
         rows = rng.normal(size=(n_rows, n_features)).round(1)  # of one feature, too few are distinct

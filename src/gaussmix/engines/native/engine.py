@@ -22,10 +22,10 @@ from gaussmix.engines.native.arguments import (
     projection_of,
 )
 from gaussmix.engines.native.float32 import rounded, scaled_for_single, steps_in_single, suits_single
-from gaussmix.engines.native.run import begin_em, fit_many, fit_one, run_em, suits_core
+from gaussmix.engines.native.run import fit_many, run_em, suits_core
 from gaussmix.engines.native.visits import Counts, Labelling, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
 from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe, Runner
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.threads import allowed
@@ -285,32 +285,12 @@ class NativeEngine(Runner):
         covariances: Array = found.reshape(scatter.second.shape)
         return covariances
 
-    def spread_centres(
-        self, rows: Array, weight: Array, n_components: int, n_candidates: int, uniform: Array
-    ) -> Places:
-        n_threads = allowed(self.n_threads)
-        return self._target.spread_centres(rows, weight, n_components, n_candidates, uniform, n_threads)
-
-    def move_centres(self, block: Block, centres: Array, settled: float, max_passes: int) -> tuple[Array, int]:
-        moved = np.array(centres)
-        n_threads = allowed(self.n_threads)
-        n_left = self._target.move_centres(block.rows, block.row_weight, moved, settled, max_passes, n_threads)
-        return moved, n_left
-
-    def begin_em(self, block: Block, facts: Facts, centres: Array, algebra: Algebra, control: Control) -> Course | None:
-        if block.log_prior is not None or not suits_core(block, len(centres), algebra):
-            return None
-        return begin_em(self._target, allowed(self.n_threads), block, facts.total, centres, algebra, control)
-
     def run_em(
         self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course | None:
         if block.log_prior is not None or not suits_core(block, len(start[0]), algebra):
             return None
         return run_em(self._target, allowed(self.n_threads), block, facts.total, start, algebra, control)
-
-    def fit_one(self, block: Block, unit: float, recipe: Recipe) -> tuple[Course, Array] | None:
-        return fit_one(self._target, allowed(self.n_threads), block, unit, recipe)
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
         return fit_many(self._target, allowed(self.n_threads), groups, recipe)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gaussmix.engines.native.visits import could_pay
 from gaussmix.engines.native.work import is_long
-from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe
+from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe, Seeds
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.algebra import Across, Algebra
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gaussmix._core import Target
 
 SECONDS = 0.05  # the core makes no further step after this long, so that callers can report and stop
+FOREVER = 1e9  # seconds
 MOST_STEPS = 2**31  # in one call: the core counts in 64 bits, Python without a limit
 MOST_NUMBERS = 2**18  # in the covariances: M-steps with more take long enough for Python, and much memory
 
@@ -48,29 +49,6 @@ def _factor_shape(algebra: Algebra) -> FactorShape:
     return FactorShape.SPHERICAL if algebra.shape is Across.NOTHING else FactorShape.DIAGONAL
 
 
-def begin_em(
-    target: Target,
-    n_threads: int,
-    block: Block,
-    total: Spread | None,
-    centres: Array,
-    algebra: Algebra,
-    control: Control,
-) -> Course | None:
-    """Make the first M-step in the core; see `Runner.begin_em`, and `total` in `run_em`."""
-    n_components, n_features = centres.shape
-    n_numbers = {FactorShape.SPHERICAL: 1, FactorShape.DIAGONAL: n_features}.get(_factor_shape(algebra), n_features**2)
-    weights, means = np.empty(n_components), np.array(centres, order="C")
-    covariances = np.empty(n_numbers if algebra.is_shared else n_components * n_numbers)
-    factors = target.begin_em(
-        block.rows, block.row_weight, algebra, weights, means, covariances, *_about_centre(total), control.ridge,
-        _limits(control), n_threads,
-    )  # fmt: skip
-    if factors is None:
-        return None
-    return Course(weights, means, covariances, _whitening(algebra, *factors, n_features), [])
-
-
 def run_em(
     target: Target,
     n_threads: int,
@@ -86,6 +64,7 @@ def run_em(
     ----------
     total : mean and scatter of the block if all components have one full covariance, None otherwise.
     """
+    assert control.ridge is not None, "only the beginning of a fit looks for one"
     weights, means, covariances = (np.array(each, order="C") for each in start)
     n_steps = min(control.max_steps, MOST_STEPS)
     log_likelihood, factors, log_abs_det = target.run_em(
@@ -99,60 +78,32 @@ def run_em(
     return Course(weights, means, covariances, whitening, log_likelihood.tolist())
 
 
-def fit_one(target: Target, n_threads: int, block: Block, unit: float, recipe: Recipe) -> tuple[Course, Array] | None:
-    """Fit one table in the core; see `Runner.fit_one`."""
-    if not _suits_recipe(recipe) or not suits_core(block, recipe.n_components, recipe.algebra):
-        return None
-    table = block.rows, block.row_weight, block.total_weight, unit
-    found = target.fit_one(*table, **_options(recipe), seconds=SECONDS, n_threads=n_threads)
-    if found is None:
-        return None
-    weights, means, covariances, factors, log_abs_det, log_likelihood, ridge = found
-    whitening = _whitening(recipe.algebra, factors, log_abs_det, means.shape[1])
-    return Course(weights, means, covariances, whitening, log_likelihood.tolist()), ridge
-
-
-def _suits_recipe(recipe: Recipe) -> bool:
-    """Whether the core begins such fits by itself: not where all components have one full covariance."""
-    has_one_matrix = recipe.algebra.is_shared and _factor_shape(recipe.algebra) is FactorShape.TRIANGULAR
-    return not has_one_matrix and 1 <= recipe.max_steps <= MOST_STEPS
-
-
-def _options(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as the core takes it."""
-    return {
-        "algebra": recipe.algebra, "n_components": recipe.n_components, "n_candidates": recipe.n_candidates,
-        "uniform": recipe.uniform, "kmeans": (recipe.max_passes, recipe.settled), "ridge": recipe.ridge,
-        "automatic": (recipe.ridge_share, recipe.trimmed), "smallest_spread": recipe.smallest_spread,
-        "limits": (recipe.lost_share, recipe.noise, recipe.loss, FARTHEST_MEAN), "tolerance": recipe.tolerance,
-        "max_steps": recipe.max_steps,
-    }  # fmt: skip
-
-
 def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> Fits | None:
     """Fit each group in the core; see `Runner.fit_many`."""
-    if not _suits_recipe(recipe):
+    algebra, centres, control = recipe.algebra, recipe.centres, recipe.control
+    if algebra.is_shared and _factor_shape(algebra) is FactorShape.TRIANGULAR:  # needs moments of all rows as well
         return None
-    sizes, size_of = np.unique(groups.size, return_inverse=True)
-    suits = [
-        size <= LEAF_ROWS and suits_core(Block(0, groups.rows[:size]), recipe.n_components, recipe.algebra)
-        for size in sizes.tolist()
+    places, seeds = (None, centres) if isinstance(centres, Seeds) else (centres, Seeds(1, None, 0, 0.0))
+    unsuited = [
+        size
+        for size in {*groups.size.tolist()}
+        if size > LEAF_ROWS or not suits_core(Block(0, groups.rows[:size]), recipe.n_components, algebra)
     ]
-    suited = np.flatnonzero(np.array(suits, dtype=bool)[size_of])
+    suited = np.flatnonzero(~np.isin(groups.size, unsuited)) if unsuited else slice(None)
     found = target.fit_many(
-        groups.rows,
-        groups.row_weight,
-        (groups.first[suited], groups.size[suited]),
-        (groups.total_weight[suited], groups.unit[suited]),
-        **_options(recipe),
-        n_threads=n_threads,
-    )
-    if len(suited) == len(groups.size):
-        return Fits(*found)
-    every = [np.zeros((len(groups.size), *some.shape[1:]), some.dtype) for some in found]
-    for whole, some in zip(every, found, strict=True):
-        whole[suited] = some
-    return Fits(*every)
+        groups.rows, groups.row_weight, (groups.first[suited], groups.size[suited]),
+        (groups.total_weight[suited], groups.unit[suited]), algebra, recipe.n_components,
+        places, seeds.n_candidates, seeds.uniform, (seeds.max_passes, seeds.settled), control.ridge,
+        (recipe.ridge_share, recipe.trimmed), recipe.smallest_spread, _limits(control),
+        control.tolerance, min(control.max_steps, MOST_STEPS),
+        SECONDS if len(groups.size) == 1 else FOREVER, n_threads,
+    )  # fmt: skip
+    weights, means, covariances, factors, log_abs_det, ridge, n_steps, has_settled, log_likelihood = found
+    whitening = None
+    if len(n_steps) == len(groups.size) == 1 and n_steps[0] >= 0:
+        whitening = _whitening(algebra, factors[0], log_abs_det[0], groups.rows.shape[1])
+    fits = Fits(weights, means, covariances, ridge, n_steps, has_settled, log_likelihood, whitening)
+    return fits if isinstance(suited, slice) else fits.among(suited, len(groups.size))
 
 
 def _about_centre(total: Spread | None) -> tuple[Array | None, Array | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.checks import LARGEST, Rng, check_count, generator
+from gaussmix.checks import Rng, check_count, generator
 from gaussmix.engines.base import Engine
 from gaussmix.mixture.compare.estimate import Estimate
 from gaussmix.mixture.compare.gaussians import within_range
@@ -17,6 +17,7 @@ from gaussmix.mixture.sampling import alone, draw
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.rows import LARGEST
 from gaussmix.waist.block import Block
 
 DRAWS = 100_000  # by default

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Rows
-from gaussmix.numerics.rows import first_beyond
+from gaussmix.numerics.rows import bad_cell
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.files.base import check_columns
 from gaussmix.waist.block import Block
@@ -153,13 +153,10 @@ class _Checked:
     may_miss: bool
 
     def __call__(self, rows: Rows, partition: int) -> NDArray[Any]:
-        cell = first_beyond(rows, float(np.finfo(np.float64).max), may_miss=self.may_miss)
+        cell = bad_cell(rows, may_miss=self.may_miss)
         if cell is not None:
-            what = "missing (NaN or null)" if np.isnan(rows[cell]) else "infinite"
-            raise ValueError(
-                f"{self.name}, partition {partition}, row {cell[0]} of it, column {self.names[cell[1]]!r}: the value "
-                f"is {what}. Remove or fill such rows first."
-            )
+            where = f"{self.name}, partition {partition}, row {cell.row} of it, column {self.names[cell.column]!r}"
+            raise ValueError(f"{where}: {cell.sentence}")
         return self.task(Block(0, rows))
 
 

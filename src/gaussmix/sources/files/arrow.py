@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_integers
+from gaussmix.numerics.rows import check_integers
+from gaussmix.sources.files.base import Cursor, Reader, check_columns
 from gaussmix.sources.files.stamps import Stamps
 from gaussmix.sources.tables import Files, batch_rows
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
@@ -134,7 +135,7 @@ def put(table: Columns, name: str | None, column: pa.Array, target: Any) -> None
     if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.float64())
     if pa.types.is_integer(column.type):
-        check_integers(table.name, name, whole(column.drop_null()))
+        check_integers(f"{table.name}, column {name!r}", whole(column.drop_null()))
         if column.null_count:
             column = pc.cast(column, pa.float64(), safe=False)
     target[...] = whole(column)

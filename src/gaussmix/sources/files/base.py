@@ -11,11 +11,10 @@ from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gaussmix.errors import listed
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.numerics.rows import first_beyond
+from gaussmix.numerics.rows import LARGEST, LARGEST_WEIGHT, bad_cell, largest_of
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Finding
@@ -25,9 +24,6 @@ from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
 
 N_BUFFERS = 3  # one is filled, one waits, one is worked on
 LARGEST_CHUNK = 2**25  # bytes of rows; larger ones read no faster
-LARGEST = float(np.finfo(np.float64).max)
-LARGEST_WEIGHT = 1e150
-MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
 WAIT = 0.05  # seconds between looks whether the other thread has given up
 
 
@@ -317,19 +313,6 @@ def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None
         raise ValueError(f"columns must name each column once, got {chosen!r}.")
 
 
-def check_integers(name: str, column: Any, integers: NDArray[Any]) -> None:
-    """Raise ValueError for integers that differ by so little that they merge in a double."""
-    if integers.dtype.kind not in "iu" or integers.dtype.itemsize < 8 or not integers.size:
-        return
-    low, high = int(integers.min()), int(integers.max())
-    step = int(np.spacing(float(max(abs(low), abs(high)))))
-    if step > 1 and step > MERGED_SHARE * (high - low) > 0 and (integers % step).any():  # others are exact in doubles
-        raise ValueError(
-            f"{name}, column {column!r} holds integers of size {max(abs(low), abs(high)):.3g} that differ by at most "
-            f"{high - low}: a double can't tell them apart. Subtract a constant from the column first."
-        )
-
-
 def check_cells(
     table: Placed,
     names: Sequence[str],
@@ -340,21 +323,14 @@ def check_cells(
     may_miss: bool = False,
 ) -> None:
     """Raise ValueError for the first number that is missing, infinite or too large: its place, and what to do."""
-    cell = first_beyond(rows, largest, may_miss=may_miss)
-    if cell is None:
-        return
-    value, column = rows[cell], names[cell[1]]
-    where = f"{table.place(first_row + cell[0])}, column {column!r}"
-    if np.isfinite(value):
-        raise ValueError(f"{where}: {value:.3g} is too large. Its square overflows: rescale the column.")
-    what = "missing (NaN or null)" if np.isnan(value) else "infinite"
-    raise ValueError(f"{where}: the value is {what}. Remove or fill such rows first.")
+    cell = bad_cell(rows, largest, may_miss=may_miss)
+    if cell is not None:
+        raise ValueError(f"{table.place(first_row + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
 
 
 def check_numbers(reader: Described, first_row: int, rows: Rows, row_weight: Array | None) -> None:
     """Raise ValueError for the first row that no fit can use: its place, and what to do."""
-    largest = (LARGEST / (4 * reader.n_rows)) ** 0.5  # squared offsets add up without overflow
-    check_cells(reader, reader.names, first_row, rows, largest, may_miss=reader.may_miss)
+    check_cells(reader, reader.names, first_row, rows, largest_of(reader.n_rows), may_miss=reader.may_miss)
     if row_weight is None:
         return
     check_cells(reader, [str(reader.weights)], first_row, row_weight[:, None])

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.files.base import Cursor, Reader, check_columns, check_integers, opened
+from gaussmix.numerics.rows import check_integers
+from gaussmix.sources.files.base import Cursor, Reader, check_columns, opened
 from gaussmix.sources.files.paths import paths_of
 from gaussmix.sources.files.stamps import Stamps
 
@@ -183,7 +184,7 @@ class _NpyCursor(Cursor):
             piece = buffer[: min(step, len(rows) - first)]
             self._into(file, opened, at + first * file.n_columns * size, piece)
             for name, place in zip(reader.names, reader.places, strict=True):
-                check_integers(str(file.path), name, piece[:, place])
+                check_integers(f"{file.path}, column {name!r}", piece[:, place])
             rows[first : first + len(piece)] = piece[:, reader.places]
             if row_weight is not None:
                 row_weight[first : first + len(piece)] = piece[:, reader.weight_place]
@@ -194,7 +195,7 @@ class _NpyCursor(Cursor):
         if target.dtype != file.dtype or not target.flags.c_contiguous:
             numbers = np.empty(target.shape, file.dtype)
             self._into(file, opened, at, numbers)
-            check_integers(str(file.path), column, numbers)
+            check_integers(f"{file.path}, column {column!r}", numbers)
             target[...] = numbers
             return
         opened.seek(at)

@@ -436,3 +436,17 @@ def test_a_column_of_labels_must_be_there(cli, tmp_path):
     found = cli("fit", tmp_path / "t.csv", "--labels", "x", "--columns", "x,y")
     assert found.exit_code == 2
     assert "can't be a feature or the weight and hold labels" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["0.5", "1", "1.5"], "t.csv, column 'kind' holds decimals, and labels are names or numbers of components."),
+        (["a", "b", "c"], "t.csv, column 'kind' has 3 different labels, and each needs a component: give -k 3 or more."),
+    ],
+)
+def test_a_column_that_holds_no_labels_is_refused(labels, said, cli, csv_file):
+    data = csv_file("x,kind\n" + "".join(f"{row},{label}\n" for row, label in enumerate(labels * 3)), "t.csv")
+    result = cli("fit", data, "-k", 2, "--labels", "kind")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.endswith(said + "\n")

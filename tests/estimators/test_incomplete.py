@@ -395,6 +395,8 @@ def test_what_is_told_of_rows_knows_their_errors(rows, rng):
     assert facts["log_likelihood"] == pytest.approx(found.score_samples(noisy, X_error=error).sum(), rel=1e-12)
     assert facts["bic"] == pytest.approx(found.bic(noisy, X_error=error), rel=1e-12)
     assert found.glance(noisy, X_error=error)["bic"][0] == facts["bic"]
+    assert found.summary(noisy, X_error=error).warnings == []
+    assert "take X for exact: give X_error as well" in str(found.summary(noisy))
     shares = found.predict_proba(noisy, X_error=error)
     np.testing.assert_allclose(found.summary(noisy, X_error=error).components["size"], shares.sum(axis=0), rtol=1e-12)
     table = found.augment(noisy, X_error=error)

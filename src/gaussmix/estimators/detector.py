@@ -219,7 +219,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     def _excess(self, source: Source) -> Callable[[Block], Array]:
         share = self._contamination()
-        mass = float(self.mass) if share is None else 1.0 - share
+        mass = _inside("mass", self.mass, 1.0) if share is None else 1.0 - share
         return partial(
             _excess, log_density=self._log_density(source), offset=self.offset_, mixture=self.mixture_, mass=mass
         )

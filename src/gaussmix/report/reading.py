@@ -75,7 +75,7 @@ def summary_of(
     mixture, facts = reading.mixture, reading.facts
     known: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
     sizes = None if facts is None else _with_noise(mixture, mixture.weights * facts.row_weight, facts.row_weight)
-    n_rows = None if facts is None else facts.n_rows
+    n_rows, warnings = None if facts is None else facts.n_rows, _warnings(reading)
     if rows is not None:
         source, engine = rows
         task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
@@ -83,6 +83,8 @@ def summary_of(
         evidence = Evidence(soft.log_likelihood, hard.log_likelihood, reading.n_parameters, counted_weight(source))
         known |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
+        if facts is not None and facts.has_errors and not source.has_errors:
+            warnings.append("The fit had X_error, and these numbers take X for exact: give X_error as well.")
     elif facts is not None and facts.log_likelihood is not None:
         if reading.results is not None:
             known |= {name: reading.results[name][reading.best] for name in ("log_likelihood", "bic", "icl")}
@@ -94,7 +96,7 @@ def summary_of(
     found |= _ending(reading) | {"seconds": None if facts is None else facts.seconds}
     title = f"{reading.estimator}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
     names, library = names or names_of(mixture), None if facts is None else facts.library
-    return Summary(title, found, _columns(mixture, names, sizes), _warnings(reading), mixture, names, library)
+    return Summary(title, found, _columns(mixture, names, sizes), warnings, mixture, names, library)
 
 
 def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Any:

@@ -442,7 +442,10 @@ def test_a_column_of_labels_must_be_there(cli, tmp_path):
     ("labels", "said"),
     [
         (["0.5", "1", "1.5"], "t.csv, column 'kind' holds decimals, and labels are names or numbers of components."),
-        (["a", "b", "c"], "t.csv, column 'kind' has 3 different labels, and each needs a component: give -k 3 or more."),
+        (
+            ["a", "b", "c"],
+            "t.csv, column 'kind' has 3 different labels, and each needs a component: give -k 3 or more.",
+        ),
     ],
 )
 def test_a_column_that_holds_no_labels_is_refused(labels, said, cli, csv_file):

@@ -100,7 +100,11 @@ BAD_ROWS = {
     "a dictionary in a cell": (np.array([[1, {}], [2, 3]], dtype=object), TypeError, "not 'dict', in row 0, column 1"),
     "complex": (ROWS + 1j, ValueError, "Complex data not supported: X must be real numbers"),
     "complex in a frame": (pd.DataFrame(ROWS + 1j), ValueError, "Complex data not supported: X must be real numbers"),
-    "arrays in a column": (pd.Series(list(ROWS)), ValueError, "column whose cells are arrays. Give one table: numpy.st"),
+    "arrays in a column": (
+        pd.Series(list(ROWS)),
+        ValueError,
+        "column whose cells are arrays. Give one table: numpy.st",
+    ),
     "masked": (np.ma.masked_array(ROWS, ROWS > 4), ValueError, "Input X contains NaN"),
     "sparse array": (sparse.csr_array(ROWS), TypeError, "Sparse data was passed for X, but dense data is required."),
     "sparse matrix": (sparse.coo_matrix(ROWS), TypeError, "Use '.toarray()' to convert to a dense numpy array."),

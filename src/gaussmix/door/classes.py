@@ -20,9 +20,9 @@ _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a 
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Classes in y, sorted, and the number of each row's class, (n_rows,): −1 where the class is not known.
 
-    The class of a row is not known where y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow. NumPy
-    turns −1 and NaN beside text into text, so "-1" and "nan" mean the same. −1 beside only one other class is a class
-    itself: many people call their two classes −1 and 1.
+    The class of a row is not known where y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow.
+    NumPy turns −1 and NaN beside text into text, so "-1" and "nan" mean the same. −1 beside only one other class is a
+    class itself: many people call their two classes −1 and 1.
 
     Raises
     ------

@@ -24,8 +24,8 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
 
     Parameters
     ----------
-    labels : (n_rows,) integers, −1, None or masked where unknown; or a table (n_rows, n_components) of allowed components
-        (bool) or of prior responsibilities (numbers ≥ 0).
+    labels : (n_rows,) integers, −1, None or masked where unknown; or a table (n_rows, n_components) of allowed
+        components (bool) or of prior responsibilities (numbers ≥ 0).
     label_components : {label: components}; None where a label is the number of its component.
     most : the largest number of components that is fitted.
 

@@ -18,6 +18,7 @@ from gaussmix.engines import choose
 from gaussmix.estimators.by_hand import Parts
 from gaussmix.estimators.conversion import PRIVATE, instead_of
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import narrowed
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
 
@@ -134,15 +135,6 @@ class FittedMixture:
         if not isinstance(mixture, Mixture):
             raise TypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
         estimator._adopt(mixture)
-
-
-def narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Floats:
-    """The values in a floating type, or as they are where a finite one would become infinite."""
-    if dtype == values.dtype:
-        return values
-    with np.errstate(over="ignore"):
-        narrow: Floats = values.astype(dtype)
-    return narrow if (np.isfinite(narrow) | ~np.isfinite(values)).all() else values
 
 
 def _low_rank(mixture: Mixture) -> LowRank:

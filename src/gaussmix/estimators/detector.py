@@ -23,6 +23,7 @@ from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.holes import patterns, tail_probability
+from gaussmix.mixture.levels.levels import MASS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.summary import Summary
@@ -30,7 +31,6 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 
 _AUTO = "auto"
-MASS = 0.95
 
 
 @documented

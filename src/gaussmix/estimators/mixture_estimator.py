@@ -20,7 +20,7 @@ from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import unknown_name
-from gaussmix.estimators.attributes import MixtureAttributes, narrowed
+from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.base import Estimator
 from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.problem import Data
@@ -28,7 +28,7 @@ from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.noise import NO_MARGINAL
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.report.reading import augmented, explanation_of, summary_of
 from gaussmix.report.summary import Summary

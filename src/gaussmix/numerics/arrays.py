@@ -29,3 +29,12 @@ def unmasked(values: Any, hole: float | None = np.nan) -> Any:
     plain = np.array(values.data, dtype=kinds.get(values.dtype.kind, object))
     plain[np.ma.getmaskarray(values)] = hole
     return plain
+
+
+def narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Rows:
+    """The values in a floating type, or as they are where a finite one would become infinite."""
+    if dtype == values.dtype:
+        return values
+    with np.errstate(over="ignore"):
+        narrow: Rows = values.astype(dtype)
+    return narrow if (np.isfinite(narrow) | ~np.isfinite(values)).all() else values

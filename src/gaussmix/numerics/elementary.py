@@ -28,7 +28,7 @@ def log(numbers: Array) -> Array:
 
 
 def geometric_mean(variances: Array) -> Array:
-    """(Π_j v_j)^(1/d) of each row of `variances` (n, n_features), data units²; 0 if one is not positive beside the mean."""
+    """(Π_j v_j)^(1/d) of each row of `variances` (n, n_features), data units²; 0 if one is 0 beside the mean."""
     usable = np.asarray((variances > 0).all(axis=1))
     size = np.where(usable, variances.mean(axis=1), 1.0)
     relative = np.where(usable[:, None], variances, 1.0) / size[:, None]

@@ -57,7 +57,7 @@ def test_forecasts_are_scored_by_the_density_of_what_came(rng):
         np.testing.assert_allclose(predictive.log_density(Y), joint - known, rtol=1e-8, atol=1e-8)
     with pytest.raises(ValueError, match=r"y has shape \(60,\), and there are 60 rows of 2 targets"):
         predictive.log_density(Y[:, 0])
-    with pytest.raises(ValueError, match="y has shape .5, 2., and there are 60 rows of 2 targets"):
+    with pytest.raises(ValueError, match=r"y has shape \(5, 2\), and there are 60 rows of 2 targets"):
         predictive.log_density(Y[:5])
 
 

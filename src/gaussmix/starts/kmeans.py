@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
-from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
+from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register, width_of
 from gaussmix.starts.kmeans_plus_plus import spread_centres, squared_distances
 from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
@@ -48,9 +48,10 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     settled, n_left = TOLERANCE * (float(total) / sample.rows.shape[1]), MAX_PASSES
     if isinstance(engine, Runner):
         centres, n_left = engine.move_centres(block, centres, settled, n_left)
+    width = width_of(centres) if np.isnan(sample.rows).any() else 1.0  # complete rows need none
     state = engine.open(block, need, len(centres)) if n_left else None
     for _ in range(n_left):
-        parameters = centre_parameters(centres)
+        parameters = centre_parameters(centres, width)
         moments = engine.finish(engine.step(block, state, parameters, need, Rule.HARD), parameters, need)
         moved = moments.means(centres)
         if not moments.mass.all():

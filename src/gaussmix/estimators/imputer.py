@@ -27,7 +27,6 @@ from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source, in_leaves
 from gaussmix.sources.findings import Cells
 from gaussmix.sources.lazy import LazySource
-from gaussmix.waist.block import Block
 
 
 @documented

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.errors import counted
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, unmasked
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import LARGEST, first_beyond
 
@@ -64,13 +64,13 @@ def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
 def check_real(name: str, values: Any) -> NDArray[Any]:
     """Real numbers as an array of the type that they have, NaN and infinity among them; raises TypeError or ValueError.
 
-    ValueError is for rows of unequal length, and text in a frame.
+    Masked cells become NaN. ValueError is for rows of unequal length, and text in a frame.
     """
     frame = Frame.of(values)
     if frame is not None:
         return frame.rows(name)
     try:
-        array: NDArray[Any] = np.asarray(values)
+        array: NDArray[Any] = np.asarray(unmasked(values))
     except ValueError:
         raise ValueError(f"{name} must be an array of real numbers, whose rows have one length.") from None
     if array.dtype.kind not in "fiub":

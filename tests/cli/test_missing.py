@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture, Mixture
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, Mixture
 
 TABLE = "x,y\n1,2\n2,\n,3\n4,5\n2,3.5\n9,1\n8,2\n9,2.5\n8.5,\n"
 ROWS = np.array([[float(cell or "nan") for cell in line.split(",")] for line in TABLE.splitlines()[1:]])
@@ -58,7 +58,11 @@ def test_noise_is_component_minus_one(cli, tmp_path, rng):
     [
         (["fit", "HOLES", "-k", 1], "Add --drop-missing or --missing, or fill such cells first."),
         (["plot", "MODEL", "HOLES", "-o", "m.png"], "Add --drop-missing, or fill such cells first."),
-        (["classify", "HOLES", "HOLES", "--labels", "s"], "Add --drop-missing, or fill such cells first."),
+        (["classify", "HOLES", "HOLES", "--labels", "s"], "Add --drop-missing or --missing, or fill such cells first."),
+        (
+            ["fit", "HOLES", "-k", 1, "--weights", "eruptions", "--missing"],
+            "column 'eruptions': the weight is missing (NaN or null). Give a number: 0 leaves the row out.",
+        ),
         (["fit", "INF", "-k", 1], "the value is infinite. Remove or fill such rows first."),
         (["fit", "INF", "-k", 1, "--drop-missing"], "the value is infinite. Remove or fill such rows first."),
     ],
@@ -71,3 +75,17 @@ def test_the_advice_names_only_options_that_help(arguments, advice, cli, model, 
     result = cli(*[files.get(argument, argument) for argument in arguments])
     assert result.exit_code == 1
     assert result.stderr.endswith(f"{advice}\n")
+
+
+def test_rows_with_empty_cells_are_classified(cli, csv_file):
+    lines = [f"{line},{'a' if row < 4 else 'b'}" for row, line in enumerate(TABLE.splitlines()[1:])]
+    known = csv_file("x,y,kind\n" + "\n".join(lines) + "\n", "known.csv")
+    result = cli("classify", known, known, "--labels", "kind", "-s", "diag", "--missing", "-q")
+    assert (result.exit_code, result.stderr) == (0, "")
+    classifier = GaussianMixtureClassifier(covariance_type="diag", random_state=0).fit(ROWS, list("aaaabbbbb"))
+    found = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [row["class"] for row in found] == classifier.predict(ROWS).tolist()
+    probability = classifier.predict_proba(ROWS).max(axis=1)
+    np.testing.assert_allclose([float(row["probability"]) for row in found], probability, rtol=1e-9)
+    refused = cli("classify", known, known, "--labels", "kind", "--missing", "--drop-missing")
+    assert refused.exit_code == 2

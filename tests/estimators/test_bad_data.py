@@ -100,7 +100,12 @@ BAD_ROWS = {
     "a dictionary in a cell": (np.array([[1, {}], [2, 3]], dtype=object), TypeError, "not 'dict', in row 0, column 1"),
     "complex": (ROWS + 1j, ValueError, "Complex data not supported: X must be real numbers"),
     "complex in a frame": (pd.DataFrame(ROWS + 1j), ValueError, "Complex data not supported: X must be real numbers"),
-    "masked": (np.ma.masked_array(ROWS, ROWS > 4), ValueError, "masked cells. Remove or fill"),
+    "arrays in a column": (
+        pd.Series(list(ROWS)),
+        ValueError,
+        "column whose cells are arrays. Give one table: numpy.st",
+    ),
+    "masked": (np.ma.masked_array(ROWS, ROWS > 4), ValueError, "Input X contains NaN"),
     "sparse array": (sparse.csr_array(ROWS), TypeError, "Sparse data was passed for X, but dense data is required."),
     "sparse matrix": (sparse.coo_matrix(ROWS), TypeError, "Use '.toarray()' to convert to a dense numpy array."),
     "no rows": (ROWS[:0], ValueError, "Found array with 0 sample(s) (shape=(0, 3)) while a minimum of 2 is required"),
@@ -125,6 +130,10 @@ def weights_but(row, value):
 BAD_WEIGHTS = {
     "negative": (weights_but(7, -1.0), "sample_weight must be ≥ 0, but row 7 has -1.0"),
     "NaN": (weights_but(7, np.nan), "sample_weight must be a finite number, but row 7 has nan"),
+    "masked": (
+        np.ma.masked_array(weights_but(7, 1e6), np.arange(20) == 7),
+        "row 7 has nan. A weight can't be missing: give 0 to leave the row out",
+    ),
     "infinite": (weights_but(7, np.inf), "sample_weight must be a finite number, but row 7 has inf"),
     "all zero": (np.zeros(20), "sample_weight is zero for every row; give some rows a positive weight"),
     "positive for too few rows": (

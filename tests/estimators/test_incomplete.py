@@ -227,6 +227,12 @@ BAD = {
     "indefinite": (ROWS, INDEFINITE, "X_error of row 3 is not positive semidefinite"),
     "an infinite covariance": (ROWS, LOST_PAIR, "X_error of row 5 is infinite beside finite variances"),
     "text": (ROWS, "wide", "X_error must be an array of numbers"),
+    "a masked one": (
+        ROWS,
+        np.ma.masked_array(np.ones((20, 3)), ROWS[2, 2] == ROWS),
+        "row 2 holds NaN where X is known",
+    ),
+    "a square that overflows": (ROWS, 1e155, r"X has no value at all in column 0 .* above 1.3e154 counts as infinite"),
 }
 
 
@@ -353,3 +359,82 @@ def test_a_search_counts_rows_that_have_a_value():
     full = GaussianMixture(1, tol=1e-10, max_iter=1000).fit(ROWS).summary().facts
     assert summary["log_likelihood"] == pytest.approx(full["log_likelihood"], rel=1e-6)
     assert summary["bic"] == pytest.approx(full["bic"], rel=1e-6)
+
+
+def masked(holed):
+    return np.ma.masked_array(np.nan_to_num(holed, nan=1e6), np.isnan(holed))
+
+
+def test_masked_cells_are_missing(holed, rng):
+    assert_same(fitted(masked(holed)), fitted(holed), rtol=0)
+    whole = np.ma.masked_array(rng.integers(9, size=(60, 3)), rng.random((60, 3)) < 0.1)
+    found = fitted(whole)
+    assert_same(found, fitted(whole.astype(float).filled(np.nan)), rtol=0)
+    np.testing.assert_array_equal(found.predict(whole), found.predict(whole.astype(float).filled(np.nan)))
+    large = np.ma.masked_array(2**60 + np.arange(60).reshape(20, 3), np.eye(20, 3, dtype=bool))
+    with pytest.raises(ValueError, match="a double can't tell them apart"):
+        fitted(large)
+
+
+def test_masked_rows_of_groups_are_holes(holed):
+    offsets = [0, len(holed) // 2, len(holed)]
+    options = {"missing": "allow", "random_state": 0}
+    found = gaussmix.fit_many(masked(holed), 1, offsets=offsets, **options)
+    expected = gaussmix.fit_many(holed, 1, offsets=offsets, **options)
+    np.testing.assert_array_equal(found.means, expected.means)
+    weights = [np.ma.masked_array(np.ones(30), np.arange(30) == 3), np.ones(30)]
+    with pytest.warns(RuntimeWarning, match="Group 0: .* A weight can't be missing"):
+        gaussmix.fit_many([holed[:30], holed[30:60]], 1, sample_weight=weights, **options)
+
+
+@pytest.mark.parametrize("make", [np.ma.masked_invalid, lambda error: pd.DataFrame(error).convert_dtypes()])
+def test_an_error_may_be_masked_or_null_where_the_cell_is_missing(make, holed):
+    error = np.where(np.isnan(holed), np.nan, 0.5)
+    assert_same(fitted(holed, X_error=make(error)), fitted(holed, X_error=error), rtol=0)
+
+
+def test_a_single_row_of_weight_is_not_blamed_on_a_column(holed):
+    weight = (np.arange(len(holed)) == np.flatnonzero(np.isnan(holed[:, 1]))[0]).astype(float)
+    with pytest.raises(ValueError, match=r"no value in column . .* in 1 row of positive sample_weight"):
+        fitted(holed, sample_weight=weight)
+
+
+def test_what_is_told_of_rows_knows_their_errors(rows, rng):
+    error = rng.uniform(0.5, 2.0, size=rows.shape)
+    noisy = pd.DataFrame(rows + error * rng.normal(size=rows.shape), columns=["a", "b", "c"])
+    found = fitted(noisy, X_error=error)
+    facts = found.summary(noisy, X_error=error).facts
+    assert facts["log_likelihood"] == pytest.approx(found.score_samples(noisy, X_error=error).sum(), rel=1e-12)
+    assert facts["bic"] == pytest.approx(found.bic(noisy, X_error=error), rel=1e-12)
+    assert found.glance(noisy, X_error=error)["bic"][0] == facts["bic"]
+    assert found.summary(noisy, X_error=error).warnings == []
+    assert "take X for exact: give X_error as well" in str(found.summary(noisy))
+    shares = found.predict_proba(noisy, X_error=error)
+    np.testing.assert_allclose(found.summary(noisy, X_error=error).components["size"], shares.sum(axis=0), rtol=1e-12)
+    table = found.augment(noisy, X_error=error)
+    np.testing.assert_array_equal(table["component"], found.predict(noisy, X_error=error))
+    np.testing.assert_array_equal(table["log_density"], found.score_samples(noisy, X_error=error))
+    merging = found.merge(noisy, X_error=error)
+    entropy = -(shares * np.log(shares)).sum()
+    assert merging.entropy[-1] == pytest.approx(entropy, rel=1e-9)
+
+
+@pytest.mark.parametrize("structure", ["full", "diag"])
+@pytest.mark.parametrize("kind", ["variances", "covariances"])
+def test_an_explanation_of_rows_with_errors_adds_up(structure, kind, holed, rng):
+    error = rng.uniform(0.2, 2.0, size=holed.shape)
+    if kind == "covariances":
+        roots = rng.normal(size=(len(holed), 3, 3))
+        error = roots @ roots.swapaxes(1, 2)
+    found = fitted(holed, X_error=error, covariance_type=structure)
+    why = found.explain(holed, X_error=error)
+    shares = found.predict_proba(holed, X_error=error)
+    np.testing.assert_array_equal(why.component, found.predict(holed, X_error=error))
+    expected = np.log(shares.max(axis=1)) - np.log(shares.min(axis=1))
+    np.testing.assert_allclose(why.log_ratio, expected, rtol=1e-9, atol=1e-9)
+    parts = why.log_weight_ratio + why.log_density_ratio + np.nansum(why.evidence, axis=1)
+    np.testing.assert_allclose(parts, why.log_ratio, rtol=1e-9, atol=1e-9)
+    without = found.explain(holed)
+    no_error = found.explain(holed, X_error=np.zeros(3))
+    np.testing.assert_allclose(no_error.contributions, without.contributions, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(no_error.deviations, without.deviations, rtol=1e-12)

@@ -233,3 +233,27 @@ def test_what_is_of_another_kind_is_refused(labels, settings, groups):
 def test_a_choice_refuses_fewer_components_than_labels(groups):
     with pytest.raises(ValueError, match="labels name component 2; with n_components=2"):
         GaussianMixtureIC([2, 3], random_state=0).fit(groups[0], labels=groups[1])
+
+
+@pytest.mark.parametrize("kind", [int, object, np.uint8, float])
+def test_masked_labels_are_unknown(kind, groups, rng):
+    rows, truth = groups
+    is_masked = rng.random(N_ROWS) < 0.7
+    plain, masked = (GaussianMixture(3, random_state=0, max_iter=9) for _ in range(2))
+    plain.fit(rows, labels=np.where(is_masked, -1, truth))
+    masked.fit(rows, labels=np.ma.masked_array(truth.astype(kind), is_masked))
+    assert masked.mixture_ == plain.mixture_
+    nothing = GaussianMixture(3, random_state=0, max_iter=9).fit(rows, labels=np.ma.masked_array(truth, True))
+    assert nothing.mixture_ == GaussianMixture(3, random_state=0, max_iter=9).fit(rows, labels=[-1] * N_ROWS).mixture_
+
+
+def test_a_masked_row_of_a_table_of_labels_allows_all(groups, rng):
+    rows, truth = groups
+    is_masked = rng.random(N_ROWS) < 0.7
+    table = np.ma.masked_array(np.eye(3)[truth], np.repeat(is_masked[:, None], 3, axis=1))
+    masked = GaussianMixture(3, random_state=0, max_iter=9).fit(rows, labels=table)
+    open_rows = np.where(is_masked[:, None], 1.0, np.eye(3)[truth])
+    assert masked.mixture_ == GaussianMixture(3, random_state=0, max_iter=9).fit(rows, labels=open_rows).mixture_
+    table.mask[5] = [True, False, False]
+    with pytest.raises(ValueError, match="labels of row 5 is masked in part: mask all of a row"):
+        masked.fit(rows, labels=table)

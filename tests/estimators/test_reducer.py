@@ -6,7 +6,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 from gaussmix import GaussianMixture, GaussianMixtureReducer
-from gaussmix.estimators.reducer import directions
+from gaussmix.mixture.directions import directions
 
 
 @pytest.fixture

@@ -249,3 +249,15 @@ def test_a_choice_may_search():
     plain = GaussianMixtureIC(**choice, init_params="kmeans").fit(rows)
     better = GaussianMixtureIC(**choice, init_params="search").fit(rows)
     assert better.score(rows) > plain.score(rows) + 0.005
+
+
+@pytest.mark.parametrize("structure", ["EVE", "VVE"])
+@pytest.mark.parametrize("power", [120, 150])
+def test_columns_of_any_size_are_searched(structure, power):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 3)) + 5 * (np.arange(200) % 2)[:, None]
+    rows[rng.random(rows.shape) < 0.1] = np.nan
+    for X in rows[~np.isnan(rows).any(axis=1)], rows:
+        mixture = GaussianMixture(3, covariance_type=structure, init_params="search", max_iter=3, random_state=0)
+        mixture.fit(X * [10.0**-power, 1.0, 10.0**power])
+        assert np.isfinite(mixture.lower_bound_)

@@ -84,7 +84,6 @@ MAY_IMPORT = {
         "door",
     ],
     "report": [
-        "estimators",
         "covariances",
         "waist",
         "numerics",

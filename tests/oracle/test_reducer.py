@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.estimators.reducer import directions
+from gaussmix.mixture.directions import directions
 
 FOUND = json.loads((Path(__file__).parent / "mclust_dr.json").read_text())
 

@@ -486,3 +486,17 @@ def test_a_class_without_weight_is_named():
 def test_an_unknown_class_is_named(classes):
     with pytest.raises(ValueError, match="There is no class 'x'; there are 0, 1, 2"):
         GaussianMixtureClassifier().fit(*classes).class_mixture("x")
+
+
+@pytest.mark.parametrize("kind", [int, np.uint8, float, str, object])
+def test_masked_labels_are_of_no_known_class(kind, classes, rng):
+    X, y = classes
+    is_masked = rng.random(len(X)) < 0.3
+    names = np.ma.masked_array(np.unique(y, return_inverse=True)[1].astype(kind), is_masked)
+    masked = GaussianMixtureClassifier(random_state=0).fit(X, names)
+    plain = np.array(names.data, dtype=object)
+    plain[is_masked] = None
+    expected = GaussianMixtureClassifier(random_state=0).fit(X, plain)
+    assert masked.classes_.tolist() == expected.classes_.tolist()
+    assert masked.mixture_ == expected.mixture_
+    assert masked.score(X, names) == expected.score(X, plain)

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureRegressor, Mixture
-from gaussmix.estimators.predictive import row_quantiles
+from gaussmix.mixture.predictive import row_quantiles
 
 
 def test_one_component_is_linear_regression(rng):
@@ -55,9 +55,9 @@ def test_forecasts_are_scored_by_the_density_of_what_came(rng):
         np.testing.assert_allclose(predictive.log_density(Y), each, rtol=1e-9)
         joint, known = regressor.mixture_.log_density(np.c_[X, Y]), regressor.mixture_.marginal([0, 1]).log_density(X)
         np.testing.assert_allclose(predictive.log_density(Y), joint - known, rtol=1e-8, atol=1e-8)
-    with pytest.raises(ValueError, match="y must have 2 columns, one for each target, not 1"):
+    with pytest.raises(ValueError, match=r"y has shape \(60,\), and there are 60 rows of 2 targets"):
         predictive.log_density(Y[:, 0])
-    with pytest.raises(ValueError, match="y holds 5 rows, but X has 60"):
+    with pytest.raises(ValueError, match=r"y has shape \(5, 2\), and there are 60 rows of 2 targets"):
         predictive.log_density(Y[:5])
 
 

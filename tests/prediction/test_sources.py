@@ -219,7 +219,7 @@ def test_a_classifier_of_a_file_with_holes_has_the_bits_of_one_in_memory(n_compo
 def test_infinity_and_weights_are_checked_beside_missing_cells(memory, table, tmp_path):
     rows, _, weights, missing = table
     columns = {"a": np.where(missing[:, 0], np.nan, rows[:, 0]), "b": rows[:, 1], "w": weights}
-    for name, value, sentence in (("b", -np.inf, "the value is infinite"), ("w", np.nan, "the value is missing")):
+    for name, value, sentence in (("b", -np.inf, "the value is infinite"), ("w", np.nan, "the weight is missing")):
         bad = {**columns, name: np.where(np.arange(N_ROWS) == 90_000, value, columns[name])}
         pq.write_table(pa.table(bad), tmp_path / "bad.parquet")
         with pytest.raises(ValueError, match=rf"bad.parquet, row group 0, row 90000, column '{name}': {sentence}"):

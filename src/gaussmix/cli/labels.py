@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gaussmix.sources.tables.base import Table
+from gaussmix.sources.tables.base import BadTable, Table
 
 _UNKNOWN = ("", "na", "n/a", "nan", "null", "none")
 
@@ -19,8 +19,13 @@ def label_cells(table: Table, column: str) -> list[Any]:
     return [None if text.lower() in _UNKNOWN or text in table.missing else text for text in cells]
 
 
-def read_labels(table: Table, column: str) -> tuple[list[Any], dict[str, list[int]] | None]:
+def read_labels(table: Table, column: str, most: int) -> tuple[list[Any], dict[str, list[int]] | None]:
     """The labels of a column, and the components that they have.
+
+    Parameters
+    ----------
+    table, column : where they are.
+    most : how many different ones there may be.
 
     Returns
     -------
@@ -29,14 +34,31 @@ def read_labels(table: Table, column: str) -> tuple[list[Any], dict[str, list[in
 
     Raises
     ------
-    BadTable, OSError : there is no such column, or it can't be read.
+    BadTable, OSError : there is no such column, it can't be read, or it holds no labels or too many.
     """
     texts = [None if text == "-1" else text for text in label_cells(table, column)]
     try:
         return [None if text is None else _whole(text) for text in texts], None
     except ValueError:
         distinct = sorted({text for text in texts if text is not None})
+        if all(map(_is_number, distinct)):
+            raise BadTable(
+                f"{table.name}, column {column!r} holds decimals, and labels are names or numbers of components."
+            ) from None
+        if len(distinct) > most:
+            raise BadTable(
+                f"{table.name}, column {column!r} has {len(distinct)} different labels, and each needs a component: "
+                f"give -k {len(distinct)} or more."
+            ) from None
         return texts, {text: [number] for number, text in enumerate(distinct)}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _whole(text: str) -> int:

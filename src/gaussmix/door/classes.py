@@ -11,7 +11,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from gaussmix.door.parameters import check_numbers
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, unmasked
 
 UNLABELLED = -1
 _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a list that holds text too
@@ -20,9 +20,9 @@ _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a 
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Classes in y, sorted, and the number of each row's class, (n_rows,): −1 where the class is not known.
 
-    The class of a row is not known where y is −1 or missing: None, NaN, pandas.NA, a null of polars or Arrow. NumPy
-    turns −1 and NaN beside text into text, so "-1" and "nan" mean the same. −1 beside only one other class is a class
-    itself: many people call their two classes −1 and 1.
+    The class of a row is not known where y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow.
+    NumPy turns −1 and NaN beside text into text, so "-1" and "nan" mean the same. −1 beside only one other class is a
+    class itself: many people call their two classes −1 and 1.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     """
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
-    given: NDArray[Any] = column_or_1d(y, warn=True)
+    given: NDArray[Any] = column_or_1d(unmasked(y, None), warn=True)
     if len(given) != n_rows:
         raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
     _check_finite(given)
@@ -63,7 +63,7 @@ def known_classes(
     classes : that were learned. −1 may be one of them.
     has_unknown : whether −1 says that a row has none of them.
     """
-    given: NDArray[Any] = column_or_1d(y)
+    given: NDArray[Any] = column_or_1d(unmasked(y, None))
     if len(given) != n_rows:
         raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
     known = ~_is_missing(given)

@@ -16,7 +16,7 @@ from gaussmix.door.parameters import check_numbers
 from gaussmix.door.rows import as_rows
 from gaussmix.engines.runner import Groups
 from gaussmix.errors import counted, listed
-from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.numerics.arrays import Array, Places, Rows, unmasked
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import LARGEST_WEIGHT, MERGED_FROM, in_whole_steps, unit_of_weights
 from gaussmix.sources.base import Source
@@ -140,7 +140,7 @@ def _of_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] 
     row_weight = None
     if weights is not None:
         given = [each for rows, each in zip(plain, weights, strict=True) if rows is not None]
-        row_weight = np.concatenate([np.asarray(each, dtype=np.float64) for each in given]) if given else np.empty(0)
+        row_weight = np.concatenate([check_numbers("sample_weight", each) for each in given] or [np.empty(0)])
     return Grouped(
         keys,
         tables.__getitem__,
@@ -207,13 +207,14 @@ def _goes_with(weight: Any, rows: Rows | None) -> bool:
         return False
     try:
         array = check_numbers("sample_weight", weight)
-    except ValueError:
+    except (TypeError, ValueError):
         return False
     return array.shape == (len(rows),)
 
 
 def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: BaseEstimator) -> Grouped:
     """One table, in which group i has the rows offsets[i] … offsets[i + 1] − 1."""
+    table = unmasked(table)
     rows = as_rows(template, table, 1, reset=True)
     ends = np.asarray(offsets)
     if ends.ndim != 1 or ends.dtype.kind not in "iu" or len(ends) < 2:

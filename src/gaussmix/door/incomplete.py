@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.door.parameters import check_column_names, check_numbers
-from gaussmix.errors import column_named
+from gaussmix.errors import column_named, counted
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.pieces import pieces
@@ -25,8 +25,18 @@ def check_columns(source: Source, names: Any) -> Source:
     cells = source.of_all(Cells)
     empty = np.flatnonzero(cells.n_seen == 0)
     if empty.size:
-        where = column_named(int(empty[0]), names)
-        raise ValueError(f"Input X has no value at all in {where}, so nothing can be learned of it: leave it out.")
+        column = int(empty[0])
+        where = column_named(column, names)
+        if cells.n_missing[column] < source.n_rows:
+            n_positive = counted(source.profile.n_positive, "row")
+            raise ValueError(
+                f"Input X has no value in {where} in {n_positive} of positive sample_weight. Give more rows a positive "
+                "weight, or leave the column out."
+            )
+        hint = " An X_error above 1.3e154 counts as infinite, for its square overflows." if source.has_errors else ""
+        raise ValueError(
+            f"Input X has no value at all in {where}, so nothing can be learned of it: leave it out.{hint}"
+        )
     if not cells.n_missing.any():
         source = source.fresh()
         source.may_miss = False

@@ -13,6 +13,7 @@ from gaussmix.checks import check_real
 from gaussmix.door.parameters import check_start_names
 from gaussmix.em.known import UNKNOWN, Known
 from gaussmix.errors import listed
+from gaussmix.numerics.arrays import unmasked
 from gaussmix.numerics.pieces import pieces
 
 SEARCH = "search"  # the start that moves components
@@ -23,8 +24,8 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
 
     Parameters
     ----------
-    labels : (n_rows,) integers, −1 or None where unknown; or a table (n_rows, n_components) of allowed components
-        (bool) or of prior responsibilities (numbers ≥ 0).
+    labels : (n_rows,) integers, −1, None or masked where unknown; or a table (n_rows, n_components) of allowed
+        components (bool) or of prior responsibilities (numbers ≥ 0).
     label_components : {label: components}; None where a label is the number of its component.
     most : the largest number of components that is fitted.
 
@@ -37,6 +38,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
         if groups is not None:
             raise ValueError("label_components says which components labels have: give labels to fit.")
         return None
+    labels = _without_masks(labels)
     try:
         array = np.asarray(labels)
     except ValueError as error:
@@ -67,6 +69,17 @@ def check_suits_labels(
             f"init_params={SEARCH!r} exchanges components, so that it can't keep labels: name another start, such as "
             '"kmeans".'
         )
+
+
+def _without_masks(labels: Any) -> Any:
+    """Labels with None where they are masked; and a table with a masked row as one that allows all components."""
+    if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
+        return unmasked(labels, None)
+    is_masked = np.ma.getmaskarray(labels)
+    in_part = np.flatnonzero(is_masked.any(axis=1) & ~is_masked.all(axis=1))
+    if in_part.size:
+        raise ValueError(f"labels of row {in_part[0]} is masked in part: mask all of a row that nothing is known of.")
+    return labels.filled(1)
 
 
 def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:

@@ -16,7 +16,7 @@ from gaussmix.em.online import STEP_ROWS, Rate
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import RULES, Aitken, Stopping
 from gaussmix.errors import listed, unknown_name
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, unmasked
 from gaussmix.numerics.frames import Frame
 from gaussmix.starts import STARTS
 
@@ -162,12 +162,16 @@ def check_start_names(init_params: Any) -> tuple[str, ...]:
 def check_numbers(parameter: str, values: ArrayLike) -> Array:
     """Real numbers of any shape in float64, copied only to convert; NaN and infinity pass.
 
+    Masked cells, and nulls of a data frame, become NaN.
+
     Raises
     ------
     ValueError : text, complex numbers, lists of unequal length.
+    TypeError : a column of a data frame holds neither numbers nor text.
     """
+    frame = Frame.of(values)
     try:
-        array = np.asarray(values)
+        array = np.asarray(unmasked(values)) if frame is None else frame.rows(parameter)
         if array.dtype.kind != "c":
             return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:

@@ -14,7 +14,7 @@ from gaussmix.door.incomplete import check_columns, check_errors
 from gaussmix.door.parameters import check_numbers
 from gaussmix.door.warnings import warn
 from gaussmix.errors import column_named, listed, unknown_name
-from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array, Rows, unmasked
 from gaussmix.numerics.frames import Frame, times_sentence
 from gaussmix.numerics.pieces import copied
 from gaussmix.numerics.rows import (
@@ -170,8 +170,7 @@ def _is_plain(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> b
 
 def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
     """Rows as scikit-learn converts them; errors as for `check_source`."""
-    if np.ma.is_masked(X):  # NumPy would hand out what is under the mask
-        raise ValueError("Input X is a masked array with masked cells. Remove or fill such rows first.")
+    X = unmasked(X)
     frame = Frame.of(X)
     if frame is not None:
         return _of_frame(estimator, frame, least, reset=reset)
@@ -221,6 +220,8 @@ def _check_cells(X: ArrayLike, names: Any) -> None:
     if _converts(X, np.float64) or not _converts(X, object):
         return
     cells = np.asarray(X, dtype=object)
+    if cells.ndim == 1 and len(cells) and isinstance(cells[0], np.ndarray):
+        raise ValueError("Input X is a column whose cells are arrays. Give one table: numpy.stack(X).") from None
     for (row, column), cell in np.ndenumerate(cells) if cells.ndim == 2 else ():
         try:
             float(cell)
@@ -269,6 +270,8 @@ def _integers(X: Any) -> Mapping[int, NDArray[np.integer[Any]]]:
     frame = Frame.of(X)
     if frame is not None:
         return frame.integers()
+    if np.ma.is_masked(X):
+        return {place: column.compressed() for place, column in enumerate(X.T)} if X.dtype.kind in "iu" else {}
     return dict(enumerate(np.asarray(X).T)) if _kind(X) in "iu" else {}
 
 
@@ -319,7 +322,8 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish
     for wrong, what in ((~np.isfinite(weight), "a finite number"), (weight < 0, "≥ 0")):
         if wrong.any():
             row = int(wrong.argmax())
-            raise ValueError(f"sample_weight must be {what}, but row {row} has {weight[row]}.")
+            hint = " A weight can't be missing: give 0 to leave the row out." if np.isnan(weight[row]) else ""
+            raise ValueError(f"sample_weight must be {what}, but row {row} has {weight[row]}.{hint}")
     with np.errstate(over="ignore"):
         if not weight.sum() <= LARGEST_WEIGHT:
             raise ValueError(

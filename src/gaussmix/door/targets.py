@@ -29,8 +29,7 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
         raise ValueError(
             "A regressor requires y to be passed, but the target y is None: give y, or name columns of X by targets."
         )
-    frame = Frame.of(y)
-    values = check_numbers("y", y if frame is None else frame.rows("y"))
+    values = check_numbers("y", y)
     if values.ndim not in (1, 2) or 0 in values.shape[1:]:
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_targets), not {values.shape}.")
     if len(values) != n_rows:

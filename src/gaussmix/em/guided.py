@@ -15,10 +15,11 @@ from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
 from gaussmix.sources.base import Source
-from gaussmix.starts.base import Partition, centre_parameters
+from gaussmix.starts.base import Partition, centre_parameters, width_of
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Tree
 from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.parameters import Parameters
 
 MOST_PASSES = 20  # of k-means over all rows
 SETTLED = 1e-4  # of the squared distance of centres from their mean
@@ -42,6 +43,8 @@ def guided(
     engine, n_components : of the fit.
     is_matched : the parts are the components already.
     """
+    if source.has_log_prior or source.has_errors or source.may_miss:
+        partition = partition.scaled
     if not source.has_log_prior:
         return partition
     if is_matched and partition.parameters is not None:
@@ -56,9 +59,7 @@ def guided(
         centres = partition.parameters.means
     if centres is None:
         return Partition(share=_Guided(shares, order))
-    return Partition(
-        replace(centre_parameters(_moved(centres[order], source, engine)), log_background=LEAST), Rule.HARD
-    )
+    return Partition(_spheres(_moved(centres[order], source, engine)), Rule.HARD)
 
 
 def _moved(centres: Array, source: Source, engine: Engine[Any]) -> Array:
@@ -66,12 +67,17 @@ def _moved(centres: Array, source: Source, engine: Engine[Any]) -> Array:
     first = StepTask(engine, len(centres), None, Need(Second.NONE), Rule.GIVEN, share=_Sure(len(centres)))
     centres = first.over(source).means(centres)
     for _ in range(MOST_PASSES):
-        parameters = replace(centre_parameters(centres), log_background=LEAST)
-        moved = StepTask(engine, len(centres), parameters, Need(Second.NONE), Rule.HARD).over(source).means(centres)
+        moved = (
+            StepTask(engine, len(centres), _spheres(centres), Need(Second.NONE), Rule.HARD).over(source).means(centres)
+        )
         shift, centres = float(((moved - centres) ** 2).sum()), moved
         if shift <= SETTLED * float(((centres - centres.mean(axis=0)) ** 2).sum()):
             break
     return centres
+
+
+def _spheres(centres: Array) -> Parameters:
+    return replace(centre_parameters(centres, width_of(centres)), log_background=LEAST)
 
 
 def _possible(block: Block, n_components: int) -> Array:

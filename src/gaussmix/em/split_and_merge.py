@@ -185,9 +185,11 @@ class _Search:
         is_unsound = n_rows < FEW_ROWS * n_numbers
         few = np.flatnonzero(~is_unsound & (n_rows < SOME_ROWS * n_numbers))
         if self._within.ndim == 2 and few.size:
-            values, axes = np.linalg.eigh(self._within)
-            axes = axes / np.sqrt(np.maximum(values, np.finfo(np.float64).tiny))
-            relative = axes.T @ model.covariances.take(few).dense() @ axes
+            scale = np.sqrt(np.diagonal(self._within))
+            scales = scale[:, None] * scale  # features in units of their own, so that none is lost beside a large one
+            values, axes = np.linalg.eigh(self._within / scales)
+            axes = axes / np.sqrt(np.maximum(values, np.finfo(np.float64).eps))
+            relative = axes.T @ (model.covariances.take(few).dense() / scales) @ axes
             is_unsound[few] = np.linalg.eigvalsh(relative)[:, 0] < FLAT
         elif few.size:
             is_unsound[few] = (model.covariances.take(few).variances() < FLAT * self._within).any(axis=1)

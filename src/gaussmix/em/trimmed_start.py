@@ -57,7 +57,7 @@ def trimmed_partition(
     source = Trimmed(of_sample, share)
     n_features = sample.rows.shape[1]
     family = unconstrained(Diagonal.of(np.ones(n_features), n_components, n_features, True))
-    partitions = [first, *(_near_random_rows(sample, n_components, rng) for _ in range(N_TRIES))]
+    partitions = [first.scaled, *(_near_random_rows(sample, n_components, rng) for _ in range(N_TRIES))]
     runs = list[State]()
     for partition in partitions:
         try:

@@ -18,6 +18,7 @@ from gaussmix.engines import choose
 from gaussmix.estimators.by_hand import Parts
 from gaussmix.estimators.conversion import PRIVATE, instead_of
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import narrowed
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
 
@@ -136,15 +137,6 @@ class FittedMixture:
         estimator._adopt(mixture)
 
 
-def narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Floats:
-    """The values in a floating type, or as they are where a finite one would become infinite."""
-    if dtype == values.dtype:
-        return values
-    with np.errstate(over="ignore"):
-        narrow: Floats = values.astype(dtype)
-    return narrow if (np.isfinite(narrow) | ~np.isfinite(values)).all() else values
-
-
 def _low_rank(mixture: Mixture) -> LowRank:
     """The covariances of a structure with factors; raises AttributeError for others."""
     covariances = mixture.model.covariances
@@ -251,7 +243,9 @@ class MixtureAttributes:
         """Become a mixture that was set by hand, and forget what is not of it."""
         before: Mixture | None = vars(self).get("mixture_")
         is_alike = before is not None and before.means.shape == mixture.means.shape and before.family == mixture.family
-        n_fixed = before.n_parameters - self._n_parameters() if before is not None and is_alike else 0
+        n_fixed = 0
+        if before is not None and is_alike:
+            n_fixed = before.n_parameters - vars(self).get("n_parameters_", before.n_parameters)
         self._forget_fit(everything=not is_alike)
         vars(self).update(
             mixture_=mixture,
@@ -271,12 +265,6 @@ class MixtureAttributes:
         facts = vars(self).pop("_facts", None)
         if facts is not None and not everything:
             vars(self)["_facts"] = replace(facts, log_likelihood=None)  # that was of the mixture before
-
-    def _n_parameters(self) -> int:
-        """Number of free parameters of the fitted mixture, without those that the fit did not change."""
-        mixture: Mixture = vars(self).get("mixture_") or self.mixture_
-        n_parameters: int = vars(self).get("n_parameters_", mixture.n_parameters)
-        return n_parameters
 
     def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
         """Become the mixture of (weights, means, covariances, their precision factors, which are made anew)."""

@@ -27,7 +27,7 @@ from gaussmix.fit.facts import RowFacts
 from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, model_file
 from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type, plain
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.report.reading import described, line_of
+from gaussmix.report.reading import Reading, described, line_of
 from gaussmix.sources.base import Source
 
 # The attributes, beside the mixture, that a fit of one mixture or a choice among several sets. A file holds them.
@@ -256,7 +256,35 @@ class Estimator(BaseEstimator):
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         text = described(self, N_CHAR_MAX)
         is_whole = "mixture_" in vars(self) and "_parts" not in vars(self)  # parts that were set may make no mixture
-        return f"{text}\n{line_of(self)}" if is_whole else text
+        return f"{text}\n{line_of(self._reading())}" if is_whole else text
+
+    def _reading(self) -> Reading:
+        """What is known of the fit, for summaries and other reports; raises NotFittedError."""
+        self._check_fitted()
+        mixture, found = self.mixture_, vars(self)  # a stream that is still short finds the others with its mixture
+        return Reading(
+            type(self).__name__,
+            mixture,
+            self._n_parameters(),
+            self._row_facts(),
+            found.get("converged_"),
+            found.get("n_iter_"),
+            found.get("outcome_"),
+            found.get("diagnostics_", ()),
+            found.get("results_"),
+            found.get("best_index_", 0),
+        )
+
+    def _row_facts(self) -> RowFacts | None:
+        """What is known of the rows."""
+        facts: RowFacts | None = vars(self).get("_facts")
+        return facts
+
+    def _n_parameters(self) -> int:
+        """Number of free parameters, without those that the fit did not change."""
+        mixture: Mixture = vars(self).get("mixture_") or self.mixture_
+        n_parameters: int = vars(self).get("n_parameters_", mixture.n_parameters)
+        return n_parameters
 
     def _check_fitted(self) -> None:
         """Raise NotFittedError before `fit`."""

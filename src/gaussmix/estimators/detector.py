@@ -23,6 +23,7 @@ from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.holes import patterns, tail_probability
+from gaussmix.mixture.levels.levels import MASS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.summary import Summary
@@ -30,7 +31,6 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 
 _AUTO = "auto"
-MASS = 0.95
 
 
 @documented
@@ -219,7 +219,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     def _excess(self, source: Source) -> Callable[[Block], Array]:
         share = self._contamination()
-        mass = float(self.mass) if share is None else 1.0 - share
+        mass = _inside("mass", self.mass, 1.0) if share is None else 1.0 - share
         return partial(
             _excess, log_density=self._log_density(source), offset=self.offset_, mixture=self.mixture_, mass=mass
         )

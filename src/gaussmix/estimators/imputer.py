@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -16,20 +16,17 @@ from gaussmix.door.parameters import check_flag
 from gaussmix.door.rows import as_meant, check_source
 from gaussmix.engines import check_jobs
 from gaussmix.errors import counted
-from gaussmix.estimators.attributes import narrowed
 from gaussmix.estimators.base import FOUND, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.digits import shorten
-from gaussmix.mixture.holes import patterns
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.mixture.filling import Filling
+from gaussmix.numerics.arrays import Rows
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source, in_leaves
 from gaussmix.sources.findings import Cells
 from gaussmix.sources.lazy import LazySource
-from gaussmix.waist.block import Block
 
 
 @documented
@@ -198,31 +195,3 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         fill = Filling(self.mixture_, check_jobs(self.n_jobs), seed)
         filled: Rows = source.per_row(partial(in_leaves, task=fill), source.dtype, (source.n_features,))
         return filled
-
-
-@dataclass(frozen=True)
-class Filling:
-    """A task that fills the missing values of rows: with draws where it has a seed, else with means."""
-
-    mixture: Mixture
-    n_jobs: int | None
-    seed: int | None
-
-    def __call__(self, block: Block) -> Rows:
-        rows, rng = block.rows, None if self.seed is None else np.random.default_rng([self.seed, block.first_row])
-        filled = rows.astype(np.float64, order="C")
-        for places, known in patterns(np.isnan(rows)):
-            unknown = np.delete(np.arange(rows.shape[1]), known)
-            filled[np.ix_(places, unknown)] = self._values(filled[np.ix_(places, known)], known, rng)
-        return narrowed(filled, rows.dtype)
-
-    def _values(self, values: Array, known: Places, rng: np.random.Generator | None) -> Array:
-        """Values (n_rows, n_unknown) for rows that lack the same features, from their known ones (n_rows, n_known)."""
-        mixture, n_jobs = self.mixture, self.n_jobs
-        if rng is not None:
-            if not known.size:
-                return mixture.sample(len(values), rng, n_jobs=n_jobs)[0]
-            return mixture.sample_conditional(values, known, rng, n_jobs=n_jobs)
-        if not known.size:
-            return np.tile(mixture.weights @ mixture.means, (len(values), 1))
-        return mixture.conditional_mean(values, known, n_jobs=n_jobs)

@@ -20,7 +20,7 @@ from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import unknown_name
-from gaussmix.estimators.attributes import MixtureAttributes, narrowed
+from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.base import Estimator
 from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.problem import Data
@@ -28,8 +28,9 @@ from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.noise import NO_MARGINAL
-from gaussmix.numerics.arrays import Array
-from gaussmix.report.reading import augmented, explanation_of, glance_of, summary_of, tidy_of
+from gaussmix.numerics.arrays import Array, narrowed
+from gaussmix.numerics.frames import Frame, made_frame
+from gaussmix.report.reading import augmented, explanation_of, summary_of
 from gaussmix.report.summary import Summary
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Number, Source, in_leaves
@@ -207,7 +208,14 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         """Akaike information criterion −2 log L + 2 p; lower is better; Akaike (1974). Weights as for `bic`."""
         return self._deviance(X, sample_weight, X_error)[0] + 2 * self._n_parameters()
 
-    def merge(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, method: str = "entropy") -> Merging:
+    def merge(
+        self,
+        X: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        method: str = "entropy",
+        X_error: ArrayLike | None = None,
+    ) -> Merging:
         """Merge components into clusters, two at a time, and find where to stop.
 
         Parameters
@@ -216,6 +224,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         sample_weight : (n_samples,), weights ≥ 0; only their ratios matter.
         method : "entropy" merges those whose union lowers the entropy of the responsibilities most; Baudry et al.
             (2010), mclust's `clustCombi`.
+        X_error : measurement errors of X, as for `fit`.
 
         Returns
         -------
@@ -227,7 +236,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         NotFittedError : before `fit`.
         ValueError, TypeError : X or a parameter can't be used.
         """
-        source = self._source(X, sample_weight)
+        source = self._source(X, sample_weight, X_error)
         if method != "entropy":
             raise unknown_name("method", method, ["entropy"])
         if self.mixture_.noise is not None:
@@ -235,7 +244,13 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         shares = self._each_row(source, self._engine(source).responsibilities)
         return merge_by_entropy(self.mixture_, shares, source.row_weight)
 
-    def summary(self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Summary:
+    def summary(
+        self,
+        X: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_error: ArrayLike | None = None,
+    ) -> Summary:
         """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.
 
         Parameters
@@ -245,6 +260,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
             the last step of EM; ICL is left out. A search knows all of them; after one with `trim` or labels they are
             left out, since `results_` has them of the rows that were kept, or of rows and labels.
         sample_weight : (n_samples,), as for `bic`.
+        X_error : measurement errors of X, as for `fit`.
 
         Returns
         -------
@@ -275,7 +291,11 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        return summary_of(self, X, sample_weight)
+        reading = self._reading()
+        if X is None:
+            return summary_of(reading)
+        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
+        return summary_of(reading, (source, self._engine(source)))
 
     def tidy(self) -> Any:
         """The components as a data frame: a row for each, and one for noise, component −1.
@@ -291,9 +311,15 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         NotFittedError : before `fit`.
         ImportError : no library of data frames is installed.
         """
-        return tidy_of(self)
+        return self.summary().to_frame()
 
-    def glance(self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Any:
+    def glance(
+        self,
+        X: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_error: ArrayLike | None = None,
+    ) -> Any:
         """The fit as a whole, as a data frame of one row; parameters, library and errors as `summary` and `tidy`.
 
         Returns
@@ -302,15 +328,17 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
             "bic", "icl" (null where unknown), "is_final" (False where they are those before the last step),
             "converged", "n_iter", "stopped", "remaining_gain" (nats per row), "n_starts", "n_agreed" and "seconds".
         """
-        return glance_of(self, X, sample_weight)
+        summary = self.summary(X, sample_weight, X_error=X_error)
+        return made_frame({name: [value] for name, value in summary.facts.items()}, summary.library)
 
-    def augment(self, X: ArrayLike) -> Any:
+    def augment(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Any:
         """The rows with what the mixture says of each, as a data frame.
 
         Parameters
         ----------
         X : (n_samples, n_features), an array or a data frame in memory. The frame may have more columns than the
             features: text, dates, identifiers.
+        X_error : measurement errors of X, as for `fit`.
 
         Returns
         -------
@@ -323,15 +351,17 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         ValueError : X can't be used, or has a column of one of these names.
         TypeError : X can't be used, or is not in memory.
         """
-        return augmented(self, X)
+        source, frame = self._rows_of_table(X, X_error)
+        return augmented(self.mixture_, source, self._engine(source), frame)
 
-    def explain(self, X: ArrayLike) -> Explanation:
+    def explain(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Explanation:
         """Why rows belong to their components and to no other, and which features make them unlikely.
 
         Parameters
         ----------
         X : (n_samples, n_features), an array or a data frame in memory; some rows, since it takes longer than
             `predict`. The frame may have more columns than the features. Cells that are missing have no part.
+        X_error : measurement errors of X, as for `fit`; they widen the components.
 
         Returns
         -------
@@ -353,7 +383,8 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         >>> bool(abs(why.contributions.sum() - why.squared_distance[0]) < 1e-12)
         True
         """
-        return explanation_of(self, X)
+        source, frame = self._rows_of_table(X, X_error)
+        return explanation_of(self.mixture_, source, self._engine(source), frame)
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows from the mixture, in random order.
@@ -422,6 +453,11 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         """The mixture that exports write, and no limit of outliers; raises NotFittedError."""
         self._check_fitted()
         return self.mixture_, None
+
+    def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, Frame | None]:
+        """The rows, and the data frame that they came in, which may have more columns than the features."""
+        frame, names = Frame.of(X), self._names
+        return self._source(X if frame is None or names is None else frame.only(names), X_error=X_error), frame
 
     def _each_row(self, source: Source, method: Callable[..., NDArray[Number]]) -> NDArray[Number]:
         """What a method of an engine says of each row, (n_rows, …)."""

@@ -121,18 +121,13 @@ class MixturePredictor(Estimator, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        found = summary_of(self, None, None, self._shown_names())
+        found = summary_of(self._reading(), names=self._shown_names())
         known = {name: value for name, value in found.facts.items() if name != "icl" or value is not None}
         return self._with_its_own(replace(found, facts=known))
 
     @abstractmethod
     def _with_its_own(self, found: Summary) -> Summary:
         """A summary of the mixture, with what there is to say of the prediction."""
-
-    def _n_parameters(self) -> int:
-        """Number of free parameters."""
-        n_parameters: int = vars(self).get("n_parameters_", self.mixture_.n_parameters)
-        return n_parameters
 
     def _shown_names(self) -> tuple[str, ...] | None:
         """The names of the features of the mixture, where they have none of their own; None for x0, x1 …."""

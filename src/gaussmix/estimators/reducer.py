@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
@@ -15,32 +14,14 @@ from gaussmix.checks import check_count
 from gaussmix.door.parameters import check_share
 from gaussmix.door.rows import as_meant, check_source
 from gaussmix.door.warnings import warn
-from gaussmix.estimators.attributes import narrowed
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.mixture.directions import Directions, directions
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array, Rows, narrowed
 from gaussmix.report.summary import Summary
 from gaussmix.waist.block import Block
-
-_SMALL = float(np.sqrt(np.finfo(np.float64).eps))  # of eigenvalues: mclust's bound
-
-
-class Directions(NamedTuple):
-    """Directions that separate components, the best first.
-
-    Parameters
-    ----------
-    centre : (n_features,), the mean of the mixture, data units.
-    axes : (n_directions, n_features), each of length 1, its largest entry positive.
-    values : (n_directions,), the eigenvalues: how much each direction separates, without unit.
-    """
-
-    centre: Array
-    axes: Array
-    values: Array
 
 
 @documented
@@ -218,41 +199,6 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if "_kept" not in vars(self):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet: its directions come with fit.")
         return self._kept
-
-
-def directions(model: Model, mean_share: float) -> Directions:
-    """The directions of a model of components alone, by generalised eigenvectors.
-
-    There is one at least, also where the components do not differ at all.
-
-    Parameters
-    ----------
-    mean_share : λ, from 0 to 1.
-    """
-    each, weights = model.covariances.dense(), model.weights
-    centre = weights @ model.means
-    offsets = model.means - centre
-    of_means = np.einsum("k,ki,kj->ij", weights, offsets, offsets)
-    within = np.einsum("k,kij->ij", weights, each)
-    total = within + of_means
-    scale = np.sqrt(np.diagonal(total))  # features in their own units, so that none is lost beside a large one
-    lower = np.linalg.cholesky(total / np.multiply.outer(scale, scale))
-    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # root Σ rootᵀ = I
-    kernel = mean_share * _square(root @ of_means @ root.T)
-    for weight, covariance in zip(weights, each, strict=True):
-        kernel += (1.0 - mean_share) * weight * _square(root @ (covariance - within) @ root.T)
-    values, vectors = np.linalg.eigh(kernel)
-    values, axes = values[::-1], (root.T @ vectors[:, ::-1]).T
-    n_kept = max(1, int(np.count_nonzero(values > _SMALL)))
-    axes = axes[:n_kept] / np.linalg.norm(axes[:n_kept], axis=1, keepdims=True)
-    places = abs(axes).argmax(axis=1)
-    signs = np.sign(axes[np.arange(n_kept), places])
-    return Directions(centre, axes * signs[:, None], values[:n_kept])
-
-
-def _square(matrix: Array) -> Array:
-    product: Array = matrix @ matrix.T
-    return product
 
 
 def _projected(block: Block, found: Directions) -> Rows:

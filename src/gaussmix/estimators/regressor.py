@@ -22,12 +22,12 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.estimators.base import FOUND, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.estimators.predictive import Predictive, Regression
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.predictive import Predictive, Regression
 from gaussmix.mixture.sketch import names_of
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.frames import Frame
@@ -208,7 +208,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         from sklearn.metrics import r2_score  # slow to import
 
         source = check_source(self._of_all_columns(), X, sample_weight, reset=False)
-        told, found = np.split(np.ascontiguousarray(source.each_row(self._task.told_and_mean)), 2, axis=1)
+        told, found = np.split(
+            np.ascontiguousarray(source.each_row(partial(_told_and_mean, task=self._task))), 2, axis=1
+        )
         return float(r2_score(told, found, sample_weight=source.row_weight))
 
     def _with_its_own(self, found: Summary) -> Summary:
@@ -295,6 +297,11 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         task = partial(in_leaves, task=partial(_first_target, method=method) if is_one else method)
         found: Array = source.per_row(task, np.float64, shape if is_one else (len(self._places), *shape))
         return found
+
+
+def _told_and_mean(block: Block, task: Regression) -> Array:
+    """The targets in a block of all columns, and E[y | x], side by side."""
+    return np.column_stack([block.rows[:, task.targets], in_leaves(block, task.mean)])
 
 
 def _first_target(block: Block, method: Callable[[Block], Array]) -> Array:

@@ -14,7 +14,7 @@ from gaussmix.covariances import LowRank
 from gaussmix.door.noise import check_noise_share, plain_noise
 from gaussmix.door.parameters import check_rate, drawn_seed
 from gaussmix.door.restrictions import given_restrictions
-from gaussmix.door.rows import check_source
+from gaussmix.door.rows import check_source, counted_sum
 from gaussmix.door.warnings import warn
 from gaussmix.em.objective import Ridge
 from gaussmix.em.online import STEP_ROWS, online_step, sums_per_weight
@@ -26,6 +26,7 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.families.base import Family
 from gaussmix.fit.diagnostics import of_components
+from gaussmix.fit.facts import RowFacts
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats.values import of_type
@@ -200,6 +201,15 @@ class StreamingMixture(MixtureEstimator, ABC):
         """Forget the stream."""
         for name in ("_stream", "n_samples_seen_"):
             self.__dict__.pop(name, None)
+
+    def _row_facts(self) -> RowFacts | None:
+        """What is known of the rows; of a stream that makes steps, how many there were and their weight."""
+        facts, stream = super()._row_facts(), vars(self).get("_stream")
+        if stream is None:
+            return facts
+        if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
+            return replace(facts, n_rows=self.n_samples_seen_)
+        return RowFacts(self.n_samples_seen_, counted_sum(stream.row_weight, self.n_samples_seen_), None, None)
 
     @property
     def _stream_table(self) -> dict[str, list[Any]]:

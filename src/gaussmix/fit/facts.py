@@ -25,6 +25,7 @@ class RowFacts:
     log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
         it. None where EM raised something else: with a prior, with labels, or of a part of the rows.
     library : of the data frame that they came in; None for an array or a file.
+    has_errors : whether the rows have measurement errors.
     seconds : how long the fit took; None of one that was loaded, so that equal fits make equal files.
     """
 
@@ -32,6 +33,7 @@ class RowFacts:
     row_weight: float
     log_likelihood: float | None
     library: str | None
+    has_errors: bool = False
     seconds: float | None = None
 
     @classmethod
@@ -41,7 +43,7 @@ class RowFacts:
         empty = source.of_all(Cells).empty_weight if source.may_miss else 0.0
         per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
-        return cls(source.n_rows, weight, total, library_of(X), perf_counter() - began)
+        return cls(source.n_rows, weight, total, library_of(X), source.has_errors, perf_counter() - began)
 
     def as_table(self) -> dict[str, Any]:
         """As a model file holds them."""
@@ -58,6 +60,7 @@ class RowFacts:
             "row_weight": float,
             "log_likelihood": (float, type(None)),
             "library": (str, type(None)),
+            "has_errors": bool,
         }
         if values.keys() != kinds.keys() or not all(isinstance(values[name], kind) for name, kind in kinds.items()):
             raise TypeError

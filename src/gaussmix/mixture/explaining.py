@@ -39,7 +39,7 @@ class Explanation:
     contributions : (n_rows, n_features), ≥ 0: the part of each feature. They sum to `squared_distance`.
     tail_probability : (n_rows,), how many rows of that component lie farther out: the upper tail of χ².
     rows : (n_rows, n_features), what is explained, data units.
-    means, deviations : (n_rows, n_features), of that component, data units.
+    means, deviations : (n_rows, n_features), of that component, data units; the error of a cell widens its deviation.
     names : of the features.
     native : the data frame that the rows came in; None for an array.
 
@@ -148,7 +148,13 @@ def _called(component: int) -> str:
 
 
 def explained(
-    model: Model, rows: Array, labels: NDArray[np.int64], responsibilities: Array, names: tuple[str, ...], native: Any
+    model: Model,
+    rows: Array,
+    labels: NDArray[np.int64],
+    responsibilities: Array,
+    names: tuple[str, ...],
+    native: Any,
+    error: Array | None = None,
 ) -> Explanation:
     """Explain rows (n_rows, n_features); cells may be NaN.
 
@@ -159,14 +165,19 @@ def explained(
     labels, responsibilities : what an engine says of them.
     names : of the features.
     native : the data frame that they came in; None for an array.
+    error : of the rows, as for `Block`.
     """
     n_rows, d = rows.shape
     K = model.n_components
     heights, parts = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
+    deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (n_rows, K, d))
+    if error is not None:
+        deviations = np.sqrt(deviations**2 + (error if error.ndim == 2 else np.einsum("nii->ni", error))[:, None])
     patterns, pattern_of = np.unique(np.isnan(rows), axis=0, return_inverse=True)
     for number, is_missing in enumerate(patterns):
         chosen, seen = np.flatnonzero(pattern_of.ravel() == number), np.flatnonzero(~is_missing)
-        heights[chosen], parts[chosen] = _of_pattern(model, rows[chosen], seen)
+        some = None if error is None else error[chosen]
+        heights[chosen], parts[chosen] = _of_pattern(model, rows[chosen], seen, some)
     noise_weight = 0.0 if model.noise is None else model.noise.weight
     with np.errstate(divide="ignore"):
         log_weights = np.log([*model.weights, noise_weight])
@@ -192,7 +203,7 @@ def explained(
         tail_probability=_tails(squared, (~np.isnan(rows)).sum(axis=1)),
         rows=rows,
         means=model.means[of_component],
-        deviations=np.sqrt(model.covariances.variances())[of_component],
+        deviations=deviations[each, of_component],
         names=names,
         native=native,
     )
@@ -207,7 +218,7 @@ def _tails(squared: Array, n_seen: Places) -> Array:
     return tails
 
 
-def _of_pattern(model: Model, rows: Array, seen: Places) -> tuple[Array, Array]:
+def _of_pattern(model: Model, rows: Array, seen: Places, error: Array | None) -> tuple[Array, Array]:
     """Of rows with the same cells: the log density of each component and of noise at its mean, and contributions.
 
     Returns
@@ -225,6 +236,9 @@ def _of_pattern(model: Model, rows: Array, seen: Places) -> tuple[Array, Array]:
     parts[:, K, seen] = 0.0
     if not len(seen):
         return heights, parts
+    if error is not None:
+        heights[:, :K], parts[:, :K, seen] = _with_errors(model, rows[:, seen], seen, error)
+        return heights, parts
     covariances = model.covariances if len(seen) == d else model.covariances.marginal(seen)
     whitening, deviations = covariances.whitening, np.sqrt(covariances.variances())
     heights[:, :K] = whitening.log_abs_det - 0.5 * len(seen) * LOG_2PI
@@ -234,3 +248,15 @@ def _of_pattern(model: Model, rows: Array, seen: Places) -> tuple[Array, Array]:
         left, _, right = np.linalg.svd(whitening.whiten(k, np.diag(deviations[k])).T)
         parts[:, k, seen] = (whitened @ (left @ right)) ** 2
     return heights, parts
+
+
+def _with_errors(model: Model, rows: Array, seen: Places, error: Array) -> tuple[Array, Array]:
+    """Heights (n_rows, n_components) and parts (n_rows, n_components, n_seen) of rows with covariances Σ_k + S."""
+    if error.ndim == 2:
+        error = error[:, :, None] * np.eye(error.shape[1])
+    total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]
+    deviations = np.sqrt(np.einsum("nkii->nki", total))
+    values, vectors = np.linalg.eigh(total / (deviations[..., None] * deviations[..., None, :]))
+    turned = np.einsum("nkij,nki->nkj", vectors, (rows[:, None] - model.means[:, seen]) / deviations)
+    heights = -np.log(deviations).sum(axis=2) - 0.5 * np.log(values).sum(axis=2) - 0.5 * len(seen) * LOG_2PI
+    return heights, np.einsum("nkij,nkj->nki", vectors, turned / np.sqrt(values)) ** 2

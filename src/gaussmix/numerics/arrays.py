@@ -16,3 +16,25 @@ def frozen(array: Array) -> Array:
     """Mark an array that we own as read-only, and return it."""
     array.flags.writeable = False
     return array
+
+
+def unmasked(values: Any, hole: float | None = np.nan) -> Any:
+    """A masked array as a plain one with `hole` in its masked cells, since NumPy hands out what is under a mask.
+
+    Anything else passes as it is.
+    """
+    if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
+        return values
+    kinds = {"f": values.dtype, **dict.fromkeys("biu", np.dtype(np.float64))} if hole is not None else {}
+    plain = np.array(values.data, dtype=kinds.get(values.dtype.kind, object))
+    plain[np.ma.getmaskarray(values)] = hole
+    return plain
+
+
+def narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Rows:
+    """The values in a floating type, or as they are where a finite one would become infinite."""
+    if dtype == values.dtype:
+        return values
+    with np.errstate(over="ignore"):
+        narrow: Rows = values.astype(dtype)
+    return narrow if (np.isfinite(narrow) | ~np.isfinite(values)).all() else values

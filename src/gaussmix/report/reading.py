@@ -1,22 +1,23 @@
-"""From a fitted estimator to what a reader asks of it: a summary, data frames, and a line."""
+"""From what is known of a fit to what a reader asks of it: a summary, data frames, and a line."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from gaussmix.door.rows import check_counts_of_rows, counted_sum, counted_weight
+from gaussmix.door.rows import counted_weight
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.criteria import Evidence, bic, icl
-from gaussmix.engines.base import NOISE
+from gaussmix.engines.base import NOISE, Engine
 from gaussmix.errors import FailureKind, Outcome, counted
 from gaussmix.fit.diagnostics import Diagnosis
+from gaussmix.fit.ending import Ending
 from gaussmix.fit.facts import RowFacts
 from gaussmix.mixture.compare.neighbours import nearest
 from gaussmix.mixture.explaining import Explanation, explained
@@ -24,113 +25,122 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.sketch import names_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame, made_frame
+from gaussmix.report.results import Table
 from gaussmix.report.summary import Summary
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.waist.need import Need, Rule, Second
 
-if TYPE_CHECKING:
-    from gaussmix.estimators.base import Estimator
-    from gaussmix.estimators.mixture_estimator import MixtureEstimator
-    from gaussmix.estimators.predictor import MixturePredictor
-    from gaussmix.fit.stream import Stream
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What is known of a fit. None stands for what is unknown.
+
+    Parameters
+    ----------
+    estimator : the name of its class.
+    mixture : the result.
+    n_parameters : free ones.
+    facts : of the rows.
+    converged, n_iter, ending, diagnostics : see `GaussianMixture`; the ending is its `outcome_`.
+    results : of all candidates of a search; empty where there was none.
+    best : the place of the chosen one.
+    """
+
+    estimator: str
+    mixture: Mixture
+    n_parameters: int
+    facts: RowFacts | None = None
+    converged: bool | None = None
+    n_iter: int | None = None
+    ending: Ending | None = None
+    diagnostics: Sequence[Diagnosis] = ()
+    results: Table | None = None
+    best: int = 0
 
 
 def summary_of(
-    estimator: MixtureEstimator | MixturePredictor,
-    X: ArrayLike | None,
-    sample_weight: ArrayLike | None,
+    reading: Reading,
+    rows: tuple[Source, Engine[Any]] | None = None,
     names: tuple[str, ...] | None = None,
 ) -> Summary:
-    """The summary of a fitted estimator, with numbers of rows X where they are given.
+    """The summary of a fit, with numbers of rows where they are given.
 
-    Its features have their own names where no others are given.
+    Parameters
+    ----------
+    reading : what is known of the fit.
+    rows : a source whose weights count rows, and its engine; None for what the fit knows of its own rows.
+    names : of the features, where the mixture has none.
     """
-    estimator._check_fitted()
-    mixture, facts = estimator.mixture_, _facts_of(estimator)
+    mixture, facts = reading.mixture, reading.facts
     known: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
     sizes = None if facts is None else _with_noise(mixture, mixture.weights * facts.row_weight, facts.row_weight)
-    n_rows = None if facts is None else facts.n_rows
-    if X is not None:
-        source = check_counts_of_rows(estimator._source(X, sample_weight), estimator.weight_meaning)
-        task = StepTask(estimator._engine(source), mixture.n_components, mixture.parameters, Need(Second.NONE))
+    n_rows, warnings = None if facts is None else facts.n_rows, _warnings(reading)
+    if rows is not None:
+        source, engine = rows
+        task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
         soft, hard = task.over(source), replace(task, rule=Rule.HARD).over(source)
-        evidence = Evidence(soft.log_likelihood, hard.log_likelihood, estimator._n_parameters(), counted_weight(source))
+        evidence = Evidence(soft.log_likelihood, hard.log_likelihood, reading.n_parameters, counted_weight(source))
         known |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
-    elif "results_" in vars(estimator) and facts is not None and facts.log_likelihood is not None:
-        known |= {name: estimator.results_[name][estimator.best_index_] for name in ("log_likelihood", "bic", "icl")}
+        if facts is not None and facts.has_errors and not source.has_errors:
+            warnings.append("The fit had X_error, and these numbers take X for exact: give X_error as well.")
     elif facts is not None and facts.log_likelihood is not None:
-        evidence = Evidence(facts.log_likelihood, np.nan, estimator._n_parameters(), facts.row_weight)
-        known |= {"log_likelihood": facts.log_likelihood, "bic": bic(evidence), "is_final": False}
+        if reading.results is not None:
+            known |= {name: reading.results[name][reading.best] for name in ("log_likelihood", "bic", "icl")}
+        else:
+            evidence = Evidence(facts.log_likelihood, np.nan, reading.n_parameters, facts.row_weight)
+            known |= {"log_likelihood": facts.log_likelihood, "bic": bic(evidence), "is_final": False}
     size = {"n_rows": n_rows, "n_features": mixture.n_features, "n_components": mixture.n_components}
-    found = {**size, "structure": mixture.family.name, "n_parameters": estimator._n_parameters(), **known}
-    found |= _ending(estimator) | {"seconds": None if facts is None else facts.seconds}
-    title = f"{type(estimator).__name__}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
+    found = {**size, "structure": mixture.family.name, "n_parameters": reading.n_parameters, **known}
+    found |= _ending(reading) | {"seconds": None if facts is None else facts.seconds}
+    title = f"{reading.estimator}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
     names, library = names or names_of(mixture), None if facts is None else facts.library
-    return Summary(title, found, _columns(mixture, names, sizes), _warnings(estimator), mixture, names, library)
+    return Summary(title, found, _columns(mixture, names, sizes), warnings, mixture, names, library)
 
 
-def tidy_of(estimator: MixtureEstimator) -> Any:
-    """The components as a data frame."""
-    return summary_of(estimator, None, None).to_frame()
-
-
-def glance_of(estimator: MixtureEstimator, X: ArrayLike | None, sample_weight: ArrayLike | None) -> Any:
-    """The fit as a whole, as a data frame of one row."""
-    summary = summary_of(estimator, X, sample_weight)
-    return made_frame({name: [value] for name, value in summary.facts.items()}, summary.library)
-
-
-def augmented(estimator: MixtureEstimator, X: ArrayLike) -> Any:
-    """The rows with what the mixture says of each, as a data frame."""
-    source, frame = _rows_of(estimator, X)
+def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Any:
+    """The rows with what the mixture says of each, as a data frame, which is more columns of the one they came in."""
     if not isinstance(source, ArraySource):
         raise TypeError("augment takes an array or a data frame in memory: for other rows, add predict(X) yourself.")
-    engine = estimator._engine(source)
-    shares = estimator._each_row(source, engine.responsibilities)
-    of_noise = np.maximum(1 - shares.sum(axis=1), 0.0) if estimator.mixture_.noise is not None else 0.0
-    columns = {
-        "component": estimator._each_row(source, engine.labels),
-        "uncertainty": 1 - np.maximum(shares.max(axis=1), of_noise),
-        "log_density": estimator._each_row(source, engine.log_density),
-    }
+    labels, shares, log_density = _of_each_row(
+        mixture, source, [engine.labels, engine.responsibilities, engine.log_density]
+    )
+    of_noise = np.maximum(1 - shares.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
+    uncertainty = 1 - np.maximum(shares.max(axis=1), of_noise)
+    columns = {"component": labels, "uncertainty": uncertainty, "log_density": log_density}
     if frame is not None:
         return frame.with_columns(columns)
     rows = next(iter(source.blocks())).rows
-    return made_frame({name: rows[:, j] for j, name in enumerate(names_of(estimator.mixture_))} | columns)
+    return made_frame({name: rows[:, j] for j, name in enumerate(names_of(mixture))} | columns)
 
 
-def explanation_of(estimator: MixtureEstimator, X: ArrayLike) -> Explanation:
+def explanation_of(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
     """Why rows belong to their components."""
-    source, frame = _rows_of(estimator, X)
     if not isinstance(source, ArraySource):
         raise TypeError("explain takes an array or a data frame in memory: read some of the rows first.")
     block = next(iter(source.blocks()))
-    engine = estimator._engine(source)
-    found = estimator._each_row(source, engine.labels), estimator._each_row(source, engine.responsibilities)
+    labels, shares = _of_each_row(mixture, source, [engine.labels, engine.responsibilities])
     native = None if frame is None else frame.native
-    return explained(
-        estimator.mixture_.model, block.rows.astype(np.float64), *found, names_of(estimator.mixture_), native
-    )
+    rows = block.rows.astype(np.float64)
+    return explained(mixture.model, rows, labels, shares, names_of(mixture), native, block.error)
 
 
-def _rows_of(estimator: MixtureEstimator, X: ArrayLike) -> tuple[Source, Frame | None]:
-    """The rows, and the data frame that they came in, which may have more columns than the features."""
-    frame, names = Frame.of(X), getattr(estimator, "feature_names_in_", None)
-    return estimator._source(X if frame is None or names is None else frame.only(names)), frame
+def _of_each_row(mixture: Mixture, source: Source, methods: Sequence[Any]) -> list[Any]:
+    """What methods of an engine say of each row, (n_rows, …)."""
+    return [source.each_row(partial(method, parameters=mixture.parameters)) for method in methods]
 
 
-def line_of(estimator: Estimator) -> str:
+def line_of(reading: Reading) -> str:
     """A line on the result: size, rows, log-likelihood, steps and time, as far as they are known."""
-    mixture, facts, found = estimator.mixture_, _facts_of(estimator), vars(estimator)
+    mixture, facts = reading.mixture, reading.facts
     d = mixture.n_features
     parts = [counted(mixture.n_components, "component"), mixture.family.name]
     parts.append(counted(d, "feature") if facts is None else f"{facts.n_rows:,} × {d}")
     if facts is not None and facts.log_likelihood is not None:
         parts.append(f"{facts.log_likelihood / facts.row_weight:.4g} nats a row".replace("-", "−"))
-    if "n_iter_" in found:
-        parts.append(counted(found["n_iter_"], "step") + ("" if found.get("converged_", True) else ", not converged"))
+    if reading.n_iter is not None:
+        parts.append(counted(reading.n_iter, "step") + ("" if reading.converged in (None, True) else ", not converged"))
     if facts is not None and facts.seconds is not None:
         parts.append(_time(facts.seconds))
     return ", ".join(parts)
@@ -147,18 +157,6 @@ def described(estimator: BaseEstimator, n_char_max: int) -> str:
 
 def _time(seconds: float) -> str:
     return f"{1e3 * seconds:.0f} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
-
-
-def _facts_of(estimator: Estimator) -> RowFacts | None:
-    """What is known of the rows; of a stream that makes steps, how many there were and their weight."""
-    facts: RowFacts | None = vars(estimator).get("_facts")
-    stream: Stream | None = vars(estimator).get("_stream")
-    if stream is None:
-        return facts
-    n_seen = vars(estimator)["n_samples_seen_"]
-    if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
-        return replace(facts, n_rows=n_seen)
-    return RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None, None)
 
 
 def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:
@@ -187,25 +185,24 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
     return columns
 
 
-def _ending(estimator: MixtureEstimator | MixturePredictor) -> dict[str, Any]:
+def _ending(reading: Reading) -> dict[str, Any]:
     """Why EM stopped, after how many steps, what was left to gain, and how many starts agreed; None where unknown."""
-    found = vars(estimator)
-    outcome, converged = found.get("outcome_"), found.get("converged_")
+    ending, converged = reading.ending, reading.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).value
     return {
         "converged": converged,
-        "n_iter": found.get("n_iter_"),
-        "stopped": reason if outcome is None else outcome.reason,
-        "remaining_gain": None if outcome is None else outcome.remaining_gain,
-        "n_starts": None if outcome is None else outcome.n_starts,
-        "n_agreed": None if outcome is None else outcome.n_agreed,
+        "n_iter": reading.n_iter,
+        "stopped": reason if ending is None else ending.reason,
+        "remaining_gain": None if ending is None else ending.remaining_gain,
+        "n_starts": None if ending is None else ending.n_starts,
+        "n_agreed": None if ending is None else ending.n_agreed,
     }
 
 
-def _warnings(estimator: MixtureEstimator | MixturePredictor) -> list[str]:
+def _warnings(reading: Reading) -> list[str]:
     """What was unusual: about components and features by name, and about candidates of a search."""
-    found = [_sentence(each) for each in vars(estimator).get("diagnostics_", [])]
-    failures = vars(estimator).get("results_", {}).get("failure", [])
+    found = [_sentence(each) for each in reading.diagnostics]
+    failures = [] if reading.results is None else reading.results.get("failure", [])
     kinds = [None if each is None else FailureKind.of_text(each) for each in failures]
     failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_begun)
     if failed:

@@ -17,7 +17,8 @@ from gaussmix.mixture.sketch import sketch
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import made_frame
 
-_WIDEST = 10  # columns of a table in text
+_WIDEST = 10  # columns of a table
+_LONGEST = 40  # rows of a table on a terminal
 _TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}", "~": r"\textasciitilde{}"}
 _TEX |= {"^": r"\textasciicircum{}", **{character: f"\\{character}" for character in "&%$#_{}"}}
 
@@ -48,18 +49,30 @@ class Summary:
     about: Sequence[tuple[str, str]] = ()
 
     def __str__(self) -> str:
-        header, rows = self._table()
-        widths = [max(len(row[j]) for row in [header, *rows]) for j in range(len(header))]
-        table = [
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]
-        ]
         lines = self._lines()
         width = max(15, *(len(name) for name, _ in lines))
         facts = [f"{name:<{width}} {value}" for name, value in lines]
         warnings = ["", "Warnings:", *(f"- {sentence}" for sentence in self.warnings)] if self.warnings else []
-        return "\n".join([self.title, "", *facts, "", *(line.rstrip() for line in table), *warnings])
+        return "\n".join([self.title, "", *facts, "", self.table(), *warnings])
 
     __repr__ = __str__
+
+    def table(self, width: int | None = None) -> str:
+        """The components in aligned columns.
+
+        Parameters
+        ----------
+        width : of a line, in characters: rows and columns change places where that fits better, columns that don't
+            fit are counted, and so are rows after the fortieth. None for at most ten columns.
+        """
+        header, rows = self._cells()
+        if width is None:
+            return "\n".join(line.rstrip() for line in _aligned(_cut(header, rows, _WIDEST)))
+        turned = [list(column) for column in zip(header, *rows, strict=True)]
+        layouts = [(layout[0], _shortened(layout[1:])) for layout in ([header, *rows], turned)]
+        tried = [_aligned(_cut(*layout, most)) for most in range(_WIDEST, 1, -1) for layout in layouts]
+        found = next((lines for lines in tried if len(lines[0]) <= width), tried[-2])
+        return "\n".join(line.rstrip() for line in found)
 
     def _repr_html_(self) -> str:
         facts = "".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in self._lines())
@@ -107,6 +120,11 @@ class Summary:
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows, of at most ten columns and one that counts the others."""
+        header, *rows = _cut(*self._cells(), _WIDEST)
+        return header, rows
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows; the features are rows where they are more than the components."""
         mixture, columns = self.mixture, self.components
         K = mixture.n_components
@@ -131,10 +149,26 @@ class Summary:
             header, *rows = table
         else:
             header, *rows = map(list, zip(*table, strict=True))
-        if len(header) > _WIDEST:
-            more = len(header) - _WIDEST
-            header, rows = [*header[:_WIDEST], f"… {more} more"], [[*row[:_WIDEST], ""] for row in rows]
         return header, rows
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Lines of one length, whose columns end at the same places."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def _shortened(rows: list[list[str]]) -> list[list[str]]:
+    """The first rows, and one that counts the others."""
+    more = len(rows) - _LONGEST
+    return rows if more <= 0 else [*rows[:_LONGEST], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
+
+
+def _cut(header: list[str], rows: list[list[str]], most: int) -> list[list[str]]:
+    """Header and rows with so many columns, and one that counts the others."""
+    if len(header) <= most:
+        return [header, *rows]
+    return [[*header[:most], f"… {len(header) - most} more"], *([*row[:most], ""] for row in rows)]
 
 
 def _tex_row(cells: Sequence[str]) -> str:

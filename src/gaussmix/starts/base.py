@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +35,16 @@ class Partition:
     share: Callable[[Block], Array] | None = None
     searched: Distinct | None = None
     seed: int = 0
+
+    @property
+    def scaled(self) -> Partition:
+        """The same with spheres as wide as its centres are apart.
+
+        Labels, errors and missing cells are weighed against distances. With unit spheres that would depend on the unit
+        of the rows.
+        """
+        centres = self.centres
+        return self if centres is None else replace(self, parameters=centre_parameters(centres, width_of(centres)))
 
     @property
     def centres(self) -> Array | None:
@@ -78,7 +88,12 @@ def nearest_centre(centres: Array) -> Partition:
     return Partition(centre_parameters(centres), Rule.HARD)
 
 
-def centre_parameters(centres: Array) -> Parameters:
-    """Unit spheres about the centres: log p(x, k) = −½ ‖x − c_k‖² exactly, without a constant."""
-    whitening = SphericalWhitening(np.ones(1), np.zeros(1))
+def width_of(centres: Array) -> float:
+    """The root mean square deviation of centres (n_components, n_features) along a feature; 1 where they coincide."""
+    return float(((centres - centres.mean(axis=0)) ** 2).mean()) ** 0.5 or 1.0
+
+
+def centre_parameters(centres: Array, width: float = 1.0) -> Parameters:
+    """Spheres about the centres: log p(x, k) = −½ ‖x − c_k‖² / width² of a complete row, without a constant."""
+    whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
     return Parameters(np.zeros(len(centres)), centres, whitening)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
-from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register
+from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register, width_of
 from gaussmix.starts.kmeans_plus_plus import spread_centres, squared_distances
 from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
@@ -45,9 +45,10 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     block, need = Block(0, sample.rows, sample.weight), Need(Second.NONE)
     total = np.cumsum(variances_of(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
     settled = TOLERANCE * (float(total) / sample.rows.shape[1])
+    width = width_of(centres) if np.isnan(sample.rows).any() else 1.0  # complete rows need none
     state = engine.open(block, need, len(centres))
     for _ in range(MAX_PASSES):
-        parameters = centre_parameters(centres)
+        parameters = centre_parameters(centres, width)
         moments = engine.finish(engine.step(block, state, parameters, need, Rule.HARD), parameters, need)
         moved = moments.means(centres)
         if not moments.mass.all():

@@ -10,7 +10,7 @@ import click
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import json_value
-from gaussmix.cli.show.components import console, covariances_of, show_components
+from gaussmix.cli.show.components import console, covariances_of
 from gaussmix.cli.show.notices import in_options
 from gaussmix.cli.show.search import show_matrix, show_top
 from gaussmix.errors import counted
@@ -23,6 +23,7 @@ from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.report.messages import SearchWarning
+from gaussmix.report.reading import Reading, summary_of
 from gaussmix.sources.tables.base import STANDARD
 
 _MOST_NAMES = 20
@@ -65,7 +66,7 @@ def show_fit(report: FitReport) -> None:
     if len(set(counts)) > 1 and mixture.n_components == max(counts):
         screen.print(f"K = {mixture.n_components} is the largest tried; a larger one may be better still.")
     screen.print(f"\nK = {mixture.n_components}, {covariances_of(mixture.family)}, mean ± sd:\n")
-    show_components(screen, mixture, names)
+    screen.print(search.summary().table(screen.width), soft_wrap=True)
     ended = f"Ended after {counted(search.n_iter_, 'step')}. {in_options(search.outcome_.reason)}"
     screen.print(f"\n{ended}", markup=False, highlight=False)
     target = "standard output" if report.model == STANDARD else report.model
@@ -213,7 +214,8 @@ def show_model(model: ModelFile) -> None:
     for heading, value in _headings(model):
         screen.print(f"{heading:<12}{value}", soft_wrap=True)
     screen.print("\nmean ± sd:\n")
-    show_components(screen, mixture, model.names)
+    components = summary_of(Reading("", mixture, model.n_parameters), names=model.names)
+    screen.print(components.table(screen.width), soft_wrap=True)
     if model.details.feature_names is None:
         screen.print("\nThe features have no names.")
 

@@ -13,6 +13,7 @@ from gaussmix.cli.options import as_json as json_option
 from gaussmix.cli.options import counts as counts_option
 from gaussmix.cli.options import jobs as jobs_option
 from gaussmix.cli.options import memory as memory_option
+from gaussmix.cli.options import missing as missing_option
 from gaussmix.cli.options import reading as reading_options
 from gaussmix.cli.outputs import check_inputs, check_target, format_of, rows_at_once, write_table
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
@@ -39,6 +40,7 @@ _KNOWN = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the clas
 @seed
 @columns
 @writing
+@missing_option
 @memory_option
 @reading_options
 @jobs_option
@@ -57,6 +59,7 @@ def classify(
     as_json: bool,
     quiet: bool,
     jobs: int | None,
+    missing: bool,
     memory: int,
 ) -> None:
     """Learn a mixture for each class from LABELLED, and add to each row of DATA its class and that class's probability.
@@ -84,10 +87,10 @@ def classify(
     )
     with collected_warnings() as collected:
         known = label_cells(learned, labels)
-        classifier.fit(learned.all_rows(names), [_KNOWN.get(label, label) for label in known])
+        classifier.fit(learned.all_rows(names, may_miss=missing), [_KNOWN.get(label, label) for label in known])
         n_rows, free = rows_at_once(len(table.names), memory), dict[str, str]()
         parts = table.parts(n_rows, () if written_as == "csv" else names)
-        found = (_classes(classifier, part) for part in table.rows(names, n_rows))
+        found = (_classes(classifier, part) for part in table.rows(names, n_rows, may_miss=missing))
         write_table(output, written_as, joined(parts, found, free), table.delimiter, table.decimal)
     n_known = sum(label is not None for label in known)
     n_classes = len(classifier.classes_)

@@ -196,7 +196,7 @@ def fit(
             features = columns or table.without(reading.exclude).numeric_names(without)
             table = reading.of_features(table, features, weights)
         if table is not None and labels is not None:
-            known, parameters["label_components"] = read_labels(table, labels)
+            known, parameters["label_components"] = read_labels(table, labels, min(counts))
         kept = data if table is None else table.without([*reading.exclude, *([] if labels is None else [labels])])
         rows = open(kept, columns=columns or None, weights=weights, memory=memory, missing=missing)
         collected += [] if table is None else map(RuntimeWarning, table.left_out_notices)

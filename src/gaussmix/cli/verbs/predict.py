@@ -20,10 +20,10 @@ from gaussmix.cli.options import reading as reading_options
 from gaussmix.cli.outputs import check_inputs, check_target, format_of, free_name, rows_at_once, write_table
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.show.progress import progress
-from gaussmix.estimators.detector import MASS
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
 from gaussmix.estimators.regressor import regressor_of
 from gaussmix.mixture.holes import tail_probability
+from gaussmix.mixture.levels.levels import MASS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.tables.base import STANDARD

@@ -17,6 +17,8 @@ from gaussmix.mixture.parts.modality import modes
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 
+MASS = 0.95  # rows outside of the smallest region that holds so much are outliers, if nobody says otherwise
+
 
 @dataclass(frozen=True)
 class LevelEllipsoid:

@@ -333,9 +333,10 @@ def check_numbers(reader: Described, first_row: int, rows: Rows, row_weight: Arr
     check_cells(reader, reader.names, first_row, rows, largest_of(reader.n_rows), may_miss=reader.may_miss)
     if row_weight is None:
         return
-    check_cells(reader, [str(reader.weights)], first_row, row_weight[:, None])
     wrong = ~((row_weight >= 0) & (row_weight <= LARGEST_WEIGHT))
     if wrong.any():
         row = int(wrong.argmax())
         where = f"{reader.place(first_row + row)}, column {reader.weights!r}"
+        if np.isnan(row_weight[row]):
+            raise ValueError(f"{where}: the weight is missing (NaN or null). Give a number: 0 leaves the row out.")
         raise ValueError(f"{where}: the weight {row_weight[row]:g} is not between 0 and {LARGEST_WEIGHT:g}.")

@@ -255,9 +255,9 @@ class Table(ABC):
         if not first:
             raise BadTable(f"{self.name} has no rows.")
 
-    def all_rows(self, columns: Sequence[str]) -> NDArray[np.float64]:
-        """Columns as finite numbers in memory, (n_rows, n_columns); raises as `rows`."""
-        return np.concatenate(list(self.rows(columns, _ROWS_AT_ONCE)))
+    def all_rows(self, columns: Sequence[str], *, may_miss: bool = False) -> NDArray[np.float64]:
+        """Columns as numbers in memory, (n_rows, n_columns); NaN and errors as for `rows`."""
+        return np.concatenate(list(self.rows(columns, _ROWS_AT_ONCE, may_miss=may_miss)))
 
 
 def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:

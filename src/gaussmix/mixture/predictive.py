@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
+from gaussmix.checks import check_finite
 from gaussmix.covariances import Covariances
-from gaussmix.door.targets import check_target
+from gaussmix.errors import counted
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import names_at
 from gaussmix.mixture.holes import patterns
@@ -23,7 +24,6 @@ from gaussmix.mixture.parts.conditioning import Conditional
 from gaussmix.mixture.parts.weighted import MOST_NUMBERS
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.elementary import log
-from gaussmix.sources.base import in_leaves
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import LOG_2PI
 
@@ -90,9 +90,12 @@ class Predictive:
         ValueError : y is not finite numbers of this shape.
         """
         n_rows, n_components, n_targets = self.means.shape
-        values = check_target(y, n_rows).reshape(n_rows, -1)
-        if values.shape[1] != n_targets:
-            raise ValueError(f"y must have {n_targets} columns, one for each target, not {values.shape[1]}.")
+        values = check_finite("y", y)
+        if values.shape not in ((n_rows, n_targets), (n_rows,) * (n_targets == 1)):
+            raise ValueError(
+                f"y has shape {values.shape}, and there are {n_rows} rows of {counted(n_targets, 'target')}."
+            )
+        values = values.reshape(n_rows, n_targets)
         whitening = self._each.whitening
         log_joint = log(self.weights) + whitening.log_abs_det - 0.5 * n_targets * LOG_2PI
         for component in range(n_components):
@@ -203,10 +206,6 @@ class Regression:
         order = np.argsort(np.concatenate([places for places, _ in groups]), kind="stable")
         found: Array = np.concatenate(parts)[order]
         return found
-
-    def told_and_mean(self, block: Block) -> Array:
-        """The targets in a block of all columns, and E[y | x], side by side."""
-        return np.column_stack([block.rows[:, self.targets], in_leaves(block, self.mean)])
 
     def _predictors(self, block: Block) -> Rows:
         """By rows, so that bits do not depend on how an array lies."""

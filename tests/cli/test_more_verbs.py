@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -57,7 +58,7 @@ class TestImpute:
         assert (result.exit_code, result.stderr) == (0, "")
         imputer = GaussianMixtureImputer(1)
         imputer.fit(rows)
-        imputer._hold(Mixture.load(tmp_path / "m.gmm").with_feature_names(None))
+        imputer._fitted = replace(imputer._fitted, mixture=Mixture.load(tmp_path / "m.gmm").with_feature_names(None))
         np.testing.assert_allclose(np.load(tmp_path / "out.npy"), imputer.transform(rows), rtol=1e-12)
 
     def test_draws_follow_the_seed(self, cli, model, csv_file):

@@ -55,16 +55,16 @@ def summary_of(
         source = check_counts_of_rows(estimator._source(X, sample_weight), estimator.weight_meaning)
         task = StepTask(estimator._engine(source), mixture.n_components, mixture.parameters, Need(Second.NONE))
         soft, hard = task.over(source), replace(task, rule=Rule.HARD).over(source)
-        evidence = Evidence(soft.log_likelihood, hard.log_likelihood, estimator._n_parameters(), counted_weight(source))
+        evidence = Evidence(soft.log_likelihood, hard.log_likelihood, estimator.n_parameters_, counted_weight(source))
         known |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
-    elif "results_" in vars(estimator) and facts is not None and facts.log_likelihood is not None:
+    elif hasattr(estimator, "results_") and facts is not None and facts.log_likelihood is not None:
         known |= {name: estimator.results_[name][estimator.best_index_] for name in ("log_likelihood", "bic", "icl")}
     elif facts is not None and facts.log_likelihood is not None:
-        evidence = Evidence(facts.log_likelihood, np.nan, estimator._n_parameters(), facts.row_weight)
+        evidence = Evidence(facts.log_likelihood, np.nan, estimator.n_parameters_, facts.row_weight)
         known |= {"log_likelihood": facts.log_likelihood, "bic": bic(evidence), "is_final": False}
     size = {"n_rows": n_rows, "n_features": mixture.n_features, "n_components": mixture.n_components}
-    found = {**size, "structure": mixture.family.name, "n_parameters": estimator._n_parameters(), **known}
+    found = {**size, "structure": mixture.family.name, "n_parameters": estimator.n_parameters_, **known}
     found |= _ending(estimator) | {"seconds": None if facts is None else facts.seconds}
     title = f"{type(estimator).__name__}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
     names, library = names or names_of(mixture), None if facts is None else facts.library
@@ -123,14 +123,14 @@ def _rows_of(estimator: MixtureEstimator, X: ArrayLike) -> tuple[Source, Frame |
 
 def line_of(estimator: Estimator) -> str:
     """A line on the result: size, rows, log-likelihood, steps and time, as far as they are known."""
-    mixture, facts, found = estimator.mixture_, _facts_of(estimator), vars(estimator)
+    mixture, facts, found = estimator.mixture_, _facts_of(estimator), estimator._fitted
     d = mixture.n_features
     parts = [counted(mixture.n_components, "component"), mixture.family.name]
     parts.append(counted(d, "feature") if facts is None else f"{facts.n_rows:,} × {d}")
     if facts is not None and facts.log_likelihood is not None:
         parts.append(f"{facts.log_likelihood / facts.row_weight:.4g} nats a row".replace("-", "−"))
-    if "n_iter_" in found:
-        parts.append(counted(found["n_iter_"], "step") + ("" if found.get("converged_", True) else ", not converged"))
+    if found.n_iter is not None:
+        parts.append(counted(found.n_iter, "step") + (", not converged" if found.converged is False else ""))
     if facts is not None and facts.seconds is not None:
         parts.append(_time(facts.seconds))
     return ", ".join(parts)
@@ -151,11 +151,11 @@ def _time(seconds: float) -> str:
 
 def _facts_of(estimator: Estimator) -> RowFacts | None:
     """What is known of the rows; of a stream that makes steps, how many there were and their weight."""
-    facts: RowFacts | None = vars(estimator).get("_facts")
+    facts = estimator._fitted.facts
     stream: Stream | None = vars(estimator).get("_stream")
     if stream is None:
         return facts
-    n_seen = vars(estimator)["n_samples_seen_"]
+    n_seen = stream.n_seen
     if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
         return replace(facts, n_rows=n_seen)
     return RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None, None)
@@ -189,12 +189,12 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
 
 def _ending(estimator: MixtureEstimator | MixturePredictor) -> dict[str, Any]:
     """Why EM stopped, after how many steps, what was left to gain, and how many starts agreed; None where unknown."""
-    found = vars(estimator)
-    outcome, converged = found.get("outcome_"), found.get("converged_")
+    found = estimator._fitted
+    outcome, converged = found.outcome, found.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).value
     return {
         "converged": converged,
-        "n_iter": found.get("n_iter_"),
+        "n_iter": found.n_iter,
         "stopped": reason if outcome is None else outcome.reason,
         "remaining_gain": None if outcome is None else outcome.remaining_gain,
         "n_starts": None if outcome is None else outcome.n_starts,
@@ -204,8 +204,8 @@ def _ending(estimator: MixtureEstimator | MixturePredictor) -> dict[str, Any]:
 
 def _warnings(estimator: MixtureEstimator | MixturePredictor) -> list[str]:
     """What was unusual: about components and features by name, and about candidates of a search."""
-    found = [_sentence(each) for each in vars(estimator).get("diagnostics_", [])]
-    failures = vars(estimator).get("results_", {}).get("failure", [])
+    found = [_sentence(each) for each in estimator._fitted.diagnostics or []]
+    failures = (estimator._fitted.results or {}).get("failure", [])
     kinds = [None if each is None else FailureKind.of_text(each) for each in failures]
     failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_begun)
     if failed:

@@ -14,8 +14,9 @@ import gaussmix
 
 
 def snapshot() -> str:
-    """All lines, sorted as `gaussmix.__all__` is."""
-    return "".join(f"{line}\n" for name in gaussmix.__all__ for line in described(name, getattr(gaussmix, name)))
+    """All lines: the names in `gaussmix.__all__`, and `open`, which an import of * leaves to Python."""
+    names = [*gaussmix.__all__, "open"]
+    return "".join(f"{line}\n" for name in names for line in described(name, getattr(gaussmix, name)))
 
 
 def described(name: str, value: Any) -> Iterator[str]:

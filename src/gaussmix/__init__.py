@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gaussmix.mixture.mixture import Mixture
     from gaussmix.mixture.mixtures import Mixtures
     from gaussmix.priors import NormalInverseWishart
-    from gaussmix.sources.opening import open
+    from gaussmix.sources.opening import open as open
 
     __version__: str
 
@@ -38,8 +38,7 @@ __all__ = [
     "Outcome",
     "SingularCovariance",
     "fit_many",
-    "open",
-]
+]  # without `open`: an import of * would replace Python's
 
 _HOMES = {  # the module of each name, imported at its first use: so the command line answers --help at once
     "DegenerateError": "errors",

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -57,7 +58,7 @@ class TestImpute:
         assert (result.exit_code, result.stderr) == (0, "")
         imputer = GaussianMixtureImputer(1)
         imputer.fit(rows)
-        imputer._hold(Mixture.load(tmp_path / "m.gmm").with_feature_names(None))
+        imputer._fitted = replace(imputer._fitted, mixture=Mixture.load(tmp_path / "m.gmm").with_feature_names(None))
         np.testing.assert_allclose(np.load(tmp_path / "out.npy"), imputer.transform(rows), rtol=1e-12)
 
     def test_draws_follow_the_seed(self, cli, model, csv_file):
@@ -224,7 +225,7 @@ class TestConvert:
     @pytest.mark.parametrize("names", [None, ["a", "b"]])
     def test_exports_of_a_detector_have_its_limit(self, names, cli, tmp_path, rng):
         detector = GaussianMixtureDetector().fit(rng.normal(size=(90, 2)))
-        detector.mixture_ = detector.mixture_.with_feature_names(names)
+        detector._fitted = replace(detector._fitted, mixture=detector.mixture_.with_feature_names(names))
         detector.save(tmp_path / "d.gmm")
         for target, has in (("d.sql", 'AS "outlier"'), ("d.h", "int d_is_outlier(const double *x)")):
             assert cli("convert", tmp_path / "d.gmm", tmp_path / target).exit_code == 0

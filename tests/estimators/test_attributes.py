@@ -1,4 +1,4 @@
-"""Fitted attributes are read off the mixture, and nothing can make them disagree with it."""
+"""Fitted attributes are read off the mixture, and a mixture is made of arrays that were set."""
 
 import pickle
 
@@ -19,33 +19,6 @@ def test_an_attribute_is_not_there_before_fit(name):
     assert not hasattr(GaussianMixture(), name)
 
 
-@pytest.mark.parametrize("name", ["weights_", "means_", "covariances_"])
-def test_the_error_of_writing_into_an_attribute_names_the_line_that_works(X, name):
-    fitted = GaussianMixture(2, random_state=0).fit(X)
-    before = np.array(getattr(fitted, name))
-    hint = rf"{name} is read-only here.*values = estimator.{name}.copy.*estimator.{name} = values.*mixture_.sorted"
-    with pytest.raises(ValueError, match=hint):
-        getattr(fitted, name)[0] = 99
-    with pytest.raises(ValueError, match=hint):
-        getattr(fitted, name)[0] += 99
-    values = getattr(fitted, name)
-    with pytest.raises(ValueError, match=hint):
-        values *= 2
-    np.testing.assert_array_equal(getattr(fitted, name), before)
-
-
-def test_what_is_made_of_an_attribute_is_a_plain_array(X):
-    fitted = GaussianMixture(2, random_state=0).fit(X)
-    means = fitted.means_
-    for made in (means * 2, means.mean(axis=0), np.asarray(means), pickle.loads(pickle.dumps(means))):
-        assert type(made) is np.ndarray
-    assert repr(means).startswith("array([[")
-    copy = means.copy()
-    copy[0] = 99
-    assert (copy[0] == 99).all()
-    assert (fitted.means_[0] != 99).all()
-
-
 def test_a_mixture_is_read_only_when_it_wakes(X):
     fitted = GaussianMixture(2, random_state=0).fit(X)
     woken = pickle.loads(pickle.dumps(fitted))
@@ -53,16 +26,8 @@ def test_a_mixture_is_read_only_when_it_wakes(X):
     np.testing.assert_array_equal(woken.predict_proba(X), fitted.predict_proba(X))
 
 
-@pytest.mark.parametrize("name", ATTRIBUTES)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_no_attribute_can_be_written_into(X, name, dtype):
-    fitted = GaussianMixture(2, random_state=0).fit(X.astype(dtype))
-    assert getattr(fitted, name).dtype == dtype
-    assert not getattr(fitted, name).flags.writeable
-
-
 def test_an_attribute_before_fit_says_so():
-    with pytest.raises(AttributeError, match="This GaussianMixture is not fitted yet: means_ comes with fit"):
+    with pytest.raises(AttributeError, match="This GaussianMixture instance is not fitted yet"):
         _ = GaussianMixture().means_
 
 
@@ -188,12 +153,10 @@ def test_the_part_that_does_not_fit_is_named_when_it_is_used(X, name, value, why
 @pytest.mark.parametrize("name", ["precisions_", "precisions_cholesky_"])
 def test_matrices_that_contradict_each_other_are_refused(X, covariance_type, name):
     fitted = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
-    fitted.covariances_ = fitted.covariances_
-    changed = np.array(getattr(fitted, name))
-    changed[-1] *= 2
-    setattr(fitted, name, changed)
-    where = "" if covariance_type == "tied" else " of component 2"
-    with pytest.raises(ValueError, match=f"covariances_ and {name} were both set.*not of the same covariance{where}:"):
+    part, where = (..., "") if covariance_type == "tied" else (2, " of component 2")
+    fitted.covariances_[part] *= 1.5
+    getattr(fitted, name)[part] *= 2
+    with pytest.raises(ValueError, match=f"covariances_ and {name} were both changed.*the same covariance{where}:"):
         fitted.predict(X)
 
 

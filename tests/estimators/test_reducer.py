@@ -90,7 +90,7 @@ def test_one_component_has_no_direction(X):
 
 
 def test_before_fit_it_says_so():
-    with pytest.raises(AttributeError, match="GaussianMixtureReducer is not fitted yet: its directions come with fit"):
+    with pytest.raises(AttributeError, match="This GaussianMixtureReducer instance is not fitted yet"):
         _ = GaussianMixtureReducer().components_
 
 

@@ -1,6 +1,8 @@
 """`partial_fit`: what is learned depends on the rows, and not on how calls cut them."""
 
+import copy
 import io
+import pickle
 import re
 from dataclasses import replace
 from math import exp, log
@@ -172,7 +174,8 @@ def test_a_step_forgets_what_is_of_the_first_rows_alone(rng):
     stream = streamed().partial_fit(rows[:LEAF_ROWS])
     assert hasattr(stream, "outcome_")
     stream.partial_fit(rows[LEAF_ROWS:])
-    assert not any(hasattr(stream, name) for name in ("outcome_", "traces_", "_facts"))
+    assert not any(hasattr(stream, name) for name in ("outcome_", "traces_"))
+    assert stream._fitted.facts is None
 
 
 def test_fit_forgets_the_stream(rng):
@@ -226,6 +229,25 @@ def test_a_call_that_fails_changes_nothing(what, rng):
     stream.set_params(**streamed().get_params())
     assert vars(stream) == before
     assert_same(stream.partial_fit(rows[cut:]), streamed().partial_fit(rows))
+
+
+@pytest.mark.parametrize("n_rows", [200, N_ROWS])
+def test_a_mixture_that_was_changed_begins_a_new_stream(n_rows, rng):
+    rows = rows_of(rng, n_rows)
+    stream = streamed().partial_fit(rows)
+    stream.means_ += 9
+    assert stream.score(rows + 9) == pytest.approx(streamed().partial_fit(rows).score(rows))
+    assert not hasattr(stream, "n_samples_seen_")
+    stream.means_[0] = 99
+    stream.partial_fit(rows[:100])
+    assert_same(stream, streamed().partial_fit(rows[:100]))
+
+
+def test_a_stream_that_waits_is_copied_without_a_fit(rng):
+    stream = streamed(n_components=3).partial_fit(rows_of(rng, 2))
+    woken = pickle.loads(pickle.dumps(stream))
+    assert woken.n_samples_seen_ == copy.deepcopy(stream).n_samples_seen_ == 2
+    assert not hasattr(woken, "mixture_")
 
 
 def test_float64_after_float32_is_refused(rng):
@@ -283,7 +305,7 @@ DAMAGE = {
 def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng):
     stream = streamed().partial_fit(rows_of(rng))
     details = details_of(stream)
-    table = {name: list(value) for name, value in stream._stream_table.items()}
+    table = {name: list(value) for name, value in stream._stream.table().items()}
     for name, change in DAMAGE[what].items():
         table[name] = [change(table[name][0])]
     plain = {"table": [[name, [_plain(cell) for cell in cells]] for name, cells in table.items()]}

@@ -26,6 +26,14 @@ def test_public_names_and_signatures_are_those_promised() -> None:
     assert the_tool().snapshot() == promised, "if meant: python tools/make_api_snapshot.py > tests/meta/public_api.txt"
 
 
+def test_an_import_of_everything_leaves_open_to_python() -> None:
+    names: dict[str, object] = {}
+    exec("from gaussmix import *", names)
+    assert "open" not in names
+    assert "GaussianMixture" in names
+    assert callable(gaussmix.open)
+
+
 def test_all_is_sorted_and_complete() -> None:
     assert gaussmix.__all__ == sorted(gaussmix.__all__, key=lambda name: (not name.isupper(), name))
     assert [name for name in gaussmix.__all__ if not hasattr(gaussmix, name)] == []

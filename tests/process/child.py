@@ -173,8 +173,7 @@ def interrupt_fit(fit, moment, delays, n_jobs):
     other = GaussianMixture(2, max_iter=5, random_state=0, n_jobs=n_jobs)
     before = digest(clone(other).fit(small))
     old = GaussianMixture(2, random_state=0).fit(small)
-    estimator.__dict__.update({name: value for name, value in vars(old).items() if name.endswith("_")})
-    estimator._dtype = old._dtype
+    estimator._fitted, estimator.n_features_in_ = old._fitted, old.n_features_in_
     state = {name: id(value) for name, value in vars(estimator).items()}
     latencies = [seconds_to_interrupt(lambda: estimator.fit(rows), *MOMENTS[moment], delay) for delay in delays]
     unchanged = {name: id(value) for name, value in vars(estimator).items()} == state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -221,7 +222,7 @@ def _named(model: Exported) -> Exported:
     """The same, whose features without names are x1, x2 … as those of tables without names are."""
     if isinstance(model, GaussianMixtureDetector):
         named = copy(model)
-        named.mixture_ = _with_names(model.mixture_)
+        named._fitted = replace(model._fitted, mixture=_with_names(model.mixture_))
         return named
     return _with_names(model)
 

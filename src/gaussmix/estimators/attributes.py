@@ -4,75 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import NotFittedError
 
 from gaussmix.covariances import Covariances, LowRank
 from gaussmix.door.initial import check_covariances
+from gaussmix.door.parameters import check_numbers
 from gaussmix.door.structures import check_family, names_several
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.objective import Ridge
 from gaussmix.engines import choose
-from gaussmix.estimators.by_hand import Parts
+from gaussmix.errors import listed
+from gaussmix.estimators.base import Estimator
+from gaussmix.estimators.by_hand import MATRICES, Floats, lacking, mixture_of, unsettable
 from gaussmix.estimators.conversion import PRIVATE, instead_of
+from gaussmix.fit.fitted import Fitted
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import narrowed
+from gaussmix.numerics.pieces import copied
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
 
-Floats = NDArray[np.floating[Any]]
 
-# What a fit says of its rows or of its components one by one; and of its course.
-_OF_ROWS = "_parts", "cutoff_", "_stream", "n_samples_seen_"
-_OF_THE_RUN = "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "outcome_", "traces_"
+class Kept(NamedTuple):
+    """An array that the user has, and the bytes that it had as the mixture's; None where there is no mixture."""
 
-
-class Shown(np.ndarray[Any, np.dtype[np.floating[Any]]]):
-    """A read-only array. The error of writing into it names the line that works. Results of arithmetic are plain."""
-
-    name: str | None
-
-    def __array_finalize__(self, origin: Any) -> None:
-        self.name = getattr(origin, "name", None)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._check_writeable()
-        super().__setitem__(key, value)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: Any, *inputs: Any, **options: Any) -> Any:
-        for each in options.get("out", ()):
-            if isinstance(each, Shown):
-                each._check_writeable()
-        if "out" in options:
-            options["out"] = tuple(_plain(each) for each in options["out"])
-        return getattr(ufunc, method)(*map(_plain, inputs), **options)
-
-    def __reduce__(self) -> Any:
-        return np.asarray(self).__reduce__()
-
-    def __repr__(self) -> str:
-        return repr(np.asarray(self))
-
-    def _check_writeable(self) -> None:
-        if not self.flags.writeable:
-            raise ValueError(
-                f"{self.name} is read-only here. Change a copy and set it: values = estimator.{self.name}.copy(); "
-                f"values[...] = ...; estimator.{self.name} = values. To sort the components: estimator.mixture_ = "
-                "estimator.mixture_.sorted('weight')."
-            )
+    values: Floats
+    before: bytes | None
 
 
-def _plain(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, Shown) else value
+class FittedArray:
+    """A fitted array, in the type of the training data: made of the mixture when it is first read, and then kept.
 
-
-class FittedAttribute:
-    """A fitted attribute: a read-only array that is computed from the mixture.
-
-    What is set by hand is kept in `Parts` until the mixture is used next. Until then an attribute is what was set, or
-    what it was before.
+    The user may write into it, or set another. It counts from the next use of the estimator on.
 
     Parameters
     ----------
@@ -89,52 +56,33 @@ class FittedAttribute:
     def __get__(self, estimator: Any, owner: type | None = None) -> Any:
         if estimator is None:
             return self
-        parts = vars(estimator).get("_parts")
-        values = None if parts is None else parts.values.get(self._name)
-        if values is None:
-            mixture = None if parts is None else parts.base
-            values = self._read(mixture or self._mixture_of(estimator), estimator._dtype)
-        shown = values.view(Shown)
-        shown.flags.writeable, shown.name = False, self._name
-        return shown
-
-    def _mixture_of(self, estimator: Any) -> Mixture:
-        if not hasattr(estimator, "mixture_"):
-            kind, parts = type(estimator).__name__, vars(estimator).get("_parts")
-            how = f"{self._name} comes with fit." if parts is None else parts.said
-            raise AttributeError(f"This {kind} is not fitted yet: {how}")
-        mixture: Mixture = estimator.mixture_
-        return mixture
+        kept = vars(estimator).get("_arrays", {}).get(self._name)
+        return (kept or self._kept(estimator, estimator._stored() or estimator._fitted)).values
 
     def __set__(self, estimator: Any, value: Any) -> None:
-        if not self._is_settable:
-            raise AttributeError(f"{self._name} can't be set: set mixture_, the whole distribution.")
-        parts = vars(estimator).get("_parts") or Parts(getattr(estimator, "mixture_", None))
-        vars(estimator)["_parts"] = parts.having(self._name, value)
+        fitted: Fitted | None = estimator._stored()
+        is_factors = fitted is not None and fitted.mixture.family.kind is LowRank and self._name in MATRICES
+        if is_factors or not self._is_settable:
+            raise AttributeError(unsettable(self._name, (fitted or estimator._fitted).mixture.family))
+        arrays = vars(estimator).setdefault("_arrays", {})
+        if self._name not in arrays and fitted is not None:
+            self._kept(estimator, fitted)
+        kept = arrays.get(self._name)
+        if kept is not None and value is kept.values:
+            return  # as after `estimator.means_ += 1`
+        numbers: Floats = copied(check_numbers(self._name, value))
+        if getattr(value, "dtype", None) == np.float32:
+            numbers = numbers.astype(np.float32)
+        arrays[self._name] = Kept(numbers, None if kept is None else kept.before)
 
+    def of(self, fitted: Fitted) -> Kept:
+        """The array of a fit."""
+        values = np.array(self._read(fitted.mixture, fitted.dtype), order="C")
+        return Kept(values, values.tobytes())
 
-class FittedMixture:
-    """The attribute `mixture_`, from which all others are computed: of a fit, set by hand, or made of parts."""
-
-    @overload
-    def __get__(self, estimator: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, estimator: Any, owner: type | None = None) -> Mixture: ...
-    def __get__(self, estimator: Any, owner: type | None = None) -> Self | Mixture:
-        if estimator is None:
-            return self
-        parts = vars(estimator).get("_parts")
-        if parts is not None and not parts.lacking:
-            estimator._become(parts)
-        mixture: Mixture | None = vars(estimator).get("mixture_")
-        if mixture is None:
-            raise AttributeError(f"{type(estimator).__name__!r} object has no attribute 'mixture_'")
-        return mixture
-
-    def __set__(self, estimator: Any, mixture: Any) -> None:
-        if not isinstance(mixture, Mixture):
-            raise TypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
-        estimator._adopt(mixture)
+    def _kept(self, estimator: Any, fitted: Fitted) -> Kept:
+        kept: Kept = vars(estimator).setdefault("_arrays", {}).setdefault(self._name, self.of(fitted))
+        return kept
 
 
 def _low_rank(mixture: Mixture) -> LowRank:
@@ -181,37 +129,49 @@ def _precisions_cholesky(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
     return _narrowed_matrices(replace(shown, each=upper), dtype)
 
 
-class MixtureAttributes:
-    """Attributes in the type of the training data if it can hold them; `mixture_` holds them in float64."""
+class MixtureAttributes(Estimator):
+    """Arrays in the type of the training data if it can hold them; `mixture_` holds them in float64."""
 
-    mixture_ = FittedMixture()
-    weights_ = FittedAttribute(lambda mixture, dtype: mixture.weights.astype(dtype, copy=False))
-    means_ = FittedAttribute(lambda mixture, dtype: narrowed(mixture.means, dtype))
-    covariances_ = FittedAttribute(_covariances)
-    precisions_ = FittedAttribute(_precisions)
-    precisions_cholesky_ = FittedAttribute(_precisions_cholesky)
-    loadings_ = FittedAttribute(_loadings, is_settable=False)
-    noise_variances_ = FittedAttribute(_noise_variances, is_settable=False)
+    weights_ = FittedArray(lambda mixture, dtype: mixture.weights.astype(dtype))
+    means_ = FittedArray(lambda mixture, dtype: narrowed(mixture.means, dtype))
+    covariances_ = FittedArray(_covariances)
+    precisions_ = FittedArray(_precisions)
+    precisions_cholesky_ = FittedArray(_precisions_cholesky)
+    loadings_ = FittedArray(_loadings, is_settable=False)
+    noise_variances_ = FittedArray(_noise_variances, is_settable=False)
 
-    _dtype: np.dtype[Any]
-    _parts: Parts
-
-    # Of the estimator this is mixed into.
+    # Parameters of the estimators.
     covariance_type: Any
     precisions_init: ArrayLike | None
 
     @property
+    def mixture_(self) -> Mixture:
+        """The fitted distribution, in float64."""
+        return self._fitted.mixture
+
+    @mixture_.setter
+    def mixture_(self, mixture: Mixture) -> None:
+        if not isinstance(mixture, Mixture):
+            raise TypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
+        self._become(mixture)
+
+    @property
     def noise_weight_(self) -> float:
         """Weight of the background; 0 where there is none."""
-        if not hasattr(self, "mixture_"):
-            raise AttributeError(f"This {type(self).__name__} is not fitted yet: noise_weight_ comes with fit.")
         noise = self.mixture_.noise
         return 0.0 if noise is None else noise.weight
 
     def __sklearn_is_fitted__(self) -> bool:
-        parts = vars(self).get("_parts")
-        is_set = parts is not None and not parts.lacking
-        return is_set or any(name.endswith("_") and not name.startswith("__") for name in vars(self))
+        return super().__sklearn_is_fitted__() or not lacking(vars(self).get("_arrays", {}))
+
+    def __getstate__(self) -> dict[str, Any]:
+        if "_arrays" in vars(self) and self.__sklearn_is_fitted__():
+            _ = self._fitted  # with what was changed by hand
+        state = {**super().__getstate__()}
+        arrays: dict[str, Kept] = state.pop("_arrays", {})
+        if arrays and "_fitted" not in state:
+            state["_arrays"] = {name: Kept(kept.values.copy(), None) for name, kept in arrays.items()}
+        return state
 
     if not TYPE_CHECKING:
 
@@ -220,58 +180,57 @@ class MixtureAttributes:
                 raise instead_of(type(self).__name__, name)
             return object.__getattribute__(self, name)  # raises, in Python's words or those of an attribute
 
-    def _become(self, parts: Parts) -> None:
-        """Become the mixture that parts make; raises ValueError where they make none."""
-        base = parts.base
-        try:
-            family = check_family(self)
-        except (TypeError, ValueError):
-            if base is not None:
-                family = base.family
-            elif names_several(self.covariance_type):
-                raise ValueError(
-                    f"covariance_type={self.covariance_type!r:.60} names several structures, and these parts have "
-                    "one: set mixture_, the whole distribution."
-                ) from None
-            else:
-                raise
-        self._adopt(parts.mixture(family))
-        if "means_" in parts.values:
-            self._dtype = parts.values["means_"].dtype
+    def _stored(self) -> Fitted | None:
+        """The fit, without what was changed by hand since; None where there is none."""
+        return vars(self).get("_fitted")
 
-    def _adopt(self, mixture: Mixture) -> None:
-        """Become a mixture that was set by hand, and forget what is not of it."""
-        before: Mixture | None = vars(self).get("mixture_")
-        is_alike = before is not None and before.means.shape == mixture.means.shape and before.family == mixture.family
-        n_fixed = 0
-        if before is not None and is_alike:
-            n_fixed = before.n_parameters - vars(self).get("n_parameters_", before.n_parameters)
-        self._forget_fit(everything=not is_alike)
-        vars(self).update(
-            mixture_=mixture,
-            n_features_in_=mixture.n_features,
-            n_parameters_=mixture.n_parameters - n_fixed,
-            collapsed_=[],
-            diagnostics_=[],
-        )
-        vars(self).pop("feature_names_in_", None)
-        if mixture.feature_names is not None:
-            self.feature_names_in_ = np.asarray(mixture.feature_names, dtype=object)
+    def _settle(self) -> None:
+        arrays: dict[str, Kept] = vars(self).get("_arrays", {})
+        changed = {name: values for name, (values, before) in arrays.items() if values.tobytes() != before}
+        fitted = self._stored()
+        if fitted is not None and not changed:
+            return
+        if not changed:
+            super()._settle()
+        if fitted is None and lacking(changed):
+            said = f"{listed(list(changed))} set by hand; set {listed(lacking(changed))} as well."
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {said}")
+        if fitted is None and names_several(self.covariance_type):
+            raise ValueError(
+                f"covariance_type={self.covariance_type!r:.60} names several structures, and these arrays have one: "
+                "set mixture_, the whole distribution."
+            )
+        base, family = (None, check_family(self)) if fitted is None else (fitted.mixture, fitted.mixture.family)
+        dtype = changed["means_"].dtype if "means_" in changed else None
+        self._become(mixture_of(changed, base, family), dtype)
+        self.__dict__["_arrays"] = self._still(arrays, changed)
 
-    def _forget_fit(self, *, everything: bool) -> None:
-        """Forget what only the fit before can say; or everything that it found."""
-        for name in _OF_ROWS if not everything else (*_OF_ROWS, *_OF_THE_RUN):
-            vars(self).pop(name, None)
-        facts = vars(self).pop("_facts", None)
-        if facts is not None and not everything:
-            vars(self)["_facts"] = replace(facts, log_likelihood=None)  # that was of the mixture before
+    def _still(self, arrays: dict[str, Kept], changed: dict[str, Floats]) -> dict[str, Kept]:
+        """The arrays that go on to count, with the bytes of the mixture that was made; others are made when read."""
+        still, matrices = {}, set(MATRICES)
+        for name, kept in arrays.items():
+            is_out_of_date = name in matrices - changed.keys() and matrices & changed.keys()
+            now = getattr(type(self), name).of(self._fitted)
+            if not is_out_of_date and (kept.values.shape, kept.values.dtype) == (now.values.shape, now.values.dtype):
+                kept.values[...] = now.values  # equal up to rounding; the user may hold it, and go on writing into it
+                still[name] = Kept(kept.values, now.before)
+        return still
+
+    def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:
+        """Become a mixture that was set by hand, with arrays of a type."""
+        fitted = Fitted.by_hand(mixture, self._stored())
+        self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
+        self._expect_features()
+
+    def _n_parameters(self) -> int:
+        """Number of free parameters, by scikit-learn's name."""
+        return self.n_parameters_
 
     def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
         """Become the mixture of (weights, means, covariances, their precision factors, which are made anew)."""
         weights, means, covariances = (np.asarray(value) for value in params[:3])
         share = weights / weights.sum()  # scikit-learn's own estimates are masses
-        self.mixture_ = Mixture(share, means, covariances, check_family(self))
-        self._dtype = means.dtype
+        self._become(Mixture(share, means, covariances, check_family(self)), means.dtype)
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
         """Become the start that responsibilities (n_samples, n_components) give, with `precisions_init` if set."""
@@ -284,4 +243,4 @@ class MixtureAttributes:
             shape = n_components, source.n_features
             precisions = check_covariances(self.precisions_init, family, *shape, "precision")
             model = replace(model, covariances=precisions.inverse())
-        self.mixture_, self._dtype = Mixture.of(model), rows.dtype
+        self._become(Mixture.of(model), rows.dtype)

@@ -27,9 +27,11 @@ from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.fit.classes import ClassFit, LabelledRows
 from gaussmix.fit.ending import Ending
 from gaussmix.fit.facts import RowFacts
+from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.problem import Data
 from gaussmix.fit.watch import deadline_of
-from gaussmix.formats.values import Reader, array_of, count, of_type
+from gaussmix.formats import Damaged
+from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.class_mixtures import ClassMixtures
 from gaussmix.mixture.digits import share, shorten
 from gaussmix.mixture.mixture import Mixture
@@ -113,6 +115,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     unknown: float
     classes_: NDArray[Any]
     component_class_: NDArray[np.intp]
+    covariance_type_: NDArray[np.str_]
+    class_count_: Array
     _classes: ClassMixtures
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
@@ -121,13 +125,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         "covariance_type_": array_of("U"),
         "log_likelihood_": of_type(float),
         "class_count_": array_of("f"),
-        "_facts_table": RowFacts.of_table,
-        "_outcome_table": Ending.of_table,
-        "n_parameters_": count,
-        "n_iter_": count,
         "bic_": of_type(float),
     }
-    _required: ClassVar[tuple[str, ...]] = ("classes_", "component_class_", "log_likelihood_", "bic_")
+    _required: ClassVar[tuple[str, ...]] = tuple(_attributes)
 
     def __init__(
         self,
@@ -193,11 +193,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 found = self._one_component_each(known, stopping)
             else:
                 found = self._several_components_each(known, stopping)
-            self._publish_classes(found, known)
-            self._facts = RowFacts.of(source, X, None, began)
-            self.__dict__.pop("outcome_", None)
+            self._publish_classes(found, known, stopping, RowFacts.of(source, X, None, began))
             if found.run is not None:
-                self.outcome_ = Ending.of(found.run, [found.run.trace], stopping, None)
                 warn_of(found.run)
         return self
 
@@ -330,20 +327,28 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         found: Array = source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
         return found
 
-    def _publish_classes(self, found: ClassFit, known: LabelledRows) -> None:
+    def _publish_classes(self, found: ClassFit, known: LabelledRows, stopping: Stopping, facts: RowFacts) -> None:
         """Set the fitted attributes."""
         if self.priors is not None:
             found = found.with_prior(check_numbers("priors", self.priors), known.total_weight)
         self.component_class_, self.covariance_type_ = found.classes.component_class, np.array(found.structures)
-        self.log_likelihood_, self.n_parameters_ = found.log_likelihood, found.n_parameters
-        self.n_iter_, self.bic_ = found.n_steps, found.bic(known.total_weight)
-        self.class_count_, self._dtype = known.mass, known.data.original.dtype
-        self._take(found.classes.mixture.with_feature_names(self._names))
+        self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(known.total_weight)
+        self.class_count_ = known.mass
+        mixture, run = found.classes.mixture.with_feature_names(self._names), found.run
+        self._fitted = Fitted(
+            mixture,
+            known.data.original.dtype,
+            mixture.n_parameters - found.n_parameters,
+            n_iter=found.n_steps,
+            outcome=None if run is None else Ending.of(run, [run.trace], stopping, None),
+            facts=facts,
+        )
+        self._classes = ClassMixtures(mixture, self.component_class_)
 
     def _with_its_own(self, found: Summary) -> Summary:
-        columns, structures, n_classes = dict(found.components), self._structures, len(self.classes_)
+        columns, structures, n_classes = dict(found.components), self.covariance_type_.tolist(), len(self.classes_)
         first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
-        if "class_count_" in vars(self) and self.priors is not None:  # weights are no shares of the rows
+        if self.priors is not None:  # weights are no shares of the rows
             within = self.mixture_.weights / self.class_prior_[self.component_class_]
             columns["size"] = self.class_count_[self.component_class_] * within
         structure = structures[0] if len(set(structures)) == 1 else "several structures"
@@ -363,31 +368,22 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """What there is to say of a class: heading and value."""
         n_components = int(np.count_nonzero(self.component_class_ == number))
         parts = [f"weight {share(self.class_prior_[number])}", counted(n_components, "component")]
-        parts.append(self._structures[number])
-        if {"class_count_", "_facts"} <= vars(self).keys():  # else the file is of an earlier version
-            is_complete = self.class_count_.sum() >= self._facts.row_weight * (1 - 1e-9)
-            parts.append(f"{self.class_count_[number]:,.10g} {'' if is_complete else 'labelled '}rows")
+        parts.append(str(self.covariance_type_[number]))
+        facts = self._fitted.facts
+        is_complete = facts is None or self.class_count_.sum() >= facts.row_weight * (1 - 1e-9)
+        parts.append(f"{self.class_count_[number]:,.10g} {'' if is_complete else 'labelled '}rows")
         return f"class {shorten(str(self.classes_[number]))}", ", ".join(parts)
 
-    @property
-    def _structures(self) -> list[str]:
-        """The name of the structure of each class; of a file of an earlier version that of all together."""
-        found = vars(self).get("covariance_type_")
-        return [self.mixture_.family.name] * len(self.classes_) if found is None else list(map(str, found))
-
-    def _flaw(self) -> str | None:
-        n_classes, numbers = len(self.classes_), self.component_class_
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        super()._wake(own)
+        n_classes, numbers, mixture = len(self.classes_), self.component_class_, self.mixture_
         if n_classes < 2 or len(set(self.classes_.tolist())) < n_classes:
-            return "its 'classes_' are not two or more"
-        if len(numbers) != self.mixture_.n_components or sorted(set(numbers.tolist())) != list(range(n_classes)):
-            return "its 'component_class_' are not the classes of its components"
-        if (np.diff(numbers) < 0).any() or not np.bincount(numbers, self.mixture_.weights).all():
-            return "its components do not stand in the order of their classes, or a class has no weight"
+            raise Damaged("its 'classes_' are not two or more")
+        if len(numbers) != mixture.n_components or sorted(set(numbers.tolist())) != list(range(n_classes)):
+            raise Damaged("its 'component_class_' are not the classes of its components")
+        if (np.diff(numbers) < 0).any() or not np.bincount(numbers, mixture.weights).all():
+            raise Damaged("its components do not stand in the order of their classes, or a class has no weight")
         for name in ("covariance_type_", "class_count_"):
-            if len(getattr(self, name, self.classes_)) != n_classes:
-                return f"its {name!r} are not those of its classes"
-        return super()._flaw()
-
-    def _take(self, mixture: Mixture) -> None:
-        super()._take(mixture)
-        self._classes = ClassMixtures(mixture, self.component_class_)
+            if len(own[name]) != n_classes:
+                raise Damaged(f"its {name!r} are not those of its classes")
+        self._classes = ClassMixtures(mixture, numbers)

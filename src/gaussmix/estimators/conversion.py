@@ -60,7 +60,7 @@ def to_sklearn(estimator: Any, mixture: Mixture) -> SklearnMixture:
         made.set_params(reg_covar=estimator.reg_covar)
     for name, value in facts_of(estimator).items():
         setattr(made, name, value)
-    if estimator._dtype == np.float32:
+    if estimator._fitted.dtype == np.float32:
         for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
             setattr(made, name, getattr(made, name).astype(np.float32))
     return made

@@ -16,7 +16,7 @@ from sklearn.base import OutlierMixin
 from gaussmix.door.rows import as_meant, check_source
 from gaussmix.door.warnings import warn
 from gaussmix.errors import counted
-from gaussmix.estimators.base import FOUND, unchanged_on_failure
+from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.gaussian_mixture import estimator_of
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
@@ -77,7 +77,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     contamination: float | str
     mass: float
 
-    _attributes: ClassVar[Mapping[str, Reader]] = {**FOUND, "offset_": of_type(float)}
+    _attributes: ClassVar[Mapping[str, Reader]] = {"offset_": of_type(float)}
     _required: ClassVar[tuple[str, ...]] = ("offset_",)
 
     def __init__(
@@ -139,7 +139,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
             fitted = self._mixture_estimator(self._names)
             fitted.fit(source)
-            self._take_fit(fitted, X, self._names)
+            self._become(fitted, X)
             if share is None:
                 self.offset_ = float(self.mixture_.highest_density_level(mass))
             else:
@@ -206,7 +206,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """
         self._check_fitted()
         mixture = estimator_of(self.mixture_, self.n_jobs)
-        mixture._take(self.mixture_)
+        mixture._expect_features()
         return mixture.explain(X)
 
     def _exported(self) -> tuple[Mixture, float]:

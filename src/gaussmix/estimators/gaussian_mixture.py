@@ -38,7 +38,7 @@ from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trimming import cutoff_of
 from gaussmix.errors import DegenerateError
-from gaussmix.estimators.base import Fitted, unchanged_on_failure
+from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.conversion import facts_of, parameters_of
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.streaming import StreamingMixture
@@ -49,6 +49,7 @@ from gaussmix.fit.diagnostics import diagnosed, named
 from gaussmix.fit.ending import Ending
 from gaussmix.fit.facts import RowFacts
 from gaussmix.fit.fit import fit
+from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.identity import identity_of
 from gaussmix.fit.plan import InitialParameters, Onward, Plan
 from gaussmix.fit.problem import Data, Problem
@@ -200,7 +201,8 @@ class GaussianMixture(StreamingMixture):
         Weight of the background, 0 without; `weights_` sum to 1 less this.
     mixture_ : Mixture
         The fitted distribution itself, in float64. It can be set: the estimator is then as if fitted to it. So can
-        `weights_`, `means_` and matrices, one after the other; a mixture is made of them when it is next used.
+        `weights_`, `means_` and matrices, one after the other or in place; when the estimator is next used, a mixture
+        is made of them.
     converged_ : bool
     outcome_ : record
         How the fit ended: `reason`, a sentence; `remaining_gain`, what all further steps would add to `lower_bound_`
@@ -373,7 +375,7 @@ class GaussianMixture(StreamingMixture):
         """
         mixture = Mixture.from_sklearn(estimator)
         made = cls(**parameters_of(estimator))
-        made.mixture_, made._dtype = mixture, np.result_type(np.float32, np.asarray(estimator.means_))
+        made._become(mixture, np.result_type(np.float32, np.asarray(estimator.means_)))
         for name, value in facts_of(estimator).items():
             setattr(made, name, value)
         return made
@@ -417,7 +419,7 @@ class GaussianMixture(StreamingMixture):
             or "V"; or `checkpoint` can't be written, and the fit goes on without.
         """
         with unchanged_on_failure(self):
-            self._forget()
+            self.__dict__.pop("_stream", None)
             with_teardown(type(self)._found, self, X, sample_weight, labels=labels, X_error=X_error, y=y)
         return self
 
@@ -460,13 +462,19 @@ class GaussianMixture(StreamingMixture):
         constant = ridge_columns(run.model, problem.objective.floor, data.original)
         diagnostics = diagnosed(run, constant, names, few)
         n_fixed = problem.objective.n_fixed(run.model)
-        self._publish(Fitted.of(run, problem.source.dtype, diagnostics, n_fixed), names)
-        reached = self.lower_bound_ if problem.is_plain and run.trace.n_steps else None
-        self._facts = RowFacts.of(data.original, X, reached, began)
-        self._note_cutoff(cutoff_of(problem.source, problem.engine, run.model))
+        reached = run.trace.last if problem.is_plain and run.trace.n_steps else None
         left_out = watch.left_out.get(None)
-        self.outcome_ = Ending.of(run, ends, plan.stopping, left_out)
-        self.traces_ = [list(end.objective) for end in ends]
+        self._fitted = Fitted.of(
+            run,
+            dtype=problem.source.dtype,
+            diagnostics=diagnostics,
+            n_fixed=n_fixed,
+            ending=Ending.of(run, ends, plan.stopping, left_out),
+            traces=[list(end.objective) for end in ends],
+            facts=RowFacts.of(data.original, X, reached, began),
+            cutoff=cutoff_of(problem.source, problem.engine, run.model),
+            names=names,
+        )
         watch.end(self.mixture_)
         warn_of(run, left_out)
         warn(few)
@@ -572,5 +580,5 @@ def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture
     family = mixture.family
     estimator = GaussianMixture(mixture.n_components, covariance_type=family.name, n_jobs=n_jobs)
     estimator.set_params(**family.options, noise=mixture.noise is not None)
-    estimator._hold(mixture)
+    estimator._fitted = Fitted(mixture)
     return estimator

@@ -33,7 +33,7 @@ from gaussmix.em.trace import State
 from gaussmix.em.trimming import cutoff_of
 from gaussmix.engines import check_jobs
 from gaussmix.errors import FailureKind
-from gaussmix.estimators.base import Fitted, unchanged_on_failure
+from gaussmix.estimators.base import FittedValue, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
@@ -44,6 +44,7 @@ from gaussmix.fit.columns import Faults
 from gaussmix.fit.diagnostics import Diagnosis, diagnosed, of_columns
 from gaussmix.fit.ending import Ending
 from gaussmix.fit.facts import RowFacts
+from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.identity import identity_of
 from gaussmix.fit.plan import InitialParameters, Plan
 from gaussmix.fit.problem import Data, Problem
@@ -61,9 +62,6 @@ from gaussmix.report.messages import (
 )
 from gaussmix.report.results import results_table
 from gaussmix.sources.base import Source
-
-_NUMBERS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
-_OF_SUMMARIES = _NUMBERS | {"structure", "n_components", "failure"}
 
 
 @documented
@@ -260,6 +258,9 @@ class GaussianMixtureIC(MixtureEstimator):
         self.n_jobs = n_jobs
         self.checkpoint = checkpoint
 
+    results_ = FittedValue[dict[str, list[Any]]]()
+    best_index_ = FittedValue[int]()
+
     @property
     def n_components_(self) -> int:
         """Number of components of the best mixture."""
@@ -328,23 +329,6 @@ class GaussianMixtureIC(MixtureEstimator):
         for _ in self._fits(X, sample_weight, **options):
             pass
 
-    def _flaw(self) -> str | None:
-        if "results_" in vars(self):
-            results = self.results_
-            lengths = {len(column) for column in results.values()}
-            if (
-                not results.keys() >= _OF_SUMMARIES
-                or len(lengths) > 1
-                or getattr(self, "best_index_", -1) not in range(max(lengths))
-            ):
-                return "its 'results_' are no table with a row 'best_index_'"
-            if not all(isinstance(cell, float) for name in _NUMBERS for cell in results[name]):
-                return "its 'results_' hold no numbers"
-            words = tuple(kind.words for kind in FailureKind)
-            if not all(why is None or (isinstance(why, str) and why.startswith(words)) for why in results["failure"]):
-                return "its 'results_' hold failures that are none"
-        return super()._flaw()
-
     def _fits(
         self,
         X: ArrayLike | Source,
@@ -379,14 +363,15 @@ class GaussianMixtureIC(MixtureEstimator):
             if criterion == HELD_OUT:
                 results, mean, error = yield from search.cross_validated(results, n_folds)
         if criterion == HELD_OUT:
-            self.best_index_ = highest_within_error(results, mean, error)
-            self.results_ = results_table(results) | {"cv": mean.tolist(), "cv_error": error.tolist()}
+            number = highest_within_error(results, mean, error)
+            table = results_table(results) | {"cv": mean.tolist(), "cv_error": error.tolist()}
         else:
-            self.results_ = results_table(results)
-            self.best_index_ = lowest(results, np.array(self.results_[criterion]))
-        best = results[self.best_index_]
-        self._become_best(best, search, of_columns(faults, self._names))
-        self._facts = RowFacts.of(source, X, _reached(best) if data.is_plain else None, began)
+            table = results_table(results)
+            number = lowest(results, np.array(table[criterion]))
+        best = results[number]
+        facts = RowFacts.of(source, X, _reached(best) if data.is_plain else None, began)
+        fitted = self._best(best, search, of_columns(faults, self._names), facts)
+        self._fitted = replace(fitted, results=table, best_index=number)
         self._note_end(best, results, search)
         sentence = dropped_sentence([each for each in results if each.was_begun], best, faults.sentence(self._names))
         warn(sentence, SearchWarning)
@@ -433,17 +418,24 @@ class GaussianMixtureIC(MixtureEstimator):
         plan = Plan(starts, self._rng(), stopping, is_accelerated=self.acceleration is not None)
         return Search(candidates, problem, plan, n_jobs)
 
-    def _become_best(self, best: Result, search: Search, of_columns: list[Diagnosis]) -> None:
-        """Become the mixture that was chosen."""
+    def _best(self, best: Result, search: Search, of_columns: list[Diagnosis], facts: RowFacts) -> Fitted:
+        """The fit that was chosen."""
         run, problem, source = _run_of(best), search.problem_of(best.candidate), search.problem.data.original
         few = few_rows_sentence(source, run.model.n_components)
         constant = ridge_columns(run.model, problem.data.objective(problem.ridge).floor, source)
         diagnostics = diagnosed(run, constant, self._names, few) + of_columns
         n_fixed = run.model.n_parameters - best.n_parameters
-        self._publish(Fitted.of(run, source.dtype, diagnostics, n_fixed), self._names)
-        self._note_cutoff(cutoff_of(problem.source, problem.engine, run.model))
         if problem.ridge is None:
             warn(constant_sentence(run.model, constant, self._names))
+        return Fitted.of(
+            run,
+            dtype=source.dtype,
+            diagnostics=diagnostics,
+            n_fixed=n_fixed,
+            facts=facts,
+            cutoff=cutoff_of(problem.source, problem.engine, run.model),
+            names=self._names,
+        )
 
     def _note_end(self, best: Result, results: Sequence[Result], search: Search) -> None:
         """Say why the best fit ended, and why there are no more."""
@@ -500,8 +492,7 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
     parameters = {name: value for name, value in search.get_params().items() if name in names}
     parameters |= {"n_components": search.n_components_, "covariance_type": search.covariance_type_, "n_jobs": None}
     single = GaussianMixture(**parameters | OPTIONS | dict(search.mixture_.family.options))
-    single._take_over(search, search.mixture_.feature_names)
-    single._note_cutoff(vars(search).get("cutoff_"))
+    single._fitted = replace(search._fitted, results=None, best_index=None)
     return single
 
 

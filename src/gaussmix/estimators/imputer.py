@@ -16,9 +16,10 @@ from gaussmix.door.parameters import check_flag
 from gaussmix.door.rows import as_meant, check_source
 from gaussmix.engines import check_jobs
 from gaussmix.errors import counted
-from gaussmix.estimators.base import FOUND, unchanged_on_failure
+from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.filling import Filling
@@ -68,7 +69,8 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     sample_posterior: bool
     n_missing_: NDArray[np.int64]
 
-    _attributes: ClassVar[Mapping[str, Reader]] = {**FOUND, "n_missing_": array_of("i")}
+    _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_of("i")}
+    _required: ClassVar[tuple[str, ...]] = ("n_missing_",)
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
             fitted = self._mixture_estimator(self._names)
             fitted.fit(source)
-            self._take_fit(fitted, X, self._names)
+            self._become(fitted, X)
             self.n_missing_ = source.of_all(Cells).n_missing.astype(np.int64)
         return self
 
@@ -168,14 +170,12 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         seed = self._drawn_seed(source)
         return np.stack([self._filled(source, (seed + copy) % 2**64) for copy in range(n_copies)])
 
-    def _flaw(self) -> str | None:
-        if len(getattr(self, "n_missing_", self.mixture_.means[0])) != self.mixture_.n_features:
-            return "its 'n_missing_' are not those of its features"
-        return super()._flaw()
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        super()._wake(own)
+        if len(self.n_missing_) != self.mixture_.n_features:
+            raise Damaged("its 'n_missing_' are not those of its features")
 
     def _with_its_own(self, found: Summary) -> Summary:
-        if "n_missing_" not in vars(self):  # in files of earlier versions
-            return found
         n_rows, holes = found.facts["n_rows"], np.flatnonzero(self.n_missing_)
         worst = holes[np.argsort(-self.n_missing_[holes], kind="stable")]
         each = ", ".join(f"{shorten(found.names[j])} {self.n_missing_[j]:,}" for j in worst[:5].tolist())

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
-from sklearn.exceptions import NotFittedError
 
 from gaussmix.door.labels import check_labels
 from gaussmix.door.rows import check_counts_of_rows, counted_weight
@@ -21,7 +20,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes
-from gaussmix.estimators.base import Estimator
+from gaussmix.estimators.base import FittedValue
 from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.problem import Data
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
@@ -42,18 +41,12 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
 
-class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
+class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     """An estimator that is its mixture: it labels, scores and draws rows."""
 
     weight_meaning: str
 
-    def _check_fitted(self) -> None:
-        parts = vars(self).get("_parts")
-        if parts is not None:
-            if parts.lacking:
-                raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {parts.said}")
-            _ = self.mixture_  # which is made now, and sets the number of features
-        super()._check_fitted()
+    cutoff_ = FittedValue[float]()
 
     def set_callbacks(self, *callbacks: Any) -> Self:
         """Set callbacks of scikit-learn 1.9 or later, such as `ProgressBar` and `ScoringMonitor`.
@@ -99,7 +92,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         found: NDArray[np.int64] = self.fit(X, sample_weight=sample_weight, labels=labels, X_error=X_error).predict(
             X, X_error=X_error
         )
-        cutoff = vars(self).get("cutoff_")
+        cutoff = self._fitted.cutoff
         if cutoff is None:
             return found
         rows = self._source(X, X_error=X_error)
@@ -108,12 +101,6 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         source = Data(rows, known, self.mixture_.model.noise).labelled(n_components)
         is_kept = partial(_is_kept, engine=self._engine(source), cutoff=cutoff)
         return np.where(self._per_row(source, is_kept, np.bool_), found, -1)
-
-    def _note_cutoff(self, cutoff: float | None) -> None:
-        """Set `cutoff_`, or remove what an earlier fit found."""
-        self.__dict__.pop("cutoff_", None)
-        if cutoff is not None:
-            self.cutoff_ = cutoff
 
     def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
         """The most probable component of each row, (n_samples,); the first of equals, and −1 for noise.
@@ -202,11 +189,11 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         the number of rows, with a RuntimeWarning.
         """
         deviance, total = self._deviance(X, sample_weight, X_error)
-        return deviance + self._n_parameters() * float(np.log(total))
+        return deviance + self.n_parameters_ * float(np.log(total))
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Akaike information criterion −2 log L + 2 p; lower is better; Akaike (1974). Weights as for `bic`."""
-        return self._deviance(X, sample_weight, X_error)[0] + 2 * self._n_parameters()
+        return self._deviance(X, sample_weight, X_error)[0] + 2 * self.n_parameters_
 
     def merge(
         self,
@@ -291,11 +278,11 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        reading = self._reading()
+        told = type(self).__name__, self._told()
         if X is None:
-            return summary_of(reading)
+            return summary_of(*told)
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
-        return summary_of(reading, (source, self._engine(source)))
+        return summary_of(*told, (source, self._engine(source)))
 
     def tidy(self) -> Any:
         """The components as a data frame: a row for each, and one for noise, component −1.
@@ -444,9 +431,10 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         X_error: ArrayLike | None = None,
     ) -> Source:
         source = super()._source(X, sample_weight, X_error)
-        noise = self.mixture_.model.noise
-        if source.may_miss and noise is not None and noise.box is None:
-            raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with noise_volume as a box.")
+        if source.may_miss:
+            noise = self.mixture_.noise
+            if noise is not None and noise.box is None:
+                raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with noise_volume as a box.")
         return source
 
     def _exported(self) -> tuple[Mixture, None]:

@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.utils import Tags
 
 from gaussmix.door.structures import EVERY
-from gaussmix.estimators.base import Estimator
+from gaussmix.estimators.base import Estimator, FittedValue
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
@@ -53,6 +53,9 @@ class MixturePredictor(Estimator, ABC):
     init_params: Any
     weight_meaning: str
 
+    results_ = FittedValue[dict[str, list[Any]]]()
+    best_index_ = FittedValue[int]()
+
     def _keep(self, parameters: Mapping[str, Any]) -> None:
         """Set the parameters of a constructor, its `locals()`, as attributes: scikit-learn wants them named there."""
         for name, value in parameters.items():
@@ -81,14 +84,11 @@ class MixturePredictor(Estimator, ABC):
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
 
-    def _take_fit(self, fitted: MixtureEstimator, X: object, names: Sequence[str] | None) -> None:
-        """Become what an estimator that fits or chooses one mixture has found, in rows that the user gave as X."""
-        self._take_over(fitted, names)
-        self._facts = replace(self._facts, library=library_of(X))
-        for name in ("results_", "best_index_"):
-            self.__dict__.pop(name, None)
-            if name in vars(fitted):
-                self.__dict__[name] = vars(fitted)[name]
+    def _become(self, fitted: MixtureEstimator, X: object) -> None:
+        """Have the mixture that an estimator has fitted or chosen, for rows that the user gave as X."""
+        found = fitted._fitted
+        facts = None if found.facts is None else replace(found.facts, library=library_of(X))
+        self._fitted = replace(found, facts=facts)
 
     def summary(self) -> Summary:
         """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.
@@ -121,7 +121,7 @@ class MixturePredictor(Estimator, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        found = summary_of(self._reading(), names=self._shown_names())
+        found = summary_of(type(self).__name__, self._told(), names=self._shown_names())
         known = {name: value for name, value in found.facts.items() if name != "icl" or value is not None}
         return self._with_its_own(replace(found, facts=known))
 

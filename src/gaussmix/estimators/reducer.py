@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -17,6 +18,7 @@ from gaussmix.door.warnings import warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.formats import Damaged
 from gaussmix.mixture.directions import Directions, directions
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Rows, narrowed
@@ -123,7 +125,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             source = as_meant(check_source(self, X, sample_weight, reset=True), self.weight_meaning)
             fitted = self._mixture_estimator(self._names)
             fitted.fit(source)
-            self._take_fit(fitted, X, self._names)
+            self._become(fitted, X)
             self._kept = self._found_directions()
             if fitted.mixture_.n_components == 1 and self.mean_share == 1:
                 warn(
@@ -143,12 +145,11 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         found = directions(self.mixture_.model, mean_share)
         return Directions(found.centre, found.axes[:n_kept], found.values[:n_kept])
 
-    def _flaw(self) -> str | None:
+    def _wake(self, own: Mapping[str, Any]) -> None:
         try:
             self._kept = self._found_directions()  # a file holds the mixture alone
         except (TypeError, ValueError) as error:
-            return f"it has no directions, as {str(error).removesuffix('.')}"
-        return super()._flaw()
+            raise Damaged(f"it has no directions, as {str(error).removesuffix('.')}") from None
 
     def transform(self, X: ArrayLike) -> Rows:
         """Project rows, (n_samples, n_kept), data units.
@@ -196,8 +197,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     @property
     def _directions(self) -> Directions:
         """All directions that are kept; raises AttributeError before `fit`."""
-        if "_kept" not in vars(self):
-            raise AttributeError(f"This {type(self).__name__} is not fitted yet: its directions come with fit.")
+        self._check_fitted()
         return self._kept
 
 

@@ -19,10 +19,12 @@ from gaussmix.door.rows import as_meant, check_source
 from gaussmix.door.targets import check_target, check_targets, copied_column, target_names
 from gaussmix.engines import check_jobs
 from gaussmix.errors import SingularCovariance
-from gaussmix.estimators.base import FOUND, unchanged_on_failure
+from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.fit.fitted import Fitted
+from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.features import Features
@@ -84,7 +86,6 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     targets_: Any
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
-        **FOUND,
         "targets_": lambda value: array_of("i", 0)(value).item() if type(value) is int else array_of("i")(value),
     }
     _required: ClassVar[tuple[str, ...]] = ("targets_",)
@@ -148,8 +149,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
                 fitted.fit(joint)
             except SingularCovariance as error:
                 raise _explained(joint, self._places, error) from None
-            self._take_fit(fitted, X, names)
-            self._take(self.mixture_)
+            self._become(fitted, X)
+            self._expect_features()
         return self
 
     def predict(self, X: ArrayLike, *, return_std: bool = False) -> Array | tuple[Array, Array]:
@@ -250,18 +251,18 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         found = check_targets(self.targets, n_features, names)
         return None, found if np.ndim(self.targets) else int(found[0]), names
 
-    def _flaw(self) -> str | None:
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        super()._wake(own)
         places, n_features = self._places, self.mixture_.n_features
         inside = (places >= 0) & (places < n_features)
         if not inside.all() or not 0 < len(set(places.tolist())) == len(places) < n_features:
-            return "its 'targets_' are not some of its features"
-        return super()._flaw()
+            raise Damaged("its 'targets_' are not some of its features")
 
-    def _take(self, mixture: Mixture) -> None:
+    def _expect_features(self) -> None:
         """Count and name the predictors alone."""
-        super()._take(mixture)
-        self.n_features_in_ = mixture.n_features - len(self._places)
-        if mixture.feature_names is not None:
+        super()._expect_features()
+        self.n_features_in_ -= len(self._places)
+        if self.mixture_.feature_names is not None:
             self.feature_names_in_ = np.delete(self.feature_names_in_, self._places)
 
     def _source(
@@ -288,7 +289,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         """A copy that expects targets among the columns of X."""
         check_is_fitted(self)
         twin = copy(self)
-        super(GaussianMixtureRegressor, twin)._take(self.mixture_)
+        super(GaussianMixtureRegressor, twin)._expect_features()
         return twin
 
     def _per_row(self, source: Source, method: Callable[[Block], Array], shape: tuple[int, ...] = ()) -> Array:
@@ -338,5 +339,6 @@ def regressor_of(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = 
     """A fitted estimator of a mixture that predicts the features at some places from the others."""
     regressor = GaussianMixtureRegressor(mixture.n_components, targets=list(targets), n_jobs=n_jobs)
     regressor.targets_ = np.array(targets)
-    regressor._take(mixture)
+    regressor._fitted = Fitted(mixture)
+    regressor._expect_features()
     return regressor

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,42 +22,37 @@ from gaussmix.em.online import STEP_ROWS, online_step, sums_per_weight
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import counted
-from gaussmix.estimators.base import FOUND, Fitted, unchanged_on_failure
+from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.families.base import Family
 from gaussmix.fit.diagnostics import of_components
 from gaussmix.fit.facts import RowFacts
+from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
-from gaussmix.formats.values import of_type
+from gaussmix.formats import Damaged
+from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.report.messages import frozen_sentence
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 
 LARGEST_SHARE = 2.0**53  # of a step, whose weight may be beyond all doubles in units of the first rows
-_OF_A_FIT = [*(name for name in Fitted.__dataclass_fields__ if name != "dtype"), "outcome_", "traces_"]
 
 
 @documented
 class StreamingMixture(MixtureEstimator, ABC):
     """An estimator of a mixture that learns from rows as they come."""
 
-    n_samples_seen_: int
-    n_parameters_: int
     trim: float
     learning_decay: float
     degenerate: str
     forgetting: float | None
     noise: bool | float | str
 
-    _attributes = FOUND | {
-        "n_samples_seen_": of_type(int),
-        "_stream_table": of_type(dict),
-    }
-    _stream: Stream
-    _read: dict[str, list[Any]]
+    _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
+    _stream: Stream  # beside `_fitted`: its rows may still wait for a first fit
 
     @abstractmethod
     def _settings(self) -> tuple[int, Family, Stopping, int, float | None]:
@@ -144,17 +140,19 @@ class StreamingMixture(MixtureEstimator, ABC):
         given = given_restrictions(self)
         if given:
             raise ValueError(f"partial_fit knows of no {given[0]}, whose steps have sums of rows only: use fit.")
-        is_first = "_stream" not in vars(self)
-        source = check_source(self, X, sample_weight, reset=is_first, is_stream=True)
-        stream = Stream(source.dtype, drawn_seed(self.random_state)) if is_first else self._stream
-        if not np.can_cast(source.dtype, stream.dtype):
-            raise ValueError("X is float64, and the stream began with float32: convert X, or begin with float64.")
-        if is_first:
+        if "_fitted" in vars(self):
+            _ = self._fitted  # a mixture that was changed by hand begins a new stream
+        stream = vars(self).get("_stream")
+        source = check_source(self, X, sample_weight, reset=stream is None, is_stream=True)
+        if stream is None:
+            stream = Stream(source.dtype, drawn_seed(self.random_state))
             refusal = family.refusal(source.n_features)
             if refusal is not None:
                 raise ValueError(f"{refusal}.")
+        if not np.can_cast(source.dtype, stream.dtype):
+            raise ValueError("X is float64, and the stream began with float32: convert X, or begin with float64.")
         if stream.learned is None:
-            for name in (*_OF_A_FIT, "cutoff_", "_parts", "_facts"):
+            for name in ("_fitted", "_arrays"):  # of fewer rows
                 self.__dict__.pop(name, None)
         elif (self.mixture_.n_components, self.mixture_.family) != (n_components, family):
             raise ValueError(
@@ -167,9 +165,7 @@ class StreamingMixture(MixtureEstimator, ABC):
                 stream, portion, rest = stream.filled(rest)
                 if portion is not None:
                     stream = replace(stream, learned=self._learned(portion, stream))
-        self._stream = stream
-        self.n_samples_seen_ = (0 if is_first else self.n_samples_seen_) + source.n_rows
-        self._dtype = stream.dtype
+        self._stream = replace(stream, n_seen=stream.n_seen + source.n_rows)
 
     def _learned(self, portion: ArraySource, stream: Stream) -> Learned:
         """Fit the first rows, or make an online step."""
@@ -185,11 +181,16 @@ class StreamingMixture(MixtureEstimator, ABC):
             Data(portion).source(), self._engine(), self.mixture_.model, learned.sums, Ridge(learned.ridge), log_kept
         )
         trace = Trace(frozen=stuck)
-        for name in ("outcome_", "traces_", "_facts"):  # of the first rows alone
-            self.__dict__.pop(name, None)
-        self._hold(Mixture.of(model).with_feature_names(self._names))
-        self.lower_bound_, self.collapsed_ = sums.log_likelihood, trace.collapsed
-        self.diagnostics_ = of_components(State(model, trace), self._names)
+        self._fitted = replace(
+            self._fitted,
+            mixture=Mixture.of(model).with_feature_names(self._names),
+            lower_bound=sums.log_likelihood,
+            collapsed=trace.collapsed,
+            diagnostics=of_components(State(model, trace), self._names),
+            outcome=None,  # this and the next two were of the first rows alone
+            traces=None,
+            facts=None,
+        )
         warn(frozen_sentence(trace))
         return replace(learned, sums=sums, seen=seen)
 
@@ -197,45 +198,28 @@ class StreamingMixture(MixtureEstimator, ABC):
         source.feature_names = None if self._names is None else tuple(self._names)
         return self._found(source, rng=np.random.default_rng(stream.seed))
 
-    def _forget(self) -> None:
-        """Forget the stream."""
-        for name in ("_stream", "n_samples_seen_"):
-            self.__dict__.pop(name, None)
-
-    def _row_facts(self) -> RowFacts | None:
-        """What is known of the rows; of a stream that makes steps, how many there were and their weight."""
-        facts, stream = super()._row_facts(), vars(self).get("_stream")
+    def _told(self) -> Fitted:
+        """What the fit knows; of a stream that makes steps, how many rows there were and their weight."""
+        fitted, stream = super()._told(), vars(self).get("_stream")
         if stream is None:
-            return facts
+            return fitted
+        n_seen, facts = stream.n_seen, fitted.facts
         if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
-            return replace(facts, n_rows=self.n_samples_seen_)
-        return RowFacts(self.n_samples_seen_, counted_sum(stream.row_weight, self.n_samples_seen_), None, None)
+            return replace(fitted, facts=replace(facts, n_rows=n_seen))
+        return replace(fitted, facts=RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None, None))
 
     @property
-    def _stream_table(self) -> dict[str, list[Any]]:
-        """The stream as a model file holds it; raises AttributeError where there is none."""
-        return self._stream.table()
+    def n_samples_seen_(self) -> int:
+        """Rows of all calls of `partial_fit`; only there."""
+        return self._stream.n_seen
 
-    @_stream_table.setter
-    def _stream_table(self, values: dict[str, list[Any]]) -> None:
-        self._read = values  # it can be checked when the mixture is there
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_stream" in vars(self) or super().__sklearn_is_fitted__()
 
-    def _flaw(self) -> str | None:
-        values = self.__dict__.pop("_read", None)
-        if values is not None:
-            try:
-                self._stream = Stream.of_table(values, self.mixture_)
-            except (KeyError, TypeError, ValueError):
-                return "its '_stream_table' is not that of its mixture"
-        return super()._flaw()
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """What a fit finds, before a stream is long enough for steps: found by a fit to the rows that are there."""
-            stream = vars(self).get("_stream")
-            if name not in _OF_A_FIT or stream is None or stream.learned is not None:
-                return super().__getattr__(name)  # raises
+    def _stored(self) -> Fitted | None:
+        """The fit; while a stream is too short for steps, one to the rows that wait."""
+        stream = vars(self).get("_stream")
+        if stream is not None and "_fitted" not in vars(self):
             n_held, n_components = stream.n_held, self.n_components
             if n_held < n_components:
                 raise NotFittedError(
@@ -244,4 +228,20 @@ class StreamingMixture(MixtureEstimator, ABC):
                 )
             with unchanged_on_failure(self):
                 self._fit_held(stream.waiting, stream)
-            return vars(self)[name]
+        return super()._stored()
+
+    def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:
+        self.__dict__.pop("_stream", None)
+        super()._become(mixture, dtype)
+
+    def _own(self) -> dict[str, Any]:
+        stream: Stream | None = vars(self).get("_stream")
+        return {} if stream is None else {"n_samples_seen_": stream.n_seen, "_stream_table": stream.table()}
+
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        if "_stream_table" not in own:
+            return
+        try:
+            self._stream = Stream.of_table(own["_stream_table"], self.mixture_, own["n_samples_seen_"])
+        except (KeyError, TypeError, ValueError):
+            raise Damaged("its '_stream_table' is not that of its mixture") from None

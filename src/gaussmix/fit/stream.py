@@ -51,12 +51,14 @@ class Stream:
     held : rows that wait, and their weights. Each block is more than twice as long as the next, so that a row is copied
         few times however short the calls are.
     learned : None until the first `LEAF_ROWS` rows are there.
+    n_seen : rows of all calls, of any weight.
     """
 
     dtype: np.dtype[Any]
     seed: NDArray[np.int64]
     held: tuple[Block, ...] = ()
     learned: Learned | None = None
+    n_seen: int = 0
 
     @property
     def n_held(self) -> int:
@@ -108,13 +110,13 @@ class Stream:
         return values
 
     @classmethod
-    def of_table(cls, values: dict[str, list[Any]], mixture: Mixture) -> Stream:
-        """The stream of a mixture that `table` wrote down; raises ValueError where it is none."""
+    def of_table(cls, values: dict[str, list[Any]], mixture: Mixture, n_seen: int) -> Stream:
+        """The stream of a mixture that `table` wrote down, after so many rows; raises ValueError where it is none."""
         found = {name: value for name, (value,) in values.items()}
         dtype, n_features = np.dtype(found["dtype"]), mixture.n_features
         if dtype.name not in ("float32", "float64"):
             raise ValueError
-        stream = cls(dtype, _array(found["seed"], (4,), "i"))
+        stream = cls(dtype, _array(found["seed"], (4,), "i"), n_seen=n_seen)
         if "rows" in found:
             rows = _array(found["rows"], (len(found["rows"]), n_features), "f")
             weight = _array(found["weight"], (len(rows),), "f")

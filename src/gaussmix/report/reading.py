@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,50 +17,22 @@ from gaussmix.em.criteria import Evidence, bic, icl
 from gaussmix.engines.base import NOISE, Engine
 from gaussmix.errors import FailureKind, Outcome, counted
 from gaussmix.fit.diagnostics import Diagnosis
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.facts import RowFacts
+from gaussmix.fit.fitted import Fitted
 from gaussmix.mixture.compare.neighbours import nearest
 from gaussmix.mixture.explaining import Explanation, explained
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.sketch import names_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame, made_frame
-from gaussmix.report.results import Table
 from gaussmix.report.summary import Summary
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.waist.need import Need, Rule, Second
 
 
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """What is known of a fit. None stands for what is unknown.
-
-    Parameters
-    ----------
-    estimator : the name of its class.
-    mixture : the result.
-    n_parameters : free ones.
-    facts : of the rows.
-    converged, n_iter, ending, diagnostics : see `GaussianMixture`; the ending is its `outcome_`.
-    results : of all candidates of a search; empty where there was none.
-    best : the place of the chosen one.
-    """
-
-    estimator: str
-    mixture: Mixture
-    n_parameters: int
-    facts: RowFacts | None = None
-    converged: bool | None = None
-    n_iter: int | None = None
-    ending: Ending | None = None
-    diagnostics: Sequence[Diagnosis] = ()
-    results: Table | None = None
-    best: int = 0
-
-
 def summary_of(
-    reading: Reading,
+    kind: str,
+    fitted: Fitted,
     rows: tuple[Source, Engine[Any]] | None = None,
     names: tuple[str, ...] | None = None,
 ) -> Summary:
@@ -68,33 +40,34 @@ def summary_of(
 
     Parameters
     ----------
-    reading : what is known of the fit.
+    kind : the name of the estimator's class.
+    fitted : what is known of the fit.
     rows : a source whose weights count rows, and its engine; None for what the fit knows of its own rows.
     names : of the features, where the mixture has none.
     """
-    mixture, facts = reading.mixture, reading.facts
+    mixture, facts = fitted.mixture, fitted.facts
     known: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
     sizes = None if facts is None else _with_noise(mixture, mixture.weights * facts.row_weight, facts.row_weight)
-    n_rows, warnings = None if facts is None else facts.n_rows, _warnings(reading)
+    n_rows, warnings = None if facts is None else facts.n_rows, _warnings(fitted)
     if rows is not None:
         source, engine = rows
         task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
         soft, hard = task.over(source), replace(task, rule=Rule.HARD).over(source)
-        evidence = Evidence(soft.log_likelihood, hard.log_likelihood, reading.n_parameters, counted_weight(source))
+        evidence = Evidence(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
         known |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         if facts is not None and facts.has_errors and not source.has_errors:
             warnings.append("The fit had X_error, and these numbers take X for exact: give X_error as well.")
     elif facts is not None and facts.log_likelihood is not None:
-        if reading.results is not None:
-            known |= {name: reading.results[name][reading.best] for name in ("log_likelihood", "bic", "icl")}
+        if fitted.results is not None:
+            known |= {name: fitted.results[name][fitted.best_index or 0] for name in ("log_likelihood", "bic", "icl")}
         else:
-            evidence = Evidence(facts.log_likelihood, np.nan, reading.n_parameters, facts.row_weight)
+            evidence = Evidence(facts.log_likelihood, np.nan, fitted.n_parameters, facts.row_weight)
             known |= {"log_likelihood": facts.log_likelihood, "bic": bic(evidence), "is_final": False}
     size = {"n_rows": n_rows, "n_features": mixture.n_features, "n_components": mixture.n_components}
-    found = {**size, "structure": mixture.family.name, "n_parameters": reading.n_parameters, **known}
-    found |= _ending(reading) | {"seconds": None if facts is None else facts.seconds}
-    title = f"{reading.estimator}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
+    found = {**size, "structure": mixture.family.name, "n_parameters": fitted.n_parameters, **known}
+    found |= _ending(fitted) | {"seconds": None if facts is None else facts.seconds}
+    title = f"{kind}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
     names, library = names or names_of(mixture), None if facts is None else facts.library
     return Summary(title, found, _columns(mixture, names, sizes), warnings, mixture, names, library)
 
@@ -131,16 +104,16 @@ def _of_each_row(mixture: Mixture, source: Source, methods: Sequence[Any]) -> li
     return [source.each_row(partial(method, parameters=mixture.parameters)) for method in methods]
 
 
-def line_of(reading: Reading) -> str:
+def line_of(fitted: Fitted) -> str:
     """A line on the result: size, rows, log-likelihood, steps and time, as far as they are known."""
-    mixture, facts = reading.mixture, reading.facts
+    mixture, facts = fitted.mixture, fitted.facts
     d = mixture.n_features
     parts = [counted(mixture.n_components, "component"), mixture.family.name]
     parts.append(counted(d, "feature") if facts is None else f"{facts.n_rows:,} × {d}")
     if facts is not None and facts.log_likelihood is not None:
         parts.append(f"{facts.log_likelihood / facts.row_weight:.4g} nats a row".replace("-", "−"))
-    if reading.n_iter is not None:
-        parts.append(counted(reading.n_iter, "step") + ("" if reading.converged in (None, True) else ", not converged"))
+    if fitted.n_iter is not None:
+        parts.append(counted(fitted.n_iter, "step") + ("" if fitted.converged in (None, True) else ", not converged"))
     if facts is not None and facts.seconds is not None:
         parts.append(_time(facts.seconds))
     return ", ".join(parts)
@@ -185,13 +158,13 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
     return columns
 
 
-def _ending(reading: Reading) -> dict[str, Any]:
+def _ending(fitted: Fitted) -> dict[str, Any]:
     """Why EM stopped, after how many steps, what was left to gain, and how many starts agreed; None where unknown."""
-    ending, converged = reading.ending, reading.converged
+    ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).value
     return {
         "converged": converged,
-        "n_iter": reading.n_iter,
+        "n_iter": fitted.n_iter,
         "stopped": reason if ending is None else ending.reason,
         "remaining_gain": None if ending is None else ending.remaining_gain,
         "n_starts": None if ending is None else ending.n_starts,
@@ -199,10 +172,10 @@ def _ending(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _warnings(reading: Reading) -> list[str]:
+def _warnings(fitted: Fitted) -> list[str]:
     """What was unusual: about components and features by name, and about candidates of a search."""
-    found = [_sentence(each) for each in reading.diagnostics]
-    failures = [] if reading.results is None else reading.results.get("failure", [])
+    found = [_sentence(each) for each in fitted.diagnostics or ()]
+    failures = [] if fitted.results is None else fitted.results.get("failure", [])
     kinds = [None if each is None else FailureKind.of_text(each) for each in failures]
     failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_begun)
     if failed:

@@ -17,13 +17,14 @@ from gaussmix.errors import counted
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.families import FAMILIES
 from gaussmix.fit.ending import Ending
+from gaussmix.fit.fitted import Fitted
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import from_plain
 from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.report.messages import SearchWarning
-from gaussmix.report.reading import Reading, summary_of
+from gaussmix.report.reading import summary_of
 from gaussmix.sources.tables.base import STANDARD
 
 _MOST_NAMES = 20
@@ -214,7 +215,7 @@ def show_model(model: ModelFile) -> None:
     for heading, value in _headings(model):
         screen.print(f"{heading:<12}{value}", soft_wrap=True)
     screen.print("\nmean ± sd:\n")
-    components = summary_of(Reading("", mixture, model.n_parameters), names=model.names)
+    components = summary_of("", Fitted(mixture), names=model.names)
     screen.print(components.table(screen.width), soft_wrap=True)
     if model.details.feature_names is None:
         screen.print("\nThe features have no names.")

@@ -162,8 +162,6 @@ class Estimator(BaseEstimator):
         if dtype not in _DTYPES:
             raise formats.Damaged(f"its data were {dtype!r:.40}, which no estimator reads")
         parameters = {key: from_plain(key, value) for key, value in saved.parameters.items()}
-        if isinstance(parameters.get("noise"), str):  # its name before there was noise beside components
-            parameters["noise_variance"] = parameters.pop("noise")
         estimator = cls(**parameters)
         estimator._dtype = np.dtype(dtype)
         for key, reader in cls._attributes.items():

@@ -52,11 +52,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         quadratic, "tied" linear discriminant analysis, "diag" Gaussian naive Bayes. A number: a mixture of so many
         components for each class; the structure holds within a class (MclustDA). Several numbers: BIC chooses for each
         class.
-    covariance_type : str or list of str, default "full"
+    covariance_type : str, structure or list of these, default "full"
         As of `GaussianMixture`; of several, or "all", BIC chooses: for all classes together where `n_components` is
         None, else for each.
-    n_factors : int or iterable of int, default None
-        Number of factors, for "factor_analyzer"; of several BIC chooses.
     priors : (n_classes,), default None
         Probabilities of the classes in the order of `classes_`, > 0; their shares of the training rows by default.
     unknown : float, default 0
@@ -113,6 +111,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     unknown: float
     classes_: NDArray[Any]
     component_class_: NDArray[np.intp]
+    covariance_type_: NDArray[np.str_]
+    class_count_: Array
     _classes: ClassMixtures
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
@@ -127,14 +127,15 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         "n_iter_": count,
         "bic_": of_type(float),
     }
-    _required: ClassVar[tuple[str, ...]] = ("classes_", "component_class_", "log_likelihood_", "bic_")
+    _required: ClassVar[tuple[str, ...]] = (
+        "classes_", "component_class_", "covariance_type_", "class_count_", "log_likelihood_", "bic_",
+    )  # fmt: skip
 
     def __init__(
         self,
         n_components: Counts | None = None,
         *,
         covariance_type: Structures = "full",
-        n_factors: Counts | None = None,
         priors: ArrayLike | None = None,
         unknown: float = 0.0,
         tol: float = 1e-3,
@@ -284,7 +285,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         families = check_families(self, known.n_features)
         for sentence in one_feature_notes(self.covariance_type) if known.n_features == 1 else ():
             warn(sentence)
-        ridge = check_ridge(self._chosen_reg_covar)
+        ridge = check_ridge(self._chosen_reg_covar, families)
         try:
             found = known.best_of_one_component_each(families, ridge, stopping)
         except SingularCovariance as error:
@@ -315,7 +316,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                     one.set_params(max_time=max(0.0, stopping.deadline - monotonic()))
                 fits.append(one.fit(mine))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
-        ridge = check_ridge(self._chosen_reg_covar)
+        families = [mixture.family for mixture in mixtures]
+        ridge = check_ridge(self._chosen_reg_covar, families)
         return known.several_components_each(mixtures, n_steps, ridge, stopping)
 
     def _labels(self, source: Source) -> partial[NDArray[Any]]:
@@ -341,9 +343,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self._take(found.classes.mixture.with_feature_names(self._names))
 
     def _with_its_own(self, found: Summary) -> Summary:
-        columns, structures, n_classes = dict(found.components), self._structures, len(self.classes_)
+        columns, structures, n_classes = dict(found.components), self.covariance_type_.tolist(), len(self.classes_)
         first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
-        if "class_count_" in vars(self) and self.priors is not None:  # weights are no shares of the rows
+        if self.priors is not None:  # weights are no shares of the rows
             within = self.mixture_.weights / self.class_prior_[self.component_class_]
             columns["size"] = self.class_count_[self.component_class_] * within
         structure = structures[0] if len(set(structures)) == 1 else "several structures"
@@ -363,17 +365,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """What there is to say of a class: heading and value."""
         n_components = int(np.count_nonzero(self.component_class_ == number))
         parts = [f"weight {share(self.class_prior_[number])}", counted(n_components, "component")]
-        parts.append(self._structures[number])
-        if {"class_count_", "_facts"} <= vars(self).keys():  # else the file is of an earlier version
+        parts.append(str(self.covariance_type_[number]))
+        if "_facts" in vars(self):  # else the mixture was set by hand
             is_complete = self.class_count_.sum() >= self._facts.row_weight * (1 - 1e-9)
             parts.append(f"{self.class_count_[number]:,.10g} {'' if is_complete else 'labelled '}rows")
         return f"class {shorten(str(self.classes_[number]))}", ", ".join(parts)
-
-    @property
-    def _structures(self) -> list[str]:
-        """The name of the structure of each class; of a file of an earlier version that of all together."""
-        found = vars(self).get("covariance_type_")
-        return [self.mixture_.family.name] * len(self.classes_) if found is None else list(map(str, found))
 
     def _flaw(self) -> str | None:
         n_classes, numbers = len(self.classes_), self.component_class_
@@ -384,7 +380,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if (np.diff(numbers) < 0).any() or not np.bincount(numbers, self.mixture_.weights).all():
             return "its components do not stand in the order of their classes, or a class has no weight"
         for name in ("covariance_type_", "class_count_"):
-            if len(getattr(self, name, self.classes_)) != n_classes:
+            if len(getattr(self, name)) != n_classes:
                 return f"its {name!r} are not those of its classes"
         return super()._flaw()
 

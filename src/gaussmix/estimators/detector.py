@@ -87,7 +87,6 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         contamination: float | str = _AUTO,
         mass: float = MASS,
         covariance_type: Structures = "full",
-        n_factors: Counts | None = None,
         tol: float = 1e-3,
         stopping: str = "gain",
         reg_covar: float | str = "auto",

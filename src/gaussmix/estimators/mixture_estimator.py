@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
 from sklearn.exceptions import NotFittedError
 
+from gaussmix.background import NO_MARGINAL
 from gaussmix.door.labels import check_labels
 from gaussmix.door.rows import check_counts_of_rows, counted_weight
 from gaussmix.engines import check_jobs
@@ -27,7 +28,6 @@ from gaussmix.fit.problem import Data
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.noise import NO_MARGINAL
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.report.reading import augmented, explanation_of, summary_of
@@ -446,7 +446,7 @@ class MixtureEstimator(MixtureAttributes, DensityMixin, Estimator, ABC):
         source = super()._source(X, sample_weight, X_error)
         noise = self.mixture_.model.noise
         if source.may_miss and noise is not None and noise.box is None:
-            raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with noise_volume as a box.")
+            raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with a box as the volume of noise.")
         return source
 
     def _exported(self) -> tuple[Mixture, None]:

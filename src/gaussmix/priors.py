@@ -77,7 +77,7 @@ class NormalInverseWishart(Value):
         ν, degrees of freedom: above n_features − 1 for structures with matrices, above 0 for others. None is
         n_features + 2, and 3 for factor analysers.
     weights : float or array-like (n_components,), default None
-        α ≥ 1 of a prior of the weights, as of `Dirichlet`; None for no such prior.
+        α ≥ 1 of a `Dirichlet` prior of the weights; None for no such prior.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_iris
 from sklearn.metrics import adjusted_rand_score
 
-from gaussmix import GaussianMixture
+from gaussmix import Full, GaussianMixture
 
 TCLUST = Path(__file__).parent / "trimming_tclust.json"  # by tests/oracle/tclust/tclust.R
 N_LOST = 15  # rows with one number ten times as large
@@ -36,7 +36,7 @@ def labels_of(n_init: int) -> dict[str, NDArray[Any]]:
     return {
         "plain mixture": GaussianMixture(n_init=n_init, **common).fit_predict(X),
         "trimmed mixture": GaussianMixture(trim=0.1, **common).fit_predict(X),
-        "the same, bounded": GaussianMixture(trim=0.1, max_condition=50, **common).fit_predict(X),
+        "the same, bounded": GaussianMixture(trim=0.1, covariance_type=Full(max_condition=50), **common).fit_predict(X),
         "tclust": np.array(json.loads(TCLUST.read_text(encoding="utf-8"))["cluster"]) - 1,
     }
 

@@ -11,6 +11,8 @@ from enum import Enum
 from typing import Any
 
 import gaussmix
+from gaussmix.families import Family
+from gaussmix.value import Value
 
 
 def snapshot() -> str:
@@ -42,7 +44,8 @@ def members(cls: type) -> Iterator[str]:
         is_theirs = not owner.__module__.startswith("gaussmix") or type(vars(owner)[name]).__module__.startswith(
             "sklearn"
         )
-        if is_theirs or (name.startswith("_") and name != "__init__"):
+        of_structures = issubclass(cls, Family) and not hasattr(Value, name)  # for who writes one, not for users
+        if is_theirs or of_structures or (name.startswith("_") and name != "__init__"):
             continue
         member = getattr(cls, name)
         yield f"{name}{inspect.signature(member)}" if callable(member) else name

@@ -12,7 +12,7 @@ import sklearn.mixture
 
 from bench.pages.base import RESULTS, facts, least_seconds, parser_of
 from bench.peak import rise_of_peak
-from gaussmix import GaussianMixture
+from gaussmix import FactorAnalyzer, GaussianMixture
 from gaussmix.em.loop import em_step
 from gaussmix.em.objective import Ridge
 from gaussmix.engines import ENGINES
@@ -40,8 +40,7 @@ def fitted(rows: np.ndarray, labels: np.ndarray) -> GaussianMixture:
     """The fit after two steps from the labels, on one thread."""
     model = GaussianMixture(
         N_COMPONENTS,
-        covariance_type="factor_analyzer",
-        n_factors=N_FACTORS,
+        covariance_type=FactorAnalyzer(N_FACTORS),
         reg_covar=1e-6,
         max_iter=2,
         init_params=labels,

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.pages.base import RESULTS, facts, head, parser_of
 from bench.pages.optimum import pixels
-from gaussmix import GaussianMixture
+from gaussmix import FactorAnalyzer, GaussianMixture
 from gaussmix.numerics.arrays import Array
 
 RESULT = RESULTS / "passes.md"
@@ -46,7 +46,7 @@ def factored(n_rows: int, n_features: int, n_factors: int, seed: int) -> Array:
 
 
 def factors(n_factors: int) -> dict[str, Any]:
-    return {"covariance_type": "factor_analyzer", "n_factors": n_factors}
+    return {"covariance_type": FactorAnalyzer(n_factors)}
 
 
 class Case(NamedTuple):

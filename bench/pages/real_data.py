@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.pages.base import RESULTS, facts, head, parser_of
-from gaussmix import GaussianMixture
+from gaussmix import Full, GaussianMixture, NormalInverseWishart, Restrictions
 
 RESULT = RESULTS / "real_data.md"
 N_ROWS, N_FEATURES, N_COMPONENTS = 250_000, 16, 16
@@ -40,9 +40,9 @@ def variants(rng: np.random.Generator, labels: NDArray[np.int64]) -> dict[str, t
         "labels of 10 %": ({}, {"labels": some}),
         "labels of 90 %": ({}, {"labels": most}),
         "noise": ({"noise": 0.01}, {}),
-        "prior and Dirichlet": ({"prior": "default", "weight_prior": 2.0}, {}),
-        "equal weights": ({"equal_weights": True}, {}),
-        "max_condition": ({"max_condition": 1e4}, {}),
+        "prior and Dirichlet": ({"prior": NormalInverseWishart(weights=2.0)}, {}),
+        "equal weights": ({"restrictions": Restrictions(equal_weights=True)}, {}),
+        "max_condition": ({"covariance_type": Full(1e4)}, {}),
         "trim": ({"trim": 0.05}, {}),
     }
 

@@ -13,11 +13,11 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KernelDensity
 
-from gaussmix import GaussianMixture
+from gaussmix import FactorAnalyzer, GaussianMixture
 
 X = load_digits().data
 train, test = X[::2], X[1::2]
-settings = {"covariance_type": "factor_analyzer", "n_factors": 8, "reg_covar": 0.1, "random_state": 0}
+settings = {"covariance_type": FactorAnalyzer(8), "reg_covar": 0.1, "random_state": 0}
 mixture = GaussianMixture(20, max_iter=200, **settings).fit(train)
 single = GaussianMixture(1, max_iter=200, **settings).fit(train)
 kernel = KernelDensity(bandwidth=2.3).fit(train)

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gaussmix.em.online import Rate
     from gaussmix.errors import DegenerateError, NotAModelFile, Outcome, SingularCovariance
     from gaussmix.estimators.classifier import GaussianMixtureClassifier
     from gaussmix.estimators.detector import GaussianMixtureDetector
@@ -14,16 +15,31 @@ if TYPE_CHECKING:
     from gaussmix.estimators.reducer import GaussianMixtureReducer
     from gaussmix.estimators.regressor import GaussianMixtureRegressor
     from gaussmix.families import FAMILIES
+    from gaussmix.families.diag import Diag
+    from gaussmix.families.eei import EEI
+    from gaussmix.families.eii import EII
+    from gaussmix.families.factor_analyzer import FactorAnalyzer
+    from gaussmix.families.full import Full
+    from gaussmix.families.spherical import Spherical
+    from gaussmix.families.tied import Tied
     from gaussmix.mixture.mixture import Mixture
     from gaussmix.mixture.mixtures import Mixtures
-    from gaussmix.priors import NormalInverseWishart
+    from gaussmix.noise import Noise
+    from gaussmix.priors import Dirichlet, NormalInverseWishart
+    from gaussmix.restrictions import Restrictions
     from gaussmix.sources.opening import open as open
 
     __version__: str
 
 __all__ = [
+    "EEI",
+    "EII",
     "FAMILIES",
     "DegenerateError",
+    "Diag",
+    "Dirichlet",
+    "FactorAnalyzer",
+    "Full",
     "GaussianMixture",
     "GaussianMixtureClassifier",
     "GaussianMixtureDetector",
@@ -33,16 +49,27 @@ __all__ = [
     "GaussianMixtureRegressor",
     "Mixture",
     "Mixtures",
+    "Noise",
     "NormalInverseWishart",
     "NotAModelFile",
     "Outcome",
+    "Rate",
+    "Restrictions",
     "SingularCovariance",
+    "Spherical",
+    "Tied",
     "fit_many",
 ]  # without `open`: an import of * would replace Python's
 
 _HOMES = {  # the module of each name, imported at its first use: so the command line answers --help at once
     "DegenerateError": "errors",
+    "Diag": "families.diag",
+    "Dirichlet": "priors",
+    "EEI": "families.eei",
+    "EII": "families.eii",
     "FAMILIES": "families",
+    "FactorAnalyzer": "families.factor_analyzer",
+    "Full": "families.full",
     "GaussianMixture": "estimators.gaussian_mixture",
     "GaussianMixtureClassifier": "estimators.classifier",
     "GaussianMixtureDetector": "estimators.detector",
@@ -52,10 +79,15 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "GaussianMixtureRegressor": "estimators.regressor",
     "Mixture": "mixture.mixture",
     "Mixtures": "mixture.mixtures",
+    "Noise": "noise",
     "NormalInverseWishart": "priors",
     "NotAModelFile": "errors",
     "Outcome": "errors",
+    "Rate": "em.online",
+    "Restrictions": "restrictions",
     "SingularCovariance": "errors",
+    "Spherical": "families.spherical",
+    "Tied": "families.tied",
     "fit_many": "estimators.fit_many",
     "open": "sources.opening",
 }

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.background import Background
 from gaussmix.covariances import Covariances
 from gaussmix.errors import SingularCovariance, name_components
 from gaussmix.families.base import Family
-from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, Places, frozen
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
@@ -40,7 +40,7 @@ class Model:
     means: Array
     covariances: Covariances
     family: Family
-    noise: Noise | None = None
+    noise: Background | None = None
 
     def __post_init__(self) -> None:
         frozen(self.weights)
@@ -74,7 +74,7 @@ class Model:
         background = () if noise is None else (noise.log_density, noise.log_sides)
         return Parameters.of(self.weights, self.means, self.whitening, deviations, *background)
 
-    def beside(self, noise: Noise | None) -> Model:
+    def beside(self, noise: Background | None) -> Model:
         """The same components, whose weights sum to 1, beside noise that has its weight already."""
         if noise is None:
             return self
@@ -113,7 +113,7 @@ def flaw(
     covariances: Array,
     family: Family,
     noun: str = "covariance",
-    noise: Noise | None = None,
+    noise: Background | None = None,
 ) -> str | None:
     """Say what keeps numbers from being a mixture of a family, as the end of a sentence; None if they are one.
 
@@ -138,7 +138,7 @@ def flaw_at_sight(
     covariances: Array,
     family: Family,
     noun: str = "covariance",
-    noise: Noise | None = None,
+    noise: Background | None = None,
 ) -> str | None:
     """As `flaw`, without factoring the covariances."""
     if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:

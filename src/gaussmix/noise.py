@@ -1,105 +1,70 @@
-"""Noise: a uniform background, to which rows belong that are of no component."""
+"""The uniform background that a user asks for: the parameter `noise` of `GaussianMixture`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from gaussmix.numerics.arrays import Array, Places, frozen
+from gaussmix.checks import check_finite
+from gaussmix.value import Value
 
-NOISE_ARRAYS = "noise", "noise_box"  # what `Noise.arrays` may hold
 
-
-@dataclass(frozen=True, eq=False)
-class Noise:
-    """A background of the density 1 / V at every row; Banfield & Raftery (1993), Biometrics 49.
+@dataclass(frozen=True, eq=False, repr=False)
+class Noise(Value):
+    """A uniform background beside the components, as `GaussianMixture(noise=…)` takes it.
 
     Parameters
     ----------
-    weight : π₀, its share of all rows. Those of the components sum to 1 − π₀.
-    log_volume : log V, V in data units^d.
-    box : (2, n_features), the corners with the smallest and the largest numbers, where the background is a box; None
-        where only the volume is known.
+    weight : float, default 0.1
+        Weight of the background at the start of the fit, between 0 and 1.
+    volume : float or array-like (2, n_features), default None
+        V, where the density of the background is 1 / V, in the units of the data to the power of d. Or a box: the
+        smallest and the largest number of each feature. None takes the smaller of two boxes around all rows, along the
+        features and along their principal axes, as mclust's `hypvol` does.
+
+    Raises
+    ------
+    ValueError : a number is out of its range, or the box is empty.
+    TypeError : the weight is no number, or the volume holds something else than numbers.
+
+    See Also
+    --------
+    gaussmix.GaussianMixture : takes it.
+
+    Examples
+    --------
+    >>> from gaussmix import GaussianMixture, Noise
+    >>> rows = [[0.0], [0.2], [0.4], [9.0]]
+    >>> gm = GaussianMixture(noise=Noise(0.2, volume=[[0.0], [10.0]]), random_state=0).fit(rows)
+    >>> gm.predict(rows).tolist()
+    [0, 0, 0, -1]
     """
 
-    weight: float
-    log_volume: float
-    box: Array | None = None
+    weight: float = 0.1
+    volume: float | ArrayLike | None = None
 
     def __post_init__(self) -> None:
-        if self.box is not None:
-            frozen(self.box)
-
-    @classmethod
-    def of_box(cls, weight: float, box: Array) -> Noise:
-        """The background in a box (2, n_features)."""
-        return cls(weight, float(np.log(box[1] - box[0]).sum()), box)
-
-    @property
-    def log_density(self) -> float:
-        """log π₀ / V, nats; −inf where the weight is 0."""
-        return math.log(self.weight) - self.log_volume if self.weight else -math.inf
-
-    @property
-    def log_sides(self) -> Array | None:
-        """Logs of the sides of the box, (n_features,); None where only the volume is known."""
-        return None if self.box is None else np.log(self.box[1] - self.box[0])
-
-    def weighing(self, weight: float) -> Noise:
-        """The same with another weight."""
-        return replace(self, weight=weight)
-
-    def log_mass(self, lower: Array, upper: Array) -> Array:
-        """log of what lies between limits (n, n_features), (n,), nats; only of a box."""
-        assert self.box is not None, "a volume has no place"
-        low, high = self.box
-        inside = np.maximum(np.minimum(upper, high) - np.maximum(lower, low), 0.0) / (high - low)
-        with np.errstate(divide="ignore"):
-            log_mass: Array = np.log(self.weight) + np.log(inside).sum(axis=1)
-        return log_mass
-
-    def marginal(self, places: Places) -> Noise:
-        """The background of the features at `places`; only of a box."""
-        assert self.box is not None, "a volume has no marginal"
-        return Noise.of_box(self.weight, self.box[:, places])
-
-    def arrays(self) -> dict[str, Array]:
-        """As arrays of numbers, for files."""
-        arrays = {"noise": np.array([self.weight, self.log_volume])}
-        return arrays if self.box is None else {**arrays, "noise_box": self.box}
-
-    @classmethod
-    def of_arrays(cls, arrays: Mapping[str, Array]) -> Noise | None:
-        """What `arrays` gave; None where there was none."""
-        if "noise" not in arrays:
-            return None
-        if arrays["noise"].shape != (2,):
-            raise ValueError("the weight and the logarithm of the volume are two numbers")
-        weight, log_volume = arrays["noise"].tolist()
-        return cls(weight, log_volume, arrays.get("noise_box"))
-
-    def is_same(self, other: Noise | None) -> bool:
-        """Whether weight, volume and box are equal."""
-        if other is None or (self.box is None) != (other.box is None):
-            return False
-        same_box = self.box is None or other.box is None or np.array_equal(self.box, other.box)
-        return bool(self.weight == other.weight and self.log_volume == other.log_volume and same_box)
+        if isinstance(self.weight, bool) or not isinstance(self.weight, Real):
+            raise TypeError(f"weight must be a number between 0 and 1, not {self.weight!r:.60}.")
+        if not 0 < self.weight < 1:
+            raise ValueError(f"weight={self.weight!r} must be a number between 0 and 1.")
+        if self.volume is None:
+            return
+        given = check_finite("volume", self.volume)
+        if given.ndim == 0:
+            if given <= 0:
+                raise ValueError(f"volume={self.volume!r} must be a number above 0.")
+        elif given.ndim != 2 or len(given) != 2 or not given.size or not (given[0] < given[1]).all():
+            raise ValueError(
+                "volume must be a number, or a box (2, n_features): the smallest numbers of the features, and above "
+                f"them the largest. It is {self.volume!r:.80}."
+            )
 
     @property
-    def flaw(self) -> str | None:
-        """What is wrong with the numbers, as the end of a sentence; None where nothing is."""
-        if not 0 <= self.weight <= 1:
-            return f"the weight of its noise is {self.weight:.7g}, not a number from 0 to 1"
-        if not math.isfinite(self.log_volume):
-            return "the volume of its noise is 0 or not finite"
-        if self.box is not None and (self.box.ndim != 2 or len(self.box) != 2):
-            return f"the box of its noise has shape {self.box.shape}, not (2, n_features)"
-        if self.box is not None and not (np.isfinite(self.box).all() and (self.box[0] < self.box[1]).all()):
-            return "the box of its noise is empty or not finite"
-        return None
-
-
-NO_MARGINAL = "noise with only a volume has no density of some of the features"
+    def box(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
+        """The corners of the box, (2, n_features); None where `volume` is a number or None."""
+        given = None if self.volume is None else check_finite("volume", self.volume)
+        return None if given is None or given.ndim == 0 else given

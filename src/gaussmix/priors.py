@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -10,14 +11,49 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_finite
-from gaussmix.numerics.arrays import Array, frozen
+from gaussmix.numerics.arrays import Array
+from gaussmix.value import Value
 
 SHRINKAGE = 0.01  # of `prior="default"`: Fraley & Raftery (2007)
 _ASYMMETRY = 1e-8  # relative to the standard deviations
 
 
-class NormalInverseWishart:
-    """A prior of the means and covariances of all components, as `GaussianMixture(prior=…)` takes it.
+@dataclass(frozen=True, eq=False, repr=False)
+class Dirichlet(Value):
+    """A prior of the weights alone, as `GaussianMixture(prior=…)` takes it.
+
+    Parameters
+    ----------
+    weights : float or array-like (n_components,)
+        Concentration α ≥ 1: as if each component had α − 1 rows more.
+
+    Raises
+    ------
+    ValueError : a number is below 1 or not finite, or there is more than one axis.
+    TypeError : a value is no number and no array of numbers.
+
+    See Also
+    --------
+    gaussmix.NormalInverseWishart : a prior of means and covariances, and of weights if wanted.
+
+    Examples
+    --------
+    >>> from gaussmix import Dirichlet, GaussianMixture
+    >>> rows = [[0.0], [6.0], [7.0], [8.0]]
+    >>> gm = GaussianMixture(2, prior=Dirichlet(3.0), reg_covar=0.1, random_state=0).fit(rows)
+    >>> sorted(gm.weights_.round(3).tolist())
+    [0.375, 0.625]
+    """
+
+    weights: float | ArrayLike
+
+    def __post_init__(self) -> None:
+        _concentration(self.weights)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NormalInverseWishart(Value):
+    """A prior of means and covariances, and of weights if wanted, as `GaussianMixture(prior=…)` takes it.
 
     Means are normal about one place and covariances inverse Wishart::
 
@@ -40,6 +76,8 @@ class NormalInverseWishart:
     dof : float, default None
         ν, degrees of freedom: above n_features − 1 for structures with matrices, above 0 for others. None is
         n_features + 2, and 3 for factor analysers.
+    weights : float or array-like (n_components,), default None
+        α ≥ 1 of a `Dirichlet` prior of the weights; None for no such prior.
 
     Raises
     ------
@@ -50,6 +88,7 @@ class NormalInverseWishart:
     See Also
     --------
     gaussmix.GaussianMixture : takes it.
+    gaussmix.Dirichlet : a prior of the weights alone.
 
     Notes
     -----
@@ -71,49 +110,31 @@ class NormalInverseWishart:
     True
     """
 
-    def __init__(
-        self,
-        mean: ArrayLike | None = None,
-        shrinkage: float = SHRINKAGE,
-        scale: float | ArrayLike | None = None,
-        dof: float | None = None,
-    ) -> None:
-        self.mean = None if mean is None else _numbers("mean", mean)
-        if self.mean is not None and (self.mean.ndim != 1 or not self.mean.size):
-            raise ValueError(f"mean must have the shape (n_features,), not {self.mean.shape}.")
-        self.shrinkage = _number("shrinkage", shrinkage)
-        if self.shrinkage < 0:
-            raise ValueError(f"shrinkage={shrinkage!r} must be a number ≥ 0.")
-        self.scale = None if scale is None else _numbers("scale", scale)
-        if self.scale is not None:
-            _check_scale(self.scale)
-        self.dof = None if dof is None else _number("dof", dof)
-        if self.dof is not None and self.dof <= 0:
-            raise ValueError(f"dof={dof!r} must be a number above 0.")
-        if self.mean is not None and self.scale is not None and self.scale.ndim and len(self.mean) != len(self.scale):
-            raise ValueError(f"mean has {len(self.mean)} features, and scale has {len(self.scale)}.")
+    mean: ArrayLike | None = None
+    shrinkage: float = SHRINKAGE
+    scale: float | ArrayLike | None = None
+    dof: float | None = None
+    weights: float | ArrayLike | None = None
 
-    @property
-    def n_features(self) -> int | None:
-        """Number of features; None where it goes with any."""
-        if self.mean is not None:
-            return len(self.mean)
-        return len(self.scale) if self.scale is not None and self.scale.ndim else None
+    def __post_init__(self) -> None:
+        mean, scale = self.arrays()
+        if mean is not None and (mean.ndim != 1 or not mean.size):
+            raise ValueError(f"mean must have the shape (n_features,), not {mean.shape}.")
+        if _number("shrinkage", self.shrinkage) < 0:
+            raise ValueError(f"shrinkage={self.shrinkage!r} must be a number ≥ 0.")
+        if scale is not None:
+            _check_scale(scale)
+        if self.dof is not None and _number("dof", self.dof) <= 0:
+            raise ValueError(f"dof={self.dof!r} must be a number above 0.")
+        if mean is not None and scale is not None and scale.ndim and len(mean) != len(scale):
+            raise ValueError(f"mean has {len(mean)} features, and scale has {len(scale)}.")
+        if self.weights is not None:
+            _concentration(self.weights)
 
-    def values(self) -> dict[str, Any]:
-        """The parameters by name, as plain values."""
-        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
-
-    def __eq__(self, other: object) -> bool:
-        return self.values() == other.values() if isinstance(other, NormalInverseWishart) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(repr(self))
-
-    def __repr__(self) -> str:
-        default = {"mean": None, "shrinkage": SHRINKAGE, "scale": None, "dof": None}
-        given = (f"{name}={value!r}" for name, value in self.values().items() if value != default[name])
-        return f"{type(self).__name__}({', '.join(given)})"
+    def arrays(self) -> tuple[Array | None, Array | None]:
+        """`mean` (n_features,) and `scale` (), (n_features,) or (n_features, n_features), or None, as arrays."""
+        mean = None if self.mean is None else check_finite("mean", self.mean)
+        return mean, None if self.scale is None else check_finite("scale", self.scale)
 
 
 def _number(name: str, value: Any) -> float:
@@ -125,8 +146,17 @@ def _number(name: str, value: Any) -> float:
     return number
 
 
-def _numbers(name: str, values: Any) -> Array:
-    return frozen(np.array(check_finite(name, values)))
+def _concentration(weights: float | ArrayLike) -> Array:
+    """α as numbers; raises ValueError or TypeError for what is none."""
+    found = check_finite("weights", weights)
+    if found.ndim > 1 or not found.size:
+        raise ValueError(f"weights must be a number or have the shape (n_components,), not {found.shape}.")
+    if found.min() < 1:
+        raise ValueError(
+            f"weights={found.min():g} must be at least 1: below 1 the density has no maximum, because it grows without "
+            "bound where a weight goes to 0."
+        )
+    return found
 
 
 def _check_scale(scale: Array) -> None:

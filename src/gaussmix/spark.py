@@ -29,6 +29,7 @@ from pyspark.ml.util import (
 from pyspark.sql import functions
 
 from gaussmix.estimators import gaussian_mixture
+from gaussmix.families.base import family_named
 from gaussmix.sources.opening import open
 from gaussmix.sources.spark.table import column_of
 
@@ -116,10 +117,11 @@ class GaussianMixture(_Settings, Estimator):
         weight, ridge = self._given("weightCol"), self._given("regCovar")
         if weight is not None:
             chosen.append(column_of(weight))
+        n_factors = self._given("nFactors")
+        options = {} if n_factors is None else {"n_factors": n_factors}
         estimator = gaussian_mixture.GaussianMixture(
             self.getOrDefault("k"),
-            covariance_type=self.getOrDefault("covarianceType"),
-            n_factors=self._given("nFactors"),
+            covariance_type=family_named(self.getOrDefault("covarianceType"), **options),
             reg_covar="auto" if ridge is None else ridge,
             n_init=self.getOrDefault("nInit"),
             init_params=self.getOrDefault("initParams"),

@@ -205,7 +205,7 @@ class TestConvert:
         assert Mixture.load(end) == Mixture.load(start)
 
     def test_factor_analysers_keep_their_options(self, cli, tmp_path, rng):
-        gm = GaussianMixture(2, covariance_type="factor_analyzer", n_factors=1, random_state=0)
+        gm = GaussianMixture(2, covariance_type="factor_analyzer", random_state=0)
         gm.fit(rng.normal(size=(90, 4))).mixture_.save(tmp_path / "m.gmm")
         assert cli("convert", tmp_path / "m.gmm", tmp_path / "m.npz").exit_code == 0
         assert cli("convert", tmp_path / "m.npz", tmp_path / "n.gmm").exit_code == 0

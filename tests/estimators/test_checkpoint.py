@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 import gaussmix.fit.checkpoint as checkpoints
 import gaussmix.fit.fit as fits
 import gaussmix.formats.checkpoint_file as files
-from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, SingularCovariance
+from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, Restrictions, SingularCovariance
 from gaussmix.formats.envelope import pack, unpack
 from gaussmix.formats.whole_file import remove_unfinished, whole_file
 
@@ -78,7 +78,7 @@ CASES = {
     "labels": {"init_params": np.arange(500) % 4},
     "factors": {"covariance_type": "factor_analyzer", **STARTS},
     "tied": {"covariance_type": "tied", **STARTS},
-    "a prior": {"prior": NormalInverseWishart(scale=2.0), "equal_weights": True, **STARTS},
+    "a prior": {"prior": NormalInverseWishart(scale=2.0), "restrictions": Restrictions(equal_weights=True), **STARTS},
     "no steps": {"max_iter": 0, **STARTS},
 }
 

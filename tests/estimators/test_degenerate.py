@@ -8,7 +8,15 @@ import pandas as pd
 import pytest
 
 import gaussmix.fit.checkpoint as checkpoints
-from gaussmix import DegenerateError, GaussianMixture, GaussianMixtureIC, SingularCovariance, fit_many
+from gaussmix import (
+    DegenerateError,
+    Dirichlet,
+    GaussianMixture,
+    GaussianMixtureIC,
+    Restrictions,
+    SingularCovariance,
+    fit_many,
+)
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
 from gaussmix.em.remedies import MOST_REPAIRS, Remedy, run_with
@@ -260,9 +268,9 @@ def test_nothing_unusual_is_an_empty_list():
 BESIDE = {
     "missing cells": {},
     "trimming": {"trim": 0.02},
-    "equal weights": {"equal_weights": True},
-    "a least weight": {"min_weight": 0.01},
-    "a prior of the weights": {"weight_prior": 2.0},
+    "equal weights": {"restrictions": Restrictions(equal_weights=True)},
+    "a least weight": {"restrictions": Restrictions(min_weight=0.01)},
+    "a prior of the weights": {"prior": Dirichlet(2.0)},
     "precisions": {"weight_meaning": "precision"},
     "acceleration": {"acceleration": "auto"},
 }

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import FAMILIES, GaussianMixture, Mixtures, NotAModelFile, fit_many
+from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, Mixtures, NotAModelFile, fit_many
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.runner import Seeds
 from gaussmix.estimators.fit_many import _Many
@@ -330,7 +330,7 @@ def test_what_are_no_groups(groups, options, error, match):
         ({"covariance_type": "fuII"}, "covariance_type"),
         ({"random_state": -1}, "random_state"),
         ({"covariance_type": "E"}, "one feature"),
-        ({"covariance_type": "factor_analyzer", "n_factors": 2}, "factors"),
+        ({"covariance_type": FactorAnalyzer(2)}, "factors"),
     ],
 )
 def test_settings_that_have_no_meaning(parameters, match):

@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
-from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
+from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, GaussianMixtureIC
 from gaussmix.door.parameters import check_seed
 from gaussmix.em import loop
 from gaussmix.em.loop import em_step
@@ -207,7 +207,7 @@ def test_all_that_fail_are_one_error_with_reasons_counted(rng):
     ("given", "sentence"),
     [
         (
-            {"n_factors": [3, 4]},
+            {"covariance_type": [FactorAnalyzer(3), FactorAnalyzer(4)]},
             "None of 2 candidates could be fitted: 2 × too many factors. Lower n_factors.",
         ),
         (
@@ -358,7 +358,7 @@ def test_weights_of_two_rows_or_more_are_frequencies(rng):
         ({"covariance_type": "fully"}, ValueError, "covariance_type='fully' is not one of .* Did you mean 'full'"),
         ({"covariance_type": "All"}, ValueError, "covariance_type='All' is not one of .* Did you mean 'all'"),
         ({"covariance_type": []}, ValueError, "covariance_type is empty"),
-        ({"covariance_type": 3}, TypeError, "covariance_type must be the name of a structure, several, or"),
+        ({"covariance_type": 3}, TypeError, "covariance_type must be a structure, its name, several, or"),
         ({"init_params": np.zeros(180, dtype=int)}, TypeError, "init_params must be the name of a start or several"),
         ({"criterion": "cv", "n_folds": 1}, ValueError, "n_folds=1 must be an integer ≥ 2"),
         ({"criterion": "cv", "n_folds": 181}, ValueError, "n_folds=181, but there are only 180 rows"),

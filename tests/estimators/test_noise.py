@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from many_blocks import ManyBlocks
 
-from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, fit_many
+from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Noise, NormalInverseWishart, Restrictions, fit_many
 from gaussmix.families import FAMILIES
 
 BOX = np.array([[-10.0, -8.0], [12.0, 9.0]])
@@ -28,7 +28,7 @@ def fitted(rows, **given):
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
 def test_a_fit_is_a_fixed_point_of_em(structure, rows):
     """Weights, means, log density, responsibilities and labels, by their formulas."""
-    gm = fitted(rows, covariance_type=structure, noise_volume=BOX)
+    gm = fitted(rows, covariance_type=structure, noise=Noise(volume=BOX))
     joint = gm.mixture_.component_log_density(rows) + np.log(gm.weights_)
     noise = np.log(gm.noise_weight_) - np.log(np.prod(BOX[1] - BOX[0]))
     every = np.column_stack((joint, np.full(len(rows), noise)))
@@ -76,15 +76,15 @@ def test_acceleration_ends_where_em_does(rows):
 
 @pytest.mark.parametrize(
     "given",
-    [{"prior": "default", "weight_prior": 3.0}, {"equal_weights": True}, {"trim": 0.05}],
+    [{"prior": NormalInverseWishart(weights=3.0)}, {"restrictions": Restrictions(equal_weights=True)}, {"trim": 0.05}],
     ids=lambda given: min(given),
 )
 def test_priors_equal_weights_and_trimming_go_with_noise(given, rows):
     """No step lowers the objective, and the weights of the components and of the noise sum to 1."""
-    gm = fitted(rows, noise_volume=BOX, **given)
+    gm = fitted(rows, noise=Noise(volume=BOX), **given)
     assert (np.diff(gm.lower_bounds_) > -1e-9).all()
     assert gm.weights_.sum() + gm.noise_weight_ == pytest.approx(1.0, abs=1e-12)
-    if "equal_weights" in given:
+    if "restrictions" in given:
         assert gm.weights_[0] == pytest.approx(gm.weights_[1], rel=1e-12)
 
 
@@ -99,11 +99,11 @@ def test_missing_cells_go_with_noise(rows, rng):
 def test_rows_with_holes_need_noise_that_has_a_place(rows, rng):
     holes = np.where(rng.random(rows.shape) < 0.1, np.nan, rows)
     with pytest.raises(ValueError, match="noise with only a volume has no density of some of the features"):
-        fitted(holes, noise_volume=100.0)
+        fitted(holes, noise=Noise(volume=100.0))
     with pytest.raises(ValueError, match="noise with only a volume has no density of some of the features"):
-        fitted(rows, noise_volume=100.0).predict(holes)
+        fitted(rows, noise=Noise(volume=100.0)).predict(holes)
     box = np.array([[-20.0, -30.0], [20.0, 10.0]])
-    gm = fitted(rows, noise_volume=box)
+    gm = fitted(rows, noise=Noise(volume=box))
     nothing, half = gm.score_samples([[np.nan, np.nan], [3.0, np.nan]])
     assert nothing == pytest.approx(0.0, abs=1e-12)
     assert half == pytest.approx(gm.mixture_.marginal([0]).log_density([[3.0]])[0], rel=1e-12)
@@ -136,7 +136,7 @@ def test_rows_of_known_label_are_no_noise(rows):
 
 def test_files_and_dictionaries_hold_the_noise(rows, tmp_path):
     for volume in (None, 400.0, BOX):
-        gm = fitted(rows, noise_volume=volume)
+        gm = fitted(rows, noise=Noise(volume=volume))
         gm.save(tmp_path / "noise.gmm")
         again, alone = GaussianMixture.load(tmp_path / "noise.gmm"), Mixture.load(tmp_path / "noise.gmm")
         assert again.mixture_ == gm.mixture_ == alone
@@ -158,7 +158,7 @@ def test_a_fit_goes_on_from_its_checkpoint(rows, tmp_path, monkeypatch):
 
 
 def test_a_box_has_marginals_conditionals_masses_and_draws(rows):
-    mixture = fitted(rows, noise_volume=BOX).mixture_
+    mixture = fitted(rows, noise=Noise(volume=BOX)).mixture_
     first = mixture.marginal([0])
     grid = np.linspace(*BOX[:, 1], 4001)
     values = np.exp(mixture.log_density(np.column_stack((np.full(len(grid), 1.3), grid))))
@@ -182,7 +182,7 @@ def test_a_box_has_marginals_conditionals_masses_and_draws(rows):
 
 
 def test_a_bare_volume_has_no_place(rows):
-    mixture = fitted(rows, noise_volume=300.0).mixture_
+    mixture = fitted(rows, noise=Noise(volume=300.0)).mixture_
     for ask in (
         lambda: mixture.marginal([0]),
         lambda: mixture.condition({0: 1.0}),
@@ -195,7 +195,7 @@ def test_a_bare_volume_has_no_place(rows):
 
 
 def test_what_is_of_components_alone_refuses_noise(rows):
-    mixture = fitted(rows, noise_volume=BOX).mixture_
+    mixture = fitted(rows, noise=Noise(volume=BOX)).mixture_
     plain = mixture.without_noise
     assert plain.weights.sum() == pytest.approx(1.0)
     for ask in (
@@ -218,15 +218,35 @@ def test_what_is_of_components_alone_refuses_noise(rows):
 
 
 BAD = {
-    "zero volume": ({"noise_volume": 0}, ValueError, "noise_volume=0 must be a finite number above 0"),
-    "share": ({"noise": 1.5}, ValueError, "noise=1.5 must be True, False or a share between 0 and 1"),
-    "list": ({"noise": [0.1]}, TypeError, "noise must be True, False or a share"),
-    "box": ({"noise_volume": [[0, 0], [0, 1]]}, ValueError, "or a box of shape"),
-    "small box": ({"noise_volume": [[-1, -99], [1, 99]]}, ValueError, "in column 0, but X has numbers from"),
-    "fixed weights": ({"fixed_weights": [0], "weights_init": [0.5, 0.5]}, ValueError, "fixed_weights is of weights"),
-    "least weight": ({"min_weight": 0.1}, ValueError, "min_weight is of weights that sum to 1"),
-    "without": ({"noise": False, "noise_volume": 3.0}, ValueError, "give noise=True with it"),
+    "share": ({"noise": 1.5}, ValueError, "noise=1.5 must be True, False, a weight between 0 and 1 or a Noise"),
+    "list": ({"noise": [0.1]}, TypeError, "noise must be True, False, a weight"),
+    "other box": ({"noise": Noise(volume=[[0.0], [1.0]])}, ValueError, "is a box of 1 features, and X has 2"),
+    "small box": ({"noise": Noise(volume=[[-1, -99], [1, 99]])}, ValueError, "in column 0, but X has numbers from"),
+    "fixed weights": (
+        {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [0.5, 0.5]},
+        ValueError,
+        "fixed_weights can't be combined with noise",
+    ),
+    "least weight": (
+        {"restrictions": Restrictions(min_weight=0.1)},
+        ValueError,
+        "min_weight can't be combined with noise",
+    ),
 }
+BAD_VALUES = {
+    "no weight": ({"weight": None}, TypeError, "weight must be a number between 0 and 1, not None"),
+    "all": ({"weight": 1}, ValueError, "weight=1 must be a number between 0 and 1"),
+    "zero volume": ({"volume": 0}, ValueError, "volume=0 must be a number above 0"),
+    "infinite volume": ({"volume": np.inf}, ValueError, "volume holds NaN or infinity"),
+    "text": ({"volume": "large"}, TypeError, "volume must be real numbers"),
+    "box": ({"volume": [[0, 0], [0, 1]]}, ValueError, "volume must be a number, or a box"),
+}
+
+
+@pytest.mark.parametrize(("given", "kind", "sentence"), BAD_VALUES.values(), ids=BAD_VALUES)
+def test_what_is_no_noise_is_refused(given, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        Noise(**given)
 
 
 @pytest.mark.parametrize("name", sorted(BAD))
@@ -248,20 +268,6 @@ def test_rows_in_a_plane_have_no_volume(rows):
 def test_a_stream_has_no_noise(rows):
     with pytest.raises(ValueError, match="partial_fit has no noise"):
         GaussianMixture(2, noise=True).partial_fit(rows)
-
-
-def test_the_option_of_factor_analysers_has_another_name_now(rng, tmp_path):
-    rows = rng.normal(size=(60, 4))
-    kind = {"covariance_type": "factor_analyzer", "random_state": 0}
-    now = GaussianMixture(1, noise_variance="isotropic", **kind).fit(rows)
-    with pytest.warns(FutureWarning, match="noise_variance='isotropic' now"):
-        before = GaussianMixture(1, noise="isotropic", **kind).fit(rows)
-    assert before.mixture_ == now.mixture_
-    with pytest.warns(FutureWarning, match="noise_variance now"):
-        assert FAMILIES["factor_analyzer"].with_options(noise="isotropic") == now.mixture_.family
-    values = now.mixture_.to_dict()
-    values["family_options"]["noise"] = values["family_options"].pop("noise_variance")  # as files were
-    assert Mixture.from_dict(values) == now.mixture_
 
 
 def test_a_warm_start_takes_the_noise_of_its_own_rows(rows):

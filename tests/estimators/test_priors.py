@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, NormalInverseWishart, fit_many
-from gaussmix.em.restrictions import Moments
+from gaussmix import (
+    FAMILIES,
+    Dirichlet,
+    Full,
+    GaussianMixture,
+    GaussianMixtureIC,
+    NormalInverseWishart,
+    Restrictions,
+    fit_many,
+)
+from gaussmix.em.terms import Moments
 from gaussmix.engines import choose
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.estimators.gaussian_mixture_ic import as_single
@@ -20,15 +29,20 @@ ROWS = PROBLEMS["overlapping"].rows[:150]
 FEW = np.random.default_rng(3).normal(size=(50, 4))
 EYES = np.stack([np.eye(3)] * 2)
 PRIOR = NormalInverseWishart(mean=[0.0, 1.0, 2.0], shrinkage=2.0, scale=np.eye(3) * 4, dof=7.5)
+EQUAL = Restrictions(equal_weights=True)
 structures = pytest.mark.parametrize("covariance_type", FAMILIES)
 
 BAD = {
     "prior unknown": (
         {"prior": "flat"},
         ValueError,
-        'prior must be None, "default" or a NormalInverseWishart, not \'f',
+        'prior must be None, "default", a NormalInverseWishart or a Dirichlet, not \'f',
     ),
-    "prior number": ({"prior": 1.0}, TypeError, 'prior must be None, "default" or a NormalInverseWishart, not 1.0.'),
+    "prior number": (
+        {"prior": 1.0},
+        TypeError,
+        'prior must be None, "default", a NormalInverseWishart or a Dirichlet, not 1.0.',
+    ),
     "prior of other features": (
         {"prior": NormalInverseWishart(mean=[0.0, 0.0])},
         ValueError,
@@ -39,93 +53,108 @@ BAD = {
         ValueError,
         "prior: dof=2 must be above 2, n_features − 1, for covariance_type='full'.",
     ),
-    "weight_prior below 1": ({"weight_prior": 0.5}, ValueError, "weight_prior=0.5 must be at least 1 and finite"),
-    "weight_prior infinite": ({"weight_prior": np.inf}, ValueError, "must be at least 1 and finite"),
-    "weight_prior of three": ({"weight_prior": [1, 2, 3]}, ValueError, "weight_prior must be a number or 2 of them"),
-    "weight_prior text": ({"weight_prior": "many"}, ValueError, "weight_prior must be an array of numbers"),
-    "equal_weights 1": ({"equal_weights": 1}, TypeError, "equal_weights must be True or False, not 1."),
-    "equal_weights and a prior of them": (
-        {"equal_weights": True, "weight_prior": 2.0},
-        ValueError,
-        "equal_weights=True leaves weight_prior nothing to say: give one of them.",
+    "prior of three weights": ({"prior": Dirichlet([1, 2, 3])}, ValueError, "must be a number or 2, one for each"),
+    "restrictions a dictionary": (
+        {"restrictions": {}},
+        TypeError,
+        "restrictions must be None or a Restrictions, not {}",
     ),
-    "equal and fixed weights": (
-        {"equal_weights": True, "fixed_weights": [0], "weights_init": [0.5, 0.5]},
+    "equal_weights and a prior of them": (
+        {"restrictions": Restrictions(equal_weights=True), "prior": Dirichlet(2.0)},
         ValueError,
-        "equal_weights=True leaves fixed_weights nothing to say",
+        "equal_weights=True contradicts a prior of the weights. Remove one of them.",
     ),
     "equal weights and a start": (
-        {"equal_weights": True, "weights_init": [0.4, 0.6]},
+        {"restrictions": Restrictions(equal_weights=True), "weights_init": [0.4, 0.6]},
         ValueError,
         "weights_init are not equal, and equal_weights=True wants equal ones",
     ),
     "a weight of 0 under a prior": (
-        {"weight_prior": [1.0, 2.0], "weights_init": [1.0, 0.0]},
+        {"prior": NormalInverseWishart(weights=[1.0, 2.0]), "weights_init": [1.0, 0.0]},
         ValueError,
-        "weights_init is 0 for component 1: weight_prior wants it above 0.",
+        "weights_init is 0 for component 1: the prior of the weights needs it above 0.",
     ),
-    "min_weight negative": ({"min_weight": -0.1}, ValueError, "min_weight=-0.1 must be a finite number ≥ 0."),
     "min_weight above 1 / K": (
-        {"min_weight": 0.6},
+        {"restrictions": Restrictions(min_weight=0.6)},
         ValueError,
         "min_weight=0.6 must be at most 1 / n_components, 0.5.",
     ),
     "fixed weight below min_weight": (
-        {"min_weight": 0.3, "fixed_weights": [0], "weights_init": [0.2, 0.8]},
+        {"restrictions": Restrictions(min_weight=0.3, fixed_weights=[0]), "weights_init": [0.2, 0.8]},
         ValueError,
         "min_weight=0.3 is above the fixed weight of component 0.",
     ),
     "fixed weights leave too little": (
-        {"min_weight": 0.3, "fixed_weights": [0], "weights_init": [0.8, 0.2]},
+        {"restrictions": Restrictions(min_weight=0.3, fixed_weights=[0]), "weights_init": [0.8, 0.2]},
         ValueError,
         "fixed_weights leave 0.2 for 1 components, less than min_weight=0.3 for each.",
     ),
     "fixed weights leave nothing": (
-        {"fixed_weights": [0], "weights_init": [1.0, 0.0]},
+        {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [1.0, 0.0]},
         ValueError,
         "The weights in fixed_weights sum to 1 and leave nothing for the other components.",
     ),
     "fixed weights that do not sum to 1": (
-        {"fixed_weights": [0, 1], "weights_init": [0.5, 0.4]},
+        {"restrictions": Restrictions(fixed_weights=[0, 1]), "weights_init": [0.5, 0.4]},
         ValueError,
         "should be normalized",
     ),
-    "fixed_means without values": ({"fixed_means": [0]}, ValueError, "fixed_means needs means_init, which holds the"),
+    "fixed_means without values": (
+        {"restrictions": Restrictions(fixed_means=[0])},
+        ValueError,
+        "fixed_means needs means_init, which holds the",
+    ),
     "fixed_covariances without values": (
-        {"fixed_covariances": [0]},
+        {"restrictions": Restrictions(fixed_covariances=[0])},
         ValueError,
         "fixed_covariances needs covariances_init or precisions_init, which holds the values.",
     ),
-    "fixed_weights without values": ({"fixed_weights": [1]}, ValueError, "fixed_weights needs weights_init, which"),
+    "fixed_weights without values": (
+        {"restrictions": Restrictions(fixed_weights=[1])},
+        ValueError,
+        "fixed_weights needs weights_init, which",
+    ),
     "fixed_means beyond K": (
-        {"fixed_means": [2], "means_init": np.zeros((2, 3))},
+        {"restrictions": Restrictions(fixed_means=[2]), "means_init": np.zeros((2, 3))},
         ValueError,
-        "fixed_means names component 2; with n_components=2 they are 0 … 1.",
-    ),
-    "fixed_means twice": (
-        {"fixed_means": [1, 1], "means_init": np.zeros((2, 3))},
-        ValueError,
-        "fixed_means=[1, 1] names a component twice.",
-    ),
-    "fixed_means number": (
-        {"fixed_means": 1, "means_init": np.zeros((2, 3))},
-        TypeError,
-        "fixed_means must be a list of numbers of components, or None, not 1.",
-    ),
-    "fixed_means mask": (
-        {"fixed_means": [True, False], "means_init": np.zeros((2, 3))},
-        TypeError,
-        "fixed_means must be a list of numbers of components, which True is not.",
+        "fixed_means names component 2, the last is n_components − 1 = 1.",
     ),
     "fixed covariance of a shared structure": (
-        {"covariance_type": "VEV", "fixed_covariances": [0], "covariances_init": EYES},
+        {"restrictions": Restrictions(fixed_covariances=[0]), "covariance_type": "VEV", "covariances_init": EYES},
         ValueError,
         "fixed_covariances can't be some components with covariance_type='VEV', whose covariances depend on each other",
     ),
     "fixed covariance and a bound": (
-        {"max_condition": 10.0, "fixed_covariances": [0], "covariances_init": EYES},
+        {
+            "restrictions": Restrictions(fixed_covariances=[0]),
+            "covariance_type": Full(max_condition=10.0),
+            "covariances_init": EYES,
+        },
         ValueError,
-        "fixed_covariances and max_condition contradict each other",
+        "fixed_covariances contradicts max_condition, a bound on all",
+    ),
+}
+
+BAD_RESTRICTIONS = {
+    "equal_weights 1": ({"equal_weights": 1}, TypeError, "equal_weights must be True or False, not 1."),
+    "equal and fixed weights": (
+        {"equal_weights": True, "fixed_weights": [0]},
+        ValueError,
+        "equal_weights=True contradicts fixed_weights. Remove one of them.",
+    ),
+    "min_weight negative": ({"min_weight": -0.1}, ValueError, "min_weight=-0.1 must be a number from 0 to 1."),
+    "min_weight text": ({"min_weight": "0.1"}, TypeError, "min_weight must be a number from 0 to 1, not '0.1'."),
+    "fixed_means twice": ({"fixed_means": [1, 1]}, ValueError, "fixed_means=[1, 1] names a component twice."),
+    "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means names component -1."),
+    "fixed_means number": (
+        {"fixed_means": 1},
+        TypeError,
+        "fixed_means must be a list of numbers of components, or None, not 1.",
+    ),
+    "fixed_means mask": (
+        {"fixed_means": [True, False]},
+        TypeError,
+        "fixed_means must be a list of numbers of components, which True is not.",
     ),
 }
 
@@ -148,6 +177,14 @@ BAD_PRIORS = {
     "scale indefinite": ({"scale": [[1.0, 2.0], [2.0, 1.0]]}, ValueError, "scale is not positive definite."),
     "dof 0": ({"dof": 0}, ValueError, "dof=0 must be a number above 0."),
     "dof True": ({"dof": True}, TypeError, "dof must be a number, not True."),
+    "weights below 1": ({"weights": 0.5}, ValueError, "weights=0.5 must be at least 1: below 1 the density has no max"),
+    "weights infinite": ({"weights": np.inf}, ValueError, "weights holds NaN or infinity"),
+    "weights text": ({"weights": "many"}, TypeError, "weights must be real numbers, not text."),
+    "weights of two axes": (
+        {"weights": EYES},
+        ValueError,
+        "weights must be a number or have the shape (n_components,)",
+    ),
     "two numbers of features": (
         {"mean": [0.0], "scale": [1.0, 1.0]},
         ValueError,
@@ -170,6 +207,13 @@ def test_what_contradicts_itself_is_refused_and_changes_nothing(parameters, kind
 def test_a_prior_that_is_none_is_refused(parameters, kind, sentence):
     with pytest.raises(kind) as error:
         NormalInverseWishart(**parameters)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(("parameters", "kind", "sentence"), BAD_RESTRICTIONS.values(), ids=BAD_RESTRICTIONS)
+def test_restrictions_that_are_none_are_refused(parameters, kind, sentence):
+    with pytest.raises(kind) as error:
+        Restrictions(**parameters)
     assert sentence in str(error.value)
 
 
@@ -237,19 +281,19 @@ def test_small_weights_count_as_the_rows_they_are():
 
 def test_weights_are_drawn_to_equal_ones_and_to_those_named():
     plain = GaussianMixture(3, random_state=0).fit(ROWS)
-    drawn = GaussianMixture(3, weight_prior=1e4, random_state=0).fit(ROWS)
-    named = GaussianMixture(3, weight_prior=[1, 1, 1e6], random_state=0).fit(ROWS)
+    drawn = GaussianMixture(3, prior=Dirichlet(1e4), random_state=0).fit(ROWS)
+    named = GaussianMixture(3, prior=Dirichlet([1, 1, 1e6]), random_state=0).fit(ROWS)
     assert np.ptp(drawn.weights_) < 0.01 < np.ptp(plain.weights_)
     assert named.weights_[2] > 0.99
-    assert GaussianMixture(3, weight_prior=1, random_state=0).fit(ROWS).mixture_ == plain.mixture_
+    assert GaussianMixture(3, prior=Dirichlet(1), random_state=0).fit(ROWS).mixture_ == plain.mixture_
 
 
 def test_fixed_values_are_those_given_and_are_not_counted():
     means = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     covariances = np.stack([np.eye(3), 2 * np.eye(3)])
     gm = GaussianMixture(
-        2, weights_init=[0.3, 0.7], means_init=means, covariances_init=covariances, fixed_means=[1],
-        fixed_covariances=[0], fixed_weights=[0], tol=1e-6,
+        2, weights_init=[0.3, 0.7], means_init=means, covariances_init=covariances,
+        restrictions=Restrictions(fixed_means=[1], fixed_covariances=[0], fixed_weights=[0]), tol=1e-6,
     ).fit(ROWS)  # fmt: skip
     assert np.array_equal(gm.means_[1], means[1])
     assert not np.allclose(gm.means_[0], means[0])
@@ -265,12 +309,15 @@ def test_fixed_values_are_those_given_and_are_not_counted():
 
 def test_precisions_hold_the_values_of_covariances():
     precisions = np.stack([np.eye(3), 0.5 * np.eye(3)])
-    gm = GaussianMixture(2, precisions_init=precisions, fixed_covariances=[1], random_state=0).fit(ROWS)
+    gm = GaussianMixture(
+        2, precisions_init=precisions, restrictions=Restrictions(fixed_covariances=[1]), random_state=0
+    ).fit(ROWS)
     np.testing.assert_allclose(gm.covariances_[1], 2 * np.eye(3), rtol=1e-14)
 
 
 def test_all_covariances_of_any_structure_can_be_fixed():
-    gm = GaussianMixture(2, covariance_type="tied", covariances_init=np.eye(3), fixed_covariances=[0, 1]).fit(ROWS)
+    fixed = Restrictions(fixed_covariances=[0, 1])
+    gm = GaussianMixture(2, covariance_type="tied", covariances_init=np.eye(3), restrictions=fixed).fit(ROWS)
     assert np.array_equal(gm.covariances_, np.eye(3))
     assert gm.n_parameters_ == 1 + 6
 
@@ -280,15 +327,15 @@ def test_every_start_obeys(init_params):
     """Also where nothing moves after it."""
     for max_iter in (0, 50):
         gm = GaussianMixture(
-            3, weights_init=[0.2, 0.3, 0.5], fixed_weights=[1], min_weight=0.1, prior="default", max_iter=max_iter,
-            init_params=init_params, random_state=0, tol=1e-6,
+            3, weights_init=[0.2, 0.3, 0.5], restrictions=Restrictions(fixed_weights=[1], min_weight=0.1),
+            prior="default", max_iter=max_iter, init_params=init_params, random_state=0, tol=1e-6,
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             gm.fit(ROWS)
         assert gm.weights_[1] == pytest.approx(0.3, rel=1e-15)
         assert gm.weights_.min() >= 0.1
-        even = gm.set_params(weights_init=None, fixed_weights=None, min_weight=0.0, equal_weights=True)
+        even = gm.set_params(weights_init=None, restrictions=EQUAL)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             even.fit(ROWS)
@@ -306,7 +353,8 @@ def test_the_run_with_the_highest_posterior_is_kept():
 
 
 def test_acceleration_ends_as_high_with_fixed_values_in_place():
-    how = {"means_init": ROWS[:3], "fixed_means": [0], "prior": "default", "equal_weights": True, "tol": 1e-9}
+    fixed = Restrictions(fixed_means=[0], equal_weights=True)
+    how = {"means_init": ROWS[:3], "restrictions": fixed, "prior": "default", "tol": 1e-9}
     plain, fast = (GaussianMixture(3, max_iter=5000, acceleration=wanted, **how).fit(ROWS) for wanted in (None, "auto"))
     assert fast.lower_bound_ >= plain.lower_bound_ - 1e-7
     assert np.array_equal(fast.means_[0], ROWS[0])
@@ -321,12 +369,12 @@ def test_a_warm_start_goes_on_with_a_prior():
         first = gm.lower_bound_
         gm.fit(ROWS)
         assert gm.lower_bound_ > first
-        gm.set_params(equal_weights=True).fit(ROWS)
+        gm.set_params(restrictions=EQUAL).fit(ROWS)
     assert np.array_equal(gm.weights_, np.full(3, 1 / 3))
 
 
 def test_files_and_copies_keep_the_prior(tmp_path):
-    gm = GaussianMixture(2, prior=PRIOR, equal_weights=True, random_state=0).fit(ROWS)
+    gm = GaussianMixture(2, prior=PRIOR, restrictions=EQUAL, random_state=0).fit(ROWS)
     gm.save(tmp_path / "m.gmm")
     for other in (GaussianMixture.load(tmp_path / "m.gmm"), pickle.loads(pickle.dumps(gm)), copy.deepcopy(gm)):
         assert other.prior == PRIOR
@@ -339,29 +387,29 @@ def test_files_and_copies_keep_the_prior(tmp_path):
     assert repr(PRIOR) != PRIOR
 
 
-def test_a_stream_knows_of_no_prior():
-    for name, value in {"prior": "default", "equal_weights": True, "min_weight": 0.1, "weight_prior": 2.0}.items():
-        gm = GaussianMixture(2, **{name: value})
-        with pytest.raises(ValueError, match=f"partial_fit knows of no {name}"):
-            gm.partial_fit(ROWS)
-        assert not hasattr(gm, "n_samples_seen_")
+@pytest.mark.parametrize("given", [{"prior": "default"}, {"prior": Dirichlet(2)}, {"restrictions": EQUAL}], ids=str)
+def test_a_stream_has_no_prior_and_no_restrictions(given):
+    gm = GaussianMixture(2, **given)
+    with pytest.raises(ValueError, match=f"partial_fit does not support {min(given)}. Use fit."):
+        gm.partial_fit(ROWS)
+    assert not hasattr(gm, "n_samples_seen_")
 
 
 @pytest.mark.parametrize("nothing", [[], (), np.array([], int)], ids=repr)
 def test_a_stream_takes_a_list_that_fixes_nothing(nothing):
-    fixed = dict.fromkeys(("fixed_means", "fixed_covariances", "fixed_weights"), nothing)
-    one, other = GaussianMixture(2, random_state=0, **fixed), GaussianMixture(2, random_state=0)
+    fixed = Restrictions(fixed_means=nothing, fixed_covariances=nothing, fixed_weights=nothing)
+    one, other = GaussianMixture(2, random_state=0, restrictions=fixed), GaussianMixture(2, random_state=0)
     assert one.partial_fit(ROWS).mixture_ == other.partial_fit(ROWS).mixture_
 
 
 def test_many_fits_have_the_bits_of_one():
-    how = {"prior": "default", "equal_weights": True, "random_state": 0}
+    how = {"prior": "default", "restrictions": EQUAL, "random_state": 0}
     groups = [ROWS[:70], ROWS[70:]]
     mixtures = fit_many(groups, 2, **how)
     for found, rows in zip(mixtures, groups, strict=True):
         assert found == GaussianMixture(2, **how).fit(rows).mixture_
     with pytest.raises(ValueError, match=r"min_weight=0\.9 must be at most"):
-        fit_many(groups, 2, min_weight=0.9)
+        fit_many(groups, 2, restrictions=Restrictions(min_weight=0.9))
 
 
 def test_a_search_has_the_prior_of_each_candidate():
@@ -371,11 +419,11 @@ def test_a_search_has_the_prior_of_each_candidate():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         plain = GaussianMixtureIC(range(1, 6), **how).fit(few)
-        search = GaussianMixtureIC(range(1, 6), prior="default", equal_weights=True, **how).fit(few)
+        search = GaussianMixtureIC(range(1, 6), prior="default", restrictions=EQUAL, **how).fit(few)
     assert sum(failure is not None for failure in plain.results_["failure"]) > 10
     assert not any(search.results_["failure"])
     single = as_single(search)
-    assert (single.prior, single.equal_weights) == ("default", True)
+    assert (single.prior, single.restrictions) == ("default", EQUAL)
     assert search.n_parameters_ == search.results_["n_parameters"][search.best_index_]
     assert search.bic(few) == pytest.approx(search.results_["bic"][search.best_index_], rel=1e-10)
     table = zip(*(search.results_[name] for name in ("structure", "n_components", "n_parameters")), strict=True)
@@ -383,7 +431,7 @@ def test_a_search_has_the_prior_of_each_candidate():
         free = FAMILIES[structure].n_parameters(n_components, 4) + 4 * n_components
         assert n_parameters == free
     alone = GaussianMixture(
-        3, covariance_type="full", prior="default", equal_weights=True, reg_covar=0, tol=1e-6, max_iter=2000,
+        3, covariance_type="full", prior="default", restrictions=EQUAL, reg_covar=0, tol=1e-6, max_iter=2000,
         init_params="hierarchical", random_state=0,
     ).fit(few)  # fmt: skip
     place = next(
@@ -393,9 +441,9 @@ def test_a_search_has_the_prior_of_each_candidate():
     )
     assert search.results_["log_likelihood"][place] >= alone.score(few) * len(few) - 1e-6
     with pytest.raises(ValueError, match=r"min_weight=0\.5 must be at most 1 / n_components, 0\.2"):
-        GaussianMixtureIC(range(1, 6), min_weight=0.5).fit(few)
-    with pytest.raises(ValueError, match="weight_prior must be a number, not of shape"):
-        GaussianMixtureIC(range(1, 6), weight_prior=[1, 2]).fit(few)
+        GaussianMixtureIC(range(1, 6), restrictions=Restrictions(min_weight=0.5)).fit(few)
+    with pytest.raises(ValueError, match="weights of the prior must be one number, not of shape"):
+        GaussianMixtureIC(range(1, 6), prior=Dirichlet([1, 2])).fit(few)
 
 
 def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
@@ -414,7 +462,7 @@ def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
 def test_a_trimmed_fit_may_have_a_prior(covariance_type):
     rows = np.concatenate((ROWS, np.full((8, 3), 50.0)))
     gm = GaussianMixture(
-        2, covariance_type=covariance_type, prior="default", trim=0.06, equal_weights=True, random_state=0, tol=1e-6,
+        2, covariance_type=covariance_type, prior="default", trim=0.06, restrictions=EQUAL, random_state=0, tol=1e-6,
         max_iter=1000,
     ).fit(rows)  # fmt: skip
     assert (gm.score_samples(rows[-8:]) < gm.cutoff_).all()
@@ -442,3 +490,13 @@ def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
         np.testing.assert_allclose(found.variances, np.nanvar(holed, axis=0) * 150 / 149, rtol=1e-12)
         if is_matrix:
             assert np.linalg.eigvalsh(found.covariance)[0] > 0
+
+
+def test_a_prior_of_weights_alone_leaves_the_automatic_ridge():
+    given, plain = (GaussianMixture(2, prior=prior, random_state=0, max_iter=0) for prior in (Dirichlet(5.0), None))
+    assert np.array_equal(given.fit(ROWS).covariances_, plain.fit(ROWS).covariances_)
+
+
+def test_a_search_names_no_component_by_its_number():
+    with pytest.raises(ValueError, match="fixed_means is for GaussianMixture"):
+        GaussianMixtureIC([1, 2], restrictions=Restrictions(fixed_means=[0])).fit(ROWS)

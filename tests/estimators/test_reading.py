@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 import gaussmix
-from gaussmix import GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture
+from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture, Restrictions
 from gaussmix.em.online import STEP_ROWS
 from gaussmix.families import FAMILIES
 from gaussmix.fit.ending import Ending
@@ -88,8 +88,13 @@ def test_without_rows_it_says_what_the_fit_knows(gm, frame):
 
 @pytest.mark.parametrize(
     "options",
-    [{"prior": "default"}, {"trim": 0.1}, {"weight_prior": 2.0}, {"equal_weights": True}],
-    ids=lambda options: next(iter(options)),
+    [
+        {"prior": "default"},
+        {"trim": 0.1},
+        {"prior": Dirichlet(2.0)},
+        {"restrictions": Restrictions(equal_weights=True)},
+    ],
+    ids=str,
 )
 def test_what_em_raised_is_only_called_a_log_likelihood_where_it_is_one(options, frame):
     fitted = GaussianMixture(3, random_state=0, **options).fit(frame)

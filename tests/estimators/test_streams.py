@@ -113,7 +113,7 @@ def test_a_step_counts_by_its_weight(weight, forgetting, rng):
     rows = rows_of(rng, LEAF_ROWS + 2 * STEP_ROWS)
     rows[LEAF_ROWS:] += 5
     row_weight = np.where(np.arange(len(rows)) < LEAF_ROWS, 1.0, weight)
-    stream = streamed(n_components=1, learning_decay=0.6, forgetting=forgetting)
+    stream = streamed(n_components=1, forgetting=Rate(0.6, forgetting))
     stream.partial_fit(rows, sample_weight=row_weight)
     mean, seen = rows[:LEAF_ROWS].mean(axis=0), 1.0
     for part in np.split(rows[LEAF_ROWS:], 2):
@@ -124,6 +124,20 @@ def test_a_step_counts_by_its_weight(weight, forgetting, rng):
         kept = kept**weight
         mean = kept * mean + (1 - kept) * part.mean(axis=0)
     np.testing.assert_allclose(stream.means_[0], mean, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "sentence"),
+    [
+        ({"decay": 0.5}, ValueError, "decay=0.5 must be a number above 0.5 and at most 1"),
+        ({"decay": "fast"}, TypeError, "decay must be a number, not 'fast'"),
+        ({"half_life": 100}, ValueError, "half_life=100 must be None or at least 5040 rows"),
+        ({"half_life": True}, TypeError, "half_life must be a number, not True"),
+    ],
+)
+def test_what_is_no_rate_is_refused(given, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        Rate(**given)
 
 
 def test_half_of_the_past_is_left_after_a_half_life():
@@ -165,7 +179,7 @@ def test_a_drift_is_followed_if_the_past_is_forgotten(rng):
     rows = rows_of(rng, LEAF_ROWS + 30 * STEP_ROWS)
     rows += np.maximum(np.arange(len(rows)) - LEAF_ROWS, 0)[:, None] / 50_000
     forgetful = streamed(forgetting=2 * STEP_ROWS).partial_fit(rows)
-    mindful = streamed(learning_decay=1).partial_fit(rows)
+    mindful = streamed(forgetting=Rate(decay=1)).partial_fit(rows)
     assert forgetful.score(rows[-STEP_ROWS:]) > mindful.score(rows[-STEP_ROWS:]) + 0.5
 
 
@@ -212,7 +226,6 @@ WRONG = {
     "too large": ({}, lambda rows: 1e153 * rows, "Its square overflows"),
     "size": ({"n_components": 3}, lambda rows: rows, "n_components=3 and covariance_type='full' are not those with"),
     "structure": ({"covariance_type": "diag"}, lambda rows: rows, "covariance_type='diag' are not those with which"),
-    "rate": ({"learning_decay": 0.5}, lambda rows: rows, "learning_decay=0.5 must be a number above 0.5 and at most 1"),
     "half-life": ({"forgetting": 100}, lambda rows: rows, "forgetting=100 must be None or at least 5040 rows"),
 }
 
@@ -264,9 +277,7 @@ def test_factor_analysers_are_refused(rng):
 def test_a_parameter_is_checked_before_rows_are_held(rng):
     with pytest.raises(ValueError, match="n_components=0"):
         streamed(n_components=0).partial_fit(rows_of(rng, 100))
-    with pytest.raises(TypeError, match="learning_decay must be a number"):
-        streamed(learning_decay="fast").fit(rows_of(rng, 100))
-    with pytest.raises(TypeError, match="forgetting must be a number ≥ 0 of rows, or None"):
+    with pytest.raises(TypeError, match="forgetting must be a number ≥ 0 of rows, None or a Rate"):
         streamed(forgetting="never").fit(rows_of(rng, 100))
 
 

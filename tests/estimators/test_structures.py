@@ -44,7 +44,7 @@ def test_copies_and_files_keep_the_name_that_the_user_gave(name, rows, tmp_path)
     gm.save(tmp_path / "m.gmm")
     for other in GaussianMixture.load(tmp_path / "m.gmm"), pickle.loads(pickle.dumps(gm)):
         assert other.covariance_type == name
-        assert other.mixture_.family is gm.mixture_.family
+        assert other.mixture_.family == gm.mixture_.family
         assert (other.score_samples(rows) == gm.score_samples(rows)).all()
     assert (Mixture.from_dict(gm.mixture_.to_dict()).covariances == gm.mixture_.covariances).all()
 

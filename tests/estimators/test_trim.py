@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gaussmix
-from gaussmix import GaussianMixture, GaussianMixtureIC, fit_many
+from gaussmix import Full, GaussianMixture, GaussianMixtureIC, fit_many
 
 MEANS = np.array([[0.0, 0.0], [6.0, 6.0], [6.0, -6.0]])
 N_OUTLIERS = 63
@@ -56,7 +56,7 @@ def test_no_start_is_spoiled(rng):
     groups = np.concatenate([mean + rng.normal(size=(100, 2)) for mean in MEANS])
     heap = np.concatenate([groups, [30.0, 25.0] + 6 * rng.normal(size=(50, 2))])
     for seed in range(5):
-        gm = GaussianMixture(3, trim=0.15, max_condition=20, random_state=seed).fit(heap)
+        gm = GaussianMixture(3, trim=0.15, covariance_type=Full(20), random_state=seed).fit(heap)
         assert np.abs(in_order(gm.means_) - MEANS[[0, 2, 1]]).max() < 0.5
 
 

@@ -26,9 +26,8 @@ def fitted(kind, rows):
         return Mixture.from_parameters(
             [0.0, 1.0], [rows[0], rows[-1]], np.ones((2, rows.shape[1])), covariance_type="diag"
         )
-    options = {"n_factors": 1} if kind == "factor_analyzer" else {}
     structure = kind if kind in FAMILIES else "full"
-    return GaussianMixture(3, covariance_type=structure, random_state=0, tol=1e-2, **options).fit(rows)
+    return GaussianMixture(3, covariance_type=structure, random_state=0, tol=1e-2).fit(rows)
 
 
 def mixture_of(model):

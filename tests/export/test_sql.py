@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixtureDetector, Mixture
+from gaussmix.background import Background
 from gaussmix.export import to_c, to_sql
-from gaussmix.noise import Noise
 from tests.export.conftest import FAR_ROWS, mixture_of, shared
 
 duckdb = pytest.importorskip("duckdb")
@@ -55,7 +55,7 @@ def test_a_table_may_have_several_lines():
     assert found["log_density"] == pytest.approx(mixture.log_density([[2.0]]))
 
 
-@pytest.mark.parametrize("noise", [None, Noise(0.1, 3.0)], ids=["", "noise"])
+@pytest.mark.parametrize("noise", [None, Background(0.1, 3.0)], ids=["", "noise"])
 def test_a_row_without_a_feature_has_no_answer(noise):
     weights = np.array([0.4, 0.6]) * (1.0 if noise is None else 0.9)
     mixture = Mixture(weights, np.array([[0.0], [1.0]]), np.ones((2, 1)), FAMILIES["diag"], noise=noise)

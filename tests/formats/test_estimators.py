@@ -322,7 +322,7 @@ def test_json_brings_a_mixture_back_bit_for_bit(name, rng):
     mixture = GaussianMixture(3, covariance_type=name).fit(rng.normal(size=(60, 3)) * 1e-7).mixture_
     text = json.dumps(mixture.to_dict(), allow_nan=False)
     again = Mixture.from_dict(json.loads(text))
-    assert again.family is mixture.family
+    assert again.family == mixture.family
     for array in ("weights", "means", "covariances"):
         assert getattr(again, array).tobytes() == getattr(mixture, array).tobytes()
 

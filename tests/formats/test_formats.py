@@ -49,7 +49,7 @@ def mixture_of(family, rng, n_components=3, n_features=4):
 
 
 def same(one, other):
-    return one.family is other.family and all(
+    return one.family == other.family and all(
         np.array_equal(getattr(one, name), getattr(other, name)) for name in ("weights", "means", "covariances")
     )
 

@@ -141,7 +141,7 @@ def test_a_changed_header_under_a_true_seal_is_still_one_sentence(times, rng):
 
 
 ESTIMATORS = {
-    "GaussianMixture": lambda X: GaussianMixture(3, covariance_type="factor_analyzer", n_factors=1).fit(X),
+    "GaussianMixture": lambda X: GaussianMixture(3, covariance_type="factor_analyzer").fit(X),
     "GaussianMixtureIC": lambda X: GaussianMixtureIC(range(1, 3), covariance_type=["full", "diag"]).fit(X),
     "GaussianMixtureDetector": lambda X: GaussianMixtureDetector(2, random_state=0).fit(X),
     "GaussianMixtureImputer": lambda X: GaussianMixtureImputer(2, random_state=0).fit(X),

@@ -65,7 +65,7 @@ def test_no_pass_lowers_the_objective(family, engine):
     assert (np.diff(objective) >= -1e-12 * np.abs(objective[:-1])).all()
 
 
-@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if "max_condition" in family.takes])
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if "max_condition" in family.get_params()])
 def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
     most = 1.7
     course = states(slow_in_two(), family_named(name, max_condition=most), engine, Stopping(0.0, 40))

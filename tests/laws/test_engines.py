@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussmix.covariances import Spherical
+from gaussmix.covariances import Isotropic
 from gaussmix.engines import ENGINES
 from gaussmix.engines.far import FEW_ROWS, far_places
 from gaussmix.families import FAMILIES
@@ -45,7 +45,7 @@ def test_no_row_in_the_near_box_is_far(engine, name, n_features, rng):
 
 @pytest.mark.parametrize("n_rows", [FEW_ROWS - 1, FEW_ROWS + 1])
 def test_a_far_row_is_found_among_few_and_among_many(engine, n_rows, rng):
-    means, spheres = np.array([[0.0, 0.0], [5.0, 0.0]]), Spherical(np.ones(2), 2, 2)
+    means, spheres = np.array([[0.0, 0.0], [5.0, 0.0]]), Isotropic(np.ones(2), 2, 2)
     parameters = Model(np.full(2, 0.5), means, spheres, FAMILIES["spherical"]).parameters
     rows = rng.normal(size=(n_rows, 2))
     assert not far_places(Block(0, rows), parameters, engine.log_density).size

@@ -14,7 +14,7 @@ from gaussmix.engines import ENGINES
 from gaussmix.engines.native import run as fast_path
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
-from gaussmix.families.full import VVV
+from gaussmix.families.full import Full
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.core import native_target
@@ -72,9 +72,9 @@ def test_a_first_step_that_has_no_covariances_is_left_to_python(native, rng):
     rows, objective = two_groups(rng, twins=5), Ridge(np.zeros(2))
     centres = np.array([[0.0, 0.0], [6.0, 6.0], [9.0, 9.0]])
     for n_components in 2, 3:  # equal rows, and no rows
-        fast = FastPath(ArraySource(rows), native, VVV(), n_components, objective, Stopping())
+        fast = FastPath(ArraySource(rows), native, Full(), n_components, objective, Stopping())
         assert fast.begin(centres[:n_components]) is None
-    assert FastPath(ArraySource(rows), native, VVV(), 1, objective, Stopping()).begin(centres[:1]) is not None
+    assert FastPath(ArraySource(rows), native, Full(), 1, objective, Stopping()).begin(centres[:1]) is not None
 
 
 @pytest.mark.pairwise
@@ -181,7 +181,7 @@ def test_arrays_of_a_start_may_lie_in_any_order(native):
     np.testing.assert_array_equal(ends[0].covariances.each, ends[1].covariances.each)
 
 
-class ShrunkFull(VVV):
+class ShrunkFull(Full):
     """A third party's family, which takes all but its update from another."""
 
     algebra = None

@@ -11,10 +11,10 @@ from many_blocks import ManyBlocks
 from gaussmix.covariances import Diagonal
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families.base import Equivariance
-from gaussmix.families.diag import VVI
+from gaussmix.families.diag import Diag
 from gaussmix.families.eev import EEV
-from gaussmix.families.full import VVV
-from gaussmix.families.tied import EEE
+from gaussmix.families.full import Full
+from gaussmix.families.tied import Tied
 from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import nearest_centre
@@ -28,14 +28,14 @@ needs_core = pytest.mark.skipif(
 )
 
 
-class UnbiasedVariances(VVI):
+class UnbiasedVariances(Diag):
     """N − 1 in the place of N: no maximum of the likelihood."""
 
     def update(self, scatter, current):
         return self.covariances(scatter.second / (scatter.degrees - 1)[:, None], *scatter.shape)
 
 
-class ShrunkCorrelations(VVV):
+class ShrunkCorrelations(Full):
     """Inside the structure, and still no maximum."""
 
     def update(self, scatter, current):
@@ -43,7 +43,7 @@ class ShrunkCorrelations(VVV):
         return replace(covariances, each=covariances.each * (1 - 1e-4 * (1 - np.eye(scatter.n_features))))
 
 
-class HalfWay(VVV):
+class HalfWay(Full):
     """Never lowers the likelihood, and stops short of its maximum."""
 
     def update(self, scatter, current):
@@ -51,7 +51,7 @@ class HalfWay(VVV):
         return best if current is None else replace(best, each=0.5 * (best.each + current.each))
 
 
-class ForgetfulOfTheLast(VVV):
+class ForgetfulOfTheLast(Full):
     """A search that starts from the last covariances and ends below them."""
 
     def update(self, scatter, current):
@@ -65,29 +65,29 @@ class BeginsElsewhere(EEV):
         return [self.covariances(scatter.second / scatter.degrees[:, None, None], *scatter.shape)]
 
 
-class NanWhereSingular(VVV):
+class NanWhereSingular(Full):
     def update(self, scatter, current):
         covariances = super().update(scatter, current)
         is_singular = np.linalg.det(covariances.each)[:, None, None] == 0
         return replace(covariances, each=np.where(is_singular, np.nan, covariances.each))
 
 
-class MiscountedParameters(VVV):
+class MiscountedParameters(Full):
     def n_parameters(self, n_components, n_features):
         return n_components * n_features**2
 
 
-class HalvedParameters(VVV):
+class HalvedParameters(Full):
     def n_parameters(self, n_components, n_features):
         return n_components * n_features * (n_features + 1) / 2
 
 
-class SharedButCountedApart(EEE):
+class SharedButCountedApart(Tied):
     def n_parameters(self, n_components, n_features):
         return n_components * super().n_parameters(n_components, n_features)
 
 
-class BoastfulDiagonal(VVI):
+class BoastfulDiagonal(Diag):
     equivariance = Equivariance.AFFINE
 
 
@@ -96,7 +96,7 @@ class StandardDeviations(Diagonal):
         return np.sqrt(self.each)
 
 
-class WrongVariances(VVI):
+class WrongVariances(Diag):
     kind = StandardDeviations
 
     def update(self, scatter, current):
@@ -109,14 +109,14 @@ class WithoutItsRoot(Diagonal):
         return DiagonalWhitening(right.factors, 2 * right.log_abs_det)
 
 
-class WrongDeterminant(VVI):
+class WrongDeterminant(Diag):
     kind = WithoutItsRoot
 
     def update(self, scatter, current):
         return WithoutItsRoot(super().update(scatter, current).each, *scatter.shape)
 
 
-class WithAnothersAlgebra(VVV):
+class WithAnothersAlgebra(Full):
     """Its own `update`, and the algebra of the class that it inherits from."""
 
     def update(self, scatter, current):
@@ -154,7 +154,7 @@ def test_a_wrong_family_is_found_out(family, said, rng):
 
 def test_structures_in_the_wrong_order_are_found_out(rng):
     with pytest.raises(AssertionError, match="less likely than full"):
-        check_nested(VVV(), EEE(), rng)
+        check_nested(Full(), Tied(), rng)
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ def test_a_start_with_a_state_of_its_own_is_found_out(rng):
         return nearest_centre(sample.rows[outside.integers(len(sample.rows), size=n_components)])
 
     with pytest.raises(AssertionError, match="rows"):
-        check_start(careless, ReferenceEngine(), VVI(), rng)
+        check_start(careless, ReferenceEngine(), Diag(), rng)
 
 
 def test_a_wrong_whitening_is_found_out(rng):

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, GaussianMixture
+from gaussmix import FAMILIES, Full, GaussianMixture, Restrictions
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.runner import Seeds
 from gaussmix.fit.fit import FEW
@@ -136,7 +136,8 @@ def test_what_the_engine_does_not_know_is_left_to_python(table, calls):
     for parameters in (
         {"covariance_type": "tied"}, {"init_params": "random"}, {"init_params": "search"}, {"stopping": "aitken"},
         {"acceleration": "auto"}, {"trim": 0.1}, {"noise": 0.1}, {"prior": "default"}, {"max_time": 60.0},
-        {"callbacks": [lambda step: None]}, {"means_init": table[:3]}, {"equal_weights": True}, {"max_condition": 9.0},
+        {"callbacks": [lambda step: None]}, {"means_init": table[:3]},
+        {"restrictions": Restrictions(equal_weights=True)}, {"covariance_type": Full(9.0)},
     ):  # fmt: skip
         assert isinstance(outcome(table, **parameters)[0], GaussianMixture)
     for known in {"labels": np.r_[0, 1, 2, np.full(397, -1)]}, {"X_error": np.ones(3)}:

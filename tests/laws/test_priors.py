@@ -9,9 +9,9 @@ from gaussmix import NormalInverseWishart
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.posterior import Posterior
-from gaussmix.em.restrictions import Moments, Restrictions
 from gaussmix.em.shares import Shares
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.terms import Moments, Terms
 from gaussmix.em.trace import final
 from gaussmix.engines import ENGINES, choose
 from gaussmix.engines.reference import ReferenceEngine
@@ -27,15 +27,15 @@ STEPS = 30
 ROUNDING = 1e-11
 SPREAD = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 3.0]])
 CASES = {
-    "default": Restrictions(NormalInverseWishart()),
-    "strong": Restrictions(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
-    "no prior of means": Restrictions(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
-    "weights": Restrictions(None, Shares(concentration=np.arange(3.0) * 10)),
-    "equal weights": Restrictions(None, Shares(is_equal=True)),
-    "least weight": Restrictions(NormalInverseWishart(), Shares(least=0.3, concentration=2.0)),
-    "fixed means": Restrictions(None, Shares(fixed={1: 0.2}), fixed_means=[0, 2]),
-    "prior and fixed means": Restrictions(NormalInverseWishart(), Shares(fixed={0: 0.1, 1: 0.2}), fixed_means=[1]),
-    "fixed covariances": Restrictions(NormalInverseWishart(), fixed_means=[1], fixed_covariances=[0, 1, 2]),
+    "default": Terms(NormalInverseWishart()),
+    "strong": Terms(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
+    "no prior of means": Terms(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
+    "weights": Terms(None, Shares(concentration=np.arange(3.0) * 10)),
+    "equal weights": Terms(None, Shares(is_equal=True)),
+    "least weight": Terms(NormalInverseWishart(), Shares(least=0.3, concentration=2.0)),
+    "fixed means": Terms(None, Shares(fixed={1: 0.2}), fixed_means=[0, 2]),
+    "prior and fixed means": Terms(NormalInverseWishart(), Shares(fixed={0: 0.1, 1: 0.2}), fixed_means=[1]),
+    "fixed covariances": Terms(NormalInverseWishart(), fixed_means=[1], fixed_covariances=[0, 1, 2]),
 }
 cases = pytest.mark.parametrize("case", CASES)
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

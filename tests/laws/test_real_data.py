@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from oracle.em_by_rows import Sums, about_new_means, expect
+from sklearn.base import clone
 
-from gaussmix import GaussianMixture, NormalInverseWishart
+from gaussmix import GaussianMixture, Noise, NormalInverseWishart, Restrictions
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.reference import ReferenceEngine
@@ -24,10 +25,10 @@ Array = NDArray[np.float64]
 STRUCTURES = ["full", "tied", "diag", "spherical", "EII", "EEI", "VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"]
 N_ROWS, N_FEATURES, N_COMPONENTS = 40, 3, 2
 PRIOR: dict[str, Any] = {
-    "prior": NormalInverseWishart([1.0, 0.0, -1.0], 2.0, [[3.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 2.0]], 6.0),
-    "weight_prior": [3.0, 2.0],
-    "min_weight": 0.4,
-    "fixed_means": [1],
+    "prior": NormalInverseWishart(
+        [1.0, 0.0, -1.0], 2.0, [[3.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 2.0]], 6.0, [3.0, 2.0]
+    ),
+    "restrictions": Restrictions(min_weight=0.4, fixed_means=[1]),
 }
 
 
@@ -66,7 +67,7 @@ def _scatter(need: Need, mass: Array, second: Array) -> Scatter:
 
 def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Generator, **bound: float) -> None:
     rows, of_fit, of_reference = _rows(rng), dict[str, Any](), dict[str, Any]()
-    options: dict[str, Any] = dict(bound)
+    options: dict[str, Any] = {}
     family = family_named(structure, **bound)
     start = _start(rng, family)
     if "missing" in features:
@@ -83,9 +84,12 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
     if "prior" in features:
         options |= PRIOR
     if "noise" in features:
-        options |= {"noise": 0.2, "noise_volume": BOX, "weight_prior": None, "min_weight": 0.0}  # which are of all rows
+        options["noise"] = Noise(0.2, BOX)
+        if "prior" in features:  # those of weights are of all rows
+            options["prior"] = clone(PRIOR["prior"]).set_params(weights=None)
+            options["restrictions"] = Restrictions(fixed_means=[1])
         of_reference |= {"sides": BOX[1] - BOX[0], "background": 0.2 / np.prod(BOX[1] - BOX[0])}
-    options |= {"covariance_type": structure, "reg_covar": 0.0, "max_iter": 1, "tol": 0.0}
+    options |= {"covariance_type": family, "reg_covar": 0.0, "max_iter": 1, "tol": 0.0}
     fitted = GaussianMixture(N_COMPONENTS, **options, **start)
     with pytest.warns(Warning, match="did not converge"):
         fitted.fit(rows, **of_fit)
@@ -99,7 +103,7 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
         log_prior = _log_prior(family, start["means_init"], before.dense())
         if "noise" not in features:
             weights = of_prior
-            log_prior += float((np.array(PRIOR["weight_prior"]) - 1.0) @ np.log(start["weights_init"]))
+            log_prior += float((np.array(PRIOR["prior"].weights) - 1.0) @ np.log(start["weights_init"]))
     second = about_new_means(sums, start["means_init"], means)
     scatter = _scatter(family.need(before), sums.mass, second)
     if "prior" in features:
@@ -113,17 +117,17 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
 
 def _under_the_prior(sums: Sums, fixed: Array) -> tuple[Array, Array]:
     """Means and weights: of component 0 the mean is drawn to that of the prior, and of component 1 it is fixed."""
-    prior, least = PRIOR["prior"], PRIOR["min_weight"]
+    prior, least = PRIOR["prior"], PRIOR["restrictions"].min_weight
     means = np.array(fixed)
-    means[0] = (sums.first[0] + prior.shrinkage * prior.mean) / (sums.mass[0] + prior.shrinkage)
-    counts = sums.mass + np.array(PRIOR["weight_prior"]) - 1.0
+    means[0] = (sums.first[0] + prior.shrinkage * np.array(prior.mean)) / (sums.mass[0] + prior.shrinkage)
+    counts = sums.mass + np.array(PRIOR["prior"].weights) - 1.0
     share = float(np.clip(counts[0] / counts.sum(), least, 1.0 - least))
     return means, np.array([share, 1.0 - share])
 
 
 def _scale(family: Family) -> Array:
     """Λ as a matrix; the number of spheres counts once for all features."""
-    scale: Array = PRIOR["prior"].scale
+    scale = np.array(PRIOR["prior"].scale)
     if family.kind.second is Second.TRACE:
         return np.eye(N_FEATURES) * np.trace(scale) / N_FEATURES**2
     return scale if family.kind.is_matrix else np.diag(np.diag(scale))

@@ -14,7 +14,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
-from gaussmix.families.full import VVV
+from gaussmix.families.full import Full
 from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS, Partition, kmeans, sample
@@ -188,7 +188,7 @@ def started(name, rows, engine, n_components=3, seed=7):
     return InitialMoments(source, engine, n_components, partition).model(FAMILIES["diag"], Ridge(ridge))
 
 
-class Hopeless(VVV):
+class Hopeless(Full):
     """Begins with covariances that few steps of EM lead nowhere from, and with singular ones."""
 
     algebra = None
@@ -198,7 +198,7 @@ class Hopeless(VVV):
         return [replace(best, each=1e6 * best.each), replace(best, each=0 * best.each)]
 
 
-class Hopeful(VVV):
+class Hopeful(Full):
     """Whose first M-step is the hopeless one."""
 
     algebra = None

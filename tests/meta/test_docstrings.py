@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 import gaussmix
+from gaussmix.families import Family
+from gaussmix.value import Value
 
 SHAPE = re.compile(r"\((n_|K|d)\w*,.*?\)")  # (n_rows,), (n_samples, n_features), (K, d, d)
 IGNORED = {"self", "cls", "args", "kwargs"}
@@ -32,9 +34,9 @@ def public_classes() -> list[type]:
 
 
 def public_methods() -> Iterator[tuple[type, Any]]:
-    """Methods of the public classes, with their class."""
+    """Methods of the public classes, with their class; of a structure those of a value, which are for users."""
     for cls in public_classes():
-        for name in sorted(dir(cls)):
+        for name in sorted(dir(Value if issubclass(cls, Family) else cls)):
             member = inspect.getattr_static(cls, name)
             if not name.startswith("_") and inspect.isfunction(member) and own(member):
                 yield cls, member
@@ -98,7 +100,7 @@ def test_attributes_are_described() -> None:
     """A property has a docstring of its own, or a line under Attributes of its class."""
     for cls in public_classes():
         attributes = described(cls.__doc__ or "", "Attributes")
-        for name in dir(cls):
+        for name in dir(Value if issubclass(cls, Family) else cls):
             member = inspect.getattr_static(cls, name)
             if not name.startswith("_") and isinstance(member, property) and own(member.fget):
                 assert name in attributes or is_summary(member.__doc__ or ""), (cls, name)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.noise import Noise
+from gaussmix.background import Background
 from gaussmix.testing.problems import PROBLEMS
 
 ROWS = np.array([[0.3, 1.2], [2.0, -1.0]])
@@ -40,7 +40,7 @@ def test_a_component_without_weight_is_a_mixture_too():
 
 
 def test_noise_is_no_component():
-    noise = Noise.of_box(0.5, np.array([[-9.0, -9.0], [9.0, 9.0]]))
+    noise = Background.of_box(0.5, np.array([[-9.0, -9.0], [9.0, 9.0]]))
     noisy = Mixture([0.2, 0.3], PLAIN.means[:2], PLAIN.covariances[:2], PLAIN.family, noise=noise)
     assert len(noisy) == 2
     assert [component.noise for component in noisy] == [None, None]

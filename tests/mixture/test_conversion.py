@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as Theirs
 
-from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, Mixture
 from gaussmix.covariances import LowRank
 from gaussmix.testing.problems import groups
 
@@ -45,7 +45,7 @@ def test_parameters_make_the_mixture_that_has_them(family):
 
 def test_a_structure_comes_with_its_options():
     """Covariances ΛΛᵀ + diag ψ of two factors, where one is usual."""
-    family = FAMILIES["factor_analyzer"].with_options(n_factors=2)
+    family = FactorAnalyzer(2)
     compact = [[[1.0, 0.0, 2.0], [0.0, 1.0, 2.0], [1.0, 1.0, 2.0]]]
     mixture = Mixture.from_parameters([1.0], [[0.0] * 3], compact, covariance_type=family)
     np.testing.assert_array_equal(mixture.covariance, [[3.0, 0.0, 1.0], [0.0, 3.0, 1.0], [1.0, 1.0, 4.0]])

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.linalg import sqrtm
 
 import gaussmix
-from gaussmix import GaussianMixture, Mixture
+from gaussmix import GaussianMixture, Mixture, Noise
 from gaussmix.families import FAMILIES
 
 
@@ -98,7 +98,7 @@ def test_cells_that_are_missing_have_no_part(mixture, rows):
 def test_noise_is_a_candidate_like_another(rng):
     X = np.concatenate([rng.normal(0, 1, size=(200, 2)), rng.uniform(-9, 9, size=(20, 2))])
     box = [[-9.0, -9.0], [9.0, 9.0]]
-    gm = GaussianMixture(1, noise=True, noise_volume=box, random_state=0).fit(X)
+    gm = GaussianMixture(1, noise=Noise(volume=box), random_state=0).fit(X)
     why = gm.explain(X)
     assert set(why.component) == {-1, 0}
     np.testing.assert_array_equal(why.component, gm.predict(X))

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, Mixture
+from gaussmix import FAMILIES, FactorAnalyzer, Mixture
+from gaussmix.background import Background
 from gaussmix.mixture.sketch import HEIGHT, REACH, WIDTH, sketch
-from gaussmix.noise import Noise
 from gaussmix.testing.problems import PROBLEMS
 
 TWO = Mixture(
@@ -19,7 +19,7 @@ TWO = Mixture(
     ["<b>bill</b>", "body & mass"],
 )
 LINE = Mixture([0.5, 0.5], [[0.0], [5.0]], [1.0, 4.0], FAMILIES["spherical"])
-BOX = Noise.of_box(0.1, np.array([[-5.0, -5.0], [12.0, 9.0]]))
+BOX = Background.of_box(0.1, np.array([[-5.0, -5.0], [12.0, 9.0]]))
 NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=BOX)
 
 
@@ -34,7 +34,7 @@ def test_the_line_says_how_large_it_is_and_fits_on_it():
     assert repr(many) == (
         f"<Mixture: 50 components, spherical, 40 features (0, 1, 2, 3, 4, …), weights {'0.02, ' * 6}…>"
     )
-    q2 = FAMILIES["factor_analyzer"].with_options(n_factors=2)
+    q2 = FactorAnalyzer(2)
     assert "factor_analyzer (n_factors=2" in repr(Mixture.of(PROBLEMS["overlapping"].start(q2)))
 
 

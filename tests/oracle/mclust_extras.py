@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix import GaussianMixture
+from gaussmix import GaussianMixture, Restrictions
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.posterior import Conjugate
-from gaussmix.em.restrictions import Moments, Restrictions
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.terms import Moments, Terms
 from gaussmix.em.trace import State, final
 from gaussmix.engines import choose
 from gaussmix.families import family_named
@@ -53,7 +53,7 @@ def labels_of(data: str, n_components: int) -> Any:
 
 def objective_for(rows: Any, family: Any, n_components: int) -> Any:
     moments = Moments.of(ArraySource(rows), 1.0, choose(1), is_matrix=family.kind.is_matrix)
-    restrictions = Restrictions(NormalInverseWishart())
+    restrictions = Terms(NormalInverseWishart())
     return restrictions.objective(np.zeros(rows.shape[1]), 1.0, n_components, family, moments)
 
 
@@ -91,6 +91,7 @@ def with_equal_weights(fit: dict[str, Any]) -> GaussianMixture:
     """Ours with equal weights, on `faithful`."""
     labels = np.array(json.loads((FOLDER / "mclust/faithful.json").read_text())["start_labels"][str(fit["G"])]) - 1
     return GaussianMixture(
-        fit["G"], covariance_type=fit["model"], equal_weights=True, init_params=labels, reg_covar=0, tol=1e-12,
+        fit["G"], covariance_type=fit["model"], restrictions=Restrictions(equal_weights=True),
+        init_params=labels, reg_covar=0, tol=1e-12,
         max_iter=10_000,
     ).fit(ROWS["faithful"])  # fmt: skip

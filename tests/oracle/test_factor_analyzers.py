@@ -96,6 +96,6 @@ def test_groups_are_found_where_matrices_would_have_more_numbers_than_there_are_
         rows_of_factors(np.random.default_rng(seed), 60, 200, 1) + 3.0 * rng.normal(size=200) for seed in range(3)
     ]
     labels = np.repeat([0, 1, 2], 60)
-    gm = GaussianMixture(3, covariance_type="factor_analyzer", n_factors=1, random_state=0).fit(np.vstack(groups))
+    gm = GaussianMixture(3, covariance_type="factor_analyzer", random_state=0).fit(np.vstack(groups))
     found = gm.predict(np.vstack(groups))
     assert len(set(zip(labels.tolist(), found.tolist(), strict=True))) == 3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix import FAMILIES, Full, GaussianMixture, Mixture
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TCLUST = json.loads((EXAMPLES / "trimming_tclust.json").read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def of_tclust():
 
 @pytest.fixture(scope="module")
 def ours():
-    return GaussianMixture(3, trim=SHARE, max_condition=MOST, tol=1e-9, max_iter=5000, random_state=0)
+    return GaussianMixture(3, trim=SHARE, covariance_type=Full(MOST), tol=1e-9, max_iter=5000, random_state=0)
 
 
 def test_tclust_raises_this_objective(of_tclust):
@@ -55,7 +55,7 @@ def test_the_trimmed_likelihood_is_above_that_of_tclusts_groups(ours, of_tclust)
         "means_init": of_tclust.means,
         "covariances_init": of_tclust.covariances,
     }
-    going = GaussianMixture(3, trim=SHARE, max_condition=MOST, tol=1e-9, max_iter=5000, **start).fit(ROWS)
+    going = GaussianMixture(3, trim=SHARE, covariance_type=Full(MOST), tol=1e-9, max_iter=5000, **start).fit(ROWS)
     assert going.lower_bounds_[0] == pytest.approx(log_density, rel=1e-12)
     assert going.lower_bound_ > log_density
     assert ours.fit(ROWS).lower_bound_ >= going.lower_bound_ - 1e-6

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.noise import Noise
+from gaussmix.background import Background
 from gaussmix.plot import UncertaintyDisplay
 
 
@@ -26,7 +26,7 @@ def test_points_grow_with_the_uncertainty(mixture, rng):
 
 
 def test_noise_is_an_outcome_too():
-    noise = Noise(0.2, np.log(0.2 / 0.8 * 2 * np.pi))  # as dense as the component in its middle
+    noise = Background(0.2, np.log(0.2 / 0.8 * 2 * np.pi))  # as dense as the component in its middle
     mixture = Mixture([0.8], np.zeros((1, 2)), [1.0], FAMILIES["spherical"], noise=noise)
     display = UncertaintyDisplay.from_estimator(mixture, [[0.0, 0.0], [1.0, 0.0], [9.0, 9.0]])
     sizes = np.concatenate([points.get_sizes() for points in display.rows_])

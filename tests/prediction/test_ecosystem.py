@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gaussmix import (
+    FactorAnalyzer,
     GaussianMixture,
     GaussianMixtureClassifier,
     GaussianMixtureDetector,
@@ -103,7 +104,7 @@ def test_a_regressor_of_columns_wakes_up(rng):
 
 @every
 def test_factor_analysers_serve_and_wake_up(name, rng):
-    estimator, X = fitted(name, rng, covariance_type="factor_analyzer", n_factors=2, max_iter=2000)
+    estimator, X = fitted(name, rng, covariance_type=FactorAnalyzer(2), max_iter=2000)
     assert estimator.mixture_.family.n_factors == 2
     assert_same(answers(there_and_back(estimator), X), answers(estimator, X))
 

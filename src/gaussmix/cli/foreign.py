@@ -16,14 +16,14 @@ import numpy as np
 from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gaussmix.covariances import Dense, Diagonal, Spherical
+from gaussmix.background import Background
+from gaussmix.covariances import Dense, Diagonal, Isotropic
 from gaussmix.errors import counted, not_one_of
 from gaussmix.estimators.detector import GaussianMixtureDetector
 from gaussmix.export import to_c, to_onnx, to_sql
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, known_names
 from gaussmix.formats.model_file import family_of
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.tables import invented_names
 
@@ -79,7 +79,7 @@ def _of_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float 
     n_components, n_features = means.shape
     noise = None
     if len(weights) == n_components + 1 and inverse_volume is not None:
-        noise = Noise(float(weights[-1]), -float(np.log(inverse_volume)))
+        noise = Background(float(weights[-1]), -float(np.log(inverse_volume)))
         weights = weights[:-1]
     if len(weights) != n_components:
         raise ValueError(
@@ -118,7 +118,7 @@ def _numbers(parameters: Mapping[str, Any], name: str) -> Array:
 def _compact(dense: Array, family: Family) -> Array:
     """Covariances (n_components, n_features, n_features) in the shape of a family."""
     each = dense[:1] if family.is_shared else dense
-    if family.kind is Spherical:
+    if family.kind is Isotropic:
         each = each[:, 0, 0]
     elif family.kind is Diagonal:
         each = np.diagonal(each, axis1=1, axis2=2)
@@ -163,7 +163,7 @@ def read_npz(contents: bytes) -> Mixture:
         raise ValueError(f"its covariance_type {name!r} is not one of {', '.join(FAMILIES)}")
     names = values["feature_names"].tolist() if "feature_names" in values else None
     arrays_of = values["weights"], values["means"], values["covariances"]
-    return Mixture(*arrays_of, family, names, Noise.of_arrays(values))
+    return Mixture(*arrays_of, family, names, Background.of_arrays(values))
 
 
 def write_npz(mixture: Mixture) -> bytes:

@@ -13,6 +13,7 @@ from gaussmix.formats import Details, FitRecord, model_file
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.tables import Table, invented_names
 from gaussmix.sources.tables.base import STANDARD
+from gaussmix.value import Value
 
 # In the mixture; changes no result; are no plain values.
 _NOT_KEPT = ("n_components", "n_jobs", "label_components", "callbacks")
@@ -130,10 +131,11 @@ def write_search(
     n_rows, row_weight : number of rows fitted to, and their total weight.
     """
     single = as_single(search)
-    shared = search.get_params().keys() - _NOT_KEPT
-    settings = {key: value for key, value in single.get_params().items() if key in shared}
-    if isinstance(single.init_params, list):
-        settings["init_params"] = ",".join(single.init_params)  # a file holds plain values
+    shared = search.get_params(deep=False).keys() - _NOT_KEPT
+    settings = {key: value for key, value in single.get_params(deep=False).items() if key in shared}
+    for key, value in settings.items():  # a file holds plain values
+        if isinstance(value, list | Value):
+            settings[key] = ",".join(value) if isinstance(value, list) else repr(value)
     log_likelihood = search.results_["log_likelihood"][search.best_index_]
     fit = FitRecord(n_rows, row_weight, log_likelihood, search.n_iter_, search.converged_, settings)
     write_estimator(file, single, names, fit)

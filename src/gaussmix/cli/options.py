@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -11,17 +10,26 @@ from typing import Any
 import click
 
 from gaussmix.cli.outputs import WRITERS
+from gaussmix.cli.show.notices import in_options
+from gaussmix.door.parameters import CHECKS
 from gaussmix.door.rows import MEANINGS
 from gaussmix.door.structures import EVERY
 from gaussmix.errors import not_one_of
-from gaussmix.families.base import FAMILIES, is_known, known_names
+from gaussmix.families.base import FAMILIES, family_named, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
+from gaussmix.restrictions import Restrictions
 from gaussmix.sources.opening import MEMORY, check_memory
 from gaussmix.sources.tables import FORMATS, Dialect, Files, open_table
 from gaussmix.sources.tables.base import STANDARD
-from gaussmix.starts import STARTS
 
 _MOST_CANDIDATES = 1000
+_OF_STRUCTURES = {  # options of structures on the command line, and as structures call them
+    "n_factors": "n_factors",
+    "noise_variance": "noise",
+    "shared_loadings": "shared_loadings",
+    "shared_noise": "shared_noise",
+    "max_condition": "max_condition",
+}
 
 
 def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -57,59 +65,63 @@ def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | 
     return names
 
 
-def starts(ctx: click.Context, param: click.Parameter, value: str) -> str | list[str]:
-    """Names of starts separated by commas: one, or several as a list."""
-    names = [name.strip() for name in value.split(",")]
-    for name in names:
-        if name not in STARTS:
-            raise click.BadParameter(not_one_of(name, STARTS))
-    return names if len(names) > 1 else names[0]
+def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of an estimator from options of the command line, which are flat; raises UsageError."""
+    found = dict(parameters)
+    if found.pop("equal_weights", False):
+        found["restrictions"] = Restrictions(equal_weights=True)
+    given = {name: found.pop(name, None) for name in _OF_STRUCTURES}
+    given = {name: value for name, value in given.items() if value not in (None, False, NOISES[0])}
+    if not given:
+        return found
+    names = found.get("covariance_type", ["full"])
+    context, takers = click.get_current_context(), {name: family_named(name).get_params() for name in _list(names)}
+    for name in given:
+        lacking = [repr(taker) for taker, own in takers.items() if _OF_STRUCTURES[name] not in own]
+        if names == EVERY or (lacking and (name == "max_condition" or len(lacking) == len(takers))):
+            flag = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or EVERY}.", context)
+    numbers = given.pop("n_factors", (1,))
+    found["covariance_type"] = []
+    for structure, own in takers.items():
+        options = {_OF_STRUCTURES[name]: value for name, value in given.items() if _OF_STRUCTURES[name] in own}
+        several = [options | {"n_factors": each} for each in numbers] if "n_factors" in own else [options]
+        try:
+            found["covariance_type"] += [family_named(structure, **each) for each in several]
+        except (TypeError, ValueError) as error:
+            raise click.UsageError(in_options(str(error)), context) from None
+    return found
 
 
-def factor_noise(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """The kind of the noise of a factor_analyzer."""
-    if value not in NOISES:
-        raise click.BadParameter(not_one_of(value, NOISES))
-    return value
+def _list(names: str | list[str]) -> list[str]:
+    return [] if isinstance(names, str) else names
 
 
-def number(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """A finite number that is not negative."""
+def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """What sets a parameter, checked as that parameter is: a number, text, or several by commas."""
+    parts = [] if value is None else [_read(part.strip()) for part in value.split(",")]
+    found = None if not parts else parts if len(parts) > 1 else parts[0]
     try:
-        found = float(value)
-    except ValueError:
-        found = math.nan
-    if not 0 <= found < math.inf:
-        raise click.BadParameter(f"{value!r} is not a number ≥ 0.")
+        if found is not None:
+            CHECKS[str(param.name)](found)
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(in_options(str(error))) from None
     return found
 
 
-def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A finite number of seconds."""
-    return None if value is None else number(ctx, param, value)
+def number(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """A number, which is checked where it is used; other text as it is."""
+    return None if value is None else _read(value)
 
 
-def condition(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A ratio of the largest to the smallest."""
-    if value is None:
-        return None
-    found = number(ctx, param, value)
-    if found < 1:
-        raise click.BadParameter(f"{value!r} is not a number ≥ 1.")
-    return found
-
-
-def share(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """A number from 0 to less than 1/2."""
-    found = number(ctx, param, value)
-    if found >= 0.5:
-        raise click.BadParameter(f"{value!r} is not a share below 1/2.")
-    return found
-
-
-def number_or_auto(ctx: click.Context, param: click.Parameter, value: str) -> float | str:
-    """A finite number that is not negative, or "auto"."""
-    return value if value == "auto" else number(ctx, param, value)
+def _read(text: str) -> int | float | str:
+    """The number that a text says, else the text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
 
 
 def shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from gaussmix.covariances.base import Covariances
 from gaussmix.covariances.dense import Dense
 from gaussmix.covariances.diagonal import Diagonal
+from gaussmix.covariances.isotropic import Isotropic
 from gaussmix.covariances.low_rank import LowRank
-from gaussmix.covariances.spherical import Spherical
 
-__all__ = ["Covariances", "Dense", "Diagonal", "LowRank", "Spherical"]
+__all__ = ["Covariances", "Dense", "Diagonal", "Isotropic", "LowRank"]

@@ -124,12 +124,12 @@ class Covariances(ABC):
 
     @abstractmethod
     def simple(self) -> Covariances:
-        """The same covariances as `Spherical`, `Diagonal` or `Dense`: the form that estimators show."""
+        """The same covariances as `Isotropic`, `Diagonal` or `Dense`: the form that estimators show."""
 
     def lift(self, kind: type[Covariances]) -> Covariances:
         """The same covariances in the form `kind`; unchanged if `kind` is less general.
 
-        The order is `Spherical`, `Diagonal`, `Dense`.
+        The order is `Isotropic`, `Diagonal`, `Dense`.
         """
         return self
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,8 +16,10 @@ from gaussmix.em.online import STEP_ROWS, Rate
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import RULES, Aitken, Stopping
 from gaussmix.errors import listed, unknown_name
+from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array, unmasked
 from gaussmix.numerics.frames import Frame
+from gaussmix.priors import Dirichlet
 from gaussmix.starts import STARTS
 
 
@@ -53,9 +55,9 @@ def check_share(name: str, value: Any) -> float:
     return number
 
 
-def check_trim(trim: Any, starts: Sequence[str]) -> float:
+def check_trim(trim: Any, starts: Sequence[str] = ()) -> float:
     """The share of the row weight to leave out, with starts of these names."""
-    share = check_number("trim", trim)
+    share = check_number("trim", trim, " and below 1/2")
     if not share < 0.5:
         raise ValueError(f"trim={trim!r} must be a share below 1/2: most rows belong to the mixture.")
     if share and "search" in starts:
@@ -63,24 +65,43 @@ def check_trim(trim: Any, starts: Sequence[str]) -> float:
     return share
 
 
-def check_rate(learning_decay: Any, forgetting: Any) -> Rate:
-    """How fast a stream is learned, and forgotten."""
-    decay = check_number("learning_decay", learning_decay)
-    if not 0.5 < decay <= 1:
-        raise ValueError(f"learning_decay={learning_decay!r} must be a number above 0.5 and at most 1.")
+def check_rate(forgetting: Any) -> Rate:
+    """How fast a stream is forgotten."""
+    if isinstance(forgetting, Rate):
+        return forgetting
     if forgetting is None:
-        return Rate(decay)
-    half_life = check_number("forgetting", forgetting, " of rows, or None")
+        return Rate()
+    half_life = check_number("forgetting", forgetting, " of rows, None or a Rate")
     if half_life < STEP_ROWS:
         raise ValueError(f"forgetting={forgetting!r} must be None or at least {STEP_ROWS} rows, those of a step.")
-    return Rate(decay, half_life)
+    return Rate(half_life=half_life)
 
 
-def check_ridge(reg_covar: Any, *others: Any) -> float | None:
-    """A number to add to every variance; None for the automatic one, which is 0 where `others` keep variances up."""
+def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -> float | None:
+    """A number to add to every variance; None for the automatic one, which is 0 where nothing else can collapse.
+
+    Parameters
+    ----------
+    reg_covar : the parameter.
+    families : the structures.
+    prior : the parameter; one of covariances keeps them from collapsing, as a bound on their ratios does.
+    """
     if isinstance(reg_covar, str) and reg_covar == "auto":
-        return None if all(other is None for other in others) else 0.0
+        has_prior = prior is not None and not isinstance(prior, Dirichlet)
+        return 0.0 if has_prior or all(family.is_bounded for family in families) else None
     return check_number("reg_covar", reg_covar, ' or "auto"')
+
+
+# The checks of parameters that are one value, for estimators and for the options of the command line.
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "tol": partial(check_number, "tol"),
+    "max_iter": partial(check_count, "max_iter", smallest=0),
+    "max_time": partial(check_number, "max_time"),
+    "n_init": partial(check_count, "n_init", smallest=1),
+    "trim": check_trim,
+    "reg_covar": partial(check_ridge, families=()),
+    "init_params": lambda init_params: check_start_names(init_params),
+}
 
 
 def check_acceleration(acceleration: Any) -> None:
@@ -101,7 +122,7 @@ def check_stopping(estimator: Any) -> Stopping:
             "out one of them."
         )
     kind = Aitken if rule == RULES[1] else Stopping
-    return kind(check_number("tol", estimator.tol), check_count("max_iter", estimator.max_iter, 0))
+    return kind(CHECKS["tol"](estimator.tol), CHECKS["max_iter"](estimator.max_iter))
 
 
 def check_remedy(degenerate: Any) -> Remedy:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.background import Background
 from gaussmix.em.maximise import LOST_SHARE, collapsed, updated
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
@@ -23,7 +24,6 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
 from gaussmix.families.base import Family
 from gaussmix.model import Model
-from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.waist.moments import Scatter
@@ -88,7 +88,7 @@ class Path:
         """From `Trace.memory`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
         points, images, weights, means, covariances, numbers = (memory[PREFIX + name] for name in names)
-        noise = Noise.of_arrays({name.removeprefix(PREFIX): array for name, array in memory.items()})
+        noise = Background.of_arrays({name.removeprefix(PREFIX): array for name, array in memory.items()})
         after = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
         height, length, longest, *counts = numbers.tolist()
         return cls(points, images, after, height, length, longest, *map(int, counts))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.background import Background
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE
@@ -18,7 +19,6 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.model import Model
-from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import Partition
@@ -47,7 +47,7 @@ class InitialMoments:
         engine: Engine[Any],
         n_components: int,
         partition: Partition,
-        noise: Noise | None = None,
+        noise: Background | None = None,
     ) -> None:
         self._source, self.engine, self._noise = source, engine, noise
         self._n_components, self.partition = n_components, partition

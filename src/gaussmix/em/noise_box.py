@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from gaussmix.noise import Noise
+from gaussmix.background import Background
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.pieces import pieces
@@ -16,7 +16,7 @@ from gaussmix.waist.block import Block
 from gaussmix.waist.spread import Spread
 
 
-def noise_of_rows(share: float, source: Source) -> Noise:
+def noise_of_rows(share: float, source: Source) -> Background:
     """The background in the smaller of two boxes around all rows: along the features, and along their principal axes.
 
     It is mclust's `hypvol`. A box along the features has a place; of the other only the volume is known. Where cells
@@ -28,9 +28,13 @@ def noise_of_rows(share: float, source: Source) -> Noise:
     if source.n_features > 1 and (sides[0] > 0).all() and is_whole:
         sides.append(_principal_sides(source))
     if not all((each > 0).all() for each in sides):
-        raise ValueError("noise needs a volume, and the rows of X lie in a plane, which has none: give noise_volume.")
+        raise ValueError(
+            "noise needs a volume, and the rows of X lie in a plane, which has none. Give it: Noise(volume=…)."
+        )
     along, *principal = (float(np.log(each).sum()) for each in sides)
-    return Noise.of_box(share, cells.ends) if not principal or along <= principal[0] else Noise(share, principal[0])
+    if not principal or along <= principal[0]:
+        return Background.of_box(share, cells.ends)
+    return Background(share, principal[0])
 
 
 @one_blas_thread()

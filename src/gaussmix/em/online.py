@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import exp, expm1, log, log1p
+from math import exp, expm1, inf, log, log1p
+from numbers import Real
 from typing import Any
 
 from gaussmix.em.accumulate import StepTask
@@ -14,23 +15,50 @@ from gaussmix.em.trace import Frozen
 from gaussmix.engines.base import Engine
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
+from gaussmix.value import Value
 from gaussmix.waist.moments import Moments
 
 STEP_ROWS = 5_040  # 35 of the core's tiles; 13 steps are a leaf
 
 
-@dataclass(frozen=True)
-class Rate:
-    """How much of the sums a step keeps.
+@dataclass(frozen=True, eq=False, repr=False)
+class Rate(Value):
+    """How fast a stream is forgotten, as `GaussianMixture(forgetting=…)` takes it.
 
     Parameters
     ----------
-    decay : a in γ = t^−a, t = 2, 3, … for steps of equal weight; above 0.5 and at most 1.
-    half_life : rows after which a row counts half at most; None where only `decay` says.
+    decay : float, default 0.7
+        Above 0.5 and at most 1: step t gives its rows the share (t + 1)^−decay, and all rows before them the rest. At 1
+        all steps count the same; the lower, the sooner early ones are forgotten.
+    half_life : float, default None
+        Rows after which a row counts at most half, at least 5,040. For data that drift. None is right where all rows
+        come from one distribution.
+
+    Raises
+    ------
+    ValueError : a number is out of its range.
+    TypeError : a value is no number.
+
+    Examples
+    --------
+    >>> from gaussmix import GaussianMixture, Rate
+    >>> GaussianMixture(2, forgetting=Rate(half_life=100_000)).forgetting
+    Rate(half_life=100000)
     """
 
-    decay: float
+    decay: float = 0.7
     half_life: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in {"decay": self.decay, "half_life": self.half_life or 0.0}.items():
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise TypeError(f"{name} must be a number, not {value!r}.")
+        if not 0.5 < self.decay <= 1:
+            raise ValueError(f"decay={self.decay!r} must be a number above 0.5 and at most 1.")
+        if self.half_life is not None and not STEP_ROWS <= self.half_life < inf:
+            raise ValueError(
+                f"half_life={self.half_life!r} must be None or at least {STEP_ROWS} rows, those of a step."
+            )
 
     def log_kept(self, seen: float, share: float) -> float:
         """log of what a step keeps: 1 − γ, to the power of its share.

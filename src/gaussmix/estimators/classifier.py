@@ -54,11 +54,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         quadratic, "tied" linear discriminant analysis, "diag" Gaussian naive Bayes. A number: a mixture of so many
         components for each class; the structure holds within a class (MclustDA). Several numbers: BIC chooses for each
         class.
-    covariance_type : str or list of str, default "full"
+    covariance_type : str, structure or list of these, default "full"
         As of `GaussianMixture`; of several, or "all", BIC chooses: for all classes together where `n_components` is
         None, else for each.
-    n_factors : int or iterable of int, default None
-        Number of factors, for "factor_analyzer"; of several BIC chooses.
     priors : (n_classes,), default None
         Probabilities of the classes in the order of `classes_`, > 0; their shares of the training rows by default.
     unknown : float, default 0
@@ -134,7 +132,6 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         n_components: Counts | None = None,
         *,
         covariance_type: Structures = "full",
-        n_factors: Counts | None = None,
         priors: ArrayLike | None = None,
         unknown: float = 0.0,
         tol: float = 1e-3,
@@ -281,7 +278,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         families = check_families(self, known.n_features)
         for sentence in one_feature_notes(self.covariance_type) if known.n_features == 1 else ():
             warn(sentence)
-        ridge = check_ridge(self._chosen_reg_covar)
+        ridge = check_ridge(self._chosen_reg_covar, families)
         try:
             found = known.best_of_one_component_each(families, ridge, stopping)
         except SingularCovariance as error:
@@ -312,7 +309,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                     one.set_params(max_time=max(0.0, stopping.deadline - monotonic()))
                 fits.append(one.fit(mine))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
-        ridge = check_ridge(self._chosen_reg_covar)
+        families = [mixture.family for mixture in mixtures]
+        ridge = check_ridge(self._chosen_reg_covar, families)
         return known.several_components_each(mixtures, n_steps, ridge, stopping)
 
     def _labels(self, source: Source) -> partial[NDArray[Any]]:

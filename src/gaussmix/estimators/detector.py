@@ -87,7 +87,6 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         contamination: float | str = _AUTO,
         mass: float = MASS,
         covariance_type: Structures = "full",
-        n_factors: Counts | None = None,
         tol: float = 1e-3,
         stopping: str = "gain",
         reg_covar: float | str = "auto",
@@ -236,7 +235,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     def _with_its_own(self, found: Summary) -> Summary:
         share = self._contamination()
-        how = f"mass={self.mass:g}" if share is None else f"contamination={share:g}"
+        how = f"mass={_inside('mass', self.mass, 1.0):g}" if share is None else f"contamination={share:g}"
         return replace(found, about=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")])
 
     def _contamination(self) -> float | None:

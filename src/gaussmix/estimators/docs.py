@@ -23,7 +23,7 @@ _SAME = ", ".join(f'{name} "{ALIASES[name]}"' for name in reversed(_by_letters()
 _OTHERS = [
     " or ".join(f'"{each}"' for each in (name, *(alias for alias in ALIASES if ALIASES[alias] == name)))
     for name, family in FAMILIES.items()
-    if not family.in_all and "n_factors" not in family.takes
+    if not family.in_all and not hasattr(family, "n_factors")
 ]
 _ALL = ", ".join(f'"{name}"' for name, family in FAMILIES.items() if family.in_all)
 
@@ -40,10 +40,8 @@ _PARTS = {
         110,
     ),
     "choice": """\
-covariance_type : str or list of str, default "full"
-    As of `GaussianMixture`; of several, or "all", BIC chooses.
-n_factors : int or iterable of int, default None
-    Number of factors, for "factor_analyzer"; of several BIC chooses.""",
+covariance_type : str, structure or list of these, default "full"
+    As of `GaussianMixture`; of several, or "all", BIC chooses.""",
     "em": """\
 tol : float, default 1e-3
     EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less.

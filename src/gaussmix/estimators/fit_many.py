@@ -14,9 +14,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.door.groups import Grouped, grouped
-from gaussmix.door.noise import check_noise_share, plain_noise
+from gaussmix.door.noise import noise_of
 from gaussmix.door.parameters import check_flag, check_seed, check_verbose, drawn_seed
-from gaussmix.door.restrictions import check_restrictions, given_restrictions
+from gaussmix.door.restrictions import check_terms, given_terms
 from gaussmix.door.warnings import warn
 from gaussmix.engines.runner import Fits, Runner
 from gaussmix.errors import Outcome
@@ -121,10 +121,10 @@ def fit_many(
 def _check_template(template: GaussianMixture) -> None:
     """Raise ValueError or TypeError for parameters that one fit can't use, or many fits."""
     n_components, family, *_ = template._settings()
-    check_restrictions(template, family, n_components)
+    check_terms(template, [family], n_components)
     if check_flag("warm_start", template.warm_start):
         raise ValueError("warm_start=True has no meaning with fit_many, whose fits are all new.")
-    if check_noise_share(plain_noise(template.noise)) is not None:
+    if noise_of(template.noise) is not None:
         raise ValueError("noise has no meaning with fit_many: fit such groups one by one.")
     for name in ("callbacks", "max_time"):
         if getattr(template, name) is not None:
@@ -174,7 +174,7 @@ class _Many:
             if refusal is not None:
                 raise ValueError(f"{refusal}.")
             warn(check_features(self.template.covariance_type, rows.shape[1]))
-        is_plain = not (self.template.trim or given_restrictions(self.template)) and self.template.acceleration is None
+        is_plain = not (self.template.trim or given_terms(self.template)) and self.template.acceleration is None
         if not isinstance(engine, Runner) or not len(rows) or n_init > 1 or not is_plain:
             return None
         if self.template.weight_meaning == "precision" and self.groups.row_weight is not None:

@@ -17,8 +17,9 @@ from gaussmix.covariances import LowRank
 from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.initial import check_covariances, check_means, check_weights
 from gaussmix.door.labels import check_labels, check_suits_labels
-from gaussmix.door.noise import check_noise, check_noise_share, check_suits_noise, plain_noise
+from gaussmix.door.noise import check_background, noise_of
 from gaussmix.door.parameters import (
+    CHECKS,
     check_acceleration,
     check_column_names,
     check_flag,
@@ -30,10 +31,11 @@ from gaussmix.door.parameters import (
     check_trim,
     check_verbose,
 )
-from gaussmix.door.restrictions import check_restrictions
+from gaussmix.door.restrictions import check_terms
 from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check_source
-from gaussmix.door.structures import check_family
+from gaussmix.door.structures import check_family, shown
 from gaussmix.door.warnings import warn
+from gaussmix.em.online import Rate
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trimming import cutoff_of
@@ -55,8 +57,10 @@ from gaussmix.fit.plan import InitialParameters, Onward, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.priors import NormalInverseWishart
+from gaussmix.noise import Noise
+from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.report.messages import constant_sentence, few_rows_sentence, ridge_columns, warn_of
+from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 
 
@@ -68,7 +72,7 @@ class GaussianMixture(StreamingMixture):
     ----------
     n_components : int, default 1
         Number of components K.
-    covariance_type : str, default "full"
+    covariance_type : str or structure, default "full"
         "full": a covariance matrix per component; "tied": one for all; "diag": a variance per component and feature;
         "spherical": one variance per component. Or one of mclust's structures, Σ_k = λ_k D_k A_k D_kᵀ, by letters for
         the volume λ, the shape A and the orientation D, which are E, equal for all components, V, varying, or I, the
@@ -76,20 +80,9 @@ class GaussianMixture(StreamingMixture):
 
         <letters>
 
-        Or "factor_analyzer", for many features: Σ_k = Λ_k Λ_kᵀ + Ψ_k, with `n_factors` columns in Λ_k and a diagonal
-        Ψ_k, at the cost of 2 d q per row and component.
-    n_factors : int, default None
-        Number q of factors of each component, from 1 to d − 1, for "factor_analyzer"; None is 1.
-    noise_variance : {"diagonal", "isotropic"}, default "diagonal"
-        Ψ_k of "factor_analyzer": a noise variance for each feature, or one for all, which makes the mixture one of
-        probabilistic principal components.
-    shared_loadings, shared_noise : bool, default False
-        Whether Λ_k, or Ψ_k, of "factor_analyzer" is the same for all components.
-    max_condition : float, default None
-        Bound c ≥ 1 on the ratio of the largest to the smallest eigenvalue of all covariances together, an alternative
-        to `reg_covar` that keeps components from collapsing; 1 makes all of them one sphere. For "full", "tied",
-        "diag", "spherical", EEI and EII. Unlike a ridge it depends on the units of the features: scale them first.
-        Each step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
+        A structure with options is a value. `FactorAnalyzer(n_factors)`, also "factor_analyzer", is for many features:
+        Σ_k = Λ_k Λ_kᵀ + Ψ_k, at the cost of 2 d q per row and component. `Full`, `Tied`, `Diag`, `Spherical`, `EEI` and
+        `EII` take a bound on the ratio of eigenvalues, an alternative to `reg_covar`: ``Full(max_condition=100)``.
     trim : float, default 0
         Share of the row weight, below 1/2, that each step leaves out: the rows that are least likely under the mixture
         so far. Gross outliers then have no say, wherever they are. `cutoff_` says which rows were left out in the end,
@@ -104,7 +97,7 @@ class GaussianMixture(StreamingMixture):
         al. 1994; McNicholas et al. 2010) after every fifth step.
     reg_covar : "auto" or float, default "auto"
         Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that
-        the units of the data do not matter; with `max_condition` it is 0, which gives plain maximum likelihood.
+        the units of the data do not matter; with a bound on eigenvalues or a prior of covariances it is 0.
     max_iter : int, default 100
         Limit on EM steps; 0 returns the start. Above 262,080 rows it limits the steps on the sample and those on all
         rows each.
@@ -127,13 +120,10 @@ class GaussianMixture(StreamingMixture):
         rest of the start comes from the rows nearest to each mean, where `init_params` is a name.
     precisions_init, covariances_init : array-like, default None
         Precisions or covariances to start from, not both, in the shape of `covariances_`.
-    noise : bool or float, default False
+    noise : bool, float or Noise, default False
         Whether some rows are of no component, but of a uniform background of density 1 / V with a weight of its own;
-        `predict` labels them −1. A number between 0 and 1 is the weight to begin with, 0.1 by default.
-    noise_volume : float or array-like, default None
-        V, in the units of the data to the power of d, or a box (2, n_features): the smallest and the largest number of
-        each feature. None takes the smaller of two boxes around all rows, along the features and along their principal
-        axes, as mclust's `hypvol` does.
+        `predict` labels them −1. A number between 0 and 1 is the weight to begin with, 0.1 by default. `Noise` also
+        takes the volume V, or a box.
     label_components : dict, default None
         The components of each label in `labels` of `fit`, {label: [component, …]}; None where a label is the number of
         its component. With it, labels may be text.
@@ -151,26 +141,15 @@ class GaussianMixture(StreamingMixture):
         Seed of the starts and of `sample`.
     warm_start : bool, default False
         Go on from the last fit instead of starting anew.
-    prior : {"default"}, NormalInverseWishart or None, default None
-        What is believed of means and covariances before the rows are seen; the fit then is the most probable mixture
-        (maximum a posteriori). "default" is that of Fraley & Raftery (2007), which keeps components from collapsing and
-        counts for a few rows. With a prior `reg_covar` "auto" is 0; a number is added as well.
-    weight_prior : float or array-like (n_components,), default None
-        Concentration α ≥ 1 of a Dirichlet prior on the weights: as if each component had α − 1 rows more.
-    equal_weights : bool, default False
-        All weights are 1 / K.
-    fixed_means, fixed_covariances, fixed_weights : list of int, default None
-        Numbers of components whose mean, covariance or weight stays as it is in `means_init`, in `covariances_init` or
-        `precisions_init`, or in `weights_init`. Covariances of some components only can't be fixed in structures where
-        they depend on each other.
-    min_weight : float, default 0
-        No weight is below; at most 1 / K.
-    learning_decay : float, default 0.7
-        For `partial_fit`, above 0.5 and at most 1: step t gives its rows the share (t + 1)^−learning_decay, and all
-        rows before them the rest. At 1 all steps count the same; the lower, the sooner early ones are forgotten.
-    forgetting : float, default None
+    prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
+        What is believed of means and covariances, of weights, or of all, before the rows are seen; the fit then is the
+        most probable mixture (maximum a posteriori). "default" is that of Fraley & Raftery (2007) for means and
+        covariances, which keeps components from collapsing and counts for a few rows. `Dirichlet` is of weights alone.
+    restrictions : Restrictions or None, default None
+        What the fit may not change: equal weights, a smallest weight, and means, covariances and weights that stay.
+    forgetting : float, Rate or None, default None
         For `partial_fit`, a half-life in rows, at least 5,040: so many rows later, a row counts at most half. For data
-        that drift. None is right where all rows come from one distribution.
+        that drift. None is right where all rows come from one distribution. See `Rate` for more.
     <missing>
     callbacks : list of functions or None, default None
         Each is called after every step of EM over all rows with a record that has `start` (number of the start, from
@@ -214,7 +193,7 @@ class GaussianMixture(StreamingMixture):
         the starts (about 65,520 rows); those steps are not counted.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) at the last and at each step of the best run; with `trim` of the rows that are kept.
-        With `prior` or `weight_prior` the log density of the prior is added, divided by the sum of the weights of the
+        With `prior` the log density of the prior is added, divided by the sum of the weights of the
         rows and up to a constant: what EM raises.
     traces_ : list of lists of float
         What `lower_bounds_` says, of each start that ended with a finite likelihood.
@@ -264,12 +243,7 @@ class GaussianMixture(StreamingMixture):
         self,
         n_components: int = 1,
         *,
-        covariance_type: str = "full",
-        n_factors: int | None = None,
-        noise_variance: str = "diagonal",
-        shared_loadings: bool = False,
-        shared_noise: bool = False,
-        max_condition: float | None = None,
+        covariance_type: str | Family = "full",
         trim: float = 0.0,
         tol: float = 1e-3,
         stopping: str = "gain",
@@ -283,22 +257,15 @@ class GaussianMixture(StreamingMixture):
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
         covariances_init: ArrayLike | None = None,
-        noise: bool | float | str = False,
-        noise_volume: float | ArrayLike | None = None,
+        noise: bool | float | Noise = False,
         label_components: Mapping[Any, Sequence[int]] | None = None,
         degenerate: str = "freeze",
         weight_meaning: str = "frequency",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
-        prior: str | NormalInverseWishart | None = None,
-        weight_prior: float | ArrayLike | None = None,
-        equal_weights: bool = False,
-        fixed_means: Sequence[int] | None = None,
-        fixed_covariances: Sequence[int] | None = None,
-        fixed_weights: Sequence[int] | None = None,
-        min_weight: float = 0.0,
-        learning_decay: float = 0.7,
-        forgetting: float | None = None,
+        prior: str | NormalInverseWishart | Dirichlet | None = None,
+        restrictions: Restrictions | None = None,
+        forgetting: float | Rate | None = None,
         missing: str = "allow",
         callbacks: Sequence[Callback] | None = None,
         verbose: int = 0,
@@ -308,11 +275,6 @@ class GaussianMixture(StreamingMixture):
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
-        self.n_factors = n_factors
-        self.noise_variance = noise_variance
-        self.shared_loadings = shared_loadings
-        self.shared_noise = shared_noise
-        self.max_condition = max_condition
         self.trim = trim
         self.tol = tol
         self.stopping = stopping
@@ -327,20 +289,13 @@ class GaussianMixture(StreamingMixture):
         self.precisions_init = precisions_init
         self.covariances_init = covariances_init
         self.noise = noise
-        self.noise_volume = noise_volume
         self.label_components = label_components
         self.degenerate = degenerate
         self.weight_meaning = weight_meaning
         self.random_state = random_state
         self.warm_start = warm_start
         self.prior = prior
-        self.weight_prior = weight_prior
-        self.equal_weights = equal_weights
-        self.fixed_means = fixed_means
-        self.fixed_covariances = fixed_covariances
-        self.fixed_weights = fixed_weights
-        self.min_weight = min_weight
-        self.learning_decay = learning_decay
+        self.restrictions = restrictions
         self.forgetting = forgetting
         self.missing = missing
         self.callbacks = callbacks
@@ -495,7 +450,7 @@ class GaussianMixture(StreamingMixture):
         if check_callbacks(self.callbacks) or (rng is None and "_skl_callbacks" in vars(self)):
             stopping = replace(stopping, is_watched=True)
         n_components, family, _, n_init, ridge = self._settings()
-        restrictions = check_restrictions(self, family, n_components)
+        terms, noise = check_terms(self, [family], n_components), noise_of(self.noise)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = as_meant(source, self.weight_meaning)
         check_enough_rows(source, n_components)
@@ -504,26 +459,24 @@ class GaussianMixture(StreamingMixture):
         if refusal is not None:
             raise ValueError(f"{refusal}.")
         known = check_labels(labels, self.label_components, source.n_rows, n_components)
-        has_noise = check_noise_share(plain_noise(self.noise)) is not None
-        check_suits_labels(known, self.init_params, [n_components], has_noise=has_noise)
+        check_suits_labels(known, self.init_params, [n_components], has_noise=noise is not None)
         remedy = check_remedy(self.degenerate)
         if remedy is Remedy.DROP and known is not None:
             raise ValueError(
                 "degenerate='drop' can't go with labels, which say by number which component a row may belong to: set "
                 "'freeze', 'repair' or 'error'."
             )
-        if remedy is Remedy.DROP and restrictions.has_numbers:
+        if remedy is Remedy.DROP and terms.has_numbers:
             raise ValueError(
-                "degenerate='drop' can't go with parameters that name components by number, fixed ones and several "
-                "numbers as weight_prior: set 'freeze', 'repair' or 'error'."
+                "degenerate='drop' can't go with restrictions or a prior that name components by number: set 'freeze', "
+                "'repair' or 'error'."
             )
-        check_suits_noise(self, has_noise=has_noise)
         given = self._given(family, (n_components, source.n_features))
-        restrictions = restrictions.with_values(given.weights, given.means, given.covariances)
+        terms = terms.with_values(given.weights, given.means, given.covariances)
         engine = self._engine(source)
-        background = check_noise(plain_noise(self.noise), self.noise_volume, source)
+        background = check_background(noise, source)
         data = Data(source, known, background, trim=float(self.trim))
-        problem = Problem(data, family, n_components, engine, ridge, remedy, restrictions)
+        problem = Problem(data, family, n_components, engine, ridge, remedy, terms)
         is_warm = check_flag("warm_start", self.warm_start) and rng is None and hasattr(self, "mixture_")
         starts, drawn = Plan.starts_of(self.init_params, n_init, given), rng
         if is_warm and problem.continues(self.mixture_.model):
@@ -542,13 +495,13 @@ class GaussianMixture(StreamingMixture):
         n_components = check_count("n_components", self.n_components, 1)
         family = check_family(self)
         stopping = check_stopping(self)
-        n_init = check_count("n_init", self.n_init, 1)
-        ridge = check_ridge(self.reg_covar, self.max_condition, self.prior)
+        n_init = CHECKS["n_init"](self.n_init)
+        ridge = check_ridge(self.reg_covar, [family], self.prior)
         check_acceleration(self.acceleration)
         check_trim(self.trim, check_start_names(self.init_params))
         check_meaning(self.weight_meaning)
         check_remedy(self.degenerate)
-        check_rate(self.learning_decay, self.forgetting)
+        check_rate(self.forgetting)
         return n_components, family, stopping, n_init, ridge
 
     def _given(self, family: Family, shape: tuple[int, int]) -> InitialParameters:
@@ -577,8 +530,7 @@ class GaussianMixture(StreamingMixture):
 
 def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:
     """A fitted estimator of a mixture, to label and score rows with."""
-    family = mixture.family
-    estimator = GaussianMixture(mixture.n_components, covariance_type=family.name, n_jobs=n_jobs)
-    estimator.set_params(**family.options, noise=mixture.noise is not None)
+    noise = mixture.noise is not None
+    estimator = GaussianMixture(mixture.n_components, covariance_type=shown(mixture.family), noise=noise, n_jobs=n_jobs)
     estimator._fitted = Fitted(mixture)
     return estimator

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 from gaussmix.checks import check_count
 from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.labels import check_labels, check_suits_labels
-from gaussmix.door.noise import check_noise, check_noise_share, check_suits_noise, plain_noise
+from gaussmix.door.noise import check_background, noise_of
 from gaussmix.door.parameters import (
+    CHECKS,
     check_acceleration,
     check_remedy,
     check_ridge,
@@ -24,9 +25,9 @@ from gaussmix.door.parameters import (
     check_stopping,
     check_trim,
 )
-from gaussmix.door.restrictions import check_restrictions
+from gaussmix.door.restrictions import check_terms
 from gaussmix.door.rows import check_counts_of_rows, check_meaning, check_source
-from gaussmix.door.structures import HELD_OUT, OPTIONS, check_candidates, check_criterion, one_feature_notes
+from gaussmix.door.structures import HELD_OUT, check_candidates, check_criterion, one_feature_notes, shown
 from gaussmix.door.warnings import warn
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.trace import State
@@ -37,6 +38,7 @@ from gaussmix.estimators.base import FittedValue, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.families.base import Family
 from gaussmix.fit.candidate import Candidate, Result
 from gaussmix.fit.checkpoint import check_place, checkpointed
 from gaussmix.fit.choice import highest_within_error, lowest, none_could_be_fitted
@@ -50,7 +52,8 @@ from gaussmix.fit.plan import InitialParameters, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.search import Search
 from gaussmix.fit.watch import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
-from gaussmix.priors import NormalInverseWishart
+from gaussmix.noise import Noise
+from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.report.messages import (
     SearchWarning,
     constant_sentence,
@@ -61,6 +64,7 @@ from gaussmix.report.messages import (
     warn_of,
 )
 from gaussmix.report.results import results_table
+from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 
 
@@ -74,15 +78,10 @@ class GaussianMixtureIC(MixtureEstimator):
     ----------
     n_components : int or iterable of int, default 1 … 9
         Numbers of components to try, such as ``range(1, 10)``.
-    covariance_type : str or list of str, default "all"
-        Structures to try, by the names that `GaussianMixture` takes.
+    covariance_type : str, structure or list of these, default "all"
+        Structures to try, as `GaussianMixture` takes them: ``["full", *map(FactorAnalyzer, range(1, 4))]``.
 
         <all>
-    n_factors : int or iterable of int, default None
-        Numbers of factors to try, for "factor_analyzer".
-    noise_variance, shared_loadings, shared_noise : of "factor_analyzer", as for `GaussianMixture`
-    max_condition : float, default None
-        Bound on the ratio of eigenvalues, as for `GaussianMixture`; all structures must be among those that have it.
     trim : float, default 0
         Share of the row weight that every candidate leaves out, as for `GaussianMixture`; criteria are those of the
         rows it keeps. Compare some shares: with a small one, more components take the outliers.
@@ -114,7 +113,8 @@ class GaussianMixtureIC(MixtureEstimator):
     init_params : str or list of str, default "hierarchical"
         Starts, as for `GaussianMixture`; the run with the largest likelihood is kept. A second start,
         ``["hierarchical", "kmeans"]``, doubles the time and sometimes finds a better mixture.
-    noise, noise_volume : of a uniform background, as for `GaussianMixture`, beside each candidate
+    noise : bool, float or Noise, default False
+        A uniform background beside each candidate, as for `GaussianMixture`.
     label_components : dict, default None
         The components of each label in `labels` of `fit`, as for `GaussianMixture`.
     degenerate : {"freeze", "repair"}, default "freeze"
@@ -122,8 +122,10 @@ class GaussianMixtureIC(MixtureEstimator):
         collapse fails; "repair" puts one half of the heaviest component in its place, as for `GaussianMixture`.
     weight_meaning : {"frequency", "precision"}, default "frequency"
         What `sample_weight` says, as for `GaussianMixture`.
-    prior, weight_prior, equal_weights, min_weight : as for `GaussianMixture`
-        Criteria are made of the likelihood alone, as Fraley & Raftery (2007) make them. `weight_prior` is one number.
+    prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
+        As for `GaussianMixture`. Criteria are made of the likelihood alone, as Fraley & Raftery (2007) make them.
+    restrictions : Restrictions or None, default None
+        As for `GaussianMixture`, without fixed parameters of components.
     <missing>
     callbacks : list of functions or None, default None
         Each is called after every step of EM with a record, as for `GaussianMixture`, which also has `candidate`, the
@@ -140,16 +142,17 @@ class GaussianMixtureIC(MixtureEstimator):
 
     Attributes
     ----------
-    n_components_, covariance_type_, n_factors_ : int, str, and int or None
-        What was chosen; `n_factors_` is None for a structure without factors.
+    n_components_, covariance_type_, n_factors_ : int, str or structure, and int or None
+        What was chosen, as `GaussianMixture` takes it; `n_factors_` is None for a structure without factors.
     mixture_ : Mixture
         The best mixture itself, in float64.
     results_ : dict of lists of equal length
-        A row for each candidate, as `pandas.DataFrame` and `polars.DataFrame` take it: "structure", "n_components",
-        where some have factors "n_factors" (None of the others), "log_likelihood" (nats, a total), "n_parameters",
-        "bic", "icl", "aic", "aicc" (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and
-        "cv_error"; "converged", "n_iter", "seconds", and "failure": why a candidate has no numbers (NaN), None where it
-        has. Such a candidate is never chosen.
+        A row for each candidate, as `pandas.DataFrame` and `polars.DataFrame` take it: "structure" (its name, or the
+        value where several of one name have other options than `n_factors`), "n_components", where some have factors
+        "n_factors" (None of the others), "log_likelihood" (nats, a total), "n_parameters", "bic", "icl", "aic", "aicc"
+        (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and "cv_error"; "converged", "n_iter",
+        "seconds", and "failure": why a candidate has no numbers (NaN), None where it has. Such a candidate is never
+        chosen.
     best_index_ : int
         The row of `results_` that was chosen.
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : as for `GaussianMixture`
@@ -193,12 +196,7 @@ class GaussianMixtureIC(MixtureEstimator):
         self,
         n_components: int | Iterable[int] = tuple(range(1, 10)),
         *,
-        covariance_type: str | Iterable[str] = "all",
-        n_factors: int | Iterable[int] | None = None,
-        noise_variance: str = "diagonal",
-        shared_loadings: bool = False,
-        shared_noise: bool = False,
-        max_condition: float | None = None,
+        covariance_type: str | Family | Iterable[str | Family] = "all",
         trim: float = 0.0,
         criterion: str = "bic",
         n_folds: int = 5,
@@ -210,15 +208,12 @@ class GaussianMixtureIC(MixtureEstimator):
         acceleration: str | None = None,
         n_init: int = 1,
         init_params: Any = "hierarchical",
-        noise: bool | float | str = False,
-        noise_volume: float | ArrayLike | None = None,
+        noise: bool | float | Noise = False,
         label_components: Mapping[Any, Sequence[int]] | None = None,
         degenerate: str = "freeze",
         weight_meaning: str = "frequency",
-        prior: str | NormalInverseWishart | None = None,
-        weight_prior: float | None = None,
-        equal_weights: bool = False,
-        min_weight: float = 0.0,
+        prior: str | NormalInverseWishart | Dirichlet | None = None,
+        restrictions: Restrictions | None = None,
         missing: str = "allow",
         callbacks: Sequence[Callback] | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -227,11 +222,6 @@ class GaussianMixtureIC(MixtureEstimator):
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
-        self.n_factors = n_factors
-        self.noise_variance = noise_variance
-        self.shared_loadings = shared_loadings
-        self.shared_noise = shared_noise
-        self.max_condition = max_condition
         self.trim = trim
         self.criterion = criterion
         self.n_folds = n_folds
@@ -244,14 +234,11 @@ class GaussianMixtureIC(MixtureEstimator):
         self.n_init = n_init
         self.init_params = init_params
         self.noise = noise
-        self.noise_volume = noise_volume
         self.label_components = label_components
         self.degenerate = degenerate
         self.weight_meaning = weight_meaning
         self.prior = prior
-        self.weight_prior = weight_prior
-        self.equal_weights = equal_weights
-        self.min_weight = min_weight
+        self.restrictions = restrictions
         self.missing = missing
         self.callbacks = callbacks
         self.random_state = random_state
@@ -267,15 +254,14 @@ class GaussianMixtureIC(MixtureEstimator):
         return self.mixture_.n_components
 
     @property
-    def covariance_type_(self) -> str:
-        """Structure of the best mixture."""
-        return self.mixture_.family.name
+    def covariance_type_(self) -> str | Family:
+        """Structure of the best mixture, as `GaussianMixture` takes it."""
+        return shown(self.mixture_.family)
 
     @property
     def n_factors_(self) -> int | None:
         """Number of factors of each component of the best mixture; None where its structure has none."""
-        n_factors: int | None = self.mixture_.family.options.get("n_factors")
-        return n_factors
+        return getattr(self.mixture_.family, "n_factors", None)
 
     def fit(
         self,
@@ -391,29 +377,28 @@ class GaussianMixtureIC(MixtureEstimator):
         names = check_start_names(self.init_params)
         if not names:
             raise TypeError(f"init_params must be the name of a start or several, not {self.init_params!r:.60}.")
-        starts = Plan.starts_of(self.init_params, check_count("n_init", self.n_init, 1), InitialParameters())
+        starts = Plan.starts_of(self.init_params, CHECKS["n_init"](self.n_init), InitialParameters())
         stopping = check_stopping(self).until(deadline_of(self.max_time))
         if check_callbacks(self.callbacks) or "_skl_callbacks" in vars(self):
             stopping = replace(stopping, is_watched=True)
         trim = check_trim(self.trim, names)
         if trim and check_criterion(self.criterion) == HELD_OUT:
             raise ValueError(f"criterion={HELD_OUT!r} judges mixtures by all rows: choose another, or leave out trim.")
-        ridge, n_jobs = check_ridge(self.reg_covar, self.max_condition, self.prior), check_jobs(self.n_jobs)
+        n_jobs, noise = check_jobs(self.n_jobs), noise_of(self.noise)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = check_counts_of_rows(source, self.weight_meaning)
         candidates = [Candidate(*pair) for pair in check_candidates(self, source.n_features)]
         counts = {candidate.n_components for candidate in candidates}
-        restrictions = check_restrictions(self, None, max(counts))
-        check_pairs(source, [candidate.family for candidate in candidates], self._names)
+        families = [candidate.family for candidate in candidates]
+        ridge = check_ridge(self.reg_covar, families, self.prior)
+        terms = check_terms(self, families, max(counts), is_search=True)
+        check_pairs(source, families, self._names)
         known = check_labels(labels, self.label_components, source.n_rows, max(counts))
-        share = plain_noise(self.noise)
-        has_noise = check_noise_share(share) is not None
-        check_suits_labels(known, self.init_params, counts, has_noise=has_noise)
-        check_suits_noise(self, has_noise=has_noise)
+        check_suits_labels(known, self.init_params, counts, has_noise=noise is not None)
         engine = self._engine(source)
-        data = Data(source, known, check_noise(share, self.noise_volume, source), trim=trim)
+        data = Data(source, known, check_background(noise, source), trim=trim)
         first = candidates[0]
-        problem = Problem(data, first.family, first.n_components, engine, ridge, remedy, restrictions)
+        problem = Problem(data, first.family, first.n_components, engine, ridge, remedy, terms)
         check_acceleration(self.acceleration)
         plan = Plan(starts, self._rng(), stopping, is_accelerated=self.acceleration is not None)
         return Search(candidates, problem, plan, n_jobs)
@@ -491,7 +476,7 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
     names = GaussianMixture._get_param_names()
     parameters = {name: value for name, value in search.get_params().items() if name in names}
     parameters |= {"n_components": search.n_components_, "covariance_type": search.covariance_type_, "n_jobs": None}
-    single = GaussianMixture(**parameters | OPTIONS | dict(search.mixture_.family.options))
+    single = GaussianMixture(**parameters)
     single._fitted = replace(search._fitted, results=None, best_index=None)
     return single
 

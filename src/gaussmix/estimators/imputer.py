@@ -77,7 +77,6 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         n_components: Counts = 1,
         *,
         covariance_type: Structures = "full",
-        n_factors: Counts | None = None,
         sample_posterior: bool = False,
         tol: float = 1e-3,
         stopping: str = "gain",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
 
+from gaussmix.background import NO_MARGINAL
 from gaussmix.door.labels import check_labels
 from gaussmix.door.rows import check_counts_of_rows, counted_weight
 from gaussmix.engines import check_jobs
@@ -26,7 +27,6 @@ from gaussmix.fit.problem import Data
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.noise import NO_MARGINAL
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.report.reading import augmented, explanation_of, summary_of
@@ -431,10 +431,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         X_error: ArrayLike | None = None,
     ) -> Source:
         source = super()._source(X, sample_weight, X_error)
-        if source.may_miss:
-            noise = self.mixture_.noise
-            if noise is not None and noise.box is None:
-                raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with noise_volume as a box.")
+        noise = self.mixture_.noise
+        if source.may_miss and noise is not None and noise.box is None:
+            raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with a box as the volume of noise.")
         return source
 
     def _exported(self) -> tuple[Mixture, None]:

@@ -9,17 +9,17 @@ from typing import Any
 
 from sklearn.utils import Tags
 
-from gaussmix.door.structures import EVERY
+from gaussmix.door.structures import names_several
 from gaussmix.estimators.base import Estimator, FittedValue
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.families.base import Family
 from gaussmix.fit.facts import library_of
 from gaussmix.report.reading import summary_of
 from gaussmix.report.summary import Summary
 
 _OF_MIXTURE = (
-    "n_factors",
     "tol",
     "stopping",
     "reg_covar",
@@ -32,7 +32,7 @@ _OF_MIXTURE = (
 )
 
 Counts = int | Iterable[int]
-Structures = str | Iterable[str]
+Structures = str | Family | Iterable[str | Family]
 
 
 class MixturePredictor(Estimator, ABC):
@@ -43,7 +43,6 @@ class MixturePredictor(Estimator, ABC):
 
     n_components: Any
     covariance_type: Structures
-    n_factors: Counts | None
     tol: float
     stopping: str
     reg_covar: float | str
@@ -73,10 +72,10 @@ class MixturePredictor(Estimator, ABC):
 
     @property
     def _is_choice(self) -> bool:
-        """Whether several structures or numbers of components or factors are named."""
-        counts = self.n_components, self.n_factors
-        several = any(isinstance(count, Iterable) and not isinstance(count, str) for count in counts)
-        return several or not isinstance(self.covariance_type, str) or self.covariance_type == EVERY
+        """Whether several structures or numbers of components are named."""
+        n_components = self.n_components
+        is_several = isinstance(n_components, Iterable) and not isinstance(n_components, str)
+        return is_several or names_several(self.covariance_type)
 
     @property
     def _chosen_reg_covar(self) -> float | str:

@@ -49,11 +49,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         Number of components; 1 is linear regression. With several numbers BIC chooses, on all columns together.
     targets : int, str, a list of them or None, default None
         Columns of X to predict, by number or name; `fit` then takes no y. None if `fit` takes y.
-    covariance_type : str or list of str, default "full"
+    covariance_type : str, structure or list of these, default "full"
         As of `GaussianMixture`; of several, or "all", BIC chooses. With "diag" and "spherical" a component predicts the
         same for every x, and only the weights of the components change.
-    n_factors : int or iterable of int, default None
-        Number of factors, for "factor_analyzer"; of several BIC chooses.
     <em>
 
     Attributes
@@ -96,7 +94,6 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         *,
         targets: Features | None = None,
         covariance_type: Structures = "full",
-        n_factors: Counts | None = None,
         tol: float = 1e-3,
         stopping: str = "gain",
         reg_covar: float | str = "auto",

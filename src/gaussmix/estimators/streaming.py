@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from gaussmix.covariances import LowRank
-from gaussmix.door.noise import check_noise_share, plain_noise
+from gaussmix.door.noise import noise_of
 from gaussmix.door.parameters import check_rate, drawn_seed
-from gaussmix.door.restrictions import given_restrictions
+from gaussmix.door.restrictions import given_terms
 from gaussmix.door.rows import check_source, counted_sum
 from gaussmix.door.warnings import warn
 from gaussmix.em.objective import Ridge
-from gaussmix.em.online import STEP_ROWS, online_step, sums_per_weight
+from gaussmix.em.online import STEP_ROWS, Rate, online_step, sums_per_weight
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import counted
@@ -34,6 +34,7 @@ from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.noise import Noise
 from gaussmix.report.messages import frozen_sentence
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
@@ -46,10 +47,9 @@ class StreamingMixture(MixtureEstimator, ABC):
     """An estimator of a mixture that learns from rows as they come."""
 
     trim: float
-    learning_decay: float
     degenerate: str
-    forgetting: float | None
-    noise: bool | float | str
+    forgetting: float | Rate | None
+    noise: bool | float | Noise
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
     _stream: Stream  # beside `_fitted`: its rows may still wait for a first fit
@@ -120,7 +120,7 @@ class StreamingMixture(MixtureEstimator, ABC):
                 f"partial_fit can't leave out the share trim={self.trim!r}: which rows are least likely, only all of "
                 "them tell. Use fit."
             )
-        if check_noise_share(plain_noise(self.noise)) is not None:
+        if noise_of(self.noise) is not None:
             raise ValueError("partial_fit has no noise: its volume is that of all rows. Use fit.")
         if family.kind is LowRank:
             raise ValueError(
@@ -137,9 +137,8 @@ class StreamingMixture(MixtureEstimator, ABC):
                 f"partial_fit freezes components that get stuck: degenerate={self.degenerate!r} is for fit alone. Set "
                 "degenerate='freeze'."
             )
-        given = given_restrictions(self)
-        if given:
-            raise ValueError(f"partial_fit knows of no {given[0]}, whose steps have sums of rows only: use fit.")
+        for name in given_terms(self):
+            raise ValueError(f"partial_fit does not support {name}. Use fit.")
         if "_fitted" in vars(self):
             _ = self._fitted  # a mixture that was changed by hand begins a new stream
         stream = vars(self).get("_stream")
@@ -176,7 +175,7 @@ class StreamingMixture(MixtureEstimator, ABC):
             return Learned(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen=1.0)
         share = min(profile.total_weight / learned.unit / STEP_ROWS, LARGEST_SHARE)
         seen = learned.seen + share
-        log_kept = check_rate(self.learning_decay, self.forgetting).log_kept(seen, share)
+        log_kept = check_rate(self.forgetting).log_kept(seen, share)
         sums, model, stuck = online_step(
             Data(portion).source(), self._engine(), self.mixture_.model, learned.sums, Ridge(learned.ridge), log_kept
         )

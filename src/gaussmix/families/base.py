@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from gaussmix import plugins
-from gaussmix.covariances import Covariances, Dense, Diagonal, Spherical
+from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix.errors import Failure, unknown_name
 from gaussmix.numerics.arrays import Array
+from gaussmix.value import Value
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
@@ -25,17 +26,15 @@ class Equivariance(Enum):
     ONE_FACTOR = "one factor"
 
 
-class Family(ABC):
+class Family(Value, ABC):
     """A covariance structure: moments in, covariances out. To add one, see docs/develop/add-a-structure.md."""
 
     name: ClassVar[str]  # set by `register`
     in_all: ClassVar[bool]  # set by `register`: covariance_type="all" tries it
     kind: ClassVar[type[Covariances]]  # the form of the covariances
-    algebra: ClassVar[Algebra | None] = None  # `update` in these terms, for engines that make whole steps by themselves
     accuracy: ClassVar[float] = 0.0  # relative, of covariances that `update` searches for; 0 where it is a formula
     n_first_updates: ClassVar[int] = 1  # updates that find covariances from nothing, each from the last
     is_step: ClassVar[bool] = False  # `update` is a step towards the maximum, not the maximum
-    takes: ClassVar[Mapping[str, str]] = {}  # names of the options it may have, and why only such structures have them
 
     @property
     def is_shared(self) -> bool:
@@ -53,20 +52,34 @@ class Family(ABC):
         """The maps of the data that a fit follows."""
 
     @property
-    def options(self) -> dict[str, Any]:
-        """Options of the structure, as plain values; see `family_named`."""
-        return {}
+    def algebra(self) -> Algebra | None:
+        """`update` in these terms, for engines that make whole steps by themselves; None where there are none."""
+        return None
 
-    def with_options(self, **options: Any) -> Family:
-        """The structure with other options; raises ValueError or TypeError for an impossible one."""
-        return self
+    @property
+    def is_bounded(self) -> bool:
+        """Whether variances have a bound on their ratios, so that no covariance collapses."""
+        return False
+
+    def set_params(self, **params: Any) -> Self:
+        """Change options, all or none.
+
+        Parameters
+        ----------
+        params : options of the structure.
+
+        Raises
+        ------
+        ValueError, TypeError : there is no such option, it can't have this value, or this is the structure in
+            `FAMILIES`, which all estimators use.
+        """
+        if FAMILIES.get(getattr(type(self), "name", "")) is self:
+            raise ValueError(f"{self!r} of FAMILIES can't change: make another, {type(self).__name__}(…).")
+        return super().set_params(**params)
 
     def refusal(self, n_features: int) -> Failure | None:
         """Why data of so many features can't have this structure; None if they can."""
         return None
-
-    def __reduce__(self) -> tuple[Callable[[type[Family]], Family], tuple[type[Family]]]:
-        return registered, (type(self),)  # a copy or an unpickled one is the one of the registry
 
     def need(self, current: Covariances | None) -> Need:
         """Say which second moments `update` reads.
@@ -192,8 +205,8 @@ def _defined_as(cls: type) -> tuple[str, str]:
 
 # Structures without constraints, by the form of the covariances and whether one is shared.
 _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
-    (Spherical, True): "EII",
-    (Spherical, False): "spherical",
+    (Isotropic, True): "EII",
+    (Isotropic, False): "spherical",
     (Diagonal, True): "EEI",
     (Diagonal, False): "diag",
     (Dense, True): "tied",
@@ -204,12 +217,6 @@ _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
 def unconstrained(covariances: Covariances) -> Family:
     """The structure that has all covariances of this form; they are spherical, diagonal or dense."""
     return FAMILIES[_UNCONSTRAINED[type(covariances), covariances.is_shared]]
-
-
-def registered(cls: type[Family]) -> Family:
-    """The registered family of a class; a new one if the class is not registered."""
-    known = FAMILIES.get(getattr(cls, "name", ""))
-    return known if type(known) is cls else cls()
 
 
 def known_names() -> list[str]:
@@ -244,12 +251,7 @@ def family_named(name: str, **options: Any) -> Family:
     if not is_known(name):
         raise unknown_name("covariance_type", name, known_names())
     family = FAMILIES[ALIASES.get(name, name)]
-    for option, value in options.items():
-        if option not in family.takes:
-            takers = {repr(each.name): each.takes[option] for each in FAMILIES.values() if option in each.takes}
-            known = "no structure has such an option"
-            if takers:
-                known = f"it is for covariance_type={' or '.join(takers)}{next(iter(takers.values()))}"
-            raise ValueError(f"{option}={value!r} has no meaning with covariance_type={name!r}: {known}.")
-    made = family.with_options(**options)
-    return family if made == family else made
+    for option in options:
+        if option not in family.get_params():
+            raise ValueError(f"{option} is not an option of the structure {name!r}.")
+    return type(family)(**options) if options else family

@@ -2,109 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
 from dataclasses import dataclass
-from functools import partial
 from math import inf
 from numbers import Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from gaussmix.covariances import Covariances, Dense
-from gaussmix.errors import Failure
-from gaussmix.families.base import Equivariance, Family, family_named
+from gaussmix.families.base import Equivariance, Family
 from gaussmix.families.orientation import composed
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
+from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.moments import Scatter
-from gaussmix.waist.need import Need
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Boundable(Family):
-    """A structure whose eigenvalues are free of each other, or those of a single matrix."""
+    """A structure whose eigenvalues are free of each other, or those of a single matrix, and so may have a bound.
 
-    takes: ClassVar[Mapping[str, str]] = {
-        "max_condition": ", whose M-step clamps eigenvalues; others have eigenvalues in common"
-    }
-
-    def with_options(self, **options: Any) -> Family:
-        most = options.get("max_condition")
-        return self if most is None else Bounded(self, most)
-
-
-@dataclass(frozen=True)
-class Bounded(Family):
-    """Another structure, with the eigenvalues of all components in [m, c m] for some m; García-Escudero et al. (2008).
-
-    The likelihood then has a maximum, and no component collapses onto a few rows.
+    With a bound the eigenvalues of all components lie in [m, c m] for some m; García-Escudero et al. (2008). The
+    likelihood then has a maximum, and no component collapses onto a few rows. What the structure is without the bound
+    is in the names that begin with `free_`.
 
     Parameters
     ----------
-    free : the structure without the bound.
-    max_condition : c ≥ 1; at 1 all covariances are one sphere.
+    max_condition : c ≥ 1; at 1 all covariances are one sphere. None for no bound.
     """
 
-    free: Family
-    max_condition: float
+    max_condition: float | None = None
+
+    free_equivariance: ClassVar[Equivariance]
+    free_algebra: ClassVar[Algebra]
 
     def __post_init__(self) -> None:
+        if self.max_condition is None:
+            return
         if isinstance(self.max_condition, bool) or not isinstance(self.max_condition, Real):
             raise TypeError(f"max_condition must be a number ≥ 1 or None, not {self.max_condition!r}.")
         if not 1 <= self.max_condition < inf:
             raise ValueError(f"max_condition={self.max_condition!r} must be a finite number ≥ 1, or None.")
-        of_free = {"name": self.free.name, "in_all": False, "kind": self.free.kind, "takes": self.free.takes}
-        vars(self).update(of_free)
 
-    def __reduce__(self) -> Any:
-        return partial(family_named, self.name, **self.options), ()
+    @abstractmethod
+    def free_update(self, scatter: Scatter) -> Covariances:
+        """Maximise the expected log-likelihood over covariances without the bound."""
 
-    @property
-    def options(self) -> dict[str, Any]:
-        return {"max_condition": float(self.max_condition)}  # not NumPy's
-
-    def with_options(self, **options: Any) -> Family:
-        return self.free.with_options(**self.options | options)
+    @abstractmethod
+    def free_n_parameters(self, n_components: int, n_features: int) -> int:
+        """Count the free parameters of covariances without the bound."""
 
     @property
-    def is_shared(self) -> bool:
-        return self.free.is_shared
-
-    def refusal(self, n_features: int) -> Failure | None:
-        return self.free.refusal(n_features)
+    def algebra(self) -> Algebra | None:
+        return self.free_algebra if self.max_condition is None else None
 
     @property
     def equivariance(self) -> Equivariance:
-        """The unit may change, but not that of one feature alone."""
-        scales = self.free.equivariance is Equivariance.SCALING
+        """With a bound the unit may change, but not that of one feature alone."""
+        if self.max_condition is None:
+            return self.free_equivariance
+        scales = self.free_equivariance is Equivariance.SCALING
         return Equivariance.ONE_FACTOR if scales else Equivariance.SIMILARITY
 
-    def need(self, current: Covariances | None) -> Need:
-        return self.free.need(current)
+    @property
+    def is_bounded(self) -> bool:
+        return self.max_condition is not None
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        found = self.free.update(scatter, current)
+        found = self.free_update(scatter)
+        if self.max_condition is None:
+            return found
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
         if self.kind is Dense:
-            arrays = self._clamped(found.array.reshape(-1, scatter.n_features, scatter.n_features), degrees)
+            arrays = _clamped(
+                found.array.reshape(-1, scatter.n_features, scatter.n_features), degrees, self.max_condition
+            )
         else:
             arrays = clamped(found.array.reshape(len(degrees), -1), degrees, self.max_condition)
         return self.covariances(arrays.reshape(found.array.shape), *scatter.shape)
 
-    def _clamped(self, matrices: Array, degrees: Array) -> Array:
-        """Matrices (n, d, d) with clamped eigenvalues; those that are within the bound keep their bits."""
-        values, axes = principal_axes(matrices)
-        within = clamped(values, degrees, self.max_condition)
-        changed = (within != values).any(axis=1)
-        if not changed.any():
-            return matrices
-        clamps = np.array(matrices)
-        clamps[changed] = composed(axes[changed], within[changed])
-        return clamps
-
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Those of the structure without the bound, which is no equation; at c = 1 there is one variance."""
-        return 1 if self.max_condition == 1 else self.free.n_parameters(n_components, n_features)
+        return 1 if self.max_condition == 1 else self.free_n_parameters(n_components, n_features)
+
+
+def _clamped(matrices: Array, degrees: Array, most: float) -> Array:
+    """Matrices (n, d, d) with clamped eigenvalues; those that are within the bound keep their bits."""
+    values, axes = principal_axes(matrices)
+    within = clamped(values, degrees, most)
+    changed = (within != values).any(axis=1)
+    if not changed.any():
+        return matrices
+    clamps = np.array(matrices)
+    clamps[changed] = composed(axes[changed], within[changed])
+    return clamps
 
 
 def clamped(values: Array, degrees: Array, most: float) -> Array:

@@ -11,16 +11,22 @@ from gaussmix.waist.moments import Scatter
 
 
 @register("diag", "VVI", in_all=True)
-class VVI(Boundable):
-    """Σ_k = diag(v_k) (mclust's VVI): v_k = diag(S_k) / N_k, Celeux & Govaert (1995) section 3.2."""
+class Diag(Boundable):
+    """Σ_k = diag(v_k) (mclust's VVI): v_k = diag(S_k) / N_k, Celeux & Govaert (1995) section 3.2.
+
+    Parameters
+    ----------
+    max_condition : float, default None
+        Bound on the ratio of eigenvalues, as for `Full`.
+    """
 
     kind = Diagonal
-    equivariance = Equivariance.SCALING
-    algebra = Algebra(Across.OWN, Across.OWN)
+    free_equivariance = Equivariance.SCALING
+    free_algebra = Algebra(Across.OWN, Across.OWN)
 
-    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+    def free_update(self, scatter: Scatter) -> Covariances:
         variances = in_pieces(lambda second, degrees: second / degrees, scatter.second, scatter.degrees[:, None])
         return self.covariances(variances, *scatter.shape)
 
-    def n_parameters(self, n_components: int, n_features: int) -> int:
+    def free_n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features

@@ -11,15 +11,21 @@ from gaussmix.waist.moments import Scatter
 
 @register("EEI", in_all=True)
 class EEI(Boundable):
-    """Σ_k = diag(v): v = Σ_k diag(S_k) / Σ_k N_k, Celeux & Govaert (1995) section 3.2."""
+    """Σ_k = diag(v): v = Σ_k diag(S_k) / Σ_k N_k, Celeux & Govaert (1995) section 3.2.
+
+    Parameters
+    ----------
+    max_condition : float, default None
+        Bound on the ratio of eigenvalues, as for `Full`.
+    """
 
     kind = Diagonal
     is_shared = True
-    equivariance = Equivariance.SCALING
-    algebra = Algebra(Across.EQUAL, Across.EQUAL)
+    free_equivariance = Equivariance.SCALING
+    free_algebra = Algebra(Across.EQUAL, Across.EQUAL)
 
-    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+    def free_update(self, scatter: Scatter) -> Covariances:
         return self.covariances(scatter.second / scatter.degrees.sum(), *scatter.shape)
 
-    def n_parameters(self, n_components: int, n_features: int) -> int:
+    def free_n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.covariances import Covariances, Spherical
+from gaussmix.covariances import Covariances, Isotropic
 from gaussmix.families.base import Equivariance, register
 from gaussmix.families.bounded import Boundable
 from gaussmix.waist.algebra import Across, Algebra
@@ -13,16 +13,22 @@ from gaussmix.waist.moments import Scatter
 
 @register("EII", "E", in_all=True)
 class EII(Boundable):
-    """Σ_k = v I: v = Σ_k tr(S_k) / (d Σ_k N_k), Celeux & Govaert (1995) section 3.3."""
+    """Σ_k = v I: v = Σ_k tr(S_k) / (d Σ_k N_k), Celeux & Govaert (1995) section 3.3.
 
-    kind = Spherical
+    Parameters
+    ----------
+    max_condition : float, default None
+        Bound on the ratio of eigenvalues, as for `Full`.
+    """
+
+    kind = Isotropic
     is_shared = True
-    equivariance = Equivariance.SIMILARITY
-    algebra = Algebra(Across.EQUAL)
+    free_equivariance = Equivariance.SIMILARITY
+    free_algebra = Algebra(Across.EQUAL)
 
-    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+    def free_update(self, scatter: Scatter) -> Covariances:
         variance = np.asarray(scatter.second / (scatter.n_features * scatter.degrees.sum()))
         return self.covariances(variance, *scatter.shape)
 
-    def n_parameters(self, n_components: int, n_features: int) -> int:
+    def free_n_parameters(self, n_components: int, n_features: int) -> int:
         return 1

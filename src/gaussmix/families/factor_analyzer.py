@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
-from functools import partial
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from gaussmix.checks import check_count
 from gaussmix.covariances import Covariances, LowRank
 from gaussmix.covariances.low_rank import symmetric_root
 from gaussmix.errors import Failure, FailureKind, unknown_name
-from gaussmix.families.base import Equivariance, Family, family_named, register
+from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.hashing import mix, uniform
@@ -25,7 +23,7 @@ ROUNDING = 4 * float(np.finfo(np.float64).eps)  # of a feature's variance: what 
 
 
 @register("factor_analyzer")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FactorAnalyzer(Family):
     """Σ_k = Λ_k Λ_kᵀ + Ψ_k with Λ_k (n_features, n_factors) and Ψ_k diagonal; never a matrix of n_features².
 
@@ -35,9 +33,18 @@ class FactorAnalyzer(Family):
 
     Parameters
     ----------
-    n_factors : q ≥ 1, fewer than features.
-    noise_variance : "diagonal", a noise variance for each feature, or "isotropic", one for all features.
-    shared_loadings, shared_noise : Λ_k or Ψ_k is the same for all components.
+    n_factors : int, default 1
+        Number q of factors of each component, fewer than features.
+    noise : {"diagonal", "isotropic"}, default "diagonal"
+        Ψ_k: a noise variance for each feature, or one for all, which makes the mixture one of probabilistic principal
+        components.
+    shared_loadings, shared_noise : bool, default False
+        Whether Λ_k, or Ψ_k, is the same for all components.
+
+    Raises
+    ------
+    ValueError : `n_factors` is below 1, or there is no such noise.
+    TypeError : a value is of the wrong type.
 
     Notes
     -----
@@ -45,42 +52,35 @@ class FactorAnalyzer(Family):
     (Meng & van Dyk 1997) that keeps the responsibilities, so it never lowers the likelihood. It is sped up by
     parameter expansion (Liu, Rubin & Wu 1998): factors may take any covariance R, which Λ R^½ then takes in. With
     loadings and a diagonal noise of its own, a component's variances then are those of its rows, exactly.
+
+    Examples
+    --------
+    >>> from gaussmix import FactorAnalyzer, GaussianMixture
+    >>> GaussianMixture(2, covariance_type=FactorAnalyzer(3, noise="isotropic")).covariance_type
+    FactorAnalyzer(n_factors=3, noise='isotropic')
     """
 
     n_factors: int = 1
-    noise_variance: str = "diagonal"
+    noise: str = "diagonal"
     shared_loadings: bool = False
     shared_noise: bool = False
 
     kind = LowRank
-    takes = dict.fromkeys(("n_factors", "noise_variance", "shared_loadings", "shared_noise"), "")
     n_first_updates = 5
     is_step = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_factors, bool) or not isinstance(self.n_factors, Integral):
-            raise TypeError(f"n_factors must be an integer ≥ 1, not {self.n_factors!r}.")
-        if self.n_factors < 1:
-            raise ValueError(f"n_factors={self.n_factors!r} must be an integer ≥ 1.")
-        if self.noise_variance not in NOISES:
-            raise unknown_name("noise_variance", self.noise_variance, NOISES)
+        check_count("n_factors", self.n_factors, 1)
+        if self.noise not in NOISES:
+            raise unknown_name("noise", self.noise, NOISES)
         for name in ("shared_loadings", "shared_noise"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}.")
 
-    def __reduce__(self) -> Any:
-        return partial(family_named, self.name, **self.options), ()
-
     @property
     def options(self) -> dict[str, Any]:
-        plain = {"n_factors": int, "noise_variance": str, "shared_loadings": bool, "shared_noise": bool}  # not NumPy's
-        return {name: of_type(getattr(self, name)) for name, of_type in plain.items()}
-
-    def with_options(self, **options: Any) -> Family:
-        if "noise" in options:
-            warnings.warn("The option noise is called noise_variance now.", FutureWarning, stacklevel=2)
-            options["noise_variance"] = options.pop("noise")
-        return replace(self, **options)
+        """The number of factors, and other parameters that differ from their defaults."""
+        return {"n_factors": int(self.n_factors), **super().options}
 
     def refusal(self, n_features: int) -> Failure | None:
         if self.n_factors < n_features:
@@ -94,7 +94,7 @@ class FactorAnalyzer(Family):
 
     @property
     def equivariance(self) -> Equivariance:
-        return Equivariance.SIMILARITY if self.noise_variance == NOISES[1] else Equivariance.SCALING
+        return Equivariance.SIMILARITY if self.noise == NOISES[1] else Equivariance.SCALING
 
     def need(self, current: Covariances | None) -> Need:
         """Variances at first; later moments along β_k too, which makes a row's expected factors."""
@@ -135,7 +135,7 @@ class FactorAnalyzer(Family):
 
     def _tied(self, degrees: Array, noise: Array) -> Array:
         """The noise variances (n, n_features) as this structure has them: means over what has one in common."""
-        if self.noise_variance == NOISES[1]:
+        if self.noise == NOISES[1]:
             noise = np.broadcast_to(noise.mean(axis=1, keepdims=True), noise.shape)
         if self.shared_noise:
             noise = np.broadcast_to((degrees[:, None] * noise).sum(axis=0) / degrees.sum(), noise.shape)
@@ -162,7 +162,7 @@ class FactorAnalyzer(Family):
         """
         n_factors = min(self.n_factors, n_features)  # a marginal may have fewer features than factors
         turned = n_features * n_factors - n_factors * (n_factors - 1) // 2
-        noise = 1 if self.noise_variance == NOISES[1] else n_features
+        noise = 1 if self.noise == NOISES[1] else n_features
         matrix = n_features * (n_features + 1) // 2
         if self.shared_loadings:
             others = 0 if self.shared_noise else n_components - 1

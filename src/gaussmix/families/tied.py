@@ -10,16 +10,22 @@ from gaussmix.waist.moments import Scatter
 
 
 @register("tied", "EEE", in_all=True)
-class EEE(Boundable):
-    """Σ_k = Σ (mclust's EEE): Σ = Σ_k S_k / Σ_k N_k, Celeux & Govaert (1995) section 3.1."""
+class Tied(Boundable):
+    """Σ_k = Σ (mclust's EEE): Σ = Σ_k S_k / Σ_k N_k, Celeux & Govaert (1995) section 3.1.
+
+    Parameters
+    ----------
+    max_condition : float, default None
+        Bound on the ratio of eigenvalues, as for `Full`.
+    """
 
     kind = Dense
     is_shared = True
-    equivariance = Equivariance.AFFINE
-    algebra = Algebra(Across.EQUAL, Across.EQUAL, Across.EQUAL)
+    free_equivariance = Equivariance.AFFINE
+    free_algebra = Algebra(Across.EQUAL, Across.EQUAL, Across.EQUAL)
 
-    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+    def free_update(self, scatter: Scatter) -> Covariances:
         return self.covariances(scatter.second / scatter.degrees.sum(), *scatter.shape)
 
-    def n_parameters(self, n_components: int, n_features: int) -> int:
+    def free_n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features * (n_features + 1) // 2

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.background import Background
 from gaussmix.door.warnings import warn
 from gaussmix.em.restarts import Run, better
 from gaussmix.em.trace import Event, Frozen, State, Trace
@@ -25,7 +26,6 @@ from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, Standi
 from gaussmix.formats.record import Json
 from gaussmix.formats.whole_file import remove_unfinished
 from gaussmix.model import Model, flaw_at_sight
-from gaussmix.noise import Noise
 
 SECONDS = 5.0  # between two checkpoints of a run
 Place = str | os.PathLike[str]
@@ -279,7 +279,7 @@ def _state_of(run: RunRecord, family: Family) -> State:
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
     try:
-        noise = Noise.of_arrays(arrays)
+        noise = Background.of_arrays(arrays)
     except ValueError:
         raise Damaged("its noise is damaged") from None
     wrong = flaw_at_sight(weights, means, covariances, family, noise=noise)

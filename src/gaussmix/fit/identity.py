@@ -13,8 +13,8 @@ from sklearn.base import BaseEstimator
 from gaussmix.engines.base import Engine
 from gaussmix.formats.record import Json
 from gaussmix.formats.values import plain
-from gaussmix.priors import NormalInverseWishart
 from gaussmix.sources.base import Source
+from gaussmix.value import Value
 from gaussmix.version import package_version
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -27,7 +27,6 @@ CHANGE_NOTHING = (
     "max_time",
     "verbose",
     "verbose_interval",
-    "learning_decay",
     "forgetting",
 )
 _FEW = 20  # numbers that a message shows
@@ -80,7 +79,9 @@ def _plain(name: str, value: Any) -> Json:
         return "a callable"
     if isinstance(value, np.random.RandomState):
         return "a RandomState"  # the generator made of it is in the file
-    if value is None or isinstance(value, str | bool | int | float | np.generic | dict | NormalInverseWishart):
+    if value is None or isinstance(value, str | bool | int | float | np.generic | dict | Value):
+        return plain(name, value)
+    if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
         return plain(name, value)
     array = np.asarray(value)
     return array.tolist() if array.size <= _FEW and array.dtype.kind in "biuU" else _digest([array])

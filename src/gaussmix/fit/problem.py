@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.background import Background
 from gaussmix.em.known import Known
 from gaussmix.em.objective import Ridge
 from gaussmix.em.remedies import Remedy
-from gaussmix.em.restrictions import Moments, Restrictions
 from gaussmix.em.ridge import automatic_ridge
+from gaussmix.em.terms import Moments, Terms
 from gaussmix.em.trimming import trimmed
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.model import Model, free_parameters
-from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import unit_of_weights
 from gaussmix.sources.base import Given, Source
@@ -40,7 +40,7 @@ class Data:
 
     original: Source
     known: Known | None = None
-    noise: Noise | None = None
+    noise: Background | None = None
     trim: float = 0.0
     _moments: dict[bool, Moments] = field(default_factory=dict, init=False)  # whether they are matrices
 
@@ -88,7 +88,7 @@ class Data:
         return Ridge(self.ridge if ridge is None else np.full(self.original.n_features, ridge))
 
     def restricted(
-        self, restrictions: Restrictions, ridge: float | None, family: Family, n_components: int, engine: Engine[Any]
+        self, restrictions: Terms, ridge: float | None, family: Family, n_components: int, engine: Engine[Any]
     ) -> Ridge:
         """As `objective`, with a prior and with what is fixed."""
         is_matrix = family.kind.second is Second.FULL
@@ -123,7 +123,7 @@ class Problem:
     engine: Engine[Any]
     ridge: float | None
     remedy: Remedy = Remedy.FREEZE
-    restrictions: Restrictions = field(default_factory=Restrictions)
+    restrictions: Terms = field(default_factory=Terms)
 
     @cached_property
     def source(self) -> Source:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.door.parameters import check_number
+from gaussmix.door.parameters import CHECKS
 from gaussmix.em.restarts import Run, better
 from gaussmix.em.trace import State
 from gaussmix.errors import Outcome, SingularCovariance
@@ -227,7 +227,7 @@ class Task:
 
 def deadline_of(max_time: Any) -> float:
     """When `max_time` is over, of `time.monotonic`; raises TypeError or ValueError."""
-    return math.inf if max_time is None else monotonic() + check_number("max_time", max_time)
+    return math.inf if max_time is None else monotonic() + CHECKS["max_time"](max_time)
 
 
 def with_teardown(fit: Callable[..., object], estimator: Any, *arguments: Any, **options: Any) -> None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gaussmix.background import NOISE_ARRAYS
 from gaussmix.formats.envelope import Damaged, Header, Tensors, pack, unpack, value_of
 from gaussmix.formats.record import Json
 from gaussmix.formats.whole_file import whole_file
-from gaussmix.noise import NOISE_ARRAYS
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied
 

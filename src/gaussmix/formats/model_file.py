@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 
 from gaussmix import formats
+from gaussmix.background import NOISE_ARRAYS, Background
 from gaussmix.checks import check_names, check_real
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known
 from gaussmix.formats import Details, Place, Record
 from gaussmix.model import Model, flaw
-from gaussmix.noise import NOISE_ARRAYS, Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied
 
 _FORMAT = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries; files have the same
 _ARRAYS = ("weights", "means", "covariances")
-_RENAMED = {"noise": "noise_variance"}  # options of structures in older files
 
 
 def write(place: Place, model: Model, details: Details | None = None) -> None:
@@ -81,7 +80,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
         raise ValueError(f"This is no mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
     weights, means, covariances = (_array(values, name) for name in _ARRAYS)
     try:
-        noise = Noise.of_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
+        noise = Background.of_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
     except ValueError as error:
         raise ValueError("This is no mixture: its noise is not two numbers and a box.") from error
     wrong = flaw(weights, means, covariances, family, noise=noise)
@@ -95,7 +94,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
     return _model(weights, means, covariances, family, noise), named
 
 
-def _model(weights: Array, means: Array, covariances: Array, family: Family, noise: Noise | None) -> Model:
+def _model(weights: Array, means: Array, covariances: Array, family: Family, noise: Background | None) -> Model:
     return Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
 
 
@@ -104,9 +103,7 @@ def family_of(name: object, options: object) -> Family | None:
     if not isinstance(name, str) or not is_known(name) or name in ALIASES or not isinstance(options, Mapping):
         return None
     try:
-        return family_named(
-            name, **{_RENAMED.get(str(option), str(option)): value for option, value in options.items()}
-        )
+        return family_named(name, **{str(option): value for option, value in options.items()})
     except (TypeError, ValueError):
         return None
 

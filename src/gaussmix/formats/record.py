@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gaussmix.background import Background
 from gaussmix.errors import counted
-from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.version import package_version
 
@@ -94,7 +94,7 @@ class Record:
     details: Details = field(default_factory=Details)
     layout: int = 1
     family_options: Mapping[str, Scalar] = field(default_factory=dict)
-    noise: Noise | None = None
+    noise: Background | None = None
 
     def flaw(self) -> str | None:
         """How its parts contradict each other, as the end of a sentence; None if they do not."""

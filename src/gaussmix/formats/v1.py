@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from gaussmix.background import NOISE_ARRAYS, Background
 from gaussmix.formats.envelope import Damaged, Header, Tensors, value_of
 from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
-from gaussmix.noise import NOISE_ARRAYS, Noise
 from gaussmix.numerics.pieces import copied
 
 VERSION = 1
@@ -48,7 +48,7 @@ def read(header: Header, tensors: Tensors) -> Record:
     if not set(_TENSORS) <= set(tensors) <= {*_TENSORS, *NOISE_ARRAYS}:
         raise Damaged("it lacks some of its numbers, or holds others")
     try:
-        noise = Noise.of_arrays({name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS})
+        noise = Background.of_arrays({name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS})
     except ValueError as error:
         raise Damaged(str(error)) from None
     options = value_of({"family_options": {}, **header}, "family_options", dict)

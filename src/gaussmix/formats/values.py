@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.families.base import FAMILIES, Family, family_named
 from gaussmix.formats.envelope import Damaged
 from gaussmix.formats.record import Json
-from gaussmix.priors import NormalInverseWishart
+from gaussmix.value import VALUES, Value
 
 # Checks and converts the value of one attribute; raises TypeError or ValueError where it has the wrong type.
 Reader = Callable[[Any], Any]
@@ -75,8 +76,14 @@ def plain(name: str, value: Any) -> Json:
     if isinstance(value, np.random.RandomState) and isinstance(value._bit_generator, np.random.MT19937):
         _, keys, *rest = value.get_state(legacy=True)
         return {"RandomState": [np.asarray(keys).tolist(), *rest]}
-    if isinstance(value, NormalInverseWishart):
-        return {"NormalInverseWishart": [[key, plain(name, number)] for key, number in value.values().items()]}
+    if isinstance(value, Value):
+        is_structure, own = isinstance(value, Family), getattr(value, "name", type(value).__name__)
+        if type(value) is not (type(FAMILIES.get(own)) if is_structure else VALUES.get(own)):
+            raise ValueError(f"{name} is {value!r:.80}, which is not registered, so that nobody could read its file.")
+        parameters = [[key, plain(key, each)] for key, each in value.options.items()]
+        return {"structure" if is_structure else "value": own, "parameters": parameters}
+    if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
+        return {"several": [plain(name, each) for each in value]}
     types = {"as": _types(value)} if isinstance(value, list | tuple | range) else {}
     if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
         return {"names": list(value)} | types
@@ -102,8 +109,12 @@ def from_plain(name: str, value: Json) -> Any:
                 state = np.random.RandomState()  # which would read beyond its keys from a place beyond them
                 state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
                 return state
-            case {"NormalInverseWishart": [*pairs]}:
-                return NormalInverseWishart(**{str(key): from_plain(name, number) for key, number in pairs})
+            case {"structure": str(own), "parameters": [*pairs]}:
+                return family_named(own, **{str(key): from_plain(name, each) for key, each in pairs})
+            case {"value": str(own), "parameters": [*pairs]} if own in VALUES:
+                return VALUES[own](**{str(key): from_plain(name, each) for key, each in pairs})
+            case {"several": [*each]}:
+                return [from_plain(name, one) for one in each]
             case {"array": list(values), "dtype": str(dtype)} if dtype in _NUMBERS:
                 array = np.array(values, dtype=dtype)
                 return _of_types(array, value.get("as", []))

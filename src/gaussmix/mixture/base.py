@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gaussmix.background import Background
 from gaussmix.checks import check_names, check_real
 from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
@@ -17,7 +18,6 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, block_of, places
 from gaussmix.mixture.line.line import Line
 from gaussmix.model import Model, flaw_at_sight
-from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, Places, frozen
 from gaussmix.numerics.pieces import copied
 from gaussmix.waist.block import Block
@@ -38,7 +38,7 @@ class MixtureBase:
     covariances: Array
     family: Family
     feature_names: tuple[str, ...] | None = None
-    noise: Noise | None = None
+    noise: Background | None = None
     _own_engine: Engine[Any] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class MixtureBase:
             raise TypeError(f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r}.')
         for name in _ARRAYS:  # copied, so that nobody else can write to them
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
-        if self.noise is not None and not isinstance(self.noise, Noise):
+        if self.noise is not None and not isinstance(self.noise, Background):
             raise TypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
         wrong = flaw_at_sight(self.weights, self.means, self.covariances, self.family, noise=self.noise)
         if wrong is not None:
@@ -172,7 +172,7 @@ class MixtureBase:
         if self.noise is not None and self.noise.box is None:
             raise ValueError(
                 f"{what} must know where noise is, and of this mixture's only the volume is known: fit with a box as "
-                "noise_volume, or take without_noise."
+                "the volume of noise, or take without_noise."
             )
 
     def _block(self, rows: ArrayLike) -> Block:

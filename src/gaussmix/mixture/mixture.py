@@ -84,7 +84,7 @@ class Mixture(Shown, Components, SciPyNames, Comparisons):
             (n_components, n_features, n_features).
         precisions : the inverses of the covariances, in the same shape, instead of the covariances.
         covariance_type : the name of the structure: "full", "tied", "diag", "spherical" or one of mclust's. Where it
-            has options, the structure itself: `FAMILIES["factor_analyzer"].with_options(n_factors=2)`.
+            has options, the structure itself: `FactorAnalyzer(n_factors=2)`.
         feature_names : one for each feature; None for none.
 
         Raises

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.background import Background
 from gaussmix.checks import Rng, check_count, generator
 from gaussmix.engines.base import NOISE, Engine
 from gaussmix.engines.randomness import label_uniforms
 from gaussmix.model import Model
-from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.whitening.base import Whitening
 
@@ -27,7 +27,7 @@ def sample(model: Model, n_rows: int, rng: Rng, component: int | None, engine: E
     return (rows, labels) if noise is None else _with_noise(rows, labels, noise, source)
 
 
-def _with_noise(rows: Array, labels: Labels, noise: Noise, rng: np.random.Generator) -> tuple[Array, Labels]:
+def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.Generator) -> tuple[Array, Labels]:
     """Put noise in the place of some rows, each a function of its number, as the rows of components are."""
     assert noise.box is not None, "checked by the caller"
     which, *keys = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64).tolist()

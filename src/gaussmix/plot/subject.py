@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.background import NO_MARGINAL
 from gaussmix.checks import check_real
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.mixture.features import check_order
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.noise import NO_MARGINAL
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame
 from gaussmix.plot.features import names_of
@@ -43,7 +43,7 @@ class Subject:
         if not np.isnan(rows).any():
             return self.mixture.responsibilities(rows)
         if self.mixture.noise is not None and self.mixture.noise.box is None:
-            raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with noise_volume as a box.")
+            raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with a box as the volume of noise.")
         engine = IncompleteEngine(self.mixture._engine())
         found: Array = engine.responsibilities(Block(0, rows), self.mixture.parameters)
         return found

@@ -20,8 +20,8 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     "decimal ','": "--decimal ,",
     "memory=": "--memory",
     "features=": "--features ",
-    "fit with a box as noise_volume, or take without_noise": _WITHOUT_NOISE,
-    "fit with noise_volume as a box": _WITHOUT_NOISE,
+    "fit with a box as the volume of noise, or take without_noise": _WITHOUT_NOISE,
+    "fit with a box as the volume of noise": _WITHOUT_NOISE,
     "take mixture_.without_noise": _WITHOUT_NOISE,
     "take without_noise": _WITHOUT_NOISE,
 }

@@ -15,7 +15,6 @@ from gaussmix.cli.show.notices import in_options
 from gaussmix.cli.show.search import show_matrix, show_top
 from gaussmix.errors import counted
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix.families import FAMILIES
 from gaussmix.fit.ending import Ending
 from gaussmix.fit.fitted import Fitted
 from gaussmix.formats import Damaged
@@ -126,7 +125,7 @@ def _candidate_as_json(row: dict[str, Any]) -> dict[str, Any]:
 def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
     return {
         "structure": mixture.family.name,
-        **mixture.family.options,
+        "options": mixture.family.options,
         **sizes,
         "weights": mixture.weights.tolist(),
         "means": mixture.means.tolist(),
@@ -255,11 +254,10 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
     if estimator is not None and "_outcome_table" in estimator.attributes:
         lines.append(("ended", in_options(_reason(estimator.attributes["_outcome_table"]))))
     settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
-    elsewhere = {*_NOT_SETTINGS, *(option for family in FAMILIES.values() for option in family.takes)}
     shown = [
         f"{name}={value}"
         for name, value in settings.items()
-        if name not in elsewhere and value is not None and not isinstance(value, dict)
+        if name not in _NOT_SETTINGS and value is not None and not isinstance(value, dict)
     ]
     if shown:
         lines.append(("settings", ", ".join(shown)))

@@ -18,18 +18,14 @@ from gaussmix.cli.model_file import write_search
 from gaussmix.cli.options import (
     Reading,
     Verb,
+    as_values,
+    by_rule,
     choosing,
     columns,
-    condition,
     counts,
-    factor_noise,
     noise,
     number,
-    number_or_auto,
-    seconds,
     seed,
-    share,
-    starts,
     weight_column,
     weight_meaning,
     weights,
@@ -59,7 +55,7 @@ from gaussmix.starts import STARTS
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
 _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # what `gaussmix convert` writes
-_DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params()
+_DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
 
 
 def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Callable[[Verb], Verb]:
@@ -78,16 +74,24 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
     metavar="Q",
     help="Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4.",
 )
-@parameter("noise_variance", "NOISE", f"Noise of a factor_analyzer: {' or '.join(NOISES)}.", callback=factor_noise)
+@click.option(
+    "--noise-variance",
+    type=click.Choice(NOISES),
+    default=NOISES[0],
+    show_default=True,
+    help=f"Noise of a factor_analyzer: {' or '.join(NOISES)}.",
+)
 @click.option("--shared-loadings", is_flag=True, help="One matrix of loadings for all components.")
 @click.option("--shared-noise", is_flag=True, help="One noise for all components.")
 @click.option(
     "--max-condition",
-    callback=condition,
+    callback=number,
     metavar="C",
     help="Largest ratio of two eigenvalues of the covariances, for structures that have this bound.",
 )
-@parameter("trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.", callback=share)
+@parameter(
+    "trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.", callback=by_rule
+)
 @parameter(
     "criterion",
     None,
@@ -113,28 +117,28 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
 @click.option(
     "--start",
     "init_params",
-    callback=starts,
+    callback=by_rule,
     default=_DEFAULTS["init_params"],
     show_default=True,
     metavar="START",
     help=f"Kinds of start, several by commas: {', '.join(STARTS)}. search looks for a better maximum.",
 )
-@parameter("n_init", "N", "Starts of each kind that draws; the best is kept.", type=click.IntRange(1))
-@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.", callback=number)
+@parameter("n_init", "N", "Starts of each kind that draws; the best is kept.", callback=by_rule)
+@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.", callback=by_rule)
 @parameter(
     "stopping",
     None,
     "What --tol bounds: the gain of the last step, or of all further steps by Aitken's estimate.",
     type=click.Choice(RULES),
 )
-@parameter("max_iter", "N", "Limit on EM steps.", type=click.IntRange(1))
+@parameter("max_iter", "N", "Limit on EM steps.", callback=by_rule)
 @click.option(
     "--max-time",
-    callback=seconds,
+    callback=by_rule,
     metavar="SECONDS",
     help="Begin no more fits after so many seconds, and choose the best of those that were made.",
 )
-@parameter("reg_covar", "NUMBER", "Added to every variance.", callback=number_or_auto)
+@parameter("reg_covar", "NUMBER", "Added to every variance.", callback=by_rule)
 @click.option("--prior", type=click.Choice([DEFAULT]), help="Most probable mixtures under Fraley and Raftery's prior.")
 @click.option("--equal-weights", is_flag=True, help="All components have the same weight.")
 @missing_option
@@ -205,7 +209,7 @@ def fit(
     if n_rows == 1:
         raise ValueError(f"{data} has a single row; a fit needs at least two.")
     print_notices(collected, quiet=quiet)
-    search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs, checkpoint=checkpoint)
+    search = GaussianMixtureIC(counts, **as_values(parameters), n_jobs=jobs, checkpoint=checkpoint)
     n_fits = len(check_candidates(search, n_features)) * (1 + search.n_folds if search.criterion == HELD_OUT else 1)
     fits = fit_stepwise(search, rows, labels=known)
     with (

@@ -10,7 +10,7 @@ import click
 import pyarrow as pa
 from click.core import ParameterSource
 
-from gaussmix.cli.options import Reading
+from gaussmix.cli.options import Reading, as_values
 from gaussmix.cli.outputs import open_target
 from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.show.reports import ManyReport
@@ -111,13 +111,12 @@ def _given(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any
             raise click.UsageError(f"{flag} has no meaning with --by, which makes a short fit for each group.", context)
     given = {name: value for name, value in parameters.items() if name in is_given and name != "random_state"}
     given["missing"] = parameters["missing"]  # which is an error here, if it is not asked for
-    structures, n_factors = given.get("covariance_type", []), given.get("n_factors", ())
-    if len(counts) > 1 or isinstance(structures, str) or len(structures) > 1 or len(n_factors) > 1:
+    given = as_values(given)
+    structures = given.get("covariance_type", [])
+    if len(counts) > 1 or isinstance(structures, str) or len(structures) > 1:
         raise click.UsageError(
             "--by makes one fit for each group: give one number after -k and one structure.", context
         )
     if "covariance_type" in given:
         given["covariance_type"] = structures[0]
-    if "n_factors" in given:
-        given["n_factors"] = n_factors[0]
     return given

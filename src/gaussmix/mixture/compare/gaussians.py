@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from gaussmix.checks import check_range
-from gaussmix.covariances import Diagonal, Spherical
+from gaussmix.covariances import Diagonal, Isotropic
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
@@ -93,7 +93,7 @@ class Gaussians:
 
 def _has_matrices(model: Model) -> bool:
     """Whether features may be correlated within a component."""
-    return not isinstance(model.covariances, Spherical | Diagonal)
+    return not isinstance(model.covariances, Isotropic | Diagonal)
 
 
 def within_range(nats: float) -> float:

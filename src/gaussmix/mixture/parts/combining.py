@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_finite
-from gaussmix.covariances import Covariances, Dense, Diagonal, Spherical
+from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix.errors import counted
 from gaussmix.families.base import unconstrained
 from gaussmix.mixture.parts import products
@@ -86,7 +86,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
     noise = check_finite("covariance", covariance)
     if noise.shape not in ((), (d,), (d, d)):
         raise ValueError(f"covariance must be a number, or of shape ({d},) or ({d}, {d}), not {noise.shape}.")
-    form = (Spherical, Diagonal, Dense)[noise.ndim]
+    form = (Isotropic, Diagonal, Dense)[noise.ndim]
     matrix = form(noise[None], n_components, d, is_shared=True).lift(Dense).each[0]
     if not is_symmetric(matrix):
         raise ValueError("covariance is not symmetric: give, for instance, (C + C.T) / 2.")
@@ -100,12 +100,12 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
         return Dense(matrix[None], n_components, d, is_shared=True)
     if (variances != variances[0]).any():
         return Diagonal(variances[None], n_components, d, is_shared=True)
-    return Spherical(variances[:1], n_components, d, is_shared=True)
+    return Isotropic(variances[:1], n_components, d, is_shared=True)
 
 
 def _lifted(all_of_them: Sequence[Covariances]) -> list[Covariances]:
     """Spherical, diagonal or dense covariances in the form of the most general of them."""
-    general = next(kind for kind in (Dense, Diagonal, Spherical) if any(isinstance(c, kind) for c in all_of_them))
+    general = next(kind for kind in (Dense, Diagonal, Isotropic) if any(isinstance(c, kind) for c in all_of_them))
     return [covariances.lift(general) for covariances in all_of_them]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gaussmix.background import Background
 from gaussmix.checks import check_range
 from gaussmix.covariances import Covariances
 from gaussmix.engines.base import Engine
@@ -17,7 +18,6 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.features import Feature, block_of
 from gaussmix.mixture.parts.weighted import few_rows, mean_and_spread, weighted_mean
 from gaussmix.model import Model
-from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.waist.block import Block
@@ -50,7 +50,7 @@ class Conditional:
     regression: Array
     covariances: Covariances
     family: Family
-    noise: Noise | None = None
+    noise: Background | None = None
 
     @classmethod
     def of(cls, model: Model, known: Places) -> Conditional:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.covariances import Covariances, Dense, Diagonal, Spherical
+from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
@@ -27,7 +27,7 @@ def product(one: Model, other: Model) -> tuple[Array, Array, Covariances]:
     SingularCovariance : a covariance is not positive definite.
     """
     pair = [model.covariances.simple() for model in (one, other)]
-    kind = next(kind for kind in (Dense, Diagonal, Spherical) if any(isinstance(c, kind) for c in pair))
+    kind = next(kind for kind in (Dense, Diagonal, Isotropic) if any(isinstance(c, kind) for c in pair))
     is_shared = all(covariances.is_shared for covariances in pair)
     first, second = (c.lift(Dense if kind is Dense else Diagonal).each for c in pair)
     apart = other.means - one.means[:, None]
@@ -40,7 +40,7 @@ def product(one: Model, other: Model) -> tuple[Array, Array, Covariances]:
         covariances = np.broadcast_to(covariances, (*apart.shape[:2], *covariances.shape[2:]))
     each = covariances.reshape(-1, *covariances.shape[2:])
     means = (one.means[:, None] + steps).reshape(-1, one.n_features)
-    each = each[:, 0] if kind is Spherical else each
+    each = each[:, 0] if kind is Isotropic else each
     return _normalised(log_weights, squared), means, kind(each, len(means), one.n_features, is_shared)
 
 

@@ -14,7 +14,7 @@ from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.spherical import SphericalWhitening
 
 
-class Spherical(Covariances):
+class Isotropic(Covariances):
     """Σ_k = v_k I; `each` is (n,)."""
 
     second = Second.TRACE
@@ -26,7 +26,7 @@ class Spherical(Covariances):
     def coordinates(self) -> Array:
         return np.log(self.each)[:, None]
 
-    def at(self, coordinates: Array) -> Spherical:
+    def at(self, coordinates: Array) -> Isotropic:
         return replace(self, each=np.exp(coordinates[:, 0]))
 
     def lengths(self, changes: Array) -> Array:
@@ -41,19 +41,19 @@ class Spherical(Covariances):
     def _whitening(self) -> SphericalWhitening:
         return SphericalWhitening.of(self.each, self.n_features)
 
-    def simple(self) -> Spherical:
+    def simple(self) -> Isotropic:
         return self
 
     def lift(self, kind: type[Covariances]) -> Covariances:
-        if kind is Spherical:
+        if kind is Isotropic:
             return self
         variances = np.broadcast_to(self.each[:, None], (len(self.each), self.n_features))
         return Diagonal(variances, self.n_components, self.n_features, self.is_shared).lift(kind)
 
-    def marginal(self, places: Places) -> Spherical:
+    def marginal(self, places: Places) -> Isotropic:
         return replace(self, n_features=len(places))
 
-    def conditional(self, known: Places, unknown: Places) -> tuple[Spherical, Array]:
+    def conditional(self, known: Places, unknown: Places) -> tuple[Isotropic, Array]:
         return self.marginal(unknown), np.zeros((1, len(unknown), len(known)))
 
     def transform(self, A: Array) -> Covariances:

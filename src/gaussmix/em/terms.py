@@ -27,7 +27,7 @@ from gaussmix.waist.spread import Spread
 
 
 @dataclass(frozen=True, eq=False)
-class Restrictions:
+class Terms:
     """What a fit believes or keeps, beside the rows.
 
     Parameters
@@ -59,7 +59,7 @@ class Restrictions:
     def _has_shares(self) -> bool:
         return not self.shares.is_free or bool(np.any(self.shares.concentration))
 
-    def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Restrictions:
+    def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Terms:
         """With the values that fixed parameters keep; raises ValueError where they contradict other parameters."""
         return replace(
             self,
@@ -136,9 +136,10 @@ def _conjugate(
     ------
     ValueError : it is for another number of features, or has too few degrees of freedom for the structure.
     """
-    n_features = len(moments.mean)
-    if prior.n_features not in (None, n_features):
-        raise ValueError(f"prior is for {prior.n_features} features, and X has {n_features}.")
+    n_features, (mean, scale) = len(moments.mean), prior.arrays()
+    for given in (mean, scale):
+        if given is not None and given.ndim and len(given) != n_features:
+            raise ValueError(f"prior is for {len(given)} features, and X has {n_features}.")
     second = family.kind.second
     least = n_features - 1 if second is Second.FULL else 0
     dof = family.prior_dof(n_features) if prior.dof is None else prior.dof
@@ -147,10 +148,9 @@ def _conjugate(
             f"prior: dof={dof:g} must be above {least}, n_features − 1, for covariance_type={family.name!r}."
         )
     each, once = family.prior_degrees(dof, n_features, float(prior.shrinkage > 0))
-    scale = _default_scale(family, n_components, moments) if prior.scale is None else _spread(prior.scale, n_features)
-    mean = moments.mean if prior.mean is None else prior.mean
+    scale = _default_scale(family, n_components, moments) if scale is None else _spread(scale, n_features)
     numbers = (prior.shrinkage / unit, _in_form(scale, second) / unit, each / unit, once / unit)
-    return Conjugate(mean, *numbers)
+    return Conjugate(moments.mean if mean is None else mean, *numbers)
 
 
 def _default_scale(family: Family, n_components: int, moments: Moments) -> Array:
@@ -184,7 +184,8 @@ def _with_weights(shares: Shares, weights: Array | None) -> Shares:
         return shares
     lost = np.flatnonzero((weights == 0) & (np.broadcast_to(shares.concentration, weights.shape) > 0))
     if lost.size:
-        raise ValueError(f"weights_init is 0 for {name_components(lost.tolist())}: weight_prior wants it above 0.")
+        which = name_components(lost.tolist())
+        raise ValueError(f"weights_init is 0 for {which}: the prior of the weights needs it above 0.")
     if shares.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
         raise ValueError("weights_init are not equal, and equal_weights=True wants equal ones: leave one of them out.")
     if not shares.fixed:

@@ -1,0 +1,167 @@
+"""Values that estimators take as parameters: structures, noise, priors, restrictions and rates."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import gaussmix
+from gaussmix import (
+    EEI,
+    EII,
+    FAMILIES,
+    Diag,
+    Dirichlet,
+    FactorAnalyzer,
+    Full,
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureIC,
+    Noise,
+    NormalInverseWishart,
+    Rate,
+    Restrictions,
+    Spherical,
+    Tied,
+)
+from gaussmix.families.base import Family, register
+
+VALUES = {
+    "covariance_type": [
+        Full(max_condition=100),
+        Tied(5.0),
+        Diag(np.float64(4)),
+        Spherical(2),
+        EEI(3),
+        EII(1.5),
+        Full(),
+        FactorAnalyzer(2, noise="isotropic", shared_loadings=True, shared_noise=True),
+        FactorAnalyzer(np.int64(1)),
+    ],
+    "noise": [Noise(), Noise(0.2, volume=5e3), Noise(volume=np.array([[-9.0] * 3, [9.0] * 3]))],
+    "prior": [
+        NormalInverseWishart(),
+        NormalInverseWishart([0.0, 1.0, 2.0], 2.0, np.eye(3), 9, weights=(2, 3)),
+        Dirichlet(2.0),
+        Dirichlet(np.array([1.0, 2.0])),
+    ],
+    "restrictions": [Restrictions(), Restrictions(equal_weights=True), Restrictions(min_weight=0.1)],
+    "forgetting": [Rate(), Rate(0.6, 20_000)],
+}
+CASES = [(parameter, value) for parameter, values in VALUES.items() for value in values]
+each = pytest.mark.parametrize(("parameter", "value"), CASES, ids=str)
+
+
+@pytest.fixture
+def rows(rng):
+    return np.concatenate([rng.normal(size=(80, 3)), rng.normal(4, 1, size=(60, 3))])
+
+
+@each
+def test_a_value_is_made_again_by_what_it_shows(parameter, value):
+    again = eval(repr(value), vars(gaussmix) | {name: getattr(gaussmix, name) for name in gaussmix.__all__})
+    for other in again, copy.deepcopy(value), pickle.loads(pickle.dumps(value)), clone(value):
+        assert other == value
+        assert hash(other) == hash(value)
+        assert other.options == value.options
+    assert value != "a name"
+
+
+def test_values_of_other_parameters_or_classes_differ():
+    every = [value for _, value in CASES]
+    for place, value in enumerate(every):
+        assert all(value != other for other in every[:place])
+    assert FAMILIES["full"] == Full()
+    assert Dirichlet([1, 2]) == Dirichlet(np.array([1.0, 2.0])) == Dirichlet((1, 2))
+
+
+@each
+def test_files_hold_it_and_copies_fit_the_same(parameter, value, rows, tmp_path):
+    gm = GaussianMixture(2, random_state=0, tol=0.1, **{parameter: value}).fit(rows)
+    gm.save(tmp_path / "m.gmm")
+    loaded = GaussianMixture.load(tmp_path / "m.gmm")
+    assert getattr(loaded, parameter) == value
+    assert clone(loaded).fit(rows).mixture_ == gm.mixture_
+
+
+def test_a_grid_search_sets_parameters_of_values(rows):
+    gm = GaussianMixture(2, covariance_type=Full(), prior=NormalInverseWishart(), random_state=0)
+    model = make_pipeline(StandardScaler(), gm)
+    grid = {"gaussianmixture__covariance_type__max_condition": [1, None], "gaussianmixture__prior__dof": [5, 500]}
+    search = GridSearchCV(model, grid, error_score="raise").fit(rows)
+    assert search.best_params_["gaussianmixture__prior__dof"] in (5, 500)
+    best = search.best_estimator_[-1]
+    assert best.prior.dof == search.best_params_["gaussianmixture__prior__dof"]
+    assert (gm.prior, gm.covariance_type) == (NormalInverseWishart(), Full())
+
+
+@each
+def test_parameters_are_set_all_or_none(parameter, value):
+    made = clone(value)
+    with pytest.raises(ValueError, match=f"{type(value).__name__} has no parameter 'height'"):
+        made.set_params(height=3)
+    assert made == value
+    assert made.set_params(**value.get_params()) is made
+
+
+def test_structures_and_names_go_together(rows, tmp_path):
+    wanted = ["diag", *map(FactorAnalyzer, range(1, 3)), Full(max_condition=4)]
+    search = GaussianMixtureIC([1, 2], covariance_type=wanted, random_state=0).fit(rows)
+    assert search.results_["structure"] == ["diag"] * 2 + ["factor_analyzer"] * 4 + ["full"] * 2
+    assert search.results_["n_factors"] == [None, None, 1, 1, 2, 2, None, None]
+    search.save(tmp_path / "search.gmm")
+    assert GaussianMixtureIC.load(tmp_path / "search.gmm").covariance_type == wanted
+    again = GaussianMixture(search.n_components_, covariance_type=search.covariance_type_, random_state=0).fit(rows)
+    assert again.mixture_.family == search.mixture_.family
+
+
+def test_a_classifier_takes_structures(rows):
+    labels = np.repeat([0, 1], [80, 60])
+    bounded = GaussianMixtureClassifier(covariance_type=Full(max_condition=1)).fit(rows, labels)
+    spheres = GaussianMixtureClassifier(covariance_type="EII", reg_covar=0).fit(rows, labels)
+    np.testing.assert_allclose(bounded.predict_proba(rows), spheres.predict_proba(rows), rtol=1e-9)
+
+
+def test_a_structure_of_ones_own_is_in_no_file_until_it_is_registered(rows, tmp_path, monkeypatch):
+    class Own(Full):
+        """Full by another name."""
+
+    gm = GaussianMixture(1, covariance_type=Own()).fit(rows)
+    with pytest.raises(ValueError, match="is not registered"):
+        gm.save(tmp_path / "m.gmm")
+    monkeypatch.setattr("gaussmix.families.base.FAMILIES", FAMILIES)
+    try:
+        register("own")(Own)
+        GaussianMixture(1, covariance_type=Own(3.0)).fit(rows).save(tmp_path / "m.gmm")
+        assert GaussianMixture.load(tmp_path / "m.gmm").covariance_type == Own(3.0) != Full(3.0)
+    finally:
+        FAMILIES.pop("own", None)
+
+
+@pytest.mark.filterwarnings("ignore:EM did not converge", "ignore:.*converge")
+def test_a_search_goes_on_from_the_checkpoint_of_the_same_values(rows, tmp_path):
+    """A checkpoint of other values is refused; the message names the parameter."""
+
+    def search(wanted, **given):
+        place = {"checkpoint": tmp_path / "fit.ckpt", "random_state": 0, "max_iter": 5}
+        return GaussianMixtureIC(2, covariance_type=wanted, **place, **given)
+
+    def interrupted(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search([FactorAnalyzer(1)], callbacks=[interrupted]).fit(rows)
+    with pytest.raises(ValueError, match="the checkpoint of another fit: covariance_type"):
+        search([FactorAnalyzer(2)]).fit(rows)
+    search([FactorAnalyzer(1)]).fit(rows)
+
+
+def test_a_fit_takes_thirty_parameters():
+    assert len(GaussianMixture().get_params(deep=False)) == 30
+    assert len(GaussianMixtureIC().get_params(deep=False)) == 24
+    assert isinstance(FAMILIES["full"], Family)

@@ -156,7 +156,7 @@ class Fits(NamedTuple):
     whitening: Whitening | None = None
 
     def among(self, places: Places, n_groups: int) -> Fits:
-        """These as some of more groups, of which the others are left to Python."""
+        """These among more groups; Python fits the others."""
         if len(places) == n_groups:
             return self
         every: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]

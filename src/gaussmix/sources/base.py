@@ -225,7 +225,7 @@ class Source(ABC):
         return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # else sums have other bits
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
-        """The same rows, of which nothing needs to be found out again; `factor` is a power of 2."""
+        """The same rows with what is known of them; `factor` is a power of 2."""
         twin._origin = self, factor
         return twin
 

@@ -18,7 +18,7 @@ S = TypeVar("S", bound=Summable)
 
 
 class Sums(tuple[Any, ...]):
-    """Several things of the same rows, each of which adds up."""
+    """Several sums over the same rows, added one by one."""
 
     def __add__(self, other: Any) -> Sums:
         return Sums(one + another for one, another in zip(self, other, strict=True))

@@ -77,8 +77,10 @@ class Restrictions(Value):
         TypeError, ValueError : the parameter is no list of numbers, or names a component twice.
         """
         value = getattr(self, name)
+        if value is None:
+            return []
         try:
-            numbers = [] if value is None else list(value)
+            numbers = list(value)
         except TypeError:
             raise TypeError(f"{name} must be a list of numbers of components, or None, not {value!r}.") from None
         for number in numbers:

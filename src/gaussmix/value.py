@@ -33,8 +33,10 @@ class Value:
     @property
     def options(self) -> dict[str, Any]:
         """The parameters that differ from their defaults, arrays as lists."""
-        given = {name: (plain(getattr(self, name, default)), default) for name, default in self._defaults().items()}
-        return {name: value for name, (value, default) in given.items() if value != default}
+        given = [(name, getattr(self, name, default), default) for name, default in self._defaults().items()]
+        return {
+            name: plain(value) for name, value, default in given if value is not default and plain(value) != default
+        }
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name.

@@ -69,7 +69,7 @@ class Value:
         return self is other or (type(self) is type(other) and self.options == other.options)
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        return hash(type(self))  # parameters may change
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.options.items())})"

@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix.checks import check_finite
 from gaussmix.door.noise import noise_of
 from gaussmix.em.shares import Shares
-from gaussmix.em.terms import Terms
+from gaussmix.em.terms import NOTHING, Terms
 from gaussmix.families.base import Family, shares_nothing
 from gaussmix.numerics.arrays import Array
 from gaussmix.priors import Dirichlet, NormalInverseWishart
@@ -46,6 +46,8 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *
     ------
     ValueError, TypeError : a parameter can't be used, or contradicts another.
     """
+    if estimator.prior is None and estimator.restrictions is None:
+        return NOTHING
     prior, added = _check_prior(estimator.prior, None if is_search else n_components)
     given = _restrictions_of(estimator)
     if given.min_weight > 1 / n_components:

@@ -61,6 +61,8 @@ class Terms:
 
     def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Terms:
         """With the values that fixed parameters keep; raises ValueError where they contradict other parameters."""
+        if self.is_empty:
+            return self
         return replace(
             self,
             shares=_with_weights(self.shares, weights),
@@ -94,6 +96,9 @@ class Terms:
             self.covariances,
             frozenset(self.fixed_covariances),
         )
+
+
+NOTHING = Terms()
 
 
 @dataclass(frozen=True, eq=False)

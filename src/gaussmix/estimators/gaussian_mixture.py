@@ -446,10 +446,10 @@ class GaussianMixture(StreamingMixture):
         rng: np.random.Generator | None,
     ) -> tuple[Problem, Plan]:
         """What is to be fitted and how, from everything that the user passed."""
-        stopping = check_stopping(self).until(deadline_of(self.max_time))
+        n_components, family, stopping, n_init, ridge = self._settings()
+        stopping = stopping.until(deadline_of(self.max_time))
         if check_callbacks(self.callbacks) or (rng is None and "_skl_callbacks" in vars(self)):
             stopping = replace(stopping, is_watched=True)
-        n_components, family, _, n_init, ridge = self._settings()
         terms, noise = check_terms(self, [family], n_components), noise_of(self.noise)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = as_meant(source, self.weight_meaning)

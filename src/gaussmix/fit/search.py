@@ -157,6 +157,7 @@ class _Fits:
         self._rng = deepcopy(search.plan.rng)
         self._shared = {candidate.n_components: SharedStarts() for candidate in search.candidates}
         self._has_fit = Event()
+        self._numbers = {candidate: number for number, candidate in enumerate(search.candidates)}
 
     def fit(self, candidate: Candidate, is_unwanted: Callable[[], bool]) -> Result:
         """Fit a candidate from every start, or say why it has no fit."""
@@ -218,7 +219,7 @@ class _Fits:
             self._plan,
             is_unwanted=is_unwanted,
             ends_at_collapse=True,
-            candidate=self._search.candidates.index(candidate),
+            candidate=self._numbers[candidate],
             stage=f"{self._plan.stage}{stage}",
         )
 

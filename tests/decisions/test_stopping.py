@@ -8,7 +8,11 @@ import pytest
 
 from gaussmix import GaussianMixture
 from gaussmix.em.stopping import Aitken, Stopping, outlook
+from gaussmix.em.trace import State, Trace
 from gaussmix.errors import Outcome
+from gaussmix.families import FAMILIES
+from gaussmix.fit.ending import Ending
+from gaussmix.mixture.mixture import Mixture
 
 
 def test_a_tolerance_of_0_is_never_met() -> None:
@@ -41,6 +45,16 @@ def test_aitken_looks_at_every_fifth_step() -> None:
     assert rule.after([-(0.9**step) for step in range(9)], -math.inf) is Outcome.STEP_LIMIT
     assert rule.after([-1.0, math.nan], -math.inf) is Outcome.NON_FINITE
     assert [rule.most(n) for n in (0, 4, 5)] == [5, 1, 5]
+    assert [rule.until(1.0).most(n) for n in (0, 4, 5)] == [1, 1, 1]  # somebody looks at the clock after each step
+
+
+def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain() -> None:
+    """The best one has settled; two others had 0.02 to gain, and are 0.01 and 0.1 below it."""
+    best = Trace((0.0,) * 4, [-1.5, -1.0, -1.0, -1.0])
+    near, far = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
+    model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"]).model
+    ending = Ending.of(State(model, best, Outcome.CONVERGED), [best, near, far], Stopping(1e-3), None)
+    assert (ending.n_starts, ending.n_agreed) == (3, 2)
 
 
 def test_aitken_looks_at_the_last_step_too() -> None:

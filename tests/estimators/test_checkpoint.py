@@ -204,6 +204,15 @@ def test_every_write_of_a_fit_is_whole(rows, path, stop_at, monkeypatch):
     assert not path.exists()
 
 
+def test_the_end_of_each_start_is_noted(rows, path, monkeypatch):
+    """Also where no start takes so long that it is noted in between."""
+    written = []
+    monkeypatch.setattr(checkpoints, "SECONDS", np.inf)
+    monkeypatch.setattr(checkpoints.Checkpoint, "_write_beside", lambda self: written.append(self._record().fits[""]))
+    GaussianMixture(4, init_params="random", n_init=3, random_state=3, checkpoint=path).fit(rows)
+    assert [(stand.number, len(stand.ends), stand.state) for stand in written] == [(1, 1, None), (2, 2, None)]
+
+
 @pytest.fixture
 def kept(rows, path, stop_at):
     """The estimator of a fit that was interrupted, and its file."""
@@ -249,6 +258,7 @@ def test_other_data_are_refused(kept, rows, path):
     assert_refused(estimator, rows[::-1], path, r"what X or sample_weight holds differs\.")
     weight = np.ones(500)
     assert_refused(estimator, rows, path, r"number and maximum of the weights", sample_weight=2 * weight)
+    assert_refused(estimator, rows, path, r"what labels says differs\.", labels=np.r_[0, np.full(499, -1)])
 
 
 def test_what_changes_no_bit_may_change(kept, rows):

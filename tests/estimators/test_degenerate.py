@@ -6,6 +6,7 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix.fit.checkpoint as checkpoints
 from gaussmix import (
@@ -66,6 +67,25 @@ def test_diagnostics_name_component_feature_step_and_cause(remedy, done, how, ca
     assert (first.component, first.feature, first.cause) == (2, feature, f"{cause}, and was {done}")
     assert first.step == 1
     assert repr(first) == f"Diagnosis(component=2, feature={feature!r}, step=1, cause={first.cause!r})"
+
+
+def test_a_collapse_names_the_same_feature_in_other_units():
+    """At first the component is as wide in both features; `wait` has more variance in the mixture."""
+    for unit in (1e-3, 1.0, 1e3):
+        X, how = spiked() * [1, unit], {**COLLAPSING, "means_init": COLLAPSING["means_init"] * [1, unit]}
+        how["covariances_init"] = COLLAPSING["covariances_init"] * np.outer([1, unit], [1, unit])
+        assert GaussianMixture(3, **how, degenerate="drop").fit(X).diagnostics_[0].feature == "wait"
+
+
+def test_components_that_are_left_have_all_of_the_weight_at_once():
+    at_once, later = (GaussianMixture(3, **COLLAPSING | {"max_iter": n}, degenerate="drop") for n in (1, 2))
+    with pytest.warns(ConvergenceWarning):
+        at_once.fit(spiked())
+    assert (at_once.mixture_.n_components, at_once.diagnostics_[0].step) == (2, 1)
+    assert at_once.weights_.sum() == pytest.approx(1, abs=1e-15)
+    with pytest.warns(ConvergenceWarning):
+        later.fit(spiked())
+    assert later.lower_bound_ == pytest.approx(at_once.score(spiked()), rel=1e-12)
 
 
 def test_frozen_components_are_those_of_the_attribute():

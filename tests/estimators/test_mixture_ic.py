@@ -235,6 +235,17 @@ def test_a_collapsed_component_has_no_likelihood(rng):
     assert table["failure"][1] is not None
 
 
+def test_a_start_from_fewer_components_that_collapses_changes_nothing():
+    """Its likelihood would be higher, because the component has few rows that stand near each other."""
+    rng, steps = np.random.default_rng(58), []
+    rows = np.vstack([rng.normal(size=(40, 2)), np.round(rng.normal(size=(4, 2)))])
+    how = {"covariance_type": "diag", "init_params": "random", "reg_covar": 0, "random_state": 0}
+    alone = GaussianMixtureIC([4], **how).fit(rows).results_["log_likelihood"][0]
+    table = GaussianMixtureIC([3, 4], **how, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
+    assert any((step.candidate, step.start) == (1, 1) for step in steps)
+    assert table[1] == alone < table[0]
+
+
 def test_a_candidate_ends_where_a_component_collapses(monkeypatch):
     """It has failed, and further steps of the other components would be to no end."""
 

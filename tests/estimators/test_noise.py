@@ -128,6 +128,9 @@ def test_rows_of_known_label_are_no_noise(rows):
     joint = np.column_stack((joint, np.full(len(far), labelled.mixture_.noise.log_density)))
     joint[-3:, 1:] = -np.inf
     assert labelled.lower_bound_ == pytest.approx(np.logaddexp.reduce(joint, axis=1).mean(), abs=1e-6)
+    table = np.where(labels[:, None] < 0, 1.0, [1.0, 0.0])
+    by_table = GaussianMixture(2, noise=True, tol=1e-10, max_iter=2000, means_init=[[0.0, 0.0], [5.0, 3.0]])
+    assert by_table.fit(far, labels=table).mixture_ == labelled.mixture_
     table = np.ones((len(far), 3))
     table[: len(rows) // 2, :2] = 0
     half = GaussianMixture(2, noise=True, random_state=0, max_iter=2000).fit(far, labels=table)

@@ -446,6 +446,17 @@ def test_a_search_has_the_prior_of_each_candidate():
         GaussianMixtureIC(range(1, 6), prior=Dirichlet([1, 2])).fit(few)
 
 
+def test_a_start_from_fewer_components_is_judged_by_the_posterior():
+    """Its likelihood would be higher, and what the prior adds is lower by more."""
+    rows, steps = 2 * np.random.default_rng(108).normal(size=(20, 2)), []
+    prior = NormalInverseWishart(scale=0.3, dof=30)
+    how = {"covariance_type": "spherical", "prior": prior, "init_params": "random", "random_state": 0}
+    alone = GaussianMixtureIC([3], **how).fit(rows).results_["log_likelihood"][0]
+    table = GaussianMixtureIC([2, 3], **how, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
+    assert any((step.candidate, step.start) == (1, 1) for step in steps)
+    assert table[1] == alone < table[0]
+
+
 def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
     for structure, shape in {"full": (2, 3, 3), "diag": (2, 3), "spherical": (2,)}.items():
         dense, diagonal, number = (

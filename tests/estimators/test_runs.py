@@ -59,7 +59,9 @@ def test_a_warm_start_goes_on_where_the_last_fit_ended(unclear, covariance_type)
 
 
 @pytest.mark.parametrize(
-    "change", [{"n_components": 2}, {"covariance_type": "diag"}, {}], ids=["components", "structure", "features"]
+    "change",
+    [{"n_components": 2}, {"covariance_type": "diag"}, {"noise": True}, {}],
+    ids=["components", "structure", "noise", "features"],
 )
 def test_a_warm_start_with_another_model_begins_anew(unclear, change):
     mixture = GaussianMixture(3, warm_start=True, random_state=0, tol=1e-2).fit(unclear)

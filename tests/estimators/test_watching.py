@@ -403,6 +403,16 @@ def test_callbacks_of_scikit_learn_have_a_task_for_each_candidate():
     assert "_callback_fit_ctx" not in vars(search)
 
 
+@pytest.mark.parametrize(("seed", "best"), [(2, 0), (4, 1)])
+def test_the_task_of_a_candidate_ends_with_its_best_start(seed, best):
+    how = {"max_iter": 3, "tol": 0, "init_params": "random_from_data", "n_init": 2, "random_state": seed}
+    noted = Noted()
+    with pytest.warns(ConvergenceWarning):
+        GaussianMixtureIC([2], covariance_type="full", **how).set_callbacks(noted).fit(SLOW)
+    scores = {name: [note[3] for note in noted.notes if note[:2] == ("end", name)] for name in ("start", "candidate")}
+    assert scores["candidate"] == [scores["start"][best]] == [max(scores["start"])]
+
+
 def test_a_callback_of_scikit_learn_ends_a_search():
     class Last(Noted):
         def on_fit_task_end(self, estimator, context, *, fitted_estimator):

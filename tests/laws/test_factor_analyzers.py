@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gaussmix.em.initial import InitialMoments
+from gaussmix.em.maximise import initial_models
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.factor_analyzer import NOISES, FactorAnalyzer
 from gaussmix.starts import Partition
@@ -21,7 +22,7 @@ from gaussmix.testing import (
     check_whitening,
 )
 from gaussmix.testing.check_family import SHAPES, as_needed, check_n_parameters, random_scatters, updated
-from gaussmix.testing.closeness import EPS
+from gaussmix.testing.closeness import EPS, assert_same_bits
 
 KINDS = list(product(NOISES, (False, True), (False, True)))
 kinds = pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -128,7 +129,11 @@ def test_a_component_without_rows_keeps_factors_to_start_with(shared_loadings, e
     given = PROBLEMS["wide"]
     problem = Problem(given.rows, None, np.where(given.labels == 1, 2, 0).astype(np.int32))
     family = FactorAnalyzer(2, shared_loadings=shared_loadings)
-    mixture = InitialMoments(problem.source, engine, 3, Partition()).model(family, problem.objective)
+    first = InitialMoments(problem.source, engine, 3, Partition())
+    mixture = first.model(family, problem.objective)
+    moments, means = first.about_means(family.need(None))
+    (start,) = initial_models(moments, family, engine, problem.objective, means)
+    assert_same_bits(mixture.covariances.loadings[1], start.covariances.loadings[1], "loadings")
     assert np.isfinite(mixture.covariances.each).all()
     loadings, noise = mixture.covariances.loadings, mixture.covariances.noise
     assert (np.abs(loadings[1]) > 0).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 
@@ -52,11 +53,11 @@ def _check_components(covariances: Covariances, dense: Array, rng: np.random.Gen
     order = rng.permutation(covariances.n_components)
     taken = covariances.take(order)
     assert_close(taken.dense(), dense[order], 0.0, 1.0, "take")
-    if not covariances.is_shared:
-        put = covariances.put(order[:1], covariances.take(order[-1:])).dense()
-        expected = np.array(dense)
-        expected[order[0]] = dense[order[-1]]
-        assert_close(put, expected, 0.0, 1.0, "put")
+    other = replace(covariances, each=2 * covariances.each)
+    put = covariances.put(order[:1], other.take(order[-1:])).dense()
+    expected = np.array(other.dense() if covariances.is_shared else dense)
+    expected[order[0]] = other.dense()[order[-1]]
+    assert_close(put, expected, 0.0, 1.0, "put")
 
 
 def _check_features(covariances: Covariances, dense: Array, rounding: float, rng: np.random.Generator) -> None:

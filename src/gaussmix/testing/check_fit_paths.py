@@ -57,6 +57,7 @@ CASES: dict[str, Case] = {
     "labels": Case(data={"labels": _labels()}),
     "noise": Case(parameters={"noise": True}),
     "trim": Case(parameters={"trim": 0.1}),
+    "aitken": Case(parameters={"stopping": "aitken"}),
     "weights": Case(data={"sample_weight": np.random.default_rng(2).uniform(0.1, 3.0, len(_ROWS))}),
     "errors": Case(data={"X_error": np.random.default_rng(3).uniform(0.0, 0.5, _ROWS.shape)}),
     "holes": Case(rows=_with_holes()),

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,12 +23,8 @@ from typing import Any
 
 from cosmic_ray.work_db import use_db
 from cosmic_ray.work_item import MutationSpec, WorkerOutcome, WorkItem, WorkResult
+from survivors import PACKAGE, ROOT, copy_to, run
 
-from gaussmix import _core
-
-ROOT = Path(__file__).parents[1]
-PACKAGE = Path("src") / "gaussmix"
-COPIED = ("src", "tests", "examples", "pyproject.toml")
 # Tests of a file, or of the other files of a folder; the quickest first, because the first failure
 # ends a run. {stem} is the name of the file, which is a part of the names of its family's tests.
 TESTS = {
@@ -57,7 +50,12 @@ TESTS = {
     "families/volume.py": "tests/laws/test_common_axes.py tests/laws/test_families.py "
     "-k 'common_axes or EVI or EVE or EVV or VEI or VEE or VEV'",
     "families": "tests/laws/test_families.py -k {stem}",
+    "fit/checkpoint.py": "tests/estimators/test_checkpoint.py tests/laws/test_fit_paths.py -k 'checkpoint or full-plain'",
     "fit/choice.py": "tests/decisions/test_choice.py",
+    "fit/ending.py": "tests/decisions/test_stopping.py tests/estimators/test_watching.py",
+    "fit/fit.py": "tests/laws/test_fit_paths.py tests/laws/test_one_call.py tests/estimators/test_runs.py "
+    "tests/estimators/test_growing.py tests/estimators/test_noise.py tests/estimators/test_trim.py "
+    "-k 'not (tied or VVE or factor_analyzer or trim-)'",
     "fit/held_out.py": "tests/estimators/test_mixture_ic.py -k 'held_out or fold'",
     "fit/parallel.py": "tests/estimators/test_parallel.py",
     "fit": "tests/estimators/test_runs.py tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py",
@@ -112,15 +110,6 @@ def tests_of(file: str) -> str:
     return TESTS.get(file, TESTS[path.parts[0]]).format(stem=path.stem)
 
 
-def copy_to(scratch: Path) -> None:
-    """Copy sources and tests, and the core that is installed."""
-    for name in COPIED:
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, scratch / name)
-    core = Path(_core.__file__ or "")
-    shutil.copy(core, scratch / PACKAGE / core.name)
-
-
 def changes(scratch: Path, file: str, tests: str, most: int | None, seed: int) -> list[tuple[str, str]]:
     """Outcome and description of changes to a file, all or `most`: "killed" by a test, "survived", or "incompetent"."""
     config, session = scratch / "cosmic-ray.toml", scratch / "cosmic-ray.sqlite"
@@ -129,15 +118,15 @@ def changes(scratch: Path, file: str, tests: str, most: int | None, seed: int) -
     settings = f"module-path = '{PACKAGE / file}'\nexcluded-modules = []\ntest-command = {json.dumps(test)}\n"
     distributor = "[cosmic-ray.distributor]\nname = 'local'\n"
     config.write_text(f"[cosmic-ray]\n{settings}timeout = 3600\n{distributor}")
-    run(f"cosmic-ray init {config} {session}", scratch)
+    printed(f"cosmic-ray init {config} {session}", scratch)
     if not leave_out(scratch, session, most, random.Random(f"{seed} {file}")):
         return []
     began = time.monotonic()
-    run(f"cosmic-ray baseline {config}", scratch)
+    printed(f"cosmic-ray baseline {config}", scratch)
     limit = 30 + 3 * (time.monotonic() - began)  # seconds; what takes longer hangs, and counts as noticed
     config.write_text(f"[cosmic-ray]\n{settings}timeout = {limit:.0f}\n{distributor}")
-    run(f"cosmic-ray exec {config} {session}", scratch)
-    pairs = [json.loads(line) for line in run(f"cosmic-ray dump {session}", scratch).splitlines()]
+    printed(f"cosmic-ray exec {config} {session}", scratch)
+    pairs = [json.loads(line) for line in printed(f"cosmic-ray dump {session}", scratch).splitlines()]
     return [described(item, result) for item, result in pairs if result and result["worker_outcome"] != "skipped"]
 
 
@@ -169,12 +158,9 @@ def is_used(scratch: Path, mutation: MutationSpec) -> bool:
     return is_code and re.match(USED, mutation.operator_name) is not None
 
 
-def run(command: str, scratch: Path) -> str:
+def printed(command: str, scratch: Path) -> str:
     """What a command prints; ends this program if the command fails."""
-    environment = {**os.environ, "PYTHONPATH": str(scratch / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        shlex.split(command), cwd=scratch, env=environment, stdout=subprocess.PIPE, text=True, check=False
-    )
+    done = run(shlex.split(command), scratch)
     if done.returncode:
         sys.exit(f"{command} failed:\n{done.stdout}")
     return done.stdout

@@ -50,15 +50,23 @@ TESTS = {
     "families/volume.py": "tests/laws/test_common_axes.py tests/laws/test_families.py "
     "-k 'common_axes or EVI or EVE or EVV or VEI or VEE or VEV'",
     "families": "tests/laws/test_families.py -k {stem}",
-    "fit/checkpoint.py": "tests/estimators/test_checkpoint.py tests/laws/test_fit_paths.py -k 'checkpoint or full-plain'",
+    "fit/checkpoint.py": "tests/estimators/test_checkpoint.py",
     "fit/choice.py": "tests/decisions/test_choice.py",
     "fit/ending.py": "tests/decisions/test_stopping.py tests/estimators/test_watching.py",
     "fit/fit.py": "tests/laws/test_fit_paths.py tests/laws/test_one_call.py tests/estimators/test_runs.py "
     "tests/estimators/test_growing.py tests/estimators/test_noise.py tests/estimators/test_trim.py "
     "-k 'not (tied or VVE or factor_analyzer or trim-)'",
     "fit/held_out.py": "tests/estimators/test_mixture_ic.py -k 'held_out or fold'",
+    "fit/identity.py": "tests/estimators/test_checkpoint.py",
     "fit/parallel.py": "tests/estimators/test_parallel.py",
-    "fit": "tests/estimators/test_runs.py tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py",
+    "fit/plan.py": "tests/laws/test_fit_paths.py tests/estimators/test_growing.py tests/estimators/test_starts.py "
+    "-k 'not (tied or VVE or factor_analyzer or trim-)'",
+    "fit/problem.py": "tests/laws/test_fit_paths.py tests/estimators/test_runs.py tests/estimators/test_trim.py "
+    "tests/estimators/test_noise.py tests/estimators/test_priors.py -k 'not (tied or VVE or factor_analyzer or trim-)'",
+    "fit/watch.py": "tests/estimators/test_watching.py",
+    "fit": "tests/estimators/test_runs.py tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py "
+    "tests/estimators/test_watching.py tests/estimators/test_failed_searches.py tests/estimators/test_priors.py "
+    "-k 'not every_check'",
     "starts/gross.py": "tests/laws/test_gross.py",
     "starts/hierarchical.py": "tests/laws/test_hierarchical.py",
     "starts/sample.py": "tests/laws/test_ridge.py tests/laws/test_gross.py tests/laws/test_starts.py",

@@ -60,9 +60,12 @@ TESTS = {
     "fit/identity.py": "tests/estimators/test_checkpoint.py",
     "fit/parallel.py": "tests/estimators/test_parallel.py",
     "fit/plan.py": "tests/laws/test_fit_paths.py tests/estimators/test_growing.py tests/estimators/test_starts.py "
+    "tests/estimators/test_runs.py tests/estimators/test_checkpoint.py "
     "-k 'not (tied or VVE or factor_analyzer or trim-)'",
     "fit/problem.py": "tests/laws/test_fit_paths.py tests/estimators/test_runs.py tests/estimators/test_trim.py "
-    "tests/estimators/test_noise.py tests/estimators/test_priors.py -k 'not (tied or VVE or factor_analyzer or trim-)'",
+    "tests/estimators/test_noise.py tests/estimators/test_priors.py "
+    "tests/estimators/test_mixture_ic.py tests/prediction/test_classifier.py "
+    "-k 'not (check or tied or VVE or factor_analyzer or trim-)'",
     "fit/watch.py": "tests/estimators/test_watching.py",
     "fit": "tests/estimators/test_runs.py tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py "
     "tests/estimators/test_watching.py tests/estimators/test_failed_searches.py tests/estimators/test_priors.py "

@@ -385,6 +385,15 @@ def test_a_full_disk_leaves_the_last_checkpoint(kept, rows, path, stop_at, monke
     assert not hasattr(estimator, "mixture_")
 
 
+def test_a_fit_that_is_stopped_before_its_first_step_leaves_no_file(rows, path):
+    def stop(X, n_components, rng):
+        raise Stop
+
+    with pytest.raises(Stop):
+        GaussianMixture(4, init_params=stop, checkpoint=path).fit(rows)
+    assert not path.exists()
+
+
 def test_a_fit_that_fails_leaves_no_file(path):
     rows = np.repeat([[0.0, 0.0], [1.0, 1.0]], 5, axis=0)
     estimator = GaussianMixture(2, reg_covar=0, random_state=0, checkpoint=path, **STARTS)

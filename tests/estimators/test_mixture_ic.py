@@ -275,16 +275,26 @@ def test_held_out_rows_decide_by_one_standard_error(X):
     assert repr(without_seconds(again)) == repr(without_seconds(chosen))
 
 
-def test_held_out_means_and_errors_are_those_of_folds(X):
-    """The same folds, fitted one by one."""
-    chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1).fit(X)
+@pytest.mark.parametrize("labels", [None, np.arange(180) % 3 - 1], ids=["rows", "labels"])
+def test_held_out_means_and_errors_are_those_of_folds(labels, X):
+    """The same folds, fitted one by one; held-out rows are judged without their labels."""
+    chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1)
+    chosen.fit(X, labels=labels)
     fold = folds(len(X), 4, check_seed(1))
     scores = []
     for number in range(4):
         gm = GaussianMixture(2, init_params="hierarchical", reg_covar=0, tol=1e-6, max_iter=1000)
-        scores.append(gm.fit(X[fold != number]).score(X[fold == number]))
+        gm.fit(X[fold != number], labels=None if labels is None else labels[fold != number])
+        scores.append(gm.score(X[fold == number]))
     assert chosen.results_["cv"] == pytest.approx([np.mean(scores)], rel=1e-12)
     assert chosen.results_["cv_error"] == pytest.approx([np.std(scores, ddof=1) / 2], rel=1e-10)
+
+
+def test_each_row_may_be_a_fold(X):
+    chosen = GaussianMixtureIC([1], covariance_type="full", criterion="cv", n_folds=12).fit(X[:12])
+    gm = GaussianMixture(1, reg_covar=0)
+    alone = [gm.fit(np.delete(X[:12], row, axis=0)).score(X[row : row + 1]) for row in range(12)]
+    assert chosen.results_["cv"] == pytest.approx([np.mean(alone)], rel=1e-9)
 
 
 def returned(generator):

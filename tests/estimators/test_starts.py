@@ -112,6 +112,19 @@ def test_given_parameters_are_the_start(X, rng, covariance_type):
     np.testing.assert_allclose(inverted.covariances_, mixture.covariances_, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize(("missing", "n_asked"), [(None, 0), ("weights_init", 3), ("means_init", 3)])
+def test_what_leaves_nothing_to_draw_is_one_start(missing, n_asked, X):
+    asked, given = [], {"weights_init": [0.5, 0.5], "means_init": X[:2], "covariances_init": [np.eye(3)] * 2}
+    given |= {} if missing is None else {missing: None}
+
+    def labels(X, n_components, rng):
+        asked.append(rng)
+        return np.arange(len(X)) % 2
+
+    fitted = GaussianMixture(2, **given, init_params=labels, n_init=3, max_iter=50).fit(X)
+    assert (len(asked), fitted.outcome_.n_starts) == (n_asked, max(1, n_asked))
+
+
 def test_weights_that_are_only_rounded_are_brought_to_sum_to_1(X):
     thirds = np.array([0.3333333, 0.3333333, 0.3333333])
     assert start(X, weights_init=thirds, random_state=0).weights_.sum() == pytest.approx(1, rel=ROUNDING)

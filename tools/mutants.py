@@ -54,6 +54,7 @@ TESTS = {
     "fit/choice.py": "tests/decisions/test_choice.py",
     "fit/ending.py": "tests/decisions/test_stopping.py tests/estimators/test_watching.py",
     "fit/fit.py": "tests/laws/test_fit_paths.py tests/laws/test_one_call.py tests/estimators/test_runs.py "
+    "tests/estimators/test_starts.py "
     "tests/estimators/test_growing.py tests/estimators/test_noise.py tests/estimators/test_trim.py "
     "-k 'not (tied or VVE or factor_analyzer or trim-)'",
     "fit/held_out.py": "tests/estimators/test_mixture_ic.py -k 'held_out or fold'",

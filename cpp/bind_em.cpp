@@ -176,6 +176,24 @@ Result<std::int64_t, 1> bound_spread_centres(const Target& target, const Rows& r
     return out.release();
 }
 
+Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                         const Writable<double, 2>& centres, double settled, Index max_passes, int n_threads) {
+    CentresView task{};
+    task.rows = view_rows(rows, {});
+    task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
+    require(centres.shape(0) > 0 && static_cast<Index>(centres.shape(1)) == task.rows.n_features,
+            "centres must have shape (n_components, n_features)");
+    task.n_components = static_cast<Index>(centres.shape(0));
+    task.settled = settled;
+    task.max_passes = max_passes;
+    task.centres = centres.data();
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
+    Index n_left = 0;
+    without_gil([&] { return move_centres(*target.kernels, task, execution, n_left); });
+    return n_left;
+}
+
 using Integers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std::tuple<Integers, Integers>& ranges,
@@ -309,6 +327,9 @@ constexpr const char* kTrimmedSignature =
     "def trimmed_variances(self, rows: " FLOATS ", weight: " FLOATS ", dropped: float) -> " FLOATS;
 constexpr const char* kSpreadSignature = "def spread_centres(self, rows: " FLOATS ", row_weight: " FLOATS
                                          ", n_components: int, n_candidates: int, uniform: " FLOATS ") -> " INTEGERS;
+constexpr const char* kCentresSignature =
+    "def move_centres(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
+    " | None, centres: " FLOATS ", settled: float, max_passes: int, n_threads: int) -> int";
 constexpr const char* kUpdateSignature =
     "def update(self, algebra: tuple[int, int, int], mass: " FLOATS ", second: " FLOATS
     ", n_features: int, current: " FLOATS " | None) -> " FLOATS;
@@ -337,6 +358,9 @@ void bind_em(nb::class_<Target>& type) {
         .def("spread_centres", bound_spread_centres, nb::sig(kSpreadSignature), "rows"_a.noconvert(), "row_weight"_a,
              "n_components"_a, "n_candidates"_a, "uniform"_a,
              "Places of rows far from each other, as greedy k-means++ draws them.")
+        .def("move_centres", bound_move_centres, nb::sig(kCentresSignature), "rows"_a.noconvert(),
+             "row_weight"_a.noconvert().none(), "centres"_a.noconvert(), "settled"_a, "max_passes"_a, "n_threads"_a,
+             "Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.")
         .def("fit_many", bound_fit_many, nb::sig(kManySignature), "rows"_a.noconvert(),
              "row_weight"_a.noconvert().none(), "ranges"_a, "weights"_a, "algebra"_a, "n_components"_a,
              "centres"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,

@@ -190,6 +190,19 @@ class Target:
     ) -> numpy.typing.NDArray[numpy.int64]:
         """Places of rows far from each other, as greedy k-means++ draws them."""
 
+    def move_centres(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        centres: numpy.typing.NDArray[numpy.float64],
+        settled: float,
+        max_passes: int,
+        n_threads: int,
+    ) -> int:
+        """
+        Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.
+        """
+
     def fit_many(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],

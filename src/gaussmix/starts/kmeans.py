@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
+from gaussmix.numerics.threads import allowed
 from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register, width_of
 from gaussmix.starts.kmeans_plus_plus import spread_centres, squared_distances
 from gaussmix.starts.sample import Distinct, variances_of
@@ -46,8 +49,13 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     total = np.cumsum(variances_of(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
     settled = TOLERANCE * (float(total) / sample.rows.shape[1])
     width = width_of(centres) if np.isnan(sample.rows).any() else 1.0  # complete rows need none
-    state = engine.open(block, need, len(centres))
-    for _ in range(MAX_PASSES):
+    centres, n_left = np.array(centres, dtype=np.float64), MAX_PASSES
+    target = native_target() if isinstance(engine, Runner) else None
+    if target is not None and width == 1.0:
+        threads = allowed(getattr(engine, "n_threads", 1))
+        n_left = target.move_centres(sample.rows, sample.weight, centres, settled, MAX_PASSES, threads)
+    state = engine.open(block, need, len(centres)) if n_left else None
+    for _ in range(n_left):
         parameters = centre_parameters(centres, width)
         moments = engine.finish(engine.step(block, state, parameters, need, Rule.HARD), parameters, need)
         moved = moments.means(centres)

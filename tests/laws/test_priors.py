@@ -8,8 +8,7 @@ import pytest
 from gaussmix import NormalInverseWishart
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.posterior import Posterior
-from gaussmix.em.shares import Shares
+from gaussmix.em.posterior import Posterior, Shares
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.terms import Moments, Terms
 from gaussmix.em.trace import final

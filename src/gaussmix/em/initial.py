@@ -10,11 +10,11 @@ import numpy as np
 
 from gaussmix.background import Background
 from gaussmix.em.accumulate import StepTask
+from gaussmix.em.best_of import highest
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE
 from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
-from gaussmix.em.race import highest
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family

@@ -12,8 +12,7 @@ import numpy as np
 from gaussmix.covariances import Covariances
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.objective import Ridge
-from gaussmix.em.posterior import Conjugate, Posterior
-from gaussmix.em.shares import Shares
+from gaussmix.em.posterior import Conjugate, Posterior, Shares
 from gaussmix.engines.base import Engine
 from gaussmix.errors import name_components
 from gaussmix.families.base import Family

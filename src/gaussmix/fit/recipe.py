@@ -10,8 +10,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.engines.runner import Control, Recipe, Seeds
 from gaussmix.families.base import Family
 from gaussmix.numerics.rows import SMALLEST_SPREAD
-from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE
-from gaussmix.starts.kmeans_plus_plus import count_candidates
+from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 
 _PASSES = {"kmeans": MAX_PASSES, "k-means++": 0}  # of k-means, after the starts that engines make
 

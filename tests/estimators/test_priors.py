@@ -18,7 +18,7 @@ from gaussmix import (
     Restrictions,
     fit_many,
 )
-from gaussmix.em.terms import Moments
+from gaussmix.em.terms import OverallMoments
 from gaussmix.engines import choose
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.estimators.gaussian_mixture_ic import as_single
@@ -496,7 +496,7 @@ def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
     source = ArraySource(holed)
     source.may_miss = True
     for is_matrix in (True, False):
-        found = Moments.of(source, 1.0, IncompleteEngine(choose(1)), is_matrix=is_matrix)
+        found = OverallMoments.of(source, 1.0, IncompleteEngine(choose(1)), is_matrix=is_matrix)
         np.testing.assert_allclose(found.mean, np.nanmean(holed, axis=0), rtol=1e-12)
         np.testing.assert_allclose(found.variances, np.nanvar(holed, axis=0) * 150 / 149, rtol=1e-12)
         if is_matrix:

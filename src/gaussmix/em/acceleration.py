@@ -113,7 +113,7 @@ class Path:
 
 
 @dataclass(frozen=True, eq=False)
-class Move:
+class Proposal:
     """From the last point of a path to where the objective should be highest.
 
     Parameters
@@ -128,7 +128,7 @@ class Move:
     gain: float
 
     @classmethod
-    def of(cls, path: Path) -> Move:
+    def of(cls, path: Path) -> Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
         lengths = _lengths(basis, path.after)
@@ -149,6 +149,7 @@ def memory_of_engine(trace: Trace) -> dict[str, Array]:
     return {name: array for name, array in trace.memory.items() if not name.startswith(PREFIX)}
 
 
+@dataclass(frozen=True, eq=False)
 class Acceleration:
     """Where an accelerated run makes its next pass.
 
@@ -157,8 +158,9 @@ class Acceleration:
     engine, objective, stopping : of the run; see `run_em`.
     """
 
-    def __init__(self, engine: Engine[Any], objective: Objective, stopping: Stopping) -> None:
-        self._engine, self._objective, self._stopping = engine, objective, stopping
+    engine: Engine[Any]
+    objective: Objective
+    stopping: Stopping
 
     def limit(self, trace: Trace) -> int:
         """How many steps may be made before `state_after` must be asked."""
@@ -182,7 +184,7 @@ class Acceleration:
         if not has_path(before.trace):
             return self._begun(state)
         path = Path.recalled(before.trace.memory, before.model.family)
-        height = trace.last - self._objective.cost(before.model)
+        height = trace.last - self.objective.cost(before.model)
         if path.length and (trace.frozen or not path.height <= height < math.inf):
             return self._refused(path, before.trace, state)
         if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_lost(state.model):
@@ -201,7 +203,7 @@ class Acceleration:
         """Whether many steps are left, if gains go on to fall as they do now."""
         if trace.n_steps < FIRST or trace.n_steps % EVERY:
             return False
-        (before, last), tolerance = np.diff(trace.objective[-3:]).tolist(), self._stopping.tolerance
+        (before, last), tolerance = np.diff(trace.objective[-3:]).tolist(), self.stopping.tolerance
         if not min(before, last) > 0:
             return False
         return last >= before or tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > LONG
@@ -214,9 +216,9 @@ class Acceleration:
 
     def _gone_on(self, path: Path, model: Model, state: State, height: float) -> State:
         """Take up a step, and propose where it and those before lead."""
-        tolerance, gain, was_proposed = self._stopping.tolerance, height - path.height, bool(path.length)
+        tolerance, gain, was_proposed = self.stopping.tolerance, height - path.height, bool(path.length)
         path = path.extended(_coordinates(model), _coordinates(state.model), state.model, height)
-        move = Move.of(path)
+        move = Proposal.of(path)
         if len(path.points) == 1:  # the move is the step of EM
             path = replace(path, longest=REACH * move.length)
         outcome, n_doubts = state.outcome, 0 if gain >= tolerance else path.n_doubts
@@ -233,7 +235,7 @@ class Acceleration:
         return _on(State(proposal or state.model, state.trace, outcome), path)
 
     def _limited(self, trace: Trace) -> Outcome | None:
-        return Outcome.STEP_LIMIT if trace.n_steps >= self._stopping.max_steps else None
+        return Outcome.STEP_LIMIT if trace.n_steps >= self.stopping.max_steps else None
 
     def _model_at(self, coordinates: Array, like: Model) -> Model | None:
         """The model with these coordinates; None where there is none."""
@@ -255,9 +257,9 @@ class Acceleration:
             if need.second is Second.TRACE:
                 second = second * like.n_features
             scatter = Scatter(weights, second, like.n_features, need)
-            covariances = updated(like.family, self._engine, scatter, covariances)
-        model = self._objective.feasible(Model(weights, means, covariances, like.family, noise))
-        return None if _has_lost(model) or collapsed(model, self._objective) else model
+            covariances = updated(like.family, self.engine, scatter, covariances)
+        model = self.objective.feasible(Model(weights, means, covariances, like.family, noise))
+        return None if _has_lost(model) or collapsed(model, self.objective) else model
 
 
 def _has_lost(model: Model) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -29,6 +30,7 @@ ROUNDING = 1e-9  # of all rows: what is missing from their sum belongs to the no
 APART = 0.1  # standard deviations between a component and each of its halves
 
 
+@dataclass(eq=False)
 class InitialMoments:
     """Moments of rows as a partition shares them. Structures may share them: each kind of moments is summed once.
 
@@ -41,18 +43,13 @@ class InitialMoments:
     noise : a background, with its share of the rows; where the partition leaves some rows to it, it has those.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        engine: Engine[Any],
-        n_components: int,
-        partition: Partition,
-        noise: Background | None = None,
-    ) -> None:
-        self._source, self.engine, self._noise = source, engine, noise
-        self._n_components, self.partition = n_components, partition
-        self._made: dict[Need, Moments] = {}
-        self._one_at_a_time = Lock()
+    source: Source
+    engine: Engine[Any]
+    n_components: int
+    partition: Partition
+    noise: Background | None = None
+    _made: dict[Need, Moments] = field(default_factory=dict, init=False)
+    _one_at_a_time: Lock = field(default_factory=Lock, init=False)
 
     def about_means(self, need: Need) -> tuple[Moments, Array]:
         """Sum moments about the means.
@@ -94,18 +91,18 @@ class InitialMoments:
         """
         centres = self.partition.centres
         if centres is not None and not family.has_alternatives:
-            fast = FastPath(source or self._source, self.engine, family, self._n_components, objective, Stopping())
+            fast = FastPath(source or self.source, self.engine, family, self.n_components, objective, Stopping())
             found = fast.begin(centres)
             if found is not None:
-                return found.beside(self._noise)
+                return found.beside(self.noise)
         moments, means = self.about_means(family.need(None))
-        noise = self._noise
+        noise = self.noise
         if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING):
             noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
         models = [model.beside(noise) for model in initial_models(moments, family, self.engine, objective, means)]
         model = models[0]
         if len(models) > 1:
-            model = highest(models, source or self._source, self.engine, objective, tolerance)
+            model = highest(models, source or self.source, self.engine, objective, tolerance)
         for _ in range(family.n_first_updates - 1):
             moments, means = self.about_means(family.need(model.covariances))
             updated = initial_models(moments, family, self.engine, objective, means, model.covariances)[0]
@@ -120,8 +117,8 @@ class InitialMoments:
 
     def _sum(self, need: Need, anchor: Array | None) -> Moments:
         parameters, rule, share = self.partition.parameters, self.partition.rule, self.partition.share
-        task = StepTask(self.engine, self._n_components, parameters, need, rule, anchor=anchor, share=share)
-        return task.over(self._source)
+        task = StepTask(self.engine, self.n_components, parameters, need, rule, anchor=anchor, share=share)
+        return task.over(self.source)
 
 
 def split(model: Model, n_components: int) -> Model:

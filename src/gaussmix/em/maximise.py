@@ -17,7 +17,7 @@ from gaussmix.engines.runner import Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.waist.moments import Moments, Scatter
 
@@ -28,7 +28,7 @@ EMPTY_SHARE = 0.01
 # A component without rows gets this part of the scatter of all: far below the rounding of what components share.
 TRACE = 2.0**-60
 # A standard deviation of so few units in the last place of the mean is rounding noise, not spread.
-NOISE = 4 * float(np.finfo(np.float64).eps)
+MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)
 # By moving second moments to the new means their relative error may grow by this factor, from ε.
 MAX_LOSS = 1e3
 MAX_LOSS_IN_SINGLE = 30.0  # of sums in float32, whose relative error is 1e-4 at worst
@@ -85,7 +85,8 @@ def initial_models(
     if current is None:
         candidates = [first, *family.other_initial_covariances(scatter)]
     else:
-        candidates = [_kept(first, current, np.flatnonzero(empty)) if empty.any() else first]
+        places = np.flatnonzero(empty)  # these keep their covariances; a shared covariance is kept whole
+        candidates = [first.put(places, current.take(places)) if places.size else first]
     models, wrong = [], set[int]()
     for covariances in candidates:
         model = Model(weights, means, covariances, family)
@@ -141,11 +142,6 @@ def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Collect
     return covariances.put(moving, updated(current.family, engine, scatter.part(moving), covariances.take(moving)))
 
 
-def _kept(updated: Covariances, previous: Covariances, components: Places) -> Covariances:
-    """Put the previous covariances of some components back; a shared covariance is put back whole."""
-    return updated.put(components, previous.take(components))
-
-
 def loss(anchor: Array, model: Model) -> float:
     """An upper bound of how many times larger second moments about the anchor are than those about the means.
 
@@ -187,19 +183,19 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
 
 def collapsed(model: Model, objective: Objective) -> set[int]:
     """Components of a model that have too few distinct rows for a covariance."""
-    return set(_noise(model, objective.floor)) | set(_singular(model))
+    return set(_within_rounding(model, objective.floor)) | set(_singular(model))
 
 
-def _noise(model: Model, floor: Array) -> list[int]:
+def _within_rounding(model: Model, floor: Array) -> list[int]:
     """Components whose spread in some feature is only the rounding of its mean, where the objective has no floor."""
     if floor.all():
         return []
     variances = model.covariances.variances()
-    limits = (NOISE * model.means) ** 2
+    limits = (MEAN_ROUNDING * model.means) ** 2
     if model.covariances.is_shared:  # every component adds to the shared variance
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
-    noise = (variances <= limits) & (floor == 0)
-    return np.flatnonzero(noise.any(axis=1)).tolist() if noise.any() else []
+    is_rounding = (variances <= limits) & (floor == 0)
+    return np.flatnonzero(is_rounding.any(axis=1)).tolist()
 
 
 def _singular(model: Model) -> tuple[int, ...]:

@@ -76,7 +76,7 @@ Move = TypeVar("Move", Removal, Split)
 
 
 @dataclass(frozen=True, eq=False)
-class Fits:
+class LocalEM:
     """EM on rows in memory.
 
     Parameters
@@ -112,12 +112,12 @@ class View:
 
     Parameters
     ----------
-    rows, fits, model : of these.
+    rows, em, model : of these.
     """
 
-    def __init__(self, rows: Distinct, fits: Fits, model: Model) -> None:
-        self.rows, self.fits, self.model = rows, fits, model
-        joint = fits.engine.component_log_density(Block(0, rows.rows), model.parameters).T
+    def __init__(self, rows: Distinct, em: LocalEM, model: Model) -> None:
+        self.rows, self.em, self.model = rows, em, model
+        joint = em.engine.component_log_density(Block(0, rows.rows), model.parameters).T
         largest = joint.max(axis=0)
         self.shares = np.exp(np.subtract(joint, largest, order="C"))  # (n_components, n_rows)
         total = self.shares.sum(axis=0)
@@ -192,15 +192,15 @@ class Moves:
 
     Parameters
     ----------
-    fits : EM.
+    em : EM.
     rng : draws rows and directions of splits.
     scale : (n_features,), data units: a usual standard deviation within a component.
     """
 
-    def __init__(self, fits: Fits, rng: np.random.Generator, scale: Array) -> None:
-        self._fits, self._rng, self._scale = fits, rng, scale
+    def __init__(self, em: LocalEM, rng: np.random.Generator, scale: Array) -> None:
+        self._em, self._rng, self._scale = em, rng, scale
         self._splits: dict[int, tuple[Array, Split | None]] = {}  # where a component was, and its split
-        algebra = fits.family.algebra
+        algebra = em.family.algebra
         self._is_free = algebra is not None and Across.EQUAL not in algebra  # no covariance depends on another one
 
     def ranked(self, view: View) -> Iterator[Moved]:
@@ -248,7 +248,7 @@ class Moves:
         first = split.halves.first_share(split.group, part.rows.rows)
         shares[:, freed] = shares[:, halved] * (1 - first)
         shares[:, halved] *= first
-        model = self._fits.model_of(part.rows, shares)
+        model = self._em.model_of(part.rows, shares)
         return None if model is None else Moved(part, model)
 
     def _around(self, view: View, removal: Removal, split: Split) -> Places:
@@ -293,7 +293,7 @@ class Moves:
             own = view.row_share[places] * view.shares[k, places]
             weight[group, : len(places)] = own / own.sum()
             rows[group, : len(places)] = view.rows.rows[places]
-        halves = halved(rows, weight, self._scale, self._rng, is_full=self._fits.family.kind.second is Second.FULL)
+        halves = halved(rows, weight, self._scale, self._rng, is_full=self._em.family.kind.second is Second.FULL)
         gains = halves.gain * (view.shares[components] @ view.row_share)
         gains[(weight > 0).sum(axis=1) < 4 * (n_features + 1)] = -np.inf
         return [

@@ -54,11 +54,6 @@ def _trimmed_variances(sample: Distinct, share: float) -> Array:
         return np.zeros(sample.rows.shape[1])
     if target is not None:
         return target.trimmed_variances(sample.rows, sample.weight, dropped)
-    return _variances_without(sample, dropped)
-
-
-def _variances_without(sample: Distinct, dropped: float) -> Array:
-    """Variances of columns without `dropped` weight at each end, column by column."""
     if (sample.weight == 1).all():
         return np.array([_variance_between(column, int(dropped)) for column in sample.rows.T])
     return np.array([_trimmed_variance(column, sample.weight, dropped) for column in sample.rows.T])

@@ -12,7 +12,7 @@ import numpy as np
 
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE
-from gaussmix.em.moves import Fits, Moved, Moves, View
+from gaussmix.em.moves import LocalEM, Moved, Moves, View
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State
@@ -92,13 +92,13 @@ def split_and_merge(
     """
     if model.n_components == 1:
         return model
-    fits = Fits(model.family, engine, objective)
+    em = LocalEM(model.family, engine, objective)
     rows, more = (_part(sample, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
-    settled = fits.end(rows, model, FIRST)
+    settled = em.end(rows, model, FIRST)
     if settled is None:
         return model
-    found = _Search(rows, fits, rng, settled, is_unwanted).best()
-    polished = fits.end(more, found, LAST) if len(more.rows) > len(rows.rows) else None
+    found = _Climb(rows, em, rng, settled, is_unwanted).best()
+    polished = em.end(more, found, LAST) if len(more.rows) > len(rows.rows) else None
     return found if polished is None else polished.model
 
 
@@ -109,22 +109,22 @@ def _part(sample: Distinct, model: Model, wanted: tuple[int, int], rng: np.rando
     return sample.part(n_components * max(least, per_parameter * model.n_parameters // n_components), rng)
 
 
-class _Search:
+class _Climb:
     """Tries moves of a settled state; parameters as in `split_and_merge`."""
 
     def __init__(
         self,
         rows: Distinct,
-        fits: Fits,
+        em: LocalEM,
         rng: np.random.Generator,
         settled: State,
         is_unwanted: Callable[[], bool],
     ) -> None:
-        self._rows, self._fits, self._state, self._is_unwanted = rows, fits, settled, is_unwanted
+        self._rows, self._em, self._state, self._is_unwanted = rows, em, settled, is_unwanted
         self._within = _within(settled.model)
         variances = np.diagonal(self._within) if self._within.ndim == 2 else self._within
-        self._moves = Moves(fits, rng, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
-        self._view = View(rows, fits, settled.model)
+        self._moves = Moves(em, rng, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
+        self._view = View(rows, em, settled.model)
         self._n_unsound = self._count_unsound(self._view)
         self._left = MOST_MOVES * settled.model.n_components
 
@@ -132,7 +132,7 @@ class _Search:
         """The model that no move makes better."""
         n_components = self._state.model.n_components
         self._try(self._moves.ranked, max(4, n_components // 2))
-        if self._fits.family.is_shared:  # bounds of splits are none there
+        if self._em.family.is_shared:  # bounds of splits are none there
             self._left = MOST_MOVES * n_components
             self._try(self._swaps, max(20, 2 * n_components))
         return self._state.model
@@ -158,20 +158,20 @@ class _Search:
         """Go on from a move, if EM of its part leads higher than without it, in as many steps, and then EM of all."""
         part = moved.part
         least = GAIN / part.share
-        after, n_steps = self._fits.end(part.rows, moved.model, JUDGING), JUDGING.max_steps
+        after, n_steps = self._em.end(part.rows, moved.model, JUDGING), JUDGING.max_steps
         if after is None or after.trace.last + LOOK_AHEAD * _last_gain(after) <= part.log_likelihood + least:
             return False
         if after.trace.last <= part.log_likelihood + least or _last_gain(after) > least:
-            after, n_steps = self._fits.end(part.rows, after.model, LONGER), n_steps + LONGER.max_steps
+            after, n_steps = self._em.end(part.rows, after.model, LONGER), n_steps + LONGER.max_steps
             if after is None or after.trace.last <= part.log_likelihood + least:
                 return False
-        unmoved = self._fits.end(part.rows, part.model, Stopping(JUDGING.tolerance, n_steps))
+        unmoved = self._em.end(part.rows, part.model, Stopping(JUDGING.tolerance, n_steps))
         if unmoved is not None and after.trace.last <= unmoved.trace.last + least:
             return False
-        settled = self._fits.end(self._rows, part.within(self._state.model, after.model), SETTLING)
+        settled = self._em.end(self._rows, part.within(self._state.model, after.model), SETTLING)
         if settled is None or settled.trace.last <= self._state.trace.last + GAIN:
             return False
-        view = View(self._rows, self._fits, settled.model)
+        view = View(self._rows, self._em, settled.model)
         if self._count_unsound(view) > self._n_unsound:
             return False
         self._state, self._view = settled, view

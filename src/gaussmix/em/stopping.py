@@ -106,10 +106,10 @@ def outlook(objective: Sequence[float]) -> Outlook:
     if len(objective) < 3:
         return Outlook(math.nan, math.nan)
     gains = [after - before for before, after in pairwise(objective[-4:])]
-    noise = ROUNDING * max(1.0, abs(objective[-1]))
-    if gains[-1] <= noise:
+    rounding = ROUNDING * max(1.0, abs(objective[-1]))
+    if gains[-1] <= rounding:
         return Outlook(0.0, math.nan)
-    rate = max(after / before if before > noise else math.inf for before, after in pairwise(gains))
+    rate = max(after / before if before > rounding else math.inf for before, after in pairwise(gains))
     return Outlook(gains[-1] * rate / (1 - rate) if rate < 1 else math.inf, rate)
 
 

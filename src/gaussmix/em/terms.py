@@ -69,7 +69,9 @@ class Terms:
             covariances=covariances if self.fixed_covariances else None,
         )
 
-    def objective(self, ridge: Array, unit: float, n_components: int, family: Family, moments: Moments | None) -> Ridge:
+    def objective(
+        self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
+    ) -> Ridge:
         """What EM raises.
 
         Parameters
@@ -101,14 +103,14 @@ NOTHING = Terms()
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class OverallMoments:
     """Mean (n_features,) and covariance of all rows, data units and their squares; a diagonal or a matrix."""
 
     mean: Array
     covariance: Array
 
     @classmethod
-    def of(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> Moments:
+    def of(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
         """Of rows whose weights were divided by `unit`; the divisor of squares is one row less."""
         if not source.is_incomplete and (is_matrix or source.n_features <= NARROW):
             spread = source.of_all(Spread)
@@ -132,7 +134,7 @@ def _correction(total: float, source: Source) -> float:
 
 
 def _conjugate(
-    prior: NormalInverseWishart, family: Family, n_components: int, moments: Moments, unit: float
+    prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, unit: float
 ) -> Conjugate:
     """The prior as it adds to the sums of a structure; Fraley & Raftery (2007) for what it leaves open.
 
@@ -157,7 +159,7 @@ def _conjugate(
     return Conjugate(moments.mean if mean is None else mean, *numbers)
 
 
-def _default_scale(family: Family, n_components: int, moments: Moments) -> Array:
+def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:
     """var(X) / K^(2/d), and the mean of its diagonal for structures without an orientation."""
     second, n_features = family.kind.second, len(moments.mean)
     share = n_components ** (-2.0 / n_features)

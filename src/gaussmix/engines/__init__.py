@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from numbers import Integral
-from typing import Any, Protocol
+from typing import Any
 
 from joblib import cpu_count
 
@@ -87,14 +87,7 @@ def _engine_name() -> str:
     return "numpy"
 
 
-class Incomplete(Protocol):
-    """A source: its rows may miss cells, or have measurement errors."""
-
-    @property
-    def is_incomplete(self) -> bool: ...
-
-
-def engine_for(source: Incomplete, n_jobs: int | None) -> Engine[Any]:
-    """The engine for the rows of a source, on so many threads as scikit-learn counts them."""
+def engine_for(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
+    """Choose the engine; `is_incomplete` says whether rows may miss cells or have measurement errors."""
     engine = choose(check_jobs(n_jobs))
-    return IncompleteEngine(engine) if source.is_incomplete else engine
+    return IncompleteEngine(engine) if is_incomplete else engine

@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import NEGLIGIBLE, Engine
+from gaussmix.engines.base import Engine
 from gaussmix.engines.given import Independent, dense_covariances, gaussians_for
-from gaussmix.engines.joint import background_of, labels_of, log_density_of, responsibilities_of, with_background
+from gaussmix.engines.joint import (
+    background_of,
+    labels_of,
+    log_density_of,
+    one_hot,
+    responsibilities_of,
+    step_shares,
+    with_background,
+)
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.core import native_target
@@ -83,11 +91,11 @@ class IncompleteEngine:
         """Sums of observed cells before EM has a model, or where rows have one component each."""
         if parameters is None:
             assert leaf.given is not None
-            return _observed(leaf, _one_hot(leaf.given, n_components), need, anchor)
+            return _observed(leaf, one_hot(leaf.given, n_components), need, anchor)
         log_joint = with_background(self.component_log_density(leaf, parameters), leaf, parameters)
         weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
         best = log_joint.argmax(axis=1)
-        sums = _observed(leaf, _one_hot(best, n_components), need, anchor)
+        sums = _observed(leaf, one_hot(best, n_components), need, anchor)
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
@@ -236,7 +244,7 @@ def _expected(leaf: Block, parameters: Parameters, need: Need, anchor: Array) ->
     second = np.zeros(anchor.shape if need.second is Second.DIAGONAL else (*anchor.shape, anchor.shape[1]))
     for _, part in gaussians.parts(leaf):
         given, log_joint = gaussians.all_given(part)
-        shared, log_density = _shares(with_background(log_joint, part, parameters))
+        shared, log_density = step_shares(with_background(log_joint, part, parameters))
         weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
         log_likelihood += float(weight @ log_density)
         background += float(weight @ shared[:, n_components:].sum(axis=1))
@@ -264,15 +272,6 @@ def _spread(share: Array, covariance: Array, is_diagonal: bool, need: Need) -> A
     return np.diagonal(total) if need.second is Second.DIAGONAL else total
 
 
-def _shares(log_joint: Array) -> tuple[Array, Array]:
-    """Responsibilities and log p(x) of rows; see `engines.base.NEGLIGIBLE`."""
-    largest = log_joint.max(axis=1, keepdims=True)
-    relative = log_joint - largest
-    kept = np.where(relative > -NEGLIGIBLE, np.exp(relative), 0.0)
-    total = kept.sum(axis=1, keepdims=True)
-    return kept / total, (largest + np.log(total))[:, 0]
-
-
 def _reduced(second: Array | None, need: Need) -> Array | None:
     """Second moments as they are needed, of those of `_summed`."""
     if second is None or need.second is Second.NONE:
@@ -285,12 +284,6 @@ def _reduced(second: Array | None, need: Need) -> Array | None:
         projected = np.einsum("kij,kqj->kiq", second, projection)
         found = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
     return found.sum(axis=0) if need.pooled else found
-
-
-def _one_hot(given: NDArray[Any], n_components: int) -> Array:
-    """Shares (n_rows, n_components) of labels, or shares as they are."""
-    shared = given if given.ndim == 2 else given[:, None] == np.arange(n_components)
-    return shared.astype(np.float64)
 
 
 def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:

@@ -31,7 +31,8 @@ class Control(NamedTuple):
     tolerance : stop when the mean log-likelihood changes by less, nats per unit of row weight.
     max_steps : limit on the number of steps.
     lost_share : leave a step that would give a component less than this share of the row weight.
-    noise : leave a step after which a feature without a ridge has a standard deviation below this part of its mean.
+    mean_rounding : leave a step after which a feature without a ridge has a standard deviation of less than this
+        fraction of its mean.
     loss : leave a step for which second moments about the anchor are more than so many times those about the new means.
     previous : mean log-likelihood of the step that preceded this run (−inf if none); used for the first convergence
         test.
@@ -41,7 +42,7 @@ class Control(NamedTuple):
     tolerance: float
     max_steps: int
     lost_share: float
-    noise: float
+    mean_rounding: float
     loss: float
     previous: float = float("-inf")
 

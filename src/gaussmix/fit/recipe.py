@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
+from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.ridge import SHARE, TRIMMED
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.runner import Control, Recipe, Seeds
@@ -42,5 +42,5 @@ def recipe_of(
     seeds = Seeds(n_candidates, rng.random(1 + (n_components - 1) * n_candidates), n_passes, TOLERANCE)
     every = None if ridge is None else np.full(n_features, ridge)
     max_steps = stopping.max_steps if is_usual else 0
-    control = Control(every, stopping.tolerance, max_steps, LOST_SHARE, NOISE, MAX_LOSS)
+    control = Control(every, stopping.tolerance, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS)
     return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD)

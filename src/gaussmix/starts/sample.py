@@ -88,25 +88,16 @@ class Distinct:
         for column, values in enumerate(self.rows.T):
             seen = ~np.isnan(values)
             values, weight = values[seen], self.weight[seen]
-            ends[:, column] = _ends_of_rows(values) if alike else _ends_of_weight(values, weight)
+            if alike:
+                places = [len(values) // 8, len(values) - 1 - len(values) // 8]
+                ends[:, column] = np.partition(values, places)[places]
+                continue
+            order = np.argsort(values, kind="stable")
+            reached = np.cumsum(weight[order])
+            first = np.searchsorted(reached, reached[-1] / 8, side="right")
+            last = np.searchsorted(reached, reached[-1] - reached[-1] / 8, side="left")
+            ends[:, column] = values[order[[first, last]]]
         return ends[0], ends[1]
-
-
-def _ends_of_rows(values: Array) -> Array:
-    dropped = len(values) // 8
-    places = [dropped, len(values) - 1 - dropped]
-    ends: Array = np.partition(values, places)[places]
-    return ends
-
-
-def _ends_of_weight(values: Array, weight: Array) -> Array:
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weight[order])
-    eighth = reached[-1] / 8
-    first = np.searchsorted(reached, eighth, side="right")
-    last = np.searchsorted(reached, reached[-1] - eighth, side="left")
-    ends: Array = values[order[[first, last]]]
-    return ends
 
 
 def distinct_rows(source: Source) -> Distinct:

@@ -112,7 +112,7 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
         deviations = np.sqrt(np.diagonal(covariance))
         condition = float(np.linalg.cond(covariance / np.multiply.outer(deviations, deviations)))
         tolerance = 8 * n_features * condition * EPS
-        factor = factor_of(whitening, k, n_features)
+        factor = whitening.whiten(k, np.eye(n_features)).T  # W_k as a full matrix, as `whiten` applies it
         assert_close(factor @ covariance @ factor.T, np.eye(n_features), tolerance, 1.0, f"W Σ Wᵀ of component {k}")
         expected = -0.5 * np.linalg.slogdet(covariance / np.multiply.outer(deviations, deviations))[1]
         expected -= np.log(deviations).sum()
@@ -125,12 +125,6 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
         expected = (offsets @ dense_precision(whitening, k, n_features)) * deviations
         assert_close(found, expected, tolerance, condition * np.abs(offsets / deviations).max(), "precision_times")
         _check_inverses(whitening, k, covariance, deviations, tolerance)
-
-
-def factor_of(whitening: Whitening, component: int, n_features: int) -> Array:
-    """W_k as a full matrix, as `whiten` applies it."""
-    factor: Array = whitening.whiten(component, np.eye(n_features)).T
-    return factor
 
 
 def dense_precision(whitening: Whitening, component: int, n_features: int) -> Array:

@@ -95,17 +95,12 @@ def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
         # Only one component's responsibilities don't depend on how well far densities are known.
         rows, distant = case.block.rows.astype(np.float64), replace(case.parameters, means=far)
         distant_case = replace(case, parameters=distant) if len(means) == 1 else case
-        shifted = replace(case, rule=Rule.GIVEN, block=replace(case.block, rows=rows + 1e4, given=_any_shares(case)))
+        equal = np.full((len(rows), len(means)), 1.0 / len(means))
+        shifted = replace(case, rule=Rule.GIVEN, block=replace(case.block, rows=rows + 1e4, given=equal))
         for moved, anchor in ((case, far), (distant_case, means), (shifted, means + 1e4)):
             actual, expected = _step(engine, moved, anchor), _step(REFERENCE, moved, anchor)
             assert_same_bits(actual.anchor, anchor, f"anchor of {moved.name}")
             assert_same_moments(actual, expected, _spread(moved, anchor), TOLERANCE, f"{moved.name}, given anchor")
-
-
-def _any_shares(case: EngineCase) -> Array:
-    """Equal responsibilities."""
-    n_components = len(case.parameters.means)
-    return np.full((case.block.n_rows, n_components), 1.0 / n_components)
 
 
 def check_densities(engine: Engine[Any], rng: np.random.Generator) -> None:

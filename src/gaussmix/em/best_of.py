@@ -1,4 +1,4 @@
-"""Several runs of EM, of which the best is kept: runs from several starts, and runs given up one by one."""
+"""The best of several runs of EM: runs from several starts, and a race in which runs drop out."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
 
-# Nats, relative where the objective is above 1: ends of runs to one maximum differ by less, in the order of components.
+# Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
 ROUNDING = 1e-10
-FIRST_STEPS, MOST_STEPS = 4, 512  # runs are compared after so many steps, and then after 2, 4, … times as many
-HOPE = 4.0  # a run may gain so many times what it gained in the second half of its steps
+FIRST_STEPS, MOST_STEPS = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
+HOPE = 4.0  # a run may still gain this many times its gain in the second half of its steps
 SAME = 3e-3  # nats per unit of row weight: runs that differ by less, in height and in gain, lead to one maximum
 
-# A run of EM from a start; or from where an earlier one stood, which began with the same start.
+# A run of EM from a start, or from the state of an earlier run of the same start.
 Run = Callable[[State | None], Iterator[State]]
 
 
 def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -> State:
-    """Make each run and keep the end of the best.
+    """Make all runs and return the end of the best.
 
-    Of runs that are equal up to rounding the first is kept, so that neither the engine nor the number of threads
-    decides. A run without collapsed components beats any with one.
+    The first of runs that are equal up to rounding wins, so that neither the engine nor the number of threads decides.
+    A run without collapsed components beats every run with one.
 
     Parameters
     ----------
-    runs : the states of each; a run raises `SingularCovariance` where its start has no covariances.
+    runs : the states of each run; a run raises `SingularCovariance` if its start has no covariances.
     ends : gets the trace of each run that ended with a finite likelihood.
 
     Raises
@@ -66,17 +66,17 @@ def better(best: State | None, end: State) -> State:
 
 
 def _is_better(one: Trace, other: Trace) -> bool:
-    """Compare by objective, unless one run has collapsed: its objective says when that component was frozen."""
+    """Compare by objective, unless only one run has collapsed: its objective depends on when the component froze."""
     if bool(one.collapsed) != bool(other.collapsed):
         return not one.collapsed
     return one.last > other.last + ROUNDING * max(1.0, abs(other.last))
 
 
 def highest(models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float) -> Model:
-    """Where EM has led from the best of some models; of equals the first.
+    """Run EM from several models and return the model that the best run reached; the first of equal runs.
 
-    EM goes on from all that may still become the highest, until one is left. Where that has collapsed, it is the model
-    itself: the run that follows says so. After Maron & Moore (1997), Artificial Intelligence Review 11.
+    Runs that cannot become the best any more drop out until one is left. If that run has collapsed, its first model is
+    returned, and the fit from it reports the collapse. After Maron & Moore (1997), Artificial Intelligence Review 11.
     """
     runs = [(model, State(model, Trace())) for model in models]
     n_steps = FIRST_STEPS
@@ -89,7 +89,7 @@ def highest(models: list[Model], source: Source, engine: Engine[Any], objective:
 
 
 def _continued(state: State, source: Source, engine: Engine[Any], objective: Objective, stopping: Stopping) -> State:
-    """After more steps, or where a component has got stuck."""
+    """The state after more steps, or when a component got stuck."""
     if _has_ended(state):
         return state
     states = run_em(source, engine, state.model, objective, stopping, trace=state.trace)
@@ -101,7 +101,7 @@ def _has_ended(state: State) -> bool:
 
 
 def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
-    """The highest run first, and the others that may still end above it and are not on the way of one of these."""
+    """The highest run first, then the runs that may still end above it and do not follow another one."""
     highest_first = sorted(runs, key=lambda run: _rank(run[1]))
     best = highest_first[0][1].trace.last
     kept: list[tuple[Model, State]] = []
@@ -117,12 +117,12 @@ def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
 
 
 def _rank(state: State) -> tuple[bool, float]:
-    """Sorts runs: collapsed ones last, then by height to the digits that do not depend on the engine."""
+    """Sort key of a run: collapsed runs last, then by the digits of the objective that all engines share."""
     trace = state.trace
     is_lost = bool(trace.collapsed) or state.outcome is Outcome.NON_FINITE
     return is_lost, -round(trace.last / ROUNDING) if not is_lost else 0.0
 
 
 def _recent_gain(trace: Trace) -> float:
-    """What the objective gained in the second half of the steps."""
+    """Gain of the objective in the second half of the steps."""
     return trace.last - trace.objective[(trace.n_steps - 1) // 2]

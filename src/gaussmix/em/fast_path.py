@@ -1,4 +1,4 @@
-"""Several steps of EM at a time, where an engine makes them by itself."""
+"""Several steps of EM in one call, if the engine supports it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ class FastPath:
 
     Parameters
     ----------
-    source, engine, objective, stopping : of the run; see `run_em`.
-    family, n_components : of its models.
+    source, engine, family, n_components, objective, stopping : of the run; see `run_em`.
     """
 
     source: Source
@@ -41,19 +40,19 @@ class FastPath:
     stopping: Stopping
 
     def run(self, model: Model, n_steps: int, previous: float, most: int | None = None) -> tuple[Model, list[float]]:
-        """Go on from a model as far as the engine does by itself.
+        """Continue from a model for as many steps as the engine makes by itself.
 
         Parameters
         ----------
-        model : where to go on from.
+        model : the model to continue from.
         n_steps : number of steps made before.
         previous : the objective before the last of them.
-        most : limit on the number of steps; None for that of the stopping rule.
+        most : limit on the number of steps; None for the limit of the stopping rule.
 
         Returns
         -------
         model : after the last step.
-        log_likelihood : mean before each step; empty where Python has to make the next one.
+        log_likelihood : mean before each step; empty if Python must make the next step.
         """
         if self._task is None or model.noise is not None:
             return model, []
@@ -67,9 +66,9 @@ class FastPath:
         return model_of(course, self.family), course.log_likelihood
 
     def begin(self, centres: Array) -> Model | None:
-        """The model of an M-step on rows that each belong to the nearest centre (n_components, n_features).
+        """Make an M-step with each row in the component of its nearest centre (n_components, n_features).
 
-        None where Python has to make it.
+        Returns None if Python must make it.
         """
         if self._task is None:
             return None
@@ -84,14 +83,14 @@ class FastPath:
 
     @cached_property
     def _ridge(self) -> Array | None:
-        """The ridge of the objective; None where the objective or the stopping rule is one that engines don't know."""
+        """The ridge of the objective; None if engines do not support the objective or the stopping rule."""
         return self.objective.as_ridge() if type(self.stopping) in (Stopping, Aitken) else None
 
     @cached_property
     def _task(self) -> tuple[Runner, Algebra, tuple[Block, Any]] | None:
-        """The engine, what it makes of a scatter, and all rows with what it has found out about them.
+        """The engine, the algebra of the family, and all rows with the engine's facts about them.
 
-        None where it makes no steps by itself, and where rows are many, or known to belong to some of the components.
+        None if the engine makes no steps by itself, if there are many rows, or if rows have known labels.
         """
         engine, algebra, block = self.engine, self.family.algebra, self.source.whole
         if algebra is None or self._ridge is None or not isinstance(engine, Runner):
@@ -102,9 +101,9 @@ class FastPath:
 
 
 def model_of(course: Course, family: Family) -> Model:
-    """The model of a structure that a course has reached."""
+    """The model at the end of a course."""
     shape = course.means.shape
     found = family.covariances(course.covariances.reshape(family.shape(*shape)), *shape)
     if course.whitening is not None:
-        found = found.factored(course.whitening)  # so that nobody factors these covariances again
+        found = found.factored(course.whitening)  # so that these covariances are not factored again
     return Model(course.weights, course.means, found, family)

@@ -1,4 +1,4 @@
-"""From rows that are shared among components to the model that EM starts from: an M-step first."""
+"""The first M-step: from the responsibilities of a partition to the model that EM starts from."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from gaussmix.starts.base import Partition
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Second
 
-ROUNDING = 1e-9  # of all rows: what is missing from their sum belongs to the noise where it is more
+ROUNDING = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
 APART = 0.1  # standard deviations between a component and each of its halves
 
 
 @dataclass(eq=False)
 class InitialMoments:
-    """Moments of rows as a partition shares them. Structures may share them: each kind of moments is summed once.
+    """Moments of rows under a partition. Each kind of moments is summed once for all structures.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class InitialMoments:
     engine : sums moments over them.
     n_components : K.
     partition : how the rows are shared.
-    noise : a background, with its share of the rows; where the partition leaves some rows to it, it has those.
+    noise : a background and its weight; if the partition leaves rows to the noise, their share replaces the weight.
     """
 
     source: Source
@@ -56,9 +56,9 @@ class InitialMoments:
 
         Returns
         -------
-        moments : of the kind that is needed.
-        means : (n_components, n_features), data units. A component without rows has the place that the partition
-            gives it, and the mean of all rows where that gives none.
+        moments : the moments that `need` asks for.
+        means : (n_components, n_features), data units. A component without rows gets its mean in the partition, or the
+            mean of all rows if the partition has no means.
         """
         with self._one_at_a_time:
             if need.projection is not None:  # which no other structure has
@@ -74,16 +74,17 @@ class InitialMoments:
         source: Source | None = None,
         tolerance: float = TOLERANCE_IN_SINGLE,
     ) -> Model:
-        """Make weights, means and covariances of the rows as they are shared.
+        """Make the first model by an M-step.
 
-        Where the family has several initial covariances, it is where steps of EM from the best of them have led.
+        If the family has several initial covariances, EM runs from each, and the model that the best run reached is
+        returned.
 
         Parameters
         ----------
         family : the covariance structure.
-        objective : what EM is going to raise.
-        source : the same rows for those steps, where other threads use these moments.
-        tolerance : of EM, which such steps need not go below, nats per unit of row weight.
+        objective : what EM will raise.
+        source : the same rows for these runs; needed if other threads use these moments.
+        tolerance : tolerance of the fit, nats per unit of row weight; these runs use no lower one.
 
         Raises
         ------
@@ -122,11 +123,11 @@ class InitialMoments:
 
 
 def split(model: Model, n_components: int) -> Model:
-    """Cut the heaviest component in two, until there are `n_components`.
+    """Split the heaviest component in two until there are `n_components`.
 
-    The halves keep its covariance. Their means are `APART` before and behind its mean: in the feature in which it is
-    widest compared with the mixture, and in the others as they follow from that one. So near, the likelihood is hardly
-    below that of the model, and EM moves the halves apart where that raises it.
+    The halves keep its covariance. Their means move by `APART` to both sides in the feature in which the component is
+    widest compared with the mixture, and in the other features by regression on it. The likelihood hardly falls, and EM
+    moves the halves apart if that raises it.
     """
     noise, model = model.noise, model.without_noise
     while model.n_components < n_components:

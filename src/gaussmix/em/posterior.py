@@ -1,6 +1,6 @@
 """Maximum a posteriori: a prior on means, covariances and weights, and parameters that keep their values.
 
-An M-step with a conjugate prior is one without: the prior adds to the sums of rows. So no family knows of it.
+A conjugate prior only adds to the sums of rows. So families need no code for it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Shares:
     Parameters
     ----------
     concentration : α − 1 ≥ 0 of a Dirichlet prior, in row weight; a number or (n_components,).
-    is_equal : all weights are the same.
+    is_equal : whether all weights are equal.
     fixed : component → the weight that it keeps.
-    least : no weight is below.
+    least : lower bound on the weights.
     """
 
     concentration: float | Array = 0.0
@@ -45,12 +45,12 @@ class Shares:
 
     @property
     def for_any(self) -> Shares:
-        """Without what is said of single components."""
+        """The same without terms for single components."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
         return replace(self, concentration=concentration, fixed={})
 
     def best(self, weights: Array, row_weight: float) -> Array:
-        """The weights (n_components,) with the highest posterior density, where `weights` have the highest likelihood.
+        """The allowed weights (n_components,) of highest posterior density, from the `weights` of highest likelihood.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class Shares:
         return float((added[counts] * np.log(weights[counts])).sum())
 
     def n_fixed(self, n_components: int) -> int:
-        """How many of the K − 1 free weights are none."""
+        """Number of the K − 1 free weights that are fixed."""
         if self.is_equal:
             return n_components - 1
         return min(len(self.fixed), n_components - 1)
@@ -100,17 +100,17 @@ class Shares:
 
 @dataclass(frozen=True, eq=False)
 class Conjugate:
-    """A normal–inverse Wishart prior, as it adds to the sums of the components of one structure.
+    """A normal–inverse Wishart prior, in the form of the sums of one structure.
 
-    −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)] is its log density. Where all components have
-    one covariance, Λ counts once; otherwise once for each component.
+    −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)] is its log density. Λ counts once if all
+    components share a covariance, otherwise once for each component.
 
     Parameters
     ----------
     mean : μ_p, (n_features,), data units.
     shrinkage : κ, row weight; 0 for no prior on means.
-    scale : Λ, data units², as the structure has covariances: a matrix, (n_features,) for a diagonal, or a number, the
-        sum over features, for spheres.
+    scale : Λ, data units², in the form of the structure: a matrix, (n_features,) for a diagonal, or for spheres a
+        number, the sum over features.
     each, once : degrees of freedom, row weight: a_k = each + once / n_components.
     """
 
@@ -132,7 +132,7 @@ class Conjugate:
         return means + part * (self.mean - means)
 
     def added_to(self, scatter: Scatter, means: Array) -> Scatter:
-        """The scatter about `means` with Λ, the squares of the prior of the means, and the degrees of freedom."""
+        """Add Λ, the squares of the prior of the means, and the degrees of freedom to a scatter about `means`."""
         second = scatter.second + self._scale_for(scatter)
         if self.shrinkage:
             second = second + scatter.need.squares(np.sqrt(self.shrinkage) * (means - self.mean))
@@ -150,7 +150,7 @@ class Conjugate:
         return both[0] if need.pooled else both
 
     def log_density(self, model: Model) -> float:
-        """Of a model, nats, without the terms that no parameter changes."""
+        """Log density of a model, nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
         total = self.degrees(n_components) * float(log_det.sum()) + float(self._traces(model.covariances).sum())
@@ -182,18 +182,18 @@ class Conjugate:
 
 @dataclass(frozen=True, eq=False)
 class Posterior(Ridge):
-    """The log-likelihood and the log density of a prior, over the parameters that are free.
+    """The log-likelihood plus the log density of a prior, over the free parameters.
 
-    A ridge beside it is added as without a prior. Only with a ridge of 0 is EM an ascent of this objective.
+    A ridge is added as without a prior. EM is sure to raise this objective only with a ridge of 0.
 
     Parameters
     ----------
     prior : of means and covariances; None for none.
-    shares : of the weights, as shares of the rows that are not noise.
-    means : values of the means that are fixed, (n_fixed, n_features), data units.
-    fixed_means : the components whose means these are.
-    covariances : the covariances from which the fixed ones are taken, of all components.
-    fixed_covariances : the components that keep theirs.
+    shares : allowed weights and their prior, as shares of the rows that are not noise.
+    means : values of the fixed means, (n_fixed, n_features), data units.
+    fixed_means : the components with fixed means.
+    covariances : covariances of all components, with the values of the fixed ones.
+    fixed_covariances : the components with fixed covariances.
     """
 
     prior: Conjugate | None = None
@@ -215,7 +215,7 @@ class Posterior(Ridge):
         return weights, found, super().constrain(weights, found, scatter)[2]
 
     def _put(self, means: Array) -> Array:
-        """The means with the fixed ones in their places."""
+        """Put the fixed means in their places."""
         if self.means is None:
             return means
         found = np.array(means)
@@ -235,7 +235,7 @@ class Posterior(Ridge):
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
     def as_ridge(self) -> Array | None:
-        """None: engines know of no prior and of no fixed parameters."""
+        """None: fast paths support neither priors nor fixed parameters."""
         return None
 
     def feasible(self, model: Model) -> Model:

@@ -49,10 +49,11 @@ class Kept(NamedTuple):
 
     Parameters
     ----------
-    cutoff : the log density, nats, below which rows are left out; that of rows at the cutoff is a little above.
-    below : (n_below,), the numbers of the rows that are left out, rising.
-    tied : (n_tied,), the numbers of the rows at the cutoff, rising.
-    share : the part of their weight that these keep, each the same, so that their order does not matter.
+    cutoff : rows with a lower log density, nats, are left out; rows at the cutoff are slightly above.
+    below : (n_below,), indices of the rows that are left out, rising.
+    tied : (n_tied,), indices of the rows at the cutoff, rising.
+    share : the share of its weight that each row at the cutoff keeps, equal for all so that their order does not
+        matter.
     """
 
     cutoff: float
@@ -70,7 +71,7 @@ class Kept(NamedTuple):
 
 
 def kept(log_density: Array, row_weight: Array | None, left_out: float) -> Kept:
-    """Keep the likeliest rows, without a weight of `left_out`.
+    """Leave out the least likely rows, up to a weight of `left_out`.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def kept(log_density: Array, row_weight: Array | None, left_out: float) -> Kept:
 
 
 def _cutoff(log_density: Array, row_weight: Array | None, left_out: float) -> float:
-    """The log density of the row in whose weight, from the least likely row on, a weight of `left_out` ends."""
+    """Weighted quantile: the log density at which the least likely rows reach a total weight of `left_out`."""
     if row_weight is None:
         place = min(int(left_out), len(log_density) - 1)
         return float(np.partition(log_density, place)[place])
@@ -102,19 +103,19 @@ def _cutoff(log_density: Array, row_weight: Array | None, left_out: float) -> fl
 
 
 def trimmed(source: Source, share: float) -> Source:
-    """The source itself where nothing is to be left out."""
+    """Trim a source; a share of 0 gives the source itself."""
     return Trimmed(source, share) if share else source
 
 
 class Trimmed(Source):
-    """Another source's rows; each pass with parameters leaves the least likely out.
+    """The rows of another source; each pass with parameters leaves out the least likely rows.
 
     Passes without parameters, and methods other than `map_merge`, see all rows.
 
     Parameters
     ----------
     source : the rows.
-    share : of the row weight, left out.
+    share : share of the row weight that is left out.
     """
 
     def __init__(self, source: Source, share: float) -> None:
@@ -129,7 +130,7 @@ class Trimmed(Source):
 
     @property
     def whole(self) -> None:
-        """Blocks of rows do not tell which are left out."""
+        """None: a block does not say which rows are left out."""
         return None
 
     def of_all(self, kind: type[F]) -> F:
@@ -145,8 +146,8 @@ class Trimmed(Source):
     def kept(self, engine: Engine[Any], parameters: Parameters) -> Kept:
         """Which rows a pass with these parameters keeps; remembered for the next pass with them.
 
-        Only rows are looked at whose log densities may have fallen below the cutoff since the last pass (`em.fall`).
-        Those that have not are kept, whatever their log densities are.
+        Only rows whose log density may have fallen below the cutoff since the last pass are evaluated (`em.fall`). The
+        other rows are kept.
         """
         last = self._last
         if last is None or last.parameters is not parameters:
@@ -162,9 +163,9 @@ class Trimmed(Source):
     def _among_few(
         self, last: _Last, look: Callable[..., Array], parameters: Parameters, left_out: float
     ) -> _Last | None:
-        """The same by a look at few rows; None where these are too many, or not enough.
+        """The same from an evaluation of few rows; None if few rows do not suffice.
 
-        Of rows with missing cells or with errors nothing is bounded.
+        Rows with missing cells or with errors have no bounds.
         """
         if self.is_incomplete:
             return None
@@ -196,12 +197,12 @@ class Trimmed(Source):
 
 
 class _Last(NamedTuple):
-    """What a pass knows for the next one.
+    """What a pass leaves for the next one.
 
     Parameters
     ----------
     parameters : of the pass.
-    bounds : (n_rows,), nats: the log density of each row is no less.
+    bounds : (n_rows,), lower bound on the log density of each row, nats.
     kept : which rows it kept.
     """
 
@@ -233,7 +234,7 @@ def _log_density(block: Block, engine: Engine[Any], parameters: Parameters) -> A
 
 
 def _of_some(block: Block, look: Callable[[Block], Array], places: Places) -> Array:
-    """The log densities of the rows of a block that are at some places, which rise and count over all rows."""
+    """Log densities of the rows of a block at `places`, which are rising indices over all rows."""
     first, end = np.searchsorted(places, [block.places.start, block.places.stop])
     if first == end:
         return np.empty(0)
@@ -241,7 +242,7 @@ def _of_some(block: Block, look: Callable[[Block], Array], places: Places) -> Ar
 
 
 def cutoff_of(source: Source, engine: Engine[Any], model: Model) -> float | None:
-    """The log density, nats, below which a pass leaves rows out; None where it keeps all."""
+    """The log density, nats, below which a pass leaves rows out; None if it keeps all."""
     return source.kept(engine, model.parameters).cutoff if isinstance(source, Trimmed) else None
 
 
@@ -254,19 +255,18 @@ def trimmed_partition(
     share: float,
     rng: np.random.Generator,
 ) -> Partition:
-    """How a trimmed mixture with one variance per feature shares the rows that it keeps, the best of several.
+    """The start of a trimmed fit: the best of several, judged with one shared variance per feature.
 
-    Such a mixture has few variances, and none of one component alone: its likelihood has no peaks at single rows, as
-    that of a freer structure has, so the best of many starts is a sound one. As in R's tclust, EM takes few steps from
-    each start and many from the best. With a tenth of outliers and 4 components, two of three starts from random rows
-    begin without an outlier.
+    Outliers may spoil a single start. Without variances of single components the likelihood has no peaks at single
+    rows, so the best of many starts is sound. As in R's tclust, EM makes few steps from each start and many from the
+    best. With 10 % outliers and 4 components, two of three starts from random rows begin without an outlier.
 
     Parameters
     ----------
-    first : of the start that the user named.
+    first : the partition of the user's start.
     sample, engine, n_components : as for a start.
     objective : what EM is going to raise.
-    share : of the row weight, left out.
+    share : share of the row weight that is left out.
     rng : draws rows.
     """
     of_sample = ArraySource(sample.rows, sample.weight)

@@ -28,7 +28,7 @@ MOST_THREADS = 4096  # more never help, and the core counts threads in 32 bits
 
 
 def choose(n_jobs: int | None = None) -> Engine[Any]:
-    """Choose the engine that GAUSSMIX_ENGINE names; by default native, or NumPy with a warning where native cannot run.
+    """Choose the engine that GAUSSMIX_ENGINE names; by default native, or NumPy with a warning if native cannot run.
 
     Parameters
     ----------

@@ -88,7 +88,7 @@ class IncompleteEngine:
     def _shared(
         self, leaf: Block, parameters: Parameters | None, n_components: int, need: Need, anchor: Array
     ) -> Partial:
-        """Sums of observed cells before EM has a model, or where rows have one component each."""
+        """Sums of observed cells, before EM has a model or under the hard rule."""
         if parameters is None:
             assert leaf.given is not None
             return _observed(leaf, one_hot(leaf.given, n_components), need, anchor)
@@ -115,7 +115,7 @@ class IncompleteEngine:
 
     @property
     def _core(self) -> tuple[Target, int] | None:
-        """The core, and the number of its threads; None where NumPy is the engine."""
+        """The core and its number of threads; None if NumPy is the engine."""
         target = native_target()
         if target is None or not isinstance(self.engine, NativeEngine):
             return None
@@ -137,7 +137,7 @@ class IncompleteEngine:
         of_complete: Callable[[Block, Parameters], NDArray[Any]],
         of_joint: Callable[[Array, Block, Parameters], NDArray[Any]],
     ) -> NDArray[Any]:
-        """Answers for rows; those for complete ones by the other engine, so that they do not depend on the others."""
+        """Evaluate rows; the other engine evaluates complete rows, whose results so do not depend on other rows."""
         is_complete = np.zeros(block.n_rows, bool) if block.error is not None else ~np.isnan(block.rows).any(axis=1)
         if is_complete.all() and block.error is None:
             return of_complete(block, parameters)
@@ -210,7 +210,7 @@ def _triangular(whitening: Whitening, n_components: int, n_features: int) -> Arr
 
 
 def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
-    """The rows; where cells are missing beside a background, its density of the others as what is known of a row."""
+    """Put the background's density of the observed cells into `log_prior`, if cells are missing beside a background."""
     if parameters.log_background == -np.inf or not np.isnan(block.rows).any():
         return block
     n_columns = len(parameters.means) + 1
@@ -232,7 +232,7 @@ def _in_core(core: tuple[Target, int], block: Block, parameters: Parameters, nee
 
 
 def _summed(need: Need) -> Need:
-    """What is summed for each component, until `finish` knows all rows."""
+    """The second moments that are summed for each component, before `finish` reduces them."""
     return Need(Second.FULL if need.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 
@@ -273,7 +273,7 @@ def _spread(share: Array, covariance: Array, is_diagonal: bool, need: Need) -> A
 
 
 def _reduced(second: Array | None, need: Need) -> Array | None:
-    """Second moments as they are needed, of those of `_summed`."""
+    """Reduce the second moments of `_summed` to those that are needed."""
     if second is None or need.second is Second.NONE:
         return None
     found = second
@@ -303,9 +303,9 @@ def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:
 
 
 def _completed(sums: Partial) -> Partial:
-    """Sums as if missing cells were spread as those that are observed in the component, and correlated with nothing.
+    """Complete sums as if missing cells had the spread of observed ones in the component, without correlations.
 
-    A feature that a component has nothing of is spread as in all rows.
+    A feature without observed cells in a component has the spread of all rows.
     """
     seen, second = sums.counts, sums.second
     assert seen is not None, "made by `_observed`"

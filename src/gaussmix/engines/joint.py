@@ -1,4 +1,4 @@
-"""What log p(x, k) of all components, and of a background, says of rows; in NumPy, for any engine."""
+"""From log p(x, k) to densities, responsibilities and labels, with a background; in NumPy, for any engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gaussmix.waist.parameters import Parameters
 
 
 def with_background(log_joint: Array, block: Block, parameters: Parameters) -> Array:
-    """log p(x, k) (n_rows, n_components), with a column for the background where there is one."""
+    """log p(x, k) (n_rows, n_components), with a column for the background if there is one."""
     if parameters.log_background == -np.inf:
         return log_joint
     background, prior = background_of(block, parameters), block.row_log_prior(log_joint.shape[1] + 1)
@@ -42,7 +42,7 @@ def responsibilities_of(log_joint: Array, block: Block, parameters: Parameters) 
 
 
 def labels_of(log_joint: Array, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-    """The most probable component, the first of equals; `NOISE` where the background is likelier."""
+    """The most probable component, the first of equals; `NOISE` if the background is likelier."""
     likeliest = with_background(log_joint, block, parameters).argmax(axis=1)
     return np.where(likeliest < log_joint.shape[1], likeliest, NOISE)
 

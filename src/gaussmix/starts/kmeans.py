@@ -17,9 +17,9 @@ from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 
-MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from wherever it stops
+MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from the last centres
 COMPLETE = 0.25  # of the weight: rows without missing cells that a search needs
-FEW_ROWS = 200  # of each component, for centres that a search goes on from
+FEW_ROWS = 200  # rows per component, for the first centres of a search
 TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 
@@ -60,7 +60,7 @@ def count_candidates(n_components: int) -> int:
 
 
 def squared_distances(rows: Array, engine: Engine[Any], centres: Array) -> Array:
-    """‖x − c‖² of every row and centre, (n_rows, n_centres); where cells are missing, that of the others, scaled up."""
+    """‖x − c‖² of every row and centre, (n_rows, n_centres); without missing cells, scaled up for them."""
     missing = np.isnan(rows)
     if not missing.any():
         return -2.0 * engine.component_log_density(Block(0, rows), centre_parameters(centres))
@@ -79,7 +79,7 @@ def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
 
-    Moves are judged on complete rows; where these are few, there are none.
+    Moves are judged on complete rows. With few complete rows there are no moves.
     """
     complete = sample.complete
     if complete.weight.sum() <= COMPLETE * sample.weight.sum():

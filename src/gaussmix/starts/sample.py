@@ -64,10 +64,10 @@ class Distinct:
         return inside
 
     def part(self, wanted: int, rng: np.random.Generator) -> Distinct:
-        """About so many of the rows, drawn by their weight, and those at the ends; all where that is nearly all.
+        """Draw about `wanted` rows by weight, and add the extreme rows; return all rows if that is nearly all.
 
-        The rows with the smallest and the largest number of each feature are there so that no outlier is lost. Where
-        they are not drawn, they have the weight that draws give them on average.
+        The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
+        drawn, they get the weight that draws give them on average.
         """
         if len(self.weight) <= 1.3 * wanted:
             return self
@@ -107,7 +107,7 @@ def distinct_rows(source: Source) -> Distinct:
     """
     block, target = source.sample(LEAF_ROWS), native_target()
     missing = np.isnan(block.rows) if source.may_miss else None
-    if missing is not None:  # which compares with nothing; infinity does
+    if missing is not None:  # NaN does not compare; infinity does
         block = replace(block, rows=np.where(missing, np.inf, block.rows))
     found = _distinct_rows(block) if target is None else Distinct(*target.distinct_rows(block.rows, block.row_weight))
     if missing is not None:

@@ -51,8 +51,8 @@ class Facts(NamedTuple):
     Parameters
     ----------
     n_rows : number of rows.
-    largest_weight : the largest row weight; None where there are no weights, or where no step is in float32.
-    total : mean and scatter of all rows, which no E-step changes; None where none are needed.
+    largest_weight : the largest row weight; None without weights, or if no step is in float32.
+    total : mean and scatter of all rows, which no E-step changes; None if no step needs them.
     ordering : how to visit the rows.
     """
 
@@ -98,7 +98,7 @@ class BlockState:
 
     @property
     def n_bytes(self) -> int:
-        """Memory that it takes, about; a source may drop it."""
+        """Memory of the state, about; a source may drop the state."""
         return self.visits.n_bytes + sum(apart.row_weight.nbytes for apart in self.apart.values())
 
 
@@ -113,7 +113,7 @@ class StepPlan(NamedTuple):
     rule : how a row is shared.
     origin : (n_features,), rows are read as their distance from it; None for 0.
     in_single : the core works in float32.
-    weight_scale : what it multiplies row weights with meanwhile.
+    weight_scale : the factor of row weights in such a step.
     offset : log p(x) is larger by this than the core's, nats.
     is_ordered : the rows may be visited in another order.
     log_background : as in `Parameters`, less the offset.
@@ -227,7 +227,7 @@ class NativeEngine(Runner):
     def _sum_leaves(
         self, block: Block, known: dict[int, Apart], parameters: Parameters, plan: StepPlan, visit: Visit
     ) -> tuple[Partial, float]:
-        """The same where rows are far, leaf by leaf: they change the last bits of sums in their own leaf only.
+        """The same leaf by leaf, so that far rows change the last bits of sums in their own leaf only.
 
         Parameters
         ----------

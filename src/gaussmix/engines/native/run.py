@@ -31,7 +31,7 @@ MOST_NUMBERS = 2**18  # in the covariances: M-steps with more take long enough f
 
 
 def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
-    """Whether steps on this block have nothing to decide between them, and short M-steps.
+    """Whether the core may make many steps: no decisions between steps, and short M-steps.
 
     Between steps the engine decides about float32 and about the order of the rows. Neither pays on a short pass.
     """

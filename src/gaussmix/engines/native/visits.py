@@ -41,7 +41,7 @@ KEPT = 0.1
 
 
 class Visit(NamedTuple):
-    """Four arguments of `Target.step`; all None where rows are visited in their own order.
+    """Four arguments of `Target.step`; all None for rows in their own order.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Counts(NamedTuple):
     Parameters
     ----------
     n_near : about how many responsibilities are above 0.
-    kept : how many rows have another label than the row that was visited before them; 0 where none was written.
+    kept : how many rows have another label than the row that was visited before them; 0 if no labels were written.
     fresh : the same in the order that the new labels give.
     """
 
@@ -106,7 +106,7 @@ class Ordering(NamedTuple):
 
     Parameters
     ----------
-    by : labels the rows, which are visited label by label; None where they are visited in their own order.
+    by : labels the rows, which are visited label by label; None for rows in their own order.
     n_passes : how many passes there were.
     wants_labels : the next pass writes labels.
     """
@@ -171,7 +171,7 @@ class Visits:
     def begin(
         self, target: Target, arguments: Arguments, ordering: Ordering, label: Callable[[Labelling], Labels]
     ) -> Visit:
-        """Choose order and bounds of a pass; `label` gives the labels of the rows where they are not known."""
+        """Choose order and bounds of a pass; `label` gives the labels of the rows if they are not known."""
         bounds, self._bounds = self._bounds, None  # the core writes to them: an interrupted pass leaves none
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.wants_labels else None
         by = ordering.by

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaussmix.engines.native.work import is_long
+from gaussmix.engines.native.visits import is_long
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block

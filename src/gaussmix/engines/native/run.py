@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaussmix.engines.native.visits import could_pay
-from gaussmix.engines.native.work import is_long
+from gaussmix.engines.native.visits import could_pay, is_long
 from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe, Seeds
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log

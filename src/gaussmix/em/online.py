@@ -56,9 +56,7 @@ class Rate(Value):
         if not 0.5 < self.decay <= 1:
             raise ValueError(f"decay={self.decay!r} must be a number above 0.5 and at most 1.")
         if self.half_life is not None and not STEP_ROWS <= self.half_life < inf:
-            raise ValueError(
-                f"half_life={self.half_life!r} must be None or at least {STEP_ROWS} rows, those of a step."
-            )
+            raise ValueError(f"half_life={self.half_life!r} must be None or at least {STEP_ROWS} rows (one step).")
 
     def log_kept(self, seen: float, share: float) -> float:
         """share · log(1 − γ): the log of the factor by which a step scales earlier sums.

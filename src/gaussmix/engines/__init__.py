@@ -80,7 +80,7 @@ def _engine_name() -> str:
         raise ValueError("GAUSSMIX_ENGINE='native', but the C++ core is not installed or cannot run here.")
     warnings.warn(
         "gaussmix runs on its NumPy engine, which is many times slower: the C++ core was not built, or has no "
-        "kernels for this processor (x86-64 with AVX2). Install gaussmix where a C++ compiler is found.",
+        "kernels for this processor (x86-64 with AVX2). Reinstall gaussmix with a C++ compiler present.",
         RuntimeWarning,
         stacklevel=4,
     )

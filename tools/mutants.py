@@ -28,13 +28,13 @@ from survivors import PACKAGE, ROOT, copy_to, run
 # Tests of a file, or of the other files of a folder; the quickest first, because the first failure
 # ends a run. {stem} is the name of the file, which is a part of the names of its family's tests.
 TESTS = {
+    "em/best_of.py": "tests/laws/test_restarts.py tests/laws/test_objective.py tests/laws/test_starts.py "
+    "tests/oracle/test_mclust_structures.py",
     "em/criteria.py": "tests/decisions/test_choice.py tests/oracle/test_choice.py",
     "em/initial.py": "tests/laws/test_initial.py tests/laws/test_starts.py",
     "em/maximise.py": "tests/laws/test_pieces.py tests/laws/test_single.py tests/laws/test_initial.py "
     "tests/laws/test_em.py",
     "em/objective.py": "tests/laws/test_objective.py",
-    "em/race.py": "tests/laws/test_starts.py tests/oracle/test_mclust_structures.py",
-    "em/restarts.py": "tests/laws/test_restarts.py tests/laws/test_objective.py",
     "em/ridge.py": "tests/laws/test_ridge.py",
     "em/stopping.py": "tests/decisions/test_stopping.py",
     "em/trace.py": "tests/estimators/test_runs.py tests/laws/test_single.py",

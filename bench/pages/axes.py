@@ -83,7 +83,7 @@ class Fit:
 
     def after(self) -> Model:
         """The start in use."""
-        with patch("gaussmix.em.race.run_em", self.counted):
+        with patch("gaussmix.em.best_of.run_em", self.counted):
             return self.first.model(self.family, self.objective, tolerance=self.tolerance)
 
     def before(self) -> Model:

@@ -1,4 +1,4 @@
-// k-means without coming back to Python: starts/kmeans_plus_plus.py and the passes of starts/kmeans.py once more.
+// k-means without coming back to Python: k-means++ and the passes of starts/kmeans.py once more.
 #pragma once
 #include "spans.hpp"
 

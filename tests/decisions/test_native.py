@@ -11,8 +11,19 @@ from gaussmix.engines.native.arguments import arguments_of
 from gaussmix.engines.native.engine import Facts
 from gaussmix.engines.native.float32 import scaled_for_single, steps_in_single
 from gaussmix.engines.native.run import MOST_NUMBERS, suits_core
-from gaussmix.engines.native.visits import GROUP_ROWS, KEPT, Counts, Labelling, Ordering, _by_label, _changes, could_pay
-from gaussmix.engines.native.work import LONG_PASS, is_long, work_per_row
+from gaussmix.engines.native.visits import (
+    GROUP_ROWS,
+    KEPT,
+    LONG_PASS,
+    Counts,
+    Labelling,
+    Ordering,
+    _by_label,
+    _changes,
+    could_pay,
+    is_long,
+    work_per_row,
+)
 from gaussmix.families import FAMILIES
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.factorise import MOST_INFLATION

@@ -18,7 +18,7 @@ from gaussmix import (
     Restrictions,
     fit_many,
 )
-from gaussmix.em.terms import Moments
+from gaussmix.em.terms import OverallMoments
 from gaussmix.engines import choose
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.estimators.gaussian_mixture_ic import as_single
@@ -46,7 +46,7 @@ BAD = {
     "prior of other features": (
         {"prior": NormalInverseWishart(mean=[0.0, 0.0])},
         ValueError,
-        "prior is for 2 features, and X has 3.",
+        "prior has 2 features, but X has 3.",
     ),
     "prior with few degrees": (
         {"prior": NormalInverseWishart(dof=2)},
@@ -67,12 +67,12 @@ BAD = {
     "equal weights and a start": (
         {"restrictions": Restrictions(equal_weights=True), "weights_init": [0.4, 0.6]},
         ValueError,
-        "weights_init are not equal, and equal_weights=True wants equal ones",
+        "equal_weights=True needs equal weights_init.",
     ),
     "a weight of 0 under a prior": (
         {"prior": NormalInverseWishart(weights=[1.0, 2.0]), "weights_init": [1.0, 0.0]},
         ValueError,
-        "weights_init is 0 for component 1: the prior of the weights needs it above 0.",
+        "weights_init is 0 for component 1, but the prior of the weights needs it above 0.",
     ),
     "min_weight above 1 / K": (
         {"restrictions": Restrictions(min_weight=0.6)},
@@ -496,7 +496,7 @@ def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
     source = ArraySource(holed)
     source.may_miss = True
     for is_matrix in (True, False):
-        found = Moments.of(source, 1.0, IncompleteEngine(choose(1)), is_matrix=is_matrix)
+        found = OverallMoments.of(source, 1.0, IncompleteEngine(choose(1)), is_matrix=is_matrix)
         np.testing.assert_allclose(found.mean, np.nanmean(holed, axis=0), rtol=1e-12)
         np.testing.assert_allclose(found.variances, np.nanvar(holed, axis=0) * 150 / 149, rtol=1e-12)
         if is_matrix:

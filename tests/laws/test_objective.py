@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from gaussmix.em.best_of import best_run
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective, Ridge
-from gaussmix.em.restarts import best_run
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
 from gaussmix.engines import ENGINES

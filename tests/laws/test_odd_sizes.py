@@ -15,8 +15,8 @@ from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
 from gaussmix.numerics.core import native_target
 from gaussmix.testing import PROBLEMS, check_monotone
-from gaussmix.testing.agreement import assert_same_moments
 from gaussmix.testing.check_engine import TOLERANCE
+from gaussmix.testing.closeness import assert_same_moments
 from gaussmix.testing.engine_cases import NEEDS, random_block, random_need, random_parameters
 from gaussmix.testing.problems import groups
 from gaussmix.waist.need import Need, Rule, Second

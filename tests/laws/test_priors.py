@@ -8,10 +8,9 @@ import pytest
 from gaussmix import NormalInverseWishart
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.posterior import Posterior
-from gaussmix.em.shares import Shares
+from gaussmix.em.posterior import Posterior, Shares
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.terms import Moments, Terms
+from gaussmix.em.terms import OverallMoments, Terms
 from gaussmix.em.trace import final
 from gaussmix.engines import ENGINES, choose
 from gaussmix.engines.reference import ReferenceEngine
@@ -49,7 +48,7 @@ def objective_and_start(given, family, case, unit=1.0):
         means=start.means + 0.5 if restrictions.fixed_means else None,
         covariances=start.covariances if restrictions.fixed_covariances else None,
     )
-    moments = Moments.of(given.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
+    moments = OverallMoments.of(given.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
     objective = values.objective(np.zeros(given.rows.shape[1]), unit, given.n_components, family, moments)
     return objective, objective.feasible(start)
 
@@ -180,7 +179,7 @@ def test_a_start_has_the_prior_too(engine):
     """So that a component that starts with too few rows for a covariance has one."""
     rows = np.random.default_rng(0).normal(size=(6, 3))
     problem = replace(PROBLEMS["overlapping"], rows=rows, labels=np.arange(6, dtype=np.int32))
-    moments = Moments.of(problem.source, 1.0, engine, is_matrix=True)
+    moments = OverallMoments.of(problem.source, 1.0, engine, is_matrix=True)
     objective = CASES["default"].objective(np.zeros(3), 1.0, 6, FAMILIES["full"], moments)
     first = InitialMoments(problem.source, engine, 6, Partition())
     model = first.model(FAMILIES["full"], objective.for_any)

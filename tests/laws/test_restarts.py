@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussmix.em.restarts import best_run
+from gaussmix.em.best_of import best_run
 from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families import FAMILIES

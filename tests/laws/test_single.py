@@ -13,7 +13,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.native.float32 import MOST_AMPLIFICATION, steps_in_single, suits_single
-from gaussmix.engines.native.work import LONG_PASS, work_per_row
+from gaussmix.engines.native.visits import LONG_PASS, work_per_row
 from gaussmix.families.base import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.core import native_target
@@ -228,7 +228,7 @@ HARD = {
 @pytest.mark.parametrize("name", HARD)
 def test_hard_float32_data_are_fitted_as_their_doubles(rng, monkeypatch, name, covariance_type):
     """As many steps, and means to 1e-5 deviations, with weights of 1e50, float32 wherever it claims to be safe."""
-    monkeypatch.setattr("gaussmix.engines.native.work.LONG_PASS", 0)
+    monkeypatch.setattr("gaussmix.engines.native.visits.LONG_PASS", 0)
     rows = HARD[name](mixed(rng), rng).astype(np.float32)
     weight = rng.uniform(0, 2e50, len(rows))
     single, double = (

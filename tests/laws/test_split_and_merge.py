@@ -12,9 +12,9 @@ from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix import open as open_files
 from gaussmix.em import moves
 from gaussmix.em.halves import halved
-from gaussmix.em.moves import Fits, Moves, View
+from gaussmix.em.moves import LocalEM, Moves, View
 from gaussmix.em.objective import Ridge
-from gaussmix.em.split_and_merge import _Search, split_and_merge
+from gaussmix.em.split_and_merge import _Climb, split_and_merge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
 from gaussmix.engines import choose
@@ -167,13 +167,13 @@ def test_components_on_a_handful_of_rows_are_unsound(n_rows, is_flat, n_unsound,
     sample = distinct_rows(
         ArraySource(np.column_stack((np.concatenate((rng.normal(size=(300, 2)), near)), np.ones(300 + n_rows))))
     )
-    fits = Fits(FAMILIES["full"], choose(), Ridge(np.full(3, 1e-12)))
-    start = fits.model_of(sample, np.full((300 + n_rows, 2), 0.5) + 0.1 * np.sign(sample.rows[:, :1]) * [1.0, -1.0])
-    search = _Search(sample, fits, rng, State(start, Trace()), lambda: False)
+    em = LocalEM(FAMILIES["full"], choose(), Ridge(np.full(3, 1e-12)))
+    start = em.model_of(sample, np.full((300 + n_rows, 2), 0.5) + 0.1 * np.sign(sample.rows[:, :1]) * [1.0, -1.0])
+    search = _Climb(sample, em, rng, State(start, Trace()), lambda: False)
     is_near = (sample.rows[:, None, :2] == near).all(axis=2).any(axis=1)
-    model = fits.model_of(sample, np.column_stack((is_near, ~is_near)).astype(float))
-    assert search._count_unsound(View(sample, fits, start)) == 0
-    assert search._count_unsound(View(sample, fits, model)) == n_unsound
+    model = em.model_of(sample, np.column_stack((is_near, ~is_near)).astype(float))
+    assert search._count_unsound(View(sample, em, start)) == 0
+    assert search._count_unsound(View(sample, em, model)) == n_unsound
 
 
 def test_halves_find_two_clusters_in_any_units(rng):
@@ -196,18 +196,16 @@ def test_all_rows_gain_what_the_rows_of_a_move_gain_or_more(family, monkeypatch,
     monkeypatch.setattr(moves, "LEAST_SHARE", 0.0)
     rows, parameters = drawn(family, 1_000)
     sample = distinct_rows(ArraySource(rows, rng.uniform(1, 4, size=1_000)))
-    fits = Fits(FAMILIES[family], choose(), Ridge(np.full(3, 1e-9)))
+    em = LocalEM(FAMILIES[family], choose(), Ridge(np.full(3, 1e-9)))
     covariances = FAMILIES[family].covariances(np.array(parameters["covariances_init"]), N_COMPONENTS, 3)
-    view = View(
-        sample, fits, Model(parameters["weights_init"], parameters["means_init"], covariances, FAMILIES[family])
-    )
+    view = View(sample, em, Model(parameters["weights_init"], parameters["means_init"], covariances, FAMILIES[family]))
     before, n_parts = view.row_share @ view.log_density, 0
-    for moved in islice(Moves(fits, rng, np.ones(3)).ranked(view), 12):
+    for moved in islice(Moves(em, rng, np.ones(3)).ranked(view), 12):
         n_parts += len(moved.part.components) < N_COMPONENTS
-        state = fits.end(moved.part.rows, moved.model, Stopping(0.0, 4))
-        last = View(moved.part.rows, fits, state.model)
+        state = em.end(moved.part.rows, moved.model, Stopping(0.0, 4))
+        last = View(moved.part.rows, em, state.model)
         gain = moved.part.share * (last.row_share @ last.log_density - moved.part.log_likelihood)
-        after = View(sample, fits, moved.part.within(view.model, state.model))
+        after = View(sample, em, moved.part.within(view.model, state.model))
         assert after.model.weights.sum() == pytest.approx(1, abs=1e-12)
         assert after.row_share @ after.log_density > before + gain - 1e-9
     assert n_parts == (0 if family in ("VVE", "tied") else 12)
@@ -217,8 +215,8 @@ def test_a_search_tries_moves_on_few_rows_and_ends_on_more(monkeypatch):
     """EM on more rows comes last, and once."""
     rows, _ = drawn("full", 30_000)
     seen = []
-    end = Fits.end
-    monkeypatch.setattr(Fits, "end", lambda fits, rows, *rest: seen.append(len(rows.rows)) or end(fits, rows, *rest))
+    end = LocalEM.end
+    monkeypatch.setattr(LocalEM, "end", lambda em, rows, *rest: seen.append(len(rows.rows)) or end(em, rows, *rest))
     fitted(rows, init_params="search", random_state=0)
     assert max(seen[:-1]) < 250 * N_COMPONENTS + 1 < 400 * N_COMPONENTS < seen[-1] < 500 * N_COMPONENTS + 1
 
@@ -231,7 +229,7 @@ def test_a_move_that_adds_an_unsound_component_is_refused():
         for _ in range(2):
             fits = [fitted(rows, n_components=8, init_params="search", random_state=seed) for seed in range(8)]
             scores.append(np.array([gm.score(rows) for gm in fits]))
-            patch.setattr(_Search, "_count_unsound", lambda search, view: 0)
+            patch.setattr(_Climb, "_count_unsound", lambda search, view: 0)
     assert (scores[1] - scores[0]).max() > 0.01
 
 

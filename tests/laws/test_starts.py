@@ -19,7 +19,7 @@ from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS, Partition, kmeans, sample
 from gaussmix.starts.base import DETERMINISTIC, repeated
-from gaussmix.starts.kmeans_plus_plus import spread_centres
+from gaussmix.starts.kmeans import spread_centres
 from gaussmix.starts.random_shares import HashedShares
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing import check_start

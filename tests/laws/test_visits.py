@@ -14,7 +14,7 @@ from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
-from gaussmix.testing.agreement import assert_same_moments
+from gaussmix.testing.closeness import assert_same_moments
 from gaussmix.waist.need import Need, Second
 
 pytestmark = pytest.mark.skipif(native_target() is None, reason="only the C++ core visits rows in an order of its own")

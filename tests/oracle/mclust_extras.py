@@ -15,7 +15,7 @@ from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.posterior import Conjugate
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.terms import Moments, Terms
+from gaussmix.em.terms import OverallMoments, Terms
 from gaussmix.em.trace import State, final
 from gaussmix.engines import choose
 from gaussmix.families import family_named
@@ -52,7 +52,7 @@ def labels_of(data: str, n_components: int) -> Any:
 
 
 def objective_for(rows: Any, family: Any, n_components: int) -> Any:
-    moments = Moments.of(ArraySource(rows), 1.0, choose(1), is_matrix=family.kind.is_matrix)
+    moments = OverallMoments.of(ArraySource(rows), 1.0, choose(1), is_matrix=family.kind.is_matrix)
     restrictions = Terms(NormalInverseWishart())
     return restrictions.objective(np.zeros(rows.shape[1]), 1.0, n_components, family, moments)
 

@@ -179,7 +179,7 @@ def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, monkeypatch):
 
 
 def test_what_engines_keep_beside_blocks_is_bounded(folder, monkeypatch):
-    monkeypatch.setattr("gaussmix.engines.native.engine.State.n_bytes", 10**6, raising=False)
+    monkeypatch.setattr("gaussmix.engines.native.engine.BlockState.n_bytes", 10**6, raising=False)
     source = open(folder / "by-rows.npy", memory=SMALL)
     StepTask(ENGINES["native"](1), 1, None, Need(Second.NONE), Rule.GIVEN).over(source)
     assert len(source._kept[1]) < 3
@@ -385,7 +385,7 @@ def test_rows_that_stay_far_are_those_of_their_own_block(tmp_path, rng):
 
 
 def test_weighted_files_keep_no_more_states_than_others(folder, monkeypatch):
-    monkeypatch.setattr("gaussmix.engines.native.engine.State.n_bytes", 10**6, raising=False)
+    monkeypatch.setattr("gaussmix.engines.native.engine.BlockState.n_bytes", 10**6, raising=False)
     source = open(folder / "by-rows.npy", memory=SMALL).changed(lambda block: [block], N_ROWS)
     StepTask(ENGINES["native"](1), 1, None, Need(Second.NONE), Rule.GIVEN).over(source)
     assert len(source._kept[1]) < 3

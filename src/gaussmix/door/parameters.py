@@ -73,7 +73,7 @@ def check_rate(forgetting: Any) -> Rate:
         return Rate()
     half_life = check_number("forgetting", forgetting, " of rows, None or a Rate")
     if half_life < STEP_ROWS:
-        raise ValueError(f"forgetting={forgetting!r} must be None or at least {STEP_ROWS} rows, those of a step.")
+        raise ValueError(f"forgetting={forgetting!r} must be None or at least {STEP_ROWS} rows (one step).")
     return Rate(half_life=half_life)
 
 

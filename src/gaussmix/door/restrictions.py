@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix.checks import check_finite
 from gaussmix.door.noise import noise_of
-from gaussmix.em.shares import Shares
+from gaussmix.em.posterior import Shares
 from gaussmix.em.terms import NOTHING, Terms
 from gaussmix.families.base import Family, shares_nothing
 from gaussmix.numerics.arrays import Array

@@ -1,9 +1,9 @@
-"""Fewer passes where EM creeps: a quasi-Newton method proposes models, and EM goes on only from those that are higher.
+"""Fewer passes for slow runs of EM: a quasi-Newton method proposes models, and EM continues from higher ones only.
 
-A step of EM is a gradient of the log-likelihood in the metric of the complete-data information matrix, that of rows
-whose components are known. In this metric its Jacobian at a maximum is symmetric, with eigenvalues from 0 to 1. EM
-creeps along those near 1, and L-BFGS learns these from the last steps: Jamshidian & Jennrich (1997), JRSS B 59;
-Nocedal (1980), Mathematics of Computation 35.
+A step of EM is a gradient step of the log-likelihood in the metric of the complete-data information matrix (rows with
+known components). In this metric the Jacobian of a step at a maximum is symmetric, with eigenvalues from 0 to 1. EM is
+slow along eigenvectors with eigenvalues near 1. L-BFGS learns these from the last steps: Jamshidian &
+Jennrich (1997), JRSS B 59; Nocedal (1980), Mathematics of Computation 35.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 
-FIRST, EVERY = 20, 10  # the step after which a run is judged first, and how often from then on
-LONG = 40  # steps that must seem to be left
-PAIRS = 8  # steps that are remembered
-MOST_NUMBERS = 2**23  # in the points of these steps, 64 MB
-CURVATURE = 1e-10  # cosine of a move and the change of the gradient: below it the two say nothing
-MOST_DOUBTS = 5  # steps that gain little do not end the run before
-# How long a move may be: the first one beside a step of EM, and the next beside one that was refused or was not.
+FIRST, EVERY = 20, 10  # the first step after which a run is judged, and the number of steps between judgements
+LONG = 40  # a run that seems to need more steps than this is accelerated
+PAIRS = 8  # past steps that L-BFGS uses
+MOST_NUMBERS = 2**23  # limit on the size of these steps, 64 MB
+CURVATURE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
+MOST_DOUBTS = 5  # consecutive steps that may gain little while a proposal promises more
+# Limits on the length of a proposal: the first relative to a step of EM, later ones to a refused or accepted proposal.
 REACH, SHRINKAGE, GROWTH = 5.0, 0.25, 2.0
-PREFIX = "acceleration."  # of its names in `Trace.memory`
+PREFIX = "acceleration."  # of the names of its arrays in `Trace.memory`
 
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """What an accelerated run keeps between two passes.
+    """The memory of an accelerated run.
 
     Parameters
     ----------
-    points : (n, n_coordinates), models; the last is the highest so far.
-    images : (n, n_coordinates), where a step leads from each.
+    points : (n, n_coordinates), models before past steps; the last is the highest model so far.
+    images : (n, n_coordinates), the models after these steps.
     after : the model after the step from the last point.
-    height : what a step raises, at the last point, nats per unit of row weight.
-    length : of the move from the last point to the proposal that the next pass is made at; 0 where it is made at
-        `after`. Units as in `_lengths`.
-    longest : the longest move that is proposed.
-    n_refused : proposals in a row that were refused.
-    n_waiting : steps to be made before the next proposal.
-    n_doubts : steps in a row that gained less than the tolerance, while a proposal was expected to gain more.
+    height : the objective at the last point less its `cost`, nats per unit of row weight.
+    length : length of the move from the last point to the model of the next pass, in the units of `_lengths`; 0 if that
+        model is `after`.
+    longest : limit on the length of the next proposal.
+    n_refused : consecutive refused proposals.
+    n_waiting : steps to make before the next proposal.
+    n_doubts : consecutive steps that gained less than the tolerance although a proposal promised more.
     """
 
     points: Array
@@ -69,7 +69,7 @@ class Path:
     n_doubts: int = 0
 
     def remembered(self) -> dict[str, Array]:
-        """As arrays of numbers, for `Trace.memory`."""
+        """The path as arrays, for `Trace.memory`."""
         after = self.after
         arrays = {
             "points": self.points,
@@ -85,7 +85,7 @@ class Path:
 
     @classmethod
     def recalled(cls, memory: Mapping[str, Array], family: Family) -> Path:
-        """From `Trace.memory`."""
+        """Restore a path from `Trace.memory`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
         points, images, weights, means, covariances, numbers = (memory[PREFIX + name] for name in names)
         noise = Background.of_arrays({name.removeprefix(PREFIX): array for name, array in memory.items()})
@@ -94,7 +94,7 @@ class Path:
         return cls(points, images, after, height, length, longest, *map(int, counts))
 
     def extended(self, point: Array, image: Array, after: Model, height: float) -> Path:
-        """With one more step, from a point that was not refused."""
+        """Add a step from an accepted point."""
         n_kept = min(PAIRS, MOST_NUMBERS // len(point))
         points = np.concatenate((self.points[-n_kept:], point[None]))
         images = np.concatenate((self.images[-n_kept:], image[None]))
@@ -105,7 +105,7 @@ class Path:
         )
 
     def refused(self) -> Path:
-        """After a proposal that was no higher. One after the other, refusals make it wait twice as long."""
+        """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
         n_refused = self.n_refused + 1
         return replace(
             self, length=0.0, longest=SHRINKAGE * self.length, n_refused=n_refused, n_waiting=2 ** (n_refused - 1) - 1
@@ -113,14 +113,14 @@ class Path:
 
 
 @dataclass(frozen=True, eq=False)
-class Move:
-    """From the last point of a path to where the objective should be highest.
+class Proposal:
+    """A move from the last point of a path to the predicted maximum.
 
     Parameters
     ----------
-    change : (n_coordinates,), of the coordinates.
-    length : of the change; units as in `_lengths`.
-    gain : what the whole way should gain, nats per unit of row weight, where `change` may be a part of it.
+    change : (n_coordinates,), change of the coordinates; shortened if the full move is too long.
+    length : length of the change, in the units of `_lengths`.
+    gain : predicted gain of the full move, nats per unit of row weight.
     """
 
     change: Array
@@ -128,7 +128,7 @@ class Move:
     gain: float
 
     @classmethod
-    def of(cls, path: Path) -> Move:
+    def of(cls, path: Path) -> Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
         lengths = _lengths(basis, path.after)
@@ -140,28 +140,30 @@ class Move:
 
 
 def has_path(trace: Trace) -> bool:
-    """Whether a run that stands there is accelerated."""
+    """Whether the run of this trace is accelerated."""
     return PREFIX + "points" in trace.memory
 
 
 def memory_of_engine(trace: Trace) -> dict[str, Array]:
-    """What is not of the acceleration in the memory of a trace."""
+    """The part of a trace's memory that belongs to the engine."""
     return {name: array for name, array in trace.memory.items() if not name.startswith(PREFIX)}
 
 
+@dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Where an accelerated run makes its next pass.
+    """Chooses the model for the next pass of an accelerated run.
 
     Parameters
     ----------
-    engine, objective, stopping : of the run; see `run_em`.
+    engine, objective, stopping : see `run_em`.
     """
 
-    def __init__(self, engine: Engine[Any], objective: Objective, stopping: Stopping) -> None:
-        self._engine, self._objective, self._stopping = engine, objective, stopping
+    engine: Engine[Any]
+    objective: Objective
+    stopping: Stopping
 
     def limit(self, trace: Trace) -> int:
-        """How many steps may be made before `state_after` must be asked."""
+        """Number of steps that may be made before the next call of `state_after`."""
         if has_path(trace):
             return 1
         return max(FIRST - trace.n_steps, EVERY - trace.n_steps % EVERY)
@@ -172,17 +174,17 @@ class Acceleration:
         Parameters
         ----------
         before : the state before the pass.
-        state : where a step of EM leads from there.
+        state : the state after a step of EM from `before`.
 
         Returns
         -------
-        state : of the accelerated run.
+        state : the next state of the accelerated run.
         """
         trace = state.trace
         if not has_path(before.trace):
             return self._begun(state)
         path = Path.recalled(before.trace.memory, before.model.family)
-        height = trace.last - self._objective.cost(before.model)
+        height = trace.last - self.objective.cost(before.model)
         if path.length and (trace.frozen or not path.height <= height < math.inf):
             return self._refused(path, before.trace, state)
         if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_lost(state.model):
@@ -198,25 +200,25 @@ class Acceleration:
         return state if nothing.shape[1] > MOST_NUMBERS else _on(state, Path(nothing, nothing, state.model))
 
     def _is_slow(self, trace: Trace) -> bool:
-        """Whether many steps are left, if gains go on to fall as they do now."""
+        """Whether the run needs many more steps if its gains keep falling at the present rate."""
         if trace.n_steps < FIRST or trace.n_steps % EVERY:
             return False
-        (before, last), tolerance = np.diff(trace.objective[-3:]).tolist(), self._stopping.tolerance
+        (before, last), tolerance = np.diff(trace.objective[-3:]).tolist(), self.stopping.tolerance
         if not min(before, last) > 0:
             return False
         return last >= before or tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > LONG
 
     def _refused(self, path: Path, before: Trace, state: State) -> State:
-        """Go back to the step of EM from the last point; the pass counts all the same."""
+        """Return to the EM step from the last point. The refused pass still counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         trace = Trace(log_likelihood, (*before.objective, before.last), before.frozen, state.trace.memory)
         return _on(State(path.after, trace, self._limited(trace)), path.refused())
 
     def _gone_on(self, path: Path, model: Model, state: State, height: float) -> State:
-        """Take up a step, and propose where it and those before lead."""
-        tolerance, gain, was_proposed = self._stopping.tolerance, height - path.height, bool(path.length)
+        """Record a step, and propose a model from the recorded steps."""
+        tolerance, gain, was_proposed = self.stopping.tolerance, height - path.height, bool(path.length)
         path = path.extended(_coordinates(model), _coordinates(state.model), state.model, height)
-        move = Move.of(path)
+        move = Proposal.of(path)
         if len(path.points) == 1:  # the move is the step of EM
             path = replace(path, longest=REACH * move.length)
         outcome, n_doubts = state.outcome, 0 if gain >= tolerance else path.n_doubts
@@ -233,10 +235,10 @@ class Acceleration:
         return _on(State(proposal or state.model, state.trace, outcome), path)
 
     def _limited(self, trace: Trace) -> Outcome | None:
-        return Outcome.STEP_LIMIT if trace.n_steps >= self._stopping.max_steps else None
+        return Outcome.STEP_LIMIT if trace.n_steps >= self.stopping.max_steps else None
 
     def _model_at(self, coordinates: Array, like: Model) -> Model | None:
-        """The model with these coordinates; None where there is none."""
+        """The model with these coordinates; None if no model has them."""
         n_weights, n_means = _shares(like).size, like.means.size
         with np.errstate(over="ignore", invalid="ignore"):
             shares = np.exp(coordinates[:n_weights] - coordinates[:n_weights].max())
@@ -249,19 +251,19 @@ class Acceleration:
         weights, noise = np.array(shares[: like.n_components]), like.noise
         if noise is not None:
             noise = noise.weighing(float(shares[-1]))
-        if not like.family.is_step:  # a structure may want more of covariances than its coordinates know
+        if not like.family.is_step:  # a structure may constrain covariances beyond their coordinates
             need = like.family.need(None)
             second = covariances.each[0] if need.pooled else np.einsum("k,k...->k...", weights, covariances.each)
             if need.second is Second.TRACE:
                 second = second * like.n_features
             scatter = Scatter(weights, second, like.n_features, need)
-            covariances = updated(like.family, self._engine, scatter, covariances)
-        model = self._objective.feasible(Model(weights, means, covariances, like.family, noise))
-        return None if _has_lost(model) or collapsed(model, self._objective) else model
+            covariances = updated(like.family, self.engine, scatter, covariances)
+        model = self.objective.feasible(Model(weights, means, covariances, like.family, noise))
+        return None if _has_lost(model) or collapsed(model, self.objective) else model
 
 
 def _has_lost(model: Model) -> bool:
-    """Whether a component has no weight left, whose logarithm has no coordinate. A prior may keep it from freezing."""
+    """Whether a component has no weight, and so no log weight. A prior may have kept the component from freezing."""
     return bool(model.weights.min() <= LOST_SHARE)
 
 
@@ -270,21 +272,21 @@ def _on(state: State, path: Path) -> State:
 
 
 def _coordinates(model: Model) -> Array:
-    """Log weights, means and coordinates of the covariances: numbers without constraints but those of the structure."""
+    """Log weights, means and coordinates of the covariances. Only the structure constrains these numbers."""
     shares = np.maximum(_shares(model), np.finfo(np.float64).tiny)  # noise may have lost its weight
     parts = np.log(shares), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
 
 
 def _shares(model: Model) -> Array:
-    """The weights, that of the noise last; they sum to 1."""
+    """The weights, with the noise weight last. They sum to 1."""
     return model.weights if model.noise is None else np.append(model.weights, model.noise.weight)
 
 
 def _lengths(changes: Array, model: Model) -> Array:
-    """Small changes of coordinates (m, n_coordinates), in units of what a row of known component says about them.
+    """Scale small changes of coordinates (m, n_coordinates) by the root of the complete-data information of a row.
 
-    Half the squared length of the result is the Kullback–Leibler divergence that a change makes.
+    Half the squared length of a result is the Kullback–Leibler divergence between the models before and after.
     """
     n_components, n_features = model.means.shape
     shares, roots = _shares(model), np.sqrt(model.weights)
@@ -300,10 +302,10 @@ def _lengths(changes: Array, model: Model) -> Array:
 
 
 def _newton_step(gram: Array) -> Array:
-    """The step of L-BFGS, as shares of the vectors whose products are `gram`.
+    """The L-BFGS step, as coefficients of vectors with the inner products `gram`.
 
-    These are m moves, oldest first, then the m changes of the gradient that they made, and then the gradient; its
-    Hessian is minus the unit matrix where nothing is known of it.
+    The vectors are m moves (oldest first), the m changes of the gradient along them, and the gradient. In directions
+    without a move the Hessian counts as minus the unit matrix.
     """
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]

@@ -22,8 +22,8 @@ from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spread import Spread
 
-SHARES = 2**22  # responsibilities made at a time, 32 MB
-TILE_ROWS = 144  # the core's: parts end where tiles do
+SHARES = 2**22  # responsibilities that `share` makes at a time, 32 MB
+TILE_ROWS = 144  # rows of the core's tiles; parts end at the end of a tile
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class StepTask:
     ----------
     engine, parameters, need, rule, anchor : as for `Engine.step`.
     n_components : K.
-    share : makes `Block.given` where the rows are, for a part of a block at a time; the rule is then `Rule.GIVEN`.
-        Under this rule a single component has every row, but those that are given to the noise.
-    facts : as for `Engine.step`: what the pass before found out; None before the first.
+    share : computes `Block.given` for a part of a block, in the process that has the rows; the rule is then
+        `Rule.GIVEN`. Under this rule a single component gets every row that is not given to the noise.
+    facts : as for `Engine.step`: the facts of the pass before; None in the first pass.
     """
 
     engine: Engine[Any]
@@ -80,7 +80,7 @@ class StepTask:
 
 
 def _of_one(block: Block) -> Array | NDArray[np.int32]:
-    """Shares of a single component: all rows but those that are given to the noise."""
+    """Responsibilities of a single component: 1 for each row that is not given to the noise."""
     given = block.given
     if given is not None and given.ndim == 2 and given.shape[1] == 1:
         return given
@@ -90,7 +90,7 @@ def _of_one(block: Block) -> Array | NDArray[np.int32]:
 
 
 def look(source: Source, engine: Engine[Any], need: Need) -> Any:
-    """What an engine finds out about all rows of a source before the first pass; once for each source and need."""
+    """The engine's facts about all rows of a source, found once for each source and need."""
 
     def spread() -> Spread:
         with at_most(getattr(engine, "n_threads", 1)):

@@ -1,4 +1,4 @@
-"""Criteria that weigh the likelihood of a mixture against its size; of all of them lower is better."""
+"""Criteria that weigh the likelihood of a mixture against its number of parameters. Lower is better for all."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from gaussmix.waist.need import Need, Rule, Second
 
 @dataclass(frozen=True)
 class Evidence:
-    """What criteria are made of.
+    """The numbers that criteria are computed from.
 
     Parameters
     ----------
     log_likelihood : Σ_i s_i log p(x_i), nats, a total.
     classified : Σ_i s_i max_k log p(x_i, k), nats: the likelihood with each row in its most probable component.
-    n_parameters : free ones.
-    row_weight : Σ_i s_i of rows with a value, their number where there are no weights.
+    n_parameters : number of free parameters.
+    row_weight : Σ_i s_i of rows with at least one value; the number of these rows if there are no weights.
     """
 
     log_likelihood: float
@@ -36,7 +36,7 @@ class Evidence:
 
 
 def evidence_of(mixture: Model, size: int, source: Source, engine: Engine[object], unit: float) -> Evidence:
-    """One pass over the rows, of a mixture with `size` free parameters; their weights were divided by `unit`."""
+    """Make one pass over the rows for a mixture with `size` free parameters; `unit` divided the row weights before."""
     need, parameters = Need(Second.NONE), mixture.parameters
     facts = look(source, engine, need)
     task = _SoftAndHard(engine, mixture.n_components, parameters, need, facts=facts)
@@ -46,7 +46,7 @@ def evidence_of(mixture: Model, size: int, source: Source, engine: Engine[object
 
 
 class _SoftAndHard(StepTask):
-    """A step with each row shared, and one with each row in its most probable component."""
+    """A soft step and a hard step in one pass."""
 
     def call(self, block: Block, state: Any) -> Any:
         hard = replace(self, rule=Rule.HARD)

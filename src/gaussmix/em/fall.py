@@ -1,4 +1,4 @@
-"""How far log densities may fall from one mixture to the next: what spares most rows a look."""
+"""Bounds on how far log densities fall from one mixture to the next, so that trimming skips most rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import FactorShape
 
-LEFT_OUT = 1e-6  # of a density: what components may have of it that are too far from the row to be bounded
+LEFT_OUT = 1e-6  # share of a density that components far from the row may have without a bound
 
 
 def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
-    """Lower bounds on log densities after a step from lower bounds before it; None where there are no useful ones.
+    """Make a function from lower bounds on log densities before a step to bounds after it; None if no bound is useful.
 
     With r = ‖W (x − μ)‖ of a component before, its distance after is at most a r + b: a = ‖W' W⁻¹‖, b = ‖W' (μ − μ')‖.
     So log p(x, k) falls by at most D(r), which rises with r. Components with r above R have at most the share
@@ -25,7 +25,7 @@ def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | No
 
     Parameters
     ----------
-    before, after : mixtures of as many components.
+    before, after : mixtures with the same number of components.
     """
     shape = before.whitening.factor_shape
     if len(before.means) != len(after.means) or shape is not after.whitening.factor_shape:

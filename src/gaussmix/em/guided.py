@@ -1,4 +1,4 @@
-"""Starts that respect what is known of rows: their parts are those components that labels mean."""
+"""Starts that respect known labels: their parts are matched with the components that the labels name."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from gaussmix.waist.parameters import Parameters
 
 MOST_PASSES = 20  # of k-means over all rows
 SETTLED = 1e-4  # of the squared distance of centres from their mean
-# The log density of noise in k-means: only rows that no component may have are left to it.
+# The log density of noise in k-means: noise gets only the rows that no component may have.
 LEAST = -1e300
 
 
 def guided(
     partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
 ) -> Partition:
-    """A partition in which rows have components that they are allowed.
+    """Change a partition so that each row is in a component that its label allows.
 
-    The parts of a start come in no order. They are matched with the components so that labels agree with most of the
-    rows that have them (Kuhn 1955). Centres are then moved by k-means in which rows stay with their labels, from the
-    means of the rows of each label: constrained k-means, Basu, Banerjee & Mooney (2002), ICML 19.
+    The parts of a start are in no order. They are matched with the components so that the most row weight agrees with
+    its label (Kuhn 1955). Constrained k-means then moves the centres: it begins at the means of the labelled rows,
+    which keep their component; Basu, Banerjee & Mooney (2002), ICML 19.
 
     Parameters
     ----------
-    partition : of a start, which does not know labels.
-    source : the rows, with what is known of them; `partition` as it is where that is nothing.
+    partition : the partition of a start, made without labels.
+    source : the rows and their labels. For complete rows without labels, `partition` is returned unchanged.
     engine, n_components : of the fit.
-    is_matched : the parts are the components already.
+    is_matched : whether the parts are in the order of the components already.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:
         partition = partition.scaled
@@ -63,7 +63,7 @@ def guided(
 
 
 def _moved(centres: Array, source: Source, engine: Engine[Any]) -> Array:
-    """Centres after k-means over all rows, from the means of the rows whose one component is known."""
+    """Constrained k-means over all rows, from the means of the rows with exactly one possible component."""
     first = StepTask(engine, len(centres), None, Need(Second.NONE), Rule.GIVEN, share=_Sure(len(centres)))
     centres = first.over(source).means(centres)
     for _ in range(MOST_PASSES):
@@ -89,7 +89,7 @@ def _possible(block: Block, n_components: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Shares:
-    """Responsibilities (n_rows, n_components) of a partition, for rows without labels."""
+    """Responsibilities (n_rows, n_components) under a partition; labels are ignored."""
 
     partition: Partition
     engine: Engine[Any]
@@ -98,14 +98,14 @@ class _Shares:
         block, partition = replace(block, log_prior=None, prior_places=None), self.partition
         if partition.share is not None:
             return partition.share(block)
-        assert partition.parameters is not None, "a partition of labels that are given knows components already"
+        assert partition.parameters is not None, "a partition by given labels is matched already"
         labels = self.engine.labels(block, partition.parameters)
         return np.asarray(labels[:, None] == np.arange(len(partition.parameters.means)), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class _Sure:
-    """Responsibilities of rows that only one component may have; 0 for others."""
+    """Responsibilities of rows with exactly one possible component; 0 for other rows."""
 
     n_components: int
 
@@ -117,7 +117,7 @@ class _Sure:
 
 @dataclass(frozen=True, eq=False)
 class _Guided:
-    """The shares of a partition, of the components that a row may have; as its labels say where they share nothing."""
+    """Responsibilities under a partition, restricted to possible components; the labels' own if nothing is left."""
 
     shares: _Shares
     order: NDArray[np.intp]
@@ -132,14 +132,14 @@ class _Guided:
 
 @dataclass(frozen=True, eq=False)
 class _Agreement:
-    """The task that sums, for each component and part, the weight of rows that may have the one and have the other."""
+    """A task: for each component and part, the row weight of the part that the component may have."""
 
     shares: _Shares
     n_components: int
     key: str = "agreement"
 
     def open(self, block: Block) -> None:
-        """Nothing is kept."""
+        """Keep nothing between passes."""
 
     def call(self, block: Block, state: None) -> Array:
         tree = Tree[Array]()
@@ -154,5 +154,5 @@ class _Agreement:
         possible, shares = _possible(part, self.n_components), self.shares(part)
         if part.row_weight is not None:
             possible = possible * part.row_weight[:, None]
-        sums: Array = np.einsum("ik,ij->kj", possible, shares)  # without BLAS, which has bits of its own
+        sums: Array = np.einsum("ik,ij->kj", possible, shares)  # without BLAS, whose bits differ between machines
         return sums

@@ -1,7 +1,7 @@
-"""Splits of components, each on its own rows: EM of two components, for many groups of rows in one NumPy call.
+"""Splits of components: EM with two components on each of many groups of rows, in one NumPy call.
 
-A group is whitened first, so that its form does not decide how it is cut. The structure of the mixture does not matter
-here: halves have covariances without constraints, or variances where the structure has no others.
+Groups are whitened first, so that their shapes do not decide the cuts. Halves have unconstrained covariances, or
+unconstrained variances if the structure of the mixture has variances only.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 from gaussmix.numerics.arrays import Array
 
 STEPS = 5  # of EM
-MIXED = 0.05  # the part of each row that a half gets from beyond its side of the cut
-SHORTEST_CUT = 0.2  # the least part of the rows on one side of a random cut
-RIDGE = 1e-9  # of a half, beside the variances of the whole
-LEAST_WEIGHT = 0.02  # of a half
-FLATTEST = 1e-12  # relative, of the variances along the axes of a group
-RESOLVED = float(np.sqrt(np.finfo(np.float64).eps))  # relative to its size, of the spread of a feature
-TINY = 1e-300  # in place of 0 in a quotient
+MIXED = 0.05  # first responsibility of a half for rows on the other side of the cut
+SHORTEST_CUT = 0.2  # least share of the rows on one side of a random cut
+RIDGE = 1e-9  # added to the variances of a half; the whole has variance 1
+LEAST_WEIGHT = 0.02  # of each half
+FLATTEST = 1e-12  # least variance along an axis of a group, relative to the largest
+RESOLVED = float(np.sqrt(np.finfo(np.float64).eps))  # least spread of a feature, relative to its size
+TINY = 1e-300  # replaces 0 in quotients
 
 
 class Halves(NamedTuple):
@@ -27,9 +27,10 @@ class Halves(NamedTuple):
 
     Parameters
     ----------
-    gain : (n_groups,), what they gain on one component, nats per unit of weight; −inf where a half has hardly any rows.
+    gain : (n_groups,), gain of log-likelihood over one component, nats per unit of weight; −inf if a half has hardly
+        any rows.
     middle : (n_groups, n_features), the mean of each group, data units.
-    whitening : (n_groups, n_features, n_features), what makes the covariance of a group the unit matrix.
+    whitening : (n_groups, n_features, n_features), turns the covariance of each group into the unit matrix.
     weights : (n_groups, 2).
     means : (n_groups, 2, n_features), of whitened rows.
     factors : (n_groups, 2, n_features, n_features), W with Σ⁻¹ = WᵀW, of whitened rows.
@@ -51,14 +52,14 @@ class Halves(NamedTuple):
 
 
 def halved(rows: Array, weight: Array, scale: Array, rng: np.random.Generator, *, is_full: bool) -> Halves:
-    """The better of two splits of each group: begun with a cut across its longest axis, or across any direction.
+    """Split each group from a cut across its longest axis and from a random cut; return the better splits.
 
     Parameters
     ----------
     rows : (n_groups, n_rows, n_features), data units.
-    weight : (n_groups, n_rows), whose sum is 1 in each group, or 0 in one without rows.
-    scale : (n_features,), data units, in which axes are compared.
-    rng : draws directions, and where to cut across them.
+    weight : (n_groups, n_rows), sums to 1 in each group, and to 0 in a group without rows.
+    scale : (n_features,), data units: the scale on which axes are compared.
+    rng : draws directions and places of cuts.
     is_full : whether halves have covariances; else they have variances.
     """
     n_groups, _, n_features = rows.shape
@@ -89,7 +90,7 @@ def halved(rows: Array, weight: Array, scale: Array, rng: np.random.Generator, *
 
 
 def _quantiles(values: Array, weight: Array, part: Array) -> Array:
-    """(n_groups, 1): below which so large a part of the weight of each group is."""
+    """Weighted quantiles of each group, (n_groups, 1)."""
     order = np.argsort(values, axis=1, kind="stable")
     reached = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
     place = np.take_along_axis(order, (reached >= part).argmax(axis=1, keepdims=True), axis=1)
@@ -97,7 +98,7 @@ def _quantiles(values: Array, weight: Array, part: Array) -> Array:
 
 
 def _settled(rows: Array, weight: Array, first: Array, is_full: bool) -> tuple[Array, Array, Array, Array]:
-    """Some steps of EM from shares (n_groups, n_rows) of the first half: gain, weights, means and factors."""
+    """Make steps of EM from responsibilities (n_groups, n_rows) of the first half: gain, weights, means and factors."""
     n_features, shares, has_rows = rows.shape[2], np.stack((first, 1 - first), axis=1), np.ones(len(rows), dtype=bool)
     for _ in range(STEPS):
         shares = shares * weight[:, None]

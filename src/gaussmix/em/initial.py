@@ -1,7 +1,8 @@
-"""From rows that are shared among components to the model that EM starts from: an M-step first."""
+"""The first M-step: from the responsibilities of a partition to the model that EM starts from."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -10,11 +11,11 @@ import numpy as np
 
 from gaussmix.background import Background
 from gaussmix.em.accumulate import StepTask
+from gaussmix.em.best_of import highest
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE
 from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
-from gaussmix.em.race import highest
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
@@ -25,12 +26,13 @@ from gaussmix.starts.base import Partition
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Second
 
-ROUNDING = 1e-9  # of all rows: what is missing from their sum belongs to the noise where it is more
+ROUNDING = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
 APART = 0.1  # standard deviations between a component and each of its halves
 
 
+@dataclass(eq=False)
 class InitialMoments:
-    """Moments of rows as a partition shares them. Structures may share them: each kind of moments is summed once.
+    """Moments of rows under a partition. Each kind of moments is summed once for all structures.
 
     Parameters
     ----------
@@ -38,30 +40,25 @@ class InitialMoments:
     engine : sums moments over them.
     n_components : K.
     partition : how the rows are shared.
-    noise : a background, with its share of the rows; where the partition leaves some rows to it, it has those.
+    noise : a background and its weight; if the partition leaves rows to the noise, their share replaces the weight.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        engine: Engine[Any],
-        n_components: int,
-        partition: Partition,
-        noise: Background | None = None,
-    ) -> None:
-        self._source, self.engine, self._noise = source, engine, noise
-        self._n_components, self.partition = n_components, partition
-        self._made: dict[Need, Moments] = {}
-        self._one_at_a_time = Lock()
+    source: Source
+    engine: Engine[Any]
+    n_components: int
+    partition: Partition
+    noise: Background | None = None
+    _made: dict[Need, Moments] = field(default_factory=dict, init=False)
+    _one_at_a_time: Lock = field(default_factory=Lock, init=False)
 
     def about_means(self, need: Need) -> tuple[Moments, Array]:
         """Sum moments about the means.
 
         Returns
         -------
-        moments : of the kind that is needed.
-        means : (n_components, n_features), data units. A component without rows has the place that the partition
-            gives it, and the mean of all rows where that gives none.
+        moments : the moments that `need` asks for.
+        means : (n_components, n_features), data units. A component without rows gets its mean in the partition, or the
+            mean of all rows if the partition has no means.
         """
         with self._one_at_a_time:
             if need.projection is not None:  # which no other structure has
@@ -77,16 +74,17 @@ class InitialMoments:
         source: Source | None = None,
         tolerance: float = TOLERANCE_IN_SINGLE,
     ) -> Model:
-        """Make weights, means and covariances of the rows as they are shared.
+        """Make the first model by an M-step.
 
-        Where the family has several initial covariances, it is where steps of EM from the best of them have led.
+        If the family has several initial covariances, EM runs from each, and the model that the best run reached is
+        returned.
 
         Parameters
         ----------
         family : the covariance structure.
-        objective : what EM is going to raise.
-        source : the same rows for those steps, where other threads use these moments.
-        tolerance : of EM, which such steps need not go below, nats per unit of row weight.
+        objective : what EM will raise.
+        source : the same rows for these runs; needed if other threads use these moments.
+        tolerance : tolerance of the fit, nats per unit of row weight; these runs use no lower one.
 
         Raises
         ------
@@ -94,18 +92,18 @@ class InitialMoments:
         """
         centres = self.partition.centres
         if centres is not None and not family.has_alternatives:
-            fast = FastPath(source or self._source, self.engine, family, self._n_components, objective, Stopping())
+            fast = FastPath(source or self.source, self.engine, family, self.n_components, objective, Stopping())
             found = fast.begin(centres)
             if found is not None:
-                return found.beside(self._noise)
+                return found.beside(self.noise)
         moments, means = self.about_means(family.need(None))
-        noise = self._noise
+        noise = self.noise
         if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING):
             noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
         models = [model.beside(noise) for model in initial_models(moments, family, self.engine, objective, means)]
         model = models[0]
         if len(models) > 1:
-            model = highest(models, source or self._source, self.engine, objective, tolerance)
+            model = highest(models, source or self.source, self.engine, objective, tolerance)
         for _ in range(family.n_first_updates - 1):
             moments, means = self.about_means(family.need(model.covariances))
             updated = initial_models(moments, family, self.engine, objective, means, model.covariances)[0]
@@ -120,16 +118,16 @@ class InitialMoments:
 
     def _sum(self, need: Need, anchor: Array | None) -> Moments:
         parameters, rule, share = self.partition.parameters, self.partition.rule, self.partition.share
-        task = StepTask(self.engine, self._n_components, parameters, need, rule, anchor=anchor, share=share)
-        return task.over(self._source)
+        task = StepTask(self.engine, self.n_components, parameters, need, rule, anchor=anchor, share=share)
+        return task.over(self.source)
 
 
 def split(model: Model, n_components: int) -> Model:
-    """Cut the heaviest component in two, until there are `n_components`.
+    """Split the heaviest component in two until there are `n_components`.
 
-    The halves keep its covariance. Their means are `APART` before and behind its mean: in the feature in which it is
-    widest compared with the mixture, and in the others as they follow from that one. So near, the likelihood is hardly
-    below that of the model, and EM moves the halves apart where that raises it.
+    The halves keep its covariance. Their means move by `APART` to both sides in the feature in which the component is
+    widest compared with the mixture, and in the other features by regression on it. The likelihood hardly falls, and EM
+    moves the halves apart if that raises it.
     """
     noise, model = model.noise, model.without_noise
     while model.n_components < n_components:

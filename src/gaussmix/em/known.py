@@ -1,4 +1,4 @@
-"""What a user knows of the components of rows."""
+"""What a user knows about the components of rows: labels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ UNKNOWN = -1  # the label of a row whose component is not known
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of rows, for mixtures of any number of components that it fits.
+    """Known labels of rows, for a mixture with any number of components.
 
     Parameters
     ----------
-    groups : for each label the components that its rows may have; None where `table` says it.
-    places : (n_rows,) int32, the number of each row's label, −1 where nothing is known; None with a table.
+    groups : for each label, the components that its rows may have; None with a table.
+    places : (n_rows,) int32, the index of each row's label in `groups`, −1 for an unknown label; None with a table.
     table : (n_rows, n_columns), how possible each component is for a row, ≥ 0; None with labels.
     """
 
@@ -32,11 +32,11 @@ class Known:
     table: NDArray[Any] | None = None
 
     def least(self) -> int:
-        """The least number of components that a mixture must have."""
+        """Least number of components that the labels need."""
         return 1 if self.groups is None else 1 + max((max(group) for group in self.groups), default=0)
 
     def check_size(self, n_components: int, has_noise: bool) -> None:
-        """Raise ValueError where it does not go with so many components."""
+        """Raise ValueError if the labels do not suit this number of components."""
         if self.groups is not None and self.least() > n_components:
             raise ValueError(
                 f"labels name component {self.least() - 1}; with n_components={n_components} they must lie in 0 … "
@@ -50,10 +50,10 @@ class Known:
             )
 
     def log_prior(self, n_components: int, has_noise: bool) -> tuple[Array, NDArray[np.int32] | None]:
-        """`Block.log_prior` of all rows, and their places in it.
+        """Make `Block.log_prior` of all rows, and the rows' places in it.
 
-        Of a row whose label is known, or that is not allowed some component, noise is not possible either. Where a
-        table has no column for it, noise is as possible as the least possible component.
+        A row with a known label cannot be noise. In a table without a column for noise, noise is as possible as the
+        least possible component.
         """
         if self.groups is not None:
             is_allowed = np.zeros((len(self.groups), n_components + has_noise))
@@ -70,12 +70,12 @@ class Known:
         return log(prior), None
 
     def arrays(self) -> list[Any]:
-        """All that it says, as arrays."""
+        """All values, as arrays."""
         groups = [] if self.groups is None else [np.array(group, np.int64) for group in self.groups]
         return [*groups, *(array for array in (self.places, self.table) if array is not None)]
 
     def part(self, chosen: NDArray[np.bool_]) -> Known:
-        """Of some rows."""
+        """What is known about the chosen rows."""
         if self.places is not None:
             return Known(self.groups, self.places[chosen])
         assert self.table is not None, "labels or a table"

@@ -37,8 +37,8 @@ def run_em(
 ) -> Iterator[State]:
     """Raise the objective of a model until it settles; Bishop (2006) section 9.2.2.
 
-    To stop a run, stop iterating. A run that begins with the model and the trace of a state of another run goes on as
-    that run does, to the same bits.
+    To stop a run, stop iterating. A run from the model and the trace of a state continues the run of that state, to the
+    same bits.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def run_em(
     model : where to begin; its family is kept.
     objective : what EM raises.
     stopping : when to end.
-    previous : the objective before the first step, where a fit goes on from an earlier one.
-    trace : of the steps that were made already; components that it says are frozen stay so. None before the first step.
-    is_accelerated : whether to look for a shorter way where EM is slow; see `acceleration`.
+    previous : the objective before the first step, if the fit continues an earlier one.
+    trace : the trace of earlier steps; its frozen components stay frozen. None for a new run.
+    is_accelerated : whether to speed up slow runs; see `acceleration`.
 
     Yields
     ------
@@ -104,12 +104,11 @@ def em_step(
     is_exact: bool = True,
     facts: Any = None,
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
-    """One E- and M-step.
+    """Make one E-step and one M-step.
 
-    Sums are taken about the engine's own anchor. They are taken again about the new means where moving them there
-    would cost digits: in a first step from a far start, and for pooled moments of far components. About an anchor that
-    is given, an engine sums in double. So it does if `is_exact`, and where float32 would decide whether a component
-    gets stuck.
+    The engine chooses the anchor of the sums. The sums are made again about the new means if moving them there would
+    cost digits: in a first step from a far start, and for pooled moments of far components. An engine sums in double
+    about a given anchor. The loop gives one if `is_exact`, and if float32 would decide whether a component gets stuck.
 
     Parameters
     ----------
@@ -122,7 +121,7 @@ def em_step(
     -------
     moments : of the E-step.
     model : after the M-step.
-    frozen : the components that were frozen, and those that got stuck in this step.
+    frozen : the components that were frozen before, and the components that got stuck in this step.
     """
     need = model.family.need(model.covariances)
     is_far = need.pooled and loss(_centre(model), model) > MAX_LOSS
@@ -139,7 +138,7 @@ def em_step(
 
 
 def _recalled(source: Source, engine: Engine[Any], model: Model, trace: Trace) -> Any:
-    """What the engine knew after the last step of a trace; None where that is nothing of its own."""
+    """The engine's facts, restored from a trace; None if the trace has none."""
     memory = memory_of_engine(trace)
     if not memory:
         return None
@@ -147,6 +146,6 @@ def _recalled(source: Source, engine: Engine[Any], model: Model, trace: Trace) -
 
 
 def _centre(model: Model) -> Array:
-    """The mean of the mixture, near which an engine takes pooled moments."""
+    """The mean of the mixture. Engines sum pooled moments near it."""
     centre: Array = (model.without_noise.weights[:, None] * model.means).sum(axis=0)
     return centre

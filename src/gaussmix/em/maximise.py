@@ -17,19 +17,19 @@ from gaussmix.engines.runner import Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.waist.moments import Moments, Scatter
 
 # Below this share of the row weight a component has no rows left to learn from.
 LOST_SHARE = 2.0**-40
-# The part of an equal weight that a component gets in which no row starts.
+# Initial weight of an empty component, as a fraction of 1/K.
 EMPTY_SHARE = 0.01
-# A component without rows gets this part of the scatter of all: far below the rounding of what components share.
+# Share of the scatter of all rows that an empty component gets: far below the rounding of shared covariances.
 TRACE = 2.0**-60
-# A standard deviation of so few units in the last place of the mean is rounding noise, not spread.
-NOISE = 4 * float(np.finfo(np.float64).eps)
-# By moving second moments to the new means their relative error may grow by this factor, from ε.
+# A standard deviation below this fraction of the mean is rounding, not spread.
+MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)
+# Moving second moments to the new means may multiply their relative error, ε, by this factor.
 MAX_LOSS = 1e3
 MAX_LOSS_IN_SINGLE = 30.0  # of sums in float32, whose relative error is 1e-4 at worst
 
@@ -57,24 +57,24 @@ def initial_models(
     default_means: Array,
     current: Covariances | None = None,
 ) -> list[Model]:
-    """Make the models that EM may start from: that of the M-step first, then those of the family's alternatives.
+    """Make the models that EM may start from: first the model of the M-step, then the family's alternatives.
 
-    A component without rows starts at its default mean, with the pooled covariance of the others and `EMPTY_SHARE` of
-    an equal weight, so that rows can still find it.
+    An empty component starts at its default mean, with the pooled covariance of the others and the weight `EMPTY_SHARE`
+    / K, so that it can still gain rows.
 
     Parameters
     ----------
-    moments : of rows that are shared already.
+    moments : under the first responsibilities.
     family : the covariance structure.
-    engine : makes covariances where it can.
-    objective : what EM is going to raise.
-    default_means : (n_components, n_features), the place of a component without rows.
-    current : covariances that were made of these rows before, for a family that takes several updates. There are no
-        alternatives then.
+    engine : makes the covariances if it supports the family.
+    objective : what EM will raise.
+    default_means : (n_components, n_features), the means of empty components.
+    current : covariances after the last update, for a family with several first updates; there are no alternatives
+        then.
 
     Raises
     ------
-    SingularCovariance : a component has too few distinct rows for a covariance in each of the models.
+    SingularCovariance : in every model, a component has too few distinct rows for a covariance.
     """
     weights, means, scatter = maximise(moments, default_means)
     empty = weights <= LOST_SHARE
@@ -85,7 +85,8 @@ def initial_models(
     if current is None:
         candidates = [first, *family.other_initial_covariances(scatter)]
     else:
-        candidates = [_kept(first, current, np.flatnonzero(empty)) if empty.any() else first]
+        places = np.flatnonzero(empty)  # these keep their covariances; a shared covariance is kept whole
+        candidates = [first.put(places, current.take(places)) if places.size else first]
     models, wrong = [], set[int]()
     for covariances in candidates:
         model = Model(weights, means, covariances, family)
@@ -106,7 +107,7 @@ def next_model(
     Returns
     -------
     model : after the step.
-    stuck : the components that keep mean and covariance: `frozen`, and those that get stuck in this step.
+    stuck : components that keep mean and covariance: `frozen`, and the components that got stuck in this step.
     """
     weights, means, scatter = objective.constrain(*maximise(moments, current.means))
     noise = current.noise
@@ -129,8 +130,7 @@ def next_model(
 def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Collection[int]) -> Covariances:
     """Update the covariances of the components that still move.
 
-    Components that are frozen or fixed are left out of what the others share; otherwise the step could lower the
-    likelihood.
+    Frozen and fixed components do not contribute to shared covariances; otherwise the step could lower the likelihood.
     """
     covariances = current.covariances
     moving = [k for k in range(current.n_components) if k not in stuck]
@@ -139,11 +139,6 @@ def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Collect
     if not stuck or covariances.is_shared:
         return updated(current.family, engine, scatter, covariances)
     return covariances.put(moving, updated(current.family, engine, scatter.part(moving), covariances.take(moving)))
-
-
-def _kept(updated: Covariances, previous: Covariances, components: Places) -> Covariances:
-    """Put the previous covariances of some components back; a shared covariance is put back whole."""
-    return updated.put(components, previous.take(components))
 
 
 def loss(anchor: Array, model: Model) -> float:
@@ -165,7 +160,7 @@ def loss(anchor: Array, model: Model) -> float:
 
 
 def updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Covariances | None) -> Covariances:
-    """`family.update`, by the engine where it can."""
+    """`family.update`, made by the engine if it supports the family."""
     if family.algebra is not None and isinstance(engine, Runner):
         last = None if current is None else current.array
         return family.covariances(engine.update(family.algebra, scatter, last), *scatter.shape)
@@ -173,10 +168,10 @@ def updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Cova
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
-    """Give components without mass a trace of the scatter of all, whose covariance is the pooled one.
+    """Give empty components a tiny share of the scatter of all rows, so that their covariance is the pooled one.
 
-    Families divide by the degrees of freedom, so these must be positive. They are so small that the component has no
-    effect on what components share.
+    Families divide by the degrees of freedom, so these must be positive. They are too small to change shared
+    covariances.
     """
     if not empty.any() or scatter.need.pooled:
         return scatter
@@ -187,23 +182,23 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
 
 def collapsed(model: Model, objective: Objective) -> set[int]:
     """Components of a model that have too few distinct rows for a covariance."""
-    return set(_noise(model, objective.floor)) | set(_singular(model))
+    return set(_within_rounding(model, objective.floor)) | set(_singular(model))
 
 
-def _noise(model: Model, floor: Array) -> list[int]:
-    """Components whose spread in some feature is only the rounding of its mean, where the objective has no floor."""
+def _within_rounding(model: Model, floor: Array) -> list[int]:
+    """Components whose spread, in some feature without a floor, is only the rounding of their mean."""
     if floor.all():
         return []
     variances = model.covariances.variances()
-    limits = (NOISE * model.means) ** 2
+    limits = (MEAN_ROUNDING * model.means) ** 2
     if model.covariances.is_shared:  # every component adds to the shared variance
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
-    noise = (variances <= limits) & (floor == 0)
-    return np.flatnonzero(noise.any(axis=1)).tolist() if noise.any() else []
+    is_rounding = (variances <= limits) & (floor == 0)
+    return np.flatnonzero(is_rounding.any(axis=1)).tolist()
 
 
 def _singular(model: Model) -> tuple[int, ...]:
-    """Components whose covariance has no Cholesky factor; where it is shared, all of them."""
+    """Components whose covariance has no Cholesky factor; all components if they share it."""
     try:
         _ = model.whitening
     except SingularCovariance as error:

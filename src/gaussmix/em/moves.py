@@ -1,7 +1,7 @@
 """Moves of a mixture: two components become one, and a third becomes two.
 
-A move says how rows are shared, and an M-step makes the model of it. So moves know nothing of covariance structures.
-They are ranked by what they gain at least, by Jensen's inequality (Ueda, Nakano, Ghahramani & Hinton 2000).
+A move changes responsibilities, and an M-step makes the model. So moves do not depend on the covariance structure. They
+are ranked by a lower bound on their gain, from Jensen's inequality (Ueda, Nakano, Ghahramani & Hinton 2000).
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from gaussmix.waist.algebra import Across
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
 
-LOCAL_ROWS, LOCAL_ROWS_PER_FEATURE = 200, 12  # of a component that is split, at most the larger of the two
-LEAST_SHARE = 0.01  # responsibility for a row that is one of a component's own
-NEIGHBOURS, NEAR = 4, 0.02  # of the components that a move touches: at most so many, which take that part of their rows
-TRIES = 2  # of each split and of each removal, before those that have had none
-ROUGH = 1e-3  # nats per unit of row weight: where steps end that choose the axes of a moved model
-AT_A_TIME = 2**21  # numbers, 16 MB: so many components are split at a time
+LOCAL_ROWS, LOCAL_ROWS_PER_FEATURE = 200, 12  # most rows for a split: the larger of the two
+LEAST_SHARE = 0.01  # least responsibility of a component for its own rows
+NEIGHBOURS, NEAR = 4, 0.02  # most components beside a move, and the least share of its rows that they take
+TRIES = 2  # of each split and of each removal in a round
+ROUGH = 1e-3  # nats per unit of row weight: tolerance of the steps that choose the axes of a moved model
+AT_A_TIME = 2**21  # limit on the numbers in rows that are split at a time, 16 MB
 MOVED = 0.03  # standard deviations: a component that has moved less is not split again
 
 
 class Removal(NamedTuple):
-    """One component is left without rows.
+    """A component loses its rows to others.
 
     Parameters
     ----------
-    gain : a bound on what that gains, nats per row; an estimate where a structure ties covariances to each other.
-    freed : the component.
-    heir : the one that takes its rows; None where all others do.
+    gain : a lower bound on the gain, nats per row; an estimate if the structure ties covariances to each other.
+    freed : the component that loses its rows.
+    heir : the component that takes them; None if all others do.
     """
 
     gain: float
@@ -62,8 +62,8 @@ class Split(NamedTuple):
     Parameters
     ----------
     gain : as for `Removal`.
-    component : the one.
-    halves, group : the two, which share its rows, and their number among those that were found together.
+    component : the component that is split.
+    halves, group : the two new components, and their index in `halves`.
     """
 
     gain: float
@@ -76,7 +76,7 @@ Move = TypeVar("Move", Removal, Split)
 
 
 @dataclass(frozen=True, eq=False)
-class Fits:
+class LocalEM:
     """EM on rows in memory.
 
     Parameters
@@ -89,7 +89,7 @@ class Fits:
     objective: Objective
 
     def end(self, rows: Distinct, model: Model, stopping: Stopping) -> State | None:
-        """Where EM ends; None where a component freezes or the likelihood is not finite."""
+        """Run EM; None if a component freezes or the likelihood is not finite."""
         source = ArraySource(rows.rows, rows.weight)
         try:
             end = final(run_em(source, self.engine, model, self.objective, stopping))
@@ -98,7 +98,7 @@ class Fits:
         return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end
 
     def model_of(self, rows: Distinct, shares: Array) -> Model | None:
-        """The M-step on rows that are shared so; None where a component has too few for a covariance."""
+        """Make an M-step from responsibilities; None if a component has too few rows for a covariance."""
         source = ArraySource(rows.rows, rows.weight, shares)
         first = InitialMoments(source, self.engine, shares.shape[1], Partition())
         try:
@@ -108,16 +108,16 @@ class Fits:
 
 
 class View:
-    """Some rows as a model shares them.
+    """Rows under a model: responsibilities and log densities.
 
     Parameters
     ----------
-    rows, fits, model : of these.
+    rows, em, model : the rows, EM on them, and the model.
     """
 
-    def __init__(self, rows: Distinct, fits: Fits, model: Model) -> None:
-        self.rows, self.fits, self.model = rows, fits, model
-        joint = fits.engine.component_log_density(Block(0, rows.rows), model.parameters).T
+    def __init__(self, rows: Distinct, em: LocalEM, model: Model) -> None:
+        self.rows, self.em, self.model = rows, em, model
+        joint = em.engine.component_log_density(Block(0, rows.rows), model.parameters).T
         largest = joint.max(axis=0)
         self.shares = np.exp(np.subtract(joint, largest, order="C"))  # (n_components, n_rows)
         total = self.shares.sum(axis=0)
@@ -128,14 +128,14 @@ class View:
 
     @cached_property
     def overlap(self) -> Array:
-        """(n_components, n_components): the part of each component's rows that the other ones take."""
+        """Share of each component's rows that each other component takes, (n_components, n_components)."""
         weighted = self.shares * self.row_share
         mass = np.maximum(weighted.sum(axis=1), np.finfo(np.float64).tiny)
         overlap: Array = weighted @ self.shares.T / mass[:, None]
         return overlap
 
     def part(self, components: Places) -> tuple[Part, Array]:
-        """Some components on their own rows, and how they share these: (n_rows, n_components)."""
+        """Restrict the model to some components and their rows; also gives responsibilities (n_rows, n_components)."""
         places = np.arange(len(self.row_share))
         if len(components) < self.model.n_components:
             places = np.flatnonzero(self.shares[components].max(axis=0) > LEAST_SHARE)
@@ -151,16 +151,16 @@ class View:
 
 
 class Part(NamedTuple):
-    """Some components of a model, and the rows that they share; the others stay as they are.
+    """Some components of a model, and the rows that they share.
 
-    What these rows gain is a bound on what all rows gain, for each by its `share`: Jensen's inequality.
+    By Jensen's inequality, the gain of these rows times `share` is a lower bound on the gain of all rows.
 
     Parameters
     ----------
-    components : which.
-    rows : theirs, weighted by their responsibility.
-    model : of these rows.
-    share : their part of the weight of all rows.
+    components : their indices in the model.
+    rows : their rows, weighted by responsibility.
+    model : the model of these rows.
+    share : weight of these rows as a share of all row weight.
     log_likelihood : mean of these rows, nats.
     """
 
@@ -171,7 +171,7 @@ class Part(NamedTuple):
     log_likelihood: float
 
     def within(self, whole: Model, model: Model) -> Model:
-        """A model of all rows in which these components are those of `model`."""
+        """Replace these components of `whole` by those of `model`."""
         if len(self.components) == whole.n_components:
             return model
         weights, means = np.array(whole.weights), np.array(whole.means)
@@ -181,7 +181,7 @@ class Part(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A moved part: how it is, and where EM is to begin with it."""
+    """A part of a model, and the model of its rows after a move."""
 
     part: Part
     model: Model
@@ -192,19 +192,19 @@ class Moves:
 
     Parameters
     ----------
-    fits : EM.
+    em : EM on rows.
     rng : draws rows and directions of splits.
-    scale : (n_features,), data units: a usual standard deviation within a component.
+    scale : (n_features,), data units: typical standard deviations within a component.
     """
 
-    def __init__(self, fits: Fits, rng: np.random.Generator, scale: Array) -> None:
-        self._fits, self._rng, self._scale = fits, rng, scale
+    def __init__(self, em: LocalEM, rng: np.random.Generator, scale: Array) -> None:
+        self._em, self._rng, self._scale = em, rng, scale
         self._splits: dict[int, tuple[Array, Split | None]] = {}  # where a component was, and its split
-        algebra = fits.family.algebra
+        algebra = em.family.algebra
         self._is_free = algebra is not None and Across.EQUAL not in algebra  # no covariance depends on another one
 
     def ranked(self, view: View) -> Iterator[Moved]:
-        """Moves, the one with the largest bound first; a split or removal that had its tries has to wait."""
+        """Yield moves, the largest bound first. After `TRIES` tries a split or removal waits for the next round."""
         n_components = view.model.n_components
         self._split_again(view)
         splits = _best_first(split for _, split in self._splits.values() if split is not None)
@@ -226,7 +226,7 @@ class Moves:
             pairs = later
 
     def swapped(self, view: View) -> Moved:
-        """The model with a component put on a row, both drawn at random."""
+        """Move a random component to a random row."""
         model, rows = view.model, view.rows
         means = np.array(model.means)
         means[self._rng.integers(model.n_components)] = rows.rows[rows.draw(self._rng)]
@@ -235,7 +235,7 @@ class Moves:
         return Moved(part, Model(weights, means, model.covariances, model.family))
 
     def _moved(self, view: View, removal: Removal, split: Split) -> Moved | None:
-        """The M-step on the rows of some components, as a move shares them."""
+        """Make the M-step of a move, on the rows of the components around it."""
         components = self._around(view, removal, split)
         part, shares = view.part(components)
         freed, halved = np.searchsorted(components, [removal.freed, split.component])
@@ -248,11 +248,11 @@ class Moves:
         first = split.halves.first_share(split.group, part.rows.rows)
         shares[:, freed] = shares[:, halved] * (1 - first)
         shares[:, halved] *= first
-        model = self._fits.model_of(part.rows, shares)
+        model = self._em.model_of(part.rows, shares)
         return None if model is None else Moved(part, model)
 
     def _around(self, view: View, removal: Removal, split: Split) -> Places:
-        """Components that a move touches, and near ones, in their order; all where covariances depend on each other."""
+        """The components that a move touches and near ones, in order; all if covariances depend on each other."""
         if not self._is_free:
             return np.arange(view.model.n_components)
         touched = [k for k in (removal.freed, removal.heir, split.component) if k is not None]
@@ -262,7 +262,7 @@ class Moves:
         return np.sort(nearest[near[nearest] > NEAR])
 
     def _split_again(self, view: View) -> None:
-        """Find the splits of components, unless these are nearly where they were."""
+        """Find new splits of the components that have moved since their last split."""
         model = view.model
         spread, weights = np.sqrt(model.covariances.variances()), model.weights[:, None]
         here, unit = (
@@ -282,7 +282,7 @@ class Moves:
                 known[k] = here[k], split
 
     def _split(self, view: View, components: list[int]) -> list[Split | None]:
-        """The split of each component on its own rows; None where these are too few."""
+        """The split of each component on its own rows; None for too few rows."""
         n_features = view.model.n_features
         shape = len(components), self._most_rows(n_features)
         weight, rows = np.zeros(shape), np.zeros((*shape, n_features))
@@ -293,7 +293,7 @@ class Moves:
             own = view.row_share[places] * view.shares[k, places]
             weight[group, : len(places)] = own / own.sum()
             rows[group, : len(places)] = view.rows.rows[places]
-        halves = halved(rows, weight, self._scale, self._rng, is_full=self._fits.family.kind.second is Second.FULL)
+        halves = halved(rows, weight, self._scale, self._rng, is_full=self._em.family.kind.second is Second.FULL)
         gains = halves.gain * (view.shares[components] @ view.row_share)
         gains[(weight > 0).sum(axis=1) < 4 * (n_features + 1)] = -np.inf
         return [
@@ -306,7 +306,7 @@ class Moves:
         return max(LOCAL_ROWS, LOCAL_ROWS_PER_FEATURE * (n_features + 1))
 
     def _removals(self, view: View) -> list[Removal]:
-        """Ways to free a component, the cheapest first. Two that are merged have their own moments."""
+        """Removals, the cheapest first. A merged pair has the moments of both."""
         model, shares, row_share = view.model, view.shares, view.row_share
         own = shares @ (row_share * view.log_density)
         apart = np.array([_entropy(shares[k, places], row_share[places]) for k, places in enumerate(view.places)])
@@ -326,7 +326,7 @@ class Moves:
 
 
 def _merged(model: Model) -> Array:
-    """Σ r log π N(x | μ, Σ) of each pair of components in one, whose moments π, μ, Σ are those of their rows, nats."""
+    """Σ r log π N(x | μ, Σ) of each pair of components, merged into one with the moments π, μ, Σ of both, nats."""
     weights, means = model.weights, model.means
     is_dense = model.family.kind.second is Second.FULL
     spread = model.covariances.dense() if is_dense else model.covariances.variances()

@@ -1,4 +1,4 @@
-"""The volume that rows take up."""
+"""The volume of the noise component, from the rows."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gaussmix.waist.spread import Spread
 
 
 def noise_of_rows(share: float, source: Source) -> Background:
-    """The background in the smaller of two boxes around all rows: along the features, and along their principal axes.
+    """Make the background in the smaller of two boxes around all rows: along the features, or along the principal axes.
 
-    It is mclust's `hypvol`. A box along the features has a place; of the other only the volume is known. Where cells
-    are missing, the box is along the features.
+    This is mclust's `hypvol`. The background has a place only in a box along the features; the other box gives a
+    volume. With missing cells the box is along the features.
     """
     cells = source.of_all(Cells)
     sides = [cells.ends[1] - cells.ends[0]]
@@ -29,7 +29,7 @@ def noise_of_rows(share: float, source: Source) -> Background:
         sides.append(_principal_sides(source))
     if not all((each > 0).all() for each in sides):
         raise ValueError(
-            "noise needs a volume, and the rows of X lie in a plane, which has none. Give it: Noise(volume=…)."
+            "noise needs a volume, but the rows of X lie in a plane, which has none. Set it: Noise(volume=…)."
         )
     along, *principal = (float(np.log(each).sum()) for each in sides)
     if not principal or along <= principal[0]:
@@ -39,7 +39,7 @@ def noise_of_rows(share: float, source: Source) -> Background:
 
 @one_blas_thread()
 def _principal_sides(source: Source) -> Array:
-    """The lengths of the box along the principal axes, (n_features,); 0 where the rows have no extent by rounding."""
+    """Lengths of the box along the principal axes, (n_features,); 0 for an extent within rounding."""
     spread = source.of_all(Spread)
     variances, axes = np.linalg.eigh(spread.covariance)
     ends_along = partial(_ends_along, centre=spread.mean, axes=axes)

@@ -16,23 +16,23 @@ class Objective(ABC):
 
     @abstractmethod
     def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
-        """Change what maximises the likelihood alone, before the family makes covariances of the scatter.
+        """Change the maximum-likelihood values, before the family makes covariances from the scatter.
 
         Parameters
         ----------
         weights : (n_components,), which sum to 1.
         means : (n_components, n_features), data units.
-        scatter : about these means; its `degrees` are the masses. A prior adds to `second` and to `degrees`: once where
-            moments are pooled, and for each component where they are not.
+        scatter : about these means, with the masses as `degrees`. A prior adds to `second` and `degrees`: once to
+            pooled moments, otherwise to each component.
         """
 
     @property
     @abstractmethod
     def floor(self) -> Array:
-        """(n_features,), data units²: variances that no component falls below, 0 where it may."""
+        """Lower bounds on variances, (n_features,), data units²; 0 for none."""
 
     def log_prior(self, model: Model) -> float:
-        """What is added to the log-likelihood of all rows, nats, up to a constant."""
+        """The term added to the log-likelihood of all rows, nats, up to a constant."""
         return 0.0
 
     @property
@@ -41,24 +41,24 @@ class Objective(ABC):
         return ()
 
     def feasible(self, model: Model) -> Model:
-        """The nearest model that an M-step could make: with the fixed values and the weights that are allowed."""
+        """The nearest model that an M-step could make, with fixed values and allowed weights."""
         return model
 
     def n_fixed(self, model: Model) -> int:
-        """How many of the free parameters of a model are none, because no step changes them."""
+        """Number of parameters of a model that no step changes."""
         return 0
 
     @property
     def for_any(self) -> Objective:
-        """Without what it says of single components: for starts, whose components have another order or number."""
+        """The objective without terms for single components, for starts with another order or number of components."""
         return self
 
     def cost(self, model: Model) -> float:
-        """By how much the objective exceeds what a step raises, nats per unit of row weight."""
+        """The objective less the function that a step raises, nats per unit of row weight."""
         return 0.0
 
     def as_ridge(self) -> Array | None:
-        """The ridge (n_features,), where the objective is nothing else: the fast path of engines knows ridges only."""
+        """The ridge (n_features,) if the objective has no other term, else None. Fast paths support ridges only."""
         return None
 
 
@@ -66,8 +66,8 @@ class Objective(ABC):
 class Ridge(Objective):
     """Maximum likelihood, with a number added to every variance at each step.
 
-    It is no prior: what it adds to the scatter grows with the mass, so that no function of the parameters alone is
-    raised. The log-likelihood decides when EM ends and which run is the best, as in scikit-learn.
+    A ridge is no prior: its term grows with the mass, so EM raises no function of the parameters alone. The
+    log-likelihood decides when EM ends and which run is the best, as in scikit-learn.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ class Ridge(Objective):
     def cost(self, model: Model) -> float:
         """½ Σ_k π_k tr(R Σ_k⁻¹), R = diag(ridge).
 
-        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹). With N_k = N π_k a gain of that is one of the likelihood less
-        this. It is not exact: the E-step does not know of R.
+        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹). With N_k = N π_k, a gain of that is a gain of the likelihood less
+        this cost. It is not exact: the E-step ignores R.
         """
         if not self.ridge.any():
             return 0.0

@@ -56,12 +56,10 @@ class Rate(Value):
         if not 0.5 < self.decay <= 1:
             raise ValueError(f"decay={self.decay!r} must be a number above 0.5 and at most 1.")
         if self.half_life is not None and not STEP_ROWS <= self.half_life < inf:
-            raise ValueError(
-                f"half_life={self.half_life!r} must be None or at least {STEP_ROWS} rows, those of a step."
-            )
+            raise ValueError(f"half_life={self.half_life!r} must be None or at least {STEP_ROWS} rows (one step).")
 
     def log_kept(self, seen: float, share: float) -> float:
-        """log of what a step keeps: 1 − γ, to the power of its share.
+        """share · log(1 − γ): the log of the factor by which a step scales earlier sums.
 
         Parameters
         ----------
@@ -75,7 +73,7 @@ class Rate(Value):
 
 
 def sums_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moments:
-    """Moments of some rows about the model's means, for a row weight of 1 in all."""
+    """Moments of rows about the model's means, divided by the total row weight."""
     need = model.family.need(model.covariances)
     task = StepTask(engine, model.n_components, model.parameters, need, anchor=model.means)
     moments = task.over(source)
@@ -85,7 +83,7 @@ def sums_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moment
 def online_step(
     source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_kept: float
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
-    """Mix the sums of some rows into those of the rows before, and make the model of all.
+    """Mix the sums of new rows into the sums of earlier rows, and make the next model.
 
     S ← (1 − γ) S + γ s, both for a row weight of 1; Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10.
 
@@ -94,15 +92,15 @@ def online_step(
     source : the rows of the step.
     engine, objective : as in `run_em`.
     model : before the step; its family's need must not depend on its covariances.
-    sums : S, of the rows before, for a row weight of 1.
+    sums : S of the earlier rows, for a row weight of 1.
     log_kept : log(1 − γ), of `Rate.log_kept`.
 
     Returns
     -------
     sums : S after the step, for a row weight of 1.
     model : after the step.
-    stuck : components that keep their mean and covariance in this step, and why. They are tried again in the next one,
-        since new rows may find them.
+    stuck : components that keep their mean and covariance in this step, and why. The next step tries them again,
+        because new rows may reach them.
     """
     new = sums_per_weight(source, engine, model)
     sums = new.scaled(-expm1(log_kept)) + sums.scaled(exp(log_kept))

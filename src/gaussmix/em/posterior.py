@@ -1,11 +1,11 @@
 """Maximum a posteriori: a prior on means, covariances and weights, and parameters that keep their values.
 
-An M-step with a conjugate prior is one without: the prior adds to the sums of rows. So no family knows of it.
+A conjugate prior only adds to the sums of rows. So families need no code for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from gaussmix.covariances import Covariances
 from gaussmix.em.objective import Ridge
-from gaussmix.em.shares import Shares
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
@@ -23,18 +22,95 @@ from gaussmix.waist.need import Second
 
 
 @dataclass(frozen=True, eq=False)
-class Conjugate:
-    """A normal–inverse Wishart prior, as it adds to the sums of the components of one structure.
+class Shares:
+    """The M-step of the weights: maximise Σ_k c_k log π_k over the weights that are allowed.
 
-    −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)] is its log density. Where all components have
-    one covariance, Λ counts once; otherwise once for each component.
+    Parameters
+    ----------
+    concentration : α − 1 ≥ 0 of a Dirichlet prior, in row weight; a number or (n_components,).
+    is_equal : whether all weights are equal.
+    fixed : component → the weight that it keeps.
+    least : lower bound on the weights.
+    """
+
+    concentration: float | Array = 0.0
+    is_equal: bool = False
+    fixed: Mapping[int, float] = field(default_factory=dict)
+    least: float = 0.0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether every weight is allowed."""
+        return not (self.is_equal or self.fixed or self.least)
+
+    @property
+    def for_any(self) -> Shares:
+        """The same without terms for single components."""
+        concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
+        return replace(self, concentration=concentration, fixed={})
+
+    def best(self, weights: Array, row_weight: float) -> Array:
+        """The allowed weights (n_components,) of highest posterior density, from the `weights` of highest likelihood.
+
+        Parameters
+        ----------
+        weights : N_k / N, which sum to 1.
+        row_weight : N.
+        """
+        added = np.broadcast_to(self.concentration, weights.shape)
+        if added.any():
+            weights = (row_weight * weights + added) / (row_weight + added.sum())
+        return self.nearest(weights)
+
+    def nearest(self, weights: Array) -> Array:
+        """The allowed weights, which sum to 1, at which Σ_k w_k log π_k is highest, for given w.
+
+        With a least weight m the maximum is π_k = max(m, w_k / λ), for the λ that gives the sum (Karush–Kuhn–Tucker).
+        Components that fall below m stay there, and the others are scaled again. Each turn adds one such component at
+        least, and none of them rises again, because λ only grows.
+        """
+        if self.is_equal:
+            return np.full(len(weights), 1.0 / len(weights))
+        if self.is_free:
+            return weights
+        found, is_open = np.array(weights), np.ones(len(weights), dtype=bool)
+        for component, value in self.fixed.items():
+            found[component], is_open[component] = value, False
+        while is_open.any():
+            rest, mass = 1.0 - float(found[~is_open].sum()), float(weights[is_open].sum())
+            found[is_open] = weights[is_open] * (rest / mass) if mass > 0 else rest / is_open.sum()
+            low = is_open & (found < self.least)
+            if not low.any():
+                break
+            found[low], is_open[low] = self.least, False
+        return found
+
+    def log_prior(self, weights: Array) -> float:
+        """Σ_k (α_k − 1) log π_k, nats."""
+        added = np.broadcast_to(self.concentration, weights.shape)
+        counts = added > 0
+        return float((added[counts] * np.log(weights[counts])).sum())
+
+    def n_fixed(self, n_components: int) -> int:
+        """Number of the K − 1 free weights that are fixed."""
+        if self.is_equal:
+            return n_components - 1
+        return min(len(self.fixed), n_components - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Conjugate:
+    """A normal–inverse Wishart prior, in the form of the sums of one structure.
+
+    −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)] is its log density. Λ counts once if all
+    components share a covariance, otherwise once for each component.
 
     Parameters
     ----------
     mean : μ_p, (n_features,), data units.
     shrinkage : κ, row weight; 0 for no prior on means.
-    scale : Λ, data units², as the structure has covariances: a matrix, (n_features,) for a diagonal, or a number, the
-        sum over features, for spheres.
+    scale : Λ, data units², in the form of the structure: a matrix, (n_features,) for a diagonal, or for spheres a
+        number, the sum over features.
     each, once : degrees of freedom, row weight: a_k = each + once / n_components.
     """
 
@@ -56,7 +132,7 @@ class Conjugate:
         return means + part * (self.mean - means)
 
     def added_to(self, scatter: Scatter, means: Array) -> Scatter:
-        """The scatter about `means` with Λ, the squares of the prior of the means, and the degrees of freedom."""
+        """Add Λ, the squares of the prior of the means, and the degrees of freedom to a scatter about `means`."""
         second = scatter.second + self._scale_for(scatter)
         if self.shrinkage:
             second = second + scatter.need.squares(np.sqrt(self.shrinkage) * (means - self.mean))
@@ -74,7 +150,7 @@ class Conjugate:
         return both[0] if need.pooled else both
 
     def log_density(self, model: Model) -> float:
-        """Of a model, nats, without the terms that no parameter changes."""
+        """Log density of a model, nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
         total = self.degrees(n_components) * float(log_det.sum()) + float(self._traces(model.covariances).sum())
@@ -106,18 +182,18 @@ class Conjugate:
 
 @dataclass(frozen=True, eq=False)
 class Posterior(Ridge):
-    """The log-likelihood and the log density of a prior, over the parameters that are free.
+    """The log-likelihood plus the log density of a prior, over the free parameters.
 
-    A ridge beside it is added as without a prior. Only with a ridge of 0 is EM an ascent of this objective.
+    A ridge is added as without a prior. EM is sure to raise this objective only with a ridge of 0.
 
     Parameters
     ----------
     prior : of means and covariances; None for none.
-    shares : of the weights, as shares of the rows that are not noise.
-    means : values of the means that are fixed, (n_fixed, n_features), data units.
-    fixed_means : the components whose means these are.
-    covariances : the covariances from which the fixed ones are taken, of all components.
-    fixed_covariances : the components that keep theirs.
+    shares : allowed weights and their prior, as shares of the rows that are not noise.
+    means : values of the fixed means, (n_fixed, n_features), data units.
+    fixed_means : the components with fixed means.
+    covariances : covariances of all components, with the values of the fixed ones.
+    fixed_covariances : the components with fixed covariances.
     """
 
     prior: Conjugate | None = None
@@ -139,7 +215,7 @@ class Posterior(Ridge):
         return weights, found, super().constrain(weights, found, scatter)[2]
 
     def _put(self, means: Array) -> Array:
-        """The means with the fixed ones in their places."""
+        """Put the fixed means in their places."""
         if self.means is None:
             return means
         found = np.array(means)
@@ -159,7 +235,7 @@ class Posterior(Ridge):
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
     def as_ridge(self) -> Array | None:
-        """None: engines know of no prior and of no fixed parameters."""
+        """None: fast paths support neither priors nor fixed parameters."""
         return None
 
     def feasible(self, model: Model) -> Model:

@@ -1,4 +1,4 @@
-"""What is done with a component that gets stuck: the runs of `em/loop.py`, ended, changed or begun again there."""
+"""Remedies for a component that gets stuck: freeze it, drop it, repair it, or raise an error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_REPAIRS = 10  # of a run
 
 
 class Remedy(Enum):
-    """What is done with a component that collapses or loses its mass."""
+    """What to do with a component that collapses or loses its mass."""
 
     FREEZE = "freeze"
     DROP = "drop"
@@ -44,14 +44,14 @@ def run_with(
     *,
     is_accelerated: bool = False,
 ) -> Iterator[State]:
-    """Raise the objective as `run_em` does, and do something about each component that gets stuck.
+    """Run `run_em`, and apply a remedy to each component that gets stuck.
 
-    A run goes on from any of its states, as one of `run_em` does.
+    A run can continue from any of its states, as a run of `run_em` can.
 
     Parameters
     ----------
-    remedy : what to do. To freeze is what `run_em` does; to drop removes the component; to repair puts half of the
-        heaviest component in its place, `MOST_REPAIRS` times in a run, and freezes after that.
+    remedy : what to do. `FREEZE` is what `run_em` does. `DROP` removes the component. `REPAIR` replaces it by half of
+        the heaviest component, at most `MOST_REPAIRS` times in a run, and then freezes.
     source, engine, model, objective, stopping, previous, trace, is_accelerated : as for `run_em`.
 
     Yields
@@ -60,8 +60,8 @@ def run_with(
 
     Raises
     ------
-    DegenerateError : a component got stuck, and the remedy is an error; or all of them did, so that none is left to
-        drop or to repair with.
+    DegenerateError : a component got stuck and the remedy is `ERROR`, or all components got stuck and none is left to
+        drop or repair with.
     """
     trace = trace or Trace()
     events = trace.events
@@ -85,7 +85,7 @@ def run_with(
 def _remedied(
     remedy: Remedy, state: State, stuck: Sequence[int], before: Sequence[Event]
 ) -> tuple[State | None, tuple[Event, ...]]:
-    """The state to go on from, None where these components stay frozen; and what is to be said of them."""
+    """The state to continue from (None if the components stay frozen), and the events to record."""
     made = [_event(state, k, remedy.value) for k in stuck]
     moving = [k for k in range(state.model.n_components) if k not in stuck]
     n_repairs = sum(event.remedy == Remedy.REPAIR.value for event in before)
@@ -105,7 +105,7 @@ def _remedied(
 
 
 def kept(model: Model, components: Sequence[int]) -> Model:
-    """Some of the components, with the weight of all of them."""
+    """Keep some components, and rescale their weights to the sum of all."""
     some = model.take(components)
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
 
@@ -117,7 +117,7 @@ def _event(state: State, component: int, remedy: str) -> Event:
 
 
 def _flattest(model: Model, component: int) -> int:
-    """The feature in which a component has least of the variance of the mixture, given the other features."""
+    """The feature with the least conditional variance of a component, relative to the variance of the mixture."""
     left = 1 / model.whitening.precision_diagonals()
     left = np.broadcast_to(left, model.means.shape)[component]
     return int((left / spread(model)).argmin())

@@ -9,23 +9,23 @@ from gaussmix.numerics.core import native_target
 from gaussmix.starts.sample import Distinct, seen_cells, variances_of
 
 SHARE = 1e-6
-TRIMMED = 0.01  # of the weight, dropped at each end, and one row more
+TRIMMED = 0.01  # share of the weight that is dropped at each end, plus one row
 MOST_TRIMMED = 0.45  # so that some rows are left
-CONSTANT = 2.0**-40, 2.0**-10  # of its value: the least and the largest spread that a constant column is given
+CONSTANT = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
 
 
 def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
     """1e-6 of a robust variance of each feature, (n_features,), data units².
 
-    The variance without ceil(1 %) + 1 of the weight at each end; where that is 0 the whole variance. A constant column
-    has none: it takes the median of the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits
-    that a float32 or a text lacks then cost next to nothing. A column of zeros takes the median. Where all columns are
-    constant, 1 stands for the median.
+    The robust variance leaves out ceil(1 %) + 1 of the weight at each end; if it is 0, the whole variance counts. A
+    constant column has no variance: it takes the median of the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of
+    its value x. The digits that a float32 or a text lacks then cost next to nothing. A column of zeros takes the
+    median. If all columns are constant, 1 replaces the median.
 
     Parameters
     ----------
     sample : the rows.
-    trim : the share of the weight that outliers may have: where it is more than 1 %, so much is left out at each end.
+    trim : the share of the weight that may be outliers; above 1 %, this share is left out at each end.
     """
     variances = _trimmed_variances(sample, min(max(TRIMMED, trim), MOST_TRIMMED))
     if not (variances > 0).all():
@@ -54,11 +54,6 @@ def _trimmed_variances(sample: Distinct, share: float) -> Array:
         return np.zeros(sample.rows.shape[1])
     if target is not None:
         return target.trimmed_variances(sample.rows, sample.weight, dropped)
-    return _variances_without(sample, dropped)
-
-
-def _variances_without(sample: Distinct, dropped: float) -> Array:
-    """Variances of columns without `dropped` weight at each end, column by column."""
     if (sample.weight == 1).all():
         return np.array([_variance_between(column, int(dropped)) for column in sample.rows.T])
     return np.array([_trimmed_variance(column, sample.weight, dropped) for column in sample.rows.T])

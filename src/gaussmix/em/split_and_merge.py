@@ -1,4 +1,4 @@
-"""A search for a higher maximum of the likelihood than the one that EM finds: `moves` are tried and judged by EM.
+"""A search for a higher maximum of the likelihood: it tries `moves`, and EM judges them.
 
 Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE
-from gaussmix.em.moves import Fits, Moved, Moves, View
+from gaussmix.em.moves import LocalEM, Moved, Moves, View
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State
@@ -25,16 +25,16 @@ from gaussmix.sources.base import Source
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.need import Second
 
-SEARCHED = 4, 250  # rows of each component that moves are tried on: for each of its parameters, and at least
-POLISHED = 20, 500  # and those that EM ends on
-FIRST, SETTLING = Stopping(1e-4, 30), Stopping(1e-5, 60)  # EM from the start, and from a move that was better
-LAST = Stopping(1e-4, 30)  # EM where more rows come in
-JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move; the second where it may reach the aim
-LOOK_AHEAD = 16  # steps with the gain of the last one that may still reach it
-GAIN = 2e-5  # nats per row: what a move has to gain
+SEARCHED = 4, 250  # rows per component on which moves are tried: for each parameter, and at least
+POLISHED = 20, 500  # the same for the last EM
+FIRST, SETTLING = Stopping(1e-4, 30), Stopping(1e-5, 60)  # EM from the start, and from an accepted move
+LAST = Stopping(1e-4, 30)  # EM on the larger sample
+JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more EM after a promising one
+LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffice
+GAIN = 2e-5  # least gain of a move, nats per row
 MOST_MOVES = 5  # for each component
 FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its variance
-FLAT = 5e-6  # of the covariance within the components of the start
+FLAT = 5e-6  # relative to the mean covariance of the components at the start
 
 
 def first_model(
@@ -45,7 +45,7 @@ def first_model(
     is_unwanted: Callable[[], bool] = lambda: False,
     tolerance: float = TOLERANCE_IN_SINGLE,
 ) -> Model:
-    """The model that EM starts from: that of the M-step, or of a search from it where the partition asks for one.
+    """The model that EM starts from: the M-step's, or that of a search from it if the partition asks for one.
 
     Parameters
     ----------
@@ -75,64 +75,64 @@ def split_and_merge(
 ) -> Model:
     """Move components until no move has helped for some time.
 
-    A move is refused where it adds a component that has nearly no distinct rows, or few and is nearly flat: there the
-    likelihood has maxima that say nothing of the data.
+    A move is refused if it adds a component with almost no distinct rows, or a nearly flat one with few: maxima of the
+    likelihood there say nothing about the data.
 
     Parameters
     ----------
-    model : where to begin.
-    sample : the rows, or a part of them; a part of that is taken where it is enough.
+    model : the model to start from.
+    sample : the rows or a sample of them; a part is used if it suffices.
     engine, objective : of the fit.
     rng : draws that part, and directions of splits.
     is_unwanted : asked before each move whether to stop.
 
     Returns
     -------
-    model : where no move has helped, after EM; `model` where EM from it freezes a component.
+    model : the model after the last move that helped, after EM; `model` itself if EM from it freezes a component.
     """
     if model.n_components == 1:
         return model
-    fits = Fits(model.family, engine, objective)
+    em = LocalEM(model.family, engine, objective)
     rows, more = (_part(sample, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
-    settled = fits.end(rows, model, FIRST)
+    settled = em.end(rows, model, FIRST)
     if settled is None:
         return model
-    found = _Search(rows, fits, rng, settled, is_unwanted).best()
-    polished = fits.end(more, found, LAST) if len(more.rows) > len(rows.rows) else None
+    found = _Climb(rows, em, rng, settled, is_unwanted).best()
+    polished = em.end(more, found, LAST) if len(more.rows) > len(rows.rows) else None
     return found if polished is None else polished.model
 
 
 def _part(sample: Distinct, model: Model, wanted: tuple[int, int], rng: np.random.Generator) -> Distinct:
-    """So many rows for each parameter of a component, and at least so many for each component."""
+    """Draw rows: `wanted` says how many for each parameter, and the least number for each component."""
     per_parameter, least = wanted
     n_components = model.n_components
     return sample.part(n_components * max(least, per_parameter * model.n_parameters // n_components), rng)
 
 
-class _Search:
+class _Climb:
     """Tries moves of a settled state; parameters as in `split_and_merge`."""
 
     def __init__(
         self,
         rows: Distinct,
-        fits: Fits,
+        em: LocalEM,
         rng: np.random.Generator,
         settled: State,
         is_unwanted: Callable[[], bool],
     ) -> None:
-        self._rows, self._fits, self._state, self._is_unwanted = rows, fits, settled, is_unwanted
+        self._rows, self._em, self._state, self._is_unwanted = rows, em, settled, is_unwanted
         self._within = _within(settled.model)
         variances = np.diagonal(self._within) if self._within.ndim == 2 else self._within
-        self._moves = Moves(fits, rng, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
-        self._view = View(rows, fits, settled.model)
+        self._moves = Moves(em, rng, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
+        self._view = View(rows, em, settled.model)
         self._n_unsound = self._count_unsound(self._view)
         self._left = MOST_MOVES * settled.model.n_components
 
     def best(self) -> Model:
-        """The model that no move makes better."""
+        """Try all kinds of moves and return the best model."""
         n_components = self._state.model.n_components
         self._try(self._moves.ranked, max(4, n_components // 2))
-        if self._fits.family.is_shared:  # bounds of splits are none there
+        if self._em.family.is_shared:  # the bounds on splits do not hold there
             self._left = MOST_MOVES * n_components
             self._try(self._swaps, max(20, 2 * n_components))
         return self._state.model
@@ -142,7 +142,7 @@ class _Search:
             yield self._moves.swapped(view)
 
     def _try(self, moves: Callable[[View], Iterator[Moved]], patience: int) -> None:
-        """Go on from each move that is better, until so many in a row are not."""
+        """Accept each move that is better, until `patience` moves in a row are not."""
         n_failures, ranked = 0, moves(self._view)
         for _ in range(self._left):
             if self._is_unwanted():
@@ -155,30 +155,30 @@ class _Search:
                 n_failures += 1
 
     def _is_better(self, moved: Moved) -> bool:
-        """Go on from a move, if EM of its part leads higher than without it, in as many steps, and then EM of all."""
+        """Accept a move if EM ends higher with it than without it, on its part in as many steps, then on all rows."""
         part = moved.part
         least = GAIN / part.share
-        after, n_steps = self._fits.end(part.rows, moved.model, JUDGING), JUDGING.max_steps
+        after, n_steps = self._em.end(part.rows, moved.model, JUDGING), JUDGING.max_steps
         if after is None or after.trace.last + LOOK_AHEAD * _last_gain(after) <= part.log_likelihood + least:
             return False
         if after.trace.last <= part.log_likelihood + least or _last_gain(after) > least:
-            after, n_steps = self._fits.end(part.rows, after.model, LONGER), n_steps + LONGER.max_steps
+            after, n_steps = self._em.end(part.rows, after.model, LONGER), n_steps + LONGER.max_steps
             if after is None or after.trace.last <= part.log_likelihood + least:
                 return False
-        unmoved = self._fits.end(part.rows, part.model, Stopping(JUDGING.tolerance, n_steps))
+        unmoved = self._em.end(part.rows, part.model, Stopping(JUDGING.tolerance, n_steps))
         if unmoved is not None and after.trace.last <= unmoved.trace.last + least:
             return False
-        settled = self._fits.end(self._rows, part.within(self._state.model, after.model), SETTLING)
+        settled = self._em.end(self._rows, part.within(self._state.model, after.model), SETTLING)
         if settled is None or settled.trace.last <= self._state.trace.last + GAIN:
             return False
-        view = View(self._rows, self._fits, settled.model)
+        view = View(self._rows, self._em, settled.model)
         if self._count_unsound(view) > self._n_unsound:
             return False
         self._state, self._view = settled, view
         return True
 
     def _count_unsound(self, view: View) -> int:
-        """Components with too few distinct rows; or with few, and nearly flat beside the components of the start."""
+        """Number of components with too few distinct rows, or with few and nearly flat compared with the start."""
         model = view.model
         n_numbers = model.n_features + 1 if self._within.ndim == 2 and not model.covariances.is_shared else 2
         n_rows = view.shares.sum(axis=1)
@@ -197,7 +197,7 @@ class _Search:
 
 
 def _within(model: Model) -> Array:
-    """The mean covariance of the components: a matrix where those have matrices, else variances."""
+    """The mean covariance of the components: a matrix if the structure has matrices, else variances."""
     if model.family.kind.second is Second.FULL:
         matrix: Array = np.einsum("k,kij->ij", model.weights, model.covariances.dense())
         return matrix
@@ -205,6 +205,6 @@ def _within(model: Model) -> Array:
 
 
 def _last_gain(state: State) -> float:
-    """Of the last step, nats per row."""
+    """Gain of the last step, nats per row."""
     last = state.trace.objective[-2:]
     return max(0.0, last[-1] - last[0])

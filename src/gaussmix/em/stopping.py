@@ -11,20 +11,20 @@ from typing import NamedTuple, Self
 
 from gaussmix.errors import Outcome
 
-EVERY = 5  # steps between two looks of `Aitken`, so that an engine may make those between by itself
+EVERY = 5  # steps between two checks of `Aitken`; an engine may make the steps between by itself
 ROUNDING = 1e-14  # relative to the objective: smaller gains are rounding
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """End when a step changes the objective by less than a tolerance, after so many steps, or when time is up.
+    """End when a step changes the objective by less than a tolerance, after `max_steps`, or at a deadline.
 
     Parameters
     ----------
     tolerance : nats per unit of row weight, as scikit-learn's `tol`.
     max_steps : limit on the number of steps.
-    deadline : of `time.monotonic`, seconds, asked after each step.
-    is_watched : whether somebody looks at each step, so that no engine may make several by itself.
+    deadline : time of `time.monotonic`, seconds, checked after each step.
+    is_watched : whether a callback sees each step, so that an engine may not make several by itself.
     """
 
     tolerance: float = 1e-3
@@ -33,7 +33,7 @@ class Stopping:
     is_watched: bool = False
 
     def until(self, deadline: float) -> Self:
-        """The same with an end in time; infinity for none."""
+        """The same rule with a deadline; infinity for none."""
         return replace(self, deadline=deadline, is_watched=self.is_watched or deadline < math.inf)
 
     @property
@@ -46,12 +46,12 @@ class Stopping:
         return 1 if self.is_watched else None
 
     def after(self, objective: Sequence[float], previous: float) -> Outcome | None:
-        """Say whether to end, from all values of the objective and that before the first; None to go on."""
+        """Decide whether to end, from all values of the objective and the value before them; None to continue."""
         before = objective[-2] if len(objective) > 1 else previous
         return self.outcome(len(objective), before, objective[-1])
 
     def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
-        """Say whether to end after `n_steps`, from the last two values of the objective; None to go on."""
+        """Decide whether to end after `n_steps`, from the last two values of the objective; None to continue."""
         if not math.isfinite(current):
             return Outcome.NON_FINITE
         if abs(current - previous) < self.least_gain:
@@ -84,14 +84,14 @@ class Aitken(Stopping):
 
 
 class Outlook(NamedTuple):
-    """Where a run of EM would end.
+    """A prediction of the rest of a run.
 
     Parameters
     ----------
-    remaining : what the objective would gain beyond its last value, nats per unit of row weight; infinite where gains
-        do not fall, NaN after fewer than three steps.
-    rate : the part of its gain that each step leaves for the next, a number near 1 where EM creeps; 1 or more, also
-        infinite, where gains do not fall; NaN where steps are too few, or gain nothing but rounding.
+    remaining : further gain of the objective, nats per unit of row weight; infinite if gains do not fall, NaN after
+        fewer than three steps.
+    rate : ratio of two consecutive gains, near 1 for slow runs; at least 1, or infinite, if gains do not fall; NaN for
+        too few steps, or gains within rounding.
     """
 
     remaining: float
@@ -101,15 +101,15 @@ class Outlook(NamedTuple):
 def outlook(objective: Sequence[float]) -> Outlook:
     """Extrapolate the objective before each step of a run: gains that fall by a constant rate a sum to g a / (1 − a).
 
-    Of the last two rates the larger is taken: the first steps of EM gain much and say little about the rest.
+    The larger of the last two rates counts: the first steps of EM gain much and say little about the rest.
     """
     if len(objective) < 3:
         return Outlook(math.nan, math.nan)
     gains = [after - before for before, after in pairwise(objective[-4:])]
-    noise = ROUNDING * max(1.0, abs(objective[-1]))
-    if gains[-1] <= noise:
+    rounding = ROUNDING * max(1.0, abs(objective[-1]))
+    if gains[-1] <= rounding:
         return Outlook(0.0, math.nan)
-    rate = max(after / before if before > noise else math.inf for before, after in pairwise(gains))
+    rate = max(after / before if before > rounding else math.inf for before, after in pairwise(gains))
     return Outlook(gains[-1] * rate / (1 - rate) if rate < 1 else math.inf, rate)
 
 

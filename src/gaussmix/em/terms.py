@@ -1,4 +1,4 @@
-"""Priors and what a fit may not change, and the objective that EM raises for them."""
+"""Priors and fixed parameters of a fit, and the objective that EM raises for them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 from gaussmix.covariances import Covariances
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.objective import Ridge
-from gaussmix.em.posterior import Conjugate, Posterior
-from gaussmix.em.shares import Shares
+from gaussmix.em.posterior import Conjugate, Posterior, Shares
 from gaussmix.engines.base import Engine
 from gaussmix.errors import name_components
 from gaussmix.families.base import Family
@@ -28,14 +27,14 @@ from gaussmix.waist.spread import Spread
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """What a fit believes or keeps, beside the rows.
+    """Priors and fixed parameters of a fit.
 
     Parameters
     ----------
     prior : of means and covariances; None for none.
-    shares : of the weights; their prior in rows.
-    fixed_means, fixed_covariances : components that keep them.
-    means, covariances : the values, of all components; None where nothing is fixed.
+    shares : restrictions and prior of the weights; the prior in rows.
+    fixed_means, fixed_covariances : components with fixed means, and with fixed covariances.
+    means, covariances : values of all components; None if nothing is fixed.
     """
 
     prior: NormalInverseWishart | None = None
@@ -51,7 +50,7 @@ class Terms:
 
     @property
     def has_numbers(self) -> bool:
-        """Whether it names components by number."""
+        """Whether some term is for a single component."""
         shares = self.shares
         return bool(self.fixed_means or self.fixed_covariances or shares.fixed or np.ndim(shares.concentration))
 
@@ -60,7 +59,7 @@ class Terms:
         return not self.shares.is_free or bool(np.any(self.shares.concentration))
 
     def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Terms:
-        """With the values that fixed parameters keep; raises ValueError where they contradict other parameters."""
+        """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""
         if self.is_empty:
             return self
         return replace(
@@ -70,15 +69,17 @@ class Terms:
             covariances=covariances if self.fixed_covariances else None,
         )
 
-    def objective(self, ridge: Array, unit: float, n_components: int, family: Family, moments: Moments | None) -> Ridge:
-        """What EM raises.
+    def objective(
+        self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
+    ) -> Ridge:
+        """Make the objective of EM.
 
         Parameters
         ----------
         ridge : (n_features,), data units².
-        unit : what the weights of the rows were divided by.
+        unit : divisor of the row weights.
         n_components, family : of the mixture.
-        moments : of the rows; needed for a prior.
+        moments : of all rows; a prior needs them.
         """
         if self.is_empty:
             return Ridge(ridge)
@@ -102,15 +103,15 @@ NOTHING = Terms()
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class OverallMoments:
     """Mean (n_features,) and covariance of all rows, data units and their squares; a diagonal or a matrix."""
 
     mean: Array
     covariance: Array
 
     @classmethod
-    def of(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> Moments:
-        """Of rows whose weights were divided by `unit`; the divisor of squares is one row less."""
+    def of(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
+        """Compute them, with Bessel's correction, for rows whose weights were divided by `unit`."""
         if not source.is_incomplete and (is_matrix or source.n_features <= NARROW):
             spread = source.of_all(Spread)
             covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
@@ -133,18 +134,18 @@ def _correction(total: float, source: Source) -> float:
 
 
 def _conjugate(
-    prior: NormalInverseWishart, family: Family, n_components: int, moments: Moments, unit: float
+    prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, unit: float
 ) -> Conjugate:
-    """The prior as it adds to the sums of a structure; Fraley & Raftery (2007) for what it leaves open.
+    """The prior in the form of the sums of a structure, with the defaults of Fraley & Raftery (2007).
 
     Raises
     ------
-    ValueError : it is for another number of features, or has too few degrees of freedom for the structure.
+    ValueError : the prior has another number of features, or too few degrees of freedom for the structure.
     """
     n_features, (mean, scale) = len(moments.mean), prior.arrays()
     for given in (mean, scale):
         if given is not None and given.ndim and len(given) != n_features:
-            raise ValueError(f"prior is for {len(given)} features, and X has {n_features}.")
+            raise ValueError(f"prior has {len(given)} features, but X has {n_features}.")
     second = family.kind.second
     least = n_features - 1 if second is Second.FULL else 0
     dof = family.prior_dof(n_features) if prior.dof is None else prior.dof
@@ -153,12 +154,15 @@ def _conjugate(
             f"prior: dof={dof:g} must be above {least}, n_features − 1, for covariance_type={family.name!r}."
         )
     each, once = family.prior_degrees(dof, n_features, float(prior.shrinkage > 0))
-    scale = _default_scale(family, n_components, moments) if scale is None else _spread(scale, n_features)
+    if scale is None:
+        scale = _default_scale(family, n_components, moments)
+    elif not scale.ndim:
+        scale = np.full(n_features, float(scale))
     numbers = (prior.shrinkage / unit, _in_form(scale, second) / unit, each / unit, once / unit)
     return Conjugate(moments.mean if mean is None else mean, *numbers)
 
 
-def _default_scale(family: Family, n_components: int, moments: Moments) -> Array:
+def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:
     """var(X) / K^(2/d), and the mean of its diagonal for structures without an orientation."""
     second, n_features = family.kind.second, len(moments.mean)
     share = n_components ** (-2.0 / n_features)
@@ -169,13 +173,8 @@ def _default_scale(family: Family, n_components: int, moments: Moments) -> Array
     return np.full(n_features, share * moments.variances.mean())
 
 
-def _spread(scale: Array, n_features: int) -> Array:
-    """A number as so many; arrays as they are."""
-    return scale if scale.ndim else np.full(n_features, float(scale))
-
-
 def _in_form(scale: Array, second: Second) -> Array:
-    """A scale, (n_features,) or a matrix, as `Conjugate` has it for a structure."""
+    """A scale, (n_features,) or a matrix, in the form that `Conjugate` needs for a structure."""
     if second is Second.FULL:
         return scale if scale.ndim == 2 else np.diag(scale)
     diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
@@ -184,15 +183,15 @@ def _in_form(scale: Array, second: Second) -> Array:
 
 
 def _with_weights(shares: Shares, weights: Array | None) -> Shares:
-    """With the values of fixed weights; raises ValueError where the start's weights are not possible."""
+    """Add the values of fixed weights; raise ValueError if the start's weights are not allowed."""
     if weights is None:
         return shares
     lost = np.flatnonzero((weights == 0) & (np.broadcast_to(shares.concentration, weights.shape) > 0))
     if lost.size:
         which = name_components(lost.tolist())
-        raise ValueError(f"weights_init is 0 for {which}: the prior of the weights needs it above 0.")
+        raise ValueError(f"weights_init is 0 for {which}, but the prior of the weights needs it above 0.")
     if shares.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
-        raise ValueError("weights_init are not equal, and equal_weights=True wants equal ones: leave one of them out.")
+        raise ValueError("equal_weights=True needs equal weights_init. Remove one of the two.")
     if not shares.fixed:
         return shares
     fixed = {component: float(weights[component]) for component in shares.fixed}

@@ -1,4 +1,4 @@
-"""Where a run of EM stands: the model it has reached, what its steps recorded, and why it ended."""
+"""The state of a run of EM: its model, the record of its steps, and why it ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gaussmix.numerics.arrays import Array
 
 
 class Frozen(Enum):
-    """Why a component keeps its mean and covariance from some step on."""
+    """Why a component is frozen, so that it keeps its mean and covariance."""
 
     LOST = "lost its mass"
     COLLAPSED = "collapsed onto too few distinct rows"
@@ -26,8 +26,8 @@ class Event:
 
     Parameters
     ----------
-    component : its number then.
-    feature : in which it collapsed; None where it lost its mass.
+    component : its number at that step.
+    feature : the feature in which it collapsed; None if it lost its mass.
     step : of the run, counted from 1.
     why : what happened to it.
     remedy : what was done, the value of an `em.remedies.Remedy`.
@@ -42,16 +42,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Trace:
-    """What each step of a run recorded, and what the next one needs beside the model.
+    """The record of the steps of a run, and what the next step needs besides the model.
 
     Parameters
     ----------
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
     objective : what EM raises, before each step: the mean log-likelihood and what a prior adds to it.
     frozen : component → why its mean and covariance no longer move.
-    memory : what the engine can't find out again (`engines.base.Remembering`), and what an accelerated run keeps; empty
-        once the run has ended.
-    events : components that got stuck, where somebody notes that (`em.remedies`).
+    memory : the engine's facts from earlier passes (`engines.base.Remembering`), and the path of an accelerated run;
+        empty once the run has ended.
+    events : components that got stuck, as `em.remedies` records them.
     """
 
     log_likelihood: Sequence[float] = ()
@@ -76,7 +76,7 @@ class Trace:
 
 
 class State(NamedTuple):
-    """Where a run of EM stands.
+    """The state of a run of EM.
 
     Parameters
     ----------
@@ -91,5 +91,5 @@ class State(NamedTuple):
 
 
 def final(states: Iterable[State]) -> State:
-    """The last state of a run, which has one at least."""
+    """The last state of a run."""
     return deque(states, maxlen=1)[0]

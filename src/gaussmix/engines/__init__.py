@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from numbers import Integral
-from typing import Any, Protocol
+from typing import Any
 
 from joblib import cpu_count
 
@@ -28,7 +28,7 @@ MOST_THREADS = 4096  # more never help, and the core counts threads in 32 bits
 
 
 def choose(n_jobs: int | None = None) -> Engine[Any]:
-    """Choose the engine that GAUSSMIX_ENGINE names; by default native, or NumPy with a warning where native cannot run.
+    """Choose the engine that GAUSSMIX_ENGINE names; by default native, or NumPy with a warning if native cannot run.
 
     Parameters
     ----------
@@ -80,21 +80,14 @@ def _engine_name() -> str:
         raise ValueError("GAUSSMIX_ENGINE='native', but the C++ core is not installed or cannot run here.")
     warnings.warn(
         "gaussmix runs on its NumPy engine, which is many times slower: the C++ core was not built, or has no "
-        "kernels for this processor (x86-64 with AVX2). Install gaussmix where a C++ compiler is found.",
+        "kernels for this processor (x86-64 with AVX2). Reinstall gaussmix with a C++ compiler present.",
         RuntimeWarning,
         stacklevel=4,
     )
     return "numpy"
 
 
-class Incomplete(Protocol):
-    """A source: its rows may miss cells, or have measurement errors."""
-
-    @property
-    def is_incomplete(self) -> bool: ...
-
-
-def engine_for(source: Incomplete, n_jobs: int | None) -> Engine[Any]:
-    """The engine for the rows of a source, on so many threads as scikit-learn counts them."""
+def engine_for(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
+    """Choose the engine; `is_incomplete` says whether rows may miss cells or have measurement errors."""
     engine = choose(check_jobs(n_jobs))
-    return IncompleteEngine(engine) if source.is_incomplete else engine
+    return IncompleteEngine(engine) if is_incomplete else engine

@@ -87,9 +87,9 @@ class Engine(Protocol[StateT]):
         need : the second moments to sum.
         rule : how a row is shared.
         anchor : (n_components, n_features), the points to take the sums about, in float64; None leaves the choice
-            to the engine, which returns it: the means, or others where that is cheaper. Without second moments the
+            to the engine, which returns it: the means, or others if that is cheaper. Without second moments the
             engine always chooses.
-        facts : what `look` found out, or `Moments.facts` of the pass before. None where the block holds all rows.
+        facts : what `look` found out, or `Moments.facts` of the pass before. None if the block holds all rows.
 
         Returns
         -------
@@ -105,11 +105,11 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         sums : of all blocks.
-        parameters, need, facts : those that the steps had.
+        parameters, need, facts : as for the steps.
         """
 
     def suits_single(self, parameters: Parameters) -> bool:
-        """Whether sums in float32, which the engine gave, are exact enough where they lead to these parameters."""
+        """Whether sums in float32 are exact enough if they lead to these parameters."""
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         """log p(x) of each row, nats, (n_rows,)."""

@@ -24,7 +24,7 @@ from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 
-# So few rows are looked at one by one.
+# Up to this number of rows are compared one by one.
 FEW_ROWS = 256
 # The first round finds the nearest component to rounding, the second settles ties, the third is a reserve.
 ROUNDS = 3
@@ -34,7 +34,7 @@ PerRow = TypeVar("PerRow", Array, NDArray[np.int64])
 
 
 def correct_far_rows(found: PerRow, block: Block, parameters: Parameters, log_density: LogDensity) -> PerRow:
-    """Replace what an engine found for far rows by what their log odds say.
+    """Replace the results of an engine for far rows by results from their log odds.
 
     Both engines end `responsibilities` and `labels` with this.
 
@@ -57,7 +57,7 @@ def correct_far_rows(found: PerRow, block: Block, parameters: Parameters, log_de
 
 
 def far_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) -> tuple[NDArray[np.intp], Array]:
-    """Find the rows that are far from every mean, and how their components compare.
+    """Find the rows that are far from every mean, and the log odds of their components.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def far_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) 
     """
     places = far_places(block, parameters, log_density)
     if places.size:
-        places = places[~np.isnan(block.rows[places]).any(axis=1)]  # of others the squared distance has to do
+        places = places[~np.isnan(block.rows[places]).any(axis=1)]  # other rows keep the results of squared distances
     if not places.size:
         return places, np.empty((0, len(parameters.means)))
     return places, _log_odds_of_nearest(block.taken(places, block.first_row), parameters)
@@ -106,7 +106,7 @@ def _are_near(block: Block, parameters: Parameters) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Apart:
-    """What takes a block apart into far rows and the others. It may be kept when the block's memory is used again.
+    """A division of a block into far rows and near rows. It stays valid after the memory of the block is reused.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Apart:
         return cls(weight, far, places)
 
     def again(self, block: Block) -> Apart | None:
-        """The same for the weights that the rows of the block have now; None where no far row has any."""
+        """The same for the present row weights of the block; None if no far row has a weight."""
         places, weight = self.places, block.row_weight
         places = places if weight is None else places[weight[places] > 0]
         return self.of(block, places) if len(places) else None

@@ -1,4 +1,4 @@
-"""What rows say of themselves that are known in part only, under each component, by NumPy."""
+"""Conditional distributions of rows that are known in part only, under each component, by NumPy."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ NUMBERS = 2**21  # that are held at once, 16 MB, for each array
 
 
 class Given(NamedTuple):
-    """What rows say under one component.
+    """The conditional distribution of true rows under one component, given what is observed.
 
     Parameters
     ----------
     log_joint : (n_rows,), log p(x, k) of what is observed, nats.
     mean : (n_rows, n_features), of the true rows.
-    covariance : of the true rows, a matrix for each row or one for all, or (n_rows, n_features) where it is diagonal.
+    covariance : of the true rows, a matrix for each row or one for all, or (n_rows, n_features) if it is diagonal.
     """
 
     log_joint: Array
@@ -32,7 +32,7 @@ class Given(NamedTuple):
 
 
 class Gaussians(ABC):
-    """The components of a mixture, as rows need them that are known in part only."""
+    """The components of a mixture, for rows that are known in part only."""
 
     def __init__(self, parameters: Parameters) -> None:
         n_features = parameters.means.shape[1]
@@ -45,10 +45,10 @@ class Gaussians(ABC):
 
     @abstractmethod
     def given(self, part: Block, k: int) -> Given:
-        """What rows say under component k; Bovy, Hogg & Roweis (2011) eq. 15–17."""
+        """Condition component k on rows; Bovy, Hogg & Roweis (2011) eq. 15–17."""
 
     def all_given(self, part: Block) -> tuple[list[Given], Array]:
-        """What rows say under each component, and log p(x, k) (n_rows, n_components)."""
+        """Condition every component on rows; also returns log p(x, k) (n_rows, n_components)."""
         given = [self.given(part, k) for k in range(len(self.means))]
         log_joint, prior = np.stack([each.log_joint for each in given], axis=1), part.row_log_prior(len(given))
         return given, log_joint if prior is None else log_joint + prior

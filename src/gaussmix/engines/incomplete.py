@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import NEGLIGIBLE, Engine
+from gaussmix.engines.base import Engine
 from gaussmix.engines.given import Independent, dense_covariances, gaussians_for
-from gaussmix.engines.joint import background_of, labels_of, log_density_of, responsibilities_of, with_background
+from gaussmix.engines.joint import (
+    background_of,
+    labels_of,
+    log_density_of,
+    one_hot,
+    responsibilities_of,
+    step_shares,
+    with_background,
+)
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.core import native_target
@@ -80,14 +88,14 @@ class IncompleteEngine:
     def _shared(
         self, leaf: Block, parameters: Parameters | None, n_components: int, need: Need, anchor: Array
     ) -> Partial:
-        """Sums of observed cells before EM has a model, or where rows have one component each."""
+        """Sums of observed cells, before EM has a model or under the hard rule."""
         if parameters is None:
             assert leaf.given is not None
-            return _observed(leaf, _one_hot(leaf.given, n_components), need, anchor)
+            return _observed(leaf, one_hot(leaf.given, n_components), need, anchor)
         log_joint = with_background(self.component_log_density(leaf, parameters), leaf, parameters)
         weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
         best = log_joint.argmax(axis=1)
-        sums = _observed(leaf, _one_hot(best, n_components), need, anchor)
+        sums = _observed(leaf, one_hot(best, n_components), need, anchor)
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
@@ -107,7 +115,7 @@ class IncompleteEngine:
 
     @property
     def _core(self) -> tuple[Target, int] | None:
-        """The core, and the number of its threads; None where NumPy is the engine."""
+        """The core and its number of threads; None if NumPy is the engine."""
         target = native_target()
         if target is None or not isinstance(self.engine, NativeEngine):
             return None
@@ -129,7 +137,7 @@ class IncompleteEngine:
         of_complete: Callable[[Block, Parameters], NDArray[Any]],
         of_joint: Callable[[Array, Block, Parameters], NDArray[Any]],
     ) -> NDArray[Any]:
-        """Answers for rows; those for complete ones by the other engine, so that they do not depend on the others."""
+        """Evaluate rows; the other engine evaluates complete rows, whose results so do not depend on other rows."""
         is_complete = np.zeros(block.n_rows, bool) if block.error is not None else ~np.isnan(block.rows).any(axis=1)
         if is_complete.all() and block.error is None:
             return of_complete(block, parameters)
@@ -202,7 +210,7 @@ def _triangular(whitening: Whitening, n_components: int, n_features: int) -> Arr
 
 
 def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
-    """The rows; where cells are missing beside a background, its density of the others as what is known of a row."""
+    """Put the background's density of the observed cells into `log_prior`, if cells are missing beside a background."""
     if parameters.log_background == -np.inf or not np.isnan(block.rows).any():
         return block
     n_columns = len(parameters.means) + 1
@@ -224,7 +232,7 @@ def _in_core(core: tuple[Target, int], block: Block, parameters: Parameters, nee
 
 
 def _summed(need: Need) -> Need:
-    """What is summed for each component, until `finish` knows all rows."""
+    """The second moments that are summed for each component, before `finish` reduces them."""
     return Need(Second.FULL if need.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 
@@ -236,7 +244,7 @@ def _expected(leaf: Block, parameters: Parameters, need: Need, anchor: Array) ->
     second = np.zeros(anchor.shape if need.second is Second.DIAGONAL else (*anchor.shape, anchor.shape[1]))
     for _, part in gaussians.parts(leaf):
         given, log_joint = gaussians.all_given(part)
-        shared, log_density = _shares(with_background(log_joint, part, parameters))
+        shared, log_density = step_shares(with_background(log_joint, part, parameters))
         weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
         log_likelihood += float(weight @ log_density)
         background += float(weight @ shared[:, n_components:].sum(axis=1))
@@ -264,17 +272,8 @@ def _spread(share: Array, covariance: Array, is_diagonal: bool, need: Need) -> A
     return np.diagonal(total) if need.second is Second.DIAGONAL else total
 
 
-def _shares(log_joint: Array) -> tuple[Array, Array]:
-    """Responsibilities and log p(x) of rows; see `engines.base.NEGLIGIBLE`."""
-    largest = log_joint.max(axis=1, keepdims=True)
-    relative = log_joint - largest
-    kept = np.where(relative > -NEGLIGIBLE, np.exp(relative), 0.0)
-    total = kept.sum(axis=1, keepdims=True)
-    return kept / total, (largest + np.log(total))[:, 0]
-
-
 def _reduced(second: Array | None, need: Need) -> Array | None:
-    """Second moments as they are needed, of those of `_summed`."""
+    """Reduce the second moments of `_summed` to those that are needed."""
     if second is None or need.second is Second.NONE:
         return None
     found = second
@@ -285,12 +284,6 @@ def _reduced(second: Array | None, need: Need) -> Array | None:
         projected = np.einsum("kij,kqj->kiq", second, projection)
         found = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
     return found.sum(axis=0) if need.pooled else found
-
-
-def _one_hot(given: NDArray[Any], n_components: int) -> Array:
-    """Shares (n_rows, n_components) of labels, or shares as they are."""
-    shared = given if given.ndim == 2 else given[:, None] == np.arange(n_components)
-    return shared.astype(np.float64)
 
 
 def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:
@@ -310,9 +303,9 @@ def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:
 
 
 def _completed(sums: Partial) -> Partial:
-    """Sums as if missing cells were spread as those that are observed in the component, and correlated with nothing.
+    """Complete sums as if missing cells had the spread of observed ones in the component, without correlations.
 
-    A feature that a component has nothing of is spread as in all rows.
+    A feature without observed cells in a component has the spread of all rows.
     """
     seen, second = sums.counts, sums.second
     assert seen is not None, "made by `_observed`"

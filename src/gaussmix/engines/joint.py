@@ -1,11 +1,13 @@
-"""What log p(x, k) of all components, and of a background, says of rows; in NumPy, for any engine."""
+"""From log p(x, k) to densities, responsibilities and labels, with a background; in NumPy, for any engine."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import NOISE
+from gaussmix.engines.base import NEGLIGIBLE, NOISE
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log_sum, softmax
 from gaussmix.waist.block import Block
@@ -13,7 +15,7 @@ from gaussmix.waist.parameters import Parameters
 
 
 def with_background(log_joint: Array, block: Block, parameters: Parameters) -> Array:
-    """log p(x, k) (n_rows, n_components), with a column for the background where there is one."""
+    """log p(x, k) (n_rows, n_components), with a column for the background if there is one."""
     if parameters.log_background == -np.inf:
         return log_joint
     background, prior = background_of(block, parameters), block.row_log_prior(log_joint.shape[1] + 1)
@@ -40,6 +42,21 @@ def responsibilities_of(log_joint: Array, block: Block, parameters: Parameters) 
 
 
 def labels_of(log_joint: Array, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-    """The most probable component, the first of equals; `NOISE` where the background is likelier."""
+    """The most probable component, the first of equals; `NOISE` if the background is likelier."""
     likeliest = with_background(log_joint, block, parameters).argmax(axis=1)
     return np.where(likeliest < log_joint.shape[1], likeliest, NOISE)
+
+
+def step_shares(log_joint: Array) -> tuple[Array, Array]:
+    """Responsibilities as `step` defines them (`NEGLIGIBLE` ones are 0), and log p(x) of each row."""
+    largest = log_joint.max(axis=1, keepdims=True)
+    relative = log_joint - largest
+    kept = np.where(relative > -NEGLIGIBLE, np.exp(relative), 0.0)
+    total = kept.sum(axis=1, keepdims=True)
+    return kept / total, (largest + np.log(total))[:, 0]
+
+
+def one_hot(given: NDArray[Any], n_components: int) -> Array:
+    """Responsibilities (n_rows, n_components) from labels; given responsibilities are returned unchanged."""
+    shared = given if given.ndim == 2 else given[:, None] == np.arange(n_components)
+    return shared.astype(np.float64)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import NEGLIGIBLE
 from gaussmix.engines.far import Apart, correct_far_rows, far_places
-from gaussmix.engines.joint import labels_of, log_density_of, responsibilities_of, with_background
+from gaussmix.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, step_shares, with_background
 from gaussmix.engines.randomness import label_uniforms, standard_normals
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
@@ -124,19 +123,13 @@ def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components
     """Responsibilities (n_rows, n_components) under a rule, those of the background, and log p(x) of each row."""
     if parameters is None:
         assert block.given is not None
-        given = block.given
-        one_hot = given if given.ndim == 2 else given[:, None] == np.arange(n_components)
-        return one_hot.astype(np.float64), np.zeros(block.n_rows), np.zeros(block.n_rows)
+        return one_hot(block.given, n_components), np.zeros(block.n_rows), np.zeros(block.n_rows)
     log_joint = with_background(_log_joint(block, parameters), block, parameters)
-    largest = log_joint.max(axis=1, keepdims=True)
     if rule is Rule.HARD:
-        shared, log_density = (log_joint.argmax(axis=1)[:, None] == np.arange(log_joint.shape[1])) * 1.0, largest
+        shared, log_density = one_hot(log_joint.argmax(axis=1), log_joint.shape[1]), log_joint.max(axis=1)
     else:
-        relative = log_joint - largest
-        kept = np.where(relative > -NEGLIGIBLE, np.exp(relative), 0.0)
-        total = kept.sum(axis=1, keepdims=True)
-        shared, log_density = kept / total, largest + np.log(total)
-    return shared[:, :n_components], shared[:, n_components:].sum(axis=1), log_density[:, 0]
+        shared, log_density = step_shares(log_joint)
+    return shared[:, :n_components], shared[:, n_components:].sum(axis=1), log_density
 
 
 def _moments(rows: Array, shared: Array, totals: tuple[float, float, float], anchor: Array, need: Need) -> Partial:

@@ -31,8 +31,9 @@ class Control(NamedTuple):
     tolerance : stop when the mean log-likelihood changes by less, nats per unit of row weight.
     max_steps : limit on the number of steps.
     lost_share : leave a step that would give a component less than this share of the row weight.
-    noise : leave a step after which a feature without a ridge has a standard deviation below this part of its mean.
-    loss : leave a step for which second moments about the anchor are more than so many times those about the new means.
+    mean_rounding : leave a step after which a feature without a ridge has a standard deviation of less than this
+        fraction of its mean.
+    loss : leave a step if second moments about the anchor exceed those about the new means by this factor.
     previous : mean log-likelihood of the step that preceded this run (−inf if none); used for the first convergence
         test.
     """
@@ -41,7 +42,7 @@ class Control(NamedTuple):
     tolerance: float
     max_steps: int
     lost_share: float
-    noise: float
+    mean_rounding: float
     loss: float
     previous: float = float("-inf")
 
@@ -54,8 +55,8 @@ class Course(NamedTuple):
     weights : (n_components,), after the last step.
     means : (n_components, n_features), after the last step, data units.
     covariances : after the last step, in compact form, data units².
-    whitening : factors of these covariances, with the bits of the family's own; None where no M-step was made.
-    log_likelihood : mean before each step, nats per unit of row weight; empty where the first step is unusual.
+    whitening : factors of these covariances, with the bits of the family's own; None if no M-step was made.
+    log_likelihood : mean before each step, nats per unit of row weight; empty if the first step is unusual.
     """
 
     weights: Array
@@ -71,7 +72,7 @@ class Groups(NamedTuple):
     Parameters
     ----------
     rows : (n_rows, n_features), of all groups, data units.
-    row_weight : (n_rows,), below 1 and positive or 0; None where all are 1.
+    row_weight : (n_rows,), below 1 and positive or 0; None if all are 1.
     first, size : (n_groups,), int64: where the rows of each group begin, and how many they are.
     total_weight : (n_groups,), sum of the row weights of each.
     unit : (n_groups,), what the weights of each group were divided by: a power of 2.
@@ -131,7 +132,7 @@ class Recipe(NamedTuple):
 
 
 class Fits(NamedTuple):
-    """Where EM came to in each of many groups.
+    """The fits of many groups.
 
     Parameters
     ----------
@@ -139,8 +140,8 @@ class Fits(NamedTuple):
     means : (n_groups, n_components, n_features), data units.
     covariances : (n_groups, …), each in compact form, data units².
     ridge : (n_groups, n_features), data units².
-    n_steps : (n_groups,); −1 for a group that is unusual, or does not suit the fast path: Python has to fit it, and the
-        other arrays hold no numbers of it.
+    n_steps : (n_groups,); −1 for a group that is unusual, or does not suit the fast path: Python must fit it, and its
+        numbers in the other arrays mean nothing.
     has_settled : (n_groups,), whether the last step changed the log-likelihood by less than the tolerance.
     log_likelihood : mean before each step, nats per unit of row weight, one group after the other.
     whitening : factors of the covariances of a single group, with the bits of the family's own; None for several.
@@ -167,7 +168,7 @@ class Fits(NamedTuple):
 
     @property
     def course(self) -> Course | None:
-        """The course of a single group; None where Python has to fit it."""
+        """The course of a single group; None if Python must fit it."""
         if self.n_steps[0] < 0:
             return None
         mixture = self.weights[0], self.means[0], self.covariances[0]

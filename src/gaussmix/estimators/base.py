@@ -16,7 +16,7 @@ from sklearn.utils import Tags
 from gaussmix import formats
 from gaussmix.door.parameters import MISSING, check_missing, check_seed
 from gaussmix.door.rows import check_source
-from gaussmix.engines import check_jobs, choose, engine_for
+from gaussmix.engines import engine_for
 from gaussmix.engines.base import Engine
 from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.fit.ending import Ending
@@ -238,8 +238,8 @@ class Estimator(BaseEstimator):
         return tags
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
-        """The engine for rows of a source."""
-        return choose(check_jobs(self.n_jobs)) if source is None else engine_for(source, self.n_jobs)
+        """The engine for rows of a source; for complete rows by default."""
+        return engine_for(is_incomplete=source is not None and source.is_incomplete, n_jobs=self.n_jobs)
 
     def _rng(self) -> np.random.Generator:
         """A generator seeded by `random_state`."""

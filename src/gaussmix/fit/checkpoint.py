@@ -16,7 +16,7 @@ import numpy as np
 
 from gaussmix.background import Background
 from gaussmix.door.warnings import warn
-from gaussmix.em.restarts import Run, better
+from gaussmix.em.best_of import Run, better
 from gaussmix.em.trace import Event, Frozen, State, Trace
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gaussmix.em.restarts import ROUNDING
+from gaussmix.em.best_of import ROUNDING
 from gaussmix.em.stopping import Aitken, Stopping, outlook
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import Outcome

@@ -7,17 +7,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from gaussmix.door.initial import check_given
+from gaussmix.em.best_of import best_run
 from gaussmix.em.fast_path import model_of
 from gaussmix.em.guided import guided
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import Remedy, run_with
-from gaussmix.em.restarts import best_run
 from gaussmix.em.split_and_merge import first_model
 from gaussmix.em.trace import Frozen, State, Trace, final
-from gaussmix.em.trimmed_start import trimmed_partition
-from gaussmix.em.trimming import trimmed
+from gaussmix.em.trimming import trimmed, trimmed_partition
 from gaussmix.engines.runner import Groups, Runner
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start

@@ -14,7 +14,7 @@ from gaussmix.em.known import Known
 from gaussmix.em.objective import Ridge
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.ridge import automatic_ridge
-from gaussmix.em.terms import Moments, Terms
+from gaussmix.em.terms import OverallMoments, Terms
 from gaussmix.em.trimming import trimmed
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
@@ -42,7 +42,7 @@ class Data:
     known: Known | None = None
     noise: Background | None = None
     trim: float = 0.0
-    _moments: dict[bool, Moments] = field(default_factory=dict, init=False)  # whether they are matrices
+    _moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # whether they are matrices
 
     @property
     def is_plain(self) -> bool:
@@ -93,7 +93,7 @@ class Data:
         """As `objective`, with a prior and with what is fixed."""
         is_matrix = family.kind.second is Second.FULL
         if restrictions.prior is not None and is_matrix not in self._moments:
-            self._moments[is_matrix] = Moments.of(self.source(), self.unit, engine, is_matrix=is_matrix)
+            self._moments[is_matrix] = OverallMoments.of(self.source(), self.unit, engine, is_matrix=is_matrix)
         plain, moments = self.objective(ridge), self._moments.get(is_matrix)
         return restrictions.objective(plain.ridge, self.unit, n_components, family, moments)
 

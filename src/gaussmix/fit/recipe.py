@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
+from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.ridge import SHARE, TRIMMED
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.runner import Control, Recipe, Seeds
 from gaussmix.families.base import Family
 from gaussmix.numerics.rows import SMALLEST_SPREAD
-from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE
-from gaussmix.starts.kmeans_plus_plus import count_candidates
+from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 
 _PASSES = {"kmeans": MAX_PASSES, "k-means++": 0}  # of k-means, after the starts that engines make
 
@@ -43,5 +42,5 @@ def recipe_of(
     seeds = Seeds(n_candidates, rng.random(1 + (n_components - 1) * n_candidates), n_passes, TOLERANCE)
     every = None if ridge is None else np.full(n_features, ridge)
     max_steps = stopping.max_steps if is_usual else 0
-    control = Control(every, stopping.tolerance, max_steps, LOST_SHARE, NOISE, MAX_LOSS)
+    control = Control(every, stopping.tolerance, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS)
     return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD)

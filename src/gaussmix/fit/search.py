@@ -81,7 +81,7 @@ class Search:
         results : of all candidates, in their order.
         """
         at_a_time, threads = self._n_threads
-        fits = _Fits(self, engine_for(self.problem.data.original, threads))
+        fits = _Fits(self, engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads))
         sign = 1 if self.plan.stopping.is_watched else -1  # the largest first, so that no thread is left alone with one
         order = sorted(range(len(self.candidates)), key=lambda place: sign * self.candidates[place].n_components)
         results: dict[int, Result] = {}
@@ -130,7 +130,7 @@ class Search:
         if n_rows < n_folds:
             raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
         fold, by_fold, judged = folds(n_rows, n_folds, self.plan.rng), [], list(results)
-        engine = engine_for(data.original, n_threads(self.n_jobs))
+        engine = engine_for(is_incomplete=data.original.is_incomplete, n_jobs=n_threads(self.n_jobs))
         for number in range(n_folds):
             fitted = yield from self._without(data, fold == number, number).results()
             by_fold.append(held_out(fitted, data.part(fold == number).source(), engine))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.door.parameters import CHECKS
-from gaussmix.em.restarts import Run, better
+from gaussmix.em.best_of import Run, better
 from gaussmix.em.trace import State
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.fit.checkpoint import Checkpoint

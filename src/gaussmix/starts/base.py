@@ -25,8 +25,8 @@ class Partition:
     ----------
     parameters : with `Rule.HARD`, rows go to the component that is most probable under these.
     rule : with `Rule.GIVEN`, shares come from the blocks, or from `share`.
-    share : computes responsibilities (n_rows, n_components) of a block; picklable, called where the rows are.
-    searched : rows on which `em.split_and_merge` moves the components of the first model; None where it does not.
+    share : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows; picklable.
+    searched : rows on which `em.split_and_merge` moves the components of the first model; None for no search.
     seed : of that search.
     """
 
@@ -38,7 +38,7 @@ class Partition:
 
     @property
     def scaled(self) -> Partition:
-        """The same with spheres as wide as its centres are apart.
+        """The same partition, with spheres as wide as the distance of its centres.
 
         Labels, errors and missing cells are weighed against distances. With unit spheres that would depend on the unit
         of the rows.
@@ -48,7 +48,7 @@ class Partition:
 
     @property
     def centres(self) -> Array | None:
-        """(n_components, n_features): each row goes to the nearest of these; None where rows are shared otherwise."""
+        """Centres (n_components, n_features) if each row goes to the nearest one; otherwise None."""
         if self.rule is not Rule.HARD or self.parameters is None:
             return None
         return self.parameters.means if isinstance(self.parameters.whitening, SphericalWhitening) else None
@@ -63,11 +63,11 @@ class Start(Protocol):
 
 
 STARTS: dict[str, Start] = {}
-DETERMINISTIC: set[str] = set()  # names of starts that draw nothing, so that once is enough
+DETERMINISTIC: set[str] = set()  # names of starts that draw nothing, so that one run is enough
 
 
 def register(name: str, *, is_drawn: bool = True) -> Callable[[Start], Start]:
-    """Make a start known under a name; without `is_drawn` it leaves its generator alone."""
+    """Register a start under a name; `is_drawn` says whether it draws from its generator."""
 
     def decorate(start: Start) -> Start:
         STARTS[name] = start
@@ -79,7 +79,7 @@ def register(name: str, *, is_drawn: bool = True) -> Callable[[Start], Start]:
 
 
 def repeated(names: Iterable[str], n_times: int) -> list[str]:
-    """Each name as often as a start of it is to be made: `n_times`, and once where nothing is drawn."""
+    """Repeat each name `n_times`; the name of a start that draws nothing stands once."""
     return [name for name in names for _ in range(1 if name in DETERMINISTIC else n_times)]
 
 
@@ -89,7 +89,7 @@ def nearest_centre(centres: Array) -> Partition:
 
 
 def width_of(centres: Array) -> float:
-    """The root mean square deviation of centres (n_components, n_features) along a feature; 1 where they coincide."""
+    """Root mean square deviation of centres (n_components, n_features) along a feature; 1 if they coincide."""
     return float(((centres - centres.mean(axis=0)) ** 2).mean()) ** 0.5 or 1.0
 
 

@@ -26,7 +26,7 @@ FLAT = 1e-10  # of the largest eigenvalue of the correlations: a direction with 
 
 
 @dataclass(frozen=True, eq=False)
-class Tree:
+class Hierarchy:
     """A hierarchy of rows.
 
     Parameters
@@ -55,11 +55,11 @@ class Tree:
         return number[clusters]
 
 
-_TREES: WeakKeyDictionary[Distinct, Tree] = WeakKeyDictionary()  # one tree serves all numbers of components
+_TREES: WeakKeyDictionary[Distinct, Hierarchy] = WeakKeyDictionary()  # one tree serves all numbers of components
 _ONE_AT_A_TIME = Lock()  # several threads, each with another number of components, use one tree
 
 
-def tree_of(sample: Distinct) -> Tree:
+def tree_of(sample: Distinct) -> Hierarchy:
     """Ward's hierarchy of a sample, built once and kept as long as the sample exists.
 
     Ward (1963), JASA 58, 236–244, on rows scaled as mclust's default does: each feature to unit variance, then each
@@ -74,7 +74,7 @@ def tree_of(sample: Distinct) -> Tree:
             offsets = sample.filled[leaves] - sample.filled[0]
             merges = np.empty((0, 2)) if len(leaves) == 1 else ward(offsets @ axes)[:, :2]
             is_whole = len(np.unique(leaves)) == len(sample.weight)
-            _TREES[sample] = Tree(leaves, merges.astype(np.intp), whitening, is_whole)
+            _TREES[sample] = Hierarchy(leaves, merges.astype(np.intp), whitening, is_whole)
         return _TREES[sample]
 
 
@@ -88,7 +88,7 @@ def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: 
     if tree.is_whole and sample.rank is not None:
         labels = np.empty(len(sample.rows), dtype=np.intp)
         labels[tree.leaves] = clusters
-        return Partition(share=Labels(labels, sample.rank, n_components))
+        return Partition(share=LeafLabels(labels, sample.rank, n_components))
     leaves = sample.filled[tree.leaves]
     centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
     centres = np.resize(centres, (n_components, leaves.shape[1]))
@@ -96,7 +96,7 @@ def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: 
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
+class LeafLabels:
     """Responsibilities of 1 for the component of each distinct row.
 
     Parameters

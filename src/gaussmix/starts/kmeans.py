@@ -1,7 +1,8 @@
-"""k-means on the engine: EM with one unit sphere for all components and `Rule.HARD`."""
+"""k-means on the engine, from centres that k-means++ draws: EM with one unit sphere for all and `Rule.HARD`."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +14,60 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.threads import allowed
 from gaussmix.starts.base import Partition, centre_parameters, nearest_centre, register, width_of
-from gaussmix.starts.kmeans_plus_plus import spread_centres, squared_distances
 from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 
-MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from wherever it stops
+MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from the last centres
 COMPLETE = 0.25  # of the weight: rows without missing cells that a search needs
-FEW_ROWS = 200  # of each component, for centres that a search goes on from
+FEW_ROWS = 200  # rows per component, for the first centres of a search
 TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
+
+
+@register("k-means++")
+def kmeans_plus_plus(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Give each row to the nearest of the centres that greedy k-means++ draws."""
+    return nearest_centre(spread_centres(sample, engine, n_components, rng))
+
+
+def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Array:
+    """Greedy k-means++, Arthur & Vassilvitskii (2007).
+
+    Each centre is the best of 2 + log K rows drawn with probability ∝ D²: the one that lowers Σ D² most.
+
+    Returns
+    -------
+    centres : (n_components, n_features); distinct as long as there are distinct rows left.
+    """
+    n_candidates = count_candidates(n_components)
+    target = native_target() if isinstance(engine, Runner) else None
+    if target is not None:
+        uniform = rng.random(1 + (n_components - 1) * n_candidates)
+        return sample.rows[target.spread_centres(sample.rows, sample.weight, n_components, n_candidates, uniform)]
+    chosen = [sample.draw(rng)]
+    nearest = squared_distances(sample.rows, engine, sample.filled[chosen])[:, 0]
+    for _ in range(1, n_components):
+        candidates = sample.draw_many(rng, n_candidates, nearest)
+        reached = np.minimum(squared_distances(sample.rows, engine, sample.filled[candidates]), nearest[:, None])
+        best = int((sample.weight[:, None] * reached).sum(axis=0).argmin())
+        chosen.append(int(candidates[best]))
+        nearest = reached[:, best]
+    return sample.filled[chosen]
+
+
+def count_candidates(n_components: int) -> int:
+    """How many rows are drawn for each centre but the first."""
+    return 2 + int(math.log(n_components))
+
+
+def squared_distances(rows: Array, engine: Engine[Any], centres: Array) -> Array:
+    """‖x − c‖² of every row and centre, (n_rows, n_centres); without missing cells, scaled up for them."""
+    missing = np.isnan(rows)
+    if not missing.any():
+        return -2.0 * engine.component_log_density(Block(0, rows), centre_parameters(centres))
+    n_seen = rows.shape[1] - missing.sum(axis=1)
+    scale = rows.shape[1] / np.maximum(n_seen, 1)
+    return np.stack([scale * (np.where(missing, 0.0, rows - centre) ** 2).sum(axis=1) for centre in centres], axis=1)
 
 
 @register("kmeans")
@@ -34,7 +80,7 @@ def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
 
-    Moves are judged on complete rows; where these are few, there are none.
+    Moves are judged on complete rows. With few complete rows there are no moves.
     """
     complete = sample.complete
     if complete.weight.sum() <= COMPLETE * sample.weight.sum():

@@ -64,10 +64,10 @@ class Distinct:
         return inside
 
     def part(self, wanted: int, rng: np.random.Generator) -> Distinct:
-        """About so many of the rows, drawn by their weight, and those at the ends; all where that is nearly all.
+        """Draw about `wanted` rows by weight, and add the extreme rows; return all rows if that is nearly all.
 
-        The rows with the smallest and the largest number of each feature are there so that no outlier is lost. Where
-        they are not drawn, they have the weight that draws give them on average.
+        The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
+        drawn, they get the weight that draws give them on average.
         """
         if len(self.weight) <= 1.3 * wanted:
             return self
@@ -88,25 +88,16 @@ class Distinct:
         for column, values in enumerate(self.rows.T):
             seen = ~np.isnan(values)
             values, weight = values[seen], self.weight[seen]
-            ends[:, column] = _ends_of_rows(values) if alike else _ends_of_weight(values, weight)
+            if alike:
+                places = [len(values) // 8, len(values) - 1 - len(values) // 8]
+                ends[:, column] = np.partition(values, places)[places]
+                continue
+            order = np.argsort(values, kind="stable")
+            reached = np.cumsum(weight[order])
+            first = np.searchsorted(reached, reached[-1] / 8, side="right")
+            last = np.searchsorted(reached, reached[-1] - reached[-1] / 8, side="left")
+            ends[:, column] = values[order[[first, last]]]
         return ends[0], ends[1]
-
-
-def _ends_of_rows(values: Array) -> Array:
-    dropped = len(values) // 8
-    places = [dropped, len(values) - 1 - dropped]
-    ends: Array = np.partition(values, places)[places]
-    return ends
-
-
-def _ends_of_weight(values: Array, weight: Array) -> Array:
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weight[order])
-    eighth = reached[-1] / 8
-    first = np.searchsorted(reached, eighth, side="right")
-    last = np.searchsorted(reached, reached[-1] - eighth, side="left")
-    ends: Array = values[order[[first, last]]]
-    return ends
 
 
 def distinct_rows(source: Source) -> Distinct:
@@ -116,7 +107,7 @@ def distinct_rows(source: Source) -> Distinct:
     """
     block, target = source.sample(LEAF_ROWS), native_target()
     missing = np.isnan(block.rows) if source.may_miss else None
-    if missing is not None:  # which compares with nothing; infinity does
+    if missing is not None:  # NaN does not compare; infinity does
         block = replace(block, rows=np.where(missing, np.inf, block.rows))
     found = _distinct_rows(block) if target is None else Distinct(*target.distinct_rows(block.rows, block.row_weight))
     if missing is not None:

@@ -3,6 +3,7 @@
 Each check raises AssertionError with what was found, what should have been, and where.
 """
 
+from gaussmix.testing.check_covariances import check_whitening
 from gaussmix.testing.check_engine import check_engine, check_reproducible
 from gaussmix.testing.check_family import check_family
 from gaussmix.testing.check_fit import check_equivariance, check_monotone, check_relabelling
@@ -11,7 +12,6 @@ from gaussmix.testing.check_moments import check_moments
 from gaussmix.testing.check_runner import check_runner
 from gaussmix.testing.check_source import check_source
 from gaussmix.testing.check_start import check_start
-from gaussmix.testing.check_whitening import check_whitening
 from gaussmix.testing.problems import PROBLEMS, Problem
 
 __all__ = [

@@ -14,9 +14,7 @@ import numpy as np
 from gaussmix.engines.base import Engine
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.testing.agreement import assert_same_moments
-from gaussmix.testing.check_draws import check_draws
-from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
+from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits, assert_same_moments
 from gaussmix.testing.engine_cases import EngineCase, all_layouts, engine_cases, random_block, random_parameters
 from gaussmix.waist.block import Block, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
@@ -97,17 +95,12 @@ def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
         # Only one component's responsibilities don't depend on how well far densities are known.
         rows, distant = case.block.rows.astype(np.float64), replace(case.parameters, means=far)
         distant_case = replace(case, parameters=distant) if len(means) == 1 else case
-        shifted = replace(case, rule=Rule.GIVEN, block=replace(case.block, rows=rows + 1e4, given=_any_shares(case)))
+        equal = np.full((len(rows), len(means)), 1.0 / len(means))
+        shifted = replace(case, rule=Rule.GIVEN, block=replace(case.block, rows=rows + 1e4, given=equal))
         for moved, anchor in ((case, far), (distant_case, means), (shifted, means + 1e4)):
             actual, expected = _step(engine, moved, anchor), _step(REFERENCE, moved, anchor)
             assert_same_bits(actual.anchor, anchor, f"anchor of {moved.name}")
             assert_same_moments(actual, expected, _spread(moved, anchor), TOLERANCE, f"{moved.name}, given anchor")
-
-
-def _any_shares(case: EngineCase) -> Array:
-    """Equal responsibilities."""
-    n_components = len(case.parameters.means)
-    return np.full((case.block.n_rows, n_components), 1.0 / n_components)
 
 
 def check_densities(engine: Engine[Any], rng: np.random.Generator) -> None:
@@ -235,6 +228,27 @@ def check_extremes(engine: Engine[Any], rng: np.random.Generator) -> None:
         assert_close(found, expected, TOLERANCE, 10 + np.abs(expected), f"log_density at 1e200, {usual.name}")
         shared = engine.responsibilities(far, lost)
         assert_close(shared.sum(axis=1), np.ones(50), 3 * EPS, 1.0, f"sum of responsibilities at 1e200, {usual.name}")
+
+
+def check_draws(engine: Engine[Any], rng: np.random.Generator) -> None:
+    """The reference's labels and, to rounding, its rows; a smaller draw is the beginning of a larger one."""
+    for factor_shape, is_shared, n_features in product(FactorShape, (False, True), (1, 2, 3, 8, 9, 21)):
+        parameters = random_parameters(rng, 5, n_features, factor_shape, is_shared)
+        cumulative = np.cumsum([0.0, 0.3, 0.0, 0.7, 0.0])
+        cumulative[3:] = np.inf
+        key = int(rng.integers(2**64, dtype=np.uint64))
+        drawn = cumulative, parameters.means, parameters.whitening, key
+        what = f"of {n_features} features, {'shared ' if is_shared else ''}{factor_shape.name}"
+        expected_rows, expected_labels = ReferenceEngine().draw(333, *drawn)
+        rows, labels = engine.draw(333, *drawn)
+        assert_same_bits(labels, expected_labels, f"labels {what}")
+        # Two triangular solves differ by a few d ε times the condition of W, tens here, and a normal number by 3 ε.
+        allowed, scale = (400 * n_features + 8) * EPS, np.abs(expected_rows).max()
+        assert_close(rows, expected_rows, allowed, scale, f"rows {what}")
+        for n_rows in (0, 1, 100):
+            first_rows, first_labels = engine.draw(n_rows, *drawn)
+            assert_same_bits(first_labels, labels[:n_rows], f"the first {n_rows} labels {what}")
+            assert_close(first_rows, rows[:n_rows], allowed, scale, f"the first {n_rows} rows {what}")
 
 
 CHECKS = (

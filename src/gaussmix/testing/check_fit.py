@@ -75,7 +75,8 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
     turned = replace(given, labels=order.astype(np.int32)[given.labels])
     expected, trace, outcome = fit(given, family, engine)
     found = fit(turned, family, engine)
-    _assert_same_fit(found, State(_permuted(expected, order), trace, outcome), given.rows, problem)
+    permuted = expected.take(np.argsort(order))  # component k becomes component order[k]
+    _assert_same_fit(found, State(permuted, trace, outcome), given.rows, problem)
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
@@ -131,11 +132,6 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
         rotation: Array = 3.0 * np.linalg.qr(matrix)[0]
         return rotation
     return matrix + 2 * np.eye(n_features)
-
-
-def _permuted(mixture: Model, order: Any) -> Model:
-    """Component k of the mixture becomes component order[k]."""
-    return mixture.take(np.argsort(order))
 
 
 def _inflation(mixture: Model) -> float:

@@ -11,8 +11,7 @@ import numpy as np
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
-from gaussmix.testing.agreement import assert_same_moments
-from gaussmix.testing.closeness import EPS
+from gaussmix.testing.closeness import EPS, assert_same_moments
 from gaussmix.testing.engine_cases import random_need
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments

@@ -22,7 +22,7 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import nearest_centre
-from gaussmix.starts.kmeans_plus_plus import spread_centres
+from gaussmix.starts.kmeans import spread_centres
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.check_family import SHAPES, as_needed, random_scatters
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits

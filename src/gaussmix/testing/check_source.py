@@ -15,8 +15,7 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells, Distinct, SeenTogether
-from gaussmix.testing.agreement import assert_same_moments
-from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
+from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits, assert_same_moments
 from gaussmix.testing.engine_cases import random_parameters
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.moments import Partial

@@ -26,7 +26,7 @@ class Arguments(NamedTuple):
 
 
 def common_origin(parameters: Parameters, centre: Array | None = None) -> Array | None:
-    """The point about which rows are whitened once for all components; None where each component whitens them.
+    """The point about which rows are whitened once for all components; None if each component whitens them.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def one_each(whitening: Whitening, n_components: int) -> Array:
 
 
 def projection_of(need: Need, n_components: int) -> Array | None:
-    """B_kᵀ for each component, (n_components, n_features, n_projected); None where nothing is projected."""
+    """B_kᵀ for each component, (n_components, n_features, n_projected); None without a projection."""
     if need.projection is None:
         return None
     each = np.broadcast_to(need.projection, (n_components, *need.projection.shape[1:]))

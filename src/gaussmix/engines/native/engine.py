@@ -51,8 +51,8 @@ class Facts(NamedTuple):
     Parameters
     ----------
     n_rows : number of rows.
-    largest_weight : the largest row weight; None where there are no weights, or where no step is in float32.
-    total : mean and scatter of all rows, which no E-step changes; None where none are needed.
+    largest_weight : the largest row weight; None without weights, or if no step is in float32.
+    total : mean and scatter of all rows, which no E-step changes; None if no step needs them.
     ordering : how to visit the rows.
     """
 
@@ -70,12 +70,6 @@ class Facts(NamedTuple):
         return self._replace(ordering=Ordering.recalled(memory))
 
     @property
-    def total_scatter(self) -> Array:
-        """Second moments of all rows about their mean, (n_features, n_features)."""
-        assert self.total is not None, "made by `look` for pooled moments"
-        return self.total.scatter
-
-    @property
     def weight_scale(self) -> float:
         """A power of 2 that brings the largest row weight near to 1, so that float32 holds it."""
         return ldexp(1.0, min(max(1 - frexp(self.largest_weight)[1], -1000), 1000)) if self.largest_weight else 1.0
@@ -88,7 +82,7 @@ class Facts(NamedTuple):
 
 
 @dataclass(eq=False)
-class State:
+class BlockState:
     """What the engine keeps beside a block.
 
     Parameters
@@ -104,7 +98,7 @@ class State:
 
     @property
     def n_bytes(self) -> int:
-        """Memory that it takes, about; a source may drop it."""
+        """Memory of the state, about; a source may drop the state."""
         return self.visits.n_bytes + sum(apart.row_weight.nbytes for apart in self.apart.values())
 
 
@@ -119,7 +113,7 @@ class StepPlan(NamedTuple):
     rule : how a row is shared.
     origin : (n_features,), rows are read as their distance from it; None for 0.
     in_single : the core works in float32.
-    weight_scale : what it multiplies row weights with meanwhile.
+    weight_scale : the factor of row weights in such a step.
     offset : log p(x) is larger by this than the core's, nats.
     is_ordered : the rows may be visited in another order.
     log_background : as in `Parameters`, less the offset.
@@ -155,13 +149,13 @@ class NativeEngine(Runner):
             return facts
         return facts._replace(total=spread())
 
-    def open(self, block: Block, need: Need, n_components: int) -> State:
-        return State(n_components, Visits(block.n_rows, n_components, block.rows.shape[1]))
+    def open(self, block: Block, need: Need, n_components: int) -> BlockState:
+        return BlockState(n_components, Visits(block.n_rows, n_components, block.rows.shape[1]))
 
     def step(
         self,
         block: Block,
-        state: State,
+        state: BlockState,
         parameters: Parameters | None,
         need: Need,
         rule: Rule = Rule.SOFT,
@@ -188,8 +182,9 @@ class NativeEngine(Runner):
     def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Facts | None = None) -> Moments:
         second, log_likelihood = sums.second, sums.log_likelihood
         if second is None and need.second is not Second.NONE:
-            assert facts is not None, "the step read the moments of all rows"
-            second = facts.total_scatter
+            total = None if facts is None else facts.total
+            assert total is not None, "made by `look` for pooled moments"
+            second = total.scatter
         elif second is not None:
             with np.errstate(over="ignore", invalid="ignore"):
                 if need.second is Second.TRACE:
@@ -232,7 +227,7 @@ class NativeEngine(Runner):
     def _sum_leaves(
         self, block: Block, known: dict[int, Apart], parameters: Parameters, plan: StepPlan, visit: Visit
     ) -> tuple[Partial, float]:
-        """The same where rows are far, leaf by leaf: they change the last bits of sums in their own leaf only.
+        """The same leaf by leaf, so that far rows change the last bits of sums in their own leaf only.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Steps in float32: for float32 rows, where the error does not matter and the pass is long.
+"""Steps in float32: for float32 rows, if the error does not matter and the pass is long.
 
 With ε = 2⁻²⁴, d features and the amplification a = max_ki ‖W_ki diag(σ_k)‖ (1 for uncorrelated features in any units),
 the log density of a row near its mean has an error of about ε a √d nats. Second moments, in whitened coordinates, have
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaussmix.engines.native.work import is_long
+from gaussmix.engines.native.visits import is_long
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block

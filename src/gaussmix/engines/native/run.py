@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaussmix.engines.native.visits import could_pay
-from gaussmix.engines.native.work import is_long
+from gaussmix.engines.native.visits import could_pay, is_long
 from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe, Seeds
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
@@ -31,7 +30,7 @@ MOST_NUMBERS = 2**18  # in the covariances: M-steps with more take long enough f
 
 
 def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
-    """Whether steps on this block have nothing to decide between them, and short M-steps.
+    """Whether the core may make many steps: no decisions between steps, and short M-steps.
 
     Between steps the engine decides about float32 and about the order of the rows. Neither pays on a short pass.
     """
@@ -67,9 +66,10 @@ def run_em(
     assert control.ridge is not None, "only the beginning of a fit looks for one"
     weights, means, covariances = (np.array(each, order="C") for each in start)
     n_steps = min(control.max_steps, MOST_STEPS)
+    centre, scatter = (None, None) if total is None else (total.mean, total.scatter)
     log_likelihood, factors, log_abs_det = target.run_em(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1),
-        *_about_centre(total), control.ridge, _limits(control), control.tolerance, control.previous, n_steps, SECONDS,
+        centre, scatter, control.ridge, _limits(control), control.tolerance, control.previous, n_steps, SECONDS,
         n_threads,
     )  # fmt: skip
     whitening = None
@@ -106,13 +106,8 @@ def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> 
     return fits if isinstance(suited, slice) else fits.among(suited, len(groups.size))
 
 
-def _about_centre(total: Spread | None) -> tuple[Array | None, Array | None]:
-    """The mean of all rows, and their second moments about it."""
-    return (None, None) if total is None else (total.mean, total.scatter)
-
-
 def _limits(control: Control) -> tuple[float, float, float, float]:
-    return control.lost_share, control.noise, control.loss, FARTHEST_MEAN
+    return control.lost_share, control.mean_rounding, control.loss, FARTHEST_MEAN
 
 
 def _whitening(algebra: Algebra, factors: Array, log_abs_det: Array, n_features: int) -> Whitening:

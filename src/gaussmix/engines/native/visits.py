@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.native.arguments import Arguments
-from gaussmix.engines.native.work import is_long, work_per_row
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Labels = NDArray[np.uint16]
 
+# Multiply-adds of a pass, which take about a millisecond. On shorter passes neither float32 nor another order of the
+# rows pays, and the core may make many steps in one call.
+LONG_PASS = 1e7
 GROUP_ROWS = 24  # rows that share their bounds; the C++ core has the same number, and a test compares them
 MOST_BOUNDS = 2**23  # numbers, 32 MB
 MOST_COMPONENTS = 2**16  # that labels of two bytes tell apart
@@ -41,7 +45,7 @@ KEPT = 0.1
 
 
 class Visit(NamedTuple):
-    """Four arguments of `Target.step`; all None where rows are visited in their own order.
+    """Four arguments of `Target.step`; all None for rows in their own order.
 
     Parameters
     ----------
@@ -90,7 +94,7 @@ class Counts(NamedTuple):
     Parameters
     ----------
     n_near : about how many responsibilities are above 0.
-    kept : how many rows have another label than the row that was visited before them; 0 where none was written.
+    kept : how many rows have another label than the row that was visited before them; 0 if no labels were written.
     fresh : the same in the order that the new labels give.
     """
 
@@ -106,7 +110,7 @@ class Ordering(NamedTuple):
 
     Parameters
     ----------
-    by : labels the rows, which are visited label by label; None where they are visited in their own order.
+    by : labels the rows, which are visited label by label; None for rows in their own order.
     n_passes : how many passes there were.
     wants_labels : the next pass writes labels.
     """
@@ -171,7 +175,7 @@ class Visits:
     def begin(
         self, target: Target, arguments: Arguments, ordering: Ordering, label: Callable[[Labelling], Labels]
     ) -> Visit:
-        """Choose order and bounds of a pass; `label` gives the labels of the rows where they are not known."""
+        """Choose order and bounds of a pass; `label` gives the labels of the rows if they are not known."""
         bounds, self._bounds = self._bounds, None  # the core writes to them: an interrupted pass leaves none
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.wants_labels else None
         by = ordering.by
@@ -244,3 +248,16 @@ def _changes(labels: NDArray[np.uint16], order: NDArray[np.uint16]) -> int:
 
 def _leaves(n_rows: int) -> Iterator[slice]:
     return (slice(first, first + LEAF_ROWS) for first in range(0, n_rows, LEAF_ROWS))
+
+
+@lru_cache(maxsize=64)
+def work_per_row(factor_shape: FactorShape, n_components: int, n_features: int) -> float:
+    """Multiply-adds of a step for each row, with one factor for each component; an exponential counts as 20."""
+    target = native_target()
+    assert target is not None, "only the native engine asks"
+    return target.work_per_row(factor_shape, n_components, n_features)
+
+
+def is_long(n_rows: int, factor_shape: FactorShape, n_components: int, n_features: int) -> bool:
+    """Whether a pass takes at least `LONG_PASS` multiply-adds."""
+    return n_rows * work_per_row(factor_shape, n_components, n_features) >= LONG_PASS

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.mixture.compare.monte_carlo import moments
+from gaussmix.mixture.compare.divergences import moments
 from gaussmix.numerics.pieces import PIECE
 from gaussmix.testing.problems import groups
 

@@ -13,8 +13,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Display, checked_masses, legend_beside
 from gaussmix.plot.features import Features, chosen_features
-from gaussmix.plot.geometry import grid_of
-from gaussmix.plot.layers import covered, draw_histogram, draw_plain_rows
+from gaussmix.plot.layers import covered, draw_histogram, draw_plain_rows, grid_of
 from gaussmix.plot.palette import faded
 from gaussmix.plot.subject import subject_of
 

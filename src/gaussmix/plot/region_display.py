@@ -13,8 +13,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Display, legend_beside
 from gaussmix.plot.features import Features, chosen_features
-from gaussmix.plot.geometry import grid_of
-from gaussmix.plot.layers import draw_rows
+from gaussmix.plot.layers import draw_rows, grid_of
 from gaussmix.plot.palette import NOISE_COLOR, Look, faded, looks_of
 from gaussmix.plot.subject import Subject, subject_of
 

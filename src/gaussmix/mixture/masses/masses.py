@@ -12,9 +12,9 @@ from gaussmix.checks import Rng, check_count, check_probabilities, generator
 from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.compare.estimate import Estimate
 from gaussmix.mixture.levels import levels
-from gaussmix.mixture.levels.level_sample import LevelSample
-from gaussmix.mixture.line.inverse_cdf import quantile
+from gaussmix.mixture.levels.levels import LevelSample
 from gaussmix.mixture.line.level_sets import LevelSets
+from gaussmix.mixture.line.line import quantile
 from gaussmix.mixture.masses.rectangles import check_rectangles, check_upper, log_masses
 from gaussmix.numerics.arrays import Array
 

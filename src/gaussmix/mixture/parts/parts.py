@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix.mixture.base import MixtureBase, check_alone, common_names, of_components
 from gaussmix.mixture.line.boundaries import decision_boundary
-from gaussmix.mixture.parts import combining, derivatives, expectations, modality
+from gaussmix.mixture.parts import combining, expectations, modality
 from gaussmix.mixture.parts.modality import Modes
 from gaussmix.numerics.arrays import Array, frozen
 
@@ -229,7 +229,7 @@ class Parts(MixtureBase):
         array([[      0.],
                [-999996.]])
         """
-        return derivatives.gradient(self.model, self._block(rows), self._engine(n_jobs))
+        return modality.gradient(self.model, self._block(rows), self._engine(n_jobs))
 
     @of_components
     def hessian(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
@@ -250,7 +250,7 @@ class Parts(MixtureBase):
         <BLANKLINE>
                [[-1.]]])
         """
-        return derivatives.hessian(self.model, self._block(rows), self._engine(n_jobs))
+        return modality.hessian(self.model, self._block(rows), self._engine(n_jobs))
 
     @of_components
     def modes(self) -> Modes:

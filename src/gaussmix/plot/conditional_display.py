@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.estimators.regressor import regressor_of
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Display, checked_masses, legend_beside
-from gaussmix.plot.features import Feature, names_of, one_feature
+from gaussmix.plot.display import Axes, Display, checked_masses, legend_beside
 from gaussmix.plot.layers import draw_plain_rows
 from gaussmix.plot.palette import faded
-from gaussmix.plot.subject import beside, mixture_of, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.subject import Feature, beside, mixture_of, names_of, one_feature, subject_of
 
 _N_POINTS = 201
 
@@ -66,11 +62,6 @@ class ConditionalDisplay(Display):
     masses: Array
     rows: Array
     feature_names: Sequence[str]
-    mean_: Any = field(init=False)
-    median_: Any = field(init=False)
-    bands_: list[Any] = field(init=False)
-    rows_: Any = field(init=False)
-    legend_: Any = field(init=False)
 
     @classmethod
     def from_estimator(
@@ -120,7 +111,7 @@ class ConditionalDisplay(Display):
         if places[0] == places[1]:
             raise ValueError(f"feature and target are both {names[places[0]]!r}: choose two different ones.")
         shares = checked_masses(masses)
-        subject = subject_of(mixture, None if X is None else beside(X, y, mixture.feature_names), feature_names)
+        subject = subject_of(mixture, beside(X, y, mixture.feature_names), feature_names)
         rows = subject.shown(places)
         pair = mixture.without_noise.marginal(list(places))
         x = _span(pair.means[:, 0], np.sqrt(pair.model.covariances.dense()[:, 0, 0]), rows[:, 0])
@@ -141,7 +132,7 @@ class ConditionalDisplay(Display):
         Parameters
         ----------
         ax : axes to draw on; new ones by default.
-        color : of the lines and bands; blue by default.
+        color : of lines and bands; blue by default.
         legend : whether to name lines and bands.
 
         Returns

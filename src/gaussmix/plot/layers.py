@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.mixture.shown import ellipse_of
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import write
+from gaussmix.plot.display import Axes, write
 from gaussmix.plot.palette import NOISE_COLOR, Look, faded
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 Options = Mapping[str, Any]
 

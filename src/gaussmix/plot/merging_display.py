@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.mixture.compare.merging import merge_by_entropy
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Display
-from gaussmix.plot.subject import need_rows, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.display import Axes, Display
+from gaussmix.plot.subject import subject_of
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -53,9 +50,6 @@ class MergingDisplay(Display):
     entropy: Array
     merged: Sequence[str]
     n_clusters: int
-    line_: Any = field(init=False)
-    best_: Any = field(init=False)
-    texts_: list[Any] = field(init=False)
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Axes | None = None, **options: Any) -> Self:
@@ -63,31 +57,13 @@ class MergingDisplay(Display):
 
         Parameters, return and errors are those of `ResponsibilityDisplay.from_estimator`.
         """
-        need_rows(X, cls.__name__)
         subject = subject_of(estimator, X)
-        assert subject.rows is not None
-        found = merge_by_entropy(subject.mixture, subject.responsibilities(subject.rows))
+        found = merge_by_entropy(subject.mixture, subject.responsibilities(subject.needed_rows(cls.__name__)))
         merged = [_merged(found.cluster_of, row) for row in range(len(found.entropy))]
         return cls(entropy=found.entropy, merged=merged, n_clusters=found.n_clusters).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : axes to draw on; new ones by default.
-        color : of the line; blue by default.
-
-        Returns
-        -------
-        display : this one.
-
-        Raises
-        ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
-        """
-        from matplotlib.ticker import MaxNLocator
-
+        """Draw. Parameters, return and errors are those of `ConditionalDisplay.plot`; there is no legend."""
         ax = self._on(ax)
         color = self._line_color(color)
         counts = np.arange(1, len(self.entropy) + 1)
@@ -105,7 +81,7 @@ class MergingDisplay(Display):
                 }
                 self.texts_.append(ax.annotate(text, (count, height), color=self._ink, fontsize="small", **how))
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        self._count_along_x(min_n_ticks=1)
         ax.margins(x=0.12, y=0.12)
         return self
 

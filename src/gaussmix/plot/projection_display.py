@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,11 +15,8 @@ from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.directions import directions
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.component_display import ComponentDisplay
+from gaussmix.plot.display import Axes
 from gaussmix.plot.subject import Subject, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 _MOST_LETTERS = 42  # of an axis label
 

@@ -50,8 +50,7 @@ class ClassMixtures:
     @cached_property
     def prior(self) -> Array:
         """Probabilities of the classes, (n_classes,), all positive; they sum to 1."""
-        prior: Array = np.bincount(self.component_class, self.mixture.weights).astype(np.float64)
-        return prior
+        return np.asarray(np.bincount(self.component_class, self.mixture.weights).astype(np.float64))
 
     def with_prior(self, prior: Array) -> ClassMixtures:
         """The same classes, with other probabilities (n_classes,)."""
@@ -88,8 +87,7 @@ class ClassMixtures:
         """log p(c | x), (n_rows, n_classes), nats: the largest odds are taken out before exponentiating."""
         log_odds = self.log_odds(block, engine)
         relative = log_odds - log_odds.max(axis=1, keepdims=True)
-        found: Array = relative - log(np.exp(relative).sum(axis=1, keepdims=True))
-        return found
+        return np.asarray(relative - log(np.exp(relative).sum(axis=1, keepdims=True)))
 
     def probability(self, block: Block, engine: Engine[Any]) -> Array:
         """p(c | x), (n_rows, n_classes)."""
@@ -109,11 +107,9 @@ class ClassMixtures:
         best = self.log_odds(block, engine).argmax(axis=1)
         if level > 0:
             best[self.tail_probability(block).max(axis=1) < level] = len(names) - 1
-        labels: NDArray[Any] = names[best]
-        return labels
+        return np.asarray(names[best])
 
     @property
     def _weights_within(self) -> Array:
         """π_{k|c}, (n_components,)."""
-        within: Array = self.mixture.weights / self.prior[self.component_class]
-        return within
+        return np.asarray(self.mixture.weights / self.prior[self.component_class])

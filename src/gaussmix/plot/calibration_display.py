@@ -165,5 +165,4 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     unnamed = regressor_of(mixture.with_feature_names(None), places.tolist(), regressor.n_jobs)
     given = unnamed.predict_mixture(known)
     deviations = np.sqrt(given.family.covariances(given.covariances, *given.means.shape[1:]).variances()[:, 0])
-    below: Array = np.einsum("nk,nk->n", given.weights, ndtr((target[:, None] - given.means[:, :, 0]) / deviations))
-    return below
+    return np.asarray(np.einsum("nk,nk->n", given.weights, ndtr((target[:, None] - given.means[:, :, 0]) / deviations)))

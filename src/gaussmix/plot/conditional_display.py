@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.estimators.regressor import regressor_of
+from gaussmix.mixture.features import place_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Axes, Display, checked_masses, legend_beside
 from gaussmix.plot.layers import draw_plain_rows
 from gaussmix.plot.palette import faded
-from gaussmix.plot.subject import Feature, beside, mixture_of, names_of, one_feature, subject_of
+from gaussmix.plot.subject import Feature, beside, mixture_of, names_of, subject_of
 
 _N_POINTS = 201
 
@@ -104,16 +105,14 @@ class ConditionalDisplay(Display):
         mixture = mixture_of(estimator)
         names = names_of(mixture.n_features, feature_names, mixture.feature_names)
         last = np.atleast_1d(getattr(estimator, "targets_", -1))[0].item()
-        places = (
-            one_feature("feature", feature, names),
-            one_feature("target", last if target is None else target, names),
-        )
+        given = ("feature", feature), ("target", last if target is None else target)
+        places = [place_of(value, len(names), tuple(names), called) for called, value in given]
         if places[0] == places[1]:
             raise ValueError(f"feature and target are both {names[places[0]]!r}: choose two different ones.")
         shares = checked_masses(masses)
         subject = subject_of(mixture, beside(X, y, mixture.feature_names), feature_names)
         rows = subject.shown(places)
-        pair = mixture.without_noise.marginal(list(places))
+        pair = mixture.without_noise.marginal(places)
         x = _span(pair.means[:, 0], np.sqrt(pair.model.covariances.dense()[:, 0, 0]), rows[:, 0])
         regressor = regressor_of(pair.with_feature_names(None), [1])
         tails = np.concatenate([0.5 - 0.5 * shares[::-1], [0.5], 0.5 + 0.5 * shares])

@@ -84,7 +84,7 @@ class CriterionDisplay(Display):
         return cls(results=results, best_index=estimator.best_index_, criterion=wanted).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
-        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`; colors and legend are of the structures."""
+        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`, with structures as components."""
         ax = self._on(ax)
         counts, values = (np.asarray(self.results[name], dtype=float) for name in ("n_components", self.criterion))
         structures = self._structures()

@@ -102,7 +102,7 @@ class FeatureDisplay(Display):
         NotFittedError : before `fit`.
         ValueError : a feature does not exist, X is not numbers of shape (n_samples, n_features), or X is None and the
             display shows nothing but rows.
-        TypeError : `estimator` has no mixture, or X is not numbers.
+        TypeError : `estimator` has no mixture, X is not numbers, or a feature is neither a number nor a name.
         """
         subject = subject_of(estimator, X, feature_names)
         display: Self = cls.of(subject, chosen_features(features, subject.names)).plot(ax, **options)

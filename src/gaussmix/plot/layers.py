@@ -164,20 +164,16 @@ def draw_curves(
 
 def draw_numbers(ax: Axes, means: Array, looks: Sequence[Look]) -> list[Any]:
     """The number of each component at its mean (2,)."""
+    badge = {"boxstyle": "round,pad=0.15", "facecolor": faded(ax.get_facecolor(), 0.8)}
     return [
-        write(ax, x, y, str(k), ax.xaxis.label.get_color(), weight="bold", bbox=_badge(ax, look))
+        write(ax, x, y, str(k), ax.xaxis.label.get_color(), weight="bold", bbox={**badge, "edgecolor": look.color})
         for k, ((x, y), look) in enumerate(zip(means.tolist(), looks, strict=True))
     ]
 
 
-def _badge(ax: Axes, look: Look) -> dict[str, Any]:
-    return {"boxstyle": "round,pad=0.15", "facecolor": faded(ax.get_facecolor(), 0.8), "edgecolor": look.color}
-
-
 def normal_density(points: Array, mean: float, deviation: float) -> Array:
     """N(x | μ, σ²) at each of the points (n_points,), per data unit."""
-    density: Array = np.exp(-0.5 * ((points - mean) / deviation) ** 2) / (deviation * np.sqrt(2 * np.pi))
-    return density
+    return np.asarray(np.exp(-0.5 * ((points - mean) / deviation) ** 2) / (deviation * np.sqrt(2 * np.pi)))
 
 
 def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int = 161) -> Array:
@@ -186,8 +182,7 @@ def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int
     Evenly spaced points would miss a narrow component beside a wide one.
     """
     steps = np.linspace(-reach, reach, n_each)  # odd: the mean itself is one of them
-    points: Array = np.unique(means[:, None] + deviations[:, None] * steps)
-    return points
+    return np.asarray(np.unique(means[:, None] + deviations[:, None] * steps))
 
 
 def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Array:
@@ -197,8 +192,7 @@ def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Arr
     ends = ends[np.isfinite(ends)]
     low, high = ends.min(), ends.max()
     margin = 0.03 * (high - low)  # so that no row lies on the edge
-    points: Array = np.unique(np.concatenate([own, np.linspace(low - margin, high + margin, _MOST_ON_AXIS // 2)]))
-    return points
+    return np.asarray(np.unique(np.concatenate([own, np.linspace(low - margin, high + margin, _MOST_ON_AXIS // 2)])))
 
 
 def grid_of(means: Array, covariances: Array, rows: Array, reach: float = 4.5) -> tuple[Array, Array, Array]:

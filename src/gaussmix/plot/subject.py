@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from gaussmix.background import NO_MARGINAL
 from gaussmix.checks import check_real
 from gaussmix.engines.incomplete import IncompleteEngine
-from gaussmix.errors import counted, unknown_name
-from gaussmix.mixture.features import check_order
+from gaussmix.errors import counted
+from gaussmix.mixture.features import check_order, place_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame
@@ -205,27 +204,5 @@ def several_features(features: Features, names: Sequence[str]) -> list[int]:
 
 
 def _indices(features: Any, names: Sequence[str]) -> list[int]:
-    listed: Any = [features] if np.ndim(features) == 0 else features
-    return [_index(feature, names) for feature in listed]
-
-
-def _index(feature: object, names: Sequence[str]) -> int:
-    if isinstance(feature, str):
-        if feature not in names:
-            raise unknown_name("features", feature, names)
-        return list(names).index(feature)
-    if isinstance(feature, bool) or not isinstance(feature, Integral):
-        raise ValueError(f"features holds {feature!r}, which is neither an index nor a name.")
-    index = int(feature)
-    if not -len(names) <= index < len(names):
-        known = counted(len(names), "feature")
-        raise ValueError(f"features holds {feature}, but the mixture has {known}, counted from 0.")
-    return index % len(names)
-
-
-def one_feature(called: str, feature: Any, names: Sequence[str]) -> int:
-    """The index of a feature that an argument names; raises ValueError."""
-    try:
-        return _index(feature, names)
-    except ValueError as error:
-        raise ValueError(str(error).replace("features", called, 1)) from None
+    several: Any = [features] if np.ndim(features) == 0 else features
+    return [place_of(feature, len(names), tuple(names), "features") for feature in several]

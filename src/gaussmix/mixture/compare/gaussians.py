@@ -68,8 +68,7 @@ class Gaussians:
 
     @cached_property
     def log_weights(self) -> Array:
-        logarithms: Array = np.log(self.weights)
-        return logarithms
+        return np.asarray(np.log(self.weights))
 
     @cached_property
     def whitening(self) -> Whitening:
@@ -78,12 +77,11 @@ class Gaussians:
     @cached_property
     def roots(self) -> Array:
         """L_k with Σ_k = L_k L_kᵀ, lower triangular, in the form of the covariances; data units."""
-        roots: Array = (
+        return np.asarray(
             np.sqrt(self.covariances)
             if self.covariances.ndim == 2
             else np.asarray(np.linalg.cholesky(self.covariances))
         )
-        return roots
 
     @property
     def entropies(self) -> Array:
@@ -132,8 +130,7 @@ def _misfit(roots: Array, factor: Array) -> Array:
         diagonals = np.diagonal(relative, axis1=1, axis2=2)
         rest = (np.tril(relative, -1) ** 2).sum(axis=(1, 2))
     beyond = diagonals - 1
-    misfit: Array = (0.5 * beyond**2 + (beyond - np.log(diagonals))).sum(axis=1) + 0.5 * rest
-    return misfit
+    return np.asarray((0.5 * beyond**2 + (beyond - np.log(diagonals))).sum(axis=1) + 0.5 * rest)
 
 
 @one_blas_thread()

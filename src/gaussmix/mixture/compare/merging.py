@@ -48,15 +48,13 @@ class Merging:
 
     def predict(self, rows: ArrayLike, n_clusters: int | None = None) -> NDArray[np.int64]:
         """The most probable cluster of each row, (n_rows,); the first of equals. Parameters and errors as above."""
-        labels: NDArray[np.int64] = self.responsibilities(rows, n_clusters).argmax(axis=1)
-        return labels
+        return np.asarray(self.responsibilities(rows, n_clusters).argmax(axis=1))
 
     def _clusters(self, n_clusters: int | None) -> NDArray[np.intp]:
         wanted = self.n_clusters if n_clusters is None else n_clusters
         if not 1 <= wanted <= len(self.cluster_of):
             raise ValueError(f"n_clusters={n_clusters!r} must be an integer from 1 to {len(self.cluster_of)}.")
-        clusters: NDArray[np.intp] = self.cluster_of[wanted - 1]
-        return clusters
+        return np.asarray(self.cluster_of[wanted - 1])
 
 
 def merge_by_entropy(mixture: Mixture, responsibilities: Array, row_weight: Array | None = None) -> Merging:

@@ -55,15 +55,6 @@ class LevelEllipsoid:
         return self.highest - np.where(p > 0.5, outside, inside), np.zeros_like(p)
 
 
-def exact_levels(model: Model, line: Line | None) -> LevelSets | LevelEllipsoid | None:
-    """The levels of one feature or of one component; None where only sampling finds them."""
-    if line is not None:
-        return LevelSets(line)
-    if np.count_nonzero(model.weights) == 1:
-        return LevelEllipsoid(float(model.parameters.log_scale.max()), model.n_features)
-    return None
-
-
 def log_tails(levels: LevelSets | LevelEllipsoid | LevelSample, log_levels: Array) -> tuple[Array, Array]:
     """Log of the mass below levels (n,), nats, and its relative standard error; −inf and 0 for a level of −inf."""
     logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))

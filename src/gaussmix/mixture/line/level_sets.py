@@ -187,7 +187,7 @@ def _monotone_cells(line: Line) -> tuple[Array, Array]:
     cells = np.stack([edges[:-1], edges[1:]])
     kept = []
     while cells.size:
-        has_one_sign, is_monotone = _signs_known(line, cells)
+        has_one_sign, is_monotone = (_has_one_sign(*each, cells.shape) for each in _derivatives(line, cells.ravel()))
         middle = cells[0] + 0.5 * (cells[1] - cells[0])
         is_narrow = (cells[1] - cells[0] <= _NARROW * margin) | (middle <= cells[0]) | (middle >= cells[1])
         kept.append(cells[:, ~has_one_sign & (is_monotone | is_narrow)])
@@ -196,12 +196,6 @@ def _monotone_cells(line: Line) -> tuple[Array, Array]:
     low, high = np.concatenate(kept, axis=1)
     order = np.argsort(low)
     return low[order], high[order]
-
-
-def _signs_known(line: Line, cells: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether the first and the second derivative of the density surely keep their signs on each of cells (2, n)."""
-    first, second = _derivatives(line, cells.ravel())
-    return _has_one_sign(*first, cells.shape), _has_one_sign(*second, cells.shape)
 
 
 def _derivatives(line: Line, x: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
@@ -227,8 +221,7 @@ def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[
         other_is_less = np.where(sign == other_sign, sign * log > sign * other_log, sign > other_sign)
     least = _scaled_sum(np.where(other_is_less, other_sign, sign), np.where(other_is_less, other_log, log))
     most = _scaled_sum(np.where(other_is_less, sign, other_sign), np.where(other_is_less, log, other_log))
-    known: NDArray[np.bool_] = (least > 0) | (most < 0)
-    return known
+    return np.asarray((least > 0) | (most < 0))
 
 
 def _scaled_sum(signs: Array, logs: Array) -> Array:

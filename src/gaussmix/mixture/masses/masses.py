@@ -320,7 +320,12 @@ class Masses(MixtureBase):
 
     @cached_property
     def _exact_levels(self) -> LevelSets | levels.LevelEllipsoid | None:
-        return levels.exact_levels(self.model, self._line)
+        """The levels of one feature or of one component; None where only sampling finds them."""
+        if self._line is not None:
+            return LevelSets(self._line)
+        if np.count_nonzero(self.weights) == 1:
+            return levels.LevelEllipsoid(float(self.parameters.log_scale.max()), self.n_features)
+        return None
 
     @cached_property
     def _usual_levels(self) -> LevelSample:

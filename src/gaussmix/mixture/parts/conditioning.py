@@ -95,14 +95,12 @@ class Conditional:
     def means_of(self, component: int, rows: Rows) -> Array:
         """m_k(x) of each row for one component, (n_rows, n_unknown)."""
         regression = self.regression[0 if len(self.regression) == 1 else component]
-        means: Array = self.means[component] + (rows - self.known.means[component]) @ regression.T
-        return means
+        return np.asarray(self.means[component] + (rows - self.known.means[component]) @ regression.T)
 
     @_quiet
     def means_at(self, row: Array) -> Array:
         """m_k(x) of each component for one row (n_known,), (n_components, n_unknown)."""
-        means: Array = self.means + np.matmul(self.regression, (row - self.known.means)[:, :, None])[:, :, 0]
-        return means
+        return np.asarray(self.means + np.matmul(self.regression, (row - self.known.means)[:, :, None])[:, :, 0])
 
     @_quiet
     def each_mean(self, rows: Array) -> Array:
@@ -160,8 +158,7 @@ class Conditional:
     @cached_property
     def _centre(self) -> Array:
         """A point among the means of the known features, (n_known,)."""
-        centre: Array = self.known.weights @ self.known.means
-        return centre
+        return np.asarray(self.known.weights @ self.known.means)
 
     @cached_property
     def _at_centre(self) -> Array | None:

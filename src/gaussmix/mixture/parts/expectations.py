@@ -51,8 +51,7 @@ def moments(model: Model, order: int, about: ArrayLike | None, mean: Array) -> A
 
 def _shares(model: Model) -> Array:
     """Weights that sum to 1 to the last bits. Weights that a user typed need not."""
-    shares: Array = model.weights / model.weights.sum()
-    return shares
+    return np.asarray(model.weights / model.weights.sum())
 
 
 def _of_component(order: int, offset: Array, covariance: Array) -> Array:

@@ -203,19 +203,11 @@ class Parts(MixtureBase):
     def gradient(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """∇ log p(x) = Σ_k γ_k Σ_k⁻¹ (μ_k − x) of each row, with γ_k = p(k | x).
 
-        Parameters
-        ----------
-        rows : (n_rows, n_features), data units.
-        n_jobs : threads; None for every processor.
+        Parameters and errors are those of `log_density`.
 
         Returns
         -------
         gradient : (n_rows, n_features), nats per data unit. Right however far away a row is.
-
-        Raises
-        ------
-        ValueError : rows are not finite numbers of shape (n_rows, n_features).
-        TypeError : rows are not real numbers.
 
         Notes
         -----
@@ -235,7 +227,7 @@ class Parts(MixtureBase):
     def hessian(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """Second derivatives of log p(x), Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹, of each row.
 
-        With g_k = Σ_k⁻¹ (μ_k − x) and the gradient g. Parameters and errors are those of `gradient`.
+        With g_k = Σ_k⁻¹ (μ_k − x) and the gradient g. Parameters and errors are those of `log_density`.
 
         Returns
         -------

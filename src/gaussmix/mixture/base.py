@@ -225,8 +225,8 @@ class MixtureBase:
         """Raise ValueError for noise that has a volume but no place."""
         if self.noise is not None and self.noise.box is None:
             raise ValueError(
-                f"{what} must know where noise is, and of this mixture's only the volume is known: fit with a box as "
-                "the volume of noise, or take without_noise."
+                f"{what} needs the box of the noise, and this mixture has only its volume. Fit with a box as the "
+                "volume of noise, or take without_noise."
             )
 
     def _block(self, rows: ArrayLike) -> Block:
@@ -243,13 +243,13 @@ class MixtureBase:
 
 
 def check_alone(what: str, mixtures: Iterable[object]) -> None:
-    """Raise ValueError for what is a mixture with noise."""
+    """Raise ValueError where a mixture has noise."""
     if any(isinstance(mixture, MixtureBase) and mixture.noise is not None for mixture in mixtures):
-        raise ValueError(f"{what} is of components alone, and this mixture has noise: take without_noise.")
+        raise ValueError(f"{what} does not support noise, and this mixture has noise. Take without_noise.")
 
 
 def of_components(method: Method) -> Method:
-    """Decorate a method that knows mixtures of components alone: it refuses noise, in itself and in its arguments."""
+    """Decorate a method that does not support noise: it refuses a mixture with noise, itself and as an argument."""
 
     @wraps(method)
     def checked(*arguments: Any, **options: Any) -> Any:
@@ -275,12 +275,12 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
         raise TypeError(f"A mixture is needed, not {other!r:.60}.")
     sizes = sorted({mixture.n_features for mixture in known})
     if len(sizes) > 1:
-        raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features: they must have the same.")
+        raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features. They need the same features.")
     names = {mixture.feature_names for mixture in known if mixture.feature_names is not None}
     if len(names) > 1:
         first, second = sorted(names)[:2]
         raise ValueError(
-            f"These mixtures have other features, {list(first)!r:.60} and {list(second)!r:.60}: bring them into one "
-            "order by marginal, or give them the same names by with_feature_names."
+            f"These mixtures have different features, {list(first)!r:.60} and {list(second)!r:.60}. Bring them into "
+            "one order with marginal, or give them the same names with with_feature_names."
         )
     return names.pop() if names else None

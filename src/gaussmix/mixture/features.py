@@ -63,8 +63,8 @@ def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> Non
     for place, column in enumerate(() if frame is None else frame.names):
         if column in names and names[place : place + 1] != (column,):
             raise ValueError(
-                f"{called} has {column!r} in column {place}, but the order of the features is {list(names)!r:.200}: "
-                "bring the columns into it."
+                f"{called} has {column!r} in column {place}, but the order of the features is {list(names)!r:.200}. "
+                "Put the columns in this order."
             )
 
 

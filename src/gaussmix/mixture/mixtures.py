@@ -151,16 +151,7 @@ class Mixtures(Sequence[Mixture]):
     def load(cls, path: Place) -> Mixtures:
         """Read mixtures from a file, bit for bit as they were saved; nothing in the file is run.
 
-        Parameters
-        ----------
-        path : of a file written by `save` of this or an earlier version, or by the command line. Or a binary file
-            open for reading.
-
-        Raises
-        ------
-        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
-        TypeError : path is neither a path nor a binary file.
-        OSError : there is no such file, or it can't be read.
+        Parameters and errors are those of `Mixture.load`; the file is one that `save` or the command line wrote.
         """
         record = many_file.read(path)
         kinds = {"converged": np.bool_, "n_iter": np.int64}

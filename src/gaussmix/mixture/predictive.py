@@ -20,7 +20,7 @@ from gaussmix.mixture.holes import patterns
 from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.parts.conditioning import Conditional
-from gaussmix.mixture.parts.weighted import MOST_NUMBERS
+from gaussmix.mixture.parts.expectations import MOST_NUMBERS
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.block import Block

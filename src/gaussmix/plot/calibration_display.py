@@ -82,26 +82,22 @@ class CalibrationDisplay(Display):
         ValueError : X and y are not rows of the mixture, a regressor has several targets, or a mixture has noise.
         """
         is_regressor = hasattr(estimator, "predict_quantiles")
-        values = _masses_below(estimator, X, y) if is_regressor else _masses_above(estimator, X)
+        if is_regressor:
+            values = _masses_below(estimator, X, y)
+        else:  # the mass where the density is higher
+            subject = subject_of(estimator, X)
+            values = 1.0 - tail_probability(subject.needed_rows(cls.__name__), subject.mixture)
         return cls(values=values, is_central=is_regressor).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, kind: str = "coverage", color: Any = None, legend: bool = True) -> Self:
-        """Draw.
+        """Draw. All else is as for `ConditionalDisplay.plot`.
 
         Parameters
         ----------
-        ax : axes to draw on; new ones by default.
         kind : "coverage", the share of rows inside each region; or "pit", the histogram.
-        color : of what was observed; blue by default.
-        legend : whether to name lines and band.
-
-        Returns
-        -------
-        display : this one.
 
         Raises
         ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
         ValueError : kind is neither.
         """
         if kind not in ("coverage", "pit"):
@@ -148,17 +144,11 @@ def _chance(n_rows: int, share: Any) -> tuple[Any, Any]:
     return binom.ppf(tail, n_rows, share) / n_rows, binom.ppf(1 - tail, n_rows, share) / n_rows
 
 
-def _masses_above(estimator: Any, X: ArrayLike) -> Array:
-    """The mass where the density is higher than at each row."""
-    subject = subject_of(estimator, X)
-    return 1.0 - tail_probability(subject.needed_rows(CalibrationDisplay.__name__), subject.mixture)
-
-
 def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     """P(target ≤ y | x) of each row."""
     mixture, places = mixture_of(regressor), np.atleast_1d(regressor.targets_)
     if len(places) > 1:
-        raise ValueError("The regressor has several targets, and calibration is of one: fit it with that alone.")
+        raise ValueError("CalibrationDisplay needs one target, and the regressor has several. Fit it with one.")
     subject = subject_of(mixture, beside(X, y, mixture.feature_names))
     rows = subject.needed_rows(CalibrationDisplay.__name__)
     target, known = rows[:, places[0]], np.delete(rows, places, axis=1)

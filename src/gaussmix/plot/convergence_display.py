@@ -71,7 +71,7 @@ class ConvergenceDisplay(Display):
         kept = list(estimator.lower_bounds_)
         traces = [list(trace) for trace in getattr(estimator, "traces_", [kept])]
         if not kept:
-            raise ValueError("EM made no step, so there is nothing to show: raise max_iter.")
+            raise ValueError("EM made no step, so there is nothing to show. Raise max_iter.")
         if kept not in traces:
             traces.append(kept)
         return cls(traces=traces, best=traces.index(kept)).plot(ax, **options)

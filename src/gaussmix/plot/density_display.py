@@ -68,22 +68,15 @@ class DensityDisplay(FeatureDisplay):
         color: Any = None,
         legend: bool = True,
     ) -> Self:
-        """Draw.
+        """Draw. All else is as for `ConditionalDisplay.plot`.
 
         Parameters
         ----------
-        ax : axes to draw on; new ones by default.
         masses : of the regions, above 0 and below 1.
         color : of all regions, more transparent the larger they are; blue by default.
-        legend : whether to name the masses.
-
-        Returns
-        -------
-        display : this one.
 
         Raises
         ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
         ValueError, TypeError : masses are not numbers above 0 and below 1, or a color is none.
         """
         shares = checked_masses(masses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,12 +29,11 @@ class Display:
     figure_: Any
     legend_: Any
     rows_: Any
-    _size: ClassVar[tuple[float, float] | None] = None  # of new figures, inches; None for matplotlib's own
 
     def _on(self, ax: Axes | None) -> Axes:
         """Take the axes to draw on, new ones by default."""
         if ax is None:
-            ax = new_figure(figsize=self._size)[1]
+            ax = new_figure()[1]
         elif not hasattr(ax, "get_xaxis"):
             raise TypeError(f"ax must be matplotlib axes, not {ax!r:.60}.")
         self.ax_, self.figure_ = ax, ax.figure

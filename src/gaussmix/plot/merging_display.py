@@ -55,7 +55,7 @@ class MergingDisplay(Display):
     def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Axes | None = None, **options: Any) -> Self:
         """Draw how the components of a fitted estimator, or of a mixture, are merged.
 
-        Parameters, return and errors are those of `ResponsibilityDisplay.from_estimator`.
+        Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed.
         """
         subject = subject_of(estimator, X)
         found = merge_by_entropy(subject.mixture, subject.responsibilities(subject.needed_rows(cls.__name__)))

@@ -54,21 +54,7 @@ class ResponsibilityDisplay(Display):
     def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Axes | None = None, **options: Any) -> Self:
         """Draw the rows of a fitted estimator, or of a mixture.
 
-        Parameters
-        ----------
-        estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
-        X : (n_samples, n_features), all features of the mixture, data units.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
-
-        Raises
-        ------
-        ImportError, NotFittedError, TypeError : as for `ComponentDisplay.from_estimator`.
-        ValueError : X is not numbers of shape (n_samples, n_features), or has no rows.
+        Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed, and needs rows.
         """
         subject = subject_of(estimator, X)
         if not len(rows := subject.needed_rows(cls.__name__)):

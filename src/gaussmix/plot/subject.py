@@ -86,7 +86,7 @@ class Subject:
     def needed_rows(self, display: str) -> Array:
         """The rows; raises ValueError where a picture has none and shows nothing else."""
         if self.rows is None:
-            raise ValueError(f"{display} shows rows: give X, of shape (n_samples, n_features).")
+            raise ValueError(f"{display} needs rows. Give X, of shape (n_samples, n_features).")
         return self.rows
 
 
@@ -147,7 +147,7 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
     check_order(X, names, "X")
     rows, targets = check_real("X", X), check_real("y", y)
     if len(rows) != len(targets):
-        raise ValueError(f"X has {len(rows)} rows and y has {len(targets)}: they must have as many.")
+        raise ValueError(f"X has {len(rows)} rows and y has {len(targets)}. They need the same number of rows.")
     return np.column_stack([rows, targets])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 
@@ -70,8 +71,7 @@ def merge_by_entropy(mixture: Mixture, responsibilities: Array, row_weight: Arra
     ------
     ValueError : the mixture has noise, whose part of the rows belongs to no cluster.
     """
-    if mixture.noise is not None:
-        raise ValueError("merge is of components alone, and this mixture has noise: take mixture_.without_noise.")
+    check_alone("merge", [mixture])
     n_components = responsibilities.shape[1]
     weight = np.ones(len(responsibilities)) if row_weight is None else row_weight
     shares = list(responsibilities.T)

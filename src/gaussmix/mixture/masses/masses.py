@@ -168,7 +168,7 @@ class Masses(MixtureBase):
         """
         if self._line is None:
             raise ValueError(
-                f"quantile is of one feature, and here are {self.n_features}: take marginal(feature) first."
+                f"quantile needs one feature, and this mixture has {self.n_features}. Take a marginal first."
             )
         return quantile(self._line, p)
 

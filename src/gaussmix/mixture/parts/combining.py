@@ -123,7 +123,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
     scaled = matrix / np.multiply.outer(*2 * [np.where(deviations > 0, deviations, 1.0)])
     lowest = np.linalg.eigvalsh(scaled)[0]
     if lowest < -8 * d * np.finfo(np.float64).eps:
-        raise ValueError("covariance is not positive semidefinite: no noise has it.")
+        raise ValueError("covariance is not positive semidefinite, so it is no covariance.")
     matrix = 0.5 * matrix + 0.5 * matrix.T
     if (matrix != np.diag(variances := np.diagonal(matrix))).any():
         return Dense(matrix[None], n_components, d, is_shared=True)

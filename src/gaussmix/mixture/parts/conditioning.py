@@ -16,7 +16,7 @@ from gaussmix.covariances import Covariances
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Feature, block_of
-from gaussmix.mixture.parts.weighted import few_rows, mean_and_spread, weighted_mean
+from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, weighted_mean
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.blas import one_blas_thread
@@ -63,9 +63,9 @@ class Conditional:
         """
         unknown = np.delete(np.arange(model.n_features), known)
         if not len(known):
-            raise ValueError("No feature is known: name at least one, or take the mixture as it is.")
+            raise ValueError("No feature is known. Name at least one.")
         if not len(unknown):
-            raise ValueError("All features are known, so none is left to tell: leave at least one out.")
+            raise ValueError("All features are known. Leave at least one out.")
         rest, regression = model.covariances.conditional(known, unknown)
         family = model.family.relaxed(rest, is_conditional=True)
         noise = None if model.noise is None else model.noise.marginal(unknown)

@@ -16,7 +16,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.mixture.features import block_of
 from gaussmix.mixture.line.level_sets import turns
 from gaussmix.mixture.line.line import Line
-from gaussmix.mixture.parts.weighted import few_rows, mean_and_spread, weighted_mean
+from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, weighted_mean
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.waist.block import Block

@@ -292,7 +292,7 @@ class Parts(MixtureBase):
         """
         if self.n_features > 1:
             raise ValueError(
-                f"decision_boundary is of one feature, and here are {self.n_features}: take marginal(feature) first."
+                f"decision_boundary needs one feature, and this mixture has {self.n_features}. Take a marginal first."
             )
         return decision_boundary(self.model, self._engine())
 

@@ -41,11 +41,9 @@ class ClassMixtures:
         is_one = all(mixture.family == family for mixture in mixtures)
         if not is_one or not shares_nothing(family, mixtures[0].n_features):
             return cls(Mixture.concatenate(mixtures, prior), numbers)
-        arrays = [
-            (share * each.weights, each.means, each.covariances) for share, each in zip(prior, mixtures, strict=True)
-        ]
+        arrays = [(each.weights, each.means, each.covariances) for each in mixtures]
         weights, means, covariances = (np.concatenate(part) for part in zip(*arrays, strict=True))
-        return cls(Mixture(weights, means, covariances, family), numbers)
+        return cls(Mixture(prior[numbers] * weights, means, covariances, family), numbers)
 
     @cached_property
     def prior(self) -> Array:
@@ -61,12 +59,9 @@ class ClassMixtures:
     @cached_property
     def each(self) -> list[Mixture]:
         """p(x | c), the mixtures of the classes."""
-        return [self._mixture_of(number) for number in range(len(self.prior))]
-
-    def _mixture_of(self, number: int) -> Mixture:
-        mine = np.flatnonzero(self.component_class == number)
-        part = replace(self.mixture.model.take(mine), weights=self._weights_within[mine])
-        return Mixture.of(part, self.mixture.feature_names)
+        places = [np.flatnonzero(self.component_class == number) for number in range(len(self.prior))]
+        parts = [replace(self.mixture.model.take(mine), weights=self._weights_within[mine]) for mine in places]
+        return [Mixture.of(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
         """log p(x, c) of each row and class plus a number for each row, (n_rows, n_classes), nats.

@@ -63,22 +63,17 @@ class CalibrationDisplay(Display):
     ) -> Self:
         """Draw the calibration of a fitted estimator, or of a mixture.
 
+        All else is as for `ComponentDisplay.from_estimator`.
+
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureRegressor`, another estimator of gaussmix that has a `mixture_`,
             or a `gaussmix.Mixture`.
         X : (n_samples, n_features), rows as for `predict`.
         y : (n_samples,), the targets, of a regressor with one target; None where X has its column.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
 
         Raises
         ------
-        ImportError, NotFittedError, TypeError : as for `ComponentDisplay.from_estimator`.
         ValueError : X and y are not rows of the mixture, a regressor has several targets, or a mixture has noise.
         """
         is_regressor = hasattr(estimator, "predict_quantiles")

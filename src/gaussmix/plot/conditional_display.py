@@ -80,6 +80,8 @@ class ConditionalDisplay(Display):
     ) -> Self:
         """Draw a fitted regressor or other estimator, or a mixture, over rows or alone.
 
+        All else is as for `ComponentDisplay.from_estimator`.
+
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureRegressor`, another estimator of gaussmix that has a `mixture_`,
@@ -90,17 +92,10 @@ class ConditionalDisplay(Display):
         target : what is predicted, likewise; by default the (first) target of the regressor, or the last feature.
         masses : of the bands, above 0 and below 1.
         feature_names : one for each feature of the mixture; by default those of the mixture.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
 
         Raises
         ------
-        ImportError, NotFittedError : as for `ComponentDisplay.from_estimator`.
-        ValueError, TypeError : as there; or feature and target are the same, or masses are not between 0 and 1.
+        ValueError, TypeError : feature and target are the same, or masses are not numbers between 0 and 1.
         """
         mixture = mixture_of(estimator)
         names = names_of(mixture.n_features, feature_names, mixture.feature_names)

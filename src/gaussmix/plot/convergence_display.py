@@ -45,21 +45,14 @@ class ConvergenceDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None, **options: Any) -> Self:
-        """Draw the runs of a fitted estimator.
+        """Draw the runs of a fitted estimator. All else is as for `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
         estimator : a fitted estimator of gaussmix; of one that keeps no `traces_`, the run that was kept.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
 
         Raises
         ------
-        ImportError, NotFittedError : as for `ComponentDisplay.from_estimator`.
         TypeError : `estimator` keeps no trace.
         ValueError : EM made no step.
         """

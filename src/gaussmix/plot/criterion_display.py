@@ -55,22 +55,15 @@ class CriterionDisplay(Display):
     def from_estimator(
         cls, estimator: Any, *, criterion: str | None = None, ax: Axes | None = None, **options: Any
     ) -> Self:
-        """Draw the search of a fitted estimator.
+        """Draw the search of a fitted estimator. All else is as for `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureIC`.
         criterion : "bic", "icl", "aic", "aicc" or, where it was computed, "cv"; by default what the search chose by.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
 
         Raises
         ------
-        ImportError, NotFittedError : as for `ComponentDisplay.from_estimator`.
         ValueError : the search has no such criterion.
         TypeError : `estimator` searched for nothing.
         """

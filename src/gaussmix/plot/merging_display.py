@@ -72,14 +72,9 @@ class MergingDisplay(Display):
         self.texts_ = []
         for count, height, text in zip(counts.tolist(), self.entropy.tolist(), self.merged, strict=True):
             if text:
-                how: dict[str, Any] = {
-                    "textcoords": "offset points",
-                    "xytext": (0, 11),
-                    "ha": "center",
-                    "va": "bottom",
-                    "rotation": 90,
-                }
-                self.texts_.append(ax.annotate(text, (count, height), color=self._ink, fontsize="small", **how))
+                how: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 11), "ha": "center", "va": "bottom"}
+                how |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
+                self.texts_.append(ax.annotate(text, (count, height), **how))
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
         self._count_along_x(min_n_ticks=1)
         ax.margins(x=0.12, y=0.12)

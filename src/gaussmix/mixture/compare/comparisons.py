@@ -60,18 +60,11 @@ class Comparisons(MixtureBase):
     def kl_bounds(self, other: Self) -> tuple[float, float]:
         """Bounds of the Kullback–Leibler divergence to another mixture, in closed form.
 
-        Parameters
-        ----------
-        other : a mixture of the same features.
+        Parameters and errors are those of `kl`.
 
         Returns
         -------
         lower, upper : nats.
-
-        Raises
-        ------
-        ValueError : other has other features.
-        TypeError : other is no mixture.
 
         Notes
         -----
@@ -93,7 +86,7 @@ class Comparisons(MixtureBase):
     def kl_variational(self, other: Self) -> float:
         """The Kullback–Leibler divergence to another mixture, nearly, without draws.
 
-        Parameters and errors are those of `kl_bounds`.
+        Parameters and errors are those of `kl`.
 
         Returns
         -------

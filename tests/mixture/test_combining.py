@@ -248,7 +248,7 @@ def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng
         (
             lambda m: m.product(m.with_feature_names(["c", "b", "a"])),
             ValueError,
-            "other features, .'a', 'b', 'c'. and",
+            "different features, .'a', 'b', 'c'. and",
         ),
         (lambda m: m.product(2.0), TypeError, "A mixture is needed, not 2.0"),
         (lambda m: SINGULAR.product(SINGULAR), SingularCovariance, "component 0"),

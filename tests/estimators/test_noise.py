@@ -193,7 +193,7 @@ def test_a_bare_volume_has_no_place(rows):
         lambda: mixture.probability([0.0, 0.0], [1.0, 1.0]),
         lambda: mixture.sample(3),
     ):
-        with pytest.raises(ValueError, match="must know where noise is"):
+        with pytest.raises(ValueError, match="needs the box of the noise"):
             ask()
 
 
@@ -216,7 +216,7 @@ def test_what_is_of_components_alone_refuses_noise(rows):
         lambda: mixture.gradient([[0.0, 0.0]]),
         lambda: mixture.highest_density_level(0.5),
     ):
-        with pytest.raises(ValueError, match="of components alone, and this mixture has noise"):
+        with pytest.raises(ValueError, match="does not support noise, and this mixture has noise"):
             ask()
 
 

@@ -244,11 +244,11 @@ def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng
         (lambda m: m.convolve(np.eye(2)), ValueError, r"covariance must be a number, or of shape \(3,\) or \(3, 3\)"),
         (lambda m: m.convolve(np.inf), ValueError, "covariance holds NaN or infinity"),
         (lambda m: m.convolve("1"), TypeError, "covariance must be real numbers"),
-        (lambda m: m.product(m.marginal([0, 1])), ValueError, "have 2 and 3 features: they must have the same"),
+        (lambda m: m.product(m.marginal([0, 1])), ValueError, "have 2 and 3 features. They need the same"),
         (
             lambda m: m.product(m.with_feature_names(["c", "b", "a"])),
             ValueError,
-            "other features, .'a', 'b', 'c'. and",
+            "different features, .'a', 'b', 'c'. and",
         ),
         (lambda m: m.product(2.0), TypeError, "A mixture is needed, not 2.0"),
         (lambda m: SINGULAR.product(SINGULAR), SingularCovariance, "component 0"),

@@ -8,7 +8,7 @@ from fifty_digits import deviations, log_density, rounding
 from mpmath import mp
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.mixture.parts import weighted
+from gaussmix.mixture.parts import expectations
 from gaussmix.testing.closeness import assert_close
 from gaussmix.testing.problems import PROBLEMS
 
@@ -96,9 +96,9 @@ def test_zero_weights_and_enormous_rows():
 def test_few_rows_at_a_time_are_as_all(family, monkeypatch, rng):
     mixture, rows = Mixture.of(PROBLEMS["overlapping"].start(family)), rng.normal(size=(20, 3)).astype(np.float32)
     gradient, hessian = mixture.gradient(rows), mixture.hessian(rows)
-    monkeypatch.setattr(weighted, "MOST_ROWS", 17)
-    monkeypatch.setattr(weighted, "FEWEST_ROWS", 1)
-    monkeypatch.setattr(weighted, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(expectations, "MOST_ROWS", 17)
+    monkeypatch.setattr(expectations, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(expectations, "MOST_NUMBERS", 100)
     np.testing.assert_allclose(mixture.gradient(rows.astype(np.float64)), gradient, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(mixture.hessian(rows), hessian, rtol=1e-10, atol=1e-10)
     assert mixture.hessian(rows[:0]).shape == (0, 3, 3)

@@ -6,8 +6,7 @@ import pytest
 from scipy import integrate, linalg, optimize, stats
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.mixture.compare.distances import METRICS
-from gaussmix.mixture.compare.transport import transport_cost
+from gaussmix.mixture.compare.distances import METRICS, transport_cost
 from gaussmix.testing.problems import groups
 
 EPSILON = np.finfo(float).eps

@@ -118,7 +118,7 @@ def test_weights_that_sum_to_nearly_one_are_shares():
         ((True,), TypeError, "order must be an integer"),
         ((40,), ValueError, "Moments of order 40 of 3 features are 3.40 numbers: take the marginal"),
         ((2, [0.0]), ValueError, r"about must have shape \(3,\), not \(1,\)"),
-        ((2, [0.0, np.nan, 0.0]), ValueError, "about holds nan"),
+        ((2, [0.0, np.nan, 0.0]), ValueError, "about contains NaN"),
         ((2, ["a", "b", "c"]), TypeError, "about must be real numbers"),
     ],
 )

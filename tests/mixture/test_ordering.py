@@ -68,7 +68,7 @@ def test_equal_weights_and_means_are_told_apart_by_covariances():
     [
         ({"by": "wieght"}, ValueError, "by='wieght' is not one of 'weight', 'mean', 'size'. Did you mean 'weight'"),
         ({"by": "mean", "feature": "hight"}, ValueError, "Did you mean 'height'"),
-        ({"by": "size", "feature": "height"}, ValueError, "feature='height' .* goes with by='mean', not by='size'"),
+        ({"by": "size", "feature": "height"}, ValueError, "feature='height' needs by='mean', not by='size'"),
         ({"by": "mean", "feature": 1.5}, TypeError, "a number or a name"),
         ({"by": "mean", "feature": ["height", "weight"]}, TypeError, "one feature"),
     ],

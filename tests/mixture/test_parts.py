@@ -12,7 +12,7 @@ from gaussmix import FAMILIES, Mixture, SingularCovariance
 from gaussmix.covariances import dense as matrices
 from gaussmix.engines import choose
 from gaussmix.mixture import base
-from gaussmix.mixture.parts import weighted
+from gaussmix.mixture.parts import expectations
 from gaussmix.numerics.factorise import factorise
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS
@@ -157,9 +157,9 @@ def test_marginal_of_conditional_is_conditional_of_marginal(mixture, family, rng
 
 @families
 def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
-    monkeypatch.setattr(weighted, "MOST_ROWS", 17)
-    monkeypatch.setattr(weighted, "FEWEST_ROWS", 1)
-    monkeypatch.setattr(weighted, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(expectations, "MOST_ROWS", 17)
+    monkeypatch.setattr(expectations, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(expectations, "MOST_NUMBERS", 100)
     known, rows = ["c", "a", "i"], rng.normal(size=(40, 3))
     mean, covariance, weights = (
         getattr(mixture, f"conditional_{what}")(rows, known) for what in ("mean", "covariance", "weights")
@@ -185,7 +185,7 @@ def test_products_stay_below_what_blas_shares_among_threads(ask, monkeypatch, rn
     monkeypatch.setattr(np, "tensordot", tensordot)
     rows = rng.normal(size=(5000, 6))
     _ = mixture.hessian(rows) if ask == "hessian" else mixture.conditional_covariance(rows[:, :1], [0])
-    assert 0 < max(products) <= weighted.MOST_NUMBERS
+    assert 0 < max(products) <= expectations.MOST_NUMBERS
 
 
 @pytest.mark.parametrize("ask", ["sample_conditional", "tail_probability"])
@@ -254,9 +254,9 @@ def test_sample_conditional_is_repeatable(rng, monkeypatch):
     drawn = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1))
     few = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
     np.testing.assert_array_equal(drawn[:20], few)
-    monkeypatch.setattr(weighted, "MOST_ROWS", 17)
-    monkeypatch.setattr(weighted, "FEWEST_ROWS", 1)
-    monkeypatch.setattr(weighted, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(expectations, "MOST_ROWS", 17)
+    monkeypatch.setattr(expectations, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(expectations, "MOST_NUMBERS", 100)
     again = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1), n_jobs=1)
     np.testing.assert_allclose(again, drawn, rtol=1e-12)
 

@@ -8,7 +8,7 @@ import pytest
 
 from gaussmix import FAMILIES, FactorAnalyzer, Mixture
 from gaussmix.background import Background
-from gaussmix.mixture.sketch import HEIGHT, REACH, WIDTH, sketch
+from gaussmix.mixture.shown import HEIGHT, REACH, WIDTH, sketch
 from gaussmix.testing.problems import PROBLEMS
 
 TWO = Mixture(

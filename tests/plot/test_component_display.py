@@ -274,11 +274,10 @@ def test_colours_are_seen_on_a_light_and_on_a_dark_page():
     ("options", "said"),
     [
         ({"features": ["x0", "x7"]}, "'x7' is not one of 'x0', 'x1', 'x2'"),
-        ({"features": [0, 3]}, "holds 3, but the mixture has 3 features, counted from 0"),
+        ({"features": [0, 3]}, "There is no feature 3: the mixture has 3, counted from 0"),
         ({"features": [1, "x1"]}, "must be one feature, or two different ones"),
         ({"features": [0, 1, 2]}, "must be one feature, or two different ones"),
         ({"features": []}, "must be one feature, or two different ones"),
-        ({"features": [0.5, 1]}, "0.5, which is neither an index nor a name"),
         ({"feature_names": ["a", "b"]}, "must be a list of 3 names"),
         ({"levels": [1, 0]}, "must be positive numbers of standard deviations"),
         ({"levels": [float("nan")]}, "must be positive numbers of standard deviations"),
@@ -295,6 +294,12 @@ def test_what_cannot_be_drawn_is_one_sentence(options, said):
     mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
     with pytest.raises(ValueError, match=said):
         ComponentDisplay.from_estimator(mixture, MEANS, **options)
+
+
+def test_a_feature_is_a_number_or_a_name():
+    mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
+    with pytest.raises(TypeError, match=r"A feature is a number or a name, not 0\.5"):
+        ComponentDisplay.from_estimator(mixture, MEANS, features=[0.5, 1])
 
 
 @pytest.mark.parametrize("levels", ["ab", ["a"], None])

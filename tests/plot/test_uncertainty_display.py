@@ -52,5 +52,5 @@ def test_the_most_uncertain_of_many_rows_are_drawn(mixture, rng):
 
 
 def test_it_needs_rows(mixture):
-    with pytest.raises(ValueError, match=r"UncertaintyDisplay shows rows: give X, of shape"):
+    with pytest.raises(ValueError, match=r"UncertaintyDisplay needs rows\. Give X, of shape"):
         UncertaintyDisplay.from_estimator(mixture, None)

@@ -24,6 +24,7 @@ from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.base import FittedValue
 from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.problem import Data
+from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
@@ -226,8 +227,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = self._source(X, sample_weight, X_error)
         if method != "entropy":
             raise unknown_name("method", method, ["entropy"])
-        if self.mixture_.noise is not None:
-            raise ValueError("merge is of components alone, and this mixture has noise: take mixture_.without_noise.")
+        check_alone("merge", [self.mixture_])  # before the rows are read
         shares = self._each_row(source, self._engine(source).responsibilities)
         return merge_by_entropy(self.mixture_, shares, source.row_weight)
 

@@ -30,7 +30,7 @@ from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.predictive import Predictive, Regression
-from gaussmix.mixture.sketch import names_of
+from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.frames import Frame
 from gaussmix.report.summary import Summary

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.sketch import names_of
+from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
 
 

@@ -1,19 +1,20 @@
-"""What every part of `Mixture` stands on: the numbers, checked once, the names of the features, and the engine."""
+"""What every part of `Mixture` needs: the numbers, checked once, components, names of features, and the engine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.background import Background
 from gaussmix.checks import check_names, check_real
 from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
+from gaussmix.errors import counted
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, block_of, places
 from gaussmix.mixture.line.line import Line
@@ -31,7 +32,7 @@ _ARRAYS = ("weights", "means", "covariances")
 
 @dataclass(frozen=True, eq=False)
 class MixtureBase:
-    """A model, the names of its features and the engine that reads rows."""
+    """A model, its components, the names of its features and the engine that reads rows."""
 
     weights: Array
     means: Array
@@ -97,6 +98,59 @@ class MixtureBase:
 
     def __hash__(self) -> int:
         return hash((self.family.name, self.feature_names, self.means.shape, *self.weights.tolist()))
+
+    def __len__(self) -> int:
+        """Number of components; noise is none."""
+        return self.n_components
+
+    def __getitem__(self, component: int | slice) -> Self:
+        """A component as a mixture of one, of weight 1; of a slice, a mixture whose weights sum to 1.
+
+        Structure and feature names stay. Noise is not among the components.
+
+        Parameters
+        ----------
+        component : its number, from the end where negative; or a slice of numbers.
+
+        Raises
+        ------
+        IndexError : there is no such component.
+        TypeError : component is neither a number nor a slice.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.25, 0.25, 0.5], [[0.0], [4.0], [9.0]], [1.0, 1.0, 4.0], FAMILIES["spherical"])
+        >>> m[-1]
+        <Mixture: 1 component, spherical, 1 feature, weight 1>
+        >>> m[1:].weights.round(4)
+        array([0.3333, 0.6667])
+        """
+        K = self.n_components
+        if isinstance(component, slice):
+            places = [*range(K)[component]]
+            if not places:
+                raise IndexError(f"The slice has no component: the mixture has {counted(K, 'component')}.")
+        elif isinstance(component, bool | np.bool_) or not isinstance(component, int | np.integer):
+            raise TypeError(f"A component is a number or a slice of numbers, not {component!r:.60}.")
+        elif not -K <= component < K:
+            raise IndexError(f"There is no component {component}: the mixture has {K}, counted from 0.")
+        else:
+            places = [int(component) % K]
+        some = self.model.take(places)
+        total = some.weights.sum()
+        weights = some.weights / total if total > 0 else np.full(len(places), 1 / len(places))
+        return self._like(Model(weights, some.means, some.covariances, self.family), self.feature_names)
+
+    def __iter__(self) -> Iterator[Self]:
+        """Each component in turn, as a mixture of one."""
+        return map(self.__getitem__, range(self.n_components))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.object_]:
+        """The mixture as one object: NumPy would take it for a sequence of sequences without end."""
+        alone = np.empty((), dtype=object)
+        alone[()] = self
+        return alone
 
     @cached_property
     def model(self) -> Model:
@@ -171,8 +225,8 @@ class MixtureBase:
         """Raise ValueError for noise that has a volume but no place."""
         if self.noise is not None and self.noise.box is None:
             raise ValueError(
-                f"{what} must know where noise is, and of this mixture's only the volume is known: fit with a box as "
-                "the volume of noise, or take without_noise."
+                f"{what} needs the box of the noise, and this mixture has only its volume. Fit with a box as the "
+                "volume of noise, or take without_noise."
             )
 
     def _block(self, rows: ArrayLike) -> Block:
@@ -189,13 +243,13 @@ class MixtureBase:
 
 
 def check_alone(what: str, mixtures: Iterable[object]) -> None:
-    """Raise ValueError for what is a mixture with noise."""
+    """Raise ValueError where a mixture has noise."""
     if any(isinstance(mixture, MixtureBase) and mixture.noise is not None for mixture in mixtures):
-        raise ValueError(f"{what} is of components alone, and this mixture has noise: take without_noise.")
+        raise ValueError(f"{what} does not support noise, and this mixture has noise. Take without_noise.")
 
 
 def of_components(method: Method) -> Method:
-    """Decorate a method that knows mixtures of components alone: it refuses noise, in itself and in its arguments."""
+    """Decorate a method that does not support noise: it refuses a mixture with noise, itself and as an argument."""
 
     @wraps(method)
     def checked(*arguments: Any, **options: Any) -> Any:
@@ -221,12 +275,12 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
         raise TypeError(f"A mixture is needed, not {other!r:.60}.")
     sizes = sorted({mixture.n_features for mixture in known})
     if len(sizes) > 1:
-        raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features: they must have the same.")
+        raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features. They need the same features.")
     names = {mixture.feature_names for mixture in known if mixture.feature_names is not None}
     if len(names) > 1:
         first, second = sorted(names)[:2]
         raise ValueError(
-            f"These mixtures have other features, {list(first)!r:.60} and {list(second)!r:.60}: bring them into one "
-            "order by marginal, or give them the same names by with_feature_names."
+            f"These mixtures have different features, {list(first)!r:.60} and {list(second)!r:.60}. Bring them into "
+            "one order with marginal, or give them the same names with with_feature_names."
         )
     return names.pop() if names else None

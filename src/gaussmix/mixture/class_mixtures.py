@@ -41,17 +41,14 @@ class ClassMixtures:
         is_one = all(mixture.family == family for mixture in mixtures)
         if not is_one or not shares_nothing(family, mixtures[0].n_features):
             return cls(Mixture.concatenate(mixtures, prior), numbers)
-        arrays = [
-            (share * each.weights, each.means, each.covariances) for share, each in zip(prior, mixtures, strict=True)
-        ]
+        arrays = [(each.weights, each.means, each.covariances) for each in mixtures]
         weights, means, covariances = (np.concatenate(part) for part in zip(*arrays, strict=True))
-        return cls(Mixture(weights, means, covariances, family), numbers)
+        return cls(Mixture(prior[numbers] * weights, means, covariances, family), numbers)
 
     @cached_property
     def prior(self) -> Array:
         """Probabilities of the classes, (n_classes,), all positive; they sum to 1."""
-        prior: Array = np.bincount(self.component_class, self.mixture.weights).astype(np.float64)
-        return prior
+        return np.asarray(np.bincount(self.component_class, self.mixture.weights).astype(np.float64))
 
     def with_prior(self, prior: Array) -> ClassMixtures:
         """The same classes, with other probabilities (n_classes,)."""
@@ -62,12 +59,9 @@ class ClassMixtures:
     @cached_property
     def each(self) -> list[Mixture]:
         """p(x | c), the mixtures of the classes."""
-        return [self._mixture_of(number) for number in range(len(self.prior))]
-
-    def _mixture_of(self, number: int) -> Mixture:
-        mine = np.flatnonzero(self.component_class == number)
-        part = replace(self.mixture.model.take(mine), weights=self._weights_within[mine])
-        return Mixture.of(part, self.mixture.feature_names)
+        places = [np.flatnonzero(self.component_class == number) for number in range(len(self.prior))]
+        parts = [replace(self.mixture.model.take(mine), weights=self._weights_within[mine]) for mine in places]
+        return [Mixture.of(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
         """log p(x, c) of each row and class plus a number for each row, (n_rows, n_classes), nats.
@@ -88,8 +82,7 @@ class ClassMixtures:
         """log p(c | x), (n_rows, n_classes), nats: the largest odds are taken out before exponentiating."""
         log_odds = self.log_odds(block, engine)
         relative = log_odds - log_odds.max(axis=1, keepdims=True)
-        found: Array = relative - log(np.exp(relative).sum(axis=1, keepdims=True))
-        return found
+        return np.asarray(relative - log(np.exp(relative).sum(axis=1, keepdims=True)))
 
     def probability(self, block: Block, engine: Engine[Any]) -> Array:
         """p(c | x), (n_rows, n_classes)."""
@@ -109,11 +102,9 @@ class ClassMixtures:
         best = self.log_odds(block, engine).argmax(axis=1)
         if level > 0:
             best[self.tail_probability(block).max(axis=1) < level] = len(names) - 1
-        labels: NDArray[Any] = names[best]
-        return labels
+        return np.asarray(names[best])
 
     @property
     def _weights_within(self) -> Array:
         """π_{k|c}, (n_components,)."""
-        within: Array = self.mixture.weights / self.prior[self.component_class]
-        return within
+        return np.asarray(self.mixture.weights / self.prior[self.component_class])

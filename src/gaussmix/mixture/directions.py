@@ -59,5 +59,4 @@ def directions(model: Model, mean_share: float) -> Directions:
 
 
 def _square(matrix: Array) -> Array:
-    product: Array = matrix @ matrix.T
-    return product
+    return np.asarray(matrix @ matrix.T)

@@ -112,13 +112,16 @@ class Explanation:
         columns: dict[str, Any] = {
             "component": self.component,
             "probability": np.array([self._share(row, int(k)) for row, k in enumerate(self.component)]),
-            "runner_up": self.runner_up,
-            "log_ratio": self.log_ratio,
-            "log_weight_ratio": self.log_weight_ratio,
-            "log_density_ratio": self.log_density_ratio,
-            "squared_distance": self.squared_distance,
-            "tail_probability": self.tail_probability,
         }
+        plain = (
+            "runner_up",
+            "log_ratio",
+            "log_weight_ratio",
+            "log_density_ratio",
+            "squared_distance",
+            "tail_probability",
+        )
+        columns |= {name: getattr(self, name) for name in plain}
         columns |= {f"evidence_{name}": self.evidence[:, j] for j, name in enumerate(self.names)}
         columns |= {f"contribution_{name}": self.contributions[:, j] for j, name in enumerate(self.names)}
         frame = None if self.native is None else Frame.of(self.native)

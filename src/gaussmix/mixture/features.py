@@ -36,7 +36,7 @@ def places(features: Features, n_features: int, names: tuple[str, ...] | None) -
     several: list[Any] = [features]
     if isinstance(features, Iterable) and not isinstance(features, str | Set):  # a set has no order
         several = [*features]
-    found = [_place(feature, n_features, names) for feature in several]
+    found = [place_of(feature, n_features, names) for feature in several]
     if len(set(found)) < len(found):
         twice = next(feature for feature, place in zip(several, found, strict=True) if found.count(place) > 1)
         raise ValueError(f"Feature {twice!r:.60} is there twice.")
@@ -63,8 +63,8 @@ def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> Non
     for place, column in enumerate(() if frame is None else frame.names):
         if column in names and names[place : place + 1] != (column,):
             raise ValueError(
-                f"{called} has {column!r} in column {place}, but the order of the features is {list(names)!r:.200}: "
-                "bring the columns into it."
+                f"{called} has {column!r} in column {place}, but the order of the features is {list(names)!r:.200}. "
+                "Put the columns in this order."
             )
 
 
@@ -82,14 +82,15 @@ def block_of(rows: ArrayLike, n_features: int, names: tuple[str, ...] | None = N
     return Block(0, in_whole_steps(array))
 
 
-def _place(feature: object, n_features: int, names: tuple[str, ...] | None) -> int:
+def place_of(feature: object, n_features: int, names: tuple[str, ...] | None, called: str = "feature") -> int:
+    """Where a feature stands; raises ValueError or TypeError. Parameters: `places`; `called` is what an error names."""
     if isinstance(feature, str):
         if names is None:
             raise ValueError(
                 f"Feature {feature!r:.60} is a name, and this mixture's features have none: give a number."
             )
         if feature not in names:
-            raise unknown_name("feature", feature, names)
+            raise unknown_name(called, feature, names)
         if names.count(feature) > 1:  # as tables may have them
             raise ValueError(f"{names.count(feature)} features are called {feature!r:.60}: give a number.")
         return names.index(feature)

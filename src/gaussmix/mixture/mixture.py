@@ -13,7 +13,6 @@ from gaussmix.families.base import Family
 from gaussmix.formats import Details, Place, model_file
 from gaussmix.mixture.base import of_components
 from gaussmix.mixture.compare.comparisons import Comparisons
-from gaussmix.mixture.components import Components
 from gaussmix.mixture.conversion import from_parameters, from_sklearn, to_sklearn
 from gaussmix.mixture.sampling import Labels, sample
 from gaussmix.mixture.scipy_names import SciPyNames
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 
-class Mixture(Shown, Components, SciPyNames, Comparisons):
+class Mixture(Shown, SciPyNames, Comparisons):
     """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
 
     Parameters

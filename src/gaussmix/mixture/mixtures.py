@@ -19,6 +19,8 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, frozen
 
+_ARRAYS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mixtures(Sequence[Mixture]):
@@ -78,13 +80,12 @@ class Mixtures(Sequence[Mixture]):
         """Whether all fields are the same; NaN is equal to NaN."""
         if not isinstance(other, Mixtures):
             return NotImplemented
-        arrays = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
         return (
             (self.keys, self.family.name, self.family.options, self.errors, self.feature_names)
             == (other.keys, other.family.name, other.family.options, other.errors, other.feature_names)
             and {key: tuple(notes) for key, notes in self.notes.items()}
             == {key: tuple(notes) for key, notes in other.notes.items()}
-            and all(np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True) for name in arrays)
+            and all(np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True) for name in _ARRAYS)
         )
 
     def __hash__(self) -> int:
@@ -141,14 +142,7 @@ class Mixtures(Sequence[Mixture]):
         ValueError : a key is no text or number, or nobody could read the structure.
         OSError : the file can't be written.
         """
-        arrays: dict[str, Array] = {
-            "weights": self.weights,
-            "means": self.means,
-            "covariances": self.covariances,
-            "converged": self.converged.astype(np.float64),
-            "n_iter": self.n_iter.astype(np.float64),
-            "lower_bound": self.lower_bound,
-        }
+        arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _ARRAYS}
         errors = {self._places[key]: sentence for key, sentence in self.errors.items()}
         notes = {self._places[key]: sentences for key, sentences in self.notes.items()}
         many_file.write(path, ManyRecord(self.family, arrays, self.keys, errors, notes, self.feature_names))
@@ -157,32 +151,18 @@ class Mixtures(Sequence[Mixture]):
     def load(cls, path: Place) -> Mixtures:
         """Read mixtures from a file, bit for bit as they were saved; nothing in the file is run.
 
-        Parameters
-        ----------
-        path : of a file written by `save` of this or an earlier version, or by the command line. Or a binary file
-            open for reading.
-
-        Raises
-        ------
-        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
-        TypeError : path is neither a path nor a binary file.
-        OSError : there is no such file, or it can't be read.
+        Parameters and errors are those of `Mixture.load`; the file is one that `save` or the command line wrote.
         """
         record = many_file.read(path)
-        arrays = record.tensors
-        return cls(
-            tuple(record.keys),
-            arrays["weights"],
-            arrays["means"],
-            arrays["covariances"],
-            record.family,
-            arrays["converged"].astype(bool),
-            arrays["n_iter"].astype(np.int64),
-            arrays["lower_bound"],
-            {record.keys[place]: sentence for place, sentence in record.errors.items()},
-            {record.keys[place]: sentences for place, sentences in record.notes.items()},
-            record.feature_names,
+        kinds = {"converged": np.bool_, "n_iter": np.int64}
+        arrays: dict[str, Any] = {
+            name: record.tensors[name].astype(kinds.get(name, np.float64), copy=False) for name in _ARRAYS
+        }
+        errors, notes = (
+            {record.keys[place]: said for place, said in each.items()} for each in (record.errors, record.notes)
         )
+        more: dict[str, Any] = {"errors": errors, "notes": notes, "feature_names": record.feature_names}
+        return cls(tuple(record.keys), family=record.family, **arrays, **more)
 
     @cached_property
     def _places(self) -> dict[Any, int]:

@@ -19,9 +19,8 @@ from gaussmix.mixture.features import names_at
 from gaussmix.mixture.holes import patterns
 from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.parts.conditionals import split
 from gaussmix.mixture.parts.conditioning import Conditional
-from gaussmix.mixture.parts.weighted import MOST_NUMBERS
+from gaussmix.mixture.parts.expectations import MOST_NUMBERS
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.block import Block
@@ -101,8 +100,7 @@ class Predictive:
         for component in range(n_components):
             whitened = whitening.whiten(component, values - self.means[:, component])
             log_joint[:, component] -= 0.5 * np.einsum("nt,nt->n", whitened, whitened)
-        log_density: Array = np.logaddexp.reduce(log_joint, axis=1)
-        return log_density
+        return np.asarray(np.logaddexp.reduce(log_joint, axis=1))
 
     def quantiles(self, p: Array) -> Array:
         """Where the mass of each target alone is p (n_quantiles,), in (0, 1): (n_rows, n_targets, n_quantiles)."""
@@ -167,7 +165,7 @@ class Regression:
             raise ValueError("predict_mixture needs rows without missing cells: the others have mixtures of their own.")
         names = names_at(self.mixture.feature_names, self.targets)
         weights = self.mixture.conditional_weights(rows, self._known, n_jobs=self.n_jobs)
-        return Predictive.of(split(self.mixture, self._known), weights, rows, self._order, names)
+        return Predictive.of(self.mixture._split(self._known), weights, rows, self._order, names)
 
     def quantiles(self, block: Block, shares: Array) -> Array:
         """Quantiles of each target given x, (n_rows, n_targets, n_quantiles)."""
@@ -204,8 +202,7 @@ class Regression:
                 same = alone(marginal)
                 parts.append(np.broadcast_to(same, (len(places), *same.shape)))
         order = np.argsort(np.concatenate([places for places, _ in groups]), kind="stable")
-        found: Array = np.concatenate(parts)[order]
-        return found
+        return np.asarray(np.concatenate(parts)[order])
 
     def _predictors(self, block: Block) -> Rows:
         """By rows, so that bits do not depend on how an array lies."""

@@ -114,8 +114,7 @@ class SciPyNames(Conditionals, Parts, Masses):
         >>> Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"]).std().round(4)
         array([2.2361])
         """
-        deviations: Array = np.sqrt(np.diagonal(self.covariance))
-        return deviations
+        return np.asarray(np.sqrt(np.diagonal(self.covariance)))
 
     @of_components
     def interval(self, confidence: float) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""How a mixture is shown: in a line, and in notebooks as a table with a picture."""
+"""How a mixture is shown: in a line, and in notebooks as a table with a small picture."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import numpy as np
 from gaussmix.errors import counted
 from gaussmix.mixture.base import MixtureBase
 from gaussmix.mixture.digits import mean_and_deviation, share, shorten
-from gaussmix.mixture.sketch import names_of, sketch
+from gaussmix.numerics.arrays import Array, Places
 
 MOST_FEATURES, MOST_COMPONENTS = 8, 30  # of a table in a notebook
 _MOST_NAMES, _MOST_WEIGHTS = 5, 6  # of a line
+WIDTH, HEIGHT = 340.0, 240.0  # pixels
+_LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
+MOST = 30  # components, the heaviest, that a small picture has room for
+REACH = 2.0  # standard deviations: the ellipse of a component holds 86 % of it
 
 
 class Shown(MixtureBase):
@@ -73,3 +77,136 @@ def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         tail = "".join(f"<td {style}>{escape(cell)}</td>" for cell in cells)
         body.append(f'<tr><th scope="row" {style}>{escape(first)}</th>{tail}</tr>')
     return f'<table style="color:inherit"><thead><tr>{top}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+
+
+def sketch(mixture: MixtureBase) -> str:
+    """A mixture as a small SVG: ellipses of the first two features, or the curves of one.
+
+    All lines and letters have the colour of the text around them, so the picture is right on light and on dark pages.
+    Components carry their numbers, so no colour has to tell them apart.
+    """
+    order = np.argsort(-mixture.weights, kind="stable")[:MOST]
+    drawn = order[mixture.weights[order] > 0] if (mixture.weights > 0).any() else order
+    is_line = mixture.n_features == 1
+    shapes, said = (_curves if is_line else _ellipses)(mixture, drawn)
+    return (
+        f'<svg role="img" width="{WIDTH:.0f}" height="{HEIGHT:.0f}" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" '
+        f'style="max-width:100%;height:auto" fill="none" stroke="currentColor" font-size="11" '
+        f'font-family="sans-serif"><title>{escape(said)}</title>{shapes}</svg>'
+    )
+
+
+def names_of(mixture: MixtureBase) -> tuple[str, ...]:
+    """The names of the features; x0, x1 … if they have none."""
+    return mixture.feature_names or tuple(f"x{j}" for j in range(mixture.n_features))
+
+
+def ellipse_of(covariance: Array) -> tuple[float, float, float]:
+    """Half-lengths of the ellipse (x − μ)ᵀ Σ⁻¹ (x − μ) = 1 of Σ (2, 2), and the direction of the longer in degrees.
+
+    The longer half-length comes first. With Σ = Q Λ Qᵀ the half-lengths are √λ along Q. A singular covariance
+    has a line. Rounding may make its eigenvalue slightly negative; it counts as 0.
+    """
+    variances, directions = np.linalg.eigh(covariance)  # ascending
+    shorter, longer = np.sqrt(np.maximum(variances, 0.0)).tolist()
+    east, north = directions[:, 1]
+    return longer, shorter, float(np.degrees(np.arctan2(north, east)))
+
+
+def _ellipses(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
+    """Ellipses of the first two features, and what they are."""
+    means = mixture.means[drawn, :2]
+    covariances = mixture.model.covariances.take(drawn).marginal(np.array([0, 1])).dense()
+    reach = 1.1 * REACH * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    box = None if mixture.noise is None or mixture.noise.box is None else mixture.noise.box[:, :2]
+    low, high = _range(means - reach, means + reach, box)
+    scale = _room() / (high - low) * [1, -1]  # upwards on the page is minus
+    centres = (means - low) * scale + [_LEFT, HEIGHT - _BOTTOM]
+    shapes = [] if box is None else [_rectangle((box - low) * scale + [_LEFT, HEIGHT - _BOTTOM])]
+    for k, centre, covariance in zip(drawn.tolist(), centres, covariances * np.outer(scale, scale), strict=True):
+        longer, shorter, angle = ellipse_of(covariance)
+        place = f"{centre[0]:.1f} {centre[1]:.1f}"
+        shapes.append(
+            f'<ellipse rx="{REACH * longer:.1f}" ry="{REACH * shorter:.1f}" fill="currentColor" fill-opacity="0.08" '
+            f'transform="translate({place}) rotate({angle:.1f})"/>{_text(centre[0], centre[1], str(k), "middle")}'
+        )
+    names = names_of(mixture)
+    base = HEIGHT - _BOTTOM
+    beside = (
+        (base, f"{low[1]:.4g}", "start"),
+        (base / 2, shorten(names[1]), "middle"),
+        (_EDGE, f"{high[1]:.4g}", "end"),
+    )
+    shapes += [_text(_LEFT - 7, up, text, anchor, turned=True) for up, text, anchor in beside]
+    said = f"Components in {names[0]} and {names[1]}: ellipses reach two standard deviations from the means"
+    return "".join(shapes) + _ends(names[0], low[0], high[0]), said
+
+
+def _curves(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
+    """The density of one feature, thick, and its parts."""
+    means, deviations = mixture.means[drawn, 0], np.sqrt(mixture.model.covariances.variances()[drawn, 0])
+    box = None if mixture.noise is None or mixture.noise.box is None else mixture.noise.box
+    low, high = (
+        end[0] for end in _range((means - 3.5 * deviations)[:, None], (means + 3.5 * deviations)[:, None], box)
+    )
+    near = means[:, None] + deviations[:, None] * np.linspace(-3.5, 3.5, 29)
+    x = np.unique(np.concatenate([np.linspace(low, high, 161), near.ravel()]))
+    z = (x - means[:, None]) / deviations[:, None]
+    parts = mixture.weights[drawn, None] * np.exp(-0.5 * z**2) / (deviations[:, None] * np.sqrt(2 * np.pi))
+    whole = parts.sum(axis=0)
+    if mixture.noise is not None and mixture.noise.box is not None:
+        inside = (x >= mixture.noise.box[0, 0]) & (x <= mixture.noise.box[1, 0])
+        whole = whole + np.where(inside, np.exp(mixture.noise.log_density), 0.0)
+    across, up = _room() / [high - low, 1.08 * whole.max()]
+    pixels = _LEFT + (x - low) * across
+    shapes = [_line(pixels, HEIGHT - _BOTTOM - part * up, 1.0) for part in parts]
+    shapes.append(_line(pixels, HEIGHT - _BOTTOM - whole * up, 2.0))
+    for k, part in zip(drawn.tolist(), parts, strict=True):
+        top = int(part.argmax())
+        shapes.append(_text(pixels[top], HEIGHT - _BOTTOM - part[top] * up + 12, str(k), "middle"))
+    name = names_of(mixture)[0]
+    return "".join(shapes) + _ends(name, low, high), f"The density of {name}, thick, and its components"
+
+
+def _room() -> Array:
+    """Width and height inside the axes, pixels."""
+    return np.array([WIDTH - _LEFT - _EDGE, HEIGHT - _BOTTOM - _EDGE])
+
+
+def _range(low: Array, high: Array, box: Array | None) -> tuple[Array, Array]:
+    """The smallest and the largest number of each feature that is drawn."""
+    ends = low.min(axis=0), high.max(axis=0)
+    return ends if box is None else (np.minimum(ends[0], box[0]), np.maximum(ends[1], box[1]))
+
+
+def _rectangle(corners: Array) -> str:
+    (left, right), (top, bottom) = np.sort(corners, axis=0).T
+    return (
+        f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" '
+        'stroke-dasharray="4 3"><title>noise</title></rect>'
+    )
+
+
+def _line(across: Array, up: Array, thickness: float) -> str:
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
+    return f'<polyline points="{points}" stroke-width="{thickness}"/>'
+
+
+def _text(across: float, up: float, text: str, anchor: str, *, turned: bool = False) -> str:
+    turn = f' transform="rotate(-90 {across:.1f} {up:.1f})"' if turned else ""
+    return (
+        f'<text x="{across:.1f}" y="{up:.1f}" text-anchor="{anchor}" fill="currentColor" stroke="none"{turn}>'
+        f"{escape(text)}</text>"
+    )
+
+
+def _ends(name: str, low: float, high: float) -> str:
+    """The axes, the ends of the one that runs across, and its name."""
+    base = HEIGHT - _BOTTOM
+    corner = f'<path d="M{_LEFT} {_EDGE} V{base} H{WIDTH - _EDGE}" stroke-opacity="0.5"/>'
+    places = (
+        (_LEFT, f"{low:.4g}", "start"),
+        (WIDTH / 2, shorten(name), "middle"),
+        (WIDTH - _EDGE, f"{high:.4g}", "end"),
+    )
+    return corner + "".join(_text(across, base + 15, text, anchor) for across, text, anchor in places)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,12 +12,9 @@ from scipy.special import ndtr
 from gaussmix.estimators.regressor import regressor_of
 from gaussmix.mixture.holes import tail_probability
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Display, legend_beside
+from gaussmix.plot.display import Axes, Display, legend_beside
 from gaussmix.plot.palette import faded
-from gaussmix.plot.subject import beside, mixture_of, need_rows, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.subject import beside, mixture_of, subject_of
 
 _N_BINS = 10
 _CONFIDENCE = 0.95
@@ -59,10 +56,6 @@ class CalibrationDisplay(Display):
 
     values: Array
     is_central: bool
-    line_: Any = field(init=False)
-    reference_: Any = field(init=False)
-    band_: Any = field(init=False)
-    legend_: Any = field(init=False)
 
     @classmethod
     def from_estimator(
@@ -70,47 +63,36 @@ class CalibrationDisplay(Display):
     ) -> Self:
         """Draw the calibration of a fitted estimator, or of a mixture.
 
+        All else is as for `ComponentDisplay.from_estimator`.
+
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureRegressor`, another estimator of gaussmix that has a `mixture_`,
             or a `gaussmix.Mixture`.
         X : (n_samples, n_features), rows as for `predict`.
         y : (n_samples,), the targets, of a regressor with one target; None where X has its column.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
 
         Raises
         ------
-        ImportError, NotFittedError, TypeError : as for `ComponentDisplay.from_estimator`.
         ValueError : X and y are not rows of the mixture, a regressor has several targets, or a mixture has noise.
         """
-        need_rows(X, cls.__name__)
-        mixture_of(estimator)
         is_regressor = hasattr(estimator, "predict_quantiles")
-        values = _masses_below(estimator, X, y) if is_regressor else _masses_above(estimator, X)
+        if is_regressor:
+            values = _masses_below(estimator, X, y)
+        else:  # the mass where the density is higher
+            subject = subject_of(estimator, X)
+            values = 1.0 - tail_probability(subject.needed_rows(cls.__name__), subject.mixture)
         return cls(values=values, is_central=is_regressor).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, kind: str = "coverage", color: Any = None, legend: bool = True) -> Self:
-        """Draw.
+        """Draw. All else is as for `ConditionalDisplay.plot`.
 
         Parameters
         ----------
-        ax : axes to draw on; new ones by default.
         kind : "coverage", the share of rows inside each region; or "pit", the histogram.
-        color : of what was observed; blue by default.
-        legend : whether to name lines and band.
-
-        Returns
-        -------
-        display : this one.
 
         Raises
         ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
         ValueError : kind is neither.
         """
         if kind not in ("coverage", "pit"):
@@ -126,13 +108,13 @@ class CalibrationDisplay(Display):
         inside = np.sort(np.abs(2 * self.values - 1) if self.is_central else self.values)
         observed = np.searchsorted(inside, promised, side="right") / len(inside)
         low, high = _chance(len(inside), promised)
-        self.band_ = ax.fill_between(
+        self.band_: Any = ax.fill_between(
             promised, low, high, color=faded(self._ink, 0.15), linewidth=0, label="chance, 95%"
         )
         (self.reference_,) = ax.plot(
             [0, 1], [0, 1], color=self._ink, linewidth=0.9, linestyle="--", label="right model"
         )
-        (self.line_,) = ax.plot(promised, observed, color=color, linewidth=1.8, label="observed")
+        self.line_: Any = ax.plot(promised, observed, color=color, linewidth=1.8, label="observed")[0]
         what = "intervals" if self.is_central else "regions"
         ax.set(xlabel=f"mass of the {what}", ylabel="share of rows inside", xlim=(0, 1), ylim=(0, 1), aspect="equal")
         return [self.line_, self.reference_, self.band_]
@@ -157,23 +139,15 @@ def _chance(n_rows: int, share: Any) -> tuple[Any, Any]:
     return binom.ppf(tail, n_rows, share) / n_rows, binom.ppf(1 - tail, n_rows, share) / n_rows
 
 
-def _masses_above(estimator: Any, X: ArrayLike) -> Array:
-    """The mass where the density is higher than at each row."""
-    subject = subject_of(estimator, X)
-    assert subject.rows is not None
-    return 1.0 - tail_probability(subject.rows, subject.mixture)
-
-
 def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     """P(target ≤ y | x) of each row."""
-    places = np.atleast_1d(regressor.targets_)
+    mixture, places = mixture_of(regressor), np.atleast_1d(regressor.targets_)
     if len(places) > 1:
-        raise ValueError("The regressor has several targets, and calibration is of one: fit it with that alone.")
-    rows = subject_of(regressor.mixture_, beside(X, y, regressor.mixture_.feature_names)).rows
-    assert rows is not None
+        raise ValueError("CalibrationDisplay needs one target, and the regressor has several. Fit it with one.")
+    subject = subject_of(mixture, beside(X, y, mixture.feature_names))
+    rows = subject.needed_rows(CalibrationDisplay.__name__)
     target, known = rows[:, places[0]], np.delete(rows, places, axis=1)
-    unnamed = regressor_of(regressor.mixture_.with_feature_names(None), places.tolist(), regressor.n_jobs)
+    unnamed = regressor_of(mixture.with_feature_names(None), places.tolist(), regressor.n_jobs)
     given = unnamed.predict_mixture(known)
     deviations = np.sqrt(given.family.covariances(given.covariances, *given.means.shape[1:]).variances()[:, 0])
-    below: Array = np.einsum("nk,nk->n", given.weights, ndtr((target[:, None] - given.means[:, :, 0]) / deviations))
-    return below
+    return np.asarray(np.einsum("nk,nk->n", given.weights, ndtr((target[:, None] - given.means[:, :, 0]) / deviations)))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gaussmix.checks import check_real
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Display, component_handles, legend_beside, sum_handle
-from gaussmix.plot.features import Features, chosen_features
+from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle, legend_beside
 from gaussmix.plot.layers import (
     MOST_POINTS,
     covered,
@@ -23,16 +22,13 @@ from gaussmix.plot.layers import (
     draw_rows,
 )
 from gaussmix.plot.palette import Look, looks_of
-from gaussmix.plot.subject import Subject, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.subject import Subject
 
 Options = Mapping[str, Any] | None
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class ComponentDisplay(Display):
+class ComponentDisplay(FeatureDisplay):
     """Rows in the colours of their components, and each component by its 1, 2 and 3 σ ellipses.
 
     Make it with `from_estimator`. More than 20,000 rows are shades: the more rows, the darker. In one feature the rows
@@ -80,64 +76,12 @@ class ComponentDisplay(Display):
     means: Array
     covariances: Array
     feature_names: Sequence[str]
-    rows_: Any = field(init=False)
-    components_: list[list[Any]] = field(init=False)
-    numbers_: list[Any] = field(init=False)
-    legend_: Any = field(init=False)
-    colors_: list[Any] = field(init=False)
-
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: ArrayLike | None = None,
-        *,
-        features: Features = None,
-        feature_names: Sequence[str] | None = None,
-        ax: Axes | None = None,
-        **options: Any,
-    ) -> Self:
-        """Draw a fitted estimator, or a mixture, over rows or alone.
-
-        Parameters
-        ----------
-        estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
-        X : (n_samples, n_features), all features of the mixture, data units; None for components without rows. Rows
-            with a missing cell (NaN) among the features shown are left out.
-        features : one or two features to show, by index or by name; the first two by default. The ellipses are those of
-            the marginal distribution of these features.
-        feature_names : one for each feature of X; by default those of the mixture, or those of X.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
-
-        Raises
-        ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
-        NotFittedError : before `fit`.
-        ValueError : a feature does not exist, or X is not numbers of shape (n_samples, n_features).
-        TypeError : `estimator` has no mixture, or X is not numbers.
-        """
-        subject = subject_of(estimator, X, feature_names)
-        return cls.of(subject, chosen_features(features, subject.names)).plot(ax, **options)
 
     @classmethod
     def of(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
         """Make the display of some features without drawing it; `known` are labels and certainty, where they are."""
         labels, certainty = subject.labels_and_certainty() if known is None else known
-        mixture = subject.mixture
-        return cls(
-            rows=subject.shown(shown),
-            labels=labels,
-            certainty=certainty,
-            weights=mixture.weights,
-            means=mixture.means[:, shown],
-            covariances=mixture.model.covariances.marginal(np.array(shown)).dense(),
-            feature_names=[subject.names[j] for j in shown],
-        )
+        return cls(rows=subject.shown(shown), labels=labels, certainty=certainty, **subject.components(shown))
 
     def plot(
         self,
@@ -189,7 +133,7 @@ class ComponentDisplay(Display):
         points = not is_line and 0 < len(self.rows) <= MOST_POINTS
         noise = not is_line and bool((self.labels < 0).any())
         handles = component_handles(looks, self.weights, points=points, lines=not points, noise=noise)
-        return [*handles, sum_handle(self._ink)] if is_line and len(looks) > 1 else handles
+        return [*handles, handle("their sum", self._ink, "--", linewidth=1)] if is_line and len(looks) > 1 else handles
 
     def _draw_line(
         self, ax: Axes, looks: list[Look], levels: list[float], of_rows: dict[str, Any], of_components: dict[str, Any]
@@ -197,7 +141,7 @@ class ComponentDisplay(Display):
         self.rows_ = draw_histogram(ax, self.rows[:, 0], of_rows)
         deviations = np.sqrt(self.covariances[:, 0, 0])
         self.components_ = draw_curves(ax, self.weights, self.means[:, 0], deviations, looks, levels, of_components)
-        self.numbers_ = []
+        self.numbers_: list[Any] = []
 
     def _draw_plane(
         self, ax: Axes, looks: list[Look], levels: list[float], of_rows: dict[str, Any], of_components: dict[str, Any]

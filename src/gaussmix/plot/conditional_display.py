@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.estimators.regressor import regressor_of
+from gaussmix.mixture.features import place_of
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Display, checked_masses, legend_beside
-from gaussmix.plot.features import Feature, names_of, one_feature
+from gaussmix.plot.display import Axes, Display, checked_masses, legend_beside
 from gaussmix.plot.layers import draw_plain_rows
 from gaussmix.plot.palette import faded
-from gaussmix.plot.subject import beside, mixture_of, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.subject import Feature, beside, mixture_of, names_of, subject_of
 
 _N_POINTS = 201
 
@@ -66,11 +63,6 @@ class ConditionalDisplay(Display):
     masses: Array
     rows: Array
     feature_names: Sequence[str]
-    mean_: Any = field(init=False)
-    median_: Any = field(init=False)
-    bands_: list[Any] = field(init=False)
-    rows_: Any = field(init=False)
-    legend_: Any = field(init=False)
 
     @classmethod
     def from_estimator(
@@ -88,6 +80,8 @@ class ConditionalDisplay(Display):
     ) -> Self:
         """Draw a fitted regressor or other estimator, or a mixture, over rows or alone.
 
+        All else is as for `ComponentDisplay.from_estimator`.
+
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureRegressor`, another estimator of gaussmix that has a `mixture_`,
@@ -98,31 +92,22 @@ class ConditionalDisplay(Display):
         target : what is predicted, likewise; by default the (first) target of the regressor, or the last feature.
         masses : of the bands, above 0 and below 1.
         feature_names : one for each feature of the mixture; by default those of the mixture.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
 
         Raises
         ------
-        ImportError, NotFittedError : as for `ComponentDisplay.from_estimator`.
-        ValueError, TypeError : as there; or feature and target are the same, or masses are not between 0 and 1.
+        ValueError, TypeError : feature and target are the same, or masses are not numbers between 0 and 1.
         """
         mixture = mixture_of(estimator)
         names = names_of(mixture.n_features, feature_names, mixture.feature_names)
         last = np.atleast_1d(getattr(estimator, "targets_", -1))[0].item()
-        places = (
-            one_feature("feature", feature, names),
-            one_feature("target", last if target is None else target, names),
-        )
+        given = ("feature", feature), ("target", last if target is None else target)
+        places = [place_of(value, len(names), tuple(names), called) for called, value in given]
         if places[0] == places[1]:
             raise ValueError(f"feature and target are both {names[places[0]]!r}: choose two different ones.")
         shares = checked_masses(masses)
-        subject = subject_of(mixture, None if X is None else beside(X, y, mixture.feature_names), feature_names)
+        subject = subject_of(mixture, beside(X, y, mixture.feature_names), feature_names)
         rows = subject.shown(places)
-        pair = mixture.without_noise.marginal(list(places))
+        pair = mixture.without_noise.marginal(places)
         x = _span(pair.means[:, 0], np.sqrt(pair.model.covariances.dense()[:, 0, 0]), rows[:, 0])
         regressor = regressor_of(pair.with_feature_names(None), [1])
         tails = np.concatenate([0.5 - 0.5 * shares[::-1], [0.5], 0.5 + 0.5 * shares])
@@ -141,7 +126,7 @@ class ConditionalDisplay(Display):
         Parameters
         ----------
         ax : axes to draw on; new ones by default.
-        color : of the lines and bands; blue by default.
+        color : of lines and bands; blue by default.
         legend : whether to name lines and bands.
 
         Returns

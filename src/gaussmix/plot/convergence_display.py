@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.plot.display import Display, legend_beside
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.display import Axes, Display, legend_beside
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -45,27 +42,17 @@ class ConvergenceDisplay(Display):
 
     traces: Sequence[Sequence[float]]
     best: int
-    lines_: list[Any] = field(init=False)
-    legend_: Any = field(init=False)
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None, **options: Any) -> Self:
-        """Draw the runs of a fitted estimator.
+        """Draw the runs of a fitted estimator. All else is as for `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
         estimator : a fitted estimator of gaussmix; of one that keeps no `traces_`, the run that was kept.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
 
         Raises
         ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
-        NotFittedError : before `fit`.
         TypeError : `estimator` keeps no trace.
         ValueError : EM made no step.
         """
@@ -77,7 +64,7 @@ class ConvergenceDisplay(Display):
         kept = list(estimator.lower_bounds_)
         traces = [list(trace) for trace in getattr(estimator, "traces_", [kept])]
         if not kept:
-            raise ValueError("EM made no step, so there is nothing to show: raise max_iter.")
+            raise ValueError("EM made no step, so there is nothing to show. Raise max_iter.")
         if kept not in traces:
             traces.append(kept)
         return cls(traces=traces, best=traces.index(kept)).plot(ax, **options)
@@ -85,22 +72,9 @@ class ConvergenceDisplay(Display):
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw.
 
-        Parameters
-        ----------
-        ax : axes to draw on; new ones by default.
-        color : of the run that was kept; blue by default. The others are grey.
-        legend : whether to say which run was kept, and where it ended.
-
-        Returns
-        -------
-        display : this one.
-
-        Raises
-        ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
+        Parameters, return and errors are those of `ConditionalDisplay.plot`. The color is that of the run that was
+        kept; the others are grey. The legend says which run was kept, and where it ended.
         """
-        from matplotlib.ticker import MaxNLocator
-
         ax = self._on(ax)
         color = self._line_color(color)
         self.lines_ = []
@@ -114,6 +88,6 @@ class ConvergenceDisplay(Display):
         if others:
             others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
         ax.set(xlabel="step of EM", ylabel="mean log-likelihood, nats")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        self._count_along_x(min_n_ticks=1)
         self.legend_ = legend_beside(ax, [self.lines_[self.best], *others[:1]]) if legend else None
         return self

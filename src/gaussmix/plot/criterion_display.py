@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.plot.display import Display, legend_beside
+from gaussmix.plot.display import Axes, Display, handle, legend_beside
 from gaussmix.plot.palette import looks_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _IS_BETTER = {"cv": "higher is better"}
 
@@ -53,32 +50,20 @@ class CriterionDisplay(Display):
     results: Mapping[str, Sequence[Any]]
     best_index: int
     criterion: str
-    lines_: dict[str, Any] = field(init=False)
-    failures_: dict[str, Any] = field(init=False)
-    best_: Any = field(init=False)
-    legend_: Any = field(init=False)
 
     @classmethod
     def from_estimator(
         cls, estimator: Any, *, criterion: str | None = None, ax: Axes | None = None, **options: Any
     ) -> Self:
-        """Draw the search of a fitted estimator.
+        """Draw the search of a fitted estimator. All else is as for `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureIC`.
         criterion : "bic", "icl", "aic", "aicc" or, where it was computed, "cv"; by default what the search chose by.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
 
         Raises
         ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
-        NotFittedError : before `fit`.
         ValueError : the search has no such criterion.
         TypeError : `estimator` searched for nothing.
         """
@@ -92,23 +77,7 @@ class CriterionDisplay(Display):
         return cls(results=results, best_index=estimator.best_index_, criterion=wanted).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : axes to draw on; new ones by default. The legend stands beside them, at the right.
-        colors : of the structures, in turn, as for `ComponentDisplay.plot`.
-        legend : whether to name the structures.
-
-        Returns
-        -------
-        display : this one.
-
-        Raises
-        ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
-        ValueError : no colour, or something that is none.
-        """
+        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`, with structures as components."""
         ax = self._on(ax)
         counts, values = (np.asarray(self.results[name], dtype=float) for name in ("n_components", self.criterion))
         structures = self._structures()
@@ -146,15 +115,11 @@ class CriterionDisplay(Display):
         return self.ax_.plot(counts + aside, np.full(len(counts), 1.035), transform=where, **style)[0]
 
     def _label(self, counts: Any) -> None:
-        from matplotlib.ticker import MaxNLocator
-
         better = _IS_BETTER.get(self.criterion, "lower is better")
         self.ax_.set(xlabel="number of components", ylabel=f"{self.criterion.upper()} ({better})")
-        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        self._count_along_x(min_n_ticks=1)
         self.ax_.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
 
     def _handles(self) -> list[Any]:
-        from matplotlib.lines import Line2D
-
-        failed = Line2D([], [], color="0.5", marker="x", linestyle="", markersize=5, label="failed")
-        return [*self.lines_.values(), self.best_, *([failed] if self.failures_ else [])]
+        failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
+        return [*self.lines_.values(), self.best_, *failed]

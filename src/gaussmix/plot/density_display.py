@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Display, checked_masses, legend_beside
-from gaussmix.plot.features import Features, chosen_features
-from gaussmix.plot.geometry import grid_of
-from gaussmix.plot.layers import covered, draw_histogram, draw_plain_rows
+from gaussmix.plot.display import Axes, FeatureDisplay, checked_masses, legend_beside
+from gaussmix.plot.layers import covered, draw_histogram, draw_plain_rows, grid_of
 from gaussmix.plot.palette import faded
-from gaussmix.plot.subject import subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.subject import Subject
 
 _OPACITY = 0.25  # of one region; those inside lie on it
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class DensityDisplay(Display):
+class DensityDisplay(FeatureDisplay):
     """The density of a mixture in two features by contours, each around the smallest region of a given mass.
 
     Make it with `from_estimator`. The region of 95% holds 95% of the mixture's mass, and no smaller one does; it may be
     in pieces (Hyndman 1996, The American Statistician 50, 120–126). In one feature the density is a curve over the
-    regions.
+    regions. Noise is left out.
 
     Parameters
     ----------
@@ -59,31 +53,12 @@ class DensityDisplay(Display):
     mixture: Mixture
     rows: Array
     feature_names: Sequence[str]
-    levels_: Array = field(init=False)
-    contours_: Any = field(init=False)
-    regions_: Any = field(init=False)
-    rows_: Any = field(init=False)
-    legend_: Any = field(init=False)
 
     @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: ArrayLike | None = None,
-        *,
-        features: Features = None,
-        feature_names: Sequence[str] | None = None,
-        ax: Axes | None = None,
-        **options: Any,
-    ) -> Self:
-        """Draw the density of a fitted estimator, or of a mixture, over rows or alone.
-
-        Parameters, return and errors are those of `ComponentDisplay.from_estimator`. Noise is left out.
-        """
-        subject = subject_of(estimator, X, feature_names)
-        shown = chosen_features(features, subject.names)
+    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+        """Make the display of some features without drawing it."""
         mixture, names = subject.mixture.without_noise.marginal(shown), [subject.names[j] for j in shown]
-        return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names).plot(ax, **options)
+        return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names)
 
     def plot(
         self,
@@ -93,22 +68,15 @@ class DensityDisplay(Display):
         color: Any = None,
         legend: bool = True,
     ) -> Self:
-        """Draw.
+        """Draw. All else is as for `ConditionalDisplay.plot`.
 
         Parameters
         ----------
-        ax : axes to draw on; new ones by default.
         masses : of the regions, above 0 and below 1.
         color : of all regions, more transparent the larger they are; blue by default.
-        legend : whether to name the masses.
-
-        Returns
-        -------
-        display : this one.
 
         Raises
         ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
         ValueError, TypeError : masses are not numbers above 0 and below 1, or a color is none.
         """
         shares = checked_masses(masses)
@@ -128,8 +96,8 @@ class DensityDisplay(Display):
         density = self.mixture.log_density(points).reshape(len(y), len(x))
         levels = self.levels_ + np.arange(len(self.levels_)) * 1e-12  # ascending, also where two are equal
         top = max(float(density.max()), float(levels[-1])) + 1.0
-        self.regions_ = ax.contourf(x, y, density, levels=[*levels, top], colors=shades, zorder=1.5)
-        self.contours_ = ax.contour(
+        self.regions_: Any = ax.contourf(x, y, density, levels=[*levels, top], colors=shades, zorder=1.5)
+        self.contours_: Any = ax.contour(
             x, y, density, levels=levels, colors=[color], linewidths=1.2, linestyles="-", zorder=3
         )
         box = covered(self.mixture.means, self.mixture.model.covariances.dense())

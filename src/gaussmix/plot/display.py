@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_probabilities
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.palette import COLORS, Look, on_page, outlined
+from gaussmix.plot.subject import Features, Subject, chosen_features, subject_of
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
+else:  # matplotlib need not be installed to import this
+    Axes = Any
 
 MOST_IN_LEGEND = 20
 _LONGEST_NAME = 60  # characters; a layout with a name of thousands takes minutes
@@ -23,12 +27,13 @@ class Display:
 
     ax_: Axes
     figure_: Any
-    _size: ClassVar[tuple[float, float] | None] = None  # of new figures, inches; None for matplotlib's own
+    legend_: Any
+    rows_: Any
 
     def _on(self, ax: Axes | None) -> Axes:
         """Take the axes to draw on, new ones by default."""
         if ax is None:
-            ax = new_figure(figsize=self._size)[1]
+            ax = new_figure()[1]
         elif not hasattr(ax, "get_xaxis"):
             raise TypeError(f"ax must be matplotlib axes, not {ax!r:.60}.")
         self.ax_, self.figure_ = ax, ax.figure
@@ -52,9 +57,64 @@ class Display:
         how: dict[str, Any] = {"s": 140, "facecolors": "none", "linewidths": 1.5, "zorder": 5}
         return self.ax_.scatter(x, y, label=label, edgecolors=[self._ink], **how)
 
-    def _write(self, x: float, y: float, text: str, color: Any = None, **options: Any) -> Any:
-        """Put text into the picture with a rim, so that it is read over rows and lines."""
-        return write(self.ax_, x, y, text, self._ink if color is None else color, **options)
+    def _count_along_x(self, **options: Any) -> None:
+        """Mark whole numbers along the horizontal axis."""
+        from matplotlib.ticker import MaxNLocator
+
+        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, **options))
+
+
+class FeatureDisplay(Display):
+    """A picture of a mixture in one or two of its features, with rows or without."""
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike | None = None,
+        *,
+        features: Features = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
+        """Draw a fitted estimator, or a mixture, over rows or alone.
+
+        Parameters
+        ----------
+        estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
+        X : (n_samples, n_features), all features of the mixture, data units; None for a picture without rows. Rows with
+            a missing cell (NaN) among the features shown are left out.
+        features : one or two features to show, by index or by name; the first two by default. The picture is that of
+            the marginal distribution of these features.
+        feature_names : one for each feature of X; by default those of the mixture, or those of X.
+        ax : axes to draw on; new ones by default.
+        **options : for `plot`.
+
+        Returns
+        -------
+        display : the display, drawn.
+
+        Raises
+        ------
+        ImportError : matplotlib is not installed, or its backend needs a screen.
+        NotFittedError : before `fit`.
+        ValueError : a feature does not exist, X is not numbers of shape (n_samples, n_features), or X is None and the
+            display shows nothing but rows.
+        TypeError : `estimator` has no mixture, X is not numbers, or a feature is neither a number nor a name.
+        """
+        subject = subject_of(estimator, X, feature_names)
+        display: Self = cls.of(subject, chosen_features(features, subject.names)).plot(ax, **options)
+        return display
+
+    @classmethod
+    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+        """Make the display of some features without drawing it."""
+        raise NotImplementedError
+
+    def plot(self, *args: Any, **options: Any) -> Any:
+        """Draw."""
+        raise NotImplementedError
 
 
 def as_text(name: str) -> str:
@@ -94,7 +154,7 @@ def import_pyplot() -> Any:
 
 
 def write(ax: Axes, x: float, y: float, text: str, color: Any, **options: Any) -> Any:
-    """Text at a place, on a rim of the background's colour."""
+    """Text at a place, on a rim of the background's colour, so that it is read over rows and lines."""
     how = {"ha": "center", "va": "center", "fontsize": "small", "zorder": 6, **options}
     return ax.text(x, y, text, color=color, path_effects=outlined(ax.get_facecolor()), **how)
 
@@ -122,22 +182,17 @@ def component_handles(looks: Sequence[Look], weights: Any, *, points: bool, line
 
     A legend of more than 20 would be longer than the picture: then it names none.
     """
-    from matplotlib.lines import Line2D
-
     if len(looks) > MOST_IN_LEGEND:
         return []
     handles = []
     for k, (look, weight) in enumerate(zip(looks, np.asarray(weights).tolist(), strict=True)):
-        style: dict[str, Any] = {"linestyle": look.line_style if lines else "", "marker": look.marker if points else ""}
-        label = f"component {k} ({weight:.0%})"
-        handles.append(Line2D([], [], color=look.color, label=label, markersize=5, linewidth=1.3, **style))
-    if noise:
-        handles.append(Line2D([], [], color="0.5", label="noise", linestyle="", marker="x", markersize=5))
-    return handles
+        line, marker = look.line_style if lines else "", look.marker if points else ""
+        handles.append(handle(f"component {k} ({weight:.0%})", look.color, line, marker, linewidth=1.3))
+    return [*handles, handle("noise", "0.5", marker="x")] if noise else handles
 
 
-def sum_handle(ink: Any) -> Any:
-    """What a legend shows for the density of the whole mixture."""
+def handle(label: str, color: Any, line: Any = "", marker: str = "", **options: Any) -> Any:
+    """What a legend shows for one thing: a line, a marker or both."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=ink, linestyle="--", linewidth=1, label="their sum")
+    return Line2D([], [], color=color, label=label, linestyle=line, marker=marker, **{"markersize": 5, **options})

@@ -1,20 +1,17 @@
-"""What pictures of components are made of: rows as points or shades, ellipses, curves and numbers."""
+"""What pictures of components are made of: rows as points or shades, ellipses, curves, numbers, and grids."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.mixture.shown import ellipse_of
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import write
-from gaussmix.plot.geometry import normal_density, one_sigma_axes, points_for_curves
+from gaussmix.plot.display import Axes, write
 from gaussmix.plot.palette import NOISE_COLOR, Look, faded
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Options = Mapping[str, Any]
 
@@ -22,6 +19,7 @@ MOST_POINTS = 20_000  # rows that are drawn one by one; more become shades
 ROW_ALPHA = 0.6  # opacity of a row whose component is certain; a less certain row is paler
 FILL_ALPHA = 0.08  # opacity of one ellipse; nested ellipses add up
 _REACH = 5.0  # of shades, standard deviations around the components
+_MOST_ON_AXIS = 600  # points of a grid along one feature
 
 
 def draw_points(
@@ -118,13 +116,13 @@ def draw_ellipses(
 
     drawn = []
     for mean, covariance, look in zip(means, covariances, looks, strict=True):
-        axes = one_sigma_axes(covariance)
+        longer, shorter, angle = ellipse_of(covariance)
         ellipses = []
         for nth, level in enumerate(levels, start=1):
             style: dict[str, Any] = {"facecolor": faded(look.color, fill), "edgecolor": faded(look.color, nth**-0.4)}
             style |= {"linewidth": 1.3, "linestyle": look.line_style}
-            size = 2 * level * axes.longer, 2 * level * axes.shorter
-            ellipse = Ellipse(tuple(mean), *size, angle=axes.angle, zorder=3, **{**style, **options})
+            size = 2 * level * longer, 2 * level * shorter
+            ellipse = Ellipse(tuple(mean), *size, angle=angle, zorder=3, **{**style, **options})
             ellipses.append(ax.add_artist(ellipse))  # `add_patch` measures each, which takes longer than to draw it
         drawn.append(ellipses)
     ax.update_datalim(covered(means, covariances, max(levels, default=0.0)))
@@ -166,11 +164,48 @@ def draw_curves(
 
 def draw_numbers(ax: Axes, means: Array, looks: Sequence[Look]) -> list[Any]:
     """The number of each component at its mean (2,)."""
+    badge = {"boxstyle": "round,pad=0.15", "facecolor": faded(ax.get_facecolor(), 0.8)}
     return [
-        write(ax, x, y, str(k), ax.xaxis.label.get_color(), weight="bold", bbox=_badge(ax, look))
+        write(ax, x, y, str(k), ax.xaxis.label.get_color(), weight="bold", bbox={**badge, "edgecolor": look.color})
         for k, ((x, y), look) in enumerate(zip(means.tolist(), looks, strict=True))
     ]
 
 
-def _badge(ax: Axes, look: Look) -> dict[str, Any]:
-    return {"boxstyle": "round,pad=0.15", "facecolor": faded(ax.get_facecolor(), 0.8), "edgecolor": look.color}
+def normal_density(points: Array, mean: float, deviation: float) -> Array:
+    """N(x | μ, σ²) at each of the points (n_points,), per data unit."""
+    return np.asarray(np.exp(-0.5 * ((points - mean) / deviation) ** 2) / (deviation * np.sqrt(2 * np.pi)))
+
+
+def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int = 161) -> Array:
+    """Where to compute curves: within `reach` σ of each mean, at distances that suit the width of each curve.
+
+    Evenly spaced points would miss a narrow component beside a wide one.
+    """
+    steps = np.linspace(-reach, reach, n_each)  # odd: the mean itself is one of them
+    return np.asarray(np.unique(means[:, None] + deviations[:, None] * steps))
+
+
+def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Array:
+    """Where to compute a picture along one feature: over all components and rows, finer where a component is narrow."""
+    own = points_for_curves(means, deviations, reach, max(9, _MOST_ON_AXIS // 2 // len(means) // 2 * 2 + 1))
+    ends = np.concatenate([own[[0, -1]], rows])
+    ends = ends[np.isfinite(ends)]
+    low, high = ends.min(), ends.max()
+    margin = 0.03 * (high - low)  # so that no row lies on the edge
+    return np.asarray(np.unique(np.concatenate([own, np.linspace(low - margin, high + margin, _MOST_ON_AXIS // 2)])))
+
+
+def grid_of(means: Array, covariances: Array, rows: Array, reach: float = 4.5) -> tuple[Array, Array, Array]:
+    """A grid over all components and rows of one or two features, finer where a component is narrow.
+
+    Returns
+    -------
+    x, y : along the features; y is empty where there is one.
+    points : (n_y · n_x, 2), or (n_x, 1), by rows of the grid.
+    """
+    deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j], reach) for j in range(means.shape[1])]
+    if len(axes) == 1:
+        return axes[0], np.empty(0), axes[0][:, None]
+    x, y = axes
+    return x, y, np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

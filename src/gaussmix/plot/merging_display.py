@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.mixture.compare.merging import merge_by_entropy
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Display
-from gaussmix.plot.subject import need_rows, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.display import Axes, Display
+from gaussmix.plot.subject import subject_of
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -53,41 +50,20 @@ class MergingDisplay(Display):
     entropy: Array
     merged: Sequence[str]
     n_clusters: int
-    line_: Any = field(init=False)
-    best_: Any = field(init=False)
-    texts_: list[Any] = field(init=False)
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Axes | None = None, **options: Any) -> Self:
         """Draw how the components of a fitted estimator, or of a mixture, are merged.
 
-        Parameters, return and errors are those of `ResponsibilityDisplay.from_estimator`.
+        Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed.
         """
-        need_rows(X, cls.__name__)
         subject = subject_of(estimator, X)
-        assert subject.rows is not None
-        found = merge_by_entropy(subject.mixture, subject.responsibilities(subject.rows))
+        found = merge_by_entropy(subject.mixture, subject.responsibilities(subject.needed_rows(cls.__name__)))
         merged = [_merged(found.cluster_of, row) for row in range(len(found.entropy))]
         return cls(entropy=found.entropy, merged=merged, n_clusters=found.n_clusters).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : axes to draw on; new ones by default.
-        color : of the line; blue by default.
-
-        Returns
-        -------
-        display : this one.
-
-        Raises
-        ------
-        ImportError : matplotlib is not installed, or its backend needs a screen.
-        """
-        from matplotlib.ticker import MaxNLocator
-
+        """Draw. Parameters, return and errors are those of `ConditionalDisplay.plot`; there is no legend."""
         ax = self._on(ax)
         color = self._line_color(color)
         counts = np.arange(1, len(self.entropy) + 1)
@@ -96,16 +72,11 @@ class MergingDisplay(Display):
         self.texts_ = []
         for count, height, text in zip(counts.tolist(), self.entropy.tolist(), self.merged, strict=True):
             if text:
-                how: dict[str, Any] = {
-                    "textcoords": "offset points",
-                    "xytext": (0, 11),
-                    "ha": "center",
-                    "va": "bottom",
-                    "rotation": 90,
-                }
-                self.texts_.append(ax.annotate(text, (count, height), color=self._ink, fontsize="small", **how))
+                how: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 11), "ha": "center", "va": "bottom"}
+                how |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
+                self.texts_.append(ax.annotate(text, (count, height), **how))
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        self._count_along_x(min_n_ticks=1)
         ax.margins(x=0.12, y=0.12)
         return self
 

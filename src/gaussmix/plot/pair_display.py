@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 
 from gaussmix.plot.component_display import ComponentDisplay
 from gaussmix.plot.display import as_text, legend_beside, new_figure
-from gaussmix.plot.features import Features, several_features
 from gaussmix.plot.palette import looks_of
-from gaussmix.plot.subject import subject_of
+from gaussmix.plot.subject import Features, several_features, subject_of
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -44,9 +43,6 @@ class PairDisplay:
     """
 
     cells: Sequence[Sequence[ComponentDisplay]]
-    axes_: Any = field(init=False)
-    figure_: Any = field(init=False)
-    legend_: Any = field(init=False)
 
     @classmethod
     def from_estimator(
@@ -61,23 +57,16 @@ class PairDisplay:
     ) -> Self:
         """Draw a fitted estimator, or a mixture, over rows or alone.
 
+        All else is as for `ComponentDisplay.from_estimator`.
+
         Parameters
         ----------
-        estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
-        X : (n_samples, n_features), all features of the mixture, data units; None for components without rows.
         features : the features to show, by index or by name, at most 8; all by default.
-        feature_names : one for each feature of X; by default those of the mixture, or those of X.
         ax : (n_shown, n_shown) axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
 
         Raises
         ------
-        ImportError, NotFittedError, TypeError : as for `ComponentDisplay.from_estimator`.
-        ValueError : as there; or there are more than 8 features and none were chosen.
+        ValueError : also where there are more than 8 features and none were chosen.
         """
         subject = subject_of(estimator, X, feature_names)
         shown = several_features(features, subject.names)
@@ -100,8 +89,7 @@ class PairDisplay:
 
         Raises
         ------
-        ImportError, TypeError : as for `ComponentDisplay.plot`.
-        ValueError : as there, or ax is not as many axes as pictures.
+        ImportError, TypeError, ValueError : as for `ComponentDisplay.plot`, or ax is not as many axes as pictures.
         """
         n = len(self.cells)
         axes = new_grid(n) if ax is None else np.asarray(ax, dtype=object)

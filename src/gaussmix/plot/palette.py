@@ -43,14 +43,10 @@ def looks_of(n_components: int, colors: Any = None, background: Any = "white") -
     ]
 
 
-def is_dark(background: Any) -> bool:
-    """Whether light text is read on a background."""
-    return float(np.dot([0.2126, 0.7152, 0.0722], faded(background, 1.0)[:3])) < 0.4
-
-
 def on_page(color: Any, background: Any) -> Any:
     """A colour for lines on a page: the colour itself, or on a dark page a mixture with white."""
-    return tuple(0.75 * c + 0.25 for c in faded(color, 1.0)[:3]) if is_dark(background) else color
+    is_dark = np.dot([0.2126, 0.7152, 0.0722], faded(background, 1.0)[:3]) < 0.4
+    return tuple(0.75 * c + 0.25 for c in faded(color, 1.0)[:3]) if is_dark else color
 
 
 def checked_colors(colors: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,11 +15,8 @@ from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.directions import directions
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.component_display import ComponentDisplay
+from gaussmix.plot.display import Axes
 from gaussmix.plot.subject import Subject, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 _MOST_LETTERS = 42  # of an axis label
 
@@ -65,20 +62,16 @@ class ProjectionDisplay(ComponentDisplay):
     ) -> Self:
         """Draw a fitted estimator, or a mixture, over rows or alone.
 
+        All else is as for `ComponentDisplay.from_estimator`.
+
         Parameters
         ----------
-        estimator, X, feature_names, ax, **options : as for `ComponentDisplay.from_estimator`.
         n_directions : 1 or 2.
         mean_share : as for `gaussmix.GaussianMixtureReducer`: 1 separates by means, less also by covariances.
 
-        Returns
-        -------
-        display : the display, drawn.
-
         Raises
         ------
-        ImportError, NotFittedError, TypeError, ValueError : as for `ComponentDisplay.from_estimator`; or n_directions
-            is neither 1 nor 2; or mean_share is not a number from 0 to 1.
+        ValueError, TypeError : n_directions is neither 1 nor 2, or mean_share is not a number from 0 to 1.
         """
         if check_count("n_directions", n_directions, 1) > 2:
             raise ValueError(f"n_directions={n_directions} must be 1 or 2: a picture has no more.")

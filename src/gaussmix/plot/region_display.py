@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Display, legend_beside
-from gaussmix.plot.features import Features, chosen_features
-from gaussmix.plot.geometry import grid_of
-from gaussmix.plot.layers import draw_rows
+from gaussmix.plot.display import Axes, FeatureDisplay, handle, legend_beside
+from gaussmix.plot.layers import draw_rows, grid_of
 from gaussmix.plot.palette import NOISE_COLOR, Look, faded, looks_of
-from gaussmix.plot.subject import Subject, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.subject import Subject, shares_by_name
 
 _REGION_ALPHA = 0.22
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class RegionDisplay(Display):
+class RegionDisplay(FeatureDisplay):
     """The regions where an estimator decides alike: the classes of a classifier, the components of a mixture, or the
     inside and the outside of a detector.
 
-    Make it with `from_estimator`. Regions are those of the marginal distribution of the features shown: with two
-    features they are what `predict` says. Rows have the colours of their own decisions, which are by all features. In
-    one feature the height is the probability of each decision.
+    Make it with `from_estimator`, of a fitted classifier, detector or other estimator, or of a mixture. Regions are
+    those of the marginal distribution of the features shown: with two features they are what `predict` says. Rows have
+    the colours of their own decisions, which are by all features. In one feature the height is the probability of each
+    decision.
 
     Parameters
     ----------
@@ -72,32 +68,14 @@ class RegionDisplay(Display):
     labels: NDArray[np.intp]
     feature_names: Sequence[str]
     has_noise: bool = False
-    regions_: Any = field(init=False)
-    boundaries_: list[Any] = field(init=False)
-    rows_: Any = field(init=False)
-    legend_: Any = field(init=False)
 
     @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: ArrayLike | None = None,
-        *,
-        features: Features = None,
-        feature_names: Sequence[str] | None = None,
-        ax: Axes | None = None,
-        **options: Any,
-    ) -> Self:
-        """Draw the decisions of a fitted classifier, detector or other estimator, or of a mixture.
-
-        Parameters, return and errors are those of `ComponentDisplay.from_estimator`.
-        """
-        subject = subject_of(estimator, X, feature_names)
-        shown = chosen_features(features, subject.names)
+    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+        """Make the display of some features without drawing it."""
         is_all = shown == list(range(subject.mixture.n_features))
         mixture = subject.mixture if is_all else subject.mixture.marginal(shown)
         x, y, points = grid_of(mixture.means, mixture.model.covariances.dense(), subject.shown(shown))
-        names, scores, labels = _decisions(estimator, X, subject, mixture, points)
+        names, scores, labels = _decisions(subject, mixture, points)
         shape = (len(names), len(y), len(x)) if len(y) else (len(names), len(x))
         return cls(
             names=names,
@@ -108,7 +86,7 @@ class RegionDisplay(Display):
             labels=labels,
             feature_names=[subject.names[j] for j in shown],
             has_noise=mixture.noise is not None,
-        ).plot(ax, **options)
+        )
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`; colors are of the decisions."""
@@ -128,8 +106,8 @@ class RegionDisplay(Display):
         how: dict[str, Any] = {"shading": "nearest", "rasterized": True, "zorder": 0}
         ends = -0.5, len(looks) - 0.5
         decided = self.scores.argmax(axis=0)
-        self.regions_ = ax.pcolormesh(self.x, self.y, decided, cmap=colors, vmin=ends[0], vmax=ends[1], **how)
-        self.boundaries_ = []
+        self.regions_: Any = ax.pcolormesh(self.x, self.y, decided, cmap=colors, vmin=ends[0], vmax=ends[1], **how)
+        self.boundaries_: list[Any] = []
         for k in range(len(looks) if len(looks) > 2 else 1):
             others = np.delete(self.scores, k, axis=0)
             margin = self.scores[k] - (others.max(axis=0) if len(others) else -1.0)
@@ -155,34 +133,20 @@ class RegionDisplay(Display):
             self.rows_ += ax.plot(mine, np.full(len(mine), -0.06), **how)
 
     def _handles(self, looks: list[Look]) -> list[Any]:
-        from matplotlib.lines import Line2D
-
-        style: dict[str, Any] = {"markersize": 7, "markeredgewidth": 0}
+        pairs = list(zip(self.names, looks, strict=True))
         if not len(self.y):
-            return [
-                Line2D([], [], color=k.color, linestyle=k.line_style, label=n)
-                for k, n in zip(looks, self.names, strict=True)
-            ]
-        return [
-            Line2D(
-                [],
-                [],
-                color=look.color,
-                marker=look.marker if len(self.rows) else "s",
-                linestyle="",
-                label=name,
-                **style,
-            )
-            for look, name in zip(looks, self.names, strict=True)
-        ]
+            return [handle(name, look.color, look.line_style) for name, look in pairs]
+        how: dict[str, Any] = {"markersize": 7, "markeredgewidth": 0}
+        return [handle(name, look.color, marker=look.marker if len(self.rows) else "s", **how) for name, look in pairs]
 
 
-def _decisions(
-    estimator: Any, X: Any, subject: Subject, mixture: Mixture, points: Array
-) -> tuple[list[str], Array, NDArray[np.intp]]:
+def _decisions(subject: Subject, mixture: Mixture, points: Array) -> tuple[list[str], Array, NDArray[np.intp]]:
     """Names of the decisions, their scores at points (n_points, n_decisions), and the decisions for the rows."""
+    estimator, X = subject.estimator, subject.given
     if hasattr(estimator, "offset_") and hasattr(estimator, "p_values"):
-        return _of_detector(estimator, X, subject, mixture, points)
+        outside = _level(subject, mixture) - mixture.log_density(points)
+        labels = np.empty(0, dtype=np.intp) if X is None else (estimator.predict(X) < 0).astype(np.intp)
+        return ["inside", "outlier"], np.column_stack([np.zeros(len(outside)), outside]), labels
     shares, own = mixture.responsibilities(points), subject.labels_and_certainty()[0]
     if hasattr(estimator, "component_class_"):
         places = estimator.component_class_
@@ -190,20 +154,14 @@ def _decisions(
         scores = np.stack([shares[:, places == k].sum(axis=1) for k in range(len(names))], axis=1)
         labels = own if X is None else estimator.predict_proba(X).argmax(axis=1).astype(np.intp)
         return names, scores, labels
-    names = [f"component {k}" for k in range(mixture.n_components)]
-    if mixture.noise is not None:
-        names, shares = [*names, "noise"], np.column_stack([shares, 1.0 - shares.sum(axis=1)])
+    names, shares = shares_by_name(mixture, shares)
     return names, shares, own % len(names)
 
 
-def _of_detector(
-    estimator: Any, X: Any, subject: Subject, mixture: Mixture, points: Array
-) -> tuple[list[str], Array, NDArray[np.intp]]:
-    """Inside and outside of the detector's region, which has the mass given to it or the level that it found."""
-    level = estimator.offset_
-    if mixture.n_features < subject.mixture.n_features:
-        mass = estimator.mass if estimator.contamination == "auto" else 1.0 - estimator.contamination
-        level = float(mixture.highest_density_level(mass))
-    outside = level - mixture.log_density(points)
-    labels = np.empty(0, dtype=np.intp) if X is None else (estimator.predict(X) < 0).astype(np.intp)
-    return ["inside", "outlier"], np.column_stack([np.zeros(len(outside)), outside]), labels
+def _level(subject: Subject, mixture: Mixture) -> float:
+    """The log density at the edge of a detector's region, which has the mass given to it or the level that it found."""
+    detector = subject.estimator
+    if mixture.n_features == subject.mixture.n_features:
+        return float(detector.offset_)
+    mass = detector.mass if detector.contamination == "auto" else 1.0 - detector.contamination
+    return float(mixture.highest_density_level(mass))

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Display, legend_beside
+from gaussmix.plot.display import Axes, Display, legend_beside
 from gaussmix.plot.palette import NOISE_COLOR, faded, looks_of
-from gaussmix.plot.subject import need_rows, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.subject import shares_by_name, subject_of
 
 _MOST_BARS = 1_000  # of rows; more are averaged
 _HATCHES = ("", "///", "\\\\\\", "xxx", "...", "+++")
@@ -52,38 +49,17 @@ class ResponsibilityDisplay(Display):
     shares: Array
     n_rows: int
     names: Sequence[str]
-    areas_: list[Any] = field(init=False)
-    legend_: Any = field(init=False)
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Axes | None = None, **options: Any) -> Self:
         """Draw the rows of a fitted estimator, or of a mixture.
 
-        Parameters
-        ----------
-        estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
-        X : (n_samples, n_features), all features of the mixture, data units.
-        ax : axes to draw on; new ones by default.
-        **options : for `plot`.
-
-        Returns
-        -------
-        display : the display, drawn.
-
-        Raises
-        ------
-        ImportError, NotFittedError, TypeError : as for `ComponentDisplay.from_estimator`.
-        ValueError : X is not numbers of shape (n_samples, n_features), or has no rows.
+        Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed, and needs rows.
         """
-        need_rows(X, cls.__name__)
         subject = subject_of(estimator, X)
-        assert subject.rows is not None
-        if not len(subject.rows):
+        if not len(rows := subject.needed_rows(cls.__name__)):
             raise ValueError("X has no rows to show.")
-        shares = subject.responsibilities(subject.rows)
-        names = [f"component {k}" for k in range(shares.shape[1])]
-        if subject.mixture.noise is not None:
-            shares, names = np.column_stack([shares, 1.0 - shares.sum(axis=1)]), [*names, "noise"]
+        names, shares = shares_by_name(subject.mixture, subject.responsibilities(rows))
         labels = shares.argmax(axis=1)
         shares = shares[np.lexsort([-shares.max(axis=1), labels])]
         starts = np.linspace(0, len(shares), min(len(shares), _MOST_BARS) + 1).astype(int)
@@ -95,8 +71,6 @@ class ResponsibilityDisplay(Display):
 
         Components of one colour have different hatches.
         """
-        from matplotlib.ticker import MaxNLocator
-
         ax = self._on(ax)
         looks = looks_of(len(self.names), colors, ax.get_facecolor())
         edges = np.linspace(0, self.n_rows, len(self.shares) + 1)
@@ -111,8 +85,8 @@ class ResponsibilityDisplay(Display):
             above = below + self.shares[:, k]
             self.areas_.append(ax.fill_between(edges, np.append(below, below[-1]), np.append(above, above[-1]), **how))
             below = above
-        ax.set(xlim=(0, self.n_rows), ylim=(0, 1), ylabel="probability of the component")
-        ax.set_xlabel("rows, by component and certainty")
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.set(xlim=(0, self.n_rows), ylim=(0, 1), xlabel="rows, by component and certainty")
+        ax.set_ylabel("probability of the component")
+        self._count_along_x(nbins=5)
         self.legend_ = legend_beside(ax, self.areas_) if legend and len(self.names) <= 20 else None
         return self

@@ -1,8 +1,8 @@
-"""What a picture is of: a mixture, the names of its features, and rows with the component of each."""
+"""What a picture shows: a mixture, the features chosen and their names, and rows with the component of each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,17 @@ from sklearn.utils.validation import check_is_fitted
 from gaussmix.background import NO_MARGINAL
 from gaussmix.checks import check_real
 from gaussmix.engines.incomplete import IncompleteEngine
-from gaussmix.mixture.features import check_order
+from gaussmix.errors import counted
+from gaussmix.mixture.features import check_order, place_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame
-from gaussmix.plot.features import names_of
 from gaussmix.waist.block import Block
 
 _PIECE = 65_536  # rows whose responsibilities are in memory at once
+Feature = int | str
+Features = Feature | Sequence[Feature] | None
+MOST_FEATURES = 8  # of a grid of pictures that can still be read
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +35,14 @@ class Subject:
     mixture : what is drawn.
     names : of its features.
     rows : (n_rows, n_features), data units, NaN where a cell is missing; None for no rows.
+    estimator, given : what the user gave: the estimator or mixture, and X.
     """
 
     mixture: Mixture
     names: list[str]
     rows: Array | None
+    estimator: Any = None
+    given: Any = None
 
     def responsibilities(self, rows: Array) -> Array:
         """p(k | x) by what each row has, (n_rows, n_components); raises ValueError as the estimators do."""
@@ -68,6 +74,21 @@ class Subject:
         """The rows' chosen features, (n_rows, n_chosen); no rows where there are none."""
         return np.empty((0, len(features))) if self.rows is None else self.rows[:, features]
 
+    def components(self, features: Sequence[int]) -> dict[str, Any]:
+        """Weights, means and dense covariances of the components in some features, and the names of these."""
+        return {
+            "weights": self.mixture.weights,
+            "means": self.mixture.means[:, features],
+            "covariances": self.mixture.model.covariances.marginal(np.array(features)).dense(),
+            "feature_names": [self.names[j] for j in features],
+        }
+
+    def needed_rows(self, display: str) -> Array:
+        """The rows; raises ValueError where a picture has none and shows nothing else."""
+        if self.rows is None:
+            raise ValueError(f"{display} needs rows. Give X, of shape (n_samples, n_features).")
+        return self.rows
+
 
 def subject_of(estimator: Any, X: Any, feature_names: Sequence[str] | None = None) -> Subject:
     """The mixture of a fitted estimator, or a mixture itself, and rows as numbers.
@@ -82,7 +103,7 @@ def subject_of(estimator: Any, X: Any, feature_names: Sequence[str] | None = Non
     its_own = None if frame is None else frame.names
     names = names_of(mixture.n_features, feature_names, mixture.feature_names, its_own)
     if X is None:
-        return Subject(mixture, names, None)
+        return Subject(mixture, names, None, estimator)
     check_order(X, mixture.feature_names, "X")
     rows = check_real("X", X)
     if rows.ndim != 2 or rows.shape[1] != mixture.n_features:
@@ -92,7 +113,7 @@ def subject_of(estimator: Any, X: Any, feature_names: Sequence[str] | None = Non
         )
     if np.isinf(rows).any():
         raise ValueError("X holds infinity: give finite numbers, or NaN where a cell is missing.")
-    return Subject(mixture, names, np.asarray(rows, dtype=np.float64))
+    return Subject(mixture, names, np.asarray(rows, dtype=np.float64), estimator, X)
 
 
 def mixture_of(estimator: Any) -> Mixture:
@@ -108,21 +129,80 @@ def mixture_of(estimator: Any) -> Mixture:
     return mixture
 
 
-def need_rows(X: Any, display: str) -> None:
-    """Raise ValueError for a picture that shows rows and has none."""
-    if X is None:
-        raise ValueError(f"{display} shows rows: give X, of shape (n_samples, n_features).")
+def shares_by_name(mixture: Mixture, shares: Array) -> tuple[list[str], Array]:
+    """Names of the components, and responsibilities (n_rows, n_components); both with noise as the last if there is."""
+    names = [f"component {k}" for k in range(mixture.n_components)]
+    if mixture.noise is None:
+        return names, shares
+    return [*names, "noise"], np.column_stack([shares, 1.0 - shares.sum(axis=1)])
 
 
 def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
-    """Predictors and targets as the columns of one array; X itself without y. Raises ValueError or TypeError.
+    """Predictors and targets as the columns of one array; X itself without X or y. Raises ValueError or TypeError.
 
     `names` are those of the columns, if they have some; a data frame X must have them in this order.
     """
-    if y is None:
+    if X is None or y is None:
         return X
     check_order(X, names, "X")
     rows, targets = check_real("X", X), check_real("y", y)
     if len(rows) != len(targets):
-        raise ValueError(f"X has {len(rows)} rows and y has {len(targets)}: they must have as many.")
+        raise ValueError(f"X has {len(rows)} rows and y has {len(targets)}. They need the same number of rows.")
     return np.column_stack([rows, targets])
+
+
+def names_of(n_features: int, given: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
+    """The names that are given, or the first others that are as many as the features, or x0, x1, … .
+
+    Raises
+    ------
+    ValueError : the number of given names is not that of the features.
+    """
+    if given is not None:
+        if np.ndim(given) != 1 or len(given) != n_features:
+            raise ValueError(
+                f"feature_names={given!r} must be a list of {counted(n_features, 'name')}, one for each feature."
+            )
+        return [str(name) for name in given]
+    for names in others:
+        listed = [] if names is None else [str(name) for name in names]
+        if len(listed) == n_features:
+            return listed
+    return [f"x{j}" for j in range(n_features)]
+
+
+def chosen_features(features: Features, names: Sequence[str]) -> list[int]:
+    """Indices of one or two different features, given by index or name; by default the first two.
+
+    Raises
+    ------
+    ValueError : no feature has a name or an index, or there are not one or two different features.
+    """
+    chosen = list(range(min(2, len(names)))) if features is None else _indices(features, names)
+    if len(chosen) not in (1, 2) or len(set(chosen)) != len(chosen):
+        raise ValueError(f"features={features!r} must be one feature, or two different ones.")
+    return chosen
+
+
+def several_features(features: Features, names: Sequence[str]) -> list[int]:
+    """Indices of different features for a grid of pictures; by default all, where they are at most 8.
+
+    Raises
+    ------
+    ValueError : no feature has a name or an index, one is named twice, or there are too many to show.
+    """
+    if features is None and len(names) > MOST_FEATURES:
+        some = [*names[:3]]
+        raise ValueError(
+            f"There are {len(names)} features, and a grid of more than {MOST_FEATURES} can't be read: choose some, "
+            f"such as features={some!r:.90}."
+        )
+    chosen = list(range(len(names))) if features is None else _indices(features, names)
+    if not 1 <= len(chosen) <= MOST_FEATURES or len(set(chosen)) != len(chosen):
+        raise ValueError(f"features={features!r:.90} must be 1 to {MOST_FEATURES} different features.")
+    return chosen
+
+
+def _indices(features: Any, names: Sequence[str]) -> list[int]:
+    several: Any = [features] if np.ndim(features) == 0 else features
+    return [place_of(feature, len(names), tuple(names), "features") for feature in several]

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Display, component_handles, legend_beside
-from gaussmix.plot.features import Features, chosen_features
+from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle, legend_beside
 from gaussmix.plot.layers import MOST_POINTS, draw_ellipses
 from gaussmix.plot.palette import NOISE_COLOR, faded, looks_of
-from gaussmix.plot.subject import need_rows, subject_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from gaussmix.plot.subject import Subject
 
 _SMALLEST, _LARGEST = 8.0, 110.0  # areas of points, points²
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class UncertaintyDisplay(Display):
+class UncertaintyDisplay(FeatureDisplay):
     """Rows in the colours of their components, larger and stronger the less certain the component is.
 
-    Make it with `from_estimator`. The uncertainty of a row is 1 − max_k p(k | x), by all features, as in mclust; the
-    area of a point grows with it. In one feature the uncertainty is the height. Of more than 20,000 rows those 20,000
-    are drawn that are most uncertain.
+    Make it with `from_estimator`, which needs X. The uncertainty of a row is 1 − max_k p(k | x), by all features, as in
+    mclust; the area of a point grows with it. In one feature the uncertainty is the height. Of more than 20,000 rows
+    the 20,000 most uncertain ones are drawn.
 
     Parameters
     ----------
@@ -66,44 +62,20 @@ class UncertaintyDisplay(Display):
     covariances: Array
     feature_names: Sequence[str]
     has_noise: bool = False
-    rows_: list[Any] = field(init=False)
-    components_: list[list[Any]] = field(init=False)
-    legend_: Any = field(init=False)
 
     @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: ArrayLike,
-        *,
-        features: Features = None,
-        feature_names: Sequence[str] | None = None,
-        ax: Axes | None = None,
-        **options: Any,
-    ) -> Self:
-        """Draw the rows of a fitted estimator, or of a mixture.
-
-        Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed.
-        """
-        need_rows(X, cls.__name__)
-        subject = subject_of(estimator, X, feature_names)
-        shown = chosen_features(features, subject.names)
+    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+        """Make the display of some features without drawing it."""
+        subject.needed_rows(cls.__name__)
         labels, certainty = subject.labels_and_certainty()
-        rows = subject.shown(shown)
+        rows, noise = subject.shown(shown), subject.mixture.noise
         kept = np.flatnonzero(~np.isnan(rows).any(axis=1))
         if len(kept) > MOST_POINTS:
             kept = np.sort(kept[np.argpartition(certainty[kept], MOST_POINTS)[:MOST_POINTS]])
-        mixture = subject.mixture
+        has_noise, parts = noise is not None and noise.weight > 0, subject.components(shown)
         return cls(
-            rows=rows[kept],
-            labels=labels[kept],
-            uncertainty=1.0 - certainty[kept],
-            weights=mixture.weights,
-            means=mixture.means[:, shown],
-            covariances=mixture.model.covariances.marginal(np.array(shown)).dense(),
-            feature_names=[subject.names[j] for j in shown],
-            has_noise=mixture.noise is not None and mixture.noise.weight > 0,
-        ).plot(ax, **options)
+            rows=rows[kept], labels=labels[kept], uncertainty=1.0 - certainty[kept], has_noise=has_noise, **parts
+        )
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`."""
@@ -138,14 +110,10 @@ class UncertaintyDisplay(Display):
 
     def _handles(self, looks: Any) -> list[Any]:
         """The components, and what the size of a point says."""
-        from matplotlib.lines import Line2D
-
         noise = bool((self.labels < 0).any())
         handles = component_handles(looks, self.weights, points=True, lines=False, noise=noise)
         for share in (0.0, 0.5, 1.0) if self._highest else ():
             size = (_SMALLEST + (_LARGEST - _SMALLEST) * share) ** 0.5
             label = f"uncertainty {share * self._highest:.2f}"
-            handles.append(
-                Line2D([], [], color=NOISE_COLOR, marker="o", linestyle="", markersize=size, mew=0, label=label)
-            )
+            handles.append(handle(label, NOISE_COLOR, marker="o", markersize=size, mew=0))
         return handles

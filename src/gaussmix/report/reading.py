@@ -18,10 +18,10 @@ from gaussmix.engines.base import NOISE, Engine
 from gaussmix.errors import FailureKind, Outcome, counted
 from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.fit.fitted import Fitted
-from gaussmix.mixture.compare.neighbours import nearest
+from gaussmix.mixture.compare.gaussians import nearest
 from gaussmix.mixture.explaining import Explanation, explained
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.sketch import names_of
+from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.report.summary import Summary

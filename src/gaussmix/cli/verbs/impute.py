@@ -19,7 +19,7 @@ from gaussmix.cli.outputs import check_inputs, check_target, format_of, rows_at_
 from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
 from gaussmix.cli.show.progress import progress
 from gaussmix.errors import counted
-from gaussmix.mixture.filling import Filling
+from gaussmix.mixture.holes import Filling
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.tables.base import STANDARD
 from gaussmix.waist.block import Block

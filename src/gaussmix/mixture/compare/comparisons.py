@@ -6,11 +6,11 @@ from typing import Self
 
 from gaussmix.checks import Rng
 from gaussmix.mixture.base import MixtureBase, common_names, of_components
-from gaussmix.mixture.compare import bounds, divergences
+from gaussmix.mixture.compare import divergences
 from gaussmix.mixture.compare.distances import distance
+from gaussmix.mixture.compare.divergences import DRAWS
 from gaussmix.mixture.compare.estimate import Estimate
 from gaussmix.mixture.compare.gaussians import Gaussians
-from gaussmix.mixture.compare.monte_carlo import DRAWS
 from gaussmix.mixture.compare.ordering import canonical_order, matched_order
 from gaussmix.mixture.compare.reduction import reduce
 from gaussmix.mixture.features import Feature
@@ -20,14 +20,7 @@ class Comparisons(MixtureBase):
     """Divergences, distances and entropy; components put in order, matched and merged."""
 
     @of_components
-    def kl(
-        self,
-        other: Self,
-        *,
-        n_draws: int = DRAWS,
-        rng: Rng = None,
-        n_jobs: int | None = None,
-    ) -> Estimate[float]:
+    def kl(self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
         """Kullback–Leibler divergence ∫ p log (p / q) from this mixture to another, by Monte Carlo.
 
         Parameters
@@ -67,18 +60,11 @@ class Comparisons(MixtureBase):
     def kl_bounds(self, other: Self) -> tuple[float, float]:
         """Bounds of the Kullback–Leibler divergence to another mixture, in closed form.
 
-        Parameters
-        ----------
-        other : a mixture of the same features.
+        Parameters and errors are those of `kl`.
 
         Returns
         -------
         lower, upper : nats.
-
-        Raises
-        ------
-        ValueError : other has other features.
-        TypeError : other is no mixture.
 
         Notes
         -----
@@ -94,13 +80,13 @@ class Comparisons(MixtureBase):
         (0.0, 0.0)
         """
         common_names([self, other])
-        return bounds.kl_bounds(*Gaussians.pair(self.model, other.model))
+        return divergences.kl_bounds(*Gaussians.pair(self.model, other.model))
 
     @of_components
     def kl_variational(self, other: Self) -> float:
         """The Kullback–Leibler divergence to another mixture, nearly, without draws.
 
-        Parameters and errors are those of `kl_bounds`.
+        Parameters and errors are those of `kl`.
 
         Returns
         -------
@@ -120,17 +106,10 @@ class Comparisons(MixtureBase):
         True
         """
         common_names([self, other])
-        return bounds.kl_variational(*Gaussians.pair(self.model, other.model))
+        return divergences.kl_variational(*Gaussians.pair(self.model, other.model))
 
     @of_components
-    def js(
-        self,
-        other: Self,
-        *,
-        n_draws: int = DRAWS,
-        rng: Rng = None,
-        n_jobs: int | None = None,
-    ) -> Estimate[float]:
+    def js(self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
         """Jensen–Shannon divergence ½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q, by Monte Carlo; Lin (1991) eq. 4.1.
 
         Parameters and errors are those of `kl`; `n_draws` rows are drawn from each mixture.
@@ -186,7 +165,7 @@ class Comparisons(MixtureBase):
         >>> Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"]).entropy_bounds()
         (1.4189385332046727, 1.4189385332046727)
         """
-        return bounds.entropy_bounds(Gaussians.of(self.model))
+        return divergences.entropy_bounds(Gaussians.of(self.model))
 
     @of_components
     def distance(self, other: Self, metric: str = "mw2") -> float:

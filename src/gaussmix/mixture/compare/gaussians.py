@@ -14,7 +14,7 @@ import numpy as np
 from gaussmix.checks import check_range
 from gaussmix.covariances import Diagonal, Isotropic
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.waist.parameters import LOG_2PI
 from gaussmix.waist.whitening.base import Whitening
@@ -68,8 +68,7 @@ class Gaussians:
 
     @cached_property
     def log_weights(self) -> Array:
-        logarithms: Array = np.log(self.weights)
-        return logarithms
+        return np.asarray(np.log(self.weights))
 
     @cached_property
     def whitening(self) -> Whitening:
@@ -78,12 +77,11 @@ class Gaussians:
     @cached_property
     def roots(self) -> Array:
         """L_k with Σ_k = L_k L_kᵀ, lower triangular, in the form of the covariances; data units."""
-        roots: Array = (
+        return np.asarray(
             np.sqrt(self.covariances)
             if self.covariances.ndim == 2
             else np.asarray(np.linalg.cholesky(self.covariances))
         )
-        return roots
 
     @property
     def entropies(self) -> Array:
@@ -132,8 +130,7 @@ def _misfit(roots: Array, factor: Array) -> Array:
         diagonals = np.diagonal(relative, axis1=1, axis2=2)
         rest = (np.tril(relative, -1) ** 2).sum(axis=(1, 2))
     beyond = diagonals - 1
-    misfit: Array = (0.5 * beyond**2 + (beyond - np.log(diagonals))).sum(axis=1) + 0.5 * rest
-    return misfit
+    return np.asarray((0.5 * beyond**2 + (beyond - np.log(diagonals))).sum(axis=1) + 0.5 * rest)
 
 
 @one_blas_thread()
@@ -185,3 +182,24 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
             residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 for equal ones
         distances[:, j] = (((these.means - mean) / unit) ** 2).sum(axis=1) + residuals
     return distances
+
+
+def nearest(model: Model) -> tuple[Places, Array]:
+    """The component that overlaps most with each, and their overlap ∫ √(N_i N_j); Bhattacharyya (1943).
+
+    Returns
+    -------
+    neighbour : (n_components,); −1 where there is none: for a single component, and for those of weight 0.
+    overlap : (n_components,), from 0, apart, to 1, the same Gaussian; NaN where there is no neighbour. Weights do not
+        count, nor do units. Two components misclassify at most √(π_i π_j) times their overlap (Kailath 1967).
+    """
+    neighbour, overlap = np.full(model.n_components, -1, dtype=np.intp), np.full(model.n_components, np.nan)
+    there = np.flatnonzero(model.weights > 0)
+    if len(there) < 2:
+        return neighbour, overlap
+    gaussians = Gaussians.of(model)
+    distances = bhattacharyya_distances(gaussians, gaussians)
+    np.fill_diagonal(distances, np.inf)
+    neighbour[there] = there[distances.argmin(axis=1)]
+    overlap[there] = np.exp(-np.maximum(distances.min(axis=1), 0.0))
+    return neighbour, overlap

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 
@@ -48,15 +49,13 @@ class Merging:
 
     def predict(self, rows: ArrayLike, n_clusters: int | None = None) -> NDArray[np.int64]:
         """The most probable cluster of each row, (n_rows,); the first of equals. Parameters and errors as above."""
-        labels: NDArray[np.int64] = self.responsibilities(rows, n_clusters).argmax(axis=1)
-        return labels
+        return np.asarray(self.responsibilities(rows, n_clusters).argmax(axis=1))
 
     def _clusters(self, n_clusters: int | None) -> NDArray[np.intp]:
         wanted = self.n_clusters if n_clusters is None else n_clusters
         if not 1 <= wanted <= len(self.cluster_of):
             raise ValueError(f"n_clusters={n_clusters!r} must be an integer from 1 to {len(self.cluster_of)}.")
-        clusters: NDArray[np.intp] = self.cluster_of[wanted - 1]
-        return clusters
+        return np.asarray(self.cluster_of[wanted - 1])
 
 
 def merge_by_entropy(mixture: Mixture, responsibilities: Array, row_weight: Array | None = None) -> Merging:
@@ -72,8 +71,7 @@ def merge_by_entropy(mixture: Mixture, responsibilities: Array, row_weight: Arra
     ------
     ValueError : the mixture has noise, whose part of the rows belongs to no cluster.
     """
-    if mixture.noise is not None:
-        raise ValueError("merge is of components alone, and this mixture has noise: take mixture_.without_noise.")
+    check_alone("merge", [mixture])
     n_components = responsibilities.shape[1]
     weight = np.ones(len(responsibilities)) if row_weight is None else row_weight
     shares = list(responsibilities.T)

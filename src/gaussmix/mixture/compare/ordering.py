@@ -25,7 +25,7 @@ def canonical_order(
     if by not in _ORDERS:
         raise unknown_name("by", by, _ORDERS)
     if feature is not None and by != "mean":
-        raise ValueError(f"feature={feature!r:.60} says whose means count: it goes with by='mean', not by={by!r}.")
+        raise ValueError(f"feature={feature!r:.60} needs by='mean', not by={by!r}.")
     keys = [*model.means.T, model.weights]
     if not model.family.is_shared:
         keys += [*model.covariances.array.reshape(model.n_components, -1).T]

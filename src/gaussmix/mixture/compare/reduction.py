@@ -71,8 +71,7 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
         touched = np.append(others[lost], i)
         nearest[touched] = costs[touched].argmin(axis=1)
         least[touched] = costs[touched, nearest[touched]]
-    labels: Labels = np.unique(owner, return_inverse=True)[1]
-    return labels
+    return np.asarray(np.unique(owner, return_inverse=True)[1])
 
 
 @dataclass(eq=False)
@@ -104,8 +103,7 @@ class _Live:
         whitening = TriangularWhitening.of(within)
         with np.errstate(over="ignore"):
             squared = (whitening.whiten_each(self.means[others] - self.means[i]) ** 2).sum(axis=1)
-        log_dets: Array = np.log1p(share * (1 - share) * np.minimum(squared, FARTHEST)) - 2 * whitening.log_abs_det
-        return log_dets
+        return np.asarray(np.log1p(share * (1 - share) * np.minimum(squared, FARTHEST)) - 2 * whitening.log_abs_det)
 
     def merge(self, i: int, j: int) -> None:
         """Put the two together in place of the first; raises `SingularCovariance`."""

@@ -1,4 +1,4 @@
-"""Where the density of a mixture of one feature is below a level, and the mass there."""
+"""Where the density of a mixture of one feature turns, where it is below a level, and the mass there."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.mixture.line.bracketing import increasing_roots
-from gaussmix.mixture.line.inverse_cdf import lower_quantile
-from gaussmix.mixture.line.line import Line
-from gaussmix.mixture.line.turns import turns
+from gaussmix.mixture.line.line import Line, lower_quantile
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log_sum
 from gaussmix.numerics.pieces import pieces
 
 _MANY = 1024  # crossings
+# In smallest deviations: a rise and a fall within this length change the density by less than its rounding.
+_NARROW = 1e-6
+_FLAT = 8 * float(np.finfo(np.float64).eps)  # nats
+_FARTHEST = 1e150  # deviations, whose squares float64 has
+_EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's first three derivatives turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,3 +131,100 @@ def _first_ends(line: Line, log_levels: Array, right: float) -> tuple[Array, Arr
     low = first(excess + np.log(len(line.means)))
     slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + line.deviations.max())
     return low - slack, np.minimum(first(excess) + slack, right)
+
+
+def turns(line: Line) -> Array:
+    """Modes and the minima between them, (2 n_modes − 1,), ascending; modes are first and last.
+
+    Raises
+    ------
+    ValueError : components are so far apart that float64 has no logarithm of the density between them.
+    """
+    with np.errstate(over="ignore"):
+        reach = (line.means[-1] - line.means[0]) / line.deviations.min()
+    if not reach < _FARTHEST:
+        raise ValueError(
+            f"The outermost means, {line.means[0]:.3g} and {line.means[-1]:.3g}, are {reach:.3g} standard deviations "
+            "apart, and float64 has no logarithm of the density between them: ask about the components one by one."
+        )
+    low, high = _monotone_cells(line)
+    # A derivative of 0 counts as a rise, so that no turn is found twice. Log space keeps signs that would underflow.
+    rises, rises_after = (np.where(_scaled_sum(*_derivatives(line, ends)[0]) >= 0, 1.0, -1.0) for ends in (low, high))
+    has_turn = rises_after != rises
+    low, high, rises = low[has_turn], high[has_turn], rises[has_turn]
+
+    def descent(x: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+        first, second = line.slope_and_curvature(x)
+        return -rises[numbers] * first, -rises[numbers] * second
+
+    return _without_flat(line, increasing_roots(descent, low, high, line.deviations.min()))
+
+
+def _without_flat(line: Line, places: Array) -> Array:
+    """Leave out turns that rounding alone made: a mode and the minimum beside it in pairs, the flattest first."""
+    while len(places) > 1:
+        heights = np.abs(np.diff(line.log_density(places)))
+        flattest = int(heights.argmin())
+        if heights[flattest] > _FLAT:
+            break
+        places = np.delete(places, [flattest, flattest + 1])
+    return places
+
+
+def _monotone_cells(line: Line) -> tuple[Array, Array]:
+    """Intervals that hold all turns. On each the density's derivative is monotone, so that it holds one turn at most.
+
+    A component's first and second derivatives are monotone between the edges, so that their sums over an interval lie
+    between sums of their values at its ends. An interval is halved until the first sum surely keeps its sign (then the
+    interval holds no turn and is dropped), or the second sum does (then it is kept).
+    """
+    steps = _EDGES * line.deviations[:, None]
+    margin = line.deviations.min()
+    lowest = min(line.means[0] - margin, np.nextafter(line.means[0], -np.inf))  # where the density surely rises
+    highest = max(line.means[-1] + margin, np.nextafter(line.means[-1], np.inf))
+    edges = np.concatenate([line.means[:, None] - steps, line.means[:, None] + steps]).ravel()
+    edges = np.unique(np.concatenate([edges[(edges > lowest) & (edges < highest)], [lowest, highest]]))
+    cells = np.stack([edges[:-1], edges[1:]])
+    kept = []
+    while cells.size:
+        has_one_sign, is_monotone = (_has_one_sign(*each, cells.shape) for each in _derivatives(line, cells.ravel()))
+        middle = cells[0] + 0.5 * (cells[1] - cells[0])
+        is_narrow = (cells[1] - cells[0] <= _NARROW * margin) | (middle <= cells[0]) | (middle >= cells[1])
+        kept.append(cells[:, ~has_one_sign & (is_monotone | is_narrow)])
+        halved = ~(has_one_sign | is_monotone | is_narrow)
+        cells = np.stack([np.append(cells[0, halved], middle[halved]), np.append(middle[halved], cells[1, halved])])
+    low, high = np.concatenate(kept, axis=1)
+    order = np.argsort(low)
+    return low[order], high[order]
+
+
+def _derivatives(line: Line, x: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Each component's part of the first and the second derivative of the density, as signs and logarithms (K, n)."""
+    whitened = line.whiten(x)
+    log_deviations = np.log(line.deviations / line.deviations.min())[:, None]
+    log_parts = line.log_scale - 0.5 * whitened**2
+    bend = (whitened - 1) * (whitened + 1)
+    with np.errstate(divide="ignore"):
+        first = np.log(np.abs(whitened)) - log_deviations + log_parts
+        second = np.log(np.abs(bend)) - 2 * log_deviations + log_parts
+    return (-np.sign(whitened), first), (np.sign(bend), second)
+
+
+def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Whether sums of terms sign · exp(log) surely keep their signs between the two ends of cells of a shape (2, n).
+
+    Each term is monotone between the ends. In log space, since across a long cell a term may fall by more than the
+    range of float64 and still decide.
+    """
+    (sign, other_sign), (log, other_log) = (terms.reshape(-1, *shape).swapaxes(0, 1) for terms in (signs, logs))
+    with np.errstate(invalid="ignore"):  # 0 · −inf, of two zeros
+        other_is_less = np.where(sign == other_sign, sign * log > sign * other_log, sign > other_sign)
+    least = _scaled_sum(np.where(other_is_less, other_sign, sign), np.where(other_is_less, other_log, log))
+    most = _scaled_sum(np.where(other_is_less, sign, other_sign), np.where(other_is_less, log, other_log))
+    return np.asarray((least > 0) | (most < 0))
+
+
+def _scaled_sum(signs: Array, logs: Array) -> Array:
+    """Σ_k sign · exp(log) as parts of the largest, (n,)."""
+    largest = logs.max(axis=0)
+    return np.asarray((signs * np.exp(logs - np.where(largest > -np.inf, largest, 0.0))).sum(axis=0))

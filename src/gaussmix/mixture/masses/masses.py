@@ -12,9 +12,9 @@ from gaussmix.checks import Rng, check_count, check_probabilities, generator
 from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.compare.estimate import Estimate
 from gaussmix.mixture.levels import levels
-from gaussmix.mixture.levels.level_sample import LevelSample
-from gaussmix.mixture.line.inverse_cdf import quantile
+from gaussmix.mixture.levels.levels import LevelSample
 from gaussmix.mixture.line.level_sets import LevelSets
+from gaussmix.mixture.line.line import quantile
 from gaussmix.mixture.masses.rectangles import check_rectangles, check_upper, log_masses
 from gaussmix.numerics.arrays import Array
 
@@ -168,7 +168,7 @@ class Masses(MixtureBase):
         """
         if self._line is None:
             raise ValueError(
-                f"quantile is of one feature, and here are {self.n_features}: take marginal(feature) first."
+                f"quantile needs one feature, and this mixture has {self.n_features}. Take a marginal first."
             )
         return quantile(self._line, p)
 
@@ -320,7 +320,12 @@ class Masses(MixtureBase):
 
     @cached_property
     def _exact_levels(self) -> LevelSets | levels.LevelEllipsoid | None:
-        return levels.exact_levels(self.model, self._line)
+        """The levels of one feature or of one component; None where only sampling finds them."""
+        if self._line is not None:
+            return LevelSets(self._line)
+        if np.count_nonzero(self.weights) == 1:
+            return levels.LevelEllipsoid(float(self.parameters.log_scale.max()), self.n_features)
+        return None
 
     @cached_property
     def _usual_levels(self) -> LevelSample:

@@ -12,11 +12,17 @@ from gaussmix.checks import check_finite
 from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix.errors import counted
 from gaussmix.families.base import unconstrained
-from gaussmix.mixture.parts import products
 from gaussmix.model import SUM_TOLERANCE, Model, flaw_at_sight, is_symmetric
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.elementary import log
 from gaussmix.numerics.factorise import factorise
+from gaussmix.waist.whitening.triangular import TriangularWhitening
 
+# Standard deviations: up to here squared distances, and so log weights, are right to about 1e-8 nats a feature.
+_FARTHEST = 1e4
 _SMALLEST = np.finfo(np.float64).tiny  # of variances: smaller ones have fewer digits
+
+Pairs = tuple[Array, Array, Array, Array]
 
 
 def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
@@ -55,9 +61,32 @@ def convolve(model: Model, covariance: ArrayLike) -> Model:
 
 
 def product(one: Model, other: Model) -> Model:
-    """The normalised product p(x) q(x) / ∫ p q."""
-    weights, means, covariances = products.product(one, other)
-    return _sound(Model(weights, means, covariances, unconstrained(covariances)))
+    """The normalised product p(x) q(x) / ∫ p q: N(x | μ, Σ) N(x | ν, T) = c N(x | m, C), C⁻¹ = Σ⁻¹ + T⁻¹, of each pair.
+
+    The pairs of the first component with every one of the other model come first.
+
+    Raises
+    ------
+    ValueError : the mixtures are so far apart that the weights of pairs would have no digits.
+    SingularCovariance : a covariance is not positive definite.
+    """
+    pair = [model.covariances.simple() for model in (one, other)]
+    kind = _most_general(pair)
+    is_shared = all(covariances.is_shared for covariances in pair)
+    first, second = (c.lift(Dense if kind is Dense else Diagonal).each for c in pair)
+    apart = other.means - one.means[:, None]
+    with np.errstate(over="ignore"):
+        log_scale, squared, steps, covariances = (_matrices if kind is Dense else _diagonals)(first, second, apart)
+        log_weights = (log(one.weights)[:, None] + log(other.weights) + log_scale - 0.5 * squared).ravel()
+    if is_shared:
+        covariances = covariances[:1, :1]
+    else:
+        covariances = np.broadcast_to(covariances, (*apart.shape[:2], *covariances.shape[2:]))
+    each = covariances.reshape(-1, *covariances.shape[2:])
+    means = (one.means[:, None] + steps).reshape(-1, one.n_features)
+    each = each[:, 0] if kind is Isotropic else each
+    together = kind(each, len(means), one.n_features, is_shared)
+    return _sound(Model(_normalised(log_weights, squared), means, together, unconstrained(together)))
 
 
 def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
@@ -94,7 +123,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
     scaled = matrix / np.multiply.outer(*2 * [np.where(deviations > 0, deviations, 1.0)])
     lowest = np.linalg.eigvalsh(scaled)[0]
     if lowest < -8 * d * np.finfo(np.float64).eps:
-        raise ValueError("covariance is not positive semidefinite: no noise has it.")
+        raise ValueError("covariance is not positive semidefinite, so it is no covariance.")
     matrix = 0.5 * matrix + 0.5 * matrix.T
     if (matrix != np.diag(variances := np.diagonal(matrix))).any():
         return Dense(matrix[None], n_components, d, is_shared=True)
@@ -105,8 +134,11 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
 
 def _lifted(all_of_them: Sequence[Covariances]) -> list[Covariances]:
     """Spherical, diagonal or dense covariances in the form of the most general of them."""
-    general = next(kind for kind in (Dense, Diagonal, Isotropic) if any(isinstance(c, kind) for c in all_of_them))
-    return [covariances.lift(general) for covariances in all_of_them]
+    return [covariances.lift(_most_general(all_of_them)) for covariances in all_of_them]
+
+
+def _most_general(all_of_them: Sequence[Covariances]) -> type[Isotropic | Diagonal | Dense]:
+    return next(kind for kind in (Dense, Diagonal, Isotropic) if any(isinstance(c, kind) for c in all_of_them))
 
 
 def _concatenated(all_of_them: Sequence[Covariances]) -> Covariances:
@@ -117,3 +149,53 @@ def _concatenated(all_of_them: Sequence[Covariances]) -> Covariances:
     lifted = _lifted(all_of_them)
     each = [np.broadcast_to(c.each, (c.n_components, *c.each.shape[1:])) for c in lifted]
     return replace(lifted[0], each=np.concatenate(each), n_components=n_components, is_shared=False)
+
+
+def _normalised(log_weights: Array, squared: Array) -> Array:
+    if len(log_weights) == 1:
+        return np.ones(1)
+    likeliest = log_weights.argmax()
+    distance = np.sqrt(squared.ravel()[likeliest])
+    if not distance <= _FARTHEST:
+        raise ValueError(
+            f"These mixtures are {distance:.3g} standard deviations apart: the weights of their product would have no "
+            "digits."
+        )
+    weights: Array = np.exp(log_weights - log_weights[likeliest])
+    weights /= weights.sum()
+    return weights
+
+
+def _diagonals(first: Array, second: Array, apart: Array) -> Pairs:
+    """For variances (K, d) and (L, d) or one: log c + ½ ρ² + constant, ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C.
+
+    Each with the axes of the pairs, (K, L), first.
+    """
+    first, second = first[:, None], second[None]
+    total = first + second
+    share = first / total
+    squared = ((apart / np.sqrt(total)) ** 2).sum(axis=2)
+    return -0.5 * log(total).sum(axis=2), squared, share * apart, share * second
+
+
+def _matrices(first: Array, second: Array, apart: Array) -> Pairs:
+    """The same for matrices, by a QR factorisation for each pair: no inverse, no sum of precisions or covariances.
+
+    With Σ⁻¹ = WᵀW, T⁻¹ = VᵀV and δ = ν − μ, the triangular factor of [[W, 0], [V, V δ]] is [[R, z], [0, ρ]]:
+    C⁻¹ = RᵀR, m = μ + R⁻¹ z.
+    """
+    n_features = apart.shape[2]
+    unit = np.ldexp(1.0, np.frexp(np.abs(apart).max(axis=2))[1] - 1)  # so that V δ is within float64
+    left, right = TriangularWhitening.of(first), TriangularWhitening.of(second)
+    stacked = np.zeros((*apart.shape[:2], 2 * n_features, n_features + 1))
+    stacked[:, :, :n_features, :-1] = left.factors[:, None]
+    stacked[:, :, n_features:, :-1] = right.factors
+    stacked[:, :, n_features:, -1:] = right.factors @ (apart / unit[..., None])[..., None]
+    factor = np.asarray(np.linalg.qr(stacked, mode="r"))
+    triangle = factor[..., :-1, :-1]
+    # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
+    inverse: Array = np.linalg.solve(triangle, np.broadcast_to(np.eye(n_features), triangle.shape))
+    steps: Array = np.linalg.solve(triangle, factor[..., :-1, -1:])[..., 0] * unit[..., None]
+    log_scale = left.log_abs_det[:, None] + right.log_abs_det
+    log_scale = log_scale - log(np.abs(np.diagonal(triangle, axis1=2, axis2=3))).sum(axis=2)
+    return log_scale, (factor[..., -1, -1] * unit) ** 2, steps, np.einsum("klij,klmj->klim", inverse, inverse)

@@ -189,8 +189,3 @@ class Conditionals(MixtureBase):
         """Find a split by the places of the known features. The last few are kept with their factors."""
         model = self.model
         return lru_cache(KEPT_SPLITS)(lambda known: Conditional.of(model, np.array(known, dtype=np.intp)))
-
-
-def split(mixture: Conditionals, known: Features) -> Conditional:
-    """Split known from unknown features. A mixture keeps the last few splits with their factors."""
-    return mixture._split(known)

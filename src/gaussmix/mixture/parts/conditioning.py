@@ -16,7 +16,7 @@ from gaussmix.covariances import Covariances
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Feature, block_of
-from gaussmix.mixture.parts.weighted import few_rows, mean_and_spread, weighted_mean
+from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, weighted_mean
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.blas import one_blas_thread
@@ -63,9 +63,9 @@ class Conditional:
         """
         unknown = np.delete(np.arange(model.n_features), known)
         if not len(known):
-            raise ValueError("No feature is known: name at least one, or take the mixture as it is.")
+            raise ValueError("No feature is known. Name at least one.")
         if not len(unknown):
-            raise ValueError("All features are known, so none is left to tell: leave at least one out.")
+            raise ValueError("All features are known. Leave at least one out.")
         rest, regression = model.covariances.conditional(known, unknown)
         family = model.family.relaxed(rest, is_conditional=True)
         noise = None if model.noise is None else model.noise.marginal(unknown)
@@ -95,14 +95,12 @@ class Conditional:
     def means_of(self, component: int, rows: Rows) -> Array:
         """m_k(x) of each row for one component, (n_rows, n_unknown)."""
         regression = self.regression[0 if len(self.regression) == 1 else component]
-        means: Array = self.means[component] + (rows - self.known.means[component]) @ regression.T
-        return means
+        return np.asarray(self.means[component] + (rows - self.known.means[component]) @ regression.T)
 
     @_quiet
     def means_at(self, row: Array) -> Array:
         """m_k(x) of each component for one row (n_known,), (n_components, n_unknown)."""
-        means: Array = self.means + np.matmul(self.regression, (row - self.known.means)[:, :, None])[:, :, 0]
-        return means
+        return np.asarray(self.means + np.matmul(self.regression, (row - self.known.means)[:, :, None])[:, :, 0])
 
     @_quiet
     def each_mean(self, rows: Array) -> Array:
@@ -160,8 +158,7 @@ class Conditional:
     @cached_property
     def _centre(self) -> Array:
         """A point among the means of the known features, (n_known,)."""
-        centre: Array = self.known.weights @ self.known.means
-        return centre
+        return np.asarray(self.known.weights @ self.known.means)
 
     @cached_property
     def _at_centre(self) -> Array | None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix.mixture.base import MixtureBase, check_alone, common_names, of_components
 from gaussmix.mixture.line.boundaries import decision_boundary
-from gaussmix.mixture.parts import combining, derivatives, expectations, modality
+from gaussmix.mixture.parts import combining, expectations, modality
 from gaussmix.mixture.parts.modality import Modes
 from gaussmix.numerics.arrays import Array, frozen
 
@@ -203,19 +203,11 @@ class Parts(MixtureBase):
     def gradient(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """∇ log p(x) = Σ_k γ_k Σ_k⁻¹ (μ_k − x) of each row, with γ_k = p(k | x).
 
-        Parameters
-        ----------
-        rows : (n_rows, n_features), data units.
-        n_jobs : threads; None for every processor.
+        Parameters and errors are those of `log_density`.
 
         Returns
         -------
         gradient : (n_rows, n_features), nats per data unit. Right however far away a row is.
-
-        Raises
-        ------
-        ValueError : rows are not finite numbers of shape (n_rows, n_features).
-        TypeError : rows are not real numbers.
 
         Notes
         -----
@@ -229,13 +221,13 @@ class Parts(MixtureBase):
         array([[      0.],
                [-999996.]])
         """
-        return derivatives.gradient(self.model, self._block(rows), self._engine(n_jobs))
+        return modality.gradient(self.model, self._block(rows), self._engine(n_jobs))
 
     @of_components
     def hessian(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """Second derivatives of log p(x), Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹, of each row.
 
-        With g_k = Σ_k⁻¹ (μ_k − x) and the gradient g. Parameters and errors are those of `gradient`.
+        With g_k = Σ_k⁻¹ (μ_k − x) and the gradient g. Parameters and errors are those of `log_density`.
 
         Returns
         -------
@@ -250,7 +242,7 @@ class Parts(MixtureBase):
         <BLANKLINE>
                [[-1.]]])
         """
-        return derivatives.hessian(self.model, self._block(rows), self._engine(n_jobs))
+        return modality.hessian(self.model, self._block(rows), self._engine(n_jobs))
 
     @of_components
     def modes(self) -> Modes:
@@ -300,7 +292,7 @@ class Parts(MixtureBase):
         """
         if self.n_features > 1:
             raise ValueError(
-                f"decision_boundary is of one feature, and here are {self.n_features}: take marginal(feature) first."
+                f"decision_boundary needs one feature, and this mixture has {self.n_features}. Take a marginal first."
             )
         return decision_boundary(self.model, self._engine())
 

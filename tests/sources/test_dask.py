@@ -149,7 +149,7 @@ def test_a_table_that_loses_rows_between_passes_is_named(table, cluster):
     source = open(part, memory="3 MB")
     assert source.profile.n_rows == N_ROWS
     n_rows[0] = N_ROWS - 1
-    with pytest.raises(OSError, match="has fewer rows than before: 'the Dask array'"):
+    with pytest.raises(OSError, match=f"has fewer rows than the {N_ROWS} it had before: 'the Dask array'"):
         mixture().fit(source)
 
 

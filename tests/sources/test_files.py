@@ -651,7 +651,7 @@ class TestSpool:
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("gaussmix.sources.files.spool._header", full)
+        monkeypatch.setattr("gaussmix.sources.files.batches._header", full)
         with pytest.raises(OSError, match=r"No space left on device while .*table\.csv was spooled; set TMPDIR"):
             open(folder / "table.csv", columns=NAMES, memory=SMALL)
 

@@ -19,7 +19,7 @@ from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import S, Source, T, Task
 from gaussmix.sources.dask.table import Table
 from gaussmix.sources.files.base import About
-from gaussmix.sources.held import Held, Remote
+from gaussmix.sources.remote import Held, Remote
 from gaussmix.waist.block import Block, nodes
 from gaussmix.waist.leaves import LEAF_ROWS
 

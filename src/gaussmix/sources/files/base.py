@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from errno import EIO
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol
@@ -125,6 +126,53 @@ class Reader(ABC):
     def bytes_of(self, n_rows: int) -> int:
         """Size of so many rows in memory."""
         return n_rows * (len(self.names) + (self.weights is not None)) * self.dtype.itemsize
+
+
+class PartedReader(Reader):
+    """A table that yields its rows in parts of any sizes."""
+
+    @abstractmethod
+    def parts(self) -> Iterator[Any]:
+        """All rows in order, from the first to the last; each part has `n_rows` or `num_rows`."""
+
+    @abstractmethod
+    def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
+        """Copy as many rows of a part as there is room for, from `first` on, and their weights."""
+
+    def cursor(self) -> Cursor:
+        return _PartsCursor(self)
+
+    def place(self, row: int) -> str:
+        return f"{self.name}, row {row}"
+
+    def check_unchanged(self) -> None:
+        """Raise OSError where files have changed since they were opened; asked at the end of each pass."""
+
+
+class _PartsCursor(Cursor):
+    def __init__(self, reader: PartedReader) -> None:
+        self._reader, self._parts = reader, reader.parts()
+        self._part: Any = None
+        self._row = self._n_rows = 0  # of the part
+
+    def fill(self, rows: Rows, row_weight: Array | None) -> None:
+        first = 0
+        while first < len(rows):
+            if self._row == self._n_rows:
+                self._part, self._row = next(self._parts, None), 0
+                if self._part is None:
+                    reader = self._reader
+                    raise OSError(EIO, f"has fewer rows than the {reader.n_rows} it had before", reader.name)
+                self._n_rows = self._part.n_rows if isinstance(self._part, Block) else self._part.num_rows
+            count = min(len(rows) - first, self._n_rows - self._row)
+            room = slice(first, first + count)
+            self._reader.put_part(self._part, self._row, rows[room], None if row_weight is None else row_weight[room])
+            first, self._row = first + count, self._row + count
+
+    def close(self) -> None:
+        if hasattr(self._parts, "close"):
+            self._parts.close()
+        self._reader.check_unchanged()
 
 
 class FileSource(Source):

@@ -18,9 +18,11 @@ import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import functions
 
+from gaussmix.errors import warn
 from gaussmix.sources.base import S, Source, T, Task
 from gaussmix.sources.files.base import About
-from gaussmix.sources.held import Remote
+from gaussmix.sources.opening import Request
+from gaussmix.sources.remote import LazySource, Remote
 from gaussmix.sources.spark import pieces
 from gaussmix.sources.spark.pieces import Layout, Work
 from gaussmix.sources.spark.store import Store
@@ -30,6 +32,14 @@ from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
 
 LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
 TASKS = 2  # for each core, if there are leaves enough, so that cores are done at about the same time
+
+
+def open_spark(data: Any, asked: Request) -> Source:
+    """Open a Spark frame, whose rows stay with the executors."""
+    table = replace(Table.of(data, asked.columns, asked.weights), may_miss=asked.missing)
+    for notice in table.columns.notices:
+        warn(f"{table.name}: {notice}")
+    return LazySource(table, partial(loaded, table))
 
 
 def loaded(table: Table) -> Source:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gaussmix.errors import counted, listed
-from gaussmix.sources.files.stamps import Stamps
+from gaussmix.sources.files.paths import Stamps
 from gaussmix.sources.tables.base import BadTable, Table
 
 

@@ -26,7 +26,8 @@ from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.opening import check_memory, open
 from gaussmix.sources.survey import Survey
-from gaussmix.sources.tables import BATCH_ROWS, open_table
+from gaussmix.sources.tables import open_table
+from gaussmix.sources.tables.base import BATCH_ROWS
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_fit
 from gaussmix.waist.block import Block, Profile, nodes

@@ -15,10 +15,10 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import check_integers
 from gaussmix.sources.files.base import PartedReader, check_columns
 from gaussmix.sources.files.paths import Stamps
-from gaussmix.sources.tables import Files, batch_rows
+from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
-from gaussmix.sources.tables.base import INDEX, is_numeric, kind_of, whole
-from gaussmix.sources.tables.parquet_table import is_slow
+from gaussmix.sources.tables.base import INDEX, batch_rows, is_numeric, kind_of, whole
+from gaussmix.sources.tables.typed_table import is_slow
 
 
 class Columns:

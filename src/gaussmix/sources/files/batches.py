@@ -20,7 +20,8 @@ from gaussmix.sources.files.arrow import BatchReader, DatasetReader, OnceReader,
 from gaussmix.sources.files.base import FileSource, opened
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.opening import Request
-from gaussmix.sources.tables import BATCH_ROWS, Files, batch_rows, open_table
+from gaussmix.sources.tables import Files, open_table
+from gaussmix.sources.tables.base import BATCH_ROWS, batch_rows
 
 HEADER = 128  # bytes, room for any number of rows
 

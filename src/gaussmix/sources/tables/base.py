@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from gaussmix.errors import listed
 from gaussmix.sources.files.base import check_cells
 
-_ROWS_AT_ONCE = 65_536
+BATCH_ROWS = 65_536
+BATCH_BYTES = 2**25  # of a batch, for tables of many columns
 STANDARD = "-"  # standard input or output
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # how data frames name their index: in CSV not at all
 # How compressed bytes begin.
@@ -257,7 +258,12 @@ class Table(ABC):
 
     def all_rows(self, columns: Sequence[str], *, may_miss: bool = False) -> NDArray[np.float64]:
         """Columns as numbers in memory, (n_rows, n_columns); NaN and errors as for `rows`."""
-        return np.concatenate(list(self.rows(columns, _ROWS_AT_ONCE, may_miss=may_miss)))
+        return np.concatenate(list(self.rows(columns, BATCH_ROWS, may_miss=may_miss)))
+
+
+def batch_rows(n_columns: int) -> int:
+    """How many rows of so many columns to read at a time: a multiple of 8."""
+    return max(8, min(BATCH_ROWS, BATCH_BYTES // (8 * n_columns) // 8 * 8))
 
 
 def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:

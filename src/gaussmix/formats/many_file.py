@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -23,6 +24,7 @@ from gaussmix import formats
 from gaussmix.families.base import FAMILIES, Family
 from gaussmix.formats import Place, model_file
 from gaussmix.formats.envelope import MANY_FORMAT, Damaged, Header, Tensors, value_of
+from gaussmix.formats.record import are_lists
 from gaussmix.model import SUM_TOLERANCE, flaw, matrix_flaw
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied
@@ -122,20 +124,11 @@ def write(place: Place, record: ManyRecord) -> None:
 
 def read(place: Place) -> ManyRecord:
     """Read mixtures; raises NotAModelFile, which says what is wrong, or OSError."""
-    try:
-        record = _record(*formats.unpacked(place, MANY_FORMAT))
-        wrong = record.flaw()
-        if wrong is not None:
-            raise Damaged(wrong)
-        return record
-    except Damaged as damage:
-        raise formats.not_usable(place, str(damage)) from None
+    record: ManyRecord = formats.checked(place, MANY_FORMAT, {VERSION: _record})
+    return record
 
 
 def _record(header: Header, tensors: Tensors) -> ManyRecord:
-    version = header.get("version")
-    if version != VERSION:
-        raise Damaged(f"it has layout version {version!r:.20}, which this gaussmix can't read; a newer one may")
     if set(tensors) != set(_TENSORS):
         raise Damaged("it lacks some of its numbers, or holds others")
     name = value_of(header, "family", str)
@@ -144,8 +137,10 @@ def _record(header: Header, tensors: Tensors) -> ManyRecord:
         raise Damaged(f"it holds covariances of the structure {name!r:.40}, which this gaussmix lacks")
     keys, names = value_of(header, "keys", list), value_of(header, "feature_names", list, type(None))
     errors, notes = value_of(header, "errors", list), value_of(header, "notes", list)
-    is_right = all(isinstance(key, _KEY_TYPES) for key in keys) and all(isinstance(each, str) for each in names or ())
-    if not is_right or not all(map(_is_error, errors)) or not all(map(_is_note, notes)):
+    is_right = are_lists(errors, int, str) and are_lists(notes, int, list)
+    texts = chain(names or (), *(sentences for _, sentences in notes)) if is_right else ()
+    is_right = is_right and all(isinstance(key, _KEY_TYPES) for key in keys)
+    if not is_right or not all(isinstance(text, str) for text in texts):
         raise Damaged("a key, a name or an error in its header is of the wrong type")
     # Copied, since the arrays may lie in the bytes of the file.
     arrays = {name: copied(tensor) for name, tensor in tensors.items()}
@@ -155,17 +150,3 @@ def _record(header: Header, tensors: Tensors) -> ManyRecord:
 
 def _are_counts(numbers: Array) -> bool:
     return bool((numbers == np.clip(np.rint(numbers), 0, 2.0**53)).all())
-
-
-def _is_error(item: Any) -> bool:
-    match item:
-        case [int(), str()]:
-            return True
-    return False
-
-
-def _is_note(item: Any) -> bool:
-    match item:
-        case [int(), [*sentences]]:
-            return all(isinstance(sentence, str) for sentence in sentences)
-    return False

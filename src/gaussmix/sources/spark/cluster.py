@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import PurePosixPath
 from threading import Thread
 from typing import Any
@@ -86,7 +87,7 @@ class Cluster(Remote):
             self._pieces.unpersist()
             return
         self._held = self._life.keep(self._joined(pieces.hold, pieces.HELD), StorageLevel.MEMORY_AND_DISK)
-        held = sorted(self._held.toArrow().to_pylist(), key=_number)
+        held = sorted(self._held.toArrow().to_pylist(), key=itemgetter("number"))
         self._digests = [target["digest"] for target in held]
         self.flaw = next((target["flaw"] for target in held if target["flaw"] is not None), None)
 
@@ -177,10 +178,6 @@ def _laid_out(found: Sequence[dict[str, Any]], about: About, n_leaves: int, stor
 def _place(piece: dict[str, Any]) -> Any:
     """Files are in the order in which `gaussmix.open` reads them."""
     return PurePosixPath(unquote(piece["file"])), piece["row"], piece["part"], piece["number"]
-
-
-def _number(target: dict[str, Any]) -> int:
-    return int(target["number"])
 
 
 def _forget(session: Any, store: Store, frames: Iterable[Any]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from errno import EIO
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,31 +41,6 @@ class Cursor(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back what is open. Raises OSError where files have changed since they were opened."""
-
-
-class Placed(Protocol):
-    """What knows where its rows are."""
-
-    def place(self, row: int) -> str: ...
-
-
-class Described(Placed, Protocol):
-    """What a message about a number says of its table; attributes as for `Reader`."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def n_rows(self) -> int: ...
-
-    @property
-    def names(self) -> Sequence[str]: ...
-
-    @property
-    def weights(self) -> str | None: ...
-
-    @property
-    def may_miss(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -253,7 +228,7 @@ def opened(reader: Reader, memory: int) -> Source:
     return source
 
 
-def _check_some_weight(reader: Described, profile: Profile) -> None:
+def _check_some_weight(reader: Reader, profile: Profile) -> None:
     if not profile.n_positive:
         raise ValueError(f"{reader.name}: every weight of column {reader.weights!r} is 0.")
 
@@ -362,7 +337,7 @@ def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None
 
 
 def check_cells(
-    table: Placed,
+    place: Callable[[int], str],
     names: Sequence[str],
     first_row: int,
     rows: Rows,
@@ -373,12 +348,12 @@ def check_cells(
     """Raise ValueError for the first number that is missing, infinite or too large: its place, and what to do."""
     cell = bad_cell(rows, largest, may_miss=may_miss)
     if cell is not None:
-        raise ValueError(f"{table.place(first_row + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
+        raise ValueError(f"{place(first_row + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
 
 
-def check_numbers(reader: Described, first_row: int, rows: Rows, row_weight: Array | None) -> None:
+def check_numbers(reader: Reader | About, first_row: int, rows: Rows, row_weight: Array | None) -> None:
     """Raise ValueError for the first row that no fit can use: its place, and what to do."""
-    check_cells(reader, reader.names, first_row, rows, largest_of(reader.n_rows), may_miss=reader.may_miss)
+    check_cells(reader.place, reader.names, first_row, rows, largest_of(reader.n_rows), may_miss=reader.may_miss)
     if row_weight is None:
         return
     wrong = ~((row_weight >= 0) & (row_weight <= LARGEST_WEIGHT))

@@ -250,7 +250,7 @@ class Table(ABC):
             rows = np.empty((part.num_rows, len(columns)))
             for column, name in enumerate(columns):
                 rows[:, column] = doubles(part[name])
-            check_cells(self, columns, first, rows, may_miss=may_miss)
+            check_cells(self.place, columns, first, rows, may_miss=may_miss)
             yield rows
             first += len(rows)
         if not first:

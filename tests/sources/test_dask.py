@@ -324,7 +324,7 @@ def test_what_is_no_table_of_numbers_is_refused(table):
     with pytest.raises(ValueError, match="the Dask array has no rows"):
         mixture().fit(da.zeros((0, 2)))
     frame = dd.from_pandas(pd.DataFrame({"a": [1.0, 2.0], "t": pd.to_datetime(["2020", "2021"])}), npartitions=1)
-    with pytest.raises(ValueError, match=r"column 't': datetime64.* is no type of real numbers"):
+    with pytest.raises(ValueError, match=r"column 't': datetime64.* is not a type of real numbers"):
         open(frame, columns=["a", "t"])
     with pytest.raises(ValueError, match="no column 'z'"):
         open(frame, weights="z")

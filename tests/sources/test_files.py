@@ -188,7 +188,7 @@ def test_what_engines_keep_beside_blocks_is_bounded(folder, monkeypatch):
 
 class TestSentences:
     def test_no_such_file(self):
-        with pytest.raises(FileNotFoundError, match=r"no file is called so: 'nowhere/\*\.parquet'"):
+        with pytest.raises(FileNotFoundError, match=r"no file has such a name: 'nowhere/\*\.parquet'"):
             GaussianMixture().fit("nowhere/*.parquet")
         with pytest.raises(FileNotFoundError, match="path is empty: name a file"):
             open("")

@@ -1,7 +1,7 @@
 """Checkpoint files: where a fit stands, in the envelope of model files.
 
-Tensors are named by what they belong to: "0.state.means" is of the run of the first fit that was being made,
-"0.best.means" of the best run before it. The header holds everything else. A file is read by the version that wrote it
+Tensors are named by what they belong to: "0.state.means" belongs to the current run of the first fit, "0.best.means" to
+the best run before it. The header holds everything else. A file is read by the version that wrote it
 only: another one might give other bits.
 """
 
@@ -71,7 +71,7 @@ class CheckpointRecord:
 
     Parameters
     ----------
-    identity : what the fit is of, JSON values by name; a fit goes on only where its own is equal.
+    identity : parameters and rows of the fit, JSON values by name; only a fit with an equal identity goes on.
     fits : where each fit that was begun stands, by what the search calls it; one mixture has one fit.
     """
 
@@ -90,13 +90,10 @@ def write(path: Path, record: CheckpointRecord) -> None:
 def _packed_fit(key: str, fit: StandingRecord, prefix: str, tensors: Tensors) -> Header:
     """What the header holds of a fit; its arrays are added to the tensors."""
     header: Header = {"key": key, "number": fit.number, "generator": fit.generator}
-    header |= {name: _packed_run(run, f"{prefix}{name}.", tensors) for name, run in _single_runs(fit).items()}
+    runs = {"state": fit.state, "best": fit.best}
+    header |= {name: _packed_run(run, f"{prefix}{name}.", tensors) for name, run in runs.items() if run is not None}
     header["ends"] = [_packed_run(run, f"{prefix}ends.{j}.", tensors) for j, run in enumerate(fit.ends)]
     return header
-
-
-def _single_runs(fit: StandingRecord) -> dict[str, RunRecord]:
-    return {name: run for name, run in (("state", fit.state), ("best", fit.best)) if run is not None}
 
 
 def _packed_run(run: RunRecord, prefix: str, tensors: Tensors) -> Header:
@@ -147,7 +144,7 @@ def _run(header: Header, tensors: Tensors, prefix: str, names: Sequence[str] = _
         raise Damaged("it lacks some of its numbers")
     frozen, events = value_of(header, "frozen", list), value_of(header, "events", list)
     if not are_lists(frozen, int, str) or not are_lists(events, int, int | None, int, str, str):
-        raise Damaged("what it says of a component is of the wrong type")
+        raise Damaged("a frozen component or an event in its header is of the wrong type")
     arrays = {name: own[name] for name in (*names, *NOISE_ARRAYS) if name in own}
     outcome = value_of(header, "outcome", str, type(None))
     return RunRecord(arrays, memory, dict(frozen), outcome, [tuple(event) for event in events])

@@ -63,11 +63,13 @@ class ManyRecord:
         if weights.ndim != 2 or means.ndim != 3 or any(each.shape[:1] != (n_groups,) for each in self.tensors.values()):
             return f"its numbers are not those of {n_groups} groups"
         if any(self.tensors[name].ndim != 1 for name in _TENSORS[3:]) or len(set(self.keys)) != n_groups:
-            return "its groups are not told apart"
-        if not (np.isin(self.tensors["converged"], (0, 1)).all() and _are_counts(self.tensors["n_iter"])):
-            return "a number of steps, or whether they were enough, is none"
+            return "two of its groups have the same key, or a group has several numbers of steps"
+        n_iter = self.tensors["n_iter"]
+        are_counts = (n_iter == np.clip(np.rint(n_iter), 0, 2.0**53)).all()
+        if not (are_counts and np.isin(self.tensors["converged"], (0, 1)).all()):
+            return "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"
         if not all(0 <= place < n_groups for place in (*self.errors, *self.notes)):
-            return "it has an error of a group that is not there"
+            return "it has an error or a note for a group that it lacks"
         if self.feature_names is not None and len(self.feature_names) != means.shape[2]:
             return f"it names {len(self.feature_names)} features, but its means have {means.shape[2]}"
         for place in () if self._are_sound() else range(n_groups):
@@ -97,7 +99,7 @@ def write(place: Place, record: ManyRecord) -> None:
 
     Raises
     ------
-    ValueError : a key is no text or number, the numbers make no mixtures, or nobody could read their structure.
+    ValueError : a key is no text or number, the numbers make no mixtures, or their structure is not registered.
     OSError : the file can't be written.
     """
     for key in record.keys:
@@ -105,7 +107,7 @@ def write(place: Place, record: ManyRecord) -> None:
             raise ValueError(f"A file can't hold the key {key!r:.40}: make keys text or finite numbers.")
     wrong = record.flaw()
     if record.family.name not in FAMILIES:
-        wrong = f"their structure {record.family.name!r} is not registered, so nobody could read it"
+        wrong = f"their structure {record.family.name!r} is not registered, so no program could read it"
     if wrong is not None:
         raise ValueError(f"These mixtures can't be saved: {wrong}.")
     header: Header = {
@@ -146,7 +148,3 @@ def _record(header: Header, tensors: Tensors) -> ManyRecord:
     arrays = {name: copied(tensor) for name, tensor in tensors.items()}
     said = {place: tuple(sentences) for place, sentences in notes}
     return ManyRecord(family, arrays, tuple(keys), dict(errors), said, None if names is None else tuple(names))
-
-
-def _are_counts(numbers: Array) -> bool:
-    return bool((numbers == np.clip(np.rint(numbers), 0, 2.0**53)).all())

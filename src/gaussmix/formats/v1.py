@@ -87,5 +87,5 @@ def _fit_record(header: Header) -> FitRecord:
 def _estimator_record(header: Header) -> EstimatorRecord:
     name = value_of(header, "name", str)
     if not name.isidentifier():
-        raise Damaged("the name of its estimator is none")
+        raise Damaged("the name of its estimator is not a name of a class")
     return EstimatorRecord(name, value_of(header, "parameters", dict), value_of(header, "attributes", dict))

@@ -1,4 +1,4 @@
-"""Rows that are not here: of a table that nobody reads before the first pass, or in other processes."""
+"""Rows elsewhere: in a table that the first pass reads, or in other processes."""
 
 from __future__ import annotations
 

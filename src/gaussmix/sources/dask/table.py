@@ -98,7 +98,7 @@ def _of_frame(data: Any, columns: Sequence[str] | None, weights: str | None) -> 
     names = list(columns or numeric)
     for name in (*names, *([weights] if weights else ())):
         if every[name] not in "biuf":
-            raise ValueError(f"the Dask frame, column {name!r}: {data.dtypes[name]} is no type of real numbers.")
+            raise ValueError(f"the Dask frame, column {name!r}: {data.dtypes[name]} is not a type of real numbers.")
     if not names:
         raise ValueError("the Dask frame has no column of numbers to fit.")
     is_single = all(_numpy_type(data.dtypes[name]) in (np.float32, np.float16) for name in names)

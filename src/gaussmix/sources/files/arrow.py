@@ -129,7 +129,7 @@ class TableReader(BatchReader):
         return self.table.why_not_numeric(field.name, field.type)
 
     def check_unchanged(self) -> None:
-        self.table.check_unchanged()
+        self.table.stamps.check()
 
     def place(self, row: int) -> str:
         return self.table.place(row)

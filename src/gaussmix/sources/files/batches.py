@@ -1,6 +1,6 @@
 """Openers of tables that yield record batches: files, and tables of PyArrow, polars and DuckDB.
 
-The numbers of those that are slow to read, or can be read once only, are written to a file that is fast to read.
+Tables that are slow to read, or can be read once only, are first written to a temporary file that is fast to read.
 """
 
 from __future__ import annotations

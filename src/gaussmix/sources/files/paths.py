@@ -24,7 +24,7 @@ def paths_of(name: str) -> list[Path]:
     found = _found(name)
     if not found:
         is_one = not path.is_dir() and not glob.has_magic(name)
-        raise FileNotFoundError(ENOENT, os.strerror(ENOENT) if is_one else "no file is called so", name)
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT) if is_one else "no file has such a name", name)
     kinds = sorted({each.suffix.lower() for each in found})
     if len(kinds) > 1:
         raise ValueError(

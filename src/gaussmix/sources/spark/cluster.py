@@ -165,7 +165,7 @@ def _count_cores(session: Any) -> int:
 
 
 def _laid_out(found: Sequence[dict[str, Any]], about: About, n_leaves: int, store: Store) -> tuple[Layout, str | None]:
-    """Where pieces are: by file and row in it where they have such, else by partition; and what the first lacks."""
+    """Where pieces are, by file and row or else by partition; and the first flaw of them."""
     starts, first = {}, 0
     flaws = [] if found else [f"{about.name} has no rows."]
     for piece in sorted(found, key=_place):

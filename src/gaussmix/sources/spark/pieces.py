@@ -54,7 +54,7 @@ class Layout:
 
     @property
     def changed(self) -> str:
-        """What is said where the frame has other rows than those that were laid out."""
+        """The error where the frame has other rows than when they were laid out."""
         return f"{self.about.name} {CHANGED}."
 
     @property
@@ -225,7 +225,7 @@ def visit(batches: Batches, work: Work, digests: Sequence[int]) -> Iterator[pa.R
 
 
 def make_and_visit(batches: Batches, layout: Layout, work: Work, digests: Sequence[int]) -> Iterator[pa.RecordBatch]:
-    """Join targets again, keep them on this machine, and do work on them; not on those that have other rows now."""
+    """Join targets again, keep them on this machine, and do work on them, except where rows have changed."""
     for target in _joined(batches, layout):
         result = None
         if target.digest == digests[target.number]:

@@ -76,7 +76,7 @@ class Table:
 
     @property
     def numbers(self) -> Any:
-        """A frame of the features and the weights; and of the places of rows in files where they have such.
+        """A frame of the features and the weights, and of the places of rows that come from files.
 
         Its columns are called by their numbers, because `mapInArrow` takes no names with dots.
         """

@@ -72,7 +72,9 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED)
     inputs = [Input.of(each, dialect) for each in names]
     if format is None:
         _check_readable(inputs[0])
-    format = format or format_by_name(inputs[0].name) or _format_by_beginning(inputs[0]) or "csv"
+    start = inputs[0].first_bytes(8)
+    by_beginning = (name for name, format in FORMATS.items() if start.startswith(format.beginnings))
+    format = format or format_by_name(inputs[0].name) or next(by_beginning, "csv")
     return Files.of([FORMATS[format].read(each) for each in inputs])
 
 
@@ -80,10 +82,6 @@ def format_by_name(path: str) -> str | None:
     """The format that the extension of a path stands for; None if it stands for none."""
     extension = PurePath(path).suffix.lower()
     return next((name for name, format in FORMATS.items() if extension in format.extensions), None)
-
-
-def _format_by_beginning(source: Input) -> str | None:
-    return next((name for name, format in FORMATS.items() if source.first_bytes(8).startswith(format.beginnings)), None)
 
 
 def _check_readable(source: Input) -> None:
@@ -199,10 +197,6 @@ class Files(Table):
                     return table.place(first + (row if kept is None else kept[row].as_py()))
                 first, row = first + batch.num_rows, row - n_kept
         raise IndexError(row)
-
-    def check_unchanged(self) -> None:
-        """Raise OSError where files have changed since they were opened."""
-        self.stamps.check()
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
         return self.tables[0].why_not_numeric(name, kind)

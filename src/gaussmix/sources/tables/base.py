@@ -47,7 +47,7 @@ class Dialect:
     has_header : whether the first line holds names; None if the user does not say.
     delimiter : between fields, " " for any run of blanks and tabs; None if the user does not say.
     decimal : the mark before the fraction of a number, "." or ",".
-    missing : texts that say that a number is missing, beside those that always do.
+    missing : texts that say that a number is missing, beside the usual ones.
     """
 
     has_header: bool | None = None

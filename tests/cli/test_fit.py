@@ -389,7 +389,7 @@ def test_rows_that_need_not_fit_into_memory(cli, tmp_path, rng):
 def test_a_pattern_without_files_is_an_error(cli, tmp_path):
     result = cli("fit", tmp_path / "*.npy", "-k", "2")
     assert result.exit_code == 1
-    assert result.stderr.endswith("*.npy: no file is called so.\n")
+    assert result.stderr.endswith("*.npy: no file has such a name.\n")
 
 
 def test_labels_of_a_column_name_the_components(cli, tmp_path, rng):

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gaussmix.sources.tables import Dialect, open_table
+from gaussmix.sources.tables import open_table
+from gaussmix.sources.tables.base import Dialect
 
 LONG = np.arange(2000.0).reshape(1000, 2) ** 2 % 97
 TEXT = b"x,y\n" + b"".join(b"%d,%d\n" % tuple(row) for row in LONG)

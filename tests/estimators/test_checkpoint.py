@@ -13,9 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 import gaussmix.fit.checkpoint as checkpoints
 import gaussmix.fit.fit as fits
 import gaussmix.formats.checkpoint_file as files
-from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, Restrictions, SingularCovariance
+from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, Restrictions, SingularCovariance, formats
+from gaussmix.formats import remove_unfinished, whole_file
 from gaussmix.formats.envelope import pack, unpack
-from gaussmix.formats.whole_file import remove_unfinished, whole_file
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 
@@ -361,7 +361,7 @@ def no_room(path):
 def test_a_full_disk_is_said_once_and_the_fit_goes_on(rows, path, stop_at, monkeypatch):
     stop_at(None)
     monkeypatch.setattr(checkpoints, "SECONDS", -1.0)
-    monkeypatch.setattr(files, "whole_file", no_room)
+    monkeypatch.setattr(formats, "whole_file", no_room)
     parameters = {"tol": 1e-9, "max_iter": 20, "random_state": 3, **STARTS}
     with pytest.warns(RuntimeWarning) as caught:
         found = GaussianMixture(4, **parameters, checkpoint=path).fit(rows)
@@ -376,7 +376,7 @@ def test_a_full_disk_is_said_once_and_the_fit_goes_on(rows, path, stop_at, monke
 def test_a_full_disk_leaves_the_last_checkpoint(kept, rows, path, stop_at, monkeypatch):
     estimator, contents = kept
     with monkeypatch.context() as patch:
-        patch.setattr(files, "whole_file", no_room)
+        patch.setattr(formats, "whole_file", no_room)
         stop_at(5)
         with pytest.raises(Stop) as caught:
             estimator.fit(rows)

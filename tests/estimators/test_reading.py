@@ -350,7 +350,7 @@ def test_without_a_library_of_frames_the_error_says_what_to_install():
         "try:\n    gm.tidy()\nexcept ImportError as error:\n    print(error)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "True\nA table of results is a data frame: install pandas, polars or pyarrow.\n"
+    assert run.stdout == "True\nA table of results needs pandas, polars or pyarrow. Install one of them.\n"
 
 
 def test_components_in_another_order_keep_the_rows_and_lose_the_likelihood(gm):

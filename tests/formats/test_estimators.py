@@ -225,7 +225,7 @@ def test_a_header_that_lacks_something_is_refused(rng, tmp_path):
     with pytest.raises(NotAModelFile, match="it lacks 'bic_'"):
         GaussianMixtureClassifier.load(path)
     forged(classifier, path, lambda record: record.update(name=""))
-    with pytest.raises(NotAModelFile, match="the name of its estimator is none"):
+    with pytest.raises(NotAModelFile, match="the name of its estimator is not a name of a class"):
         GaussianMixtureClassifier.load(path)
 
 
@@ -267,16 +267,16 @@ def test_another_estimator_is_not_taken_for_this_one(rng, tmp_path):
 # What a well-sealed file may still say wrongly of an estimator.
 FALSE = {
     "a later parameter": ("parameters", {"colour": "blue"}, "no parameter 'colour'; a newer one may"),
-    "no value": ("parameters", {"tol": {"numpy": "tol"}}, "'tol' in its header is no value"),
-    "a list": ("parameters", {"tol": [1]}, "'tol' in its header is no value"),
-    "a type that runs code": ("parameters", {"means_init": {"array": [1], "dtype": "object"}}, "is no value"),
-    "a ragged array": ("parameters", {"means_init": {"array": [[1], [2, 3]], "dtype": "float64"}}, "is no value"),
-    "an unknown type": ("parameters", {"means_init": {"array": [1], "dtype": "cubist"}}, "is no value"),
+    "no value": ("parameters", {"tol": {"numpy": "tol"}}, "'tol' in its header is not a value"),
+    "a list": ("parameters", {"tol": [1]}, "'tol' in its header is not a value"),
+    "a type that runs code": ("parameters", {"means_init": {"array": [1], "dtype": "object"}}, "is not a value"),
+    "a ragged array": ("parameters", {"means_init": {"array": [[1], [2, 3]], "dtype": "float64"}}, "is not a value"),
+    "an unknown type": ("parameters", {"means_init": {"array": [1], "dtype": "cubist"}}, "is not a value"),
     "a short generator": ("parameters", {"random_state": {"RandomState": [[1], 2, 0, 0.0]}}, "'random_state' in its"),
     "a generator out of bounds": (
         "parameters",
         {"random_state": {"RandomState": [[1] * 624, 10**6, 0, 0.0]}},
-        "no value",
+        "is not a value that a file can hold",
     ),
     "steps that are text": ("attributes", {"n_iter_": "3"}, "'n_iter_' in its header is of the wrong type"),
     "steps that are a truth": ("attributes", {"n_iter_": True}, "'n_iter_' in its header is of the wrong type"),

@@ -115,7 +115,7 @@ def test_rows_of_unequal_length_are_refused_by_their_name():
 
 @pytest.mark.parametrize("values", [3, None, [("format", "gaussmix-mixture")]])
 def test_what_is_no_dictionary_is_refused(values):
-    with pytest.raises(TypeError, match="A dictionary of `to_dict` is needed, not"):
+    with pytest.raises(TypeError, match="Give a dictionary that `to_dict` made, not"):
         Mixture.from_dict(values)
 
 

@@ -26,7 +26,8 @@ from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.opening import check_memory, open
 from gaussmix.sources.survey import Survey
-from gaussmix.sources.tables import BATCH_ROWS, open_table
+from gaussmix.sources.tables import open_table
+from gaussmix.sources.tables.base import BATCH_ROWS
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_fit
 from gaussmix.waist.block import Block, Profile, nodes
@@ -187,7 +188,7 @@ def test_what_engines_keep_beside_blocks_is_bounded(folder, monkeypatch):
 
 class TestSentences:
     def test_no_such_file(self):
-        with pytest.raises(FileNotFoundError, match=r"no file is called so: 'nowhere/\*\.parquet'"):
+        with pytest.raises(FileNotFoundError, match=r"no file has such a name: 'nowhere/\*\.parquet'"):
             GaussianMixture().fit("nowhere/*.parquet")
         with pytest.raises(FileNotFoundError, match="path is empty: name a file"):
             open("")
@@ -651,7 +652,7 @@ class TestSpool:
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("gaussmix.sources.files.spool._header", full)
+        monkeypatch.setattr("gaussmix.sources.files.batches._header", full)
         with pytest.raises(OSError, match=r"No space left on device while .*table\.csv was spooled; set TMPDIR"):
             open(folder / "table.csv", columns=NAMES, memory=SMALL)
 

@@ -25,7 +25,7 @@ from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, know
 from gaussmix.formats.model_file import family_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.tables import invented_names
+from gaussmix.sources.tables.base import invented_names
 
 Exported = Mixture | GaussianMixtureDetector
 

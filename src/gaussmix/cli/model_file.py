@@ -11,8 +11,7 @@ from gaussmix.estimators.base import write_estimator
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
 from gaussmix.formats import Details, FitRecord, model_file
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.tables import Table, invented_names
-from gaussmix.sources.tables.base import STANDARD
+from gaussmix.sources.tables.base import STANDARD, Table, invented_names
 from gaussmix.value import Value
 
 # In the mixture; changes no result; are no plain values.

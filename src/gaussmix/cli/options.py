@@ -19,8 +19,8 @@ from gaussmix.families.base import FAMILIES, family_named, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.opening import MEMORY, check_memory
-from gaussmix.sources.tables import FORMATS, Dialect, Files, open_table
-from gaussmix.sources.tables.base import STANDARD
+from gaussmix.sources.tables import FORMATS, Files, open_table
+from gaussmix.sources.tables.base import STANDARD, Dialect
 
 _MOST_CANDIDATES = 1000
 _OF_STRUCTURES = {  # options of structures on the command line, and as structures call them

@@ -23,8 +23,8 @@ import pyarrow as pa
 from gaussmix.errors import listed
 from gaussmix.formats import whole_file
 from gaussmix.sources.files.paths import is_among
-from gaussmix.sources.tables import BadTable, format_by_name, is_numeric
-from gaussmix.sources.tables.base import STANDARD, doubles
+from gaussmix.sources.tables import format_by_name
+from gaussmix.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
 
 _ROWS_AT_ONCE = 10_000
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all that `open_table` reads

@@ -129,7 +129,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
     else:
         raise error
     from gaussmix.cli.show.notices import in_options  # which imports what a fit needs; help does not wait for it
-    from gaussmix.sources.tables import BadTable
+    from gaussmix.sources.tables.base import BadTable
 
     is_of_table = isinstance(error, OSError | BadTable)
     click.echo(f"gaussmix: {in_options(sentence, verb, is_of_table=is_of_table)}", err=True)

@@ -27,7 +27,7 @@ from gaussmix.numerics.arrays import Rows
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source, in_leaves
 from gaussmix.sources.findings import Cells
-from gaussmix.sources.lazy import LazySource
+from gaussmix.sources.remote import LazySource
 
 
 @documented

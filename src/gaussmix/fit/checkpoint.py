@@ -21,10 +21,9 @@ from gaussmix.em.trace import Event, Frozen, State, Trace
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.fit.identity import check_same
-from gaussmix.formats import Damaged
+from gaussmix.formats import Damaged, remove_unfinished
 from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
 from gaussmix.formats.record import Json
-from gaussmix.formats.whole_file import remove_unfinished
 from gaussmix.model import Model, flaw_at_sight
 
 SECONDS = 5.0  # between two checkpoints of a run

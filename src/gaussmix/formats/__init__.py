@@ -7,15 +7,19 @@ makes a mixture or an estimator.
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from glob import escape
 from io import TextIOBase
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gaussmix.errors import NotAModelFile
 from gaussmix.formats import v1
 from gaussmix.formats.envelope import FORMAT, MANY_FORMAT, Damaged, Header, Tensors, is_of, pack, unpack
 from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
-from gaussmix.formats.whole_file import whole_file
 
 __all__ = [
     "Damaged",
@@ -27,13 +31,14 @@ __all__ = [
     "load",
     "name_of",
     "not_usable",
+    "remove_unfinished",
     "save",
     "unpacked",
     "whole_file",
     "write_whole",
 ]
 
-LAYOUTS = {1: v1}  # a layout is never removed: files last longer than programs
+LAYOUTS = {v1.VERSION: v1.read}  # a layout is never removed: files last longer than programs
 
 Place = str | os.PathLike[str] | BinaryIO
 
@@ -86,12 +91,18 @@ def load(place: Place) -> Record:
     NotAModelFile : the file is damaged, truncated, of a later layout or of another kind; the message says which.
     OSError : there is no such file, or it can't be read.
     """
+    record: Record = checked(place, FORMAT, LAYOUTS)
+    return record
+
+
+def checked(place: Place, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
+    """The record in a file of a format, read by its layout's function; errors as for `load`."""
     try:
-        header, tensors = unpacked(place)
+        header, tensors = unpacked(place, format)
         version = header.get("version")
-        if not isinstance(version, int) or version not in LAYOUTS:
+        if not isinstance(version, int) or version not in layouts:
             raise Damaged(f"it has layout version {version!r:.20}, which this gaussmix can't read; a newer one may")
-        record: Record = LAYOUTS[version].read(header, tensors)
+        record = layouts[version](header, tensors)
         wrong = record.flaw()
         if wrong is not None:
             raise Damaged(wrong)
@@ -126,7 +137,7 @@ def _check_place(place: object, wanted: str) -> None:
         raise TypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {found}.")
 
 
-def unpacked(place: Place, format: str = FORMAT) -> tuple[Header, Tensors]:
+def unpacked(place: Place, format: str) -> tuple[Header, Tensors]:
     """The header and tensors of a file of a format; raises `Damaged`, TypeError or OSError."""
     _check_place(place, "read")
     if not isinstance(place, str | os.PathLike):
@@ -136,3 +147,56 @@ def unpacked(place: Place, format: str = FORMAT) -> tuple[Header, Tensors]:
         raise Damaged("it is not a regular file")
     with path.open("rb") as file:
         return unpack(file, format)
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for writing beside the target, and rename it onto the target if the block ends without an error.
+
+    Parameters
+    ----------
+    path : the target. A link is followed. A target that is no regular file (a terminal, /dev/null) is written to
+        directly, because renaming would replace it.
+
+    Yields
+    ------
+    file : binary, to write to. If the block or the writing fails, the target stays as it was.
+
+    Raises
+    ------
+    OSError : the file can't be written. It names the target.
+    """
+    names_no_file = not os.path.basename(path)  # "" or "folder/": `open` says so
+    if names_no_file or (os.path.exists(path) and not os.path.isfile(path)):
+        with open(path, "wb") as file:
+            yield file
+        return
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f"{_beginning(target)}{secrets.token_hex(8)}.tmp")
+    try:
+        with beside.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, beside)
+        os.replace(beside, target)
+    except BaseException as error:
+        with suppress(OSError):
+            beside.unlink()
+        if isinstance(error, OSError) and str(error.filename) in (str(beside), str(target)):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+        raise
+
+
+def remove_unfinished(path: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed left beside a target, which nobody else writes to now."""
+    target = Path(os.path.realpath(path))
+    for beside in target.parent.glob(f"{escape(_beginning(target))}{'[0-9a-f]' * 16}.tmp"):
+        with suppress(OSError):
+            beside.unlink()
+
+
+def _beginning(target: Path) -> str:
+    """How the names of files begin that are written to be renamed onto a target."""
+    return f".{target.name[:100]}."

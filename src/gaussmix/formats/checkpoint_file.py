@@ -1,7 +1,7 @@
 """Checkpoint files: where a fit stands, in the envelope of model files.
 
-Tensors are named by what they belong to: "0.state.means" is of the run of the first fit that was being made,
-"0.best.means" of the best run before it. The header holds everything else. A file is read by the version that wrote it
+Tensors are named by what they belong to: "0.state.means" belongs to the current run of the first fit, "0.best.means" to
+the best run before it. The header holds everything else. A file is read by the version that wrote it
 only: another one might give other bits.
 """
 
@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gaussmix.background import NOISE_ARRAYS
-from gaussmix.formats.envelope import Damaged, Header, Tensors, pack, unpack, value_of
-from gaussmix.formats.record import Json
-from gaussmix.formats.whole_file import whole_file
+from gaussmix.formats import unpacked, write_whole
+from gaussmix.formats.envelope import Damaged, Header, Tensors, value_of
+from gaussmix.formats.record import Json, are_lists
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied
 
@@ -72,7 +71,7 @@ class CheckpointRecord:
 
     Parameters
     ----------
-    identity : what the fit is of, JSON values by name; a fit goes on only where its own is equal.
+    identity : parameters and rows of the fit, JSON values by name; only a fit with an equal identity goes on.
     fits : where each fit that was begun stands, by what the search calls it; one mixture has one fit.
     """
 
@@ -85,21 +84,16 @@ def write(path: Path, record: CheckpointRecord) -> None:
     header: Header = {"format": FORMAT, "version": VERSION, "identity": dict(record.identity)}
     tensors: Tensors = {}
     header["fits"] = [_packed_fit(key, fit, f"{i}.", tensors) for i, (key, fit) in enumerate(record.fits.items())]
-    contents = pack(header, tensors)
-    with whole_file(path) as file:
-        file.write(contents)
+    write_whole(path, header, tensors)
 
 
 def _packed_fit(key: str, fit: StandingRecord, prefix: str, tensors: Tensors) -> Header:
     """What the header holds of a fit; its arrays are added to the tensors."""
     header: Header = {"key": key, "number": fit.number, "generator": fit.generator}
-    header |= {name: _packed_run(run, f"{prefix}{name}.", tensors) for name, run in _single_runs(fit).items()}
+    runs = {"state": fit.state, "best": fit.best}
+    header |= {name: _packed_run(run, f"{prefix}{name}.", tensors) for name, run in runs.items() if run is not None}
     header["ends"] = [_packed_run(run, f"{prefix}ends.{j}.", tensors) for j, run in enumerate(fit.ends)]
     return header
-
-
-def _single_runs(fit: StandingRecord) -> dict[str, RunRecord]:
-    return {name: run for name, run in (("state", fit.state), ("best", fit.best)) if run is not None}
 
 
 def _packed_run(run: RunRecord, prefix: str, tensors: Tensors) -> Header:
@@ -117,8 +111,7 @@ def read(path: Path) -> CheckpointRecord:
     Damaged : it is damaged, truncated or another kind of file.
     OSError : it can't be read.
     """
-    with path.open("rb") as file:
-        header, tensors = unpack(file, FORMAT)
+    header, tensors = unpacked(path, FORMAT)
     if header.get("version") != VERSION:
         raise Damaged("another version of gaussmix wrote it")
     found = [_fit(fit, tensors, f"{i}.") for i, fit in enumerate(_dicts(header, "fits"))]
@@ -150,22 +143,8 @@ def _run(header: Header, tensors: Tensors, prefix: str, names: Sequence[str] = _
     if not set(names) <= set(own):
         raise Damaged("it lacks some of its numbers")
     frozen, events = value_of(header, "frozen", list), value_of(header, "events", list)
-    if not all(map(_is_frozen, frozen)) or not all(map(_is_event, events)):
-        raise Damaged("what it says of a component is of the wrong type")
+    if not are_lists(frozen, int, str) or not are_lists(events, int, int | None, int, str, str):
+        raise Damaged("a frozen component or an event in its header is of the wrong type")
     arrays = {name: own[name] for name in (*names, *NOISE_ARRAYS) if name in own}
     outcome = value_of(header, "outcome", str, type(None))
     return RunRecord(arrays, memory, dict(frozen), outcome, [tuple(event) for event in events])
-
-
-def _is_frozen(item: Any) -> bool:
-    match item:
-        case [int(), str()]:
-            return True
-    return False
-
-
-def _is_event(item: Any) -> bool:
-    match item:
-        case [int(), int() | None, int(), str(), str()]:
-            return True
-    return False

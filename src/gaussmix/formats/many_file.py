@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -23,6 +24,7 @@ from gaussmix import formats
 from gaussmix.families.base import FAMILIES, Family
 from gaussmix.formats import Place, model_file
 from gaussmix.formats.envelope import MANY_FORMAT, Damaged, Header, Tensors, value_of
+from gaussmix.formats.record import are_lists
 from gaussmix.model import SUM_TOLERANCE, flaw, matrix_flaw
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied
@@ -61,11 +63,13 @@ class ManyRecord:
         if weights.ndim != 2 or means.ndim != 3 or any(each.shape[:1] != (n_groups,) for each in self.tensors.values()):
             return f"its numbers are not those of {n_groups} groups"
         if any(self.tensors[name].ndim != 1 for name in _TENSORS[3:]) or len(set(self.keys)) != n_groups:
-            return "its groups are not told apart"
-        if not (np.isin(self.tensors["converged"], (0, 1)).all() and _are_counts(self.tensors["n_iter"])):
-            return "a number of steps, or whether they were enough, is none"
+            return "two of its groups have the same key, or a group has several numbers of steps"
+        n_iter = self.tensors["n_iter"]
+        are_counts = (n_iter == np.clip(np.rint(n_iter), 0, 2.0**53)).all()
+        if not (are_counts and np.isin(self.tensors["converged"], (0, 1)).all()):
+            return "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"
         if not all(0 <= place < n_groups for place in (*self.errors, *self.notes)):
-            return "it has an error of a group that is not there"
+            return "it has an error or a note for a group that it lacks"
         if self.feature_names is not None and len(self.feature_names) != means.shape[2]:
             return f"it names {len(self.feature_names)} features, but its means have {means.shape[2]}"
         for place in () if self._are_sound() else range(n_groups):
@@ -95,7 +99,7 @@ def write(place: Place, record: ManyRecord) -> None:
 
     Raises
     ------
-    ValueError : a key is no text or number, the numbers make no mixtures, or nobody could read their structure.
+    ValueError : a key is no text or number, the numbers make no mixtures, or their structure is not registered.
     OSError : the file can't be written.
     """
     for key in record.keys:
@@ -103,7 +107,7 @@ def write(place: Place, record: ManyRecord) -> None:
             raise ValueError(f"A file can't hold the key {key!r:.40}: make keys text or finite numbers.")
     wrong = record.flaw()
     if record.family.name not in FAMILIES:
-        wrong = f"their structure {record.family.name!r} is not registered, so nobody could read it"
+        wrong = f"their structure {record.family.name!r} is not registered, so no program could read it"
     if wrong is not None:
         raise ValueError(f"These mixtures can't be saved: {wrong}.")
     header: Header = {
@@ -122,20 +126,11 @@ def write(place: Place, record: ManyRecord) -> None:
 
 def read(place: Place) -> ManyRecord:
     """Read mixtures; raises NotAModelFile, which says what is wrong, or OSError."""
-    try:
-        record = _record(*formats.unpacked(place, MANY_FORMAT))
-        wrong = record.flaw()
-        if wrong is not None:
-            raise Damaged(wrong)
-        return record
-    except Damaged as damage:
-        raise formats.not_usable(place, str(damage)) from None
+    record: ManyRecord = formats.checked(place, MANY_FORMAT, {VERSION: _record})
+    return record
 
 
 def _record(header: Header, tensors: Tensors) -> ManyRecord:
-    version = header.get("version")
-    if version != VERSION:
-        raise Damaged(f"it has layout version {version!r:.20}, which this gaussmix can't read; a newer one may")
     if set(tensors) != set(_TENSORS):
         raise Damaged("it lacks some of its numbers, or holds others")
     name = value_of(header, "family", str)
@@ -144,28 +139,12 @@ def _record(header: Header, tensors: Tensors) -> ManyRecord:
         raise Damaged(f"it holds covariances of the structure {name!r:.40}, which this gaussmix lacks")
     keys, names = value_of(header, "keys", list), value_of(header, "feature_names", list, type(None))
     errors, notes = value_of(header, "errors", list), value_of(header, "notes", list)
-    is_right = all(isinstance(key, _KEY_TYPES) for key in keys) and all(isinstance(each, str) for each in names or ())
-    if not is_right or not all(map(_is_error, errors)) or not all(map(_is_note, notes)):
+    is_right = are_lists(errors, int, str) and are_lists(notes, int, list)
+    texts = chain(names or (), *(sentences for _, sentences in notes)) if is_right else ()
+    is_right = is_right and all(isinstance(key, _KEY_TYPES) for key in keys)
+    if not is_right or not all(isinstance(text, str) for text in texts):
         raise Damaged("a key, a name or an error in its header is of the wrong type")
     # Copied, since the arrays may lie in the bytes of the file.
     arrays = {name: copied(tensor) for name, tensor in tensors.items()}
     said = {place: tuple(sentences) for place, sentences in notes}
     return ManyRecord(family, arrays, tuple(keys), dict(errors), said, None if names is None else tuple(names))
-
-
-def _are_counts(numbers: Array) -> bool:
-    return bool((numbers == np.clip(np.rint(numbers), 0, 2.0**53)).all())
-
-
-def _is_error(item: Any) -> bool:
-    match item:
-        case [int(), str()]:
-            return True
-    return False
-
-
-def _is_note(item: Any) -> bool:
-    match item:
-        case [int(), [*sentences]]:
-            return all(isinstance(sentence, str) for sentence in sentences)
-    return False

@@ -31,7 +31,7 @@ def write(place: Place, model: Model, details: Details | None = None) -> None:
 
     Raises
     ------
-    ValueError : the numbers make no mixture, or nobody could read its structure.
+    ValueError : the numbers make no mixture, or its structure is not registered.
     OSError : the file can't be written.
     """
     family, weights, means, covariances = _saveable(model)
@@ -70,7 +70,7 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
     """The model in a dictionary of `to_dict`, and its names; raises TypeError or ValueError."""
     if not isinstance(values, Mapping):
-        raise TypeError(f"A dictionary of `to_dict` is needed, not {values!r:.60}.")
+        raise TypeError(f"Give a dictionary that `to_dict` made, not {values!r:.60}.")
     for key, wanted in _FORMAT.items():
         if values.get(key) != wanted:
             raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
@@ -113,7 +113,7 @@ def _saveable(model: Model) -> tuple[Family, Array, Array, Array]:
     weights, means, covariances = model.weights, model.means, model.covariances.array
     wrong = flaw(weights, means, covariances, model.family, noise=model.noise)
     if model.family.name not in FAMILIES:
-        wrong = f"its structure {model.family.name!r} is not registered, so nobody could read it"
+        wrong = f"its structure {model.family.name!r} is not registered, so no program could read it"
     if wrong is not None:
         raise ValueError(f"This mixture can't be saved: {wrong}.")
     return model.family, weights, means, covariances

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,13 @@ from gaussmix.version import package_version
 
 Scalar = str | int | float | bool | None
 Json = Any  # a JSON value: finite number, text, true, false, null, or a list or object of these
+
+
+def are_lists(items: Iterable[Any], *types: Any) -> bool:
+    """Whether each item is a list of one value of each of these types."""
+    return all(
+        isinstance(item, list) and len(item) == len(types) and all(map(isinstance, item, types)) for item in items
+    )
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ a new layout in a new file.
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from gaussmix.background import NOISE_ARRAYS, Background
 from gaussmix.formats.envelope import Damaged, Header, Tensors, value_of
 from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
@@ -33,12 +31,12 @@ def write(record: Record) -> tuple[Header, Tensors]:
         "family": record.family,
         "feature_names": None if details.feature_names is None else list(details.feature_names),
         "dtype": details.dtype,
-        "fit": None if details.fit is None else _fit_header(details.fit),
+        "fit": None if details.fit is None else {**vars(details.fit), "settings": dict(details.fit.settings)},
     }
     if record.family_options:
         header["family_options"] = dict(record.family_options)
     if details.estimator is not None:
-        header["estimator"] = _estimator_header(details.estimator)
+        header["estimator"] = dict(vars(details.estimator))
     noise = {} if record.noise is None else record.noise.arrays()
     return header, {name: getattr(record, name) for name in _TENSORS} | noise
 
@@ -55,14 +53,6 @@ def read(header: Header, tensors: Tensors) -> Record:
     name, details = value_of(header, "family", str), _details(header)
     arrays = {name: tensors[name] for name in _TENSORS}
     return Record(name, **arrays, details=details, layout=VERSION, family_options=options, noise=noise)
-
-
-def _fit_header(fit: FitRecord) -> Header:
-    return {field.name: getattr(fit, field.name) for field in fields(fit)} | {"settings": dict(fit.settings)}
-
-
-def _estimator_header(estimator: EstimatorRecord) -> Header:
-    return {field.name: getattr(estimator, field.name) for field in fields(estimator)}
 
 
 def _details(header: Header) -> Details:
@@ -97,9 +87,5 @@ def _fit_record(header: Header) -> FitRecord:
 def _estimator_record(header: Header) -> EstimatorRecord:
     name = value_of(header, "name", str)
     if not name.isidentifier():
-        raise Damaged("the name of its estimator is none")
-    return EstimatorRecord(
-        name=name,
-        parameters=value_of(header, "parameters", dict),
-        attributes=value_of(header, "attributes", dict),
-    )
+        raise Damaged("the name of its estimator is not a name of a class")
+    return EstimatorRecord(name, value_of(header, "parameters", dict), value_of(header, "attributes", dict))

@@ -79,7 +79,7 @@ def plain(name: str, value: Any) -> Json:
     if isinstance(value, Value):
         is_structure, own = isinstance(value, Family), getattr(value, "name", type(value).__name__)
         if type(value) is not (type(FAMILIES.get(own)) if is_structure else VALUES.get(own)):
-            raise ValueError(f"{name} is {value!r:.80}, which is not registered, so that nobody could read its file.")
+            raise ValueError(f"{name} is {value!r:.80}, which is not registered, so no program could read its file.")
         parameters = [[key, plain(key, each)] for key, each in value.options.items()]
         return {"structure" if is_structure else "value": own, "parameters": parameters}
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
@@ -126,7 +126,7 @@ def from_plain(name: str, value: Json) -> Any:
                 return value
     except (TypeError, ValueError, OverflowError, IndexError, RecursionError):
         pass
-    raise Damaged(f"{name!r:.60} in its header is no value")
+    raise Damaged(f"{name!r:.60} in its header is not a value that a file can hold")
 
 
 def _plain_key(name: str, key: Any) -> str | int:

@@ -139,7 +139,7 @@ class Mixtures(Sequence[Mixture]):
         Raises
         ------
         TypeError : path is neither a path nor a binary file.
-        ValueError : a key is no text or number, or nobody could read the structure.
+        ValueError : a key is no text or number, or the structure is not registered.
         OSError : the file can't be written.
         """
         arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _ARRAYS}

@@ -184,7 +184,7 @@ def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
 
     wanted: Any = next((name for name in (library, *_LIBRARIES) if name in _LIBRARIES and find_spec(name)), None)
     if wanted is None:
-        raise ImportError("A table of results is a data frame: install pandas, polars or pyarrow.")
+        raise ImportError("A table of results needs pandas, polars or pyarrow. Install one of them.")
     return nw.from_dict(dict(columns), backend=wanted).to_native()
 
 

@@ -26,5 +26,5 @@ def allowed(n_threads: int) -> int:
 
 
 def granted() -> int:
-    """How many threads a call may have for which nobody names a number: those of `at_most`, else one."""
+    """How many threads a call without a number of its own may have: those of `at_most`, else one."""
     return getattr(_limit, "n_threads", 1)

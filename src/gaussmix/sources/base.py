@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import extreme_rows
-from gaussmix.sources.draw import are_drawn, hashes, sampled
 from gaussmix.sources.findings import Find, Finding, kinds_for
+from gaussmix.sources.survey import are_drawn, hashes, sampled
 from gaussmix.waist.block import Block, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Summable, Tree
 

@@ -50,7 +50,7 @@ SOURCES: dict[str, Opener | str] = {
     "dask.Array": "gaussmix.sources.dask:open_dask",
     "dask.DataFrame": "gaussmix.sources.dask:open_dask",
     "dask.Series": "gaussmix.sources.dask:open_dask",
-    "pyspark.DataFrame": "gaussmix.sources.spark:open_spark",
+    "pyspark.DataFrame": "gaussmix.sources.spark.cluster:open_spark",
 }
 _IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables no other package opens
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

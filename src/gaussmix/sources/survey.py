@@ -1,4 +1,4 @@
-"""The first pass over rows that are read anew in every pass: what is found out about them, and the sample."""
+"""Samples: rows drawn by a hash of their numbers, and the pass that finds them together with all else that is asked."""
 
 from __future__ import annotations
 
@@ -7,15 +7,35 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.hashing import mix, uniform
+from gaussmix.numerics.pieces import taken
 from gaussmix.numerics.rows import extreme_rows
-from gaussmix.sources.draw import are_drawn, hashes, sampled
 from gaussmix.sources.findings import Find, Finding
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import Tree
 
 SPARE = 2_048  # rows kept beyond those expected: eight standard deviations
+
+
+def hashes(block: Block) -> Array:
+    """A number from 0 to 1 for each row, which depends on the row's number alone."""
+    return uniform(mix(mix(np.arange(block.places.start, block.places.stop, dtype=np.uint64))))
+
+
+def are_drawn(hashed: Array, row_weight: Array | None, fair: float) -> NDArray[np.bool_]:
+    """Whether rows with these hashes are in a sample whose rows stand for `fair` of the total weight each."""
+    drawn: NDArray[np.bool_] = hashed * fair < (1.0 if row_weight is None else row_weight)
+    return drawn
+
+
+def sampled(rows: Rows, row_weight: Array | None, drawn: NDArray[np.bool_], fair: float) -> Block:
+    """The rows that were drawn and the extreme rows, with the weights that they stand for."""
+    drawn[extreme_rows(rows, row_weight)] = True
+    places = drawn.nonzero()[0]
+    return Block(0, taken(rows, places), None if row_weight is None else np.maximum(row_weight[places], fair))
 
 
 @dataclass

@@ -9,8 +9,7 @@ from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ArrowFileTable, MemoryTable
 from gaussmix.sources.tables.base import STANDARD, Table
 from gaussmix.sources.tables.csv_table import NULLS, CsvTable
-from gaussmix.sources.tables.npy_table import NpyTable
-from gaussmix.sources.tables.parquet_table import ParquetTable
+from gaussmix.sources.tables.typed_table import NpyTable, ParquetTable
 
 _OF_A_SEARCH = """\
 gm = GaussianMixtureIC({settings}).fit({data})

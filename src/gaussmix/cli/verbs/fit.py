@@ -48,8 +48,8 @@ from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepw
 from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.opening import open
-from gaussmix.sources.tables import FORMATS, invented_names
-from gaussmix.sources.tables.base import STANDARD
+from gaussmix.sources.tables import FORMATS
+from gaussmix.sources.tables.base import STANDARD, invented_names
 from gaussmix.starts import STARTS
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended

@@ -3,46 +3,39 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import dask
+
 from gaussmix.errors import listed, warn
+from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.sources.dask.cluster import loaded
-from gaussmix.sources.dask.parts import PartReader
 from gaussmix.sources.dask.table import Table
-from gaussmix.sources.files.base import opened
-from gaussmix.sources.lazy import LazySource
+from gaussmix.sources.files.base import PartedReader, opened
 from gaussmix.sources.opening import Request
+from gaussmix.sources.remote import LazySource
+from gaussmix.waist.block import Block
 
 
 def open_dask(data: Any, asked: Request) -> Source:
-    """Open a Dask array, frame or series."""
-    table = Table.of(data, asked.columns, asked.weights)
-    if table.left_out:
-        warn(f"{table.name}: left out {listed(table.left_out)}, which hold no numbers.")
-    return DaskSource(replace(table, may_miss=asked.missing), asked.memory)
-
-
-class DaskSource(LazySource):
-    """The rows of a Dask array or frame.
+    """Open a Dask array, frame or series.
 
     Where there is a `distributed.Client`, the rows stay in the memory of its workers, and passes go there. Elsewhere
-    partitions are computed in this process: once, or in every pass where they do not fit into `memory`.
-
-    Parameters
-    ----------
-    table : what is known of the rows.
-    memory : bytes, where there is no cluster.
+    partitions are computed in this process: once, or in every pass where they do not fit into the memory asked for.
     """
+    table = replace(Table.of(data, asked.columns, asked.weights), may_miss=asked.missing)
+    if table.left_out:
+        warn(f"{table.name}: left out {listed(table.left_out)}, which hold no numbers.")
+    return LazySource(table, partial(_read, table, asked.memory))
 
-    def __init__(self, table: Table, memory: int) -> None:
-        super().__init__(table)
-        self._parts, self._memory = table, memory
 
-    def _read(self) -> Source:
-        client = _client()
-        return opened(PartReader(self._parts), self._memory) if client is None else loaded(client, self._parts)
+def _read(table: Table, memory: int) -> Source:
+    client = _client()
+    return opened(PartReader(table), memory) if client is None else loaded(client, table)
 
 
 def _client() -> Any:
@@ -55,3 +48,25 @@ def _client() -> Any:
         return default_client()
     except ValueError:
         return None
+
+
+class PartReader(PartedReader):
+    """The partitions of a table, computed in this process one after the other."""
+
+    def __init__(self, table: Table) -> None:
+        self.name, self.names, self.dtype, self.weights = table.name, table.names, table.dtype, table.weights
+        self._table, self.has_names, self.may_miss = table, table.has_names, table.may_miss
+        self.n_rows = sum(table.sizes or dask.compute(*[dask.delayed(_size)(part) for part in table.parts]))
+
+    def parts(self) -> Iterator[Block]:
+        return (dask.compute(part)[0] for part in self._table.parts)
+
+    def put_part(self, part: Block, first: int, rows: Rows, row_weight: Array | None) -> None:
+        taken = part.between(first, first + len(rows))
+        rows[...] = taken.rows
+        if row_weight is not None:
+            row_weight[...] = taken.row_weight
+
+
+def _size(block: Block) -> int:
+    return block.n_rows

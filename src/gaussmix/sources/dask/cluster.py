@@ -19,7 +19,7 @@ from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import S, Source, T, Task
 from gaussmix.sources.dask.table import Table
 from gaussmix.sources.files.base import About
-from gaussmix.sources.held import Held, Remote
+from gaussmix.sources.remote import Held, Remote
 from gaussmix.waist.block import Block, nodes
 from gaussmix.waist.leaves import LEAF_ROWS
 
@@ -38,7 +38,7 @@ def loaded(client: Any, table: Table) -> Source:
     """
     _check_workers(client)
     source = Cluster(
-        client, client.compute([dask.delayed(_alone, pure=False)(part) for part in table.parts]),
+        client, client.compute([dask.delayed(list, pure=False)([part]) for part in table.parts]),
         len(table.names), table.dtype,
     )  # fmt: skip
     if source.n_rows == 0:
@@ -171,16 +171,8 @@ def _bytes_of(block: Block) -> int:
     return sum(array.nbytes for array in arrays if array is not None)
 
 
-def _bytes_held(held: Held) -> int:
-    return sum(map(_bytes_of, held.blocks))
-
-
 sizeof.register(Block, _bytes_of)
-sizeof.register(Held, _bytes_held)
-
-
-def _alone(block: Block) -> list[Block]:
-    return [block]
+sizeof.register(Held, lambda held: sum(map(_bytes_of, held.blocks)))
 
 
 def _rows_of(part: Sequence[Block]) -> int:

@@ -12,10 +12,8 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.numerics.arrays import Rows
-from gaussmix.numerics.rows import bad_cell
 from gaussmix.numerics.threads import at_most
-from gaussmix.sources.files.base import check_columns
+from gaussmix.sources.files.base import check_cells, check_columns
 from gaussmix.waist.block import Block
 
 
@@ -64,10 +62,11 @@ class Table:
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """What a task returns for rows, as a Dask array whose chunks are the partitions; nothing is computed yet."""
-        sent = dask.delayed(_Checked(task, self.name, self.names, self.may_miss), pure=False, traverse=False)
+        sent = dask.delayed(task, pure=False, traverse=False)
+        answer = dask.delayed(partial(_answer, name=self.name, names=self.names, may_miss=self.may_miss), pure=False)
         sizes: Sequence[float] = self.sizes or [np.nan] * len(self.parts)
         found = [
-            da.from_delayed(dask.delayed(_answer, pure=False)(part, sent, number), (size, *shape), dtype)
+            da.from_delayed(answer(part, sent, number), (size, *shape), dtype)
             for number, (part, size) in enumerate(zip(self.parts, sizes, strict=True))
         ]
         return da.concatenate(found)
@@ -99,7 +98,7 @@ def _of_frame(data: Any, columns: Sequence[str] | None, weights: str | None) -> 
     names = list(columns or numeric)
     for name in (*names, *([weights] if weights else ())):
         if every[name] not in "biuf":
-            raise ValueError(f"the Dask frame, column {name!r}: {data.dtypes[name]} is no type of real numbers.")
+            raise ValueError(f"the Dask frame, column {name!r}: {data.dtypes[name]} is not a type of real numbers.")
     if not names:
         raise ValueError("the Dask frame has no column of numbers to fit.")
     is_single = all(_numpy_type(data.dtypes[name]) in (np.float32, np.float16) for name in names)
@@ -136,30 +135,11 @@ def _numbers_of_frame(frame: Any, names: Sequence[Any], weights: Any, dtype: Any
     return Block(0, rows, weight)
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """A task for rows that nobody has looked at.
-
-    Parameters
-    ----------
-    task : gives a result for each row.
-    name, names : of the table and its columns, for messages.
-    may_miss : cells may be missing.
-    """
-
-    task: Callable[[Block], NDArray[Any]]
-    name: str
-    names: Sequence[str]
-    may_miss: bool
-
-    def __call__(self, rows: Rows, partition: int) -> NDArray[Any]:
-        cell = bad_cell(rows, may_miss=self.may_miss)
-        if cell is not None:
-            where = f"{self.name}, partition {partition}, row {cell.row} of it, column {self.names[cell.column]!r}"
-            raise ValueError(f"{where}: {cell.sentence}")
-        return self.task(Block(0, rows))
-
-
-def _answer(block: Block, checked: _Checked, partition: int) -> NDArray[Any]:
+def _answer(
+    block: Block, task: Callable[[Block], NDArray[Any]], partition: int, name: str, names: Sequence[str], may_miss: bool
+) -> NDArray[Any]:
+    """What a task returns for rows that nobody has looked at."""
+    rows = block.rows
+    check_cells(lambda row: f"{name}, partition {partition}, row {row} of it", names, 0, rows, may_miss=may_miss)
     with at_most(1):
-        return checked(block.rows, partition)
+        return task(Block(0, rows))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from errno import EIO
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ import pyarrow.compute as pc
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import check_integers
-from gaussmix.sources.files.base import Cursor, Reader, check_columns
-from gaussmix.sources.files.stamps import Stamps
-from gaussmix.sources.tables import Files, batch_rows
+from gaussmix.sources.files.base import PartedReader, check_columns
+from gaussmix.sources.files.paths import Stamps
+from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
-from gaussmix.sources.tables.base import INDEX, is_numeric, kind_of, whole
-from gaussmix.sources.tables.parquet_table import is_slow
+from gaussmix.sources.tables.base import INDEX, batch_rows, is_numeric, kind_of, whole
+from gaussmix.sources.tables.typed_table import is_slow
 
 
 class Columns:
@@ -73,7 +72,7 @@ class Columns:
         return kind_of(field.type)
 
 
-class BatchReader(Columns, Reader):
+class BatchReader(Columns, PartedReader):
     """A table that yields record batches, from the first row to the last, as often as it is asked.
 
     Parameters
@@ -91,43 +90,11 @@ class BatchReader(Columns, Reader):
     n_together = 0
 
     @abstractmethod
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def parts(self) -> Iterator[pa.RecordBatch]:
         """All rows in order, with at least `read_columns`."""
 
-    def cursor(self) -> Cursor:
-        return _BatchCursor(self)
-
-    def place(self, row: int) -> str:
-        return f"{self.name}, row {row}"
-
-    def check_unchanged(self) -> None:
-        """Raise OSError where files have changed since they were opened; asked at the end of each pass."""
-
-
-class _BatchCursor(Cursor):
-    def __init__(self, reader: BatchReader) -> None:
-        self._reader, self._batches = reader, reader.batches()
-        self._batch: pa.RecordBatch | None = None
-        self._row = 0  # of the batch
-
-    def fill(self, rows: Rows, row_weight: Array | None) -> None:
-        first = 0
-        while first < len(rows):
-            if self._batch is None or self._row == self._batch.num_rows:
-                self._batch, self._row = next(self._batches, None), 0
-                if self._batch is None:
-                    raise OSError(
-                        EIO, f"has fewer rows than the {self._reader.n_rows} it had before", self._reader.name
-                    )
-            count = min(len(rows) - first, self._batch.num_rows - self._row)
-            part, taken = slice(first, first + count), self._batch.slice(self._row, count)
-            self._reader.put(taken, rows[part], None if row_weight is None else row_weight[part])
-            first, self._row = first + count, self._row + count
-
-    def close(self) -> None:
-        if hasattr(self._batches, "close"):
-            self._batches.close()
-        self._reader.check_unchanged()
+    def put_part(self, part: pa.RecordBatch, first: int, rows: Rows, row_weight: Array | None) -> None:
+        self.put(part.slice(first, len(rows)), rows, row_weight)
 
 
 def put(table: Columns, name: str | None, column: pa.Array, target: Any) -> None:
@@ -155,14 +122,14 @@ class TableReader(BatchReader):
         self.n_rows = 0 if self.is_slow else table.n_rows or 0
         self.n_together = table.n_together(self.read_columns)
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def parts(self) -> Iterator[pa.RecordBatch]:
         return self.table.batches(self.read_columns, self.read_columns)
 
     def why_not_numeric(self, field: pa.Field) -> str:
         return self.table.why_not_numeric(field.name, field.type)
 
     def check_unchanged(self) -> None:
-        self.table.check_unchanged()
+        self.table.stamps.check()
 
     def place(self, row: int) -> str:
         return self.table.place(row)
@@ -179,7 +146,7 @@ class DatasetReader(BatchReader):
         if not self.is_slow:
             self.n_rows = dataset.count_rows()
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def parts(self) -> Iterator[pa.RecordBatch]:
         n_rows = batch_rows(len(self.read_columns))
         scanner = self._dataset.scanner(
             columns=self.read_columns, batch_size=n_rows, batch_readahead=1, fragment_readahead=1, use_threads=False
@@ -212,6 +179,6 @@ class OnceReader(BatchReader):
         self._once: Iterator[pa.RecordBatch] = iter(batches)
         super().__init__(name, batches.schema, columns, weights)
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def parts(self) -> Iterator[pa.RecordBatch]:
         once, self._once = self._once, iter(())
         return once

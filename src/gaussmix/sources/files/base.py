@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from errno import EIO
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,31 +41,6 @@ class Cursor(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back what is open. Raises OSError where files have changed since they were opened."""
-
-
-class Placed(Protocol):
-    """What knows where its rows are."""
-
-    def place(self, row: int) -> str: ...
-
-
-class Described(Placed, Protocol):
-    """What a message about a number says of its table; attributes as for `Reader`."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def n_rows(self) -> int: ...
-
-    @property
-    def names(self) -> Sequence[str]: ...
-
-    @property
-    def weights(self) -> str | None: ...
-
-    @property
-    def may_miss(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -125,6 +101,53 @@ class Reader(ABC):
     def bytes_of(self, n_rows: int) -> int:
         """Size of so many rows in memory."""
         return n_rows * (len(self.names) + (self.weights is not None)) * self.dtype.itemsize
+
+
+class PartedReader(Reader):
+    """A table that yields its rows in parts of any sizes."""
+
+    @abstractmethod
+    def parts(self) -> Iterator[Any]:
+        """All rows in order, from the first to the last; each part has `n_rows` or `num_rows`."""
+
+    @abstractmethod
+    def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
+        """Copy as many rows of a part as there is room for, from `first` on, and their weights."""
+
+    def cursor(self) -> Cursor:
+        return _PartsCursor(self)
+
+    def place(self, row: int) -> str:
+        return f"{self.name}, row {row}"
+
+    def check_unchanged(self) -> None:
+        """Raise OSError where files have changed since they were opened; asked at the end of each pass."""
+
+
+class _PartsCursor(Cursor):
+    def __init__(self, reader: PartedReader) -> None:
+        self._reader, self._parts = reader, reader.parts()
+        self._part: Any = None
+        self._row = self._n_rows = 0  # of the part
+
+    def fill(self, rows: Rows, row_weight: Array | None) -> None:
+        first = 0
+        while first < len(rows):
+            if self._row == self._n_rows:
+                self._part, self._row = next(self._parts, None), 0
+                if self._part is None:
+                    reader = self._reader
+                    raise OSError(EIO, f"has fewer rows than the {reader.n_rows} it had before", reader.name)
+                self._n_rows = self._part.n_rows if isinstance(self._part, Block) else self._part.num_rows
+            count = min(len(rows) - first, self._n_rows - self._row)
+            room = slice(first, first + count)
+            self._reader.put_part(self._part, self._row, rows[room], None if row_weight is None else row_weight[room])
+            first, self._row = first + count, self._row + count
+
+    def close(self) -> None:
+        if hasattr(self._parts, "close"):
+            self._parts.close()
+        self._reader.check_unchanged()
 
 
 class FileSource(Source):
@@ -205,7 +228,7 @@ def opened(reader: Reader, memory: int) -> Source:
     return source
 
 
-def _check_some_weight(reader: Described, profile: Profile) -> None:
+def _check_some_weight(reader: Reader, profile: Profile) -> None:
     if not profile.n_positive:
         raise ValueError(f"{reader.name}: every weight of column {reader.weights!r} is 0.")
 
@@ -314,7 +337,7 @@ def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None
 
 
 def check_cells(
-    table: Placed,
+    place: Callable[[int], str],
     names: Sequence[str],
     first_row: int,
     rows: Rows,
@@ -325,12 +348,12 @@ def check_cells(
     """Raise ValueError for the first number that is missing, infinite or too large: its place, and what to do."""
     cell = bad_cell(rows, largest, may_miss=may_miss)
     if cell is not None:
-        raise ValueError(f"{table.place(first_row + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
+        raise ValueError(f"{place(first_row + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
 
 
-def check_numbers(reader: Described, first_row: int, rows: Rows, row_weight: Array | None) -> None:
+def check_numbers(reader: Reader | About, first_row: int, rows: Rows, row_weight: Array | None) -> None:
     """Raise ValueError for the first row that no fit can use: its place, and what to do."""
-    check_cells(reader, reader.names, first_row, rows, largest_of(reader.n_rows), may_miss=reader.may_miss)
+    check_cells(reader.place, reader.names, first_row, rows, largest_of(reader.n_rows), may_miss=reader.may_miss)
     if row_weight is None:
         return
     wrong = ~((row_weight >= 0) & (row_weight <= LARGEST_WEIGHT))

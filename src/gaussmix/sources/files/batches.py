@@ -1,20 +1,29 @@
-"""Openers of tables that yield record batches: files, and tables of PyArrow, polars and DuckDB."""
+"""Openers of tables that yield record batches: files, and tables of PyArrow, polars and DuckDB.
+
+Tables that are slow to read, or can be read once only, are first written to a temporary file that is fast to read.
+"""
 
 from __future__ import annotations
 
 import os
+import tempfile
+import weakref
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from gaussmix.errors import warn
 from gaussmix.sources.base import Source
-from gaussmix.sources.files import spool
-from gaussmix.sources.files.arrow import BatchReader, DatasetReader, OnceReader, TableReader
+from gaussmix.sources.files.arrow import BatchReader, DatasetReader, OnceReader, TableReader, put
 from gaussmix.sources.files.base import FileSource, opened
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.opening import Request
-from gaussmix.sources.tables import BATCH_ROWS, Files, open_table
+from gaussmix.sources.tables import Files, open_table
+from gaussmix.sources.tables.base import BATCH_ROWS, batch_rows
+
+HEADER = 128  # bytes, room for any number of rows
 
 
 def open_files(data: Any, asked: Request) -> Source:
@@ -58,7 +67,7 @@ def _opened(table: BatchReader, asked: Request) -> Source:
             f"{table.name} has {table.n_together} rows in a batch that can only be read as a whole: "
             f"{together / 1e6:.0f} MB. Give memory= as much, or write the file with smaller batches."
         )
-    reader = spool.spooled(table) if table.is_slow else table
+    reader = spooled(table) if table.is_slow else table
     reader.may_miss = asked.missing
     source = opened(reader, asked.memory)
     if isinstance(source, FileSource) and isinstance(reader, NpyReader):
@@ -66,3 +75,72 @@ def _opened(table: BatchReader, asked: Request) -> Source:
         size = f"{file.stat().st_size / 1e6:.0f} MB"
         warn(f"{reader.name} is slow to read: its numbers are in {file} ({size}) as long as they are used.")
     return source
+
+
+def spooled(table: BatchReader) -> NpyReader:
+    """The numbers of a table in a temporary .npy file, which goes with the reader.
+
+    Raises
+    ------
+    OSError : the disk is full, or the table can't be read.
+    """
+    place = tempfile.mkdtemp(prefix="gaussmix-")
+    path = Path(place) / "rows.npy"
+    try:
+        write(table, path)
+        reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
+    except BaseException:
+        _remove(place)
+        raise
+    reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
+    reader.spool = _Spool(place)
+    return reader
+
+
+class _Spool:
+    """Removes a folder once no reader has it: copies of a reader have it too, those in other processes have not."""
+
+    def __init__(self, place: str) -> None:
+        weakref.finalize(self, _remove, place)
+
+    def __deepcopy__(self, memo: object) -> _Spool:
+        return self
+
+    def __reduce__(self) -> Any:
+        return type(None), ()
+
+
+def write(table: BatchReader, path: Path) -> None:
+    """Write the numbers of a table, by rows, as .npy."""
+    n_rows, columns = 0, table.read_columns
+    step = batch_rows(len(columns))
+    dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded
+    try:
+        with open(path, "wb") as file:
+            file.write(bytes(HEADER))
+            for whole in table.parts():
+                for first in range(0, whole.num_rows, step):
+                    batch = whole.slice(first, step)
+                    rows = np.empty((batch.num_rows, len(columns)), dtype)
+                    for column, name in enumerate(columns):
+                        put(table, name, batch.column(name), rows[:, column])
+                    file.write(rows.data)
+                    n_rows += len(rows)
+            file.seek(0)
+            file.write(_header(n_rows, len(columns), dtype))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        reason = f"{error.strerror} while {table.name} was spooled; set TMPDIR to a folder on a larger disk"
+        raise OSError(error.errno, reason, str(path)) from None
+
+
+def _header(n_rows: int, n_columns: int, dtype: np.dtype[np.generic]) -> bytes:
+    what = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({n_rows}, {n_columns}), }}"
+    return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + what.ljust(HEADER - 11).encode() + b"\n"
+
+
+def _remove(place: str) -> None:
+    import shutil
+
+    shutil.rmtree(place, ignore_errors=True)

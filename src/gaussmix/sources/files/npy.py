@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import check_integers
 from gaussmix.sources.files.base import Cursor, Reader, check_columns, opened
-from gaussmix.sources.files.paths import paths_of
-from gaussmix.sources.files.stamps import Stamps
+from gaussmix.sources.files.paths import Stamps, paths_of
 
 if TYPE_CHECKING:
     from gaussmix.sources.base import Source

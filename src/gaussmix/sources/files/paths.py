@@ -1,10 +1,11 @@
-"""The files that a path, a pattern or a folder names."""
+"""The files that a path, a pattern or a folder names, and whether they are as they were."""
 
 from __future__ import annotations
 
 import glob
 import os
-from errno import ENOENT
+from collections.abc import Sequence
+from errno import EIO, ENOENT
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def paths_of(name: str) -> list[Path]:
     found = _found(name)
     if not found:
         is_one = not path.is_dir() and not glob.has_magic(name)
-        raise FileNotFoundError(ENOENT, os.strerror(ENOENT) if is_one else "no file is called so", name)
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT) if is_one else "no file has such a name", name)
     kinds = sorted({each.suffix.lower() for each in found})
     if len(kinds) > 1:
         raise ValueError(
@@ -56,3 +57,23 @@ def _found(name: str) -> list[Path]:
 def _is_hidden(path: Path) -> bool:
     """Whether a file, or a folder above it, is one that programs keep for themselves."""
     return any(part.startswith((".", "_")) for part in path.parts)
+
+
+class Stamps:
+    """Sizes and times of files when they were opened."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._stamps = {path: _stamp(path) for path in paths}
+
+    def check(self) -> None:
+        """Raise OSError for the first file that has changed or is gone."""
+        for path, stamp in self._stamps.items():
+            if _stamp(path) != stamp:
+                raise OSError(
+                    EIO, "changed while it was read; leave files as they are until the work has ended", str(path)
+                )
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    stat = os.stat(path)
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import PurePosixPath
 from threading import Thread
 from typing import Any
@@ -18,9 +19,11 @@ import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import functions
 
+from gaussmix.errors import warn
 from gaussmix.sources.base import S, Source, T, Task
 from gaussmix.sources.files.base import About
-from gaussmix.sources.held import Remote
+from gaussmix.sources.opening import Request
+from gaussmix.sources.remote import LazySource, Remote
 from gaussmix.sources.spark import pieces
 from gaussmix.sources.spark.pieces import Layout, Work
 from gaussmix.sources.spark.store import Store
@@ -30,6 +33,14 @@ from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
 
 LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
 TASKS = 2  # for each core, if there are leaves enough, so that cores are done at about the same time
+
+
+def open_spark(data: Any, asked: Request) -> Source:
+    """Open a Spark frame, whose rows stay with the executors."""
+    table = replace(Table.of(data, asked.columns, asked.weights), may_miss=asked.missing)
+    for notice in table.columns.notices:
+        warn(f"{table.name}: {notice}")
+    return LazySource(table, partial(loaded, table))
 
 
 def loaded(table: Table) -> Source:
@@ -76,7 +87,7 @@ class Cluster(Remote):
             self._pieces.unpersist()
             return
         self._held = self._life.keep(self._joined(pieces.hold, pieces.HELD), StorageLevel.MEMORY_AND_DISK)
-        held = sorted(self._held.toArrow().to_pylist(), key=_number)
+        held = sorted(self._held.toArrow().to_pylist(), key=itemgetter("number"))
         self._digests = [target["digest"] for target in held]
         self.flaw = next((target["flaw"] for target in held if target["flaw"] is not None), None)
 
@@ -154,7 +165,7 @@ def _count_cores(session: Any) -> int:
 
 
 def _laid_out(found: Sequence[dict[str, Any]], about: About, n_leaves: int, store: Store) -> tuple[Layout, str | None]:
-    """Where pieces are: by file and row in it where they have such, else by partition; and what the first lacks."""
+    """Where pieces are, by file and row or else by partition; and the first flaw of them."""
     starts, first = {}, 0
     flaws = [] if found else [f"{about.name} has no rows."]
     for piece in sorted(found, key=_place):
@@ -167,10 +178,6 @@ def _laid_out(found: Sequence[dict[str, Any]], about: About, n_leaves: int, stor
 def _place(piece: dict[str, Any]) -> Any:
     """Files are in the order in which `gaussmix.open` reads them."""
     return PurePosixPath(unquote(piece["file"])), piece["row"], piece["part"], piece["number"]
-
-
-def _number(target: dict[str, Any]) -> int:
-    return int(target["number"])
 
 
 def _forget(session: Any, store: Store, frames: Iterable[Any]) -> None:

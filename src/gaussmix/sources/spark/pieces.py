@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ PIECES = "file string, row long, part int, number int, n_rows long, flaw string,
 PARTS = "target int, first_row long, content binary"
 HELD = "number int, path string, digest long, flaw string"
 RESULTS = "number int, digest long, result binary"
+_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterable[pa.RecordBatch]
 
 
@@ -52,7 +54,7 @@ class Layout:
 
     @property
     def changed(self) -> str:
-        """What is said where the frame has other rows than those that were laid out."""
+        """The error where the frame has other rows than when they were laid out."""
         return f"{self.about.name} {CHANGED}."
 
     @property
@@ -149,15 +151,7 @@ def piece_of(
     block: Block, part: int, number: int, file: str = "", row: int = 0, flaw: str | None = None
 ) -> pa.RecordBatch:
     """A block as a piece."""
-    return _record(
-        file=pa.array([file]),
-        row=pa.array([row], pa.int64()),
-        part=pa.array([part], pa.int32()),
-        number=pa.array([number], pa.int32()),
-        n_rows=pa.array([block.n_rows], pa.int64()),
-        flaw=pa.array([flaw], pa.string()),
-        content=pa.array([pickle.dumps(block, 5)], pa.binary()),
-    )
+    return _record(PIECES, file, row, part, number, block.n_rows, flaw, pickle.dumps(block, 5))
 
 
 def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
@@ -174,11 +168,7 @@ def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None
                 target = (start + first) // size
                 end = min(block.n_rows, (target + 1) * size - start)
                 if targets is None or target in targets:
-                    yield _record(
-                        target=pa.array([target], pa.int32()),
-                        first_row=pa.array([start + first], pa.int64()),
-                        content=pa.array([pickle.dumps(block.between(first, end), 5)], pa.binary()),
-                    )
+                    yield _record(PARTS, target, start + first, pickle.dumps(block.between(first, end), 5))
                 first = end
 
 
@@ -197,17 +187,13 @@ def _joined(batches: Batches, layout: Layout) -> Iterator[_Target]:
         for target, content in zip(batch.column("target").to_pylist(), batch.column("content"), strict=True):
             found.setdefault(target, []).append(pickle.loads(content.as_buffer()))
     for target in sorted(found):
-        blocks, (first, end) = sorted(found.pop(target), key=_first_row), layout.bounds(target)
+        blocks, (first, end) = sorted(found.pop(target), key=attrgetter("first_row")), layout.bounds(target)
         if [block.first_row for block in blocks] + [end] != [*accumulate((b.n_rows for b in blocks), initial=first)]:
             yield _Target(target, [], NOT_WHOLE, layout.changed)
             continue
         every = list(nodes(blocks))
         flaws = (layout.about.flaw(block) for block in every)
         yield _Target(target, every, _digest(every), next((flaw for flaw in flaws if flaw is not None), None))
-
-
-def _first_row(block: Block) -> int:
-    return block.first_row
 
 
 def _digest(blocks: Iterable[Block]) -> int:
@@ -223,12 +209,8 @@ def _digest(blocks: Iterable[Block]) -> int:
 def hold(batches: Batches, layout: Layout) -> Iterator[pa.RecordBatch]:
     """Join targets, and keep them in files."""
     for target in _joined(batches, layout):
-        yield _record(
-            number=pa.array([target.number], pa.int32()),
-            path=pa.array([layout.store.write(target.number, target.nodes, target.digest)]),
-            digest=pa.array([target.digest], pa.int64()),
-            flaw=pa.array([target.flaw], pa.string()),
-        )
+        path = layout.store.write(target.number, target.nodes, target.digest)
+        yield _record(HELD, target.number, path, target.digest, target.flaw)
 
 
 Work = Callable[[int, list[Block]], Any]  # on the number of a target and its nodes
@@ -239,17 +221,17 @@ def visit(batches: Batches, work: Work, digests: Sequence[int]) -> Iterator[pa.R
     for batch in batches:
         for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
             kept = read(path, digests[number])
-            yield _result(number, digest, None if kept is None else _done(work, number, kept))
+            yield _record(RESULTS, number, digest, None if kept is None else _done(work, number, kept))
 
 
 def make_and_visit(batches: Batches, layout: Layout, work: Work, digests: Sequence[int]) -> Iterator[pa.RecordBatch]:
-    """Join targets again, keep them on this machine, and do work on them; not on those that have other rows now."""
+    """Join targets again, keep them on this machine, and do work on them, except where rows have changed."""
     for target in _joined(batches, layout):
         result = None
         if target.digest == digests[target.number]:
             layout.store.write(target.number, target.nodes, target.digest)
             result = _done(work, target.number, target.nodes)
-        yield _result(target.number, target.digest, result)
+        yield _record(RESULTS, target.number, target.digest, result)
 
 
 def _done(work: Work, number: int, nodes: list[Block]) -> bytes:
@@ -277,13 +259,8 @@ def forget(batches: Batches, store: Store) -> Iterator[pa.RecordBatch]:
         yield batch.slice(0, 0)
 
 
-def _result(number: int, digest: int, result: bytes | None) -> pa.RecordBatch:
-    return _record(
-        number=pa.array([number], pa.int32()),
-        digest=pa.array([digest], pa.int64()),
-        result=pa.array([result], pa.binary()),
-    )
-
-
-def _record(**columns: pa.Array) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+def _record(schema: str, *values: Any) -> pa.RecordBatch:
+    """A batch of one row: the values of the columns of a schema."""
+    columns = [column.split() for column in schema.split(", ")]
+    arrays = [pa.array([value], _TYPES[kind]) for value, (_, kind) in zip(values, columns, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, [name for name, _ in columns])

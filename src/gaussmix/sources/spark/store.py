@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaussmix.sources.held import States
+from gaussmix.sources.remote import States
 from gaussmix.waist.block import Block
 
 ALIGNED = 64  # bytes

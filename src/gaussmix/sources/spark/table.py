@@ -76,7 +76,7 @@ class Table:
 
     @property
     def numbers(self) -> Any:
-        """A frame of the features and the weights; and of the places of rows in files where they have such.
+        """A frame of the features and the weights, and of the places of rows that come from files.
 
         Its columns are called by their numbers, because `mapInArrow` takes no names with dots.
         """
@@ -111,17 +111,6 @@ def column_of(name: str) -> Any:
     return functions.col("`" + name.replace("`", "``") + "`")
 
 
-@dataclass(frozen=True)
-class _Somewhere:
-    """Rows of a table, whose numbers nobody knows."""
-
-    name: str
-
-    def place(self, row: int) -> str:
-        """What is known of where a row is."""
-        return f"{self.name}, one of its rows"
-
-
 def _answers(
     structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns, may_miss: bool
 ) -> Iterator[pa.Array]:
@@ -130,7 +119,7 @@ def _answers(
         batch = pa.RecordBatch.from_struct_array(structure)
         rows = np.empty((batch.num_rows, len(columns.names)), columns.dtype, order="F")
         columns.put(batch, rows, None)
-        check_cells(_Somewhere(columns.name), columns.names, 0, rows, may_miss=may_miss)
+        check_cells(lambda _: f"{columns.name}, one of its rows", columns.names, 0, rows, may_miss=may_miss)
         with at_most(1):
             found = task(Block(0, rows))
         results = pa.array(found.ravel())

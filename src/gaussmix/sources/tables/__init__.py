@@ -1,41 +1,22 @@
-"""Tables in files and pipes: a new format is a function in a file of its own, and an entry of `FORMATS`."""
+"""Tables in files and pipes: a new format is a function that reads it, and an entry of `FORMATS`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from itertools import chain
 from pathlib import PurePath
 
-from gaussmix.sources.files.paths import paths_of
-from gaussmix.sources.tables.arrow_table import read_arrow
-from gaussmix.sources.tables.base import (
-    STANDARD,
-    BadTable,
-    Dialect,
-    Input,
-    Table,
-    invented_names,
-    is_numeric,
-)
-from gaussmix.sources.tables.csv_table import read_csv
-from gaussmix.sources.tables.files import Files
-from gaussmix.sources.tables.npy_table import read_npy
-from gaussmix.sources.tables.parquet_table import read_parquet
-from gaussmix.sources.tables.typed_table import BATCH_ROWS, batch_rows
+import pyarrow as pa
+import pyarrow.compute as pc
 
-__all__ = [
-    "BATCH_ROWS",
-    "FORMATS",
-    "BadTable",
-    "Dialect",
-    "Files",
-    "Table",
-    "batch_rows",
-    "format_by_name",
-    "invented_names",
-    "is_numeric",
-    "open_table",
-]
+from gaussmix.errors import counted, listed
+from gaussmix.sources.files.paths import Stamps, paths_of
+from gaussmix.sources.tables.arrow_table import read_arrow
+from gaussmix.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table
+from gaussmix.sources.tables.csv_table import read_csv
+from gaussmix.sources.tables.typed_table import read_npy, read_parquet
 
 
 @dataclass(frozen=True)
@@ -91,7 +72,9 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED)
     inputs = [Input.of(each, dialect) for each in names]
     if format is None:
         _check_readable(inputs[0])
-    format = format or format_by_name(inputs[0].name) or _format_by_beginning(inputs[0]) or "csv"
+    start = inputs[0].first_bytes(8)
+    by_beginning = (name for name, format in FORMATS.items() if start.startswith(format.beginnings))
+    format = format or format_by_name(inputs[0].name) or next(by_beginning, "csv")
     return Files.of([FORMATS[format].read(each) for each in inputs])
 
 
@@ -101,13 +84,132 @@ def format_by_name(path: str) -> str | None:
     return next((name for name, format in FORMATS.items() if extension in format.extensions), None)
 
 
-def _format_by_beginning(source: Input) -> str | None:
-    return next((name for name, format in FORMATS.items() if source.first_bytes(8).startswith(format.beginnings)), None)
-
-
 def _check_readable(source: Input) -> None:
     """Raise BadTable for a file that surely is no table, and say what to do."""
     extension, start = PurePath(source.name).suffix.lower(), source.first_bytes(8)
     for extensions, beginning, advice in _UNREADABLE:
         if extension in extensions or (beginning and start.startswith(beginning)):
             raise BadTable(f"{source.name} {advice}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files(Table):
+    """Tables with the same columns, one after the other, in files that may not change while they are read.
+
+    Parameters
+    ----------
+    tables, stamps : the files, and when they changed last.
+    complete : columns; rows that miss a value in one of them are left out.
+    n_left_out : how many of these rows the last whole pass met, under the name "rows".
+    """
+
+    tables: Sequence[Table]
+    stamps: Stamps
+    complete: tuple[str, ...] = ()
+    n_left_out: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tables: Sequence[Table]) -> Files:
+        """Join tables; raises BadTable if two have other columns."""
+        first = tables[0]
+        for table in tables[1:]:
+            what = table.unlike(first)
+            if what is not None:
+                raise BadTable(f"{table.name} has {what}, unlike {first.name}: all files must have the same columns.")
+        files = tuple(chain.from_iterable(table.files for table in tables))
+        return cls(
+            name=first.name,
+            names=first.names,
+            has_names=first.has_names,
+            notices=tuple(chain.from_iterable(table.notices for table in tables)),
+            delimiter=first.delimiter,
+            decimal=first.decimal,
+            missing=first.missing,
+            files=files,
+            tables=tables,
+            stamps=Stamps(files),
+        )
+
+    def without(self, columns: Collection[str]) -> Files:
+        """The same rows without some columns; raises BadTable if there is no such column, or none is left."""
+        for name in columns:
+            self.check_has(name)
+        names = tuple(name for name in self.names if name not in columns)
+        if not names:
+            raise BadTable(f"{self.name} has no column but {listed(sorted(columns))}.")
+        return replace(self, names=names)
+
+    def complete_in(self, columns: Sequence[str]) -> Files:
+        """The rows that miss no value in these columns."""
+        return replace(self, complete=tuple(columns), n_left_out={})
+
+    @property
+    def schema(self) -> pa.Schema:
+        schema = self.tables[0].schema
+        return schema if self.names == tuple(schema.names) else pa.schema([schema.field(name) for name in self.names])
+
+    @property
+    def n_rows(self) -> int | None:
+        sizes = [None if self.complete else table.n_rows for table in self.tables]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+        self.stamps.check()
+        wanted, n_kept, n_left_out = list(dict.fromkeys((*columns, *self.complete))), 0, 0
+        for table in self.tables:
+            try:
+                for batch in table.batches(wanted, numbers):
+                    kept = batch.filter(self._is_complete(batch)) if self.complete else batch
+                    n_kept, n_left_out = n_kept + kept.num_rows, n_left_out + batch.num_rows - kept.num_rows
+                    yield kept.select(list(columns))
+            except (OSError, ValueError):
+                self.stamps.check()  # a file that has changed is the reason
+                raise
+        self.stamps.check()
+        if n_left_out and not n_kept:
+            raise BadTable(f"{self.name}: each row misses a value in {listed(self.complete)}.")
+        self.n_left_out["rows"] = n_left_out
+
+    @property
+    def left_out_notices(self) -> list[str]:
+        """After a pass: how many rows were left out, as a sentence; none where all were taken."""
+        count = self.n_left_out.get("rows", 0)
+        return [f"left out {counted(count, 'row')} of {self.name} with missing values."] if count else []
+
+    def is_slow(self, columns: Collection[str]) -> bool:
+        return bool(self.complete) or any(table.is_slow(columns) for table in self.tables)
+
+    def n_together(self, columns: Collection[str]) -> int:
+        return max(table.n_together(columns) for table in self.tables)
+
+    def place(self, row: int) -> str:
+        for table in self.tables:
+            if not self.complete and table.n_rows is not None:
+                if row < table.n_rows:
+                    return table.place(row)
+                row -= table.n_rows
+                continue
+            first = 0
+            for batch in table.batches(self.complete or table.names[:1]):
+                kept = pc.indices_nonzero(self._is_complete(batch)) if self.complete else None
+                n_kept = batch.num_rows if kept is None else len(kept)
+                if row < n_kept:
+                    return table.place(first + (row if kept is None else kept[row].as_py()))
+                first, row = first + batch.num_rows, row - n_kept
+        raise IndexError(row)
+
+    def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
+        return self.tables[0].why_not_numeric(name, kind)
+
+    def bad_cells(self, name: str) -> str | None:
+        return next(filter(None, (table.bad_cells(name) for table in self.tables)), None)
+
+    def _is_complete(self, batch: pa.RecordBatch) -> pa.Array:
+        """Whether each row has a value in all columns of `complete`, as text or as numbers."""
+        return pc.invert(reduce(pc.or_, (_is_missing(batch.column(name), self.missing) for name in self.complete)))
+
+
+def _is_missing(column: pa.Array, nulls: Sequence[str]) -> pa.Array:
+    if pa.types.is_string(column.type):
+        return pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(nulls))
+    return pc.is_null(column, nan_is_null=True)

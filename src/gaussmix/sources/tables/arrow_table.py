@@ -8,8 +8,8 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from gaussmix.sources.tables.base import Input, is_numeric, reading
-from gaussmix.sources.tables.typed_table import TypedTable, batch_rows
+from gaussmix.sources.tables.base import Input, batch_rows, is_numeric, reading
+from gaussmix.sources.tables.typed_table import TypedTable
 
 _FEATHER_1 = b"FEA1"
 ZSTD, _LZ4 = b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from gaussmix.errors import listed
 from gaussmix.sources.files.base import check_cells
 
-_ROWS_AT_ONCE = 65_536
+BATCH_ROWS = 65_536
+BATCH_BYTES = 2**25  # of a batch, for tables of many columns
 STANDARD = "-"  # standard input or output
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # how data frames name their index: in CSV not at all
 # How compressed bytes begin.
@@ -46,7 +47,7 @@ class Dialect:
     has_header : whether the first line holds names; None if the user does not say.
     delimiter : between fields, " " for any run of blanks and tabs; None if the user does not say.
     decimal : the mark before the fraction of a number, "." or ",".
-    missing : texts that say that a number is missing, beside those that always do.
+    missing : texts that say that a number is missing, beside the usual ones.
     """
 
     has_header: bool | None = None
@@ -249,7 +250,7 @@ class Table(ABC):
             rows = np.empty((part.num_rows, len(columns)))
             for column, name in enumerate(columns):
                 rows[:, column] = doubles(part[name])
-            check_cells(self, columns, first, rows, may_miss=may_miss)
+            check_cells(self.place, columns, first, rows, may_miss=may_miss)
             yield rows
             first += len(rows)
         if not first:
@@ -257,7 +258,12 @@ class Table(ABC):
 
     def all_rows(self, columns: Sequence[str], *, may_miss: bool = False) -> NDArray[np.float64]:
         """Columns as numbers in memory, (n_rows, n_columns); NaN and errors as for `rows`."""
-        return np.concatenate(list(self.rows(columns, _ROWS_AT_ONCE, may_miss=may_miss)))
+        return np.concatenate(list(self.rows(columns, BATCH_ROWS, may_miss=may_miss)))
+
+
+def batch_rows(n_columns: int) -> int:
+    """How many rows of so many columns to read at a time: a multiple of 8."""
+    return max(8, min(BATCH_ROWS, BATCH_BYTES // (8 * n_columns) // 8 * 8))
 
 
 def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:

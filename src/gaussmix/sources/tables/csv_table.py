@@ -113,7 +113,20 @@ class CsvTable(Table):
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
         """Columns of these types, or of those of their first rows."""
-        return arrow_csv.open_csv(_stream(self.source, self.delimiter), **self._options(columns, types))
+        return arrow_csv.open_csv(
+            _stream(self.source, self.delimiter),
+            arrow_csv.ReadOptions(
+                skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_names)
+            ),
+            arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+            arrow_csv.ConvertOptions(
+                include_columns=list(columns),
+                column_types=types,
+                null_values=list(self.missing),
+                strings_can_be_null=False,
+                decimal_point=self.decimal,
+            ),
+        )
 
     @contextmanager
     def _reading(self, numbers: Collection[str] = ()) -> Iterator[None]:
@@ -123,22 +136,6 @@ class CsvTable(Table):
                 yield
             except pa.ArrowInvalid as error:
                 raise BadTable(self._why_unreadable(error, numbers)) from None
-
-    def _options(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> dict[str, Any]:
-        """How Arrow finds columns in the text."""
-        return {
-            "read_options": arrow_csv.ReadOptions(
-                skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_names)
-            ),
-            "parse_options": arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
-            "convert_options": arrow_csv.ConvertOptions(
-                include_columns=list(columns),
-                column_types=types,
-                null_values=list(self.missing),
-                strings_can_be_null=False,
-                decimal_point=self.decimal,
-            ),
-        }
 
     def _why_unreadable(self, error: Exception, numbers: Collection[str]) -> str:
         """Name the first line with too many or too few values, or with text in one of the columns `numbers`."""

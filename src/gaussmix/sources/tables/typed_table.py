@@ -1,4 +1,4 @@
-"""Tables whose files have types for their columns."""
+"""Tables whose files have types for their columns: Parquet files and NumPy arrays, and what Arrow's have in common."""
 
 from __future__ import annotations
 
@@ -9,20 +9,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EIO
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from gaussmix.sources.tables.base import BadTable, Input, Table, check_names, first_line, kind_of, no_memory
+from gaussmix.sources.files.npy import NpyFile
+from gaussmix.sources.tables.base import (
+    BadTable,
+    Input,
+    Table,
+    batch_rows,
+    check_names,
+    first_line,
+    invented_names,
+    kind_of,
+    no_memory,
+    reading,
+)
 
-BATCH_ROWS = 65_536
-BATCH_BYTES = 2**25  # of a batch, for tables of many columns
+SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing them takes longer than a pass of EM
 _INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
-
-
-def batch_rows(n_columns: int) -> int:
-    """How many rows of so many columns to read at a time: a multiple of 8."""
-    return max(8, min(BATCH_ROWS, BATCH_BYTES // (8 * n_columns) // 8 * 8))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,3 +87,103 @@ class TypedTable(Table):
             raise no_memory(f"{self.name}, {what}", error) from None
         except (pa.ArrowException, OSError) as error:
             raise OSError(EIO, f"{what} can't be read: {first_line(error)}", self.name) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParquetTable(TypedTable):
+    """A Parquet file."""
+
+    footer: Any
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.footer.num_rows)
+
+    def is_slow(self, columns: Collection[str]) -> bool:
+        return is_slow(self.footer, columns)
+
+    def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        from pyarrow import parquet
+
+        how = {"columns": list(columns), "use_threads": False}
+        with self.source.opened() as opened, parquet.ParquetFile(opened, pre_buffer=False, buffer_size=2**20) as file:
+            for group in range(file.num_row_groups):
+                with self._reading(f"row group {group}"):
+                    yield from file.iter_batches(batch_rows(len(columns)), row_groups=[group], **how)
+
+    def place(self, row: int) -> str:
+        sizes = [self.footer.row_group(group).num_rows for group in range(self.footer.num_row_groups)]
+        group, end = next((group, end) for group, end in enumerate(accumulate(sizes)) if row < end)
+        return f"{self.name}, row group {group}, row {row - end + sizes[group]}"
+
+
+def is_slow(footer: Any, columns: Collection[str]) -> bool:
+    """Whether some columns of a Parquet file take longer to decompress than a pass of EM takes."""
+    if not footer.num_row_groups:
+        return False
+    chunks = (footer.row_group(0).column(place) for place in range(footer.num_columns))
+    return any(chunk.compression in SLOW_CODECS for chunk in chunks if chunk.path_in_schema in columns)
+
+
+def read_parquet(source: Input) -> TypedTable:
+    """A Parquet file; only its footer is read yet."""
+    from pyarrow import parquet  # slow to import
+
+    with reading(source, "Parquet"), source.opened() as opened:
+        footer = parquet.read_metadata(opened)
+        types = footer.schema.to_arrow_schema()
+    return ParquetTable.of(source, types, footer=footer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NpyTable(TypedTable):
+    """A NumPy array in a file: rows of numbers, one column of them, or records with names."""
+
+    file: NpyFile
+
+    @property
+    def n_rows(self) -> int:
+        return self.file.n_rows
+
+    def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        step = batch_rows(self.file.n_columns)
+        with self.source.opened() as opened:
+            for first in range(0, self.n_rows, step):
+                every = self._rows(opened, first, min(step, self.n_rows - first), columns)
+                yield pa.record_batch({name: _native(column) for name, column in every.items()})
+
+    def _rows(self, opened: pa.NativeFile, first: int, count: int, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Some columns of some rows."""
+        file, size = self.file, self.file.dtype.itemsize
+        places = {name: self.names.index(name) for name in columns}
+        if file.is_by_columns:
+            starts = {name: (place * file.n_rows + first) * size for name, place in places.items()}
+            return {name: self._numbers(opened, start, count) for name, start in starts.items()}
+        rows = self._numbers(opened, first * file.n_columns * size, count * file.n_columns)
+        if file.dtype.names:
+            return {name: rows[name] for name in columns}
+        return {name: rows.reshape(count, -1)[:, place] for name, place in places.items()}
+
+    def _numbers(self, opened: pa.NativeFile, start: int, count: int) -> NDArray[Any]:
+        raw = opened.read_at(count * self.file.dtype.itemsize, self.file.start + start)
+        if len(raw) < count * self.file.dtype.itemsize:
+            raise OSError(EIO, "became shorter while it was read", self.name)
+        return np.frombuffer(raw, self.file.dtype)
+
+
+def _native(column: NDArray[Any]) -> NDArray[Any]:
+    """Numbers one after the other, in the order of bytes of this machine."""
+    return np.ascontiguousarray(column, column.dtype.newbyteorder("="))
+
+
+def read_npy(source: Input) -> TypedTable:
+    """A NumPy array; only its header is read yet."""
+    try:
+        with source.opened() as opened:
+            file = NpyFile.of(source.name, opened)
+    except ValueError as error:
+        raise BadTable(str(error)) from None
+    names = file.dtype.names or invented_names(file.n_columns)
+    kinds = [file.dtype[name] for name in file.dtype.names or ()] or [file.dtype] * file.n_columns
+    types = [pa.array(_native(np.empty(0, kind))).type for kind in kinds]
+    return NpyTable.of(source, pa.schema(zip(names, types, strict=True)), has_names=bool(file.dtype.names), file=file)

@@ -13,7 +13,7 @@ import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.reference import ReferenceEngine
-from gaussmix.fit.identity import identity_of
+from gaussmix.fit.checkpoint import identity_of
 from gaussmix.sources.array import ArraySource
 from gaussmix.waist.block import Block
 

@@ -19,7 +19,7 @@ import gaussmix
 from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture, Restrictions
 from gaussmix.em.online import STEP_ROWS
 from gaussmix.families import FAMILIES
-from gaussmix.fit.ending import Ending
+from gaussmix.fit.fitted import Ending
 from gaussmix.waist.leaves import LEAF_ROWS
 
 LIBRARIES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}

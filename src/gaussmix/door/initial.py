@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.covariances import Covariances
 from gaussmix.door.parameters import check_numbers
-from gaussmix.door.warnings import warn
-from gaussmix.errors import SingularCovariance, name_components
+from gaussmix.errors import SingularCovariance, name_components, warn
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied, pieces

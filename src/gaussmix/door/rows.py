@@ -12,8 +12,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from gaussmix.door.incomplete import check_columns, check_errors
 from gaussmix.door.parameters import check_numbers
-from gaussmix.door.warnings import warn
-from gaussmix.errors import column_named, listed, unknown_name
+from gaussmix.errors import column_named, listed, unknown_name, warn
 from gaussmix.numerics.arrays import Array, Rows, unmasked
 from gaussmix.numerics.frames import Frame, times_sentence
 from gaussmix.numerics.pieces import copied

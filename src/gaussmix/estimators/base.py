@@ -19,8 +19,7 @@ from gaussmix.door.rows import check_source
 from gaussmix.engines import check_jobs, choose, engine_for
 from gaussmix.engines.base import Engine
 from gaussmix.fit.diagnostics import Diagnosis
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.fitted import Fitted, read_values
+from gaussmix.fit.fitted import Ending, Fitted, read_values
 from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, model_file
 from gaussmix.formats.values import Reader, from_plain, plain
 from gaussmix.mixture.mixture import Mixture

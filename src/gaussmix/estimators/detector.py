@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
 from gaussmix.door.rows import as_meant, check_source
-from gaussmix.door.warnings import warn
-from gaussmix.errors import counted
+from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.gaussian_mixture import estimator_of

@@ -14,17 +14,15 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.door.groups import Grouped, grouped
-from gaussmix.door.noise import noise_of
 from gaussmix.door.parameters import check_flag, check_seed, check_verbose, drawn_seed
-from gaussmix.door.restrictions import check_terms, given_terms
-from gaussmix.door.warnings import warn
+from gaussmix.door.restrictions import check_terms, given_terms, noise_of
 from gaussmix.engines.runner import Fits, Runner
-from gaussmix.errors import Outcome
+from gaussmix.errors import Outcome, warn
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.diagnostics import ROUNDED
-from gaussmix.fit.recipe import recipe_of
+from gaussmix.fit.plan import recipe_of
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places

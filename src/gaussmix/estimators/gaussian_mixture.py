@@ -17,11 +17,11 @@ from gaussmix.covariances import LowRank
 from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.initial import check_covariances, check_means, check_weights
 from gaussmix.door.labels import check_labels, check_suits_labels
-from gaussmix.door.noise import check_background, noise_of
 from gaussmix.door.parameters import (
     CHECKS,
     check_acceleration,
     check_column_names,
+    check_family,
     check_flag,
     check_rate,
     check_remedy,
@@ -30,29 +30,25 @@ from gaussmix.door.parameters import (
     check_stopping,
     check_trim,
     check_verbose,
+    shown,
 )
-from gaussmix.door.restrictions import check_terms
+from gaussmix.door.restrictions import check_background, check_terms, noise_of
 from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check_source
-from gaussmix.door.structures import check_family, shown
-from gaussmix.door.warnings import warn
 from gaussmix.em.online import Rate
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trimming import cutoff_of
-from gaussmix.errors import DegenerateError
+from gaussmix.errors import DegenerateError, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.conversion import facts_of, parameters_of
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.streaming import StreamingMixture
+from gaussmix.estimators.partial_fit import StreamingMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
-from gaussmix.fit.checkpoint import check_place, checkpointed
+from gaussmix.fit.checkpoint import check_place, checkpointed, identity_of
 from gaussmix.fit.diagnostics import diagnosed, named
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.facts import RowFacts
 from gaussmix.fit.fit import fit
-from gaussmix.fit.fitted import Fitted
-from gaussmix.fit.identity import identity_of
+from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.plan import InitialParameters, Onward, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown

@@ -15,39 +15,36 @@ from numpy.typing import ArrayLike
 from gaussmix.checks import check_count
 from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.labels import check_labels, check_suits_labels
-from gaussmix.door.noise import check_background, noise_of
 from gaussmix.door.parameters import (
     CHECKS,
+    HELD_OUT,
     check_acceleration,
+    check_candidates,
+    check_criterion,
     check_remedy,
     check_ridge,
     check_start_names,
     check_stopping,
     check_trim,
+    one_feature_notes,
+    shown,
 )
-from gaussmix.door.restrictions import check_terms
+from gaussmix.door.restrictions import check_background, check_terms, noise_of
 from gaussmix.door.rows import check_counts_of_rows, check_meaning, check_source
-from gaussmix.door.structures import HELD_OUT, check_candidates, check_criterion, one_feature_notes, shown
-from gaussmix.door.warnings import warn
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.trace import State
 from gaussmix.em.trimming import cutoff_of
 from gaussmix.engines import check_jobs
-from gaussmix.errors import FailureKind
+from gaussmix.errors import FailureKind, warn
 from gaussmix.estimators.base import FittedValue, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.families.base import Family
-from gaussmix.fit.candidate import Candidate, Result
-from gaussmix.fit.checkpoint import check_place, checkpointed
-from gaussmix.fit.choice import highest_within_error, lowest, none_could_be_fitted
-from gaussmix.fit.columns import Faults
-from gaussmix.fit.diagnostics import Diagnosis, diagnosed, of_columns
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.facts import RowFacts
-from gaussmix.fit.fitted import Fitted
-from gaussmix.fit.identity import identity_of
+from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, none_could_be_fitted, results_table
+from gaussmix.fit.checkpoint import check_place, checkpointed, identity_of
+from gaussmix.fit.diagnostics import Diagnosis, Faults, diagnosed, of_columns
+from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.plan import InitialParameters, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.search import Search
@@ -63,7 +60,6 @@ from gaussmix.report.messages import (
     ridge_columns,
     warn_of,
 )
-from gaussmix.report.results import results_table
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from sklearn.utils import Tags
 
-from gaussmix.door.structures import names_several
+from gaussmix.door.parameters import names_several
 from gaussmix.estimators.base import Estimator, FittedValue
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.families.base import Family
-from gaussmix.fit.facts import library_of
+from gaussmix.fit.fitted import library_of
 from gaussmix.report.reading import summary_of
 from gaussmix.report.summary import Summary
 

@@ -14,7 +14,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from gaussmix.checks import check_count
 from gaussmix.door.parameters import check_share
 from gaussmix.door.rows import as_meant, check_source
-from gaussmix.door.warnings import warn
+from gaussmix.errors import warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures

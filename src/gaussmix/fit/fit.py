@@ -20,9 +20,8 @@ from gaussmix.em.trimmed_start import trimmed_partition
 from gaussmix.em.trimming import trimmed
 from gaussmix.engines.runner import Groups, Runner
 from gaussmix.errors import Outcome, SingularCovariance
-from gaussmix.fit.plan import Drawn, Onward, Plan, Start
+from gaussmix.fit.plan import Drawn, Onward, Plan, Start, recipe_of
 from gaussmix.fit.problem import Problem
-from gaussmix.fit.recipe import recipe_of
 from gaussmix.fit.watch import Watch
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Rows

@@ -2,20 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
 
-from gaussmix.em.trace import State
+from gaussmix.door.rows import counted_weight
+from gaussmix.em.restarts import ROUNDING
+from gaussmix.em.stopping import Aitken, Stopping, outlook
+from gaussmix.em.trace import State, Trace
 from gaussmix.errors import FailureKind, Outcome
 from gaussmix.fit.diagnostics import Diagnosis, as_table, of_table
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.facts import RowFacts
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.frames import Frame
+from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Cells
+
+_NO_STEP = "max_iter=0 allows no step; raise max_iter."
+_SETTLED = "All further steps together would raise the mean log-likelihood by less than tol, by Aitken's estimate."
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a fit ended.
+
+    Parameters
+    ----------
+    reason : a sentence.
+    remaining_gain : estimate of what all further steps would add to `lower_bound_`, nats per row, by Aitken's
+        extrapolation; infinite where gains did not fall, NaN after fewer than three steps.
+    rate : of convergence, the part of its gain that each step leaves for the next; 1 or more, also infinite, where
+        gains did not fall, NaN where that is not known.
+    n_starts : starts that were run.
+    n_agreed : those that may lead to the same maximum, the best one among them: the last values of such a start and
+        of the best differ by at most `tol` and the larger of their remaining gains, and no component collapsed.
+        Where it is 1 of many, more starts may find a better fit.
+    """
+
+    reason: str
+    remaining_gain: float
+    rate: float
+    n_starts: int
+    n_agreed: int
+
+    @classmethod
+    def of(cls, run: State, ends: Sequence[Trace], stopping: Stopping, left_out: Outcome | None) -> Ending:
+        """How the fit ended whose best run, and the ends of all runs, these are, and why it has no more runs."""
+        assert run.outcome is not None, "the run has ended"
+        is_settled = run.outcome is Outcome.CONVERGED and isinstance(stopping, Aitken)
+        reason = _SETTLED if is_settled else run.outcome.value
+        if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
+            reason = _NO_STEP
+        if left_out is not None:
+            reason += f" {LEFT_OUT[left_out]}"
+        remaining, rate = outlook(run.trace.objective)
+        n_agreed = 1
+        if len(ends) > 1:
+            least = max(stopping.tolerance, ROUNDING * max(1.0, abs(run.trace.last)))
+            n_agreed = max(1, sum(_agree(run.trace, end, least) for end in ends if not end.collapsed))
+        return cls(reason, remaining, rate, max(1, len(ends)), n_agreed)
+
+    def table(self) -> dict[str, list[Any]]:
+        """As a model file holds it."""
+        return {name: [value] for name, value in asdict(self).items()}
+
+    @classmethod
+    def of_table(cls, table: Any) -> Ending:
+        """From a model file; raises TypeError or ValueError where the table is another."""
+        if not isinstance(table, dict):
+            raise TypeError
+        found = cls(**{name: value for name, (value,) in table.items()})
+        kinds = {"reason": str, "remaining_gain": float, "rate": float, "n_starts": int, "n_agreed": int}
+        if any(type(getattr(found, name)) is not kind for name, kind in kinds.items()):
+            raise TypeError
+        return found
+
+
+def _agree(one: Trace, other: Trace, least: float) -> bool:
+    """Whether two runs may lead to one maximum, as far as their gains tell."""
+    left = [outlook(trace.objective).remaining for trace in (one, other)]
+    return abs(one.last - other.last) <= least + max((gain for gain in left if math.isfinite(gain)), default=0.0)
+
+
+# By why a fit has made no more starts.
+LEFT_OUT = {
+    Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
+    Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or lower n_init.",
+}
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """The rows of a fit.
+
+    Parameters
+    ----------
+    n_rows : how many.
+    row_weight : their total weight as criteria count it: n_rows where they have no weights, and for shares the number
+        of rows of positive weight.
+    log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
+        it. None where EM raised something else: with a prior, with labels, or of a part of the rows.
+    library : of the data frame that they came in; None for an array or a file.
+    has_errors : whether the rows have measurement errors.
+    seconds : how long the fit took; None of one that was loaded, so that equal fits make equal files.
+    """
+
+    n_rows: int
+    row_weight: float
+    log_likelihood: float | None
+    library: str | None
+    has_errors: bool = False
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
+        """The facts of a fit that ends now; its log-likelihood is a mean, and it began at this `perf_counter`."""
+        weight = counted_weight(source)
+        empty = source.of_all(Cells).empty_weight if source.may_miss else 0.0
+        per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
+        total = None if log_likelihood is None else log_likelihood * weight * per_row
+        return cls(source.n_rows, weight, total, library_of(X), source.has_errors, perf_counter() - began)
+
+    def as_table(self) -> dict[str, Any]:
+        """As a model file holds them."""
+        return {name: [value] for name, value in asdict(self).items() if name != "seconds"}
+
+    @classmethod
+    def of_table(cls, table: Any) -> RowFacts:
+        """From a model file; raises TypeError or ValueError where the table is another."""
+        if not isinstance(table, dict):
+            raise TypeError
+        values = {name: value for name, (value,) in table.items()}
+        kinds: dict[str, Any] = {
+            "n_rows": int,
+            "row_weight": float,
+            "log_likelihood": (float, type(None)),
+            "library": (str, type(None)),
+            "has_errors": bool,
+        }
+        if values.keys() != kinds.keys() or not all(isinstance(values[name], kind) for name, kind in kinds.items()):
+            raise TypeError
+        count(values["n_rows"])
+        return cls(**values)
+
+
+def library_of(X: object) -> str | None:
+    """The library of the data frame that rows came in; None for an array or a file."""
+    frame = None if isinstance(X, Source) else Frame.of(X)
+    return None if frame is None else frame.library
+
 
 _FLOAT64 = np.dtype(np.float64)
 _NUMBERS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show

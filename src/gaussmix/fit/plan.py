@@ -12,11 +12,18 @@ import numpy as np
 from gaussmix.covariances import Covariances
 from gaussmix.door.parameters import check_start_names
 from gaussmix.em.initial import InitialMoments
+from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, NOISE
+from gaussmix.em.ridge import SHARE, TRIMMED
 from gaussmix.em.stopping import Stopping
+from gaussmix.engines.runner import Control, Recipe, Seeds
+from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.rows import SMALLEST_SPREAD
 from gaussmix.sources.base import Given
 from gaussmix.starts.base import Partition, repeated
+from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE
+from gaussmix.starts.kmeans_plus_plus import count_candidates
 
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
 Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
@@ -139,3 +146,37 @@ class Plan:
         starts: list[Any] = repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
         is_drawn = not (given.is_complete or (names and given.means is not None))
         return starts if is_drawn else starts[:1]
+
+
+_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0}  # of k-means, after the starts that engines make
+
+
+def recipe_of(
+    init: object,
+    family: Family,
+    n_components: int,
+    n_features: int,
+    ridge: float | None,
+    stopping: Stopping,
+    rng: np.random.Generator,
+) -> Recipe | None:
+    """The recipe of a fit from one start; None where engines make no such start, or have several for the structure.
+
+    Parameters
+    ----------
+    init : the name of a start, if it is one.
+    family, n_components, n_features : of the mixture.
+    ridge : added to every variance, data units²; None for the automatic one.
+    stopping : when EM ends. Under another rule, or watched, the recipe is of the first M-step alone.
+    rng : gives what the start draws, where there is a recipe.
+    """
+    n_passes = _PASSES.get(init) if isinstance(init, str) else None
+    if n_passes is None or family.algebra is None or family.has_alternatives:
+        return None
+    is_usual = type(stopping) is Stopping and not stopping.is_watched
+    n_candidates = count_candidates(n_components)
+    seeds = Seeds(n_candidates, rng.random(1 + (n_components - 1) * n_candidates), n_passes, TOLERANCE)
+    every = None if ridge is None else np.full(n_features, ridge)
+    max_steps = stopping.max_steps if is_usual else 0
+    control = Control(every, stopping.tolerance, max_steps, LOST_SHARE, NOISE, MAX_LOSS)
+    return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Event
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,8 @@ from gaussmix.engines import engine_for, n_threads
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family
-from gaussmix.fit.candidate import Candidate, Result
+from gaussmix.fit.candidates import Candidate, Result, folds, held_out, mean_and_error
 from gaussmix.fit.fit import fit
-from gaussmix.fit.held_out import folds, held_out, mean_and_error
-from gaussmix.fit.parallel import mapped
 from gaussmix.fit.plan import Onward, Plan, SharedStarts
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import Watch
@@ -33,6 +32,41 @@ from gaussmix.numerics.arrays import Array
 
 SMALL = 2**13  # numbers in X: fits of fewer spend their time in Python, where threads wait for each other
 _NOT_BEGUN = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+def mapped(
+    work: Callable[[Item, Callable[[], bool]], Found], items: Sequence[Item], n_threads: int
+) -> Generator[tuple[int, Found], None, None]:
+    """Yield the place of each item and its result, whenever one is done. Items are begun in their order.
+
+    Where `work` fails, on an interrupt, and where the iterator is closed, the threads come to an end.
+
+    Parameters
+    ----------
+    work : called with an item and a function, which says whether the result is no longer wanted: the work may then end
+        with any result.
+    items : what to work on.
+    n_threads : at a time; with 1 everything runs on the thread that iterates.
+
+    Raises
+    ------
+    What `work` raises first, or KeyboardInterrupt, once the other threads have ended.
+    """
+    is_unwanted = Event()
+    if min(n_threads, len(items)) <= 1:
+        yield from ((place, work(item, is_unwanted.is_set)) for place, item in enumerate(items))
+        return
+    with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
+        futures = {pool.submit(work, item, is_unwanted.is_set): place for place, item in enumerate(items)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            is_unwanted.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,14 +8,11 @@ from functools import partial
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.door.warnings import warn
 from gaussmix.em.trace import Frozen, State, Trace
-from gaussmix.errors import FailureKind, Outcome, counted, name_components
-from gaussmix.fit.candidate import Result
-from gaussmix.fit.choice import reasons_and_advice
-from gaussmix.fit.columns import constant_columns, name_columns
-from gaussmix.fit.diagnostics import ROUNDED
-from gaussmix.fit.ending import LEFT_OUT
+from gaussmix.errors import FailureKind, Outcome, counted, name_components, warn
+from gaussmix.fit.candidates import Result, reasons_and_advice
+from gaussmix.fit.diagnostics import ROUNDED, constant_columns, name_columns
+from gaussmix.fit.fitted import LEFT_OUT
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source

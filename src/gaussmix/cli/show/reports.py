@@ -15,8 +15,7 @@ from gaussmix.cli.show.notices import in_options
 from gaussmix.cli.show.search import show_matrix, show_top
 from gaussmix.errors import counted
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.fitted import Fitted
+from gaussmix.fit.fitted import Ending, Fitted
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import from_plain
 from gaussmix.mixture.digits import shorten

@@ -12,23 +12,20 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from gaussmix.covariances import LowRank
-from gaussmix.door.noise import noise_of
 from gaussmix.door.parameters import check_rate, drawn_seed
-from gaussmix.door.restrictions import given_terms
+from gaussmix.door.restrictions import given_terms, noise_of
 from gaussmix.door.rows import check_source, counted_sum
-from gaussmix.door.warnings import warn
 from gaussmix.em.objective import Ridge
 from gaussmix.em.online import STEP_ROWS, Rate, online_step, sums_per_weight
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
-from gaussmix.errors import counted
+from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.families.base import Family
 from gaussmix.fit.diagnostics import of_components
-from gaussmix.fit.facts import RowFacts
-from gaussmix.fit.fitted import Fitted
+from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats import Damaged

@@ -253,8 +253,6 @@ class MixtureAttributes(Estimator):
     loadings_ = FittedArray(_loadings, is_settable=False)
     noise_variances_ = FittedArray(_noise_variances, is_settable=False)
 
-    # Parameters of the estimators.
-    covariance_type: Any
     precisions_init: ArrayLike | None
 
     @property

@@ -66,12 +66,28 @@ class Estimator(BaseEstimator):
     n_features_in_: int
 
     # Parameters of the estimators.
+    n_components: Any
+    covariance_type: Any
+    tol: float
+    stopping: str
+    reg_covar: float | str
+    max_iter: int
+    max_time: float | None
+    n_init: int
+    init_params: Any
+    weight_meaning: str
     random_state: int | np.random.RandomState | None
     n_jobs: int | None
 
     _attributes: ClassVar[Mapping[str, Reader]] = {}  # of its own, which `fit` sets beside `_fitted`; files hold them
     _required: ClassVar[tuple[str, ...]] = ()  # attributes without which methods can't answer
     _names_without_frame: Sequence[str] | None = None  # of the features, where a predictor fits this to numbers alone
+
+    def _keep(self, parameters: Mapping[str, Any]) -> None:
+        """Set the parameters of a constructor, its `locals()`, as attributes: scikit-learn wants them named there."""
+        for name, value in parameters.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     @property
     def _fitted(self) -> Fitted:

@@ -235,6 +235,13 @@ class GaussianMixture(StreamingMixture):
     True
     """
 
+    weights_init: ArrayLike | None
+    means_init: ArrayLike | None
+    covariances_init: ArrayLike | None
+    warm_start: bool
+    verbose: int
+    verbose_interval: int
+
     def __init__(
         self,
         n_components: int = 1,
@@ -269,36 +276,7 @@ class GaussianMixture(StreamingMixture):
         n_jobs: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.trim = trim
-        self.tol = tol
-        self.stopping = stopping
-        self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.max_time = max_time
-        self.acceleration = acceleration
-        self.n_init = n_init
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.means_init = means_init
-        self.precisions_init = precisions_init
-        self.covariances_init = covariances_init
-        self.noise = noise
-        self.label_components = label_components
-        self.degenerate = degenerate
-        self.weight_meaning = weight_meaning
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.prior = prior
-        self.restrictions = restrictions
-        self.forgetting = forgetting
-        self.missing = missing
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.n_jobs = n_jobs
-        self.checkpoint = checkpoint
+        self._keep(locals())
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

@@ -188,6 +188,9 @@ class GaussianMixtureIC(MixtureEstimator):
     2
     """
 
+    criterion: str
+    n_folds: int
+
     def __init__(
         self,
         n_components: int | Iterable[int] = tuple(range(1, 10)),
@@ -216,30 +219,7 @@ class GaussianMixtureIC(MixtureEstimator):
         n_jobs: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.trim = trim
-        self.criterion = criterion
-        self.n_folds = n_folds
-        self.tol = tol
-        self.stopping = stopping
-        self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.max_time = max_time
-        self.acceleration = acceleration
-        self.n_init = n_init
-        self.init_params = init_params
-        self.noise = noise
-        self.label_components = label_components
-        self.degenerate = degenerate
-        self.weight_meaning = weight_meaning
-        self.prior = prior
-        self.restrictions = restrictions
-        self.missing = missing
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.checkpoint = checkpoint
+        self._keep(locals())
 
     results_ = FittedValue[dict[str, list[Any]]]()
     best_index_ = FittedValue[int]()

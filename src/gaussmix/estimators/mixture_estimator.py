@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
@@ -24,13 +25,17 @@ from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.base import FittedValue
 from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.problem import Data
+from gaussmix.fit.watch import Callback
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
+from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.report.reading import augmented, explanation_of, summary_of
 from gaussmix.report.summary import Summary
+from gaussmix.restrictions import Restrictions
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Number, Source, in_leaves
 from gaussmix.waist.block import Block
@@ -44,7 +49,15 @@ if TYPE_CHECKING:
 class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     """An estimator that is its mixture: it labels, scores and draws rows."""
 
-    weight_meaning: str
+    trim: float
+    acceleration: str | None
+    noise: bool | float | Noise
+    label_components: Mapping[Any, Sequence[int]] | None
+    degenerate: str
+    prior: str | NormalInverseWishart | Dirichlet | None
+    restrictions: Restrictions | None
+    callbacks: Sequence[Callback] | None
+    checkpoint: str | os.PathLike[str] | None
 
     cutoff_ = FittedValue[float]()
 

@@ -31,7 +31,6 @@ from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.noise import Noise
 from gaussmix.report.messages import frozen_sentence
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
@@ -43,10 +42,7 @@ LARGEST_SHARE = 2.0**53  # of a step, whose weight may be beyond all doubles in 
 class StreamingMixture(MixtureEstimator, ABC):
     """An estimator of a mixture that learns from rows as they come."""
 
-    trim: float
-    degenerate: str
     forgetting: float | Rate | None
-    noise: bool | float | Noise
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
     _stream: Stream  # beside `_fitted`: its rows may still wait for a first fit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,25 +41,8 @@ class MixturePredictor(Estimator, ABC):
     With several numbers of components, or several structures, `GaussianMixtureIC` chooses by BIC.
     """
 
-    n_components: Any
-    covariance_type: Structures
-    tol: float
-    stopping: str
-    reg_covar: float | str
-    max_iter: int
-    max_time: float | None
-    n_init: int
-    init_params: Any
-    weight_meaning: str
-
     results_ = FittedValue[dict[str, list[Any]]]()
     best_index_ = FittedValue[int]()
-
-    def _keep(self, parameters: Mapping[str, Any]) -> None:
-        """Set the parameters of a constructor, its `locals()`, as attributes: scikit-learn wants them named there."""
-        for name, value in parameters.items():
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
 
     @property
     def _may_miss(self) -> bool:

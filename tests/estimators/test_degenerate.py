@@ -353,7 +353,7 @@ def drop_with_labels(X):
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
-        (drop_with_labels, "degenerate='drop' can't go with labels, which say by number"),
+        (drop_with_labels, "degenerate='drop' can't be combined with labels"),
         (
             lambda X: GaussianMixture(2, degenerate="remove").fit(X),
             "degenerate='remove' is not one of 'freeze', 'drop'",

@@ -194,38 +194,6 @@ class Fitted:
     best_index: int | None = None
 
     @classmethod
-    def of(
-        cls,
-        run: State,
-        *,
-        dtype: np.dtype[Any],
-        diagnostics: list[Diagnosis],
-        n_fixed: int = 0,
-        ending: Ending | None = None,
-        traces: list[list[float]] | None = None,
-        facts: RowFacts | None = None,
-        cutoff: float | None = None,
-        names: Any = None,
-    ) -> Self:
-        """What the best run of EM found; `names` are of the features, and the other arguments are fields."""
-        trace = run.trace
-        return cls(
-            Mixture.of(run.model).with_feature_names(names),
-            dtype,
-            n_fixed,
-            converged=run.outcome is Outcome.CONVERGED,
-            n_iter=trace.n_steps,
-            lower_bound=trace.last,
-            lower_bounds=list(trace.objective),
-            collapsed=trace.collapsed,
-            diagnostics=diagnostics,
-            outcome=ending,
-            traces=traces,
-            facts=facts,
-            cutoff=cutoff,
-        )
-
-    @classmethod
     def by_hand(cls, mixture: Mixture, before: Fitted | None = None) -> Fitted:
         """The fit before with a mixture that the user set; only a mixture of the same size keeps how the run went."""
         if before is None:

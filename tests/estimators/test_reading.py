@@ -211,7 +211,7 @@ def test_arrays_become_frames_with_numbered_features(X, tmp_path):
     np.save(tmp_path / "rows.npy", X)
     pd.testing.assert_frame_equal(fitted.augment(gaussmix.open(tmp_path / "rows.npy")), table)
     np.save(tmp_path / "many.npy", np.zeros((200_000, 3)))
-    with pytest.raises(TypeError, match="augment takes an array or a data frame in memory"):
+    with pytest.raises(TypeError, match="augment needs an array or a data frame in memory"):
         fitted.augment(gaussmix.open(tmp_path / "many.npy", memory="1 MB"))
 
 

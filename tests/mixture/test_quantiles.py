@@ -103,5 +103,5 @@ def test_probabilities_are_numbers():
 
 
 def test_quantiles_are_of_one_feature():
-    with pytest.raises(ValueError, match="quantile is of one feature, and here are 2"):
+    with pytest.raises(ValueError, match="quantile needs a mixture of one feature; this one has 2"):
         Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"]).quantile(0.5)

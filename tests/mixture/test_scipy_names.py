@@ -92,8 +92,8 @@ def test_deviations_and_intervals_are_those_of_the_features():
 def test_noise_without_a_place_is_refused_in_a_sentence():
     assert np.isfinite(NOISY.logpdf([0.0, 0.0]))
     for call, sentence in (
-        (lambda: NOISY.std(), "std is of components alone"),
-        (lambda: NOISY.interval(0.5), "interval is of components alone"),
+        (lambda: NOISY.std(), "std does not support noise"),
+        (lambda: NOISY.interval(0.5), "interval does not support noise"),
         (lambda: NOISY.rvs(3), "rvs must know where noise is"),
     ):
         with pytest.raises(ValueError, match=sentence):

@@ -77,7 +77,7 @@ def test_merging_refuses_noise_as_the_estimator_does(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(2, noise=True, random_state=0).fit(X)
     for draw in (gm.merge, lambda X: MergingDisplay.from_estimator(gm, X)):
-        with pytest.raises(ValueError, match="merge is of components alone"):
+        with pytest.raises(ValueError, match="merge does not support noise"):
             draw(X)
 
 

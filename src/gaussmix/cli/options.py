@@ -365,7 +365,7 @@ def writing(verb: Verb) -> Verb:
 
 
 noise = click.option(
-    "--noise", is_flag=True, help="A uniform background beside the components, for rows that are of none."
+    "--noise", is_flag=True, help="A uniform background beside the components, for rows that belong to none."
 )
 seed = click.option(
     "--seed",

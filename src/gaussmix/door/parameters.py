@@ -33,7 +33,7 @@ def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] 
         return
     if frame.names != tuple(feature_names):
         raise ValueError(
-            f"The columns of {parameter} are {listed(frame.names)}, and those of X {listed(list(feature_names))}."
+            f"The columns of {parameter} are {listed(frame.names)}, but those of X are {listed(list(feature_names))}."
         )
 
 
@@ -59,12 +59,12 @@ def check_share(name: str, value: Any) -> float:
 
 
 def check_trim(trim: Any, starts: Sequence[str] = ()) -> float:
-    """The share of the row weight to leave out, with starts of these names."""
+    """The share of the row weight to leave out; raises ValueError if one of the starts can't leave out rows."""
     share = check_number("trim", trim, " and below 1/2")
     if not share < 0.5:
         raise ValueError(f"trim={trim!r} must be a share below 1/2: most rows belong to the mixture.")
     if share and "search" in starts:
-        raise ValueError('init_params="search" judges mixtures by all rows: name another start, or leave out trim.')
+        raise ValueError('init_params="search" does not support trim. Choose another start, or set trim=0.')
     return share
 
 
@@ -76,7 +76,7 @@ def check_rate(forgetting: Any) -> Rate:
         return Rate()
     half_life = check_number("forgetting", forgetting, " of rows, None or a Rate")
     if half_life < STEP_ROWS:
-        raise ValueError(f"forgetting={forgetting!r} must be None or at least {STEP_ROWS} rows, those of a step.")
+        raise ValueError(f"forgetting={forgetting!r} must be None or at least {STEP_ROWS}, the rows of a step.")
     return Rate(half_life=half_life)
 
 
@@ -120,10 +120,7 @@ def check_stopping(estimator: Any) -> Stopping:
     if not isinstance(rule, str) or rule not in RULES:
         raise unknown_name("stopping", rule, RULES)
     if rule == RULES[1] and acceleration is not None:
-        raise ValueError(
-            f"stopping={rule!r} extrapolates steps of EM, and acceleration={acceleration!r} makes others: leave "
-            "out one of them."
-        )
+        raise ValueError(f"stopping={rule!r} can't be combined with acceleration={acceleration!r}. Remove one of them.")
     kind = Aitken if rule == RULES[1] else Stopping
     return kind(CHECKS["tol"](estimator.tol), CHECKS["max_iter"](estimator.max_iter))
 
@@ -275,7 +272,7 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
 
 
 def names_several(covariance_type: Any) -> bool:
-    """Whether it means several structures, so that it does not say which one parts set by hand have."""
+    """Whether it names several structures, so that arrays set by hand have no known structure."""
     return _is_every(covariance_type) or not isinstance(covariance_type, str | Family)
 
 

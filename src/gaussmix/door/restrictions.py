@@ -54,7 +54,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
             )
         return Background(float(noise.weight), math.log(float(noise.volume)))  # type: ignore[arg-type]
     if box.shape[1] != source.n_features:
-        raise ValueError(f"The volume of noise is a box of {box.shape[1]} features, and X has {source.n_features}.")
+        raise ValueError(f"The volume of noise is a box of {box.shape[1]} features, but X has {source.n_features}.")
     ends = source.of_all(Cells).ends
     outside = np.flatnonzero((ends[0] < box[0]) | (ends[1] > box[1]))
     if outside.size:
@@ -77,20 +77,20 @@ _VALUES = {
 
 
 def given_terms(estimator: Any) -> list[str]:
-    """The names of the parameters that are set, for what fits that take none of them refuse."""
+    """The names of `prior` and `restrictions`, if they are set."""
     is_restricted = any(map(np.size, _restrictions_of(estimator).options.values()))
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 
 
 def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *, is_search: bool = False) -> Terms:
-    """What no rows and no values are needed to check.
+    """The checks that need neither rows nor initial values.
 
     Parameters
     ----------
     estimator : of a mixture or a search.
     families : the structures.
     n_components : the largest number.
-    is_search : whether there may be other numbers of components, so that none can be named by its number.
+    is_search : whether numbers of components are compared, so that no component can be named by its number.
 
     Raises
     ------
@@ -107,7 +107,9 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *
         if places and is_search:
             raise ValueError(f"{name} is for GaussianMixture: a search has several numbers of components.")
         if places and places[-1] >= n_components:
-            raise ValueError(f"{name} names component {places[-1]}, the last is n_components − 1 = {n_components - 1}.")
+            raise ValueError(
+                f"{name} names component {places[-1]}, but the last is n_components − 1 = {n_components - 1}."
+            )
         if places and all(getattr(estimator, source) is None for source in _VALUES[name]):
             raise ValueError(f"{name} needs {' or '.join(_VALUES[name])}, which holds the values.")
     if given.equal_weights and np.any(added):
@@ -118,12 +120,12 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *
             raise ValueError("fixed_covariances contradicts max_condition, a bound on all covariances. Remove one.")
         if len(places) < n_components and not shares_nothing(family, _ANY_FEATURES):
             raise ValueError(
-                f"fixed_covariances can't be some components with covariance_type={family.name!r}, whose covariances "
-                'depend on each other: fix all of them, or take a structure where each is free, such as "full".'
+                f"fixed_covariances must name all components with covariance_type={family.name!r}, whose covariances "
+                'depend on each other. Fix all of them, or choose a structure such as "full".'
             )
     for name in ("fixed_weights", "min_weight"):
         if np.size(given.options.get(name, ())) and noise_of(estimator.noise) is not None:
-            raise ValueError(f"{name} can't be combined with noise, beside which weights do not sum to 1. Remove one.")
+            raise ValueError(f"{name} can't be combined with noise: these weights must sum to 1. Remove one.")
     shares = Shares(added, bool(given.equal_weights), dict.fromkeys(fixed["fixed_weights"], 0.0), given.min_weight)
     return Terms(prior, shares, fixed["fixed_means"], places)
 

@@ -26,7 +26,7 @@ _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a 
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Classes in y, sorted, and the number of each row's class, (n_rows,): −1 where the class is not known.
 
-    The class of a row is not known where y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow.
+    The class of a row is unknown if y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow.
     NumPy turns −1 and NaN beside text into text, so "-1" and "nan" mean the same. −1 beside only one other class is a
     class itself: many people call their two classes −1 and 1.
 
@@ -93,9 +93,7 @@ def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Arr
     if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
         raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
     if not is_complete:
-        raise ValueError(
-            "Rows of unknown class (y is -1 or missing) change the classes' probabilities: leave priors out."
-        )
+        raise ValueError("priors can't be combined with rows of unknown class (y is -1 or missing). Remove priors.")
     return prior
 
 
@@ -104,8 +102,8 @@ def no_class(classes: NDArray[Any]) -> int | str:
     label = "unknown" if classes.dtype.kind in "UO" else UNLABELLED
     if label in classes.tolist():
         raise ValueError(
-            f"With unknown above 0, rows of no known class are labelled {label!r}, which a class of y is called too: "
-            "rename the class, or ask tail_probability."
+            f"With unknown above 0, rows of no known class are labelled {label!r}, but a class of y has this name. "
+            "Rename the class, or use tail_probability."
         )
     return label
 

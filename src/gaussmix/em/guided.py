@@ -39,7 +39,7 @@ def guided(
     Parameters
     ----------
     partition : of a start, which does not know labels.
-    source : the rows, with what is known of them; `partition` as it is where that is nothing.
+    source : the rows. Without known labels, `partition` is returned unchanged.
     engine, n_components : of the fit.
     is_matched : the parts are the components already.
     """

@@ -139,7 +139,7 @@ def em_step(
 
 
 def _recalled(source: Source, engine: Engine[Any], model: Model, trace: Trace) -> Any:
-    """What the engine knew after the last step of a trace; None where that is nothing of its own."""
+    """The engine's facts restored from a checkpoint; None if the engine keeps none."""
     memory = memory_of_engine(trace)
     if not memory:
         return None

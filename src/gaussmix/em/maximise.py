@@ -23,7 +23,7 @@ from gaussmix.waist.moments import Moments, Scatter
 
 # Below this share of the row weight a component has no rows left to learn from.
 LOST_SHARE = 2.0**-40
-# The part of an equal weight that a component gets in which no row starts.
+# Initial weight of an empty component, as a fraction of 1 / K.
 EMPTY_SHARE = 0.01
 # A component without rows gets this part of the scatter of all: far below the rounding of what components share.
 TRACE = 2.0**-60

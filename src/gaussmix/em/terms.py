@@ -144,7 +144,7 @@ def _conjugate(
     n_features, (mean, scale) = len(moments.mean), prior.arrays()
     for given in (mean, scale):
         if given is not None and given.ndim and len(given) != n_features:
-            raise ValueError(f"prior is for {len(given)} features, and X has {n_features}.")
+            raise ValueError(f"prior is for {len(given)} features, but X has {n_features}.")
     second = family.kind.second
     least = n_features - 1 if second is Second.FULL else 0
     dof = family.prior_dof(n_features) if prior.dof is None else prior.dof

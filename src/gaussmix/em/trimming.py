@@ -74,7 +74,7 @@ def kept(log_density: Array, row_weight: Array | None, left_out: float) -> Kept:
 
 
 def _cutoff(log_density: Array, row_weight: Array | None, left_out: float) -> float:
-    """The log density of the row in whose weight, from the least likely row on, a weight of `left_out` ends."""
+    """Weighted quantile: the log density at which the least likely rows reach a total weight of `left_out`."""
     if row_weight is None:
         place = min(int(left_out), len(log_density) - 1)
         return float(np.partition(log_density, place)[place])

@@ -67,7 +67,7 @@ def mixture_of(changed: Mapping[str, Floats], base: Mixture | None, family: Fami
     noise = None if base is None else base.noise
     rest = 1.0 if noise is None else 1.0 - noise.weight
     if noise is not None and abs(weights.sum() - rest) > SUM_TOLERANCE:
-        raise ValueError(f"weights_ must sum to {rest:.7g}, 1 less noise_weight_, and not to {weights.sum():.7g}.")
+        raise ValueError(f"weights_ must sum to {rest:.7g}, 1 less noise_weight_, not to {weights.sum():.7g}.")
     digits = {name: float(np.finfo(changed[name].dtype).eps) for name in given}
     each = [_covariances_of(name, arrays[name], digits[name], family, means) for name in given]
     covariances = each[0].array if each else arrays["covariances_"]
@@ -84,7 +84,7 @@ def mixture_of(changed: Mapping[str, Floats], base: Mixture | None, family: Fami
 def unsettable(name: str, family: Family) -> str:
     """Say that an array can't be set in a structure."""
     why = f" of {family.name!r} follows from loadings and noise variances, and" if name in MATRICES else ""
-    return f"{name}{why} can't be set: set mixture_, the whole distribution."
+    return f"{name}{why} can't be set. Set mixture_ instead."
 
 
 def _check_shapes(arrays: Mapping[str, Array], family: Family) -> None:
@@ -137,8 +137,7 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
     if wrong.any():
         where = "" if len(wrong) == 1 else f" of {name_components(np.flatnonzero(wrong).tolist())}"
         raise ValueError(
-            f"{first} and {name} were both changed, and they are not of the same covariance{where}: set the one that "
-            "is wrong, or only one of them."
+            f"{first} and {name} were both changed, but disagree on the covariance{where}. Change only one of them."
         )
 
 
@@ -211,10 +210,6 @@ def _of_factors(values: NDArray[np.float64], mixture: Mixture) -> NDArray[np.flo
     return np.broadcast_to(values, (mixture.n_components, *values.shape[1:]))
 
 
-def _loadings(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
-    return narrowed(_of_factors(_low_rank(mixture).loadings, mixture), dtype)
-
-
 def _noise_variances(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
     noise = _of_factors(_low_rank(mixture).noise, mixture)
     return noise if noise.min() < np.finfo(dtype).tiny else narrowed(noise, dtype)
@@ -225,14 +220,6 @@ def _narrowed_matrices(matrices: Covariances, dtype: np.dtype[Any]) -> Floats:
     if matrices.variances().min() < np.finfo(dtype).tiny:
         return matrices.array
     return narrowed(matrices.array, dtype)
-
-
-def _covariances(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
-    return _narrowed_matrices(mixture.model.covariances.simple(), dtype)
-
-
-def _precisions(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
-    return _narrowed_matrices(mixture.model.covariances.inverse(), dtype)
 
 
 def _precisions_cholesky(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
@@ -247,10 +234,12 @@ class MixtureAttributes(Estimator):
 
     weights_ = FittedArray(lambda mixture, dtype: mixture.weights.astype(dtype))
     means_ = FittedArray(lambda mixture, dtype: narrowed(mixture.means, dtype))
-    covariances_ = FittedArray(_covariances)
-    precisions_ = FittedArray(_precisions)
+    covariances_ = FittedArray(lambda mixture, dtype: _narrowed_matrices(mixture.model.covariances.simple(), dtype))
+    precisions_ = FittedArray(lambda mixture, dtype: _narrowed_matrices(mixture.model.covariances.inverse(), dtype))
     precisions_cholesky_ = FittedArray(_precisions_cholesky)
-    loadings_ = FittedArray(_loadings, is_settable=False)
+    loadings_ = FittedArray(
+        lambda mixture, dtype: narrowed(_of_factors(_low_rank(mixture).loadings, mixture), dtype), is_settable=False
+    )
     noise_variances_ = FittedArray(_noise_variances, is_settable=False)
 
     precisions_init: ArrayLike | None
@@ -308,8 +297,8 @@ class MixtureAttributes(Estimator):
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {said}")
         if fitted is None and names_several(self.covariance_type):
             raise ValueError(
-                f"covariance_type={self.covariance_type!r:.60} names several structures, and these arrays have one: "
-                "set mixture_, the whole distribution."
+                f"covariance_type={self.covariance_type!r:.60} names several structures, but these arrays have one. "
+                "Set mixture_ instead."
             )
         base, family = (None, check_family(self)) if fitted is None else (fitted.mixture, fitted.mixture.family)
         dtype = changed["means_"].dtype if "means_" in changed else None

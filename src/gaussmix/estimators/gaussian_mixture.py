@@ -433,8 +433,8 @@ class GaussianMixture(StreamingMixture):
         if family.kind is LowRank and not (self.precisions_init is None and self.covariances_init is None):
             name = "precisions_init" if self.covariances_init is None else "covariances_init"
             raise ValueError(
-                f"{name} can't start covariance_type={family.name!r}, whose covariances are loadings and noise: give "
-                "means_init, or labels or responsibilities as init_params."
+                f"covariance_type={family.name!r} does not support {name}. Give means_init, or labels or "
+                "responsibilities as init_params."
             )
         if self.covariances_init is not None:
             covariances = check_covariances(self.covariances_init, family, *shape, "covariance")

@@ -369,8 +369,7 @@ def _check_judged_once(criterion: str) -> None:
     """Raise ValueError for the criterion that fits every candidate again without each fold."""
     if criterion == HELD_OUT:
         raise ValueError(
-            f"criterion={HELD_OUT!r} judges candidates by fits without each fold, and max_time and callbacks could end "
-            "between them: choose another criterion, or leave these out."
+            f"criterion={HELD_OUT!r} does not support max_time and callbacks. Choose another criterion, or remove them."
         )
 
 

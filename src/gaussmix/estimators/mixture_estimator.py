@@ -1,4 +1,4 @@
-"""What an estimator that is a mixture can do: label, score and draw rows."""
+"""The methods of an estimator that is a mixture: it labels, scores and draws rows."""
 
 from __future__ import annotations
 
@@ -175,9 +175,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         source = self._source(X, X_error=X_error)
         if self.mixture_.model.noise is not None:
-            raise ValueError("denoise knows components only, and a row may be noise: fit without noise.")
+            raise ValueError("denoise does not support noise. Fit with noise=False.")
         if not isinstance(source, ArraySource):
-            raise ValueError("denoise takes an array or a data frame: read some of the rows at a time.")
+            raise ValueError("denoise needs an array or a data frame in memory. Read some of the rows at a time.")
         engine = IncompleteEngine(self._engine())
         found = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
         return found[0]
@@ -239,8 +239,6 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = self._source(X, sample_weight, X_error)
         if method != "entropy":
             raise unknown_name("method", method, ["entropy"])
-        if self.mixture_.noise is not None:
-            raise ValueError("merge is of components alone, and this mixture has noise: take mixture_.without_noise.")
         shares = self._each_row(source, self._engine(source).responsibilities)
         return merge_by_entropy(self.mixture_, shares, source.row_weight)
 

@@ -18,6 +18,7 @@ from gaussmix.families.base import Family
 from gaussmix.fit.fitted import library_of
 from gaussmix.report.reading import summary_of
 from gaussmix.report.summary import Summary
+from gaussmix.sources.base import Source
 
 _OF_MIXTURE = (
     "tol",
@@ -66,9 +67,10 @@ class MixturePredictor(Estimator, ABC):
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
 
-    def _become(self, fitted: MixtureEstimator, X: object) -> None:
-        """Have the mixture that an estimator has fitted or chosen, for rows that the user gave as X."""
-        found = fitted._fitted
+    def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
+        """Fit or choose the mixture of rows that the user gave as X; `names` are of their features, for warnings."""
+        fitted = self._mixture_estimator(names)
+        found = fitted.fit(rows)._fitted
         facts = None if found.facts is None else replace(found.facts, library=library_of(X))
         self._fitted = replace(found, facts=facts)
 

@@ -111,7 +111,7 @@ class Graph:
     def p_values(self, log_density: str, mixture: Mixture) -> str:
         """The mass that is less probable: a line between two knots in r, where the log density is the top − r² / 2."""
         if mixture.noise is not None:
-            raise ValueError("p-values are of components alone, and this mixture has noise.")
+            raise ValueError("p-values do not support noise.")
         top = float(np.asarray(mixture.highest_density_level(0.0)))
         knots = np.linspace(0.0, _FARTHEST, _KNOTS)
         logs = log_tails(mixture._levels(N_LEVEL_POINTS, None), top - 0.5 * knots**2)[0]

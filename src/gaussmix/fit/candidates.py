@@ -32,16 +32,16 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What became of a candidate.
+    """The result of a candidate.
 
     Parameters
     ----------
     candidate : what was tried.
-    run : the end of its best run; None where there was none.
+    run : the end of its best run; None without one.
     n_parameters : number of free parameters, also of a candidate that failed.
-    evidence : what criteria are made of; None where it failed.
+    evidence : the terms of criteria; None if it failed.
     failure : why it failed; None if it did not.
-    seconds : how long it took.
+    seconds : its duration.
     ends : the trace of each run that ended with a finite likelihood.
     """
 
@@ -111,7 +111,7 @@ def reasons_and_advice(failed: Sequence[Result], columns: str = "") -> tuple[str
     Parameters
     ----------
     failed : the candidates, at least one.
-    columns : which columns make covariances singular, and what to do, instead of the usual advice; "" for none.
+    columns : which columns make covariances singular, with advice that replaces the usual; "" for none.
     """
     failures = (result.failure for result in failed)
     kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()

@@ -41,15 +41,15 @@ Place = str | os.PathLike[str]
 
 @dataclass
 class Standing:
-    """Where one fit stands: the number of its run, where that is, and what the runs before it came to.
+    """How far one fit has come: the current run, and the ends of the runs before it.
 
     Parameters
     ----------
-    number : of the run that is being made, or is to be begun, counted from 0.
-    generator : state of the generator that starts draw from, when that run was begun or noted.
-    state : of that run; None where it is to be begun.
+    number : of the current run, from 0.
+    generator : state of the generator of the starts when that run was begun or noted.
+    state : of that run; None before it begins.
     best : the end of the best run before it.
-    ends : the traces of all runs before it that ended with a finite likelihood.
+    ends : the ends of the runs before it with a finite likelihood.
     """
 
     number: int = 0
@@ -67,7 +67,7 @@ class Checkpoint:
     Parameters
     ----------
     path : of the file.
-    identity : what the fit is of: plain values by what a message calls them.
+    identity : what the bits of the fit depend on, as plain values; the keys appear in messages.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class Checkpoint:
     def runs(
         self, runs: Sequence[Run], key: str, family: Family, generator: np.random.Generator
     ) -> Iterator[Iterator[State]]:
-        """The runs of a fit, noted while they are made; those that have ended before are their ends alone.
+        """The runs of a fit, noted while they are made. A run that had ended yields its end alone.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class Checkpoint:
                 self._write_beside()
 
     def _standing(self, key: str, family: Family, generator: np.random.Generator) -> Standing:
-        """Where a fit stood when the file was written; at its beginning where the file does not have it."""
+        """How far a fit had come when the file was written; its beginning if the file lacks it."""
         record = self._read.pop(key, None)
         if record is None:
             return Standing(generator=generator.bit_generator.state)
@@ -137,7 +137,7 @@ class Checkpoint:
         return Standing(record.number, record.generator, state, best, ends)
 
     def _gone_on(self, run: Run, state: State) -> Iterator[State]:
-        """A run from the state in the file; raises ValueError where what the engine remembers there is damaged."""
+        """A run from the state in the file; raises ValueError if the engine's memory there is damaged."""
         states = run(state)
         try:
             first = next(states)
@@ -163,7 +163,7 @@ class Checkpoint:
             self._path.unlink()
 
     def interrupt(self) -> None:
-        """Write where the fit stands, if it is farther than the file says."""
+        """Write a checkpoint if the fit has gone on since the last one."""
         self._wait()
         stand = self._stands.get(self._current)
         is_between_steps = stand is not None and (stand.state is None or stand.state.outcome is None)
@@ -177,12 +177,12 @@ class Checkpoint:
         return self._current, stand.number, 0 if stand.state is None else stand.state.trace.n_steps
 
     def _write_beside(self) -> None:
-        """Write where the fit stands, while it goes on; unless the last one is being written still."""
+        """Write a checkpoint while the fit goes on, unless the last one is still being written."""
         if self._writer is not None and self._writer.is_alive():
             return
         if self.failure is not None and not self._has_warned:
             self._has_warned = True
-            warn(f"{self.failure} The fit goes on, but a checkpoint does not keep what it does.")
+            warn(f"{self.failure} The fit goes on without a checkpoint.")
         self._noted_at = monotonic()
         self._writer = Thread(target=self._write, args=(self._record(), self._place), name="gaussmix-checkpoint")
         self._writer.start()
@@ -259,7 +259,7 @@ def checkpointed(place: Place | None, identity: Callable[[], Mapping[str, Json]]
 
 
 def check_place(place: Any) -> Place | None:
-    """The value of `checkpoint`; raises TypeError for what is no path."""
+    """The value of `checkpoint`; raises TypeError unless it is a path or None."""
     if place is None or (isinstance(place, str | os.PathLike) and os.fspath(place)):
         return place
     raise TypeError(f"checkpoint must be the path of a file or None, not {place!r}.")
@@ -294,13 +294,13 @@ def _state_of(run: RunRecord, family: Family) -> State:
     if wrong is not None:
         raise Damaged(wrong)
     if any(k not in range(len(means)) for k in run.frozen):
-        raise Damaged("it has an error of a component that is not there")
+        raise Damaged("it names a frozen component that it does not have")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
     return State(model, _trace_of(run), _outcome_of(run))
 
 
 def _end_of(run: RunRecord, best: State) -> State:
-    """The end of a run; its model is that of the best, which is the only one that anybody asks for."""
+    """The end of a run, with the model of the best run: nobody reads another."""
     return State(best.model, _trace_of(run), _outcome_of(run))
 
 
@@ -341,15 +341,15 @@ _FEW = 20  # numbers that a message shows
 def identity_of(
     estimator: BaseEstimator, source: Source, engine: Engine[Any], before: Sequence[Any] = (), known: Sequence[Any] = ()
 ) -> dict[str, Json]:
-    """What a fit is of, as plain values: rows, settings, and what else decides about its bits.
+    """What the bits of a fit depend on, as plain values: rows, settings and more.
 
     Parameters
     ----------
     estimator : with its parameters.
     source : the rows with the weights that the user gave. Of many rows a sample is compared, and counts of all.
     engine : sums over them.
-    before : arrays and numbers of the fit from which it goes on; none where it starts anew.
-    known : arrays that say what is known of the rows; none where that is nothing.
+    before : arrays and numbers of the fit that it continues, if it does.
+    known : arrays of what is known about the rows, if anything.
     """
     profile, sample = source.profile, source.sample(LEAF_ROWS)
     errors = [] if not source.has_errors else [error for error in map(_error_of, source.blocks()) if error is not None]
@@ -409,6 +409,6 @@ def check_same(name: str, then: Mapping[str, Json], now: Mapping[str, Json]) -> 
             is_shown = not isinstance(value, dict) and not isinstance(then.get(what), dict)
             how = f"was {then.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
             raise ValueError(
-                f"{name} is the checkpoint of another fit: {what} {how}. Give the same data and settings to go on with "
+                f"{name} is the checkpoint of another fit: {what} {how}. Give the same data and settings to resume "
                 "it, remove the file to begin anew, or name another."
             )

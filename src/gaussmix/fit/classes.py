@@ -203,7 +203,7 @@ def _unused() -> np.random.Generator:
 def _shares(block: Block, engine: Engine[Any], near: Parameters) -> Array:
     """Responsibilities of rows of known class, which have one component, and of others as parameters say."""
     shares, log_prior = engine.responsibilities(block, near), block.row_log_prior(len(near.means))
-    assert log_prior is not None, "some rows are of known class"
+    assert log_prior is not None, "some rows have a known class"
     is_possible = np.isfinite(log_prior)
     known = is_possible.sum(axis=1) == 1
     shares[known] = is_possible[known]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import astuple, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -65,7 +64,7 @@ class Faults:
     ----------
     constant : columns with one value.
     dependent : columns that follow from others, and these.
-    few_rows : the number of rows, where there are not more rows than columns: any columns then follow from others.
+    few_rows : the number of rows, if there are no more rows than columns, so that columns follow from others.
     """
 
     constant: list[int] = field(default_factory=list)
@@ -85,7 +84,7 @@ class Faults:
         return cls(constant, dependent_columns(source))
 
     def sentence(self, names: Sequence[str] | None) -> str:
-        """Name them, and say what to do; "" where there are none."""
+        """Name them, and say what to do; "" if there are none."""
         said = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
         for column, others in list(self.dependent.items())[:_MOST]:
             alone = str(column) if names is None else repr(str(names[column]))
@@ -127,6 +126,7 @@ def _which(columns: Sequence[int], names: Sequence[str] | None) -> str:
     return f"{', '.join(map(str, columns[:10]))}{rest} (counted from 0)"
 
 
+ROUNDED = 1e-6  # nats: the smallest rounding of a log density that is worth a warning
 _DONE = {
     "freeze": "and was frozen",
     "drop": "and was dropped",
@@ -140,9 +140,9 @@ class Diagnosis:
 
     Parameters
     ----------
-    component : the number that it had in that step; None where it is about all of them.
-    feature : its name, or its number where features have no names; None where it is about all of them.
-    step : of EM, counted from 1; None where it is about the end of the fit.
+    component : its number in that step; None for all components.
+    feature : its name, or its number if features have no names; None for all features.
+    step : of EM, counted from 1; None for the end of the fit.
     cause : what happened.
     """
 
@@ -158,7 +158,7 @@ def diagnosed(run: State, constant: Sequence[int], names: Sequence[str] | None, 
     Parameters
     ----------
     run : its end.
-    constant : columns that are, and have no variance but the ridge.
+    constant : constant columns, whose variance is the ridge alone.
     names : of the features; None where they have none.
     few : what `few_rows_sentence` says of the rows.
     """
@@ -178,7 +178,7 @@ def of_columns(faults: Faults, names: Sequence[str] | None) -> list[Diagnosis]:
 
 
 def of_components(run: State, names: Sequence[str] | None) -> list[Diagnosis]:
-    """The components that got stuck, and those that are nearly singular."""
+    """Stuck and nearly singular components."""
     found = [
         Diagnosis(
             event.component, name_of(event.feature, names), event.step, f"{event.why.value}, {_DONE[event.remedy]}"
@@ -199,7 +199,7 @@ def of_components(run: State, names: Sequence[str] | None) -> list[Diagnosis]:
 
 
 def _most_determined(model: Model, component: int) -> int:
-    """The feature of a component of whose variance the least is left when the other features are known."""
+    """The feature that the other features determine most closely in a component."""
     covariances = model.covariances
     inflation = covariances.variances() * covariances.whitening.precision_diagonals()
     return int(inflation[component].argmax())
@@ -211,31 +211,9 @@ def name_of(feature: int | None, names: Sequence[str] | None) -> str | int | Non
 
 
 def named(error: DegenerateError, source: Source, names: Sequence[str] | None) -> DegenerateError:
-    """The same error with the name of the feature, and with a constant column where there is one."""
+    """The same error with the name of the feature, or of a constant column if there is one."""
     feature = error.feature if isinstance(error.feature, int) else None
     constant = [] if feature is None else constant_columns(source)
     return DegenerateError(
         error.component, name_of(constant[0] if constant else feature, names), error.step, error.cause
     )
-
-
-def as_table(diagnostics: Sequence[Diagnosis]) -> dict[str, list[Any]]:
-    """Diagnostics as a model file holds them."""
-    columns = [field.name for field in fields(Diagnosis)]
-    return {name: [getattr(each, name) for each in diagnostics] for name in columns}
-
-
-def of_table(table: Any) -> list[Diagnosis]:
-    """Diagnostics from a model file; raises TypeError or ValueError where the table is another."""
-    kinds = ((int, type(None)), (str, int, type(None)), (int, type(None)), (str,))
-    names = [field.name for field in fields(Diagnosis)]
-    if not isinstance(table, dict) or sorted(table) != sorted(names):
-        raise TypeError
-    found = [Diagnosis(*row) for row in zip(*(table[name] for name in names), strict=True)]
-    for each in found:
-        if any(type(value) not in kind for value, kind in zip(astuple(each), kinds, strict=True)):
-            raise TypeError
-    return found
-
-
-ROUNDED = 1e-6  # nats: the smallest rounding of a log density that is worth a warning

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
-from typing import Any, Self
+from typing import Any, Self, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from gaussmix.em.restarts import ROUNDING
 from gaussmix.em.stopping import Aitken, Stopping, outlook
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import FailureKind, Outcome
-from gaussmix.fit.diagnostics import Diagnosis, as_table, of_table
+from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type
 from gaussmix.mixture.mixture import Mixture
@@ -39,9 +40,9 @@ class Ending:
     rate : of convergence, the part of its gain that each step leaves for the next; 1 or more, also infinite, where
         gains did not fall, NaN where that is not known.
     n_starts : starts that were run.
-    n_agreed : those that may lead to the same maximum, the best one among them: the last values of such a start and
-        of the best differ by at most `tol` and the larger of their remaining gains, and no component collapsed.
-        Where it is 1 of many, more starts may find a better fit.
+    n_agreed : starts that may approach the same maximum as the best, which counts: their last values differ by at
+        most `tol` and the larger of their remaining gains, and no component collapsed. If only 1 of many agrees,
+        more starts may find a better fit.
     """
 
     reason: str
@@ -52,7 +53,7 @@ class Ending:
 
     @classmethod
     def of(cls, run: State, ends: Sequence[Trace], stopping: Stopping, left_out: Outcome | None) -> Ending:
-        """How the fit ended whose best run, and the ends of all runs, these are, and why it has no more runs."""
+        """The ending of a fit from its best run, the ends of all runs, and why starts were left out."""
         assert run.outcome is not None, "the run has ended"
         is_settled = run.outcome is Outcome.CONVERGED and isinstance(stopping, Aitken)
         reason = _SETTLED if is_settled else run.outcome.value
@@ -67,24 +68,9 @@ class Ending:
             n_agreed = max(1, sum(_agree(run.trace, end, least) for end in ends if not end.collapsed))
         return cls(reason, remaining, rate, max(1, len(ends)), n_agreed)
 
-    def table(self) -> dict[str, list[Any]]:
-        """As a model file holds it."""
-        return {name: [value] for name, value in asdict(self).items()}
-
-    @classmethod
-    def of_table(cls, table: Any) -> Ending:
-        """From a model file; raises TypeError or ValueError where the table is another."""
-        if not isinstance(table, dict):
-            raise TypeError
-        found = cls(**{name: value for name, (value,) in table.items()})
-        kinds = {"reason": str, "remaining_gain": float, "rate": float, "n_starts": int, "n_agreed": int}
-        if any(type(getattr(found, name)) is not kind for name, kind in kinds.items()):
-            raise TypeError
-        return found
-
 
 def _agree(one: Trace, other: Trace, least: float) -> bool:
-    """Whether two runs may lead to one maximum, as far as their gains tell."""
+    """Whether two runs may approach one maximum, judged by their gains."""
     left = [outlook(trace.objective).remaining for trace in (one, other)]
     return abs(one.last - other.last) <= least + max((gain for gain in left if math.isfinite(gain)), default=0.0)
 
@@ -121,34 +107,12 @@ class RowFacts:
 
     @classmethod
     def of(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
-        """The facts of a fit that ends now; its log-likelihood is a mean, and it began at this `perf_counter`."""
+        """The facts of a fit that ends now, from its mean log-likelihood and the `perf_counter` at its beginning."""
         weight = counted_weight(source)
         empty = source.of_all(Cells).empty_weight if source.may_miss else 0.0
         per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         return cls(source.n_rows, weight, total, library_of(X), source.has_errors, perf_counter() - began)
-
-    def as_table(self) -> dict[str, Any]:
-        """As a model file holds them."""
-        return {name: [value] for name, value in asdict(self).items() if name != "seconds"}
-
-    @classmethod
-    def of_table(cls, table: Any) -> RowFacts:
-        """From a model file; raises TypeError or ValueError where the table is another."""
-        if not isinstance(table, dict):
-            raise TypeError
-        values = {name: value for name, (value,) in table.items()}
-        kinds: dict[str, Any] = {
-            "n_rows": int,
-            "row_weight": float,
-            "log_likelihood": (float, type(None)),
-            "library": (str, type(None)),
-            "has_errors": bool,
-        }
-        if values.keys() != kinds.keys() or not all(isinstance(values[name], kind) for name, kind in kinds.items()):
-            raise TypeError
-        count(values["n_rows"])
-        return cls(**values)
 
 
 def library_of(X: object) -> str | None:
@@ -157,6 +121,8 @@ def library_of(X: object) -> str | None:
     return None if frame is None else frame.library
 
 
+Record = TypeVar("Record")
+_NOT_SAVED = "seconds"  # so that equal fits make equal files
 _FLOAT64 = np.dtype(np.float64)
 _NUMBERS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
 _OF_SUMMARIES = _NUMBERS | {"structure", "n_components", "failure"}
@@ -164,7 +130,7 @@ _OF_SUMMARIES = _NUMBERS | {"structure", "n_components", "failure"}
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """All that a fit knows. The attribute `name_` of an estimator is the field `name`; None where it is unknown.
+    """All that a fit found. The attribute `name_` of an estimator is the field `name`; None if unknown.
 
     Parameters
     ----------
@@ -230,7 +196,7 @@ class Fitted:
 
 
 def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> None:
-    """Raise `Damaged` for what is no table of the candidates of a search."""
+    """Raise `Damaged` unless this is a table of the candidates of a search."""
     lengths = {len(column) for column in results.values()}
     if not results.keys() >= _OF_SUMMARIES or len(lengths) > 1 or best_index not in range(max(lengths)):
         raise Damaged("its 'results_' are no table with a row 'best_index_'")
@@ -253,6 +219,34 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
     return values
 
 
+def records_of(cls: type[Record], table: Any) -> list[Record]:
+    """Records from a model file, where each field is a column; raises TypeError or ValueError for another table."""
+    kinds = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(cls).items() if name != _NOT_SAVED}
+    if not isinstance(table, dict) or table.keys() != kinds.keys():
+        raise TypeError
+    rows = list(zip(*(table[name] for name in kinds), strict=True))
+    if any(type(value) not in kind for row in rows for value, kind in zip(row, kinds.values(), strict=True)):
+        raise TypeError
+    return [cls(*row) for row in rows]
+
+
+def _record_of(cls: type[Record], table: Any) -> Record:
+    (found,) = records_of(cls, table)
+    return found
+
+
+def _facts_of(table: Any) -> RowFacts:
+    facts = _record_of(RowFacts, table)
+    count(facts.n_rows)
+    return facts
+
+
+def _table_of(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
+    """Records as a model file holds them: a column for each field."""
+    names = [name for name in get_type_hints(cls) if name != _NOT_SAVED]
+    return {name: [getattr(each, name) for each in records] for name in names}
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -268,9 +262,9 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "cutoff_": ("cutoff", _same, of_type(float)),
     "results_": ("results", _same, of_type(dict)),
     "best_index_": ("best_index", _same, of_type(int)),
-    "_diagnostics_table": ("diagnostics", as_table, of_table),
-    "_facts_table": ("facts", RowFacts.as_table, RowFacts.of_table),
-    "_outcome_table": ("outcome", Ending.table, Ending.of_table),
+    "_diagnostics_table": ("diagnostics", partial(_table_of, cls=Diagnosis), partial(records_of, Diagnosis)),
+    "_facts_table": ("facts", lambda facts: _table_of([facts], RowFacts), _facts_of),
+    "_outcome_table": ("outcome", lambda ending: _table_of([ending], Ending), partial(_record_of, Ending)),
     "_traces_table": (
         "traces",
         lambda traces: dict(enumerate(traces)),

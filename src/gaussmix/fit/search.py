@@ -41,14 +41,13 @@ def mapped(
 ) -> Generator[tuple[int, Found], None, None]:
     """Yield the place of each item and its result, whenever one is done. Items are begun in their order.
 
-    Where `work` fails, on an interrupt, and where the iterator is closed, the threads come to an end.
+    If `work` fails, on an interrupt, and if the iterator is closed, the threads end.
 
     Parameters
     ----------
-    work : called with an item and a function, which says whether the result is no longer wanted: the work may then end
-        with any result.
+    work : called with an item and a function that says whether the result is unwanted; if so, any result will do.
     items : what to work on.
-    n_threads : at a time; with 1 everything runs on the thread that iterates.
+    n_threads : at a time; 1 runs everything on the calling thread.
 
     Raises
     ------
@@ -77,9 +76,9 @@ class Search:
     ----------
     candidates : what to try.
     problem : the rows and the objective; each candidate replaces the family and the number of components.
-    plan : the starts, which begin at the state that its generator has, whatever else is tried.
+    plan : the starts; each candidate draws from the same state of its generator.
     n_jobs : threads, as scikit-learn counts them.
-    watch : looks at the runs, and says why no more candidates are to be begun.
+    watch : follows the runs, and says why no more candidates may begin.
     """
 
     candidates: Sequence[Candidate]
@@ -103,8 +102,8 @@ class Search:
     def results(self) -> Generator[Result, None, list[Result]]:
         """Fit every candidate.
 
-        Where somebody watches the runs, or the clock, those with the fewest components come first. When time is up
-        before one could be fitted, the search goes on until one is.
+        With callbacks or `max_time`, candidates with the fewest components come first. If time is up before one is
+        fitted, the search goes on until one is.
 
         Yields
         ------
@@ -235,7 +234,7 @@ class _Fits:
         return found
 
     def _from_fewer(self, result: Result, fewer: Result, is_unwanted: Callable[[], bool]) -> Result:
-        """Fit a candidate from one with fewer components; the result that it has where that ends no higher."""
+        """Fit a candidate from one with fewer components; its old result if that ends no higher."""
         began, problem = perf_counter(), self._problem(result.candidate)
         assert fewer.run is not None, "what has a likelihood has a run"
         start = Onward(split(fewer.run.model, problem.n_components))
@@ -258,7 +257,7 @@ class _Fits:
         )
 
     def _ended(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
-        """Make the runs of a plan. Where the best has a collapsed component, its likelihood can't be compared."""
+        """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
         run: State | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None
@@ -278,12 +277,12 @@ class _Fits:
 
 
 def _log_likelihood(result: Result) -> float:
-    """Of all rows, nats; NaN where there is none, which is neither above nor below another."""
+    """Of all rows, nats; NaN without one, so that comparisons are false."""
     return math.nan if result.evidence is None else result.evidence.log_likelihood
 
 
 def _objective(result: Result, problem: Problem) -> float:
-    """The log-likelihood and what a prior adds to it, nats; −inf for a candidate that failed."""
+    """The log-likelihood plus the log prior, nats; −inf for a candidate that failed."""
     if result.run is None or result.evidence is None:
         return -math.inf
     return result.evidence.log_likelihood + problem.objective.log_prior(result.run.model) * problem.data.unit

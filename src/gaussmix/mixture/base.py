@@ -189,9 +189,9 @@ class MixtureBase:
 
 
 def check_alone(what: str, mixtures: Iterable[object]) -> None:
-    """Raise ValueError for what is a mixture with noise."""
+    """Raise ValueError for a mixture with noise."""
     if any(isinstance(mixture, MixtureBase) and mixture.noise is not None for mixture in mixtures):
-        raise ValueError(f"{what} is of components alone, and this mixture has noise: take without_noise.")
+        raise ValueError(f"{what} does not support noise. Use without_noise.")
 
 
 def of_components(method: Method) -> Method:

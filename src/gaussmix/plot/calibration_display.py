@@ -168,7 +168,7 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     """P(target ≤ y | x) of each row."""
     places = np.atleast_1d(regressor.targets_)
     if len(places) > 1:
-        raise ValueError("The regressor has several targets, and calibration is of one: fit it with that alone.")
+        raise ValueError("Calibration needs a regressor with one target; this one has several. Fit it with one.")
     rows = subject_of(regressor.mixture_, beside(X, y, regressor.mixture_.feature_names)).rows
     assert rows is not None
     target, known = rows[:, places[0]], np.delete(rows, places, axis=1)

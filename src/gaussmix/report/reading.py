@@ -1,4 +1,4 @@
-"""From what is known of a fit to what a reader asks of it: a summary, data frames, and a line."""
+"""Reports on a fit: a summary, data frames, and a line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def summary_of(
         known |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         if facts is not None and facts.has_errors and not source.has_errors:
-            warnings.append("The fit had X_error, and these numbers take X for exact: give X_error as well.")
+            warnings.append("The fit had X_error, but these numbers treat X as exact. Give X_error as well.")
     elif facts is not None and facts.log_likelihood is not None:
         if fitted.results is not None:
             known |= {name: fitted.results[name][fitted.best_index or 0] for name in ("log_likelihood", "bic", "icl")}
@@ -75,7 +75,7 @@ def summary_of(
 def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Any:
     """The rows with what the mixture says of each, as a data frame, which is more columns of the one they came in."""
     if not isinstance(source, ArraySource):
-        raise TypeError("augment takes an array or a data frame in memory: for other rows, add predict(X) yourself.")
+        raise TypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
     labels, shares, log_density = _of_each_row(
         mixture, source, [engine.labels, engine.responsibilities, engine.log_density]
     )
@@ -91,7 +91,7 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
 def explanation_of(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
     """Why rows belong to their components."""
     if not isinstance(source, ArraySource):
-        raise TypeError("explain takes an array or a data frame in memory: read some of the rows first.")
+        raise TypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))
     labels, shares = _of_each_row(mixture, source, [engine.labels, engine.responsibilities])
     native = None if frame is None else frame.native

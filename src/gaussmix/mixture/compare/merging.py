@@ -73,7 +73,7 @@ def merge_by_entropy(mixture: Mixture, responsibilities: Array, row_weight: Arra
     ValueError : the mixture has noise, whose part of the rows belongs to no cluster.
     """
     if mixture.noise is not None:
-        raise ValueError("merge is of components alone, and this mixture has noise: take mixture_.without_noise.")
+        raise ValueError("merge does not support noise. Use mixture_.without_noise.")
     n_components = responsibilities.shape[1]
     weight = np.ones(len(responsibilities)) if row_weight is None else row_weight
     shares = list(responsibilities.T)

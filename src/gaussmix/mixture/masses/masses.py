@@ -168,7 +168,8 @@ class Masses(MixtureBase):
         """
         if self._line is None:
             raise ValueError(
-                f"quantile is of one feature, and here are {self.n_features}: take marginal(feature) first."
+                f"quantile needs a mixture of one feature; this one has {self.n_features}. Call "
+                "marginal(feature) first."
             )
         return quantile(self._line, p)
 

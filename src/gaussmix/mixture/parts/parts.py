@@ -300,7 +300,8 @@ class Parts(MixtureBase):
         """
         if self.n_features > 1:
             raise ValueError(
-                f"decision_boundary is of one feature, and here are {self.n_features}: take marginal(feature) first."
+                f"decision_boundary needs a mixture of one feature; this one has {self.n_features}. Call "
+                "marginal(feature) first."
             )
         return decision_boundary(self.model, self._engine())
 

@@ -373,7 +373,7 @@ def test_the_outcome_says_what_was_left_to_gain_and_how_many_starts_agreed(gm):
     assert "starts          3 of 10 agree with the best" in text
     assert gm.glance()["n_agreed"].tolist() == [3]
     gm.outcome_ = replace(outcome, remaining_gain=np.inf)
-    assert "not yet gained  unknown, for the gains did not fall" in str(gm.summary())
+    assert "not yet gained  unknown, because the gains did not fall" in str(gm.summary())
     gm.outcome_ = replace(outcome, n_starts=1, remaining_gain=np.nan)
     assert "starts" not in str(gm.summary())
     assert "not yet gained" not in str(gm.summary())

@@ -1,4 +1,4 @@
-"""The fitted attributes of scikit-learn's mixtures, read from `mixture_` or set by hand."""
+"""The fitted attributes of scikit-learn's mixtures, read or set by hand, and its estimators, from and to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from gaussmix.em.objective import Ridge
 from gaussmix.engines import choose
 from gaussmix.errors import listed, name_components
 from gaussmix.estimators.base import Estimator
-from gaussmix.estimators.conversion import PRIVATE, instead_of
 from gaussmix.families.base import Family
 from gaussmix.fit.fitted import Fitted
 from gaussmix.mixture.conversion import from_parameters
@@ -28,6 +27,9 @@ from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.pieces import copied
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture as SklearnMixture
 
 Floats = NDArray[np.floating[Any]]
 
@@ -344,3 +346,58 @@ class MixtureAttributes(Estimator):
             precisions = check_covariances(self.precisions_init, family, *shape, "precision")
             model = replace(model, covariances=precisions.inverse())
         self._become(Mixture.of(model), rows.dtype)
+
+
+# What programs call of scikit-learn's private methods, and what to call here.
+PRIVATE = {
+    "_estimate_log_prob": "mixture_.component_log_density(X)",
+    "_estimate_weighted_log_prob": "mixture_.component_log_density(X) + np.log(weights_)",
+    "_estimate_log_weights": "np.log(weights_)",
+    "_estimate_log_prob_resp": "score_samples(X) and predict_proba(X)",
+    "_estimate_log_gaussian_prob": "mixture_.component_log_density(X)",
+    "_get_parameters": "mixture_, or weights_, means_, covariances_ and precisions_cholesky_",
+    "_e_step": "score(X) and predict_proba(X)",
+    "_m_step": "fit(X) with init_params=responsibilities and max_iter=0",
+    "_initialize_parameters": "fit(X) with max_iter=0, which returns the start",
+    "_compute_precision_cholesky": "precisions_cholesky_",
+    "_compute_lower_bound": "lower_bound_",
+    "_check_parameters": "Mixture.from_parameters(weights, means, covariances), which checks them",
+    "_check_X": "predict(X), which checks X",
+}
+# The parameters and the facts of a run that mean the same in both libraries.
+_PARAMETERS = ("tol", "max_iter", "n_init", "random_state", "warm_start", "verbose", "verbose_interval")
+_OF_THE_START = ("init_params", "weights_init", "means_init", "precisions_init")
+_OF_THE_RUN = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_")
+
+
+def instead_of(kind: str, name: str) -> AttributeError:
+    """The error for a private method of scikit-learn."""
+    return AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
+
+
+def parameters_of(estimator: Any) -> dict[str, Any]:
+    """The parameters of a mixture estimator of scikit-learn that have a meaning here."""
+    names = "n_components", "covariance_type", "reg_covar", *_PARAMETERS, *_OF_THE_START
+    given = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
+    return {name: given[name] for name in names if name in given}
+
+
+def facts_of(estimator: Any) -> dict[str, Any]:
+    """How the fit of a mixture estimator went; of a Bayesian one not, whose bound is another quantity."""
+    if hasattr(estimator, "weight_concentration_"):
+        return {}
+    return {name: getattr(estimator, name) for name in _OF_THE_RUN if hasattr(estimator, name)}
+
+
+def to_sklearn(estimator: Any, mixture: Mixture) -> SklearnMixture:
+    """A fitted estimator of scikit-learn with the mixture, and with the parameters that both know."""
+    made = mixture.to_sklearn()
+    made.set_params(**{name: getattr(estimator, name) for name in _PARAMETERS if hasattr(estimator, name)})
+    if isinstance(estimator.reg_covar, float | int):
+        made.set_params(reg_covar=estimator.reg_covar)
+    for name, value in facts_of(estimator).items():
+        setattr(made, name, value)
+    if estimator._fitted.dtype == np.float32:
+        for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+            setattr(made, name, getattr(made, name).astype(np.float32))
+    return made

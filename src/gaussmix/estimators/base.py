@@ -233,10 +233,7 @@ class Estimator(BaseEstimator):
         _ = self._fitted
 
     def _source(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
     ) -> Source:
         """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
         self._check_fitted()

@@ -24,7 +24,7 @@ from gaussmix.fit.diagnostics import Diagnosis, diagnosed
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
-from gaussmix.fit.watch import Task, Watch, check_callbacks, deadline_of
+from gaussmix.fit.watch import CallbackTask, Watch, check_callbacks, deadline_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.report.messages import constant_sentence, few_rows_sentence, ridge_columns, warn_of
 from gaussmix.sources.base import Source
@@ -76,7 +76,7 @@ def watched(
     """
     task, data = None, problem.data
     if not is_stream and "_skl_callbacks" in vars(estimator):
-        task = Task.of_fit(estimator, **given, n_parts=most["fit"], most=most)
+        task = CallbackTask.of_fit(estimator, **given, n_parts=most["fit"], most=most)
     before = [value for start in plan.starts if isinstance(start, Onward) for value in start.arrays()]
     known = [] if data.known is None else data.known.arrays()
     identity = partial(identity_of, estimator, data.original, problem.engine, before, known)

@@ -45,11 +45,7 @@ from gaussmix.fit.search import Search
 from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.noise import Noise
 from gaussmix.priors import Dirichlet, NormalInverseWishart
-from gaussmix.report.messages import (
-    SearchWarning,
-    dropped_sentence,
-    not_begun_sentence,
-)
+from gaussmix.report.messages import SearchWarning, dropped_sentence, not_begun_sentence
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 

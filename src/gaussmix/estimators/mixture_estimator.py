@@ -21,9 +21,8 @@ from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import unknown_name
-from gaussmix.estimators.attributes import MixtureAttributes
+from gaussmix.estimators.attributes import MixtureAttributes, to_sklearn
 from gaussmix.estimators.base import FittedValue
-from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.problem import Data
 from gaussmix.fit.watch import Callback
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
@@ -243,11 +242,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return merge_by_entropy(self.mixture_, shares, source.row_weight)
 
     def summary(
-        self,
-        X: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_error: ArrayLike | None = None,
+        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Summary:
         """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.
 
@@ -312,11 +307,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self.summary().to_frame()
 
     def glance(
-        self,
-        X: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_error: ArrayLike | None = None,
+        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
         """The fit as a whole, as a data frame of one row; parameters, library and errors as `summary` and `tidy`.
 
@@ -436,10 +427,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return to_sklearn(self, self.mixture_)
 
     def _source(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
     ) -> Source:
         source = super()._source(X, sample_weight, X_error)
         noise = self.mixture_.noise

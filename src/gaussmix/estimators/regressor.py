@@ -84,7 +84,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     targets_: Any
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
-        "targets_": lambda value: array_of("i", 0)(value).item() if type(value) is int else array_of("i")(value),
+        "targets_": lambda value: array_of("i", 0)(value).item() if type(value) is int else array_of("i")(value)
     }
     _required: ClassVar[tuple[str, ...]] = ("targets_",)
 

@@ -326,15 +326,7 @@ def _trace_of(run: RunRecord) -> Trace:
 
 
 # Parameters that change no bit of a fit.
-CHANGE_NOTHING = (
-    "callbacks",
-    "checkpoint",
-    "n_jobs",
-    "max_time",
-    "verbose",
-    "verbose_interval",
-    "forgetting",
-)
+CHANGE_NOTHING = ("callbacks", "checkpoint", "n_jobs", "max_time", "verbose", "verbose_interval", "forgetting")
 _FEW = 20  # numbers that a message shows
 
 

@@ -63,7 +63,7 @@ def fit(problem: Problem, plan: Plan, watch: Watch | None = None) -> Fit:
     """
     ends: list[Trace] = []
     runs = [partial(_run_from, problem, plan, number) for number in range(len(plan.starts))]
-    return Fit(best_run((watch or Watch()).over(runs, problem, plan), ends), tuple(ends))
+    return Fit(best_run((watch or Watch()).follow(runs, problem, plan), ends), tuple(ends))
 
 
 def _run_from(problem: Problem, plan: Plan, number: int, begun: State | None) -> Iterator[State]:

@@ -65,7 +65,7 @@ class Watch:
     def __init__(
         self,
         callbacks: Sequence[Callback] = (),
-        task: Task | None = None,
+        task: CallbackTask | None = None,
         deadline: float = math.inf,
         n_rows: int = 0,
         names: Any = None,
@@ -100,14 +100,14 @@ class Watch:
             return Outcome.STOPPED
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
 
-    def over(self, runs: Sequence[Run], problem: Problem, plan: Plan) -> Iterator[Iterator[State]]:
+    def follow(self, runs: Sequence[Run], problem: Problem, plan: Plan) -> Iterator[Iterator[State]]:
         """Make the runs of a fit, from a checkpoint if there is one, and call the callbacks after each step."""
         begun: Iterator[Iterator[State]] = (run(None) for run in runs)
         if self._checkpoint is not None:
             begun = self._checkpoint.runs(runs, plan.key, problem.family, plan.rng)
-        return printed(self._over(begun, plan.candidate), self._verbose, self._interval)
+        return printed(self._followed(begun, plan.candidate), self._verbose, self._interval)
 
-    def _over(self, runs: Iterator[Iterator[State]], candidate: int | None) -> Iterator[Iterator[State]]:
+    def _followed(self, runs: Iterator[Iterator[State]], candidate: int | None) -> Iterator[Iterator[State]]:
         task, waiting, first = self._task_of(candidate), iter(runs), self._n_begun[candidate]
         for start, states in enumerate(waiting, first):
             if start > first and monotonic() > self._deadline:
@@ -127,14 +127,16 @@ class Watch:
         if self._task is not None:
             self._task.end(mixture)
 
-    def _task_of(self, candidate: int | None) -> Task | None:
+    def _task_of(self, candidate: int | None) -> CallbackTask | None:
         """The task of the next starts; a candidate has one only in its first fit."""
         self._best, self._was_start_last = None, False
         if self._task is None or candidate is None:
             return self._task
         return None if self._n_begun[candidate] else self._task.begin("candidate")
 
-    def _told(self, states: Iterator[State], start: int, candidate: int | None, task: Task | None) -> Iterator[State]:
+    def _told(
+        self, states: Iterator[State], start: int, candidate: int | None, task: CallbackTask | None
+    ) -> Iterator[State]:
         of_start = None if task is None else task.begin("start")
         open_parts = [] if of_start is None else [of_start]
         try:
@@ -145,7 +147,7 @@ class Watch:
             raise
 
     def _told_of_steps(
-        self, states: Iterator[State], start: int, candidate: int | None, open_parts: list[Task]
+        self, states: Iterator[State], start: int, candidate: int | None, open_parts: list[CallbackTask]
     ) -> Iterator[State]:
         """Pass the states on, and call callbacks; the open parts are the start and its iteration."""
         n_steps, before = 0, perf_counter()
@@ -183,7 +185,7 @@ class Watch:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class CallbackTask:
     """A part of a fit, or the whole, as scikit-learn's callbacks see it (its enhancement proposal 23).
 
     Parameters
@@ -198,7 +200,9 @@ class Task:
     most: Mapping[str, int]
 
     @classmethod
-    def of_fit(cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_parts: int, most: Mapping[str, int]) -> Task:
+    def of_fit(
+        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_parts: int, most: Mapping[str, int]
+    ) -> CallbackTask:
         """The task of the whole fit, with at most `n_parts` parts."""
         from sklearn.callback import CallbackSupportMixin
 
@@ -213,9 +217,9 @@ class Task:
         """The largest number of parts."""
         return int(self.context.max_subtasks)
 
-    def begin(self, name: str) -> Task:
+    def begin(self, name: str) -> CallbackTask:
         """A part begins."""
-        part = Task(self.context.subcontext(name, max_subtasks=self.most.get(name, 0)), self.told, self.most)
+        part = CallbackTask(self.context.subcontext(name, max_subtasks=self.most.get(name, 0)), self.told, self.most)
         part.context.call_on_fit_task_begin(**self.told)
         return part
 

@@ -31,10 +31,7 @@ from gaussmix.waist.need import Need, Rule, Second
 
 
 def summary_of(
-    kind: str,
-    fitted: Fitted,
-    rows: tuple[Source, Engine[Any]] | None = None,
-    names: tuple[str, ...] | None = None,
+    kind: str, fitted: Fitted, rows: tuple[Source, Engine[Any]] | None = None, names: tuple[str, ...] | None = None
 ) -> Summary:
     """The summary of a fit, with numbers of rows where they are given.
 

@@ -32,10 +32,10 @@ class Grouped:
     keys : of the groups, in their order.
     table, weight : what the user gave as the rows of a group, and as their weights.
     rows : (n_rows, n_features), of the groups that are plain.
-    row_weight : (n_rows,), as they were given; None where nobody gave any.
+    row_weight : (n_rows,), as they were given; None if nobody gave any.
     first, size : (n_groups,), where the rows of each group begin and how many they are; none for a group that is not
         plain.
-    names : of the features; None where they have none.
+    names : of the features; None if they have none.
     refused : why groups can't be fitted with the others, by their place.
     """
 
@@ -61,7 +61,7 @@ class Grouped:
         return Groups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
     def _reduce(self, weights: Array, place: int, total: Array, unit: Array) -> bool:
-        """Bring the weights of a group below 1, as a fit does; false where they can't be used."""
+        """Bring the weights of a group below 1, as a fit does; false if they can't be used."""
         weight = weights[self.first[place] : self.first[place] + self.size[place]]
         largest = float(weight.max())
         if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= LARGEST_WEIGHT):  # also where one is NaN
@@ -176,7 +176,7 @@ def _shown(names: list[Any]) -> str:
 
 
 def _plain(table: Any) -> Rows | None:
-    """A table as floats where it is nothing but numbers; None where the estimator has to look at it."""
+    """A table as floats where it is nothing but numbers; None if the estimator has to check it."""
     if type(table) is not np.ndarray:
         if isinstance(table, np.ma.MaskedArray) or is_table(table) or isinstance(table, Source):
             return None
@@ -239,7 +239,7 @@ def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: Ba
 
 
 def _of_frame(frame: Any, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """A frame of pandas, polars or Arrow, and the name of the column that says which group a row is of."""
+    """A frame of pandas, polars or Arrow, and the name of the column of groups."""
     columns = _columns(frame)
     if by not in columns:
         raise ValueError(f"by={by!r} is not a column of the frame. Its columns are {_shown(columns)}.")

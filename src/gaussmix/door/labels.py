@@ -69,7 +69,7 @@ def check_suits_labels(
 
 
 def _without_masks(labels: Any) -> Any:
-    """Labels with None where they are masked; and a table with a masked row as one that allows all components."""
+    """Labels with None for masked ones; a masked row of a table allows all components."""
     if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
         return unmasked(labels, None)
     is_masked = np.ma.getmaskarray(labels)

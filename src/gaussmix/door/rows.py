@@ -301,7 +301,7 @@ def _kind(X: Any) -> str:
 
 
 def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish: bool = False) -> Array | None:
-    """Row weights (n_rows,), float64; None where all are 1.
+    """Row weights (n_rows,), float64; None if all are 1.
 
     All may be 0 if they `may_vanish`.
 

@@ -60,7 +60,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
 def known_classes(
     y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool
 ) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """The places of rows whose class y knows, and these classes; raises ValueError where there are none.
+    """The places of rows with a class in y, and these classes; raises ValueError if there are none.
 
     Parameters
     ----------

@@ -144,7 +144,7 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
 
 
 class Kept(NamedTuple):
-    """An array that the user has, and the bytes that it had as the mixture's; None where there is no mixture."""
+    """An array that the user has, and the bytes that it had as the mixture's; None if there is no mixture."""
 
     values: Floats
     before: bytes | None
@@ -259,7 +259,7 @@ class MixtureAttributes(Estimator):
 
     @property
     def noise_weight_(self) -> float:
-        """Weight of the background; 0 where there is none."""
+        """Weight of the background; 0 if there is none."""
         noise = self.mixture_.noise
         return 0.0 if noise is None else noise.weight
 
@@ -283,7 +283,7 @@ class MixtureAttributes(Estimator):
             return object.__getattribute__(self, name)  # raises, in Python's words or those of an attribute
 
     def _stored(self) -> Fitted | None:
-        """The fit, without what was changed by hand since; None where there is none."""
+        """The fit, without what was changed by hand since; None if there is none."""
         return vars(self).get("_fitted")
 
     def _settle(self) -> None:

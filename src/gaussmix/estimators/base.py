@@ -106,7 +106,7 @@ class Estimator(BaseEstimator):
         self.__dict__["_fitted"] = fitted
 
     def _settle(self) -> None:
-        """Bring `_fitted` up to date; raises NotFittedError where there is none."""
+        """Bring `_fitted` up to date; raises NotFittedError if there is none."""
         raise NotFittedError(  # scikit-learn's sentence
             f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
             "using this estimator."
@@ -212,7 +212,7 @@ class Estimator(BaseEstimator):
 
     @property
     def _names(self) -> Sequence[str] | None:
-        """The names of the features in `fit`; None where they had none."""
+        """The names of the features in `fit`; None if they had none."""
         names: Sequence[str] | None = vars(self).get("feature_names_in_", self._names_without_frame)
         return names
 

@@ -236,7 +236,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return replace(found, about=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")])
 
     def _contamination(self) -> float | None:
-        """The share of the training rows, None where the mixture decides."""
+        """The share of the training rows, None if the mixture decides."""
         if isinstance(self.contamination, str) and self.contamination == _AUTO:
             return None
         return _inside("contamination", self.contamination, 0.5, ', or "auto"')

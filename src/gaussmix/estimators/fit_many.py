@@ -54,7 +54,7 @@ def fit_many(
     n_components : int, default 1
         Number of components K of each mixture.
     by : default None
-        The column of the data frame that says which group a row is of; its values are the keys, in the order of their
+        The column of the data frame with the groups; its values are the keys, in the order of their
         first appearance. The other columns are the features.
     offsets : array-like of int, (n_groups + 1,), default None
         Group i has the rows offsets[i] … offsets[i + 1] − 1 of the array.
@@ -156,7 +156,7 @@ class _Many:
     singles: dict[int, _Single] = field(default_factory=dict)
 
     def by_core(self) -> Fits | None:
-        """Fits of the groups that the core can fit; None where it can fit none of them."""
+        """Fits of the groups that the core can fit; None if it can fit none of them."""
         n_components, family, stopping, n_init, ridge = self.template._settings()
         engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
         if len(rows):

@@ -317,7 +317,7 @@ class GaussianMixture(StreamingMixture):
         ----------
         X, y, sample_weight : as for the other estimators: rows; ignored; weights ≥ 0 of the rows.
         labels : what is known of the components of rows; None for nothing. (n_samples,): the number of its component,
-            −1 or None where it is not known (see `label_components`). A table (n_samples, n_components): True where a
+            −1 or None if it is not known (see `label_components`). A table (n_samples, n_components): True where a
             component is possible; or numbers ≥ 0, prior responsibilities; only the ratios within a row count.
         <error>
 

@@ -133,7 +133,7 @@ class GaussianMixtureIC(MixtureEstimator):
         value where several of one name have other options than `n_factors`), "n_components", where some have factors
         "n_factors" (None of the others), "log_likelihood" (nats, a total), "n_parameters", "bic", "icl", "aic", "aicc"
         (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and "cv_error"; "converged", "n_iter",
-        "seconds", and "failure": why a candidate has no numbers (NaN), None where it has. Such a candidate is never
+        "seconds", and "failure": why a candidate has no numbers (NaN), None if it has. Such a candidate is never
         chosen.
     best_index_ : int
         The row of `results_` that was chosen.

@@ -79,7 +79,7 @@ class MixturePredictor(Estimator, ABC):
 
         Returns
         -------
-        summary : what this estimator predicts with; the data, log-likelihood and BIC as far as the fit knows them, why
+        summary : what this estimator predicts with; the data, log-likelihood and BIC as far as they are known, why
             EM stopped, and warnings. For each component its weight, its size (effective rows), mean ± sd of each
             feature, and the component that it overlaps most with. `to_frame()` gives the components as a data frame.
 

@@ -1,4 +1,4 @@
-"""Checkpoints: a fit that is killed goes on where it was, and ends with the bits it would have had."""
+"""Checkpoints: a killed fit is resumed, and ends with the same bits."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class Standing:
 
 
 class Checkpoint:
-    """The file in which a fit notes where it stands, and what was found in it.
+    """A file that records how far a fit has come.
 
-    A search is many fits. Those that have ended are in the file too, so a search goes on at the fit where it stood.
+    A search is many fits. The file also holds the fits that have ended, so a search resumes at the current one.
 
     Parameters
     ----------

@@ -184,7 +184,7 @@ class LabelledRows:
     def _judged(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, run: State | None
     ) -> ClassFit:
-        """The mixtures of the classes, with their likelihood; the run counts where it made steps."""
+        """The mixtures of the classes, with their likelihood; the run counts if it made steps."""
         mixture = classes.mixture
         source = self._known(classes.component_class).labelled(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))

@@ -159,7 +159,7 @@ def diagnosed(run: State, constant: Sequence[int], names: Sequence[str] | None, 
     ----------
     run : its end.
     constant : constant columns, whose variance is the ridge alone.
-    names : of the features; None where they have none.
+    names : of the features; None if they have none.
     few : what `few_rows_sentence` says of the rows.
     """
     found = of_components(run, names)
@@ -206,7 +206,7 @@ def _most_determined(model: Model, component: int) -> int:
 
 
 def name_of(feature: int | None, names: Sequence[str] | None) -> str | int | None:
-    """A feature by its name where it has one."""
+    """A feature by its name, if it has one."""
     return feature if feature is None or names is None else str(names[feature])
 
 

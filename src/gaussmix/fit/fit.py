@@ -197,7 +197,9 @@ def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
     partition = STARTS[name](*of_sample, plan.rng)
     if not data.trim:
         return partition
-    plain = data.objective(problem.ridge if plan.given.covariances is None else None)  # a prior is of the structure
+    plain = data.objective(
+        problem.ridge if plan.given.covariances is None else None
+    )  # a prior depends on the structure
     return trimmed_partition(partition, *of_sample, plain, data.trim, plan.rng)
 
 

@@ -38,7 +38,7 @@ class Ending:
     remaining_gain : estimate of what all further steps would add to `lower_bound_`, nats per row, by Aitken's
         extrapolation; infinite where gains did not fall, NaN after fewer than three steps.
     rate : of convergence, the part of its gain that each step leaves for the next; 1 or more, also infinite, where
-        gains did not fall, NaN where that is not known.
+        gains did not fall, NaN if that is not known.
     n_starts : starts that were run.
     n_agreed : starts that may approach the same maximum as the best, which counts: their last values differ by at
         most `tol` and the larger of their remaining gains, and no component collapsed. If only 1 of many agrees,
@@ -92,7 +92,7 @@ class RowFacts:
     row_weight : their total weight as criteria count it: n_rows where they have no weights, and for shares the number
         of rows of positive weight.
     log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
-        it. None where EM raised something else: with a prior, with labels, or of a part of the rows.
+        it. None if EM raised something else: with a prior, with labels, or of a part of the rows.
     library : of the data frame that they came in; None for an array or a file.
     has_errors : whether the rows have measurement errors.
     seconds : how long the fit took; None of one that was loaded, so that equal fits make equal files.

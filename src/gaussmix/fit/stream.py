@@ -79,7 +79,7 @@ class Stream:
         Returns
         -------
         stream : with copies of the rows that wait now.
-        portion : the rows for the fit or step; None where there are too few.
+        portion : the rows for the fit or step; None if there are too few.
         rest : the rows that were not used.
         """
         missing = (LEAF_ROWS if self.learned is None else STEP_ROWS) - self.n_held

@@ -156,7 +156,7 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
 
 
 def _ending(fitted: Fitted) -> dict[str, Any]:
-    """Why EM stopped, after how many steps, what was left to gain, and how many starts agreed; None where unknown."""
+    """Why EM stopped, after how many steps, what was left to gain, and how many starts agreed; None if unknown."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).value
     return {

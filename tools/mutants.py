@@ -51,15 +51,12 @@ TESTS = {
     "-k 'common_axes or EVI or EVE or EVV or VEI or VEE or VEV'",
     "families": "tests/laws/test_families.py -k {stem}",
     "fit/checkpoint.py": "tests/estimators/test_checkpoint.py",
-    "fit/choice.py": "tests/decisions/test_choice.py",
-    "fit/ending.py": "tests/decisions/test_stopping.py tests/estimators/test_watching.py",
+    "fit/candidates.py": "tests/decisions/test_choice.py tests/estimators/test_mixture_ic.py",
+    "fit/fitted.py": "tests/decisions/test_stopping.py tests/estimators/test_watching.py",
     "fit/fit.py": "tests/laws/test_fit_paths.py tests/laws/test_one_call.py tests/estimators/test_runs.py "
     "tests/estimators/test_starts.py "
     "tests/estimators/test_growing.py tests/estimators/test_noise.py tests/estimators/test_trim.py "
     "-k 'not (tied or VVE or factor_analyzer or trim-)'",
-    "fit/held_out.py": "tests/estimators/test_mixture_ic.py -k 'held_out or fold'",
-    "fit/identity.py": "tests/estimators/test_checkpoint.py",
-    "fit/parallel.py": "tests/estimators/test_parallel.py",
     "fit/plan.py": "tests/laws/test_fit_paths.py tests/estimators/test_growing.py tests/estimators/test_starts.py "
     "tests/estimators/test_runs.py tests/estimators/test_checkpoint.py "
     "-k 'not (tied or VVE or factor_analyzer or trim-)'",

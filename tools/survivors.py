@@ -106,13 +106,13 @@ CHANGES = [
         "tests/estimators/test_watching.py::test_the_task_of_a_candidate_ends_with_its_best_start",
     ),
     Change(  # `n_agreed` counts too few starts
-        "src/gaussmix/fit/ending.py",
+        "src/gaussmix/fit/fitted.py",
         "max((gain for gain in left if math.isfinite(gain)), default=0.0)",
         "min((gain for gain in left if math.isfinite(gain)), default=0.0)",
         "tests/decisions/test_stopping.py::test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain",
     ),
     Change(  # a fit goes on from the checkpoint of other labels
-        "src/gaussmix/fit/identity.py",
+        "src/gaussmix/fit/checkpoint.py",
         '"what labels says": _digest(known),',
         '"what labels says": _digest(()),',
         "tests/estimators/test_checkpoint.py::test_other_data_are_refused",

@@ -1,4 +1,4 @@
-"""Background: a uniform background, to which rows belong that are of no component."""
+"""Background: a uniform density for rows that belong to no component."""
 
 from __future__ import annotations
 

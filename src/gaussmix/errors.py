@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
@@ -170,6 +171,19 @@ def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None
         if frame.f_back is None or not frame.f_globals.get("__name__", "").startswith(("gaussmix.", "contextlib")):
             break
     warnings.warn(sentence, category, stacklevel=level + 1)
+
+
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """Begin errors and warnings with what they are about."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+    except ValueError as error:
+        raise ValueError(f"{subject}: {error}") from error
+    for warning in caught:
+        warn(f"{subject}: {warning.message}", warning.category)
 
 
 def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:

@@ -85,7 +85,7 @@ class Restrictions(Value):
             raise TypeError(f"{name} must be a list of numbers of components, or None, not {value!r}.") from None
         for number in numbers:
             if isinstance(number, bool) or not isinstance(number, Integral):
-                raise TypeError(f"{name} must be a list of numbers of components, which {number!r} is not.")
+                raise TypeError(f"{name} must be a list of numbers of components, but it holds {number!r}.")
             if number < 0:
                 raise ValueError(f"{name} names component {number}. Components are numbered from 0.")
         found = sorted({int(number) for number in numbers})

@@ -204,7 +204,7 @@ def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, fai
         (["--stopping", "aitkin"], "'aitkin' is not one of 'gain', 'aitken'."),
         (
             ["--criterion", "cv", "--max-time", 9],
-            "--criterion 'cv' judges candidates by fits without each fold, and --max",
+            "--criterion 'cv' does not support --max-time and callbacks",
         ),
     ],
 )

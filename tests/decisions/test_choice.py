@@ -10,8 +10,7 @@ import pytest
 from gaussmix import FAMILIES
 from gaussmix.em.criteria import Evidence, aic, aicc
 from gaussmix.errors import Failure, FailureKind
-from gaussmix.fit.candidate import Candidate, Result
-from gaussmix.fit.choice import highest_within_error, lowest, reasons_and_advice
+from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, reasons_and_advice
 
 
 def results(*sizes: int) -> list[Result]:

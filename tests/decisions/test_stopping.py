@@ -11,7 +11,7 @@ from gaussmix.em.stopping import Aitken, Stopping, outlook
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
-from gaussmix.fit.ending import Ending
+from gaussmix.fit.fitted import Ending
 from gaussmix.mixture.mixture import Mixture
 
 

@@ -156,7 +156,8 @@ def test_matrices_that_contradict_each_other_are_refused(X, covariance_type, nam
     part, where = (..., "") if covariance_type == "tied" else (2, " of component 2")
     fitted.covariances_[part] *= 1.5
     getattr(fitted, name)[part] *= 2
-    with pytest.raises(ValueError, match=f"covariances_ and {name} were both changed.*the same covariance{where}:"):
+    said = f"covariances_ and {name} were both changed, but disagree on the covariance{where}"
+    with pytest.raises(ValueError, match=said):
         fitted.predict(X)
 
 
@@ -166,7 +167,7 @@ def test_text_and_factors_are_refused_at_once(X):
     fitted = GaussianMixture(2, covariance_type="factor_analyzer", random_state=0).fit(X)
     with pytest.raises(AttributeError, match="covariances_ of 'factor_analyzer' follows from loadings"):
         fitted.covariances_ = fitted.covariances_
-    with pytest.raises(AttributeError, match="loadings_ can't be set: set mixture_"):
+    with pytest.raises(AttributeError, match="loadings_ can't be set"):
         fitted.loadings_ = fitted.loadings_
 
 
@@ -180,14 +181,14 @@ def test_matrices_of_a_structure_with_factors_can_not_be_set_before_fit_either(X
 def test_a_search_of_several_structures_has_no_parts(X):
     search = GaussianMixtureIC([1, 2])
     search.weights_, search.means_, search.covariances_ = [0.5, 0.5], X[:2], [np.eye(3)] * 2
-    with pytest.raises(ValueError, match=r"covariance_type='all' names several structures.*: set mixture_"):
+    with pytest.raises(ValueError, match=r"covariance_type='all' names several structures"):
         search.predict(X)
 
 
 def test_weights_beside_noise_sum_to_what_it_leaves(X):
     fitted = GaussianMixture(2, noise=True, random_state=0).fit(X)
     fitted.weights_ = [0.5, 0.5]
-    with pytest.raises(ValueError, match=r"weights_ must sum to 0\.\d+, 1 less noise_weight_, and not to 1\."):
+    with pytest.raises(ValueError, match=r"weights_ must sum to 0\.\d+, 1 less noise_weight_, not to 1\."):
         fitted.predict(X)
 
 

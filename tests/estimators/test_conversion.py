@@ -6,7 +6,7 @@ import pytest
 import sklearn.mixture
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.estimators.conversion import PRIVATE
+from gaussmix.estimators.attributes import PRIVATE
 
 THEIRS = [sklearn.mixture.GaussianMixture, sklearn.mixture.BayesianGaussianMixture]
 

@@ -86,7 +86,7 @@ def test_what_makes_no_factor_analyser_is_refused(given, error, said):
 def test_what_does_not_suit_the_rows_or_the_structure_is_refused(rows):
     with pytest.raises(ValueError, match="n_factors=6 is not below the number of features, 6"):
         GaussianMixture(2, covariance_type=FactorAnalyzer(6)).fit(rows)
-    with pytest.raises(ValueError, match="precisions_init can't start covariance_type='factor_analyzer'"):
+    with pytest.raises(ValueError, match="covariance_type='factor_analyzer' does not support precisions_init"):
         GaussianMixture(2, covariance_type=NAME, precisions_init=np.eye(6)).fit(rows)
 
 

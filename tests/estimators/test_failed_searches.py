@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from gaussmix import GaussianMixtureIC
-from gaussmix.fit.columns import constant_columns, dependent_columns
+from gaussmix.fit.diagnostics import constant_columns, dependent_columns
 from gaussmix.report.messages import SearchWarning
 from gaussmix.sources.array import ArraySource
 

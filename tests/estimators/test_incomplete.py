@@ -13,7 +13,7 @@ import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.reference import ReferenceEngine
-from gaussmix.fit.identity import identity_of
+from gaussmix.fit.checkpoint import identity_of
 from gaussmix.sources.array import ArraySource
 from gaussmix.waist.block import Block
 
@@ -194,7 +194,7 @@ def test_a_file_with_holes_is_fitted_as_the_array(tmp_path, holed):
     np.save(tmp_path / "rows.npy", holed)
     assert_same(fitted(gaussmix.open(tmp_path / "rows.npy", missing=True)), fitted(holed), rtol=0)
     refusing = GaussianMixture(2, missing="error")
-    with pytest.raises(ValueError, match="takes no missing values"):
+    with pytest.raises(ValueError, match="does not support missing values"):
         refusing.fit(gaussmix.open(tmp_path / "rows.npy", missing=True))
 
 
@@ -240,7 +240,7 @@ BAD = {
 def test_errors_may_be_a_frame_with_the_columns_of_the_rows(library):
     rows, errors = (library({name: each[:, place] for place, name in enumerate("abc")}) for each in (ROWS, ROWS**2))
     assert_same(fitted(rows, 1, X_error=errors), fitted(ROWS, 1, X_error=ROWS**2), rtol=0)
-    with pytest.raises(ValueError, match=r"columns of X_error are 'a', 'b', 'c', and those of X 'a', 'b', 'd'\."):
+    with pytest.raises(ValueError, match=r"columns of X_error are 'a', 'b', 'c', but those of X are 'a', 'b', 'd'\."):
         fitted(library(dict.fromkeys("abd", ROWS[:, 0])), 1, X_error=errors)
 
 
@@ -263,7 +263,7 @@ def test_unknown_words_and_sources_are_refused(tmp_path):
     with pytest.raises(ValueError, match="missing='drop'"):
         GaussianMixture(2, missing="drop").fit(ROWS)
     np.save(tmp_path / "rows.npy", ROWS)
-    with pytest.raises(ValueError, match="X_error goes with an array or a data frame"):
+    with pytest.raises(ValueError, match="X_error needs X to be an array or a data frame"):
         GaussianMixture(2).fit(gaussmix.open(tmp_path / "rows.npy"), X_error=1.0)
 
 
@@ -296,12 +296,12 @@ def test_criteria_know_errors(rows):
 def test_errors_of_a_frame_have_its_columns(rows):
     frame, errors = (pd.DataFrame(values, columns=["a", "b", "c"]) for values in (rows, np.full(rows.shape, 0.1)))
     fitted(frame, X_error=errors)
-    with pytest.raises(ValueError, match="The columns of X_error are 'c', 'b', 'a', and those of X 'a', 'b', 'c'"):
+    with pytest.raises(ValueError, match="The columns of X_error are 'c', 'b', 'a', but those of X are 'a', 'b', 'c'"):
         fitted(frame, X_error=errors[["c", "b", "a"]])
     means = frame.iloc[[0, 1]]
     fitted(frame, means_init=means)
     fitted(frame, means_init=pd.DataFrame(means.to_numpy()))  # without names
-    with pytest.raises(ValueError, match="The columns of means_init are 'c', 'b', 'a', and those of X 'a', 'b', 'c'"):
+    with pytest.raises(ValueError, match="means_init are 'c', 'b', 'a', but those of X are 'a', 'b', 'c'"):
         fitted(frame, means_init=means[["c", "b", "a"]])
 
 
@@ -322,7 +322,7 @@ def test_a_constant_column_with_holes_is_named(holed):
 
 
 def test_rows_may_be_noise_so_denoise_has_no_answer(rows):
-    with pytest.raises(ValueError, match="denoise knows components only"):
+    with pytest.raises(ValueError, match="denoise does not support noise"):
         fitted(rows, noise=True).denoise(rows, 0.1)
 
 
@@ -408,7 +408,7 @@ def test_what_is_told_of_rows_knows_their_errors(rows, rng):
     assert facts["bic"] == pytest.approx(found.bic(noisy, X_error=error), rel=1e-12)
     assert found.glance(noisy, X_error=error)["bic"][0] == facts["bic"]
     assert found.summary(noisy, X_error=error).warnings == []
-    assert "take X for exact: give X_error as well" in str(found.summary(noisy))
+    assert "treat X as exact. Give X_error as well" in str(found.summary(noisy))
     shares = found.predict_proba(noisy, X_error=error)
     np.testing.assert_allclose(found.summary(noisy, X_error=error).components["size"], shares.sum(axis=0), rtol=1e-12)
     table = found.augment(noisy, X_error=error)

@@ -218,11 +218,11 @@ BAD = {
     "columns": (np.ones((N_ROWS, 2)), {}, "labels has 2 columns; with n_components=3 a table of labels has 3"),
     "below 0": (-np.ones((N_ROWS, 3)), {}, "labels of row 0 must be numbers ≥ 0"),
     "NaN": (np.full((N_ROWS, 3), np.nan), {}, "labels of row 0 must be numbers ≥ 0"),
-    "table": (np.ones((N_ROWS, 3)), {"label_components": {0: [0]}}, "not with a table"),
+    "table": (np.ones((N_ROWS, 3)), {"label_components": {0: [0]}}, "not a table"),
     "cube": (np.ones((N_ROWS, 3, 2)), {}, "or a table of shape"),
-    "search": (np.zeros(N_ROWS, int), {"init_params": "search"}, "can't keep labels"),
+    "search": (np.zeros(N_ROWS, int), {"init_params": "search"}, "does not support labels"),
     "empty": (np.zeros(N_ROWS, int), {"label_components": {0: []}}, "must be a list of components"),
-    "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "which is no component"),
+    "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not the number of a component"),
     "unknown": (np.zeros(N_ROWS, int), {"label_components": {-1: [0]}}, "-1, which means unknown"),
     "beyond": (np.zeros(N_ROWS, int), {"label_components": {0: [8]}}, "labels name component 8"),
     "without": (None, {"label_components": {0: [0]}}, "give labels to fit"),
@@ -273,5 +273,5 @@ def test_a_masked_row_of_a_table_of_labels_allows_all(groups, rng):
     open_rows = np.where(is_masked[:, None], 1.0, np.eye(3)[truth])
     assert masked.mixture_ == GaussianMixture(3, random_state=0, max_iter=9).fit(rows, labels=open_rows).mixture_
     table.mask[5] = [True, False, False]
-    with pytest.raises(ValueError, match="labels of row 5 is masked in part: mask all of a row"):
+    with pytest.raises(ValueError, match=r"labels of row 5 is partly masked\. Mask the whole row"):
         masked.fit(rows, labels=table)

@@ -278,7 +278,7 @@ def test_frames_in_a_list_have_the_same_columns(rng):
     frames[1] = frames[1][["b", "a"]]
     mixtures = fit_quietly(frames, 2, random_state=0)
     assert mixtures.feature_names == ("a", "b")
-    assert mixtures.errors == {1: "Its columns are 'b', 'a', and those of the first are 'a', 'b'."}
+    assert mixtures.errors == {1: "Its columns are 'b', 'a', but those of the first group are 'a', 'b'."}
 
 
 def test_a_ragged_group_is_named(rng):
@@ -286,7 +286,7 @@ def test_a_ragged_group_is_named(rng):
     groups[0] = rng.normal(size=(30, 3))
     groups[2] = np.ma.masked_array(rng.normal(size=(30, 4)), False)  # which the estimator has to look at
     mixtures = fit_quietly(groups, 2, random_state=0)
-    sentence = "It has {} columns, and the others have 2. Groups need the same columns."
+    sentence = "It has {} columns, but the others have 2. Groups need the same columns."
     assert mixtures.errors == {0: sentence.format(3), 2: sentence.format(4)}
 
 
@@ -296,16 +296,16 @@ def test_a_ragged_group_is_named(rng):
         ([], {}, ValueError, "groups is empty"),
         (np.zeros((4, 2)), {}, ValueError, "give offsets="),
         (pd.DataFrame({"a": [1.0, 2.0]}), {}, ValueError, "give by="),
-        (pd.DataFrame({"a": [1.0, 2.0]}), {"by": "b"}, ValueError, "by='b' is no column"),
+        (pd.DataFrame({"a": [1.0, 2.0]}), {"by": "b"}, ValueError, "by='b' is not a column"),
         (pd.DataFrame({"a": [1.0, 2.0], "k": ["x", None]}), {"by": "k"}, ValueError, "no group in row 1"),
         ([np.zeros((4, 2))], {"by": "b"}, TypeError, "data frame"),
         (np.zeros((4, 2)), {"offsets": [0, 5]}, ValueError, "rise from 0 to the number of rows, 4"),
         (np.zeros((4, 2)), {"offsets": [0, 3, 2, 4]}, ValueError, "rise from 0"),
         (np.zeros((4, 2)), {"offsets": [0.0, 4.0]}, ValueError, "whole numbers"),
         ("rows.csv", {}, TypeError, "tables in memory"),
-        (["abc"], {}, TypeError, "tables in memory, and group 0 is 'abc'"),
-        ({"a": b"abc"}, {}, TypeError, "tables in memory, and group 'a' is b'abc'"),
-        (pd.DataFrame({"a": [1.0, 2.0], "k": [0, 1]}), {"by": "k", "offsets": [0, 2]}, ValueError, "give one of them"),
+        (["abc"], {}, TypeError, "tables in memory, but group 0 is 'abc'"),
+        ({"a": b"abc"}, {}, TypeError, "tables in memory, but group 'a' is b'abc'"),
+        (pd.DataFrame({"a": [1.0, 2.0], "k": [0, 1]}), {"by": "k", "offsets": [0, 2]}, ValueError, "Give one of them"),
         (3, {}, TypeError, "list of arrays"),
         ([np.zeros((4, 2))], {"sample_weight": [[1.0] * 4] * 2}, ValueError, "weights of each of 1 group"),
         ({"a": np.zeros((4, 2))}, {"sample_weight": {"b": [1.0] * 4}}, ValueError, "other keys"),

@@ -20,9 +20,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.engines import choose
 from gaussmix.errors import Failure, FailureKind
 from gaussmix.families import family_named
-from gaussmix.fit.candidate import Candidate, Result
-from gaussmix.fit.choice import lowest, simplest
-from gaussmix.fit.held_out import folds
+from gaussmix.fit.candidates import Candidate, Result, folds, lowest, simplest
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.search import Search

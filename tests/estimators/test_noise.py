@@ -223,7 +223,7 @@ def test_what_is_of_components_alone_refuses_noise(rows):
 BAD = {
     "share": ({"noise": 1.5}, ValueError, "noise=1.5 must be True, False, a weight between 0 and 1 or a Noise"),
     "list": ({"noise": [0.1]}, TypeError, "noise must be True, False, a weight"),
-    "other box": ({"noise": Noise(volume=[[0.0], [1.0]])}, ValueError, "is a box of 1 features, and X has 2"),
+    "other box": ({"noise": Noise(volume=[[0.0], [1.0]])}, ValueError, "is a box of 1 features, but X has 2"),
     "small box": ({"noise": Noise(volume=[[-1, -99], [1, 99]])}, ValueError, "in column 0, but X has numbers from"),
     "fixed weights": (
         {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [0.5, 0.5]},
@@ -269,7 +269,7 @@ def test_rows_in_a_plane_have_no_volume(rows):
 
 
 def test_a_stream_has_no_noise(rows):
-    with pytest.raises(ValueError, match="partial_fit has no noise"):
+    with pytest.raises(ValueError, match="partial_fit does not support noise"):
         GaussianMixture(2, noise=True).partial_fit(rows)
 
 
@@ -281,7 +281,7 @@ def test_a_warm_start_takes_the_noise_of_its_own_rows(rows):
 
 
 def test_many_fits_have_no_noise(rows):
-    with pytest.raises(ValueError, match="noise has no meaning with fit_many"):
+    with pytest.raises(ValueError, match="fit_many does not support noise"):
         fit_many([rows, rows], 2, noise=True)
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gaussmix.fit.parallel import mapped
+from gaussmix.fit.search import mapped
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])

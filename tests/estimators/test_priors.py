@@ -117,12 +117,12 @@ BAD = {
     "fixed_means beyond K": (
         {"restrictions": Restrictions(fixed_means=[2]), "means_init": np.zeros((2, 3))},
         ValueError,
-        "fixed_means names component 2, the last is n_components − 1 = 1.",
+        "fixed_means names component 2, but the last is n_components − 1 = 1.",
     ),
     "fixed covariance of a shared structure": (
         {"restrictions": Restrictions(fixed_covariances=[0]), "covariance_type": "VEV", "covariances_init": EYES},
         ValueError,
-        "fixed_covariances can't be some components with covariance_type='VEV', whose covariances depend on each other",
+        "fixed_covariances must name all components with covariance_type='VEV', whose covariances depend on each other",
     ),
     "fixed covariance and a bound": (
         {
@@ -154,7 +154,7 @@ BAD_RESTRICTIONS = {
     "fixed_means mask": (
         {"fixed_means": [True, False]},
         TypeError,
-        "fixed_means must be a list of numbers of components, which True is not.",
+        "fixed_means must be a list of numbers of components, but it holds True.",
     ),
 }
 

@@ -19,7 +19,7 @@ import gaussmix
 from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture, Restrictions
 from gaussmix.em.online import STEP_ROWS
 from gaussmix.families import FAMILIES
-from gaussmix.fit.ending import Ending
+from gaussmix.fit.fitted import Ending
 from gaussmix.waist.leaves import LEAF_ROWS
 
 LIBRARIES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
@@ -211,7 +211,7 @@ def test_arrays_become_frames_with_numbered_features(X, tmp_path):
     np.save(tmp_path / "rows.npy", X)
     pd.testing.assert_frame_equal(fitted.augment(gaussmix.open(tmp_path / "rows.npy")), table)
     np.save(tmp_path / "many.npy", np.zeros((200_000, 3)))
-    with pytest.raises(TypeError, match="augment takes an array or a data frame in memory"):
+    with pytest.raises(TypeError, match="augment needs an array or a data frame in memory"):
         fitted.augment(gaussmix.open(tmp_path / "many.npy", memory="1 MB"))
 
 
@@ -373,7 +373,7 @@ def test_the_outcome_says_what_was_left_to_gain_and_how_many_starts_agreed(gm):
     assert "starts          3 of 10 agree with the best" in text
     assert gm.glance()["n_agreed"].tolist() == [3]
     gm.outcome_ = replace(outcome, remaining_gain=np.inf)
-    assert "not yet gained  unknown, for the gains did not fall" in str(gm.summary())
+    assert "not yet gained  unknown, because the gains did not fall" in str(gm.summary())
     gm.outcome_ = replace(outcome, n_starts=1, remaining_gain=np.nan)
     assert "starts" not in str(gm.summary())
     assert "not yet gained" not in str(gm.summary())

@@ -85,7 +85,7 @@ def test_directions_are_those_of_the_fit(X, monkeypatch):
 
 
 def test_one_component_has_no_direction(X):
-    with pytest.warns(RuntimeWarning, match="The mixture has one component, and no direction separates one"):
+    with pytest.warns(RuntimeWarning, match="The mixture has one component, so no direction separates"):
         GaussianMixtureReducer(random_state=0).fit(X)
 
 

@@ -244,7 +244,7 @@ def test_decimals_are_the_nearest_floats(library):
 
 
 def test_bytes_are_no_table():
-    with pytest.raises(TypeError, match=r"X is b'rows.csv', which is no table: give the path of a file as text"):
+    with pytest.raises(TypeError, match=r"X must be a table, not b'rows.csv'. Give the path of a file as text"):
         GaussianMixture().fit(b"rows.csv")
     with pytest.raises(TypeError, match="holds bytes in row 0, column 'a'"):
         GaussianMixture().fit(pd.DataFrame({"a": [b"x"] * 4}))

@@ -153,7 +153,7 @@ def test_the_frame_keeps_the_index_of_the_rows(rng):
 def test_rows_elsewhere_and_before_fit_are_refused(tmp_path):
     np.save(tmp_path / "rows.npy", np.zeros((200_000, 1)))
     gm = fitted(Mixture([1.0], [[0.0]], [4.0], FAMILIES["spherical"]))
-    with pytest.raises(TypeError, match="explain takes an array or a data frame in memory"):
+    with pytest.raises(TypeError, match="explain needs an array or a data frame in memory"):
         gm.explain(gaussmix.open(tmp_path / "rows.npy", memory="1 MB"))
     with pytest.raises(ValueError, match="not fitted"):
         GaussianMixture().explain([[0.0]])

@@ -269,7 +269,7 @@ def test_rows_far_out_in_every_class_are_unknown(n_components, classes):
 def test_no_class_is_called_as_rows_of_none_are(names, label, classes):
     X, y = classes
     y = np.array(names)[(y > 0).astype(int)]
-    said = f"labelled {label}, which a class of y is called too: rename the class"
+    said = f"labelled {label}, but a class of y has this name. Rename the class"
     with pytest.raises(ValueError, match=said):
         GaussianMixtureClassifier(unknown=0.01).fit(X, y)
     fitted = GaussianMixtureClassifier().fit(X, y)

@@ -249,13 +249,11 @@ def test_missing_values_are_filled_where_they_are(table, cluster):
         assert (filled.dtype, filled.ndim) == (np.float64, 2)
         assert_near(filled.compute(), expected.transform(holed))
     assert imputer.transform(frame.astype("f4")).dtype == np.float32
-    with pytest.raises(
-        ValueError, match="Draws depend on the numbers of rows, which Dask and Spark do not tell: write X"
-    ):
+    with pytest.raises(ValueError, match="Draws need the numbers of rows, which Dask and Spark do not give"):
         imputer.set_params(sample_posterior=True).transform(lazy)
     with pytest.raises(ValueError, match=r"the value is missing \(NaN or null\)"):
         imputer.fit(open(lazy))
-    with pytest.raises(ValueError, match="with missing=True, and this GaussianMixture takes no missing values"):
+    with pytest.raises(ValueError, match="with missing=True, but this GaussianMixture does not support missing values"):
         mixture(missing="error").fit(open(lazy, missing=True))
 
 

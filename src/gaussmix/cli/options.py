@@ -11,9 +11,8 @@ import click
 
 from gaussmix.cli.outputs import WRITERS
 from gaussmix.cli.show.notices import in_options
-from gaussmix.door.parameters import CHECKS
+from gaussmix.door.parameters import CHECKS, EVERY
 from gaussmix.door.rows import MEANINGS
-from gaussmix.door.structures import EVERY
 from gaussmix.errors import not_one_of
 from gaussmix.families.base import FAMILIES, family_named, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
@@ -366,7 +365,7 @@ def writing(verb: Verb) -> Verb:
 
 
 noise = click.option(
-    "--noise", is_flag=True, help="A uniform background beside the components, for rows that are of none."
+    "--noise", is_flag=True, help="A uniform background beside the components, for rows that belong to none."
 )
 seed = click.option(
     "--seed",

@@ -25,18 +25,18 @@ from gaussmix.sources.opening import is_table
 
 @dataclass(frozen=True, eq=False)
 class Grouped:
-    """Groups, with the rows of those that are plain tables of numbers one after the other.
+    """Groups, and the rows of the plain tables of numbers among them, one after the other.
 
     Parameters
     ----------
     keys : of the groups, in their order.
     table, weight : what the user gave as the rows of a group, and as their weights.
     rows : (n_rows, n_features), of the groups that are plain.
-    row_weight : (n_rows,), as they were given; None where nobody gave any.
+    row_weight : (n_rows,), as they were given; None if nobody gave any.
     first, size : (n_groups,), where the rows of each group begin and how many they are; none for a group that is not
         plain.
-    names : of the features; None where they have none.
-    refused : sentences on groups that don't go with the others, by their place.
+    names : of the features; None if they have none.
+    refused : why groups can't be fitted with the others, by their place.
     """
 
     keys: tuple[Any, ...]
@@ -61,7 +61,7 @@ class Grouped:
         return Groups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
     def _reduce(self, weights: Array, place: int, total: Array, unit: Array) -> bool:
-        """Bring the weights of a group below 1, as a fit does; false where they can't be used."""
+        """Bring the weights of a group below 1, as a fit does; false if they can't be used."""
         weight = weights[self.first[place] : self.first[place] + self.size[place]]
         largest = float(weight.max())
         if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= LARGEST_WEIGHT):  # also where one is NaN
@@ -80,18 +80,18 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
     ValueError, TypeError : there are no groups, or what is given is in none of these forms.
     """
     if isinstance(groups, Source) or is_table(groups):
-        raise TypeError("fit_many takes tables in memory: a list of arrays, an array with offsets, or a data frame.")
+        raise TypeError("fit_many needs tables in memory: a list of arrays, an array with offsets, or a data frame.")
     is_frame = hasattr(groups, "columns")
     if by is not None and offsets is not None:
-        raise ValueError("by= and offsets= both say which group a row is of: give one of them.")
+        raise ValueError("by= and offsets= both assign rows to groups. Give one of them.")
     if by is not None:
         if not is_frame:
-            raise TypeError(f"by={by!r} names a column of a data frame, and groups is none.")
+            raise TypeError(f"by={by!r} needs groups to be a data frame.")
         return _of_frame(groups, by, sample_weight, template)
     if offsets is not None:
         return _of_offsets(groups, offsets, sample_weight, template)
     if is_frame or (isinstance(groups, np.ndarray) and groups.ndim < 3 and groups.dtype != object):
-        wanted = "by=, the name of the column that says which group a row is of" if is_frame else "offsets="
+        wanted = "by=, the name of the column with the groups" if is_frame else "offsets="
         raise ValueError(f"groups is a single table: give {wanted}, or a list of tables.")
     if isinstance(groups, Mapping):
         keys: tuple[Any, ...] = tuple(groups)
@@ -120,7 +120,7 @@ def _of_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] 
         raise ValueError("groups is empty: give at least one group.")
     for key, table in zip(keys, tables, strict=True):
         if isinstance(table, str | bytes | os.PathLike):
-            raise TypeError(f"fit_many takes tables in memory, and group {key!r:.40} is {table!r:.40}: read it first.")
+            raise TypeError(f"fit_many needs tables in memory, but group {key!r:.40} is {table!r:.40}. Read it first.")
     names, refused = _common_names(tables)
     plain = [_plain(table) for table in tables]
     if weights is not None:
@@ -132,7 +132,7 @@ def _of_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] 
     for place, rows in enumerate(plain):
         if rows is not None and rows.shape[1] != width:
             columns = counted(rows.shape[1], "column")
-            refused[place] = f"It has {columns}, and the others have {width}. Groups need the same columns."
+            refused[place] = f"It has {columns}, but the others have {width}. Groups need the same columns."
         if rows is not None and (rows.dtype != kind or place in refused):
             plain[place] = None
     size = np.array([0 if rows is None else len(rows) for rows in plain], dtype=np.int64)
@@ -160,7 +160,7 @@ def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, 
     if not named:
         return None, {}
     wanted = named[0][1]
-    of_the_first = f"and those of the first are {_shown(wanted)}."
+    of_the_first = f"but those of the first group are {_shown(wanted)}."
     refused = {place: f"Its columns are {_shown(names)}, {of_the_first}" for place, names in named if names != wanted}
     is_text = all(isinstance(name, str) for name in wanted) and len(named) == len(tables)
     return (tuple(wanted) if is_text else None), refused
@@ -176,7 +176,7 @@ def _shown(names: list[Any]) -> str:
 
 
 def _plain(table: Any) -> Rows | None:
-    """A table as floats where it is nothing but numbers; None where the estimator has to look at it."""
+    """A table as floats where it is nothing but numbers; None if the estimator has to check it."""
     if type(table) is not np.ndarray:
         if isinstance(table, np.ma.MaskedArray) or is_table(table) or isinstance(table, Source):
             return None
@@ -221,7 +221,7 @@ def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: Ba
         raise ValueError("offsets must be whole numbers: where each group begins, and where the last one ends.")
     if ends[0] != 0 or ends[-1] != len(rows) or (np.diff(ends.astype(np.int64)) < 0).any():
         raise ValueError(
-            f"offsets must rise from 0 to the number of rows, {len(rows)}, and go from {ends[0]} to {ends[-1]}."
+            f"offsets must rise from 0 to the number of rows, {len(rows)}, but go from {ends[0]} to {ends[-1]}."
         )
     weight = _row_weights(sample_weight, len(rows))
     ends = ends.astype(np.int64)
@@ -239,15 +239,15 @@ def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: Ba
 
 
 def _of_frame(frame: Any, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """A frame of pandas, polars or Arrow, and the name of the column that says which group a row is of."""
+    """A frame of pandas, polars or Arrow, and the name of the column of groups."""
     columns = _columns(frame)
     if by not in columns:
-        raise ValueError(f"by={by!r} is no column of the frame, which has {_shown(columns)}.")
+        raise ValueError(f"by={by!r} is not a column of the frame. Its columns are {_shown(columns)}.")
     is_arrow = hasattr(frame, "column_names")
     names = frame[by].to_pylist() if is_arrow else frame[by].to_list()
     missing = next((row for row, key in enumerate(names) if key is None or key != key), None)
     if missing is not None:
-        raise ValueError(f"Column {by!r} says no group in row {missing}: fill it, or leave out such rows.")
+        raise ValueError(f"Column {by!r} has no group in row {missing}. Fill it, or drop the row.")
     if not names:
         raise ValueError("The frame has no rows.")
     known: dict[Any, int] = {}

@@ -21,7 +21,7 @@ ASYMMETRY = 1e-8  # of the deviations
 
 
 def check_columns(source: Source, names: Any) -> Source:
-    """Raise ValueError for a column that has no value; returns the source, and says there if nothing is missing."""
+    """The source, marked as complete if nothing is missing; raises ValueError for a column without a value."""
     cells = source.of_all(Cells)
     empty = np.flatnonzero(cells.n_seen == 0)
     if empty.size:
@@ -31,11 +31,13 @@ def check_columns(source: Source, names: Any) -> Source:
             n_positive = counted(source.profile.n_positive, "row")
             raise ValueError(
                 f"Input X has no value in {where} in {n_positive} of positive sample_weight. Give more rows a positive "
-                "weight, or leave the column out."
+                "weight, or drop the column."
             )
-        hint = " An X_error above 1.3e154 counts as infinite, for its square overflows." if source.has_errors else ""
+        hint = (
+            " An X_error above 1.3e154 counts as infinite, because its square overflows." if source.has_errors else ""
+        )
         raise ValueError(
-            f"Input X has no value at all in {where}, so nothing can be learned of it: leave it out.{hint}"
+            f"Input X has no value at all in {where}, so nothing can be learned about it. Drop the column.{hint}"
         )
     if not cells.n_missing.any():
         source = source.fresh()
@@ -44,7 +46,7 @@ def check_columns(source: Source, names: Any) -> Source:
 
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
-    """Raise ValueError for two columns that have no row in common, where a structure has their covariance."""
+    """Raise ValueError for two columns without a common row, if a structure needs their covariance."""
     needy = next((each for each in families if each.need(None).second in (Second.FULL, Second.PROJECTED)), None)
     if not source.may_miss or needy is None:
         return
@@ -52,8 +54,8 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
     if len(apart):
         one, other = (column_named(int(column), names) for column in apart[0])
         raise ValueError(
-            f"No row of X has values both in {one} and {other}, so nothing can be learned of their covariance: leave "
-            f'one out, or take covariance_type="diag" instead of {needy.name!r}.'
+            f"No row of X has values both in {one} and {other}, so their covariance can't be estimated. Drop one, "
+            f'or use covariance_type="diag" instead of {needy.name!r}.'
         )
 
 
@@ -65,7 +67,7 @@ def check_errors(
     Parameters
     ----------
     X_error : standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
-        (n_rows, n_features, n_features), data units or their squares. Where both readings fit, it is the first.
+        (n_rows, n_features, n_features), data units or their squares. If both readings fit, the first counts.
     rows : the rows.
     is_missing : whether cells of them are NaN.
     feature_names : of the columns of X; a data frame of errors must have them.
@@ -110,7 +112,7 @@ def check_errors(
 
 
 def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
-    """Raise ValueError for errors that can't be, of rows from `first` on; None where all rows have the same."""
+    """Raise ValueError for impossible errors of rows from `first` on; None if all rows have the same errors."""
     known = ~np.isnan(rows)
     if error.ndim == 3:
         known = known[:, :, None] & known[:, None, :]

@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.covariances import Covariances
 from gaussmix.door.parameters import check_numbers
-from gaussmix.door.warnings import warn
-from gaussmix.errors import SingularCovariance, name_components
+from gaussmix.errors import SingularCovariance, name_components, warn
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied, pieces
@@ -72,12 +71,12 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
 
 
 def _stray_sentence(found: Covariances, family: Family, parameter: str) -> str | None:
-    """Say that matrices do not have the structure; None where they have.
+    """Say that matrices do not have the structure; None if they have it.
 
     Matrices that have it come back from a maximisation on their own moments. Their inverses have it too.
 
-    It is no error. The frozen components of a fit keep their covariances while those of the others change together, so
-    the covariances of such a fit do not have its structure.
+    This is not an error: frozen components keep their covariances while the others change together, so the covariances
+    of a fit may lack its structure.
     """
     need = family.need(None)
     if need.pooled or need.second is Second.TRACE:
@@ -92,8 +91,8 @@ def _stray_sentence(found: Covariances, family: Family, parameter: str) -> str |
     k = int(apart.max(axis=1).argmax())
     return (
         f"{parameter} does not have the structure {family.name}: the nearest that has it differs by "
-        f"{100 * apart[k].max():.2g} % in component {k}. EM starts from it all the same, and its first step may lower "
-        "the likelihood. Check covariance_type, unless these are of a fit with frozen components."
+        f"{100 * apart[k].max():.2g} % in component {k}. EM starts from it anyway, and its first step may lower "
+        "the likelihood. Check covariance_type, unless these come from a fit with frozen components."
     )
 
 
@@ -102,7 +101,7 @@ def check_given(
 ) -> Array | NDArray[np.int32]:
     """Labels (n_rows,) or responsibilities `shape` = (n_rows, n_components) of a user, or of a callable (`returned`).
 
-    Where there is noise, the label −1 or one more column may say so; the responsibilities lack it then.
+    With noise, labels may be −1, and responsibilities may have one more column, which is then removed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a user knows of the components of rows: `labels` of a fit, checked."""
+"""What is known about the components of rows: `labels` of `fit`, checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEARCH = "search"  # the start that moves components
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> Known | None:
-    """What labels say of the rows; None where they say nothing.
+    """What labels say about the rows; None if they say nothing.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
 
     Raises
     ------
-    ValueError, TypeError : they are of the wrong length or type, or leave a row without a component: it is named.
+    ValueError, TypeError : the length or type is wrong, or a row has no possible component. The message names the row.
     """
     groups = _check_groups(label_components)
     if labels is None:
@@ -51,7 +51,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
         )
     if array.ndim == 2:
         if groups is not None:
-            raise ValueError("label_components goes with one label for each row, not with a table.")
+            raise ValueError("label_components needs one label for each row, not a table.")
         return Known(table=_check_table(array))
     return _of_labels(array, groups)
 
@@ -59,26 +59,25 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
 def check_suits_labels(
     known: Known | None, init_params: Any, counts: Iterable[int], *, has_noise: bool = False
 ) -> None:
-    """Raise ValueError for a start that can't keep labels, or a number of components that they do not go with."""
+    """Raise ValueError for a start that can't keep labels, or too few components for them."""
     if known is None:
         return
     for n_components in counts:
         known.check_size(n_components, has_noise)
     if SEARCH in check_start_names(init_params):
-        raise ValueError(
-            f"init_params={SEARCH!r} exchanges components, so that it can't keep labels: name another start, such as "
-            '"kmeans".'
-        )
+        raise ValueError(f'init_params={SEARCH!r} does not support labels. Choose another start, such as "kmeans".')
 
 
 def _without_masks(labels: Any) -> Any:
-    """Labels with None where they are masked; and a table with a masked row as one that allows all components."""
+    """Labels with None for masked ones; a masked row of a table allows all components."""
     if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
         return unmasked(labels, None)
     is_masked = np.ma.getmaskarray(labels)
     in_part = np.flatnonzero(is_masked.any(axis=1) & ~is_masked.all(axis=1))
     if in_part.size:
-        raise ValueError(f"labels of row {in_part[0]} is masked in part: mask all of a row that nothing is known of.")
+        raise ValueError(
+            f"labels of row {in_part[0]} is partly masked. Mask the whole row if nothing is known about it."
+        )
     return labels.filled(1)
 
 
@@ -95,7 +94,7 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
             raise ValueError(f"label_components[{label!r}] must be a list of components, not {components!r:.60}.")
         for component in components:
             if isinstance(component, bool) or not isinstance(component, Integral) or component < 0:
-                raise ValueError(f"label_components[{label!r}] holds {component!r:.40}, which is no component.")
+                raise ValueError(f"label_components[{label!r}] holds {component!r:.40}, not the number of a component.")
         groups[_plain(label)] = [int(component) for component in components]
     if not groups or any(_is_unknown(label) for label in groups):
         raise ValueError(f"label_components must name labels other than {UNKNOWN}, which means unknown.")

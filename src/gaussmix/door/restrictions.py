@@ -1,20 +1,70 @@
-"""The parameters `prior` and `restrictions`, checked, and the objective that EM raises for them."""
+"""The parameters `noise`, `prior` and `restrictions`, checked, and the objective that EM raises for them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from gaussmix.background import NO_MARGINAL, Background
 from gaussmix.checks import check_finite
-from gaussmix.door.noise import noise_of
+from gaussmix.em.noise_box import noise_of_rows
 from gaussmix.em.posterior import Shares
 from gaussmix.em.terms import NOTHING, Terms
 from gaussmix.families.base import Family, shares_nothing
+from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.restrictions import OF_COMPONENTS, Restrictions
+from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Cells
+
+
+def noise_of(noise: Any) -> Noise | None:
+    """The parameter `noise` as a value; None for no noise. Raises TypeError or ValueError."""
+    if isinstance(noise, Noise):
+        return noise
+    if isinstance(noise, (bool, np.bool_)) or noise is None:
+        return Noise() if noise else None
+    if not isinstance(noise, (int, float, np.integer, np.floating)):
+        raise TypeError(f"noise must be True, False, a weight between 0 and 1 or a Noise, not {noise!r:.60}.")
+    if not 0 < noise < 1:
+        raise ValueError(f"noise={noise!r} must be True, False, a weight between 0 and 1 or a Noise.")
+    return Noise(float(noise))
+
+
+def check_background(noise: Noise | None, source: Source) -> Background | None:
+    """The background that a fit begins with; None for none.
+
+    Raises
+    ------
+    ValueError : the box has another number of features or does not hold all rows, or the rows take up no volume.
+    """
+    if noise is None:
+        return None
+    if noise.volume is None:
+        return noise_of_rows(float(noise.weight), source)
+    box = noise.box
+    if box is None:
+        if source.may_miss:
+            raise ValueError(
+                f"X has missing cells, and {NO_MARGINAL}: give the volume of noise as a box {(2, source.n_features)}."
+            )
+        return Background(float(noise.weight), math.log(float(noise.volume)))  # type: ignore[arg-type]
+    if box.shape[1] != source.n_features:
+        raise ValueError(f"The volume of noise is a box of {box.shape[1]} features, but X has {source.n_features}.")
+    ends = source.of_all(Cells).ends
+    outside = np.flatnonzero((ends[0] < box[0]) | (ends[1] > box[1]))
+    if outside.size:
+        column = int(outside[0])
+        raise ValueError(
+            f"The volume of noise is a box from {box[0, column]:.6g} to {box[1, column]:.6g} in column {column}, but X "
+            f"has numbers from {ends[0, column]:.6g} to {ends[1, column]:.6g} there: the box must hold all rows."
+        )
+    return Background.of_box(float(noise.weight), box)
+
 
 DEFAULT = "default"
 _ANY_FEATURES = 8  # a number of features at which structures differ
@@ -27,20 +77,20 @@ _VALUES = {
 
 
 def given_terms(estimator: Any) -> list[str]:
-    """The names of the parameters that are set, for what fits that take none of them refuse."""
+    """The names of `prior` and `restrictions`, if they are set."""
     is_restricted = any(map(np.size, _restrictions_of(estimator).options.values()))
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 
 
 def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *, is_search: bool = False) -> Terms:
-    """What no rows and no values are needed to check.
+    """The checks that need neither rows nor initial values.
 
     Parameters
     ----------
     estimator : of a mixture or a search.
     families : the structures.
     n_components : the largest number.
-    is_search : whether there may be other numbers of components, so that none can be named by its number.
+    is_search : whether numbers of components are compared, so that no component can be named by its number.
 
     Raises
     ------
@@ -57,7 +107,9 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *
         if places and is_search:
             raise ValueError(f"{name} is for GaussianMixture: a search has several numbers of components.")
         if places and places[-1] >= n_components:
-            raise ValueError(f"{name} names component {places[-1]}, the last is n_components − 1 = {n_components - 1}.")
+            raise ValueError(
+                f"{name} names component {places[-1]}, but the last is n_components − 1 = {n_components - 1}."
+            )
         if places and all(getattr(estimator, source) is None for source in _VALUES[name]):
             raise ValueError(f"{name} needs {' or '.join(_VALUES[name])}, which holds the values.")
     if given.equal_weights and np.any(added):
@@ -68,12 +120,12 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *
             raise ValueError("fixed_covariances contradicts max_condition, a bound on all covariances. Remove one.")
         if len(places) < n_components and not shares_nothing(family, _ANY_FEATURES):
             raise ValueError(
-                f"fixed_covariances can't be some components with covariance_type={family.name!r}, whose covariances "
-                'depend on each other: fix all of them, or take a structure where each is free, such as "full".'
+                f"fixed_covariances must name all components with covariance_type={family.name!r}, whose covariances "
+                'depend on each other. Fix all of them, or choose a structure such as "full".'
             )
     for name in ("fixed_weights", "min_weight"):
         if np.size(given.options.get(name, ())) and noise_of(estimator.noise) is not None:
-            raise ValueError(f"{name} can't be combined with noise, beside which weights do not sum to 1. Remove one.")
+            raise ValueError(f"{name} can't be combined with noise: these weights must sum to 1. Remove one.")
     shares = Shares(added, bool(given.equal_weights), dict.fromkeys(fixed["fixed_weights"], 0.0), given.min_weight)
     return Terms(prior, shares, fixed["fixed_means"], places)
 

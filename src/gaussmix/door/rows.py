@@ -12,8 +12,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from gaussmix.door.incomplete import check_columns, check_errors
 from gaussmix.door.parameters import check_numbers
-from gaussmix.door.warnings import warn
-from gaussmix.errors import column_named, listed, unknown_name
+from gaussmix.errors import column_named, listed, unknown_name, warn
 from gaussmix.numerics.arrays import Array, Rows, unmasked
 from gaussmix.numerics.frames import Frame, times_sentence
 from gaussmix.numerics.pieces import copied
@@ -51,8 +50,8 @@ def check_source(
 ) -> Source:
     """The rows of X and their weights; a source has its own weights and passes as it is.
 
-    Missing cells pass where they `may_miss`. Of a stream a single row is enough, and its weights may all be 0. For
-    `X_error`, the measurement errors, see `check_errors`.
+    Missing cells pass if they `may_miss`. A stream may have a single row, and weights that are all 0. `check_errors`
+    describes `X_error`, the measurement errors.
 
     Raises
     ------
@@ -61,7 +60,7 @@ def check_source(
     TypeError : a sparse matrix, dates, times or durations, or cells that are neither numbers nor text.
     """
     if isinstance(X, bytes):
-        raise TypeError(f"X is {X!r:.60}, which is no table: give the path of a file as text.")
+        raise TypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
     if type(X) is not np.ndarray and is_table(X):
         X = open(X, missing=may_miss)
     if not isinstance(X, Source):
@@ -76,15 +75,15 @@ def check_source(
             check_columns(source, getattr(estimator, "feature_names_in_", None))
         return source
     if X_error is not None:
-        raise ValueError("X_error goes with an array or a data frame: a source of rows has no measurement errors.")
+        raise ValueError("X_error needs X to be an array or a data frame, not a source of rows.")
     if X.may_miss and not may_miss:
         raise ValueError(
-            f"X was opened with missing=True, and this {type(estimator).__name__} takes no missing values: open it "
-            "without, or let GaussianMixtureImputer fill them first."
+            f"X was opened with missing=True, but this {type(estimator).__name__} does not support missing values. "
+            "Open it without, or fill them by GaussianMixtureImputer first."
         )
     if sample_weight is not None:
         raise ValueError(
-            "A source of rows has its own row weights: leave out sample_weight, and name a column by "
+            "A source of rows has its own row weights. Remove sample_weight, and name the column of weights: "
             "gaussmix.open(…, weights=…)."
         )
     before = getattr(estimator, "feature_names_in_", None)
@@ -154,7 +153,7 @@ def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) 
 
 
 def _is_plain(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> bool:
-    """Whether scikit-learn has nothing to convert or to complain of; then the number of features is noted.
+    """Whether scikit-learn has nothing to convert or to refuse; then the number of features is noted.
 
     Asking scikit-learn takes as long as all else that `predict` of a few rows does.
     """
@@ -216,7 +215,7 @@ def _as_doubles(X: Any) -> Any:
 
 
 def _check_cells(X: ArrayLike, names: Any) -> None:
-    """Raise an error that names the first cell that is no number; scikit-learn refuses what is no table."""
+    """Raise an error that names the first cell without a number; scikit-learn refuses other things than tables."""
     if _converts(X, np.float64) or not _converts(X, object):
         return
     cells = np.asarray(X, dtype=object)
@@ -302,9 +301,9 @@ def _kind(X: Any) -> str:
 
 
 def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish: bool = False) -> Array | None:
-    """Row weights (n_rows,), float64; None where all are 1.
+    """Row weights (n_rows,), float64; None if all are 1.
 
-    All may be 0 where they `may_vanish`.
+    All may be 0 if they `may_vanish`.
 
     Raises
     ------

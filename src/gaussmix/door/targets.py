@@ -1,20 +1,164 @@
-"""The targets of a regressor, checked: y as an array beside X, or columns of X."""
+"""What to predict, checked: classes, numbers beside X, and columns of X."""
 
 from __future__ import annotations
 
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 
 from gaussmix.door.parameters import check_numbers
 from gaussmix.mixture.features import Features, places
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array, Places, unmasked
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import bad_cell
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
+
+UNLABELLED = -1
+_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a list that holds text too
+
+
+def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Classes in y, sorted, and the number of each row's class, (n_rows,): −1 where the class is not known.
+
+    The class of a row is unknown if y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow.
+    NumPy turns −1 and NaN beside text into text, so "-1" and "nan" mean the same. −1 beside only one other class is a
+    class itself: many people call their two classes −1 and 1.
+
+    Raises
+    ------
+    ValueError : no labels, one class, infinite or continuous values, numbers beside text, another length than the rows.
+    """
+    if y is None:
+        raise ValueError("A classifier requires y to be passed, but the target y is None.")
+    given: NDArray[Any] = column_or_1d(unmasked(y, None), warn=True)
+    if len(given) != n_rows:
+        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    _check_finite(given)
+    present = ~_is_missing(given)
+    known = present & ~_is_unlabelled(given)
+    if len(set(given[known].tolist())) < 2:
+        known = present
+    _check_one_kind(given[known])
+    named = np.asarray(given[known].tolist(), dtype=_type_of_numbers(y, given))  # objects become numbers or text
+    if not named.size:
+        raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
+    check_classification_targets(named)
+    classes, numbers = np.unique(named, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two or more.")
+    labels = np.full(n_rows, UNLABELLED, dtype=np.int32)
+    labels[known] = numbers
+    return classes, labels
+
+
+def known_classes(
+    y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool
+) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """The places of rows with a class in y, and these classes; raises ValueError if there are none.
+
+    Parameters
+    ----------
+    y : as `check_classes` takes it.
+    n_rows : its length.
+    classes : that were learned. −1 may be one of them.
+    has_unknown : whether −1 says that a row has none of them.
+    """
+    given: NDArray[Any] = column_or_1d(unmasked(y, None))
+    if len(given) != n_rows:
+        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    known = ~_is_missing(given)
+    if not (has_unknown or _is_unlabelled(classes).any()):
+        known &= ~_is_unlabelled(given)
+    if not known.any():
+        raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
+    return np.flatnonzero(known), np.asarray(given[known].tolist())
+
+
+def check_mass(mass: Array, classes: NDArray[Any]) -> None:
+    """Raise ValueError for a class whose rows have no weight together, given the weights (n_classes,)."""
+    if not mass.all():
+        name = classes.tolist()[int(mass.argmin())]
+        raise ValueError(f"No row of the class {name!r} has a positive sample_weight: leave the class out.")
+
+
+def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Array:
+    """Probabilities of the classes, (n_classes,); raises ValueError if they are not, or if EM would change them."""
+    prior = check_numbers("priors", priors)
+    if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
+        raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
+    if not is_complete:
+        raise ValueError("priors can't be combined with rows of unknown class (y is -1 or missing). Remove priors.")
+    return prior
+
+
+def no_class(classes: NDArray[Any]) -> int | str:
+    """The label of a row of no known class; raises ValueError if a class has this name."""
+    label = "unknown" if classes.dtype.kind in "UO" else UNLABELLED
+    if label in classes.tolist():
+        raise ValueError(
+            f"With unknown above 0, rows of no known class are labelled {label!r}, but a class of y has this name. "
+            "Rename the class, or use tail_probability."
+        )
+    return label
+
+
+def _is_unlabelled(y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where y is −1, or the text that NumPy makes of it; (n_rows,)."""
+    if y.dtype.kind in "iuf":
+        is_unlabelled: NDArray[np.bool_] = y == UNLABELLED
+        return is_unlabelled
+    if y.dtype.kind not in "OU":
+        return np.zeros(len(y), dtype=bool)
+    return np.array([_is_minus_one(value) for value in y.tolist()], dtype=bool)
+
+
+def _is_minus_one(value: Any) -> bool:
+    if isinstance(value, str):
+        return value in _UNLABELLED_TEXT
+    return isinstance(value, Real) and bool(value == UNLABELLED)
+
+
+def _is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where y holds no value at all, (n_rows,)."""
+    if y.dtype.kind not in "fO":
+        return np.zeros(len(y), dtype=bool)
+    return np.array([_is_no_value(value) for value in y.tolist()], dtype=bool)
+
+
+def _is_no_value(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA does not say whether it equals itself
+        return True
+
+
+def _type_of_numbers(y: Any, given: NDArray[Any]) -> type[np.int64] | None:
+    """Integers where a data frame's integers became floating because some are missing, else NumPy's choice."""
+    name = str(getattr(y, "dtype", "")).lower().removeprefix("u")
+    return np.int64 if given.dtype.kind == "f" and name.startswith("int") else None
+
+
+def _check_one_kind(named: NDArray[Any]) -> None:
+    text = next((value for value in named.tolist() if isinstance(value, str)), None)
+    other = next((value for value in named.tolist() if not isinstance(value, str)), None)
+    if text is not None and other is not None:
+        raise ValueError(
+            f"y holds text beside other values, such as {text!r} and {other!r}: write all classes as text."
+        )
+
+
+def _check_finite(y: NDArray[Any]) -> None:
+    for row, value in enumerate(y.tolist()) if y.dtype.kind in "fO" else ():
+        if isinstance(value, float) and np.isinf(value):
+            raise ValueError(
+                f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Give classes."
+            )
 
 
 def check_target(y: ArrayLike | None, n_rows: int) -> Array:

@@ -1,8 +1,8 @@
-"""The fitted attributes of scikit-learn's mixtures, read from `mixture_`, and the methods that its test suite calls."""
+"""The fitted attributes of scikit-learn's mixtures, read or set by hand, and its estimators, from and to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,25 +12,139 @@ from sklearn.exceptions import NotFittedError
 
 from gaussmix.covariances import Covariances, LowRank
 from gaussmix.door.initial import check_covariances
-from gaussmix.door.parameters import check_numbers
-from gaussmix.door.structures import check_family, names_several
+from gaussmix.door.parameters import check_family, check_numbers, names_several
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.objective import Ridge
 from gaussmix.engines import choose
-from gaussmix.errors import listed
+from gaussmix.errors import listed, name_components
 from gaussmix.estimators.base import Estimator
-from gaussmix.estimators.by_hand import MATRICES, Floats, lacking, mixture_of, unsettable
-from gaussmix.estimators.conversion import PRIVATE, instead_of
+from gaussmix.families.base import Family
 from gaussmix.fit.fitted import Fitted
+from gaussmix.mixture.conversion import from_parameters
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.arrays import narrowed
+from gaussmix.model import SUM_TOLERANCE
+from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.pieces import copied
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
 
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture as SklearnMixture
+
+Floats = NDArray[np.floating[Any]]
+
+MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # of several that agree, the first is taken
+APART = 0.01  # relative: covariances and precisions typed with three digits agree
+
+
+def lacking(changed: Mapping[str, Floats]) -> list[str]:
+    """Names of the arrays that must be set as well before there is a mixture."""
+    matrices = [] if changed.keys() & set(MATRICES) else [MATRICES[0]]
+    return [name for name in ("weights_", "means_", *matrices) if name not in changed]
+
+
+def mixture_of(changed: Mapping[str, Floats], base: Mixture | None, family: Family) -> Mixture:
+    """The mixture that arrays make.
+
+    Parameters
+    ----------
+    changed : by the name of the attribute.
+    base : the mixture that has the other arrays; None where `changed` has all that are needed.
+    family : the structure.
+
+    Raises
+    ------
+    ValueError : an array does not fit the others, or the numbers make no mixture; the message says which.
+    """
+    given = [name for name in MATRICES if name in changed]
+    fixed = [name for name in changed if name not in ("weights_", "means_", *MATRICES)]
+    if fixed or (given and family.kind is LowRank):
+        raise ValueError(unsettable((fixed or given)[0], family))
+    arrays = {} if base is None else {"weights_": base.weights, "means_": base.means}
+    if base is not None and not given:
+        arrays["covariances_"] = base.covariances
+    arrays |= {name: values.astype(np.float64) for name, values in changed.items()}
+    weights, means = arrays["weights_"], arrays["means_"]
+    _check_shapes(arrays, family)
+    noise = None if base is None else base.noise
+    rest = 1.0 if noise is None else 1.0 - noise.weight
+    if noise is not None and abs(weights.sum() - rest) > SUM_TOLERANCE:
+        raise ValueError(f"weights_ must sum to {rest:.7g}, 1 less noise_weight_, not to {weights.sum():.7g}.")
+    digits = {name: float(np.finfo(changed[name].dtype).eps) for name in given}
+    each = [_covariances_of(name, arrays[name], digits[name], family, means) for name in given]
+    covariances = each[0].array if each else arrays["covariances_"]
+    try:
+        model = from_parameters(weights / rest, means, covariances, None, family)
+    except ValueError as error:
+        raise ValueError(f"{listed(list(changed))} set by hand: {error}") from None
+    for name, other in zip(given[1:], each[1:], strict=True):
+        _check_agreement(given[0], name, model.covariances, other, max(digits.values()))
+    names = None if base is None or base.n_features != model.n_features else base.feature_names
+    return Mixture.of(model.beside(noise), names)
+
+
+def unsettable(name: str, family: Family) -> str:
+    """Say that an array can't be set in a structure."""
+    why = f" of {family.name!r} follows from loadings and noise variances, and" if name in MATRICES else ""
+    return f"{name}{why} can't be set. Set mixture_ instead."
+
+
+def _check_shapes(arrays: Mapping[str, Array], family: Family) -> None:
+    """Raise ValueError for an array whose shape is not the one that goes with `means_`."""
+    means = arrays["means_"]
+    if means.ndim != 2 or not means.size:
+        raise ValueError(f"means_ was set to an array of shape {means.shape}: give (n_components, n_features).")
+    wanted = {"weights_": means.shape[:1], "means_": means.shape} | dict.fromkeys(MATRICES, family.shape(*means.shape))
+    for name, values in arrays.items():
+        if values.shape != wanted[name]:
+            raise ValueError(
+                f"{name} has shape {values.shape}, and means_ of shape {means.shape} with "
+                f"covariance_type={family.name!r} needs {wanted[name]}: set the one that is wrong."
+            )
+
+
+def _covariances_of(name: str, matrices: Array, digits: float, family: Family, means: Array) -> Covariances:
+    """The covariances that matrices mean which have numbers of so many digits."""
+    is_matrix = family.kind.is_matrix
+    if digits > np.finfo(np.float64).eps and is_matrix and name != "precisions_cholesky_":
+        matrices = 0.5 * (matrices + matrices.swapaxes(-1, -2))  # symmetric to seven digits only
+    try:
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            if name == "precisions_":
+                ones = np.full(len(means), 1 / len(means))
+                return from_parameters(ones, means, None, matrices, family).covariances
+            if name == "precisions_cholesky_" and not is_matrix:
+                matrices = matrices**-2.0
+            elif name == "precisions_cholesky_":
+                if np.tril(matrices, -1).any():
+                    raise ValueError("give upper triangular matrices C with C Cᵀ = Σ⁻¹.")
+                inverse = np.linalg.inv(matrices)
+                matrices = inverse.swapaxes(-1, -2) @ inverse
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise ValueError(f"{name} set by hand: {error}") from None
+    return family.covariances(matrices, *means.shape)
+
+
+def _check_agreement(first: str, name: str, covariances: Covariances, other: Covariances, digits: float) -> None:
+    """Raise ValueError where two attributes are not of the same covariances."""
+    rounding = 10 * covariances.rounding * (digits / np.finfo(np.float64).eps)  # how far it takes matrices apart
+    allowed = APART + (rounding.max(keepdims=True) if covariances.is_shared else rounding)
+    with np.errstate(all="ignore"):
+        if covariances.is_matrix:
+            factors = covariances.whitening.factors
+            apart = factors @ other.array @ factors.swapaxes(-1, -2) - np.eye(covariances.n_features)
+        else:
+            apart = other.array / covariances.array - 1
+    wrong = ~(np.abs(apart).reshape(len(allowed), -1).max(axis=1) <= allowed)
+    if wrong.any():
+        where = "" if len(wrong) == 1 else f" of {name_components(np.flatnonzero(wrong).tolist())}"
+        raise ValueError(
+            f"{first} and {name} were both changed, but disagree on the covariance{where}. Change only one of them."
+        )
+
 
 class Kept(NamedTuple):
-    """An array that the user has, and the bytes that it had as the mixture's; None where there is no mixture."""
+    """An array that the user has, and the bytes that it had as the mixture's; None if there is no mixture."""
 
     values: Floats
     before: bytes | None
@@ -98,10 +212,6 @@ def _of_factors(values: NDArray[np.float64], mixture: Mixture) -> NDArray[np.flo
     return np.broadcast_to(values, (mixture.n_components, *values.shape[1:]))
 
 
-def _loadings(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
-    return narrowed(_of_factors(_low_rank(mixture).loadings, mixture), dtype)
-
-
 def _noise_variances(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
     noise = _of_factors(_low_rank(mixture).noise, mixture)
     return noise if noise.min() < np.finfo(dtype).tiny else narrowed(noise, dtype)
@@ -112,14 +222,6 @@ def _narrowed_matrices(matrices: Covariances, dtype: np.dtype[Any]) -> Floats:
     if matrices.variances().min() < np.finfo(dtype).tiny:
         return matrices.array
     return narrowed(matrices.array, dtype)
-
-
-def _covariances(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
-    return _narrowed_matrices(mixture.model.covariances.simple(), dtype)
-
-
-def _precisions(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
-    return _narrowed_matrices(mixture.model.covariances.inverse(), dtype)
 
 
 def _precisions_cholesky(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
@@ -134,14 +236,14 @@ class MixtureAttributes(Estimator):
 
     weights_ = FittedArray(lambda mixture, dtype: mixture.weights.astype(dtype))
     means_ = FittedArray(lambda mixture, dtype: narrowed(mixture.means, dtype))
-    covariances_ = FittedArray(_covariances)
-    precisions_ = FittedArray(_precisions)
+    covariances_ = FittedArray(lambda mixture, dtype: _narrowed_matrices(mixture.model.covariances.simple(), dtype))
+    precisions_ = FittedArray(lambda mixture, dtype: _narrowed_matrices(mixture.model.covariances.inverse(), dtype))
     precisions_cholesky_ = FittedArray(_precisions_cholesky)
-    loadings_ = FittedArray(_loadings, is_settable=False)
+    loadings_ = FittedArray(
+        lambda mixture, dtype: narrowed(_of_factors(_low_rank(mixture).loadings, mixture), dtype), is_settable=False
+    )
     noise_variances_ = FittedArray(_noise_variances, is_settable=False)
 
-    # Parameters of the estimators.
-    covariance_type: Any
     precisions_init: ArrayLike | None
 
     @property
@@ -157,7 +259,7 @@ class MixtureAttributes(Estimator):
 
     @property
     def noise_weight_(self) -> float:
-        """Weight of the background; 0 where there is none."""
+        """Weight of the background; 0 if there is none."""
         noise = self.mixture_.noise
         return 0.0 if noise is None else noise.weight
 
@@ -181,7 +283,7 @@ class MixtureAttributes(Estimator):
             return object.__getattribute__(self, name)  # raises, in Python's words or those of an attribute
 
     def _stored(self) -> Fitted | None:
-        """The fit, without what was changed by hand since; None where there is none."""
+        """The fit, without what was changed by hand since; None if there is none."""
         return vars(self).get("_fitted")
 
     def _settle(self) -> None:
@@ -197,8 +299,8 @@ class MixtureAttributes(Estimator):
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {said}")
         if fitted is None and names_several(self.covariance_type):
             raise ValueError(
-                f"covariance_type={self.covariance_type!r:.60} names several structures, and these arrays have one: "
-                "set mixture_, the whole distribution."
+                f"covariance_type={self.covariance_type!r:.60} names several structures, but these arrays have one. "
+                "Set mixture_ instead."
             )
         base, family = (None, check_family(self)) if fitted is None else (fitted.mixture, fitted.mixture.family)
         dtype = changed["means_"].dtype if "means_" in changed else None
@@ -244,3 +346,58 @@ class MixtureAttributes(Estimator):
             precisions = check_covariances(self.precisions_init, family, *shape, "precision")
             model = replace(model, covariances=precisions.inverse())
         self._become(Mixture.of(model), rows.dtype)
+
+
+# What programs call of scikit-learn's private methods, and what to call here.
+PRIVATE = {
+    "_estimate_log_prob": "mixture_.component_log_density(X)",
+    "_estimate_weighted_log_prob": "mixture_.component_log_density(X) + np.log(weights_)",
+    "_estimate_log_weights": "np.log(weights_)",
+    "_estimate_log_prob_resp": "score_samples(X) and predict_proba(X)",
+    "_estimate_log_gaussian_prob": "mixture_.component_log_density(X)",
+    "_get_parameters": "mixture_, or weights_, means_, covariances_ and precisions_cholesky_",
+    "_e_step": "score(X) and predict_proba(X)",
+    "_m_step": "fit(X) with init_params=responsibilities and max_iter=0",
+    "_initialize_parameters": "fit(X) with max_iter=0, which returns the start",
+    "_compute_precision_cholesky": "precisions_cholesky_",
+    "_compute_lower_bound": "lower_bound_",
+    "_check_parameters": "Mixture.from_parameters(weights, means, covariances), which checks them",
+    "_check_X": "predict(X), which checks X",
+}
+# The parameters and the facts of a run that mean the same in both libraries.
+_PARAMETERS = ("tol", "max_iter", "n_init", "random_state", "warm_start", "verbose", "verbose_interval")
+_OF_THE_START = ("init_params", "weights_init", "means_init", "precisions_init")
+_OF_THE_RUN = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_")
+
+
+def instead_of(kind: str, name: str) -> AttributeError:
+    """The error for a private method of scikit-learn."""
+    return AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
+
+
+def parameters_of(estimator: Any) -> dict[str, Any]:
+    """The parameters of a mixture estimator of scikit-learn that have a meaning here."""
+    names = "n_components", "covariance_type", "reg_covar", *_PARAMETERS, *_OF_THE_START
+    given = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
+    return {name: given[name] for name in names if name in given}
+
+
+def facts_of(estimator: Any) -> dict[str, Any]:
+    """How the fit of a mixture estimator went; of a Bayesian one not, whose bound is another quantity."""
+    if hasattr(estimator, "weight_concentration_"):
+        return {}
+    return {name: getattr(estimator, name) for name in _OF_THE_RUN if hasattr(estimator, name)}
+
+
+def to_sklearn(estimator: Any, mixture: Mixture) -> SklearnMixture:
+    """A fitted estimator of scikit-learn with the mixture, and with the parameters that both know."""
+    made = mixture.to_sklearn()
+    made.set_params(**{name: getattr(estimator, name) for name in _PARAMETERS if hasattr(estimator, name)})
+    if isinstance(estimator.reg_covar, float | int):
+        made.set_params(reg_covar=estimator.reg_covar)
+    for name, value in facts_of(estimator).items():
+        setattr(made, name, value)
+    if estimator._fitted.dtype == np.float32:
+        for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+            setattr(made, name, getattr(made, name).astype(np.float32))
+    return made

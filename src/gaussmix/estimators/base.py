@@ -19,8 +19,7 @@ from gaussmix.door.rows import check_source
 from gaussmix.engines import engine_for
 from gaussmix.engines.base import Engine
 from gaussmix.fit.diagnostics import Diagnosis
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.fitted import Fitted, read_values
+from gaussmix.fit.fitted import Ending, Fitted, read_values
 from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, model_file
 from gaussmix.formats.values import Reader, from_plain, plain
 from gaussmix.mixture.mixture import Mixture
@@ -67,12 +66,28 @@ class Estimator(BaseEstimator):
     n_features_in_: int
 
     # Parameters of the estimators.
+    n_components: Any
+    covariance_type: Any
+    tol: float
+    stopping: str
+    reg_covar: float | str
+    max_iter: int
+    max_time: float | None
+    n_init: int
+    init_params: Any
+    weight_meaning: str
     random_state: int | np.random.RandomState | None
     n_jobs: int | None
 
     _attributes: ClassVar[Mapping[str, Reader]] = {}  # of its own, which `fit` sets beside `_fitted`; files hold them
     _required: ClassVar[tuple[str, ...]] = ()  # attributes without which methods can't answer
     _names_without_frame: Sequence[str] | None = None  # of the features, where a predictor fits this to numbers alone
+
+    def _keep(self, parameters: Mapping[str, Any]) -> None:
+        """Set the parameters of a constructor, its `locals()`, as attributes: scikit-learn wants them named there."""
+        for name, value in parameters.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     @property
     def _fitted(self) -> Fitted:
@@ -91,7 +106,7 @@ class Estimator(BaseEstimator):
         self.__dict__["_fitted"] = fitted
 
     def _settle(self) -> None:
-        """Bring `_fitted` up to date; raises NotFittedError where there is none."""
+        """Bring `_fitted` up to date; raises NotFittedError if there is none."""
         raise NotFittedError(  # scikit-learn's sentence
             f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
             "using this estimator."
@@ -197,7 +212,7 @@ class Estimator(BaseEstimator):
 
     @property
     def _names(self) -> Sequence[str] | None:
-        """The names of the features in `fit`; None where they had none."""
+        """The names of the features in `fit`; None if they had none."""
         names: Sequence[str] | None = vars(self).get("feature_names_in_", self._names_without_frame)
         return names
 
@@ -218,10 +233,7 @@ class Estimator(BaseEstimator):
         _ = self._fitted
 
     def _source(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
     ) -> Source:
         """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
         self._check_fitted()

@@ -13,21 +13,25 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.door.classes import check_classes, check_mass, check_priors, known_classes, no_class
-from gaussmix.door.parameters import check_numbers, check_ridge, check_share, check_stopping
+from gaussmix.door.parameters import (
+    check_families,
+    check_family,
+    check_numbers,
+    check_ridge,
+    check_share,
+    check_stopping,
+    one_feature_notes,
+)
 from gaussmix.door.rows import check_counts_of_rows, check_source
-from gaussmix.door.structures import check_families, check_family, one_feature_notes
-from gaussmix.door.warnings import about, warn
+from gaussmix.door.targets import check_classes, check_mass, check_priors, known_classes, no_class
 from gaussmix.em.stopping import Stopping
-from gaussmix.errors import SingularCovariance, counted
+from gaussmix.errors import SingularCovariance, about, counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.fit.classes import ClassFit, LabelledRows
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.facts import RowFacts
-from gaussmix.fit.fitted import Fitted
+from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.problem import Data
 from gaussmix.fit.watch import deadline_of
 from gaussmix.formats import Damaged

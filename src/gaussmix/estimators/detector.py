@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
 from gaussmix.door.rows import as_meant, check_source
-from gaussmix.door.warnings import warn
-from gaussmix.errors import counted
+from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.gaussian_mixture import estimator_of
@@ -136,9 +135,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         with unchanged_on_failure(self):
             share, mass = self._contamination(), _inside("mass", self.mass, 1.0)
             source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
-            fitted = self._mixture_estimator(self._names)
-            fitted.fit(source)
-            self._become(fitted, X)
+            self._fit_mixture(source, X, self._names)
             if share is None:
                 self.offset_ = float(self.mixture_.highest_density_level(mass))
             else:
@@ -228,7 +225,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         scores, complete = source.each_row(self._log_density(source)), source.each_row(_is_complete)
         if not complete.any():
             raise ValueError(
-                "Every row of X has missing values, so no share of the rows can be compared: leave contamination out."
+                "contamination needs complete rows, but every row of X has missing values. Remove contamination."
             )
         weight = source.row_weight
         return _lowest_inside(scores[complete], None if weight is None else weight[complete], share)
@@ -239,7 +236,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return replace(found, about=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")])
 
     def _contamination(self) -> float | None:
-        """The share of the training rows, None where the mixture decides."""
+        """The share of the training rows, None if the mixture decides."""
         if isinstance(self.contamination, str) and self.contamination == _AUTO:
             return None
         return _inside("contamination", self.contamination, 0.5, ', or "auto"')

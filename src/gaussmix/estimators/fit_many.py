@@ -14,24 +14,22 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.door.groups import Grouped, grouped
-from gaussmix.door.noise import noise_of
 from gaussmix.door.parameters import check_flag, check_seed, check_verbose, drawn_seed
-from gaussmix.door.restrictions import check_terms, given_terms
-from gaussmix.door.warnings import warn
+from gaussmix.door.restrictions import check_terms, given_terms, noise_of
 from gaussmix.engines.runner import Fits, Runner
-from gaussmix.errors import Outcome
+from gaussmix.errors import Outcome, warn
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.diagnostics import ROUNDED
-from gaussmix.fit.recipe import recipe_of
+from gaussmix.fit.plan import recipe_of
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.report.messages import rounding_sentence
 
 _SHOWN = 5  # keys in a warning
-_INITS = ("weights_init", "means_init", "precisions_init", "covariances_init")
+_REFUSED = "callbacks", "max_time", "checkpoint", "weights_init", "means_init", "precisions_init", "covariances_init"
 
 
 def fit_many(
@@ -56,7 +54,7 @@ def fit_many(
     n_components : int, default 1
         Number of components K of each mixture.
     by : default None
-        The column of the data frame that says which group a row is of; its values are the keys, in the order of their
+        The column of the data frame with the groups; its values are the keys, in the order of their
         first appearance. The other columns are the features.
     offsets : array-like of int, (n_groups + 1,), default None
         Group i has the rows offsets[i] … offsets[i + 1] − 1 of the array.
@@ -122,24 +120,16 @@ def _check_template(template: GaussianMixture) -> None:
     """Raise ValueError or TypeError for parameters that one fit can't use, or many fits."""
     n_components, family, *_ = template._settings()
     check_terms(template, [family], n_components)
-    if check_flag("warm_start", template.warm_start):
-        raise ValueError("warm_start=True has no meaning with fit_many, whose fits are all new.")
-    if noise_of(template.noise) is not None:
-        raise ValueError("noise has no meaning with fit_many: fit such groups one by one.")
-    for name in ("callbacks", "max_time"):
-        if getattr(template, name) is not None:
-            raise ValueError(f"{name} has no meaning with fit_many, whose fits are short.")
-    if template.checkpoint is not None:
-        raise ValueError("fit_many keeps no checkpoint: its fits are short.")
-    if check_verbose(template.verbose):
-        raise ValueError("verbose has no meaning with fit_many, whose fits are too many to print.")
-    if template.degenerate == "drop":
-        raise ValueError("degenerate='drop' has no meaning with fit_many, whose mixtures have one size.")
-    for name in _INITS:
-        if getattr(template, name) is not None:
-            raise ValueError(f"{name} has no meaning with fit_many: groups start from their own rows.")
+    refused = {name: getattr(template, name) is not None for name in _REFUSED} | {
+        "warm_start": check_flag("warm_start", template.warm_start),
+        "noise": noise_of(template.noise) is not None,
+        "verbose": check_verbose(template.verbose) > 0,
+        "degenerate='drop'": template.degenerate == "drop",
+    }
+    for name in (name for name, is_given in refused.items() if is_given):
+        raise ValueError(f"fit_many does not support {name}. Remove it, or fit the groups one by one.")
     if not isinstance(template.init_params, str | list | tuple) and not callable(template.init_params):
-        raise ValueError("init_params must be the name of a start, or a callable: groups start from their own rows.")
+        raise ValueError("init_params of fit_many must be the name of a start or a callable.")
 
 
 def _one_seed(random_state: Any) -> int:
@@ -166,7 +156,7 @@ class _Many:
     singles: dict[int, _Single] = field(default_factory=dict)
 
     def by_core(self) -> Fits | None:
-        """Fits of the groups that the core can fit; None where it can fit none of them."""
+        """Fits of the groups that the core can fit; None if it can fit none of them."""
         n_components, family, stopping, n_init, ridge = self.template._settings()
         engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
         if len(rows):
@@ -258,7 +248,7 @@ class _Many:
         for place, single in self.singles.items():
             found = wanted if single.estimator is None else single.estimator.n_features_in_
             if found != wanted:
-                sentence = f"It has {found} columns, and the others have {wanted}. Groups need the same columns."
+                sentence = f"It has {found} columns, but the others have {wanted}. Groups need the same columns."
                 self.singles[place] = _Single(None, sentence)
         return wanted
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from time import perf_counter
 from typing import Any, Self
 
@@ -14,14 +12,12 @@ from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
 from gaussmix.covariances import LowRank
-from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.initial import check_covariances, check_means, check_weights
-from gaussmix.door.labels import check_labels, check_suits_labels
-from gaussmix.door.noise import check_background, noise_of
 from gaussmix.door.parameters import (
     CHECKS,
     check_acceleration,
     check_column_names,
+    check_family,
     check_flag,
     check_rate,
     check_remedy,
@@ -29,37 +25,30 @@ from gaussmix.door.parameters import (
     check_start_names,
     check_stopping,
     check_trim,
-    check_verbose,
+    shown,
 )
 from gaussmix.door.restrictions import check_terms
 from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check_source
-from gaussmix.door.structures import check_family, shown
-from gaussmix.door.warnings import warn
 from gaussmix.em.online import Rate
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trimming import cutoff_of
-from gaussmix.errors import DegenerateError
+from gaussmix.errors import DegenerateError, warn
+from gaussmix.estimators.attributes import facts_of, parameters_of
 from gaussmix.estimators.base import unchanged_on_failure
-from gaussmix.estimators.conversion import facts_of, parameters_of
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.streaming import StreamingMixture
+from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
+from gaussmix.estimators.partial_fit import StreamingMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
-from gaussmix.fit.checkpoint import check_place, checkpointed
-from gaussmix.fit.diagnostics import diagnosed, named
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.facts import RowFacts
+from gaussmix.fit.diagnostics import named
 from gaussmix.fit.fit import fit
-from gaussmix.fit.fitted import Fitted
-from gaussmix.fit.identity import identity_of
+from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.plan import InitialParameters, Onward, Plan
-from gaussmix.fit.problem import Data, Problem
-from gaussmix.fit.watch import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
+from gaussmix.fit.problem import Problem
+from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.noise import Noise
 from gaussmix.priors import Dirichlet, NormalInverseWishart
-from gaussmix.report.messages import constant_sentence, few_rows_sentence, ridge_columns, warn_of
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 
@@ -239,6 +228,13 @@ class GaussianMixture(StreamingMixture):
     True
     """
 
+    weights_init: ArrayLike | None
+    means_init: ArrayLike | None
+    covariances_init: ArrayLike | None
+    warm_start: bool
+    verbose: int
+    verbose_interval: int
+
     def __init__(
         self,
         n_components: int = 1,
@@ -273,36 +269,7 @@ class GaussianMixture(StreamingMixture):
         n_jobs: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.trim = trim
-        self.tol = tol
-        self.stopping = stopping
-        self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.max_time = max_time
-        self.acceleration = acceleration
-        self.n_init = n_init
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.means_init = means_init
-        self.precisions_init = precisions_init
-        self.covariances_init = covariances_init
-        self.noise = noise
-        self.label_components = label_components
-        self.degenerate = degenerate
-        self.weight_meaning = weight_meaning
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.prior = prior
-        self.restrictions = restrictions
-        self.forgetting = forgetting
-        self.missing = missing
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.n_jobs = n_jobs
-        self.checkpoint = checkpoint
+        self._keep(locals())
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
@@ -350,7 +317,7 @@ class GaussianMixture(StreamingMixture):
         ----------
         X, y, sample_weight : as for the other estimators: rows; ignored; weights ≥ 0 of the rows.
         labels : what is known of the components of rows; None for nothing. (n_samples,): the number of its component,
-            −1 or None where it is not known (see `label_components`). A table (n_samples, n_components): True where a
+            −1 or None if it is not known (see `label_components`). A table (n_samples, n_components): True where a
             component is possible; or numbers ≥ 0, prior responsibilities; only the ratios within a row count.
         <error>
 
@@ -391,50 +358,17 @@ class GaussianMixture(StreamingMixture):
         problem, plan = self._checked(X, sample_weight, labels, X_error, rng)
         data, names = problem.data, self._names
         warn(check_features(self.covariance_type, problem.source.n_features))
-        task = None
-        if rng is None and "_skl_callbacks" in vars(self):
-            task = Task.of_fit(self, X, y, sample_weight, len(plan.starts), {"start": plan.stopping.max_steps})
-        before = [value for start in plan.starts if isinstance(start, Onward) for value in start.arrays()]
-        known = [] if data.known is None else data.known.arrays()
-        identity = partial(identity_of, self, data.original, problem.engine, before, known)
-        place = check_place(self.checkpoint) if rng is None else None  # a stream can't be read again
-        with checkpointed(place, identity) as checkpoint:
-            watch = Watch(
-                check_callbacks(self.callbacks),
-                task,
-                plan.stopping.deadline,
-                problem.source.n_rows,
-                names,
-                checkpoint=checkpoint,
-                verbose=check_verbose(self.verbose),
-                interval=check_count("verbose_interval", self.verbose_interval, 1),
-            )
+        given = {"X": X, "y": y, "sample_weight": sample_weight}
+        most = {"fit": len(plan.starts), "start": plan.stopping.max_steps}
+        with watched(self, problem, plan, given, most, is_stream=rng is not None) as watch:
             try:
                 run, ends = fit(problem, plan, watch)
             except DegenerateError as error:
                 raise named(error, data.original, names) from None
-        few = few_rows_sentence(data.original, problem.n_components)
-        constant = ridge_columns(run.model, problem.objective.floor, data.original)
-        diagnostics = diagnosed(run, constant, names, few)
-        n_fixed = problem.objective.n_fixed(run.model)
         reached = run.trace.last if problem.is_plain and run.trace.n_steps else None
-        left_out = watch.left_out.get(None)
-        self._fitted = Fitted.of(
-            run,
-            dtype=problem.source.dtype,
-            diagnostics=diagnostics,
-            n_fixed=n_fixed,
-            ending=Ending.of(run, ends, plan.stopping, left_out),
-            traces=[list(end.objective) for end in ends],
-            facts=RowFacts.of(data.original, X, reached, began),
-            cutoff=cutoff_of(problem.source, problem.engine, run.model),
-            names=names,
-        )
+        facts = RowFacts.of(data.original, X, reached, began)
+        self._fitted = fitted_of(problem, plan.stopping, run, ends, facts, names, watch.left_out.get(None))
         watch.end(self.mixture_)
-        warn_of(run, left_out)
-        warn(few)
-        if problem.ridge is None:
-            warn(constant_sentence(run.model, constant, names))
         return problem
 
     def _checked(
@@ -447,36 +381,23 @@ class GaussianMixture(StreamingMixture):
     ) -> tuple[Problem, Plan]:
         """What is to be fitted and how, from everything that the user passed."""
         n_components, family, stopping, n_init, ridge = self._settings()
-        stopping = stopping.until(deadline_of(self.max_time))
-        if check_callbacks(self.callbacks) or (rng is None and "_skl_callbacks" in vars(self)):
-            stopping = replace(stopping, is_watched=True)
-        terms, noise = check_terms(self, [family], n_components), noise_of(self.noise)
+        stopping = from_now(stopping, self, is_stream=rng is not None)
+        terms = check_terms(self, [family], n_components)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = as_meant(source, self.weight_meaning)
         check_enough_rows(source, n_components)
-        check_pairs(source, [family], self._names)
         refusal = family.refusal(source.n_features)
         if refusal is not None:
             raise ValueError(f"{refusal}.")
-        known = check_labels(labels, self.label_components, source.n_rows, n_components)
-        check_suits_labels(known, self.init_params, [n_components], has_noise=noise is not None)
-        remedy = check_remedy(self.degenerate)
-        if remedy is Remedy.DROP and known is not None:
-            raise ValueError(
-                "degenerate='drop' can't go with labels, which say by number which component a row may belong to: set "
-                "'freeze', 'repair' or 'error'."
-            )
-        if remedy is Remedy.DROP and terms.has_numbers:
-            raise ValueError(
-                "degenerate='drop' can't go with restrictions or a prior that name components by number: set 'freeze', "
-                "'repair' or 'error'."
-            )
         given = self._given(family, (n_components, source.n_features))
         terms = terms.with_values(given.weights, given.means, given.covariances)
-        engine = self._engine(source)
-        background = check_background(noise, source)
-        data = Data(source, known, background, trim=float(self.trim))
-        problem = Problem(data, family, n_components, engine, ridge, remedy, terms)
+        problem = problem_of(self, source, [(family, n_components)], labels, ridge, terms)
+        for name, is_by_number in (("labels", problem.data.known is not None), ("restrictions", terms.has_numbers)):
+            if problem.remedy is Remedy.DROP and is_by_number:
+                raise ValueError(
+                    f"degenerate='drop' can't be combined with {name} that name components by number. Set 'freeze', "
+                    "'repair' or 'error'."
+                )
         is_warm = check_flag("warm_start", self.warm_start) and rng is None and hasattr(self, "mixture_")
         starts, drawn = Plan.starts_of(self.init_params, n_init, given), rng
         if is_warm and problem.continues(self.mixture_.model):
@@ -512,8 +433,8 @@ class GaussianMixture(StreamingMixture):
         if family.kind is LowRank and not (self.precisions_init is None and self.covariances_init is None):
             name = "precisions_init" if self.covariances_init is None else "covariances_init"
             raise ValueError(
-                f"{name} can't start covariance_type={family.name!r}, whose covariances are loadings and noise: give "
-                "means_init, or labels or responsibilities as init_params."
+                f"covariance_type={family.name!r} does not support {name}. Give means_init, or labels or "
+                "responsibilities as init_params."
             )
         if self.covariances_init is not None:
             covariances = check_covariances(self.covariances_init, family, *shape, "covariance")

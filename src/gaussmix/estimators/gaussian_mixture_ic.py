@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from time import perf_counter
 from typing import Any, Self
 
@@ -13,57 +12,40 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
-from gaussmix.door.incomplete import check_pairs
-from gaussmix.door.labels import check_labels, check_suits_labels
-from gaussmix.door.noise import check_background, noise_of
 from gaussmix.door.parameters import (
     CHECKS,
+    HELD_OUT,
     check_acceleration,
+    check_candidates,
+    check_criterion,
     check_remedy,
     check_ridge,
     check_start_names,
     check_stopping,
     check_trim,
+    one_feature_notes,
+    shown,
 )
 from gaussmix.door.restrictions import check_terms
 from gaussmix.door.rows import check_counts_of_rows, check_meaning, check_source
-from gaussmix.door.structures import HELD_OUT, check_candidates, check_criterion, one_feature_notes, shown
-from gaussmix.door.warnings import warn
 from gaussmix.em.remedies import Remedy
-from gaussmix.em.trace import State
-from gaussmix.em.trimming import cutoff_of
 from gaussmix.engines import check_jobs
-from gaussmix.errors import FailureKind
+from gaussmix.errors import FailureKind, warn
 from gaussmix.estimators.base import FittedValue, unchanged_on_failure
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.families.base import Family
-from gaussmix.fit.candidate import Candidate, Result
-from gaussmix.fit.checkpoint import check_place, checkpointed
-from gaussmix.fit.choice import highest_within_error, lowest, none_could_be_fitted
-from gaussmix.fit.columns import Faults
-from gaussmix.fit.diagnostics import Diagnosis, diagnosed, of_columns
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.facts import RowFacts
-from gaussmix.fit.fitted import Fitted
-from gaussmix.fit.identity import identity_of
+from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, none_could_be_fitted, results_table
+from gaussmix.fit.diagnostics import Faults, of_columns
+from gaussmix.fit.fitted import RowFacts
 from gaussmix.fit.plan import InitialParameters, Plan
-from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.search import Search
-from gaussmix.fit.watch import Callback, Task, Watch, check_callbacks, deadline_of, with_teardown
+from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.noise import Noise
 from gaussmix.priors import Dirichlet, NormalInverseWishart
-from gaussmix.report.messages import (
-    SearchWarning,
-    constant_sentence,
-    dropped_sentence,
-    few_rows_sentence,
-    not_begun_sentence,
-    ridge_columns,
-    warn_of,
-)
-from gaussmix.report.results import results_table
+from gaussmix.report.messages import SearchWarning, dropped_sentence, not_begun_sentence
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 
@@ -151,7 +133,7 @@ class GaussianMixtureIC(MixtureEstimator):
         value where several of one name have other options than `n_factors`), "n_components", where some have factors
         "n_factors" (None of the others), "log_likelihood" (nats, a total), "n_parameters", "bic", "icl", "aic", "aicc"
         (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and "cv_error"; "converged", "n_iter",
-        "seconds", and "failure": why a candidate has no numbers (NaN), None where it has. Such a candidate is never
+        "seconds", and "failure": why a candidate has no numbers (NaN), None if it has. Such a candidate is never
         chosen.
     best_index_ : int
         The row of `results_` that was chosen.
@@ -192,6 +174,9 @@ class GaussianMixtureIC(MixtureEstimator):
     2
     """
 
+    criterion: str
+    n_folds: int
+
     def __init__(
         self,
         n_components: int | Iterable[int] = tuple(range(1, 10)),
@@ -220,30 +205,7 @@ class GaussianMixtureIC(MixtureEstimator):
         n_jobs: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.trim = trim
-        self.criterion = criterion
-        self.n_folds = n_folds
-        self.tol = tol
-        self.stopping = stopping
-        self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.max_time = max_time
-        self.acceleration = acceleration
-        self.n_init = n_init
-        self.init_params = init_params
-        self.noise = noise
-        self.label_components = label_components
-        self.degenerate = degenerate
-        self.weight_meaning = weight_meaning
-        self.prior = prior
-        self.restrictions = restrictions
-        self.missing = missing
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.checkpoint = checkpoint
+        self._keep(locals())
 
     results_ = FittedValue[dict[str, list[Any]]]()
     best_index_ = FittedValue[int]()
@@ -327,18 +289,12 @@ class GaussianMixtureIC(MixtureEstimator):
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         search = self._checked(X, sample_weight, labels, X_error)
-        data, source = search.problem.data, search.problem.data.original
-        task = None
-        if search.plan.stopping.is_watched:
+        problem, stopping, source = search.problem, search.plan.stopping, search.problem.data.original
+        if stopping.is_watched:
             _check_judged_once(criterion)
-        if "_skl_callbacks" in vars(self):
-            most = {"candidate": len(search.plan.starts), "start": search.plan.stopping.max_steps}
-            task = Task.of_fit(self, X, y, sample_weight, len(search.candidates), most)
-        known = [] if data.known is None else data.known.arrays()
-        identity = partial(identity_of, self, source, search.problem.engine, known=known)
-        with checkpointed(check_place(self.checkpoint), identity) as place:
-            deadline = search.plan.stopping.deadline
-            watch = Watch(check_callbacks(self.callbacks), task, deadline, source.n_rows, self._names, checkpoint=place)
+        given = {"X": X, "y": y, "sample_weight": sample_weight}
+        most = {"fit": len(search.candidates), "candidate": len(search.plan.starts), "start": stopping.max_steps}
+        with watched(self, problem, search.plan, given, most, is_stream=False) as watch:
             search = replace(search, watch=watch)
             results = yield from search.results()
             begun = [result for result in results if result.was_begun]
@@ -348,17 +304,22 @@ class GaussianMixtureIC(MixtureEstimator):
                 raise none_could_be_fitted(results, faults.sentence(self._names))
             if criterion == HELD_OUT:
                 results, mean, error = yield from search.cross_validated(results, n_folds)
+        table = results_table(results)
         if criterion == HELD_OUT:
             number = highest_within_error(results, mean, error)
-            table = results_table(results) | {"cv": mean.tolist(), "cv_error": error.tolist()}
+            table |= {"cv": mean.tolist(), "cv_error": error.tolist()}
         else:
-            table = results_table(results)
             number = lowest(results, np.array(table[criterion]))
-        best = results[number]
-        facts = RowFacts.of(source, X, _reached(best) if data.is_plain else None, began)
-        fitted = self._best(best, search, of_columns(faults, self._names), facts)
+        best, not_begun = results[number], not_begun_sentence(results)
+        assert best.run is not None, "what failed is never chosen"
+        facts = RowFacts.of(source, X, _reached(best) if problem.data.is_plain else None, began)
+        left_out = None if not_begun is not None else watch.left_out.get(number)
+        of_best = search.problem_of(best.candidate), stopping, best.run, best.ends, facts, self._names, left_out
+        fitted = fitted_of(*of_best, of_search=of_columns(faults, self._names), not_begun=not_begun)
         self._fitted = replace(fitted, results=table, best_index=number)
-        self._note_end(best, results, search)
+        watch.end(self.mixture_)
+        if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
+            warn(not_begun, SearchWarning)
         sentence = dropped_sentence([each for each in results if each.was_begun], best, faults.sentence(self._names))
         warn(sentence, SearchWarning)
         for sentence in one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
@@ -373,71 +334,25 @@ class GaussianMixtureIC(MixtureEstimator):
     ) -> Search:
         """The search that everything the user passed means; nobody watches it yet."""
         check_meaning(self.weight_meaning)
-        remedy = _check_remedy(self.degenerate)
+        _check_remedy(self.degenerate)
         names = check_start_names(self.init_params)
         if not names:
             raise TypeError(f"init_params must be the name of a start or several, not {self.init_params!r:.60}.")
         starts = Plan.starts_of(self.init_params, CHECKS["n_init"](self.n_init), InitialParameters())
-        stopping = check_stopping(self).until(deadline_of(self.max_time))
-        if check_callbacks(self.callbacks) or "_skl_callbacks" in vars(self):
-            stopping = replace(stopping, is_watched=True)
-        trim = check_trim(self.trim, names)
-        if trim and check_criterion(self.criterion) == HELD_OUT:
-            raise ValueError(f"criterion={HELD_OUT!r} judges mixtures by all rows: choose another, or leave out trim.")
-        n_jobs, noise = check_jobs(self.n_jobs), noise_of(self.noise)
+        check_acceleration(self.acceleration)
+        stopping = from_now(check_stopping(self), self)
+        if check_trim(self.trim, names) and check_criterion(self.criterion) == HELD_OUT:
+            raise ValueError(f"criterion={HELD_OUT!r} does not support trim. Choose another criterion, or set trim=0.")
+        n_jobs = check_jobs(self.n_jobs)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = check_counts_of_rows(source, self.weight_meaning)
-        candidates = [Candidate(*pair) for pair in check_candidates(self, source.n_features)]
-        counts = {candidate.n_components for candidate in candidates}
-        families = [candidate.family for candidate in candidates]
+        candidates = check_candidates(self, source.n_features)
+        families = [family for family, _ in candidates]
         ridge = check_ridge(self.reg_covar, families, self.prior)
-        terms = check_terms(self, families, max(counts), is_search=True)
-        check_pairs(source, families, self._names)
-        known = check_labels(labels, self.label_components, source.n_rows, max(counts))
-        check_suits_labels(known, self.init_params, counts, has_noise=noise is not None)
-        engine = self._engine(source)
-        data = Data(source, known, check_background(noise, source), trim=trim)
-        first = candidates[0]
-        problem = Problem(data, first.family, first.n_components, engine, ridge, remedy, terms)
-        check_acceleration(self.acceleration)
+        terms = check_terms(self, families, max(count for _, count in candidates), is_search=True)
+        problem = problem_of(self, source, candidates, labels, ridge, terms)
         plan = Plan(starts, self._rng(), stopping, is_accelerated=self.acceleration is not None)
-        return Search(candidates, problem, plan, n_jobs)
-
-    def _best(self, best: Result, search: Search, of_columns: list[Diagnosis], facts: RowFacts) -> Fitted:
-        """The fit that was chosen."""
-        run, problem, source = _run_of(best), search.problem_of(best.candidate), search.problem.data.original
-        few = few_rows_sentence(source, run.model.n_components)
-        constant = ridge_columns(run.model, problem.data.objective(problem.ridge).floor, source)
-        diagnostics = diagnosed(run, constant, self._names, few) + of_columns
-        n_fixed = run.model.n_parameters - best.n_parameters
-        if problem.ridge is None:
-            warn(constant_sentence(run.model, constant, self._names))
-        return Fitted.of(
-            run,
-            dtype=source.dtype,
-            diagnostics=diagnostics,
-            n_fixed=n_fixed,
-            facts=facts,
-            cutoff=cutoff_of(problem.source, problem.engine, run.model),
-            names=self._names,
-        )
-
-    def _note_end(self, best: Result, results: Sequence[Result], search: Search) -> None:
-        """Say why the best fit ended, and why there are no more."""
-        run, watch, not_begun = _run_of(best), search.watch, not_begun_sentence(results)
-        left_out = None if not_begun is not None else watch.left_out.get(self.best_index_)
-        ending = Ending.of(run, best.ends, search.plan.stopping, left_out)
-        self.outcome_ = replace(ending, reason=" ".join(filter(None, [ending.reason, not_begun])))
-        self.traces_ = [list(end.objective) for end in best.ends]
-        watch.end(self.mixture_)
-        warn_of(run, left_out)
-        if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
-            warn(not_begun, SearchWarning)
-
-
-def _run_of(best: Result) -> State:
-    assert best.run is not None, "what failed is never chosen"
-    return best.run
+        return Search([Candidate(*pair) for pair in candidates], problem, plan, n_jobs)
 
 
 def _reached(best: Result) -> float:
@@ -450,25 +365,18 @@ def _check_judged_once(criterion: str) -> None:
     """Raise ValueError for the criterion that fits every candidate again without each fold."""
     if criterion == HELD_OUT:
         raise ValueError(
-            f"criterion={HELD_OUT!r} judges candidates by fits without each fold, and max_time and callbacks could end "
-            "between them: choose another criterion, or leave these out."
+            f"criterion={HELD_OUT!r} does not support max_time and callbacks. Choose another criterion, or remove them."
         )
 
 
-def _check_remedy(degenerate: Any) -> Remedy:
-    """What to do with a component that gets stuck, where several numbers of components are compared."""
-    remedy = check_remedy(degenerate)
-    if remedy is Remedy.DROP:
-        raise ValueError(
-            "degenerate='drop' is for GaussianMixture: in a search, a mixture with fewer components is another "
-            "candidate. Give 'freeze' or 'repair'."
-        )
-    if remedy is Remedy.ERROR:
-        raise ValueError(
-            "degenerate='error' is for GaussianMixture: a search goes on, and results_ says which candidates failed. "
-            "Give 'freeze' or 'repair'."
-        )
-    return remedy
+def _check_remedy(degenerate: Any) -> None:
+    """Raise ValueError for what a search can't do with a component that gets stuck."""
+    why = {
+        Remedy.DROP: "in a search, a mixture with fewer components is another candidate",
+        Remedy.ERROR: "a search goes on, and results_ says which candidates failed",
+    }.get(check_remedy(degenerate))
+    if why is not None:
+        raise ValueError(f"degenerate={degenerate!r} is for GaussianMixture: {why}. Give 'freeze' or 'repair'.")
 
 
 def as_single(search: GaussianMixtureIC) -> GaussianMixture:

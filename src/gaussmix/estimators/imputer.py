@@ -118,9 +118,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         with unchanged_on_failure(self):
             check_flag("sample_posterior", self.sample_posterior)
             source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
-            fitted = self._mixture_estimator(self._names)
-            fitted.fit(source)
-            self._become(fitted, X)
+            self._fit_mixture(source, X, self._names)
             self.n_missing_ = source.of_all(Cells).n_missing.astype(np.int64)
         return self
 
@@ -185,7 +183,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     def _drawn_seed(self, source: Source) -> int:
         if isinstance(source, LazySource):
             raise ValueError(
-                "Draws depend on the numbers of rows, which Dask and Spark do not tell: write X to files first, or set "
+                "Draws need the numbers of rows, which Dask and Spark do not give. Write X to files first, or set "
                 "sample_posterior=False."
             )
         return int(self._rng().integers(2**64, dtype=np.uint64))

@@ -1,9 +1,10 @@
-"""What an estimator that is a mixture can do: label, score and draw rows."""
+"""The methods of an estimator that is a mixture: it labels, scores and draws rows."""
 
 from __future__ import annotations
 
+import os
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
@@ -20,18 +21,21 @@ from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import unknown_name
-from gaussmix.estimators.attributes import MixtureAttributes
+from gaussmix.estimators.attributes import MixtureAttributes, to_sklearn
 from gaussmix.estimators.base import FittedValue
-from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.problem import Data
+from gaussmix.fit.watch import Callback
 from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
+from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.report.reading import augmented, explanation_of, summary_of
 from gaussmix.report.summary import Summary
+from gaussmix.restrictions import Restrictions
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Number, Source, in_leaves
 from gaussmix.waist.block import Block
@@ -45,7 +49,15 @@ if TYPE_CHECKING:
 class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     """An estimator that is its mixture: it labels, scores and draws rows."""
 
-    weight_meaning: str
+    trim: float
+    acceleration: str | None
+    noise: bool | float | Noise
+    label_components: Mapping[Any, Sequence[int]] | None
+    degenerate: str
+    prior: str | NormalInverseWishart | Dirichlet | None
+    restrictions: Restrictions | None
+    callbacks: Sequence[Callback] | None
+    checkpoint: str | os.PathLike[str] | None
 
     cutoff_ = FittedValue[float]()
 
@@ -163,9 +175,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         source = self._source(X, X_error=X_error)
         if self.mixture_.model.noise is not None:
-            raise ValueError("denoise knows components only, and a row may be noise: fit without noise.")
+            raise ValueError("denoise does not support noise. Fit with noise=False.")
         if not isinstance(source, ArraySource):
-            raise ValueError("denoise takes an array or a data frame: read some of the rows at a time.")
+            raise ValueError("denoise needs an array or a data frame in memory. Read some of the rows at a time.")
         engine = IncompleteEngine(self._engine())
         found = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
         return found[0]
@@ -232,11 +244,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return merge_by_entropy(self.mixture_, shares, source.row_weight)
 
     def summary(
-        self,
-        X: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_error: ArrayLike | None = None,
+        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Summary:
         """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.
 
@@ -301,11 +309,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self.summary().to_frame()
 
     def glance(
-        self,
-        X: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_error: ArrayLike | None = None,
+        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
         """The fit as a whole, as a data frame of one row; parameters, library and errors as `summary` and `tidy`.
 
@@ -425,10 +429,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return to_sklearn(self, self.mixture_)
 
     def _source(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
     ) -> Source:
         source = super()._source(X, sample_weight, X_error)
         noise = self.mixture_.noise

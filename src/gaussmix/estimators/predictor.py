@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sklearn.utils import Tags
 
-from gaussmix.door.structures import names_several
+from gaussmix.door.parameters import names_several
 from gaussmix.estimators.base import Estimator, FittedValue
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.families.base import Family
-from gaussmix.fit.facts import library_of
+from gaussmix.fit.fitted import library_of
 from gaussmix.report.reading import summary_of
 from gaussmix.report.summary import Summary
+from gaussmix.sources.base import Source
 
 _OF_MIXTURE = (
     "tol",
@@ -41,25 +42,8 @@ class MixturePredictor(Estimator, ABC):
     With several numbers of components, or several structures, `GaussianMixtureIC` chooses by BIC.
     """
 
-    n_components: Any
-    covariance_type: Structures
-    tol: float
-    stopping: str
-    reg_covar: float | str
-    max_iter: int
-    max_time: float | None
-    n_init: int
-    init_params: Any
-    weight_meaning: str
-
     results_ = FittedValue[dict[str, list[Any]]]()
     best_index_ = FittedValue[int]()
-
-    def _keep(self, parameters: Mapping[str, Any]) -> None:
-        """Set the parameters of a constructor, its `locals()`, as attributes: scikit-learn wants them named there."""
-        for name, value in parameters.items():
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
 
     @property
     def _may_miss(self) -> bool:
@@ -83,9 +67,10 @@ class MixturePredictor(Estimator, ABC):
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
 
-    def _become(self, fitted: MixtureEstimator, X: object) -> None:
-        """Have the mixture that an estimator has fitted or chosen, for rows that the user gave as X."""
-        found = fitted._fitted
+    def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
+        """Fit or choose the mixture of rows that the user gave as X; `names` are of their features, for warnings."""
+        fitted = self._mixture_estimator(names)
+        found = fitted.fit(rows)._fitted
         facts = None if found.facts is None else replace(found.facts, library=library_of(X))
         self._fitted = replace(found, facts=facts)
 
@@ -94,7 +79,7 @@ class MixturePredictor(Estimator, ABC):
 
         Returns
         -------
-        summary : what this estimator predicts with; the data, log-likelihood and BIC as far as the fit knows them, why
+        summary : what this estimator predicts with; the data, log-likelihood and BIC as far as they are known, why
             EM stopped, and warnings. For each component its weight, its size (effective rows), mean ± sd of each
             feature, and the component that it overlaps most with. `to_frame()` gives the components as a data frame.
 

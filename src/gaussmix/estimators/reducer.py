@@ -14,7 +14,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from gaussmix.checks import check_count
 from gaussmix.door.parameters import check_share
 from gaussmix.door.rows import as_meant, check_source
-from gaussmix.door.warnings import warn
+from gaussmix.errors import warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
@@ -122,14 +122,12 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         with unchanged_on_failure(self):
             self._check_parameters()
             source = as_meant(check_source(self, X, sample_weight, reset=True), self.weight_meaning)
-            fitted = self._mixture_estimator(self._names)
-            fitted.fit(source)
-            self._become(fitted, X)
+            self._fit_mixture(source, X, self._names)
             self._kept = self._found_directions()
-            if fitted.mixture_.n_components == 1 and self.mean_share == 1:
+            if self.mixture_.n_components == 1 and self.mean_share == 1:
                 warn(
-                    "The mixture has one component, and no direction separates one: give n_components above 1, or a "
-                    "list of them."
+                    "The mixture has one component, so no direction separates components. Give n_components above 1, "
+                    "or a list."
                 )
         return self
 

@@ -84,7 +84,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     targets_: Any
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
-        "targets_": lambda value: array_of("i", 0)(value).item() if type(value) is int else array_of("i")(value),
+        "targets_": lambda value: array_of("i", 0)(value).item() if type(value) is int else array_of("i")(value)
     }
     _required: ClassVar[tuple[str, ...]] = ("targets_",)
 
@@ -140,13 +140,11 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             _check_beside(X, y)
             source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
             columns, self.targets_, names = self._targets_of(source, y)
-            fitted = self._mixture_estimator(names)
-            joint = source if columns is None else _beside(source, columns, fitted)
+            joint = source if columns is None else _beside(source, columns, self._mixture_estimator(names))
             try:
-                fitted.fit(joint)
+                self._fit_mixture(joint, X, names)
             except SingularCovariance as error:
                 raise _explained(joint, self._places, error) from None
-            self._become(fitted, X)
             self._expect_features()
         return self
 

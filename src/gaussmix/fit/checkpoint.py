@@ -1,30 +1,38 @@
-"""Checkpoints: a fit that is killed goes on where it was, and ends with the bits it would have had."""
+"""Checkpoints: a killed fit is resumed, and ends with the same bits."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from time import monotonic
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from gaussmix.background import Background
-from gaussmix.door.warnings import warn
 from gaussmix.em.best_of import Run, better
 from gaussmix.em.trace import Event, Frozen, State, Trace
-from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix.engines.base import Engine
+from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance, warn
 from gaussmix.families.base import Family
-from gaussmix.fit.identity import check_same
 from gaussmix.formats import Damaged, remove_unfinished
 from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
 from gaussmix.formats.record import Json
+from gaussmix.formats.values import plain
 from gaussmix.model import Model, flaw_at_sight
+from gaussmix.sources.base import Source
+from gaussmix.value import Value
+from gaussmix.version import package_version
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS
 
 SECONDS = 5.0  # between two checkpoints of a run
 Place = str | os.PathLike[str]
@@ -32,15 +40,15 @@ Place = str | os.PathLike[str]
 
 @dataclass
 class Standing:
-    """Where one fit stands: the number of its run, where that is, and what the runs before it came to.
+    """How far one fit has come: the current run, and the ends of the runs before it.
 
     Parameters
     ----------
-    number : of the run that is being made, or is to be begun, counted from 0.
-    generator : state of the generator that starts draw from, when that run was begun or noted.
-    state : of that run; None where it is to be begun.
+    number : of the current run, from 0.
+    generator : state of the generator of the starts when that run was begun or noted.
+    state : of that run; None before it begins.
     best : the end of the best run before it.
-    ends : the traces of all runs before it that ended with a finite likelihood.
+    ends : the ends of the runs before it with a finite likelihood.
     """
 
     number: int = 0
@@ -51,14 +59,14 @@ class Standing:
 
 
 class Checkpoint:
-    """The file in which a fit notes where it stands, and what was found in it.
+    """A file that records how far a fit has come.
 
-    A search is many fits. Those that have ended are in the file too, so a search goes on at the fit where it stood.
+    A search is many fits. The file also holds the fits that have ended, so a search resumes at the current one.
 
     Parameters
     ----------
     path : of the file.
-    identity : what the fit is of: plain values by what a message calls them.
+    identity : what the bits of the fit depend on, as plain values; the keys appear in messages.
 
     Raises
     ------
@@ -84,7 +92,7 @@ class Checkpoint:
     def runs(
         self, runs: Sequence[Run], key: str, family: Family, generator: np.random.Generator
     ) -> Iterator[Iterator[State]]:
-        """The runs of a fit, noted while they are made; those that have ended before are their ends alone.
+        """The runs of a fit, noted while they are made. A run that had ended yields its end alone.
 
         Parameters
         ----------
@@ -112,7 +120,7 @@ class Checkpoint:
                 self._write_beside()
 
     def _standing(self, key: str, family: Family, generator: np.random.Generator) -> Standing:
-        """Where a fit stood when the file was written; at its beginning where the file does not have it."""
+        """How far a fit had come when the file was written; its beginning if the file lacks it."""
         record = self._read.pop(key, None)
         if record is None:
             return Standing(generator=generator.bit_generator.state)
@@ -128,7 +136,7 @@ class Checkpoint:
         return Standing(record.number, record.generator, state, best, ends)
 
     def _gone_on(self, run: Run, state: State) -> Iterator[State]:
-        """A run from the state in the file; raises ValueError where what the engine remembers there is damaged."""
+        """A run from the state in the file; raises ValueError if the engine's memory there is damaged."""
         states = run(state)
         try:
             first = next(states)
@@ -154,7 +162,7 @@ class Checkpoint:
             self._path.unlink()
 
     def interrupt(self) -> None:
-        """Write where the fit stands, if it is farther than the file says."""
+        """Write a checkpoint if the fit has gone on since the last one."""
         self._wait()
         stand = self._stands.get(self._current)
         is_between_steps = stand is not None and (stand.state is None or stand.state.outcome is None)
@@ -168,12 +176,12 @@ class Checkpoint:
         return self._current, stand.number, 0 if stand.state is None else stand.state.trace.n_steps
 
     def _write_beside(self) -> None:
-        """Write where the fit stands, while it goes on; unless the last one is being written still."""
+        """Write a checkpoint while the fit goes on, unless the last one is still being written."""
         if self._writer is not None and self._writer.is_alive():
             return
         if self.failure is not None and not self._has_warned:
             self._has_warned = True
-            warn(f"{self.failure} The fit goes on, but a checkpoint does not keep what it does.")
+            warn(f"{self.failure} The fit goes on without a checkpoint.")
         self._noted_at = monotonic()
         self._writer = Thread(target=self._write, args=(self._record(), self._place), name="gaussmix-checkpoint")
         self._writer.start()
@@ -250,7 +258,7 @@ def checkpointed(place: Place | None, identity: Callable[[], Mapping[str, Json]]
 
 
 def check_place(place: Any) -> Place | None:
-    """The value of `checkpoint`; raises TypeError for what is no path."""
+    """The value of `checkpoint`; raises TypeError unless it is a path or None."""
     if place is None or (isinstance(place, str | os.PathLike) and os.fspath(place)):
         return place
     raise TypeError(f"checkpoint must be the path of a file or None, not {place!r}.")
@@ -285,13 +293,13 @@ def _state_of(run: RunRecord, family: Family) -> State:
     if wrong is not None:
         raise Damaged(wrong)
     if any(k not in range(len(means)) for k in run.frozen):
-        raise Damaged("it has an error of a component that is not there")
+        raise Damaged("it names a frozen component that it does not have")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
     return State(model, _trace_of(run), _outcome_of(run))
 
 
 def _end_of(run: RunRecord, best: State) -> State:
-    """The end of a run; its model is that of the best, which is the only one that anybody asks for."""
+    """The end of a run, with the model of the best run: nobody reads another."""
     return State(best.model, _trace_of(run), _outcome_of(run))
 
 
@@ -314,3 +322,84 @@ def _trace_of(run: RunRecord) -> Trace:
     if log_likelihood.ndim != 1 or objective.ndim != 1:
         raise Damaged("its steps are of the wrong shape")
     return Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events)
+
+
+# Parameters that change no bit of a fit.
+CHANGE_NOTHING = ("callbacks", "checkpoint", "n_jobs", "max_time", "verbose", "verbose_interval", "forgetting")
+_FEW = 20  # numbers that a message shows
+
+
+def identity_of(
+    estimator: BaseEstimator, source: Source, engine: Engine[Any], before: Sequence[Any] = (), known: Sequence[Any] = ()
+) -> dict[str, Json]:
+    """What the bits of a fit depend on, as plain values: rows, settings and more.
+
+    Parameters
+    ----------
+    estimator : with its parameters.
+    source : the rows with the weights that the user gave. Of many rows a sample is compared, and counts of all.
+    engine : sums over them.
+    before : arrays and numbers of the fit that it continues, if it does.
+    known : arrays of what is known about the rows, if anything.
+    """
+    profile, sample = source.profile, source.sample(LEAF_ROWS)
+    errors = [] if not source.has_errors else [error for error in map(_error_of, source.blocks()) if error is not None]
+    numbers = [sample.rows] if sample.row_weight is None else [sample.rows, sample.row_weight]
+    weights = [profile.total_weight, profile.n_positive, profile.largest_weight]
+    parameters = estimator.get_params(deep=False)
+    settings = {name: _plain(name, value) for name, value in parameters.items() if name not in CHANGE_NOTHING}
+    identity = {
+        "the version of gaussmix": package_version(),
+        "the engine": type(getattr(engine, "engine", engine)).__name__,
+        "the estimator": type(estimator).__name__,
+        "the shape of X": [source.n_rows, source.n_features],
+        "the type of X": source.dtype.name,
+        "the sum, number and maximum of the weights": weights,
+        **settings,
+        "what X or sample_weight holds": _digest(numbers),
+        "the fit to go on from": _digest(before),
+        "what labels says": _digest(known),
+        "what X_error says": _digest(errors),
+    }
+    found: dict[str, Json] = json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples
+    return found
+
+
+def _error_of(block: Block) -> Any:
+    """The measurement errors of a block; the first alone where all rows have it."""
+    return block.error if block.error is None or block.error.strides[0] else block.error[:1]
+
+
+def _plain(name: str, value: Any) -> Json:
+    """A parameter, as a value that is equal where the parameter is."""
+    if callable(value):
+        return "a callable"
+    if isinstance(value, np.random.RandomState):
+        return "a RandomState"  # the generator made of it is in the file
+    if value is None or isinstance(value, str | bool | int | float | np.generic | dict | Value):
+        return plain(name, value)
+    if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
+        return plain(name, value)
+    array = np.asarray(value)
+    return array.tolist() if array.size <= _FEW and array.dtype.kind in "biuU" else _digest([array])
+
+
+def _digest(numbers: Iterable[Any]) -> Json:
+    seal = sha256()
+    for each in numbers:
+        array = np.ascontiguousarray(each)
+        seal.update(f"{array.dtype.str}{array.shape}".encode())
+        seal.update(array.data)
+    return {"sha256": seal.hexdigest()}
+
+
+def check_same(name: str, then: Mapping[str, Json], now: Mapping[str, Json]) -> None:
+    """Raise ValueError for the first thing in which the fit of a file differs from this one."""
+    for what, value in now.items():
+        if then.get(what) != value:
+            is_shown = not isinstance(value, dict) and not isinstance(then.get(what), dict)
+            how = f"was {then.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
+            raise ValueError(
+                f"{name} is the checkpoint of another fit: {what} {how}. Give the same data and settings to resume "
+                "it, remove the file to begin anew, or name another."
+            )

@@ -184,7 +184,7 @@ class LabelledRows:
     def _judged(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, run: State | None
     ) -> ClassFit:
-        """The mixtures of the classes, with their likelihood; the run counts where it made steps."""
+        """The mixtures of the classes, with their likelihood; the run counts if it made steps."""
         mixture = classes.mixture
         source = self._known(classes.component_class).labelled(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
@@ -203,7 +203,7 @@ def _unused() -> np.random.Generator:
 def _shares(block: Block, engine: Engine[Any], near: Parameters) -> Array:
     """Responsibilities of rows of known class, which have one component, and of others as parameters say."""
     shares, log_prior = engine.responsibilities(block, near), block.row_log_prior(len(near.means))
-    assert log_prior is not None, "some rows are of known class"
+    assert log_prior is not None, "some rows have a known class"
     is_possible = np.isfinite(log_prior)
     known = is_possible.sum(axis=1) == 1
     shares[known] = is_possible[known]

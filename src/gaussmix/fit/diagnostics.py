@@ -2,18 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gaussmix.em.trace import State
-from gaussmix.errors import DegenerateError
-from gaussmix.fit.columns import Faults, constant_columns
+from gaussmix.errors import DegenerateError, counted, listed
+from gaussmix.families.base import Family
 from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Cells
+from gaussmix.waist.need import Second
+from gaussmix.waist.spread import Spread
 
+_REST = 1e-10  # of its variance, left when others are known: less is rounding, for sums of squares lose half the digits
+_COUNTS = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
+_MOST = 3  # columns that a sentence explains
+
+
+def constant_columns(source: Source) -> list[int]:
+    """Columns with the same value in every row of positive weight."""
+    low, high = source.of_all(Cells).ends
+    return np.flatnonzero(low == high).tolist()
+
+
+def dependent_columns(source: Source) -> dict[int, list[int]]:
+    """Columns that are linear functions of columns before them, and which these are; none where cells are missing."""
+    if source.is_incomplete:
+        return {}
+    return _dependent(source.of_all(Spread).covariance)
+
+
+@one_blas_thread()
+def _dependent(scatter: Array) -> dict[int, list[int]]:
+    """The same from a covariance matrix; a Cholesky factor that leaves out the columns that follow."""
+    deviations = np.sqrt(np.diagonal(scatter))
+    d, kept, found = len(scatter), list[int](), dict[int, list[int]]()
+    inverse = np.zeros((d, d))  # of the factor of the columns that are kept
+    for column in np.flatnonzero(deviations > 0).tolist():
+        n = len(kept)
+        correlations = scatter[kept, column] / (deviations[kept] * deviations[column])
+        projected = inverse[:n, :n] @ correlations
+        rest = 1 - projected @ projected
+        weights = inverse[:n, :n].T @ projected
+        if rest <= _REST:
+            found[column] = [place for place, weight in zip(kept, weights, strict=True) if abs(weight) > _COUNTS]
+            continue
+        inverse[n, :n], inverse[n, n] = -weights / np.sqrt(rest), 1 / np.sqrt(rest)
+        kept.append(column)
+    return found
+
+
+@dataclass(frozen=True)
+class Faults:
+    """The columns that keep covariances from being positive definite.
+
+    Parameters
+    ----------
+    constant : columns with one value.
+    dependent : columns that follow from others, and these.
+    few_rows : the number of rows, if there are no more rows than columns, so that columns follow from others.
+    """
+
+    constant: list[int] = field(default_factory=list)
+    dependent: dict[int, list[int]] = field(default_factory=dict)
+    few_rows: int | None = None
+
+    @classmethod
+    def of(cls, source: Source, failed: Collection[Family]) -> Faults:
+        """The faults of the rows of a source, for structures whose fits failed."""
+        if not failed:
+            return cls()
+        constant, n_rows = constant_columns(source), source.profile.n_positive
+        if all(family.kind.second <= Second.DIAGONAL for family in failed):
+            return cls(constant)
+        if n_rows <= source.n_features:
+            return cls(constant, few_rows=n_rows)
+        return cls(constant, dependent_columns(source))
+
+    def sentence(self, names: Sequence[str] | None) -> str:
+        """Name them, and say what to do; "" if there are none."""
+        said = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
+        for column, others in list(self.dependent.items())[:_MOST]:
+            alone = str(column) if names is None else repr(str(names[column]))
+            said.append(f"Column {alone} follows from {_several(others, names)}.")
+        if len(self.dependent) > _MOST:
+            said.append(f"{len(self.dependent) - _MOST} more follow from others.")
+        if said:
+            them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
+            said.append(f"Leave {them} out, or set reg_covar above 0.")
+        if self.few_rows is not None:
+            said.append(
+                f"{counted(self.few_rows, 'row')} are too few for covariances between all features: set reg_covar "
+                "above 0 or a prior, or choose covariance_type='diag'."
+            )
+        return " ".join(said)
+
+    def causes(self, names: Sequence[str] | None) -> dict[int, str]:
+        """What is wrong with each column, in a few words."""
+        found = dict.fromkeys(self.constant, "the column is constant, so that candidates failed")
+        for column, others in self.dependent.items():
+            found[column] = f"the column follows from {_several(others, names)}, so that candidates failed"
+        return found
+
+
+def name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
+    """Say "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
+    several = len(columns) > 1
+    return f"Column{'s' * several} {_which(columns, names)} of X {'are' if several else 'is'}"
+
+
+def _several(columns: Sequence[int], names: Sequence[str] | None) -> str:
+    return f"column{'s' * (len(columns) > 1)} {_which(columns, names)}"
+
+
+def _which(columns: Sequence[int], names: Sequence[str] | None) -> str:
+    if names is not None:
+        return listed([str(names[column]) for column in columns])
+    rest = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
+    return f"{', '.join(map(str, columns[:10]))}{rest} (counted from 0)"
+
+
+ROUNDED = 1e-6  # nats: the smallest rounding of a log density that is worth a warning
 _DONE = {
     "freeze": "and was frozen",
     "drop": "and was dropped",
@@ -27,9 +140,9 @@ class Diagnosis:
 
     Parameters
     ----------
-    component : the number that it had in that step; None where it is about all of them.
-    feature : its name, or its number where features have no names; None where it is about all of them.
-    step : of EM, counted from 1; None where it is about the end of the fit.
+    component : its number in that step; None for all components.
+    feature : its name, or its number if features have no names; None for all features.
+    step : of EM, counted from 1; None for the end of the fit.
     cause : what happened.
     """
 
@@ -45,8 +158,8 @@ def diagnosed(run: State, constant: Sequence[int], names: Sequence[str] | None, 
     Parameters
     ----------
     run : its end.
-    constant : columns that are, and have no variance but the ridge.
-    names : of the features; None where they have none.
+    constant : constant columns, whose variance is the ridge alone.
+    names : of the features; None if they have none.
     few : what `few_rows_sentence` says of the rows.
     """
     found = of_components(run, names)
@@ -65,7 +178,7 @@ def of_columns(faults: Faults, names: Sequence[str] | None) -> list[Diagnosis]:
 
 
 def of_components(run: State, names: Sequence[str] | None) -> list[Diagnosis]:
-    """The components that got stuck, and those that are nearly singular."""
+    """Stuck and nearly singular components."""
     found = [
         Diagnosis(
             event.component, name_of(event.feature, names), event.step, f"{event.why.value}, {_DONE[event.remedy]}"
@@ -86,43 +199,21 @@ def of_components(run: State, names: Sequence[str] | None) -> list[Diagnosis]:
 
 
 def _most_determined(model: Model, component: int) -> int:
-    """The feature of a component of whose variance the least is left when the other features are known."""
+    """The feature that the other features determine most closely in a component."""
     covariances = model.covariances
     inflation = covariances.variances() * covariances.whitening.precision_diagonals()
     return int(inflation[component].argmax())
 
 
 def name_of(feature: int | None, names: Sequence[str] | None) -> str | int | None:
-    """A feature by its name where it has one."""
+    """A feature by its name, if it has one."""
     return feature if feature is None or names is None else str(names[feature])
 
 
 def named(error: DegenerateError, source: Source, names: Sequence[str] | None) -> DegenerateError:
-    """The same error with the name of the feature, and with a constant column where there is one."""
+    """The same error with the name of the feature, or of a constant column if there is one."""
     feature = error.feature if isinstance(error.feature, int) else None
     constant = [] if feature is None else constant_columns(source)
     return DegenerateError(
         error.component, name_of(constant[0] if constant else feature, names), error.step, error.cause
     )
-
-
-def as_table(diagnostics: Sequence[Diagnosis]) -> dict[str, list[Any]]:
-    """Diagnostics as a model file holds them."""
-    columns = [field.name for field in fields(Diagnosis)]
-    return {name: [getattr(each, name) for each in diagnostics] for name in columns}
-
-
-def of_table(table: Any) -> list[Diagnosis]:
-    """Diagnostics from a model file; raises TypeError or ValueError where the table is another."""
-    kinds = ((int, type(None)), (str, int, type(None)), (int, type(None)), (str,))
-    names = [field.name for field in fields(Diagnosis)]
-    if not isinstance(table, dict) or sorted(table) != sorted(names):
-        raise TypeError
-    found = [Diagnosis(*row) for row in zip(*(table[name] for name in names), strict=True)]
-    for each in found:
-        if any(type(value) not in kind for value, kind in zip(astuple(each), kinds, strict=True)):
-            raise TypeError
-    return found
-
-
-ROUNDED = 1e-6  # nats: the smallest rounding of a log density that is worth a warning

@@ -19,9 +19,8 @@ from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.em.trimming import trimmed, trimmed_partition
 from gaussmix.engines.runner import Groups, Runner
 from gaussmix.errors import Outcome, SingularCovariance
-from gaussmix.fit.plan import Drawn, Onward, Plan, Start
+from gaussmix.fit.plan import Drawn, Onward, Plan, Start, recipe_of
 from gaussmix.fit.problem import Problem
-from gaussmix.fit.recipe import recipe_of
 from gaussmix.fit.watch import Watch
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Rows
@@ -36,7 +35,7 @@ FEW = LEAF_ROWS // 8  # rows: with more, calls cost little beside the work, and 
 
 
 class Fit(NamedTuple):
-    """Where EM led from the starts of a plan.
+    """The result of the runs of a plan.
 
     Parameters
     ----------
@@ -63,11 +62,11 @@ def fit(problem: Problem, plan: Plan, watch: Watch | None = None) -> Fit:
     """
     ends: list[Trace] = []
     runs = [partial(_run_from, problem, plan, number) for number in range(len(plan.starts))]
-    return Fit(best_run((watch or Watch()).over(runs, problem, plan), ends), tuple(ends))
+    return Fit(best_run((watch or Watch()).follow(runs, problem, plan), ends), tuple(ends))
 
 
 def _run_from(problem: Problem, plan: Plan, number: int, begun: State | None) -> Iterator[State]:
-    """The states of the run from a start; or from where it stood."""
+    """The states of the run from a start, or from the state of a checkpoint."""
     start, reached = plan.starts[number], float("-inf")
     if isinstance(start, Onward):
         reached = start.reached
@@ -84,7 +83,7 @@ def _run_from(problem: Problem, plan: Plan, number: int, begun: State | None) ->
 
 
 def _begun(problem: Problem, plan: Plan, start: Start, number: int) -> State:
-    """Where EM begins from a start; or where it ends, if the engine makes the whole run."""
+    """The first state of a run; or the last, if the engine makes the whole run."""
     if isinstance(start, Onward):
         is_carried = problem.objective.floor.all()
         trace = Trace(frozen={} if is_carried else dict.fromkeys(start.collapsed, Frozen.COLLAPSED))
@@ -94,9 +93,9 @@ def _begun(problem: Problem, plan: Plan, start: Start, number: int) -> State:
 
 
 def _made_by_engine(problem: Problem, plan: Plan, start: Start) -> State | None:
-    """Where EM comes to in one call of the engine, from the start on; None where Python has to begin.
+    """The state that one call of the engine reaches from the start; None if Python has to begin.
 
-    The bits are those of the usual way, and so is what is left to draw from the generator.
+    The bits are those of the usual way, and the generator ends in the same state.
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_usual = problem.is_plain and data.noise is None and not plan.is_accelerated
@@ -118,10 +117,10 @@ def _made_by_engine(problem: Problem, plan: Plan, start: Start) -> State | None:
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
-    """The model that EM starts from: what is given, and the rest from an M-step on shared rows.
+    """The model that EM starts from: given parameters, and the rest from an M-step on shared rows.
 
-    Where nothing is given and rows are `MANY`, it is where EM ends on the sample of the starts: few passes over all
-    rows are left then.
+    With more than `MANY` rows and nothing given, EM first runs on the sample of the starts: few passes over all rows
+    are left then.
     """
     given, family = plan.given, problem.family
     if given.weights is not None and given.means is not None and given.covariances is not None:
@@ -138,7 +137,7 @@ def _initial_model(problem: Problem, plan: Plan, start: Start, number: int) -> M
 
 
 def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
-    """The model of an M-step on the rows as a start shares them, or where EM of the sample leads from there."""
+    """The model of an M-step on the rows as a start shares them, or of EM on the sample from there."""
     data, given = problem.data, plan.given
     # Covariances that are given need not be found, so they can't be singular either.
     objective = (problem.objective if given.covariances is None else problem.objective_with(None)).for_any
@@ -165,7 +164,7 @@ def _first_moments(problem: Problem, source: Source, partition: Partition) -> In
 
 
 def _drawn(problem: Problem, plan: Plan, start: Any, number: int) -> Drawn:
-    """What a start comes to, or came to for another structure of the same size, which leaves as much to draw."""
+    """What a start draws, or drew for another structure of the same size; the generator ends alike."""
     if plan.shared is None:
         return _newly_drawn(problem, plan, start, problem.source)
     with plan.shared.one_at_a_time:
@@ -192,17 +191,19 @@ def _newly_drawn(problem: Problem, plan: Plan, start: Any, source: Source) -> Dr
 
 
 def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
-    """How the start of a name shares the rows, whatever is known of their components."""
+    """How a named start shares the rows, regardless of labels."""
     data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
     partition = STARTS[name](*of_sample, plan.rng)
     if not data.trim:
         return partition
-    plain = data.objective(problem.ridge if plan.given.covariances is None else None)  # a prior is of the structure
+    plain = data.objective(
+        problem.ridge if plan.given.covariances is None else None
+    )  # a prior depends on the structure
     return trimmed_partition(partition, *of_sample, plain, data.trim, plan.rng)
 
 
 def _shared_by_user(problem: Problem, plan: Plan, start: Any) -> Source:
-    """The rows, with the labels or responsibilities that a user or a function of a user gives."""
+    """The rows with the labels or responsibilities that the user or the user's function gives."""
     data = problem.data
     shared = start(_rows_for_a_callable(data.source()), problem.n_components, plan.rng) if callable(start) else start
     shape = problem.source.n_rows, problem.n_components
@@ -212,7 +213,7 @@ def _shared_by_user(problem: Problem, plan: Plan, start: Any) -> Source:
 
 
 def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective: Objective) -> Model | None:
-    """Where EM ends on the sample of the starts; None where rows are few, or a component freezes there."""
+    """The model that EM reaches on the sample of the starts; None if rows are few, or a component freezes."""
     data, partition = problem.data, drawn.moments.partition
     has_places = partition.parameters is not None and (data.trim > 0 or partition.centres is not None)
     is_plain = data.known is None and not problem.source.has_errors and plan.given.is_empty
@@ -233,10 +234,10 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
 
 
 def _rows_for_a_callable(source: Source) -> Rows:
-    """All rows, as a view through which somebody else's function cannot change the user's data."""
+    """All rows as a read-only view, so that a callable can't change the user's data."""
     block = source.whole
     if block is None:
-        raise ValueError("init_params can't be a callable for rows that are not one array in memory: name a start.")
+        raise ValueError("A callable init_params needs X to be one array in memory. Name a start instead.")
     view = block.rows.view()
     view.flags.writeable = False
     return view

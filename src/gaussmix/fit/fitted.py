@@ -2,21 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from functools import partial
+from time import perf_counter
+from typing import Any, Self, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
-from gaussmix.em.trace import State
+from gaussmix.door.rows import counted_weight
+from gaussmix.em.best_of import ROUNDING
+from gaussmix.em.stopping import Aitken, Stopping, outlook
+from gaussmix.em.trace import State, Trace
 from gaussmix.errors import FailureKind, Outcome
-from gaussmix.fit.diagnostics import Diagnosis, as_table, of_table
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.facts import RowFacts
+from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.frames import Frame
+from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Cells
 
+_NO_STEP = "max_iter=0 allows no step; raise max_iter."
+_SETTLED = "All further steps together would raise the mean log-likelihood by less than tol, by Aitken's estimate."
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a fit ended.
+
+    Parameters
+    ----------
+    reason : a sentence.
+    remaining_gain : estimate of what all further steps would add to `lower_bound_`, nats per row, by Aitken's
+        extrapolation; infinite where gains did not fall, NaN after fewer than three steps.
+    rate : of convergence, the part of its gain that each step leaves for the next; 1 or more, also infinite, where
+        gains did not fall, NaN if that is not known.
+    n_starts : starts that were run.
+    n_agreed : starts that may approach the same maximum as the best, which counts: their last values differ by at
+        most `tol` and the larger of their remaining gains, and no component collapsed. If only 1 of many agrees,
+        more starts may find a better fit.
+    """
+
+    reason: str
+    remaining_gain: float
+    rate: float
+    n_starts: int
+    n_agreed: int
+
+    @classmethod
+    def of(cls, run: State, ends: Sequence[Trace], stopping: Stopping, left_out: Outcome | None) -> Ending:
+        """The ending of a fit from its best run, the ends of all runs, and why starts were left out."""
+        assert run.outcome is not None, "the run has ended"
+        is_settled = run.outcome is Outcome.CONVERGED and isinstance(stopping, Aitken)
+        reason = _SETTLED if is_settled else run.outcome.value
+        if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
+            reason = _NO_STEP
+        if left_out is not None:
+            reason += f" {LEFT_OUT[left_out]}"
+        remaining, rate = outlook(run.trace.objective)
+        n_agreed = 1
+        if len(ends) > 1:
+            least = max(stopping.tolerance, ROUNDING * max(1.0, abs(run.trace.last)))
+            n_agreed = max(1, sum(_agree(run.trace, end, least) for end in ends if not end.collapsed))
+        return cls(reason, remaining, rate, max(1, len(ends)), n_agreed)
+
+
+def _agree(one: Trace, other: Trace, least: float) -> bool:
+    """Whether two runs may approach one maximum, judged by their gains."""
+    left = [outlook(trace.objective).remaining for trace in (one, other)]
+    return abs(one.last - other.last) <= least + max((gain for gain in left if math.isfinite(gain)), default=0.0)
+
+
+# By why a fit has made no more starts.
+LEFT_OUT = {
+    Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
+    Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or lower n_init.",
+}
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """The rows of a fit.
+
+    Parameters
+    ----------
+    n_rows : how many.
+    row_weight : their total weight as criteria count it: n_rows where they have no weights, and for shares the number
+        of rows of positive weight.
+    log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
+        it. None if EM raised something else: with a prior, with labels, or of a part of the rows.
+    library : of the data frame that they came in; None for an array or a file.
+    has_errors : whether the rows have measurement errors.
+    seconds : how long the fit took; None of one that was loaded, so that equal fits make equal files.
+    """
+
+    n_rows: int
+    row_weight: float
+    log_likelihood: float | None
+    library: str | None
+    has_errors: bool = False
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
+        """The facts of a fit that ends now, from its mean log-likelihood and the `perf_counter` at its beginning."""
+        weight = counted_weight(source)
+        empty = source.of_all(Cells).empty_weight if source.may_miss else 0.0
+        per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
+        total = None if log_likelihood is None else log_likelihood * weight * per_row
+        return cls(source.n_rows, weight, total, library_of(X), source.has_errors, perf_counter() - began)
+
+
+def library_of(X: object) -> str | None:
+    """The library of the data frame that rows came in; None for an array or a file."""
+    frame = None if isinstance(X, Source) else Frame.of(X)
+    return None if frame is None else frame.library
+
+
+Record = TypeVar("Record")
+_NOT_SAVED = "seconds"  # so that equal fits make equal files
 _FLOAT64 = np.dtype(np.float64)
 _NUMBERS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
 _OF_SUMMARIES = _NUMBERS | {"structure", "n_components", "failure"}
@@ -24,7 +130,7 @@ _OF_SUMMARIES = _NUMBERS | {"structure", "n_components", "failure"}
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """All that a fit knows. The attribute `name_` of an estimator is the field `name`; None where it is unknown.
+    """All that a fit found. The attribute `name_` of an estimator is the field `name`; None if unknown.
 
     Parameters
     ----------
@@ -52,38 +158,6 @@ class Fitted:
     cutoff: float | None = None
     results: dict[str, list[Any]] | None = None
     best_index: int | None = None
-
-    @classmethod
-    def of(
-        cls,
-        run: State,
-        *,
-        dtype: np.dtype[Any],
-        diagnostics: list[Diagnosis],
-        n_fixed: int = 0,
-        ending: Ending | None = None,
-        traces: list[list[float]] | None = None,
-        facts: RowFacts | None = None,
-        cutoff: float | None = None,
-        names: Any = None,
-    ) -> Self:
-        """What the best run of EM found; `names` are of the features, and the other arguments are fields."""
-        trace = run.trace
-        return cls(
-            Mixture.of(run.model).with_feature_names(names),
-            dtype,
-            n_fixed,
-            converged=run.outcome is Outcome.CONVERGED,
-            n_iter=trace.n_steps,
-            lower_bound=trace.last,
-            lower_bounds=list(trace.objective),
-            collapsed=trace.collapsed,
-            diagnostics=diagnostics,
-            outcome=ending,
-            traces=traces,
-            facts=facts,
-            cutoff=cutoff,
-        )
 
     @classmethod
     def by_hand(cls, mixture: Mixture, before: Fitted | None = None) -> Fitted:
@@ -122,7 +196,7 @@ class Fitted:
 
 
 def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> None:
-    """Raise `Damaged` for what is no table of the candidates of a search."""
+    """Raise `Damaged` unless this is a table of the candidates of a search."""
     lengths = {len(column) for column in results.values()}
     if not results.keys() >= _OF_SUMMARIES or len(lengths) > 1 or best_index not in range(max(lengths)):
         raise Damaged("its 'results_' are no table with a row 'best_index_'")
@@ -145,6 +219,34 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
     return values
 
 
+def records_of(cls: type[Record], table: Any) -> list[Record]:
+    """Records from a model file, where each field is a column; raises TypeError or ValueError for another table."""
+    kinds = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(cls).items() if name != _NOT_SAVED}
+    if not isinstance(table, dict) or table.keys() != kinds.keys():
+        raise TypeError
+    rows = list(zip(*(table[name] for name in kinds), strict=True))
+    if any(type(value) not in kind for row in rows for value, kind in zip(row, kinds.values(), strict=True)):
+        raise TypeError
+    return [cls(*row) for row in rows]
+
+
+def _record_of(cls: type[Record], table: Any) -> Record:
+    (found,) = records_of(cls, table)
+    return found
+
+
+def _facts_of(table: Any) -> RowFacts:
+    facts = _record_of(RowFacts, table)
+    count(facts.n_rows)
+    return facts
+
+
+def _table_of(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
+    """Records as a model file holds them: a column for each field."""
+    names = [name for name in get_type_hints(cls) if name != _NOT_SAVED]
+    return {name: [getattr(each, name) for each in records] for name in names}
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -160,9 +262,9 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "cutoff_": ("cutoff", _same, of_type(float)),
     "results_": ("results", _same, of_type(dict)),
     "best_index_": ("best_index", _same, of_type(int)),
-    "_diagnostics_table": ("diagnostics", as_table, of_table),
-    "_facts_table": ("facts", RowFacts.as_table, RowFacts.of_table),
-    "_outcome_table": ("outcome", Ending.table, Ending.of_table),
+    "_diagnostics_table": ("diagnostics", partial(_table_of, cls=Diagnosis), partial(records_of, Diagnosis)),
+    "_facts_table": ("facts", lambda facts: _table_of([facts], RowFacts), _facts_of),
+    "_outcome_table": ("outcome", lambda ending: _table_of([ending], Ending), partial(_record_of, Ending)),
     "_traces_table": (
         "traces",
         lambda traces: dict(enumerate(traces)),

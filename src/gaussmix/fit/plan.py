@@ -12,11 +12,17 @@ import numpy as np
 from gaussmix.covariances import Covariances
 from gaussmix.door.parameters import check_start_names
 from gaussmix.em.initial import InitialMoments
+from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
+from gaussmix.em.ridge import SHARE, TRIMMED
 from gaussmix.em.stopping import Stopping
+from gaussmix.engines.runner import Control, Recipe, Seeds
+from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.rows import SMALLEST_SPREAD
 from gaussmix.sources.base import Given
 from gaussmix.starts.base import Partition, repeated
+from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
 Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
@@ -24,7 +30,7 @@ Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
 
 @dataclass(frozen=True)
 class InitialParameters:
-    """Parameters that the user gives to start from; None for what the start is to find."""
+    """Initial parameters from the user; None for those that the start finds."""
 
     weights: Array | None = None
     means: Array | None = None
@@ -41,13 +47,13 @@ class InitialParameters:
 
 @dataclass(frozen=True, eq=False)
 class Onward:
-    """The start of a run that goes on from a model.
+    """The start of a run that continues from a model.
 
     Parameters
     ----------
-    model : where EM goes on.
-    reached : the objective there, −inf where it is not known; for the first test of convergence.
-    collapsed : components that are frozen, unless a ridge carries them now.
+    model : to continue from.
+    reached : the objective there, for the first test of convergence; −inf if unknown.
+    collapsed : components to freeze, unless a ridge now keeps them from collapsing.
     """
 
     model: Model
@@ -55,7 +61,7 @@ class Onward:
     collapsed: Sequence[int] = ()
 
     def arrays(self) -> list[Any]:
-        """All that decides about the bits of the run."""
+        """All that the bits of the run depend on."""
         model = self.model
         return [model.weights, model.means, model.covariances.array, self.reached, self.collapsed]
 
@@ -65,13 +71,13 @@ Start = str | Given | StartCall | Partition | Onward
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What a start came to.
+    """What a start drew.
 
     Parameters
     ----------
     moments : of all rows, as the start shares them.
-    on_sample : of the sample of the starts; None where the start is no name.
-    after : the state of the generator when it was drawn.
+    on_sample : moments of the sample of the starts; None unless the start is a name.
+    after : the state of the generator after the draw.
     """
 
     moments: InitialMoments
@@ -81,12 +87,12 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class SharedStarts:
-    """Starts that several structures of the same size begin with: the first to need one draws it.
+    """Starts that several structures of the same size share: the first fit that needs one draws it.
 
     Parameters
     ----------
-    made : by their numbers.
-    one_at_a_time : held while one is drawn.
+    made : by the number of the start.
+    one_at_a_time : a lock, held during a draw.
     """
 
     made: dict[int, Drawn] = field(default_factory=dict)
@@ -109,10 +115,10 @@ class Plan:
     stopping : when EM ends.
     given : parameters to start from, which replace those of the starts.
     is_accelerated : as for `run_em`.
-    is_unwanted : asked after each step, and before each move of a search, whether to end without a result.
-    ends_at_collapse : whether a run ends where a component collapses, because its likelihood can't be compared then.
-    shared : starts that other structures of the same size draw from the same state of `rng`; None where there are none.
-    candidate : of a search, its row of `results_`; None where there is one mixture.
+    is_unwanted : asked after each step, and before each move of a search; true ends the fit without a result.
+    ends_at_collapse : whether a run ends when a component collapses: its likelihood can't be compared then.
+    shared : starts shared with other structures of the same size; None without a search.
+    candidate : of a search, its row of `results_`; None without a search.
     stage : of a search, which of the fits of the candidate this is.
     """
 
@@ -129,13 +135,47 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """What a checkpoint calls this fit."""
+        """The name of this fit in a checkpoint."""
         return f"{self.stage}{'' if self.candidate is None else self.candidate}"
 
     @staticmethod
     def starts_of(init: Init, n_init: int, given: InitialParameters) -> list[Any]:
-        """`n_init` starts of each kind that draws; one is enough where nothing is drawn."""
+        """`n_init` starts of each kind that draws; one start if nothing is drawn."""
         names = check_start_names(init)
         starts: list[Any] = repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
         is_drawn = not (given.is_complete or (names and given.means is not None))
         return starts if is_drawn else starts[:1]
+
+
+_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0}  # of k-means, after the starts that engines make
+
+
+def recipe_of(
+    init: object,
+    family: Family,
+    n_components: int,
+    n_features: int,
+    ridge: float | None,
+    stopping: Stopping,
+    rng: np.random.Generator,
+) -> Recipe | None:
+    """A usual fit as plain values, for engines that make it in one call; None if engines can't make its start.
+
+    Parameters
+    ----------
+    init : the name of a start, if it is one.
+    family, n_components, n_features : of the mixture.
+    ridge : added to every variance, data units²; None for the automatic one.
+    stopping : when EM ends. With another rule, or callbacks, the recipe stops after the first M-step.
+    rng : for the draws of the start, if there is a recipe.
+    """
+    n_passes = _PASSES.get(init) if isinstance(init, str) else None
+    if n_passes is None or family.algebra is None or family.has_alternatives:
+        return None
+    is_usual = type(stopping) is Stopping and not stopping.is_watched
+    n_candidates = count_candidates(n_components)
+    seeds = Seeds(n_candidates, rng.random(1 + (n_components - 1) * n_candidates), n_passes, TOLERANCE)
+    every = None if ridge is None else np.full(n_features, ridge)
+    max_steps = stopping.max_steps if is_usual else 0
+    control = Control(every, stopping.tolerance, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS)
+    return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD)

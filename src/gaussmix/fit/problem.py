@@ -28,14 +28,14 @@ from gaussmix.waist.need import Second
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Rows to fit to, and what is found out about them once for all mixtures.
+    """The rows, and facts about them that all mixtures share.
 
     Parameters
     ----------
     original : the rows, with the weights that the user gave.
-    known : what is known of their components; None for nothing.
-    noise : a background, with the weight to begin with; None for none.
-    trim : share of the row weight that fits leave out.
+    known : known components of rows; None for none.
+    noise : the background with its initial weight; None for none.
+    trim : share of the row weight to leave out.
     """
 
     original: Source
@@ -46,7 +46,7 @@ class Data:
 
     @property
     def is_plain(self) -> bool:
-        """Whether rows are all there is: none is left out, and nothing is known of their components."""
+        """Whether no row is left out, and no row has a known component."""
         return self.known is None and not self.trim
 
     @cached_property
@@ -61,11 +61,11 @@ class Data:
         return self.original if self.unit == 1.0 else self.original.reweighted(1 / self.unit)
 
     def source(self, given: Given | None = None) -> Source:
-        """The rows with weights below 1, and with states of their own: for one fit."""
+        """The rows for one fit: weights below 1, and states of their own."""
         return self._reduced.fresh() if given is None else self._reduced.with_given(given)
 
     def labelled(self, n_components: int) -> Source:
-        """The same with what is known of the rows, for a fit of so many components."""
+        """The same with the known components of rows, for a fit of so many components."""
         if self.known is None:
             return self.source()
         return self._reduced.with_log_prior(*self.known.log_prior(n_components, self.noise is not None))
@@ -90,7 +90,7 @@ class Data:
     def restricted(
         self, restrictions: Terms, ridge: float | None, family: Family, n_components: int, engine: Engine[Any]
     ) -> Ridge:
-        """As `objective`, with a prior and with what is fixed."""
+        """As `objective`, with a prior and fixed parameters."""
         is_matrix = family.kind.second is Second.FULL
         if restrictions.prior is not None and is_matrix not in self._moments:
             self._moments[is_matrix] = OverallMoments.of(self.source(), self.unit, engine, is_matrix=is_matrix)
@@ -105,7 +105,7 @@ class Data:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A mixture to be fitted to rows: what EM raises, and what it does with a component that gets stuck.
+    """A mixture to fit to rows: what EM maximises, and what it does with a stuck component.
 
     Parameters
     ----------
@@ -113,8 +113,8 @@ class Problem:
     family, n_components : the structure of the covariances and the number of components.
     engine : sums over the rows.
     ridge : added to each variance, data units²; None for the automatic one.
-    remedy : what to do with a component that gets stuck.
-    restrictions : priors, and what is fixed.
+    remedy : for a stuck component.
+    restrictions : priors and fixed parameters.
     """
 
     data: Data
@@ -127,37 +127,37 @@ class Problem:
 
     @cached_property
     def source(self) -> Source:
-        """The rows, with the states that this fit keeps beside them."""
+        """The rows with the states of this fit."""
         return trimmed(self.data.labelled(self.n_components), self.data.trim)
 
     @cached_property
     def objective(self) -> Ridge:
-        """What EM raises."""
+        """What EM maximises."""
         return self.objective_with(self.ridge)
 
     def objective_with(self, ridge: float | None) -> Ridge:
-        """What EM would raise with another ridge; None for the automatic one."""
+        """What EM would maximise with another ridge; None for the automatic one."""
         return self.data.restricted(self.restrictions, ridge, self.family, self.n_components, self.engine)
 
     @property
     def is_plain(self) -> bool:
-        """Whether EM raises the log-likelihood of all rows and nothing else."""
+        """Whether EM maximises the log-likelihood of all rows and nothing else."""
         return self.restrictions.is_empty and self.data.is_plain
 
     @property
     def n_parameters(self) -> int:
-        """Number of free parameters of the mixture, before those that the fit does not change are taken off."""
+        """Number of free parameters of the mixture, with those that the fit keeps fixed."""
         return free_parameters(
             self.family, self.n_components, self.source.n_features, has_noise=self.data.noise is not None
         )
 
     def continues(self, model: Model) -> bool:
-        """Whether EM can go on from a model: it has the size and the structure of this problem."""
+        """Whether EM can continue from a model: it has the size and the structure of this problem."""
         is_alike = model.family == self.family and (model.noise is None) == (self.data.noise is None)
         return is_alike and model.means.shape == (self.n_components, self.source.n_features)
 
     def here(self, model: Model) -> Model:
-        """The model of another fit, with its noise where the rows of this one are."""
+        """The model of another fit, with noise in the volume of these rows."""
         noise = self.data.noise
         if noise is None or model.noise is None:
             return model

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Event
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,8 @@ from gaussmix.engines import engine_for, n_threads
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family
-from gaussmix.fit.candidate import Candidate, Result
+from gaussmix.fit.candidates import Candidate, Result, folds, held_out, mean_and_error
 from gaussmix.fit.fit import fit
-from gaussmix.fit.held_out import folds, held_out, mean_and_error
-from gaussmix.fit.parallel import mapped
 from gaussmix.fit.plan import Onward, Plan, SharedStarts
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import Watch
@@ -33,6 +32,40 @@ from gaussmix.numerics.arrays import Array
 
 SMALL = 2**13  # numbers in X: fits of fewer spend their time in Python, where threads wait for each other
 _NOT_BEGUN = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+def mapped(
+    work: Callable[[Item, Callable[[], bool]], Found], items: Sequence[Item], n_threads: int
+) -> Generator[tuple[int, Found], None, None]:
+    """Yield the place of each item and its result, whenever one is done. Items are begun in their order.
+
+    If `work` fails, on an interrupt, and if the iterator is closed, the threads end.
+
+    Parameters
+    ----------
+    work : called with an item and a function that says whether the result is unwanted; if so, any result will do.
+    items : what to work on.
+    n_threads : at a time; 1 runs everything on the calling thread.
+
+    Raises
+    ------
+    What `work` raises first, or KeyboardInterrupt, once the other threads have ended.
+    """
+    is_unwanted = Event()
+    if min(n_threads, len(items)) <= 1:
+        yield from ((place, work(item, is_unwanted.is_set)) for place, item in enumerate(items))
+        return
+    with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
+        futures = {pool.submit(work, item, is_unwanted.is_set): place for place, item in enumerate(items)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            is_unwanted.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +76,9 @@ class Search:
     ----------
     candidates : what to try.
     problem : the rows and the objective; each candidate replaces the family and the number of components.
-    plan : the starts, which begin at the state that its generator has, whatever else is tried.
+    plan : the starts; each candidate draws from the same state of its generator.
     n_jobs : threads, as scikit-learn counts them.
-    watch : looks at the runs, and says why no more candidates are to be begun.
+    watch : follows the runs, and says why no more candidates may begin.
     """
 
     candidates: Sequence[Candidate]
@@ -69,8 +102,8 @@ class Search:
     def results(self) -> Generator[Result, None, list[Result]]:
         """Fit every candidate.
 
-        Where somebody watches the runs, or the clock, those with the fewest components come first. When time is up
-        before one could be fitted, the search goes on until one is.
+        With callbacks or `max_time`, candidates with the fewest components come first. If time is up before one is
+        fitted, the search goes on until one is.
 
         Yields
         ------
@@ -201,7 +234,7 @@ class _Fits:
         return found
 
     def _from_fewer(self, result: Result, fewer: Result, is_unwanted: Callable[[], bool]) -> Result:
-        """Fit a candidate from one with fewer components; the result that it has where that ends no higher."""
+        """Fit a candidate from one with fewer components; its old result if that ends no higher."""
         began, problem = perf_counter(), self._problem(result.candidate)
         assert fewer.run is not None, "what has a likelihood has a run"
         start = Onward(split(fewer.run.model, problem.n_components))
@@ -224,7 +257,7 @@ class _Fits:
         )
 
     def _ended(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
-        """Make the runs of a plan. Where the best has a collapsed component, its likelihood can't be compared."""
+        """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
         run: State | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None
@@ -244,12 +277,12 @@ class _Fits:
 
 
 def _log_likelihood(result: Result) -> float:
-    """Of all rows, nats; NaN where there is none, which is neither above nor below another."""
+    """Of all rows, nats; NaN without one, so that comparisons are false."""
     return math.nan if result.evidence is None else result.evidence.log_likelihood
 
 
 def _objective(result: Result, problem: Problem) -> float:
-    """The log-likelihood and what a prior adds to it, nats; −inf for a candidate that failed."""
+    """The log-likelihood plus the log prior, nats; −inf for a candidate that failed."""
     if result.run is None or result.evidence is None:
         return -math.inf
     return result.evidence.log_likelihood + problem.objective.log_prior(result.run.model) * problem.data.unit

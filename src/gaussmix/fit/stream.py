@@ -1,4 +1,4 @@
-"""A stream of rows: what of it waits for the next step, and the sums of what has been learned."""
+"""A stream of rows: the rows that wait for the next step, and the sums of the steps so far."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SUMS = ("mass", "first", "second", "anchor", "log_likelihood")
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """What a stream has learned beside its mixture.
+    """The sums and settings of a stream after its first fit.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Learned:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """Where a stream is.
+    """The state of a stream.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ class Stream:
         return waiting + self.learned.unit * (LEAF_ROWS + (self.learned.seen - 1) * STEP_ROWS)
 
     def filled(self, block: Block) -> tuple[Stream, ArraySource | None, Block]:
-        """Put rows behind those that wait, until there are as many as the next fit or step takes.
+        """Append rows to the waiting ones, up to the number that the next fit or step needs.
 
         Returns
         -------
         stream : with copies of the rows that wait now.
-        portion : the rows for the fit or step; None where there are too few.
+        portion : the rows for the fit or step; None if there are too few.
         rest : the rows that were not used.
         """
         missing = (LEAF_ROWS if self.learned is None else STEP_ROWS) - self.n_held
@@ -111,7 +111,7 @@ class Stream:
 
     @classmethod
     def of_table(cls, values: dict[str, list[Any]], mixture: Mixture, n_seen: int) -> Stream:
-        """The stream of a mixture that `table` wrote down, after so many rows; raises ValueError where it is none."""
+        """The stream that `table` wrote, for its mixture and number of rows; raises ValueError if damaged."""
         found = {name: value for name, (value,) in values.items()}
         dtype, n_features = np.dtype(found["dtype"]), mixture.n_features
         if dtype.name not in ("float32", "float64"):
@@ -130,7 +130,7 @@ class Stream:
 
 
 def _learned(found: dict[str, Any], need: Need, mixture: Mixture) -> Learned:
-    """What a table says was learned; raises ValueError."""
+    """The sums in a table; raises ValueError."""
     means = mixture.means
     shapes = dict.fromkeys(("first", "anchor"), means.shape)
     shapes |= {"mass": means.shape[:1], "ridge": means.shape[1:], "second": need.squares(means).shape}
@@ -151,7 +151,7 @@ def _array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
 
 
 def counting(block: Block) -> Block:
-    """The rows of positive weight: no others count, nor decide where a step ends."""
+    """The rows of positive weight: only they count, also for the end of a step."""
     weight = block.row_weight
     return block if weight is None or weight.all() else block.taken(weight.nonzero()[0], 0)
 
@@ -162,6 +162,6 @@ def _weight(block: Block) -> Array:
 
 
 def _source(held: Sequence[Block]) -> ArraySource:
-    """Rows as a fit takes them: without weights where all are 1, whichever call they came with."""
+    """Rows for a fit, without weights if all are 1."""
     block = Block.joined(held)
     return ArraySource(block.rows, None if (_weight(block) == 1).all() else block.row_weight)

@@ -23,17 +23,17 @@ from gaussmix.mixture.mixture import Mixture
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What a callback gets after each step of EM.
+    """The argument of a callback after each step of EM.
 
     Parameters
     ----------
     start : the number of the start, counted from 0.
     iteration : steps made from this start.
-    log_likelihood : mean log-likelihood that the step found, that of the mixture before it; nats per row.
+    log_likelihood : mean log-likelihood of the mixture before the step, nats per row.
     mixture : after the step.
     seconds : since the fit began.
     rows_per_second : rows of X by the time of this step.
-    candidate : of a search, the row of `results_` that is being fitted; None where there is one mixture.
+    candidate : of a search, the row of `results_` that is being fitted; None without a search.
     """
 
     start: int
@@ -49,23 +49,23 @@ Callback = Callable[[Step], object]
 
 
 class Watch:
-    """Calls callbacks after each step of the runs of a fit, and ends the fit where one says so or time is up.
+    """Calls callbacks after each step of the runs of a fit, and ends the fit if one returns True or time is up.
 
     Parameters
     ----------
-    callbacks : each is called with a `Step`; all are, whatever the others return. True ends the fit.
-    task : the fit, for scikit-learn's callbacks; None where there are none.
-    deadline : of `time.monotonic`, seconds; no start is begun after it.
-    n_rows : of the data.
+    callbacks : functions of a `Step`. True ends the fit, after all have been called.
+    task : the fit, for scikit-learn's callbacks; None without them.
+    deadline : in `time.monotonic` seconds; no start begins after it.
+    n_rows : rows of the data.
     names : of the features.
-    checkpoint : where the fit is noted; None for nowhere.
+    checkpoint : None for no file.
     verbose, interval : as for `printed`.
     """
 
     def __init__(
         self,
         callbacks: Sequence[Callback] = (),
-        task: Task | None = None,
+        task: CallbackTask | None = None,
         deadline: float = math.inf,
         n_rows: int = 0,
         names: Any = None,
@@ -95,19 +95,19 @@ class Watch:
         return self.is_told or self._checkpoint is not None or self._verbose > 0
 
     def ended(self) -> Outcome | None:
-        """Why nothing more is to be begun; None as long as something may be."""
+        """Why no more runs may begin; None if they may."""
         if self._was_stopped:
             return Outcome.STOPPED
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
 
-    def over(self, runs: Sequence[Run], problem: Problem, plan: Plan) -> Iterator[Iterator[State]]:
-        """Begin the runs of a fit, or go on with those of a checkpoint; each step also goes to the callbacks."""
+    def follow(self, runs: Sequence[Run], problem: Problem, plan: Plan) -> Iterator[Iterator[State]]:
+        """Make the runs of a fit, from a checkpoint if there is one, and call the callbacks after each step."""
         begun: Iterator[Iterator[State]] = (run(None) for run in runs)
         if self._checkpoint is not None:
             begun = self._checkpoint.runs(runs, plan.key, problem.family, plan.rng)
-        return printed(self._over(begun, plan.candidate), self._verbose, self._interval)
+        return printed(self._followed(begun, plan.candidate), self._verbose, self._interval)
 
-    def _over(self, runs: Iterator[Iterator[State]], candidate: int | None) -> Iterator[Iterator[State]]:
+    def _followed(self, runs: Iterator[Iterator[State]], candidate: int | None) -> Iterator[Iterator[State]]:
         task, waiting, first = self._task_of(candidate), iter(runs), self._n_begun[candidate]
         for start, states in enumerate(waiting, first):
             if start > first and monotonic() > self._deadline:
@@ -123,18 +123,20 @@ class Watch:
             self._was_stopped |= task.end(None if self._best is None else Mixture.of(self._best.model))
 
     def end(self, mixture: Mixture) -> None:
-        """The fit has ended with a mixture, which the estimator has now."""
+        """Tell scikit-learn's callbacks that the fit has ended with a mixture."""
         if self._task is not None:
             self._task.end(mixture)
 
-    def _task_of(self, candidate: int | None) -> Task | None:
-        """The task that the next starts are parts of; a candidate has one the first time that it is fitted."""
+    def _task_of(self, candidate: int | None) -> CallbackTask | None:
+        """The task of the next starts; a candidate has one only in its first fit."""
         self._best, self._was_start_last = None, False
         if self._task is None or candidate is None:
             return self._task
         return None if self._n_begun[candidate] else self._task.begin("candidate")
 
-    def _told(self, states: Iterator[State], start: int, candidate: int | None, task: Task | None) -> Iterator[State]:
+    def _told(
+        self, states: Iterator[State], start: int, candidate: int | None, task: CallbackTask | None
+    ) -> Iterator[State]:
         of_start = None if task is None else task.begin("start")
         open_parts = [] if of_start is None else [of_start]
         try:
@@ -145,9 +147,9 @@ class Watch:
             raise
 
     def _told_of_steps(
-        self, states: Iterator[State], start: int, candidate: int | None, open_parts: list[Task]
+        self, states: Iterator[State], start: int, candidate: int | None, open_parts: list[CallbackTask]
     ) -> Iterator[State]:
-        """Pass the states on, and tell callbacks; open parts are the start and its iteration."""
+        """Pass the states on, and call callbacks; the open parts are the start and its iteration."""
         n_steps, before = 0, perf_counter()
         if open_parts and open_parts[0].n_parts:
             open_parts.append(open_parts[0].begin("iteration"))
@@ -183,14 +185,14 @@ class Watch:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class CallbackTask:
     """A part of a fit, or the whole, as scikit-learn's callbacks see it (its enhancement proposal 23).
 
     Parameters
     ----------
     context : scikit-learn's.
-    told : what callbacks are told of the fit: the estimator, and what `fit` got.
-    most : of the parts by name, how many parts they have at most.
+    told : the arguments of callbacks: the estimator, and those of `fit`.
+    most : the largest number of parts, by the name of the task.
     """
 
     context: Any
@@ -198,8 +200,10 @@ class Task:
     most: Mapping[str, int]
 
     @classmethod
-    def of_fit(cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_parts: int, most: Mapping[str, int]) -> Task:
-        """The task that is the whole fit, which has so many parts at most."""
+    def of_fit(
+        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_parts: int, most: Mapping[str, int]
+    ) -> CallbackTask:
+        """The task of the whole fit, with at most `n_parts` parts."""
         from sklearn.callback import CallbackSupportMixin
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -210,23 +214,23 @@ class Task:
 
     @property
     def n_parts(self) -> int:
-        """How many it has at most."""
+        """The largest number of parts."""
         return int(self.context.max_subtasks)
 
-    def begin(self, name: str) -> Task:
+    def begin(self, name: str) -> CallbackTask:
         """A part begins."""
-        part = Task(self.context.subcontext(name, max_subtasks=self.most.get(name, 0)), self.told, self.most)
+        part = CallbackTask(self.context.subcontext(name, max_subtasks=self.most.get(name, 0)), self.told, self.most)
         part.context.call_on_fit_task_begin(**self.told)
         return part
 
     def end(self, mixture: Mixture | None) -> bool:
-        """It has ended with a mixture, or without; whether a callback ends what it is a part of."""
+        """End the task, with a mixture or without; whether a callback ends the task around it."""
         found = None if mixture is None else {"mixture_": mixture}
         return bool(self.context.call_on_fit_task_end(**self.told, reconstruction_attributes=found))
 
 
 def deadline_of(max_time: Any) -> float:
-    """When `max_time` is over, of `time.monotonic`; raises TypeError or ValueError."""
+    """The end of `max_time` in `time.monotonic` seconds; raises TypeError or ValueError."""
     return math.inf if max_time is None else monotonic() + CHECKS["max_time"](max_time)
 
 
@@ -241,7 +245,7 @@ def with_teardown(fit: Callable[..., object], estimator: Any, *arguments: Any, *
 
 
 def check_callbacks(callbacks: Any) -> Sequence[Callback]:
-    """The value of `callbacks`; raises TypeError for what is no list of functions."""
+    """The value of `callbacks`; raises TypeError unless it is a list of functions or None."""
     if callbacks is None:
         return ()
     if not isinstance(callbacks, list | tuple):
@@ -249,8 +253,8 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
     for callback in callbacks:
         if hasattr(callback, "on_fit_task_end"):
             raise TypeError(
-                f"callbacks takes functions of a step, and {type(callback).__name__} is a callback of scikit-learn: "
-                "call estimator.set_callbacks with it."
+                f"callbacks must hold functions, but {type(callback).__name__} is a callback of scikit-learn. Pass it "
+                "to estimator.set_callbacks."
             )
         if not callable(callback):
             raise TypeError(f"callbacks must hold functions, not {callback!r:.60}.")

@@ -1,4 +1,4 @@
-"""What a fit says beside its result: the sentences, and warnings that name the line of the user's program."""
+"""The warnings of a fit, and their sentences."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from functools import partial
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.door.warnings import warn
 from gaussmix.em.trace import Frozen, State, Trace
-from gaussmix.errors import FailureKind, Outcome, counted, name_components
-from gaussmix.fit.candidate import Result
-from gaussmix.fit.choice import reasons_and_advice
-from gaussmix.fit.columns import constant_columns, name_columns
-from gaussmix.fit.diagnostics import ROUNDED
-from gaussmix.fit.ending import LEFT_OUT
+from gaussmix.errors import FailureKind, Outcome, counted, name_components, warn
+from gaussmix.fit.candidates import Result, reasons_and_advice
+from gaussmix.fit.diagnostics import ROUNDED, constant_columns, name_columns
+from gaussmix.fit.fitted import LEFT_OUT
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
@@ -40,7 +37,7 @@ class SearchWarning(RuntimeWarning):
 
 
 def warn_of(run: State, left_out: Outcome | None = None) -> None:
-    """Warn of what the user should know of the end of the best run, and of why there are no more."""
+    """Warn about the end of the best run, and about starts that were left out."""
     warn(frozen_sentence(run.trace))
     warn(rounding_sentence(run.model))
     if run.outcome is Outcome.TIME_LIMIT:
@@ -52,7 +49,7 @@ def warn_of(run: State, left_out: Outcome | None = None) -> None:
 
 
 def frozen_sentence(trace: Trace) -> str | None:
-    """Say which components stopped moving, why, and what to do; None where all move."""
+    """Say which components are frozen, why, and what to do; None if none is."""
     sentences = []
     for reason, advice in _ADVICE.items():
         components = sorted(k for k, why in trace.frozen.items() if why is reason)
@@ -85,7 +82,7 @@ def _count_distinct(source: Source, most: int) -> int:
 
 
 def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Columns that are constant and have no variance but the ridge (n_features,)."""
+    """Constant columns, whose variance is the ridge (n_features,) alone."""
     is_ridge = (mixture.covariances.variances().max(axis=0) <= 2 * ridge) & (ridge > 0)
     if not is_ridge.any():  # the rows need not be read
         return []
@@ -93,7 +90,7 @@ def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:
-    """Say which columns are constant and have no variance but the automatic ridge; None where there are none."""
+    """Say which columns are constant, so that the automatic ridge is their variance; None if none is."""
     if not constant:
         return None
     return (
@@ -104,7 +101,7 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
 
 
 def not_begun_sentence(results: Sequence[Result]) -> str | None:
-    """Say how many candidates of a search were not begun, and why; None where all were."""
+    """Say how many candidates of a search were not begun, and why; None if all were."""
     failures = [result.failure for result in results if result.failure is not None and not result.was_begun]
     if not failures:
         return None
@@ -115,10 +112,10 @@ def not_begun_sentence(results: Sequence[Result]) -> str | None:
 
 
 def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
-    """Say how many candidates failed, why, and what to do, where that may have changed the choice; None otherwise.
+    """Say how many candidates failed, why, and what to do, if that may have changed the choice; None otherwise.
 
-    That is where most failed, one with no more components than the chosen one, or a column makes them fail. It is
-    usual that some with more components fail; the table of results says which and why.
+    It may if most failed, if one failed with no more components than the chosen one, or if a column makes them fail.
+    Larger candidates often fail; the table of results says which and why.
 
     Parameters
     ----------
@@ -138,7 +135,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
 
 
 def rounding_sentence(mixture: Model) -> str | None:
-    """Say which covariances are so nearly singular that log densities have lost digits; None where none is."""
+    """Say which covariances are so nearly singular that log densities have lost digits; None if none is."""
     error = mixture.covariances.rounding
     concerned = np.flatnonzero(error > ROUNDED)
     if not concerned.size:

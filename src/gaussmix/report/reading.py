@@ -1,4 +1,4 @@
-"""From what is known of a fit to what a reader asks of it: a summary, data frames, and a line."""
+"""Reports on a fit: a summary, data frames, and a line."""
 
 from __future__ import annotations
 
@@ -31,10 +31,7 @@ from gaussmix.waist.need import Need, Rule, Second
 
 
 def summary_of(
-    kind: str,
-    fitted: Fitted,
-    rows: tuple[Source, Engine[Any]] | None = None,
-    names: tuple[str, ...] | None = None,
+    kind: str, fitted: Fitted, rows: tuple[Source, Engine[Any]] | None = None, names: tuple[str, ...] | None = None
 ) -> Summary:
     """The summary of a fit, with numbers of rows where they are given.
 
@@ -57,7 +54,7 @@ def summary_of(
         known |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         if facts is not None and facts.has_errors and not source.has_errors:
-            warnings.append("The fit had X_error, and these numbers take X for exact: give X_error as well.")
+            warnings.append("The fit had X_error, but these numbers treat X as exact. Give X_error as well.")
     elif facts is not None and facts.log_likelihood is not None:
         if fitted.results is not None:
             known |= {name: fitted.results[name][fitted.best_index or 0] for name in ("log_likelihood", "bic", "icl")}
@@ -75,7 +72,7 @@ def summary_of(
 def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Any:
     """The rows with what the mixture says of each, as a data frame, which is more columns of the one they came in."""
     if not isinstance(source, ArraySource):
-        raise TypeError("augment takes an array or a data frame in memory: for other rows, add predict(X) yourself.")
+        raise TypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
     labels, shares, log_density = _of_each_row(
         mixture, source, [engine.labels, engine.responsibilities, engine.log_density]
     )
@@ -91,7 +88,7 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
 def explanation_of(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
     """Why rows belong to their components."""
     if not isinstance(source, ArraySource):
-        raise TypeError("explain takes an array or a data frame in memory: read some of the rows first.")
+        raise TypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))
     labels, shares = _of_each_row(mixture, source, [engine.labels, engine.responsibilities])
     native = None if frame is None else frame.native
@@ -159,7 +156,7 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
 
 
 def _ending(fitted: Fitted) -> dict[str, Any]:
-    """Why EM stopped, after how many steps, what was left to gain, and how many starts agreed; None where unknown."""
+    """Why EM stopped, after how many steps, what was left to gain, and how many starts agreed; None if unknown."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).value
     return {

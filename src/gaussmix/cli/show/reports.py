@@ -15,8 +15,7 @@ from gaussmix.cli.show.notices import in_options
 from gaussmix.cli.show.search import show_matrix, show_top
 from gaussmix.errors import counted
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix.fit.ending import Ending
-from gaussmix.fit.fitted import Fitted
+from gaussmix.fit.fitted import Ending, Fitted, records_of
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import from_plain
 from gaussmix.mixture.digits import shorten
@@ -267,8 +266,8 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
 def _reason(table: Any) -> str:
     """Why a fit ended, from the table in its file."""
     try:
-        return Ending.of_table(from_plain("_outcome_table", table)).reason
-    except (TypeError, ValueError, Damaged):
+        return records_of(Ending, from_plain("_outcome_table", table))[0].reason
+    except (IndexError, TypeError, ValueError, Damaged):
         return "unknown"
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gaussmix.cli.show.notices import in_options
-from gaussmix.door.structures import HELD_OUT
+from gaussmix.door.parameters import HELD_OUT
 from gaussmix.errors import FailureKind
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 

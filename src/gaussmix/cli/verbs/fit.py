@@ -40,8 +40,8 @@ from gaussmix.cli.show.notices import check_engine, collected_warnings, print_no
 from gaussmix.cli.show.progress import progress
 from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, many_as_json, show_fit, show_many
 from gaussmix.cli.verbs.fit_by import Grouping, fit_by
+from gaussmix.door.parameters import HELD_OUT, check_candidates
 from gaussmix.door.restrictions import DEFAULT
-from gaussmix.door.structures import HELD_OUT, check_candidates
 from gaussmix.em.criteria import CRITERIA
 from gaussmix.em.stopping import RULES
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise

@@ -63,7 +63,7 @@ def plot(
     if format not in _FORMATS:
         raise click.UsageError(f"a picture is written as {listed(_FORMATS)}: name its file so after -o.", context)
     if kind == "uncertainty" and data is None:
-        raise click.UsageError("--kind uncertainty is of rows: name DATA after the model.", context)
+        raise click.UsageError("--kind uncertainty needs rows: name DATA after the model.", context)
     inputs = [model] if data is None else [model, data]
     check_inputs(*inputs)
     check_target(output, *inputs)

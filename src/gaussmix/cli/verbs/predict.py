@@ -81,13 +81,13 @@ def predict(
     """
     check_inputs(model, data)
     if quantiles and not targets:
-        raise click.UsageError("--quantiles are of --targets: name some.", click.get_current_context())
+        raise click.UsageError("--quantiles needs --targets.", click.get_current_context())
     if outliers and targets:
         raise click.UsageError("--outliers needs every feature: leave --targets out.", click.get_current_context())
     if probabilities and targets:
         raise click.UsageError("--probabilities need every feature: leave --targets out.", click.get_current_context())
     if threshold is not None and not outliers:
-        raise click.UsageError("--threshold is of --outliers: add it.", click.get_current_context())
+        raise click.UsageError("--threshold needs --outliers.", click.get_current_context())
     written_as = format_of(output, to, as_json=as_json)
     check_target(output, model, data)
     check_engine(jobs, quiet=quiet)

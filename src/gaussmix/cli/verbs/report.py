@@ -22,7 +22,7 @@ from gaussmix.cli.show.notices import check_engine, collected_warnings, print_no
 from gaussmix.cli.show.page import page
 from gaussmix.cli.show.progress import progress
 from gaussmix.cli.show.reports import fit_notices
-from gaussmix.door.structures import check_candidates
+from gaussmix.door.parameters import check_candidates
 from gaussmix.em.criteria import CRITERIA
 from gaussmix.errors import listed
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise

@@ -12,29 +12,25 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from gaussmix.covariances import LowRank
-from gaussmix.door.noise import noise_of
 from gaussmix.door.parameters import check_rate, drawn_seed
-from gaussmix.door.restrictions import given_terms
+from gaussmix.door.restrictions import given_terms, noise_of
 from gaussmix.door.rows import check_source, counted_sum
-from gaussmix.door.warnings import warn
 from gaussmix.em.objective import Ridge
 from gaussmix.em.online import STEP_ROWS, Rate, online_step, sums_per_weight
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
-from gaussmix.errors import counted
+from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.families.base import Family
 from gaussmix.fit.diagnostics import of_components
-from gaussmix.fit.facts import RowFacts
-from gaussmix.fit.fitted import Fitted
+from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.noise import Noise
 from gaussmix.report.messages import frozen_sentence
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
@@ -46,10 +42,7 @@ LARGEST_SHARE = 2.0**53  # of a step, whose weight may be beyond all doubles in 
 class StreamingMixture(MixtureEstimator, ABC):
     """An estimator of a mixture that learns from rows as they come."""
 
-    trim: float
-    degenerate: str
     forgetting: float | Rate | None
-    noise: bool | float | Noise
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
     _stream: Stream  # beside `_fitted`: its rows may still wait for a first fit
@@ -115,29 +108,14 @@ class StreamingMixture(MixtureEstimator, ABC):
 
     def _learn(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
         n_components, family, *_ = self._settings()
-        if self.trim:
-            raise ValueError(
-                f"partial_fit can't leave out the share trim={self.trim!r}: which rows are least likely, only all of "
-                "them tell. Use fit."
-            )
-        if noise_of(self.noise) is not None:
-            raise ValueError("partial_fit has no noise: its volume is that of all rows. Use fit.")
-        if family.kind is LowRank:
-            raise ValueError(
-                f"partial_fit can't learn covariance_type={family.name!r}: what its steps sum up changes with each "
-                'step. Use fit, or a structure such as "diag" or "full".'
-            )
-        if self.weight_meaning == "precision":
-            raise ValueError(
-                "partial_fit takes frequencies only: weight_meaning='precision' scales weights by their mean over all "
-                "rows, which a stream does not know. Set weight_meaning='frequency'."
-            )
-        if self.degenerate != "freeze":
-            raise ValueError(
-                f"partial_fit freezes components that get stuck: degenerate={self.degenerate!r} is for fit alone. Set "
-                "degenerate='freeze'."
-            )
-        for name in given_terms(self):
+        refused = {  # what a step would need all rows for
+            "trim": bool(self.trim),
+            "noise": noise_of(self.noise) is not None,
+            f"covariance_type={family.name!r}": family.kind is LowRank,
+            "weight_meaning='precision'": self.weight_meaning == "precision",
+            f"degenerate={self.degenerate!r}": self.degenerate != "freeze",
+        } | dict.fromkeys(given_terms(self), True)
+        for name in (name for name, is_given in refused.items() if is_given):
             raise ValueError(f"partial_fit does not support {name}. Use fit.")
         if "_fitted" in vars(self):
             _ = self._fitted  # a mixture that was changed by hand begins a new stream
@@ -149,7 +127,7 @@ class StreamingMixture(MixtureEstimator, ABC):
             if refusal is not None:
                 raise ValueError(f"{refusal}.")
         if not np.can_cast(source.dtype, stream.dtype):
-            raise ValueError("X is float64, and the stream began with float32: convert X, or begin with float64.")
+            raise ValueError("X is float64, but the stream began with float32. Convert X, or begin with float64.")
         if stream.learned is None:
             for name in ("_fitted", "_arrays"):  # of fewer rows
                 self.__dict__.pop(name, None)

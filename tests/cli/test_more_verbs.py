@@ -183,7 +183,7 @@ class TestMerge:
         Mixture.load(halves[0]).save(bare)
         cases = {
             (*halves, "--weights", "1"): "--weights needs 2 numbers",
-            (*halves, "--weights", "1,-1"): "is not numbers above 0",
+            (*halves, "--weights", "1,-1"): "is not a number above 0",
             (halves[0], model): "other features",
             (halves[0], bare): "does not say how many rows",
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -9,8 +10,9 @@ from typing import Any
 
 import click
 
-from gaussmix.cli.outputs import WRITERS
-from gaussmix.cli.show.notices import in_options
+from gaussmix.cli.model_file import ModelFile
+from gaussmix.cli.outputs import WRITERS, Writing, format_of
+from gaussmix.cli.show.notices import QUIET, check_engine, in_options, print_notices
 from gaussmix.door.parameters import CHECKS
 from gaussmix.door.rows import MEANINGS
 from gaussmix.door.structures import EVERY
@@ -18,7 +20,8 @@ from gaussmix.errors import not_one_of
 from gaussmix.families.base import FAMILIES, family_named, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.restrictions import Restrictions
-from gaussmix.sources.opening import MEMORY, check_memory
+from gaussmix.sources.base import Source
+from gaussmix.sources.opening import MEMORY, check_memory, open
 from gaussmix.sources.tables import FORMATS, Dialect, Files, open_table
 from gaussmix.sources.tables.base import STANDARD
 
@@ -98,20 +101,15 @@ def _list(names: str | list[str]) -> list[str]:
 
 
 def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """What sets a parameter, checked as that parameter is: a number, text, or several by commas."""
+    """What sets a parameter: a number, text, or several by commas. It is checked by the rule of that parameter."""
     parts = [] if value is None else [_read(part.strip()) for part in value.split(",")]
     found = None if not parts else parts if len(parts) > 1 else parts[0]
     try:
-        if found is not None:
-            CHECKS[str(param.name)](found)
+        if found is not None and param.name in CHECKS:
+            CHECKS[param.name](found)
     except (TypeError, ValueError) as error:
         raise click.BadParameter(in_options(str(error))) from None
     return found
-
-
-def number(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """A number, which is checked where it is used; other text as it is."""
-    return None if value is None else _read(value)
 
 
 def _read(text: str) -> int | float | str:
@@ -124,17 +122,21 @@ def _read(text: str) -> int | float | str:
     return text
 
 
-def shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    """Numbers between 0 and 1 separated by commas, as the user wrote them, each once."""
-    found = [part.strip() for part in value.split(",")] if value else []
-    for part in found:
-        try:
-            is_share = 0 < float(part) < 1
-        except ValueError:
-            is_share = False
-        if not is_share:
-            raise click.BadParameter(f"{part!r} is not a number between 0 and 1; write 0.05,0.5,0.95.")
-    return tuple(dict.fromkeys(found))
+def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...]]:
+    """Numbers above 0 and below `end` separated by commas, as the user wrote them."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+        found = [part.strip() for part in value.split(",")] if value else []
+        for part in found:
+            number = _read(part)
+            if isinstance(number, str) or not 0 < number < end:
+                raise click.BadParameter(f"{part!r} is not {what}.")
+        return tuple(found)
+
+    return read
+
+
+shares = numbers(1, "a number between 0 and 1; write 0.05,0.5,0.95")
 
 
 def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
@@ -160,7 +162,7 @@ def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, .
     return tuple(dict.fromkeys(names))
 
 
-def weight_column(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def column_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A column name."""
     if value is not None and not value.strip():
         raise click.BadParameter("a column needs a name.")
@@ -192,11 +194,16 @@ class Reading:
 
     Parameters
     ----------
+    columns : the features; none for all columns of numbers.
+    missing, drops_missing : whether rows that miss a feature are taken, or left out.
+    memory : how many bytes of rows to hold at a time.
     format, dialect : as `open_table` takes them.
     exclude : columns that are no features.
-    drops_missing : whether rows that miss a feature are left out.
     """
 
+    columns: tuple[str, ...]
+    missing: bool
+    memory: int
     format: str | None
     dialect: Dialect
     exclude: tuple[str, ...]
@@ -204,8 +211,8 @@ class Reading:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is said."""
-        return self == Reading(None, Dialect(), (), False)
+        """Whether any reader of rows can do what is said, without a table."""
+        return (self.format, self.dialect, self.exclude, self.drops_missing) == (None, Dialect(), (), False)
 
     def open(self, data: str) -> Files:
         """The table with all of its columns and rows; raises BadTable or OSError."""
@@ -216,8 +223,32 @@ class Reading:
         columns = [name for name in (*features, *others) if name is not None]
         return table.complete_in(columns) if self.drops_missing else table
 
+    def matched(
+        self, model: ModelFile, data: str, weights: str | None = None, targets: tuple[str, ...] = ()
+    ) -> tuple[Files, tuple[str, ...]]:
+        """A table, whose notices are printed, and those of its columns that are the features of a model."""
+        table = self.open(data)
+        kept = table.without(self.exclude)
+        if weights is not None:
+            kept.check_has(weights)
+        features = model.columns_of(kept, self.columns, weights, targets)
+        table = self.of_features(table, features, weights)
+        print_notices(table.notices)
+        return table, features
 
-quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors and the requested output.")
+    def rows(self, table: str | Files, columns: tuple[str, ...], weights: str | None) -> Source:
+        """Columns of a table as rows to fit or score, beside their weights."""
+        return open(table, columns=columns or None, weights=weights, memory=self.memory, missing=self.missing)
+
+
+quiet = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: ctx.meta.update({QUIET: value}),
+    help="Print only errors and the requested output.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 jobs = click.option(
     "-j",
@@ -227,9 +258,8 @@ jobs = click.option(
     metavar="N",
     help="Threads; every processor by default. Changes no result.",
 )
-columns = click.option("--columns", multiple=True, callback=column_names, metavar="A,B", help="Use these columns only.")
 weights = click.option(
-    "--weights", callback=weight_column, metavar="COLUMN", help="Weights of the rows: 2 counts as two such rows."
+    "--weights", callback=column_name, metavar="COLUMN", help="Weights of the rows: 2 counts as two such rows."
 )
 weight_meaning = click.option(
     "--weight-meaning",
@@ -259,11 +289,14 @@ def reading(verb: Verb) -> Verb:
         delimiter: str | None,
         decimal: str,
         na: tuple[str, ...],
+        columns: tuple[str, ...],
         exclude: tuple[str, ...],
         drop_missing: bool,
+        missing: bool = False,
+        memory: int = sys.maxsize,
         **options: Any,
     ) -> None:
-        if drop_missing and options.get("missing"):
+        if drop_missing and missing:
             raise click.UsageError(
                 "--missing takes the rows that --drop-missing leaves out.", click.get_current_context()
             )
@@ -271,8 +304,10 @@ def reading(verb: Verb) -> Verb:
             raise click.UsageError(
                 f"{decimal!r} can't be the delimiter and the decimal mark.", click.get_current_context()
             )
+        if "jobs" in options:
+            check_engine(options["jobs"])
         dialect = Dialect(has_header, delimiter, decimal, na)
-        verb(reading=Reading(format, dialect, exclude, drop_missing), **options)
+        verb(reading=Reading(columns, missing, memory, format, dialect, exclude, drop_missing), **options)
 
     for option in (
         quiet,
@@ -311,6 +346,7 @@ def reading(verb: Verb) -> Verb:
             metavar="A,B",
             help="Columns that are no features; they are still copied to the output.",
         ),
+        click.option("--columns", multiple=True, callback=column_names, metavar="A,B", help="Use these columns only."),
         click.option(
             "--format",
             type=click.Choice(list(FORMATS)),
@@ -350,8 +386,15 @@ def choosing(verb: Verb) -> Verb:
 
 
 def writing(verb: Verb) -> Verb:
-    """Add the options of every verb that writes a table."""
+    """Add the options of every verb that writes a table. The verb takes them as one `Writing`."""
+
+    @wraps(verb)
+    def told(output: str, to: str | None, as_json: bool, **options: Any) -> None:
+        format = format_of(output, to, as_json=as_json)
+        verb(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
+
     for option in (
+        as_json,
         click.option(
             "--to",
             type=click.Choice(list(WRITERS)),
@@ -361,8 +404,8 @@ def writing(verb: Verb) -> Verb:
             "-o", "--output", metavar="OUT", default=STANDARD, help="Write there instead of to standard output."
         ),
     ):
-        verb = option(verb)
-    return verb
+        told = option(told)
+    return told
 
 
 noise = click.option(

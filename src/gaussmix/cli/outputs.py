@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -23,7 +24,7 @@ import pyarrow as pa
 from gaussmix.errors import listed
 from gaussmix.formats import whole_file
 from gaussmix.sources.files.paths import is_among
-from gaussmix.sources.tables import BadTable, format_by_name, is_numeric
+from gaussmix.sources.tables import BadTable, Files, format_by_name, is_numeric
 from gaussmix.sources.tables.base import STANDARD, doubles
 
 _ROWS_AT_ONCE = 10_000
@@ -73,24 +74,50 @@ def format_of(target: str, to: str | None, *, as_json: bool) -> str:
     return format
 
 
-def write_table(target: str, format: str, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
-    """Write a table that is made part by part, compressed if the extension of the target says so.
+@dataclass(frozen=True)
+class Writing:
+    """What the options of a verb say of the table that it writes.
 
     Parameters
     ----------
-    target, format : where to, and a key of `WRITERS`.
-    parts : rows with the same columns, at least one part.
-    delimiter, decimal : of CSV, between fields and in numbers.
-
-    Raises ValueError if the format can't hold it, OSError if it can't be written.
+    output : path, or "-" for standard output.
+    format : key of `WRITERS`.
+    as_json : whether --json is given.
+    is_plain : whether neither -o nor --to is given.
     """
-    codec = _codec_of(target)
-    with open_target(target, for_people=format in FOR_PEOPLE) as file:
-        if codec is None:
-            WRITERS[format](file, parts, delimiter, decimal)
-            return
-        with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:  # closes what it is given
-            WRITERS[format](stream, parts, delimiter, decimal)
+
+    output: str
+    format: str
+    as_json: bool
+    is_plain: bool
+
+    def check(self, *inputs: str) -> None:
+        """Raise UsageError or OSError before long work, if the inputs can't be read or the output can't be written."""
+        check_inputs(*inputs)
+        check_target(self.output, *inputs)
+
+    def numbers(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """Which of these columns to pass on as numbers: CSV keeps the text of cells."""
+        return () if self.format == "csv" else columns
+
+    def write(self, parts: Iterable[pa.Table], read: Files | None = None) -> None:
+        """Write a table that is made part by part, compressed if the extension of the output says so.
+
+        Parameters
+        ----------
+        parts : rows with the same columns, at least one part.
+        read : the table whose delimiter and decimal mark CSV gets; None for "," and ".".
+
+        Raises ValueError if the format can't hold it, OSError if it can't be written.
+        """
+        codec, write = _codec_of(self.output), WRITERS[self.format]
+        dialect = (",", ".") if read is None else (read.delimiter, read.decimal)
+        with open_target(self.output, for_people=self.format in FOR_PEOPLE) as file:
+            if codec is None:
+                write(file, parts, *dialect)
+                return
+            with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:  # which closes the file
+                write(stream, parts, *dialect)
 
 
 def _codec_of(target: str) -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -30,36 +30,23 @@ _MOST_NAMES = 20
 _NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")  # shown elsewhere, or without effect
 
 
-@dataclass(frozen=True)
-class FitReport:
-    """A search that has ended, and what the user asked for besides its parameters.
+def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
+    """Print a search for people.
 
     Parameters
     ----------
-    search : the fitted estimator.
-    data : path of the table.
-    feature_names : of the columns that were fitted.
-    n_rows, row_weight : number of rows, and their total weight.
-    weight_column : its name; None if the rows have no weights.
-    model : path of the model file; None if there is none.
+    search : that has ended.
+    about : the path of the table (`data`), `n_rows`, the column of `weights` or None, their total `row_weight`,
+        `feature_names`, and the path of the `model` that was written or None.
     """
-
-    search: GaussianMixtureIC
-    data: str
-    feature_names: tuple[str, ...]
-    n_rows: int
-    row_weight: float
-    weight_column: str | None
-    model: str | None
-
-
-def show_fit(report: FitReport) -> None:
-    """Print a search for people."""
-    search, mixture, names = report.search, report.search.mixture_, report.feature_names
-    screen = console(stderr=report.model == STANDARD)  # the model goes to standard output
+    mixture, names = search.mixture_, about["feature_names"]
+    screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
     features = ", ".join(map(shorten, names[:5])) + (", …" if len(names) > 5 else "")
-    size = f"{counted(report.n_rows, 'row')}{_weighted(report)}, {counted(len(names), 'feature')}"
-    screen.print(f"{_name_of(report.data)}: {size} ({features})\n", soft_wrap=True)
+    weight = (
+        "" if about["weights"] is None else f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})"
+    )
+    size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
+    screen.print(f"{_name_of(about['data'])}: {size} ({features})\n", soft_wrap=True)
     show_top(screen, search)
     show_matrix(screen, search)
     counts = search.results_["n_components"]
@@ -69,9 +56,14 @@ def show_fit(report: FitReport) -> None:
     screen.print(search.summary().table(screen.width), soft_wrap=True)
     ended = f"Ended after {counted(search.n_iter_, 'step')}. {in_options(search.outcome_.reason)}"
     screen.print(f"\n{ended}", markup=False, highlight=False)
-    target = "standard output" if report.model == STANDARD else report.model
-    written = f"Model written to {target}" if target is not None else "Not saved: add -o MODEL.gmm"
-    screen.print(f"\n{written}", soft_wrap=True)
+    screen.print(_written("Model", about["model"], "MODEL.gmm"), soft_wrap=True)
+
+
+def _written(what: str, model: str | None, example: str) -> str:
+    """Where a model is."""
+    if model is None:
+        return f"\nNot saved: add -o {example}"
+    return f"\n{what} written to {'standard output' if model == STANDARD else model}"
 
 
 def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
@@ -92,23 +84,15 @@ def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Itera
     yield f"{which}: not converged; {advice}."
 
 
-def fit_as_json(report: FitReport) -> dict[str, Any]:
-    """A search for programs."""
-    search, table = report.search, report.search.results_
-    n_candidates = len(table["structure"])
+def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str, Any]:
+    """A search for programs; `about` as for `show_fit`."""
+    rows = zip(*search.results_.values(), strict=True)
     return {
-        "data": report.data,
-        "n_rows": report.n_rows,
-        "weights": report.weight_column,
-        "row_weight": report.row_weight,
-        "feature_names": list(report.feature_names),
+        **about,
         "criterion": search.criterion,
-        "candidates": [
-            _candidate_as_json({name: column[place] for name, column in table.items()}) for place in range(n_candidates)
-        ],
+        "candidates": [_candidate_as_json(dict(zip(search.results_, row, strict=True))) for row in rows],
         "chosen": _mixture_as_json(search.mixture_, n_components=search.n_components_),
         "outcome": {name: json_value(value) for name, value in asdict(search.outcome_).items()},
-        "model": report.model,
     }
 
 
@@ -133,40 +117,34 @@ def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class ManyReport:
-    """Mixtures of many groups, from a fit or a file.
+def show_many(
+    mixtures: Mixtures,
+    data: str,
+    by: str | None = None,
+    n_rows: int | None = None,
+    seconds: float | None = None,
+    model: str | None = None,
+) -> None:
+    """Print for people how many groups were fitted.
 
     Parameters
     ----------
-    mixtures : of the groups.
+    mixtures : of the groups, from a fit or a file.
     data : path of the table, or of the file that holds the mixtures.
     by : the column that says which group a row is of; None where nobody knows.
     n_rows, seconds : of the fit; None where nobody knows.
     model : path of the file that was written; None if there is none.
     """
-
-    mixtures: Mixtures
-    data: str
-    by: str | None = None
-    n_rows: int | None = None
-    seconds: float | None = None
-    model: str | None = None
-
-
-def show_many(report: ManyReport) -> None:
-    """Print for people how many groups were fitted."""
-    mixtures, errors = report.mixtures, report.mixtures.errors
-    screen = console(stderr=report.model == STANDARD)
+    errors, screen = mixtures.errors, console(stderr=model == STANDARD)
     names = mixtures.feature_names or ()
     features = f" ({', '.join(map(shorten, names[:5]))}{', …' if len(names) > 5 else ''})" if names else ""
     n_components, n_features = mixtures.means.shape[1:]
-    rows = "" if report.n_rows is None else f"{counted(report.n_rows, 'row')}, "
-    by = "" if report.by is None else f" by {report.by!r}"
-    size = f"{rows}{counted(n_features, 'feature')}{features}, {counted(len(mixtures), 'group')}{by}"
-    screen.print(f"{_name_of(report.data)}: {size}", soft_wrap=True)
-    n_fitted, seconds = len(mixtures) - len(errors), "" if report.seconds is None else f" in {report.seconds:.3g} s"
-    screen.print(f"K = {n_components}, {covariances_of(mixtures.family)}: {n_fitted:,} fitted{seconds}", soft_wrap=True)
+    rows = "" if n_rows is None else f"{counted(n_rows, 'row')}, "
+    column = "" if by is None else f" by {by!r}"
+    size = f"{rows}{counted(n_features, 'feature')}{features}, {counted(len(mixtures), 'group')}{column}"
+    screen.print(f"{_name_of(data)}: {size}", soft_wrap=True)
+    n_fitted, took = len(mixtures) - len(errors), "" if seconds is None else f" in {seconds:.3g} s"
+    screen.print(f"K = {n_components}, {covariances_of(mixtures.family)}: {n_fitted:,} fitted{took}", soft_wrap=True)
     n_slow = n_fitted - int(mixtures.converged.sum())
     if n_slow:
         screen.print(f"{n_slow:,} not converged; raise --max-iter or --tol.", soft_wrap=True)
@@ -174,15 +152,12 @@ def show_many(report: ManyReport) -> None:
         screen.print(f"Without a mixture: {key!r:.40}: {sentence}", soft_wrap=True, markup=False)
     if len(errors) > _MOST_NAMES:
         screen.print(f"… and {len(errors) - _MOST_NAMES:,} more without a mixture", soft_wrap=True)
-    if report.by is not None:
-        target = "standard output" if report.model == STANDARD else report.model
-        written = f"Mixtures written to {target}" if target is not None else "Not saved: add -o MANY.gmm"
-        screen.print(f"\n{written}", soft_wrap=True)
+    if by is not None:
+        screen.print(_written("Mixtures", model, "MANY.gmm"), soft_wrap=True)
 
 
-def many_as_json(report: ManyReport) -> dict[str, Any]:
-    """Mixtures of many groups for programs."""
-    mixtures = report.mixtures
+def many_as_json(mixtures: Mixtures, **about: Any) -> dict[str, Any]:
+    """Mixtures of many groups for programs; `about` as `show_many` takes it."""
     groups = [
         {"key": key, "failed": mixtures.errors[key]}
         if key in mixtures.errors
@@ -195,14 +170,11 @@ def many_as_json(report: ManyReport) -> dict[str, Any]:
         for place, key in enumerate(mixtures.keys)
     ]
     return {
-        "data": report.data,
-        "by": report.by,
-        "n_rows": report.n_rows,
+        **dict.fromkeys(("data", "by", "n_rows", "seconds", "model")),
+        **about,
         "feature_names": None if mixtures.feature_names is None else list(mixtures.feature_names),
         "n_components": mixtures.means.shape[1],
         "groups": groups,
-        "seconds": report.seconds,
-        "model": report.model,
     }
 
 
@@ -283,12 +255,6 @@ def show_scores(data: str, scores: dict[str, Any]) -> None:
     click.echo(f"mean log-likelihood  {scores['mean_log_likelihood']:.6f}")
     click.echo(f"BIC                  {scores['bic']:.2f}")
     click.echo(f"AIC                  {scores['aic']:.2f}")
-
-
-def _weighted(report: FitReport) -> str:
-    if report.weight_column is None:
-        return ""
-    return f" of total weight {report.row_weight:g} ({shorten(report.weight_column)})"
 
 
 def _name_of(path: str) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from gaussmix.cli import options
 from gaussmix.cli.foreign import EXPORTS, PICKLES, READERS, WRITERS, read_json, write_mclust
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.options import quiet as quiet_option
 from gaussmix.cli.outputs import check_target, open_target
+from gaussmix.cli.show.notices import is_quiet
 from gaussmix.errors import counted, listed
 from gaussmix.estimators.detector import GaussianMixtureDetector
 from gaussmix.mixture.mixture import Mixture
@@ -34,7 +35,7 @@ _OURS = ".gmm"
 @click.option(
     "--trust", is_flag=True, help="Read a pickle, which runs the code that is in it: only from people you trust."
 )
-@quiet_option
+@options.quiet
 def convert(
     source: str,
     target: str,
@@ -43,7 +44,6 @@ def convert(
     n_components: int | None,
     dtype: str,
     trust: bool,
-    quiet: bool,
 ) -> None:
     """Write the mixture of one file to another. Extensions say what they are.
 
@@ -84,7 +84,7 @@ def convert(
             contents = write_mclust(mixture) if mclust else WRITERS[written](mixture)
         with open_target(target, for_people=True) as file:
             file.write(contents)
-    if not quiet:
+    if not is_quiet():
         click.echo(
             f"{source}: {counted(mixture.n_components, 'component')}, {mixture.family.name}; written to {target}"
         )

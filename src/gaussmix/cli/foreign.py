@@ -201,21 +201,10 @@ def write_pickle(mixture: Mixture) -> bytes:
     return target.getvalue()
 
 
-def write_onnx(model: Exported, dtype: str, target: str) -> bytes:
-    """An ONNX model."""
-    made: bytes = to_onnx(model, dtype=dtype).SerializeToString()
-    return made
-
-
-def write_c(model: Exported, dtype: str, target: str) -> bytes:
+def write_c(model: Exported, target: str) -> bytes:
     """A C header, whose functions begin with the name of the file."""
     name = "".join(mark if mark.isascii() and mark.isalnum() else "_" for mark in Path(target).stem)
     return to_c(_named(model), name if name.isidentifier() else f"gmm_{name}").encode()
-
-
-def write_sql(model: Exported, dtype: str, target: str) -> bytes:
-    """A query of a table that is called data."""
-    return to_sql(_named(model)).encode()
 
 
 def _named(model: Exported) -> Exported:
@@ -236,4 +225,8 @@ READERS: dict[str, Callable[[bytes], Mixture]] = {".json": read_json, ".npz": re
 READERS |= dict.fromkeys(PICKLES, read_pickle)
 WRITERS: dict[str, Callable[[Mixture], bytes]] = {".json": write_json, ".npz": write_npz}
 WRITERS |= dict.fromkeys(PICKLES, write_pickle)
-EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {".onnx": write_onnx, ".h": write_c, ".sql": write_sql}
+EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # of a model, the numbers of ONNX and a path
+    ".onnx": lambda model, dtype, target: to_onnx(model, dtype=dtype).SerializeToString(),
+    ".h": lambda model, dtype, target: write_c(model, target),
+    ".sql": lambda model, dtype, target: to_sql(_named(model)).encode(),
+}

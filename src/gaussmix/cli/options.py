@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
 from functools import wraps
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import WRITERS, Writing, format_of
@@ -78,12 +79,12 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     if not given:
         return found
     names = found.get("covariance_type", ["full"])
-    context, takers = click.get_current_context(), {name: family_named(name).get_params() for name in _list(names)}
+    takers = {} if names == EVERY else {name: family_named(name).get_params() for name in names}
     for name in given:
         lacking = [repr(taker) for taker, own in takers.items() if _OF_STRUCTURES[name] not in own]
         if names == EVERY or (lacking and (name == "max_condition" or len(lacking) == len(takers))):
             flag = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or EVERY}.", context)
+            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or EVERY}.")
     numbers = given.pop("n_factors", (1,))
     found["covariance_type"] = []
     for structure, own in takers.items():
@@ -92,17 +93,13 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
         try:
             found["covariance_type"] += [family_named(structure, **each) for each in several]
         except (TypeError, ValueError) as error:
-            raise click.UsageError(in_options(str(error)), context) from None
+            raise click.UsageError(in_options(str(error))) from None
     return found
-
-
-def _list(names: str | list[str]) -> list[str]:
-    return [] if isinstance(names, str) else names
 
 
 def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     """What sets a parameter: a number, text, or several by commas. It is checked by the rule of that parameter."""
-    parts = [] if value is None else [_read(part.strip()) for part in value.split(",")]
+    parts = [] if value is None else [number_of(part.strip()) for part in value.split(",")]
     found = None if not parts else parts if len(parts) > 1 else parts[0]
     try:
         if found is not None and param.name in CHECKS:
@@ -112,7 +109,7 @@ def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> An
     return found
 
 
-def _read(text: str) -> int | float | str:
+def number_of(text: str) -> int | float | str:
     """The number that a text says, else the text."""
     for kind in (int, float):
         try:
@@ -128,7 +125,7 @@ def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, 
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
         found = [part.strip() for part in value.split(",")] if value else []
         for part in found:
-            number = _read(part)
+            number = number_of(part)
             if isinstance(number, str) or not 0 < number < end:
                 raise click.BadParameter(f"{part!r} is not {what}.")
         return tuple(found)
@@ -184,7 +181,18 @@ def open_share(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return float(shares(ctx, param, value)[0]) if value else None
 
 
+def given(names: Collection[str]) -> list[str]:
+    """Those of these parameters that the user has set, by their options."""
+    context = click.get_current_context()
+    return [
+        param.opts[0]
+        for param in context.command.params
+        if param.name in names and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]
+
+
 Verb = Callable[..., None]
+Decorator = Callable[[Verb], Verb]
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "blanks": " ", "space": " ", "whitespace": " ", "comma": ",", "semicolon": ";"}
 
 
@@ -195,24 +203,33 @@ class Reading:
     Parameters
     ----------
     columns : the features; none for all columns of numbers.
-    missing, drops_missing : whether rows that miss a feature are taken, or left out.
-    memory : how many bytes of rows to hold at a time.
-    format, dialect : as `open_table` takes them.
     exclude : columns that are no features.
+    drop_missing, missing : whether rows that miss a feature are left out, or taken.
+    format : as `open_table` takes it.
+    has_header, delimiter, decimal, na : of CSV, as a `Dialect` takes them.
+    memory : how many bytes of rows to hold at a time.
     """
 
     columns: tuple[str, ...]
-    missing: bool
-    memory: int
-    format: str | None
-    dialect: Dialect
     exclude: tuple[str, ...]
-    drops_missing: bool
+    drop_missing: bool
+    format: str | None
+    has_header: bool | None
+    delimiter: str | None
+    decimal: str
+    na: tuple[str, ...]
+    missing: bool = False
+    memory: int = sys.maxsize
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is said of CSV."""
+        return Dialect(self.has_header, self.delimiter, self.decimal, self.na)
 
     @property
     def is_plain(self) -> bool:
         """Whether any reader of rows can do what is said, without a table."""
-        return (self.format, self.dialect, self.exclude, self.drops_missing) == (None, Dialect(), (), False)
+        return not (self.exclude or self.drop_missing or self.format) and self.dialect == Dialect()
 
     def open(self, data: str) -> Files:
         """The table with all of its columns and rows; raises BadTable or OSError."""
@@ -221,7 +238,7 @@ class Reading:
     def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
         """The same table; if so asked, without rows that miss a value in these columns."""
         columns = [name for name in (*features, *others) if name is not None]
-        return table.complete_in(columns) if self.drops_missing else table
+        return table.complete_in(columns) if self.drop_missing else table
 
     def matched(
         self, model: ModelFile, data: str, weights: str | None = None, targets: tuple[str, ...] = ()
@@ -283,31 +300,15 @@ def reading(verb: Verb) -> Verb:
     """Add the options of every verb that reads a table. The verb takes them as one `Reading`."""
 
     @wraps(verb)
-    def told(
-        format: str | None,
-        has_header: bool | None,
-        delimiter: str | None,
-        decimal: str,
-        na: tuple[str, ...],
-        columns: tuple[str, ...],
-        exclude: tuple[str, ...],
-        drop_missing: bool,
-        missing: bool = False,
-        memory: int = sys.maxsize,
-        **options: Any,
-    ) -> None:
-        if drop_missing and missing:
-            raise click.UsageError(
-                "--missing takes the rows that --drop-missing leaves out.", click.get_current_context()
-            )
-        if decimal == delimiter:
-            raise click.UsageError(
-                f"{decimal!r} can't be the delimiter and the decimal mark.", click.get_current_context()
-            )
+    def told(**options: Any) -> None:
+        said = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
+        if said.drop_missing and said.missing:
+            raise click.UsageError("--missing takes the rows that --drop-missing leaves out.")
+        if said.decimal == said.delimiter:
+            raise click.UsageError(f"{said.decimal!r} can't be the delimiter and the decimal mark.")
         if "jobs" in options:
             check_engine(options["jobs"])
-        dialect = Dialect(has_header, delimiter, decimal, na)
-        verb(reading=Reading(columns, missing, memory, format, dialect, exclude, drop_missing), **options)
+        verb(reading=said, **options)
 
     for option in (
         quiet,
@@ -357,7 +358,7 @@ def reading(verb: Verb) -> Verb:
     return told
 
 
-def structure(more: str) -> Callable[[Verb], Verb]:
+def structure(more: str) -> Decorator:
     """The option --structure; `more` ends its help."""
     return click.option(
         "-s",

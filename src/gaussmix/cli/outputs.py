@@ -46,13 +46,13 @@ def check_target(target: str, *inputs: str) -> None:
     for given in inputs:
         if given not in ("", STANDARD) and is_among(path, given):
             sentence = f"{target} is among the files of the input {given}: write the output elsewhere."
-            raise click.UsageError(sentence, click.get_current_context())
+            raise click.UsageError(sentence)
 
 
 def check_inputs(*inputs: str) -> None:
     """Raise UsageError if two inputs are standard input."""
     if inputs.count(STANDARD) > 1:
-        raise click.UsageError("only one input can be standard input.", click.get_current_context())
+        raise click.UsageError("only one input can be standard input.")
 
 
 def format_of(target: str, to: str | None, *, as_json: bool) -> str:
@@ -60,17 +60,17 @@ def format_of(target: str, to: str | None, *, as_json: bool) -> str:
 
     Raises UsageError for --json beside another format, and where the extension says that another is to be compressed.
     """
-    path, context = Path(target), click.get_current_context()
+    path = Path(target)
     name = path.stem if _codec_of(target) else path.name
     by_name = "json" if name.lower().endswith(".json") else format_by_name(name)
     if as_json and (to or by_name or "json") not in FOR_PEOPLE:
-        raise click.UsageError(f"--json contradicts {to or by_name}.", context)
+        raise click.UsageError(f"--json contradicts {to or by_name}.")
     if target != STANDARD and not (to or by_name or as_json) and Path(name).suffix:
         known = listed([f".{each}" for each in WRITERS])
-        raise click.UsageError(f"{target}: {Path(name).suffix} is not written; {known} are, or add --to.", context)
+        raise click.UsageError(f"{target}: {Path(name).suffix} is not written; {known} are, or add --to.")
     format = "json" if as_json else to or by_name or "csv"
     if _codec_of(target) and format not in FOR_PEOPLE:
-        raise click.UsageError(f"{target}: {format} is not written as {path.suffix}; csv and json are.", context)
+        raise click.UsageError(f"{target}: {format} is not written as {path.suffix}; csv and json are.")
     return format
 
 

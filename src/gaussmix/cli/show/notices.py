@@ -27,19 +27,7 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     "take without_noise": _WITHOUT_NOISE,
 }
 _FILL = "Remove or fill such rows first."  # advice that is another for each command
-_SAME_WORDS = (
-    "tol",
-    "trim",
-    "weight_meaning",
-    "criterion",
-    "max_condition",
-    "max_iter",
-    "max_time",
-    "n_factors",
-    "n_init",
-    "reg_covar",
-    "stopping",
-)
+_SAME_WORDS = "tol trim weight_meaning criterion max_condition max_iter max_time n_factors n_init reg_covar stopping"
 _WORDS = {
     **_ADVICE,
     "X": "DATA",
@@ -48,7 +36,7 @@ _WORDS = {
     "init_params": "--start",
     "random_state": "--seed",
     "sample_weight": "--weights",
-    **{name: f"--{name.replace('_', '-')}" for name in _SAME_WORDS},
+    **{name: f"--{name.replace('_', '-')}" for name in _SAME_WORDS.split()},
 }
 
 

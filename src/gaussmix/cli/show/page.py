@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.cli.show.components import covariances_of
-from gaussmix.cli.show.findings import Findings, shown_names
+from gaussmix.cli.show.findings import Findings, covariances_of, shown_names
 from gaussmix.errors import counted
 from gaussmix.mixture.digits import mean_and_deviation, share
 from gaussmix.mixture.holes import tail_probability

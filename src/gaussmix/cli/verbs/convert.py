@@ -26,11 +26,7 @@ _OURS = ".gmm"
 @click.option("--fit", "model", metavar="MODEL", help="Of mclust's JSON with several fits: the model, such as VVV.")
 @click.option("-k", "n_components", type=click.IntRange(1), metavar="K", help="… and its number of components.")
 @click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float64"]),
-    default="float32",
-    show_default=True,
-    help="Numbers of ONNX.",
+    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="Numbers of ONNX."
 )
 @click.option(
     "--trust", is_flag=True, help="Read a pickle, which runs the code that is in it: only from people you trust."
@@ -57,21 +53,19 @@ def convert(
     Only the mixture and its feature names are converted, not the settings of a fit. ONNX, C and SQL also get the limit
     below which rows are outliers of a detector.
     """
-    context = click.get_current_context()
     wanted, written = Path(source).suffix.lower(), Path(target).suffix.lower()
     if wanted not in (_OURS, *READERS):
-        raise click.UsageError(f"{source}: {listed([_OURS, *READERS])} are read.", context)
+        raise click.UsageError(f"{source}: {listed([_OURS, *READERS])} are read.")
     if written not in (_OURS, *WRITERS, *EXPORTS):
-        raise click.UsageError(f"{target}: {listed([_OURS, *WRITERS, *EXPORTS])} are written.", context)
+        raise click.UsageError(f"{target}: {listed([_OURS, *WRITERS, *EXPORTS])} are written.")
     if wanted in PICKLES and not trust:
         raise click.UsageError(
-            f"{source} is a pickle, and reading one runs the code that is in it: add --trust if you know who wrote it.",
-            context,
+            f"{source} is a pickle, and reading one runs the code that is in it: add --trust if you know who wrote it."
         )
     if mclust and written != ".json":
-        raise click.UsageError("--mclust is for JSON that is written.", context)
+        raise click.UsageError("--mclust is for JSON that is written.")
     if (model is not None or n_components is not None) and wanted != ".json":
-        raise click.UsageError("--fit and -k are for JSON of mclust that is read.", context)
+        raise click.UsageError("--fit and -k are for JSON of mclust that is read.")
     check_target(target, source)
     mixture, detector = _read(source, wanted, model, n_components)
     if written == _OURS:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.show.reports import many_as_json, model_as_json, show_many, show_model
+from gaussmix.cli.show.reports import echo_json, many_as_json, model_as_json, show_many, show_model
 from gaussmix.formats import holds_many
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.sources.tables.base import STANDARD
@@ -26,12 +24,12 @@ def describe(model: str, as_json: bool) -> None:
     if model != STANDARD and holds_many(model):
         groups = Mixtures.load(model)
         if as_json:
-            click.echo(json.dumps(many_as_json(groups, data=model), ensure_ascii=False))
+            echo_json(many_as_json(groups, data=model))
         else:
             show_many(groups, model)
         return
     opened = ModelFile.open(model)
     if as_json:
-        click.echo(json.dumps(model_as_json(opened), ensure_ascii=False))
+        echo_json(model_as_json(opened))
     else:
         show_model(opened)

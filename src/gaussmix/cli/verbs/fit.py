@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from gaussmix.cli.model_file import write_search
 from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix.cli.show.progress import progress
-from gaussmix.cli.show.reports import fit_as_json, fit_notices, many_as_json, show_fit, show_many
+from gaussmix.cli.show.reports import echo_json, fit_as_json, fit_notices, many_as_json, show_fit, show_many
 from gaussmix.cli.verbs.fit_by import fit_by
 from gaussmix.door.restrictions import DEFAULT
 from gaussmix.door.structures import HELD_OUT, check_candidates
@@ -39,10 +38,12 @@ _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # wh
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
 
 
-def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Callable[[options.Verb], options.Verb]:
-    """An option that sets a parameter of the search, whose default it has and shows."""
-    flag, default = f"--{name.replace('_', '-')}", str(_DEFAULTS[name])
-    return click.option(flag, default=default, show_default=True, metavar=metavar, help=help, **checks)
+def parameter(name: str, metavar: str | None, help: str, flag: str = "", **checks: Any) -> options.Decorator:
+    """An option that sets a parameter of the search, whose default it has and shows, and whose rule it follows."""
+    default = None if _DEFAULTS[name] is None else str(_DEFAULTS[name])
+    flags = flag or f"--{name.replace('_', '-')}", name
+    given = {"default": default, "show_default": True, "metavar": metavar, "help": help, **checks}
+    return click.option(*flags, callback=options.by_rule, **given)
 
 
 @click.command()
@@ -50,10 +51,7 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
 @options.choosing
 @click.option("-o", "--output", "model", metavar="MODEL.gmm", help="Write the chosen mixture to this file.")
 @click.option(
-    "--n-factors",
-    callback=options.counts,
-    metavar="Q",
-    help="Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4.",
+    "--n-factors", callback=options.counts, metavar="Q", help="Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
 )
 @click.option(
     "--noise-variance",
@@ -70,12 +68,7 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
     metavar="C",
     help="Largest ratio of two eigenvalues of the covariances, for structures that have this bound.",
 )
-@parameter(
-    "trim",
-    "SHARE",
-    "Share of the row weight that each step leaves out: the least likely rows.",
-    callback=options.by_rule,
-)
+@parameter("trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.")
 @parameter(
     "criterion",
     None,
@@ -97,31 +90,23 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
     help="Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's.",
 )
 @options.seed
-@click.option(
-    "--start",
+@parameter(
     "init_params",
-    callback=options.by_rule,
-    default=_DEFAULTS["init_params"],
-    show_default=True,
-    metavar="START",
-    help=f"Kinds of start, several by commas: {', '.join(STARTS)}. search looks for a better maximum.",
+    "START",
+    f"Kinds of start, several by commas: {', '.join(STARTS)}. search looks for a better maximum.",
+    flag="--start",
 )
-@parameter("n_init", "N", "Starts of each kind that draws; the best is kept.", callback=options.by_rule)
-@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.", callback=options.by_rule)
+@parameter("n_init", "N", "Starts of each kind that draws; the best is kept.")
+@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.")
 @parameter(
     "stopping",
     None,
     "What --tol bounds: the gain of the last step, or of all further steps by Aitken's estimate.",
     type=click.Choice(RULES),
 )
-@parameter("max_iter", "N", "Limit on EM steps.", callback=options.by_rule)
-@click.option(
-    "--max-time",
-    callback=options.by_rule,
-    metavar="SECONDS",
-    help="Begin no more fits after so many seconds, and choose the best of those that were made.",
-)
-@parameter("reg_covar", "NUMBER", "Added to every variance.", callback=options.by_rule)
+@parameter("max_iter", "N", "Limit on EM steps.")
+@parameter("max_time", "SECONDS", "Begin no more fits after so many seconds, and choose the best of those made.")
+@parameter("reg_covar", "NUMBER", "Added to every variance.")
 @click.option("--prior", type=click.Choice([DEFAULT]), help="Most probable mixtures under Fraley and Raftery's prior.")
 @click.option("--equal-weights", is_flag=True, help="All components have the same weight.")
 @options.missing
@@ -159,7 +144,7 @@ def fit(
     if by is not None:
         groups, about = fit_by(data, by, weights, reading, counts, model, jobs, parameters)
         if as_json:
-            click.echo(json.dumps(many_as_json(groups, **about), ensure_ascii=False))
+            echo_json(many_as_json(groups, **about))
         elif not is_quiet():
             show_many(groups, **about)
         return
@@ -190,19 +175,17 @@ def fit(
     about = {"data": data, "n_rows": n_rows, "weights": weights, "row_weight": total}
     about |= {"feature_names": names or invented_names(rows.n_features), "model": model}
     if as_json:
-        click.echo(json.dumps(fit_as_json(search, about), ensure_ascii=False))
+        echo_json(fit_as_json(search, about))
     elif not is_quiet():
         show_fit(search, about)
 
 
 def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
     """Fit the candidates of a search with a bar of progress, and print what was unusual."""
-    n_fits = len(check_candidates(search, rows.n_features)) * (
-        1 + search.n_folds if search.criterion == HELD_OUT else 1
-    )
+    n_folds = search.n_folds if search.criterion == HELD_OUT else 0
     fits = fit_stepwise(search, rows, labels=labels)
     with progress() as bars, collected_warnings() as collected, closing(fits):
-        advance = bars.fits(n_fits)
+        advance = bars.fits(len(check_candidates(search, rows.n_features)) * (1 + n_folds))
         if isinstance(rows, FileSource):
             rows.watch = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
         for _ in fits:
@@ -212,28 +195,26 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
 
 def _check_usage(data: str, model: str | None, checkpoint: str | None, *, as_json: bool) -> None:
     """Raise UsageError or OSError before any work for files that can't be written."""
-    context = click.get_current_context()
     for target in (model, checkpoint):
         if target is not None:
             check_target(target, data)
     if model is not None and Path(model).suffix.lower() in _NOT_MODELS:
         advice = f"name it {Path(model).stem}.gmm; `gaussmix convert` writes other formats"
-        raise click.UsageError(f"{model}: a model is not written as {Path(model).suffix}: {advice}.", context)
+        raise click.UsageError(f"{model}: a model is not written as {Path(model).suffix}: {advice}.")
     if model == STANDARD and as_json:
-        raise click.UsageError("-o - and --json would both go to standard output.", context)
+        raise click.UsageError("-o - and --json would both go to standard output.")
 
 
 def _check_columns(columns: tuple[str, ...], weights: str | None, by: str | None, labels: str | None) -> None:
     """Raise UsageError for a column that would be two things."""
-    context = click.get_current_context()
     if weights is not None and weights in columns:
-        raise click.UsageError(f"{weights!r} can't be a feature and the weight.", context)
+        raise click.UsageError(f"{weights!r} can't be a feature and the weight.")
     if labels is not None and labels in (*columns, weights):
-        raise click.UsageError(f"{labels!r} can't be a feature or the weight and hold labels.", context)
+        raise click.UsageError(f"{labels!r} can't be a feature or the weight and hold labels.")
     if by is not None and labels is not None:
-        raise click.UsageError("--labels has no meaning with --by.", context)
+        raise click.UsageError("--labels has no meaning with --by.")
     if by is not None and by in (*columns, weights):
-        raise click.UsageError(f"{by!r} can't be a feature or the weight and name groups.", context)
+        raise click.UsageError(f"{by!r} can't be a feature or the weight and name groups.")
 
 
 @contextmanager

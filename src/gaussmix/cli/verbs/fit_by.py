@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 import pyarrow as pa
-from click.core import ParameterSource
 
 from gaussmix.cli import options
 from gaussmix.cli.outputs import open_target
@@ -17,9 +16,7 @@ from gaussmix.estimators.fit_many import fit_many
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.sources.tables.base import BadTable, doubles
 
-_OF_SEARCHES = {
-    name: f"--{name.replace('_', '-')}" for name in ("noise", "criterion", "memory", "checkpoint", "max_time")
-}
+_OF_SEARCHES = ("noise", "criterion", "memory", "checkpoint", "max_time")
 
 
 def fit_by(
@@ -86,18 +83,13 @@ def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> 
 
 def _given(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
     """The parameters that the user has given: those of `fit_many` have other defaults than those of a search."""
-    context = click.get_current_context()
-    is_given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    for name, flag in _OF_SEARCHES.items():
-        if name in is_given:
-            raise click.UsageError(f"{flag} has no meaning with --by, which makes a short fit for each group.", context)
-    given = {name: value for name, value in parameters.items() if name in is_given and name != "random_state"}
+    for flag in options.given(_OF_SEARCHES):
+        raise click.UsageError(f"{flag} has no meaning with --by, which makes a short fit for each group.")
+    given = {name: value for name, value in parameters.items() if options.given([name]) and name != "random_state"}
     given = options.as_values(given)
     structures = given.get("covariance_type", [])
     if len(counts) > 1 or isinstance(structures, str) or len(structures) > 1:
-        raise click.UsageError(
-            "--by makes one fit for each group: give one number after -k and one structure.", context
-        )
+        raise click.UsageError("--by makes one fit for each group: give one number after -k and one structure.")
     if "covariance_type" in given:
         given["covariance_type"] = structures[0]
     return given

@@ -43,8 +43,8 @@ def impute(
     Only the model's features are filled; other cells and columns stay as they are. `gaussmix fit --missing` learns a
     model from rows with empty cells.
     """
-    if reading.drops_missing:
-        raise click.UsageError("--drop-missing would leave out the rows to fill.", click.get_current_context())
+    if reading.drop_missing:
+        raise click.UsageError("--drop-missing would leave out the rows to fill.")
     writing.check(model, data)
     opened = ModelFile.open(model)
     if opened.mixture.noise is not None:

@@ -31,11 +31,10 @@ def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_comp
     With -k, components that are alike are merged; the mean and the covariance of the whole stay. A single model may be
     given to that end.
     """
-    context = click.get_current_context()
     check_inputs(*models)
     check_target(output, *models)
     if weights and len(weights) != len(models):
-        raise click.UsageError(f"--weights needs {len(models)} numbers, one for each model.", context)
+        raise click.UsageError(f"--weights needs {len(models)} numbers, one for each model.")
     opened = [ModelFile.open(model) for model in models]
     shares = np.array(weights or _row_weights(opened), dtype=float)
     mixtures = [model.mixture.with_feature_names(model.details.feature_names) for model in opened]

@@ -31,11 +31,7 @@ _FORMATS = ("png", "svg", "pdf", "jpg", "webp")
     help="Every two features; two features; or where the component of rows is in doubt.",
 )
 @click.option(
-    "--features",
-    multiple=True,
-    callback=options.column_names,
-    metavar="A,B",
-    help="Features to show: up to 8, or 2.",
+    "--features", multiple=True, callback=options.column_names, metavar="A,B", help="Features to show: up to 8, or 2."
 )
 @click.option("--dark", is_flag=True, help="On a dark background.")
 @click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True, metavar="N", help="Dots an inch.")
@@ -54,12 +50,11 @@ def plot(
 
     The rows must fit into memory. MODEL.gmm or DATA may be "-", standard input.
     """
-    context = click.get_current_context()
     format = Path(output).suffix.lower().removeprefix(".").replace("jpeg", "jpg")
     if format not in _FORMATS:
-        raise click.UsageError(f"a picture is written as {listed(_FORMATS)}: name its file so after -o.", context)
+        raise click.UsageError(f"a picture is written as {listed(_FORMATS)}: name its file so after -o.")
     if kind == "uncertainty" and data is None:
-        raise click.UsageError("--kind uncertainty is of rows: name DATA after the model.", context)
+        raise click.UsageError("--kind uncertainty is of rows: name DATA after the model.")
     inputs = [model] if data is None else [model, data]
     check_inputs(*inputs)
     check_target(output, *inputs)

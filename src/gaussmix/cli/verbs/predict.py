@@ -69,13 +69,12 @@ def predict(
     DATA may be a pattern in quotes or a folder, and larger than memory. MODEL.gmm or DATA may be "-", standard input.
     """
     if quantiles and not targets:
-        raise click.UsageError("--quantiles are of --targets: name some.", click.get_current_context())
-    if outliers and targets:
-        raise click.UsageError("--outliers needs every feature: leave --targets out.", click.get_current_context())
-    if probabilities and targets:
-        raise click.UsageError("--probabilities need every feature: leave --targets out.", click.get_current_context())
+        raise click.UsageError("--quantiles are of --targets: name some.")
+    if targets and (outliers or probabilities):
+        flag = "--outliers" if outliers else "--probabilities"
+        raise click.UsageError(f"{flag} needs every feature: leave --targets out.")
     if threshold is not None and not outliers:
-        raise click.UsageError("--threshold is of --outliers: add it.", click.get_current_context())
+        raise click.UsageError("--threshold is of --outliers: add it.")
     writing.check(model, data)
     opened = ModelFile.open(model)
     table, features = reading.matched(opened, data, targets=targets)

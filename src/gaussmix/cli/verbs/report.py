@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 import numpy as np
-from click.core import ParameterSource
 
 from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
@@ -58,15 +57,13 @@ def report(
     must fit into memory.
     """
     if data.lower().endswith(".gmm"):
-        raise click.UsageError(
-            f"{data} is a model, and a report needs its rows: gaussmix report DATA --model {data}.",
-            click.get_current_context(),
-        )
-    if model is not None:
-        _check_no_fit(click.get_current_context())
+        raise click.UsageError(f"{data} is a model, and a report needs its rows: gaussmix report DATA --model {data}.")
+    given = [] if model is None else options.given(_OF_A_FIT)
+    if given:
+        raise click.UsageError(f"--model is a mixture already, and {listed(given)} of a fit: leave one out.")
     check_inputs(data, *([] if model is None else [model]))
     if output != STANDARD and Path(output).suffix.lower() not in ("", ".html", ".htm"):
-        raise click.UsageError(f"{output}: a page is written as .html.", click.get_current_context())
+        raise click.UsageError(f"{output}: a page is written as .html.")
     check_target(output, data, *([] if model is None else [model]))
     opened = None if model is None else ModelFile.open(model)
     table = reading.open(data)
@@ -97,23 +94,12 @@ def report(
         click.echo(f"\nPage written to {output}")
 
 
-def _check_no_fit(context: click.Context) -> None:
-    """Raise UsageError where options of a fit are given beside a model."""
-    given = [
-        param.opts[0]
-        for param in context.command.params
-        if param.name in _OF_A_FIT and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
-    ]
-    if given:
-        raise click.UsageError(f"--model is a mixture already, and {listed(given)} of a fit: leave one out.", context)
-
-
 def _source(reading: options.Reading, table: Files, names: tuple[str, ...], weights: str | None) -> ArraySource:
     """The rows of a table, in memory; raises ValueError where they are too few, or have no column of numbers."""
     if not names:
         raise ValueError(f"{table.name} has no column of numbers.")
     if weights in names:
-        raise click.UsageError(f"{weights!r} can't be a feature and the weight.", click.get_current_context())
+        raise click.UsageError(f"{weights!r} can't be a feature and the weight.")
     with collected_warnings() as collected:
         source = reading.rows(table, names, weights)
     print_notices([*collected, *table.left_out_notices])

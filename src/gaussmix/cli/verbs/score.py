@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -13,7 +12,7 @@ from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import Writing, json_value, rows_at_once
 from gaussmix.cli.show.notices import collected_warnings, print_notices
-from gaussmix.cli.show.reports import show_scores
+from gaussmix.cli.show.reports import echo_json, show_scores
 from gaussmix.estimators.gaussian_mixture import estimator_of
 
 
@@ -44,7 +43,7 @@ def score(
     out of the features. MODEL.gmm or DATA may be "-", standard input.
     """
     if not (per_row or writing.is_plain):
-        raise click.UsageError("-o and --to are for --rows.", click.get_current_context())
+        raise click.UsageError("-o and --to are for --rows.")
     writing.check(model, data)
     opened = ModelFile.open(model)
     table, features = reading.matched(opened, data, weights)
@@ -59,7 +58,7 @@ def score(
     print_notices([*collected, *table.left_out_notices])
     if writing.as_json and not per_row:
         values = {name: json_value(value) for name, value in scores.items()}
-        click.echo(json.dumps({"model": model, "data": data, **values}, ensure_ascii=False))
+        echo_json({"model": model, "data": data, **values})
     elif not per_row:
         show_scores(data, scores)
 

@@ -339,8 +339,8 @@ class TestConvert:
             (csv_file("{", "b.json"), tmp_path / "m.gmm"): "can't be read as .json",
             (csv_file(b"PK", "c.npz"), tmp_path / "m.gmm"): "can't be read as .npz",
             (csv_file("x", "d.pkl"), tmp_path / "m.gmm", "--trust"): "can't be read as .pkl",
-            (model, tmp_path / "m.npz", "--mclust"): "--mclust is for JSON",
-            (model, tmp_path / "m.npz", "-k", "2"): "--fit and -k are for JSON of mclust",
+            (model, tmp_path / "m.npz", "--mclust"): "--mclust needs an output that ends in .json",
+            (model, tmp_path / "m.npz", "-k", "2"): "--fit and -k need an input that ends in .json",
         }
         for arguments, said in cases.items():
             result = cli("convert", *arguments)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -31,12 +32,14 @@ _ROWS_AT_ONCE = 10_000
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all that `open_table` reads
 
 
-def check_target(target: str, *inputs: str) -> None:
+def check_target(target: str, *inputs: str | None) -> None:
     """Check before long work that its result can be written and is no file of an input: a file, pattern or folder.
 
-    Raises OSError, or UsageError where the target is one.
+    Raises OSError, or UsageError where the target is one, or where two inputs are standard input.
     """
     path = Path(target)
+    if inputs.count(STANDARD) > 1:
+        raise click.UsageError("only one input can be standard input.")
     if target == STANDARD:
         return
     if path.is_dir():
@@ -44,15 +47,9 @@ def check_target(target: str, *inputs: str) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(path.parent))
     for given in inputs:
-        if given not in ("", STANDARD) and is_among(path, given):
+        if given not in (None, "", STANDARD) and is_among(path, given):
             sentence = f"{target} is among the files of the input {given}: write the output elsewhere."
             raise click.UsageError(sentence)
-
-
-def check_inputs(*inputs: str) -> None:
-    """Raise UsageError if two inputs are standard input."""
-    if inputs.count(STANDARD) > 1:
-        raise click.UsageError("only one input can be standard input.")
 
 
 def format_of(target: str, to: str | None, *, as_json: bool) -> str:
@@ -70,7 +67,7 @@ def format_of(target: str, to: str | None, *, as_json: bool) -> str:
         raise click.UsageError(f"{target}: {Path(name).suffix} is not written; {known} are, or add --to.")
     format = "json" if as_json else to or by_name or "csv"
     if _codec_of(target) and format not in FOR_PEOPLE:
-        raise click.UsageError(f"{target}: {format} is not written as {path.suffix}; csv and json are.")
+        raise click.UsageError(f"{target}: only csv and json can be written as {path.suffix}, not {format}.")
     return format
 
 
@@ -90,11 +87,6 @@ class Writing:
     format: str
     as_json: bool
     is_plain: bool
-
-    def check(self, *inputs: str) -> None:
-        """Raise UsageError or OSError before long work, if the inputs can't be read or the output can't be written."""
-        check_inputs(*inputs)
-        check_target(self.output, *inputs)
 
     def numbers(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         """Which of these columns to pass on as numbers: CSV keeps the text of cells."""
@@ -171,21 +163,20 @@ def write_parquet(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",
     """Write Parquet, with a row group for each part."""
     from pyarrow import parquet  # slow to import
 
-    with ExitStack() as open_files:
-        writer: Any = None
-        for table in parts:
-            if writer is None:
-                writer = open_files.enter_context(parquet.ParquetWriter(pa.PythonFile(file, "w"), table.schema))
-            writer.write_table(table)
+    _write_parts(partial(parquet.ParquetWriter, pa.PythonFile(file, "w")), parts)
 
 
 def write_arrow(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
     """Write an Arrow file, which is also a Feather file of version 2."""
+    _write_parts(partial(pa.ipc.new_file, pa.PythonFile(file, "w")), map(_without_dictionaries, parts))
+
+
+def _write_parts(open_writer: Callable[[pa.Schema], Any], parts: Iterable[pa.Table]) -> None:
     with ExitStack() as open_files:
         writer: Any = None
-        for table in map(_without_dictionaries, parts):
+        for table in parts:
             if writer is None:
-                writer = open_files.enter_context(pa.ipc.new_file(pa.PythonFile(file, "w"), table.schema))
+                writer = open_files.enter_context(open_writer(table.schema))
             writer.write_table(table)
 
 

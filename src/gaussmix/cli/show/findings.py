@@ -96,9 +96,9 @@ class Findings:
         shares = self.mixture.weights @ self.standing**2
         return sorted(np.argsort(-shares, kind="stable")[:most].tolist())
 
-    def worst_rows(self, most: int) -> NDArray[np.intp]:
-        """The numbers of the rows with the lowest density, the lowest first."""
-        return np.argsort(self.log_density, kind="stable")[:most]
+    def named(self, features: Sequence[int]) -> str:
+        """The names of some features in quotes."""
+        return listed([self.names[at] for at in features])
 
     def sentences(self) -> Iterator[str]:
         """The interpretation, a paragraph each."""
@@ -184,11 +184,6 @@ class Findings:
             f"{counted(found, 'row')} of {len(outside):,}{which} {'lies' if found == 1 else 'lie'} outside {region}. "
             f"Chance alone puts about {expected:.1f} there: {verdict}."
         )
-
-
-def shown_names(names: Sequence[str], places: Sequence[int]) -> str:
-    """Names of some features in quotes."""
-    return listed([names[at] for at in places])
 
 
 def covariances_of(family: Family) -> str:

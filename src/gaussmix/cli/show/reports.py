@@ -64,9 +64,7 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     mixture, names = search.mixture_, about["feature_names"]
     screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
     features = ", ".join(map(shorten, names[:5])) + (", …" if len(names) > 5 else "")
-    weight = (
-        "" if about["weights"] is None else f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})"
-    )
+    weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
     screen.print(f"{_name_of(about['data'])}: {size} ({features})\n", soft_wrap=True)
     show_top(screen, search)

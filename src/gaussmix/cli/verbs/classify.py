@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix.cli import options
 from gaussmix.cli.labels import label_cells
-from gaussmix.cli.outputs import Writing, rows_at_once
+from gaussmix.cli.outputs import Writing, check_target, rows_at_once
 from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.verbs.predict import joined, taken_notices
 from gaussmix.errors import counted
@@ -55,7 +55,7 @@ def classify(
     Rows of LABELLED with an empty label help to learn where the rows lie. The label -1 is a class, unless --na -1 makes
     it empty. DATA may be LABELLED itself.
     """
-    writing.check(train, data)
+    check_target(writing.output, train, data)
     learned = reading.open(train)
     learned.check_has(labels)
     names = reading.columns or learned.without([*reading.exclude, labels]).numeric_names()

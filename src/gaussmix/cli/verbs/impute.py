@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.outputs import Writing, rows_at_once
+from gaussmix.cli.outputs import Writing, check_target, rows_at_once
 from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.show.progress import progress
 from gaussmix.errors import counted
@@ -45,10 +45,10 @@ def impute(
     """
     if reading.drop_missing:
         raise click.UsageError("--drop-missing would leave out the rows to fill.")
-    writing.check(model, data)
+    check_target(writing.output, model, data)
     opened = ModelFile.open(model)
     if opened.mixture.noise is not None:
-        raise ValueError(f"{opened.name} has noise, which expects nothing: fit a model without --noise.")
+        raise ValueError(f"{opened.name} has noise, and noise has no mean to fill with. Fit a model without --noise.")
     table, features = reading.matched(opened, data)
     fill = Filling(opened.mixture.with_feature_names(None), jobs, seed if draw else None)
     # Each part seeds its draws: they must not depend on the memory, nor on columns that are not filled.

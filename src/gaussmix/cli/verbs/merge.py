@@ -7,7 +7,7 @@ import numpy as np
 
 from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.outputs import check_inputs, check_target, open_target
+from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import is_quiet
 from gaussmix.errors import counted
 from gaussmix.mixture.mixture import Mixture
@@ -31,7 +31,6 @@ def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_comp
     With -k, components that are alike are merged; the mean and the covariance of the whole stay. A single model may be
     given to that end.
     """
-    check_inputs(*models)
     check_target(output, *models)
     if weights and len(weights) != len(models):
         raise click.UsageError(f"--weights needs {len(models)} numbers, one for each model.")

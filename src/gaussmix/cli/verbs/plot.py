@@ -9,7 +9,7 @@ import click
 
 from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.outputs import check_inputs, check_target, open_target
+from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import is_quiet, print_notices
 from gaussmix.errors import listed
 from gaussmix.plot import ComponentDisplay, PairDisplay, UncertaintyDisplay
@@ -54,10 +54,8 @@ def plot(
     if format not in _FORMATS:
         raise click.UsageError(f"a picture is written as {listed(_FORMATS)}: name its file so after -o.")
     if kind == "uncertainty" and data is None:
-        raise click.UsageError("--kind uncertainty is of rows: name DATA after the model.")
-    inputs = [model] if data is None else [model, data]
-    check_inputs(*inputs)
-    check_target(output, *inputs)
+        raise click.UsageError("--kind uncertainty needs rows: name DATA after the model.")
+    check_target(output, model, data)
     import_pyplot().switch_backend("Agg")
     opened = ModelFile.open(model)
     rows = None if data is None else _rows(opened, data, reading)

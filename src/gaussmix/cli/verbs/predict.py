@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.outputs import Writing, free_name, rows_at_once
+from gaussmix.cli.outputs import Writing, check_target, free_name, rows_at_once
 from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.show.progress import progress
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
@@ -69,13 +69,13 @@ def predict(
     DATA may be a pattern in quotes or a folder, and larger than memory. MODEL.gmm or DATA may be "-", standard input.
     """
     if quantiles and not targets:
-        raise click.UsageError("--quantiles are of --targets: name some.")
+        raise click.UsageError("--quantiles needs --targets: name the features to predict.")
     if targets and (outliers or probabilities):
         flag = "--outliers" if outliers else "--probabilities"
         raise click.UsageError(f"{flag} needs every feature: leave --targets out.")
     if threshold is not None and not outliers:
-        raise click.UsageError("--threshold is of --outliers: add it.")
-    writing.check(model, data)
+        raise click.UsageError("--threshold needs --outliers: add it.")
+    check_target(writing.output, model, data)
     opened = ModelFile.open(model)
     table, features = reading.matched(opened, data, targets=targets)
     estimator = estimator_of(opened.mixture.with_feature_names(None), jobs)

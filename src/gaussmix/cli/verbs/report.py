@@ -10,7 +10,7 @@ import numpy as np
 
 from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.outputs import check_inputs, check_target, open_target
+from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.code import code
 from gaussmix.cli.show.findings import Findings
 from gaussmix.cli.show.notices import collected_warnings, is_quiet, print_notices
@@ -60,11 +60,10 @@ def report(
         raise click.UsageError(f"{data} is a model, and a report needs its rows: gaussmix report DATA --model {data}.")
     given = [] if model is None else options.given(_OF_A_FIT)
     if given:
-        raise click.UsageError(f"--model is a mixture already, and {listed(given)} of a fit: leave one out.")
-    check_inputs(data, *([] if model is None else [model]))
+        raise click.UsageError(f"--model replaces the fit: leave out {listed(given)}, or --model.")
     if output != STANDARD and Path(output).suffix.lower() not in ("", ".html", ".htm"):
         raise click.UsageError(f"{output}: a page is written as .html.")
-    check_target(output, data, *([] if model is None else [model]))
+    check_target(output, data, model)
     opened = None if model is None else ModelFile.open(model)
     table = reading.open(data)
     kept = table.without(reading.exclude)

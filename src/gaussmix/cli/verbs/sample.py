@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.outputs import Writing, free_name
+from gaussmix.cli.outputs import Writing, check_target, free_name
 
 
 @click.command()
@@ -23,7 +23,7 @@ def sample(model: str, n_rows: int, seed: int, components: bool, writing: Writin
 
     Columns have the names of the model's features; x1, x2 … where it has none. MODEL.gmm may be "-", standard input.
     """
-    writing.check(model)
+    check_target(writing.output, model)
     opened = ModelFile.open(model)
     rows, labels = opened.mixture.sample(n_rows, np.random.default_rng(seed))
     columns = dict(zip(opened.names, np.ascontiguousarray(rows.T), strict=True))

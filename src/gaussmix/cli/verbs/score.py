@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.outputs import Writing, json_value, rows_at_once
+from gaussmix.cli.outputs import Writing, check_target, json_value, rows_at_once
 from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.show.reports import echo_json, show_scores
 from gaussmix.estimators.gaussian_mixture import estimator_of
@@ -43,8 +43,8 @@ def score(
     out of the features. MODEL.gmm or DATA may be "-", standard input.
     """
     if not (per_row or writing.is_plain):
-        raise click.UsageError("-o and --to are for --rows.")
-    writing.check(model, data)
+        raise click.UsageError("-o and --to need --rows.")
+    check_target(writing.output, model, data)
     opened = ModelFile.open(model)
     table, features = reading.matched(opened, data, weights)
     with collected_warnings() as collected:

@@ -282,17 +282,11 @@ weight_meaning = click.option(
     "--weight-meaning",
     type=click.Choice(MEANINGS),
     default=MEANINGS[0],
-    show_default=True,
     help="Weights are frequencies, or precisions, which are scaled to a mean of 1.",
 )
 
 memory = click.option(
-    "--memory",
-    callback=size,
-    default=MEMORY.replace(" ", ""),
-    show_default=True,
-    metavar="SIZE",
-    help="Larger tables are read in parts.",
+    "--memory", callback=size, default=MEMORY.replace(" ", ""), metavar="SIZE", help="Larger tables are read in parts."
 )
 
 
@@ -328,11 +322,7 @@ def reading(verb: Verb) -> Verb:
             help="Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times.",
         ),
         click.option(
-            "--decimal",
-            type=click.Choice([".", ","]),
-            default=".",
-            show_default=True,
-            help="Decimal mark of the numbers in CSV.",
+            "--decimal", type=click.Choice([".", ","]), default=".", help="Decimal mark of the numbers in CSV."
         ),
         click.option(
             "--delimiter",
@@ -366,7 +356,6 @@ def structure(more: str) -> Decorator:
         "covariance_type",
         callback=structures,
         default="full",
-        show_default=True,
         metavar="S",
         help=f"Structures of the covariances, several by commas, or all{more}",
     )
@@ -375,13 +364,7 @@ def structure(more: str) -> Decorator:
 def choosing(verb: Verb) -> Verb:
     """Add -k and --structure, to verbs that compare the mixtures of one table."""
     count = click.option(
-        "-k",
-        "counts",
-        callback=counts,
-        default="1:9",
-        show_default=True,
-        metavar="K",
-        help="Numbers of components: 3, 1:6 or 2,4,8.",
+        "-k", "counts", callback=counts, default="1:9", metavar="K", help="Numbers of components: 3, 1:6 or 2,4,8."
     )
     return count(structure(f": {', '.join(FAMILIES)}.")(verb))
 
@@ -402,7 +385,12 @@ def writing(verb: Verb) -> Verb:
             help="Format of what is written.  [default: by the extension of OUT, or else csv]",
         ),
         click.option(
-            "-o", "--output", metavar="OUT", default=STANDARD, help="Write there instead of to standard output."
+            "-o",
+            "--output",
+            metavar="OUT",
+            default=STANDARD,
+            show_default=False,
+            help="Write there instead of to standard output.",
         ),
     ):
         told = option(told)
@@ -413,12 +401,6 @@ noise = click.option(
     "--noise", is_flag=True, help="A uniform background beside the components, for rows that are of none."
 )
 seed = click.option(
-    "--seed",
-    "random_state",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Seed of the starts.",
+    "--seed", "random_state", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Seed of the starts."
 )
 missing = click.option("--missing", is_flag=True, help="Take rows with empty cells, by what else they hold.")

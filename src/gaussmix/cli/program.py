@@ -176,7 +176,7 @@ def import_later(names: tuple[str, ...] = SLOW) -> None:
             package.__spec__, package.__path__ = spec, spec.submodule_search_locations or []
 
 
-@click.group("gaussmix", cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("gaussmix", cls=Program, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_version(), "--version", message="gaussmix %(version)s")
 def program() -> None:
     """Fit Gaussian mixtures to tables, and use them.

@@ -247,9 +247,7 @@ _OURS = ".gmm"
 @click.option("--mclust", is_flag=True, help="Write JSON as R's mclust names things, not as gaussmix does.")
 @click.option("--fit", "model", metavar="MODEL", help="Of mclust's JSON with several fits: the model, such as VVV.")
 @click.option("-k", "n_components", type=click.IntRange(1), metavar="K", help="… and its number of components.")
-@click.option(
-    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="Numbers of ONNX."
-)
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", help="Numbers of ONNX.")
 @click.option(
     "--trust", is_flag=True, help="Read a pickle, which runs the code that is in it: only from people you trust."
 )

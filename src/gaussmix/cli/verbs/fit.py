@@ -47,7 +47,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
     """An option that sets a parameter of the search, whose default it has and shows, and whose rule it follows."""
     default = None if _DEFAULTS[name] is None else str(_DEFAULTS[name])
     flags = flag or f"--{name.replace('_', '-')}", name
-    given = {"default": default, "show_default": True, "metavar": metavar, "help": help, **checks}
+    given = {"default": default, "metavar": metavar, "help": help, **checks}
     return click.option(*flags, callback=options.by_rule, **given)
 
 
@@ -62,7 +62,6 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
     "--noise-variance",
     type=click.Choice(NOISES),
     default=NOISES[0],
-    show_default=True,
     help=f"Noise of a factor_analyzer: {' or '.join(NOISES)}.",
 )
 @click.option("--shared-loadings", is_flag=True, help="One matrix of loadings for all components.")

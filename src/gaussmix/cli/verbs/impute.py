@@ -24,7 +24,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 @click.argument("model", metavar="MODEL.gmm", type=click.Path())
 @click.argument("data", metavar="DATA", type=click.Path())
 @click.option("--draw", is_flag=True, help="Fill with draws, which keep the spread, instead of means.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the draws.")
+@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Seed of the draws.")
 @options.writing
 @options.memory
 @options.reading

@@ -31,9 +31,7 @@ _OF_A_FIT = ("counts", "covariance_type", "criterion", "random_state", "weight_m
 @click.option("-o", "--output", required=True, metavar="PAGE.html", help="Write the page to this file.")
 @click.option("-m", "--model", metavar="MODEL.gmm", help="Describe this model instead of fitting one.")
 @options.choosing
-@click.option(
-    "--criterion", type=click.Choice(list(CRITERIA)), default="bic", show_default=True, help="What decides: the lowest."
-)
+@click.option("--criterion", type=click.Choice(list(CRITERIA)), default="bic", help="What decides: the lowest.")
 @options.seed
 @options.weights
 @options.weight_meaning

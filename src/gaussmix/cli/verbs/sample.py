@@ -14,7 +14,7 @@ from gaussmix.cli.outputs import Writing, check_target, free_name
 @click.command()
 @click.argument("model", metavar="MODEL.gmm", type=click.Path())
 @click.option("-n", "n_rows", type=click.IntRange(1), required=True, metavar="N", help="How many rows.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the draw.")
+@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Seed of the draw.")
 @click.option("--components", is_flag=True, help="Add a column with the component that each row was drawn from.")
 @options.writing
 @options.quiet

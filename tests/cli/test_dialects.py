@@ -183,7 +183,7 @@ WRONG = {
     "a threshold of nothing": (["predict", "MODEL", "DATA", "--threshold", "0.1"], "--threshold needs --outliers"),
     "probabilities of targets": (
         ["predict", "MODEL", "DATA", "--targets", "waiting", "--probabilities"],
-        "--probabilities need every feature",
+        "--probabilities needs every feature",
     ),
     "take and leave out": (["fit", "DATA", "--missing", "--drop-missing"], "--missing takes the rows"),
     "leave out what is to be filled": (["impute", "MODEL", "DATA", "--drop-missing"], "--drop-missing would leave out"),

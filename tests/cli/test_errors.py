@@ -26,7 +26,7 @@ USAGE = {
     "tol negative": ["fit", "DATA", "--tol", "-1"],
     "reg-covar": ["fit", "DATA", "--reg-covar", "automatic"],
     "jobs": ["fit", "DATA", "--jobs", "0"],
-    "max-iter": ["fit", "DATA", "--max-iter", "0"],
+    "max-iter": ["fit", "DATA", "--max-iter", "-1"],
     "memory": ["fit", "DATA", "--memory", "abc"],
     "memory of 0": ["score", "MODEL", "DATA", "--memory", "0"],
     "start": ["fit", "DATA", "--start", "kmean"],

@@ -103,7 +103,7 @@ def test_rows_of_no_group_are_refused_by_their_line(cell, options, cli, csv_file
     path = csv_file(f"g,x,y\na,1,2\na,,3\na,2,1\n{cell},3,4\nb,4,5\nb,5,7\n")
     result = cli("fit", path, "--by", "g", "-k", 1, "--drop-missing", *options)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert f"{path}, line 5, column 'g': it says no group. Fill the cell, or remove the row." in result.stderr
+    assert f"{path}, line 5, column 'g': the cell names no group. Fill the cell, or remove the row." in result.stderr
 
 
 def test_describe_says_how_many_groups_there_are(cli, readings, tmp_path):

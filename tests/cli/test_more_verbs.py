@@ -183,7 +183,7 @@ class TestMerge:
         Mixture.load(halves[0]).save(bare)
         cases = {
             (*halves, "--weights", "1"): "--weights needs 2 numbers",
-            (*halves, "--weights", "1,-1"): "is not numbers above 0",
+            (*halves, "--weights", "1,-1"): "is not a number above 0",
             (halves[0], model): "other features",
             (halves[0], bare): "does not say how many rows",
         }
@@ -339,8 +339,8 @@ class TestConvert:
             (csv_file("{", "b.json"), tmp_path / "m.gmm"): "can't be read as .json",
             (csv_file(b"PK", "c.npz"), tmp_path / "m.gmm"): "can't be read as .npz",
             (csv_file("x", "d.pkl"), tmp_path / "m.gmm", "--trust"): "can't be read as .pkl",
-            (model, tmp_path / "m.npz", "--mclust"): "--mclust is for JSON",
-            (model, tmp_path / "m.npz", "-k", "2"): "--fit and -k are for JSON of mclust",
+            (model, tmp_path / "m.npz", "--mclust"): "--mclust needs an output that ends in .json",
+            (model, tmp_path / "m.npz", "-k", "2"): "--fit and -k need an input that ends in .json",
         }
         for arguments, said in cases.items():
             result = cli("convert", *arguments)

@@ -189,7 +189,7 @@ def test_outliers_have_small_p_values(cli, model, csv_file):
         ),
         (["--targets", "waiting,eruptions"], 1, "--targets names every feature of"),
         (["--targets", "waiting", "--outliers"], 2, "--outliers needs every feature: leave --targets out."),
-        (["--quantiles", "0.5"], 2, "--quantiles needs --targets."),
+        (["--quantiles", "0.5"], 2, "--quantiles needs --targets: name the features to predict."),
         (["--targets", "waiting", "--quantiles", "5"], 2, "'5' is not a number between 0 and 1; write 0.05,0.5,0.95."),
         (["--targets", "waiting", "--quantiles", "half"], 2, "'half' is not a number between 0 and 1"),
     ],

@@ -125,7 +125,7 @@ def test_a_verb_does_not_wait_for_packages_that_scikit_learn_imports_for_others(
 
 def test_packages_that_are_imported_later_hold_what_they_always_hold() -> None:
     later = """
-from gaussmix.cli.later import SLOW, Later, import_later
+from gaussmix.cli.program import SLOW, Later, import_later
 import_later()
 import sys
 assert all(isinstance(sys.modules[name], Later) for name in SLOW)
@@ -145,5 +145,5 @@ assert not any(isinstance(sys.modules[name], Later) for name in SLOW)
 
 
 def test_a_package_that_is_not_installed_is_not_there_later_either() -> None:
-    absent = "from gaussmix.cli.later import import_later\nimport_later(('no_such_package',))"
+    absent = "from gaussmix.cli.program import import_later\nimport_later(('no_such_package',))"
     assert "no_such_package" not in loaded(absent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gaussmix.cli.options import number_of
 from gaussmix.sources.tables.base import BadTable, Table
 
 _UNKNOWN = ("", "na", "n/a", "nan", "null", "none")
@@ -37,33 +38,15 @@ def read_labels(table: Table, column: str, most: int) -> tuple[list[Any], dict[s
     BadTable, OSError : there is no such column, it can't be read, or it holds no labels or too many.
     """
     texts = [None if text == "-1" else text for text in label_cells(table, column)]
-    try:
-        return [None if text is None else _whole(text) for text in texts], None
-    except ValueError:
-        distinct = sorted({text for text in texts if text is not None})
-        if all(map(_is_number, distinct)):
-            raise BadTable(
-                f"{table.name}, column {column!r} holds decimals, and labels are names or numbers of components."
-            ) from None
+    distinct = {text: number_of(text) for text in sorted({text for text in texts if text is not None})}
+    where = f"{table.name}, column {column!r}"
+    if any(isinstance(number, str) for number in distinct.values()):
         if len(distinct) > most:
             raise BadTable(
-                f"{table.name}, column {column!r} has {len(distinct)} different labels, and each needs a component: "
-                f"give -k {len(distinct)} or more."
-            ) from None
+                f"{where} has {len(distinct)} different labels, and each needs a component: give -k {len(distinct)} or "
+                "more."
+            )
         return texts, {text: [number] for number, text in enumerate(distinct)}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _whole(text: str) -> int:
-    """A label as a whole number; raises ValueError."""
-    number = float(text)
-    if not number.is_integer():
-        raise ValueError
-    return int(number)
+    if not all(float(number).is_integer() for number in distinct.values()):
+        raise BadTable(f"{where} holds decimals, and labels are names or numbers of components.")
+    return [None if text is None else int(distinct[text]) for text in texts], None

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
 from functools import wraps
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from gaussmix.cli.outputs import WRITERS
-from gaussmix.cli.show.notices import in_options
+from gaussmix.cli.model_file import ModelFile
+from gaussmix.cli.outputs import WRITERS, Writing, format_of
+from gaussmix.cli.show.notices import QUIET, check_engine, in_options, print_notices
 from gaussmix.door.parameters import CHECKS, EVERY
 from gaussmix.door.rows import MEANINGS
 from gaussmix.errors import not_one_of
 from gaussmix.families.base import FAMILIES, family_named, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.restrictions import Restrictions
-from gaussmix.sources.opening import MEMORY, check_memory
+from gaussmix.sources.base import Source
+from gaussmix.sources.opening import MEMORY, check_memory, open
 from gaussmix.sources.tables import FORMATS, Files, open_table
 from gaussmix.sources.tables.base import STANDARD, Dialect
 
@@ -74,12 +78,12 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     if not given:
         return found
     names = found.get("covariance_type", ["full"])
-    context, takers = click.get_current_context(), {name: family_named(name).get_params() for name in _list(names)}
+    takers = {} if names == EVERY else {name: family_named(name).get_params() for name in names}
     for name in given:
         lacking = [repr(taker) for taker, own in takers.items() if _OF_STRUCTURES[name] not in own]
         if names == EVERY or (lacking and (name == "max_condition" or len(lacking) == len(takers))):
             flag = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or EVERY}.", context)
+            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or EVERY}.")
     numbers = given.pop("n_factors", (1,))
     found["covariance_type"] = []
     for structure, own in takers.items():
@@ -88,32 +92,23 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
         try:
             found["covariance_type"] += [family_named(structure, **each) for each in several]
         except (TypeError, ValueError) as error:
-            raise click.UsageError(in_options(str(error)), context) from None
+            raise click.UsageError(in_options(str(error))) from None
     return found
 
 
-def _list(names: str | list[str]) -> list[str]:
-    return [] if isinstance(names, str) else names
-
-
 def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """What sets a parameter, checked as that parameter is: a number, text, or several by commas."""
-    parts = [] if value is None else [_read(part.strip()) for part in value.split(",")]
+    """What sets a parameter: a number, text, or several by commas. It is checked by the rule of that parameter."""
+    parts = [] if value is None else [number_of(part.strip()) for part in value.split(",")]
     found = None if not parts else parts if len(parts) > 1 else parts[0]
     try:
-        if found is not None:
-            CHECKS[str(param.name)](found)
+        if found is not None and param.name in CHECKS:
+            CHECKS[param.name](found)
     except (TypeError, ValueError) as error:
         raise click.BadParameter(in_options(str(error))) from None
     return found
 
 
-def number(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """A number, which is checked where it is used; other text as it is."""
-    return None if value is None else _read(value)
-
-
-def _read(text: str) -> int | float | str:
+def number_of(text: str) -> int | float | str:
     """The number that a text says, else the text."""
     for kind in (int, float):
         try:
@@ -123,17 +118,21 @@ def _read(text: str) -> int | float | str:
     return text
 
 
-def shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    """Numbers between 0 and 1 separated by commas, as the user wrote them, each once."""
-    found = [part.strip() for part in value.split(",")] if value else []
-    for part in found:
-        try:
-            is_share = 0 < float(part) < 1
-        except ValueError:
-            is_share = False
-        if not is_share:
-            raise click.BadParameter(f"{part!r} is not a number between 0 and 1; write 0.05,0.5,0.95.")
-    return tuple(dict.fromkeys(found))
+def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...]]:
+    """Numbers above 0 and below `end` separated by commas, as the user wrote them."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+        found = [part.strip() for part in value.split(",")] if value else []
+        for part in found:
+            number = number_of(part)
+            if isinstance(number, str) or not 0 < number < end:
+                raise click.BadParameter(f"{part!r} is not {what}.")
+        return tuple(found)
+
+    return read
+
+
+shares = numbers(1, "a number between 0 and 1; write 0.05,0.5,0.95")
 
 
 def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
@@ -159,7 +158,7 @@ def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, .
     return tuple(dict.fromkeys(names))
 
 
-def weight_column(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def column_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A column name."""
     if value is not None and not value.strip():
         raise click.BadParameter("a column needs a name.")
@@ -181,7 +180,18 @@ def open_share(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return float(shares(ctx, param, value)[0]) if value else None
 
 
+def given(names: Collection[str]) -> list[str]:
+    """Those of these parameters that the user has set, by their options."""
+    context = click.get_current_context()
+    return [
+        param.opts[0]
+        for param in context.command.params
+        if param.name in names and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]
+
+
 Verb = Callable[..., None]
+Decorator = Callable[[Verb], Verb]
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "blanks": " ", "space": " ", "whitespace": " ", "comma": ",", "semicolon": ";"}
 
 
@@ -191,20 +201,34 @@ class Reading:
 
     Parameters
     ----------
-    format, dialect : as `open_table` takes them.
+    columns : the features; none for all columns of numbers.
     exclude : columns that are no features.
-    drops_missing : whether rows that miss a feature are left out.
+    drop_missing, missing : whether rows that miss a feature are left out, or taken.
+    format : as `open_table` takes it.
+    has_header, delimiter, decimal, na : of CSV, as a `Dialect` takes them.
+    memory : how many bytes of rows to hold at a time.
     """
 
-    format: str | None
-    dialect: Dialect
+    columns: tuple[str, ...]
     exclude: tuple[str, ...]
-    drops_missing: bool
+    drop_missing: bool
+    format: str | None
+    has_header: bool | None
+    delimiter: str | None
+    decimal: str
+    na: tuple[str, ...]
+    missing: bool = False
+    memory: int = sys.maxsize
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is said of CSV."""
+        return Dialect(self.has_header, self.delimiter, self.decimal, self.na)
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is said."""
-        return self == Reading(None, Dialect(), (), False)
+        """Whether any reader of rows can do what is said, without a table."""
+        return not (self.exclude or self.drop_missing or self.format) and self.dialect == Dialect()
 
     def open(self, data: str) -> Files:
         """The table with all of its columns and rows; raises BadTable or OSError."""
@@ -213,10 +237,34 @@ class Reading:
     def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
         """The same table; if so asked, without rows that miss a value in these columns."""
         columns = [name for name in (*features, *others) if name is not None]
-        return table.complete_in(columns) if self.drops_missing else table
+        return table.complete_in(columns) if self.drop_missing else table
+
+    def matched(
+        self, model: ModelFile, data: str, weights: str | None = None, targets: tuple[str, ...] = ()
+    ) -> tuple[Files, tuple[str, ...]]:
+        """A table, whose notices are printed, and those of its columns that are the features of a model."""
+        table = self.open(data)
+        kept = table.without(self.exclude)
+        if weights is not None:
+            kept.check_has(weights)
+        features = model.columns_of(kept, self.columns, weights, targets)
+        table = self.of_features(table, features, weights)
+        print_notices(table.notices)
+        return table, features
+
+    def rows(self, table: str | Files, columns: tuple[str, ...], weights: str | None) -> Source:
+        """Columns of a table as rows to fit or score, beside their weights."""
+        return open(table, columns=columns or None, weights=weights, memory=self.memory, missing=self.missing)
 
 
-quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors and the requested output.")
+quiet = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: ctx.meta.update({QUIET: value}),
+    help="Print only errors and the requested output.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 jobs = click.option(
     "-j",
@@ -226,25 +274,18 @@ jobs = click.option(
     metavar="N",
     help="Threads; every processor by default. Changes no result.",
 )
-columns = click.option("--columns", multiple=True, callback=column_names, metavar="A,B", help="Use these columns only.")
 weights = click.option(
-    "--weights", callback=weight_column, metavar="COLUMN", help="Weights of the rows: 2 counts as two such rows."
+    "--weights", callback=column_name, metavar="COLUMN", help="Weights of the rows: 2 counts as two such rows."
 )
 weight_meaning = click.option(
     "--weight-meaning",
     type=click.Choice(MEANINGS),
     default=MEANINGS[0],
-    show_default=True,
     help="Weights are frequencies, or precisions, which are scaled to a mean of 1.",
 )
 
 memory = click.option(
-    "--memory",
-    callback=size,
-    default=MEMORY.replace(" ", ""),
-    show_default=True,
-    metavar="SIZE",
-    help="Larger tables are read in parts.",
+    "--memory", callback=size, default=MEMORY.replace(" ", ""), metavar="SIZE", help="Larger tables are read in parts."
 )
 
 
@@ -252,26 +293,15 @@ def reading(verb: Verb) -> Verb:
     """Add the options of every verb that reads a table. The verb takes them as one `Reading`."""
 
     @wraps(verb)
-    def told(
-        format: str | None,
-        has_header: bool | None,
-        delimiter: str | None,
-        decimal: str,
-        na: tuple[str, ...],
-        exclude: tuple[str, ...],
-        drop_missing: bool,
-        **options: Any,
-    ) -> None:
-        if drop_missing and options.get("missing"):
-            raise click.UsageError(
-                "--missing takes the rows that --drop-missing leaves out.", click.get_current_context()
-            )
-        if decimal == delimiter:
-            raise click.UsageError(
-                f"{decimal!r} can't be the delimiter and the decimal mark.", click.get_current_context()
-            )
-        dialect = Dialect(has_header, delimiter, decimal, na)
-        verb(reading=Reading(format, dialect, exclude, drop_missing), **options)
+    def told(**options: Any) -> None:
+        said = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
+        if said.drop_missing and said.missing:
+            raise click.UsageError("--missing takes the rows that --drop-missing leaves out.")
+        if said.decimal == said.delimiter:
+            raise click.UsageError(f"{said.decimal!r} can't be the delimiter and the decimal mark.")
+        if "jobs" in options:
+            check_engine(options["jobs"])
+        verb(reading=said, **options)
 
     for option in (
         quiet,
@@ -291,11 +321,7 @@ def reading(verb: Verb) -> Verb:
             help="Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times.",
         ),
         click.option(
-            "--decimal",
-            type=click.Choice([".", ","]),
-            default=".",
-            show_default=True,
-            help="Decimal mark of the numbers in CSV.",
+            "--decimal", type=click.Choice([".", ","]), default=".", help="Decimal mark of the numbers in CSV."
         ),
         click.option(
             "--delimiter",
@@ -310,6 +336,7 @@ def reading(verb: Verb) -> Verb:
             metavar="A,B",
             help="Columns that are no features; they are still copied to the output.",
         ),
+        click.option("--columns", multiple=True, callback=column_names, metavar="A,B", help="Use these columns only."),
         click.option(
             "--format",
             type=click.Choice(list(FORMATS)),
@@ -320,7 +347,7 @@ def reading(verb: Verb) -> Verb:
     return told
 
 
-def structure(more: str) -> Callable[[Verb], Verb]:
+def structure(more: str) -> Decorator:
     """The option --structure; `more` ends its help."""
     return click.option(
         "-s",
@@ -328,7 +355,6 @@ def structure(more: str) -> Callable[[Verb], Verb]:
         "covariance_type",
         callback=structures,
         default="full",
-        show_default=True,
         metavar="S",
         help=f"Structures of the covariances, several by commas, or all{more}",
     )
@@ -337,43 +363,43 @@ def structure(more: str) -> Callable[[Verb], Verb]:
 def choosing(verb: Verb) -> Verb:
     """Add -k and --structure, to verbs that compare the mixtures of one table."""
     count = click.option(
-        "-k",
-        "counts",
-        callback=counts,
-        default="1:9",
-        show_default=True,
-        metavar="K",
-        help="Numbers of components: 3, 1:6 or 2,4,8.",
+        "-k", "counts", callback=counts, default="1:9", metavar="K", help="Numbers of components: 3, 1:6 or 2,4,8."
     )
     return count(structure(f": {', '.join(FAMILIES)}.")(verb))
 
 
 def writing(verb: Verb) -> Verb:
-    """Add the options of every verb that writes a table."""
+    """Add the options of every verb that writes a table. The verb takes them as one `Writing`."""
+
+    @wraps(verb)
+    def told(output: str, to: str | None, as_json: bool, **options: Any) -> None:
+        format = format_of(output, to, as_json=as_json)
+        verb(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
+
     for option in (
+        as_json,
         click.option(
             "--to",
             type=click.Choice(list(WRITERS)),
             help="Format of what is written.  [default: by the extension of OUT, or else csv]",
         ),
         click.option(
-            "-o", "--output", metavar="OUT", default=STANDARD, help="Write there instead of to standard output."
+            "-o",
+            "--output",
+            metavar="OUT",
+            default=STANDARD,
+            show_default=False,
+            help="Write there instead of to standard output.",
         ),
     ):
-        verb = option(verb)
-    return verb
+        told = option(told)
+    return told
 
 
 noise = click.option(
     "--noise", is_flag=True, help="A uniform background beside the components, for rows that belong to none."
 )
 seed = click.option(
-    "--seed",
-    "random_state",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Seed of the starts.",
+    "--seed", "random_state", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Seed of the starts."
 )
 missing = click.option("--missing", is_flag=True, help="Take rows with empty cells, by what else they hold.")

@@ -12,6 +12,8 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -23,19 +25,21 @@ import pyarrow as pa
 from gaussmix.errors import listed
 from gaussmix.formats import whole_file
 from gaussmix.sources.files.paths import is_among
-from gaussmix.sources.tables import format_by_name
+from gaussmix.sources.tables import Files, format_by_name
 from gaussmix.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
 
 _ROWS_AT_ONCE = 10_000
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all that `open_table` reads
 
 
-def check_target(target: str, *inputs: str) -> None:
+def check_target(target: str, *inputs: str | None) -> None:
     """Check before long work that its result can be written and is no file of an input: a file, pattern or folder.
 
-    Raises OSError, or UsageError where the target is one.
+    Raises OSError, or UsageError where the target is one, or where two inputs are standard input.
     """
     path = Path(target)
+    if inputs.count(STANDARD) > 1:
+        raise click.UsageError("only one input can be standard input.")
     if target == STANDARD:
         return
     if path.is_dir():
@@ -43,15 +47,9 @@ def check_target(target: str, *inputs: str) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(path.parent))
     for given in inputs:
-        if given not in ("", STANDARD) and is_among(path, given):
+        if given not in (None, "", STANDARD) and is_among(path, given):
             sentence = f"{target} is among the files of the input {given}: write the output elsewhere."
-            raise click.UsageError(sentence, click.get_current_context())
-
-
-def check_inputs(*inputs: str) -> None:
-    """Raise UsageError if two inputs are standard input."""
-    if inputs.count(STANDARD) > 1:
-        raise click.UsageError("only one input can be standard input.", click.get_current_context())
+            raise click.UsageError(sentence)
 
 
 def format_of(target: str, to: str | None, *, as_json: bool) -> str:
@@ -59,38 +57,59 @@ def format_of(target: str, to: str | None, *, as_json: bool) -> str:
 
     Raises UsageError for --json beside another format, and where the extension says that another is to be compressed.
     """
-    path, context = Path(target), click.get_current_context()
+    path = Path(target)
     name = path.stem if _codec_of(target) else path.name
     by_name = "json" if name.lower().endswith(".json") else format_by_name(name)
     if as_json and (to or by_name or "json") not in FOR_PEOPLE:
-        raise click.UsageError(f"--json contradicts {to or by_name}.", context)
+        raise click.UsageError(f"--json contradicts {to or by_name}.")
     if target != STANDARD and not (to or by_name or as_json) and Path(name).suffix:
         known = listed([f".{each}" for each in WRITERS])
-        raise click.UsageError(f"{target}: {Path(name).suffix} is not written; {known} are, or add --to.", context)
+        raise click.UsageError(f"{target}: {Path(name).suffix} is not written; {known} are, or add --to.")
     format = "json" if as_json else to or by_name or "csv"
     if _codec_of(target) and format not in FOR_PEOPLE:
-        raise click.UsageError(f"{target}: {format} is not written as {path.suffix}; csv and json are.", context)
+        raise click.UsageError(f"{target}: only csv and json can be written as {path.suffix}, not {format}.")
     return format
 
 
-def write_table(target: str, format: str, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
-    """Write a table that is made part by part, compressed if the extension of the target says so.
+@dataclass(frozen=True)
+class Writing:
+    """What the options of a verb say of the table that it writes.
 
     Parameters
     ----------
-    target, format : where to, and a key of `WRITERS`.
-    parts : rows with the same columns, at least one part.
-    delimiter, decimal : of CSV, between fields and in numbers.
-
-    Raises ValueError if the format can't hold it, OSError if it can't be written.
+    output : path, or "-" for standard output.
+    format : key of `WRITERS`.
+    as_json : whether --json is given.
+    is_plain : whether neither -o nor --to is given.
     """
-    codec = _codec_of(target)
-    with open_target(target, for_people=format in FOR_PEOPLE) as file:
-        if codec is None:
-            WRITERS[format](file, parts, delimiter, decimal)
-            return
-        with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:  # closes what it is given
-            WRITERS[format](stream, parts, delimiter, decimal)
+
+    output: str
+    format: str
+    as_json: bool
+    is_plain: bool
+
+    def numbers(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """Which of these columns to pass on as numbers: CSV keeps the text of cells."""
+        return () if self.format == "csv" else columns
+
+    def write(self, parts: Iterable[pa.Table], read: Files | None = None) -> None:
+        """Write a table that is made part by part, compressed if the extension of the output says so.
+
+        Parameters
+        ----------
+        parts : rows with the same columns, at least one part.
+        read : the table whose delimiter and decimal mark CSV gets; None for "," and ".".
+
+        Raises ValueError if the format can't hold it, OSError if it can't be written.
+        """
+        codec, write = _codec_of(self.output), WRITERS[self.format]
+        dialect = (",", ".") if read is None else (read.delimiter, read.decimal)
+        with open_target(self.output, for_people=self.format in FOR_PEOPLE) as file:
+            if codec is None:
+                write(file, parts, *dialect)
+                return
+            with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:  # which closes the file
+                write(stream, parts, *dialect)
 
 
 def _codec_of(target: str) -> str | None:
@@ -144,21 +163,20 @@ def write_parquet(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",
     """Write Parquet, with a row group for each part."""
     from pyarrow import parquet  # slow to import
 
-    with ExitStack() as open_files:
-        writer: Any = None
-        for table in parts:
-            if writer is None:
-                writer = open_files.enter_context(parquet.ParquetWriter(pa.PythonFile(file, "w"), table.schema))
-            writer.write_table(table)
+    _write_parts(partial(parquet.ParquetWriter, pa.PythonFile(file, "w")), parts)
 
 
 def write_arrow(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
     """Write an Arrow file, which is also a Feather file of version 2."""
+    _write_parts(partial(pa.ipc.new_file, pa.PythonFile(file, "w")), map(_without_dictionaries, parts))
+
+
+def _write_parts(open_writer: Callable[[pa.Schema], Any], parts: Iterable[pa.Table]) -> None:
     with ExitStack() as open_files:
         writer: Any = None
-        for table in map(_without_dictionaries, parts):
+        for table in parts:
             if writer is None:
-                writer = open_files.enter_context(pa.ipc.new_file(pa.PythonFile(file, "w"), table.schema))
+                writer = open_files.enter_context(open_writer(table.schema))
             writer.write_table(table)
 
 

@@ -6,12 +6,14 @@ import errno
 import os
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from io import RawIOBase, TextIOWrapper
+from threading import Lock
+from types import ModuleType
 from typing import Any
 
 import click
 
-from gaussmix.cli.later import import_later
 from gaussmix.version import package_version
 
 VERBS = {  # what the help of the program says of each
@@ -29,6 +31,9 @@ VERBS = {  # what the help of the program says of each
     "report": "Write a page about a table: words, tables and pictures.",
 }
 CANNOT, USAGE, INTERRUPTED = 1, 2, 130
+# scikit-learn imports them, which takes more than half of its own time, and most verbs never use them.
+SLOW = "scipy.stats", "pandas"
+_LOCK = Lock()
 
 
 class Program(click.Group):
@@ -148,7 +153,30 @@ def _one_line(sentence: str) -> str:
     return " ".join(sentence.split())
 
 
-@click.group("gaussmix", cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+class Later(ModuleType):
+    """A package that takes its contents, when the first of them is asked for, from the package of the same name.
+
+    Modules inside it, such as `scipy.stats.qmc`, are imported without it. Where the package is broken, the ImportError
+    comes when its contents are asked for.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        with _LOCK:
+            if sys.modules.get(self.__name__) is self:
+                del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
+def import_later(names: tuple[str, ...] = SLOW) -> None:
+    """Let `import` of these packages take no time, as far as they are installed and not imported yet."""
+    for name in names:
+        spec = None if name in sys.modules else find_spec(name)
+        if spec is not None:
+            package = sys.modules[name] = Later(name)
+            package.__spec__, package.__path__ = spec, spec.submodule_search_locations or []
+
+
+@click.group("gaussmix", cls=Program, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_version(), "--version", message="gaussmix %(version)s")
 def program() -> None:
     """Fit Gaussian mixtures to tables, and use them.

@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix.cli.show.components import covariances_of
 from gaussmix.errors import counted, listed
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix.families.base import Family
 from gaussmix.mixture.digits import mean_and_deviation
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
@@ -96,9 +96,9 @@ class Findings:
         shares = self.mixture.weights @ self.standing**2
         return sorted(np.argsort(-shares, kind="stable")[:most].tolist())
 
-    def worst_rows(self, most: int) -> NDArray[np.intp]:
-        """The numbers of the rows with the lowest density, the lowest first."""
-        return np.argsort(self.log_density, kind="stable")[:most]
+    def named(self, features: Sequence[int]) -> str:
+        """The names of some features in quotes."""
+        return listed([self.names[at] for at in features])
 
     def sentences(self) -> Iterator[str]:
         """The interpretation, a paragraph each."""
@@ -159,11 +159,8 @@ class Findings:
         sure = self.mean(self.shares.max(axis=1) > _SURE)
         kind = "well apart" if sure > 0.95 else "partly mixed" if sure > 0.7 else "strongly mixed"
         how_many = "all" if sure == 1 else f"{100 * sure:.1f} %"
-        return f"The groups are {kind}: {how_many} of {self._rows} have a component of probability above {_SURE:g}."
-
-    @property
-    def _rows(self) -> str:
-        return "the rows" if self.row_weight is None else "the rows, by weight,"
+        rows = "the rows" if self.row_weight is None else "the rows, by weight,"
+        return f"The groups are {kind}: {how_many} of {rows} have a component of probability above {_SURE:g}."
 
     def _background(self, weight: float) -> str:
         """How much belongs to no component."""
@@ -189,6 +186,7 @@ class Findings:
         )
 
 
-def shown_names(names: Sequence[str], places: Sequence[int]) -> str:
-    """Names of some features in quotes."""
-    return listed([names[at] for at in places])
+def covariances_of(family: Family) -> str:
+    """ "tied covariances", with the options of the structure if it has some."""
+    options = ", ".join(f"{name}={value}" for name, value in family.options.items())
+    return f"{family.name} covariances ({options})" if options else f"{family.name} covariances"

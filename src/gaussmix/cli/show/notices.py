@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.engines import choose
 
+QUIET = "gaussmix.quiet"  # the key of --quiet in what click keeps for a command
 _WITHOUT_NOISE = "fit again without --noise"
 _ADVICE = {  # for users of Python, and the same for users of the command line
     "missing='allow'": "--missing",
@@ -26,19 +27,7 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     "take without_noise": _WITHOUT_NOISE,
 }
 _FILL = "Remove or fill such rows first."  # advice that is another for each command
-_SAME_WORDS = (
-    "tol",
-    "trim",
-    "weight_meaning",
-    "criterion",
-    "max_condition",
-    "max_iter",
-    "max_time",
-    "n_factors",
-    "n_init",
-    "reg_covar",
-    "stopping",
-)
+_SAME_WORDS = "tol trim weight_meaning criterion max_condition max_iter max_time n_factors n_init reg_covar stopping"
 _WORDS = {
     **_ADVICE,
     "X": "DATA",
@@ -47,7 +36,7 @@ _WORDS = {
     "init_params": "--start",
     "random_state": "--seed",
     "sample_weight": "--weights",
-    **{name: f"--{name.replace('_', '-')}" for name in _SAME_WORDS},
+    **{name: f"--{name.replace('_', '-')}" for name in _SAME_WORDS.split()},
 }
 
 
@@ -83,12 +72,16 @@ def _filling(command: click.Command | None) -> str:
     return f"Add {' or '.join(helpful)}, or fill such cells first." if helpful else _FILL
 
 
-def print_notices(sentences: Iterable[str | Warning], *, quiet: bool) -> None:
-    """Print sentences on standard error, one line each, unless the user wants quiet."""
+def is_quiet() -> bool:
+    """Whether the user wants only errors and the requested output."""
     context = click.get_current_context(silent=True)
-    command = None if context is None else context.command
-    for sentence in () if quiet else sentences:
-        click.echo(f"gaussmix: {in_options(str(sentence), command)}", err=True)
+    return context is not None and bool(context.meta.get(QUIET))
+
+
+def print_notices(sentences: Iterable[str | Warning]) -> None:
+    """Print sentences on standard error, one line each, unless the user wants quiet."""
+    for sentence in () if is_quiet() else sentences:
+        click.echo(f"gaussmix: {in_options(str(sentence), click.get_current_context().command)}", err=True)
 
 
 @contextmanager
@@ -102,8 +95,8 @@ def collected_warnings() -> Iterator[list[Warning]]:
     collected.extend({str(warning): warning for warning in others if isinstance(warning, Warning)}.values())
 
 
-def check_engine(jobs: int | None, *, quiet: bool) -> None:
+def check_engine(jobs: int | None) -> None:
     """Choose the engine before any fit, so that its warnings are printed once and not as those of a fit."""
     with collected_warnings() as collected:
         choose(jobs)
-    print_notices(collected, quiet=quiet)
+    print_notices(collected)

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.cli.show.components import covariances_of
-from gaussmix.cli.show.findings import Findings, shown_names
+from gaussmix.cli.show.findings import Findings, covariances_of
 from gaussmix.errors import counted
 from gaussmix.mixture.digits import mean_and_deviation, share
 from gaussmix.mixture.holes import tail_probability
@@ -86,7 +85,7 @@ def _css(color: Any) -> str:
 
 
 def _worst(findings: Findings) -> str:
-    worst, mixture = findings.worst_rows(_WORST), findings.mixture
+    worst, mixture = np.argsort(findings.log_density, kind="stable")[:_WORST], findings.mixture
     labels = findings.labels[worst].tolist()
     columns = [[(f"{row:,}", row) for row in worst.tolist()]]
     columns.append([(str(label) if label >= 0 else "noise", label) for label in labels])
@@ -120,7 +119,7 @@ def _pairs(findings: Findings) -> str:
     shown = findings.telling_features(MOST_FEATURES)
     rows, how = _some_rows(findings, _MOST_ROWS_IN_PAIRS)
     drawn = PairDisplay.from_estimator(findings.mixture, rows, features=shown, feature_names=list(findings.names))
-    names = shown_names(findings.names, shown)
+    names = findings.named(shown)
     which = f"the {len(shown)} features that tell the components apart best" if len(shown) < len(findings.names) else ""
     caption = f"Ellipses hold one and two standard deviations of each component. {how}{which and f'Shown: {which}.'}"
     made = _picture(drawn.figure_, f"Rows and components in {names}, two features at a time.", caption)
@@ -145,7 +144,7 @@ def _uncertainty(findings: Findings) -> str:
     drawn = UncertaintyDisplay.from_estimator(
         findings.mixture, rows, features=shown, feature_names=list(findings.names)
     )
-    alt = f"Rows in {shown_names(findings.names, shown)}; large points lie between components."
+    alt = f"Rows in {findings.named(shown)}; large points lie between components."
     return _picture(drawn.figure_, alt, f"The larger a point, the less certain its component. {how}")
 
 

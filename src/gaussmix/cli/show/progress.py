@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -19,6 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from gaussmix.cli.show.notices import is_quiet
+from gaussmix.sources.tables.base import STANDARD
 
 
 class Bars:
@@ -66,10 +70,11 @@ class _Done(ProgressColumn):
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Bars]:
-    """Show bars while the block runs, if standard error is a terminal."""
+def progress(output: str = "") -> Iterator[Bars]:
+    """Show bars while the block runs, if standard error is a terminal, and no terminal shows rows of `output`."""
     console = Console(stderr=True)
-    hidden = quiet or not console.is_terminal  # rich would leave an empty line in a log
+    shows_rows = output == STANDARD and sys.stdout.isatty()
+    hidden = is_quiet() or shows_rows or not console.is_terminal  # rich would leave an empty line in a log
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
     left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
     with Progress(*columns, *left, console=console, transient=True, disable=hidden) as shown:

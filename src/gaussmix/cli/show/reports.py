@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import json_value
-from gaussmix.cli.show.components import console, covariances_of
+from gaussmix.cli.show.findings import covariances_of
 from gaussmix.cli.show.notices import in_options
-from gaussmix.cli.show.search import show_matrix, show_top
-from gaussmix.errors import counted
+from gaussmix.door.parameters import HELD_OUT
+from gaussmix.errors import FailureKind, counted
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.fit.fitted import Ending, Fitted, records_of
 from gaussmix.formats import Damaged
@@ -26,39 +33,39 @@ from gaussmix.report.reading import summary_of
 from gaussmix.sources.tables.base import STANDARD
 
 _MOST_NAMES = 20
+_MOST_CANDIDATES = 10  # that are shown one by one, if several structures were tried
+_FAILED = "–"
+_NARROWEST = 72  # a narrower terminal wraps lines; numbers must not be cut
 _NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")  # shown elsewhere, or without effect
 
 
-@dataclass(frozen=True)
-class FitReport:
-    """A search that has ended, and what the user asked for besides its parameters.
+def console(*, stderr: bool = False) -> Console:
+    """A console that prints names as they are, never narrower than tables need."""
+    made = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
+    made.width = max(made.width, _NARROWEST)
+    return made
+
+
+def echo_json(values: dict[str, Any]) -> None:
+    """Print values for programs."""
+    click.echo(json.dumps(values, ensure_ascii=False))
+
+
+def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
+    """Print a search for people.
 
     Parameters
     ----------
-    search : the fitted estimator.
-    data : path of the table.
-    feature_names : of the columns that were fitted.
-    n_rows, row_weight : number of rows, and their total weight.
-    weight_column : its name; None if the rows have no weights.
-    model : path of the model file; None if there is none.
+    search : that has ended.
+    about : the path of the table (`data`), `n_rows`, the column of `weights` or None, their total `row_weight`,
+        `feature_names`, and the path of the `model` that was written or None.
     """
-
-    search: GaussianMixtureIC
-    data: str
-    feature_names: tuple[str, ...]
-    n_rows: int
-    row_weight: float
-    weight_column: str | None
-    model: str | None
-
-
-def show_fit(report: FitReport) -> None:
-    """Print a search for people."""
-    search, mixture, names = report.search, report.search.mixture_, report.feature_names
-    screen = console(stderr=report.model == STANDARD)  # the model goes to standard output
+    mixture, names = search.mixture_, about["feature_names"]
+    screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
     features = ", ".join(map(shorten, names[:5])) + (", …" if len(names) > 5 else "")
-    size = f"{counted(report.n_rows, 'row')}{_weighted(report)}, {counted(len(names), 'feature')}"
-    screen.print(f"{_name_of(report.data)}: {size} ({features})\n", soft_wrap=True)
+    weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
+    size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
+    screen.print(f"{_name_of(about['data'])}: {size} ({features})\n", soft_wrap=True)
     show_top(screen, search)
     show_matrix(screen, search)
     counts = search.results_["n_components"]
@@ -68,9 +75,93 @@ def show_fit(report: FitReport) -> None:
     screen.print(search.summary().table(screen.width), soft_wrap=True)
     ended = f"Ended after {counted(search.n_iter_, 'step')}. {in_options(search.outcome_.reason)}"
     screen.print(f"\n{ended}", markup=False, highlight=False)
-    target = "standard output" if report.model == STANDARD else report.model
-    written = f"Model written to {target}" if target is not None else "Not saved: add -o MODEL.gmm"
-    screen.print(f"\n{written}", soft_wrap=True)
+    screen.print(_written("Model", about["model"], "MODEL.gmm"), soft_wrap=True)
+
+
+def show_top(console: Console, search: GaussianMixtureIC) -> None:
+    """Print every candidate if there is one structure, otherwise the best in their order."""
+    results, criterion = search.results_, search.criterion
+    names = structures(results)
+    several = len(set(names)) > 1
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in (*["structure"] * several, "K", "log-likelihood", criterion.upper(), "steps"):
+        table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
+    table.add_column("converged")  # the only one that may wrap: a reason can be long
+    for place in _best_first(search) if several else range(len(names)):
+        row = {name: column[place] for name, column in results.items()}
+        begin = [*[names[place]] * several, str(row["n_components"])]
+        if row["failure"] is not None:
+            why = "failed: " * FailureKind.of_text(row["failure"]).was_begun + in_options(row["failure"])
+            table.add_row(*begin, *[_FAILED] * 3, why, style="dim")
+            continue
+        is_best = place == search.best_index_
+        ended = ("yes" if row["converged"] else "no") + (f"  ← {_mark(criterion)}" if is_best else "")
+        numbers = f"{row['log_likelihood']:.2f}", _value(row[criterion], criterion), str(row["n_iter"])
+        table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
+    console.print(table)
+
+
+def structures(results: dict[str, list[Any]]) -> list[str]:
+    """The name of each candidate's structure, with its number of factors if it has some."""
+    n_factors = results.get("n_factors", [None] * len(results["structure"]))
+    pairs = zip(results["structure"], n_factors, strict=True)
+    return [name if count is None else f"{name} {count}" for name, count in pairs]
+
+
+def _best_first(search: GaussianMixtureIC) -> list[int]:
+    """The candidates with the best values in order, and the chosen one even if it is not among them ("cv")."""
+    values = np.array(search.results_[search.criterion])
+    order = np.argsort(-values if search.criterion == HELD_OUT else values, kind="stable")
+    shown: list[int] = [place for place in order.tolist() if math.isfinite(values[place])][:_MOST_CANDIDATES]
+    return shown if search.best_index_ in shown else [*shown[:-1], search.best_index_]
+
+
+def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
+    """Print the criterion of every structure (rows) and K (columns), in as many tables as the width requires."""
+    results, criterion = search.results_, search.criterion
+    pairs = list(zip(structures(results), results["n_components"], strict=True))
+    names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
+    if len(names) == 1:
+        return
+    texts = [_value(value, criterion, 1) for value in results[criterion]]
+    texts[search.best_index_] += "*"
+    cells = dict(zip(pairs, texts, strict=True))
+    width = 3 + max(map(len, cells.values()))
+    at_a_time = max(1, (console.width - max(len("structure"), *map(len, names))) // width)
+    for first in range(0, len(counts), at_a_time):
+        shown = counts[first : first + at_a_time]
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table.add_column("structure", no_wrap=True)
+        for count in shown:
+            table.add_column(f"K = {count}", justify="right", no_wrap=True)
+        for name in names:
+            table.add_row(name, *(cells[name, count] for count in shown))
+        console.print(f"\n{criterion.upper()} of each; * marks the {_mark(criterion)}:\n" if first == 0 else "")
+        console.print(table)
+    kinds = Counter(FailureKind.of_text(why) for why in results["failure"] if why is not None)
+    failed = {kind.words: number for kind, number in kinds.items() if kind.was_begun}
+    left_out = [f"{number} {in_options(kind.words)}" for kind, number in kinds.items() if not kind.was_begun]
+    said = [f"{sum(failed.values())} failed: {', '.join(failed)}", *left_out] if failed else left_out
+    if said:
+        console.print("\n" + "\n".join(f"{_FAILED} {each}." for each in said), soft_wrap=True)
+
+
+def _mark(criterion: str) -> str:
+    return "simplest within an error of the highest" if criterion == HELD_OUT else f"lowest {criterion.upper()}"
+
+
+def _value(value: float, criterion: str, decimals: int = 2) -> str:
+    """A criterion in few digits: totals with one or two decimals, means over rows with four."""
+    if math.isnan(value):
+        return _FAILED
+    return f"{value:.{4 if criterion == HELD_OUT else decimals}f}"
+
+
+def _written(what: str, model: str | None, example: str) -> str:
+    """Where a model is."""
+    if model is None:
+        return f"\nNot saved: add -o {example}"
+    return f"\n{what} written to {'standard output' if model == STANDARD else model}"
 
 
 def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
@@ -91,23 +182,15 @@ def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Itera
     yield f"{which}: not converged; {advice}."
 
 
-def fit_as_json(report: FitReport) -> dict[str, Any]:
-    """A search for programs."""
-    search, table = report.search, report.search.results_
-    n_candidates = len(table["structure"])
+def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str, Any]:
+    """A search for programs; `about` as for `show_fit`."""
+    rows = zip(*search.results_.values(), strict=True)
     return {
-        "data": report.data,
-        "n_rows": report.n_rows,
-        "weights": report.weight_column,
-        "row_weight": report.row_weight,
-        "feature_names": list(report.feature_names),
+        **about,
         "criterion": search.criterion,
-        "candidates": [
-            _candidate_as_json({name: column[place] for name, column in table.items()}) for place in range(n_candidates)
-        ],
+        "candidates": [_candidate_as_json(dict(zip(search.results_, row, strict=True))) for row in rows],
         "chosen": _mixture_as_json(search.mixture_, n_components=search.n_components_),
         "outcome": {name: json_value(value) for name, value in asdict(search.outcome_).items()},
-        "model": report.model,
     }
 
 
@@ -132,40 +215,34 @@ def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class ManyReport:
-    """Mixtures of many groups, from a fit or a file.
+def show_many(
+    mixtures: Mixtures,
+    data: str,
+    by: str | None = None,
+    n_rows: int | None = None,
+    seconds: float | None = None,
+    model: str | None = None,
+) -> None:
+    """Print for people how many groups were fitted.
 
     Parameters
     ----------
-    mixtures : of the groups.
+    mixtures : of the groups, from a fit or a file.
     data : path of the table, or of the file that holds the mixtures.
     by : the column that says which group a row is of; None where nobody knows.
     n_rows, seconds : of the fit; None where nobody knows.
     model : path of the file that was written; None if there is none.
     """
-
-    mixtures: Mixtures
-    data: str
-    by: str | None = None
-    n_rows: int | None = None
-    seconds: float | None = None
-    model: str | None = None
-
-
-def show_many(report: ManyReport) -> None:
-    """Print for people how many groups were fitted."""
-    mixtures, errors = report.mixtures, report.mixtures.errors
-    screen = console(stderr=report.model == STANDARD)
+    errors, screen = mixtures.errors, console(stderr=model == STANDARD)
     names = mixtures.feature_names or ()
     features = f" ({', '.join(map(shorten, names[:5]))}{', …' if len(names) > 5 else ''})" if names else ""
     n_components, n_features = mixtures.means.shape[1:]
-    rows = "" if report.n_rows is None else f"{counted(report.n_rows, 'row')}, "
-    by = "" if report.by is None else f" by {report.by!r}"
-    size = f"{rows}{counted(n_features, 'feature')}{features}, {counted(len(mixtures), 'group')}{by}"
-    screen.print(f"{_name_of(report.data)}: {size}", soft_wrap=True)
-    n_fitted, seconds = len(mixtures) - len(errors), "" if report.seconds is None else f" in {report.seconds:.3g} s"
-    screen.print(f"K = {n_components}, {covariances_of(mixtures.family)}: {n_fitted:,} fitted{seconds}", soft_wrap=True)
+    rows = "" if n_rows is None else f"{counted(n_rows, 'row')}, "
+    column = "" if by is None else f" by {by!r}"
+    size = f"{rows}{counted(n_features, 'feature')}{features}, {counted(len(mixtures), 'group')}{column}"
+    screen.print(f"{_name_of(data)}: {size}", soft_wrap=True)
+    n_fitted, took = len(mixtures) - len(errors), "" if seconds is None else f" in {seconds:.3g} s"
+    screen.print(f"K = {n_components}, {covariances_of(mixtures.family)}: {n_fitted:,} fitted{took}", soft_wrap=True)
     n_slow = n_fitted - int(mixtures.converged.sum())
     if n_slow:
         screen.print(f"{n_slow:,} not converged; raise --max-iter or --tol.", soft_wrap=True)
@@ -173,15 +250,12 @@ def show_many(report: ManyReport) -> None:
         screen.print(f"Without a mixture: {key!r:.40}: {sentence}", soft_wrap=True, markup=False)
     if len(errors) > _MOST_NAMES:
         screen.print(f"… and {len(errors) - _MOST_NAMES:,} more without a mixture", soft_wrap=True)
-    if report.by is not None:
-        target = "standard output" if report.model == STANDARD else report.model
-        written = f"Mixtures written to {target}" if target is not None else "Not saved: add -o MANY.gmm"
-        screen.print(f"\n{written}", soft_wrap=True)
+    if by is not None:
+        screen.print(_written("Mixtures", model, "MANY.gmm"), soft_wrap=True)
 
 
-def many_as_json(report: ManyReport) -> dict[str, Any]:
-    """Mixtures of many groups for programs."""
-    mixtures = report.mixtures
+def many_as_json(mixtures: Mixtures, **about: Any) -> dict[str, Any]:
+    """Mixtures of many groups for programs; `about` as `show_many` takes it."""
     groups = [
         {"key": key, "failed": mixtures.errors[key]}
         if key in mixtures.errors
@@ -194,14 +268,11 @@ def many_as_json(report: ManyReport) -> dict[str, Any]:
         for place, key in enumerate(mixtures.keys)
     ]
     return {
-        "data": report.data,
-        "by": report.by,
-        "n_rows": report.n_rows,
+        **dict.fromkeys(("data", "by", "n_rows", "seconds", "model")),
+        **about,
         "feature_names": None if mixtures.feature_names is None else list(mixtures.feature_names),
         "n_components": mixtures.means.shape[1],
         "groups": groups,
-        "seconds": report.seconds,
-        "model": report.model,
     }
 
 
@@ -282,12 +353,6 @@ def show_scores(data: str, scores: dict[str, Any]) -> None:
     click.echo(f"mean log-likelihood  {scores['mean_log_likelihood']:.6f}")
     click.echo(f"BIC                  {scores['bic']:.2f}")
     click.echo(f"AIC                  {scores['aic']:.2f}")
-
-
-def _weighted(report: FitReport) -> str:
-    if report.weight_column is None:
-        return ""
-    return f" of total weight {report.row_weight:g} ({shorten(report.weight_column)})"
 
 
 def _name_of(path: str) -> str:

@@ -2,18 +2,241 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+from zipfile import is_zipfile
 
 import click
+import joblib
+import numpy as np
+from sklearn.mixture import BayesianGaussianMixture
+from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gaussmix.cli.foreign import EXPORTS, PICKLES, READERS, WRITERS, read_json, write_mclust
+from gaussmix.background import Background
+from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.options import quiet as quiet_option
 from gaussmix.cli.outputs import check_target, open_target
-from gaussmix.errors import counted, listed
+from gaussmix.cli.show.notices import is_quiet
+from gaussmix.covariances import Dense, Diagonal, Isotropic
+from gaussmix.errors import counted, listed, not_one_of
 from gaussmix.estimators.detector import GaussianMixtureDetector
+from gaussmix.export import to_c, to_onnx, to_sql
+from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, known_names
+from gaussmix.formats.model_file import family_of
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
+from gaussmix.sources.tables.base import invented_names
+
+Exported = Mixture | GaussianMixtureDetector
+
+_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # its names of families with another
+_ANY = "VVV"  # mclust's name of matrices that have nothing in common
+_ROUNDING = 1e-6  # relative; how far numbers of a file may be from the structure that it names
+
+
+def read_json(contents: bytes, model: str | None = None, n_components: int | None = None) -> Mixture:
+    """A mixture from the JSON of gaussmix (`Mixture.to_dict`) or of R's mclust; raises ValueError.
+
+    That of mclust has `model`, and `parameters` with `pro`, `mean` (a list for each component) and `sigma_tril` (the
+    lower triangle of each covariance, row by row). These may be in `best`, or in one of `fits`.
+
+    Parameters
+    ----------
+    contents : of the file.
+    model, n_components : which fit to take, where there are several; by default the best.
+    """
+    values = json.loads(contents)
+    if not isinstance(values, dict):
+        raise ValueError("the JSON must be an object")
+    if "pro" not in values and "covariances" in values:
+        return Mixture.from_dict(values)
+    found = values
+    if model is not None or n_components is not None:
+        wanted = {"model": model, "G": n_components}
+        fits = [
+            fit
+            for fit in values.get("fits", [])
+            if all(value is None or fit.get(key) == value for key, value in wanted.items())
+        ]
+        if not fits:
+            raise ValueError(f"it has no fit of model {model} with {n_components} components")
+        found = {**fits[0], **(fits[0].get("tight") or fits[0].get("default") or {})}
+    elif "best" in values:
+        found = values["best"]
+    parameters = found.get("parameters", found)
+    if not isinstance(parameters, dict) or not {"pro", "mean", "sigma_tril"} <= parameters.keys():
+        raise ValueError("it has neither the keys of gaussmix nor 'pro', 'mean' and 'sigma_tril' of mclust")
+    return _of_mclust(parameters, found.get("model", _ANY), found.get("Vinv"), values.get("feature_names"))
+
+
+def _of_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float | None, names: Any) -> Mixture:
+    if model not in known_names():
+        raise ValueError(f"its model {not_one_of(model, known_names())}")
+    weights = np.atleast_1d(_numbers(parameters, "pro"))
+    means, triangles = _numbers(parameters, "mean"), _numbers(parameters, "sigma_tril")
+    if means.ndim < 2:  # R writes lists of one number as numbers
+        means = means.reshape((-1, 1) if triangles.size in (1, means.size) else (1, -1))
+    n_components, n_features = means.shape
+    noise = None
+    if len(weights) == n_components + 1 and inverse_volume is not None:
+        noise = Background(float(weights[-1]), -float(np.log(inverse_volume)))
+        weights = weights[:-1]
+    if len(weights) != n_components:
+        raise ValueError(
+            f"pro has {counted(len(weights), 'weight')}, but mean has {counted(n_components, 'component')}"
+        )
+    family = family_named(model)
+    if triangles.ndim < 2:
+        triangles = triangles.reshape((-1, 1) if n_features == 1 else (1, -1))
+    rows, columns = np.tril_indices(n_features)
+    if triangles.shape not in ((n_components, len(rows)), (1 if family.is_shared else n_components, len(rows))):
+        raise ValueError(
+            f"sigma_tril has {counted(len(triangles), 'list')} of {counted(triangles.shape[1], 'number')}, but model "
+            f"{model!r} with {counted(n_components, 'component')} and {counted(n_features, 'feature')} in mean needs "
+            f"{n_components} of {len(rows)}"
+        )
+    dense = np.zeros((n_components, n_features, n_features))
+    dense[:, rows, columns] = dense[:, columns, rows] = triangles
+    mixture = Mixture(weights, means, _compact(dense, family), family, names, noise)
+    kept = mixture.model.covariances.simple().lift(Dense).each
+    if np.abs(dense - kept).max() > _ROUNDING * np.abs(dense).max():
+        raise ValueError(f"the numbers of sigma_tril are no covariances of model {model!r}")
+    return mixture
+
+
+def _numbers(parameters: Mapping[str, Any], name: str) -> Array:
+    """The numbers of a key, at most a list of lists of one length; raises ValueError."""
+    try:
+        found = np.array(parameters[name], dtype=np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(f"{name} must be numbers, in lists of one length") from None
+    if found.ndim > 2 or not found.size:
+        raise ValueError(f"{name} must be a list of numbers, or a list of such lists, but has shape {found.shape}")
+    return found
+
+
+def _compact(dense: Array, family: Family) -> Array:
+    """Covariances (n_components, n_features, n_features) in the shape of a family."""
+    each = dense[:1] if family.is_shared else dense
+    if family.kind is Isotropic:
+        each = each[:, 0, 0]
+    elif family.kind is Diagonal:
+        each = np.diagonal(each, axis1=1, axis2=2)
+    found: Array = each[0] if family.is_shared else each
+    return found
+
+
+def write_json(mixture: Mixture) -> bytes:
+    """The JSON of gaussmix."""
+    return json.dumps(mixture.to_dict(), ensure_ascii=False).encode() + b"\n"
+
+
+def write_mclust(mixture: Mixture) -> bytes:
+    """The JSON of mclust, as `read_json` takes it."""
+    dense = mixture.model.covariances.simple().lift(Dense).each
+    dense = np.broadcast_to(dense, (mixture.n_components, *dense.shape[1:]))
+    name = _MCLUST.get(mixture.family.name, mixture.family.name)
+    weights = mixture.weights.tolist()
+    values: dict[str, Any] = {"model": name if len(name) == 3 and name.isupper() else _ANY, "G": mixture.n_components}
+    if mixture.noise is not None:
+        weights = [*weights, mixture.noise.weight]
+        values["Vinv"] = float(np.exp(-mixture.noise.log_volume))
+    triangle = dense[:, *np.tril_indices(mixture.n_features)].tolist()
+    values["parameters"] = {"pro": weights, "mean": mixture.means.tolist(), "sigma_tril": triangle}
+    if mixture.feature_names is not None:
+        values["feature_names"] = list(mixture.feature_names)
+    return json.dumps(values, ensure_ascii=False).encode() + b"\n"
+
+
+def read_npz(contents: bytes) -> Mixture:
+    """A mixture from arrays `weights`, `means`, `covariances`, and `covariance_type` if it is not "full"."""
+    if not is_zipfile(BytesIO(contents)):
+        raise ValueError("it holds no arrays of NumPy")
+    with np.load(BytesIO(contents), allow_pickle=False) as arrays:
+        values = {name: arrays[name] for name in arrays.files}
+    missing = [name for name in ("weights", "means", "covariances") if name not in values]
+    if missing:
+        raise ValueError(f"it has no array {missing[0]!r}")
+    name = str(values.get("covariance_type", ALIASES[_ANY]))
+    family = family_of(name, json.loads(str(values.get("family_options", "{}"))))
+    if family is None:
+        raise ValueError(f"its covariance_type {name!r} is not one of {', '.join(FAMILIES)}")
+    names = values["feature_names"].tolist() if "feature_names" in values else None
+    arrays_of = values["weights"], values["means"], values["covariances"]
+    return Mixture(*arrays_of, family, names, Background.of_arrays(values))
+
+
+def write_npz(mixture: Mixture) -> bytes:
+    """The arrays that `read_npz` takes."""
+    target = BytesIO()
+    arrays: dict[str, Any] = {"weights": mixture.weights, "means": mixture.means, "covariances": mixture.covariances}
+    arrays["covariance_type"] = np.array(mixture.family.name)
+    if mixture.family.options:
+        arrays["family_options"] = np.array(json.dumps(mixture.family.options))
+    if mixture.feature_names is not None:
+        arrays["feature_names"] = np.array(mixture.feature_names)
+    if mixture.noise is not None:
+        arrays |= mixture.noise.arrays()
+    np.savez(target, **arrays)
+    return target.getvalue()
+
+
+def read_pickle(contents: bytes) -> Mixture:
+    """A mixture of scikit-learn that joblib or pickle has written. Loading one runs code that is in the file."""
+    found = joblib.load(BytesIO(contents))
+    if isinstance(found, Mixture):
+        return found
+    if isinstance(found, SklearnMixture | BayesianGaussianMixture):
+        return Mixture.from_sklearn(found)
+    mixture = getattr(found, "mixture_", None)
+    if not isinstance(mixture, Mixture):
+        raise ValueError(f"it holds a {type(found).__name__}, not a mixture of scikit-learn or gaussmix")
+    return mixture
+
+
+def write_pickle(mixture: Mixture) -> bytes:
+    """A fitted `sklearn.mixture.GaussianMixture`, by joblib."""
+    target = BytesIO()
+    joblib.dump(mixture.to_sklearn(), target)
+    return target.getvalue()
+
+
+def write_c(model: Exported, target: str) -> bytes:
+    """A C header, whose functions begin with the name of the file."""
+    name = "".join(mark if mark.isascii() and mark.isalnum() else "_" for mark in Path(target).stem)
+    return to_c(_named(model), name if name.isidentifier() else f"gmm_{name}").encode()
+
+
+def _named(model: Exported) -> Exported:
+    """The same, whose features without names are x1, x2 … as those of tables without names are."""
+    if isinstance(model, GaussianMixtureDetector):
+        named = copy(model)
+        named._fitted = replace(model._fitted, mixture=_with_names(model.mixture_))
+        return named
+    return _with_names(model)
+
+
+def _with_names(mixture: Mixture) -> Mixture:
+    return mixture.with_feature_names(mixture.feature_names or invented_names(mixture.n_features))
+
+
+PICKLES = (".joblib", ".pkl", ".pickle")
+READERS: dict[str, Callable[[bytes], Mixture]] = {".json": read_json, ".npz": read_npz}
+READERS |= dict.fromkeys(PICKLES, read_pickle)
+WRITERS: dict[str, Callable[[Mixture], bytes]] = {".json": write_json, ".npz": write_npz}
+WRITERS |= dict.fromkeys(PICKLES, write_pickle)
+EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # of a model, the numbers of ONNX and a path
+    ".onnx": lambda model, dtype, target: to_onnx(model, dtype=dtype).SerializeToString(),
+    ".h": lambda model, dtype, target: write_c(model, target),
+    ".sql": lambda model, dtype, target: to_sql(_named(model)).encode(),
+}
+
 
 _OURS = ".gmm"
 
@@ -24,17 +247,11 @@ _OURS = ".gmm"
 @click.option("--mclust", is_flag=True, help="Write JSON as R's mclust names things, not as gaussmix does.")
 @click.option("--fit", "model", metavar="MODEL", help="Of mclust's JSON with several fits: the model, such as VVV.")
 @click.option("-k", "n_components", type=click.IntRange(1), metavar="K", help="… and its number of components.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float64"]),
-    default="float32",
-    show_default=True,
-    help="Numbers of ONNX.",
-)
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", help="Numbers of ONNX.")
 @click.option(
     "--trust", is_flag=True, help="Read a pickle, which runs the code that is in it: only from people you trust."
 )
-@quiet_option
+@options.quiet
 def convert(
     source: str,
     target: str,
@@ -43,7 +260,6 @@ def convert(
     n_components: int | None,
     dtype: str,
     trust: bool,
-    quiet: bool,
 ) -> None:
     """Write the mixture of one file to another. Extensions say what they are.
 
@@ -57,21 +273,19 @@ def convert(
     Only the mixture and its feature names are converted, not the settings of a fit. ONNX, C and SQL also get the limit
     below which rows are outliers of a detector.
     """
-    context = click.get_current_context()
     wanted, written = Path(source).suffix.lower(), Path(target).suffix.lower()
     if wanted not in (_OURS, *READERS):
-        raise click.UsageError(f"{source}: {listed([_OURS, *READERS])} are read.", context)
+        raise click.UsageError(f"{source}: {listed([_OURS, *READERS])} are read.")
     if written not in (_OURS, *WRITERS, *EXPORTS):
-        raise click.UsageError(f"{target}: {listed([_OURS, *WRITERS, *EXPORTS])} are written.", context)
+        raise click.UsageError(f"{target}: {listed([_OURS, *WRITERS, *EXPORTS])} are written.")
     if wanted in PICKLES and not trust:
         raise click.UsageError(
-            f"{source} is a pickle, and reading one runs the code that is in it: add --trust if you know who wrote it.",
-            context,
+            f"{source} is a pickle, and reading one runs the code that is in it: add --trust if you know who wrote it."
         )
     if mclust and written != ".json":
-        raise click.UsageError("--mclust is for JSON that is written.", context)
+        raise click.UsageError("--mclust needs an output that ends in .json.")
     if (model is not None or n_components is not None) and wanted != ".json":
-        raise click.UsageError("--fit and -k are for JSON of mclust that is read.", context)
+        raise click.UsageError("--fit and -k need an input that ends in .json.")
     check_target(target, source)
     mixture, detector = _read(source, wanted, model, n_components)
     if written == _OURS:
@@ -84,7 +298,7 @@ def convert(
             contents = write_mclust(mixture) if mclust else WRITERS[written](mixture)
         with open_target(target, for_people=True) as file:
             file.write(contents)
-    if not quiet:
+    if not is_quiet():
         click.echo(
             f"{source}: {counted(mixture.n_components, 'component')}, {mixture.family.name}; written to {target}"
         )

@@ -2,109 +2,89 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import click
+import pyarrow as pa
 
+from gaussmix.cli import options
 from gaussmix.cli.labels import read_labels
 from gaussmix.cli.model_file import write_search
-from gaussmix.cli.options import (
-    Reading,
-    Verb,
-    as_values,
-    by_rule,
-    choosing,
-    columns,
-    counts,
-    noise,
-    number,
-    seed,
-    weight_column,
-    weight_meaning,
-    weights,
-)
-from gaussmix.cli.options import as_json as json_option
-from gaussmix.cli.options import jobs as jobs_option
-from gaussmix.cli.options import memory as memory_option
-from gaussmix.cli.options import missing as missing_option
-from gaussmix.cli.options import reading as reading_options
 from gaussmix.cli.outputs import check_target, open_target
-from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
+from gaussmix.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix.cli.show.progress import progress
-from gaussmix.cli.show.reports import FitReport, fit_as_json, fit_notices, many_as_json, show_fit, show_many
-from gaussmix.cli.verbs.fit_by import Grouping, fit_by
+from gaussmix.cli.show.reports import echo_json, fit_as_json, fit_notices, many_as_json, show_fit, show_many
 from gaussmix.door.parameters import HELD_OUT, check_candidates
 from gaussmix.door.restrictions import DEFAULT
 from gaussmix.em.criteria import CRITERIA
 from gaussmix.em.stopping import RULES
+from gaussmix.errors import listed
+from gaussmix.estimators.fit_many import fit_many
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.families.factor_analyzer import NOISES
+from gaussmix.mixture.mixtures import Mixtures
+from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import FileSource
-from gaussmix.sources.opening import open
 from gaussmix.sources.tables import FORMATS
-from gaussmix.sources.tables.base import STANDARD, invented_names
+from gaussmix.sources.tables.base import STANDARD, BadTable, doubles, invented_names
 from gaussmix.starts import STARTS
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
 _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # what `gaussmix convert` writes
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
+_OF_SEARCHES = ("noise", "criterion", "memory", "checkpoint", "max_time")
 
 
-def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Callable[[Verb], Verb]:
-    """An option that sets a parameter of the search, whose default it has and shows."""
-    flag, default = f"--{name.replace('_', '-')}", str(_DEFAULTS[name])
-    return click.option(flag, default=default, show_default=True, metavar=metavar, help=help, **checks)
+def parameter(name: str, metavar: str | None, help: str, flag: str = "", **checks: Any) -> options.Decorator:
+    """An option that sets a parameter of the search, whose default it has and shows, and whose rule it follows."""
+    default = None if _DEFAULTS[name] is None else str(_DEFAULTS[name])
+    flags = flag or f"--{name.replace('_', '-')}", name
+    given = {"default": default, "metavar": metavar, "help": help, **checks}
+    return click.option(*flags, callback=options.by_rule, **given)
 
 
 @click.command()
 @click.argument("data", metavar="DATA", type=click.Path())
-@choosing
+@options.choosing
 @click.option("-o", "--output", "model", metavar="MODEL.gmm", help="Write the chosen mixture to this file.")
 @click.option(
-    "--n-factors",
-    callback=counts,
-    metavar="Q",
-    help="Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4.",
+    "--n-factors", callback=options.counts, metavar="Q", help="Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
 )
 @click.option(
     "--noise-variance",
     type=click.Choice(NOISES),
     default=NOISES[0],
-    show_default=True,
     help=f"Noise of a factor_analyzer: {' or '.join(NOISES)}.",
 )
 @click.option("--shared-loadings", is_flag=True, help="One matrix of loadings for all components.")
 @click.option("--shared-noise", is_flag=True, help="One noise for all components.")
 @click.option(
     "--max-condition",
-    callback=number,
+    callback=options.by_rule,
     metavar="C",
     help="Largest ratio of two eigenvalues of the covariances, for structures that have this bound.",
 )
-@parameter(
-    "trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.", callback=by_rule
-)
+@parameter("trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.")
 @parameter(
     "criterion",
     None,
     "What decides: the lowest of these, or cv, the likelihood of held-out rows.",
     type=click.Choice([*CRITERIA, HELD_OUT]),
 )
-@columns
-@weights
-@weight_meaning
-@noise
+@options.weights
+@options.weight_meaning
+@options.noise
 @click.option(
     "--labels",
-    callback=weight_column,
+    callback=options.column_name,
     metavar="COLUMN",
     help="Labels known for some rows, empty or -1 for others: numbers of components from 0 on, or names.",
 )
@@ -113,59 +93,47 @@ def parameter(name: str, metavar: str | None, help: str, **checks: Any) -> Calla
     metavar="COLUMN",
     help="Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's.",
 )
-@seed
-@click.option(
-    "--start",
+@options.seed
+@parameter(
     "init_params",
-    callback=by_rule,
-    default=_DEFAULTS["init_params"],
-    show_default=True,
-    metavar="START",
-    help=f"Kinds of start, several by commas: {', '.join(STARTS)}. search looks for a better maximum.",
+    "START",
+    f"Kinds of start, several by commas: {', '.join(STARTS)}. search looks for a better maximum.",
+    flag="--start",
 )
-@parameter("n_init", "N", "Starts of each kind that draws; the best is kept.", callback=by_rule)
-@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.", callback=by_rule)
+@parameter("n_init", "N", "Starts of each kind that draws; the best is kept.")
+@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.")
 @parameter(
     "stopping",
     None,
     "What --tol bounds: the gain of the last step, or of all further steps by Aitken's estimate.",
     type=click.Choice(RULES),
 )
-@parameter("max_iter", "N", "Limit on EM steps.", callback=by_rule)
-@click.option(
-    "--max-time",
-    callback=by_rule,
-    metavar="SECONDS",
-    help="Begin no more fits after so many seconds, and choose the best of those that were made.",
-)
-@parameter("reg_covar", "NUMBER", "Added to every variance.", callback=by_rule)
+@parameter("max_iter", "N", "Limit on EM steps.")
+@parameter("max_time", "SECONDS", "Begin no more fits after so many seconds, and choose the best of those made.")
+@parameter("reg_covar", "NUMBER", "Added to every variance.")
 @click.option("--prior", type=click.Choice([DEFAULT]), help="Most probable mixtures under Fraley and Raftery's prior.")
 @click.option("--equal-weights", is_flag=True, help="All components have the same weight.")
-@missing_option
-@memory_option
+@options.missing
+@options.memory
 @click.option(
     "--checkpoint",
     metavar="FILE",
     help="Note in this file where the fit stands; the same command goes on from it. For one K and one structure.",
 )
-@reading_options
-@jobs_option
-@json_option
+@options.reading
+@options.jobs
+@options.as_json
 def fit(
     data: str,
     counts: tuple[int, ...],
     model: str | None,
-    columns: tuple[str, ...],
     weights: str | None,
     by: str | None,
     labels: str | None,
     checkpoint: str | None,
-    reading: Reading,
+    reading: options.Reading,
     as_json: bool,
-    quiet: bool,
     jobs: int | None,
-    memory: int,
-    missing: bool,
     **parameters: Any,
 ) -> None:
     """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
@@ -175,95 +143,86 @@ def fit(
 
     With --by, fit one mixture of K components to each group of rows, and write all of them to one file.
     """
-    check_usage(data, model, checkpoint, columns, weights, labels, as_json=as_json)
-    check_engine(jobs, quiet=quiet)
+    _check_usage(data, model, checkpoint, as_json=as_json)
+    _check_columns(reading.columns, weights, by, labels)
     if by is not None:
-        if labels is not None:
-            raise click.UsageError("--labels has no meaning with --by.", click.get_current_context())
-        if by in (*columns, weights):
-            raise click.UsageError(
-                f"{by!r} can't be a feature or the weight and name groups.", click.get_current_context()
-            )
-        grouping = Grouping(data, by, columns, weights, reading)
-        parameters["missing"] = "allow" if missing else "error"
-        groups = fit_by(grouping, counts, model, jobs, parameters, quiet=quiet)
+        groups, about = fit_by(data, by, weights, reading, counts, model, jobs, parameters)
         if as_json:
-            click.echo(json.dumps(many_as_json(groups), ensure_ascii=False))
-        elif not quiet:
-            show_many(groups)
+            echo_json(many_as_json(groups, **about))
+        elif not is_quiet():
+            show_many(groups, **about)
         return
     with collected_warnings() as collected:
         table, known = None, None
         if data == STANDARD or labels is not None or not reading.is_plain:
             table = reading.open(data)
             without = [name for name in (labels, weights) if name is not None]
-            features = columns or table.without(reading.exclude).numeric_names(without)
+            features = reading.columns or table.without(reading.exclude).numeric_names(without)
             table = reading.of_features(table, features, weights)
         if table is not None and labels is not None:
             known, parameters["label_components"] = read_labels(table, labels, min(counts))
         kept = data if table is None else table.without([*reading.exclude, *([] if labels is None else [labels])])
-        rows = open(kept, columns=columns or None, weights=weights, memory=memory, missing=missing)
+        rows = reading.rows(kept, reading.columns, weights)
         collected += [] if table is None else map(RuntimeWarning, table.left_out_notices)
-    names = rows.feature_names
-    n_rows, n_features = rows.n_rows, rows.n_features
+    names, n_rows = rows.feature_names, rows.n_rows
     if n_rows == 1:
         raise ValueError(f"{data} has a single row; a fit needs at least two.")
-    print_notices(collected, quiet=quiet)
-    search = GaussianMixtureIC(counts, **as_values(parameters), n_jobs=jobs, checkpoint=checkpoint)
-    n_fits = len(check_candidates(search, n_features)) * (1 + search.n_folds if search.criterion == HELD_OUT else 1)
-    fits = fit_stepwise(search, rows, labels=known)
-    with (
-        terminated(checkpoint, quiet=quiet),
-        progress(quiet=quiet) as bars,
-        collected_warnings() as collected,
-        closing(fits),
-    ):
-        advance = bars.fits(n_fits)
-        if isinstance(rows, FileSource):
-            rows.watch = bars.rows(n_rows, rows.reader.bytes_of(1))
-        for _ in fits:
-            advance()
+    print_notices(collected)
+    search = GaussianMixtureIC(counts, **options.as_values(parameters), n_jobs=jobs, checkpoint=checkpoint)
+    with _terminated(checkpoint):
+        run_search(search, rows, known)
     search.checkpoint = None  # the file is gone, and a model is the same with or without it
-    print_notices(fit_notices(search, collected), quiet=quiet)
     total = rows.profile.total_weight
     if model is not None:
         with open_target(model, for_people=False) as file:
             write_search(file, search, names, n_rows, total)
-    report = FitReport(search, data, names or invented_names(n_features), n_rows, total, weights, model)
+    about = {"data": data, "n_rows": n_rows, "weights": weights, "row_weight": total}
+    about |= {"feature_names": names or invented_names(rows.n_features), "model": model}
     if as_json:
-        click.echo(json.dumps(fit_as_json(report), ensure_ascii=False))
-    elif not quiet:
-        show_fit(report)
+        echo_json(fit_as_json(search, about))
+    elif not is_quiet():
+        show_fit(search, about)
 
 
-def check_usage(
-    data: str,
-    model: str | None,
-    checkpoint: str | None,
-    columns: tuple[str, ...],
-    weights: str | None,
-    labels: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Raise UsageError or OSError before any work for what could not end well."""
-    context = click.get_current_context()
-    if weights is not None and weights in columns:
-        raise click.UsageError(f"{weights!r} can't be a feature and the weight.", context)
-    if labels is not None and labels in (*columns, weights):
-        raise click.UsageError(f"{labels!r} can't be a feature or the weight and hold labels.", context)
+def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
+    """Fit the candidates of a search with a bar of progress, and print what was unusual."""
+    n_folds = search.n_folds if search.criterion == HELD_OUT else 0
+    fits = fit_stepwise(search, rows, labels=labels)
+    with progress() as bars, collected_warnings() as collected, closing(fits):
+        advance = bars.fits(len(check_candidates(search, rows.n_features)) * (1 + n_folds))
+        if isinstance(rows, FileSource):
+            rows.watch = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
+        for _ in fits:
+            advance()
+    print_notices(fit_notices(search, collected))
+
+
+def _check_usage(data: str, model: str | None, checkpoint: str | None, *, as_json: bool) -> None:
+    """Raise UsageError or OSError before any work for files that can't be written."""
     for target in (model, checkpoint):
         if target is not None:
             check_target(target, data)
     if model is not None and Path(model).suffix.lower() in _NOT_MODELS:
         advice = f"name it {Path(model).stem}.gmm; `gaussmix convert` writes other formats"
-        raise click.UsageError(f"{model}: a model is not written as {Path(model).suffix}: {advice}.", context)
+        raise click.UsageError(f"{model}: a model is not written as {Path(model).suffix}: {advice}.")
     if model == STANDARD and as_json:
-        raise click.UsageError("-o - and --json would both go to standard output.", context)
+        raise click.UsageError("-o - and --json would both go to standard output.")
+
+
+def _check_columns(columns: tuple[str, ...], weights: str | None, by: str | None, labels: str | None) -> None:
+    """Raise UsageError for a column that would be two things."""
+    if weights is not None and weights in columns:
+        raise click.UsageError(f"{weights!r} can't be a feature and the weight.")
+    if labels is not None and labels in (*columns, weights):
+        raise click.UsageError(f"{labels!r} can't be a feature or the weight and hold labels.")
+    if by is not None and labels is not None:
+        raise click.UsageError("--labels has no meaning with --by.")
+    if by is not None and by in (*columns, weights):
+        raise click.UsageError(f"{by!r} can't be a feature or the weight and name groups.")
 
 
 @contextmanager
-def terminated(checkpoint: str | None, *, quiet: bool) -> Iterator[None]:
+def _terminated(checkpoint: str | None) -> Iterator[None]:
     """Where there is a checkpoint, let SIGTERM end the block as Ctrl-C does, so that the fit can write it.
 
     Raises SystemExit with `TERMINATED` then.
@@ -280,7 +239,83 @@ def terminated(checkpoint: str | None, *, quiet: bool) -> Iterator[None]:
         yield
     except SystemExit:
         if os.path.exists(checkpoint):
-            print_notices([f"terminated; {checkpoint} holds the fit: the same command goes on with it."], quiet=quiet)
+            print_notices([f"terminated; {checkpoint} holds the fit: the same command goes on with it."])
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def fit_by(
+    data: str,
+    by: str,
+    weights: str | None,
+    reading: options.Reading,
+    counts: tuple[int, ...],
+    model: str | None,
+    jobs: int | None,
+    parameters: dict[str, Any],
+) -> tuple[Mixtures, dict[str, Any]]:
+    """Fit a mixture to each group of a table, and write them all to one file.
+
+    Returns the mixtures, and what `show_many` says besides.
+
+    Raises
+    ------
+    UsageError : an option is for the choice among several fits.
+    ValueError, OSError : the table can't be used, or no group can be fitted.
+    """
+    given = _given(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
+    table, row_weight = _read(data, by, weights, reading)
+    began = perf_counter()
+    with collected_warnings() as collected:
+        mixtures = fit_many(
+            table, counts[0], by=by, sample_weight=row_weight, random_state=parameters["random_state"],
+            n_jobs=jobs, **given,
+        )  # fmt: skip
+    seconds = perf_counter() - began
+    print_notices(collected)
+    if len(mixtures.errors) == len(mixtures):
+        raise ValueError(f"No group of {data} could be fitted.")
+    if model is not None:
+        with open_target(model, for_people=False) as file:
+            mixtures.save(file)
+    return mixtures, {"data": data, "by": by, "n_rows": table.num_rows, "seconds": seconds, "model": model}
+
+
+def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> tuple[pa.Table, Any]:
+    """The column of groups beside the features, and the weights of the rows; raises BadTable or OSError."""
+    table = reading.open(data)
+    print_notices(table.notices)
+    table.check_has(by)
+    others = [by] if weights is None else [by, weights]
+    features = reading.columns or table.without(reading.exclude).numeric_names(without=others)
+    if not features:
+        raise BadTable(f"{table.name} has no column of numbers beside {listed(others)}.")
+    numbers = [*features, *others[1:]]
+    table.check_numeric(numbers)
+    table = reading.of_features(table, features, weights)
+    batches = list(table.batches([by, *numbers], numbers))
+    read = pa.Table.from_batches(batches) if batches else None
+    print_notices(table.left_out_notices)
+    if read is None or not read.num_rows:
+        raise BadTable(f"{table.name} has no rows.")
+    for row, key in enumerate(read[by].to_pylist()):
+        if key is None or key != key or str(key).strip() in ("", *reading.dialect.missing):
+            where = f"{table.place(row)}, column {by!r}"
+            raise BadTable(f"{where}: the cell names no group. Fill the cell, or remove the row.")
+    columns = {by: read[by]} | {name: doubles(read[name]) for name in features}
+    return pa.table(columns), None if weights is None else doubles(read[weights])
+
+
+def _given(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that the user has given: those of `fit_many` have other defaults than those of a search."""
+    for flag in options.given(_OF_SEARCHES):
+        raise click.UsageError(f"{flag} has no meaning with --by, which makes a short fit for each group.")
+    given = {name: value for name, value in parameters.items() if options.given([name]) and name != "random_state"}
+    given = options.as_values(given)
+    structures = given.get("covariance_type", [])
+    if len(counts) > 1 or isinstance(structures, str) or len(structures) > 1:
+        raise click.UsageError("--by makes one fit for each group: give one number after -k and one structure.")
+    if "covariance_type" in given:
+        given["covariance_type"] = structures[0]
+    return given

@@ -5,25 +5,13 @@ from __future__ import annotations
 import click
 import numpy as np
 
+from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.options import quiet as quiet_option
-from gaussmix.cli.outputs import check_inputs, check_target, open_target
+from gaussmix.cli.outputs import check_target, open_target
+from gaussmix.cli.show.notices import is_quiet
 from gaussmix.errors import counted
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.tables.base import STANDARD
-
-
-def positive_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
-    """Numbers above 0 separated by commas."""
-    if value is None:
-        return None
-    try:
-        found = tuple(float(part) for part in value.split(","))
-    except ValueError:
-        found = (0.0,)
-    if not all(0 < number < np.inf for number in found):
-        raise click.BadParameter(f"{value!r} is not numbers above 0; write 3,1 or 0.75,0.25.")
-    return found
 
 
 @click.command()
@@ -31,34 +19,30 @@ def positive_numbers(ctx: click.Context, param: click.Parameter, value: str | No
 @click.option("-o", "--output", required=True, metavar="OUT.gmm", help="Write the merged model to this file.")
 @click.option(
     "--weights",
-    callback=positive_numbers,
+    callback=options.numbers(np.inf, "a number above 0; write 3,1 or 0.75,0.25"),
     metavar="W,W",
     help="Weight of each model.  [default: the rows that it was fitted to]",
 )
 @click.option("-k", "n_components", type=click.IntRange(1), metavar="K", help="Merge components until K are left.")
-@quiet_option
-def merge(
-    models: tuple[str, ...], output: str, weights: tuple[float, ...] | None, n_components: int | None, quiet: bool
-) -> None:
+@options.quiet
+def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_components: int | None) -> None:
     """Merge models into one that has the components of all, such as those of parts of the data.
 
     With -k, components that are alike are merged; the mean and the covariance of the whole stay. A single model may be
     given to that end.
     """
-    context = click.get_current_context()
-    check_inputs(*models)
     check_target(output, *models)
-    if weights is not None and len(weights) != len(models):
-        raise click.UsageError(f"--weights needs {len(models)} numbers, one for each model.", context)
+    if weights and len(weights) != len(models):
+        raise click.UsageError(f"--weights needs {len(models)} numbers, one for each model.")
     opened = [ModelFile.open(model) for model in models]
-    shares = np.array(weights if weights is not None else _row_weights(opened))
+    shares = np.array(weights or _row_weights(opened), dtype=float)
     mixtures = [model.mixture.with_feature_names(model.details.feature_names) for model in opened]
     merged = mixtures[0] if len(mixtures) == 1 else Mixture.concatenate(mixtures, shares / shares.sum())
     if n_components is not None:
         merged = merged.reduce(n_components)
     with open_target(output, for_people=False) as file:
         merged.save(file)
-    if not quiet and output != STANDARD:
+    if not is_quiet() and output != STANDARD:
         click.echo(f"{counted(merged.n_components, 'component')}, {merged.family.name}; written to {output}")
 
 

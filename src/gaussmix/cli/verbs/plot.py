@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
+from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.options import Reading, column_names, columns
-from gaussmix.cli.options import reading as reading_options
-from gaussmix.cli.outputs import check_inputs, check_target, open_target
-from gaussmix.cli.show.notices import print_notices
+from gaussmix.cli.outputs import check_target, open_target
+from gaussmix.cli.show.notices import is_quiet, print_notices
 from gaussmix.errors import listed
 from gaussmix.plot import ComponentDisplay, PairDisplay, UncertaintyDisplay
 from gaussmix.plot.display import import_pyplot
@@ -28,20 +27,14 @@ _FORMATS = ("png", "svg", "pdf", "jpg", "webp")
     "--kind",
     type=click.Choice(list(_DISPLAYS)),
     default="pairs",
-    show_default=True,
     help="Every two features; two features; or where the component of rows is in doubt.",
 )
 @click.option(
-    "--features",
-    multiple=True,
-    callback=column_names,
-    metavar="A,B",
-    help="Features to show: up to 8, or 2.",
+    "--features", multiple=True, callback=options.column_names, metavar="A,B", help="Features to show: up to 8, or 2."
 )
 @click.option("--dark", is_flag=True, help="On a dark background.")
-@click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True, metavar="N", help="Dots an inch.")
-@columns
-@reading_options
+@click.option("--dpi", type=click.IntRange(20, 1200), default=150, metavar="N", help="Dots an inch.")
+@options.reading
 def plot(
     model: str,
     data: str | None,
@@ -50,40 +43,33 @@ def plot(
     features: tuple[str, ...],
     dark: bool,
     dpi: int,
-    columns: tuple[str, ...],
-    reading: Reading,
-    quiet: bool,
+    reading: options.Reading,
 ) -> None:
     """Draw the components of a model, over the rows of DATA if it is given.
 
     The rows must fit into memory. MODEL.gmm or DATA may be "-", standard input.
     """
-    context = click.get_current_context()
     format = Path(output).suffix.lower().removeprefix(".").replace("jpeg", "jpg")
     if format not in _FORMATS:
-        raise click.UsageError(f"a picture is written as {listed(_FORMATS)}: name its file so after -o.", context)
+        raise click.UsageError(f"a picture is written as {listed(_FORMATS)}: name its file so after -o.")
     if kind == "uncertainty" and data is None:
-        raise click.UsageError("--kind uncertainty needs rows: name DATA after the model.", context)
-    inputs = [model] if data is None else [model, data]
-    check_inputs(*inputs)
-    check_target(output, *inputs)
+        raise click.UsageError("--kind uncertainty needs rows: name DATA after the model.")
+    check_target(output, model, data)
     import_pyplot().switch_backend("Agg")
     opened = ModelFile.open(model)
-    rows = None if data is None else _rows(opened, data, columns, reading, quiet=quiet)
-    options = {"features": list(features) or None, "feature_names": list(opened.names)}
+    rows = None if data is None else _rows(opened, data, reading)
+    shown = {"features": list(features) or None, "feature_names": list(opened.names)}
     with import_pyplot().style.context("dark_background" if dark else "default"):
-        drawn = _DISPLAYS[kind].from_estimator(opened.mixture.with_feature_names(None), rows, **options)
+        drawn = _DISPLAYS[kind].from_estimator(opened.mixture.with_feature_names(None), rows, **shown)
         with open_target(output, for_people=False) as file:
             drawn.figure_.savefig(file, format=format, dpi=dpi, bbox_inches="tight")
-    if not quiet:
+    if not is_quiet():
         click.echo(f"Picture written to {output}")
 
 
-def _rows(model: ModelFile, data: str, columns: tuple[str, ...], reading: Reading, *, quiet: bool) -> Any:
+def _rows(model: ModelFile, data: str, reading: options.Reading) -> Any:
     """The rows of a table that are the features of the model."""
-    table = reading.open(data)
-    features = model.columns_of(table.without(reading.exclude), columns)
-    table = reading.of_features(table, features)
+    table, features = reading.matched(model, data)
     rows = table.all_rows(features)
-    print_notices([*table.notices, *table.left_out_notices], quiet=quiet)
+    print_notices(table.left_out_notices)
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -10,15 +9,10 @@ import click
 import numpy as np
 import pyarrow as pa
 
+from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.options import Reading, column_names, columns, open_share, shares, writing
-from gaussmix.cli.options import as_json as json_option
-from gaussmix.cli.options import jobs as jobs_option
-from gaussmix.cli.options import memory as memory_option
-from gaussmix.cli.options import missing as missing_option
-from gaussmix.cli.options import reading as reading_options
-from gaussmix.cli.outputs import check_inputs, check_target, format_of, free_name, rows_at_once, write_table
-from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
+from gaussmix.cli.outputs import Writing, check_target, free_name, rows_at_once
+from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.show.progress import progress
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
 from gaussmix.estimators.regressor import regressor_of
@@ -26,7 +20,6 @@ from gaussmix.mixture.holes import tail_probability
 from gaussmix.mixture.levels.levels import MASS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.tables.base import STANDARD
 
 _RESULTS = ("component", "probability", "log_density")
 
@@ -39,21 +32,23 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @click.option(
     "--targets",
     multiple=True,
-    callback=column_names,
+    callback=options.column_names,
     metavar="A,B",
     help="Predict these features from the others: mean and standard deviation.",
 )
-@click.option("--quantiles", callback=shares, metavar="P,P", help="Quantiles of the targets too, such as 0.05,0.95.")
+@click.option(
+    "--quantiles", callback=options.shares, metavar="P,P", help="Quantiles of the targets too, such as 0.05,0.95."
+)
 @click.option("--probabilities", is_flag=True, help="Add the probability of every component, and of noise.")
 @click.option("--outliers", is_flag=True, help="Add a p-value, and whether it is below the threshold: an outlier.")
-@click.option("--threshold", callback=open_share, metavar="P", help="P-value below which a row is an outlier.  [0.05]")
-@columns
-@writing
-@missing_option
-@memory_option
-@reading_options
-@jobs_option
-@json_option
+@click.option(
+    "--threshold", callback=options.open_share, metavar="P", help="P-value below which a row is an outlier.  [0.05]"
+)
+@options.writing
+@options.missing
+@options.memory
+@options.reading
+@options.jobs
 def predict(
     model: str,
     data: str,
@@ -62,15 +57,9 @@ def predict(
     probabilities: bool,
     outliers: bool,
     threshold: float | None,
-    columns: tuple[str, ...],
-    output: str,
-    to: str | None,
-    reading: Reading,
-    as_json: bool,
-    quiet: bool,
+    writing: Writing,
+    reading: options.Reading,
     jobs: int | None,
-    memory: int,
-    missing: bool,
 ) -> None:
     """Add to each row of DATA its most probable component, that component's probability and the log density.
 
@@ -79,24 +68,16 @@ def predict(
     Columns are matched with the model's by name; --columns takes others in their place. The rest is passed on unused.
     DATA may be a pattern in quotes or a folder, and larger than memory. MODEL.gmm or DATA may be "-", standard input.
     """
-    check_inputs(model, data)
     if quantiles and not targets:
-        raise click.UsageError("--quantiles needs --targets.", click.get_current_context())
-    if outliers and targets:
-        raise click.UsageError("--outliers needs every feature: leave --targets out.", click.get_current_context())
-    if probabilities and targets:
-        raise click.UsageError("--probabilities need every feature: leave --targets out.", click.get_current_context())
+        raise click.UsageError("--quantiles needs --targets: name the features to predict.")
+    if targets and (outliers or probabilities):
+        flag = "--outliers" if outliers else "--probabilities"
+        raise click.UsageError(f"{flag} needs every feature: leave --targets out.")
     if threshold is not None and not outliers:
-        raise click.UsageError("--threshold needs --outliers.", click.get_current_context())
-    written_as = format_of(output, to, as_json=as_json)
-    check_target(output, model, data)
-    check_engine(jobs, quiet=quiet)
+        raise click.UsageError("--threshold needs --outliers: add it.")
+    check_target(writing.output, model, data)
     opened = ModelFile.open(model)
-    table = reading.open(data)
-    features = opened.columns_of(table.without(reading.exclude), columns, targets=targets)
-    table = reading.of_features(table, features)
-    print_notices(table.notices, quiet=quiet)
-
+    table, features = reading.matched(opened, data, targets=targets)
     estimator = estimator_of(opened.mixture.with_feature_names(None), jobs)
 
     def results(rows: Array) -> Columns:
@@ -105,15 +86,13 @@ def predict(
         found = predictions(estimator, rows, every=probabilities)
         return found | tail_probabilities(opened.mixture, rows, threshold) if outliers else found
 
-    n_rows, names = rows_at_once(max(len(table.names), opened.mixture.n_components), memory), dict[str, str]()
-    parts = table.parts(n_rows, () if written_as == "csv" else features)
-    quiet_bars = quiet or (output == STANDARD and sys.stdout.isatty())  # which shows the rows
-    with collected_warnings() as collected, progress(quiet=quiet_bars) as bars:
-        found = counted(
-            map(results, table.rows(features, n_rows, may_miss=missing)), bars.rows(table.n_rows, 8 * len(features))
-        )
-        write_table(output, written_as, joined(parts, found, names), table.delimiter, table.decimal)
-    print_notices([*map(str, collected), *table.left_out_notices, *taken_notices(data, names)], quiet=quiet)
+    n_rows = rows_at_once(max(len(table.names), opened.mixture.n_components), reading.memory)
+    names = dict[str, str]()
+    with collected_warnings() as collected, progress(writing.output) as bars:
+        found = map(results, table.rows(features, n_rows, may_miss=reading.missing))
+        shown = counted(found, bars.rows(table.n_rows, 8 * len(features)))
+        writing.write(joined(table.parts(n_rows, writing.numbers(features)), shown, names), table)
+    print_notices([*map(str, collected), *table.left_out_notices, *taken_notices(data, names)])
 
 
 def counted(results: Iterable[Columns], advance: Callable[[int], None]) -> Iterator[Columns]:

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from click.core import ParameterSource
 
+from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.options import Reading, choosing, columns, noise, seed, weight_meaning, weights
-from gaussmix.cli.options import jobs as jobs_option
-from gaussmix.cli.options import missing as missing_option
-from gaussmix.cli.options import reading as reading_options
-from gaussmix.cli.outputs import check_inputs, check_target, open_target
+from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.code import code
 from gaussmix.cli.show.findings import Findings
-from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
+from gaussmix.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix.cli.show.page import page
-from gaussmix.cli.show.progress import progress
-from gaussmix.cli.show.reports import fit_notices
-from gaussmix.door.parameters import check_candidates
+from gaussmix.cli.verbs.fit import run_search
 from gaussmix.em.criteria import CRITERIA
 from gaussmix.errors import listed
-from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
+from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.opening import open
 from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.base import STANDARD
 
@@ -38,28 +30,22 @@ _OF_A_FIT = ("counts", "covariance_type", "criterion", "random_state", "weight_m
 @click.argument("data", metavar="DATA", type=click.Path())
 @click.option("-o", "--output", required=True, metavar="PAGE.html", help="Write the page to this file.")
 @click.option("-m", "--model", metavar="MODEL.gmm", help="Describe this model instead of fitting one.")
-@choosing
-@click.option(
-    "--criterion", type=click.Choice(list(CRITERIA)), default="bic", show_default=True, help="What decides: the lowest."
-)
-@seed
-@columns
-@weights
-@weight_meaning
-@noise
-@missing_option
-@reading_options
-@jobs_option
+@options.choosing
+@click.option("--criterion", type=click.Choice(list(CRITERIA)), default="bic", help="What decides: the lowest.")
+@options.seed
+@options.weights
+@options.weight_meaning
+@options.noise
+@options.missing
+@options.reading
+@options.jobs
 def report(
     data: str,
     output: str,
     model: str | None,
     counts: tuple[int, ...],
-    columns: tuple[str, ...],
     weights: str | None,
-    missing: bool,
-    reading: Reading,
-    quiet: bool,
+    reading: options.Reading,
     jobs: int | None,
     **parameters: Any,
 ) -> None:
@@ -69,34 +55,26 @@ def report(
     must fit into memory.
     """
     if data.lower().endswith(".gmm"):
-        raise click.UsageError(
-            f"{data} is a model, and a report needs its rows: gaussmix report DATA --model {data}.",
-            click.get_current_context(),
-        )
-    if model is not None:
-        _check_no_fit(click.get_current_context())
-    check_inputs(data, *([] if model is None else [model]))
+        raise click.UsageError(f"{data} is a model, and a report needs its rows: gaussmix report DATA --model {data}.")
+    given = [] if model is None else options.given(_OF_A_FIT)
+    if given:
+        raise click.UsageError(f"--model replaces the fit: leave out {listed(given)}, or --model.")
     if output != STANDARD and Path(output).suffix.lower() not in ("", ".html", ".htm"):
-        raise click.UsageError(f"{output}: a page is written as .html.", click.get_current_context())
-    check_target(output, data, *([] if model is None else [model]))
-    check_engine(jobs, quiet=quiet)
+        raise click.UsageError(f"{output}: a page is written as .html.")
+    check_target(output, data, model)
     opened = None if model is None else ModelFile.open(model)
     table = reading.open(data)
     kept = table.without(reading.exclude)
     others = [] if weights is None else [weights]
-    names = opened.columns_of(kept, columns) if opened else columns or kept.numeric_names(others)
+    names = opened.columns_of(kept, reading.columns) if opened else reading.columns or kept.numeric_names(others)
     table = reading.of_features(table, names, weights)
-    source = _source(table, names, weights, missing=missing, quiet=quiet)
+    source = _source(reading, table, names, weights)
     search: GaussianMixtureIC | None = None
     if opened is not None:
         mixture = opened.mixture
     else:
         search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs)
-        with progress(quiet=quiet) as bars, collected_warnings() as collected:
-            advance = bars.fits(len(check_candidates(search, len(names))))
-            for _ in fit_stepwise(search, source):
-                advance()
-        print_notices(fit_notices(search, collected), quiet=quiet)
+        run_search(search, source)
         mixture = search.mixture_
     shown = opened.names if opened else names
     (block,) = source.blocks()
@@ -107,32 +85,21 @@ def report(
     text = page(findings, name, code(table, names, shown, model, search, weights, has_gaps=has_gaps))
     with open_target(output, for_people=True) as file:
         file.write(text.encode(errors="replace"))  # the name of a file may be no text
-    if not quiet and output != STANDARD:
+    if not is_quiet() and output != STANDARD:
         for sentence in findings.sentences():
             click.echo(sentence)
         click.echo(f"\nPage written to {output}")
 
 
-def _check_no_fit(context: click.Context) -> None:
-    """Raise UsageError where options of a fit are given beside a model."""
-    given = [
-        param.opts[0]
-        for param in context.command.params
-        if param.name in _OF_A_FIT and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
-    ]
-    if given:
-        raise click.UsageError(f"--model is a mixture already, and {listed(given)} of a fit: leave one out.", context)
-
-
-def _source(table: Files, names: tuple[str, ...], weights: str | None, *, missing: bool, quiet: bool) -> ArraySource:
+def _source(reading: options.Reading, table: Files, names: tuple[str, ...], weights: str | None) -> ArraySource:
     """The rows of a table, in memory; raises ValueError where they are too few, or have no column of numbers."""
     if not names:
         raise ValueError(f"{table.name} has no column of numbers.")
     if weights in names:
-        raise click.UsageError(f"{weights!r} can't be a feature and the weight.", click.get_current_context())
+        raise click.UsageError(f"{weights!r} can't be a feature and the weight.")
     with collected_warnings() as collected:
-        source = open(table, columns=names, weights=weights, memory=sys.maxsize, missing=missing)
-    print_notices([*collected, *table.left_out_notices], quiet=quiet)
+        source = reading.rows(table, names, weights)
+    print_notices([*collected, *table.left_out_notices])
     if source.n_rows == 1:
         raise ValueError(f"{table.name} has a single row; a report needs at least two.")
     assert isinstance(source, ArraySource)

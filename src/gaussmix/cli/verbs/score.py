@@ -2,89 +2,63 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import click
 import pyarrow as pa
 
+from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.options import Reading, columns, weight_meaning, weights, writing
-from gaussmix.cli.options import as_json as json_option
-from gaussmix.cli.options import jobs as jobs_option
-from gaussmix.cli.options import memory as memory_option
-from gaussmix.cli.options import missing as missing_option
-from gaussmix.cli.options import reading as reading_options
-from gaussmix.cli.outputs import check_inputs, check_target, format_of, json_value, rows_at_once, write_table
-from gaussmix.cli.show.notices import check_engine, collected_warnings, print_notices
-from gaussmix.cli.show.reports import show_scores
+from gaussmix.cli.outputs import Writing, check_target, json_value, rows_at_once
+from gaussmix.cli.show.notices import collected_warnings, print_notices
+from gaussmix.cli.show.reports import echo_json, show_scores
 from gaussmix.estimators.gaussian_mixture import estimator_of
-from gaussmix.sources.opening import open
-from gaussmix.sources.tables.base import STANDARD
 
 
 @click.command()
 @click.argument("model", metavar="MODEL.gmm", type=click.Path())
 @click.argument("data", metavar="DATA", type=click.Path())
 @click.option("--rows", "per_row", is_flag=True, help="Write the log density of each row instead, as a table.")
-@columns
-@weights
-@weight_meaning
-@writing
-@missing_option
-@memory_option
-@reading_options
-@jobs_option
-@json_option
+@options.weights
+@options.weight_meaning
+@options.writing
+@options.missing
+@options.memory
+@options.reading
+@options.jobs
 def score(
     model: str,
     data: str,
     per_row: bool,
-    columns: tuple[str, ...],
     weights: str | None,
     weight_meaning: str,
-    output: str,
-    to: str | None,
-    reading: Reading,
-    as_json: bool,
-    quiet: bool,
+    writing: Writing,
+    reading: options.Reading,
     jobs: int | None,
-    memory: int,
-    missing: bool,
 ) -> None:
     """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC (lower is better).
 
     Columns are matched as by predict. Log-likelihoods are in nats. With --rows, the column of --weights is only left
     out of the features. MODEL.gmm or DATA may be "-", standard input.
     """
-    check_inputs(model, data)
-    if not per_row and (output != STANDARD or to is not None):
-        raise click.UsageError("-o and --to are for --rows.", click.get_current_context())
-    written_as = format_of(output, to, as_json=as_json)
-    check_target(output, model, data)
-    check_engine(jobs, quiet=quiet)
+    if not (per_row or writing.is_plain):
+        raise click.UsageError("-o and --to need --rows.")
+    check_target(writing.output, model, data)
     opened = ModelFile.open(model)
-    table = reading.open(data).without(reading.exclude)
-    if weights is not None:
-        table.check_has(weights)
-    features = opened.columns_of(table, columns, weights)
-    table = reading.of_features(table, features, weights)
-    print_notices(table.notices, quiet=quiet)
+    table, features = reading.matched(opened, data, weights)
     with collected_warnings() as collected:
         if per_row:
-            n_rows = rows_at_once(max(len(features), opened.mixture.n_components), memory)
-            parts = table.rows(features, n_rows, may_miss=missing)
+            n_rows = rows_at_once(max(len(features), opened.mixture.n_components), reading.memory)
+            parts = table.rows(features, n_rows, may_miss=reading.missing)
             estimator = estimator_of(opened.mixture.with_feature_names(None), jobs)
-            log_density = map(estimator.score_samples, parts)
-            write_table(output, written_as, (pa.table({"log_density": part}) for part in log_density))
+            writing.write(pa.table({"log_density": estimator.score_samples(part)}) for part in parts)
         else:
-            rows = open(table, columns=features, weights=weights, memory=memory, missing=missing)
-            scores = scores_of(opened, rows, jobs, weight_meaning)
-    print_notices([*collected, *table.left_out_notices], quiet=quiet)
-    if as_json and not per_row:
+            scores = scores_of(opened, reading.rows(table, features, weights), jobs, weight_meaning)
+    print_notices([*collected, *table.left_out_notices])
+    if writing.as_json and not per_row:
         values = {name: json_value(value) for name, value in scores.items()}
-        click.echo(json.dumps({"model": model, "data": data, **values}, ensure_ascii=False))
+        echo_json({"model": model, "data": data, **values})
     elif not per_row:
         show_scores(data, scores)
 

@@ -184,7 +184,7 @@ class TestMerge:
         cases = {
             (*halves, "--weights", "1"): "--weights needs 2 numbers",
             (*halves, "--weights", "1,-1"): "is not a number above 0",
-            (halves[0], model): "other features",
+            (halves[0], model): "different features",
             (halves[0], bare): "does not say how many rows",
         }
         for arguments, said in cases.items():

@@ -259,5 +259,5 @@ def test_what_noise_has_not_is_refused_in_words_of_the_command_line(arguments, c
     assert cli("fit", faithful, "-k", 2, "--noise", "-o", "m.gmm", "-q").exit_code == 0
     result = cli(*[{"M": "m.gmm", "DATA": faithful, "OUT": "out.gmm"}.get(each, each) for each in arguments])
     assert result.exit_code == 1
-    assert result.stderr.endswith(": fit again without --noise.\n")
+    assert result.stderr.endswith("Fit again without --noise.\n")
     assert "noise_volume" not in result.stderr

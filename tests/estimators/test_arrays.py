@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
+from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Restrictions
 from gaussmix.export import to_c, to_sql
 
 ARRAYS = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
@@ -196,7 +196,7 @@ def test_the_matrices_that_were_not_changed_follow(X):
 
 
 def test_a_change_keeps_what_is_still_known(X):
-    gm = fitted(X, equal_weights=True, trim=0.05)
+    gm = fitted(X, restrictions=Restrictions(equal_weights=True), trim=0.05)
     bound, free = gm.lower_bound_, gm.n_parameters_
     assert hasattr(gm, "cutoff_")
     gm.means_[0] += 1
@@ -237,7 +237,7 @@ def test_loadings_are_read_only_in_effect(X):
     for name in ("loadings_", "noise_variances_", "covariances_"):
         right = getattr(gm, name).copy()
         getattr(gm, name)[0] *= 2
-        with pytest.raises(ValueError, match=f"{name}.* can't be set: set mixture_"):
+        with pytest.raises(ValueError, match=f"{name}.* can't be set. Set mixture_"):
             gm.predict(X)
         getattr(gm, name)[:] = right
     gm.means_ += 1

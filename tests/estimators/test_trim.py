@@ -133,7 +133,7 @@ def test_many_fits_are_trimmed_too(rows):
         ({"trim": 0.5}, ValueError, r"trim=0.5 must be a share below 1/2"),
         ({"trim": -0.1}, ValueError, r"trim=-0.1 must be a finite number ≥ 0"),
         ({"trim": np.nan}, ValueError, r"trim=nan must be"),
-        ({"trim": "some"}, TypeError, r"trim must be a number ≥ 0, not 'some'"),
+        ({"trim": "some"}, TypeError, r"trim must be a number ≥ 0 and below 1/2, not 'some'"),
         ({"trim": True}, TypeError, r"trim must be a number"),
         ({"trim": 0.1, "init_params": "search"}, ValueError, r'init_params="search" does not support trim'),
     ],

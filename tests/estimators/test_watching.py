@@ -126,11 +126,11 @@ def test_starts_without_time_are_named_where_the_first_start_had_too_little_too(
     [
         ({"callbacks": print}, TypeError, "callbacks must be a list of functions or None"),
         ({"callbacks": [3]}, TypeError, "callbacks must hold functions, not 3"),
-        ({"callbacks": [ProgressBar()]}, TypeError, "ProgressBar is a callback of scikit-learn: .*set_callbacks"),
+        ({"callbacks": [ProgressBar()]}, TypeError, r"ProgressBar is a callback of scikit-learn\. .*set_callbacks"),
         ({"max_time": -1}, ValueError, "max_time=-1 must be a finite number"),
         ({"max_time": "1s"}, TypeError, "max_time must be a number"),
         ({"stopping": "aitkin"}, ValueError, "stopping='aitkin' is not one of.*Did you mean 'aitken'"),
-        ({"stopping": "aitken", "acceleration": "auto"}, ValueError, "leave out one of them"),
+        ({"stopping": "aitken", "acceleration": "auto"}, ValueError, "Remove one of them"),
     ],
 )
 def test_wrong_values_are_named(parameters, error, why):

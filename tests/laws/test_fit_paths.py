@@ -5,7 +5,12 @@ import pytest
 from gaussmix.testing import check_fit_paths
 from gaussmix.testing.check_fit_paths import CASES, PATHS
 
-FAMILIES = ["full", "tied", "VVE", "factor_analyzer"]  # with algebra, pooled, with alternatives, with factors
+FAMILIES = [  # with algebra, pooled, with alternatives, with factors
+    "full",
+    "tied",
+    pytest.param("VVE", marks=pytest.mark.heavy),
+    pytest.param("factor_analyzer", marks=pytest.mark.heavy),
+]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -444,7 +444,7 @@ BAD = {
     "unknown negative": ({"unknown": -0.1}, LABELS, "unknown=-0.1 must be a finite number"),
     "priors": ({"priors": [0.5, 0.6]}, LABELS, "must be 2 numbers > 0 that sum to 1, one for each class"),
     "too many priors": ({"priors": [0.2, 0.3, 0.5]}, LABELS, "must be 2 numbers > 0"),
-    "priors and no labels": ({"priors": [0.5, 0.5]}, np.arange(20) % 3 - 1, "(y is -1 or missing) change"),
+    "priors and no labels": ({"priors": [0.5, 0.5]}, np.arange(20) % 3 - 1, "(y is -1 or missing). Remove priors"),
     "a choice without labels": ({"n_components": [1, 2]}, np.arange(20) % 3 - 1, "(y is -1 or missing) and several"),
     "tied without labels": (
         {"n_components": 2, "covariance_type": "tied"},

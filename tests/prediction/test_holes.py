@@ -78,7 +78,7 @@ def test_a_row_without_any_value_is_no_outlier(seed, rows):
 
 def test_a_share_needs_complete_rows():
     X = np.array([[1.0, np.nan], [np.nan, 2.0], [3.0, np.nan], [np.nan, 5.0]])
-    with pytest.raises(ValueError, match="so no share of the rows can be compared"):
+    with pytest.raises(ValueError, match="contamination needs complete rows"):
         GaussianMixtureDetector(1, covariance_type="diag", contamination=0.1).fit(X)
 
 

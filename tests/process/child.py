@@ -404,7 +404,7 @@ def fit_in_a_fork(name, path, rows, seconds):
 
 
 def round_trip(how, covariance_type):
-    """Whether a copy of an estimator has its bits, scores and registered family."""
+    """Whether a copy of an estimator has its bits, scores and family."""
     rows = rows_of(300, 3)
     fitted = fit_small(covariance_type).fit(rows)
     stream = io.BytesIO()
@@ -418,16 +418,16 @@ def round_trip(how, covariance_type):
     return {
         "same": digest(again) == digest(fitted),
         "scores": again.score_samples(rows).tobytes() == fitted.score_samples(rows).tobytes(),
-        "family": again.mixture_.family is FAMILIES[covariance_type],
+        "family": again.mixture_.family == FAMILIES[covariance_type],
         "read-only": not again.mixture_.means.flags.writeable,
     }
 
 
 def family_travels(covariance_type):
-    """Whether a family is the registered one after each way of copying it, and within a mixture."""
+    """Whether a family equals the registered one after each way of copying it, and within a mixture."""
     family, mixture = FAMILIES[covariance_type], fit_small(covariance_type).fit(rows_of(300, 3)).mixture_
     copies = pickle.loads(pickle.dumps(family)), copy.copy(family), copy.deepcopy(family)
-    return [*(other is family for other in copies), pickle.loads(pickle.dumps(mixture)).family is family]
+    return [*(other == family for other in copies), pickle.loads(pickle.dumps(mixture)).family == family]
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def test_a_copy_has_the_same_bits(child, how, covariance_type):
 
 
 @pytest.mark.parametrize("covariance_type", FAMILIES)
-def test_a_family_is_the_one_of_the_registry_wherever_it_went(child, covariance_type):
+def test_a_family_equals_the_one_of_the_registry_wherever_it_went(child, covariance_type):
     assert child("family_travels", covariance_type=covariance_type) == [True] * 4
 
 

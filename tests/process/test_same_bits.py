@@ -43,6 +43,7 @@ def dispatched_features():
     [FEW, pytest.param([name for name in FAMILIES if name not in FEW], marks=pytest.mark.heavy)],
     ids=["few", "others"],
 )
+@pytest.mark.heavy
 def test_another_instruction_set_another_blas_and_more_threads_change_no_bit(structures):
     """All at once: where it fails, leave out one after the other."""
     features = dispatched_features()

@@ -12,7 +12,13 @@ from gaussmix import GaussianMixture
 REFUSAL = "escale the column|precisions_init.* give finite numbers"
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def one_in_three():
+    """All cases; a plain run takes every third."""
+    marks = [], [pytest.mark.heavy], [pytest.mark.heavy]
+    return [pytest.param(case, id=name, marks=marks[i % 3]) for i, (name, case) in enumerate(CASES.items())]
+
+
+@pytest.mark.parametrize("case", one_in_three())
 def test_an_answer_is_right(case):
     allowed = pytest.raises(ValueError, match=REFUSAL) if case.may_refuse else contextlib.nullcontext()
     with warnings.catch_warnings(), allowed:

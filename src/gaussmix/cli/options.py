@@ -19,6 +19,7 @@ from gaussmix.door.rows import MEANINGS
 from gaussmix.errors import not_one_of
 from gaussmix.families.base import FAMILIES, family_named, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
+from gaussmix.families.full import Full
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 from gaussmix.sources.opening import MEMORY, check_memory, open
@@ -77,7 +78,7 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in given.items() if value not in (None, False, NOISES[0])}
     if not given:
         return found
-    names = found.get("covariance_type", ["full"])
+    names = found.get("covariance_type", [Full().name])
     takers = {} if names == EVERY else {name: family_named(name).get_params() for name in names}
     for name in given:
         lacking = [repr(taker) for taker, own in takers.items() if _OF_STRUCTURES[name] not in own]

@@ -434,7 +434,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = super()._source(X, sample_weight, X_error)
         noise = self.mixture_.noise
         if source.may_miss and noise is not None and noise.box is None:
-            raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with a box as the volume of noise.")
+            raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
         return source
 
     def _exported(self) -> tuple[Mixture, None]:

@@ -49,7 +49,7 @@ class Subject:
         if not np.isnan(rows).any():
             return self.mixture.responsibilities(rows)
         if self.mixture.noise is not None and self.mixture.noise.box is None:
-            raise ValueError(f"X has missing cells, and {NO_MARGINAL}: fit with a box as the volume of noise.")
+            raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
         engine = IncompleteEngine(self.mixture._engine())
         found: Array = engine.responsibilities(Block(0, rows), self.mixture.parameters)
         return found

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gaussmix.engines import choose
 
 QUIET = "gaussmix.quiet"  # the key of --quiet in what click keeps for a command
-_WITHOUT_NOISE = "fit again without --noise"
+_WITHOUT_NOISE = "Fit again without --noise"
 _ADVICE = {  # for users of Python, and the same for users of the command line
     "missing='allow'": "--missing",
     "mend these cells": "mend these cells, give --na TEXT where one means a missing value",
@@ -21,10 +21,9 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     "decimal ','": "--decimal ,",
     "memory=": "--memory",
     "features=": "--features ",
-    "fit with a box as the volume of noise, or take without_noise": _WITHOUT_NOISE,
-    "fit with a box as the volume of noise": _WITHOUT_NOISE,
-    "take mixture_.without_noise": _WITHOUT_NOISE,
-    "take without_noise": _WITHOUT_NOISE,
+    "Fit with a box as the volume of noise, or take without_noise": _WITHOUT_NOISE,
+    "Fit with a box as the volume of noise": _WITHOUT_NOISE,
+    "Take without_noise": _WITHOUT_NOISE,
 }
 _FILL = "Remove or fill such rows first."  # advice that is another for each command
 _SAME_WORDS = "tol trim weight_meaning criterion max_condition max_iter max_time n_factors n_init reg_covar stopping"

@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this on
 
 import many_blocks
 
+MANY = 16  # tests of one function: of larger products a plain run draws pairs
+
 
 def pytest_addoption(parser):
     parser.addoption("--heavy", action="store_true", help="run what a plain run leaves out, and nothing else")
@@ -43,14 +45,17 @@ def pytest_collection_modifyitems(config, items):
 
 
 def not_drawn(items):
-    """Identities of the tests marked `pairwise` that a greedy draw leaves out.
+    """Identities of the tests that a greedy draw leaves out: of those marked `pairwise`, and of products above `MANY`.
 
     Every pair of values of two parameters is in a test that is drawn. The draw is the same in every run.
     """
     left_out, tests_of = set(), defaultdict(list)
     for item in items:
-        if item.get_closest_marker("pairwise"):
+        if hasattr(item, "callspec"):
             tests_of[item.function].append(item)
+    for function, tests in list(tests_of.items()):
+        if len(tests) <= MANY and not tests[0].get_closest_marker("pairwise"):
+            del tests_of[function]
     for tests in tests_of.values():
         held = {id(test): {*combinations([(k, id(v)) for k, v in test.callspec.params.items()], 2)} for test in tests}
         missing = set().union(*held.values())

@@ -236,6 +236,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(package, verb, shel
     assert complaints == f"gaussmix: the command line needs {package}: install gaussmix[cli].\n"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("n_rows", [1, 20_000], ids=["at the end", "in the middle"])
 def test_a_reader_that_leaves_is_no_error_to_speak_of(n_rows, shell, model, csv_file):
     path = csv_file("eruptions,waiting\n" + "3.6,79\n" * n_rows)

@@ -225,6 +225,7 @@ def test_standard_input_and_output_of_every_format(format, cli, faithful, tmp_pa
     assert json.loads(scored.stdout)["bic"] == pytest.approx(estimator.bic(frame), rel=1e-14)
 
 
+@pytest.mark.heavy
 def test_a_pipe_between_processes(model):
     """Nothing but the table may stand on standard output."""
     run = [sys.executable, "-m", "gaussmix"]

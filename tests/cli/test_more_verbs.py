@@ -359,6 +359,7 @@ def test_completion_scripts_are_printed(shell, cli, monkeypatch):
     assert "_GAUSSMIX_COMPLETE" in result.stdout
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("words", "at", "expected"),
     [("gaussmix ", 1, "report"), ("gaussmix fit --crit", 2, "--criterion"), ("gaussmix fit ", 2, "file")],

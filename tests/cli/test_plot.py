@@ -49,6 +49,7 @@ def test_what_cannot_be_drawn_is_a_sentence(cli, model, faithful, tmp_path):
         assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.heavy
 def test_without_matplotlib_the_extra_is_named(shell, model, faithful, tmp_path):
     prelude = "import sys\nsys.modules['matplotlib'] = None"
     for verb in (["plot", model, "-o", tmp_path / "a.png"], ["report", faithful, "-o", tmp_path / "a.html"]):

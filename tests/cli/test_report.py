@@ -191,6 +191,7 @@ def run_code(page, folder):
     return runpy.run_path(str(folder / "code.py"))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", READ)
 def test_the_python_of_a_page_runs(kind, cli, tmp_path):
     write, name, options = READ[kind]
@@ -222,6 +223,7 @@ WAYS = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("way", WAYS)
 def test_it_fits_as_fit_does_and_so_does_its_python(way, cli, tmp_path):
     table, page = tmp_path / "t.csv", tmp_path / "page.html"

@@ -58,6 +58,7 @@ def test_standard_input_may_be_compressed(codec, cli):
     assert json.loads(result.stdout)["n_rows"] == len(LONG)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("codec", COMPRESSED)
 @pytest.mark.parametrize("format", ["csv", "json"])
 def test_what_is_written_is_compressed_as_its_name_says(format, codec, cli, model, tmp_path):

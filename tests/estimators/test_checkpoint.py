@@ -139,6 +139,37 @@ def test_a_search_goes_on_at_the_candidate_where_it_stood(criterion, rows, path,
     assert n_resumed >= 3, "runs that had ended were not made again"
 
 
+@pytest.mark.parametrize("criterion", ["bic", "cv"])
+def test_a_search_without_a_seed_goes_on_with_the_seed_that_it_drew(criterion, rows, path, stop_at):
+    parameters = {"covariance_type": ["full", "diag"], "criterion": criterion, "n_folds": 2, "tol": 1e-4, **STARTS}
+
+    def search(seed, **more):
+        return GaussianMixtureIC([3, 4], **parameters, random_state=np.random.RandomState(seed), **more)
+
+    whole = search(5).fit(rows)
+    for n_states in (2, 60, 120):
+        interrupted(search(5, checkpoint=path), rows, stop_at, n_states)
+        found = search(6, checkpoint=path).fit(rows)
+        assert everything(found) == everything(whole)
+        assert found.results_["log_likelihood"] == whole.results_["log_likelihood"]
+        assert criterion == "bic" or found.results_["cv"] == whole.results_["cv"]
+
+
+def test_a_search_goes_on_after_candidates_that_failed(rows, path, stop_at):
+    X = np.column_stack([rows, np.ones(len(rows))])  # "full" has no covariances
+    parameters = {"covariance_type": ["full", "spherical"], "tol": 1e-9, "random_state": 3, **STARTS}
+    with pytest.warns(RuntimeWarning, match="could not be fitted"):
+        whole = GaussianMixtureIC([2], **parameters).fit(X)
+    interrupted(GaussianMixtureIC([2], **parameters, checkpoint=path), X, stop_at, 5)
+    with pytest.warns(RuntimeWarning, match="could not be fitted"):
+        assert everything(GaussianMixtureIC([2], **parameters, checkpoint=path).fit(X)) == everything(whole)
+    parameters["covariance_type"] = "full"
+    for _ in range(2):
+        with pytest.raises(ValueError, match="singular covariance"):
+            GaussianMixtureIC([2], **parameters, checkpoint=path).fit(X)
+        assert not path.exists()
+
+
 def test_an_accelerated_fit_goes_on(rows, path, stop_at):
     parameters = {"acceleration": "auto", "tol": 0.0, "max_iter": 40, "random_state": 3, "init_params": "random"}
     expected = everything(GaussianMixture(4, **parameters).fit(rows))

@@ -91,6 +91,7 @@ def test_a_search_over_a_pipeline_finds_the_number_of_groups(X):
     assert by_bic.fit(X).best_params_ == {"n_components": 3}
 
 
+@pytest.mark.heavy
 def test_searches_and_scores_run_in_other_processes(X):
     serial = cross_val_score(GaussianMixture(3, random_state=0), X, cv=2)
     assert (cross_val_score(GaussianMixture(3, random_state=0), X, cv=2, n_jobs=2) == serial).all()

@@ -41,6 +41,7 @@ def rows_of(estimator):
     return {pair: repr([column[place] for column in table.values()]) for place, pair in enumerate(pairs)}
 
 
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore:components? .* lost its mass:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.* candidates could not be fitted:RuntimeWarning")  # rows that are equal
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")

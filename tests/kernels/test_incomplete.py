@@ -147,6 +147,7 @@ def test_shares_of_missing_cells(target, make_problem, missing, n_components):
     assert_close(problem.step(target), expected_step(problem))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("n_features", [4, 5, 9])
 def test_many_rows_of_few_patterns(target, make_problem, rng, n_features):
     """Long runs of one pattern, of rows with nothing missing, and of rows with nothing present."""

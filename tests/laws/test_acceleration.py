@@ -76,6 +76,7 @@ def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
     assert (np.diff(objective) >= -1e-12 * np.abs(objective[:-1])).all()
 
 
+@pytest.mark.heavy
 @needs_core
 @pytest.mark.parametrize("case", SLOW)
 def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):

@@ -146,6 +146,7 @@ def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
     assert_same_course(ArraySource(rows), cut, ENGINES["native"](2), FAMILIES[name], rows, n_steps=2)
 
 
+@pytest.mark.heavy
 @needs_core
 @pytest.mark.pairwise
 @pytest.mark.parametrize("is_far", [False, True])

@@ -66,6 +66,7 @@ def test_every_structure_goes_on_between_any_two_steps(name, engine, monkeypatch
     assert len(states) > 6
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EVE", "factor_analyzer"])
 def test_an_accelerated_run_goes_on_between_any_two_passes(name, engine):

@@ -123,6 +123,7 @@ def test_labels_have_the_weights_and_no_order(engine, rng):
         assert ks_distance(mine, ndtr) < farthest_cdf(len(mine))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_rows_have_the_cdf_of_the_mixture_in_any_direction(engine, rng, name):
     mixture = make_mixture(rng, name)

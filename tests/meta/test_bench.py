@@ -54,6 +54,7 @@ def test_every_command_has_help_and_measures_nothing_for_it() -> None:
     assert sum(line.startswith("usage: ") for line in said) == len(names)
 
 
+@pytest.mark.heavy
 def test_parity_refuses_a_trimmed_reference_in_a_sentence() -> None:
     words = [sys.executable, "-m", "bench.parity", str(ROOT / "tests" / "oracle" / "mclust")]
     run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)

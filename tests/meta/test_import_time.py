@@ -63,6 +63,7 @@ def test_what_needs_no_library_loads_none(statement: str, code: int) -> None:
     assert sorted(LIBRARIES & modules) == []
 
 
+@pytest.mark.heavy
 def test_a_fit_loads_what_it_needs_of_scikit_learn_and_nothing_else_that_is_slow() -> None:
     needed = "import sklearn.base, sklearn.utils.validation, safetensors.numpy"
     fit = (
@@ -110,6 +111,7 @@ for name in {names!r}:
     assert "gaussmix" in loaded(each)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "words",
     [("fit", "{data}"), ("report", "{data}", "-k", "1:2", "-o", "{folder}/page.html")],

@@ -97,6 +97,7 @@ def test_levels_of_one_feature_are_the_inverse(name):
     np.testing.assert_array_equal(inside, mixture.log_density(mixture.means) >= levels[3])
 
 
+@pytest.mark.heavy
 @families
 @pytest.mark.parametrize("problem", ["one feature", "separate", "overlapping", "unlike units"])
 def test_tail_probabilities_of_samples_are_uniform(family, problem, rng):

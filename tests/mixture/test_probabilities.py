@@ -58,6 +58,7 @@ RECTANGLES = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("lower", "upper", "correlation"), RECTANGLES)
 def test_probability_of_two_features(lower, upper, correlation):
     """To 1e-12, and of its own size where that is small: ρ as a double moves the mass by ε / (1 − ρ²) of it."""

@@ -371,6 +371,7 @@ ComponentDisplay.from_estimator(Mixture([1.0], np.zeros((1, 2)), [1.0], FAMILIES
 """
 
 
+@pytest.mark.heavy
 def test_without_a_screen_it_says_what_to_do():
     """A backend that needs one fails in one way or another: where its toolkit is missing, or no screen is found."""
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}

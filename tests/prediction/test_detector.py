@@ -23,6 +23,7 @@ def test_one_component_is_the_robust_old_rule(X):
     np.testing.assert_array_equal(detector.predict(X) == -1, squared > chi2.ppf(0.9, 2))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
 @pytest.mark.parametrize("mass", [0.8, 0.99])
 def test_new_rows_are_outliers_as_often_as_the_mass_says(structure, mass, X):

@@ -48,6 +48,7 @@ def test_it_is_fitted_to_what_is_observed(holed):
     np.testing.assert_array_equal(imputer.mixture_.means, expected.mixture_.means)
 
 
+@pytest.mark.heavy
 def test_several_imputations_vary_as_the_missing_values_do(X, holed):
     imputer = GaussianMixtureImputer(2, random_state=0).fit(holed)
     copies = imputer.impute(holed, n_imputations=200)

@@ -66,6 +66,7 @@ def assert_same_mixture(found, expected):
         assert_same_bits(getattr(found.mixture_, name), getattr(expected.mixture_, name), name)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("n_components", "n_unknown", "is_weighted"), [(None, 0, False), (None, 2, True), (2, 0, True), (2, 2, False)]
 )
@@ -99,6 +100,7 @@ def test_of_a_large_class_few_rows_are_in_memory_at_a_time(table, folder, monkey
     assert seen == [True] * 3
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("targets", [1, [2, 0]])
 def test_a_regressor_of_a_file_has_the_bits_of_one_in_memory(targets, is_weighted, table, folder):

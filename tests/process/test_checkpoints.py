@@ -7,6 +7,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to begin fits again at once")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("fit", "n_kills"),
     [("small", 3), *(pytest.param(name, 1, marks=pytest.mark.heavy) for name in ("tied", "orders float32"))],

@@ -30,6 +30,7 @@ def test_a_fork_after_a_fit_gives_the_same_bits(child, covariance_type):
     assert answer["child"] == answer["parent"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "method", ["fork", "loky", pytest.param("forkserver", marks=heavy), pytest.param("spawn", marks=heavy)]
 )
@@ -55,6 +56,7 @@ def test_omp_num_threads_changes_no_bit(child, limit):
     assert child("fit_with_environment", name="OMP_NUM_THREADS", value=limit) == child("fit_digest")
 
 
+@pytest.mark.heavy
 @LINUX
 @pytest.mark.parametrize("megabytes", [pytest.param(8, marks=heavy), 64, pytest.param(300, marks=heavy)])
 @pytest.mark.parametrize(

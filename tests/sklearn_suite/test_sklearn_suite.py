@@ -1,6 +1,6 @@
 """scikit-learn's own tests of its Gaussian mixture pass on ours, with the exceptions listed here."""
 
-from __future__ import annotations
+from __future__ import pytest
 
 import os
 import subprocess
@@ -49,6 +49,7 @@ def _reason(name: str) -> str | None:
     return next((why for pattern, why in EXPECTED_FAILURES.items() if fnmatchcase(name, pattern)), None)
 
 
+@pytest.mark.heavy
 def test_all_but_the_exceptions_pass(tmp_path: Path) -> None:
     """And the exceptions fail, and nothing was skipped or lost: scikit-learn 1.9 has 97 cases of our class."""
     found = outcomes(tmp_path)

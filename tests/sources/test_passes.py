@@ -172,6 +172,7 @@ def test_the_spread_of_rows_with_extreme_weights(unit, rng):
     np.testing.assert_allclose(spread.covariance, np.cov(rows.T / 1e100, aweights=weights / unit, ddof=0) * 1e200)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("n_distinct", [1, 5, Distinct.MOST - 1, Distinct.MOST, 100])
 def test_few_distinct_rows_are_counted_in_a_file_as_in_memory(n_distinct, tmp_path, rng):
     rows = np.repeat(rng.normal(size=(n_distinct, 2)), -(-N_ROWS // n_distinct), axis=0)[:N_ROWS]

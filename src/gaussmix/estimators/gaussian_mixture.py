@@ -170,7 +170,7 @@ class GaussianMixture(StreamingMixture):
     mixture_ : Mixture
         The fitted distribution itself, in float64. It can be set: the estimator is then as if fitted to it. So can
         `weights_`, `means_` and matrices, one after the other or in place; when the estimator is next used, a mixture
-        is made of them.
+        is made of them. Until then the other arrays are those of the old mixture.
     converged_ : bool
     outcome_ : record
         How the fit ended: `reason`, a sentence; `remaining_gain`, what all further steps would add to `lower_bound_`

@@ -116,8 +116,8 @@ class GaussianMixtureIC(MixtureEstimator):
     random_state : int, RandomState or None, default None
         Seed of the starts, the same for every candidate, of the folds and of `sample`.
     n_jobs : int or None, default None
-        Candidates fitted at a time; with `callbacks`, threads of each. None for every processor (or OMP_NUM_THREADS).
-        Changes no result.
+        Candidates fitted at a time; with `callbacks` or `checkpoint`, threads of each. None for every processor (or
+        OMP_NUM_THREADS). Changes no result.
     checkpoint : path or None, default None
         A file in which `fit` notes where it stands, as for `GaussianMixture`. A search that was killed goes on at the
         candidate where it stood. Candidates are then fitted one after the other.
@@ -299,11 +299,11 @@ class GaussianMixtureIC(MixtureEstimator):
             results = yield from search.results()
             begun = [result for result in results if result.was_begun]
             failed = [result.candidate.family for result in begun if result.failure is not None]
-            faults = Faults.of(source, failed)
-            if all(result.evidence is None for result in results):
-                raise none_could_be_fitted(results, faults.sentence(self._names))
-            if criterion == HELD_OUT:
+            faults, has_fit = Faults.of(source, failed), any(result.evidence is not None for result in results)
+            if has_fit and criterion == HELD_OUT:
                 results, mean, error = yield from search.cross_validated(results, n_folds)
+        if not has_fit:  # the checkpoint is gone: the search would fail again
+            raise none_could_be_fitted(results, faults.sentence(self._names))
         table = results_table(results)
         if criterion == HELD_OUT:
             number = highest_within_error(results, mean, error)

@@ -35,6 +35,7 @@ from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
 SECONDS = 5.0  # between two checkpoints of a run
+_SEARCH = "search"  # the key of the state that the generator has when a search begins
 Place = str | os.PathLike[str]
 
 
@@ -118,6 +119,22 @@ class Checkpoint:
             stand.number, stand.state, stand.generator = stand.number + 1, None, generator.bit_generator.state
             if stand.number < len(runs):
                 self._write_beside()
+        if not stand.ends:  # no start had an end: the fit has failed, and is tried again if the search goes on
+            del self._stands[key]
+
+    def restore(self, generator: np.random.Generator) -> None:
+        """Give a generator the state that it had when the search began: every fit of a search begins with it."""
+        record = self._read.pop(_SEARCH, None)
+        if record is not None:
+            self._set_state(generator, record.generator)
+        self._stands[_SEARCH] = Standing(generator=generator.bit_generator.state)
+
+    def _set_state(self, generator: np.random.Generator, state: Any) -> None:
+        """Give a generator a state of the file; raises ValueError if it is none."""
+        try:
+            generator.bit_generator.state = state
+        except (TypeError, ValueError, KeyError, OverflowError):
+            raise self._unusable(Damaged("its generator is in no state")) from None
 
     def _standing(self, key: str, family: Family, generator: np.random.Generator) -> Standing:
         """How far a fit had come when the file was written; its beginning if the file lacks it."""
@@ -125,10 +142,7 @@ class Checkpoint:
         if record is None:
             return Standing(generator=generator.bit_generator.state)
         try:
-            try:
-                generator.bit_generator.state = record.generator
-            except (TypeError, ValueError, KeyError, OverflowError):
-                raise Damaged("its generator is in no state") from None
+            self._set_state(generator, record.generator)
             state, best = (None if run is None else _state_of(run, family) for run in (record.state, record.best))
             ends = () if best is None else tuple(_end_of(run, best) for run in record.ends)
         except Damaged as damage:
@@ -165,7 +179,7 @@ class Checkpoint:
         """Write a checkpoint if the fit has gone on since the last one."""
         self._wait()
         stand = self._stands.get(self._current)
-        is_between_steps = stand is not None and (stand.state is None or stand.state.outcome is None)
+        is_between_steps = stand is None or stand.state is None or stand.state.outcome is None
         if self._place != self._written and is_between_steps:
             self._write(self._record(), self._place)
 

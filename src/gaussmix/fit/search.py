@@ -114,6 +114,8 @@ class Search:
         results : of all candidates, in their order.
         """
         at_a_time, threads = self._n_threads
+        if not self.plan.stage:  # fits without a fold belong to a search that has begun
+            self.watch.restore(self.plan.rng)
         fits = _Fits(self, engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads))
         sign = 1 if self.plan.stopping.is_watched else -1  # the largest first, so that no thread is left alone with one
         order = sorted(range(len(self.candidates)), key=lambda place: sign * self.candidates[place].n_components)

@@ -94,6 +94,11 @@ class Watch:
         """Whether candidates have to be fitted one after the other."""
         return self.is_told or self._checkpoint is not None or self._verbose > 0
 
+    def restore(self, generator: np.random.Generator) -> None:
+        """Give the generator of a search the state that a checkpoint has; without a checkpoint it stays as it is."""
+        if self._checkpoint is not None:
+            self._checkpoint.restore(generator)
+
     def ended(self) -> Outcome | None:
         """Why no more runs may begin; None if they may."""
         if self._was_stopped:
@@ -175,6 +180,8 @@ class Watch:
             yield state
             if is_last:
                 return
+        for part in reversed(open_parts):  # the run was cut short
+            part.end(None)
 
     def _is_stopped_at(self, step: Step) -> bool:
         """Whether a callback of the user ends the fit."""

@@ -80,8 +80,8 @@ def open(
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.
     memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about
         150 MB more.
-    missing : whether cells of features may be missing (NaN or null): for `GaussianMixtureImputer` alone. Else the first
-        such cell is named.
+    missing : whether cells of features may be missing (NaN or null). Else the first such cell is an error, which names
+        it.
 
     Returns
     -------

@@ -118,7 +118,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
 @click.option(
     "--checkpoint",
     metavar="FILE",
-    help="Note in this file where the fit stands; the same command goes on from it. For one K and one structure.",
+    help="Note in this file where the fit stands; the same command goes on from it.",
 )
 @options.reading
 @options.jobs

@@ -1,6 +1,6 @@
 """scikit-learn's own tests of its Gaussian mixture pass on ours, with the exceptions listed here."""
 
-from __future__ import pytest
+from __future__ import annotations
 
 import os
 import subprocess
@@ -8,6 +8,8 @@ import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 MODULES = "sklearn.mixture.tests.test_gaussian_mixture", "sklearn.mixture.tests.test_mixture"
 

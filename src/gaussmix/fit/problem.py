@@ -88,14 +88,14 @@ class Data:
         return Ridge(self.ridge if ridge is None else np.full(self.original.n_features, ridge))
 
     def restricted(
-        self, restrictions: Terms, ridge: float | None, family: Family, n_components: int, engine: Engine[Any]
+        self, terms: Terms, ridge: float | None, family: Family, n_components: int, engine: Engine[Any]
     ) -> Ridge:
         """As `objective`, with a prior and fixed parameters."""
         is_matrix = family.kind.second is Second.FULL
-        if restrictions.prior is not None and is_matrix not in self._moments:
+        if terms.prior is not None and is_matrix not in self._moments:
             self._moments[is_matrix] = OverallMoments.of(self.source(), self.unit, engine, is_matrix=is_matrix)
         plain, moments = self.objective(ridge), self._moments.get(is_matrix)
-        return restrictions.objective(plain.ridge, self.unit, n_components, family, moments)
+        return terms.objective(plain.ridge, self.unit, n_components, family, moments)
 
     def part(self, chosen: NDArray[np.bool_]) -> Data:
         """Some of the rows."""
@@ -114,7 +114,7 @@ class Problem:
     engine : sums over the rows.
     ridge : added to each variance, data units²; None for the automatic one.
     remedy : for a stuck component.
-    restrictions : priors and fixed parameters.
+    terms : priors and fixed parameters.
     """
 
     data: Data
@@ -123,7 +123,7 @@ class Problem:
     engine: Engine[Any]
     ridge: float | None
     remedy: Remedy = Remedy.FREEZE
-    restrictions: Terms = field(default_factory=Terms)
+    terms: Terms = field(default_factory=Terms)
 
     @cached_property
     def source(self) -> Source:
@@ -137,12 +137,12 @@ class Problem:
 
     def objective_with(self, ridge: float | None) -> Ridge:
         """What EM would maximise with another ridge; None for the automatic one."""
-        return self.data.restricted(self.restrictions, ridge, self.family, self.n_components, self.engine)
+        return self.data.restricted(self.terms, ridge, self.family, self.n_components, self.engine)
 
     @property
     def is_plain(self) -> bool:
         """Whether EM maximises the log-likelihood of all rows and nothing else."""
-        return self.restrictions.is_empty and self.data.is_plain
+        return self.terms.is_empty and self.data.is_plain
 
     @property
     def n_parameters(self) -> int:

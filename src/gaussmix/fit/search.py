@@ -116,7 +116,7 @@ class Search:
         at_a_time, threads = self._n_threads
         if not self.plan.stage:  # fits without a fold belong to a search that has begun
             self.watch.restore(self.plan.rng)
-        fits = _Fits(self, engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads))
+        fits = _Candidates(self, engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads))
         sign = 1 if self.plan.stopping.is_watched else -1  # the largest first, so that no thread is left alone with one
         order = sorted(range(len(self.candidates)), key=lambda place: sign * self.candidates[place].n_components)
         results: dict[int, Result] = {}
@@ -183,7 +183,7 @@ class Search:
         return replace(self, problem=problem, plan=replace(self.plan, stage=f"without fold {number} "))
 
 
-class _Fits:
+class _Candidates:
     """The fits of a search, several at a time; parameters as for `Search`, and the engine of each."""
 
     def __init__(self, search: Search, engine: Engine[Any]) -> None:

@@ -149,6 +149,15 @@ class Kept(NamedTuple):
     values: Floats
     before: bytes | None
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether a byte differs."""
+        if self.before is None or self.values.nbytes != len(self.before):
+            return True
+        word = f"u{self.values.itemsize}"  # so that NaN equals itself
+        now = self.values.reshape(-1).view(word)
+        return bool((now != np.frombuffer(self.before, word)).any())
+
 
 class FittedArray:
     """A fitted array, in the type of the training data: made of the mixture when it is first read, and then kept.
@@ -288,7 +297,7 @@ class MixtureAttributes(Estimator):
 
     def _settle(self) -> None:
         arrays: dict[str, Kept] = vars(self).get("_arrays", {})
-        changed = {name: values for name, (values, before) in arrays.items() if values.tobytes() != before}
+        changed = {name: kept.values for name, kept in arrays.items() if kept.is_changed}
         fitted = self._stored()
         if fitted is not None and not changed:
             return

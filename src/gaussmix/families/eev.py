@@ -27,7 +27,7 @@ class EEV(Family):
         return self.covariances(composed(axes, shared[None]), *scatter.shape)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Those of mclust; Fraley & Raftery (2007) have none. The proportions have them, once with one mean."""
+        """As in mclust, for the shared proportions alone; Fraley & Raftery (2007) give none for this structure."""
         return 0.0, dof + n_features + 1.0 + of_mean
 
     def n_parameters(self, n_components: int, n_features: int) -> int:

@@ -68,10 +68,9 @@ class Parameters:
     def near_box(self) -> Array:
         """Ends of a box, (2, n_features), in which no row is far.
 
-        In it log p(x, k) of one component is above the limit, that of the widest such box: |W| |x − μ| bounds
-        |W (x − μ)|.
+        Each component has such a box, because |W| |x − μ| bounds |W (x − μ)|. This is the widest of them.
         """
-        above = self.log_scale - self.far_limit - 2.0  # what rounding takes is less
+        above = self.log_scale - self.far_limit - 2.0  # a margin above the rounding
         sides = np.broadcast_to(self.whitening.precision_diagonals() ** -0.5, self.means.shape)
         with np.errstate(all="ignore"):  # NaN is no end of a box: then each row is looked at
             lengths = (self.whitening.whiten_at_most(sides) ** 2).sum(axis=1) ** 0.5

@@ -50,14 +50,14 @@ _WORD, _PHRASE = _pattern(_WORDS), _pattern(_ADVICE)
 def in_options(sentence: str, command: click.Command | None = None, *, is_of_table: bool = False) -> str:
     """A sentence on one line that calls parameters by the options that set them; what is in quotes stays.
 
-    A sentence that is of a table begins with the name of a file, which may be that of a parameter: there only advice
-    is put into options.
+    A sentence about a table begins with the name of a file, which may be the name of a parameter. Only the advice in
+    it is put into options.
 
     Parameters
     ----------
     sentence : for users of Python.
     command : the one that runs, whose options may be advised; None for none.
-    is_of_table : whether the sentence is of a table.
+    is_of_table : whether the sentence is about a table.
     """
     pattern = _PHRASE if is_of_table else _WORD
     said = pattern.sub(lambda found: _WORDS[found[1]] + (" " if found[2] else ""), " ".join(sentence.split()))

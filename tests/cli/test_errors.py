@@ -205,6 +205,7 @@ def test_help_is_no_error(arguments, cli):
     assert "gaussmix" in result.stdout
 
 
+@pytest.mark.heavy
 def test_a_process_fits_and_predicts(shell, faithful, tmp_path):
     fit = shell("fit", faithful, "-k", "1:3", "-o", tmp_path / "m.gmm")
     said, complaints = fit.communicate(timeout=60)
@@ -282,6 +283,7 @@ class TestTerminal:
         assert said == ""
         assert b"Traceback" not in seen
 
+    @pytest.mark.heavy
     @pytest.mark.parametrize("verb", ["fit", "predict"])
     def test_progress_of_files_is_in_rows_and_bytes(self, verb, shell, tmp_path, rng):
         import pty

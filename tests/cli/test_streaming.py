@@ -49,6 +49,7 @@ INPUTS = ["parts", "parts/*.parquet", "table.arrow", "table.csv", "table.npy"]
 OUTPUTS = ["out.parquet", "out.arrow", "out.npy", "out.csv"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "output"), [*((name, "out.parquet") for name in INPUTS), *(("table.npy", output) for output in OUTPUTS)]
 )

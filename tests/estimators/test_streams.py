@@ -51,6 +51,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "dtype", "weighted"),
     [

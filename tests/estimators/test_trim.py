@@ -102,6 +102,7 @@ def test_it_goes_on_and_may_be_accelerated(rows):
     assert faster.lower_bound_ >= plain.lower_bound_ - 1e-6
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [["full", "diag"], ["EII", "VVE"]])
 def test_a_choice_is_not_led_by_outliers(name, rows):
     """As many components as there are groups; without trimming there are more."""

@@ -40,6 +40,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.pairwise
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers to send the signal")
 @pytest.mark.parametrize("n_threads", [1, 3])

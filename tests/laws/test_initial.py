@@ -76,6 +76,7 @@ def test_a_split_moves_the_halves_along_the_feature_that_is_widest_compared_with
     np.testing.assert_array_equal(model.covariances.dense(), covariances[[0, 1, 0]])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_split_leaves_the_density_nearly_as_it_is_and_em_ends_no_lower(name, engine):
     given, family = PROBLEMS["overlapping"], FAMILIES[name]

@@ -72,6 +72,7 @@ def test_a_weight_is_a_number_of_rows(name, kind, size, seed):
     step.assert_same(step(counted), step(repeated), repeated, "rows of weight 0 to 3")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 @pytest.mark.parametrize("name", [pytest.param("numpy", marks=pytest.mark.heavy), *(set(names) - {"numpy"})])
 @settings(max_examples=60, **quick)

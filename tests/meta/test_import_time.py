@@ -75,6 +75,7 @@ def test_a_fit_loads_what_it_needs_of_scikit_learn_and_nothing_else_that_is_slow
     assert sorted(f"gaussmix.{name}" for name in others if f"gaussmix.{name}" in beyond) == []
 
 
+@pytest.mark.heavy
 def test_an_estimator_that_predicts_loads_no_metrics_before_it_is_scored() -> None:
     names = [f"GaussianMixture{name}" for name in ("Classifier", "Regressor", "Detector", "Imputer")]
     assert "sklearn.metrics" not in loaded(f"from gaussmix import {', '.join(names)}")

@@ -60,6 +60,7 @@ def test_a_formula_takes_the_same_steps_to_the_same_numbers(name, fit):
     assert icl == pytest.approx(fit["icl"], rel=1e-6)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("name", "fit"), cases(lambda name, model, n_components: model in SEARCHED))
 def test_a_search_ends_as_high_as_any_other(name, fit):
     """As mclust at either tolerance, and as a monotone EM in NumPy where there is one."""

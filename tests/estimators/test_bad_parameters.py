@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from gaussmix import GaussianMixture
+from gaussmix.families.base import known_names
 
 ROWS = np.arange(60.0).reshape(20, 3) % 7
 EYES = np.stack([np.eye(3)] * 2)
@@ -20,6 +21,7 @@ def but(array, place, value):
     return changed
 
 
+KNOWN_STRUCTURES = ", ".join(map(repr, known_names()))
 KNOWN_STARTS = "'hierarchical', 'k-means++', 'kmeans', 'search', 'random_from_data', 'random'"
 
 # Name of the case → parameters, the error, what its sentence says.
@@ -27,7 +29,7 @@ CASES = {
     "covariance_type nearly known": (
         {"covariance_type": "ful"},
         ValueError,
-        "covariance_type='ful' is not one of 'diag', 'factor_analyzer', 'full', 'spherical', 'tied', 'E', 'EEE', ",
+        f"covariance_type='ful' is not one of {KNOWN_STRUCTURES}. Did you mean 'full'?",
     ),
     "covariance_type unknown": ({"covariance_type": "xyz"}, ValueError, "'VVE', 'VVI', 'VVV'."),
     "covariance_type no name": (
@@ -35,7 +37,11 @@ CASES = {
         TypeError,
         "covariance_type must be the name of a structure or a structure, not ['full']",
     ),
-    "covariance_type None": ({"covariance_type": None}, TypeError, "or a structure, not None. Names are 'diag', "),
+    "covariance_type None": (
+        {"covariance_type": None},
+        TypeError,
+        f"or a structure, not None. Names are {KNOWN_STRUCTURES}.",
+    ),
     "n_components 0": ({"n_components": 0}, ValueError, "n_components=0 must be an integer ≥ 1."),
     "n_components negative": ({"n_components": -2}, ValueError, "n_components=-2 must be an integer ≥ 1."),
     "n_components float": ({"n_components": 2.0}, TypeError, "n_components must be an integer ≥ 1, not 2.0."),

@@ -4,44 +4,81 @@
 #include <stdexcept>
 #include <string>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#define GAUSSMIX_DECLARE(isa)          \
+    namespace isa {                    \
+    extern const KernelTable kKernels; \
+    }
+
 namespace gaussmix {
 
+#ifdef GAUSSMIX_HAS_PORTABLE
+GAUSSMIX_DECLARE(portable)
+#endif
+#ifdef GAUSSMIX_HAS_NEON
+GAUSSMIX_DECLARE(neon)
+#endif
 #ifdef GAUSSMIX_HAS_AVX2
-namespace avx2 {
-extern const KernelTable kKernels;
-}
+GAUSSMIX_DECLARE(avx2)
 #endif
 #ifdef GAUSSMIX_HAS_AVX512
-namespace avx512 {
-extern const KernelTable kKernels;
-}
+GAUSSMIX_DECLARE(avx512)
 #endif
 
 namespace {
 
-// What a virtual machine may mask although it shows AVX2; clang does not know all of these names.
-#ifdef GAUSSMIX_HAS_AVX2
-bool has_rest_of_v3() {
-#ifdef __clang__
-    return true;
-#else
-    return __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("movbe") && __builtin_cpu_supports("f16c");
+#if defined(__x86_64__)
+
+// The levels of x86-64 that the processor and the operating system both support: 1, 3 (AVX2, FMA) or 4 (AVX-512).
+// Asked by hand, since not every linker finds what __builtin_cpu_supports needs. A virtual machine may mask any bit.
+int x86_64_level() {
+    struct Registers {
+        unsigned a = 0, b = 0, c = 0, d = 0;
+    } basic, more, extended;
+    __get_cpuid_count(1, 0, &basic.a, &basic.b, &basic.c, &basic.d);
+    __get_cpuid_count(7, 0, &more.a, &more.b, &more.c, &more.d);
+    __get_cpuid_count(0x80000001, 0, &extended.a, &extended.b, &extended.c, &extended.d);
+    const auto has = [](unsigned bits, std::initializer_list<int> all) {
+        for (const int bit : all) {
+            if ((bits >> bit & 1) == 0) return false;
+        }
+        return true;
+    };
+    const bool is_v3 = has(basic.c, {12, 22, 27, 28, 29}) &&  // fma movbe osxsave avx f16c
+                       has(more.b, {3, 5, 8}) &&              // bmi avx2 bmi2
+                       has(extended.c, {5});                  // lzcnt
+    if (!is_v3) return 1;
+    unsigned saved = 0, high = 0;  // the registers that the operating system saves
+    asm("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    if (!has(saved, {1, 2})) return 1;
+#ifdef __APPLE__  // begins to save them when they are first used
+    saved |= 0xe0;
 #endif
+    return has(more.b, {16, 17, 28, 30, 31}) && has(saved, {5, 6, 7}) ? 4 : 3;  // avx512f dq cd bw vl
 }
+
 #endif
 
 std::vector<const KernelTable*> find_usable_kernels() {
     std::vector<const KernelTable*> usable;
-#ifdef GAUSSMIX_HAS_AVX2
-    const bool is_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                       __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && has_rest_of_v3();
-    if (is_v3) usable.push_back(&avx2::kKernels);
+#if defined(__x86_64__)
+    const int level = x86_64_level();
+#if defined(GAUSSMIX_HAS_PORTABLE)
+    if (level >= 3) usable.push_back(&portable::kKernels);
 #endif
-#ifdef GAUSSMIX_HAS_AVX512
-    const bool is_v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                       __builtin_cpu_supports("avx512vl");
-    if (is_v3 && is_v4) usable.push_back(&avx512::kKernels);
+#if defined(GAUSSMIX_HAS_AVX2)
+    if (level >= 3) usable.push_back(&avx2::kKernels);
+#endif
+#if defined(GAUSSMIX_HAS_AVX512)
+    if (level >= 4) usable.push_back(&avx512::kKernels);
+#endif
+#elif defined(GAUSSMIX_HAS_NEON)      // which every arm64 processor has
+    usable.push_back(&neon::kKernels);
+#elif defined(GAUSSMIX_HAS_PORTABLE)  // compiled for every processor of the platform
+    usable.push_back(&portable::kKernels);
 #endif
     return usable;
 }

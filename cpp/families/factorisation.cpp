@@ -1,13 +1,16 @@
 #include "factorisation.hpp"
 
-#include <cfloat>
 #include <cmath>
+#include <limits>
 
 namespace gaussmix {
 
 namespace {
 
-bool is_usable(double variance) { return variance >= DBL_MIN && variance <= DBL_MAX; }
+bool is_usable(double variance) {
+    using Limits = std::numeric_limits<double>;
+    return variance >= Limits::min() && variance <= Limits::max();
+}
 
 bool invert_roots(const double* variances, Index count, double* roots) {
     for (Index i = 0; i < count; ++i) {

@@ -182,7 +182,7 @@ private:
     // Forward substitution, W y = z, for features first..first+height-1, after those before: lanes z become -y.
     template <int kHeight>
     void solve(const double* w, Index first, double* all_lanes) const {
-        GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
             double* const lanes = all_lanes + h * kPartLanes;
             Part sums[kHeight];
             GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) sums[r] = Part::load(lanes + (first + r) * kLanes);

@@ -17,7 +17,7 @@ void add_component(const TileView& tile, Index k, const Real* anchor, double* su
     constexpr int kSums = 1 + D + D * (D + 1) / 2;
     const ActiveGroups& groups = active_groups(tile.active[k]);
     Vec totals[kSums];
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+    GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part sum[kSums];
         GAUSSMIX_UNROLL for (int i = 0; i < kSums; ++i) sum[i] = Part::zero();
         for (int g = 0; g < groups.count; ++g) {

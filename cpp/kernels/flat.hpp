@@ -35,7 +35,7 @@ template <int C, Scale kScale>
 GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Index n_features, Real* out,
                                       Vec (&best)[kGroupVectors]) {
     const Real* log_scale = p.log_scale;
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+    GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part squares[C][kGroupVectors], top[kGroupVectors];  // in registers, not through memory
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = part(best[v], h);
         GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
@@ -129,7 +129,7 @@ template <int R, bool kIsFirst>
 void add_features(const Component& c, const Real* anchor, double* mass, double* sums) {
     constexpr int kFours = (R + 3) / 4;
     Vec totals[kFours * 8], total_weight;
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+    GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part first[R], second[R], center[R], sum = Part::zero();
         GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
             first[i] = second[i] = Part::zero();

@@ -32,7 +32,7 @@ struct Centre {
 // t_l = sum_i weights_il u_i of a group, for R factors.
 template <int R>
 GAUSSMIX_INLINE void project(const Real* rows, const Centre& centre, const Real* weights, Index n_features, Real* out) {
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+    GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         const int lane = h * kPartLanes;
         Part sum[R][kGroupVectors];
         GAUSSMIX_UNROLL for (int l = 0; l < R; ++l) {
@@ -69,7 +69,7 @@ inline void project(const Real* rows, const Centre& centre, const Real* weights,
 template <int R>
 GAUSSMIX_INLINE void add_squares(const Real* rows, const Centre& centre, const Real* factor, Index feature,
                                  Index n_factors, const Real* along, Vec (&squares)[kGroupVectors]) {
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+    GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         const int lane = h * kPartLanes;
         Part z[R][kGroupVectors];
         GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) centre.offsets(rows, feature + i, lane, z[i]);
@@ -119,7 +119,7 @@ template <int C, int R, int first = 0>
 GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, const Real* rows, const Real* anchor,
                               const Real* along, Index along_stride, Vec (&totals)[kSide * kSide]) {
     constexpr int kHeight = smaller(kRegisters / 8, R - first);
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+    GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part sum[kHeight][C];
         GAUSSMIX_UNROLL for (int l = 0; l < kHeight; ++l) {
             GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[l][i] = Part::zero();

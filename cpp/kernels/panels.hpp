@@ -87,7 +87,7 @@ GAUSSMIX_INLINE void whiten_rows(const Panel& p, int h, Vec (&squares)[kGroupVec
 template <int R, int first = 0>
 GAUSSMIX_INLINE void whiten_panel(const Panel& p, Vec (&squares)[kGroupVectors]) {
     constexpr int kHeight = smaller(kTileHeight, R - first);
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) whiten_rows<R, first, kHeight>(p, h, squares);
+    GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) whiten_rows<R, first, kHeight>(p, h, squares);
     if constexpr (first + kHeight < R) whiten_panel<R, first + kHeight>(p, squares);
 }
 

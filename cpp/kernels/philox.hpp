@@ -30,8 +30,8 @@ public:
         Words a = row, b = high_half(row), c = Words::broadcast(number), d = Words::broadcast(purpose);
         GAUSSMIX_UNROLL for (int round = 0; round < kRounds; ++round) {
             const Words p = first * a, q = second * c;
-            a = exclusive_or(high_half(q), b, Words::broadcast(keys_[round][0]));
-            c = exclusive_or(high_half(p), d, Words::broadcast(keys_[round][1]));
+            a = high_half(q) ^ b ^ Words::broadcast(keys_[round][0]);
+            c = high_half(p) ^ d ^ Words::broadcast(keys_[round][1]);
             b = q;
             d = p;
         }

@@ -18,7 +18,7 @@ constexpr Index sums_size(const Shape& shape) {
 template <int C, int first>
 GAUSSMIX_INLINE void multiply(const TileView& tile, const Real* responsibilities, const Real* rows,
                               Vec (&totals)[kSide * kSide]) {
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+    GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part sum[kTileHeight][C];
         GAUSSMIX_UNROLL for (int k = 0; k < kTileHeight; ++k) {
             GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[k][i] = Part::zero();

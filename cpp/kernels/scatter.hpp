@@ -45,7 +45,7 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const Real* anchor, Real* 
                                   double* sums) {
     constexpr int kTriangle = R * (R + 1) / 2;
     Vec totals[kTriangle + R], total_weight;
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+    GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part sum[kTriangle + R], weight = Part::zero();
         GAUSSMIX_UNROLL for (int i = 0; i < kTriangle + R; ++i) sum[i] = Part::zero();
         Real* u_out = differences + h * kPartLanes;
@@ -87,14 +87,15 @@ GAUSSMIX_INLINE void add_block(const Real* weighted, const Real* differences, co
                                double* sums) {
     constexpr int kHeight = smaller(kTileHeight, R - first);
     Vec totals[kHeight * kSide];
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+    GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part sum[kHeight][kSide];
         GAUSSMIX_UNROLL for (int i = 0; i < kHeight; ++i) {
             GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) sum[i][j] = Part::zero();
         }
         for (int n = 0; n < n_vectors; ++n) {
             const Index place = n * kSide * kLanes + h * kPartLanes;
-            GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) __builtin_prefetch(next + place + j * kLanes);  // from L2
+            GAUSSMIX_UNROLL for (int j = 0; h == 0 && j < kSide; ++j)
+                __builtin_prefetch(next + place + j * kLanes);  // from L2
             Part u[kSide];
             GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) u[j] = held(Part::load(differences + place + j * kLanes));
             GAUSSMIX_UNROLL for (int i = 0; i < kHeight; ++i) {

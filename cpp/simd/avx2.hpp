@@ -1,8 +1,37 @@
-// Eight lanes of double in two 256-bit registers: what is not written once in part.hpp and vec.hpp.
+// Registers of 256 bits: AVX2 with its fused multiply-add.
 #pragma once
-#include "vec.hpp"
+
+#define GAUSSMIX_EACH_PART GAUSSMIX_UNROLL
+#ifdef GAUSSMIX_SINGLE
+#define GAUSSMIX_MM(name) _mm256_##name##_ps
+#else
+#define GAUSSMIX_MM(name) _mm256_##name##_pd
+#endif
+#include "x86.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
+
+constexpr int kRegisters = 16, kParts = 2, kPartLanes = kLanes / kParts;
+
+// gcc would fold the load into each instruction that uses it, and the loop would wait for loads (M of d = 64: 68 % of
+// the peak without, 79 % with).
+GAUSSMIX_INLINE Part held(Part a) {
+    asm("" : "+x"(a.v));
+    return a;
+}
+
+struct PartMask {
+    decltype(Part::v) v;
+};
+GAUSSMIX_INLINE PartMask less(Part a, Part b) { return {GAUSSMIX_MM(cmp)(a.v, b.v, _CMP_LT_OQ)}; }
+GAUSSMIX_INLINE PartMask equal(Part a, Part b) { return {GAUSSMIX_MM(cmp)(a.v, b.v, _CMP_EQ_OQ)}; }
+GAUSSMIX_INLINE Part keep(PartMask m, Part a) { return {GAUSSMIX_MM (and)(m.v, a.v)}; }
+GAUSSMIX_INLINE Part select(PartMask m, Part yes, Part no) { return {GAUSSMIX_MM(blendv)(no.v, yes.v, m.v)}; }
+GAUSSMIX_INLINE PartMask operator|(PartMask a, PartMask b) { return {GAUSSMIX_MM(or)(a.v, b.v)}; }
+GAUSSMIX_INLINE unsigned bits(PartMask m) { return static_cast<unsigned>(GAUSSMIX_MM(movemask)(m.v)); }
+GAUSSMIX_INLINE bool any(PartMask m) { return bits(m) != 0; }
+
+#ifndef GAUSSMIX_SINGLE
 
 GAUSSMIX_INLINE __m256i head_mask(int count) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3));
@@ -19,42 +48,22 @@ GAUSSMIX_INLINE Part Part::load_floats_head(const void* p, int count) {
 }
 GAUSSMIX_INLINE void Part::store_head(double* p, int count) const { _mm256_maskstore_pd(p, head_mask(count), v); }
 
-using Total = Vec;  // sums of many numbers, lane by lane in double
-
-// table[i mod 8], where the low bits of each lane of `index` hold the integer i.
 GAUSSMIX_INLINE Part lookup(const double* table, Part index) {
     return {_mm256_i64gather_pd(table, _mm256_and_si256(_mm256_castpd_si256(index.v), _mm256_set1_epi64x(7)), 8)};
 }
-GAUSSMIX_INLINE Vec lookup(const double* table, Vec index) {
-    return {lookup(table, index.low), lookup(table, index.high)};
+
+template <class T>
+GAUSSMIX_INLINE T wide_product(T a, T b) {
+    return (T)_mm256_mul_epu32((__m256i)a, (__m256i)b);
 }
 
-// a * 2^(i div 8): the exponent field, at bit 52, is raised by the integer that starts at bit 3.
-GAUSSMIX_INLINE Part scale_by_eighths(Part a, Part index) {
-    const __m256i eighths = _mm256_andnot_si256(_mm256_set1_epi64x(7), _mm256_castpd_si256(index.v));
-    return {_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a.v), _mm256_slli_epi64(eighths, 49)))};
-}
-GAUSSMIX_INLINE Vec scale_by_eighths(Vec a, Vec index) {
-    return {scale_by_eighths(a.low, index.low), scale_by_eighths(a.high, index.high)};
-}
-
-GAUSSMIX_INLINE void split(Part x, Part& fraction, Part& exponent) {
-    const __m256i half_root = _mm256_set1_epi64x(0x3fe6a09e00000000);
-    const __m256i bits =
-        _mm256_add_epi64(_mm256_castpd_si256(x.v), _mm256_set1_epi64x(0x3ff0000000000000 - 0x3fe6a09e00000000));
-    const __m256i biased = _mm256_or_si256(_mm256_srli_epi64(bits, 52), _mm256_set1_epi64x(0x4330000000000000));
-    exponent = {_mm256_sub_pd(_mm256_castsi256_pd(biased), _mm256_set1_pd(0x1p52 + 1023))};
-    const __m256i mantissa = _mm256_and_si256(bits, _mm256_set1_epi64x(0x000fffffffffffff));
-    fraction = {_mm256_castsi256_pd(_mm256_add_epi64(mantissa, half_root))};
-}
-// sums[i] += the eight lanes of a[i]: lanes j and j+4 first, then j and j+2, then the last pair.
-GAUSSMIX_INLINE void add_lane_sums(double* sums, const Vec* a) {
+GAUSSMIX_INLINE void add_lane_sums(double* sums, const Part* a) {
     GAUSSMIX_UNROLL for (int first = 0; first < 8; first += 4) {
-        __m256d half[4], quarter[2];
-        GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) half[i] = (a[first + i].low + a[first + i].high).v;
+        __m256d quarter[2];
         GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
-            quarter[i] = _mm256_add_pd(_mm256_permute2f128_pd(half[i], half[i + 2], 0x20),
-                                       _mm256_permute2f128_pd(half[i], half[i + 2], 0x31));
+            const __m256d one = a[first + i].v, other = a[first + i + 2].v;
+            quarter[i] =
+                _mm256_add_pd(_mm256_permute2f128_pd(one, other, 0x20), _mm256_permute2f128_pd(one, other, 0x31));
         }
         const __m256d total =
             _mm256_add_pd(_mm256_unpacklo_pd(quarter[0], quarter[1]), _mm256_unpackhi_pd(quarter[0], quarter[1]));
@@ -62,29 +71,15 @@ GAUSSMIX_INLINE void add_lane_sums(double* sums, const Vec* a) {
     }
 }
 
-GAUSSMIX_INLINE void transpose(Part& a, Part& b, Part& c, Part& d) {
-    const __m256d ab_even = _mm256_unpacklo_pd(a.v, b.v), ab_odd = _mm256_unpackhi_pd(a.v, b.v);
-    const __m256d cd_even = _mm256_unpacklo_pd(c.v, d.v), cd_odd = _mm256_unpackhi_pd(c.v, d.v);
-    a.v = _mm256_permute2f128_pd(ab_even, cd_even, 0x20);
-    b.v = _mm256_permute2f128_pd(ab_odd, cd_odd, 0x20);
-    c.v = _mm256_permute2f128_pd(ab_even, cd_even, 0x31);
-    d.v = _mm256_permute2f128_pd(ab_odd, cd_odd, 0x31);
+GAUSSMIX_INLINE void transpose(Part (&a)[4]) {
+    const __m256d ab_even = _mm256_unpacklo_pd(a[0].v, a[1].v), ab_odd = _mm256_unpackhi_pd(a[0].v, a[1].v);
+    const __m256d cd_even = _mm256_unpacklo_pd(a[2].v, a[3].v), cd_odd = _mm256_unpackhi_pd(a[2].v, a[3].v);
+    a[0].v = _mm256_permute2f128_pd(ab_even, cd_even, 0x20);
+    a[1].v = _mm256_permute2f128_pd(ab_odd, cd_odd, 0x20);
+    a[2].v = _mm256_permute2f128_pd(ab_even, cd_even, 0x31);
+    a[3].v = _mm256_permute2f128_pd(ab_odd, cd_odd, 0x31);
 }
 
-// Lane j of row i becomes lane i of row j: the four 4 x 4 blocks in place, then the off-diagonal two change places.
-GAUSSMIX_INLINE void transpose(Vec (&rows)[8]) {
-    transpose(rows[0].low, rows[1].low, rows[2].low, rows[3].low);
-    transpose(rows[0].high, rows[1].high, rows[2].high, rows[3].high);
-    transpose(rows[4].low, rows[5].low, rows[6].low, rows[7].low);
-    transpose(rows[4].high, rows[5].high, rows[6].high, rows[7].high);
-    GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
-        const Part corner = rows[i].high;
-        rows[i].high = rows[i + 4].low;
-        rows[i + 4].low = corner;
-    }
-}
-
-// Four rows of two, three or four numbers, one after another, become a part for each number.
 GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
     const __m256d low = _mm256_permute2f128_pd(a[0].v, a[1].v, 0x20),
                   high = _mm256_permute2f128_pd(a[0].v, a[1].v, 0x31);
@@ -109,5 +104,85 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
         a[2 * i + 1].v = _mm256_unpackhi_pd(half[2 * i], half[2 * i + 1]);
     }
 }
+
+#else
+
+using Doubles = __m256d;
+GAUSSMIX_INLINE Doubles low_half(Part a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a.v)); }
+GAUSSMIX_INLINE Doubles high_half(Part a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1)); }
+
+GAUSSMIX_INLINE void add_lane_sums(double* sums, const Part* a) {
+    __m256 quarter[4], pairs[2];
+    GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
+        quarter[i] = _mm256_add_ps(_mm256_permute2f128_ps(a[i].v, a[i + 4].v, 0x20),
+                                   _mm256_permute2f128_ps(a[i].v, a[i + 4].v, 0x31));
+    }
+    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
+        pairs[i] = _mm256_add_ps(_mm256_unpacklo_ps(quarter[2 * i], quarter[2 * i + 1]),
+                                 _mm256_unpackhi_ps(quarter[2 * i], quarter[2 * i + 1]));
+    }
+    const Part total{
+        _mm256_add_ps(_mm256_shuffle_ps(pairs[0], pairs[1], 0x44), _mm256_shuffle_ps(pairs[0], pairs[1], 0xEE))};
+    _mm256_store_pd(sums, _mm256_add_pd(_mm256_load_pd(sums), low_half(total)));
+    _mm256_store_pd(sums + 4, _mm256_add_pd(_mm256_load_pd(sums + 4), high_half(total)));
+}
+
+GAUSSMIX_INLINE void load_transposed(const char* const* rows, int count, Part (&features)[8]) {
+    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const auto row = [&](int i) {
+        const float* p = reinterpret_cast<const float*>(rows[i]);
+        return count == 8 ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, mask);
+    };
+    __m256 fours[2][4];  // of rows 4 b .. 4 b + 3: feature i, then feature 4 + i, of the four
+    GAUSSMIX_UNROLL for (int b = 0; b < 2; ++b) {
+        __m256 pairs[4];
+        GAUSSMIX_UNROLL for (int i = 0; i < 4; i += 2) {
+            const __m256 one = row(4 * b + i), other = row(4 * b + i + 1);
+            pairs[i] = _mm256_unpacklo_ps(one, other);
+            pairs[i + 1] = _mm256_unpackhi_ps(one, other);
+        }
+        GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
+            fours[b][2 * i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+            fours[b][2 * i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
+        }
+    }
+    GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
+        features[i].v = _mm256_permute2f128_ps(fours[0][i], fours[1][i], 0x20);
+        features[i + 4].v = _mm256_permute2f128_ps(fours[0][i], fours[1][i], 0x31);
+    }
+}
+
+GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
+    const __m256 x = _mm256_shuffle_ps(a[0].v, a[1].v, 0x88), y = _mm256_shuffle_ps(a[0].v, a[1].v, 0xDD);
+    a[0].v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xD8));  // rows 0 1 4 5 2 3 6 7
+    a[1].v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(y), 0xD8));
+}
+GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {
+    const __m256 low = _mm256_blend_ps(a[0].v, a[1].v, 0xF0);            // x y z x of rows 0, 1 and 4, 5
+    const __m256 middle = _mm256_permute2f128_ps(a[0].v, a[2].v, 0x21);  // y z x y of rows 1, 2 and 5, 6
+    const __m256 high = _mm256_blend_ps(a[1].v, a[2].v, 0xF0);           // z x y z of rows 2, 3 and 6, 7
+    const __m256 later = _mm256_shuffle_ps(middle, high, 0x9E);          // x2 y2 x3 y3
+    const __m256 sooner = _mm256_shuffle_ps(low, middle, 0x49);          // y0 z0 y1 z1
+    a[0].v = _mm256_shuffle_ps(low, later, 0x8C);
+    a[1].v = _mm256_shuffle_ps(sooner, later, 0xD8);
+    a[2].v = _mm256_shuffle_ps(sooner, high, 0xCD);
+}
+GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
+    __m256 rows[4], pairs[4];
+    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {  // rows j and j + 4
+        rows[2 * i] = _mm256_permute2f128_ps(a[i].v, a[i + 2].v, 0x20);
+        rows[2 * i + 1] = _mm256_permute2f128_ps(a[i].v, a[i + 2].v, 0x31);
+    }
+    GAUSSMIX_UNROLL for (int i = 0; i < 4; i += 2) {
+        pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
+        a[2 * i].v = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+        a[2 * i + 1].v = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
+    }
+}
+
+#endif
 
 }  // namespace gaussmix::GAUSSMIX_ISA

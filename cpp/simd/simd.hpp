@@ -1,27 +1,15 @@
 // The vector of this compilation: `Vec`, a fixed number of logical lanes of `Real`, and `Part`, the lanes of one register.
 #pragma once
 #include "vec.hpp"
-#if defined(__AVX512F__) && defined(GAUSSMIX_SINGLE)
-#include "avx512_float.hpp"
-#elif defined(__AVX512F__)
-#include "avx512.hpp"
-#elif defined(GAUSSMIX_SINGLE)
-#include "avx2_float.hpp"
-#else
-#include "avx2.hpp"
-#endif
 
 namespace gaussmix::GAUSSMIX_ISA {
-constexpr bool kIsSingle = sizeof(Real) == sizeof(float);
-constexpr int kSumsTogether = 8;      // vectors whose lanes are added up together
-constexpr int kFeaturesTogether = 8;  // features that are transposed together
 
 // sums[i] += the lanes of a[i], for any number of vectors; `sums` has room for a multiple of eight.
 template <int N>
 GAUSSMIX_INLINE void add_all_lane_sums(const Vec (&a)[N], double* sums) {
     constexpr int kPadded = (N + kSumsTogether - 1) / kSumsTogether * kSumsTogether;
-    Vec padded[kPadded];
-    GAUSSMIX_UNROLL for (int i = 0; i < kPadded; ++i) padded[i] = i < N ? a[i < N ? i : 0] : Vec::zero();
+    Part padded[kPadded];
+    GAUSSMIX_UNROLL for (int i = 0; i < kPadded; ++i) padded[i] = i < N ? folded(a[i < N ? i : 0]) : Part::zero();
     GAUSSMIX_UNROLL for (int i = 0; i < N; i += kSumsTogether) add_lane_sums(sums + i, padded + i);
 }
 

@@ -1,111 +1,229 @@
-// A vector: kLanes logical lanes of `Real`, in one register or two, and masks of its lanes.
+// A vector: kLanes logical lanes of `Real`, in one part, or in halves of halves; masks of its lanes, and totals.
+//
+// Nothing here depends on the backend. Lanes as integers are the vector extensions of gcc and clang.
 #pragma once
 #include "part.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-#ifdef __AVX512F__
+template <class Half>
+struct Halves;
+template <class T>
+constexpr int kLanesOf = kPartLanes;
+template <class Half>
+constexpr int kLanesOf<Halves<Half>> = 2 * kLanesOf<Half>;
 
-using Vec = Part;
-GAUSSMIX_INLINE Part part(const Vec& a, int) { return a; }
-GAUSSMIX_INLINE void set_part(Vec& a, int, Part x) { a = x; }
+// Of vectors, masks, totals or words.
+template <class Half>
+struct Halves {
+    Half low, high;
 
-#ifdef GAUSSMIX_SINGLE
-using Mask = __mmask16;
-GAUSSMIX_INLINE Mask less(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
-GAUSSMIX_INLINE Mask equal(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
-#else
-using Mask = __mmask8;
-GAUSSMIX_INLINE Mask less(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }
-GAUSSMIX_INLINE Mask equal(Vec a, Vec b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ); }
-#endif
-GAUSSMIX_INLINE bool any(Mask m) { return m != 0; }
-GAUSSMIX_INLINE unsigned bits(Mask m) { return m; }  // bit i for lane i
-GAUSSMIX_INLINE Vec keep(Mask m, Vec a) { return {GAUSSMIX_MM(maskz_mov)(m, a.v)}; }
-GAUSSMIX_INLINE Vec select(Mask m, Vec yes, Vec no) { return {GAUSSMIX_MM(mask_mov)(no.v, m, yes.v)}; }
+    static constexpr int kHalf = kLanesOf<Half>;
 
-#else
-
-struct Vec {
-    Part low, high;
-
-    GAUSSMIX_INLINE static Vec zero() { return {Part::zero(), Part::zero()}; }
-    GAUSSMIX_INLINE static Vec broadcast(Real x) { return {Part::broadcast(x), Part::broadcast(x)}; }
-    GAUSSMIX_INLINE static Vec load(const Real* p) { return {Part::load(p), Part::load(p + kPartLanes)}; }
-    GAUSSMIX_INLINE static Vec load_unaligned(const void* p) {
-        return {Part::load_unaligned(p), Part::load_unaligned(static_cast<const Real*>(p) + kPartLanes)};
+    GAUSSMIX_INLINE static Halves zero() { return {Half::zero(), Half::zero()}; }
+    template <class T>
+    GAUSSMIX_INLINE static Halves broadcast(T x) {
+        return {Half::broadcast(x), Half::broadcast(x)};
     }
-    GAUSSMIX_INLINE void store(Real* p) const { low.store(p), high.store(p + kPartLanes); }
-    GAUSSMIX_INLINE void store_unaligned(Real* p) const {
-        low.store_unaligned(p), high.store_unaligned(p + kPartLanes);
+    template <class T>
+    GAUSSMIX_INLINE static Halves load(const T* p) {
+        return {Half::load(p), Half::load(p + kHalf)};
     }
+    GAUSSMIX_INLINE static Halves load_unaligned(const void* p) {
+        return {Half::load_unaligned(p), Half::load_unaligned(static_cast<const Real*>(p) + kHalf)};
+    }
+    template <class T>
+    GAUSSMIX_INLINE void store(T* p) const {
+        low.store(p), high.store(p + kHalf);
+    }
+    GAUSSMIX_INLINE void store_unaligned(Real* p) const { low.store_unaligned(p), high.store_unaligned(p + kHalf); }
 
 #ifndef GAUSSMIX_SINGLE
-    GAUSSMIX_INLINE static Vec load_floats(const void* p) {
-        return {Part::load_floats(p), Part::load_floats(static_cast<const float*>(p) + kPartLanes)};
+    GAUSSMIX_INLINE static Halves load_floats(const void* p) {
+        return {Half::load_floats(p), Half::load_floats(static_cast<const float*>(p) + kHalf)};
     }
-    GAUSSMIX_INLINE static Vec load_head(const void* p, int count) {
-        return {Part::load_head(p, count),
-                Part::load_head(static_cast<const Real*>(p) + kPartLanes, count - kPartLanes)};
+    GAUSSMIX_INLINE static Halves load_head(const void* p, int count) {
+        return {Half::load_head(p, count), Half::load_head(static_cast<const Real*>(p) + kHalf, count - kHalf)};
     }
-    GAUSSMIX_INLINE static Vec load_floats_head(const void* p, int count) {
-        return {Part::load_floats_head(p, count),
-                Part::load_floats_head(static_cast<const float*>(p) + kPartLanes, count - kPartLanes)};
+    GAUSSMIX_INLINE static Halves load_floats_head(const void* p, int count) {
+        return {Half::load_floats_head(p, count),
+                Half::load_floats_head(static_cast<const float*>(p) + kHalf, count - kHalf)};
     }
     GAUSSMIX_INLINE void store_head(Real* p, int count) const {
-        low.store_head(p, count), high.store_head(p + kPartLanes, count - kPartLanes);
+        low.store_head(p, count), high.store_head(p + kHalf, count - kHalf);
     }
 #endif
 };
 
-GAUSSMIX_INLINE Part part(const Vec& a, int h) { return h == 0 ? a.low : a.high; }
-GAUSSMIX_INLINE void set_part(Vec& a, int h, Part x) { (h == 0 ? a.low : a.high) = x; }
-
-GAUSSMIX_INLINE Vec operator+(Vec a, Vec b) { return {a.low + b.low, a.high + b.high}; }
-GAUSSMIX_INLINE Vec operator-(Vec a, Vec b) { return {a.low - b.low, a.high - b.high}; }
-GAUSSMIX_INLINE Vec operator*(Vec a, Vec b) { return {a.low * b.low, a.high * b.high}; }
-GAUSSMIX_INLINE Vec operator/(Vec a, Vec b) { return {a.low / b.low, a.high / b.high}; }
-GAUSSMIX_INLINE Vec fma(Vec a, Vec b, Vec c) { return {fma(a.low, b.low, c.low), fma(a.high, b.high, c.high)}; }
-GAUSSMIX_INLINE Vec max(Vec a, Vec b) { return {max(a.low, b.low), max(a.high, b.high)}; }
-GAUSSMIX_INLINE Vec min(Vec a, Vec b) { return {min(a.low, b.low), min(a.high, b.high)}; }
-GAUSSMIX_INLINE Vec sqrt(Vec a) { return {sqrt(a.low), sqrt(a.high)}; }
-
-struct Mask {
-    decltype(Part::v) low, high;
+template <class T, int kCount>
+struct InParts {
+    using type = Halves<typename InParts<T, kCount / 2>::type>;
 };
-GAUSSMIX_INLINE Mask less(Vec a, Vec b) {
-    return {GAUSSMIX_MM(cmp)(a.low.v, b.low.v, _CMP_LT_OQ), GAUSSMIX_MM(cmp)(a.high.v, b.high.v, _CMP_LT_OQ)};
+template <class T>
+struct InParts<T, 1> {
+    using type = T;
+};
+using Vec = InParts<Part, kParts>::type;
+using Mask = InParts<PartMask, kParts>::type;
+
+GAUSSMIX_INLINE Part part(const Part& a, int) { return a; }
+template <class Half>
+GAUSSMIX_INLINE Part part(const Halves<Half>& a, int h) {
+    constexpr int kBelow = kLanesOf<Half> / kPartLanes;
+    return h < kBelow ? part(a.low, h) : part(a.high, h - kBelow);
 }
-GAUSSMIX_INLINE Mask equal(Vec a, Vec b) {
-    return {GAUSSMIX_MM(cmp)(a.low.v, b.low.v, _CMP_EQ_OQ), GAUSSMIX_MM(cmp)(a.high.v, b.high.v, _CMP_EQ_OQ)};
-}
-GAUSSMIX_INLINE bool any(Mask m) { return GAUSSMIX_MM(movemask)(GAUSSMIX_MM(or)(m.low, m.high)) != 0; }
-GAUSSMIX_INLINE unsigned bits(Mask m) {
-    return static_cast<unsigned>(GAUSSMIX_MM(movemask)(m.low)) | static_cast<unsigned>(GAUSSMIX_MM(movemask)(m.high))
-                                                                     << kPartLanes;
-}
-GAUSSMIX_INLINE Vec keep(Mask m, Vec a) {
-    return {{GAUSSMIX_MM (and)(m.low, a.low.v)}, {GAUSSMIX_MM (and)(m.high, a.high.v)}};
-}
-GAUSSMIX_INLINE Vec select(Mask m, Vec yes, Vec no) {
-    return {{GAUSSMIX_MM(blendv)(no.low.v, yes.low.v, m.low)}, {GAUSSMIX_MM(blendv)(no.high.v, yes.high.v, m.high)}};
+GAUSSMIX_INLINE void set_part(Part& a, int, Part x) { a = x; }
+template <class Half>
+GAUSSMIX_INLINE void set_part(Halves<Half>& a, int h, Part x) {
+    constexpr int kBelow = kLanesOf<Half> / kPartLanes;
+    h < kBelow ? set_part(a.low, h, x) : set_part(a.high, h - kBelow, x);
 }
 
-GAUSSMIX_INLINE void split(Vec x, Vec& fraction, Vec& exponent) {
+// What is done half by half.
+template <class Half>
+GAUSSMIX_INLINE Halves<Half> join(Half low, Half high) {
+    return {low, high};
+}
+#define GAUSSMIX_HALF_BY_HALF(name)                            \
+    template <class A, class B>                                \
+    GAUSSMIX_INLINE auto name(Halves<A> a, Halves<B> b) {      \
+        return join(name(a.low, b.low), name(a.high, b.high)); \
+    }
+GAUSSMIX_HALF_BY_HALF(operator+)
+GAUSSMIX_HALF_BY_HALF(operator-)
+GAUSSMIX_HALF_BY_HALF(operator*)
+GAUSSMIX_HALF_BY_HALF(operator/)
+GAUSSMIX_HALF_BY_HALF(operator|)
+GAUSSMIX_HALF_BY_HALF(max)
+GAUSSMIX_HALF_BY_HALF(min)
+GAUSSMIX_HALF_BY_HALF(less)
+GAUSSMIX_HALF_BY_HALF(equal)
+GAUSSMIX_HALF_BY_HALF(keep)
+template <class Half>
+GAUSSMIX_INLINE Halves<Half> fma(Halves<Half> a, Halves<Half> b, Halves<Half> c) {
+    return {fma(a.low, b.low, c.low), fma(a.high, b.high, c.high)};
+}
+template <class M, class Half>
+GAUSSMIX_INLINE Halves<Half> select(Halves<M> m, Halves<Half> yes, Halves<Half> no) {
+    return {select(m.low, yes.low, no.low), select(m.high, yes.high, no.high)};
+}
+template <class Half>
+GAUSSMIX_INLINE Halves<Half> sqrt(Halves<Half> a) {
+    return {sqrt(a.low), sqrt(a.high)};
+}
+template <class M>
+GAUSSMIX_INLINE bool any(Halves<M> m) {
+    return any(m.low | m.high);
+}
+template <class M>
+GAUSSMIX_INLINE unsigned bits(Halves<M> m) {  // bit i for lane i
+    return bits(m.low) | bits(m.high) << kLanesOf<M>;
+}
+
+// Lanes as integers.
+using Integers [[gnu::vector_size(sizeof(Part))]] = Bits;
+GAUSSMIX_INLINE Integers integers(Part a) { return (Integers)a.v; }
+GAUSSMIX_INLINE Part of_integers(Integers a) { return {(decltype(Part::v))a}; }
+
+// x = fraction * 2^exponent with the fraction in [sqrt(1/2), sqrt(2)); x is positive and normal.
+GAUSSMIX_INLINE void split(Part x, Part& fraction, Part& exponent) {
+#ifdef GAUSSMIX_SINGLE
+    using Signed [[gnu::vector_size(sizeof(Part))]] = std::int32_t;
+    constexpr Bits one = 0x3f800000, half_root = 0x3f3504f3, mantissa = 0x007fffff;
+    const Integers raised = integers(x) + (one - half_root);
+    exponent = {__builtin_convertvector((Signed)(raised >> 23) - 127, decltype(Part::v))};
+#else
+    constexpr Bits one = 0x3ff0000000000000, half_root = 0x3fe6a09e00000000, mantissa = 0x000fffffffffffff;
+    constexpr Bits two_to_52 = 0x4330000000000000;
+    const Integers raised = integers(x) + (one - half_root);
+    exponent = of_integers(raised >> 52 | two_to_52) - Part::broadcast(0x1p52 + 1023);
+#endif
+    fraction = of_integers((raised & mantissa) + half_root);
+}
+template <class Half>
+GAUSSMIX_INLINE void split(Halves<Half> x, Halves<Half>& fraction, Halves<Half>& exponent) {
     split(x.low, fraction.low, exponent.low);
     split(x.high, fraction.high, exponent.high);
 }
 
 // As many rows as there are lanes, of D numbers one after another, become a vector for each number.
-template <int D>
-GAUSSMIX_INLINE void deinterleave(Vec (&a)[D]) {
-    Part parts[2][D];
-    GAUSSMIX_UNROLL for (int i = 0; i < 2 * D; ++i) parts[i / D][i % D] = part(a[i / 2], i % 2);
-    deinterleave(parts[0]);
-    deinterleave(parts[1]);
-    GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) a[i] = {parts[0][i], parts[1][i]};
+template <int D, class Half>
+GAUSSMIX_INLINE void deinterleave(Halves<Half> (&a)[D]) {
+    Part parts[kParts][D];
+    GAUSSMIX_UNROLL for (int i = 0; i < kParts * D; ++i) parts[i / D][i % D] = part(a[i / kParts], i % kParts);
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) deinterleave(parts[h]);
+    GAUSSMIX_UNROLL for (int i = 0; i < kParts * D; ++i) set_part(a[i % D], i / D, parts[i / D][i % D]);
 }
 
+#ifdef GAUSSMIX_SINGLE
+
+// a * 2^i, where the low bits of each lane of `index` hold the integer i.
+GAUSSMIX_INLINE Part scale_by_twos(Part a, Part index) { return of_integers(integers(a) + (integers(index) << 23)); }
+GAUSSMIX_HALF_BY_HALF(scale_by_twos)
+
+// Lane j of features[i] becomes feature i of row j, of the first `count` of eight features; others are zero, and their
+// memory is not touched.
+template <class Half>
+GAUSSMIX_INLINE void load_transposed(const char* const* rows, int count, Halves<Half> (&features)[kFeaturesTogether]) {
+    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        Part parts[kFeaturesTogether];
+        load_transposed(rows + h * kPartLanes, count, parts);
+        GAUSSMIX_UNROLL for (int i = 0; i < kFeaturesTogether; ++i) set_part(features[i], h, parts[i]);
+    }
+}
+
+// Sums of many numbers, lane by lane in double.
+struct PartTotal {
+    Doubles low, high;
+
+    GAUSSMIX_INLINE static PartTotal zero() { return {Doubles{}, Doubles{}}; }
+    GAUSSMIX_INLINE void store(double* p) const {
+        __builtin_memcpy(p, &low, sizeof low);
+        __builtin_memcpy(p + kPartLanes / 2, &high, sizeof high);
+    }
+};
+GAUSSMIX_INLINE PartTotal operator+(PartTotal a, Part b) { return {a.low + low_half(b), a.high + high_half(b)}; }
+using Total = InParts<PartTotal, kParts>::type;
+
+#else
+
+// a * 2^(i div 8), where the low bits of each lane of `index` hold the integer i: the exponent field, at bit 52, is
+// raised by the integer that starts at bit 3.
+GAUSSMIX_INLINE Part scale_by_eighths(Part a, Part index) {
+    return of_integers(integers(a) + ((integers(index) & ~Bits{7}) << 49));
+}
+GAUSSMIX_HALF_BY_HALF(scale_by_eighths)
+
+// table[i mod 8]
+template <class Half>
+GAUSSMIX_INLINE Halves<Half> lookup(const double* table, Halves<Half> index) {
+    return {lookup(table, index.low), lookup(table, index.high)};
+}
+
+// Lane j of row i becomes lane i of row j: block by block.
+template <class Half>
+GAUSSMIX_INLINE void transpose(Halves<Half> (&rows)[kLanes]) {
+    Vec columns[kLanes];
+    GAUSSMIX_UNROLL for (int b = 0; b < kParts * kParts; ++b) {
+        Part block[kPartLanes];
+        GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) block[i] =
+            part(rows[b / kParts * kPartLanes + i], b % kParts);
+        transpose(block);
+        GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) {
+            set_part(columns[b % kParts * kPartLanes + i], b / kParts, block[i]);
+        }
+    }
+    GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) rows[i] = columns[i];
+}
+
+using Total = Vec;  // sums of many numbers, lane by lane in double
+
 #endif
+
+GAUSSMIX_INLINE Part folded(Part a) { return a; }
+template <class Half>
+GAUSSMIX_INLINE Part folded(Halves<Half> a) {
+    return folded(a.low + a.high);
+}
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,8 +1,51 @@
-// Integers in the lanes, for random numbers: `Words`, in the same names for each instruction set.
+// Integers in the lanes, for random numbers: `Words`.
 #pragma once
 #include "simd.hpp"
-#if defined(__AVX512F__)
-#include "words_avx512.hpp"
-#else
-#include "words_avx2.hpp"
-#endif
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+// Integers of 32 bits: products read the low halves of lanes; what is in the high halves is up to the caller.
+struct PartWords {
+    Integers v;
+
+    GAUSSMIX_INLINE static PartWords broadcast(Bits x) { return {x - Integers{}}; }
+    GAUSSMIX_INLINE static PartWords load(const Bits* p) {
+        PartWords a;
+        __builtin_memcpy(&a.v, __builtin_assume_aligned(p, sizeof a.v), sizeof a.v);
+        return a;
+    }
+};
+using Words = InParts<PartWords, kParts>::type;
+
+GAUSSMIX_INLINE PartWords operator*(PartWords a, PartWords b) { return {wide_product(a.v, b.v)}; }
+GAUSSMIX_INLINE PartWords operator^(PartWords a, PartWords b) { return {a.v ^ b.v}; }
+GAUSSMIX_HALF_BY_HALF(operator^)
+GAUSSMIX_INLINE PartWords high_half(PartWords a) { return {a.v >> 32}; }
+template <class Half>
+GAUSSMIX_INLINE Halves<Half> high_half(Halves<Half> a) {
+    return {high_half(a.low), high_half(a.high)};
+}
+
+// 2^52 + the integer in those low bits of a lane that `mask` names.
+GAUSSMIX_INLINE Part above_2_to_52(PartWords a, Bits mask) {
+    return of_integers((a.v & mask) | Bits{0x4330000000000000});
+}
+template <class Half>
+GAUSSMIX_INLINE auto above_2_to_52(Halves<Half> a, Bits mask) {
+    return join(above_2_to_52(a.low, mask), above_2_to_52(a.high, mask));
+}
+
+// Turns (cosine, sine) by as many quarters as the low bits of `quarters` say.
+GAUSSMIX_INLINE void turn(Part quarters, Part& cosine, Part& sine) {
+    const Integers q = integers(quarters), c = integers(cosine), s = integers(sine);
+    const Integers exchanged = (c ^ s) & -(q & 1);  // where the number of quarters is odd
+    cosine = of_integers((c ^ exchanged) ^ ((q + 1) >> 1 << 63));
+    sine = of_integers((s ^ exchanged) ^ (q >> 1 << 63));
+}
+template <class Half>
+GAUSSMIX_INLINE void turn(Halves<Half> quarters, Halves<Half>& cosine, Halves<Half>& sine) {
+    turn(quarters.low, cosine.low, sine.low);
+    turn(quarters.high, cosine.high, sine.high);
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

@@ -132,7 +132,7 @@ private:
     // Takes |W u|^2 / 2 of the first R rows from their log densities.
     template <int R>
     void subtract_distances(Index v) {
-        GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
             Part distance[R];
             GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) distance[r] = Part::zero();
             const Real* w = operands_ + conditioner_.layout().whitening + v * kLanes + h * kPartLanes;
@@ -155,7 +155,7 @@ private:
 
     template <int H>
     void add_first(int n_rows, Index first, Index v, Real* sums) {
-        GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
             Part sum[H];
             Real* out = sums + (1 + first) * K_ + h * kPartLanes;
             const Real* u = completed(v, first, 0) + h * kPartLanes;
@@ -173,7 +173,7 @@ private:
     template <int H, bool kIsTriangle>
     void add_block(int n_rows, Index i, Index j, Index v, Real* sums) {
         constexpr int W = kIsTriangle ? H : kSide;
-        GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
+        GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
             Part sum[H][W];
             const auto at = [&](int a, int b) {
                 return sums + h * kPartLanes + (1 + d_ + triangle(i + a) + j + b) * K_;

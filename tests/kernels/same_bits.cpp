@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "dispatch.hpp"
 #include "em/fit_many.hpp"
 #include "families/axes.hpp"
 #include "families/factorisation.hpp"
@@ -24,15 +25,6 @@
 #include "incomplete.hpp"
 #include "passes.hpp"
 #include "sampling.hpp"
-
-namespace gaussmix {
-#define X(isa)                                                                 \
-  namespace isa {                                                              \
-  extern const KernelTable kKernels;                                           \
-  }
-BACKENDS
-#undef X
-} // namespace gaussmix
 
 using namespace gaussmix;
 
@@ -308,8 +300,7 @@ private:
       p.rows[11] = INFINITY, p.rows[30] = -INFINITY;
       p.floats.clear();
       for (const double x : p.rows)
-        p.floats.push_back(std::abs(x) > __FLT_MAX__ ? INFINITY
-                                                     : static_cast<float>(x));
+        p.floats.push_back(static_cast<float>(x));
       for (const bool is_float : {false, true}) {
         Doubles out(size_of(p.n * p.K));
         for (const Output output :
@@ -589,13 +580,12 @@ private:
 
 int main(int argc, char **argv) {
   const std::string wanted = argc > 1 ? argv[1] : "";
-  const bool is_timed = argc > 2;
-#define X(isa)                                                                 \
-  if (wanted.empty() || wanted == #isa) {                                      \
-    Cases cases(gaussmix::isa::kKernels);                                      \
-    is_timed ? cases.time() : cases.run_all();                                 \
+  for (const KernelTable *kernels : usable_kernels()) {
+    if (!wanted.empty() && wanted != kernels->isa)
+      continue;
+    std::printf("# %s\n", kernels->isa);
+    Cases cases(*kernels);
+    argc > 2 ? cases.time() : cases.run_all();
   }
-  BACKENDS
-#undef X
   return 0;
 }

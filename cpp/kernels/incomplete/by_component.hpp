@@ -10,8 +10,7 @@ public:
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
     ByComponent(const Shape& shape, const RowsView& rows, const Real* operands, Real* room)
-        : shape_(shape),
-          d_(shape.n_features),
+        : d_(shape.n_features),
           K_(padded_components(shape)),
           rows_(rows),
           operands_(operands),
@@ -215,7 +214,6 @@ private:
         }
     }
 
-    const Shape& shape_;
     const Index d_, K_;
     const RowsView& rows_;
     const Real* operands_;

@@ -65,7 +65,7 @@ int x86_64_level() {
 std::vector<const KernelTable*> find_usable_kernels() {
     std::vector<const KernelTable*> usable;
 #if defined(__x86_64__)
-    const int level = x86_64_level();
+    [[maybe_unused]] const int level = x86_64_level();
 #if defined(GAUSSMIX_HAS_PORTABLE)
     if (level >= 3) usable.push_back(&portable::kKernels);
 #endif

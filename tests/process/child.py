@@ -33,7 +33,6 @@ import gaussmix.fit.problem
 import gaussmix.starts.gross
 import gaussmix.starts.kmeans
 from gaussmix import FAMILIES, GaussianMixture, fit_many
-from gaussmix.covariances import LowRank
 from gaussmix.estimators.fit_many import _Many
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import sample as distinct
@@ -287,28 +286,6 @@ def fit_in_processes(method):
         with multiprocessing.get_context(method).Pool(2) as pool:
             there = pool.map(fit_digest, ["full"] * 2)
     return {"here": here, "there": there}
-
-
-def fits_of_all_kinds(structures):
-    """Digests of fits of structures, from each start, in several sizes."""
-    starts = "kmeans", "k-means++", "random", "random_from_data"
-    sizes = [(3000, 2, 3), (3000, 9, 40)]  # many logarithms: one in hundreds differs
-    found = {}
-    for structure in structures:
-        for start in starts:
-            for n_rows, n_features, n_components in sizes:
-                estimator = GaussianMixture(
-                    n_components, covariance_type=structure, init_params=start, max_iter=20, tol=0, random_state=0
-                )
-                found[f"{structure} {start} {n_features}"] = digest(estimator.fit(rows_of(n_rows, n_features)))
-        if FAMILIES[structure].kind is LowRank:
-            continue  # whose precisions start no fit
-        precisions = GaussianMixture(3, covariance_type=structure, random_state=0).fit(rows_of(3000, 9)).precisions_
-        estimator = GaussianMixture(
-            3, covariance_type=structure, precisions_init=precisions, max_iter=5, random_state=0
-        )
-        found[f"{structure} from precisions"] = digest(estimator.fit(rows_of(3000, 9)))
-    return found
 
 
 def out_of_memory(what, megabytes):

@@ -1,0 +1,146 @@
+"""A hash of each of a fixed set of fits: ``python -m gaussmix.testing.same_bits``.
+
+Two processors, systems or builds that print the same lines compute the same bits. Arguments choose fits by the first
+word of their names: ``python -m gaussmix.testing.same_bits full tied options``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Noise
+from gaussmix.covariances import LowRank
+from gaussmix.waist.block import Rows
+
+STARTS = ["kmeans", "k-means++", "random", "random_from_data"]
+SIZES = [(3000, 2, 3), (3000, 9, 12)]  # rows, features, components
+
+
+def rows_of(n_rows: int, n_features: int, n_groups: int = 4) -> Rows:
+    """Rows in overlapping groups, by exact arithmetic: libraries of other systems have other logarithms."""
+    rng = np.random.default_rng(n_rows + n_features)
+    centres = rng.integers(-(2**20), 2**20, size=(n_groups, n_features)) / 2**19
+    noise = rng.integers(-(2**20), 2**20, size=(4, n_rows, n_features)).sum(axis=0) / 2**21
+    return np.asarray(centres[rng.integers(n_groups, size=n_rows)] + noise)
+
+
+def digest(*arrays: Any) -> str:
+    """Sixteen digits of the SHA-256 of the arrays' bytes."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()[:16]
+
+
+def of_fit(estimator: GaussianMixture | GaussianMixtureIC) -> str:
+    """A digest of all that a fit found."""
+    mixture = estimator.mixture_
+    return digest(mixture.weights, mixture.means, mixture.covariances, np.array(estimator.lower_bounds_))
+
+
+def cases() -> Iterator[tuple[str, Callable[[], str]]]:
+    """Names of fits, and what makes each and gives its digest."""
+    for structure in FAMILIES:
+        for start in STARTS:
+            for size in SIZES:
+                yield f"{structure} {start} {size[1]}", lambda s=structure, i=start, n=size: _plain(s, i, n)  # type: ignore[misc]
+        if FAMILIES[structure].kind is not LowRank:  # whose precisions start no fit
+            yield f"{structure} from precisions", lambda s=structure: _from_precisions(s)  # type: ignore[misc]
+    for name, make in OPTIONS.items():
+        for structure in "full", "tied", "diag", "spherical", "VEV", "factor_analyzer":
+            yield f"options {name} {structure}", lambda m=make, s=structure: m(s)  # type: ignore[misc]
+
+
+def _plain(structure: str, start: str, size: tuple[int, int, int]) -> str:
+    n_rows, n_features, n_components = size
+    estimator = GaussianMixture(
+        n_components, covariance_type=structure, init_params=start, max_iter=20, tol=0, random_state=0
+    )
+    return of_fit(estimator.fit(rows_of(n_rows, n_features)))
+
+
+def _from_precisions(structure: str) -> str:
+    rows = rows_of(3000, 9)
+    precisions = GaussianMixture(3, covariance_type=structure, random_state=0).fit(rows).precisions_
+    again = GaussianMixture(3, covariance_type=structure, precisions_init=precisions, max_iter=5, random_state=0)
+    return of_fit(again.fit(rows))
+
+
+def _fitted(structure: str, X: Any = None, *, fit: dict[str, Any] | None = None, **parameters: Any) -> GaussianMixture:
+    parameters = {"max_iter": 20, "tol": 0, "random_state": 0} | parameters
+    estimator = GaussianMixture(4, covariance_type=structure, **parameters)
+    return estimator.fit(rows_of(2000, 5) if X is None else X, **(fit or {}))
+
+
+def _with_holes(structure: str) -> str:
+    rows = rows_of(2000, 5)
+    rows[np.random.default_rng(1).integers(0, 4, size=rows.shape) == 0] = np.nan
+    return of_fit(_fitted(structure, rows, missing="allow"))
+
+
+def _with_errors(structure: str) -> str:
+    errors = np.random.default_rng(2).integers(0, 8, size=(2000, 5)) / 16
+    return of_fit(_fitted(structure, fit={"X_error": errors}))
+
+
+def _weighted(structure: str) -> str:
+    weights = np.random.default_rng(3).integers(0, 5, size=2000) / 2
+    return of_fit(_fitted(structure, fit={"sample_weight": weights}))
+
+
+def _drawn(structure: str) -> str:
+    rows, labels = _fitted(structure).sample(5000)
+    return digest(rows, labels.astype(np.int64))
+
+
+def _from_file(structure: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npy"
+        np.save(path, rows_of(2000, 5))
+        return of_fit(_fitted(structure, path))
+
+
+def _chosen(structure: str) -> str:
+    search = GaussianMixtureIC([2, 3, 4], covariance_type=structure, random_state=0).fit(rows_of(600, 3))
+    return of_fit(search)
+
+
+def _predicted(structure: str) -> str:
+    fitted, rows = _fitted(structure), rows_of(500, 5)
+    return digest(fitted.predict_proba(rows), fitted.score_samples(rows))
+
+
+OPTIONS: dict[str, Callable[[str], str]] = {
+    "holes": _with_holes,
+    "errors": _with_errors,
+    "weights": _weighted,
+    "noise": lambda structure: of_fit(_fitted(structure, noise=Noise(weight=0.1))),
+    "float32": lambda structure: of_fit(_fitted(structure, rows_of(200_000, 5).astype(np.float32), tol=1e-3)),
+    "many rows": lambda structure: of_fit(_fitted(structure, rows_of(200_000, 5), max_iter=5)),
+    "draws": _drawn,
+    "search": lambda structure: of_fit(_fitted(structure, init_params="search", tol=1e-3)),
+    "choice": _chosen,
+    "file": _from_file,
+    "prediction": _predicted,
+}
+
+
+def main(*words: str) -> None:
+    """Print a line for each fit whose name begins with one of the words; for all, without words."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of too few steps
+        for name, make in cases():
+            if not words or name.split()[0] in words:
+                print(f"{name}: {make()}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

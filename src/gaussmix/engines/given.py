@@ -160,4 +160,5 @@ def _log_density(squared: Array, n_seen: Any) -> Array:
 def dense_covariances(whitening: Whitening, n_components: int, n_features: int) -> Array:
     """Σ_k = (W_kᵀ W_k)⁻¹, (n_components, n_features, n_features)."""
     roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
-    return np.broadcast_to(roots.swapaxes(1, 2) @ roots, (n_components, n_features, n_features))
+    products = np.einsum("kji,kjl->kil", roots, roots)  # without BLAS, which has bits of its own
+    return np.broadcast_to(products, (n_components, n_features, n_features))

@@ -76,8 +76,8 @@ class LowRankWhitening(Whitening):
     def colour(self, component: int, whitened: Array) -> Array:
         factor = self.factor(component)
         directions = factor[:, :-1]
-        along = (whitened @ directions) / (1.0 - (directions**2).sum(axis=0))
-        coloured: Array = (whitened + along @ directions.T) / factor[:, -1]
+        along = np.einsum("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))  # without BLAS
+        coloured: Array = (whitened + np.einsum("nq,dq->nd", along, directions)) / factor[:, -1]
         return coloured
 
     def precision_times(self, component: int, offsets: Array) -> Array:

@@ -43,12 +43,48 @@ def laws(session: nox.Session) -> None:
 
 @nox.session
 def kernels(session: nox.Session) -> None:
-    """The C++ core by itself: no compiler warnings, its own tests, its stub up to date; `-- tests/kernels` for more."""
+    """The C++ core by itself: no compiler warnings, its own tests, its stub up to date; `-- tests/kernels` for more.
+
+    With the backend of other processors, whose tests and bits are compared with those of this one.
+    """
     session.install("cmake", "nanobind")  # ctest; the stub's generator
-    session.install(".[test,lint]", *build_in("build/kernels", "GAUSSMIX_WERROR=ON"))
+    session.install(".[test,lint]", *build_in("build/kernels", "GAUSSMIX_WERROR=ON", "GAUSSMIX_PORTABLE=ON"))
     session.run(*IMPORT_CORE)
     session.run("ctest", "--test-dir", "build/kernels", "--output-on-failure", "--no-tests=error")
+    session.run("cmake", "--build", "build/kernels", "--target", "same_bits")
+    session.run("python", "tools/cross.py", "bits", SAME_BITS)
     session.run("pytest", *(session.posargs or ["tests/kernels/test_build.py"]))
+    session.run("pytest", "tests/kernels", "-k", "portable")
+
+
+SAME_BITS = "build/kernels/same_bits"  # of the session `kernels`
+
+
+@nox.session
+def arm64(session: nox.Session) -> None:
+    """NEON under qemu has the bits of this processor; `-- tests/kernels` for tests of an arm64 Python, many minutes."""
+    session.install("cmake", "nanobind", "ziglang")
+    if session.posargs:
+        session.run("python", "tools/cross.py", "python", "build/cross/python", "-m", "pytest", "-n0", *session.posargs)
+    else:
+        here = SAME_BITS if Path(SAME_BITS).exists() else "here"
+        session.run("python", "tools/cross.py", "bits", here, "arm64")
+
+
+@nox.session
+def windows(session: nox.Session) -> None:
+    """AVX2 on Windows has the bits of this system: needs Wine."""
+    session.install("cmake", "ziglang")
+    session.run("python", "tools/cross.py", "bits", "here", "windows")
+
+
+@nox.session
+def clang(session: nox.Session) -> None:
+    """The kernels' tests of a core by clang and its library, which macOS has: needs clang++ and libc++."""
+    settings = build_in("build/clang", "GAUSSMIX_WERROR=ON", "GAUSSMIX_PORTABLE=ON")
+    session.install(".[test]", *settings, env={"CXX": "clang++", "CXXFLAGS": "-stdlib=libc++"})
+    session.run(*IMPORT_CORE)
+    session.run("pytest", "tests/kernels", *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,163 @@
+"""Build for processors and systems that are not at hand, run that under an emulator, and compare the bits.
+
+Usage: cross.py bits PROGRAM|TARGET...        same_bits, which CMakeLists.txt builds, or a target to build it for
+       cross.py python FOLDER [ARGUMENT...]   an arm64 Python with gaussmix and what its tests need, and its arguments
+
+Targets: here (by this system's compiler), arm64 (NEON, under qemu-user), windows (AVX2, under Wine). The compiler of
+the last two is ziglang's: clang, with every system's headers. qemu is the one on the path, or Debian's package,
+unpacked into build/. Wine must be installed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "cross"
+
+# Of each: the compiler's target, what CMake calls the system and the processor, and what runs the program.
+TARGETS = {
+    "arm64": ("aarch64-linux-musl", "Linux", "aarch64", "qemu-aarch64-static"),
+    "windows": ("x86_64-windows-gnu", "Windows", "AMD64", "wine64"),
+}
+PYTHON = "aarch64-linux-gnu.2.28", "Linux", "aarch64"
+# fmt: off
+PYTHON_PACKAGES = [  # Debian's
+    "python3.11", "python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libgcc-s1",
+    "libstdc++6", "libgomp1", "zlib1g", "libexpat1", "libssl3", "libffi8", "libsqlite3-0", "libbz2-1.0", "liblzma5",
+    "libcrypt1", "libuuid1", "libtinfo6", "libncursesw6", "libreadline8", "libdb5.3",
+]
+WHEELS = [
+    "numpy", "scipy", "scikit-learn", "safetensors", "joblib", "threadpoolctl", "narwhals", "pandas",
+    "pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "mpmath",
+]
+# fmt: on
+
+
+def run(*command: object) -> None:
+    """Run a command; its output is shown if it fails."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(str(word) for word in command)}\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+
+
+def unpacked(architecture: str, *packages: str) -> Path:
+    """A folder with Debian's packages of an architecture, downloaded without installing anything."""
+    folder = BUILD / f"debian-{architecture}" / "-".join(packages[:1])
+    if not folder.exists():
+        lists, archives = BUILD / f"lists-{architecture}", BUILD / f"archives-{packages[0]}"
+        for path in lists / "partial", archives:
+            path.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "APT::Architecture": architecture,
+            "APT::Architectures::": architecture,
+            "APT::Sandbox::User": "",
+            "Dir::State::lists": lists,
+            "Dir::State::status": "/dev/null",
+            "Dir::Cache": lists,
+        }
+        apt = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items())]
+        run(*apt, "update")
+        subprocess.run([*apt, "download", *packages], cwd=archives, check=True, capture_output=True)
+        for archive in archives.glob("*.deb"):
+            run("dpkg", "-x", archive, folder)
+    return folder
+
+
+def emulator(name: str) -> str:
+    """A command that runs programs of another processor or system."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/lib/wine")
+    if found is None and name.startswith("qemu"):
+        found = str(unpacked("amd64", "qemu-user-static") / "usr" / "bin" / name)
+    if found is None:
+        sys.exit(f"{name} is not installed. Install Debian's package {name}.")
+    return found
+
+
+def built(folder: Path, goal: str, *definitions: str) -> Path:
+    """Build one goal of CMakeLists.txt."""
+    run("cmake", "-S", ROOT, "-B", folder, "-DGAUSSMIX_WERROR=ON", *definitions)
+    run("cmake", "--build", folder, "--target", goal, "--parallel", os.cpu_count() or 1)
+    return next(path for name in (f"{goal}*.so", f"{goal}.exe", goal) for path in folder.glob(name))
+
+
+def crossing(folder: Path, zig: str, system: str, processor: str) -> list[str]:
+    """CMake's definitions for a target of zig."""
+    folder.mkdir(parents=True, exist_ok=True)
+    compiler = folder / "c++"
+    # zig calls x86-64-v3 otherwise, and adds a sanitizer to what is not optimised.
+    compiler.write_text(
+        f'#!/bin/bash\nexec "{sys.executable}" -m ziglang c++ -target {zig} -fno-sanitize=all '
+        f'"${{@//-march=x86-64-v/-mcpu=x86_64_v}}"\n'
+    )
+    compiler.chmod(0o755)
+    names = {"CXX_COMPILER": compiler, "SYSTEM_NAME": system, "SYSTEM_PROCESSOR": processor}
+    return [f"-DCMAKE_{name}={value}" for name, value in names.items()]
+
+
+def hashes(command: list[str]) -> dict[str, dict[str, str]]:
+    """The hash of each case for each backend that a program has."""
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for line in lines:
+        if line.startswith("# "):
+            backend = line[2:]
+        else:
+            name, _, value = line.partition(": ")
+            found[backend][name] = value
+    return found
+
+
+def compare(names: list[str]) -> int:
+    """Print how many hashes of each backend are those of the first; 1 if any differs."""
+    first: dict[str, str] = {}
+    n_others = 0
+    for name in names:
+        command, folder = [name], BUILD / name
+        if name == "here":
+            command = [str(built(folder, "same_bits", "-DGAUSSMIX_PYTHON=OFF"))]
+        elif name in TARGETS:
+            *target, runner = TARGETS[name]
+            program = built(folder, "same_bits", "-DGAUSSMIX_PYTHON=OFF", *crossing(folder, *target))
+            command = [emulator(runner), str(program)]
+        for backend, found in hashes(command).items():
+            first = first or found
+            others = [case for case in first if found.get(case) != first[case]]
+            print(
+                f"{backend:10} {len(first) - len(others):4} of {len(first)} hashes are the same   {' '.join(command)}"
+            )
+            for case in others:
+                print(f"    {case}: {found.get(case)}, not {first[case]}")
+            n_others += len(others)
+    return int(n_others > 0)
+
+
+def run_python(folder: Path, arguments: list[str]) -> int:
+    """Run an arm64 Python of Debian's with gaussmix, built here, and wheels of its dependencies."""
+    root = unpacked("arm64", *PYTHON_PACKAGES)
+    if not folder.exists():
+        wheels = BUILD / "wheels"
+        platforms = [f"--platform=manylinux{tag}_aarch64" for tag in ("_2_28", "2014", "_2_17")]
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--python-version=311", *platforms]
+        run(*pip, "-d", wheels, *WHEELS)
+        for wheel in wheels.glob("*.whl"):
+            zipfile.ZipFile(wheel).extractall(folder)
+    build = BUILD / "arm64-python"
+    extension = built(build, "_core", f"-DPython_EXECUTABLE={sys.executable}", *crossing(build, *PYTHON))
+    shutil.copytree(ROOT / "src" / "gaussmix", folder / "gaussmix", dirs_exist_ok=True, ignore=lambda *_: ["_core.*"])
+    shutil.copy(extension, folder / "gaussmix" / "_core.so")
+    environment = {"PYTHONHOME": root / "usr", "PYTHONPATH": folder, "OPENBLAS_NUM_THREADS": 1}
+    settings = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
+    command = [emulator("qemu-aarch64-static"), "-L", root, *settings, root / "usr" / "bin" / "python3.11", *arguments]
+    return subprocess.run([str(word) for word in command], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    task, *words = sys.argv[1:]
+    sys.exit(compare(words) if task == "bits" else run_python(Path(words[0]).resolve(), words[1:]))

@@ -15,7 +15,7 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.sources.dask.cluster import loaded
 from gaussmix.sources.dask.table import Table
-from gaussmix.sources.files.base import PartedReader, opened
+from gaussmix.sources.files.base import Reader, opened
 from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource
 from gaussmix.waist.block import Block
@@ -50,7 +50,7 @@ def _client() -> Any:
         return None
 
 
-class PartReader(PartedReader):
+class PartReader(Reader):
     """The partitions of a table, computed in this process one after the other."""
 
     def __init__(self, table: Table) -> None:

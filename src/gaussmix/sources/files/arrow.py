@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import check_integers
-from gaussmix.sources.files.base import PartedReader, check_columns
+from gaussmix.sources.files.base import Reader, check_columns
 from gaussmix.sources.files.paths import Stamps
 from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
@@ -72,7 +72,7 @@ class Columns:
         return kind_of(field.type)
 
 
-class BatchReader(Columns, PartedReader):
+class BatchReader(Columns, Reader):
     """A table that yields record batches, from the first row to the last, as often as it is asked.
 
     Parameters
@@ -112,7 +112,7 @@ class TableReader(BatchReader):
     """The rows of a table in files or a pipe."""
 
     def __init__(self, table: Files, columns: Sequence[str] | None = None, weights: str | None = None) -> None:
-        self.table = table
+        self.table, self.stamps = table, table.stamps
         if columns is None:
             table.check_bad_cells([] if weights is None else [weights])
         super().__init__(table.name, table.schema, columns, weights)
@@ -127,9 +127,6 @@ class TableReader(BatchReader):
 
     def why_not_numeric(self, field: pa.Field) -> str:
         return self.table.why_not_numeric(field.name, field.type)
-
-    def check_unchanged(self) -> None:
-        self.table.stamps.check()
 
     def place(self, row: int) -> str:
         return self.table.place(row)
@@ -152,9 +149,6 @@ class DatasetReader(BatchReader):
             columns=self.read_columns, batch_size=n_rows, batch_readahead=1, fragment_readahead=1, use_threads=False
         )
         return iter(scanner.to_batches())
-
-    def check_unchanged(self) -> None:
-        self.stamps.check()
 
 
 def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:

@@ -194,8 +194,7 @@ class Source(ABC):
     def _draw(self, n_rows: int) -> Block:
         fair = self.profile.total_weight / n_rows
         blocks, is_drawn = zip(*self.map_rows(partial(_drawn, fair=fair)), strict=True)
-        block = Block.joined(blocks)
-        return sampled(block.rows, block.row_weight, np.concatenate(is_drawn), fair)
+        return sampled(Block.joined(blocks), np.concatenate(is_drawn), fair)
 
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """The `n_rows` rows in the blocks that a picklable function makes of each block."""

@@ -319,7 +319,7 @@ def comes_true(claim):
 def test_pieces_go_where_the_job_that_makes_them_fails(spark):
     frame = spark.range(1).mapInArrow(lambda batches: 1 / 0, spark_source.pieces.PIECES)
     with pytest.raises(Exception, match="division by zero"):
-        spark_source.Cluster(frame, About("the Spark frame", ("a",), None, 0), np.dtype("f8"))
+        spark_source.Cluster(frame, About("the Spark frame", ("a",), None, np.dtype("f8")))
     gc.collect()
     assert comes_true(lambda: not frame.storageLevel.useDisk)
 

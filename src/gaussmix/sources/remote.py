@@ -5,40 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from uuid import uuid4
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.sources.base import F, Number, S, Source, T, Task
+from gaussmix.sources.files.base import About
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Tree
 
 MOST_FITS = 4  # whose states are kept beside the same rows
-
-
-class LazyTable(Protocol):
-    """What is known of a table before it is read."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The columns that are features."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the features, float32 or float64."""
-
-    @property
-    def has_names(self) -> bool:
-        """Whether the columns have names of their own."""
-
-    @property
-    def may_miss(self) -> bool:
-        """Whether cells may be missing."""
-
-    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
-        """What a task returns for rows, in the kind of thing that the table is; nothing is computed yet."""
 
 
 class LazySource(Source):
@@ -46,14 +23,21 @@ class LazySource(Source):
 
     Parameters
     ----------
-    table : what is known of the rows.
+    about : the table, but for its number of rows.
+    results : what a task returns for rows, in the kind of thing that the table is, given the task, and the type and
+        shape of the result for a row; nothing is computed yet.
     read : the rows, where passes find them.
     """
 
-    def __init__(self, table: LazyTable, read: Callable[[], Source]) -> None:
-        self.n_features, self.dtype = len(table.names), table.dtype
-        self.feature_names = tuple(table.names) if table.has_names else None
-        self._table, self._read, self.may_miss = table, read, table.may_miss
+    def __init__(
+        self,
+        about: About,
+        results: Callable[[Callable[[Block], Any], Any, tuple[int, ...]], Any],
+        read: Callable[[], Source],
+    ) -> None:
+        self.n_features, self.dtype, self.may_miss = len(about.names), about.dtype, about.may_miss
+        self.feature_names = tuple(about.names) if about.has_names else None
+        self._results, self._read = results, read
 
     @cached_property
     def _rows(self) -> Source:
@@ -91,7 +75,7 @@ class LazySource(Source):
         return twin
 
     def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        return self._table.per_row(task, dtype, shape)
+        return self._results(task, dtype, shape)
 
 
 class States:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,10 +26,10 @@ def open_dask(data: Any, asked: Request) -> Source:
     Where there is a `distributed.Client`, the rows stay in the memory of its workers, and passes go there. Elsewhere
     partitions are computed in this process: once, or in every pass where they do not fit into the memory asked for.
     """
-    table = replace(Table.of(data, asked.columns, asked.weights), may_miss=asked.missing)
+    table = Table.of(data, asked)
     if table.left_out:
-        warn(f"{table.name}: left out {listed(table.left_out)}, which hold no numbers.")
-    return LazySource(table, partial(_read, table, asked.memory))
+        warn(f"{table.about.name}: left out {listed(table.left_out)}, which hold no numbers.")
+    return LazySource(table.about, table.per_row, partial(_read, table, asked.memory))
 
 
 def _read(table: Table, memory: int) -> Source:
@@ -54,8 +53,9 @@ class PartReader(Reader):
     """The partitions of a table, computed in this process one after the other."""
 
     def __init__(self, table: Table) -> None:
-        self.name, self.names, self.dtype, self.weights = table.name, table.names, table.dtype, table.weights
-        self._table, self.has_names, self.may_miss = table, table.has_names, table.may_miss
+        about, self._table = table.about, table
+        self.name, self.names, self.dtype, self.weights = about.name, about.names, about.dtype, about.weights
+        self.has_names, self.may_miss = about.has_names, about.may_miss
         self.n_rows = sum(table.sizes or dask.compute(*[dask.delayed(_size)(part) for part in table.parts]))
 
     def parts(self) -> Iterator[Block]:

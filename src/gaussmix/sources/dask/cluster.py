@@ -37,13 +37,11 @@ def loaded(client: Any, table: Table) -> Source:
     ImportError : a worker has no gaussmix, or another version of it.
     """
     _check_workers(client)
-    source = Cluster(
-        client, client.compute([dask.delayed(list, pure=False)([part]) for part in table.parts]),
-        len(table.names), table.dtype,
-    )  # fmt: skip
+    parts = client.compute([dask.delayed(list, pure=False)([part]) for part in table.parts])
+    source = Cluster(client, parts, len(table.about.names), table.about.dtype)
     if source.n_rows == 0:
-        raise ValueError(f"{table.name} has no rows.")
-    about = About(table.name, table.names, table.weights, source.n_rows, table.may_miss)
+        raise ValueError(f"{table.about.name} has no rows.")
+    about = replace(table.about, n_rows=source.n_rows)
     flaws = (flaw for found in source.each(_flaw, about) for flaw in found)
     flaw = next((flaw for flaw in flaws if flaw is not None), None)
     if flaw is not None:

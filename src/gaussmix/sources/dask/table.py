@@ -12,8 +12,8 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.numerics.threads import at_most
-from gaussmix.sources.files.base import check_cells, check_columns
+from gaussmix.sources.files.base import About, check_columns
+from gaussmix.sources.opening import Request
 from gaussmix.waist.block import Block
 
 
@@ -23,30 +23,20 @@ class Table:
 
     Parameters
     ----------
-    name : for messages.
-    names : of the columns that are features; x1, x2 … for arrays.
-    weights : the column of row weights; None where there are none.
-    dtype : of the features, float32 or float64.
-    has_names : whether the columns have names of their own.
+    about : its columns that are features, x1, x2 … for arrays; its number of rows is not read.
     parts : a delayed `Block` for each partition, whose `first_row` is not read.
     sizes : numbers of rows of the partitions; None where Dask does not know them.
     left_out : columns that hold no numbers.
-    may_miss : cells of features may be missing.
     """
 
-    name: str
-    names: Sequence[str]
-    weights: str | None
-    dtype: np.dtype[Any]
-    has_names: bool
+    about: About
     parts: Sequence[Any] = field(repr=False)
     sizes: Sequence[int] | None
     left_out: Sequence[str] = ()
-    may_miss: bool = False
 
     @classmethod
-    def of(cls, data: Any, columns: Sequence[str] | None, weights: str | None) -> Table:
-        """Of a Dask array or frame; parameters as for `gaussmix.open`.
+    def of(cls, data: Any, asked: Request) -> Table:
+        """Of a Dask array or frame.
 
         Raises
         ------
@@ -54,16 +44,12 @@ class Table:
         """
         if data.ndim != 2:
             raise ValueError(f"Expected 2D array, got {data.ndim}D array instead: X has a row for each sample.")
-        return _of_array(data, columns, weights) if isinstance(data, da.Array) else _of_frame(data, columns, weights)
-
-    def place(self, row: int) -> str:
-        """Where a row is, for messages."""
-        return f"{self.name}, row {row}"
+        return _of_array(data, asked) if isinstance(data, da.Array) else _of_frame(data, asked)
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """What a task returns for rows, as a Dask array whose chunks are the partitions; nothing is computed yet."""
         sent = dask.delayed(task, pure=False, traverse=False)
-        answer = dask.delayed(partial(_answer, name=self.name, names=self.names, may_miss=self.may_miss), pure=False)
+        answer = dask.delayed(partial(_answer, about=self.about), pure=False)
         sizes: Sequence[float] = self.sizes or [np.nan] * len(self.parts)
         found = [
             da.from_delayed(answer(part, sent, number), (size, *shape), dtype)
@@ -72,12 +58,13 @@ class Table:
         return da.concatenate(found)
 
 
-def _of_array(data: Any, columns: Sequence[str] | None, weights: str | None) -> Table:
+def _of_array(data: Any, asked: Request) -> Table:
+    weights = asked.weights
     if data.dtype.kind not in "biuf":
         raise ValueError(f"the Dask array holds {data.dtype}, not real numbers.")
     every = [f"x{1 + column}" for column in range(data.shape[1])]
-    names = list(columns or (name for name in every if name != weights))
-    check_columns("the Dask array", every, columns, weights)
+    names = list(asked.columns or (name for name in every if name != weights))
+    check_columns("the Dask array", every, asked.columns, weights)
     dtype = np.dtype(np.float32 if data.dtype == np.float32 else np.float64)
     numbers = partial(
         _numbers_of_array,
@@ -88,10 +75,11 @@ def _of_array(data: Any, columns: Sequence[str] | None, weights: str | None) -> 
     chunks = data.rechunk({1: -1}).to_delayed().ravel()
     sizes = None if np.isnan(data.chunks[0]).any() else list(data.chunks[0])
     parts = [dask.delayed(numbers, pure=False)(chunk) for chunk in chunks]
-    return Table("the Dask array", names, weights, dtype, False, parts, sizes)
+    return Table(About("the Dask array", names, weights, dtype, 0, asked.missing, has_names=False), parts, sizes)
 
 
-def _of_frame(data: Any, columns: Sequence[str] | None, weights: str | None) -> Table:
+def _of_frame(data: Any, asked: Request) -> Table:
+    columns, weights = asked.columns, asked.weights
     check_columns("the Dask frame", list(data.columns), columns, weights)
     every = {name: _kind(dtype) for name, dtype in data.dtypes.items()}
     numeric = [name for name, kind in every.items() if kind in "biuf" and name != weights]
@@ -108,7 +96,8 @@ def _of_frame(data: Any, columns: Sequence[str] | None, weights: str | None) -> 
     parts = [dask.delayed(numbers, pure=False)(part) for part in kept.to_delayed()]
     has_names = all(isinstance(name, str) for name in names)
     left_out = [] if columns else [str(name) for name in every if name not in (*numeric, weights)]
-    return Table("the Dask frame", names, weights, dtype, has_names, parts, None, left_out)
+    about = About("the Dask frame", names, weights, dtype, 0, asked.missing, has_names)
+    return Table(about, parts, None, left_out)
 
 
 def _numpy_type(dtype: Any) -> Any:
@@ -135,11 +124,5 @@ def _numbers_of_frame(frame: Any, names: Sequence[Any], weights: Any, dtype: Any
     return Block(0, rows, weight)
 
 
-def _answer(
-    block: Block, task: Callable[[Block], NDArray[Any]], partition: int, name: str, names: Sequence[str], may_miss: bool
-) -> NDArray[Any]:
-    """What a task returns for rows that nobody has looked at."""
-    rows = block.rows
-    check_cells(lambda row: f"{name}, partition {partition}, row {row} of it", names, 0, rows, may_miss=may_miss)
-    with at_most(1):
-        return task(Block(0, rows))
+def _answer(block: Block, task: Callable[[Block], NDArray[Any]], partition: int, about: About) -> NDArray[Any]:
+    return about.answer(task, block.rows, lambda row: f"{about.name}, partition {partition}, row {row} of it")

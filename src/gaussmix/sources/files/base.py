@@ -13,10 +13,12 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.errors import listed
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import LARGEST, LARGEST_WEIGHT, bad_cell, largest_of
+from gaussmix.numerics.threads import at_most
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.paths import Stamps
@@ -32,13 +34,15 @@ WAIT = 0.05  # seconds, after which Ctrl-C is heard
 
 @dataclass(frozen=True)
 class About:
-    """What messages say of a table without files: attributes as for `Reader`. It can be sent to other processes."""
+    """What is known of a table without files: attributes as for `Reader`. It can be sent to other processes."""
 
     name: str
     names: Sequence[str]
     weights: str | None
-    n_rows: int
+    dtype: np.dtype[Any]
+    n_rows: int = 0
     may_miss: bool = False
+    has_names: bool = True
 
     def place(self, row: int) -> str:
         """Where a row is."""
@@ -51,6 +55,12 @@ class About:
         except ValueError as error:
             return str(error)
         return None
+
+    def answer(self, task: Callable[[Block], NDArray[Any]], rows: Rows, place: Callable[[int], str]) -> NDArray[Any]:
+        """What a task returns for rows that nobody has looked at, with one thread."""
+        check_cells(place, self.names, 0, rows, may_miss=self.may_miss)
+        with at_most(1):
+            return task(Block(0, rows))
 
 
 class Reader(ABC):

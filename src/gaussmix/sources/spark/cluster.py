@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
-import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import functions
 
@@ -37,10 +36,10 @@ TASKS = 2  # for each core, if there are leaves enough, so that cores are done a
 
 def open_spark(data: Any, asked: Request) -> Source:
     """Open a Spark frame, whose rows stay with the executors."""
-    table = replace(Table.of(data, asked.columns, asked.weights), may_miss=asked.missing)
+    table = Table.of(data, asked)
     for notice in table.columns.notices:
-        warn(f"{table.name}: {notice}")
-    return LazySource(table, partial(loaded, table))
+        warn(f"{table.about.name}: {notice}")
+    return LazySource(table.about, table.per_row, partial(loaded, table))
 
 
 def loaded(table: Table) -> Source:
@@ -51,7 +50,7 @@ def loaded(table: Table) -> Source:
     ValueError : there are no rows, or the first number or weight that no fit can use is named.
     """
     frame = table.numbers.mapInArrow(partial(pieces.pieces, columns=table.columns), pieces.PIECES)
-    source = Cluster(frame, About(table.name, table.names, table.columns.weights, 0, table.may_miss), table.dtype)
+    source = Cluster(frame, table.about)
     if source.flaw is not None:
         raise ValueError(source.flaw)
     return source
@@ -69,12 +68,11 @@ class Cluster(Remote):
     ----------
     frame : of pieces (`pieces.PIECES`).
     about : the table; its number of rows is not read.
-    dtype : of the rows.
     """
 
-    def __init__(self, frame: Any, about: About, dtype: np.dtype[Any]) -> None:
+    def __init__(self, frame: Any, about: About) -> None:
         super().__init__()
-        self.n_features, self.dtype = len(about.names), dtype
+        self.n_features, self.dtype = len(about.names), about.dtype
         store = Store(uuid4().hex)
         self._life = _Life(frame.sparkSession, store)
         self._pieces = self._life.keep(frame, StorageLevel.DISK_ONLY)
@@ -101,7 +99,7 @@ class Cluster(Remote):
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         most = pieces.rows_of_piece(self.n_features, self.dtype)
         change_all = partial(pieces.make_and_change, change=change, most=most, digests=self._digests)
-        source = Cluster(self._joined(change_all, pieces.PIECES), self._layout.about, self.dtype)
+        source = Cluster(self._joined(change_all, pieces.PIECES), self._layout.about)
         if source.flaw == self._layout.changed or source.n_rows != n_rows:
             raise OSError(self._layout.changed)
         return source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from itertools import chain
 from pathlib import PurePath
@@ -116,19 +116,10 @@ class Files(Table):
             what = table.unlike(first)
             if what is not None:
                 raise BadTable(f"{table.name} has {what}, unlike {first.name}: all files must have the same columns.")
-        files = tuple(chain.from_iterable(table.files for table in tables))
-        return cls(
-            name=first.name,
-            names=first.names,
-            has_names=first.has_names,
-            notices=tuple(chain.from_iterable(table.notices for table in tables)),
-            delimiter=first.delimiter,
-            decimal=first.decimal,
-            missing=first.missing,
-            files=files,
-            tables=tables,
-            stamps=Stamps(files),
-        )
+        own = {field.name: getattr(first, field.name) for field in fields(Table)}
+        for name in "notices", "files":
+            own[name] = tuple(chain.from_iterable(getattr(table, name) for table in tables))
+        return cls(**own, tables=tables, stamps=Stamps(own["files"]))
 
     def without(self, columns: Collection[str]) -> Files:
         """The same rows without some columns; raises BadTable if there is no such column, or none is left."""

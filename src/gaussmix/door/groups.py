@@ -25,28 +25,20 @@ from gaussmix.sources.opening import is_table
 
 @dataclass(frozen=True, eq=False)
 class Grouped:
-    """Groups, and the rows of the plain tables of numbers among them, one after the other.
+    """Groups, and the rows of the plain tables of numbers among them, one after the other."""
 
-    Parameters
-    ----------
-    keys : of the groups, in their order.
-    table, weight : what the user gave as the rows of a group, and as their weights.
-    rows : (n_rows, n_features), of the groups that are plain.
-    row_weight : (n_rows,), as they were given; None if nobody gave any.
-    first, size : (n_groups,), where the rows of each group begin and how many they are; none for a group that is not
-        plain.
-    names : of the features; None if they have none.
-    refused : why groups can't be fitted with the others, by their place.
-    """
-
-    keys: tuple[Any, ...]
+    keys: tuple[Any, ...]  # of the groups, in their order
+    # table, weight: what the user gave as the rows of a group, and as their weights
     table: Callable[[int], Any]
     weight: Callable[[int], Any]
-    rows: Rows
-    row_weight: Array | None
+    rows: Rows  # (n_rows, n_features), of the groups that are plain
+    row_weight: Array | None  # (n_rows,), as they were given; None if nobody gave any
+    # first, size: (n_groups,), where the rows of each group begin and how many they are; none for a group that is not
+    # plain
     first: NDArray[np.int64]
     size: NDArray[np.int64]
-    names: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None  # of the features; None if they have none
+    # why groups can't be fitted with the others, by their place
     refused: Mapping[int, str] = field(default_factory=dict)
 
     def for_core(self) -> tuple[Groups, Places]:

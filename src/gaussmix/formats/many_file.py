@@ -37,23 +37,14 @@ _KEY_TYPES = (str, int, float, type(None))
 
 @dataclass(frozen=True, eq=False)
 class ManyRecord:
-    """Mixtures of one structure and size, as plain values.
+    """Mixtures of one structure and size, as plain values."""
 
-    Parameters
-    ----------
-    family : their structure.
-    tensors : by name; see above.
-    keys : of the groups.
-    errors : why a group has no mixture, by its place.
-    notes : what else there is to say of a group, by its place.
-    feature_names : the names of the features, which all share; None where they have none.
-    """
-
-    family: Family
-    tensors: Mapping[str, Array]
-    keys: Sequence[Any]
-    errors: Mapping[int, str]
-    notes: Mapping[int, Sequence[str]]
+    family: Family  # their structure
+    tensors: Mapping[str, Array]  # by name; see above
+    keys: Sequence[Any]  # of the groups
+    errors: Mapping[int, str]  # why a group has no mixture, by its place
+    notes: Mapping[int, Sequence[str]]  # what else there is to say of a group, by its place
+    # the names of the features, which all share; None where they have none
     feature_names: tuple[str, ...] | None = None
 
     def flaw(self) -> str | None:

@@ -31,16 +31,10 @@ _MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # whose numbers a double ma
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A data frame in memory, whose columns are of pandas, polars, Arrow or another library.
+    """A data frame in memory, whose columns are of pandas, polars, Arrow or another library."""
 
-    Parameters
-    ----------
-    native : as its library has it.
-    data : the same as narwhals has it.
-    """
-
-    native: Any
-    data: Any
+    native: Any  # as its library has it
+    data: Any  # the same as narwhals has it
 
     @classmethod
     def of(cls, table: Any) -> Frame | None:

@@ -21,19 +21,13 @@ MEMORY = "512 MB"
 
 @dataclass(frozen=True)
 class Request:
-    """What the user of `open` asks for; see there.
+    """What the user of `open` asks for; see there."""
 
-    Parameters
-    ----------
-    columns, weights : names of columns; None for the default.
-    memory : bytes.
-    missing : whether cells may be missing.
-    """
-
+    # columns, weights: names of columns; None for the default
     columns: Sequence[str] | None
     weights: str | None
-    memory: int
-    missing: bool
+    memory: int  # bytes
+    missing: bool  # whether cells may be missing
 
 
 Opener = Callable[[Any, Request], Source]

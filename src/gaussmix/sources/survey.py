@@ -49,17 +49,11 @@ class Survey:
 
     A row is sampled where its key, a hash of its number over its weight, is below 1 over the weight that a sampled row
     stands for. That weight is known at the end only. So the rows with the smallest keys are kept until then.
-
-    Parameters
-    ----------
-    n_rows : of all blocks.
-    n_sampled : about how many rows to sample.
-    kinds : of findings, one of them `Profile`.
     """
 
-    n_rows: int
-    n_sampled: int
-    kinds: Sequence[type[Finding]] = (Profile,)
+    n_rows: int  # of all blocks
+    n_sampled: int  # about how many rows to sample
+    kinds: Sequence[type[Finding]] = (Profile,)  # of findings, one of them `Profile`
     _findings: Tree[Any] = field(default_factory=Tree)
     _kept: list[tuple[Array, Block]] = field(default_factory=list)  # hashes of their numbers, and rows
     _n_kept: int = 0

@@ -19,20 +19,12 @@ from gaussmix.waist.block import Block
 
 @dataclass(frozen=True)
 class Table:
-    """What is known of a Dask array or frame before any of its partitions is computed.
+    """What is known of a Dask array or frame before any of its partitions is computed."""
 
-    Parameters
-    ----------
-    about : its columns that are features, x1, x2 … for arrays; its number of rows is not read.
-    parts : a delayed `Block` for each partition, whose `first_row` is not read.
-    sizes : numbers of rows of the partitions; None where Dask does not know them.
-    left_out : columns that hold no numbers.
-    """
-
-    about: About
-    parts: Sequence[Any] = field(repr=False)
-    sizes: Sequence[int] | None
-    left_out: Sequence[str] = ()
+    about: About  # its columns that are features, x1, x2 … for arrays; its number of rows is not read
+    parts: Sequence[Any] = field(repr=False)  # a delayed `Block` for each partition, whose `first_row` is not read
+    sizes: Sequence[int] | None  # numbers of rows of the partitions; None where Dask does not know them
+    left_out: Sequence[str] = ()  # columns that hold no numbers
 
     @classmethod
     def of(cls, data: Any, asked: Request) -> Table:

@@ -64,30 +64,17 @@ class About:
 
 
 class Reader(ABC):
-    """A table that can be read again and again, from the first row to the last.
+    """A table that can be read again and again, from the first row to the last."""
 
-    Attributes
-    ----------
-    name : of the file or files, for messages.
-    n_rows : number of rows.
-    names : of the columns that are features.
-    dtype : float32 or float64.
-    weights : the column of row weights; None where there are none.
-    order : "C" or "F", how rows lie in the buffers that cursors fill fastest.
-    has_names : whether the names are the table's own.
-    may_miss : cells of features may be missing.
-    stamps : of the files, which may not change; none for other tables.
-    """
-
-    name: str
-    n_rows: int
-    names: Sequence[str]
-    dtype: np.dtype[Any]
-    weights: str | None = None
-    order: str = "F"
-    has_names: bool = True
-    may_miss: bool = False
-    stamps = Stamps(())
+    name: str  # of the file or files, for messages
+    n_rows: int  # number of rows
+    names: Sequence[str]  # of the columns that are features
+    dtype: np.dtype[Any]  # float32 or float64
+    weights: str | None = None  # the column of row weights; None where there are none
+    order: str = "F"  # "C" or "F", how rows lie in the buffers that cursors fill fastest
+    has_names: bool = True  # whether the names are the table's own
+    may_miss: bool = False  # cells of features may be missing
+    stamps: Stamps = Stamps(())  # of the files, which may not change; none for other tables
 
     @abstractmethod
     def parts(self) -> Iterator[Any]:

@@ -37,20 +37,12 @@ Batches = Iterable[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where pieces are among all rows, and how those are cut into targets of 2^m leaves each.
+    """Where pieces are among all rows, and how those are cut into targets of 2^m leaves each."""
 
-    Parameters
-    ----------
-    about : the table.
-    starts : the first row of each piece, by partition and number.
-    n_leaves : of a target.
-    store : where targets are kept.
-    """
-
-    about: About
-    starts: Mapping[tuple[int, int], int] = field(repr=False)
-    n_leaves: int
-    store: Store
+    about: About  # the table
+    starts: Mapping[tuple[int, int], int] = field(repr=False)  # the first row of each piece, by partition and number
+    n_leaves: int  # of a target
+    store: Store  # where targets are kept
 
     @property
     def changed(self) -> str:

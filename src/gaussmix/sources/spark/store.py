@@ -25,13 +25,9 @@ class Store:
     """The rows of one source on executors, in files of a folder that Spark removes when the executor ends.
 
     Files and states are a cache: what is lost is made again.
-
-    Parameters
-    ----------
-    name : of the folder.
     """
 
-    name: str
+    name: str  # of the folder
 
     def write(self, target: int, blocks: list[Block], digest: int) -> str:
         """Keep the blocks of a target, with a number that tells other rows; returns the path."""

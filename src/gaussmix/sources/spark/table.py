@@ -27,18 +27,11 @@ _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
 
 @dataclass(frozen=True)
 class Table:
-    """A Spark frame and its columns that are features.
+    """A Spark frame and its columns that are features."""
 
-    Parameters
-    ----------
-    frame : `pyspark.sql.DataFrame`, also of Spark Connect.
-    columns : the features and the weights.
-    about : the same; its number of rows is not read.
-    """
-
-    frame: Any
-    columns: Columns
-    about: About
+    frame: Any  # `pyspark.sql.DataFrame`, also of Spark Connect
+    columns: Columns  # the features and the weights
+    about: About  # the same; its number of rows is not read
 
     @classmethod
     def of(cls, frame: Any, asked: Request) -> Table:

@@ -21,18 +21,12 @@ from gaussmix.sources.tables.typed_table import read_npy, read_parquet
 
 @dataclass(frozen=True)
 class Format:
-    """A format of tables.
+    """A format of tables."""
 
-    Parameters
-    ----------
-    read : makes a table of the bytes. Raises BadTable if they are not of this format, OSError if they can't be read.
-    extensions : of the names of its files, in lower case.
-    beginnings : how its files begin.
-    """
-
+    # makes a table of the bytes. Raises BadTable if they are not of this format, OSError if they can't be read.
     read: Callable[[Input], Table]
-    extensions: tuple[str, ...]
-    beginnings: tuple[bytes, ...] = ()
+    extensions: tuple[str, ...]  # of the names of its files, in lower case
+    beginnings: tuple[bytes, ...] = ()  # how its files begin
 
 
 _ARROW_STREAM = b"\xff\xff\xff\xff"
@@ -94,18 +88,13 @@ def _check_readable(source: Input) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Files(Table):
-    """Tables with the same columns, one after the other, in files that may not change while they are read.
+    """Tables with the same columns, one after the other, in files that may not change while they are read."""
 
-    Parameters
-    ----------
-    tables, stamps : the files, and when they changed last.
-    complete : columns; rows that miss a value in one of them are left out.
-    n_left_out : how many of these rows the last whole pass met, under the name "rows".
-    """
-
+    # tables, stamps: the files, and when they changed last
     tables: Sequence[Table]
     stamps: Stamps
-    complete: tuple[str, ...] = ()
+    complete: tuple[str, ...] = ()  # columns; rows that miss a value in one of them are left out
+    # how many of these rows the last whole pass met, under the name "rows"
     n_left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod

@@ -42,15 +42,10 @@ class CsvTable(Table):
 
     If the user does not name the delimiter, it is the first of comma, semicolon, tab and bar in the first line; where
     there is none, any run of blanks, if the first two lines have as many fields.
-
-    Parameters
-    ----------
-    source : its bytes.
-    n_blank : blank lines at its beginning.
     """
 
-    source: Input
-    n_blank: int
+    source: Input  # its bytes
+    n_blank: int  # blank lines at its beginning
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -67,9 +67,7 @@ class Grouped:
 def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
     """Groups in any of the forms that `fit_many` takes; the names of their features are noted at `template`.
 
-    Raises
-    ------
-    ValueError, TypeError : there are no groups, or what is given is in none of these forms.
+    Raises ValueError, TypeError: there are no groups, or what is given is in none of these forms.
     """
     if isinstance(groups, Source) or is_table(groups):
         raise TypeError("fit_many needs tables in memory: a list of arrays, an array with offsets, or a data frame.")

@@ -83,11 +83,7 @@ def check_rate(forgetting: Any) -> Rate:
 def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -> float | None:
     """A number to add to every variance; None for the automatic one, which is 0 where nothing else can collapse.
 
-    Parameters
-    ----------
-    reg_covar : the parameter.
-    families : the structures.
-    prior : the parameter; one of covariances keeps them from collapsing, as a bound on their ratios does.
+    A prior of covariances keeps them from collapsing, as a bound on their ratios does.
     """
     if isinstance(reg_covar, str) and reg_covar == "auto":
         has_prior = prior is not None and not isinstance(prior, Dirichlet)
@@ -185,10 +181,8 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
 
     Masked cells, and nulls of a data frame, become NaN.
 
-    Raises
-    ------
-    ValueError : text, complex numbers, lists of unequal length.
-    TypeError : a column of a data frame holds neither numbers nor text.
+    Raises ValueError: text, complex numbers, lists of unequal length. TypeError: a column of a data frame holds neither
+    numbers nor text.
     """
     frame = Frame.of(values)
     try:

@@ -53,11 +53,9 @@ def check_source(
     Missing cells pass if they `may_miss`. A stream may have a single row, and weights that are all 0. `check_errors`
     describes `X_error`, the measurement errors.
 
-    Raises
-    ------
-    ValueError : text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
-        samples or features; weights that can't be used; `sample_weight` beside a source.
-    TypeError : a sparse matrix, dates, times or durations, or cells that are neither numbers nor text.
+    Raises ValueError: text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
+    samples or features; weights that can't be used; `sample_weight` beside a source. TypeError: a sparse matrix, dates,
+    times or durations, or cells that are neither numbers nor text.
     """
     if isinstance(X, bytes):
         raise TypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
@@ -305,9 +303,7 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish
 
     All may be 0 if they `may_vanish`.
 
-    Raises
-    ------
-    ValueError : no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
+    Raises ValueError: no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
     """
     if sample_weight is None:
         return None
@@ -361,17 +357,8 @@ def check_counts_of_rows(source: Source, weight_meaning: str, *, is_silent: bool
     """Rows with weights for criteria such as BIC, which take the sum of the weights for the number of rows.
 
     Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or
-    around. They are shares: they are scaled so that they sum to the number of rows of positive weight.
-
-    Parameters
-    ----------
-    source : the rows, with weights as they were given.
-    weight_meaning : what they are; precisions are always scaled.
-    is_silent : no warning where they are scaled.
-
-    Returns
-    -------
-    source : the rows, with the same weights or scaled ones.
+    around. They are shares: they are scaled so that they sum to the number of rows of positive weight, with a warning
+    unless `is_silent`. Precisions are always scaled.
     """
     source = as_meant(source, weight_meaning)
     total, counted = _with_values(source)[0], counted_weight(source)

@@ -30,9 +30,8 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     NumPy turns −1 and NaN beside text into text, so "-1" and "nan" mean the same. −1 beside only one other class is a
     class itself: many people call their two classes −1 and 1.
 
-    Raises
-    ------
-    ValueError : no labels, one class, infinite or continuous values, numbers beside text, another length than the rows.
+    Raises ValueError: no labels, one class, infinite or continuous values, numbers beside text, another length than the
+    rows.
     """
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
@@ -60,14 +59,11 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
 def known_classes(
     y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool
 ) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """The places of rows with a class in y, and these classes; raises ValueError if there are none.
+    """The places of rows with a class in y, and these classes, as `check_classes` reads it.
 
-    Parameters
-    ----------
-    y : as `check_classes` takes it.
-    n_rows : its length.
-    classes : that were learned. −1 may be one of them.
-    has_unknown : whether −1 says that a row has none of them.
+    −1 may be one of the `classes` that were learned, or say that a row has none of them (`has_unknown`).
+
+    Raises ValueError: y has another length than the rows, or holds no class.
     """
     given: NDArray[Any] = column_or_1d(unmasked(y, None))
     if len(given) != n_rows:
@@ -164,10 +160,8 @@ def _check_finite(y: NDArray[Any]) -> None:
 def check_target(y: ArrayLike | None, n_rows: int) -> Array:
     """y as finite numbers, (n_rows,) or (n_rows, n_targets).
 
-    Raises
-    ------
-    ValueError : no target, not numbers, another shape or length, a value that is missing or infinite.
-    TypeError : a column of a data frame holds neither numbers nor text.
+    Raises ValueError: no target, not numbers, another shape or length, a value that is missing or infinite. TypeError:
+    a column of a data frame holds neither numbers nor text.
     """
     if y is None:
         raise ValueError(

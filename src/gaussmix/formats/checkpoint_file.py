@@ -85,10 +85,7 @@ def _packed_run(run: RunRecord, prefix: str, tensors: Tensors) -> Header:
 def read(path: Path) -> CheckpointRecord:
     """Read a checkpoint.
 
-    Raises
-    ------
-    Damaged : it is damaged, truncated or another kind of file.
-    OSError : it can't be read.
+    Raises Damaged: it is damaged, truncated or another kind of file. OSError: it can't be read.
     """
     header, tensors = unpacked(path, FORMAT)
     if header.get("version") != VERSION:

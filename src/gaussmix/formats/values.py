@@ -61,9 +61,7 @@ def plain(name: str, value: Any) -> Json:
     Lists, tuples and ranges of numbers are written as arrays, which earlier versions read, with "as" beside them: the
     type at each depth.
 
-    Raises
-    ------
-    ValueError : a file can't hold the value; the message begins with its name.
+    Raises ValueError: a file can't hold the value; the message begins with its name.
     """
     if isinstance(value, os.PathLike):
         value = os.fspath(value)

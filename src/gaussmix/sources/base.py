@@ -134,10 +134,7 @@ class Source(ABC):
     def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         """What `each_row` returns; where rows come from a lazy array, a lazy array of results with its chunks.
 
-        Parameters
-        ----------
-        task : as for `each_row`.
-        dtype, shape : of the result for a row, which a lazy array must know.
+        `dtype` and `shape` are of the result for a row, which a lazy array must know.
         """
         return self.each_row(task)
 

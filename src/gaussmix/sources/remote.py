@@ -19,14 +19,10 @@ MOST_FITS = 4  # whose states are kept beside the same rows
 
 
 class LazySource(Source):
-    """The rows of a table. Nothing is computed before the first pass.
+    """The rows of a table. Nothing is computed before the first pass, which calls `read`.
 
-    Parameters
-    ----------
-    about : the table, but for its number of rows.
-    results : what a task returns for rows, in the kind of thing that the table is, given the task, and the type and
-        shape of the result for a row; nothing is computed yet.
-    read : the rows, where passes find them.
+    What a task returns for rows, in the kind of thing that the table is, is made by `results` of the task, and of the
+    type and shape of the result for a row.
     """
 
     def __init__(
@@ -85,12 +81,7 @@ class States:
         self._states: dict[Hashable, tuple[Hashable, list[Any]]] = {}
 
     def sums(self, blocks: Sequence[Block], task: Task[Any], fit: Hashable) -> list[tuple[int, Any]]:
-        """How many leaves each of the blocks has, and what a task says of it.
-
-        Parameters
-        ----------
-        blocks : nodes of the tree of leaves; the same rows in every call.
-        """
+        """How many leaves each of the blocks has, the same nodes in every call, and what a task says of it."""
         key, states = self._states.pop(fit, (None, []))  # another thread may come, and then makes its own
         if key != task.key:
             states = [task.open(block) for block in blocks]
@@ -107,12 +98,7 @@ class States:
 
 
 class Held:
-    """Consecutive rows on a worker, from the beginning of a leaf on, and the states that fits keep beside them.
-
-    Parameters
-    ----------
-    blocks : nodes of the tree of leaves.
-    """
+    """Consecutive rows on a worker, as nodes of the tree of leaves, and the states that fits keep beside them."""
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         self.blocks, self._states = blocks, States()

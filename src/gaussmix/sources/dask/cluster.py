@@ -31,10 +31,8 @@ PAUSE = 0.5  # seconds before that
 def loaded(client: Any, table: Table) -> Source:
     """The rows on the workers of a cluster, checked.
 
-    Raises
-    ------
-    ValueError : there are no rows, or the first number or weight that no fit can use is named.
-    ImportError : a worker has no gaussmix, or another version of it.
+    Raises ValueError: there are no rows, or the first number or weight that no fit can use is named. ImportError: a
+    worker has no gaussmix, or another version of it.
     """
     _check_workers(client)
     parts = client.compute([dask.delayed(list, pure=False)([part]) for part in table.parts])
@@ -65,11 +63,8 @@ class Cluster(Remote):
     Tasks are short and know nothing of each other, so a worker that is lost costs what it held and what it was doing.
     Its rows are computed again from where they came from. Each result has a key, so none is counted twice.
 
-    Parameters
-    ----------
-    client : of the cluster.
-    parts : a future of a list of blocks for each partition, in the order of the rows; `Block.first_row` is not read.
-    n_features, dtype : of the rows.
+    They come from `parts`: a future of a list of blocks for each partition, in the order of the rows, whose
+    `Block.first_row` is not read.
     """
 
     def __init__(self, client: Any, parts: Sequence[Any], n_features: int, dtype: np.dtype[Any]) -> None:
@@ -124,11 +119,8 @@ class Cluster(Remote):
 def _gathered(client: Any, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
     """The results of what `submit` sends to the workers; sent again where workers died with what it needs.
 
-    Parameters
-    ----------
-    client : of the cluster.
-    needed : futures of what the tasks read. The cluster computes again what was lost, but gives up where workers died
-        several times meanwhile; then it is asked anew.
+    The cluster computes again what was lost of the futures `needed`, which the tasks read, but gives up where workers
+    died several times meanwhile; then it is asked anew.
     """
     from distributed import CancelledError, KilledWorker
 

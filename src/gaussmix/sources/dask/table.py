@@ -30,9 +30,7 @@ class Table:
     def of(cls, data: Any, asked: Request) -> Table:
         """Of a Dask array or frame.
 
-        Raises
-        ------
-        ValueError : a column is absent or holds no numbers, or an array has other than two dimensions.
+        Raises ValueError: a column is absent or holds no numbers, or an array has other than two dimensions.
         """
         if data.ndim != 2:
             raise ValueError(f"Expected 2D array, got {data.ndim}D array instead: X has a row for each sample.")

@@ -24,16 +24,8 @@ from gaussmix.sources.tables.typed_table import is_slow
 class Columns:
     """The columns of a table of Arrow's types that are features, and the one of weights.
 
-    Parameters
-    ----------
-    name : for messages.
-    schema : of the table.
-    columns : the features; by default all that hold numbers, but the weights.
-    weights : the column of row weights; None where there are none.
-
-    Attributes
-    ----------
-    notices : sentences on what was guessed and left out.
+    Features are by default all columns that hold numbers, but the weights; `notices` are sentences on what was guessed
+    and left out.
     """
 
     def __init__(self, name: str, schema: pa.Schema, columns: Sequence[str] | None, weights: str | None) -> None:

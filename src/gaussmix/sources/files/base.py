@@ -142,12 +142,8 @@ class Cursor:
 class FileSource(Source):
     """Rows of a reader, a few leaves of them in memory at a time.
 
-    A thread reads ahead. Nothing that is read is kept between passes, so blocks may not be kept either.
-
-    Parameters
-    ----------
-    reader : where the rows are.
-    memory : bytes for buffers and for what engines keep beside blocks.
+    A thread reads ahead. Nothing that is read is kept between passes, so blocks may not be kept either. The memory, in
+    bytes, is for buffers and for what engines keep beside blocks.
     """
 
     whole = None
@@ -208,10 +204,7 @@ def read_whole(reader: Reader) -> Block:
 def opened(reader: Reader, memory: int) -> Source:
     """The rows of a reader: in memory where they fit into half of it, else read in every pass.
 
-    Raises
-    ------
-    ValueError : there are no rows, or one that no fit can use.
-    OSError : rows can't be read.
+    Raises ValueError: there are no rows, or one that no fit can use. OSError: rows can't be read.
     """
     if reader.n_rows == 0:
         raise ValueError(f"{reader.name} has no rows.")
@@ -231,14 +224,7 @@ def _check_some_weight(reader: Reader, profile: Profile) -> None:
 
 
 def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
-    """Raise ValueError for a choice among the columns of a table that can't be meant.
-
-    Parameters
-    ----------
-    name : of the table.
-    every : its columns.
-    columns, weights : as for `gaussmix.open`.
-    """
+    """Raise ValueError for a choice among `every` column of a table that can't be meant; as for `gaussmix.open`."""
     twice = next((column for column in every if list(every).count(column) > 1), None)
     if twice is not None:
         raise ValueError(f"{name} has two columns called {twice!r}: rename one.")

@@ -80,9 +80,7 @@ def _opened(table: BatchReader, asked: Request) -> Source:
 def spooled(table: BatchReader) -> NpyReader:
     """The numbers of a table in a temporary .npy file, which goes with the reader.
 
-    Raises
-    ------
-    OSError : the disk is full, or the table can't be read.
+    Raises OSError: the disk is full, or the table can't be read.
     """
     place = tempfile.mkdtemp(prefix="gaussmix-")
     path = Path(place) / "rows.npy"

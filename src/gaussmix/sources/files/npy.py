@@ -77,13 +77,8 @@ def holds_numbers(path: Path) -> bool:
 class NpyReader(Reader):
     """The rows of .npy files, one after the other; every column is a feature, named x1, x2 … where names are needed.
 
-    Parameters
-    ----------
-    paths : of the files.
-    names : of their columns, all of them; by default x1, x2 …
-    columns : the features; by default all but the weights.
-    weights : the column of row weights; None where there are none.
-    dtype : of the rows; by default float32 where the files are.
+    `names` are of all columns, `columns` the features: by default all but the weights. The rows are of `dtype`, by
+    default of float32 where the files are.
     """
 
     origin: Reader | None = None  # the table that its file is a copy of

@@ -45,9 +45,7 @@ def open_spark(data: Any, asked: Request) -> Source:
 def loaded(table: Table) -> Source:
     """The rows of a frame, checked and kept by the executors.
 
-    Raises
-    ------
-    ValueError : there are no rows, or the first number or weight that no fit can use is named.
+    Raises ValueError: there are no rows, or the first number or weight that no fit can use is named.
     """
     frame = table.numbers.mapInArrow(partial(pieces.pieces, columns=table.columns), pieces.PIECES)
     source = Cluster(frame, table.about)
@@ -59,15 +57,10 @@ def loaded(table: Table) -> Source:
 class Cluster(Remote):
     """Rows on the machines of executors, cut into targets: 2^m leaves each.
 
-    Spark keeps the rows on disk as *pieces*, as the frame gave them. A target is joined from pieces, written to a file
-    of the machine, and mapped by the Python workers there in every pass. Spark sends the work on a target to where its
-    file is, and joins those of executors that are lost on others. A task that finds no file says so, and its target is
-    joined from pieces once more.
-
-    Parameters
-    ----------
-    frame : of pieces (`pieces.PIECES`).
-    about : the table; its number of rows is not read.
+    Spark keeps the rows on disk as *pieces*, as the frame gave them (`pieces.PIECES`). A target is joined from pieces,
+    written to a file of the machine, and mapped by the Python workers there in every pass. Spark sends the work on a
+    target to where its file is, and joins those of executors that are lost on others. A task that finds no file says
+    so, and its target is joined from pieces once more.
     """
 
     def __init__(self, frame: Any, about: About) -> None:

@@ -37,10 +37,7 @@ class Table:
     def of(cls, frame: Any, asked: Request) -> Table:
         """Of a Spark frame.
 
-        Raises
-        ------
-        ValueError : a column is absent or holds no numbers.
-        TypeError : it is a frame of pandas on Spark.
+        Raises ValueError: a column is absent or holds no numbers. TypeError: it is a frame of pandas on Spark.
         """
         if not isinstance(frame, DataFrame):
             raise TypeError("A frame of pandas on Spark takes no columns of results: call to_spark() first.")

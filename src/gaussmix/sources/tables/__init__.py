@@ -48,19 +48,13 @@ _UNREADABLE = (  # extensions, a beginning, and what to do
 
 
 def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED) -> Files:
-    """Open a file, a pipe, or several files as one table.
+    """Open a file, a pipe ("-" for standard input), or the files of a pattern or a folder as one table.
 
-    Parameters
-    ----------
-    name : of a file or a pipe, "-" for standard input, a pattern or a folder.
-    format : a key of FORMATS. By default the extension of the first file decides, then its first bytes; else it is
-        "csv".
-    dialect : how CSV is to be read; what it does not say is guessed from the first two lines.
+    `format` is a key of FORMATS. By default the extension of the first file decides, then its first bytes; else it is
+    "csv". What the dialect does not say is guessed from the first two lines.
 
-    Raises
-    ------
-    BadTable : a file is not of its format or of none that is read, or files have unlike columns.
-    OSError : a file can't be opened.
+    Raises BadTable: a file is not of its format or of none that is read, or files have unlike columns. OSError: a file
+    can't be opened.
     """
     names = [STANDARD] if name == STANDARD else [str(path) for path in paths_of(name)]
     inputs = [Input.of(each, dialect) for each in names]

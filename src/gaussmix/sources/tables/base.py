@@ -150,9 +150,7 @@ class Table(ABC):
     def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         """Columns in this order, some rows at a time. In text formats all are text but the columns `numbers`.
 
-        Raises
-        ------
-        BadTable, OSError : rows can't be read; one of the columns `numbers` holds text.
+        Raises BadTable, OSError: rows can't be read; one of the columns `numbers` holds text.
         """
 
     @abstractmethod
@@ -216,9 +214,7 @@ class Table(ABC):
     def rows(self, columns: Sequence[str], n_rows: int, *, may_miss: bool = False) -> Iterator[NDArray[np.float64]]:
         """Columns as finite numbers (n_rows, n_columns), `n_rows` at a time, and NaN where cells `may_miss`.
 
-        Raises
-        ------
-        BadTable : there are no rows, or a value is infinite, or missing where it may not.
+        Raises BadTable: there are no rows, or a value is infinite, or missing where it may not.
         """
         first = 0
         for part in in_parts(self.batches(columns, columns), n_rows):

@@ -170,10 +170,7 @@ def read_csv(source: Input) -> CsvTable:
     If the user does not say whether the first line is a header, it is one unless it holds numbers only. R's
     `write.table` names one column less than there are, and `numpy.savetxt` begins the header with "#".
 
-    Raises
-    ------
-    BadTable : the file is empty or not text, or two columns have the same name.
-    OSError : it can't be opened.
+    Raises BadTable: the file is empty or not text, or two columns have the same name. OSError: it can't be opened.
     """
     dialect, notices = source.dialect, []
     n_blank, first, delimiter = _first_line(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
 from gaussmix.door.incomplete import check_columns, check_errors
-from gaussmix.door.parameters import check_numbers
-from gaussmix.errors import column_named, listed, unknown_name, warn
+from gaussmix.door.parameters import check_name, check_numbers
+from gaussmix.errors import column_named, listed, warn
 from gaussmix.numerics.arrays import Array, Rows, unmasked
 from gaussmix.numerics.frames import Frame, times_sentence
 from gaussmix.numerics.pieces import copied
@@ -36,6 +37,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 MIN_ROWS = 2  # of a fit
 TINY = 2.0**-800  # weights below are so near to the smallest numbers that products with them lose digits
 MEANINGS = "frequency", "precision"
+check_meaning = partial(check_name, "weight_meaning", known=MEANINGS)
 
 
 def check_source(
@@ -329,13 +331,6 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish
     if 0 < weight.max(initial=0.0) < TINY:  # only their ratios matter, and a power of 2 changes none
         weight = weight / TINY
     return in_whole_steps(weight)
-
-
-def check_meaning(weight_meaning: Any) -> str:
-    """What weights are: "frequency" or "precision"."""
-    if not isinstance(weight_meaning, str) or weight_meaning not in MEANINGS:
-        raise unknown_name("weight_meaning", weight_meaning, MEANINGS)
-    return weight_meaning
 
 
 def as_meant(source: Source, weight_meaning: str) -> Source:

@@ -35,9 +35,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     """
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
-    given: NDArray[Any] = column_or_1d(unmasked(y, None), warn=True)
-    if len(given) != n_rows:
-        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    given = _labels(y, n_rows, warn=True)
     _check_finite(given)
     present = ~_is_missing(given)
     known = present & ~_is_unlabelled(given)
@@ -65,15 +63,20 @@ def known_classes(
 
     Raises ValueError: y has another length than the rows, or holds no class.
     """
-    given: NDArray[Any] = column_or_1d(unmasked(y, None))
-    if len(given) != n_rows:
-        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    given = _labels(y, n_rows)
     known = ~_is_missing(given)
     if not (has_unknown or _is_unlabelled(classes).any()):
         known &= ~_is_unlabelled(given)
     if not known.any():
         raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
     return np.flatnonzero(known), np.asarray(given[known].tolist())
+
+
+def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
+    given: NDArray[Any] = column_or_1d(unmasked(y, None), warn=warn)
+    if len(given) != n_rows:
+        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    return given
 
 
 def check_mass(mass: Array, classes: NDArray[Any]) -> None:

@@ -21,13 +21,19 @@ MEMORY = "512 MB"
 
 @dataclass(frozen=True)
 class Request:
-    """What the user of `open` asks for; see there."""
+    """What the user of `open` asks for; see there.
 
-    # columns, weights: names of columns; None for the default
+    Parameters
+    ----------
+    columns, weights : names of columns; None for the default.
+    memory : bytes.
+    missing : whether cells may be missing.
+    """
+
     columns: Sequence[str] | None
     weights: str | None
-    memory: int  # bytes
-    missing: bool  # whether cells may be missing
+    memory: int
+    missing: bool
 
 
 Opener = Callable[[Any, Request], Source]

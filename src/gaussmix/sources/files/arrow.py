@@ -53,11 +53,17 @@ class Columns:
         return [*self.names, *([self.weights] if self.weights else [])]
 
     def put(self, batch: pa.RecordBatch, rows: Rows, row_weight: Array | None) -> None:
-        """Copy the rows of a record batch, and their weights."""
-        for place, name in enumerate(self.names):
-            put(self, name, batch.column(name), rows[:, place])
-        if row_weight is not None:
-            put(self, self.weights, batch.column(self.weights), row_weight)
+        """Copy the rows of a record batch, and their weights; null becomes NaN."""
+        targets = [*rows.T] if row_weight is None else [*rows.T, row_weight]
+        for name, target in zip(self.read_columns, targets, strict=False):
+            column = batch.column(name)
+            if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
+                column = pc.cast(column, pa.float64())
+            if pa.types.is_integer(column.type):
+                check_integers(f"{self.name}, column {name!r}", whole(column.drop_null()))
+                if column.null_count:
+                    column = pc.cast(column, pa.float64(), safe=False)
+            target[...] = whole(column)
 
     def why_not_numeric(self, field: pa.Field) -> str:
         """What a column holds that is not numbers, as the end of a sentence."""
@@ -65,21 +71,11 @@ class Columns:
 
 
 class BatchReader(Columns, Reader):
-    """A table that yields record batches, from the first row to the last, as often as it is asked.
+    """A table that yields record batches, from the first row to the last, as often as it is asked; see `Columns`."""
 
-    Parameters
-    ----------
-    name, schema, columns, weights : as for `Columns`.
-
-    Attributes
-    ----------
-    is_slow : reading takes longer than a pass of EM, or can be done once only. Then `n_rows` is 0.
-    n_together : the largest number of rows that can only be read together; 0 where few can be.
-    """
-
-    is_slow: bool
+    is_slow: bool  # reading takes longer than a pass of EM, or can be done once only; then `n_rows` is 0
     n_rows = 0
-    n_together = 0
+    n_together = 0  # the largest number of rows that can only be read together; 0 where few can be
 
     @abstractmethod
     def parts(self) -> Iterator[pa.RecordBatch]:
@@ -87,17 +83,6 @@ class BatchReader(Columns, Reader):
 
     def put_part(self, part: pa.RecordBatch, first: int, rows: Rows, row_weight: Array | None) -> None:
         self.put(part.slice(first, len(rows)), rows, row_weight)
-
-
-def put(table: Columns, name: str | None, column: pa.Array, target: Any) -> None:
-    """Copy the numbers of a column; null becomes NaN."""
-    if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
-        column = pc.cast(column, pa.float64())
-    if pa.types.is_integer(column.type):
-        check_integers(f"{table.name}, column {name!r}", whole(column.drop_null()))
-        if column.null_count:
-            column = pc.cast(column, pa.float64(), safe=False)
-    target[...] = whole(column)
 
 
 class TableReader(BatchReader):

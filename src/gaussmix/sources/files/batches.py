@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from gaussmix.errors import warn
 from gaussmix.sources.base import Source
-from gaussmix.sources.files.arrow import BatchReader, DatasetReader, OnceReader, TableReader, put
+from gaussmix.sources.files.arrow import BatchReader, DatasetReader, OnceReader, TableReader
 from gaussmix.sources.files.base import FileSource, opened
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.opening import Request
@@ -120,8 +120,7 @@ def write(table: BatchReader, path: Path) -> None:
                 for first in range(0, whole.num_rows, step):
                     batch = whole.slice(first, step)
                     rows = np.empty((batch.num_rows, len(columns)), dtype)
-                    for column, name in enumerate(columns):
-                        put(table, name, batch.column(name), rows[:, column])
+                    table.put(batch, rows[:, : len(table.names)], None if table.weights is None else rows[:, -1])
                     file.write(rows.data)
                     n_rows += len(rows)
             file.seek(0)

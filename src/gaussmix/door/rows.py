@@ -257,7 +257,7 @@ def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> boo
 
 def _check_spread(rows: Rows, integers: Mapping[int, NDArray[np.integer[Any]]], names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
-    low, high = _ends(rows)
+    low, high = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
     _check_ends(low, high, names)
     for column, values in integers.items():
         if max(abs(low[column]), abs(high[column])) >= MERGED_FROM:
@@ -272,12 +272,6 @@ def _integers(X: Any) -> Mapping[int, NDArray[np.integer[Any]]]:
     if np.ma.is_masked(X):
         return {place: column.compressed() for place, column in enumerate(X.T)} if X.dtype.kind in "iu" else {}
     return dict(enumerate(np.asarray(X).T)) if _kind(X) in "iu" else {}
-
-
-def _ends(rows: Rows) -> Array:
-    """The smallest and the largest number of each column, (2, n_features)."""
-    ends: Array = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
-    return ends
 
 
 def _check_ends(low: Array, high: Array, names: Any) -> None:

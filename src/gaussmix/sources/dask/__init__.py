@@ -56,7 +56,7 @@ class PartReader(Reader):
         about, self._table = table.about, table
         self.name, self.names, self.dtype, self.weights = about.name, about.names, about.dtype, about.weights
         self.has_names, self.may_miss = about.has_names, about.may_miss
-        self.n_rows = sum(table.sizes or dask.compute(*[dask.delayed(_size)(part) for part in table.parts]))
+        self.n_rows = sum(table.sizes or dask.compute(*[part.n_rows for part in table.parts]))
 
     def parts(self) -> Iterator[Block]:
         return (dask.compute(part)[0] for part in self._table.parts)
@@ -66,7 +66,3 @@ class PartReader(Reader):
         rows[...] = taken.rows
         if row_weight is not None:
             row_weight[...] = taken.row_weight
-
-
-def _size(block: Block) -> int:
-    return block.n_rows

@@ -195,12 +195,6 @@ class FileSource(Source):
         return {**survey.findings, "survey": survey}
 
 
-def read_whole(reader: Reader) -> Block:
-    """All rows of a reader, in memory."""
-    with closing(reader.cursor()) as cursor:
-        return cursor.read(reader.room(reader.n_rows))
-
-
 def opened(reader: Reader, memory: int) -> Source:
     """The rows of a reader: in memory where they fit into half of it, else read in every pass.
 
@@ -210,7 +204,8 @@ def opened(reader: Reader, memory: int) -> Source:
         raise ValueError(f"{reader.name} has no rows.")
     if reader.n_rows > LEAF_ROWS and reader.bytes_of(reader.n_rows) > memory // 2:
         return FileSource(reader, memory)
-    block = read_whole(reader)
+    with closing(reader.cursor()) as cursor:
+        block = cursor.read(reader.room(reader.n_rows))
     source = ArraySource(block.rows, block.row_weight)
     _check_some_weight(reader, source.profile)
     source.feature_names = tuple(reader.names) if reader.has_names else None

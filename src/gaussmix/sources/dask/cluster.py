@@ -17,7 +17,6 @@ from dask.sizeof import sizeof
 
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import S, Source, T, Task
-from gaussmix.sources.dask.table import Table
 from gaussmix.sources.files.base import About
 from gaussmix.sources.remote import Held, Remote
 from gaussmix.waist.block import Block, nodes
@@ -28,18 +27,18 @@ MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
 PAUSE = 0.5  # seconds before that
 
 
-def loaded(client: Any, table: Table) -> Source:
+def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     """The rows on the workers of a cluster, checked.
 
     Raises ValueError: there are no rows, or the first number or weight that no fit can use is named. ImportError: a
     worker has no gaussmix, or another version of it.
     """
     _check_workers(client)
-    parts = client.compute([dask.delayed(list, pure=False)([part]) for part in table.parts])
-    source = Cluster(client, parts, len(table.about.names), table.about.dtype)
+    lists = client.compute([dask.delayed(list, pure=False)([part]) for part in parts])
+    source = Cluster(client, lists, len(about.names), about.dtype)
     if source.n_rows == 0:
-        raise ValueError(f"{table.about.name} has no rows.")
-    about = replace(table.about, n_rows=source.n_rows)
+        raise ValueError(f"{about.name} has no rows.")
+    about = replace(about, n_rows=source.n_rows)
     flaws = (flaw for found in source.each(_flaw, about) for flaw in found)
     flaw = next((flaw for flaw in flaws if flaw is not None), None)
     if flaw is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any, Self
 from uuid import uuid4
 
@@ -74,41 +75,32 @@ class LazySource(Source):
         return self._results(task, dtype, shape)
 
 
-class States:
-    """The states that fits keep beside the same blocks."""
-
-    def __init__(self) -> None:
-        self._states: dict[Hashable, tuple[Hashable, list[Any]]] = {}
-
-    def sums(self, blocks: Sequence[Block], task: Task[Any], fit: Hashable) -> list[tuple[int, Any]]:
-        """How many leaves each of the blocks has, the same nodes in every call, and what a task says of it."""
-        key, states = self._states.pop(fit, (None, []))  # another thread may come, and then makes its own
-        if key != task.key:
-            states = [task.open(block) for block in blocks]
-        found = [(block.n_leaves, task.call(block, state)) for block, state in zip(blocks, states, strict=True)]
-        self._states[fit] = task.key, states
-        while len(self._states) > MOST_FITS:
-            self._states.pop(next(iter(self._states)), None)
-        return found
-
-    @property
-    def n_bytes(self) -> int:
-        """What they take, beside what every object takes."""
-        return sum(getattr(state, "n_bytes", 0) for _, states in self._states.values() for state in states)
+States = dict[Hashable, tuple[Hashable, list[Any]]]  # by fit: the key of a task, and the state of each block
 
 
 class Held:
     """Consecutive rows on a worker, as nodes of the tree of leaves, and the states that fits keep beside them."""
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self.blocks, self._states = blocks, States()
+    def __init__(self, blocks: Sequence[Block], states: States | None = None) -> None:
+        self.blocks, self._states = blocks, {} if states is None else states
 
     def __reduce__(self) -> Any:
         return Held, (self.blocks,)  # what is sent elsewhere goes without states
 
-    def sums(self, task: Task[Any], fit: Hashable) -> list[tuple[int, Any]]:
+    def sums(self, task: Task[S], fit: Hashable) -> list[tuple[int, S]]:
         """How many leaves each node has, and what a task says of it."""
-        return self._states.sums(self.blocks, task, fit)
+        key, states = self._states.pop(fit, (None, []))  # another thread may come, and then makes its own
+        if key != task.key:
+            states = [task.open(block) for block in self.blocks]
+        found = [(block.n_leaves, task.call(block, state)) for block, state in zip(self.blocks, states, strict=True)]
+        self._states[fit] = task.key, states
+        while len(self._states) > MOST_FITS:
+            self._states.pop(next(iter(self._states)), None)
+        return found
+
+    def results(self, task: Callable[[Block], T]) -> list[T]:
+        """What a function returns for each node."""
+        return [task(block) for block in self.blocks]
 
 
 class Remote(Source):
@@ -120,27 +112,23 @@ class Remote(Source):
         self._fit = uuid4().hex  # under which states are kept there
 
     @abstractmethod
-    def _sums(self, task: Task[S], fit: Hashable) -> Iterable[list[tuple[int, S]]]:
-        """For each part in the order of the rows: what `States.sums` says of its nodes."""
-
-    @abstractmethod
-    def _results(self, task: Callable[[Block], T]) -> Iterable[list[T]]:
-        """For each part in the order of the rows: what a function returns for its blocks."""
+    def each(self, work: Callable[..., T], *arguments: Any) -> Iterable[T]:
+        """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
 
     def blocks(self) -> Iterator[Block]:
-        return self.map_rows(_itself)
+        return chain.from_iterable(self.each(_blocks))
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:
             return super().map_merge(task)
         tree = Tree[S]()
-        for found in self._sums(task, self._fit):
+        for found in self.each(Held.sums, task, self._fit):
             for n_leaves, sums in found:
                 tree.add(sums, n_leaves)
         return tree.total
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
-        return (result for found in self._results(task) for result in found)
+        return (result for found in self.each(Held.results, task) for result in found)
 
     def fresh(self) -> Self:
         twin = super().fresh()
@@ -148,5 +136,5 @@ class Remote(Source):
         return twin
 
 
-def _itself(block: Block) -> Block:
-    return block
+def _blocks(held: Held) -> Sequence[Block]:
+    return held.blocks

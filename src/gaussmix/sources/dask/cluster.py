@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
@@ -16,7 +16,7 @@ import numpy as np
 from dask.sizeof import sizeof
 
 from gaussmix.numerics.threads import at_most
-from gaussmix.sources.base import S, Source, T, Task
+from gaussmix.sources.base import Source, T
 from gaussmix.sources.files.base import About
 from gaussmix.sources.remote import Held, Remote
 from gaussmix.waist.block import Block, nodes
@@ -39,8 +39,7 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     if source.n_rows == 0:
         raise ValueError(f"{about.name} has no rows.")
     about = replace(about, n_rows=source.n_rows)
-    flaws = (flaw for found in source.each(_flaw, about) for flaw in found)
-    flaw = next((flaw for flaw in flaws if flaw is not None), None)
+    flaw = next((flaw for flaw in source.map_rows(about.flaw) if flaw is not None), None)
     if flaw is not None:
         raise ValueError(flaw)
     return source
@@ -73,12 +72,6 @@ class Cluster(Remote):
         self.n_rows = sum(sizes)
         self._held = _aligned(client, parts, sizes)
 
-    def _sums(self, task: Task[S], fit: Hashable) -> Iterable[list[tuple[int, S]]]:
-        return self.each(Held.sums, task, fit)
-
-    def _results(self, task: Callable[[Block], T]) -> Iterable[list[T]]:
-        return self.each(_results, task)
-
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         sent = self._sent(change)
@@ -86,8 +79,6 @@ class Cluster(Remote):
         return Cluster(self._client, parts, self.n_features, self.dtype)
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
-        """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
-
         def submit() -> list[Any]:
             sent, n_threads, groups = self._sent((work, arguments)), self._client.nthreads(), self._groups()
             parts = [[self._held[number] for number in group] for group in groups.values()]
@@ -189,15 +180,6 @@ def _work(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: b
         return [(number, work(held, *arguments)) for number, held in zip(numbers, parts, strict=True)]
 
 
-def _results(held: Held, task: Callable[[Block], T]) -> list[T]:
-    return [task(block) for block in held.blocks]
-
-
 def _changed(held: Held, change: Any) -> list[Block]:
     change = pickle.loads(change)
     return [changed for block in held.blocks for changed in change(block)]
-
-
-def _flaw(held: Held, about: About) -> list[str | None]:
-    """What is wrong with the numbers of each block; None where nothing is."""
-    return [about.flaw(block) for block in held.blocks]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,12 +19,12 @@ from pyspark import StorageLevel
 from pyspark.sql import functions
 
 from gaussmix.errors import warn
-from gaussmix.sources.base import S, Source, T, Task
+from gaussmix.sources.base import Source, T
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource, Remote
 from gaussmix.sources.spark import pieces
-from gaussmix.sources.spark.pieces import Layout, Work
+from gaussmix.sources.spark.pieces import Layout
 from gaussmix.sources.spark.store import Store
 from gaussmix.sources.spark.table import Table
 from gaussmix.waist.block import Block
@@ -82,12 +82,6 @@ class Cluster(Remote):
         self._digests = [target["digest"] for target in held]
         self.flaw = next((target["flaw"] for target in held if target["flaw"] is not None), None)
 
-    def _sums(self, task: Task[S], fit: Hashable) -> Iterable[list[tuple[int, S]]]:
-        return self._each(partial(_sums, task=task, fit=fit, store=self._layout.store))
-
-    def _results(self, task: Callable[[Block], T]) -> Iterable[list[T]]:
-        return self._each(partial(_results, task=task))
-
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         most = pieces.rows_of_piece(self.n_features, self.dtype)
@@ -105,13 +99,13 @@ class Cluster(Remote):
         most = max(1, min(most, count_leaves(self.n_rows) // (TASKS * _count_cores(session))))
         return 1 << (most.bit_length() - 1)
 
-    def _each(self, work: Work) -> list[Any]:
-        """What work on each target returns, in their order; done once more for targets whose files are not found."""
-        visit = partial(pieces.visit, work=work, digests=self._digests)
+    def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
+        """As for all rows elsewhere; done once more for targets whose files are not found."""
+        visit = partial(pieces.visit, work=(work, arguments), digests=self._digests, store=self._layout.store)
         found = self._answers(self._held.mapInArrow(visit, pieces.RESULTS))
         missing = [number for number in range(self._layout.n_targets) if number not in found]
         if missing:
-            make = partial(pieces.make_and_visit, work=work, digests=self._digests)
+            make = partial(pieces.make_and_visit, work=(work, arguments), digests=self._digests)
             found |= self._answers(self._joined(make, pieces.RESULTS, missing))
         if len(found) < self._layout.n_targets:
             raise OSError(self._layout.changed)
@@ -184,11 +178,3 @@ def _forget(session: Any, store: Store, frames: Iterable[Any]) -> None:
             _spread(session).mapInArrow(partial(pieces.forget, store=store), "id long").toArrow()
 
     Thread(target=forget, name="gaussmix-forget", daemon=True).start()
-
-
-def _sums(target: int, blocks: list[Block], task: Task[Any], fit: Hashable, store: Store) -> list[tuple[int, Any]]:
-    return store.states(target).sums(blocks, task, fit)
-
-
-def _results(target: int, blocks: list[Block], task: Callable[[Block], T]) -> list[T]:
-    return [task(block) for block in blocks]

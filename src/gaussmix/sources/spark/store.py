@@ -61,8 +61,8 @@ class Store:
                 del _states[other]
         mine = _states.setdefault(self.name, {})
         if target not in mine and _n_bytes() > MOST_BYTES:
-            return States()
-        return mine.setdefault(target, States())
+            return {}
+        return mine.setdefault(target, {})
 
 
 def read(path: str, digest: int) -> list[Block] | None:
@@ -95,4 +95,5 @@ def _write(path: Path, blocks: list[Block], digest: int) -> None:
 
 
 def _n_bytes() -> int:
-    return sum(states.n_bytes for mine in _states.values() for states in mine.values())
+    kept = (states for mine in _states.values() for fits in mine.values() for _, states in fits.values())
+    return sum(getattr(state, "n_bytes", 0) for states in kept for state in states)

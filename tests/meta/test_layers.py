@@ -160,8 +160,6 @@ MAY_IMPORT = {
     "spark": ["families", "estimators", "sources"],
     "__main__": ["cli"],
     "testing": [
-        "estimators",
-        "priors",
         "covariances",
         "waist",
         "numerics",

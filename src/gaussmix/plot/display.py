@@ -127,12 +127,7 @@ def as_text(name: str) -> str:
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
-    """A figure and its axes, which leave room for what stands beside them.
-
-    Raises
-    ------
-    ImportError : matplotlib is not installed, or its backend needs a screen and there is none.
-    """
+    """A figure and its axes, which leave room for what stands beside them; raises ImportError."""
     pyplot = import_pyplot()
     try:
         made: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})

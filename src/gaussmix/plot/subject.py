@@ -91,14 +91,7 @@ class Subject:
 
 
 def subject_of(estimator: Any, X: Any, feature_names: Sequence[str] | None = None) -> Subject:
-    """The mixture of a fitted estimator, or a mixture itself, and rows as numbers.
-
-    Raises
-    ------
-    NotFittedError : before `fit`.
-    ValueError : X is not numbers of shape (n_samples, n_features).
-    TypeError : `estimator` has no mixture, or X is not numbers.
-    """
+    """The mixture of a fitted estimator or a mixture itself, and rows; raises as `FeatureDisplay.from_estimator`."""
     mixture, frame = mixture_of(estimator), Frame.of(X)
     its_own = None if frame is None else frame.names
     names = names_of(mixture.n_features, feature_names, mixture.feature_names, its_own)
@@ -154,9 +147,7 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
 def names_of(n_features: int, given: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
     """The names that are given, or the first others that are as many as the features, or x0, x1, … .
 
-    Raises
-    ------
-    ValueError : the number of given names is not that of the features.
+    Raises ValueError for given names that are not as many.
     """
     if given is not None:
         if np.ndim(given) != 1 or len(given) != n_features:
@@ -172,12 +163,7 @@ def names_of(n_features: int, given: Sequence[str] | None, *others: Iterable[Any
 
 
 def chosen_features(features: Features, names: Sequence[str]) -> list[int]:
-    """Indices of one or two different features, given by index or name; by default the first two.
-
-    Raises
-    ------
-    ValueError : no feature has a name or an index, or there are not one or two different features.
-    """
+    """Indices of one or two different features, given by index or name; by default the first two. Raises ValueError."""
     chosen = list(range(min(2, len(names)))) if features is None else _indices(features, names)
     if len(chosen) not in (1, 2) or len(set(chosen)) != len(chosen):
         raise ValueError(f"features={features!r} must be one feature, or two different ones.")
@@ -185,12 +171,7 @@ def chosen_features(features: Features, names: Sequence[str]) -> list[int]:
 
 
 def several_features(features: Features, names: Sequence[str]) -> list[int]:
-    """Indices of different features for a grid of pictures; by default all, where they are at most 8.
-
-    Raises
-    ------
-    ValueError : no feature has a name or an index, one is named twice, or there are too many to show.
-    """
+    """Indices of at most 8 different features for a grid of pictures; by default all. Raises ValueError."""
     if features is None and len(names) > MOST_FEATURES:
         some = [*names[:3]]
         raise ValueError(

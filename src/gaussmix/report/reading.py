@@ -33,14 +33,9 @@ from gaussmix.waist.need import Need, Rule, Second
 def summary_of(
     kind: str, fitted: Fitted, rows: tuple[Source, Engine[Any]] | None = None, names: tuple[str, ...] | None = None
 ) -> Summary:
-    """The summary of a fit, with numbers of rows where they are given.
+    """The summary of a fit by a kind of estimator, with names of features where the mixture has none.
 
-    Parameters
-    ----------
-    kind : the name of the estimator's class.
-    fitted : what is known of the fit.
-    rows : a source whose weights count rows, and its engine; None for what the fit knows of its own rows.
-    names : of the features, where the mixture has none.
+    `rows` are a source whose weights count rows, and its engine; None is for what the fit knows of its own rows.
     """
     mixture, facts = fitted.mixture, fitted.facts
     known: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}

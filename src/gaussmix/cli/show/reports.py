@@ -52,13 +52,10 @@ def echo_json(values: dict[str, Any]) -> None:
 
 
 def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
-    """Print a search for people.
+    """Print a search that has ended for people.
 
-    Parameters
-    ----------
-    search : that has ended.
-    about : the path of the table (`data`), `n_rows`, the column of `weights` or None, their total `row_weight`,
-        `feature_names`, and the path of the `model` that was written or None.
+    `about` has the path of the table (`data`), `n_rows`, the column of `weights` or None, their total `row_weight`,
+    `feature_names`, and the path of the `model` that was written or None.
     """
     mixture, names = search.mixture_, about["feature_names"]
     screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
@@ -223,15 +220,10 @@ def show_many(
     seconds: float | None = None,
     model: str | None = None,
 ) -> None:
-    """Print for people how many groups were fitted.
+    """Print for people how many groups were fitted, to the table `data` or as the file `data` says.
 
-    Parameters
-    ----------
-    mixtures : of the groups, from a fit or a file.
-    data : path of the table, or of the file that holds the mixtures.
-    by : the column that says which group a row is of; None where nobody knows.
-    n_rows, seconds : of the fit; None where nobody knows.
-    model : path of the file that was written; None if there is none.
+    `by` is the column that says which group a row is of, and `model` the file that was written. None is for what nobody
+    knows.
     """
     errors, screen = mixtures.errors, console(stderr=model == STANDARD)
     names = mixtures.feature_names or ()

@@ -257,12 +257,8 @@ def fit_by(
 ) -> tuple[Mixtures, dict[str, Any]]:
     """Fit a mixture to each group of a table, and write them all to one file.
 
-    Returns the mixtures, and what `show_many` says besides.
-
-    Raises
-    ------
-    UsageError : an option is for the choice among several fits.
-    ValueError, OSError : the table can't be used, or no group can be fitted.
+    Returns the mixtures, and what `show_many` says besides. Raises UsageError for an option that is for the choice
+    among several fits, and ValueError or OSError where the table can't be used, or no group can be fitted.
     """
     given = _given(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
     table, row_weight = _read(data, by, weights, reading)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gaussmix.mixture.shown import ellipse_of
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Axes, write
+from gaussmix.plot.display import Axes
 from gaussmix.plot.palette import NOISE_COLOR, Look, faded
 
 Options = Mapping[str, Any]
@@ -156,10 +156,17 @@ def draw_curves(
 
 
 def draw_numbers(ax: Axes, means: Array, looks: Sequence[Look]) -> list[Any]:
-    """The number of each component at its mean (2,)."""
-    badge = {"boxstyle": "round,pad=0.15", "facecolor": faded(ax.get_facecolor(), 0.8)}
+    """The number of each component at its mean (2,), on a rim of the page's colour: it is read over rows and lines."""
+    from matplotlib.patheffects import withStroke
+
+    page = ax.get_facecolor()
+    badge = {"boxstyle": "round,pad=0.15", "facecolor": faded(page, 0.8)}
+    how: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "weight": "bold", "zorder": 6}
+    how |= {"color": ax.xaxis.label.get_color()}
+    rim = withStroke(linewidth=2.5, foreground=faded(page, 0.85))
+    how |= {"color": ax.xaxis.label.get_color(), "path_effects": [rim]}
     return [
-        write(ax, x, y, str(k), ax.xaxis.label.get_color(), weight="bold", bbox={**badge, "edgecolor": look.color})
+        ax.text(x, y, str(k), bbox={**badge, "edgecolor": look.color}, **how)
         for k, ((x, y), look) in enumerate(zip(means.tolist(), looks, strict=True))
     ]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import prod
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,15 @@ Rng = np.random.Generator | int | None
 Numbers = TypeVar("Numbers", float, Array)
 
 
+def check_number(name: str, value: Any, what: str, is_allowed: Callable[[float], bool]) -> float:
+    """A number that is allowed, which errors call `what`; raises TypeError or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {what}, not {value!r:.60}.")
+    if not is_allowed(float(value)):
+        raise ValueError(f"{name}={value!r} must be {what}.")
+    return float(value)
+
+
 def check_count(name: str, value: Any, smallest: int) -> int:
     """A whole number that is not below `smallest`; raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, Integral):
@@ -29,7 +38,7 @@ def check_count(name: str, value: Any, smallest: int) -> int:
 
 
 def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
-    """The generator itself, or one of the given seed, else of `otherwise`, else of none; raises TypeError or ValueError."""
+    """The generator itself, or one of the given seed, else `otherwise`; raises TypeError or ValueError."""
     try:
         return np.random.default_rng(otherwise if rng is None else rng)
     except (TypeError, ValueError) as error:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.checks import check_finite
+from gaussmix.checks import check_finite, check_number
 from gaussmix.numerics.arrays import Array
 from gaussmix.value import Value
 
@@ -120,12 +117,11 @@ class NormalInverseWishart(Value):
         mean, scale = self.arrays()
         if mean is not None and (mean.ndim != 1 or not mean.size):
             raise ValueError(f"mean must have the shape (n_features,), not {mean.shape}.")
-        if _number("shrinkage", self.shrinkage) < 0:
-            raise ValueError(f"shrinkage={self.shrinkage!r} must be a number ≥ 0.")
+        check_number("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda number: 0 <= number < np.inf)
         if scale is not None:
             _check_scale(scale)
-        if self.dof is not None and _number("dof", self.dof) <= 0:
-            raise ValueError(f"dof={self.dof!r} must be a number above 0.")
+        if self.dof is not None:
+            check_number("dof", self.dof, "a finite number above 0", lambda number: 0 < number < np.inf)
         if mean is not None and scale is not None and scale.ndim and len(mean) != len(scale):
             raise ValueError(f"mean has {len(mean)} features, and scale has {len(scale)}.")
         if self.weights is not None:
@@ -135,15 +131,6 @@ class NormalInverseWishart(Value):
         """`mean` (n_features,) and `scale` (), (n_features,) or (n_features, n_features), or None, as arrays."""
         mean = None if self.mean is None else check_finite("mean", self.mean)
         return mean, None if self.scale is None else check_finite("scale", self.scale)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, not {value!r}.")
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{name}={value!r} must be a finite number.")
-    return number
 
 
 def _concentration(weights: float | ArrayLike) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from same_fit import assert_same_fit
 
 from gaussmix.estimators.fit_many import fit_many
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
@@ -18,7 +19,7 @@ from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.numerics.arrays import Array
 from gaussmix.priors import NormalInverseWishart
 from gaussmix.sources.opening import open
-from gaussmix.testing.closeness import EPS, assert_same_bits, assert_same_fit
+from gaussmix.testing.closeness import EPS, assert_same_bits
 from gaussmix.testing.problems import PROBLEMS
 
 N_COMPONENTS, N_STEPS = 3, 12

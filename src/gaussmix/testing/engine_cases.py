@@ -106,7 +106,7 @@ def random_covariances(rng: np.random.Generator, count: int, n_features: int, fa
 
 
 def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, rule: Rule) -> Block:
-    """Rows about the means, shared as the rule wants them."""
+    """Rows about the means, shared as the rule wants them, of either type and in one of the layouts of arrays."""
     n_components, n_features = parameters.means.shape
     rows = parameters.means[rng.integers(n_components, size=n_rows)] + rng.standard_normal((n_rows, n_features))
     weight = rng.choice([0.0, 0.5, 1.0, 3.0], size=n_rows) if rng.random() < 0.5 else None
@@ -115,14 +115,8 @@ def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, 
         given = rng.integers(n_components, size=n_rows).astype(np.int32)
     elif rule is Rule.GIVEN:
         given = rng.dirichlet(np.ones(n_components), size=n_rows)
-    return Block(0, random_layout(rng, rows), weight, given)
-
-
-def random_layout(rng: np.random.Generator, rows: Array) -> Rows:
-    """The rows, or their float32 rounding, in one of the layouts that arrays come in."""
-    typed = rows.astype(np.float32) if rng.random() < 0.25 else rows
-    layouts = list(all_layouts(typed))
-    return layouts[int(rng.integers(len(layouts)))]
+    layouts = list(all_layouts(rows.astype(np.float32) if rng.random() < 0.25 else rows))
+    return Block(0, layouts[int(rng.integers(len(layouts)))], weight, given)
 
 
 def all_layouts(rows: Rows) -> Iterator[Rows]:

@@ -400,3 +400,8 @@ seed = click.option(
     "--seed", "random_state", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Seed of the starts."
 )
 missing = click.option("--missing", is_flag=True, help="Take rows with empty cells, by what else they hold.")
+
+
+def row_by_row(verb: Verb) -> Verb:
+    """Add the options of every verb that writes something of each row that it reads."""
+    return writing(missing(memory(reading(jobs(verb)))))

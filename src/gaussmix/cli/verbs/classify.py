@@ -32,11 +32,7 @@ _KNOWN = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the clas
 )
 @options.structure("; BIC chooses. tied makes linear borders.")
 @options.seed
-@options.writing
-@options.missing
-@options.memory
-@options.reading
-@options.jobs
+@options.row_by_row
 def classify(
     train: str,
     data: str,

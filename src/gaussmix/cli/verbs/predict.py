@@ -37,11 +37,7 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @click.option(
     "--threshold", callback=options.open_share, metavar="P", help="P-value below which a row is an outlier.  [0.05]"
 )
-@options.writing
-@options.missing
-@options.memory
-@options.reading
-@options.jobs
+@options.row_by_row
 def predict(
     model: str,
     data: str,

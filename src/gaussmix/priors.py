@@ -45,7 +45,7 @@ class Dirichlet(Value):
     weights: float | ArrayLike
 
     def __post_init__(self) -> None:
-        _concentration(self.weights)
+        _check_concentration(self.weights)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,7 +125,7 @@ class NormalInverseWishart(Value):
         if mean is not None and scale is not None and scale.ndim and len(mean) != len(scale):
             raise ValueError(f"mean has {len(mean)} features, and scale has {len(scale)}.")
         if self.weights is not None:
-            _concentration(self.weights)
+            _check_concentration(self.weights)
 
     def arrays(self) -> tuple[Array | None, Array | None]:
         """`mean` (n_features,) and `scale` (), (n_features,) or (n_features, n_features), or None, as arrays."""
@@ -133,8 +133,8 @@ class NormalInverseWishart(Value):
         return mean, None if self.scale is None else check_finite("scale", self.scale)
 
 
-def _concentration(weights: float | ArrayLike) -> Array:
-    """α as numbers; raises ValueError or TypeError for what is none."""
+def _check_concentration(weights: float | ArrayLike) -> None:
+    """Raise ValueError or TypeError for what is no α."""
     found = check_finite("weights", weights)
     if found.ndim > 1 or not found.size:
         raise ValueError(f"weights must be a number or have the shape (n_components,), not {found.shape}.")
@@ -143,7 +143,6 @@ def _concentration(weights: float | ArrayLike) -> Array:
             f"weights={found.min():g} must be at least 1: below 1 the density has no maximum, because it grows without "
             "bound where a weight goes to 0."
         )
-    return found
 
 
 def _check_scale(scale: Array) -> None:

@@ -154,14 +154,8 @@ def _ending(fitted: Fitted) -> dict[str, Any]:
     """Why EM stopped, after how many steps, what was left to gain, and how many starts agreed; None if unknown."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).value
-    return {
-        "converged": converged,
-        "n_iter": fitted.n_iter,
-        "stopped": reason if ending is None else ending.reason,
-        "remaining_gain": None if ending is None else ending.remaining_gain,
-        "n_starts": None if ending is None else ending.n_starts,
-        "n_agreed": None if ending is None else ending.n_agreed,
-    }
+    known = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
+    return known | {name: getattr(ending, name, None) for name in ("remaining_gain", "n_starts", "n_agreed")}
 
 
 def _warnings(fitted: Fitted) -> list[str]:

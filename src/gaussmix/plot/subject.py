@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.background import NO_MARGINAL
 from gaussmix.checks import check_real
-from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import counted
+from gaussmix.estimators.gaussian_mixture import estimator_of
 from gaussmix.mixture.features import check_order, place_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame
-from gaussmix.waist.block import Block
 
 _PIECE = 65_536  # rows whose responsibilities are in memory at once
 Feature = int | str
@@ -46,13 +44,8 @@ class Subject:
 
     def responsibilities(self, rows: Array) -> Array:
         """p(k | x) by what each row has, (n_rows, n_components); raises ValueError as the estimators do."""
-        if not np.isnan(rows).any():
-            return self.mixture.responsibilities(rows)
-        if self.mixture.noise is not None and self.mixture.noise.box is None:
-            raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
-        engine = IncompleteEngine(self.mixture._engine())
-        found: Array = engine.responsibilities(Block(0, rows), self.mixture.parameters)
-        return found
+        shares = estimator_of(self.mixture.with_feature_names(None)).predict_proba(rows)
+        return np.asarray(shares, dtype=np.float64)
 
     def labels_and_certainty(self) -> tuple[NDArray[np.intp], Array]:
         """The most probable component of each row, −1 for noise, and its probability; both (n_rows,).

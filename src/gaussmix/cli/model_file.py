@@ -60,7 +60,7 @@ class ModelFile:
         without: str | None = None,
         targets: tuple[str, ...] = (),
     ) -> tuple[str, ...]:
-        """The columns of a table that are the features of the model, in its order, but for `targets`.
+        """The columns of a table that are the features of the model without `targets`, in its order.
 
         They are matched by name. If the table or the model has no names, or `columns` are other names, they are
         matched by place; the column `without` is no feature. Raises ValueError where a column is missing or does not

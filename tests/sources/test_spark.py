@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from same_fit import assert_same_fit
 
 from gaussmix import (
     GaussianMixture,
@@ -32,7 +33,7 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
-from gaussmix.testing.closeness import assert_same_bits, assert_same_fit
+from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.leaves import LEAF_ROWS
 
 pytest.importorskip("pyspark")

@@ -12,7 +12,7 @@ from gaussmix.checks import check_finite
 from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix.errors import counted
 from gaussmix.families.base import unconstrained
-from gaussmix.model import SUM_TOLERANCE, Model, flaw_at_sight, is_symmetric
+from gaussmix.model import SUM_TOLERANCE, Model, flaw, is_symmetric
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
 from gaussmix.numerics.factorise import factorise
@@ -104,7 +104,7 @@ def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
 
 def _sound(model: Model) -> Model:
     """The model itself; raises ValueError where rounding made it none: means overflowed, weights do not sum to 1."""
-    wrong = flaw_at_sight(model.weights, model.means, model.covariances.array, model.family)
+    wrong = flaw(model.weights, model.means, model.covariances.array, model.family, is_factored=False)
     if wrong is not None:
         raise ValueError(f"This is no mixture: {wrong}.")
     return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite
 from numbers import Real
@@ -33,6 +33,7 @@ _AUTO = "auto"
 
 
 @documented
+@dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     """Outlier detector: what lies outside the smallest region that holds nearly all mass of a mixture.
 
@@ -73,31 +74,13 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     array([0.58, 0.  ])
     """
 
-    contamination: float | str
-    mass: float
+    n_components: Counts = field(default=1, kw_only=False)
+    contamination: float | str = _AUTO
+    mass: float = MASS
+    covariance_type: Structures = "full"
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"offset_": of_type(float)}
     _required: ClassVar[tuple[str, ...]] = ("offset_",)
-
-    def __init__(
-        self,
-        n_components: Counts = 1,
-        *,
-        contamination: float | str = _AUTO,
-        mass: float = MASS,
-        covariance_type: Structures = "full",
-        tol: float = 1e-3,
-        stopping: str = "gain",
-        reg_covar: float | str = "auto",
-        max_iter: int = 100,
-        max_time: float | None = None,
-        n_init: int = 1,
-        init_params: Any = "kmeans",
-        weight_meaning: str = "frequency",
-        random_state: int | np.random.RandomState | None = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        self._keep(locals())
 
     @property
     def offset_(self) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from inspect import isfunction
+from dataclasses import is_dataclass
 from textwrap import fill, indent
 from typing import TypeVar
 
@@ -93,8 +94,15 @@ _PLACE = re.compile(r"^( *)<(\w+)>$", re.MULTILINE)
 
 
 def documented(cls: Class) -> Class:
-    """Put the part in where a line of a docstring, of the class or of its own methods, is `<name>` and no more."""
-    for owner in (cls, *(member for member in vars(cls).values() if isfunction(member))):
+    """Put the part in where a line of a docstring, of the class or of its own methods, is `<name>` and no more.
+
+    A dataclass shows its own parameters before those of its base.
+    """
+    for owner in (cls, *(member for member in vars(cls).values() if inspect.isfunction(member))):
         if owner.__doc__:
             owner.__doc__ = _PLACE.sub(lambda place: indent(_PARTS[place[2]], place[1]), owner.__doc__)
+    if is_dataclass(cls):  # which puts inherited parameters first
+        signature, own = inspect.signature(cls.__init__), {"self", *cls.__annotations__}
+        own_first = sorted(signature.parameters.values(), key=lambda parameter: parameter.name not in own)
+        vars(cls.__init__)["__signature__"] = signature.replace(parameters=own_first)
     return cls

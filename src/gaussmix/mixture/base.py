@@ -262,10 +262,7 @@ def of_components(method: Method) -> Method:
 def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     """The feature names of several mixtures of the same features; None where none of them has names.
 
-    Raises
-    ------
-    TypeError : something is no mixture.
-    ValueError : there are no mixtures, or their features are not the same.
+    Raises TypeError where something is no mixture, and ValueError for no mixtures or different features.
     """
     if not len(mixtures):
         raise ValueError("Give at least one mixture.")

@@ -16,12 +16,7 @@ _ORDERS = ("weight", "mean", "size")
 def canonical_order(
     model: Model, by: str, feature: Feature | None, names: tuple[str, ...] | None, *, reverse: bool
 ) -> Places:
-    """An order of the components, (n_components,), that does not depend on the one they have.
-
-    Raises
-    ------
-    ValueError, TypeError : there is no such order or feature.
-    """
+    """An order of the components that does not depend on the one they have; raises ValueError or TypeError."""
     if by not in _ORDERS:
         raise unknown_name("by", by, _ORDERS)
     if feature is not None and by != "mean":

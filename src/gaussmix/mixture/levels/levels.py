@@ -29,15 +29,10 @@ MASS = 0.95  # rows outside of the smallest region that holds so much are outlie
 
 @dataclass(frozen=True)
 class LevelEllipsoid:
-    """Of a single component: its density is below a level outside an ellipsoid.
+    """Of a single component: its density is below a level outside an ellipsoid; `highest` is that at the mean, nats.
 
     Half the squared Mahalanobis distance of a row is the log density at the mean minus that at the row, and half of a
-    χ² variable.
-
-    Parameters
-    ----------
-    highest : log density at the mean, nats.
-    n_features : degrees of freedom.
+    χ² variable with `n_features` degrees of freedom.
     """
 
     highest: float

@@ -28,16 +28,11 @@ def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
 
 
 def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
-    """Where log π_j N_j(x) = log π_k N_k(x) for some j < k, ascending, each once.
+    """Where log π_j N_j(x) = log π_k N_k(x) for some j < k, ascending, each once, from log π_k N_k(μ_k), μ and σ.
 
     In u = (x − μ_j) / σ_j, with δ = (μ_k − μ_j) / σ_j, r = σ_j / σ_k and c = log π_k N_k(μ_k) − log π_j N_j(μ_j), the
     difference is ½ (1 − r²) u² + r² δ u + c − ½ r² δ². Its roots are q / a and c / q, neither a difference of like
     numbers (Press et al. 2007, eq. 5.6.4). The first is infinite where the deviations are equal.
-
-    Parameters
-    ----------
-    log_scale : (n_components,), log π_k N(μ_k | μ_k, σ_k²), finite, nats.
-    means, deviations : (n_components,), data units.
     """
     narrow_first = np.argsort(deviations, kind="stable")  # roots then have the rounding of the narrower one
     log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))

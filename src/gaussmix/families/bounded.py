@@ -108,21 +108,13 @@ def _clamped(matrices: Array, degrees: Array, most: float) -> Array:
 
 
 def clamped(values: Array, degrees: Array, most: float) -> Array:
-    """Eigenvalues in [m, c m] with the m that makes Σ_k N_k Σ_j (log v_kj + l_kj / v_kj) smallest.
+    """Eigenvalues (n, n_values) in [m, c m] with the m that makes Σ_k N_k Σ_j (log v_kj + l_kj / v_kj) smallest.
 
-    Parameters
-    ----------
-    values : (n, n_values), l ≥ 0, the eigenvalues of S_k / N_k.
-    degrees : (n,), N_k.
-    most : c.
-
-    Notes
-    -----
-    Between two neighbours among all l and l / c it is the same values that are too small or too large, and the best m
-    is m = Σ N (l of the small, l / c of the large) / Σ N of both: Fritz, García-Escudero & Mayo-Iscar (2013),
-    Computational Statistics & Data Analysis 61, section 3.2. The derivative by log m,
-    Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c m) − 1), rises with m. So the interval in which it is 0 has the
-    best m, and it is found by sorting.
+    The l ≥ 0 are those of S_k / N_k; `degrees` (n,) are N_k, and `most` is c. Between two neighbours among all l and l
+    / c it is the same values that are too small or too large, and the best m is m = Σ N (l of the small, l / c of the
+    large) / Σ N of both: Fritz, García-Escudero & Mayo-Iscar (2013), Computational Statistics & Data Analysis 61,
+    section 3.2. The derivative by log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c m) − 1), rises with m. So the
+    interval in which it is 0 has the best m, and it is found by sorting.
     """
     if values.max() <= most * values.min():
         return values

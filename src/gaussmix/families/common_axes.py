@@ -20,17 +20,10 @@ Along = Callable[[Array, Array], Array]
 
 
 def with_best_axes(scatter: Scatter, current: Array | None, importance: Array | None, along: Along) -> Array:
-    """Matrices D diag(v_k) Dᵀ, (n_components, d, d), that fit scatters best near the last ones.
+    """Matrices D diag(v_k) Dᵀ, (n_components, d, d), that fit scatters best near the last ones; `along` gives the v_k.
 
     D starts from the axes of `current`, or from those of the pooled scatter, and never lowers the expected
-    log-likelihood. There may be several maxima.
-
-    Parameters
-    ----------
-    scatter : of all components.
-    current : the last matrices; None at the first step.
-    importance : as for `shared_axes`.
-    along : gives the v_k.
+    log-likelihood. There may be several maxima. `importance` is as for `shared_axes`.
     """
     axes = principal_axes(_pooled(scatter))[1][0] if current is None else _axes_of(current)
     return _with_axes(shared_axes(scatter.second, axes, importance), scatter, along)

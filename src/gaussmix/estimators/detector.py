@@ -22,7 +22,7 @@ from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.holes import patterns, tail_probability
-from gaussmix.mixture.levels.levels import MASS
+from gaussmix.mixture.levels import MASS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.summary import Summary

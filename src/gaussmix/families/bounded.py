@@ -9,8 +9,8 @@ from numbers import Real
 import numpy as np
 
 from gaussmix.covariances import Covariances
+from gaussmix.covariances.dense import composed
 from gaussmix.families.base import Equivariance, Family
-from gaussmix.families.orientation import composed
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.pieces import in_pieces

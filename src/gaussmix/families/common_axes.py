@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gaussmix.families.orientation import composed, spectra_along
+from gaussmix.covariances.dense import composed
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes, shared_axes
 from gaussmix.waist.moments import Scatter
@@ -42,6 +42,12 @@ def with_other_axes(scatter: Scatter, along: Along) -> list[Array]:
     factors = [SHARP] + [SOFT] * len(largest)
     found = principal_axes(matrices)[1]
     return [factor * _with_axes(axes, scatter, along) for factor, axes in zip(factors, found, strict=True)]
+
+
+def spectra_along(scatters: Array, axes: Array) -> Array:
+    """Variances (DᵀS_kD)_jj along shared axes, (n_components, d), not negative."""
+    spectra: Array = np.einsum("kij,ij->kj", np.einsum("kij,jl->kil", scatters, axes), axes)
+    return spectra.clip(min=0.0)
 
 
 def _with_axes(axes: Array, scatter: Scatter, along: Along) -> Array:

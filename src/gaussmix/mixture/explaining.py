@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gaussmix.engines.base import NOISE
 from gaussmix.errors import counted
 from gaussmix.mixture.digits import shorten
-from gaussmix.mixture.levels.chi_squared import log_tail
+from gaussmix.mixture.levels import log_tail
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.frames import Frame, made_frame

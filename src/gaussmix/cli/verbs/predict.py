@@ -17,7 +17,7 @@ from gaussmix.cli.show.progress import progress
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
 from gaussmix.estimators.regressor import regressor_of
 from gaussmix.mixture.holes import tail_probability
-from gaussmix.mixture.levels.levels import MASS
+from gaussmix.mixture.levels import MASS
 from gaussmix.numerics.arrays import Array
 
 _RESULTS = ("component", "probability", "log_density")

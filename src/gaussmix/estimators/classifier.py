@@ -188,10 +188,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         Of a row with missing values, those that it has decide.
 
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        <raises>
         """
         source = self._source(X)
         task = self._labels(source)

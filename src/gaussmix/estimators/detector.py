@@ -129,10 +129,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     def score_samples(self, X: ArrayLike) -> Array:
         """log p(x) of each row, (n_samples,), nats.
 
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        <raises>
         """
         source = self._source(X)
         found: Array = source.per_row(self._log_density(source), np.float64)

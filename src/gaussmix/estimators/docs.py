@@ -27,6 +27,13 @@ _OTHERS = [
     if not family.in_all and not hasattr(family, "n_factors")
 ]
 _ALL = ", ".join(f'"{name}"' for name, family in FAMILIES.items() if family.in_all)
+_WEIGHT = """\
+sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+    counts as two rows.
+
+Returns
+-------
+self : the fitted estimator."""
 
 # The text of each part, as it stands in a docstring; `fill` wraps what has names in it.
 _PARTS = {
@@ -79,16 +86,17 @@ missing : {"allow", "error"}, default "allow"
 X_error : measurement errors of X: standard deviations (n_features,) or (n_samples, n_features) in data units,
     or covariances (n_features, n_features) or (n_samples, n_features, n_features). The mixture is then that
     of the true rows (Bovy, Hogg & Roweis 2011). A cell with an infinite error is a missing one.""",
-    "fit": """\
+    "raises": """\
+Raises
+------
+NotFittedError : before `fit`.
+ValueError, TypeError : X is not numbers of shape (n_samples, n_features).""",
+    "weight": _WEIGHT,
+    "fit": f"""\
 X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
     memory (`gaussmix.open`).
 y : ignored; pipelines pass it.
-sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
-    counts as two rows.
-
-Returns
--------
-self : the fitted estimator.""",
+{_WEIGHT}""",
 }
 _PLACE = re.compile(r"^( *)<(\w+)>$", re.MULTILINE)
 

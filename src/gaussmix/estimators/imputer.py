@@ -84,12 +84,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         X : (n_samples, n_features), numbers in data units, NaN or null where they are missing; an array, a data frame,
             or rows that need not fit into memory (`gaussmix.open` with `missing=True`).
         y : ignored; pipelines pass it.
-        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
-            counts as two rows.
-
-        Returns
-        -------
-        self : the fitted estimator.
+        <weight>
 
         Raises
         ------

@@ -134,10 +134,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def transform(self, X: ArrayLike) -> Rows:
         """Project rows, (n_samples, n_kept), data units.
 
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        <raises>
         """
         source = self._source(X)
         found = self._directions

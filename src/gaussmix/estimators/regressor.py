@@ -105,12 +105,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         X : (n_samples, n_features), numbers in data units, NaN or null where they are missing; an array, a data frame,
             or with `targets` rows that need not fit into memory (`gaussmix.open`).
         y : (n_samples,) or (n_samples, n_targets), what to predict; None with `targets`.
-        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
-            counts as two rows.
-
-        Returns
-        -------
-        self : the fitted estimator.
+        <weight>
 
         Raises
         ------
@@ -147,10 +142,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         y : (n_samples,) or (n_samples, n_targets), as it was in `fit`, data units.
         std : the same shape, with `return_std`.
 
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        <raises>
         """
         wants_std, source, task = check_flag("return_std", return_std), self._source(X), self._task
         mean: Array = self._per_row(source, task.mean)

@@ -104,7 +104,7 @@ def em_step(
     is_exact: bool = True,
     facts: Any = None,
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
-    """Make one E-step and one M-step: the moments, the model, and why which components are frozen, old and new ones.
+    """Make one E-step and one M-step; gives the moments, the model, and the frozen components with those stuck now.
 
     The engine chooses the anchor of the sums. The sums are made again about the new means if moving them there would
     cost digits: in a first step from a far start, and for pooled moments of far components. An engine sums in double

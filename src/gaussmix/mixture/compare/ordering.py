@@ -16,7 +16,10 @@ _ORDERS = ("weight", "mean", "size")
 def canonical_order(
     model: Model, by: str, feature: Feature | None, names: tuple[str, ...] | None, *, reverse: bool
 ) -> Places:
-    """An order of the components that does not depend on the one they have; raises ValueError or TypeError."""
+    """An order of the components, (n_components,), that does not depend on the one they have.
+
+    Raises ValueError or TypeError for an order or a feature that there is not.
+    """
     if by not in _ORDERS:
         raise unknown_name("by", by, _ORDERS)
     if feature is not None and by != "mean":

@@ -64,7 +64,8 @@ def product(one: Model, other: Model) -> Model:
     """The normalised product p(x) q(x) / ∫ p q: N(x | μ, Σ) N(x | ν, T) = c N(x | m, C), C⁻¹ = Σ⁻¹ + T⁻¹, of each pair.
 
     The pairs of the first component with every one of the other model come first. Raises ValueError where mixtures are
-    so far apart that the weights of pairs would have no digits, and `SingularCovariance`.
+    so far apart that the weights of pairs would have no digits, and `SingularCovariance` where a covariance is not
+    positive definite.
     """
     pair = [model.covariances.simple() for model in (one, other)]
     kind = _most_general(pair)
